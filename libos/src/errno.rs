@@ -1,0 +1,45 @@
+//! Why a system call failed, in Linux's numbers.
+
+use core::num::NonZeroU16;
+
+/// A Linux error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(NonZeroU16);
+
+/// Declares the numbers the libos answers with, by Linux's names.
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        impl Errno {
+            $(
+                #[doc = concat!("`", stringify!($name), "` of errno(3).")]
+                pub const $name: Self = match NonZeroU16::new(linux_raw_sys::errno::$name as u16) {
+                    Some(number) => Self(number),
+                    None => panic!("errno 0 means success"),
+                };
+            )*
+        }
+    };
+}
+
+errnos! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR
+    EISDIR EINVAL ENFILE EMFILE ENOTTY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE ERANGE EDEADLK ENAMETOOLONG ENOSYS
+    ENOTEMPTY ELOOP EOVERFLOW ENOTSOCK EAFNOSUPPORT EOPNOTSUPP ETIMEDOUT
+}
+
+impl Errno {
+    /// The result register of a system call that fails with this.
+    pub const fn to_result(self) -> i64 {
+        -(self.0.get() as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_minus_two() {
+        assert_eq!(Errno::ENOENT.to_result(), -2);
+    }
+}

@@ -1,0 +1,160 @@
+//! Memory that the program merely claims: the only way from a system call's pointer to bytes.
+//!
+//! Program and libos share one address space, and other threads of the program may write to what we read: so nothing
+//! here forms a reference to program memory, bytes are copied in and out, once. A claim outside the program's memory
+//! is EFAULT; one into a guard page inside it ends the guest, as it would any program under Husk.
+
+#![expect(unsafe_code, reason = "the one gate between pointers that the program claims and bytes")]
+
+use crate::errno::Errno;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// First address of the window, and the first after it. Everything until [`set_window`] is called, as in unit tests.
+static WINDOW: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+
+/// Says which addresses a program may name at all. Called once, before the program runs.
+pub fn set_window(start: u64, end: u64) {
+    WINDOW.0.store(start, Relaxed);
+    WINDOW.1.store(end, Relaxed);
+}
+
+/// A range of bytes that the program says is its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// First address.
+    pub address: u64,
+    /// Length in bytes.
+    pub length: u64,
+}
+
+impl Slice {
+    /// The claim of `length` bytes at `address`.
+    pub const fn new(address: u64, length: u64) -> Self {
+        Self { address, length }
+    }
+
+    /// Whether there is nothing to copy.
+    pub const fn is_empty(self) -> bool {
+        self.length == 0
+    }
+
+    /// The claim less its first `count` bytes; empty if there are no more.
+    pub const fn after(self, count: u64) -> Self {
+        let count = if count < self.length { count } else { self.length };
+        Self { address: self.address.wrapping_add(count), length: self.length - count }
+    }
+
+    /// The claim cut to at most `count` bytes.
+    pub const fn first(self, count: u64) -> Self {
+        Self { address: self.address, length: if count < self.length { count } else { self.length } }
+    }
+
+    /// EFAULT unless the whole range lies in the program's window.
+    pub fn check(self) -> Result<*mut u8, Errno> {
+        let end = self.address.checked_add(self.length).ok_or(Errno::EFAULT)?;
+        if self.address == 0 || self.address < WINDOW.0.load(Relaxed) || end > WINDOW.1.load(Relaxed) {
+            return Err(Errno::EFAULT);
+        }
+        Ok(self.address as *mut u8)
+    }
+
+    /// Copies bytes out of the program's memory; `into` and the claim must have the same length.
+    pub fn copy_out(self, into: &mut [u8]) -> Result<(), Errno> {
+        debug_assert_eq!(self.length, into.len() as u64);
+        if into.is_empty() {
+            return Ok(());
+        }
+        let from = self.first(into.len() as u64).check()?;
+        // SAFETY: `check` found `from` to be inside the program's window, and `into` is ours, so they do not overlap.
+        unsafe { from.cast_const().copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
+        Ok(())
+    }
+
+    /// Copies `from` into the program's memory; the claim must be at least as long.
+    pub fn copy_in(self, from: &[u8]) -> Result<(), Errno> {
+        debug_assert!(self.length >= from.len() as u64);
+        if from.is_empty() {
+            return Ok(());
+        }
+        let into = self.first(from.len() as u64).check()?;
+        // SAFETY: `check` found `into` to be inside the program's window, and `from` is ours, so they do not overlap.
+        unsafe { into.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        Ok(())
+    }
+
+    /// Fills the claim with zeros.
+    pub fn zero(self) -> Result<(), Errno> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let into = self.check()?;
+        // SAFETY: `check` found the whole claim to be inside the program's window.
+        unsafe { into.write_bytes(0, self.length as usize) };
+        Ok(())
+    }
+
+    /// Copies the whole claim into a vector of the libos.
+    pub fn to_vec(self) -> Result<Vec<u8>, Errno> {
+        self.check()?;
+        let length = usize::try_from(self.length).map_err(|_| Errno::EFAULT)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(length, 0);
+        self.copy_out(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Reads a `T` from the program's address `address`, aligned or not.
+pub fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
+    let from = Slice::new(address, size_of::<T>() as u64).check()?;
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: `check` found the bytes to be inside the program's window; the destination is ours and as long.
+    unsafe { from.cast_const().copy_to_nonoverlapping(value.as_mut_ptr().cast(), size_of::<T>()) };
+    // SAFETY: the copy above initialised every byte, and `T: FromBytes` takes any.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Writes `value` to the program's address `address`, aligned or not.
+pub fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Errno> {
+    let bytes = value.as_bytes();
+    Slice::new(address, bytes.len() as u64).copy_in(bytes)
+}
+
+/// Reads the NUL-terminated string at `address`, without its NUL; ENAMETOOLONG if `limit` bytes hold none.
+pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    while bytes.len() < limit {
+        let byte: u8 = read(address.wrapping_add(bytes.len() as u64))?;
+        if byte == 0 {
+            return Ok(bytes);
+        }
+        bytes.push(byte);
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut memory = [0u8; 16];
+        let address = memory.as_mut_ptr() as u64;
+        write(address + 1, &0x1234_5678u32).expect("own memory");
+        assert_eq!(read::<u32>(address + 1), Ok(0x1234_5678));
+        Slice::new(address, 3).copy_in(b"ab\0").expect("own memory");
+        assert_eq!(read_string(address, 16).as_deref(), Ok(&b"ab"[..]));
+        assert_eq!(read_string(address, 2), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn null_and_wrapping_claims_are_refused() {
+        assert_eq!(read::<u32>(0), Err(Errno::EFAULT));
+        assert_eq!(Slice::new(u64::MAX, 2).check(), Err(Errno::EFAULT));
+    }
+}

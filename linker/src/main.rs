@@ -1,0 +1,2 @@
+//! cargo-husk
+fn main() {}

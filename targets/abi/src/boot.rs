@@ -1,0 +1,64 @@
+//! What a guest is told when it starts: a block at the address that `rdi` holds on entry.
+//!
+//! On entry `rip` is the image's entry point, `rdi` the address of [`Info`], the direction flag is clear, the FPU and
+//! SSE are in their power-on state, and every other register is undefined: `rsp` in particular points nowhere, the
+//! guest picks one of the stacks below.
+
+use crate::memory::Region;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The boot information block. Addresses are guest-virtual, sizes bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Info {
+    /// [`crate::VERSION`] of the tender.
+    pub version: u32,
+    /// Size of this structure as the tender knows it; fields beyond are absent.
+    pub size: u32,
+    /// A function `extern "sysv64" fn(number, a, b, c, d) -> result`: the way to make a call ([`crate::call`]).
+    pub gate: u64,
+    /// Address of the clock page, a [`crate::clock::Page`].
+    pub clock: u64,
+    /// What to add to an address in the ELF file to get the guest address; 0 for a fixed image.
+    pub load_bias: u64,
+    /// The loaded image, from its first to its last segment.
+    pub image: Region,
+    /// Address of the program headers, which the first segment holds.
+    pub program_headers: u64,
+    /// Number of program headers.
+    pub program_header_count: u32,
+    /// [`Flags`].
+    pub flags: u32,
+    /// The libos stack.
+    pub libos_stack: Region,
+    /// The stack of the program's first thread.
+    pub main_stack: Region,
+    /// Memory for the guest to divide as it likes: readable, writable, zeroed.
+    pub heap: Region,
+    /// Fresh random bytes, never given twice.
+    pub entropy: [u8; 32],
+    /// Program arguments, the program's own name first.
+    pub arguments: Strings,
+    /// Environment, each string of the form `NAME=value`.
+    pub environment: Strings,
+}
+
+/// NUL-terminated strings, one after the other.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Strings {
+    /// Address of the first byte, and length in bytes, all terminators included.
+    pub bytes: Region,
+    /// Number of strings.
+    pub count: u64,
+}
+
+bitflags::bitflags! {
+    /// Switches in [`Info::flags`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        /// Tell the tender about system calls that the libos does not answer
+        /// ([`crate::call::Number::Unanswered`]).
+        const VERBOSE = 1;
+    }
+}

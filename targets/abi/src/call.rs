@@ -1,0 +1,128 @@
+//! Calls: how a guest asks its tender for something.
+//!
+//! A call goes through the gate, a function at the address that [`crate::boot::Info::gate`] holds, with the C calling
+//! convention: the number in `rdi`, up to four arguments in `rsi`, `rdx`, `rcx`, `r8`, the result in `rax`. A result
+//! of 0 or more is the call's value; a negative one is a [`Status`]. Addresses are *claims*: the tender checks each
+//! against the memory it gave, and a false one is a [`crate::fault`], as is a number that nobody answers.
+//!
+//! Under hvt the gate is `out %al, $PORT; ret`; under spt it is a function of the tender's own process. A guest never
+//! knows which.
+
+/// Declares [`Number`]: the one list from which numbers, names and both sides' dispatch follow.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// The calls that a tender answers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u64)]
+        pub enum Number {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Number {
+            /// Every call, in order of its number.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The call with this number, if there is one.
+            pub const fn from_raw(number: u64) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// The call's name, as in this list.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    /// `(stream, address, length)`: writes bytes to the console. Stream 1 is standard output, 2 standard error.
+    /// Value: the number of bytes written, at least 1 unless `length` is 0.
+    /// Status: [`Status::Invalid`] for another stream, [`Status::Closed`] if nobody reads any more,
+    /// [`Status::InputOutput`] if the host fails.
+    ConsoleWrite = 1,
+    /// `(address, length)`: waits for console input and reads up to `length` bytes of it.
+    /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::InputOutput`].
+    ConsoleRead = 2,
+    /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
+    Exit = 3,
+    /// `(deadline_ns)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or earlier
+    /// if a device has news. Value: 0.
+    Wait = 4,
+    /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap to
+    /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
+    /// length is not a multiple of the page size or the rights are not `READ`, `READ | WRITE` or none;
+    /// [`Status::NoMemory`] if the host cannot keep track of so many changes.
+    Protect = 5,
+    /// `(address, length)`: gives whole pages of the heap back to the host; they read as zeros afterwards.
+    /// Value: 0. Status: as for `Protect`.
+    Discard = 6,
+    /// `(address, length)`: ends the guest as a fault, with a message in UTF-8 of up to 4 KiB. Does not return.
+    Panic = 7,
+    /// `(system_call)`: tells that the program made a Linux system call which the libos does not answer. Value: 0.
+    Unanswered = 8,
+}
+
+/// An ordinary "no": the call was well-formed but could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub enum Status {
+    /// An argument has a value that the call does not take.
+    Invalid = -1,
+    /// The other end of the stream is gone.
+    Closed = -2,
+    /// The host could not do it.
+    InputOutput = -3,
+    /// The host has no memory left for it.
+    NoMemory = -4,
+}
+
+impl Status {
+    /// Reads a call's result: its value, or why there is none. A negative number that is no status counts as
+    /// [`Status::InputOutput`].
+    pub const fn check(result: i64) -> Result<u64, Self> {
+        match result {
+            0.. => Ok(result as u64),
+            -1 => Err(Self::Invalid),
+            -2 => Err(Self::Closed),
+            -4 => Err(Self::NoMemory),
+            _ => Err(Self::InputOutput),
+        }
+    }
+
+    /// The result register for `outcome`.
+    pub const fn encode(outcome: Result<u64, Self>) -> u64 {
+        match outcome {
+            Ok(value) => value,
+            Err(status) => status as i64 as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_survive_the_trip() {
+        for &call in Number::ALL {
+            assert_eq!(Number::from_raw(call as u64), Some(call));
+        }
+        assert_eq!(Number::from_raw(0), None);
+        assert_eq!(Number::from_raw(u64::MAX), None);
+    }
+
+    #[test]
+    fn statuses_survive_the_trip() {
+        for status in [Status::Invalid, Status::Closed, Status::InputOutput, Status::NoMemory] {
+            assert_eq!(Status::check(Status::encode(Err(status)) as i64), Err(status));
+        }
+        assert_eq!(Status::check(Status::encode(Ok(7)) as i64), Ok(7));
+        assert_eq!(Status::check(i64::MIN), Err(Status::InputOutput));
+    }
+}

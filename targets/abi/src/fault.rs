@@ -1,0 +1,31 @@
+//! Faults: ways in which a guest can break the contract, and the exit status that each one ends with.
+//!
+//! The tender exits with `128 + n`, where `n` is the signal that Linux would have sent to a process doing the same; so
+//! a shell, a supervisor or a test shows for a guest what it would have shown for the program itself.
+
+/// Declares the status numbers with their meaning.
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $signal:literal,)*) => {
+        $($(#[$doc])* pub const $name: u8 = 128 + $signal;)*
+    };
+}
+
+statuses! {
+    /// SIGILL: an instruction that does not exist (`ud2` included).
+    ILLEGAL_INSTRUCTION = 4,
+    /// SIGTRAP: a breakpoint or single-step trap.
+    TRAP = 5,
+    /// SIGABRT: the libos, or a native program with `panic = "abort"`, gave up.
+    PANIC = 6,
+    /// SIGBUS: an alignment check, or a page of the image that its file no longer has.
+    BUS = 7,
+    /// SIGFPE: division by zero or another arithmetic exception.
+    ARITHMETIC = 8,
+    /// SIGSEGV: a memory access that the page tables or a guard forbid, or a privileged instruction or port.
+    MEMORY = 11,
+    /// SIGSYS: a call that does not exist, or one whose pointer does not lie in the guest's memory.
+    CALL = 31,
+}
+
+/// Exit status when the tender could not start or go on with a guest, through no fault of the guest's.
+pub const TENDER_ERROR: u8 = 125;

@@ -1,0 +1,22 @@
+//! The contract between an image and its tender: everything both sides must agree on, each thing once.
+//!
+//! A tender loads an *image* ([`note`]), lays out its memory ([`memory`]), fills in a boot information block
+//! ([`boot`]) and a clock page ([`clock`]), and jumps to the image's entry point at CPL 3. From then on the guest
+//! talks to the tender by *calls* through the gate ([`call`]), until it exits or breaks the contract ([`fault`]).
+//!
+//! **Versions.** [`VERSION`] is one number for the whole contract. It changes whenever a guest built before the
+//! change could misread, or be misread by, a tender built after it: a field moved, a call's meaning changed. A tender
+//! runs images of its own version and refuses others by number. Added call numbers and fields appended to
+//! [`boot::Info`] (guarded by its `size`) do not change it.
+
+#![no_std]
+
+pub mod boot;
+pub mod call;
+pub mod clock;
+pub mod fault;
+pub mod memory;
+pub mod note;
+
+/// Version of the contract that this crate describes.
+pub const VERSION: u32 = 1;

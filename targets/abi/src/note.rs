@@ -1,0 +1,72 @@
+//! The notes of an image: ELF notes of the name `Husk`, in a `PT_NOTE` segment.
+//!
+//! An image is a static or static-pie ELF64 file for x86-64 with one [`Abi`] note (written by the libos or the native
+//! start code that it was linked with), one manifest (written by the linker step) and a GNU build-id. The tender
+//! relies on program headers and notes only. All numbers are little-endian.
+//!
+//! The manifest is a [`Manifest`] followed by [`Manifest::device_count`] times a [`Device`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Name of every note below, without the terminating NUL.
+pub const NAME: &[u8] = b"Husk";
+/// Type of the note that holds an [`Abi`].
+pub const ABI: u32 = 1;
+/// Type of the note that holds a [`Manifest`] and its devices.
+pub const MANIFEST: u32 = 2;
+/// Name of the section the notes are linked from.
+pub const SECTION: &str = ".note.husk";
+
+/// Which contract an image was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Abi {
+    /// [`crate::VERSION`] of the image.
+    pub version: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Where a `syscall` instruction of the guest continues (at CPL 3; `rsp` is 0, the old one in `r11`), as a
+    /// distance from the address of this field; 0 if the image makes none.
+    pub system_calls: i64,
+}
+
+/// Highest number of devices in a manifest.
+pub const DEVICES_MAXIMUM: usize = 64;
+
+/// What an image needs, and how it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Manifest {
+    /// Guest memory that the image asks for in bytes; `--memory` overrides it.
+    pub memory: u64,
+    /// Size of the main thread's stack in bytes.
+    pub main_stack: u64,
+    /// `syscall` sites turned into jumps to the libos.
+    pub patched_sites: u32,
+    /// `syscall` sites that still trap.
+    pub trapping_sites: u32,
+    /// What sort of program it is: a value of [`kind`].
+    pub kind: u32,
+    /// Number of [`Device`] records that follow.
+    pub device_count: u32,
+}
+
+/// Values of [`Manifest::kind`].
+pub mod kind {
+    /// An ordinary `std` program over the libos.
+    pub const STD: u32 = 0;
+    /// A `no_std` program over the native API.
+    pub const NATIVE: u32 = 1;
+}
+
+/// A device that the image wants attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Device {
+    /// 1 network, 2 block.
+    pub kind: u32,
+    /// Length of the name in bytes.
+    pub name_length: u32,
+    /// The name in ASCII, padded with zeros.
+    pub name: [u8; 24],
+}
