@@ -1,3 +1,30 @@
-//! What a guest program may use directly.
+//! What a guest program may use directly: entry point, console, clock, heap, exit.
+//!
+//! A native program is `no_std`, depends on this crate, and names its main function:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! husk::entry!(main);
+//!
+//! fn main() {
+//!     husk::println!("Hello from a Husk guest");
+//! }
+//! ```
+//!
+//! With the feature `runtime` (on by default) the crate brings the entry point, the panic handler and a global
+//! allocator over the guest's heap, so that `extern crate alloc` works. The libos uses it without.
 
 #![cfg_attr(not(test), no_std)]
+
+pub mod arch;
+pub mod boot;
+pub mod clock;
+pub mod console;
+pub mod gate;
+pub mod process;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+
+pub use husk_abi as abi;

@@ -1,0 +1,113 @@
+//! The console: standard input, output and error of the tender.
+
+use crate::gate;
+use core::fmt;
+use husk_abi::call::{Number, Status};
+
+/// Number of standard output.
+pub const OUTPUT: u64 = 1;
+/// Number of standard error.
+pub const ERROR: u64 = 2;
+
+/// Writes from `length` bytes at `address`, and tells how many were written.
+pub fn write_at(stream: u64, address: u64, length: u64) -> Result<u64, Status> {
+    gate::call(Number::ConsoleWrite, stream, address, length, 0)
+}
+
+/// Reads up to `length` bytes to `address`, and tells how many there were; 0 at the end of the input.
+pub fn read_at(address: u64, length: u64) -> Result<u64, Status> {
+    gate::call(Number::ConsoleRead, address, length, 0, 0)
+}
+
+/// Writes some of `bytes`, and tells how many.
+pub fn write(stream: u64, bytes: &[u8]) -> Result<usize, Status> {
+    write_at(stream, bytes.as_ptr() as u64, bytes.len() as u64).map(|count| count as usize)
+}
+
+/// Writes all of `bytes`.
+pub fn write_all(stream: u64, mut bytes: &[u8]) -> Result<(), Status> {
+    while !bytes.is_empty() {
+        let count = write(stream, bytes)?;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Reads into `bytes`, and tells how many there were; 0 at the end of the input.
+pub fn read(bytes: &mut [u8]) -> Result<usize, Status> {
+    read_at(bytes.as_mut_ptr() as u64, bytes.len() as u64).map(|count| count as usize)
+}
+
+/// A stream as a target for `write!`, unbuffered.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream(pub u64);
+
+impl fmt::Write for Stream {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_all(self.0, text.as_bytes()).map_err(|_| fmt::Error)
+    }
+}
+
+/// Prints to a stream in as few calls as its length allows; errors are ignored, as nobody could be told.
+pub fn print(stream: u64, arguments: fmt::Arguments<'_>) {
+    if let Some(text) = arguments.as_str() {
+        let _ = write_all(stream, text.as_bytes());
+        return;
+    }
+    let mut line = Line { stream, bytes: [0; 256], length: 0 };
+    let _ = fmt::write(&mut line, arguments);
+    line.flush();
+}
+
+/// Gathers the pieces of one `print`.
+struct Line {
+    stream: u64,
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Line {
+    fn flush(&mut self) {
+        let _ = write_all(self.stream, self.bytes.get(..self.length).unwrap_or_default());
+        self.length = 0;
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if self.length == self.bytes.len() {
+                self.flush();
+            }
+            if let Some(slot) = self.bytes.get_mut(self.length) {
+                *slot = byte;
+                self.length += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints to standard output.
+#[macro_export]
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::console::print($crate::console::OUTPUT, ::core::format_args!($($argument)*)) };
+}
+
+/// Prints a line to standard output.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($argument:tt)*) => { $crate::print!("{}\n", ::core::format_args!($($argument)*)) };
+}
+
+/// Prints a line to standard error.
+#[macro_export]
+macro_rules! eprintln {
+    ($($argument:tt)*) => {
+        $crate::console::print(
+            $crate::console::ERROR,
+            ::core::format_args!("{}\n", ::core::format_args!($($argument)*)),
+        )
+    };
+}

@@ -1,0 +1,48 @@
+//! The end of the guest, by its own will.
+
+use crate::gate;
+use husk_abi::call::Number;
+
+/// Ends the guest with an exit status.
+pub fn exit(status: u8) -> ! {
+    loop {
+        let _ = gate::call(Number::Exit, u64::from(status), 0, 0, 0);
+    }
+}
+
+/// Ends the guest as a fault, with a message.
+pub fn panic(message: &[u8]) -> ! {
+    loop {
+        let _ = gate::call(Number::Panic, message.as_ptr() as u64, message.len() as u64, 0, 0);
+    }
+}
+
+/// What a main function may return.
+pub trait Termination {
+    /// The exit status it stands for.
+    fn status(self) -> u8;
+}
+
+impl Termination for () {
+    fn status(self) -> u8 {
+        0
+    }
+}
+
+impl Termination for u8 {
+    fn status(self) -> u8 {
+        self
+    }
+}
+
+impl<T: Termination, E: core::fmt::Debug> Termination for Result<T, E> {
+    fn status(self) -> u8 {
+        match self {
+            Ok(value) => value.status(),
+            Err(error) => {
+                crate::eprintln!("Error: {error:?}");
+                1
+            }
+        }
+    }
+}

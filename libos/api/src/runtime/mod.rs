@@ -1,0 +1,86 @@
+//! The start of a native program, from the first instruction to its main function.
+//!
+//! `husk_start` (entry point) takes the main stack and calls [`start`], which relocates the image, remembers the boot
+//! information, opens the heap and runs what [`entry!`](crate::entry) was given.
+
+#![expect(unsafe_code, reason = "the first instructions run before there is a stack")]
+
+mod heap;
+#[cfg(target_os = "none")]
+mod panic;
+
+use crate::{arch, boot, process};
+use core::mem::offset_of;
+use husk_abi::boot::Info;
+use husk_abi::memory::Region;
+use husk_abi::note;
+
+/// Names the main function of a native program: `fn main()`, `fn main() -> u8` (the exit status) or
+/// `fn main() -> Result<(), E>`.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        extern "C" fn husk_main() -> u8 {
+            $crate::process::Termination::status($main())
+        }
+    };
+}
+
+unsafe extern "C" {
+    /// Made by [`entry!`](crate::entry).
+    safe fn husk_main() -> u8;
+    /// The dynamic section; the link editor makes one for every static-pie image.
+    static _DYNAMIC: [[u64; 2]; 1];
+}
+
+/// An ELF note with its header; see [`husk_abi::note`].
+#[repr(C)]
+struct AbiNote {
+    name_size: u32,
+    body_size: u32,
+    kind: u32,
+    name: [u8; 8],
+    body: note::Abi,
+}
+
+/// Says which contract this crate was built for. No system calls: a native program makes none.
+#[used]
+#[unsafe(link_section = ".note.husk")]
+static ABI_NOTE: AbiNote = AbiNote {
+    name_size: note::NAME.len() as u32 + 1,
+    body_size: size_of::<note::Abi>() as u32,
+    kind: note::ABI,
+    name: *b"Husk\0\0\0\0",
+    body: note::Abi { version: husk_abi::VERSION, reserved: 0, system_calls: 0 },
+};
+
+/// Entry point: takes the main stack, clears the frame pointer so that backtraces end here.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+extern "C" fn husk_start() -> ! {
+    core::arch::naked_asm!(
+        "mov rsp, [rdi + {start}]",
+        "add rsp, [rdi + {length}]",
+        "xor ebp, ebp",
+        "lea rsi, [rip + {dynamic}]",
+        "call {begin}",
+        "ud2",
+        start = const offset_of!(Info, main_stack) + offset_of!(Region, start),
+        length = const offset_of!(Info, main_stack) + offset_of!(Region, length),
+        dynamic = sym _DYNAMIC,
+        begin = sym begin,
+    )
+}
+
+/// Makes the image fit for ordinary code, then runs the program.
+extern "C" fn begin(info: &'static Info, dynamic: *const [u64; 2]) -> ! {
+    if info.load_bias != 0 {
+        // SAFETY: the tender loaded us at this bias, `dynamic` is our own section, and nothing has run before.
+        unsafe { arch::relocate(info.load_bias, dynamic) };
+    }
+    boot::init(info);
+    heap::init(info.heap);
+    process::exit(husk_main())
+}
