@@ -5,6 +5,8 @@
 extern crate alloc;
 
 pub mod answer;
+pub mod clock;
 pub mod errno;
 pub mod memory;
+pub mod random;
 pub mod user;
