@@ -6,4 +6,5 @@ extern crate alloc;
 
 pub mod answer;
 pub mod errno;
+pub mod fs;
 pub mod user;

@@ -1,0 +1,1 @@
+//! What Linux does, done to both.
