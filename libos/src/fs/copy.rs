@@ -1,12 +1,12 @@
 //! Copying from file to file, without the program in between.
 
 use super::Files;
-use super::data::PAGE;
+use super::data::{PAGE, SIZE_MAXIMUM};
 use super::description::{Access, DescriptionKey};
 use super::device::Devices;
 use super::inode::{Kind, Time};
 use super::source::Source;
-use super::transfer::TRANSFER_MAXIMUM;
+use super::transfer::{TRANSFER_MAXIMUM, check_area};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
@@ -70,7 +70,10 @@ impl Files {
         now: Time,
     ) -> Answer {
         let from = self.usable_to(from, Access::READ)?;
+        check_area(at.unwrap_or(self.descriptions[from].offset), count)?;
         let to = self.usable_to(to, Access::WRITE)?;
+        let count = count.min(TRANSFER_MAXIMUM);
+        check_area(self.descriptions[to].offset, count)?;
         if !matches!(self.nodes[self.descriptions[from].node].kind, Kind::Regular(_)) {
             return Err(Errno::EINVAL.into());
         }
@@ -111,10 +114,15 @@ impl Files {
         if start.checked_add(count).is_none() || target_start.checked_add(count).is_none() {
             return Err(Errno::EOVERFLOW.into());
         }
+        if target_start == SIZE_MAXIMUM {
+            return Err(Errno::EFBIG.into());
+        }
         let count = count.min(size.saturating_sub(start));
         if source.node == target.node && start < target_start + count && target_start < start + count {
             return Err(Errno::EINVAL.into());
         }
+        check_area(start, count)?;
+        check_area(target_start, count)?;
         self.copy(devices, from_key, from.1, to_key, to.1, count, now)
     }
 }

@@ -206,7 +206,7 @@ impl Data {
 
     /// Makes the file `size` bytes long.
     pub fn set_size(&mut self, space: &mut Space, size: u64) {
-        if size < self.size {
+        if size <= self.size {
             self.discard(space, size, u64::MAX);
         }
         self.size = size;

@@ -24,11 +24,10 @@ impl Files {
     /// Where a new name goes. `path` must not exist; it may end in a slash only if it will be a directory's.
     fn walk_to_new<'a>(&self, directory: i32, path: &'a [u8], is_directory: bool) -> Result<Walked<'a>, Errno> {
         let walked = self.walk(directory, path, Follow::Never)?;
-        if walked.found.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        if walked.slash && !is_directory {
-            return Err(Errno::ENOENT);
+        match walked.found {
+            Ok(_) => return Err(Errno::EEXIST),
+            Err(Errno::ENOENT) if is_directory || !walked.slash => {}
+            Err(errno) => return Err(errno),
         }
         self.check_may_change(walked.directory)?;
         Ok(walked)

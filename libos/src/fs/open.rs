@@ -69,23 +69,24 @@ impl Files {
         now: Time,
     ) -> Result<NodeKey, Errno> {
         let exclusive = flags & linux::O_EXCL != 0;
-        let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::Never } else { Follow::Always };
+        let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::Never } else { Follow::Unslashed };
         let walked = self.walk(directory, path, follow)?;
         if walked.last == Last::Name && walked.slash {
             return Err(Errno::EISDIR);
         }
         match walked.found {
-            Some(_) if exclusive => Err(Errno::EEXIST),
-            Some(Found::Magic(_)) => Err(Errno::ELOOP),
-            Some(Found::Node(node)) if self.nodes[node].kind.is_directory() => Err(Errno::EISDIR),
-            Some(Found::Node(node)) => {
+            Ok(_) if exclusive => Err(Errno::EEXIST),
+            Ok(Found::Magic(_)) => Err(Errno::ELOOP),
+            Ok(Found::Node(node)) if self.nodes[node].kind.is_directory() => Err(Errno::EISDIR),
+            Ok(Found::Node(node)) => {
                 self.check_open(node, flags)?;
                 Ok(node)
             }
-            None => {
+            Err(Errno::ENOENT) => {
                 let permissions = mode & !self.umask;
                 self.make(walked.directory, walked.name(), Kind::Regular(Data::default()), permissions, now)
             }
+            Err(errno) => Err(errno),
         }
     }
 
@@ -98,7 +99,7 @@ impl Files {
         mode: u32,
         now: Time,
     ) -> Result<NodeKey, Errno> {
-        let parent = self.resolve(directory, path, true)?;
+        let parent = self.resolve(directory, path, flags & linux::O_NOFOLLOW == 0)?;
         self.check_may_change(parent)?;
         let volume = self.nodes[parent].volume;
         let node = self.add_node(Kind::Regular(Data::default()), volume, mode & !self.umask, now)?;

@@ -23,6 +23,8 @@ pub enum Follow {
     Slash,
     /// Go on with what it names.
     Always,
+    /// The same, but neither path nor link may end in a slash: EISDIR. This is how `O_CREAT` walks.
+    Unslashed,
 }
 
 /// What the last component of a path is.
@@ -54,8 +56,8 @@ pub struct Walked<'a> {
     pub directory: NodeKey,
     /// What the last component is.
     pub last: Last,
-    /// What it names, if that exists.
-    pub found: Option<Found>,
+    /// What it names; ENOENT if nothing, ENAMETOOLONG if nothing could have that name.
+    pub found: Result<Found, Errno>,
     /// Whether slashes come after it.
     pub slash: bool,
     path: Cow<'a, [u8]>,
@@ -68,12 +70,11 @@ impl Walked<'_> {
         self.path.get(self.name.clone()).unwrap_or_default()
     }
 
-    /// The inode; ENOENT if there is none.
+    /// The inode, unless it is one that only seems to be there.
     pub fn node(&self) -> Result<NodeKey, Errno> {
-        match self.found {
-            Some(Found::Node(node)) => Ok(node),
-            Some(Found::Magic(_)) => Err(Errno::EPERM),
-            None => Err(Errno::ENOENT),
+        match self.found? {
+            Found::Node(node) => Ok(node),
+            Found::Magic(_) => Err(Errno::EPERM),
         }
     }
 }
@@ -103,16 +104,22 @@ impl Files {
                 return Err(Errno::ENOTDIR);
             }
             let Some(name) = component(&path, position) else {
-                let found = Some(Found::Node(current));
+                let found = Ok(Found::Node(current));
                 return Ok(Walked { directory: current, last: Last::Root, found, slash: true, path, name: 0..0 });
             };
             position = name.end;
             let slash = path.get(position) == Some(&b'/');
             let is_last = component(&path, position).is_none();
-            let (last, found) = self.step(current, &path[name.clone()])?;
-            let followed = !is_last || follow == Follow::Always || (follow == Follow::Slash && slash);
+            let (last, found) = self.step(current, &path[name.clone()]);
+            let followed = match follow {
+                _ if !is_last => true,
+                Follow::Unslashed if slash && last == Last::Name => return Err(Errno::EISDIR),
+                Follow::Unslashed | Follow::Always => true,
+                Follow::Slash => slash,
+                Follow::Never => false,
+            };
             current = match found {
-                Some(Found::Node(node)) => match &self.nodes[node].kind {
+                Ok(Found::Node(node)) => match &self.nodes[node].kind {
                     Kind::Link(target) if followed => {
                         links += 1;
                         if links > LINKS_MAXIMUM {
@@ -125,34 +132,40 @@ impl Files {
                     _ if is_last => return Ok(Walked { directory: current, last, found, slash, path, name }),
                     _ => node,
                 },
-                Some(Found::Magic(descriptor)) if followed => {
+                Ok(Found::Magic(descriptor)) if followed => {
                     let node = self.description(descriptor)?.node;
                     if is_last {
-                        let found = Some(Found::Node(node));
+                        let found = Ok(Found::Node(node));
                         return Ok(Walked { directory: current, last, found, slash, path, name });
                     }
                     node
                 }
                 _ if is_last => return Ok(Walked { directory: current, last, found, slash, path, name }),
-                _ => return Err(Errno::ENOENT),
+                Ok(Found::Magic(_)) => return Err(Errno::ENOENT),
+                Err(errno) => return Err(errno),
             };
         }
     }
 
     /// What `name` is in `directory`.
-    fn step(&self, directory: NodeKey, name: &[u8]) -> Result<(Last, Option<Found>), Errno> {
-        if name.len() > NAME_MAXIMUM {
-            return Err(Errno::ENAMETOOLONG);
+    fn step(&self, directory: NodeKey, name: &[u8]) -> (Last, Result<Found, Errno>) {
+        let inode = &self.nodes[directory];
+        let entries = inode.directory();
+        match name {
+            b"." => (Last::Dot, Ok(Found::Node(directory))),
+            b".." => {
+                let parent = entries.map(|entries| entries.parent).or(inode.home.map(|(home, _)| home));
+                (Last::DotDot, Ok(Found::Node(parent.unwrap_or(self.root))))
+            }
+            _ if name.len() > NAME_MAXIMUM => (Last::Name, Err(Errno::ENAMETOOLONG)),
+            _ => {
+                let found = match entries {
+                    Some(entries) => entries.get(name).map(Found::Node),
+                    None => self.descriptor_link(name),
+                };
+                (Last::Name, found.ok_or(Errno::ENOENT))
+            }
         }
-        let parent = |entries: &super::Directory| entries.parent;
-        Ok(match (name, &self.nodes[directory].kind) {
-            (b".", _) => (Last::Dot, Some(Found::Node(directory))),
-            (b"..", Kind::Directory(entries)) => (Last::DotDot, Some(Found::Node(parent(entries)))),
-            (b"..", _) => (Last::DotDot, self.nodes[directory].home.map(|(home, _)| Found::Node(home))),
-            (_, Kind::Directory(entries)) => (Last::Name, entries.get(name).map(Found::Node)),
-            (_, Kind::Descriptors) => (Last::Name, self.descriptor_link(name)),
-            _ => return Err(Errno::ENOTDIR),
-        })
     }
 
     /// The link that stands for a descriptor in `/proc/self/fd`.
@@ -172,8 +185,7 @@ impl Files {
     /// As [`Files::resolve`], without taking the link to a descriptor for what it links to.
     pub(super) fn found(&self, directory: i32, path: &[u8], follow: bool) -> Result<Found, Errno> {
         let walked = self.walk(directory, path, if follow { Follow::Always } else { Follow::Slash })?;
-        let found = walked.found.ok_or(Errno::ENOENT)?;
-        match found {
+        match walked.found? {
             Found::Node(node) if walked.slash && !self.nodes[node].kind.is_directory() => Err(Errno::ENOTDIR),
             found => Ok(found),
         }

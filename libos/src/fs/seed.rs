@@ -118,7 +118,7 @@ impl Files {
 
     fn seed_directory(&mut self, path: &str, permissions: u32, now: Time) -> Result<(), Errno> {
         let walked = self.walk(linux::AT_FDCWD, path.as_bytes(), Follow::Never)?;
-        if walked.found.is_some() {
+        if walked.found.is_ok() {
             return Ok(());
         }
         let kind = Kind::Directory(Directory::new(walked.directory));

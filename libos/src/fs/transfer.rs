@@ -19,6 +19,14 @@ pub fn offset(raw: u64) -> Result<u64, Errno> {
     if raw > SIZE_MAXIMUM { Err(Errno::EINVAL) } else { Ok(raw) }
 }
 
+/// EINVAL if a transfer would go beyond the largest offset there is.
+pub(super) fn check_area(offset: u64, length: u64) -> Result<(), Errno> {
+    match offset.checked_add(length) {
+        Some(0..=SIZE_MAXIMUM) => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 impl Files {
     /// read(2), or pread(2) if an offset is given.
     pub fn read(
@@ -30,10 +38,11 @@ impl Files {
         now: Time,
     ) -> Answer {
         let key = self.usable_to(descriptor, Access::READ)?;
-        let into = into.first(TRANSFER_MAXIMUM);
         let description = &self.descriptions[key];
         let node = description.node;
         let offset = at.unwrap_or(description.offset);
+        check_area(offset, into.length)?;
+        let into = into.first(TRANSFER_MAXIMUM);
         let count = match &mut self.nodes[node].kind {
             Kind::Regular(data) => data.read(offset, into)?,
             Kind::Image => devices.image_read(offset, into)?,
@@ -86,8 +95,9 @@ impl Files {
         from: Source<'_>,
         now: Time,
     ) -> Answer {
-        let from = from.first(TRANSFER_MAXIMUM);
         let description = &mut self.descriptions[key];
+        check_area(at.unwrap_or(description.offset), from.length())?;
+        let from = from.first(TRANSFER_MAXIMUM);
         let node = &mut self.nodes[description.node];
         match &mut node.kind {
             Kind::Regular(data) => {
@@ -121,7 +131,8 @@ impl Files {
             Kind::Regular(data) => (data.size(), Some(data)),
             Kind::Image => (self.image_size, None),
             Kind::Generated(_) => (description.text.as_ref().map_or(0, |text| text.len() as u64), None),
-            Kind::Directory(_) | Kind::Descriptors => (SIZE_MAXIMUM, None),
+            Kind::Directory(_) | Kind::Descriptors if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
+            Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EINVAL),
             Kind::Device(Device::Console(_)) | Kind::Pipe(_) | Kind::Event(_) | Kind::Foreign(_) => {
                 return Err(Errno::ESPIPE);
             }
