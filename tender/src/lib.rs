@@ -1,1 +1,20 @@
-//! The tender.
+//! The tender: loads an image into a virtual machine and serves it.
+//!
+//! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
+//! [`clock`] fill in what the guest is told, [`hvt`] makes the machine and runs it, [`guest`] answers its calls.
+
+pub mod boot;
+pub mod clock;
+pub mod devices;
+pub mod error;
+pub mod fault;
+pub mod guest;
+pub mod hvt;
+pub mod image;
+pub mod layout;
+pub mod memory;
+pub mod registers;
+pub mod run;
+pub mod statistics;
+
+pub use error::Error;

@@ -35,8 +35,8 @@ unsafe extern "C" {
     static _DYNAMIC: [[u64; 2]; 1];
 }
 
-/// An ELF note with its header; see [`husk_abi::note`].
-#[repr(C)]
+/// An ELF note with its header; see [`husk_abi::note`]. Aligned to 4, as all notes of the name `Husk` are.
+#[repr(C, packed(4))]
 struct AbiNote {
     name_size: u32,
     body_size: u32,

@@ -1,0 +1,65 @@
+//! Fills in what a guest is told when it starts: see [`husk_abi::boot`].
+
+use crate::error::Error;
+use crate::image::Image;
+use crate::layout::Layout;
+use husk_abi::boot::{Flags, Info, Strings};
+use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, GATE, Region};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use zerocopy::IntoBytes;
+
+/// What the user gives a program.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Arguments, the program's own name first.
+    pub arguments: Vec<OsString>,
+    /// Environment, each of the form `NAME=value`.
+    pub environment: Vec<OsString>,
+}
+
+/// The bytes of the boot information area for a guest with this layout.
+pub fn write(
+    image: &Image,
+    layout: &Layout,
+    program: &Program,
+    flags: Flags,
+    entropy: [u8; 32],
+) -> Result<Vec<u8>, Error> {
+    let mut area = vec![0; size_of::<Info>()];
+    let arguments = append(&mut area, &program.arguments);
+    let environment = append(&mut area, &program.environment);
+    if area.len() as u64 > BOOT_SIZE {
+        let maximum = BOOT_SIZE - size_of::<Info>() as u64;
+        return Err(Error::ArgumentsTooLong { size: (area.len() - size_of::<Info>()) as u64, maximum });
+    }
+    let info = Info {
+        version: husk_abi::VERSION,
+        size: size_of::<Info>() as u32,
+        gate: GATE,
+        clock: CLOCK,
+        load_bias: layout.load_bias,
+        image: layout.image,
+        program_headers: image.program_headers.wrapping_add(layout.load_bias),
+        program_header_count: u32::from(image.program_header_count),
+        flags: flags.bits(),
+        libos_stack: layout.libos_stack,
+        main_stack: layout.main_stack,
+        heap: layout.heap,
+        entropy,
+        arguments,
+        environment,
+    };
+    area.splice(..size_of::<Info>(), info.as_bytes().iter().copied());
+    Ok(area)
+}
+
+/// Appends strings with their terminators; an interior NUL cannot occur in an argument that came from the host.
+fn append(area: &mut Vec<u8>, strings: &[OsString]) -> Strings {
+    let start = BOOT + area.len() as u64;
+    for string in strings {
+        area.extend_from_slice(string.as_bytes());
+        area.push(0);
+    }
+    Strings { bytes: Region::between(start, BOOT + area.len() as u64), count: strings.len() as u64 }
+}

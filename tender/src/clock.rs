@@ -1,0 +1,118 @@
+//! Keeps the guest's clock page true: see [`husk_abi::clock`].
+//!
+//! The guest's monotonic clock is the host's. The rate of the time stamp counter is only known to about a part in a
+//! million, and the host's clock is disciplined from outside; so the page is corrected whenever the guest leaves the
+//! VM and the last correction is old enough. A guest that was ahead is slowed down, never set back.
+
+#![expect(unsafe_code, reason = "the clock page is shared with the guest, reached by pointer")]
+
+use husk_abi::clock::{Page, Parameters};
+use std::ptr::NonNull;
+
+/// Least time between two corrections, in nanoseconds.
+const INTERVAL_NS: u64 = 100_000_000;
+/// How long a guest that is ahead takes to fall back into step, in nanoseconds.
+const SLEW_NS: u64 = 1_000_000_000;
+
+/// The writer of one guest's clock page.
+#[derive(Debug)]
+pub struct Clock {
+    page: NonNull<Page>,
+    /// Rate as KVM tells it.
+    rate: u64,
+    published: Parameters,
+}
+
+impl Clock {
+    /// Starts the clock of a guest whose counter runs at `khz` kilohertz.
+    ///
+    /// # Safety
+    ///
+    /// `page` points to a page of guest memory that outlives the clock and that only it writes.
+    pub unsafe fn start(page: NonNull<Page>, khz: u32) -> Self {
+        let now = Parameters { nanoseconds_per_tick: Parameters::rate(khz), ..read_host() };
+        let clock = Self { page, rate: now.nanoseconds_per_tick, published: now };
+        clock.publish();
+        clock
+    }
+
+    /// Corrects the page if it is time to.
+    pub fn correct(&mut self) {
+        let host = read_host();
+        if host.monotonic_ns.saturating_sub(self.published.monotonic_ns) < INTERVAL_NS {
+            return;
+        }
+        self.published = corrected(self.published, host, self.rate);
+        self.publish();
+    }
+
+    fn publish(&self) {
+        // SAFETY: `start`'s caller vouched for the page; its fields are atomics, which the guest only reads.
+        unsafe { self.page.as_ref() }.write(self.published);
+    }
+}
+
+/// What to publish next, given what the guest computes with and what the host's clocks say.
+fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
+    let guest_ns = published.monotonic_ns(host.tsc);
+    let ahead_ns = guest_ns.saturating_sub(host.monotonic_ns);
+    // Ahead by one part in a thousand at most is taken back within the slew time; more takes longer.
+    let slower = (u128::from(rate) * u128::from(ahead_ns.min(SLEW_NS / 1000)) / u128::from(SLEW_NS)) as u64;
+    Parameters {
+        tsc: host.tsc,
+        nanoseconds_per_tick: rate - slower,
+        monotonic_ns: guest_ns.max(host.monotonic_ns),
+        realtime_ns: host.realtime_ns,
+    }
+}
+
+/// The host's clocks at one value of the counter. The rate is left at 0.
+fn read_host() -> Parameters {
+    let monotonic_ns = nanoseconds(libc::CLOCK_MONOTONIC);
+    // SAFETY: reading the counter has no preconditions on x86-64.
+    let tsc = unsafe { core::arch::x86_64::_rdtsc() };
+    Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+}
+
+fn nanoseconds(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is ours to fill; the clocks asked for always exist.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Sleeps until the host's monotonic clock reaches `deadline_ns`, or a signal arrives.
+pub fn sleep_until(deadline_ns: u64) {
+    let seconds = libc::time_t::try_from(deadline_ns / 1_000_000_000).unwrap_or(libc::time_t::MAX);
+    let deadline = libc::timespec { tv_sec: seconds, tv_nsec: (deadline_ns % 1_000_000_000) as libc::c_long };
+    // SAFETY: `deadline` is a valid time; no remainder is asked for.
+    unsafe {
+        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &deadline, std::ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: u64 = 1 << 32;
+
+    fn at(tsc: u64, monotonic_ns: u64) -> Parameters {
+        Parameters { tsc, nanoseconds_per_tick: RATE, monotonic_ns, realtime_ns: 0 }
+    }
+
+    #[test]
+    fn a_guest_behind_is_set_forward() {
+        let next = corrected(at(0, 0), at(1_000_000, 1_000_500), RATE);
+        assert_eq!((next.monotonic_ns, next.nanoseconds_per_tick), (1_000_500, RATE));
+    }
+
+    #[test]
+    fn a_guest_ahead_is_slowed_and_never_set_back() {
+        let next = corrected(at(0, 0), at(1_000_000, 999_500), RATE);
+        assert_eq!(next.monotonic_ns, 1_000_000);
+        assert!(next.nanoseconds_per_tick < RATE);
+        let a_second_later = next.monotonic_ns(1_000_000 + 1_000_000_000);
+        assert!(a_second_later.abs_diff(999_500 + 1_000_000_000) < 10, "back in step after the slew time");
+    }
+}

@@ -1,0 +1,3 @@
+//! What the tender serves, whatever the target.
+
+pub mod console;

@@ -1,0 +1,102 @@
+//! Errors for the person at the terminal: what, about which thing, what to do.
+
+use crate::image::Refusal;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a guest could not be started or carried on, through no fault of its own.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each variant is explained by its message below")]
+pub enum Error {
+    Image { path: PathBuf, refusal: Refusal },
+    MemoryTooSmall { path: PathBuf, memory: u64, needed: u64 },
+    MemoryTooLarge { maximum: u64 },
+    ArgumentsTooLong { size: u64, maximum: u64 },
+    NoMemory(io::Error),
+    NotMapped { path: PathBuf, error: io::Error },
+    NoKvm,
+    KvmNotPermitted,
+    KvmTooOld(&'static str),
+    Kvm { step: &'static str, error: io::Error },
+    NoEntropy(io::Error),
+    DeviceUnattached { name: String },
+    Output(io::Error),
+}
+
+impl Error {
+    /// A failed step of setting up or running the VM.
+    pub fn kvm(step: &'static str) -> impl Fn(kvm_ioctls::Error) -> Self {
+        move |error| Self::Kvm { step, error: io::Error::from_raw_os_error(error.errno()) }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image { path, refusal } => write!(f, "{}: {refusal}", path.display()),
+            Self::MemoryTooSmall { path, memory, needed } => write!(
+                f,
+                "{}: needs at least {} of memory but has {}; give it --memory {}",
+                path.display(),
+                Size(*needed),
+                Size(*memory),
+                Size(*needed),
+            ),
+            Self::MemoryTooLarge { maximum } => {
+                write!(f, "a guest can have at most {} of memory; give a smaller --memory", Size(*maximum))
+            }
+            Self::ArgumentsTooLong { size, maximum } => write!(
+                f,
+                "arguments and environment take {size} bytes, where a guest can be given {maximum}; pass large values in a file"
+            ),
+            Self::NoMemory(error) => write!(f, "cannot reserve the guest's memory: {error}; give a smaller --memory"),
+            Self::NotMapped { path, error } => {
+                write!(f, "{}: cannot be mapped: {error}; copy it to a file system that supports mmap", path.display())
+            }
+            Self::NoKvm => write!(
+                f,
+                "/dev/kvm does not exist; load the kvm module, or enable virtualisation in this machine's firmware or its own hypervisor"
+            ),
+            Self::KvmNotPermitted => write!(
+                f,
+                "no permission to use /dev/kvm; add yourself to its group (`sudo usermod -aG kvm $USER`, then log in again)"
+            ),
+            Self::KvmTooOld(missing) => write!(f, "this kernel's KVM lacks {missing}; use Linux 5.10 or newer"),
+            Self::Kvm { step, error } => write!(f, "KVM failed to {step}: {error}"),
+            Self::NoEntropy(error) => write!(f, "the host gives no random bytes: {error}"),
+            Self::DeviceUnattached { name } => {
+                write!(f, "the image wants a device '{name}', which this version of husk cannot attach")
+            }
+            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
+        }
+    }
+}
+
+/// A number of bytes for people: `64M`, as --memory takes it.
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, letter) in [(1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')] {
+            if self.0 >= unit && self.0.is_multiple_of(unit) {
+                return write!(f, "{}{letter}", self.0 / unit);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_they_are_given() {
+        assert_eq!(Size(64 << 20).to_string(), "64M");
+        assert_eq!(Size(3 << 30).to_string(), "3G");
+        assert_eq!(Size(4097).to_string(), "4097");
+    }
+}

@@ -1,0 +1,91 @@
+//! Faults: how a guest broke the contract. It ends, with one line that says how.
+
+use crate::memory::Claim;
+use husk_abi::fault;
+use husk_abi::memory::Rights;
+use std::fmt;
+
+/// What the guest did. See [`husk_abi::fault`] for the exit statuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The processor raised an exception.
+    Exception {
+        /// Vector, 0 to 31.
+        vector: u8,
+        /// Error code; 0 for vectors that have none.
+        error: u64,
+        /// The address a page fault is about.
+        address: u64,
+    },
+    /// It touched memory that the host mapping forbids, such as the guard page of a thread's stack.
+    Forbidden {
+        /// The address, if the host says which.
+        address: Option<u64>,
+    },
+    /// It named memory in a call that it was not given, or not for that.
+    NotGuestMemory {
+        /// What it named.
+        claim: Claim,
+        /// What the call would have done there.
+        rights: Rights,
+    },
+    /// It made a call that does not exist.
+    NoSuchCall(u64),
+    /// It made a Linux system call, but has no libos to answer it.
+    NoLibos {
+        /// Number of the system call.
+        system_call: u64,
+    },
+    /// It gave up, with this message.
+    Panic(String),
+    /// It brought its processor to a state that cannot go on.
+    Shutdown,
+    /// It left the VM in a way that the contract does not have.
+    StrangeExit(String),
+}
+
+impl Fault {
+    /// The tender's exit status for it.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Exception { vector, .. } => match vector {
+                0 | 16 | 19 => fault::ARITHMETIC,
+                1 | 3 => fault::TRAP,
+                6 => fault::ILLEGAL_INSTRUCTION,
+                17 => fault::BUS,
+                _ => fault::MEMORY,
+            },
+            Self::Forbidden { .. } | Self::Shutdown => fault::MEMORY,
+            Self::NotGuestMemory { .. } | Self::NoSuchCall(_) | Self::NoLibos { .. } | Self::StrangeExit(_) => {
+                fault::CALL
+            }
+            Self::Panic(_) => fault::PANIC,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exception { vector, error, address } => {
+                write!(f, "exception {vector}, error code {error:#x}, address {address:#x}")
+            }
+            Self::Forbidden { address: Some(address) } => write!(f, "access to {address:#x}, which is protected"),
+            Self::Forbidden { address: None } => write!(f, "access to a protected page"),
+            Self::NotGuestMemory { claim, rights } => write!(
+                f,
+                "a call names {} bytes at {:#x}, which are {}",
+                claim.length,
+                claim.address,
+                if rights.contains(Rights::WRITE) { "not memory that it may write" } else { "outside its memory" },
+            ),
+            Self::NoSuchCall(number) => write!(f, "call number {number} does not exist"),
+            Self::NoLibos { system_call } => {
+                write!(f, "Linux system call {system_call} in a program without a libos to answer it")
+            }
+            Self::Panic(message) => write!(f, "panic: {message}"),
+            Self::Shutdown => write!(f, "triple fault"),
+            Self::StrangeExit(how) => write!(f, "the VM stopped in an unexpected way: {how}"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Every byte that may ever run in ring 0, and the tables that lead there.
+//!
+//! The guest is entered at CPL 3 and reaches ring 0 in two ways only: a `syscall` instruction runs the three
+//! instructions of [`system_call_stub`], and an exception runs the one instruction of its vector in
+//! [`exception_stubs`], after which the guest is never resumed. Neither writes memory (the processor itself pushes the
+//! exception's frame), both lie in pages that nobody can write.
+//!
+//! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
+//! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
+
+use husk_abi::memory::{FRAME, GATE, PAGE, RING0};
+use x86_64::structures::gdt::DescriptorFlags;
+
+/// The port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
+pub const GATE_PORT: u8 = 0x10;
+/// The port that the stub of exception 0 writes to; those of the others follow. The I/O bitmap denies them to the
+/// guest, so what arrives there comes from a stub.
+pub const EXCEPTION_PORT: u8 = 0x20;
+/// Exceptions that the processor knows (SDM volume 3, 6.3.1).
+pub const VECTORS: u8 = 32;
+
+/// Where in the gate page the system call stub lies.
+pub const SYSTEM_CALL_STUB: u64 = GATE + 0x10;
+/// Where a `syscall` of a program without libos continues: an undefined instruction, told by its address.
+pub const NO_LIBOS: u64 = GATE + 0x20;
+
+/// Descriptor tables and task state, in one page.
+pub const TABLES: u64 = RING0;
+/// Exception stubs.
+pub const STUBS: u64 = RING0 + PAGE;
+/// The exception stack, one page, and its end.
+pub const STACK: u64 = RING0 + 3 * PAGE;
+/// End of the exception stack: a multiple of 16, so the processor's frame is where [`frame_address`] says.
+pub const STACK_END: u64 = STACK + PAGE;
+
+/// Selectors (index times 8, plus the privilege level).
+pub mod selector {
+    #![expect(missing_docs, reason = "the names say it")]
+    pub const KERNEL_CODE: u16 = 0x08;
+    pub const KERNEL_DATA: u16 = 0x10;
+    pub const USER_DATA: u16 = 0x18 | 3;
+    pub const USER_CODE: u16 = 0x20 | 3;
+    pub const TASK: u16 = 0x28;
+}
+
+/// Offsets inside [`TABLES`].
+pub const GDT_SIZE: u16 = 7 * 8;
+const IDT_OFFSET: u64 = 0x100;
+const TSS_OFFSET: u64 = 0x400;
+/// Address and size of the interrupt descriptor table.
+pub const IDT: (u64, u16) = (TABLES + IDT_OFFSET, VECTORS as u16 * 16);
+/// Bytes of a 64-bit task state segment (SDM volume 3, 8.7).
+const TSS_SIZE: usize = 104;
+/// One bit per port 0 to 255, and the byte of ones that must follow.
+const IO_BITMAP_SIZE: usize = 256 / 8 + 1;
+/// Address and size of the task state segment. Ports beyond the bitmap are denied.
+pub const TSS: (u64, u16) = (TABLES + TSS_OFFSET, (TSS_SIZE + IO_BITMAP_SIZE) as u16);
+
+/// What the `syscall` instruction runs. `syscall` itself left the return address in rcx and rsp alone.
+pub fn system_call_stub() -> [u8; 10] {
+    let mut stub = [
+        0x49, 0x89, 0xe3, // mov %rsp, %r11        the guest's stack pointer; r11 is free, `syscall` clobbers it
+        0xbc, 0, 0, 0, 0, // mov $FRAME, %esp      the constant frame, below 4 GiB
+        0x48, 0xcf, //       iretq                 to the libos, at CPL 3
+    ];
+    stub[4..8].copy_from_slice(&(FRAME as u32).to_le_bytes());
+    stub
+}
+
+/// What the exceptions run, two bytes a vector.
+pub fn exception_stubs() -> [u8; 2 * VECTORS as usize] {
+    let mut stubs = [0; 2 * VECTORS as usize];
+    for (vector, stub) in (0..VECTORS).zip(stubs.chunks_exact_mut(2)) {
+        stub.copy_from_slice(&[0xe6, EXCEPTION_PORT + vector]); // out %al, $port      leaves all registers as they were
+    }
+    stubs
+}
+
+/// The page of the gate. Except for the stub, it only ever runs at CPL 3.
+pub fn gate_page() -> [u8; PAGE as usize] {
+    const INT3: u8 = 0xcc;
+    let mut page = [INT3; PAGE as usize];
+    page[..3].copy_from_slice(&[
+        0xe6, GATE_PORT, // out %al, $port       the call; the tender reads and writes the registers
+        0xc3,      //       ret
+    ]);
+    let stub = (SYSTEM_CALL_STUB - GATE) as usize;
+    page[stub..stub + 10].copy_from_slice(&system_call_stub());
+    let no_libos = (NO_LIBOS - GATE) as usize;
+    page[no_libos..no_libos + 2].copy_from_slice(&[0x0f, 0x0b]); // ud2
+    page
+}
+
+/// The frame that the stub returns through: to `dispatcher`, with an empty stack.
+pub fn return_frame(dispatcher: u64) -> [u8; 40] {
+    const RESERVED_FLAG: u64 = 2;
+    let mut frame = [0; 40];
+    let words = [dispatcher, selector::USER_CODE.into(), RESERVED_FLAG, 0, selector::USER_DATA.into()];
+    for (slot, word) in frame.chunks_exact_mut(8).zip(words) {
+        slot.copy_from_slice(&u64::to_le_bytes(word));
+    }
+    frame
+}
+
+/// The page of descriptor tables and task state.
+pub fn tables_page() -> [u8; PAGE as usize] {
+    let mut page = [0; PAGE as usize];
+    let mut put =
+        |offset: u64, bytes: &[u8]| page[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
+    let segments = [
+        DescriptorFlags::KERNEL_CODE64.bits(),
+        DescriptorFlags::KERNEL_DATA.bits(),
+        DescriptorFlags::USER_DATA.bits(),
+        DescriptorFlags::USER_CODE64.bits(),
+        task_descriptor(),
+        TSS.0 >> 32,
+    ];
+    for (index, descriptor) in (1..).zip(segments) {
+        put(index * 8, &descriptor.to_le_bytes());
+    }
+    for vector in 0..VECTORS {
+        put(IDT_OFFSET + u64::from(vector) * 16, &gate_descriptor(vector));
+    }
+    put(TSS_OFFSET + 4, &STACK_END.to_le_bytes()); // rsp0
+    put(TSS_OFFSET + 102, &(TSS_SIZE as u16).to_le_bytes()); // where the I/O bitmap starts
+    let mut io_bitmap = [0xff; IO_BITMAP_SIZE];
+    io_bitmap[usize::from(GATE_PORT / 8)] &= !(1 << (GATE_PORT % 8));
+    put(TSS_OFFSET + TSS_SIZE as u64, &io_bitmap);
+    page
+}
+
+/// First half of a descriptor for a busy 64-bit task state segment (SDM volume 3, figure 8-4).
+fn task_descriptor() -> u64 {
+    let (base, size) = (TSS.0, u64::from(TSS.1));
+    const PRESENT_BUSY_TSS: u64 = 0x8b << 40;
+    (size - 1) | (base & 0xff_ffff) << 16 | PRESENT_BUSY_TSS | (base >> 24 & 0xff) << 56
+}
+
+/// An interrupt gate to the stub of `vector` (SDM volume 3, figure 6-8).
+fn gate_descriptor(vector: u8) -> [u8; 16] {
+    const INTERRUPT_GATE: u64 = 0x8e << 40;
+    const FOR_EVERYBODY: u64 = 0x60 << 40;
+    const BREAKPOINT: u8 = 3;
+    let stub = STUBS + 2 * u64::from(vector);
+    // Only `int3` may be executed as an instruction by the guest; any other `int n` is a protection fault.
+    let privilege = if vector == BREAKPOINT { FOR_EVERYBODY } else { 0 };
+    let low = (stub & 0xffff)
+        | u64::from(selector::KERNEL_CODE) << 16
+        | INTERRUPT_GATE
+        | privilege
+        | (stub >> 16 & 0xffff) << 48;
+    let mut descriptor = [0; 16];
+    descriptor[..8].copy_from_slice(&low.to_le_bytes());
+    descriptor[8..].copy_from_slice(&(stub >> 32).to_le_bytes());
+    descriptor
+}
+
+/// What the processor pushed for an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Error code, 0 for vectors without.
+    pub error: u64,
+    /// Where the guest was.
+    pub rip: u64,
+    /// Its code selector, for the privilege level.
+    pub cs: u64,
+    /// Its flags.
+    pub rflags: u64,
+    /// Its stack pointer.
+    pub rsp: u64,
+}
+
+/// Reads the frame of `vector` from the words of the exception stack, `word(i)` being the one `i` words below its end.
+pub fn frame(vector: u8, word: impl Fn(u64) -> u64) -> Frame {
+    const WITH_ERROR_CODE: u32 =
+        1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
+    let error = if WITH_ERROR_CODE >> vector & 1 == 1 { word(6) } else { 0 };
+    Frame { error, rip: word(5), cs: word(4), rflags: word(3), rsp: word(2) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ring_0_runs_74_bytes() {
+        assert_eq!(system_call_stub().len() + exception_stubs().len(), 74);
+    }
+
+    #[test]
+    fn the_guest_may_use_one_port() {
+        let page = tables_page();
+        let bitmap = (TSS_OFFSET as usize + TSS_SIZE)..(TSS_OFFSET as usize + TSS_SIZE + IO_BITMAP_SIZE);
+        let open: u32 = page[bitmap].iter().map(|byte| byte.count_zeros()).sum();
+        assert_eq!(open, 1);
+    }
+
+    #[test]
+    fn the_tables_fit_beside_each_other() {
+        assert!(u64::from(GDT_SIZE) <= IDT_OFFSET);
+        assert!(IDT_OFFSET + u64::from(IDT.1) <= TSS_OFFSET);
+        assert!(TSS_OFFSET + u64::from(TSS.1) <= PAGE);
+    }
+}

@@ -1,0 +1,144 @@
+//! The virtual processor: its state at entry, one run after the other, its state at a stop.
+
+use super::cpuid::Model;
+use super::ring0::{self, selector};
+use crate::error::Error;
+use husk_abi::memory::BOOT;
+use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
+use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
+use x86_64::registers::control::{Cr0Flags, Cr4Flags};
+use x86_64::registers::model_specific::EferFlags;
+use x86_64::registers::rflags::RFlags;
+
+/// Model-specific registers (SDM volume 4).
+mod msr {
+    pub const STAR: u32 = 0xc000_0081;
+    pub const LSTAR: u32 = 0xc000_0082;
+    pub const FMASK: u32 = 0xc000_0084;
+}
+
+/// Sets up `vcpu` to enter the image at `entry`, at CPL 3, with the page tables at `root`.
+pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64) -> Result<(), Error> {
+    let model = Model::of_host();
+    let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
+    vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
+    let mut special = vcpu.get_sregs().map_err(Error::kvm("read the processor's state"))?;
+    set_special(&mut special, root);
+    vcpu.set_sregs(&special).map_err(Error::kvm("set the processor's state"))?;
+    let mut enabled = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
+    enabled.xcrs[0] = kvm_xcr { xcr: 0, value: model.xcr0, ..Default::default() };
+    vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
+    set_system_call_entry(vcpu)?;
+    let registers = kvm_regs { rip: entry, rdi: BOOT, rflags: RFlags::INTERRUPT_FLAG.bits() | 2, ..Default::default() };
+    vcpu.set_regs(&registers).map_err(Error::kvm("set the processor's registers"))?;
+    vcpu.set_sync_valid_reg(SyncReg::Register);
+    Ok(())
+}
+
+fn set_special(special: &mut kvm_sregs, root: u64) {
+    let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
+        | Cr0Flags::MONITOR_COPROCESSOR
+        | Cr0Flags::EXTENSION_TYPE
+        | Cr0Flags::NUMERIC_ERROR
+        | Cr0Flags::WRITE_PROTECT
+        | Cr0Flags::PAGING;
+    // No SMEP and SMAP: where KVM emulates ring 0, the system call stub runs at CPL 3, so its page must be the guest's.
+    let cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
+        | Cr4Flags::OSFXSR
+        | Cr4Flags::OSXMMEXCPT_ENABLE
+        | Cr4Flags::OSXSAVE
+        | Cr4Flags::FSGSBASE;
+    let efer = EferFlags::SYSTEM_CALL_EXTENSIONS
+        | EferFlags::LONG_MODE_ENABLE
+        | EferFlags::LONG_MODE_ACTIVE
+        | EferFlags::NO_EXECUTE_ENABLE;
+    (special.cr0, special.cr3, special.cr4, special.efer) = (cr0.bits(), root, cr4.bits(), efer.bits());
+
+    const CODE: u8 = 0xb;
+    const DATA: u8 = 0x3;
+    const BUSY_TSS: u8 = 0xb;
+    let flat = kvm_segment { limit: !0, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };
+    special.cs = kvm_segment { selector: selector::USER_CODE, type_: CODE, l: 1, ..flat };
+    let data = kvm_segment { selector: selector::USER_DATA, type_: DATA, db: 1, ..flat };
+    (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
+    let (base, size) = ring0::TSS;
+    special.tr = kvm_segment {
+        selector: selector::TASK,
+        type_: BUSY_TSS,
+        base,
+        limit: u32::from(size) - 1,
+        present: 1,
+        ..Default::default()
+    };
+    (special.gdt.base, special.gdt.limit) = (ring0::TABLES, ring0::GDT_SIZE - 1);
+    (special.idt.base, special.idt.limit) = (ring0::IDT.0, ring0::IDT.1 - 1);
+}
+
+/// Points `syscall` at the stub. SYSENTER stays off: its code selector is 0.
+fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
+    // `syscall` loads cs from bits 47:32; `sysret`, which nobody executes, would take bits 63:48.
+    let star = u64::from(selector::KERNEL_CODE) << 32 | u64::from(selector::KERNEL_DATA) << 48;
+    let cleared = RFlags::TRAP_FLAG | RFlags::INTERRUPT_FLAG | RFlags::DIRECTION_FLAG | RFlags::ALIGNMENT_CHECK;
+    let entries = [(msr::STAR, star), (msr::LSTAR, ring0::SYSTEM_CALL_STUB), (msr::FMASK, cleared.bits())];
+    let entries = entries.map(|(index, data)| kvm_msr_entry { index, data, ..Default::default() });
+    let entries = Msrs::from_entries(&entries).map_err(|_| Error::KvmTooOld("room for three registers"))?;
+    match vcpu.set_msrs(&entries).map_err(Error::kvm("set the system call entry"))? {
+        3 => Ok(()),
+        _ => Err(Error::KvmTooOld("the registers of the system call entry")),
+    }
+}
+
+/// Why the processor stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest went through the gate.
+    Call {
+        /// Number of the call.
+        number: u64,
+        /// Its arguments.
+        arguments: [u64; 4],
+    },
+    /// The stub of this exception ran.
+    Exception(u8),
+    /// A signal arrived for the tender.
+    Interrupted,
+    /// The guest touched memory that the host mapping forbids.
+    Forbidden,
+    /// The processor cannot go on.
+    Shutdown,
+    /// Anything else.
+    Strange(String),
+}
+
+/// Runs the guest until it stops.
+pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
+    const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
+    const GATE_PORT: u16 = ring0::GATE_PORT as u16;
+    let stop = match vcpu.run() {
+        Ok(VcpuExit::IoOut(GATE_PORT, _)) => {
+            let registers = vcpu.sync_regs().regs;
+            let arguments = [registers.rsi, registers.rdx, registers.rcx, registers.r8];
+            Stop::Call { number: registers.rdi, arguments }
+        }
+        Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
+            Stop::Exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8)
+        }
+        // A write to a page whose host mapping is read-only may come out as an access to a device that is not there.
+        Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
+        Ok(VcpuExit::Shutdown) => Stop::Shutdown,
+        Ok(VcpuExit::Intr) => Stop::Interrupted,
+        Ok(other) => Stop::Strange(format!("{other:?}")),
+        Err(error) => match error.errno() {
+            libc::EINTR | libc::EAGAIN => Stop::Interrupted,
+            libc::EFAULT => Stop::Forbidden,
+            _ => return Err(Error::kvm("run the guest")(error)),
+        },
+    };
+    Ok(stop)
+}
+
+/// Puts a call's result into the register where the guest expects it.
+pub fn resume_with(vcpu: &mut VcpuFd, result: u64) {
+    vcpu.sync_regs_mut().regs.rax = result;
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
+}

@@ -1,0 +1,122 @@
+//! The notes of an image: contract version, manifest, build-id. Formats in [`husk_abi::note`].
+
+use super::Refusal;
+use husk_abi::note;
+use object::LittleEndian;
+use object::elf::{self, ProgramHeader64};
+use object::read::elf::ProgramHeader as _;
+use zerocopy::FromBytes;
+
+/// Largest note segment that is looked at.
+const SIZE_MAXIMUM: u64 = 64 << 10;
+
+/// What the notes say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Version of the contract.
+    pub version: u32,
+    /// Where `syscall` instructions continue, as an address in the file.
+    pub system_calls: Option<u64>,
+    /// What the image needs.
+    pub manifest: note::Manifest,
+    /// The devices it wants.
+    pub devices: Vec<note::Device>,
+    /// GNU build-id; empty if there is none.
+    pub build_id: Vec<u8>,
+}
+
+/// One note: its type, its contents, and the address of its contents.
+struct Note<'a> {
+    kind: u32,
+    name: &'a [u8],
+    body: &'a [u8],
+    address: u64,
+}
+
+impl Notes {
+    /// Reads the notes of the image with these program headers; `read` gets bytes of the file by offset and size.
+    pub fn read(
+        headers: &[ProgramHeader64<LittleEndian>],
+        read: impl Fn(u64, u64) -> Result<Vec<u8>, Refusal>,
+    ) -> Result<Self, Refusal> {
+        let (mut abi, mut manifest, mut notes) = (None, None, Self::default());
+        for header in headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_NOTE) {
+            let size = header.p_filesz(LittleEndian).min(SIZE_MAXIMUM);
+            let bytes = read(header.p_offset(LittleEndian), size)?;
+            let align = if header.p_align(LittleEndian) == 8 { 8 } else { 4 };
+            let mut rest = Rest { bytes: &bytes, address: header.p_vaddr(LittleEndian), align };
+            while let Some(found) = rest.next()? {
+                match (found.name, found.kind) {
+                    (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
+                    (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
+                    (b"GNU", 3) => notes.build_id = found.body.to_vec(),
+                    _ => {}
+                }
+            }
+        }
+        (notes.version, notes.system_calls) = abi.ok_or(Refusal::NoNotes)?;
+        if notes.version != husk_abi::VERSION {
+            return Err(Refusal::OtherVersion { image: notes.version });
+        }
+        (notes.manifest, notes.devices) = manifest.ok_or(Refusal::NoManifest)?;
+        Ok(notes)
+    }
+}
+
+fn read_abi(note: &Note<'_>) -> Result<(u32, Option<u64>), Refusal> {
+    let (abi, _) =
+        note::Abi::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the contract version is cut"))?;
+    let field = note.address.wrapping_add(core::mem::offset_of!(note::Abi, system_calls) as u64);
+    let system_calls = (abi.system_calls != 0).then(|| field.wrapping_add_signed(abi.system_calls));
+    Ok((abi.version, system_calls))
+}
+
+fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>), Refusal> {
+    let (manifest, rest) =
+        note::Manifest::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the manifest is cut"))?;
+    let count = manifest.device_count as usize;
+    if count > note::DEVICES_MAXIMUM {
+        return Err(Refusal::BadNote("the manifest names too many devices"));
+    }
+    let (devices, _) = <[note::Device]>::ref_from_prefix_with_elems(rest, count)
+        .map_err(|_| Refusal::BadNote("the manifest's devices are cut"))?;
+    Ok((manifest, devices.to_vec()))
+}
+
+/// What is left of a note segment.
+struct Rest<'a> {
+    bytes: &'a [u8],
+    address: u64,
+    align: usize,
+}
+
+impl<'a> Rest<'a> {
+    /// The next note, if there is one: three words (name size, body size, type), name, body, each padded.
+    fn next(&mut self) -> Result<Option<Note<'a>>, Refusal> {
+        if self.bytes.len() < 12 {
+            return Ok(None);
+        }
+        let cut = Refusal::BadNote("a note reaches beyond its segment");
+        let ([name_size, body_size, kind], _) =
+            <[u32; 3]>::read_from_prefix(self.bytes).map_err(|_| Refusal::BadNote("a note header is cut"))?;
+        let name_end = 12usize.checked_add(name_size as usize);
+        let body_start = name_end.and_then(|end| end.checked_next_multiple_of(self.align));
+        let body_end = body_start.and_then(|start| start.checked_add(body_size as usize));
+        let (Some(name_end), Some(body_start), Some(body_end)) = (name_end, body_start, body_end) else {
+            return Err(cut);
+        };
+        let (Some(name), Some(body)) = (self.bytes.get(12..name_end), self.bytes.get(body_start..body_end)) else {
+            return Err(cut);
+        };
+        let note = Note {
+            kind,
+            name: name.strip_suffix(b"\0").unwrap_or(name),
+            body,
+            address: self.address.wrapping_add(body_start as u64),
+        };
+        let next = body_end.next_multiple_of(self.align).min(self.bytes.len());
+        self.address = self.address.wrapping_add(next as u64);
+        self.bytes = self.bytes.get(next..).unwrap_or_default();
+        Ok(Some(note))
+    }
+}

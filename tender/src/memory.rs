@@ -1,0 +1,215 @@
+//! Guest memory as the host sees it: one mapping, and the one way from a guest address to a host pointer.
+//!
+//! The mapping holds all guest-physical memory, first the tender's own pages, then the window. The image's segments
+//! are mapped over it privately from the file, so that they are shared with every other guest of the same image until
+//! written. No Rust reference is ever made to memory that the guest can write: it is copied by system calls and raw
+//! copies only.
+
+#![expect(unsafe_code, reason = "mappings are made by address, and guest memory is reached by pointer")]
+
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::image::{Image, Segment};
+use crate::layout::Layout;
+use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights, TENDER_SIZE};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::ptr::NonNull;
+
+/// A range of bytes that the guest says is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// First guest-virtual address.
+    pub address: u64,
+    /// Length in bytes.
+    pub length: u64,
+}
+
+/// All memory of one guest.
+#[derive(Debug)]
+pub struct Memory {
+    base: NonNull<u8>,
+    layout: Layout,
+    /// What the guest may name in a call, and what it may do there.
+    regions: Vec<(Region, Rights)>,
+}
+
+impl Memory {
+    /// Reserves the memory of `layout` and maps `image` into it.
+    pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
+        let base = reserve(layout.physical_size()).map_err(Error::NoMemory)?;
+        let readable = Rights::READ;
+        let writable = Rights::READ | Rights::WRITE;
+        let mut memory = Self { base, layout, regions: vec![(layout.heap, writable), (layout.main_stack, writable)] };
+        for segment in &image.segments {
+            memory.map_segment(image, segment)?;
+            let start = segment.region.start.wrapping_add(layout.load_bias);
+            let rights = segment.rights & writable;
+            memory.regions.push((Region { start, length: segment.region.length }, rights));
+        }
+        memory.regions.push((layout.libos_stack, writable));
+        memory.regions.push((Region { start: BOOT, length: BOOT_SIZE }, readable));
+        Ok(memory)
+    }
+
+    /// The plan this memory follows.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where guest-physical memory starts in the tender's address space.
+    pub fn host_address(&self) -> u64 {
+        self.base.as_ptr() as u64
+    }
+
+    /// The only way from a guest address to a host pointer: the claim must lie within one region that the guest was
+    /// given with at least `rights`. The pointer is good for the whole length of the claim.
+    pub fn check(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Fault> {
+        let fault = Fault::NotGuestMemory { claim, rights };
+        let end = claim.address.checked_add(claim.length).ok_or(fault.clone())?;
+        let inside = |region: &Region| claim.address >= region.start && end <= region.end();
+        let Some(_) = self.regions.iter().find(|(region, has)| inside(region) && has.contains(rights)) else {
+            return Err(fault);
+        };
+        let physical = match self.layout.window.contains(claim.address) {
+            true => self.layout.physical(claim.address),
+            false => claim.address,
+        };
+        // SAFETY: the claim lies in a region of the layout, all of which is inside the one mapping.
+        Ok(unsafe { self.base.add(physical as usize) })
+    }
+
+    /// Copies `bytes` to the tender's own guest-physical pages.
+    pub fn write_own(&mut self, physical: u64, bytes: &[u8]) {
+        assert!(physical + bytes.len() as u64 <= TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
+        // SAFETY: asserted to be inside the mapping, below the window.
+        let to = unsafe { self.base.add(physical as usize) };
+        // SAFETY: the guest does not run yet, nobody else has a pointer there, and `bytes` lies outside guest memory.
+        unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+    }
+
+    /// A host pointer to one of the tender's own guest-physical addresses, good to the end of its page.
+    pub fn own(&self, physical: u64) -> NonNull<u8> {
+        assert!(physical < TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
+        // SAFETY: asserted to be inside the mapping.
+        unsafe { self.base.add(physical as usize) }
+    }
+
+    /// Reads a word of the tender's own pages.
+    pub fn own_word(&self, physical: u64) -> u64 {
+        // SAFETY: `own` found the address inside the mapping; the words asked for are aligned and written by the
+        // processor while the guest is stopped.
+        unsafe { self.own(physical).cast::<u64>().read_volatile() }
+    }
+
+    /// Reads the 8 bytes at a guest address for a report; nothing if they are not the guest's or cannot be read.
+    pub fn peek(&self, address: u64) -> Option<u64> {
+        let from = self.check(Claim { address, length: 8 }, Rights::READ).ok()?;
+        let mut bytes = [0u8; 8];
+        let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 };
+        let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: 8 };
+        let own_process = std::process::id() as libc::pid_t;
+        // A system call, because the page may be protected, or gone with a truncated file.
+        // SAFETY: both vectors describe 8 bytes, the local one a buffer of our own; the other only has to be a number.
+        let count = unsafe { libc::process_vm_readv(own_process, &local, 1, &remote, 1, 0) };
+        (count == 8).then(|| u64::from_ne_bytes(bytes))
+    }
+
+    /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
+    pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
+        let from = self.check(claim, Rights::READ | Rights::WRITE)?;
+        let mut protection = libc::PROT_NONE;
+        if rights.contains(Rights::READ) {
+            protection |= libc::PROT_READ;
+        }
+        if rights.contains(Rights::WRITE) {
+            protection |= libc::PROT_WRITE;
+        }
+        // SAFETY: `check` found the claim to be guest memory, which we reach by system calls and raw copies only.
+        let result = unsafe { libc::mprotect(from.as_ptr().cast(), claim.length as usize, protection) };
+        Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
+    }
+
+    /// Gives whole pages of the heap back to the host.
+    pub fn discard(&self, claim: Claim) -> Result<io::Result<()>, Fault> {
+        let from = self.check(claim, Rights::READ | Rights::WRITE)?;
+        // SAFETY: `check` found the claim to be guest memory; that it reads as zeros afterwards is what was asked for.
+        let result = unsafe { libc::madvise(from.as_ptr().cast(), claim.length as usize, libc::MADV_DONTNEED) };
+        Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
+    }
+
+    /// Maps the whole pages of a segment's contents from the file, and copies its last, partial page if zeros follow.
+    fn map_segment(&mut self, image: &Image, segment: &Segment) -> Result<(), Error> {
+        let not_mapped = |error| Error::NotMapped { path: image.path.clone(), error };
+        let lead = segment.region.start % PAGE;
+        let start = segment.pages().start;
+        let contents_end = segment.region.start + segment.file_size;
+        let zeros_follow = segment.region.length > segment.file_size;
+        let mapped_end = if zeros_follow { contents_end & !(PAGE - 1) } else { contents_end.next_multiple_of(PAGE) };
+        if mapped_end > start {
+            let mut protection = libc::PROT_READ;
+            if segment.rights.contains(Rights::WRITE) {
+                protection |= libc::PROT_WRITE;
+            }
+            let to = self.at(start);
+            // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
+            let result = unsafe {
+                libc::mmap(
+                    to.as_ptr().cast(),
+                    (mapped_end - start) as usize,
+                    protection,
+                    libc::MAP_PRIVATE | libc::MAP_FIXED,
+                    image.file.as_raw_fd(),
+                    (segment.file_offset - lead) as libc::off_t,
+                )
+            };
+            if result == libc::MAP_FAILED {
+                return Err(not_mapped(io::Error::last_os_error()));
+            }
+        }
+        let copied_start = mapped_end.max(segment.region.start);
+        if zeros_follow && copied_start < contents_end {
+            let mut bytes = vec![0; (contents_end - copied_start) as usize];
+            let offset = segment.file_offset + (copied_start - segment.region.start);
+            image.file.read_exact_at(&mut bytes, offset).map_err(not_mapped)?;
+            // SAFETY: `copied_start` to `contents_end` lies in the segment's pages, inside our mapping.
+            unsafe { self.at(copied_start).copy_from_nonoverlapping(NonNull::from(&bytes[..]).cast(), bytes.len()) };
+        }
+        Ok(())
+    }
+
+    /// Where an address of the image file is in the host mapping.
+    fn at(&self, address_in_file: u64) -> NonNull<u8> {
+        let physical = self.layout.physical(address_in_file.wrapping_add(self.layout.load_bias));
+        assert!(physical <= self.layout.physical_size(), "the layout has room for the whole image");
+        // SAFETY: asserted to be inside the mapping.
+        unsafe { self.base.add(physical as usize) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.physical_size() as usize) };
+    }
+}
+
+/// Reserves zeroed memory; pages are only taken when touched.
+fn reserve(size: u64) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
+}

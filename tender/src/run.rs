@@ -1,0 +1,72 @@
+//! `husk run`: one image, from file to exit status.
+
+use crate::boot::{self, Program};
+use crate::error::Error;
+use crate::hvt::{self, End, Machine};
+use crate::image::Image;
+use crate::layout::Layout;
+use crate::memory::Memory;
+use crate::statistics::Statistics;
+use husk_abi::boot::Flags;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What to run, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The image file.
+    pub image: PathBuf,
+    /// Guest memory in bytes; what the image asks for if absent.
+    pub memory: Option<u64>,
+    /// Arguments and environment.
+    pub program: Program,
+    /// Whether the base of a relocatable image is drawn at random.
+    pub randomize: bool,
+    /// Whether to tell what the guest does.
+    pub verbose: bool,
+    /// When the tender began.
+    pub started: Instant,
+}
+
+/// Runs an image to its end and returns the exit status. A fault is reported on standard error.
+pub fn run(options: &Options) -> Result<u8, Error> {
+    let image = Image::open(&options.image)?;
+    if let Some(device) = image.notes.devices.first() {
+        let name = device.name.get(..device.name_length as usize).unwrap_or(&device.name);
+        return Err(Error::DeviceUnattached { name: String::from_utf8_lossy(name).into_owned() });
+    }
+    let kvm = hvt::open()?;
+    let (draw, entropy) = random()?;
+    let memory = options.memory.unwrap_or(image.notes.manifest.memory);
+    let layout = Layout::plan(&image, memory, if options.randomize { draw } else { 0 })?;
+    let mut flags = Flags::empty();
+    flags.set(Flags::VERBOSE, options.verbose);
+    let boot = boot::write(&image, &layout, &options.program, flags, entropy)?;
+    let memory = Memory::map(layout, &image)?;
+    let statistics = Statistics::new(options.verbose, options.started);
+    let mut machine = Machine::new(&kvm, &image, memory, &boot, statistics)?;
+    let end = machine.run()?;
+    if options.verbose {
+        eprintln!("{}", machine.guest().statistics);
+    }
+    match end {
+        End::Exit(status) => Ok(status),
+        End::Fault { fault, registers } => {
+            eprintln!("husk: the guest stopped: {fault}");
+            eprintln!("{registers:x?}");
+            Ok(fault.status())
+        }
+    }
+}
+
+/// A number for the layout and 32 bytes for the guest, never used twice.
+fn random() -> Result<(u64, [u8; 32]), Error> {
+    let mut bytes = [0; 40];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(Error::NoEntropy)?;
+    let (mut draw, mut entropy) = ([0; 8], [0; 32]);
+    draw.copy_from_slice(&bytes[..8]);
+    entropy.copy_from_slice(&bytes[8..]);
+    Ok((u64::from_le_bytes(draw), entropy))
+}

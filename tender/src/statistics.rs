@@ -1,0 +1,83 @@
+//! What a guest has done so far, for `husk run --verbose`.
+
+use husk_abi::call::Number;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Instant;
+
+/// Counters of one guest's run.
+#[derive(Debug)]
+pub struct Statistics {
+    verbose: bool,
+    started: Instant,
+    first_instruction: Option<Instant>,
+    first_output: Option<Instant>,
+    calls: [u64; Number::ALL.len()],
+    interrupted: u64,
+    unanswered: BTreeSet<u64>,
+}
+
+impl Statistics {
+    /// Starts to count; `started` is when the tender began.
+    pub fn new(verbose: bool, started: Instant) -> Self {
+        Self {
+            verbose,
+            started,
+            first_instruction: None,
+            first_output: None,
+            calls: Default::default(),
+            interrupted: 0,
+            unanswered: BTreeSet::new(),
+        }
+    }
+
+    /// The guest is about to run its first instruction.
+    pub fn enter(&mut self) {
+        if self.verbose {
+            self.first_instruction = Some(Instant::now());
+        }
+    }
+
+    /// The guest made this call.
+    pub fn count(&mut self, number: Number) {
+        if let Some(count) = self.calls.get_mut(number as usize - 1) {
+            *count += 1;
+        }
+    }
+
+    /// The guest was stopped by a signal to the tender, and goes on.
+    pub fn interrupt(&mut self) {
+        self.interrupted += 1;
+    }
+
+    /// The guest is about to print something.
+    pub fn output(&mut self) {
+        if self.verbose && self.first_output.is_none() {
+            self.first_output = Some(Instant::now());
+        }
+    }
+
+    /// The program made a Linux system call that the libos does not answer: said once for each.
+    pub fn unanswered(&mut self, system_call: u64) {
+        const REMEMBERED_MAXIMUM: usize = 1024;
+        if self.verbose && self.unanswered.len() < REMEMBERED_MAXIMUM && self.unanswered.insert(system_call) {
+            eprintln!("husk: the program made system call {system_call}, which is not answered (ENOSYS)");
+        }
+    }
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = |instant: Option<Instant>| match instant {
+            Some(instant) => format!("{:.3} ms", instant.duration_since(self.started).as_secs_f64() * 1e3),
+            None => "never".to_owned(),
+        };
+        writeln!(f, "husk: first instruction after {}", since(self.first_instruction))?;
+        writeln!(f, "husk: first output after      {}", since(self.first_output))?;
+        write!(f, "husk: exits:")?;
+        for (number, count) in Number::ALL.iter().zip(self.calls).filter(|(_, count)| *count > 0) {
+            write!(f, " {} {count}", number.name())?;
+        }
+        write!(f, " interrupted {}", self.interrupted)
+    }
+}
