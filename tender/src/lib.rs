@@ -14,6 +14,7 @@ pub mod image;
 pub mod layout;
 pub mod memory;
 pub mod registers;
+pub mod report;
 pub mod run;
 pub mod statistics;
 
