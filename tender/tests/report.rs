@@ -10,11 +10,16 @@ use husk_tender::registers::Registers;
 use husk_tender::report::Stop;
 use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
+use object::LittleEndian;
+use object::read::elf::{ElfFile64, FileHeader};
+use object::{Object, ObjectSection};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/report/nested.rs");
 
@@ -275,10 +280,22 @@ fn truncated_files_give_shorter_reports() {
     }
 }
 
+/// Where in the file the parts lie that a report reads.
+fn parts(bytes: &[u8]) -> Vec<Range<u64>> {
+    let file = ElfFile64::<LittleEndian>::parse(bytes).expect("the program is an ELF file");
+    let read = |name: &str| name.starts_with(".debug_") || name.starts_with(".eh_frame") || name == ".symtab";
+    let sections = file.sections().filter(|section| section.name().is_ok_and(read));
+    let ranges = sections.filter_map(|section| section.file_range()).map(|(start, size)| start..start + size);
+    let table = file.elf_header().e_shoff(LittleEndian);
+    ranges.chain([0..1024, table..bytes.len() as u64]).filter(|range| !range.is_empty()).collect()
+}
+
 #[test]
 fn damaged_files_give_shorter_reports() {
     let waiting = Waiting::start(&build("damaged", &["-Cdebuginfo=full"]), &[]);
     let whole = std::fs::read(&waiting.program).expect("the program");
+    let parts = parts(&whole);
+    assert!(parts.len() > 8, "debug information is missing: {parts:?}");
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = move |limit: u64| {
         random ^= random << 13;
@@ -286,15 +303,22 @@ fn damaged_files_give_shorter_reports() {
         random ^= random << 17;
         random % limit
     };
-    let started = std::time::Instant::now();
+    let seconds = std::env::var("HUSK_DAMAGE_SECONDS").map_or(5, |seconds| seconds.parse().expect("a number"));
+    let started = Instant::now();
     let mut rounds = 0;
-    while started.elapsed().as_secs() < 10 {
+    while started.elapsed() < Duration::from_secs(seconds) {
         let mut damaged = whole.clone();
-        for _ in 0..1 + next(2000) {
-            let at = next(whole.len() as u64) as usize;
-            damaged[at] = next(256) as u8;
+        let part = &parts[next(parts.len() as u64) as usize];
+        let length = part.end - part.start;
+        // Dense damage reaches what is read first, sparse damage what comes after.
+        let one_in = [10, 1000, 100_000][next(3) as usize];
+        for _ in 0..1 + length / one_in {
+            let at = (part.start + next(length)) as usize;
+            damaged[at] = [0, 0xff, damaged[at] ^ 1 << next(8), next(256) as u8][next(4) as usize];
         }
+        let before = Instant::now();
         survive(&waiting, "damaged", &damaged);
+        assert!(before.elapsed() < Duration::from_secs(60), "a report must not hang");
         rounds += 1;
     }
     println!("{rounds} damaged files");

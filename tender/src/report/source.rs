@@ -4,7 +4,6 @@
 //! the answers. This is why it is not `addr2line`'s job: that one builds tables for many lookups to come, whose size a
 //! hostile file decides, and descends into inlined functions by recursion, as deep as the file says.
 
-use super::elf::Elf;
 use super::reader::{Budget, Reader};
 use gimli::{
     AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebuggingInformationEntry, Dwarf, LineRow, Reader as _, Section,
@@ -45,9 +44,10 @@ pub struct Spot {
 }
 
 /// For each of `addresses` (sorted): the functions it belongs to, innermost first; the last one is not inlined.
-pub fn locate(elf: &Elf<'_>, addresses: &[u64], budget: &Budget) -> Vec<Vec<Spot>> {
+/// `section` gives a section's bytes by its name.
+pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64], budget: &'d Budget) -> Vec<Vec<Spot>> {
     let mut answers: Vec<Answer> = addresses.iter().map(|_| Answer::default()).collect();
-    let sections: Result<_, gimli::Error> = Dwarf::load(|id| Ok(Reader::new(elf.section(id.name()).bytes, budget)));
+    let sections: Result<_, gimli::Error> = Dwarf::load(|id| Ok(Reader::new(section(id.name()), budget)));
     if let Ok(dwarf) = sections {
         let mut units = dwarf.units();
         let mut headers = Vec::new();
@@ -353,5 +353,103 @@ fn sibling(entry: &Entry<'_>) -> Option<UnitOffset> {
     match entry.attr_value(gimli::DW_AT_sibling) {
         Some(AttributeValue::UnitRef(offset)) => Some(offset),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Abbreviations: 1 a unit, 2 a function (both with low and high address), 3 an inlined function with nothing, 4
+    /// an inlined function with a list of ranges, 5 a unit with a line program.
+    const ABBREVIATIONS: &[u8] = &[
+        1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0, //
+        2, 0x2e, 1, 0x11, 1, 0x12, 7, 0, 0, //
+        3, 0x1d, 1, 0, 0, //
+        4, 0x1d, 0, 0x55, 0x17, 0, 0, //
+        5, 0x11, 1, 0x11, 1, 0x12, 7, 0x10, 0x17, 0, 0, //
+        0,
+    ];
+
+    /// A unit of version 4 with these entries.
+    fn unit(entries: &[u8]) -> Vec<u8> {
+        let header = [4, 0, 0, 0, 0, 0, 8];
+        let mut info = ((header.len() + entries.len()) as u32).to_le_bytes().to_vec();
+        info.extend(header);
+        info.extend(entries);
+        info
+    }
+
+    /// An entry that spans 0x1000 to 0x2000.
+    fn spanning(abbreviation: u8) -> Vec<u8> {
+        let mut entry = vec![abbreviation];
+        entry.extend(0x1000u64.to_le_bytes());
+        entry.extend(0x1000u64.to_le_bytes());
+        entry
+    }
+
+    fn locate_in(sections: &[(&str, &[u8])], reads: u64) -> (Vec<Vec<Spot>>, bool) {
+        let budget = Budget::new(reads);
+        let find = |name: &str| sections.iter().find(|(has, _)| *has == name).map_or(&[][..], |(_, bytes)| *bytes);
+        let addresses: Vec<u64> = (0..100).map(|index| 0x1800 + index).collect();
+        let spots = locate(find, &addresses, &budget);
+        (spots, budget.exhausted())
+    }
+
+    #[test]
+    fn functions_nested_deeper_than_any_stack_are_left_out() {
+        let mut entries = [spanning(1), spanning(2)].concat();
+        entries.resize(entries.len() + 4_000_000, 3);
+        let (spots, exhausted) =
+            locate_in(&[(".debug_info", &unit(&entries)), (".debug_abbrev", ABBREVIATIONS)], 1 << 26);
+        assert!(!exhausted);
+        assert!(spots.iter().all(|spots| spots.len() == 1), "the one function is found");
+    }
+
+    #[test]
+    fn a_list_of_ranges_that_many_functions_share_ends_the_budget() {
+        let mut entries = [spanning(1), spanning(2)].concat();
+        for _ in 0..10_000 {
+            entries.extend([4, 0, 0, 0, 0]);
+        }
+        let range = [0x1000u64.to_le_bytes(), 0x2000u64.to_le_bytes()].concat();
+        let sections = [
+            (".debug_info", &unit(&entries)[..]),
+            (".debug_abbrev", ABBREVIATIONS),
+            (".debug_ranges", &range.repeat(100_000)),
+        ];
+        let (spots, exhausted) = locate_in(&sections, 1 << 20);
+        assert!(exhausted);
+        assert!(spots.iter().all(|spots| spots.len() <= INLINED_MAXIMUM));
+    }
+
+    #[test]
+    fn a_line_program_with_more_file_names_than_memory_is_refused() {
+        let mut entries = spanning(5);
+        entries.extend([0; 4]);
+        // Version 5, names in format (path, string), as many as a number can say.
+        let mut header = vec![1, 1, 1, 0xfb, 14, 1, 1, 1, 8, 0, 1, 1, 8];
+        header.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+        header.resize(64 << 20, 0);
+        let mut line = ((header.len() + 8) as u32).to_le_bytes().to_vec();
+        line.extend([5, 0, 8, 0]);
+        line.extend((header.len() as u32).to_le_bytes());
+        line.extend(header);
+        let sections =
+            [(".debug_info", &unit(&entries)[..]), (".debug_abbrev", ABBREVIATIONS), (".debug_line", &line[..])];
+        let (spots, exhausted) = locate_in(&sections, 1 << 26);
+        assert!(!exhausted && spots.iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn a_sibling_that_leads_back_is_not_followed() {
+        // Abbreviation 1 a unit, 2 a function elsewhere whose sibling is itself.
+        let abbreviations = [1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0, 2, 0x2e, 0, 0x01, 0x13, 0, 0, 0];
+        let mut entries = spanning(1);
+        entries.push(2);
+        entries.extend((11u32 + 17).to_le_bytes());
+        let (spots, exhausted) =
+            locate_in(&[(".debug_info", &unit(&entries)), (".debug_abbrev", &abbreviations)], 1 << 20);
+        assert!(!exhausted && spots.iter().all(Vec::is_empty));
     }
 }

@@ -18,11 +18,12 @@ pub struct Symbols {
 
 impl Symbols {
     /// Looks up all addresses together.
-    pub fn find(image: &Elf<'_>, debug: Option<&Elf<'_>>, mut addresses: Vec<u64>, budget: &Budget) -> Self {
+    pub fn find<'d>(image: &Elf<'d>, debug: Option<&Elf<'d>>, mut addresses: Vec<u64>, budget: &'d Budget) -> Self {
         addresses.sort_unstable();
         addresses.dedup();
         let dwarf = if image.has(".debug_info") { Some(image) } else { debug };
-        let spots = dwarf.and_then(|elf| survive(|| source::locate(elf, &addresses, budget)));
+        let spots =
+            dwarf.and_then(|elf| survive(|| source::locate(|name| elf.section(name).bytes, &addresses, budget)));
         let table = if image.has(".symtab") { Some(image) } else { debug };
         let names = table.map(|elf| elf.symbols(&addresses).into_iter().map(|symbol| symbol.map(name)).collect());
         Self {

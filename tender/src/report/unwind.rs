@@ -295,4 +295,53 @@ mod tests {
         assert_eq!(look_up(index, 0x2100, u64::MAX), Index::At(0x40));
         assert_eq!(look_up(Section { address: 0, bytes: &bytes[..11] }, 0, 0), Index::Unusable);
     }
+
+    /// Call frame information that says: the frame of 0x1000 to 0x2000 is what `expression` computes.
+    fn with_expression(expression: &[u8]) -> Vec<u8> {
+        let entry = |mut body: Vec<u8>| {
+            body.resize((body.len() + 4).next_multiple_of(8) - 4, 0);
+            [&(body.len() as u32).to_le_bytes(), &body[..]].concat()
+        };
+        // Version 1, augmentation "zR" with absolute pointers; def_cfa_expression; offset of 16 is 1 * -8.
+        let mut common = vec![0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0, 0x0f, expression.len() as u8];
+        common.extend(expression);
+        common.extend([0x90, 1]);
+        let common = entry(common);
+        let mut function = (common.len() as u32 + 4).to_le_bytes().to_vec();
+        function.extend([0x1000u64.to_le_bytes(), 0x1000u64.to_le_bytes()].concat());
+        function.push(0);
+        [common, entry(function), vec![0; 4]].concat()
+    }
+
+    fn step(eh_frame: &[u8]) -> Result<Caller, End> {
+        let budget = Budget::new(1 << 20);
+        let mut section = EhFrame::from(Reader::new(eh_frame, &budget));
+        section.set_address_size(8);
+        let mut unwinder = Unwinder {
+            eh_frame: section,
+            index: Section::default(),
+            bases: BaseAddresses::default().set_eh_frame(0x4000),
+            debug_frames: Vec::new(),
+            context: UnwindContext::new(),
+            rules: HashMap::new(),
+        };
+        let frame = Frame { rip: 0x1800, registers: [Some(0x8000); COUNT] };
+        unwinder.step(&frame, 0x1800, &mut |address| Some(address + 1))
+    }
+
+    #[test]
+    fn expressions_are_evaluated() {
+        // DW_OP_breg7 (rsp) 16, DW_OP_deref.
+        let (caller, interrupted) = step(&with_expression(&[0x77, 16, 0x06])).expect("a caller");
+        assert_eq!((caller.rip, caller.registers[RSP]), (0x8011 - 8 + 1, Some(0x8011)));
+        assert!(!interrupted);
+    }
+
+    #[test]
+    fn an_expression_that_loops_is_left() {
+        // DW_OP_skip -3.
+        assert_eq!(step(&with_expression(&[0x2f, 0xfd, 0xff])), Err(End::Broken));
+        // DW_OP_dup, DW_OP_skip -4, after a constant: a stack that grows.
+        assert_eq!(step(&with_expression(&[0x30, 0x12, 0x2f, 0xfc, 0xff])), Err(End::Broken));
+    }
 }
