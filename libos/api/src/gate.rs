@@ -11,7 +11,13 @@ type Gate = extern "sysv64" fn(number: u64, a: u64, b: u64, c: u64, d: u64) -> i
 /// Makes a call to the tender. Arguments that a call does not take are ignored.
 #[inline]
 pub fn call(number: Number, a: u64, b: u64, c: u64, d: u64) -> Result<u64, Status> {
+    Status::check(raw(number as u64, a, b, c, d))
+}
+
+/// Makes a call by number, whether it exists or not, and returns the bare result.
+#[inline]
+pub fn raw(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64 {
     // SAFETY: the contract says that this address holds a function of this type.
     let gate: Gate = unsafe { core::mem::transmute::<u64, Gate>(boot::info().gate) };
-    Status::check(gate(number as u64, a, b, c, d))
+    gate(number, a, b, c, d)
 }

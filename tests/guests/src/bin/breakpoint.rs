@@ -1,0 +1,14 @@
+//! Executes a breakpoint.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+
+husk::entry!(main);
+
+fn main() {
+    // SAFETY: none: the test is that the guest is stopped.
+    unsafe { asm!("int3") };
+    guests::survived();
+}

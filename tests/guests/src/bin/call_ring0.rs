@@ -1,0 +1,11 @@
+//! Names memory that is the tender's.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    husk::gate::raw(1, 1, 0x1_4000, 16, 0);
+    guests::survived();
+}

@@ -1,0 +1,12 @@
+//! Names memory that straddles the end of what it was given.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    let heap = guests::heap();
+    husk::gate::raw(1, 1, heap.end() - 8, 16, 0);
+    guests::survived();
+}

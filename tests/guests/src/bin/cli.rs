@@ -1,0 +1,14 @@
+//! Disables interrupts.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+
+husk::entry!(main);
+
+fn main() {
+    // SAFETY: none: the test is that the guest is stopped.
+    unsafe { asm!("cli") };
+    guests::survived();
+}

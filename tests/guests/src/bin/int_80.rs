@@ -1,0 +1,14 @@
+//! Raises a software interrupt.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+
+husk::entry!(main);
+
+fn main() {
+    // SAFETY: none: the test is that the guest is stopped.
+    unsafe { asm!("int 0x80") };
+    guests::survived();
+}

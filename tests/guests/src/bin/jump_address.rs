@@ -1,0 +1,11 @@
+//! Jumps to the address it is given as its argument.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    guests::jump(guests::argument());
+    guests::survived();
+}

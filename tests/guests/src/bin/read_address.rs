@@ -1,0 +1,11 @@
+//! Reads the address it is given as its argument.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    guests::peek(guests::argument());
+    guests::survived();
+}

@@ -1,0 +1,14 @@
+//! Reads a control register.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+
+husk::entry!(main);
+
+fn main() {
+    // SAFETY: none: the test is that the guest is stopped.
+    unsafe { asm!("mov {}, cr0", out(reg) _) };
+    guests::survived();
+}

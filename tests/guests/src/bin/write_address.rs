@@ -1,0 +1,11 @@
+//! Writes to the address it is given as its argument.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    guests::poke(guests::argument());
+    guests::survived();
+}
