@@ -11,6 +11,7 @@ pub mod fault;
 pub mod guest;
 pub mod hvt;
 pub mod image;
+pub mod inspect;
 pub mod layout;
 pub mod memory;
 pub mod registers;

@@ -8,6 +8,7 @@
 mod debug_file;
 mod elf;
 pub mod exception;
+pub(crate) mod names;
 pub mod place;
 mod reader;
 mod register;
@@ -18,7 +19,6 @@ mod symbols;
 mod text;
 mod unwind;
 
-pub use debug_file::candidates as debug_file_candidates;
 pub use show::Report;
 pub use unwind::ReadGuest;
 
