@@ -1,9 +1,29 @@
 //! The library OS: answers, inside the guest, the Linux system calls that musl and std make.
+//!
+//! It is linked into the image beside an ordinary program. The tender enters it first ([`start`]); it prepares memory,
+//! a stack and an auxiliary vector as Linux would, and jumps to the program's own start code. From then on it runs
+//! only when the program makes a system call ([`libos`]): a call finds its function in [`syscalls::table`], and what
+//! the libos itself needs from outside goes through the gate of the crate `husk`.
+//!
+//! Everything the libos knows belongs to one [`libos::Libos`] behind one lock, except [`memory`], which lies below it.
 
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
 
 pub mod answer;
+pub mod arch;
+pub mod clock;
 pub mod errno;
+pub mod libos;
+pub mod memory;
+#[cfg(target_os = "none")]
+mod panic;
+pub mod random;
+pub mod signals;
+pub mod stack;
+pub mod start;
+pub mod syscalls;
+pub mod threads;
 pub mod user;
+pub mod vdso;

@@ -1,0 +1,17 @@
+//! The processor: the only place that knows which one this is.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::{
+    PLATFORM,
+    base::{set_thread_base, thread_base},
+    capabilities,
+    entry::prepare,
+    registers::Registers,
+    vdso, vector,
+};
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("Husk guests run on x86-64 only, so far");

@@ -1,0 +1,159 @@
+//! The ways into the libos: the image's entry point, and system calls; and the way back to a thread.
+//!
+//! A patched call site jumps to `husk_system_call_direct` with its return address in `rcx` and everything else as at
+//! `syscall`. An unpatched one traps: the tender's stub returns to `husk_system_call_trapped` with `rsp` 0 and the
+//! thread's stack pointer in `r11`. Either way the registers go to where this processor's [`Processor`] block says,
+//! never to the thread's stack, whose red zone may be in use, or which may be gone. Then the libos runs on the
+//! processor's one stack of its own, and says which registers to go on with.
+//!
+//! A thread that tampers with GS or makes a call without a stack hurts the guest alone: all of this is CPL 3.
+
+#![expect(unsafe_code, reason = "naked entry points")]
+
+use super::base;
+use super::registers::Registers;
+use crate::{libos, start};
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use husk::abi::boot::Info;
+use husk::abi::memory::Region;
+
+/// What the entry needs to know at a call; GS points to it.
+#[repr(C)]
+struct Processor {
+    /// Its own address, for code that wants it in a register.
+    itself: AtomicU64,
+    /// Address of the running thread's [`Registers`]; kept by the way back.
+    current: AtomicU64,
+    /// End of the stack the libos runs on.
+    stack: AtomicU64,
+}
+
+static PROCESSOR: Processor =
+    Processor { itself: AtomicU64::new(0), current: AtomicU64::new(0), stack: AtomicU64::new(0) };
+
+/// Prepares this processor for system calls, which will be answered on `stack`.
+pub fn prepare(stack: Region) {
+    let address = core::ptr::from_ref(&PROCESSOR) as u64;
+    PROCESSOR.itself.store(address, Relaxed);
+    PROCESSOR.stack.store(stack.end(), Relaxed);
+    base::set_processor_base(address);
+}
+
+/// Room for the code that the linker step makes for each patched site, in bytes.
+const STUBS: usize = 8 << 10;
+
+global_asm!(
+    ".pushsection .text.husk_entry, \"ax\", @progbits",
+    // rdi: boot information. Nothing else is known, rsp included.
+    ".globl husk_start",
+    ".type husk_start, @function",
+    "husk_start:",
+    "    cld",
+    "    mov rbx, rdi",
+    "    mov rsp, [rdi + {stack_start}]",
+    "    add rsp, [rdi + {stack_length}]",
+    "    call {relocate}",
+    "    mov rdi, rbx",
+    "    call {initialise}",
+    "    jmp husk_resume",
+    ".size husk_start, . - husk_start",
+    "",
+    ".balign 64",
+    ".globl husk_system_call_direct",
+    ".type husk_system_call_direct, @function",
+    "husk_system_call_direct:",
+    "    mov r11, rsp",
+    ".globl husk_system_call_trapped",
+    "husk_system_call_trapped:",
+    "    mov rsp, gs:[{current}]",
+    "    mov [rsp + {rax}], rax",
+    "    lahf",
+    "    seto al",
+    "    mov [rsp + {status}], ax",
+    "    mov qword ptr [rsp + {whole}], 0",
+    "    mov [rsp + {rip}], rcx",
+    "    mov [rsp + {rsp}], r11",
+    "    mov [rsp + {rbx}], rbx",
+    "    mov [rsp + {rdx}], rdx",
+    "    mov [rsp + {rsi}], rsi",
+    "    mov [rsp + {rdi}], rdi",
+    "    mov [rsp + {rbp}], rbp",
+    "    mov [rsp + {r8}], r8",
+    "    mov [rsp + {r9}], r9",
+    "    mov [rsp + {r10}], r10",
+    "    mov [rsp + {r12}], r12",
+    "    mov [rsp + {r13}], r13",
+    "    mov [rsp + {r14}], r14",
+    "    mov [rsp + {r15}], r15",
+    "    mov rsp, gs:[{stack}]",
+    "    call {system_call}",
+    // rax: the registers to go on with.
+    "husk_resume:",
+    "    mov gs:[{current}], rax",
+    "    mov rsp, rax",
+    "    mov rbx, [rsp + {rbx}]",
+    "    mov rdx, [rsp + {rdx}]",
+    "    mov rsi, [rsp + {rsi}]",
+    "    mov rdi, [rsp + {rdi}]",
+    "    mov rbp, [rsp + {rbp}]",
+    "    mov r8, [rsp + {r8}]",
+    "    mov r9, [rsp + {r9}]",
+    "    mov r10, [rsp + {r10}]",
+    "    mov r12, [rsp + {r12}]",
+    "    mov r13, [rsp + {r13}]",
+    "    mov r14, [rsp + {r14}]",
+    "    mov r15, [rsp + {r15}]",
+    "    cmp qword ptr [rsp + {whole}], 0",
+    "    jne 2f",
+    "    movzx eax, word ptr [rsp + {status}]",
+    "    add al, 0x7f", // Overflows exactly if `seto` left 1.
+    "    sahf",
+    "    mov rax, [rsp + {rax}]",
+    "    mov rcx, [rsp + {rip}]",
+    "    mov rsp, [rsp + {rsp}]",
+    "    jmp rcx",
+    "2:",
+    "    mov rax, [rsp + {rax}]",
+    "    mov rcx, [rsp + {rcx}]",
+    "    mov r11, [rsp + {r11}]",
+    "    lea rsp, [rsp + {rip}]",
+    "    iretq",
+    ".size husk_system_call_direct, . - husk_system_call_direct",
+    "",
+    ".balign 16",
+    ".globl husk_system_call_stubs",
+    ".type husk_system_call_stubs, @object",
+    "husk_system_call_stubs:",
+    "    .fill {stubs}, 1, 0xcc",
+    ".size husk_system_call_stubs, {stubs}",
+    ".popsection",
+    stack_start = const offset_of!(Info, libos_stack) + offset_of!(Region, start),
+    stack_length = const offset_of!(Info, libos_stack) + offset_of!(Region, length),
+    relocate = sym start::relocate,
+    initialise = sym start::initialise,
+    system_call = sym libos::husk_system_call,
+    current = const offset_of!(Processor, current),
+    stack = const offset_of!(Processor, stack),
+    rax = const offset_of!(Registers, rax),
+    rbx = const offset_of!(Registers, rbx),
+    rcx = const offset_of!(Registers, rcx),
+    rdx = const offset_of!(Registers, rdx),
+    rsi = const offset_of!(Registers, rsi),
+    rdi = const offset_of!(Registers, rdi),
+    rbp = const offset_of!(Registers, rbp),
+    r8 = const offset_of!(Registers, r8),
+    r9 = const offset_of!(Registers, r9),
+    r10 = const offset_of!(Registers, r10),
+    r11 = const offset_of!(Registers, r11),
+    r12 = const offset_of!(Registers, r12),
+    r13 = const offset_of!(Registers, r13),
+    r14 = const offset_of!(Registers, r14),
+    r15 = const offset_of!(Registers, r15),
+    rip = const offset_of!(Registers, rip),
+    rsp = const offset_of!(Registers, rsp),
+    status = const offset_of!(Registers, status),
+    whole = const offset_of!(Registers, whole),
+    stubs = const STUBS,
+);

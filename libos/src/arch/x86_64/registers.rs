@@ -1,0 +1,83 @@
+//! A thread's general registers, as the system call entry saves and restores them.
+
+/// Saved registers. The entry addresses the fields by their offsets; those from `rip` to `ss` form the frame that
+/// `iretq` takes (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+pub struct Registers {
+    /// Number of the call on the way in, its result on the way out.
+    pub rax: u64,
+    /// Not an argument.
+    pub rbx: u64,
+    /// Only in a whole set: a system call loses it.
+    pub rcx: u64,
+    /// Third argument.
+    pub rdx: u64,
+    /// Second argument.
+    pub rsi: u64,
+    /// First argument.
+    pub rdi: u64,
+    /// Not an argument.
+    pub rbp: u64,
+    /// Fifth argument.
+    pub r8: u64,
+    /// Sixth argument.
+    pub r9: u64,
+    /// Fourth argument.
+    pub r10: u64,
+    /// Only in a whole set: a system call loses it.
+    pub r11: u64,
+    /// Not an argument.
+    pub r12: u64,
+    /// Not an argument.
+    pub r13: u64,
+    /// Not an argument.
+    pub r14: u64,
+    /// Not an argument.
+    pub r15: u64,
+    /// Where the thread goes on.
+    pub rip: u64,
+    /// Only in a whole set.
+    pub cs: u64,
+    /// Only in a whole set.
+    pub rflags: u64,
+    /// The thread's stack pointer.
+    pub rsp: u64,
+    /// Only in a whole set.
+    pub ss: u64,
+    /// Unless whole: the flags of a comparison, as `lahf; seto al` leaves them in `ax`. Compilers may keep a condition
+    /// across a system call, because Linux preserves it.
+    pub status: u64,
+    /// Not 0 if every field counts, because the thread was stopped between any two instructions; 0 if it made a call.
+    pub whole: u64,
+}
+
+impl Registers {
+    /// Registers of a thread that starts at `entry` with its stack pointer at `stack`, all others zero.
+    pub fn start(entry: u64, stack: u64) -> Self {
+        Self { rip: entry, rsp: stack, ..Self::default() }
+    }
+
+    /// Number of the system call that the thread makes.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.rax
+    }
+
+    /// Its arguments.
+    #[inline]
+    pub fn arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+
+    /// Gives the call its result.
+    #[inline]
+    pub fn set_result(&mut self, result: i64) {
+        self.rax = result as u64;
+    }
+
+    /// The same registers on another stack.
+    pub fn on_stack(&self, stack: u64) -> Self {
+        Self { rsp: stack, ..self.clone() }
+    }
+}

@@ -1,0 +1,84 @@
+//! Linux's clocks, by the numbers of clock_gettime(2), in nanoseconds.
+
+use crate::errno::Errno;
+use linux_raw_sys::general as linux;
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// What a clock's deadlines are measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// Time since some start.
+    Monotonic,
+    /// Wall-clock time.
+    Realtime,
+}
+
+/// Which of the two times the clock `id` shows. The times that a process or thread has run count from some start, too:
+/// one program owns the processor.
+#[inline]
+pub fn base(id: i32) -> Result<Base, Errno> {
+    match id as u32 {
+        linux::CLOCK_MONOTONIC
+        | linux::CLOCK_MONOTONIC_RAW
+        | linux::CLOCK_MONOTONIC_COARSE
+        | linux::CLOCK_BOOTTIME
+        | linux::CLOCK_PROCESS_CPUTIME_ID
+        | linux::CLOCK_THREAD_CPUTIME_ID => Ok(Base::Monotonic),
+        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_TAI => Ok(Base::Realtime),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The clock's time now.
+#[inline]
+pub fn now(base: Base) -> u64 {
+    match base {
+        Base::Monotonic => husk::clock::monotonic_ns(),
+        Base::Realtime => husk::clock::realtime_ns(),
+    }
+}
+
+/// The monotonic time at which a clock shows `time`, as of now.
+pub fn to_monotonic(base: Base, time: u64) -> u64 {
+    match base {
+        Base::Monotonic => time,
+        Base::Realtime => {
+            let now = husk::clock::monotonic_ns();
+            now.saturating_add(time.saturating_sub(husk::clock::realtime_ns()))
+        }
+    }
+}
+
+/// A `struct timespec`: seconds and nanoseconds.
+pub type Timespec = [i64; 2];
+
+/// Nanoseconds as a `struct timespec`.
+#[inline]
+pub fn to_timespec(ns: u64) -> Timespec {
+    [(ns / SECOND) as i64, (ns % SECOND) as i64]
+}
+
+/// A `struct timespec` as nanoseconds, saturating; EINVAL if it is negative or not normalised.
+pub fn from_timespec([seconds, nanoseconds]: Timespec) -> Result<u64, Errno> {
+    match (u64::try_from(seconds), u64::try_from(nanoseconds)) {
+        (Ok(seconds), Ok(nanoseconds)) if nanoseconds < SECOND => {
+            Ok(seconds.saturating_mul(SECOND).saturating_add(nanoseconds))
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_survive_the_trip() {
+        assert_eq!(from_timespec(to_timespec(12_345_678_901)), Ok(12_345_678_901));
+        assert_eq!(from_timespec([i64::MAX, 0]), Ok(u64::MAX));
+        assert_eq!(from_timespec([0, 1_000_000_000]), Err(Errno::EINVAL));
+        assert_eq!(from_timespec([-1, 0]), Err(Errno::EINVAL));
+    }
+}

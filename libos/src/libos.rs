@@ -1,0 +1,100 @@
+//! The owner of everything the libos knows, and the way of a system call through it.
+
+use crate::answer::{Answer, Stop};
+use crate::arch::Registers;
+use crate::errno::Errno;
+use crate::random::Random;
+use crate::signals::Signals;
+use crate::syscalls::{Arguments, table};
+use crate::threads::{State, Threads};
+use husk::abi::call::Number;
+use spin::Mutex;
+
+/// The one lock. It is never held while the program runs.
+pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
+
+/// All state of the libos but its memory.
+#[derive(Debug)]
+pub struct Libos {
+    /// The program's threads.
+    pub threads: Threads,
+    /// What is to be done about signals.
+    pub signals: Signals,
+    /// The source of all random bytes.
+    pub random: Random,
+    /// Monotonic time at which the program started, in nanoseconds.
+    pub started: u64,
+}
+
+impl Libos {
+    /// A libos for a program whose first thread starts with these registers.
+    pub fn new(registers: Registers, random: Random) -> Result<Self, Errno> {
+        let started = husk::clock::monotonic_ns();
+        Ok(Self { threads: Threads::new(registers)?, signals: Signals::default(), random, started })
+    }
+
+    /// Answers the current thread's call, and other threads' calls that wait to be made again, until a thread can go
+    /// on with its program; tells its registers.
+    fn system_call(&mut self) -> *mut Registers {
+        let mut running = self.answer();
+        if running && self.threads.turn_is_over() {
+            self.threads.put_last();
+            running = false;
+        }
+        while !running {
+            running = match self.threads.run_next() {
+                Ok(State::Again) => self.answer(),
+                Ok(State::Ready | State::Asleep(..)) => true,
+                Err(deadline) => {
+                    self.wait(deadline);
+                    false
+                }
+            };
+        }
+        &raw mut *self.threads.current().registers
+    }
+
+    /// Makes the current thread's call. Whether the thread can go on.
+    #[inline]
+    fn answer(&mut self) -> bool {
+        let registers = &self.threads.current().registers;
+        let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
+        let answer = handler(self, arguments);
+        self.conclude(answer)
+    }
+
+    #[inline]
+    fn conclude(&mut self, answer: Answer) -> bool {
+        let result = match answer {
+            Ok(value) => value as i64,
+            Err(Stop::Errno(errno)) => errno.to_result(),
+            Err(Stop::Sleep(sleep)) => {
+                self.threads.sleep(sleep);
+                return false;
+            }
+            Err(Stop::Gone) => {
+                self.threads.end_current();
+                return false;
+            }
+        };
+        let thread = self.threads.current();
+        thread.registers.set_result(result);
+        thread.deadline = None;
+        true
+    }
+
+    /// Leaves the guest until `deadline`, or until a device has news.
+    fn wait(&mut self, deadline: Option<u64>) {
+        // The call has no other answer than that the time has come, or may have.
+        let _ = husk::gate::call(Number::Wait, deadline.unwrap_or(u64::MAX), 0, 0, 0);
+    }
+}
+
+/// Answers the system call whose registers the entry has just saved in the current thread, and tells the registers of
+/// the thread to go on with, which may be another.
+pub extern "sysv64" fn husk_system_call() -> *mut Registers {
+    match LIBOS.lock().as_mut() {
+        Some(libos) => libos.system_call(),
+        None => unreachable!("a system call before the program has started"),
+    }
+}

@@ -1,0 +1,282 @@
+//! The heap region: every page that the program maps or the libos needs comes from here.
+//!
+//! Pages start out zero and accessible. What the tender was asked to change about a page is undone when somebody else
+//! gets it, not when it is given back: a thread's stack that comes and goes with its guard costs no calls.
+//!
+//! This state has a lock of its own, below that of [`crate::libos::Libos`], because the libos allocates while it holds
+//! the other; nothing in here allocates.
+
+#![expect(unsafe_code, reason = "pages are made from a region of addresses")]
+
+pub mod heap;
+mod host;
+mod pages;
+
+use crate::errno::Errno;
+use core::ops::Range;
+use core::slice;
+use host::{Host, Tender};
+use husk::abi::memory::{PAGE, Region, Rights};
+use pages::{Block, CLOSED, OWN, Pages, READ_ONLY, WRITTEN};
+use spin::Mutex;
+
+/// The memory of this guest.
+pub static MEMORY: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
+
+/// From this number of pages on, the tender is asked to zero them: one exit is cheaper than touching them all, and
+/// gives them back to the host.
+const MANY: usize = 64;
+
+/// Pages that the program cannot have, so that the libos can go on and say ENOMEM.
+const RESERVE: usize = 32;
+
+/// Pages of one region, and who has them.
+#[derive(Debug)]
+pub struct Memory<H> {
+    pages: Option<Pages>,
+    start: u64,
+    host: H,
+}
+
+/// A span of whole pages, by number.
+type Span = Range<usize>;
+
+impl Memory<Tender> {
+    const fn empty() -> Self {
+        Self { pages: None, start: 0, host: Tender }
+    }
+
+    /// Takes over the heap region of this guest, which must be zero and used by nobody.
+    pub fn init(&mut self, heap: Region) {
+        let count = (heap.length / PAGE) as usize;
+        let tables = Pages::blocks(count) * size_of::<Block>();
+        // SAFETY: the tender gave us the region, zeroed, aligned to a page and large enough for its own tables; `init`
+        // is called once.
+        let blocks = unsafe { slice::from_raw_parts_mut(heap.start as *mut Block, Pages::blocks(count)) };
+        let pages = Pages::new(blocks, count);
+        *self = Self::new(pages, heap.start, Tender);
+        self.take_own(0..tables.div_ceil(PAGE as usize));
+    }
+}
+
+impl<H: Host> Memory<H> {
+    fn new(pages: Pages, start: u64, host: H) -> Self {
+        Self { pages: Some(pages), start, host }
+    }
+
+    /// Bytes in the region, and those that nobody has.
+    pub fn size(&self) -> (u64, u64) {
+        self.pages.as_ref().map_or((0, 0), |pages| (pages.count() as u64 * PAGE, pages.free() as u64 * PAGE))
+    }
+
+    /// Gives the libos `count` pages, which may hold anything.
+    pub fn take(&mut self, count: usize) -> Option<u64> {
+        let span = self.pages.as_mut()?.find(count)?;
+        self.take_own(span.clone());
+        self.set_rights(span.clone(), Rights::READ | Rights::WRITE).ok()?;
+        Some(self.bytes(&span).start)
+    }
+
+    /// Takes back pages that the libos had.
+    pub fn give_back(&mut self, address: u64, count: usize) {
+        if let (Ok(span), Some(pages)) = (self.span(address, count as u64 * PAGE), self.pages.as_mut()) {
+            pages.release(span);
+        }
+    }
+
+    /// Maps zeroed pages for the program somewhere, and tells where.
+    pub fn map(&mut self, length: u64, rights: Rights) -> Result<u64, Errno> {
+        let count = usize::try_from(length.div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
+        let pages = self.pages()?;
+        if count.saturating_add(RESERVE) > pages.free() {
+            return Err(Errno::ENOMEM);
+        }
+        let span = pages.find(count).ok_or(Errno::ENOMEM)?;
+        pages.take(span.clone());
+        self.prepare(span.clone(), rights)?;
+        Ok(self.bytes(&span).start)
+    }
+
+    /// Maps zeroed pages for the program at `address`, in place of what it may have there; EEXIST if it has something
+    /// there and `replace` is not set.
+    pub fn map_at(&mut self, address: u64, length: u64, rights: Rights, replace: bool) -> Result<u64, Errno> {
+        let span = self.span(address, length)?;
+        let pages = self.pages()?;
+        if !pages.all(span.clone(), |block| !block.own) {
+            return Err(Errno::ENOMEM);
+        }
+        if !replace && !pages.all(span.clone(), |block| !block.used) {
+            return Err(Errno::EEXIST);
+        }
+        if !replace && span.len().saturating_add(RESERVE) > pages.free() {
+            return Err(Errno::ENOMEM);
+        }
+        self.unmap(address, length)?;
+        self.pages()?.take(span.clone());
+        self.prepare(span, rights)?;
+        Ok(address)
+    }
+
+    /// Takes back what the program has in this range.
+    pub fn unmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+        let Range { mut start, end } = self.span(address, length)?;
+        let pages = self.pages()?;
+        while start < end {
+            let run = pages.run(start..end, |block| block.used & !block.own);
+            start = run.end;
+            if !run.is_empty() {
+                pages.release(run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes what the program may do with its pages; ENOMEM if some are not its own.
+    pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
+        let span = self.mapped(address, length)?;
+        self.set_rights(span, rights)
+    }
+
+    /// Makes pages of the program read as zeros.
+    pub fn clear(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+        let span = self.mapped(address, length)?;
+        self.zero(span.clone())?;
+        self.pages()?.set(WRITTEN, span);
+        Ok(())
+    }
+
+    /// Changes the length of a mapping, and tells where it is then: elsewhere only if `may_move`.
+    pub fn resize(&mut self, address: u64, old: u64, new: u64, may_move: bool) -> Result<u64, Errno> {
+        let span = self.mapped(address, old).map_err(|_| Errno::EFAULT)?;
+        let old = span.len() as u64 * PAGE;
+        let new = new.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+        if new <= old {
+            self.unmap(address + new, old - new)?;
+            return Ok(address);
+        }
+        let rights = self.rights(span.start);
+        if self.map_at(address + old, new - old, rights, false).is_ok() {
+            return Ok(address);
+        }
+        if !may_move {
+            return Err(Errno::ENOMEM);
+        }
+        let moved = self.map(new, Rights::READ | Rights::WRITE)?;
+        self.set_rights(span.clone(), Rights::READ | Rights::WRITE)?;
+        let from = self.bytes(&span);
+        self.host.copy(from, moved);
+        self.unmap(address, old)?;
+        self.protect(moved, new, rights)?;
+        Ok(moved)
+    }
+
+    fn pages(&mut self) -> Result<&mut Pages, Errno> {
+        self.pages.as_mut().ok_or(Errno::ENOMEM)
+    }
+
+    /// The pages that hold these bytes; EINVAL if `address` does not start one, ENOMEM if some lie elsewhere.
+    fn span(&self, address: u64, length: u64) -> Result<Span, Errno> {
+        if !address.is_multiple_of(PAGE) {
+            return Err(Errno::EINVAL);
+        }
+        let start = address.checked_sub(self.start).ok_or(Errno::ENOMEM)? / PAGE;
+        let end = start.checked_add(length.div_ceil(PAGE)).ok_or(Errno::ENOMEM)?;
+        let count = self.pages.as_ref().map_or(0, Pages::count) as u64;
+        if end > count { Err(Errno::ENOMEM) } else { Ok(start as usize..end as usize) }
+    }
+
+    /// The same, if all of them are the program's; else ENOMEM.
+    fn mapped(&mut self, address: u64, length: u64) -> Result<Span, Errno> {
+        let span = self.span(address, length)?;
+        if self.pages()?.all(span.clone(), |block| block.used & !block.own) { Ok(span) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn bytes(&self, span: &Span) -> Region {
+        Region { start: self.start + span.start as u64 * PAGE, length: span.len() as u64 * PAGE }
+    }
+
+    fn take_own(&mut self, span: Span) {
+        if let Some(pages) = &mut self.pages {
+            pages.take(span.clone());
+            pages.set(OWN, span.clone());
+            pages.set(WRITTEN, span);
+        }
+    }
+
+    /// Makes pages that the program just got zero and gives it its rights; gives them back if the host refuses.
+    fn prepare(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
+        // Writable pages are opened first, then they can be zeroed from here.
+        let done = if rights.contains(Rights::WRITE) {
+            self.set_rights(span.clone(), rights).and_then(|()| self.zero(span.clone()))
+        } else {
+            self.zero(span.clone()).and_then(|()| self.set_rights(span.clone(), rights))
+        };
+        let pages = self.pages()?;
+        match done {
+            Ok(()) => pages.set(WRITTEN, span),
+            Err(_) => pages.release(span),
+        }
+        done
+    }
+
+    /// Makes every page that was written zero; its mark goes.
+    fn zero(&mut self, span: Span) -> Result<(), Errno> {
+        let Range { mut start, end } = span;
+        while start < end {
+            let run = self.pages()?.run(start..end, |block| block.written);
+            start = run.end;
+            if run.is_empty() {
+                break;
+            }
+            let bytes = self.bytes(&run);
+            let open = self.pages()?.all(run.clone(), |block| !(block.read_only | block.closed));
+            if run.len() < MANY && open {
+                self.host.zero(bytes);
+            } else {
+                self.host.discard(bytes).map_err(|_| Errno::ENOMEM)?;
+            }
+            self.pages()?.clear(WRITTEN, run);
+        }
+        Ok(())
+    }
+
+    /// What may be done with a page now.
+    fn rights(&mut self, page: usize) -> Rights {
+        let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
+        match &self.pages {
+            Some(pages) if is(pages, |block| block.closed) => Rights::empty(),
+            Some(pages) if is(pages, |block| block.read_only) => Rights::READ,
+            _ => Rights::READ | Rights::WRITE,
+        }
+    }
+
+    /// Has the tender change the rights of those pages that have others.
+    fn set_rights(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
+        let differs: fn(&Block) -> u64 = match rights {
+            rights if rights.contains(Rights::WRITE) => |block| block.read_only | block.closed,
+            rights if rights.contains(Rights::READ) => |block| !block.read_only,
+            _ => |block| !block.closed,
+        };
+        let Range { mut start, end } = span;
+        while start < end {
+            let run = self.pages()?.run(start..end, differs);
+            start = run.end;
+            if run.is_empty() {
+                break;
+            }
+            self.host.protect(self.bytes(&run), rights).map_err(|_| Errno::ENOMEM)?;
+            let pages = self.pages()?;
+            pages.clear(READ_ONLY, run.clone());
+            pages.clear(CLOSED, run.clone());
+            if rights.is_empty() {
+                pages.set(CLOSED, run);
+            } else if !rights.contains(Rights::WRITE) {
+                pages.set(READ_ONLY, run);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Which pages of the heap region are in use, and what is known about each.
+//!
+//! A few bits for every page, 64 pages to a block, lying in the region itself. Nothing here allocates, so giving memory
+//! back cannot fail for want of memory, and the allocator of the libos can stand on top. Long ranges go 64 pages at a
+//! time: finding room in a full gigabyte takes about four thousand steps.
+
+use core::ops::Range;
+
+/// A bit for each of 64 pages, several times over.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Block {
+    /// Somebody has it.
+    pub used: u64,
+    /// That is the libos.
+    pub own: u64,
+    /// Somebody has had it since it was last known to be zero.
+    pub written: u64,
+    /// The tender was asked to forbid writing.
+    pub read_only: u64,
+    /// The tender was asked to forbid any access.
+    pub closed: u64,
+}
+
+/// Which bit of a block is meant.
+pub type Bit = fn(&mut Block) -> &mut u64;
+
+/// See [`Block::used`].
+pub const USED: Bit = |block| &mut block.used;
+/// See [`Block::own`].
+pub const OWN: Bit = |block| &mut block.own;
+/// See [`Block::written`].
+pub const WRITTEN: Bit = |block| &mut block.written;
+/// See [`Block::read_only`].
+pub const READ_ONLY: Bit = |block| &mut block.read_only;
+/// See [`Block::closed`].
+pub const CLOSED: Bit = |block| &mut block.closed;
+
+/// The pages, by number from 0.
+#[derive(Debug, Default)]
+pub struct Pages {
+    blocks: &'static mut [Block],
+    count: usize,
+    free: usize,
+    /// Every page below is in use.
+    lowest: usize,
+}
+
+/// Pages in a block.
+const PER_BLOCK: usize = u64::BITS as usize;
+
+impl Pages {
+    /// Blocks needed for `count` pages.
+    pub const fn blocks(count: usize) -> usize {
+        count.div_ceil(PER_BLOCK)
+    }
+
+    /// `count` pages, all free; `blocks` must be zero and enough.
+    pub fn new(blocks: &'static mut [Block], count: usize) -> Self {
+        let count = count.min(blocks.len() * PER_BLOCK);
+        Self { blocks, count, free: count, lowest: 0 }
+    }
+
+    /// Number of pages.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Number of pages that nobody has.
+    pub fn free(&self) -> usize {
+        self.free
+    }
+
+    /// The first run of `count` free pages.
+    pub fn find(&mut self, count: usize) -> Option<Range<usize>> {
+        let mut start = self.lowest;
+        loop {
+            start = self.next(start..self.count, |block| !block.used);
+            let limit = start.checked_add(count).filter(|limit| *limit <= self.count)?;
+            let end = self.next(start..limit, |block| block.used);
+            if end == limit {
+                return Some(start..end);
+            }
+            start = end;
+        }
+    }
+
+    /// Marks free pages as used.
+    pub fn take(&mut self, range: Range<usize>) {
+        self.free -= range.len();
+        if range.start <= self.lowest {
+            self.lowest = self.lowest.max(range.end);
+        }
+        self.set(USED, range);
+    }
+
+    /// Marks used pages as free.
+    pub fn release(&mut self, range: Range<usize>) {
+        self.free += range.len();
+        self.lowest = self.lowest.min(range.start);
+        self.clear(USED, range.clone());
+        self.clear(OWN, range);
+    }
+
+    /// Sets a bit of every page in `range`.
+    pub fn set(&mut self, bit: Bit, range: Range<usize>) {
+        self.each(range, |block, mask| *bit(block) |= mask);
+    }
+
+    /// Clears a bit of every page in `range`.
+    pub fn clear(&mut self, bit: Bit, range: Range<usize>) {
+        self.each(range, |block, mask| *bit(block) &= !mask);
+    }
+
+    /// Whether `condition` holds for every page in `range`.
+    pub fn all(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> bool {
+        let end = range.end;
+        end <= self.count && self.next_not(range, condition) == end
+    }
+
+    /// The first run of pages in `range` for which `condition` holds; empty, at its end, if there is none.
+    pub fn run(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> Range<usize> {
+        let end = range.end;
+        let start = self.next(range, condition);
+        start..self.next_not(start..end, condition)
+    }
+
+    fn each(&mut self, range: Range<usize>, change: impl Fn(&mut Block, u64)) {
+        for (index, mask) in words(range) {
+            if let Some(block) = self.blocks.get_mut(index) {
+                change(block, mask);
+            }
+        }
+    }
+
+    /// The first page in `range` for which `condition` does not hold, or its end.
+    fn next_not(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
+        self.search(range, |block| !condition(block))
+    }
+
+    /// The first page in `range` for which `condition` holds, or its end.
+    fn next(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
+        self.search(range, condition)
+    }
+
+    #[inline]
+    fn search(&self, range: Range<usize>, condition: impl Fn(&Block) -> u64) -> usize {
+        let end = range.end;
+        for (index, mask) in words(range) {
+            let found = self.blocks.get(index).map_or(0, &condition) & mask;
+            if found != 0 {
+                return index * PER_BLOCK + found.trailing_zeros() as usize;
+            }
+        }
+        end
+    }
+}
+
+/// The blocks that `range` touches, each with the bits that lie in it.
+fn words(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+    let blocks = range.start / PER_BLOCK..if range.is_empty() { 0 } else { range.end.div_ceil(PER_BLOCK) };
+    blocks.map(move |index| {
+        let first = range.start.saturating_sub(index * PER_BLOCK);
+        let beyond = ((index + 1) * PER_BLOCK).saturating_sub(range.end);
+        (index, (u64::MAX << first) & (u64::MAX >> beyond))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn pages(count: usize) -> Pages {
+        Pages::new(vec![Block::default(); Pages::blocks(count)].leak(), count)
+    }
+
+    #[test]
+    fn room_is_found_from_below_and_across_blocks() {
+        let mut pages = pages(200);
+        pages.take(0..60);
+        assert_eq!(pages.find(10), Some(60..70));
+        pages.take(60..70);
+        pages.take(100..101);
+        assert_eq!(pages.find(30), Some(70..100));
+        assert_eq!(pages.find(31), Some(101..132));
+        assert_eq!(pages.find(99), Some(101..200));
+        assert_eq!(pages.find(100), None);
+        assert_eq!(pages.find(usize::MAX), None);
+        pages.release(10..20);
+        assert_eq!(pages.find(10), Some(10..20));
+        assert_eq!(pages.free(), 200 - 71 + 10);
+    }
+
+    #[test]
+    fn runs_end_where_the_range_ends() {
+        let mut pages = pages(256);
+        pages.set(WRITTEN, 63..129);
+        let written = |block: &Block| block.written;
+        assert_eq!(pages.run(0..256, written), 63..129);
+        assert_eq!(pages.run(64..128, written), 64..128);
+        assert_eq!(pages.run(130..256, written), 256..256);
+        assert!(pages.all(63..129, written));
+        assert!(!pages.all(62..129, written));
+        pages.clear(WRITTEN, 64..128);
+        assert_eq!(pages.run(0..256, written), 63..64);
+        assert!(pages.all(5..5, written));
+    }
+}

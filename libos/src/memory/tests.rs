@@ -1,0 +1,139 @@
+//! Memory over a host that only takes notes.
+
+use super::*;
+use alloc::vec;
+use alloc::vec::Vec;
+use husk::abi::call::Status;
+
+const START: u64 = 0x10_0000;
+const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
+
+/// What was asked for, in pages from the start.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Protect(Span, Rights),
+    Discard(Span),
+    Zero(Span),
+    Copy(Span, usize),
+}
+
+#[derive(Debug, Default)]
+struct Notes(Vec<Asked>);
+
+fn page(address: u64) -> usize {
+    ((address - START) / PAGE) as usize
+}
+
+fn span(bytes: Region) -> Span {
+    page(bytes.start)..page(bytes.end())
+}
+
+impl Host for Notes {
+    fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status> {
+        self.0.push(Asked::Protect(span(bytes), rights));
+        Ok(())
+    }
+
+    fn discard(&mut self, bytes: Region) -> Result<(), Status> {
+        self.0.push(Asked::Discard(span(bytes)));
+        Ok(())
+    }
+
+    fn zero(&mut self, bytes: Region) {
+        self.0.push(Asked::Zero(span(bytes)));
+    }
+
+    fn copy(&mut self, from: Region, to: u64) {
+        self.0.push(Asked::Copy(span(from), page(to)));
+    }
+}
+
+fn memory(count: usize) -> Memory<Notes> {
+    let blocks = vec![Block::default(); Pages::blocks(count)].leak();
+    Memory::new(Pages::new(blocks, count), START, Notes::default())
+}
+
+fn asked(memory: &mut Memory<Notes>) -> Vec<Asked> {
+    core::mem::take(&mut memory.host.0)
+}
+
+const fn at(page: u64) -> u64 {
+    START + page * PAGE
+}
+
+#[test]
+fn fresh_pages_cost_nothing_and_used_ones_are_zeroed() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.map(3 * PAGE - 1, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), []);
+    assert_eq!(memory.unmap(START, 3 * PAGE), Ok(()));
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), [Asked::Zero(0..3)]);
+    assert_eq!(memory.map(100 * PAGE, READ_WRITE), Ok(at(4)));
+    assert_eq!(memory.unmap(at(4), 100 * PAGE), Ok(()));
+    assert_eq!(memory.map(100 * PAGE, READ_WRITE), Ok(at(4)));
+    assert_eq!(asked(&mut memory), [Asked::Discard(4..104)]);
+}
+
+#[test]
+fn a_guard_outlives_its_mapping_until_somebody_needs_the_page() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.map(4 * PAGE, Rights::empty()), Ok(START));
+    assert_eq!(memory.protect(at(1), 3 * PAGE, READ_WRITE), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..4, Rights::empty()), Asked::Protect(1..4, READ_WRITE)]);
+    assert_eq!(memory.unmap(START, 4 * PAGE), Ok(()));
+    assert_eq!(asked(&mut memory), []);
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, READ_WRITE), Asked::Zero(0..4)]);
+    assert_eq!(memory.protect(START, PAGE, Rights::READ), Ok(()));
+    assert_eq!(memory.clear(START, PAGE), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::READ), Asked::Discard(0..1)]);
+}
+
+#[test]
+fn the_program_cannot_have_what_the_libos_has() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.take(2), Some(START));
+    assert_eq!(memory.unmap(START, 2 * PAGE), Ok(()));
+    assert_eq!(memory.protect(START, PAGE, Rights::empty()), Err(Errno::ENOMEM));
+    assert_eq!(memory.map_at(at(1), 2 * PAGE, READ_WRITE, true), Err(Errno::ENOMEM));
+    assert_eq!(memory.map(PAGE, READ_WRITE), Ok(at(2)));
+    memory.give_back(START, 2);
+    assert_eq!(memory.map_at(START, 3 * PAGE, READ_WRITE, false), Err(Errno::EEXIST));
+    assert_eq!(memory.map_at(START, 3 * PAGE, READ_WRITE, true), Ok(START));
+    assert_eq!(memory.size(), (1000 * PAGE, 997 * PAGE));
+}
+
+#[test]
+fn running_out_is_an_answer_and_leaves_a_reserve() {
+    let mut memory = memory(100);
+    assert_eq!(memory.map(u64::MAX, READ_WRITE), Err(Errno::ENOMEM));
+    assert_eq!(memory.map(69 * PAGE, READ_WRITE), Err(Errno::ENOMEM));
+    assert_eq!(memory.map(68 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.map(PAGE, READ_WRITE), Err(Errno::ENOMEM));
+    assert!(memory.take(32).is_some());
+    assert_eq!(memory.take(1), None);
+}
+
+#[test]
+fn a_mapping_grows_in_place_or_moves() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.map(2 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.resize(START, 2 * PAGE, 4 * PAGE, false), Ok(START));
+    assert_eq!(memory.map(PAGE, READ_WRITE), Ok(at(4)));
+    assert_eq!(memory.resize(START, 4 * PAGE, 5 * PAGE, false), Err(Errno::ENOMEM));
+    assert_eq!(memory.resize(START, 4 * PAGE, 5 * PAGE, true), Ok(at(5)));
+    assert_eq!(asked(&mut memory), [Asked::Copy(0..4, 5)]);
+    assert_eq!(memory.resize(at(5), 5 * PAGE, PAGE, true), Ok(at(5)));
+    assert_eq!(memory.resize(START, PAGE, PAGE, true), Err(Errno::EFAULT));
+    assert_eq!(memory.size().1, 998 * PAGE);
+}
+
+#[test]
+fn addresses_outside_are_refused() {
+    let mut memory = memory(100);
+    assert_eq!(memory.unmap(START + 1, PAGE), Err(Errno::EINVAL));
+    assert_eq!(memory.unmap(0, PAGE), Err(Errno::ENOMEM));
+    assert_eq!(memory.protect(at(99), 2 * PAGE, READ_WRITE), Err(Errno::ENOMEM));
+    assert_eq!(memory.unmap(START, u64::MAX), Err(Errno::ENOMEM));
+}

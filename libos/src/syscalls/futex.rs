@@ -1,0 +1,65 @@
+//! futex(2): how the locks of musl and std wait.
+
+use super::Arguments;
+use crate::answer::{Answer, On, Sleep, Stop, Then};
+use crate::clock::{self, Base, Timespec};
+use crate::errno::Errno;
+use crate::libos::Libos;
+use crate::user;
+use linux_raw_sys::general::*;
+
+/// futex(2). The fourth argument is a time or a number, by operation.
+pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, other, last]): Arguments) -> Answer {
+    let (operation, value, last) = (operation as u32, value as u32, last as u32);
+    if address == 0 || !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL.into());
+    }
+    let base = if operation & FUTEX_CLOCK_REALTIME != 0 { Base::Realtime } else { Base::Monotonic };
+    match operation & FUTEX_CMD_MASK as u32 {
+        FUTEX_WAIT => {
+            let deadline = read_time(time)?.map(|timeout| libos.threads.deadline_in(timeout));
+            wait(libos, address, value, u32::MAX, deadline)
+        }
+        FUTEX_WAIT_BITSET if last != 0 => {
+            let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
+            wait(libos, address, value, last, deadline)
+        }
+        FUTEX_WAKE => Ok(u64::from(libos.threads.wake_futex(address, u32::MAX, value))),
+        FUTEX_WAKE_BITSET if last != 0 => Ok(u64::from(libos.threads.wake_futex(address, last, value))),
+        FUTEX_REQUEUE => Ok(requeue(libos, address, value, other, time as u32).0.into()),
+        FUTEX_CMP_REQUEUE => {
+            if user::read::<u32>(address)? != last {
+                return Err(Errno::EAGAIN.into());
+            }
+            let (woken, moved) = requeue(libos, address, value, other, time as u32);
+            Ok(u64::from(woken) + u64::from(moved))
+        }
+        FUTEX_WAIT_BITSET | FUTEX_WAKE_BITSET => Err(Errno::EINVAL.into()),
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+fn read_time(address: u64) -> Result<Option<u64>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    clock::from_timespec(user::read::<Timespec>(address)?).map(Some)
+}
+
+fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Answer {
+    if user::read::<u32>(address)? != value {
+        return Err(Errno::EAGAIN.into());
+    }
+    Err(Stop::Sleep(Sleep {
+        on: On::Futex(address, bits),
+        deadline,
+        woken: Then::Return(0),
+        expired: Then::Return(Errno::ETIMEDOUT.to_result()),
+    }))
+}
+
+/// Wakes some, and moves some others; tells how many each.
+fn requeue(libos: &mut Libos, from: u64, wake: u32, to: u64, limit: u32) -> (u32, u32) {
+    let woken = libos.threads.wake_futex(from, u32::MAX, wake);
+    (woken, libos.threads.move_futex(from, to, limit))
+}

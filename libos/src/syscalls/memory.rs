@@ -1,0 +1,111 @@
+//! Calls about memory: the program's claims are checked here, the work is [`crate::memory`]'s.
+
+use super::Arguments;
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::libos::Libos;
+use crate::memory::MEMORY;
+use husk::abi::memory::{PAGE, Region, Rights};
+use linux_raw_sys::general::*;
+
+/// brk(2). Asking for the current break, which is 0, gets it; there is no other.
+pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
+    Ok(0)
+}
+
+/// mmap(2).
+pub fn mmap(_: &mut Libos, Arguments([address, length, protection, flags, _file, _offset]): Arguments) -> Answer {
+    let flags = flags as u32;
+    let rights = rights(protection)?;
+    let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    if length == 0 || flags & (MAP_PRIVATE | MAP_SHARED) == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags & MAP_HUGETLB != 0 {
+        return Err(Errno::ENOMEM.into());
+    }
+    if flags & MAP_ANONYMOUS == 0 {
+        return Err(Errno::ENODEV.into());
+    }
+    let mut memory = MEMORY.lock();
+    let mapped = if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+        memory.map_at(address, length, rights, flags & MAP_FIXED != 0)
+    } else {
+        memory.map(length, rights)
+    };
+    Ok(mapped?)
+}
+
+/// munmap(2).
+pub fn munmap(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
+    if length == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    match MEMORY.lock().unmap(address, length) {
+        // Outside the heap there is nothing that can be unmapped: on Linux that is no error.
+        Ok(()) | Err(Errno::ENOMEM) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// mremap(2).
+pub fn mremap(_: &mut Libos, Arguments([address, old, new, flags, ..]): Arguments) -> Answer {
+    let flags = flags as u32;
+    if !address.is_multiple_of(PAGE) || old == 0 || new == 0 || flags & !MREMAP_MAYMOVE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if Region::contains(&visible_stack(), address) {
+        return Err(Errno::ENOMEM.into());
+    }
+    Ok(MEMORY.lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0)?)
+}
+
+/// The part of the main thread's stack that counts as mapped when musl probes it downwards with mremap, page by page,
+/// to learn its size. Linux shows as much to a young process; showing all of it would cost thousands of calls.
+fn visible_stack() -> Region {
+    let stack = husk::boot::info().main_stack;
+    Region::between(stack.end().saturating_sub(stack.length.min(128 << 10)), stack.end())
+}
+
+/// mprotect(2).
+pub fn mprotect(_: &mut Libos, Arguments([address, length, protection, ..]): Arguments) -> Answer {
+    let rights = rights(protection)?;
+    let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+    let info = husk::boot::info();
+    if info.image.contains(address) || info.main_stack.contains(address) {
+        return Err(Errno::EACCES.into());
+    }
+    MEMORY.lock().protect(address, length, rights)?;
+    Ok(0)
+}
+
+/// madvise(2).
+pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Arguments) -> Answer {
+    let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
+    if !address.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL.into());
+    }
+    match advice as u32 {
+        MADV_DONTNEED | MADV_FREE => {
+            MEMORY.lock().clear(address, length)?;
+            Ok(0)
+        }
+        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_DONTFORK | MADV_DOFORK | MADV_MERGEABLE
+        | MADV_UNMERGEABLE | MADV_HUGEPAGE | MADV_NOHUGEPAGE | MADV_DONTDUMP | MADV_DODUMP | MADV_COLD
+        | MADV_PAGEOUT | MADV_POPULATE_READ | MADV_POPULATE_WRITE => Ok(0),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// `PROT_*` as rights. EACCES if the program wants to execute the memory: all its code is in the image.
+fn rights(protection: u64) -> Result<Rights, Errno> {
+    let has = |bit: u32| protection & u64::from(bit) != 0;
+    if has(PROT_EXEC) {
+        return Err(Errno::EACCES);
+    }
+    Ok(match (has(PROT_WRITE), has(PROT_READ)) {
+        (true, _) => Rights::READ | Rights::WRITE,
+        (false, true) => Rights::READ,
+        (false, false) => Rights::empty(),
+    })
+}

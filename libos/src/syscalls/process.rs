@@ -1,0 +1,142 @@
+//! Calls about the process: there is one, it has no parent, no children and no lesser rights.
+
+use super::Arguments;
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::libos::Libos;
+use crate::memory::MEMORY;
+use crate::threads::PROCESS;
+use crate::user::{self, Slice};
+use crate::{arch, clock};
+use linux_raw_sys::general::*;
+use linux_raw_sys::prctl::*;
+
+/// Ends the program with the low 8 bits of its status.
+pub fn exit_group(_: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
+    husk::process::exit(status as u8)
+}
+
+/// getpid(2) and its kin: the number of the only process.
+pub fn process(_: &mut Libos, _: Arguments) -> Answer {
+    Ok(u64::from(PROCESS))
+}
+
+/// Calls whose answer is always 0.
+pub fn zero(_: &mut Libos, _: Arguments) -> Answer {
+    Ok(0)
+}
+
+/// Calls that a program must do without.
+pub fn refused(_: &mut Libos, _: Arguments) -> Answer {
+    Err(Errno::ENOSYS.into())
+}
+
+/// wait4(2) and waitid(2).
+pub fn no_child(_: &mut Libos, _: Arguments) -> Answer {
+    Err(Errno::ECHILD.into())
+}
+
+/// prctl(2). Unknown options must fail: some libraries ask for the auxiliary vector here first.
+pub fn prctl(libos: &mut Libos, Arguments([option, argument, ..]): Arguments) -> Answer {
+    let thread = libos.threads.current();
+    match option as u32 {
+        PR_SET_NAME => {
+            thread.name = [0; 16];
+            for (at, slot) in thread.name.iter_mut().take(15).enumerate() {
+                match user::read(argument.wrapping_add(at as u64))? {
+                    0 => break,
+                    byte => *slot = byte,
+                }
+            }
+            Ok(0)
+        }
+        PR_GET_NAME => {
+            user::write(argument, &thread.name)?;
+            Ok(0)
+        }
+        PR_GET_DUMPABLE => Ok(0),
+        PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS | PR_SET_PDEATHSIG => Ok(0),
+        PR_GET_NO_NEW_PRIVS => Ok(1),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// `ARCH_SET_FS` and `ARCH_GET_FS` of arch_prctl(2), which the bindings do not have.
+mod option {
+    pub const SET_FS: u64 = 0x1002;
+    pub const GET_FS: u64 = 0x1003;
+}
+
+/// arch_prctl(2).
+pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) -> Answer {
+    match option {
+        option::SET_FS if address >> 47 != 0 => Err(Errno::EPERM.into()),
+        option::SET_FS => {
+            arch::set_thread_base(address);
+            Ok(0)
+        }
+        option::GET_FS => {
+            user::write(address, &arch::thread_base())?;
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+/// Number of files that a program may have open.
+const FILES: u64 = 1024;
+
+fn limit(resource: u64) -> Result<[u64; 2], Errno> {
+    const NONE: u64 = u64::MAX;
+    match resource as u32 {
+        RLIMIT_STACK => Ok([husk::boot::info().main_stack.length; 2]),
+        RLIMIT_NOFILE => Ok([FILES; 2]),
+        RLIMIT_CORE => Ok([0; 2]),
+        RLIMIT_AS | RLIMIT_DATA | RLIMIT_RSS => Ok([MEMORY.lock().size().0; 2]),
+        0..RLIM_NLIMITS => Ok([NONE; 2]),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// getrlimit(2).
+pub fn getrlimit(_: &mut Libos, Arguments([resource, into, ..]): Arguments) -> Answer {
+    user::write(into, &limit(resource)?)?;
+    Ok(0)
+}
+
+/// setrlimit(2).
+pub fn setrlimit(_: &mut Libos, Arguments([resource, from, ..]): Arguments) -> Answer {
+    set(resource, from)
+}
+
+/// prlimit64(2).
+pub fn prlimit64(_: &mut Libos, Arguments([process, resource, from, into, ..]): Arguments) -> Answer {
+    if process != 0 && process != u64::from(PROCESS) {
+        return Err(Errno::ESRCH.into());
+    }
+    let old = limit(resource)?;
+    if from != 0 {
+        set(resource, from)?;
+    }
+    if into != 0 {
+        user::write(into, &old)?;
+    }
+    Ok(0)
+}
+
+/// A program may "change" a limit to what it is.
+fn set(resource: u64, from: u64) -> Answer {
+    let wanted: [u64; 2] = user::read(from)?;
+    if wanted == limit(resource)? { Ok(0) } else { Err(Errno::EPERM.into()) }
+}
+
+/// getrusage(2).
+pub fn getrusage(libos: &mut Libos, Arguments([_who, into, ..]): Arguments) -> Answer {
+    let [seconds, nanoseconds] = clock::to_timespec(husk::clock::monotonic_ns().saturating_sub(libos.started));
+    let (size, free) = MEMORY.lock().size();
+    Slice::new(into, size_of::<rusage>() as u64).zero()?;
+    user::write(into, &[seconds, nanoseconds / 1000])?;
+    // After two times of two words each: the largest resident set, in KiB.
+    user::write(into.wrapping_add(32), &((size - free) / 1024))?;
+    Ok(0)
+}

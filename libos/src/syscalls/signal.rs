@@ -1,0 +1,123 @@
+//! Calls about signals.
+
+use super::Arguments;
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::libos::Libos;
+use crate::signals::{Action, HIGHEST, UNSTOPPABLE, bit};
+use crate::threads::{NO_STACK, PROCESS, SignalStack};
+use crate::user;
+use linux_raw_sys::general::*;
+
+/// Bytes in a signal set.
+const SET: u64 = 8;
+
+/// rt_sigaction(2).
+pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..]): Arguments) -> Answer {
+    let signal = number(signal)?;
+    let action = libos.signals.action(signal).ok_or(Errno::EINVAL)?;
+    if size != SET || (from != 0 && bit(signal) & UNSTOPPABLE != 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    let new = if from != 0 { Some(user::read::<Action>(from)?) } else { None };
+    if into != 0 {
+        user::write(into, action)?;
+    }
+    if let Some(new) = new {
+        *action = new;
+    }
+    Ok(0)
+}
+
+/// rt_sigprocmask(2).
+pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]): Arguments) -> Answer {
+    if size != SET {
+        return Err(Errno::EINVAL.into());
+    }
+    let thread = libos.threads.current();
+    let old = thread.blocked;
+    if from != 0 {
+        let set: u64 = user::read(from)?;
+        let new = match how as u32 {
+            SIG_BLOCK => old | set,
+            SIG_UNBLOCK => old & !set,
+            SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        thread.blocked = new & !UNSTOPPABLE;
+    }
+    if into != 0 {
+        user::write(into, &old)?;
+    }
+    libos.take_signals();
+    Ok(0)
+}
+
+/// rt_sigpending(2).
+pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) -> Answer {
+    if size > SET {
+        return Err(Errno::EINVAL.into());
+    }
+    let thread = libos.threads.current();
+    user::write(into, &(thread.pending & thread.blocked))?;
+    Ok(0)
+}
+
+/// sigaltstack(2). A `stack_t` is three words, of which the middle one holds 32 bits.
+pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> Answer {
+    let thread = libos.threads.current();
+    let old = thread.signal_stack;
+    if from != 0 {
+        let [start, flags, length]: [u64; 3] = user::read(from)?;
+        let flags = flags as u32;
+        thread.signal_stack = match flags & !SS_AUTODISARM {
+            SS_DISABLE => NO_STACK,
+            0 | SS_ONSTACK if length < u64::from(MINSIGSTKSZ) => return Err(Errno::ENOMEM.into()),
+            0 | SS_ONSTACK => SignalStack { start, flags: 0, length },
+            _ => return Err(Errno::EINVAL.into()),
+        };
+    }
+    if into != 0 {
+        user::write(into, &[old.start, u64::from(old.flags), old.length])?;
+    }
+    Ok(0)
+}
+
+/// kill(2).
+pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> Answer {
+    match process as i32 {
+        // The program, its group, or whoever there is.
+        0 | -1 => {}
+        id if id.unsigned_abs() == PROCESS => {}
+        _ => return Err(Errno::ESRCH.into()),
+    }
+    let id = libos.threads.current().id;
+    send(libos, id, signal)
+}
+
+/// tkill(2).
+pub fn tkill(libos: &mut Libos, Arguments([thread, signal, ..]): Arguments) -> Answer {
+    send(libos, thread as u32, signal)
+}
+
+/// tgkill(2).
+pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Arguments) -> Answer {
+    if process as u32 != PROCESS {
+        return Err(Errno::ESRCH.into());
+    }
+    send(libos, thread as u32, signal)
+}
+
+/// Sends a signal to a thread; signal 0 only asks whether it exists.
+fn send(libos: &mut Libos, thread: u32, signal: u64) -> Answer {
+    let (_, thread) = libos.threads.find(thread).ok_or(Errno::ESRCH)?;
+    if signal != 0 {
+        thread.pending |= bit(number(signal)?);
+    }
+    libos.take_signals();
+    Ok(0)
+}
+
+fn number(signal: u64) -> Result<u32, Errno> {
+    if (1..=HIGHEST).contains(&signal) { Ok(signal as u32) } else { Err(Errno::EINVAL) }
+}

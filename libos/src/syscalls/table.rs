@@ -1,0 +1,196 @@
+//! Every system call that has a function here, and how far it goes.
+//!
+//! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
+
+use super::{Arguments, console, futex, memory, process, signal, system, thread, time};
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::libos::Libos;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use husk::abi::boot::Flags;
+use husk::abi::call::Number;
+use linux_raw_sys::general::*;
+
+/// A function that answers a system call.
+pub type Handler = fn(&mut Libos, Arguments) -> Answer;
+
+/// How far an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// As on Linux, as far as a program alone in its machine can tell.
+    Answered,
+    /// With the restriction that the note tells.
+    Partial,
+    /// Always an error, for the reason that the note gives.
+    Refused,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Linux's number for it.
+    pub number: u32,
+    /// Linux's name for it.
+    pub name: &'static str,
+    /// Who answers.
+    pub handler: Handler,
+    /// How far.
+    pub mark: Mark,
+    /// What differs from Linux.
+    pub note: &'static str,
+}
+
+/// Declares [`CALLS`]: number, function, mark, note.
+macro_rules! calls {
+    ($($number:ident $handler:path, $mark:ident $(, $note:literal)?;)*) => {
+        /// All calls that are answered or refused on purpose.
+        pub const CALLS: &[Call] = &[$(Call {
+            number: $number,
+            name: stringify!($number),
+            handler: $handler,
+            mark: Mark::$mark,
+            note: concat!($($note)?),
+        },)*];
+    };
+}
+
+calls! {
+    // Memory.
+    __NR_brk memory::brk, Refused, "musl's malloc turns to mmap";
+    __NR_mmap memory::mmap, Partial, "anonymous memory, never executable";
+    __NR_munmap memory::munmap, Answered;
+    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
+    __NR_mprotect memory::mprotect, Partial, "never executable";
+    __NR_madvise memory::madvise, Partial, "MADV_DONTNEED and MADV_FREE zero; other advice is taken silently";
+    // Process.
+    __NR_exit thread::exit, Answered;
+    __NR_exit_group process::exit_group, Answered;
+    __NR_getpid process::process, Answered;
+    __NR_getppid process::zero, Answered;
+    __NR_getpgid process::process, Answered;
+    __NR_getpgrp process::process, Answered;
+    __NR_getsid process::process, Answered;
+    __NR_getuid process::zero, Answered;
+    __NR_geteuid process::zero, Answered;
+    __NR_getgid process::zero, Answered;
+    __NR_getegid process::zero, Answered;
+    __NR_getgroups process::zero, Answered;
+    __NR_fork process::refused, Refused, "one image, one program";
+    __NR_vfork process::refused, Refused, "one image, one program";
+    __NR_execve process::refused, Refused, "one image, one program";
+    __NR_execveat process::refused, Refused, "one image, one program";
+    __NR_wait4 process::no_child, Answered;
+    __NR_waitid process::no_child, Answered;
+    __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
+    __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
+    __NR_getrlimit process::getrlimit, Answered;
+    __NR_setrlimit process::setrlimit, Refused, "limits are the tender's";
+    __NR_prlimit64 process::prlimit64, Partial, "limits can be read";
+    __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
+    // Threads.
+    __NR_clone thread::clone, Partial, "threads only, not processes";
+    __NR_clone3 process::refused, Refused, "a C library then uses clone";
+    __NR_gettid thread::gettid, Answered;
+    __NR_set_tid_address thread::set_tid_address, Answered;
+    __NR_set_robust_list process::zero, Partial, "the list is ignored: nobody outlives a program that dies";
+    __NR_sched_yield thread::sched_yield, Answered;
+    __NR_sched_getaffinity thread::sched_getaffinity, Answered;
+    __NR_sched_setaffinity process::zero, Partial, "there is one processor";
+    __NR_membarrier thread::membarrier, Answered;
+    __NR_getcpu thread::getcpu, Answered;
+    __NR_rseq process::refused, Refused, "a C library then does without";
+    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
+    // Signals.
+    __NR_rt_sigaction signal::rt_sigaction, Answered;
+    __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
+    __NR_rt_sigpending signal::rt_sigpending, Answered;
+    __NR_sigaltstack signal::sigaltstack, Partial, "remembered";
+    __NR_kill signal::kill, Partial, "to the program itself";
+    __NR_tkill signal::tkill, Partial, "default actions only";
+    __NR_tgkill signal::tgkill, Partial, "default actions only";
+    // Time.
+    __NR_nanosleep time::nanosleep, Answered;
+    __NR_clock_nanosleep time::clock_nanosleep, Answered;
+    __NR_clock_gettime time::clock_gettime, Answered;
+    __NR_clock_getres time::clock_getres, Answered;
+    __NR_gettimeofday time::gettimeofday, Answered;
+    __NR_time time::time, Answered;
+    __NR_times time::times, Partial, "time since the start";
+    // The system.
+    __NR_getrandom system::getrandom, Answered;
+    __NR_uname system::uname, Answered;
+    __NR_sysinfo system::sysinfo, Answered;
+    // Standard streams, until there are files.
+    __NR_read console::read, Partial, "standard input";
+    __NR_readv console::readv, Partial, "standard input";
+    __NR_write console::write, Partial, "standard output and error";
+    __NR_writev console::writev, Partial, "standard output and error";
+    __NR_close console::close, Partial, "without effect";
+    __NR_fstat console::fstat, Partial, "standard streams";
+    __NR_ioctl console::ioctl, Partial, "standard streams are no terminals";
+    __NR_fcntl console::fcntl, Partial, "standard streams";
+    __NR_poll console::poll, Partial, "standard streams are always ready";
+}
+
+/// Numbers below this one are looked up; Linux's newest are below 500.
+const NUMBERS: usize = 512;
+
+/// The functions by number.
+static HANDLERS: [Handler; NUMBERS] = {
+    let mut handlers: [Handler; NUMBERS] = [unanswered; NUMBERS];
+    let mut at = 0;
+    while at < CALLS.len() {
+        handlers[CALLS[at].number as usize] = CALLS[at].handler;
+        at += 1;
+    }
+    handlers
+};
+
+/// Who answers the call `number`.
+#[inline]
+pub fn handler(number: u64) -> Handler {
+    HANDLERS.get(number as usize).copied().unwrap_or(unanswered)
+}
+
+/// Numbers that the tender has heard of.
+static TOLD: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
+
+/// Answers for every call without a function of its own.
+fn unanswered(libos: &mut Libos, _: Arguments) -> Answer {
+    let number = libos.threads.current().registers.number();
+    let verbose = husk::boot::info().flags & Flags::VERBOSE.bits() != 0;
+    if verbose && let Some(word) = TOLD.get(number as usize / 64) {
+        let bit = 1 << (number % 64);
+        if word.fetch_or(bit, Relaxed) & bit == 0 {
+            // Only a notice: there is nothing to do if it does not arrive.
+            let _ = husk::gate::call(Number::Unanswered, number, 0, 0, 0);
+        }
+    }
+    Err(Errno::ENOSYS.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_call_is_listed_twice() {
+        for (at, call) in CALLS.iter().enumerate() {
+            assert!((call.number as usize) < NUMBERS, "{}", call.name);
+            assert!(CALLS.iter().skip(at + 1).all(|other| other.number != call.number), "{}", call.name);
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_simply_answered_says_why() {
+        for call in CALLS {
+            assert_eq!(call.note.is_empty(), call.mark == Mark::Answered, "{}", call.name);
+        }
+    }
+
+    #[test]
+    fn a_call_that_does_not_exist_has_a_function_too() {
+        assert!(core::ptr::fn_addr_eq(handler(511), handler(u64::MAX)));
+        assert!(!core::ptr::fn_addr_eq(handler(u64::from(__NR_getpid)), handler(511)));
+    }
+}

@@ -1,0 +1,62 @@
+//! Calls about time. Most programs ask for it through the vDSO instead.
+
+use super::Arguments;
+use crate::answer::{Answer, On, Sleep, Stop, Then};
+use crate::clock::{self, Base, Timespec};
+use crate::libos::Libos;
+use crate::stack::TICKS_PER_SECOND;
+use crate::{user, vdso};
+use linux_raw_sys::general::TIMER_ABSTIME;
+
+/// nanosleep(2).
+pub fn nanosleep(libos: &mut Libos, Arguments([duration, ..]): Arguments) -> Answer {
+    let duration = clock::from_timespec(user::read::<Timespec>(duration)?)?;
+    sleep_until(libos.threads.deadline_in(duration))
+}
+
+/// clock_nanosleep(2).
+pub fn clock_nanosleep(libos: &mut Libos, Arguments([id, flags, time, ..]): Arguments) -> Answer {
+    let base = clock::base(id as i32)?;
+    let time = clock::from_timespec(user::read::<Timespec>(time)?)?;
+    if flags & u64::from(TIMER_ABSTIME) != 0 {
+        sleep_until(clock::to_monotonic(base, time))
+    } else {
+        sleep_until(libos.threads.deadline_in(time))
+    }
+}
+
+fn sleep_until(deadline: u64) -> Answer {
+    let done = Then::Return(0);
+    Err(Stop::Sleep(Sleep { on: On::Time, deadline: Some(deadline), woken: done, expired: done }))
+}
+
+/// clock_gettime(2).
+pub fn clock_gettime(_: &mut Libos, Arguments([id, into, ..]): Arguments) -> Answer {
+    user::write(into, &clock::to_timespec(clock::now(clock::base(id as i32)?)))?;
+    Ok(0)
+}
+
+/// clock_getres(2).
+pub fn clock_getres(_: &mut Libos, Arguments([id, into, ..]): Arguments) -> Answer {
+    Ok(vdso::clock_getres(id as i32, into) as i64 as u64)
+}
+
+/// gettimeofday(2).
+pub fn gettimeofday(_: &mut Libos, Arguments([into, timezone, ..]): Arguments) -> Answer {
+    Ok(vdso::gettimeofday(into, timezone) as i64 as u64)
+}
+
+/// time(2).
+pub fn time(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
+    Ok(vdso::time(into) as u64)
+}
+
+/// times(2): ticks since the start, all of them the program's own.
+pub fn times(libos: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
+    let ticks = |ns: u64| ns / (clock::SECOND / TICKS_PER_SECOND);
+    let now = clock::now(Base::Monotonic);
+    if into != 0 {
+        user::write(into, &[ticks(now.saturating_sub(libos.started)), 0, 0, 0])?;
+    }
+    Ok(ticks(now))
+}

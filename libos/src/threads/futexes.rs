@@ -1,0 +1,132 @@
+//! Threads that wait on futexes: by address, first come, first woken.
+//!
+//! A fixed number of lists, linked through one entry for each thread, so that waiting needs no memory.
+
+use super::thread::Slot;
+use crate::errno::Errno;
+use alloc::vec::Vec;
+
+/// Lists; addresses that fall into the same one share it.
+const LISTS: usize = 256;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct List {
+    first: Option<Slot>,
+    last: Option<Slot>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    /// What it waits on; 0 while it does not wait.
+    address: u64,
+    bits: u32,
+    previous: Option<Slot>,
+    next: Option<Slot>,
+}
+
+/// Waiting threads.
+#[derive(Debug)]
+pub struct Futexes {
+    lists: [List; LISTS],
+    entries: Vec<Entry>,
+}
+
+/// The list of an address: the high bits of a multiplicative hash.
+fn list(address: u64) -> usize {
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % LISTS
+}
+
+impl Futexes {
+    /// Nobody waits.
+    pub const fn new() -> Self {
+        Self { lists: [List { first: None, last: None }; LISTS], entries: Vec::new() }
+    }
+
+    /// Makes sure that slots below `count` can wait.
+    pub fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let more = count.saturating_sub(self.entries.len());
+        self.entries.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+        self.entries.resize(self.entries.len() + more, Entry::default());
+        Ok(())
+    }
+
+    /// Lets `slot`, which does not wait, wait at `address`, which is not 0.
+    pub fn insert(&mut self, slot: Slot, address: u64, bits: u32) {
+        let Some(list) = self.lists.get_mut(list(address)) else { return };
+        let previous = list.last.replace(slot);
+        match previous.and_then(|previous| self.entries.get_mut(previous.index())) {
+            Some(entry) => entry.next = Some(slot),
+            None => list.first = Some(slot),
+        }
+        if let Some(entry) = self.entries.get_mut(slot.index()) {
+            *entry = Entry { address, bits, previous, next: None };
+        }
+    }
+
+    /// Lets `slot` wait no longer, if it does.
+    pub fn remove(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot.index()).filter(|entry| entry.address != 0) else { return };
+        let Entry { address, previous, next, .. } = core::mem::take(entry);
+        let Some(list) = self.lists.get_mut(list(address)) else { return };
+        match previous.and_then(|previous| self.entries.get_mut(previous.index())) {
+            Some(entry) => entry.next = next,
+            None => list.first = next,
+        }
+        match next.and_then(|next| self.entries.get_mut(next.index())) {
+            Some(entry) => entry.previous = previous,
+            None => list.last = previous,
+        }
+    }
+
+    /// Takes out the first that waits at `address` for one of `bits`.
+    pub fn take(&mut self, address: u64, bits: u32) -> Option<Slot> {
+        let mut at = self.lists.get(list(address))?.first;
+        while let Some(slot) = at {
+            let entry = self.entries.get(slot.index())?;
+            if entry.address == address && entry.bits & bits != 0 {
+                self.remove(slot);
+                return Some(slot);
+            }
+            at = entry.next;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn futexes() -> Futexes {
+        let mut futexes = Futexes::new();
+        futexes.reserve(10).expect("memory");
+        futexes
+    }
+
+    #[test]
+    fn the_first_to_wait_is_the_first_to_be_taken() {
+        let mut futexes = futexes();
+        for number in 0..5 {
+            futexes.insert(Slot(number), 0x1000 + u64::from(number % 2), 1 << number);
+        }
+        assert_eq!(futexes.take(0x1000, 0b10100), Some(Slot(2)));
+        assert_eq!(futexes.take(0x1000, !0), Some(Slot(0)));
+        assert_eq!(futexes.take(0x1000, !0), Some(Slot(4)));
+        assert_eq!(futexes.take(0x1000, !0), None);
+        assert_eq!(futexes.take(0x1001, !0), Some(Slot(1)));
+    }
+
+    #[test]
+    fn one_in_the_middle_can_leave() {
+        let mut futexes = futexes();
+        for number in 0..4 {
+            futexes.insert(Slot(number), 0x1000, !0);
+        }
+        futexes.remove(Slot(1));
+        futexes.remove(Slot(3));
+        futexes.remove(Slot(3));
+        futexes.insert(Slot(1), 0x1000, !0);
+        let order: Vec<_> = core::iter::from_fn(|| futexes.take(0x1000, !0)).collect();
+        assert_eq!(order, [Slot(0), Slot(2), Slot(1)]);
+    }
+}

@@ -1,0 +1,292 @@
+//! The program's threads: which runs, which could, and what the others wait for.
+//!
+//! There is one stack for the libos on each processor, none for each thread: a call that must wait lets go of it and is
+//! made again later. So a thread costs its registers and vector state, and nothing here allocates but `add`.
+//!
+//! A thread runs until it sleeps, ends or yields, or makes a call when others wait and its slice is over.
+
+mod futexes;
+mod thread;
+mod timers;
+
+pub use thread::{NO_STACK, Name, SignalStack, Slot, State, Thread};
+
+use crate::answer::{On, Sleep, Then};
+use crate::arch::{self, Registers, vector};
+use crate::errno::Errno;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use futexes::Futexes;
+use timers::Timers;
+
+/// How long a thread may run while others wait, in nanoseconds.
+const SLICE: u64 = 2_000_000;
+
+/// All threads.
+#[derive(Debug)]
+pub struct Threads {
+    slots: Vec<Option<Box<Thread>>>,
+    /// The thread that runs, or whose call is being answered.
+    current: Slot,
+    /// The thread whose FS base and vector state the processor holds, unless it has ended.
+    loaded: Option<Slot>,
+    /// Threads that can go on, in turn.
+    ready: VecDeque<Slot>,
+    /// Threads that wait for any file to change.
+    files: Vec<Slot>,
+    futexes: Futexes,
+    timers: Timers,
+    /// When the current thread's turn is over; 0 as long as nobody else has been seen waiting for one.
+    slice_end: u64,
+    /// Number for the next thread.
+    next_id: u32,
+    /// How many there are.
+    count: usize,
+    /// Size of a vector area; 0 until there is a second thread.
+    vector_size: usize,
+}
+
+/// The process's number, and that of its first thread.
+pub const PROCESS: u32 = 1;
+
+impl Threads {
+    /// One thread, which is about to start with these registers.
+    pub fn new(registers: Registers) -> Result<Self, Errno> {
+        let mut threads = Self {
+            slots: Vec::new(),
+            current: Slot(0),
+            loaded: Some(Slot(0)),
+            ready: VecDeque::new(),
+            files: Vec::new(),
+            futexes: Futexes::new(),
+            timers: Timers::new(),
+            slice_end: 0,
+            next_id: PROCESS + 1,
+            count: 1,
+            vector_size: 0,
+        };
+        threads.reserve(1)?;
+        threads.slots.push(Some(Box::new(Thread::new(PROCESS, registers))));
+        Ok(threads)
+    }
+
+    /// How many threads there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The thread that runs, or whose call is being answered.
+    #[inline]
+    pub fn current(&mut self) -> &mut Thread {
+        match self.slots.get_mut(self.current.index()) {
+            Some(Some(thread)) => thread,
+            _ => unreachable!("the current thread has ended"),
+        }
+    }
+
+    /// The thread with this number.
+    pub fn find(&mut self, id: u32) -> Option<(Slot, &mut Thread)> {
+        let found = self.slots.iter_mut().enumerate().find(|(_, thread)| thread.as_ref().is_some_and(|t| t.id == id));
+        found.and_then(|(slot, thread)| Some((Slot(slot as u32), thread.as_deref_mut()?)))
+    }
+
+    /// Adds a thread that starts with these registers and this FS base, and the current one's vector state.
+    pub fn add(&mut self, registers: Registers, base: u64) -> Result<&mut Thread, Errno> {
+        if self.vector_size == 0 {
+            self.vector_size = vector::size();
+        }
+        let mut vectors = vector::Area::new(self.vector_size)?;
+        vectors.save();
+        if self.current().vectors.is_none() {
+            self.current().vectors = Some(vector::Area::new(self.vector_size)?);
+        }
+        let slot = match self.slots.iter().position(Option::is_none) {
+            Some(free) => Slot(free as u32),
+            None => {
+                self.reserve(self.slots.len() + 1)?;
+                self.slots.push(None);
+                Slot(self.slots.len() as u32 - 1)
+            }
+        };
+        let parent = self.current();
+        let (blocked, name) = (parent.blocked, parent.name);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.count += 1;
+        self.ready.push_back(slot);
+        let place = self.slots.get_mut(slot.index()).ok_or(Errno::EAGAIN)?;
+        let thread = Thread { base, vectors: Some(vectors), blocked, name, ..Thread::new(id, registers) };
+        Ok(place.insert(Box::new(thread)))
+    }
+
+    /// Makes room for `count` threads in every table.
+    fn reserve(&mut self, count: usize) -> Result<(), Errno> {
+        let error = |_| Errno::ENOMEM;
+        self.slots.try_reserve(count.saturating_sub(self.slots.len())).map_err(error)?;
+        self.ready.try_reserve(count.saturating_sub(self.ready.len())).map_err(error)?;
+        self.files.try_reserve(count.saturating_sub(self.files.len())).map_err(error)?;
+        self.futexes.reserve(count)?;
+        self.timers.reserve(count)
+    }
+
+    /// The current thread is no more. Somebody else must run next.
+    pub fn end_current(&mut self) {
+        if let Some(thread) = self.slots.get_mut(self.current.index()) {
+            *thread = None;
+        }
+        self.loaded = self.loaded.filter(|slot| *slot != self.current);
+        self.count -= 1;
+    }
+
+    /// When the current thread's call gives up, if it may take `timeout_ns`: reckoned from when it was made first.
+    pub fn deadline_in(&mut self, timeout_ns: u64) -> u64 {
+        *self.current().deadline.get_or_insert_with(|| husk::clock::monotonic_ns().saturating_add(timeout_ns))
+    }
+
+    /// Puts the current thread to sleep. Somebody else must run next.
+    pub fn sleep(&mut self, sleep: Sleep) {
+        let slot = self.current;
+        self.current().state = State::Asleep(sleep.woken, sleep.expired);
+        match sleep.on {
+            On::Time => {}
+            On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
+            On::Files => self.files.push(slot),
+        }
+        if let Some(deadline) = sleep.deadline {
+            self.timers.insert(slot, deadline);
+        }
+    }
+
+    /// Wakes up to `count` threads that wait at a futex for one of `bits`, and tells how many.
+    pub fn wake_futex(&mut self, address: u64, bits: u32, count: u32) -> u32 {
+        let mut woken = 0;
+        while woken < count
+            && let Some(slot) = self.futexes.take(address, bits)
+        {
+            self.wake(slot);
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Lets up to `count` threads that wait at one futex wait at another, and tells how many.
+    pub fn move_futex(&mut self, from: u64, to: u64, count: u32) -> u32 {
+        let mut moved = 0;
+        while from != to
+            && moved < count
+            && let Some(slot) = self.futexes.take(from, u32::MAX)
+        {
+            self.futexes.insert(slot, to, u32::MAX);
+            moved += 1;
+        }
+        moved
+    }
+
+    /// Wakes every thread that waits for files.
+    pub fn wake_files(&mut self) {
+        while let Some(slot) = self.files.pop() {
+            self.wake(slot);
+        }
+    }
+
+    /// What a thread waited for has come about.
+    fn wake(&mut self, slot: Slot) {
+        self.timers.remove(slot);
+        self.rouse(slot, |woken, _| woken);
+    }
+
+    /// A thread's time is over.
+    fn expire(&mut self, slot: Slot) {
+        self.futexes.remove(slot);
+        self.files.retain(|waiting| *waiting != slot);
+        self.rouse(slot, |_, expired| expired);
+    }
+
+    fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) {
+        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
+        let State::Asleep(woken, expired) = thread.state else { return };
+        thread.state = match choose(woken, expired) {
+            Then::Again => State::Again,
+            Then::Return(result) => {
+                thread.registers.set_result(result);
+                thread.deadline = None;
+                State::Ready
+            }
+        };
+        self.ready.push_back(slot);
+    }
+
+    /// Makes threads ready whose time has come.
+    fn expire_due(&mut self) {
+        if self.timers.earliest().is_none() {
+            return;
+        }
+        let now = husk::clock::monotonic_ns();
+        while let Some(slot) = self.timers.expire(now) {
+            self.expire(slot);
+        }
+    }
+
+    /// Whether another thread should run now, if the current one is willing.
+    pub fn others_ready(&mut self) -> bool {
+        self.expire_due();
+        !self.ready.is_empty()
+    }
+
+    /// Whether the current thread has had its turn, and another waits for its own.
+    #[inline]
+    pub fn turn_is_over(&mut self) -> bool {
+        if self.ready.is_empty() && self.timers.earliest().is_none() {
+            return false;
+        }
+        if !self.others_ready() {
+            return false;
+        }
+        let now = husk::clock::monotonic_ns();
+        if self.slice_end == 0 {
+            self.slice_end = now.saturating_add(SLICE);
+        }
+        now >= self.slice_end
+    }
+
+    /// The current thread gives up the rest of its turn, if another waits for one.
+    pub fn yield_turn(&mut self) {
+        self.slice_end = 1;
+    }
+
+    /// Puts the current thread, which can go on, behind all others that can.
+    pub fn put_last(&mut self) {
+        self.ready.push_back(self.current);
+    }
+
+    /// Turns the processor to the next thread that can go on; or tells until when there is none.
+    pub fn run_next(&mut self) -> Result<State, Option<u64>> {
+        self.expire_due();
+        let slot = self.ready.pop_front().ok_or_else(|| self.timers.earliest())?;
+        self.current = slot;
+        self.load(slot);
+        self.slice_end = 0;
+        Ok(core::mem::replace(&mut self.current().state, State::Ready))
+    }
+
+    /// Makes the processor hold the FS base and vector state of the thread in `slot`.
+    fn load(&mut self, slot: Slot) {
+        if self.loaded == Some(slot) {
+            return;
+        }
+        if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
+        {
+            old.base = arch::thread_base();
+            if let Some(vectors) = &mut old.vectors {
+                vectors.save();
+            }
+        }
+        self.loaded = Some(slot);
+        let new = self.current();
+        arch::set_thread_base(new.base);
+        if let Some(vectors) = &new.vectors {
+            vectors.load();
+        }
+    }
+}

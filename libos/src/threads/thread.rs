@@ -1,0 +1,91 @@
+//! One thread of the program.
+
+use crate::answer::Then;
+use crate::arch::{Registers, vector};
+use alloc::boxed::Box;
+
+/// A thread's place in the tables; another thread may get it after this one has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    /// As an index.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What a thread is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Run its program on.
+    Ready,
+    /// Make its system call again.
+    Again,
+    /// Sleep; then this when woken, and that when its time is over.
+    Asleep(Then, Then),
+}
+
+/// A thread's name, as prctl(2) takes it: up to 15 bytes and a NUL.
+pub type Name = [u8; 16];
+
+/// An alternate signal stack, as sigaltstack(2) takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct SignalStack {
+    /// First address.
+    pub start: u64,
+    /// `SS_DISABLE`, or what the program gave.
+    pub flags: u32,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// Everything about one thread. Its general registers are written by the system call entry while it runs.
+#[derive(Debug)]
+pub struct Thread {
+    /// General registers, valid while the thread does not run.
+    pub registers: Box<Registers>,
+    /// FS base, valid while another thread runs.
+    pub base: u64,
+    /// Vector state, valid while another thread runs; the only thread of a program has none.
+    pub vectors: Option<vector::Area>,
+    /// What it does next.
+    pub state: State,
+    /// Its number, which is never given twice.
+    pub id: u32,
+    /// When its call in progress gives up: set when the call is made first, and kept while it is made again.
+    pub deadline: Option<u64>,
+    /// Where to write 0, and wake one, when it ends.
+    pub clear_at_exit: u64,
+    /// Signals it does not take now, and those that wait for it; bit n-1 for signal n.
+    pub blocked: u64,
+    /// See `blocked`.
+    pub pending: u64,
+    /// Where it wants its signals.
+    pub signal_stack: SignalStack,
+    /// Its name.
+    pub name: Name,
+}
+
+/// `SS_DISABLE`: there is no alternate stack.
+pub const NO_STACK: SignalStack = SignalStack { start: 0, flags: 2, length: 0 };
+
+impl Thread {
+    /// A thread that starts with these registers.
+    pub fn new(id: u32, registers: Registers) -> Self {
+        Self {
+            registers: Box::new(registers),
+            base: 0,
+            vectors: None,
+            state: State::Ready,
+            id,
+            deadline: None,
+            clear_at_exit: 0,
+            blocked: 0,
+            pending: 0,
+            signal_stack: NO_STACK,
+            name: [0; 16],
+        }
+    }
+}
