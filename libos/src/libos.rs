@@ -57,6 +57,9 @@ impl Libos {
                 }
             };
         }
+        if self.threads.current().next_signal().is_some() {
+            self.take_signals();
+        }
         &raw mut *self.threads.current().registers
     }
 
