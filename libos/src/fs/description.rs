@@ -71,6 +71,11 @@ impl Files {
         self.descriptors.description(descriptor).map(|key| &self.descriptions[key])
     }
 
+    /// EBADF if a descriptor stands for nothing, or for what was only opened as a path.
+    pub fn check(&self, descriptor: i32) -> Result<(), Errno> {
+        self.usable(descriptor).map(|_| ())
+    }
+
     /// The description that a descriptor stands for; EBADF if it was only opened as a path.
     pub(super) fn usable(&self, descriptor: i32) -> Result<DescriptionKey, Errno> {
         let key = self.descriptors.description(descriptor)?;
