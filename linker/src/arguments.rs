@@ -22,7 +22,9 @@ pub struct Husk {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build a project as images; prints the path of each
-    #[command(after_help = "All other options of 'cargo build' work too.")]
+    #[command(
+        after_help = "All other options of 'cargo build' work too. -v also tells what became of each image's system calls."
+    )]
     Build(Build),
     /// Build a program as an image and run it
     #[command(after_help = "All other options of 'cargo run' work too. The exit status is the guest's.", override_usage = RUN)]

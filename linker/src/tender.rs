@@ -71,14 +71,19 @@ fn build(root: &Path) -> Result<PathBuf> {
     });
     match executable.last() {
         Some(path) if output.status.success() => Ok(path.into()),
-        _ => Err(Error::new(format!("the tender in '{}' does not build", root.display()))),
+        // What cargo has to say is worth reading only now.
+        _ => Err(Error::new(format!(
+            "the tender in '{}' does not build:\n{}",
+            root.display(),
+            String::from_utf8_lossy(&output.stderr)
+        ))),
     }
 }
 
 /// Runs `command`; says what it does if that takes long and somebody watches.
 fn patiently(what: &str, mut command: Command) -> Result<Output> {
     let (sender, receiver) = mpsc::channel();
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.stdin(Stdio::null());
     let program = PathBuf::from(command.get_program());
     thread::spawn(move || sender.send(command.output()));
     let outcome = receiver.recv_timeout(PATIENCE).or_else(|_| {

@@ -77,11 +77,12 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
     if !echo {
         call.0.arg("--message-format=json-render-diagnostics");
     }
-    let warnings = Warnings::new();
-    call.0.env(request::WARNINGS, &warnings.0).stdout(Stdio::piped());
+    let messages = Messages::new();
+    let is_verbose = call.0.get_args().any(|word| word == "-v" || word == "--verbose");
+    call.0.env(request::MESSAGES, &messages.0).stdout(Stdio::piped());
     let mut child = call.0.spawn().map_err(|error| Error::start(call.0.get_program().as_ref(), error))?;
-    if let Some(messages) = child.stdout.take() {
-        for line in BufReader::new(messages).lines().map_while(|line| line.ok()) {
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
             if echo {
                 println!("{line}");
             }
@@ -89,7 +90,7 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
         }
     }
     let status = child.wait().map_err(|error| Error::new(format!("cannot wait for cargo: {error}")))?;
-    warnings.show();
+    messages.show(is_verbose);
     match status.code() {
         Some(0) => check(images).map(|()| ExitCode::SUCCESS),
         code => Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
@@ -116,25 +117,27 @@ fn check(images: &[Utf8PathBuf]) -> Result<()> {
     }
 }
 
-/// A file that collects warnings of the linker step.
-struct Warnings(PathBuf);
+/// A file that collects what the linker step has to say.
+struct Messages(PathBuf);
 
-impl Warnings {
+impl Messages {
     fn new() -> Self {
-        Self(env::temp_dir().join(format!("husk-warnings-{}", process::id())))
+        Self(env::temp_dir().join(format!("husk-messages-{}", process::id())))
     }
 
-    /// Prints what is in it.
-    fn show(&self) {
+    /// Prints all of it, or just the warnings.
+    fn show(&self, all: bool) {
         for line in fs::read_to_string(&self.0).unwrap_or_default().lines() {
-            eprintln!("warning: {line}");
+            if all || line.starts_with("warning: ") {
+                eprintln!("{line}");
+            }
         }
     }
 }
 
-impl Drop for Warnings {
+impl Drop for Messages {
     fn drop(&mut self) {
-        // There is none if nothing was wrong.
+        // There is none if nothing was linked.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -98,15 +98,17 @@ fn finish(line: &Line, request: &Request) -> Result<()> {
     };
     let build_id = fill_in(&mut image, &plan)?;
     fs::write(path, &image).map_err(|error| Error::file("write", path, error))?;
-    if let Some(count) = plan.trapping.get(&Reason::NoStub) {
-        request.warn(&format!(
-            "{count} system calls stay slow: there is no room for more fast ones in '{}'",
-            path.display()
-        ));
-    }
+    request.say(&summary(path, &plan));
     let strip = if request.strip_debug { line.strip.max(Strip::Debug) } else { line.strip };
     debug::split(path, &build_id, strip)?;
     request.track(path)
+}
+
+/// One line on what became of the `syscall` sites of the program at `path`; a warning if stubs ran out.
+fn summary(path: &Path, plan: &Plan) -> String {
+    let trapping: Vec<_> = plan.trapping.iter().map(|(reason, count)| format!("; {count} trap {reason}")).collect();
+    let head = if plan.trapping.contains_key(&Reason::NoStub) { "warning: " } else { "" };
+    format!("{head}{}: {} system calls are jumps{}", path.display(), plan.patched, trapping.concat())
 }
 
 /// Writes the counts of `plan` into the manifest; returns the build-id.

@@ -17,8 +17,8 @@ pub const KIND: &str = "HUSK_LINK_KIND";
 pub const TOOL: &str = "HUSK_LINK_TOOL";
 /// Set if debug information is there for crash reports only, and the image is to be without.
 pub const STRIP_DEBUG: &str = "HUSK_LINK_STRIP_DEBUG";
-/// A file that takes warnings: rustc keeps to itself what a linker prints.
-pub const WARNINGS: &str = "HUSK_LINK_WARNINGS";
+/// A file that takes what there is to say: rustc keeps to itself what a linker prints.
+pub const MESSAGES: &str = "HUSK_LINK_MESSAGES";
 
 /// The variable with the settings of a package's images.
 pub fn settings_variable(package: &str) -> String {
@@ -34,7 +34,7 @@ pub struct Request {
     pub strip_debug: bool,
     /// Variables that this depends on.
     variables: Vec<String>,
-    warnings: Option<PathBuf>,
+    messages: Option<PathBuf>,
 }
 
 impl Request {
@@ -54,15 +54,15 @@ impl Request {
             }
             variables.push(variable);
         }
-        let warnings = env::var_os(WARNINGS).map(PathBuf::from);
-        Ok(Self { settings, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, warnings })
+        let messages = env::var_os(MESSAGES).map(PathBuf::from);
+        Ok(Self { settings, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
     }
 
     /// Tells the person at the terminal something, if that is possible.
-    pub fn warn(&self, message: &str) {
-        let Some(path) = &self.warnings else { return };
+    pub fn say(&self, message: &str) {
+        let Some(path) = &self.messages else { return };
         if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
-            // A warning that is lost is no reason to fail.
+            // A message that is lost is no reason to fail.
             let _ = writeln!(file, "{message}");
         }
     }

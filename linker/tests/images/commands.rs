@@ -1,0 +1,77 @@
+//! What the subcommands print, pass on and complain about.
+
+use crate::elf::Image;
+use crate::kinds::make_executable;
+use crate::project::{Project, name};
+
+/// A program whose tender prints its words and ends with 7.
+fn with_tender() -> Project {
+    let project = Project::program("");
+    project.write("tender", "#!/bin/sh\nfor word; do echo \"$word\"; done\nexit 7");
+    make_executable(&project, "tender");
+    project
+}
+
+#[test]
+fn run_hands_flags_to_the_tender_and_arguments_to_the_guest() {
+    let project = with_tender();
+    let words = "run -q -e A=1 --memory 64M --release --no-aslr --verbose -- --flag x";
+    let output = project.husk(words).env("HUSK", project.path("tender")).env("RUST_LOG", "all").output();
+    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let expected = "run --memory 64M -e RUST_LOG=all -e A=1 --verbose --no-aslr";
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed[..printed.len() - 3].join(" "), expected);
+    assert!(printed[printed.len() - 3].ends_with("release/app"), "{printed:?}");
+    assert_eq!(printed[printed.len() - 2..], ["--flag", "x"]);
+}
+
+#[test]
+fn build_prints_nothing_but_paths_or_else_the_messages_of_cargo() {
+    let project = Project::program("");
+    let images = project.build("-v");
+    assert_eq!(images.iter().map(|path| name(path)).collect::<Vec<_>>(), ["app"]);
+    let lines = project.husk("build --message-format json").lines();
+    assert!(lines.iter().all(|line| line.starts_with('{')), "{lines:?}");
+}
+
+#[test]
+fn another_linker_is_noticed() {
+    let project = Project::program("");
+    let call = project.husk("build").env("RUSTFLAGS", "-C linker=cc");
+    let complaint = call.complaint();
+    assert!(complaint.contains("is no image: another linker made it; remove '-C linker'"), "{complaint}");
+}
+
+#[test]
+fn a_dynamic_program_is_refused_with_the_remedy() {
+    let project = Project::program("");
+    let complaint = project.husk("build").env("RUSTFLAGS", "-C target-feature=-crt-static").complaint();
+    assert!(complaint.contains("-crt-static") || complaint.contains("musl"), "{complaint}");
+}
+
+#[test]
+fn bad_words_are_named() {
+    let project = with_tender();
+    let complain = |words: &str| project.husk(words).env("HUSK", project.path("tender")).complaint();
+    assert!(complain("build --target x86_64-unknown-linux-gnu").contains("remove the option"));
+    assert!(complain("run --memory lots").contains("--memory lots"));
+    assert!(complain("run -e A").contains("NAME=VALUE"));
+    assert!(complain("build --no-such-flag").contains("--no-such-flag"));
+    assert!(complain("").contains("Usage: cargo husk"));
+    let complaint = project.husk("run").env("HUSK", "/nowhere/husk").complaint();
+    assert!(complaint.contains("HUSK is '/nowhere/husk'"), "{complaint}");
+}
+
+#[test]
+fn a_new_project_builds() {
+    let folder = Project::new(&[]).sharing();
+    folder.husk("new --no-std native").lines();
+    folder.husk("new ordinary").lines();
+    for name in ["native", "ordinary"] {
+        let images = folder.build(&format!("--manifest-path {name}/Cargo.toml"));
+        let kind = Image::check(&images[0]).manifest.kind;
+        assert_eq!(kind == husk_abi::note::kind::NATIVE, name == "native");
+    }
+    assert!(folder.husk("new ordinary").complaint().contains("exists"));
+}

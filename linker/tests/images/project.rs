@@ -1,0 +1,115 @@
+//! A throwaway cargo project, and calls of `cargo husk` in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// An ordinary program that makes a few system calls.
+pub const HELLO: &str = r#"fn main() { println!("hello {}", std::env::args().count()); }"#;
+
+/// A project in a folder of its own, with a space in its path.
+pub struct Project {
+    folder: TempDir,
+    is_sharing: bool,
+}
+
+impl Project {
+    /// A project of these files, by path.
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("husk test ").tempdir().expect("a temporary folder");
+        let project = Self { folder, is_sharing: false };
+        for (path, text) in files {
+            project.write(path, text);
+        }
+        project
+    }
+
+    /// A program with `manifest` after its `[package]`.
+    pub fn program(manifest: &str) -> Self {
+        Self::new(&[("Cargo.toml", &package("app", manifest)), ("src/main.rs", HELLO)])
+    }
+
+    /// Builds in a folder that such projects share, where dependencies need not be compiled again.
+    pub fn sharing(mut self) -> Self {
+        self.is_sharing = true;
+        self
+    }
+
+    /// Writes one file.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("has a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+
+    /// The path of a file in the project.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// `cargo husk` with these words, before it runs.
+    pub fn husk(&self, words: &str) -> Call {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-husk"));
+        command.arg("husk").args(words.split_whitespace()).current_dir(self.folder.path());
+        for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "HUSK", "RUST_BACKTRACE"] {
+            command.env_remove(name);
+        }
+        if self.is_sharing {
+            command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/images"));
+        }
+        Call(command)
+    }
+
+    /// The images that `cargo husk build` with these words makes.
+    pub fn build(&self, words: &str) -> Vec<PathBuf> {
+        self.husk(&format!("build {words}")).images()
+    }
+}
+
+/// The text of a manifest for the package `name`.
+pub fn package(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}\n")
+}
+
+/// A call of `cargo husk`.
+pub struct Call(pub Command);
+
+impl Call {
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Runs it.
+    pub fn output(mut self) -> Output {
+        self.0.output().expect("cargo husk starts")
+    }
+
+    /// Runs it; the lines it prints.
+    pub fn lines(self) -> Vec<String> {
+        let output = self.output();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
+    /// Runs it; the images it names.
+    pub fn images(self) -> Vec<PathBuf> {
+        let images: Vec<_> = self.lines().into_iter().map(PathBuf::from).collect();
+        assert!(images.iter().all(|path| path.is_absolute() && path.is_file()), "{images:?}");
+        images
+    }
+
+    /// Runs it; what it complains about.
+    pub fn complaint(self) -> String {
+        let output = self.output();
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// The name of a file, for comparisons.
+pub fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).expect("a name")
+}
