@@ -3,11 +3,13 @@
 use crate::answer::{Answer, Stop};
 use crate::arch::Registers;
 use crate::errno::Errno;
+use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
 use crate::syscalls::{Arguments, table};
 use crate::threads::{State, Threads};
 use husk::abi::call::Number;
+use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
 /// The one lock. It is never held while the program runs.
@@ -51,6 +53,9 @@ impl Libos {
                 }
             };
         }
+        if self.threads.current().next_signal().is_some() {
+            self.take_signals();
+        }
         &raw mut *self.threads.current().registers
     }
 
@@ -58,6 +63,10 @@ impl Libos {
     #[inline]
     fn answer(&mut self) -> bool {
         let registers = &self.threads.current().registers;
+        if memory::unsettled() && registers.number() != u64::from(__NR_mprotect) {
+            // If the tender cannot close the pages they stay open: there is nobody to tell any more.
+            let _ = MEMORY.lock().settle();
+        }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);
         self.conclude(answer)

@@ -101,13 +101,16 @@ calls! {
     __NR_rseq process::refused, Refused, "a C library then does without";
     __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
     // Signals.
-    __NR_rt_sigaction signal::rt_sigaction, Answered;
+    __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
     __NR_rt_sigpending signal::rt_sigpending, Answered;
-    __NR_sigaltstack signal::sigaltstack, Partial, "remembered";
-    __NR_kill signal::kill, Partial, "to the program itself";
-    __NR_tkill signal::tkill, Partial, "default actions only";
-    __NR_tgkill signal::tgkill, Partial, "default actions only";
+    __NR_rt_sigreturn signal::rt_sigreturn, Answered;
+    __NR_rt_sigsuspend signal::rt_sigsuspend, Answered;
+    __NR_pause signal::pause, Answered;
+    __NR_sigaltstack signal::sigaltstack, Answered;
+    __NR_kill signal::kill, Partial, "to the program itself; a call is interrupted, never restarted";
+    __NR_tkill signal::tkill, Partial, "as for kill";
+    __NR_tgkill signal::tgkill, Partial, "as for kill";
     // Time.
     __NR_nanosleep time::nanosleep, Answered;
     __NR_clock_nanosleep time::clock_nanosleep, Answered;
