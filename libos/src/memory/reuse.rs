@@ -49,7 +49,7 @@ impl<H: Host> Memory<H> {
             self.open_leftovers();
         }
         let pages = &mut self.pages;
-        let best = pages.find(count, |block| !(block.closed | block.read_only | block.written & block.sparse));
+        let best = pages.find(count, |block| !(block.closed | block.read_only | block.sparse));
         best.or_else(|| pages.find(count, |_| u64::MAX))
     }
 
@@ -58,11 +58,15 @@ impl<H: Host> Memory<H> {
         let mut start = 0;
         loop {
             let pages = &mut self.pages;
-            let run = pages.run(start..pages.count(), |block| !block.used & block.written & block.sparse);
+            let run = pages.run(start..pages.count(), |block| !block.used & block.written);
             if run.is_empty() {
                 return;
             }
             start = run.end;
+            // What lies between two stacks, such as a handler's small one, would cost an exit more to leave out.
+            if pages.count_of(run.clone(), |block| block.sparse) == 0 {
+                continue;
+            }
             let bytes = self.bytes(&run);
             if self.host.discard(bytes).is_ok() {
                 self.pages.clear(WRITTEN, run);

@@ -142,6 +142,8 @@ fn stacks_are_discarded_together_and_keep_their_guards() {
     }
     assert_eq!(stack(0), [Asked::Discard(0..16 * 514)]);
     assert_eq!(stack(514), []);
+    let small = memory.map(PAGE, READ_WRITE);
+    assert_eq!(small, Ok(at(16 * 514)), "not among the stacks");
 }
 
 #[test]
