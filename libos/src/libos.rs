@@ -3,10 +3,11 @@
 use crate::answer::{Answer, Stop};
 use crate::arch::Registers;
 use crate::errno::Errno;
+use crate::fs::Files;
 use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, table};
+use crate::syscalls::{Arguments, files, table};
 use crate::threads::{State, Threads};
 use husk::abi::call::Number;
 use linux_raw_sys::general::__NR_mprotect;
@@ -18,6 +19,8 @@ pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 /// All state of the libos but its memory.
 #[derive(Debug)]
 pub struct Libos {
+    /// Files, and what the program has open.
+    pub files: Files,
     /// The program's threads.
     pub threads: Threads,
     /// What is to be done about signals.
@@ -32,7 +35,8 @@ impl Libos {
     /// A libos for a program whose first thread starts with these registers.
     pub fn new(registers: Registers, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
-        Ok(Self { threads: Threads::new(registers)?, signals: Signals::default(), random, started })
+        let files = files::start()?;
+        Ok(Self { files, threads: Threads::new(registers)?, signals: Signals::default(), random, started })
     }
 
     /// Answers the current thread's call, and other threads' calls that wait to be made again, until a thread can go

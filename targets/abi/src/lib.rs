@@ -17,6 +17,7 @@ pub mod clock;
 pub mod fault;
 pub mod memory;
 pub mod note;
+pub mod stub;
 
 /// Version of the contract that this crate describes.
 pub const VERSION: u32 = 1;

@@ -10,6 +10,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Name of every note below, without the terminating NUL.
 pub const NAME: &[u8] = b"Husk";
+/// Alignment of each note and of the two parts that follow its header, and so of the segment: a reader that goes by the
+/// segment's alignment, as the ELF specification wants it, must find every note.
+pub const ALIGNMENT: usize = 4;
 /// Type of the note that holds an [`Abi`].
 pub const ABI: u32 = 1;
 /// Type of the note that holds a [`Manifest`] and its devices.

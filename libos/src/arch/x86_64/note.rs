@@ -8,12 +8,12 @@ use husk::abi::{VERSION, note};
 
 global_asm!(
     ".pushsection .note.husk, \"a\", @note",
-    ".balign 4",
+    ".balign {alignment}",
     ".long {name_length}",
     ".long 2f - 1f",
     ".long {kind}",
     ".asciz \"Husk\"",
-    ".balign 4",
+    ".balign {alignment}",
     "1:  .long {version}",
     "    .long 0",
     "3:  .quad husk_system_call_trapped - 3b",
@@ -21,5 +21,6 @@ global_asm!(
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
+    alignment = const note::ALIGNMENT,
     version = const VERSION,
 );

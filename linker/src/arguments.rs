@@ -1,0 +1,161 @@
+//! The command line: each flag declared once, with its help.
+//!
+//! Flags of cargo that matter here, or that take a value, are declared too; whatever else starts with a dash is cargo's
+//! as well and passed on as it is (see [`crate::forward`]).
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Heading of the flags that cargo gets as well.
+pub const CARGO: &str = "Options of cargo";
+
+/// `cargo husk`: builds cargo projects as unikernel images and runs them.
+#[derive(Debug, Parser)]
+#[command(name = "cargo husk", bin_name = "cargo husk", version, about, disable_help_subcommand = true)]
+pub struct Husk {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a project as images; prints the path of each
+    #[command(after_help = "All other options of 'cargo build' work too.")]
+    Build(Build),
+    /// Build a program as an image and run it
+    #[command(after_help = "All other options of 'cargo run' work too. The exit status is the guest's.", override_usage = RUN)]
+    Run(Run),
+    /// Build the tests of a project as images and run each
+    #[command(after_help = "All other options of 'cargo test' work too.", override_usage = TEST)]
+    Test(Run),
+    /// Make a new project
+    New(New),
+}
+
+const RUN: &str = "cargo husk run [OPTIONS] [CARGO OPTIONS] [-- ARGUMENTS OF THE PROGRAM]";
+const TEST: &str = "cargo husk test [OPTIONS] [CARGO OPTIONS] [TEST NAME] [-- ARGUMENTS OF THE TESTS]";
+
+/// `cargo husk build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// Flags of cargo.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// `cargo husk run` and `test`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Flags of the tender.
+    #[command(flatten)]
+    pub guest: Guest,
+    /// Flags of cargo.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// Flags that go to `husk run`.
+#[derive(Debug, Args)]
+pub struct Guest {
+    /// Environment variable of the guest, NAME=VALUE; may be repeated. RUST_BACKTRACE, RUST_LOG and RUST_TEST_THREADS
+    /// are passed on without
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    pub environment: Vec<String>,
+    /// Guest memory, such as 64M, instead of what the image asks for
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Have the tender and the libos say more (-v makes cargo say more)
+    #[arg(long)]
+    pub verbose: bool,
+    /// Load the image where it always loads, for debugging
+    #[arg(long)]
+    pub no_aslr: bool,
+}
+
+/// Flags of cargo that decide what is built and where.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = CARGO)]
+pub struct Cargo {
+    /// Build this package; may be repeated
+    #[arg(short, long, value_name = "SPEC")]
+    pub package: Vec<String>,
+    /// Build all packages of the workspace
+    #[arg(long, alias = "all")]
+    pub workspace: bool,
+    /// Leave out this package
+    #[arg(long, value_name = "SPEC")]
+    pub exclude: Vec<String>,
+    /// Build this binary
+    #[arg(long, value_name = "NAME")]
+    pub bin: Vec<String>,
+    /// Build this example
+    #[arg(long, value_name = "NAME")]
+    pub example: Vec<String>,
+    /// Build with optimisations
+    #[arg(short, long)]
+    pub release: bool,
+    /// Build with this profile
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Features to activate
+    #[arg(short = 'F', long, value_name = "FEATURES")]
+    pub features: Vec<String>,
+    /// Path of Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// Folder for everything that is generated
+    #[arg(long, value_name = "FOLDER")]
+    pub target_dir: Option<PathBuf>,
+    /// Set a value of cargo's configuration
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub config: Vec<String>,
+    /// Flags that matter only because they take a value.
+    #[command(flatten)]
+    pub other: Other,
+}
+
+/// Flags of cargo that are known here only for their values.
+#[derive(Debug, Default, Args)]
+pub struct Other {
+    #[arg(long, hide = true)]
+    pub target: Vec<String>,
+    #[arg(long, hide = true)]
+    pub message_format: Vec<String>,
+    #[arg(long, hide = true)]
+    test: Vec<String>,
+    #[arg(long, hide = true)]
+    bench: Vec<String>,
+    #[arg(short, long, hide = true)]
+    jobs: Option<String>,
+    #[arg(long, hide = true)]
+    color: Option<String>,
+    #[arg(short = 'Z', hide = true)]
+    unstable: Vec<String>,
+    #[arg(long, hide = true)]
+    lockfile_path: Option<String>,
+    #[arg(long, hide = true)]
+    artifact_dir: Option<String>,
+}
+
+/// `cargo husk new`.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Folder to make; its last part names the package
+    pub path: PathBuf,
+    /// A no_std program over the crate 'husk': no libos, a much smaller image
+    #[arg(long)]
+    pub no_std: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Husk::command().debug_assert();
+    }
+}

@@ -1,0 +1,140 @@
+//! `cargo husk build`: builds images and prints where they are.
+
+use crate::arguments::{self, Build};
+use crate::cargo::{self, Call};
+use crate::error::{Error, Result};
+use crate::forward::Divided;
+use crate::link::{is_image, request};
+use crate::project::Project;
+use crate::settings::Kind;
+use cargo_metadata::camino::Utf8PathBuf;
+use cargo_metadata::{Artifact, Message};
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{self, ExitCode, Stdio};
+
+/// Builds what `build` says, with the other words of the command line in `divided`.
+pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
+    let project = Project::select(&build.cargo, &divided.cargo)?;
+    let kinds = cargo::kinds(&project.members);
+    let mut images = Vec::new();
+    for &kind in &kinds {
+        let words = if kinds.len() > 1 { only(kind, &project, divided) } else { divided.cargo.clone() };
+        let mut call = Call::new("build", kind, &project, &build.cargo, &words)?;
+        match build_one(&mut call, wants_json(&build.cargo), &mut images)? {
+            status if status == ExitCode::SUCCESS => {}
+            status => return Ok(status),
+        }
+    }
+    if kinds.is_empty() {
+        // cargo says best what is wrong with a name that it does not know.
+        let mut call = Call::new("build", Kind::Std, &project, &build.cargo, &divided.cargo)?;
+        return build_one(&mut call, false, &mut images);
+    }
+    if !wants_json(&build.cargo) {
+        let mut output = std::io::stdout().lock();
+        for image in images {
+            // Nobody reads any more if this fails.
+            let _ = writeln!(output, "{image}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The words of the command line with the packages of `kind` in place of the person's selection.
+fn only(kind: Kind, project: &Project, divided: &Divided) -> Vec<String> {
+    let selecting = ["-p", "--package", "--exclude"];
+    let mut words = Vec::new();
+    let mut given = divided.cargo.iter();
+    while let Some(word) = given.next() {
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        match name {
+            "--workspace" | "--all" => {}
+            name if selecting.contains(&name) => {
+                if value.is_none() {
+                    given.next();
+                }
+            }
+            name if name.starts_with("-p") => {}
+            _ => words.push(word.clone()),
+        }
+    }
+    for member in project.members.iter().filter(|member| member.settings.kind == kind) {
+        words.extend(["--package".to_owned(), member.name.clone()]);
+    }
+    words
+}
+
+/// Whether the person wants cargo's messages rather than paths.
+fn wants_json(flags: &arguments::Cargo) -> bool {
+    flags.other.message_format.iter().any(|format| format.starts_with("json"))
+}
+
+/// Runs one cargo, and adds the images it made.
+fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Result<ExitCode> {
+    if !echo {
+        call.0.arg("--message-format=json-render-diagnostics");
+    }
+    let warnings = Warnings::new();
+    call.0.env(request::WARNINGS, &warnings.0).stdout(Stdio::piped());
+    let mut child = call.0.spawn().map_err(|error| Error::start(call.0.get_program().as_ref(), error))?;
+    if let Some(messages) = child.stdout.take() {
+        for line in BufReader::new(messages).lines().map_while(|line| line.ok()) {
+            if echo {
+                println!("{line}");
+            }
+            images.extend(image(&line));
+        }
+    }
+    let status = child.wait().map_err(|error| Error::new(format!("cannot wait for cargo: {error}")))?;
+    warnings.show();
+    match status.code() {
+        Some(0) => check(images).map(|()| ExitCode::SUCCESS),
+        code => Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
+    }
+}
+
+/// The image that a message of cargo speaks of.
+fn image(line: &str) -> Option<Utf8PathBuf> {
+    let message = Message::parse_stream(line.as_bytes()).next()?.ok()?;
+    match message {
+        Message::CompilerArtifact(Artifact { executable, .. }) => executable,
+        _ => None,
+    }
+}
+
+/// Refuses programs that something else has linked.
+fn check(images: &[Utf8PathBuf]) -> Result<()> {
+    match images.iter().find(|path| !is_image(path.as_std_path())) {
+        None => Ok(()),
+        Some(path) => Err(Error::new(format!(
+            "'{path}' is no image: another linker made it; remove '-C linker' from RUSTFLAGS and from 'rustflags' in \
+             cargo's configuration"
+        ))),
+    }
+}
+
+/// A file that collects warnings of the linker step.
+struct Warnings(PathBuf);
+
+impl Warnings {
+    fn new() -> Self {
+        Self(env::temp_dir().join(format!("husk-warnings-{}", process::id())))
+    }
+
+    /// Prints what is in it.
+    fn show(&self) {
+        for line in fs::read_to_string(&self.0).unwrap_or_default().lines() {
+            eprintln!("warning: {line}");
+        }
+    }
+}
+
+impl Drop for Warnings {
+    fn drop(&mut self) {
+        // There is none if nothing was wrong.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,95 @@
+//! `cargo husk run` and `cargo husk test`: cargo builds and starts, the tender is its runner.
+
+use crate::arguments::{Guest, Run};
+use crate::cargo::{self, Call};
+use crate::error::{Error, Result};
+use crate::forward::Divided;
+use crate::project::Project;
+use crate::settings::Kind;
+use crate::size;
+use crate::tender;
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+
+/// Variables that a guest gets without being told: they choose how much a program says.
+const PASSED_ON: [&str; 3] = ["RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
+
+/// Replaces this process by `cargo run` or `cargo test`; its exit status is the guest's.
+pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
+    let options = options(&run.guest)?;
+    let project = Project::select(&run.cargo, &divided.cargo)?;
+    let kind = kind(subcommand, &project)?;
+    let mut call = Call::new(subcommand, kind, &project, &run.cargo, &divided.cargo)?;
+    call.run_by(kind, &tender::find()?, options)?;
+    if !divided.rest.is_empty() {
+        call.0.arg("--").args(&divided.rest);
+    }
+    let error = call.0.exec();
+    Err(Error::start(call.0.get_program().as_ref(), error))
+}
+
+/// The one kind of program that is to run.
+fn kind(subcommand: &str, project: &Project) -> Result<Kind> {
+    let members: Vec<_> = match subcommand {
+        // Packages without a program do not run.
+        "run" => project.members.iter().filter(|member| member.has_programs).cloned().collect(),
+        _ => project.members.clone(),
+    };
+    match (subcommand, &cargo::kinds(&members)[..]) {
+        ("test", kinds) if kinds.contains(&Kind::Native) => Err(Error::new(
+            "a native program ('std = false') cannot be tested, for the test harness needs std: put its logic into a \
+             library package and choose that with -p",
+        )),
+        // cargo says best what is wrong if there is nothing to run.
+        (_, []) => Ok(Kind::Std),
+        (_, [kind]) => Ok(*kind),
+        _ => Err(Error::new("std and native programs cannot run together: choose a package with -p")),
+    }
+}
+
+/// The words of `husk` that come before the image.
+fn options(guest: &Guest) -> Result<Vec<String>> {
+    let mut words = vec!["run".to_owned()];
+    if let Some(memory) = &guest.memory {
+        size::parse(memory).map_err(|error| Error::new(format!("--memory {memory}: {error}")))?;
+        words.extend(["--memory".to_owned(), memory.clone()]);
+    }
+    for name in PASSED_ON {
+        if let Ok(value) = env::var(name) {
+            words.extend(["-e".to_owned(), format!("{name}={value}")]);
+        }
+    }
+    for variable in &guest.environment {
+        if !variable.contains('=') {
+            return Err(Error::new(format!("-e {variable}: write NAME=VALUE")));
+        }
+        words.extend(["-e".to_owned(), variable.clone()]);
+    }
+    words.extend(guest.verbose.then(|| "--verbose".to_owned()));
+    words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest() -> Guest {
+        Guest { environment: vec!["A=b c".into()], memory: Some("64M".into()), verbose: true, no_aslr: false }
+    }
+
+    #[test]
+    fn flags_become_words_of_the_tender() {
+        let words = options(&guest()).expect("all valid").join(" ");
+        assert!(words.starts_with("run --memory 64M"), "{words}");
+        assert!(words.ends_with("-e A=b c --verbose"), "{words}");
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let message = |guest| options(&guest).expect_err("not valid").to_string();
+        assert!(message(Guest { memory: Some("lots".into()), ..guest() }).starts_with("--memory lots"));
+        assert!(message(Guest { environment: vec!["A".into()], ..guest() }).contains("NAME=VALUE"));
+    }
+}

@@ -1,0 +1,64 @@
+//! Linking without a C compiler: what a driver's words mean to `rust-lld`.
+//!
+//! rustc gives start files and libraries by path and asks the driver for no libraries of its own, so little is left to
+//! translate.
+
+use super::line::Word;
+use crate::error::{Error, Result};
+use std::ffi::OsString;
+
+/// `words` in lld's language.
+pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
+    let mut translated = Vec::new();
+    for word in words {
+        match word {
+            Word::Editor(word) => translated.push(word.clone()),
+            Word::Driver(word) => translate_driver(word.clone(), &mut translated)?,
+        }
+    }
+    Ok(translated)
+}
+
+fn translate_driver(word: OsString, translated: &mut Vec<OsString>) -> Result<()> {
+    let text = word.to_string_lossy();
+    match &*text {
+        "-static-pie" => {
+            translated.extend(["-static", "-pie", "--no-dynamic-linker", "-z", "text"].map(OsString::from))
+        }
+        "-rdynamic" => translated.push("--export-dynamic".into()),
+        "-nostartfiles" | "-nodefaultlibs" | "-nostdlib" | "-nolibc" | "-pthread" | "-pipe" => {}
+        // Objects are compiled, and a link editor is chosen: neither is for us to say any more.
+        option if ["-m", "-f", "-g", "-O", "-B", "-W"].iter().any(|start| option.starts_with(start)) => {}
+        "-static" | "-pie" | "-no-pie" | "-u" | "-T" | "-L" | "-l" | "-z" | "-e" => translated.push(word),
+        option if ["-L", "-l", "-u", "-T", "-e"].iter().any(|start| option.starts_with(start)) => translated.push(word),
+        option if option.starts_with('-') => {
+            return Err(Error::new(format!(
+                "no C compiler 'cc' was found, and '{option}' means nothing to rust-lld: install gcc or clang"
+            )));
+        }
+        _ => translated.push(word),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(words: &[&str]) -> Result<Vec<OsString>> {
+        translate(&words.iter().map(|word| Word::Driver(word.into())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_static_pie_line_is_translated() {
+        let words = translated(&["-m64", "rcrt1.o", "-nostartfiles", "-L", "/lib", "-lc", "-static-pie", "crtn.o"]);
+        let expected = "rcrt1.o -L /lib -lc -static -pie --no-dynamic-linker -z text crtn.o";
+        assert_eq!(words.ok(), Some(expected.split(' ').map(OsString::from).collect()));
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_by_name() {
+        let message = translated(&["--coverage"]).expect_err("not an option of lld").to_string();
+        assert!(message.contains("'--coverage'"), "{message}");
+    }
+}

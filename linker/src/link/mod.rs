@@ -1,0 +1,149 @@
+//! The linker step: what rustc calls instead of its linker while `cargo husk` builds.
+//!
+//! It adds the libos and the manifest to what rustc wants linked, has the usual linker do it, turns `syscall`
+//! instructions of the result into jumps to the libos, and splits off debug information.
+
+mod check;
+mod debug;
+mod line;
+mod lld;
+mod note;
+pub mod request;
+mod response;
+mod tool;
+
+use crate::error::{Error, Result};
+use crate::patch::{self, Plan, Reason};
+use crate::settings::Kind;
+use husk_abi::note::Manifest;
+use line::{Flavor, Line, Strip, Word};
+use note::Notes;
+use request::Request;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, ExitCode, ExitStatus};
+use zerocopy::IntoBytes;
+
+/// The libos, prelinked: one global symbol, the entry point.
+const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
+
+/// What every image is linked with, beyond its objects.
+const OPTIONS: [&str; 4] = ["--entry=husk_start", "--build-id=sha1", "-z", "nopack-relative-relocs"];
+
+/// Whether it is rustc that calls.
+pub fn is_called() -> bool {
+    env::var_os(request::KIND).is_some()
+}
+
+/// Whether the file at `path` is an image that the linker step has made.
+pub fn is_image(path: &Path) -> bool {
+    let notes = fs::read(path).ok().and_then(|image| Notes::read(&image).ok());
+    notes.is_some_and(|notes| notes.abi.is_some() && notes.manifest.is_some())
+}
+
+/// Links as the command line `arguments` says, program name left out.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let request = Request::from_environment()?;
+    let mut line = Line::parse(&response::expand(arguments)?);
+    let scratch = Scratch::beside(&line.output)?;
+    if line.makes_program {
+        add_ours(&mut line, &request, &scratch)?;
+    }
+    let status = link(&line, &scratch)?;
+    if !status.success() {
+        return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+    }
+    if line.makes_program {
+        finish(&line, &request)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the manifest, the libos for a program that needs it, and the options of an image.
+fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()> {
+    let manifest = note::object(&request.settings.manifest())?;
+    line.words.push(Word::Driver(scratch.write("manifest.o", &manifest)?.into()));
+    if request.settings.kind == Kind::Std {
+        line.words.push(Word::Driver(scratch.write("libos.o", LIBOS)?.into()));
+    }
+    line.words.extend(OPTIONS.map(|option| Word::Editor(option.into())));
+    Ok(())
+}
+
+/// Runs the linker that rustc would have run.
+fn link(line: &Line, scratch: &Scratch) -> Result<ExitStatus> {
+    let output = [OsString::from("-o"), line.output.clone().into()];
+    let (mut command, mut words) = match tool::compiler() {
+        Some(compiler) if line.flavor == Flavor::Compiler => (Command::new(compiler), line.for_compiler()),
+        _ => (tool::bundled("rust-lld")?, lld::translate(&line.words)?),
+    };
+    if line.flavor == Flavor::Lld || tool::compiler().is_none() {
+        command.args(["-flavor", "gnu"]);
+    }
+    words.extend(output);
+    command.args(response::shorten(words, &scratch.0)?);
+    command.status().map_err(|error| Error::start(Path::new(command.get_program()), error))
+}
+
+/// Makes an image of what the linker made.
+fn finish(line: &Line, request: &Request) -> Result<()> {
+    let path = &line.output;
+    let mut image = fs::read(path).map_err(|error| Error::file("read", path, error))?;
+    check::check(&image)?;
+    let plan = match request.settings.kind {
+        Kind::Std => patch::image::patch(&mut image)?,
+        Kind::Native => Plan::default(),
+    };
+    let build_id = fill_in(&mut image, &plan)?;
+    fs::write(path, &image).map_err(|error| Error::file("write", path, error))?;
+    if let Some(count) = plan.trapping.get(&Reason::NoStub) {
+        request.warn(&format!(
+            "{count} system calls stay slow: there is no room for more fast ones in '{}'",
+            path.display()
+        ));
+    }
+    let strip = if request.strip_debug { line.strip.max(Strip::Debug) } else { line.strip };
+    debug::split(path, &build_id, strip)?;
+    request.track(path)
+}
+
+/// Writes the counts of `plan` into the manifest; returns the build-id.
+fn fill_in(image: &mut [u8], plan: &Plan) -> Result<Vec<u8>> {
+    let missing = |what: &str| Error::new(format!("the linked program has no {what}"));
+    let notes = Notes::read(image).map_err(|error| missing(&format!("readable notes: {error}")))?;
+    if notes.abi.is_none() {
+        return Err(missing("ABI note: a program with 'std = false' must use the crate 'husk'"));
+    }
+    let (manifest, place) = notes.manifest.ok_or_else(|| missing("manifest note"))?;
+    let trapping_sites = plan.trapping.values().sum();
+    let manifest = Manifest { patched_sites: plan.patched, trapping_sites, ..manifest };
+    image[place].copy_from_slice(manifest.as_bytes());
+    notes.build_id.ok_or_else(|| missing("build-id"))
+}
+
+/// A folder for the files of one link, which goes away with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes a folder beside `output`.
+    fn beside(output: &Path) -> Result<Self> {
+        let path = output.with_added_extension(format!("husk-{}", process::id()));
+        fs::create_dir_all(&path).map_err(|error| Error::file("create", &path, error))?;
+        Ok(Self(path))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).map_err(|error| Error::file("write", &path, error))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left over lies in a target folder, where `cargo clean` finds it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,79 @@
+//! The manifest note: an object file that holds it, and where to find it in the finished image.
+//!
+//! The note has the same alignment as those of the libos and of the crate `husk`, so that any linker puts them into one
+//! segment.
+
+use crate::error::{Error, Result};
+use husk_abi::note::{self, ALIGNMENT, Abi, Manifest};
+use object::elf;
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::write::Object;
+use object::{Architecture, BinaryFormat, Endianness, LittleEndian, SectionFlags, SectionKind};
+use std::ops::Range;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Type of the note that holds the build-id.
+const GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
+
+/// An object file whose only content is `manifest`, in a section that no linker collects as garbage.
+pub fn object(manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    let section = object.add_section(Vec::new(), note::SECTION.into(), SectionKind::Note);
+    // The type SHT_NOTE, which follows from the kind, is what keeps it in the image.
+    object.section_mut(section).flags = SectionFlags::Elf { sh_type: elf::SHT_NOTE, sh_flags: elf::SHF_ALLOC };
+    object.append_section_data(section, &encode(note::MANIFEST, manifest.as_bytes()), ALIGNMENT as u64);
+    // An object without this section would ask for an executable stack.
+    object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
+    object.write().map_err(|error| Error::new(format!("cannot write the manifest: {error}")))
+}
+
+/// The bytes of one note.
+fn encode(kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in [note::NAME.len() as u32 + 1, body.len() as u32, kind] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend(note::NAME);
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+    bytes
+}
+
+/// The notes of an image.
+#[derive(Debug)]
+pub struct Notes {
+    /// Which contract it was built for.
+    pub abi: Option<Abi>,
+    /// The manifest, and where in the file it is.
+    pub manifest: Option<(Manifest, Range<usize>)>,
+    /// The GNU build-id.
+    pub build_id: Option<Vec<u8>>,
+}
+
+impl Notes {
+    /// Finds the notes of the ELF file `image` through its program headers, as the tender will.
+    pub fn read(image: &[u8]) -> object::read::Result<Self> {
+        let header = elf::FileHeader64::<LittleEndian>::parse(image)?;
+        let endian = header.endian()?;
+        let mut found = Self { abi: None, manifest: None, build_id: None };
+        for segment in header.program_headers(endian, image)? {
+            let Some(mut notes) = segment.notes(endian, image)? else { continue };
+            while let Some(note) = notes.next()? {
+                let body = note.desc();
+                match (note.name(), note.n_type(endian).0) {
+                    (note::NAME, note::ABI) => found.abi = Abi::read_from_prefix(body).ok().map(|(abi, _)| abi),
+                    (note::NAME, note::MANIFEST) => {
+                        let start = body.as_ptr().addr() - image.as_ptr().addr();
+                        let manifest = Manifest::read_from_prefix(body).ok();
+                        found.manifest = manifest.map(|(manifest, _)| (manifest, start..start + size_of::<Manifest>()));
+                    }
+                    (elf::ELF_NOTE_GNU, GNU_BUILD_ID) => found.build_id = Some(body.to_vec()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,92 @@
+//! What `cargo husk` asks of the linker step: variables in the environment, which cargo and rustc hand through.
+//!
+//! rustc's notes on what a program was made from (the `.d` file beside it) get a line for every variable that the image
+//! depends on. cargo compares them before it calls something fresh: an image is linked again when its settings in
+//! `Cargo.toml` change or another version of this tool comes.
+
+use crate::error::{Error, Result};
+use crate::settings::{Kind, Settings};
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The kind of program that is being built. Its presence says that rustc called, not a person.
+pub const KIND: &str = "HUSK_LINK_KIND";
+/// Which build of this tool links; see [`identity`].
+pub const TOOL: &str = "HUSK_LINK_TOOL";
+/// Set if debug information is there for crash reports only, and the image is to be without.
+pub const STRIP_DEBUG: &str = "HUSK_LINK_STRIP_DEBUG";
+/// A file that takes warnings: rustc keeps to itself what a linker prints.
+pub const WARNINGS: &str = "HUSK_LINK_WARNINGS";
+
+/// The variable with the settings of a package's images.
+pub fn settings_variable(package: &str) -> String {
+    format!("HUSK_LINK_SETTINGS_{package}")
+}
+
+/// What the linker step is to make.
+#[derive(Debug)]
+pub struct Request {
+    /// Settings of the package that the program belongs to.
+    pub settings: Settings,
+    /// Whether to strip debug information even though the compiler does not ask for it.
+    pub strip_debug: bool,
+    /// Variables that this depends on.
+    variables: Vec<String>,
+    warnings: Option<PathBuf>,
+}
+
+impl Request {
+    /// Reads the environment.
+    pub fn from_environment() -> Result<Self> {
+        let kind = match env::var(KIND).as_deref() {
+            Ok("std") => Kind::Std,
+            Ok("native") => Kind::Native,
+            other => return Err(Error::new(format!("{KIND} is {other:?}: it is for cargo husk to set"))),
+        };
+        let mut variables = vec![TOOL.to_owned()];
+        let mut settings = Settings::of_kind(kind);
+        if let Ok(package) = env::var("CARGO_PKG_NAME") {
+            let variable = settings_variable(&package);
+            if let Ok(text) = env::var(&variable) {
+                settings = Settings::from_variable(kind, &text)?;
+            }
+            variables.push(variable);
+        }
+        let warnings = env::var_os(WARNINGS).map(PathBuf::from);
+        Ok(Self { settings, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, warnings })
+    }
+
+    /// Tells the person at the terminal something, if that is possible.
+    pub fn warn(&self, message: &str) {
+        let Some(path) = &self.warnings else { return };
+        if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
+            // A warning that is lost is no reason to fail.
+            let _ = writeln!(file, "{message}");
+        }
+    }
+
+    /// Makes cargo link `output` again when a variable changes.
+    pub fn track(&self, output: &Path) -> Result<()> {
+        let notes = output.with_added_extension("d");
+        // Doctests and plain calls of rustc have no such notes.
+        let Ok(mut file) = OpenOptions::new().append(true).open(&notes) else { return Ok(()) };
+        let mut text = String::from("\n");
+        for name in &self.variables {
+            match env::var(name) {
+                Ok(value) => text.push_str(&format!("# env-dep:{name}={value}\n")),
+                Err(_) => text.push_str(&format!("# env-dep:{name}\n")),
+            }
+        }
+        file.write_all(text.as_bytes()).map_err(|error| Error::file("write", &notes, error))
+    }
+}
+
+/// Identifies this build of the tool, libos included: size and time of its executable.
+pub fn identity() -> String {
+    let executable = env::current_exe().and_then(|path| path.metadata());
+    let (length, changed) = executable.map_or((0, None), |metadata| (metadata.len(), metadata.modified().ok()));
+    let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+    format!("{}-{length}-{}", env!("CARGO_PKG_VERSION"), changed.as_nanos())
+}

@@ -1,0 +1,181 @@
+//! The patcher: turns `syscall` instructions of a linked program into jumps to the libos.
+//!
+//! A trap costs hundreds of times what a jump does, but only a site that is proven safe is changed; any other keeps
+//! trapping, which is slow and right. What is safe is decided in [`sweep`] and [`window`], on bytes and addresses
+//! alone; [`image`] reads and writes the ELF file.
+
+pub mod image;
+mod landing;
+mod program;
+mod stub;
+mod sweep;
+mod window;
+
+use husk_abi::stub::SIZE;
+use iced_x86::Code;
+use program::{Function, Program};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use sweep::Sweep;
+pub use window::Reason;
+
+/// Where stubs go and whereto they lead.
+#[derive(Clone, Debug)]
+pub struct Libos {
+    /// The area for stubs.
+    pub stubs: Range<u64>,
+    /// Where a patched site continues.
+    pub direct: u64,
+}
+
+/// What to change in a program.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Bytes to write, by address.
+    pub writes: Vec<(u64, Vec<u8>)>,
+    /// Number of sites that become jumps.
+    pub patched: u32,
+    /// Number of sites that keep trapping, by reason.
+    pub trapping: BTreeMap<Reason, u32>,
+    /// Sites that are dealt with: functions may overlap.
+    seen: BTreeSet<u64>,
+}
+
+impl Plan {
+    /// Decides what to change in `program`.
+    pub fn for_program(program: &Program<'_>, libos: &Libos) -> Self {
+        let sweep = Sweep::over(program);
+        let mut plan = Self::default();
+        if sweep.stray > 0 {
+            plan.trapping.insert(Reason::Stray, sweep.stray);
+        }
+        let mut free = libos.stubs.start.next_multiple_of(SIZE as u64);
+        for &index in &sweep.callers {
+            plan.add_function(program, &sweep, index, libos, &mut free);
+        }
+        plan
+    }
+
+    /// Adds what to change in one function; `free` is the next free stub.
+    fn add_function(&mut self, program: &Program<'_>, sweep: &Sweep, index: usize, libos: &Libos, free: &mut u64) {
+        let function = &program.functions[index];
+        let instructions: Vec<_> = program.instructions(function.range.clone()).collect();
+        let refusal = if is_unclear(program, index) || instructions.iter().any(|each| each.is_invalid()) {
+            Some(Reason::Unclear)
+        } else {
+            sweep.jumps(&function.name).then_some(Reason::ComputedJump)
+        };
+        let is_target = |address| sweep.mentioned.contains(&address) || program.landmarks.contains(&address);
+        for (site, instruction) in instructions.iter().enumerate() {
+            if instruction.code() != Code::Syscall || !self.seen.insert(instruction.ip()) {
+                continue;
+            }
+            let outcome = match refusal {
+                Some(reason) => Err(reason),
+                None => window::find(&instructions, site, is_target)
+                    .and_then(|first| write(program, instructions[first].ip(), instruction.next_ip(), libos, *free)),
+            };
+            match outcome {
+                Ok(writes) => {
+                    self.writes.extend(writes);
+                    self.patched += 1;
+                    *free += SIZE as u64;
+                }
+                Err(reason) => *self.trapping.entry(reason).or_default() += 1,
+            }
+        }
+    }
+}
+
+/// The bytes that turn the window from `start` to `end`, where its `syscall` ends, into a jump to a stub at `free`.
+fn write(program: &Program<'_>, start: u64, end: u64, libos: &Libos, free: u64) -> Result<[(u64, Vec<u8>); 2], Reason> {
+    if free + SIZE as u64 > libos.stubs.end {
+        return Err(Reason::NoStub);
+    }
+    let moved = program.bytes(start..end - husk_abi::stub::SYSCALL_SIZE).ok_or(Reason::NoStub)?;
+    let stub = stub::encode(free, moved, end, libos.direct).ok_or(Reason::NoStub)?;
+    let entry = stub::entry(free, moved.len());
+    let jump = stub::jump(start, (end - start) as usize, entry).ok_or(Reason::NoStub)?;
+    Ok([(start, jump), (free, stub.to_vec())])
+}
+
+/// Whether a function shares bytes with another, or its landing pads are not known.
+fn is_unclear(program: &Program<'_>, index: usize) -> bool {
+    let overlaps = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
+    let Function { range, .. } = &program.functions[index];
+    let others = program.functions.iter().enumerate().filter(|(other, _)| *other != index);
+    others.into_iter().any(|(_, other)| overlaps(&other.range, range))
+        || program.obscure.iter().any(|obscure| overlaps(obscure, range))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use program::Section;
+
+    const LIBOS: Libos = Libos { stubs: 0x8000..0x8000 + 2 * SIZE as u64, direct: 0x9000 };
+    /// mov eax, 1; syscall
+    const SITE: [u8; 7] = [0xb8, 1, 0, 0, 0, 0x0f, 0x05];
+
+    fn program(bytes: &[u8]) -> Program<'_> {
+        let range = 0x1000..0x1000 + bytes.len() as u64;
+        Program {
+            sections: vec![Section { address: 0x1000, bytes }],
+            functions: vec![Function { name: "f".into(), range }],
+            ..Program::default()
+        }
+    }
+
+    fn trapping(program: &Program<'_>) -> Vec<(Reason, u32)> {
+        Plan::for_program(program, &LIBOS).trapping.into_iter().collect()
+    }
+
+    #[test]
+    fn a_safe_site_jumps_to_its_stub() {
+        let plan = Plan::for_program(&program(&SITE), &LIBOS);
+        assert_eq!((plan.patched, plan.trapping.len()), (1, 0));
+        let [(site, jump), (stub, _)] = &plan.writes[..] else { panic!("two writes") };
+        assert_eq!((*site, *stub, jump.len()), (0x1000, 0x8000, SITE.len()));
+        assert_eq!(jump[..5], [0xe9, 0x0a, 0x70, 0, 0]);
+    }
+
+    #[test]
+    fn when_stubs_run_out_sites_trap() {
+        let code = SITE.repeat(3);
+        let plan = Plan::for_program(&program(&code), &LIBOS);
+        assert_eq!(plan.patched, 2);
+        assert_eq!(plan.trapping, BTreeMap::from([(Reason::NoStub, 1)]));
+    }
+
+    #[test]
+    fn a_landing_pad_or_pointer_into_the_window_keeps_it_trapping() {
+        let mut program = program(&SITE);
+        program.landmarks.insert(0x1005);
+        assert_eq!(trapping(&program), [(Reason::Target, 1)]);
+    }
+
+    #[test]
+    fn a_function_with_a_computed_jump_keeps_trapping() {
+        let code = [&SITE[..], &[0xff, 0xe0]].concat();
+        assert_eq!(trapping(&program(&code)), [(Reason::ComputedJump, 1)]);
+    }
+
+    #[test]
+    fn code_that_is_not_understood_keeps_trapping() {
+        let code = [&SITE[..], &[0x06]].concat();
+        assert_eq!(trapping(&program(&code)), [(Reason::Unclear, 1)]);
+        let mut overlapping = program(&SITE);
+        overlapping.functions.push(Function { name: "g".into(), range: 0x1005..0x1007 });
+        assert_eq!(trapping(&overlapping), [(Reason::Unclear, 1)]);
+        let mut obscure = program(&SITE);
+        obscure.obscure.push(0..u64::MAX);
+        assert_eq!(trapping(&obscure), [(Reason::Unclear, 1)]);
+    }
+
+    #[test]
+    fn a_site_outside_any_function_is_counted() {
+        let mut program = program(&SITE);
+        program.functions.clear();
+        assert_eq!(trapping(&program), [(Reason::Stray, 1)]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Which packages a command line means, and what kind of program each of them makes.
+//!
+//! The rules are cargo's: packages named by `-p`, or the whole workspace, or those that the folder or manifest path
+//! selects. A package takes part if it has what `--bin` and `--example` ask for.
+
+use crate::arguments;
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A package that is to be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// What it says about its images.
+    pub settings: Settings,
+    /// Whether it has a binary or example: something to make an image of.
+    pub has_programs: bool,
+}
+
+/// The packages that a command line means.
+#[derive(Debug)]
+pub struct Project {
+    /// The packages, in the order in which the workspace lists them.
+    pub members: Vec<Member>,
+    /// The folder of the workspace.
+    pub root: PathBuf,
+}
+
+impl Project {
+    /// Asks cargo about the workspace and selects what `flags` mean.
+    pub fn select(flags: &arguments::Cargo, others: &[String]) -> Result<Self> {
+        let mut command = MetadataCommand::new();
+        command.no_deps();
+        if let Some(path) = &flags.manifest_path {
+            command.manifest_path(path);
+        }
+        let kept = ["--offline", "--locked", "--frozen"];
+        let others = others.iter().filter(|word| kept.contains(&word.as_str())).cloned();
+        let config = flags.config.iter().flat_map(|value| ["--config".to_owned(), value.clone()]);
+        command.other_options(others.chain(config).collect::<Vec<_>>());
+        let metadata = command.exec().map_err(|error| match error {
+            cargo_metadata::Error::CargoMetadata { stderr } => {
+                Error::new(stderr.trim().trim_start_matches("error: ").to_owned())
+            }
+            other => Error::new(format!("cannot ask cargo about the project: {other}")),
+        })?;
+        let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
+        let members = members.map(member).collect::<Result<Vec<_>>>()?;
+        Ok(Self { members, root: metadata.workspace_root.into() })
+    }
+}
+
+fn member(package: &Package) -> Result<Member> {
+    let is_program = |kind: &TargetKind| matches!(kind, TargetKind::Bin | TargetKind::Example);
+    let has_programs = package.targets.iter().any(|target| target.kind.iter().any(is_program));
+    let settings = Settings::from_metadata(&package.name, &package.metadata)?;
+    Ok(Member { name: package.name.to_string(), settings, has_programs })
+}
+
+/// The packages that `flags` select.
+fn packages<'a>(metadata: &'a Metadata, flags: &arguments::Cargo) -> Result<Vec<&'a Package>> {
+    if !flags.package.is_empty() {
+        let is_named = |package: &&Package| flags.package.iter().any(|spec| names(spec, package));
+        return Ok(metadata.workspace_packages().into_iter().filter(is_named).collect());
+    }
+    if flags.workspace {
+        let is_left = |package: &&Package| !flags.exclude.iter().any(|spec| names(spec, package));
+        return Ok(metadata.workspace_packages().into_iter().filter(is_left).collect());
+    }
+    let manifest = match &flags.manifest_path {
+        Some(path) => Some(path.canonicalize().map_err(|error| Error::file("read", path, error))?),
+        None => nearest_manifest(),
+    };
+    let is_here = |package: &&&Package| manifest.as_deref() == Some(package.manifest_path.as_std_path());
+    let members = metadata.workspace_packages();
+    match members.iter().find(is_here) {
+        // In the folder of the workspace itself its default members are meant, a package there is one of them or not.
+        Some(package) if package.manifest_path.parent() != Some(&metadata.workspace_root) => Ok(vec![package]),
+        _ => Ok(metadata.workspace_default_packages()),
+    }
+}
+
+/// `Cargo.toml` in the current folder or the next one above that has it.
+fn nearest_manifest() -> Option<PathBuf> {
+    let folder = env::current_dir().ok()?;
+    folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file())
+}
+
+/// Whether the package specification `spec` means `package`: a name or `name@version`, a path, or a pattern with `*`
+/// and `?`.
+fn names(spec: &str, package: &Package) -> bool {
+    let name = spec.rsplit('#').next().unwrap_or(spec);
+    let name = name.split(['@', ':']).next().unwrap_or(name);
+    matches(name.as_bytes(), package.name.as_bytes())
+        || package.manifest_path.parent().is_some_and(|folder| {
+            let path = Path::new(spec.trim_start_matches("path+").trim_start_matches("file://"));
+            path.canonicalize().is_ok_and(|path| path == folder)
+        })
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any characters and `?` for one.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => matches(rest, text) || !text.is_empty() && matches(pattern, &text[1..]),
+        ([b'?', rest @ ..], [_, text @ ..]) => matches(rest, text),
+        ([first, rest @ ..], [byte, text @ ..]) if first == byte => matches(rest, text),
+        _ => false,
+    }
+}
+
+/// Whether `package` has a program that `--bin` or `--example` asks for, if anything is asked for.
+fn has_wanted(package: &Package, flags: &arguments::Cargo) -> bool {
+    let has = |kind: TargetKind, patterns: &[String]| {
+        let targets = package.targets.iter().filter(|target| target.kind.contains(&kind));
+        let names: Vec<_> = targets.map(|target| target.name.as_bytes()).collect();
+        patterns.iter().any(|pattern| names.iter().any(|name| matches(pattern.as_bytes(), name)))
+    };
+    flags.bin.is_empty() && flags.example.is_empty()
+        || has(TargetKind::Bin, &flags.bin)
+        || has(TargetKind::Example, &flags.example)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, text) in [("app", "app"), ("a*", "app"), ("*", ""), ("?pp", "app"), ("a*p*", "apxp")] {
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+        for (pattern, text) in [("app", "apps"), ("a?", "a"), ("", "a"), ("b*", "app")] {
+            assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+        }
+    }
+}

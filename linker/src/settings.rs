@@ -1,0 +1,151 @@
+//! What a package says about its images: `[package.metadata.husk]` in its `Cargo.toml`.
+//!
+//! ```toml
+//! [package.metadata.husk]
+//! std = false         # a native program over the crate `husk`; true unless said otherwise
+//! memory = "64M"      # guest memory
+//! stack = "1M"        # stack of the main thread
+//! ```
+
+use crate::error::{Error, Result};
+use crate::size;
+use husk_abi::note::{Manifest, kind};
+use serde_json::Value;
+
+/// What sort of program a package makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An ordinary program: its system calls are answered by the libos.
+    Std,
+    /// A `no_std` program over the crate `husk`.
+    Native,
+}
+
+impl Kind {
+    /// The rustc target that it is built for.
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::Std => "x86_64-unknown-linux-musl",
+            Self::Native => "x86_64-unknown-none",
+        }
+    }
+
+    /// Its name in the environment of the linker step.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Std => "std",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// Settings of a package's images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Sort of program.
+    pub kind: Kind,
+    /// Guest memory in bytes.
+    pub memory: u64,
+    /// Stack of the main thread in bytes.
+    pub stack: u64,
+}
+
+impl Settings {
+    /// What holds where a package says nothing.
+    pub const fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20 },
+            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20 },
+        }
+    }
+
+    /// Reads the value of `package.metadata` of `package`.
+    pub fn from_metadata(package: &str, metadata: &Value) -> Result<Self> {
+        let complain = |what: String| Error::new(format!("package '{package}', [package.metadata.husk]: {what}"));
+        let table = match metadata.get("husk") {
+            None => return Ok(Self::of_kind(Kind::Std)),
+            Some(Value::Object(table)) => table,
+            Some(_) => return Err(complain("it is not a table".into())),
+        };
+        let kind = match table.get("std") {
+            None | Some(Value::Bool(true)) => Kind::Std,
+            Some(Value::Bool(false)) => Kind::Native,
+            Some(value) => return Err(complain(format!("std = {value} is neither true nor false"))),
+        };
+        let mut settings = Self::of_kind(kind);
+        for (key, value) in table {
+            let size = || match value {
+                Value::String(text) => size::parse(text).map_err(|error| complain(format!("{key} = {value}: {error}"))),
+                _ => Err(complain(format!("{key} = {value} is not a size in quotes, such as \"64M\""))),
+            };
+            match key.as_str() {
+                "std" => {}
+                "memory" => settings.memory = size()?,
+                "stack" => settings.stack = size()?,
+                _ => return Err(complain(format!("there is no key '{key}'; the keys are std, memory and stack"))),
+            }
+        }
+        if settings.stack >= settings.memory {
+            return Err(complain("the stack does not fit in the memory: raise 'memory' or lower 'stack'".into()));
+        }
+        Ok(settings)
+    }
+
+    /// The settings as the linker step gets them, through the environment.
+    pub fn to_variable(self) -> String {
+        format!("{} {}", self.memory, self.stack)
+    }
+
+    /// Reads what [`Settings::to_variable`] wrote.
+    pub fn from_variable(kind: Kind, text: &str) -> Result<Self> {
+        let numbers: Vec<u64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
+        match numbers[..] {
+            [memory, stack] => Ok(Self { kind, memory, stack }),
+            _ => Err(Error::new(format!("the linker step cannot read the settings '{text}'"))),
+        }
+    }
+
+    /// The manifest that says so, without counts.
+    pub fn manifest(self) -> Manifest {
+        let kind = match self.kind {
+            Kind::Std => kind::STD,
+            Kind::Native => kind::NATIVE,
+        };
+        Manifest { memory: self.memory, main_stack: self.stack, kind, ..Manifest::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn complaint(husk: Value) -> String {
+        Settings::from_metadata("app", &json!({ "husk": husk })).expect_err("not valid").to_string()
+    }
+
+    #[test]
+    fn a_package_that_says_nothing_is_an_ordinary_program() {
+        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20 };
+        assert_eq!(Settings::from_metadata("app", &Value::Null).ok(), Some(expected));
+        assert_eq!(Settings::from_metadata("app", &json!({ "docs": {} })).ok(), Some(expected));
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K" } });
+        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10 };
+        assert_eq!(Settings::from_metadata("app", &metadata).ok(), Some(expected));
+        assert_eq!(Settings::from_variable(Kind::Native, &expected.to_variable()).ok(), Some(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(complaint(json!({ "memroy": "1G" })).contains("no key 'memroy'"));
+        assert!(complaint(json!({ "memory": "much" })).contains("memory = \"much\""));
+        assert!(complaint(json!({ "memory": 64 })).contains("such as \"64M\""));
+        assert!(complaint(json!({ "std": "no" })).contains("neither true nor false"));
+        assert!(complaint(json!({ "stack": "1G" })).contains("does not fit"));
+        assert!(complaint(json!(true)).contains("'app'"));
+    }
+}
