@@ -45,8 +45,8 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
 
     let mut random = Random::new(info.entropy);
     let entry = _start as *const () as u64;
-    let stack = stack::build(info, entry, &mut random);
-    let libos = stack.and_then(|stack| Libos::new(Registers::start(entry, stack), random));
+    let libos = stack::build(info, entry, &mut random)
+        .and_then(|stack| Libos::new(Registers::start(entry, stack.pointer), stack.auxiliary, random));
     match libos {
         Ok(libos) => {
             let mut owner = LIBOS.lock();
