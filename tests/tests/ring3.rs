@@ -89,8 +89,14 @@ fn a_jump_to_a_non_canonical_address_is_stopped() {
 
 #[test]
 fn every_stack_has_a_guard_that_the_report_names() {
-    Guest::native("main_stack_overflow").run().expect_fault(MEMORY, "page fault").expect_stderr("stack overflow of the main thread");
-    Guest::native("libos_stack_overflow").run().expect_fault(MEMORY, "page fault").expect_stderr("stack overflow of the libos");
+    Guest::native("main_stack_overflow")
+        .run()
+        .expect_fault(MEMORY, "page fault")
+        .expect_stderr("stack overflow of the main thread");
+    Guest::native("libos_stack_overflow")
+        .run()
+        .expect_fault(MEMORY, "page fault")
+        .expect_stderr("stack overflow of the libos");
 }
 
 #[test]
