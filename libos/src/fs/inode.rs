@@ -4,6 +4,7 @@ use super::data::Data;
 use super::device::Device;
 use super::directory::Directory;
 use super::event::Event;
+use super::foreign::Foreign;
 use super::generated::Generated;
 use super::lock::Locks;
 use super::pipe::Pipe;
@@ -64,40 +65,6 @@ pub enum Kind {
     Event(Event),
     /// Something that another part of the libos keeps under this number: its calls go there.
     Foreign(Foreign),
-}
-
-/// A file of another part of the libos.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Foreign {
-    /// Which part.
-    pub owner: Owner,
-    /// What that part knows it by.
-    pub handle: u32,
-}
-
-/// Parts of the libos that keep files of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Sockets.
-    Socket,
-    /// Sets of files to wait for.
-    Epoll,
-    /// Timers to wait for.
-    Timer,
-    /// Signals to wait for.
-    Signal,
-}
-
-impl Owner {
-    /// What the link to such a file reads as, up to the colon.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Socket => "socket",
-            Self::Epoll => "anon_inode:eventpoll",
-            Self::Timer => "anon_inode:timerfd",
-            Self::Signal => "anon_inode:signalfd",
-        }
-    }
 }
 
 /// Which file system an inode appears to be on.
@@ -222,7 +189,7 @@ impl Inode {
     pub fn accessed(&mut self, now: Time) {
         const DAY: i64 = 24 * 60 * 60;
         let Times { accessed, modified, changed, .. } = self.times;
-        if accessed <= modified || accessed <= changed || now.seconds - accessed.seconds >= DAY {
+        if accessed <= modified || accessed <= changed || now.seconds.saturating_sub(accessed.seconds) >= DAY {
             self.times.accessed = now;
         }
     }
@@ -243,8 +210,8 @@ impl Kind {
             Self::Link(_) => linux::S_IFLNK,
             Self::Device(_) => linux::S_IFCHR,
             Self::Pipe(_) => linux::S_IFIFO,
-            Self::Foreign(Foreign { owner: Owner::Socket, .. }) => linux::S_IFSOCK,
-            Self::Event(_) | Self::Foreign(_) => 0,
+            Self::Foreign(foreign) => foreign.owner.format(),
+            Self::Event(_) => 0,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod descriptor;
 pub mod device;
 pub mod directory;
 pub mod event;
+pub mod foreign;
 pub mod generated;
 pub mod inode;
 pub mod layout;
@@ -42,8 +43,12 @@ use data::Space;
 use description::Description;
 use descriptor::Descriptors;
 use directory::Directory;
-use inode::{Foreign, Inode, Kind, NodeKey, Time, Volume};
+use foreign::Foreign;
+use inode::{Inode, Kind, NodeKey, Time, Volume};
 use slab::Slab;
+
+/// Room for inodes at the start: what [`seed`] makes, and some more.
+const SEEDED: usize = 120;
 
 /// All files, and the process's view of them.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ pub struct Files {
 impl Files {
     /// An empty file system that may take `limit` pages of memory, without any descriptor. See [`seed`] for a full one.
     pub fn empty(limit: u64, now: Time) -> Result<Self, Errno> {
-        let mut nodes = Slab::default();
+        let mut nodes = Slab::with_room(SEEDED)?;
         let root = nodes.insert(Inode::new(1, Kind::Descriptors, Volume::Memory, 0o755, now))?;
         nodes[root].kind = Kind::Directory(Directory::new(root));
         nodes.retain(root);
@@ -114,7 +119,7 @@ impl Files {
     }
 
     /// Notes that the readiness of `node` may have changed.
-    fn notify(&mut self, node: NodeKey) {
+    pub fn notify(&mut self, node: NodeKey) {
         self.changes += 1;
         self.nodes[node].changed = self.changes;
     }

@@ -57,6 +57,13 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// An empty table that takes in `count` values before it grows.
+    pub fn with_room(count: usize) -> Result<Self, Errno> {
+        let mut slab = Self::default();
+        slab.slots.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
+        Ok(slab)
+    }
+
     /// Takes in `value`, counted once.
     pub fn insert(&mut self, value: T) -> Result<Key<T>, Errno> {
         let used = Slot::Used { count: 1, value };

@@ -1,8 +1,8 @@
 //! Calls that open files, read, write, copy and close them.
 //!
 //! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
-//! part of the libos ([`crate::fs::inode::Foreign`]) is for that part to answer: its branch belongs in [`read`],
-//! [`write`] and [`super::wait::readiness`], and what it forgets in [`change`].
+//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: its branch belongs in `read`,
+//! `write` and the readiness in [`super::wait`], and what it forgets in [`change`].
 
 use super::Arguments;
 use super::facts;

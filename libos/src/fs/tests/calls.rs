@@ -284,3 +284,24 @@ fn sending_copies_from_file_to_file() {
     assert_eq!(machine.read(from, Some(100), 100).as_deref(), Ok(&bytes[..100]));
     assert_eq!(machine.devices.written[1], bytes[..3]);
 }
+
+#[test]
+fn a_file_of_another_part_is_its_own_until_nobody_has_it_open() {
+    use crate::fs::foreign::{Foreign, Owner};
+    let mut machine = Machine::new();
+    let socket = Foreign { owner: Owner::Socket, handle: 7 };
+    let now = machine.now();
+    let (file, node) = machine.files.open_foreign(socket, linux::O_NONBLOCK, now).expect("free");
+    assert_eq!(machine.files.foreign(file), Ok(Some(socket)));
+    assert_eq!(machine.files.foreign(0), Ok(None));
+    assert_eq!(machine.files.readiness(file), Ok(None));
+    let mode = machine.files.stat(file, b"", linux::AT_EMPTY_PATH).map(|stat| stat.mode & linux::S_IFMT);
+    assert_eq!(mode, Ok(linux::S_IFSOCK));
+    machine.files.notify(node);
+    assert_eq!(machine.files.changed(file), Ok(machine.files.changes));
+    let copy = machine.files.duplicate(file, 0, false).expect("free");
+    machine.files.close(file).expect("open");
+    assert_eq!(machine.files.orphans, []);
+    machine.files.close(copy).expect("open");
+    assert_eq!(machine.files.orphans, [socket]);
+}
