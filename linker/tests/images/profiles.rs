@@ -86,6 +86,10 @@ fn a_response_file_is_read() {
 fn without_a_c_compiler_the_linker_of_rust_does() {
     let project = Project::program("");
     let cargo = std::path::PathBuf::from(std::env::var_os("CARGO").expect("cargo sets CARGO"));
-    let call = project.husk("build --release").env("PATH", "/nowhere").env("RUSTC", cargo.with_file_name("rustc"));
-    assert!(Image::check(&call.images()[0]).is_pie);
+    let image = |flags: &str| {
+        let call = project.husk("build --release").env("PATH", "/nowhere").env("RUSTFLAGS", flags);
+        Image::check(&call.env("RUSTC", cargo.with_file_name("rustc")).images()[0])
+    };
+    assert!(image("").is_pie);
+    assert!(!image("-C relocation-model=static").is_pie);
 }
