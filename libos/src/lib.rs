@@ -15,6 +15,7 @@ pub mod answer;
 pub mod arch;
 pub mod clock;
 pub mod errno;
+pub mod fs;
 pub mod libos;
 pub mod memory;
 #[cfg(target_os = "none")]

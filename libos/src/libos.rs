@@ -3,11 +3,14 @@
 use crate::answer::{Answer, Stop};
 use crate::arch::Registers;
 use crate::errno::Errno;
+use crate::fs::Files;
+use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, table};
+use crate::syscalls::{Arguments, files, table};
 use crate::threads::{State, Threads};
 use husk::abi::call::Number;
+use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
 /// The one lock. It is never held while the program runs.
@@ -16,6 +19,8 @@ pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 /// All state of the libos but its memory.
 #[derive(Debug)]
 pub struct Libos {
+    /// Files, and what the program has open.
+    pub files: Files,
     /// The program's threads.
     pub threads: Threads,
     /// What is to be done about signals.
@@ -30,7 +35,8 @@ impl Libos {
     /// A libos for a program whose first thread starts with these registers.
     pub fn new(registers: Registers, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
-        Ok(Self { threads: Threads::new(registers)?, signals: Signals::default(), random, started })
+        let files = files::start()?;
+        Ok(Self { files, threads: Threads::new(registers)?, signals: Signals::default(), random, started })
     }
 
     /// Answers the current thread's call, and other threads' calls that wait to be made again, until a thread can go
@@ -51,6 +57,9 @@ impl Libos {
                 }
             };
         }
+        if self.threads.current().next_signal().is_some() {
+            self.take_signals();
+        }
         &raw mut *self.threads.current().registers
     }
 
@@ -58,6 +67,10 @@ impl Libos {
     #[inline]
     fn answer(&mut self) -> bool {
         let registers = &self.threads.current().registers;
+        if memory::unsettled() && registers.number() != u64::from(__NR_mprotect) {
+            // If the tender cannot close the pages they stay open: there is nobody to tell any more.
+            let _ = MEMORY.lock().settle();
+        }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);
         self.conclude(answer)

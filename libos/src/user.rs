@@ -73,6 +73,23 @@ impl Slice {
         Ok(())
     }
 
+    /// Appends the claim to `into`, which must have room for it: bytes about to be written are not zeroed first.
+    pub fn append_to(self, into: &mut Vec<u8>) -> Result<(), Errno> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let from = self.check()?;
+        let length = self.length as usize;
+        let Some(room) = into.spare_capacity_mut().get_mut(..length) else {
+            return Err(Errno::ENOMEM);
+        };
+        // SAFETY: `check` found `from` to be inside the program's window, and `room` is ours, so they do not overlap.
+        unsafe { from.cast_const().copy_to_nonoverlapping(room.as_mut_ptr().cast(), length) };
+        // SAFETY: the copy above initialised the first `length` bytes of the spare capacity.
+        unsafe { into.set_len(into.len() + length) };
+        Ok(())
+    }
+
     /// Copies `from` into the program's memory; the claim must be at least as long.
     pub fn copy_in(self, from: &[u8]) -> Result<(), Errno> {
         debug_assert!(self.length >= from.len() as u64);
@@ -124,15 +141,22 @@ pub fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Er
     Slice::new(address, bytes.len() as u64).copy_in(bytes)
 }
 
+/// Bytes that [`read_string`] reads at once. Pages are multiples of it, so what it reads needlessly after a NUL is in the
+/// page of the NUL.
+const BLOCK: u64 = 64;
+
 /// Reads the NUL-terminated string at `address`, without its NUL; ENAMETOOLONG if `limit` bytes hold none.
 pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
     while bytes.len() < limit {
-        let byte: u8 = read(address.wrapping_add(bytes.len() as u64))?;
-        if byte == 0 {
-            return Ok(bytes);
+        let length = bytes.len();
+        let start = address.wrapping_add(length as u64);
+        bytes.try_reserve(BLOCK as usize).map_err(|_| Errno::ENOMEM)?;
+        Slice::new(start, BLOCK - start % BLOCK).append_to(&mut bytes)?;
+        if let Some(end) = bytes.iter().skip(length).position(|byte| *byte == 0).map(|at| length + at) {
+            bytes.truncate(end);
+            return if end < limit { Ok(bytes) } else { Err(Errno::ENAMETOOLONG) };
         }
-        bytes.push(byte);
     }
     Err(Errno::ENAMETOOLONG)
 }
@@ -150,6 +174,19 @@ mod tests {
         Slice::new(address, 3).copy_in(b"ab\0").expect("own memory");
         assert_eq!(read_string(address, 16).as_deref(), Ok(&b"ab"[..]));
         assert_eq!(read_string(address, 2), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn strings_are_read_whole_from_any_alignment() {
+        for start in 0..70 {
+            let mut memory = [b'x'; 300];
+            memory[250] = 0;
+            let address = memory.as_ptr() as u64 + start;
+            let string = read_string(address, 4096).expect("own memory");
+            assert_eq!(string, &memory[start as usize..250]);
+            assert_eq!(read_string(address, string.len()), Err(Errno::ENAMETOOLONG));
+            assert_eq!(read_string(address, string.len() + 1).as_ref(), Ok(&string));
+        }
     }
 
     #[test]

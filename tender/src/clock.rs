@@ -83,7 +83,7 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
 
 /// Sleeps until the host's monotonic clock reaches `deadline_ns`, or a signal arrives.
 pub fn sleep_until(deadline_ns: u64) {
-    let seconds = libc::time_t::try_from(deadline_ns / 1_000_000_000).unwrap_or(libc::time_t::MAX);
+    let seconds = i64::try_from(deadline_ns / 1_000_000_000).unwrap_or(i64::MAX);
     let deadline = libc::timespec { tv_sec: seconds, tv_nsec: (deadline_ns % 1_000_000_000) as libc::c_long };
     // SAFETY: `deadline` is a valid time; no remainder is asked for.
     unsafe {

@@ -1,6 +1,7 @@
 //! Faults: how a guest broke the contract. It ends, with one line that says how.
 
 use crate::memory::Claim;
+use crate::report::exception::{self, Access};
 use husk_abi::fault;
 use husk_abi::memory::Rights;
 use std::fmt;
@@ -45,16 +46,19 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The address whose use was refused, if that is what happened.
+    pub fn access(&self) -> Option<Access> {
+        match *self {
+            Self::Exception { vector, error, address } => exception::describe(vector, error, address).access,
+            Self::Forbidden { address } => address.map(|address| Access { address, how: None }),
+            _ => None,
+        }
+    }
+
     /// The tender's exit status for it.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Exception { vector, .. } => match vector {
-                0 | 16 | 19 => fault::ARITHMETIC,
-                1 | 3 => fault::TRAP,
-                6 => fault::ILLEGAL_INSTRUCTION,
-                17 => fault::BUS,
-                _ => fault::MEMORY,
-            },
+            Self::Exception { vector, error, address } => exception::describe(*vector, *error, *address).status,
             Self::Forbidden { .. } | Self::Shutdown => fault::MEMORY,
             Self::NotGuestMemory { .. } | Self::NoSuchCall(_) | Self::NoLibos { .. } | Self::StrangeExit(_) => {
                 fault::CALL
@@ -68,7 +72,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exception { vector, error, address } => {
-                write!(f, "exception {vector}, error code {error:#x}, address {address:#x}")
+                f.write_str(&exception::describe(*vector, *error, *address).what)
             }
             Self::Forbidden { address: Some(address) } => write!(f, "access to {address:#x}, which is protected"),
             Self::Forbidden { address: None } => write!(f, "access to a protected page"),

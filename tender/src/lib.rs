@@ -11,9 +11,11 @@ pub mod fault;
 pub mod guest;
 pub mod hvt;
 pub mod image;
+pub mod inspect;
 pub mod layout;
 pub mod memory;
 pub mod registers;
+pub mod report;
 pub mod run;
 pub mod statistics;
 

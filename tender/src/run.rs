@@ -2,14 +2,18 @@
 
 use crate::boot::{self, Program};
 use crate::error::Error;
+use crate::fault::Fault;
+use crate::guest::Guest;
 use crate::hvt::{self, End, Machine};
 use crate::image::Image;
 use crate::layout::Layout;
 use crate::memory::Memory;
+use crate::registers::Registers;
+use crate::report::{self, Report, place};
 use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -54,11 +58,27 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     match end {
         End::Exit(status) => Ok(status),
         End::Fault { fault, registers } => {
-            eprintln!("husk: the guest stopped: {fault}");
-            eprintln!("{registers:x?}");
+            eprint!("{}", stopped(&image, machine.guest(), &fault, *registers));
             Ok(fault.status())
         }
     }
+}
+
+/// The report on a guest that broke the contract.
+fn stopped(image: &Image, guest: &Guest, fault: &Fault, registers: Registers) -> Report {
+    let layout = guest.memory.layout();
+    let stop = report::Stop {
+        what: fault.to_string(),
+        access: fault.access(),
+        registers,
+        image: &image.path,
+        file: &image.file,
+        load_bias: layout.load_bias,
+        map: &place::map(image, layout),
+        read_guest: &mut |address| guest.memory.peek(address),
+        debug_directory: None,
+    };
+    stop.report().with_colour(std::io::stderr().is_terminal())
 }
 
 /// A number for the layout and 32 bytes for the guest, never used twice.

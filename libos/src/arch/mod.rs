@@ -10,7 +10,7 @@ pub use x86_64::{
     capabilities,
     entry::prepare,
     registers::Registers,
-    vdso, vector,
+    signal_frame, vdso, vector,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -1,7 +1,8 @@
 //! The heap region: every page that the program maps or the libos needs comes from here.
 //!
 //! Pages start out zero and accessible. What the tender was asked to change about a page is undone when somebody else
-//! gets it, not when it is given back: a thread's stack that comes and goes with its guard costs no calls.
+//! gets it, not when it is given back; and a mapping made without any rights is closed at the program's next call,
+//! unless that call opens it. So a thread's stack that comes and goes with its guard needs no change of rights.
 //!
 //! This state has a lock of its own, below that of [`crate::libos::Libos`], because the libos allocates while it holds
 //! the other; nothing in here allocates.
@@ -11,21 +12,26 @@
 pub mod heap;
 mod host;
 mod pages;
+mod rights;
 
 use crate::errno::Errno;
 use core::ops::Range;
 use core::slice;
 use host::{Host, Tender};
 use husk::abi::memory::{PAGE, Region, Rights};
-use pages::{Block, CLOSED, OWN, Pages, READ_ONLY, WRITTEN};
+use pages::{Block, OWN, Pages, SPARSE, WRITTEN};
+pub use rights::unsettled;
 use spin::Mutex;
 
 /// The memory of this guest.
 pub static MEMORY: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
 
-/// From this number of pages on, the tender is asked to zero them: one exit is cheaper than touching them all, and
-/// gives them back to the host.
-const MANY: usize = 64;
+/// From so many pages on, the tender is asked to zero them, which gives them back to the host: writing the zeros here
+/// would be cheaper than touching all of them anew, but not if most have never been touched.
+const MANY: usize = 1024;
+
+/// The same for pages of which most are likely never to have been touched, and for those that the program gives up.
+const MANY_SPARSE: usize = 16;
 
 /// Pages that the program cannot have, so that the libos can go on and say ENOMEM.
 const RESERVE: usize = 32;
@@ -35,6 +41,8 @@ const RESERVE: usize = 32;
 pub struct Memory<H> {
     pages: Option<Pages>,
     start: u64,
+    /// Pages that have just been mapped without any rights, which the tender does not know yet.
+    unsettled: Option<Span>,
     host: H,
 }
 
@@ -43,7 +51,7 @@ type Span = Range<usize>;
 
 impl Memory<Tender> {
     const fn empty() -> Self {
-        Self { pages: None, start: 0, host: Tender }
+        Self { pages: None, start: 0, unsettled: None, host: Tender }
     }
 
     /// Takes over the heap region of this guest, which must be zero and used by nobody.
@@ -61,7 +69,7 @@ impl Memory<Tender> {
 
 impl<H: Host> Memory<H> {
     fn new(pages: Pages, start: u64, host: H) -> Self {
-        Self { pages: Some(pages), start, host }
+        Self { pages: Some(pages), start, unsettled: None, host }
     }
 
     /// Bytes in the region, and those that nobody has.
@@ -93,7 +101,14 @@ impl<H: Host> Memory<H> {
         }
         let span = pages.find(count).ok_or(Errno::ENOMEM)?;
         pages.take(span.clone());
-        self.prepare(span.clone(), rights)?;
+        if rights.is_empty() {
+            self.zero(span.clone(), MANY).inspect_err(|_| self.release(span.clone()))?;
+            self.pages()?.set(SPARSE, span.clone());
+            self.pages()?.set(WRITTEN, span.clone());
+            self.leave_unsettled(span.clone());
+        } else {
+            self.prepare(span.clone(), rights)?;
+        }
         Ok(self.bytes(&span).start)
     }
 
@@ -131,16 +146,10 @@ impl<H: Host> Memory<H> {
         Ok(())
     }
 
-    /// Changes what the program may do with its pages; ENOMEM if some are not its own.
-    pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
-        let span = self.mapped(address, length)?;
-        self.set_rights(span, rights)
-    }
-
     /// Makes pages of the program read as zeros.
     pub fn clear(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let span = self.mapped(address, length)?;
-        self.zero(span.clone())?;
+        self.zero(span.clone(), MANY_SPARSE)?;
         self.pages()?.set(WRITTEN, span);
         Ok(())
     }
@@ -203,76 +212,48 @@ impl<H: Host> Memory<H> {
         }
     }
 
+    fn release(&mut self, span: Span) {
+        if let Some(pages) = &mut self.pages {
+            pages.release(span);
+        }
+    }
+
     /// Makes pages that the program just got zero and gives it its rights; gives them back if the host refuses.
     fn prepare(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
         // Writable pages are opened first, then they can be zeroed from here.
         let done = if rights.contains(Rights::WRITE) {
-            self.set_rights(span.clone(), rights).and_then(|()| self.zero(span.clone()))
+            self.set_rights(span.clone(), rights).and_then(|()| self.zero(span.clone(), MANY))
         } else {
-            self.zero(span.clone()).and_then(|()| self.set_rights(span.clone(), rights))
+            self.zero(span.clone(), MANY).and_then(|()| self.set_rights(span.clone(), rights))
         };
-        let pages = self.pages()?;
-        match done {
-            Ok(()) => pages.set(WRITTEN, span),
-            Err(_) => pages.release(span),
-        }
-        done
+        done.inspect_err(|_| self.release(span.clone()))?;
+        self.pages()?.set(WRITTEN, span.clone());
+        self.pages()?.clear(SPARSE, span);
+        Ok(())
     }
 
-    /// Makes every page that was written zero; its mark goes.
-    fn zero(&mut self, span: Span) -> Result<(), Errno> {
+    /// Makes every page that was written zero, here or, if they are `many` or more, by the tender; its mark goes.
+    fn zero(&mut self, span: Span, many: usize) -> Result<(), Errno> {
         let Range { mut start, end } = span;
         while start < end {
-            let run = self.pages()?.run(start..end, |block| block.written);
-            start = run.end;
+            let mut run = self.pages()?.run(start..end, |block| block.written);
             if run.is_empty() {
                 break;
             }
+            let pages = self.pages()?;
+            let sparse = pages.run(run.clone(), |block| block.sparse);
+            // Up to where the kind of page changes.
+            run.end = if sparse.start == run.start && !sparse.is_empty() { sparse.end } else { sparse.start };
+            start = run.end;
+            let many = if sparse.start == run.start { many.min(MANY_SPARSE) } else { many };
+            let open = pages.all(run.clone(), |block| !(block.read_only | block.closed));
             let bytes = self.bytes(&run);
-            let open = self.pages()?.all(run.clone(), |block| !(block.read_only | block.closed));
-            if run.len() < MANY && open {
+            if run.len() < many && open {
                 self.host.zero(bytes);
             } else {
                 self.host.discard(bytes).map_err(|_| Errno::ENOMEM)?;
             }
             self.pages()?.clear(WRITTEN, run);
-        }
-        Ok(())
-    }
-
-    /// What may be done with a page now.
-    fn rights(&mut self, page: usize) -> Rights {
-        let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
-        match &self.pages {
-            Some(pages) if is(pages, |block| block.closed) => Rights::empty(),
-            Some(pages) if is(pages, |block| block.read_only) => Rights::READ,
-            _ => Rights::READ | Rights::WRITE,
-        }
-    }
-
-    /// Has the tender change the rights of those pages that have others.
-    fn set_rights(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
-        let differs: fn(&Block) -> u64 = match rights {
-            rights if rights.contains(Rights::WRITE) => |block| block.read_only | block.closed,
-            rights if rights.contains(Rights::READ) => |block| !block.read_only,
-            _ => |block| !block.closed,
-        };
-        let Range { mut start, end } = span;
-        while start < end {
-            let run = self.pages()?.run(start..end, differs);
-            start = run.end;
-            if run.is_empty() {
-                break;
-            }
-            self.host.protect(self.bytes(&run), rights).map_err(|_| Errno::ENOMEM)?;
-            let pages = self.pages()?;
-            pages.clear(READ_ONLY, run.clone());
-            pages.clear(CLOSED, run.clone());
-            if rights.is_empty() {
-                pages.set(CLOSED, run);
-            } else if !rights.contains(Rights::WRITE) {
-                pages.set(READ_ONLY, run);
-            }
         }
         Ok(())
     }

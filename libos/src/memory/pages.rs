@@ -16,6 +16,8 @@ pub struct Block {
     pub own: u64,
     /// Somebody has had it since it was last known to be zero.
     pub written: u64,
+    /// It was mapped as a mere reservation, so much of it may never have been touched.
+    pub sparse: u64,
     /// The tender was asked to forbid writing.
     pub read_only: u64,
     /// The tender was asked to forbid any access.
@@ -31,6 +33,8 @@ pub const USED: Bit = |block| &mut block.used;
 pub const OWN: Bit = |block| &mut block.own;
 /// See [`Block::written`].
 pub const WRITTEN: Bit = |block| &mut block.written;
+/// See [`Block::sparse`].
+pub const SPARSE: Bit = |block| &mut block.sparse;
 /// See [`Block::read_only`].
 pub const READ_ONLY: Bit = |block| &mut block.read_only;
 /// See [`Block::closed`].

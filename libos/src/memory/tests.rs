@@ -72,22 +72,50 @@ fn fresh_pages_cost_nothing_and_used_ones_are_zeroed() {
     assert_eq!(memory.map(100 * PAGE, READ_WRITE), Ok(at(4)));
     assert_eq!(memory.unmap(at(4), 100 * PAGE), Ok(()));
     assert_eq!(memory.map(100 * PAGE, READ_WRITE), Ok(at(4)));
-    assert_eq!(asked(&mut memory), [Asked::Discard(4..104)]);
+    assert_eq!(asked(&mut memory), [Asked::Zero(4..104)]);
+}
+
+#[test]
+fn very_many_pages_are_zeroed_by_the_tender() {
+    let mut memory = memory(5000);
+    assert_eq!(memory.map(2000 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.unmap(START, 2000 * PAGE), Ok(()));
+    assert_eq!(memory.map(3000 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), [Asked::Discard(0..2000)]);
+    assert_eq!(memory.clear(START, 16 * PAGE), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Discard(0..16)]);
 }
 
 #[test]
 fn a_guard_outlives_its_mapping_until_somebody_needs_the_page() {
     let mut memory = memory(1000);
-    assert_eq!(memory.map(4 * PAGE, Rights::empty()), Ok(START));
-    assert_eq!(memory.protect(at(1), 3 * PAGE, READ_WRITE), Ok(()));
-    assert_eq!(asked(&mut memory), [Asked::Protect(0..4, Rights::empty()), Asked::Protect(1..4, READ_WRITE)]);
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.protect(START, PAGE, Rights::empty()), Ok(()));
     assert_eq!(memory.unmap(START, 4 * PAGE), Ok(()));
-    assert_eq!(asked(&mut memory), []);
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::empty())]);
     assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
     assert_eq!(asked(&mut memory), [Asked::Protect(0..1, READ_WRITE), Asked::Zero(0..4)]);
     assert_eq!(memory.protect(START, PAGE, Rights::READ), Ok(()));
     assert_eq!(memory.clear(START, PAGE), Ok(()));
     assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::READ), Asked::Discard(0..1)]);
+}
+
+#[test]
+fn a_reservation_that_is_opened_is_not_closed_first() {
+    let mut memory = memory(1000);
+    for round in 0..3 {
+        assert_eq!(memory.map(64 * PAGE, Rights::empty()), Ok(START));
+        assert_eq!(memory.protect(at(2), 62 * PAGE, READ_WRITE), Ok(()));
+        assert_eq!(memory.unmap(START, 64 * PAGE), Ok(()));
+        match round {
+            0 => assert_eq!(asked(&mut memory), [Asked::Protect(0..2, Rights::empty())]),
+            _ => assert_eq!(asked(&mut memory), [Asked::Discard(0..64)]),
+        }
+    }
+    assert_eq!(memory.map(8 * PAGE, Rights::empty()), Ok(START));
+    assert_eq!(memory.settle(), Ok(()));
+    assert_eq!(memory.settle(), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Discard(0..8), Asked::Protect(2..8, Rights::empty())]);
 }
 
 #[test]

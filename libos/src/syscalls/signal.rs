@@ -1,7 +1,8 @@
 //! Calls about signals.
 
 use super::Arguments;
-use crate::answer::Answer;
+use crate::answer::{Answer, On, Sleep, Stop, Then};
+use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::signals::{Action, HIGHEST, UNSTOPPABLE, bit};
@@ -49,8 +50,35 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
     if into != 0 {
         user::write(into, &old)?;
     }
-    libos.take_signals();
     Ok(0)
+}
+
+/// rt_sigreturn(2): a handler is done. Its "result" is the register's value in the frame.
+pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
+    let thread = libos.threads.current();
+    // Without its frame the thread cannot go on, on Linux neither.
+    let Ok(mask) = signal_frame::pop(&mut thread.registers) else { husk::process::exit(128 + SIGSEGV as u8) };
+    thread.blocked = mask & !UNSTOPPABLE;
+    Ok(thread.registers.number())
+}
+
+/// rt_sigsuspend(2): waits for a signal with another mask; the handler returns to the old one.
+pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -> Answer {
+    if size != SET {
+        return Err(Errno::EINVAL.into());
+    }
+    let set = user::read::<u64>(set)? & !UNSTOPPABLE;
+    libos.threads.current().suspend(set);
+    pause(libos, Arguments([0; 6]))
+}
+
+/// pause(2).
+pub fn pause(libos: &mut Libos, _: Arguments) -> Answer {
+    let interrupted = Then::Return(Errno::EINTR.to_result());
+    if libos.threads.current().next_signal().is_some() {
+        return Err(Errno::EINTR.into());
+    }
+    Err(Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: interrupted, expired: interrupted }))
 }
 
 /// rt_sigpending(2).
@@ -91,8 +119,10 @@ pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> A
         id if id.unsigned_abs() == PROCESS => {}
         _ => return Err(Errno::ESRCH.into()),
     }
-    let id = libos.threads.current().id;
-    send(libos, id, signal)
+    if signal != 0 {
+        libos.send_signal_to_any(number(signal)?)?;
+    }
+    Ok(0)
 }
 
 /// tkill(2).
@@ -110,12 +140,10 @@ pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Argum
 
 /// Sends a signal to a thread; signal 0 only asks whether it exists.
 fn send(libos: &mut Libos, thread: u32, signal: u64) -> Answer {
-    let (_, thread) = libos.threads.find(thread).ok_or(Errno::ESRCH)?;
-    if signal != 0 {
-        thread.pending |= bit(number(signal)?);
+    match signal {
+        0 => libos.threads.find(thread).map(|_| 0).ok_or(Errno::ESRCH.into()),
+        _ => Ok(libos.send_signal(thread, number(signal)?).map(|()| 0)?),
     }
-    libos.take_signals();
-    Ok(0)
 }
 
 fn number(signal: u64) -> Result<u32, Errno> {

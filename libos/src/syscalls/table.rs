@@ -2,7 +2,9 @@
 //!
 //! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
 
-use super::{Arguments, console, futex, memory, process, signal, system, thread, time};
+use super::{
+    Arguments, descriptors, files, futex, memory, metadata, names, process, signal, system, thread, time, wait,
+};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::libos::Libos;
@@ -101,13 +103,16 @@ calls! {
     __NR_rseq process::refused, Refused, "a C library then does without";
     __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
     // Signals.
-    __NR_rt_sigaction signal::rt_sigaction, Answered;
+    __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
     __NR_rt_sigpending signal::rt_sigpending, Answered;
-    __NR_sigaltstack signal::sigaltstack, Partial, "remembered";
-    __NR_kill signal::kill, Partial, "to the program itself";
-    __NR_tkill signal::tkill, Partial, "default actions only";
-    __NR_tgkill signal::tgkill, Partial, "default actions only";
+    __NR_rt_sigreturn signal::rt_sigreturn, Answered;
+    __NR_rt_sigsuspend signal::rt_sigsuspend, Answered;
+    __NR_pause signal::pause, Answered;
+    __NR_sigaltstack signal::sigaltstack, Answered;
+    __NR_kill signal::kill, Partial, "to the program itself; a call is interrupted, never restarted";
+    __NR_tkill signal::tkill, Partial, "as for kill";
+    __NR_tgkill signal::tgkill, Partial, "as for kill";
     // Time.
     __NR_nanosleep time::nanosleep, Answered;
     __NR_clock_nanosleep time::clock_nanosleep, Answered;
@@ -120,16 +125,103 @@ calls! {
     __NR_getrandom system::getrandom, Answered;
     __NR_uname system::uname, Answered;
     __NR_sysinfo system::sysinfo, Answered;
-    // Standard streams, until there are files.
-    __NR_read console::read, Partial, "standard input";
-    __NR_readv console::readv, Partial, "standard input";
-    __NR_write console::write, Partial, "standard output and error";
-    __NR_writev console::writev, Partial, "standard output and error";
-    __NR_close console::close, Partial, "without effect";
-    __NR_fstat console::fstat, Partial, "standard streams";
-    __NR_ioctl console::ioctl, Partial, "standard streams are no terminals";
-    __NR_fcntl console::fcntl, Partial, "standard streams";
-    __NR_poll console::poll, Partial, "standard streams are always ready";
+    // Open files.
+    __NR_open files::open, Answered;
+    __NR_creat files::creat, Answered;
+    __NR_openat files::openat, Partial, "a named pipe opens without waiting for its other end";
+    __NR_memfd_create files::memfd_create, Partial, "cannot be sealed";
+    __NR_close files::close, Answered;
+    __NR_close_range files::close_range, Answered;
+    __NR_read files::read, Answered;
+    __NR_readv files::readv, Answered;
+    __NR_pread64 files::pread, Answered;
+    __NR_preadv files::preadv, Answered;
+    __NR_preadv2 files::preadv2, Partial, "without RWF_NOWAIT";
+    __NR_write files::write, Partial, "a pipe takes what it has room for";
+    __NR_writev files::writev, Partial, "a pipe takes what it has room for";
+    __NR_pwrite64 files::pwrite, Answered;
+    __NR_pwritev files::pwritev, Answered;
+    __NR_pwritev2 files::pwritev2, Partial, "without RWF_APPEND and RWF_NOWAIT";
+    __NR_lseek files::lseek, Answered;
+    __NR_sendfile files::sendfile, Partial, "from regular files";
+    __NR_copy_file_range files::copy_file_range, Answered;
+    __NR_fsync files::sync_file, Answered;
+    __NR_fdatasync files::sync_file, Answered;
+    __NR_syncfs files::sync_file, Answered;
+    __NR_sync_file_range files::sync_file, Answered;
+    __NR_fadvise64 files::sync_file, Answered;
+    __NR_readahead files::sync_file, Answered;
+    __NR_sync process::zero, Answered;
+    // Descriptors.
+    __NR_dup descriptors::dup, Answered;
+    __NR_dup2 descriptors::dup2, Answered;
+    __NR_dup3 descriptors::dup3, Answered;
+    __NR_fcntl descriptors::fcntl, Partial, "no leases, signals or seals";
+    __NR_flock descriptors::flock, Answered;
+    __NR_ioctl descriptors::ioctl, Partial, "nothing is a terminal";
+    // Names.
+    __NR_mkdir names::mkdir, Answered;
+    __NR_mkdirat names::mkdirat, Answered;
+    __NR_mknod names::mknod, Partial, "regular files, pipes and the devices of /dev";
+    __NR_mknodat names::mknodat, Partial, "regular files, pipes and the devices of /dev";
+    __NR_rmdir names::rmdir, Answered;
+    __NR_unlink names::unlink, Answered;
+    __NR_unlinkat names::unlinkat, Answered;
+    __NR_rename names::rename, Answered;
+    __NR_renameat names::renameat, Answered;
+    __NR_renameat2 names::renameat2, Partial, "without RENAME_WHITEOUT";
+    __NR_link names::link, Answered;
+    __NR_linkat names::linkat, Answered;
+    __NR_symlink names::symlink, Answered;
+    __NR_symlinkat names::symlinkat, Answered;
+    __NR_readlink names::readlink, Answered;
+    __NR_readlinkat names::readlinkat, Answered;
+    __NR_getcwd names::getcwd, Answered;
+    __NR_chdir names::chdir, Answered;
+    __NR_fchdir names::fchdir, Answered;
+    __NR_getdents64 names::getdents64, Answered;
+    // What there is to know about files.
+    __NR_stat metadata::stat, Answered;
+    __NR_lstat metadata::lstat, Answered;
+    __NR_fstat metadata::fstat, Answered;
+    __NR_newfstatat metadata::newfstatat, Answered;
+    __NR_statx metadata::statx, Answered;
+    __NR_statfs metadata::statfs, Answered;
+    __NR_fstatfs metadata::fstatfs, Answered;
+    __NR_access metadata::access, Answered;
+    __NR_faccessat metadata::faccessat, Answered;
+    __NR_faccessat2 metadata::faccessat2, Answered;
+    __NR_chmod metadata::chmod, Partial, "remembered: root may everything";
+    __NR_fchmod metadata::fchmod, Partial, "remembered: root may everything";
+    __NR_fchmodat metadata::fchmodat, Partial, "remembered: root may everything";
+    __NR_fchmodat2 metadata::fchmodat2, Partial, "remembered: root may everything";
+    __NR_chown metadata::chown, Partial, "remembered: root may everything";
+    __NR_lchown metadata::lchown, Partial, "remembered: root may everything";
+    __NR_fchown metadata::fchown, Partial, "remembered: root may everything";
+    __NR_fchownat metadata::fchownat, Partial, "remembered: root may everything";
+    __NR_umask metadata::umask, Answered;
+    __NR_utimensat metadata::utimensat, Answered;
+    __NR_truncate metadata::truncate, Answered;
+    __NR_ftruncate metadata::ftruncate, Answered;
+    __NR_fallocate metadata::fallocate, Partial, "allocates and punches holes";
+    __NR_getxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_lgetxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_fgetxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_setxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_lsetxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_fsetxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_listxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_llistxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_flistxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    // Pipes and events, and waiting.
+    __NR_pipe wait::pipe, Answered;
+    __NR_pipe2 wait::pipe2, Answered;
+    __NR_eventfd wait::eventfd, Answered;
+    __NR_eventfd2 wait::eventfd2, Answered;
+    __NR_poll wait::poll, Answered;
+    __NR_ppoll wait::ppoll, Partial, "the signal mask is ignored";
+    __NR_select wait::select, Answered;
+    __NR_pselect6 wait::pselect6, Partial, "the signal mask is ignored";
 }
 
 /// Numbers below this one are looked up; Linux's newest are below 500.

@@ -14,6 +14,7 @@ pub use thread::{NO_STACK, Name, SignalStack, Slot, State, Thread};
 use crate::answer::{On, Sleep, Then};
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;
+use crate::syscalls::time;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -194,6 +195,23 @@ impl Threads {
     fn wake(&mut self, slot: Slot) {
         self.timers.remove(slot);
         self.rouse(slot, |woken, _| woken);
+    }
+
+    /// If the thread sleeps, its call ends because of a signal.
+    pub fn interrupt(&mut self, slot: Slot) {
+        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
+        if let State::Asleep(..) = thread.state {
+            time::interrupted(thread);
+            self.timers.remove(slot);
+            self.futexes.remove(slot);
+            self.files.retain(|waiting| *waiting != slot);
+            self.rouse(slot, |_, _| Then::Return(Errno::EINTR.to_result()));
+        }
+    }
+
+    /// The first thread that does not block these signals.
+    pub fn willing(&self, signals: u64) -> Option<u32> {
+        self.slots.iter().flatten().find(|thread| thread.blocked & signals == 0).map(|thread| thread.id)
     }
 
     /// A thread's time is over.

@@ -62,6 +62,8 @@ pub struct Thread {
     pub blocked: u64,
     /// See `blocked`.
     pub pending: u64,
+    /// What `blocked` becomes after the next signal, while the thread waits for one with another mask.
+    pub blocked_after: Option<u64>,
     /// Where it wants its signals.
     pub signal_stack: SignalStack,
     /// Its name.
@@ -84,8 +86,21 @@ impl Thread {
             clear_at_exit: 0,
             blocked: 0,
             pending: 0,
+            blocked_after: None,
             signal_stack: NO_STACK,
             name: [0; 16],
         }
+    }
+
+    /// Blocks these signals until one comes.
+    pub fn suspend(&mut self, blocked: u64) {
+        self.blocked_after = Some(core::mem::replace(&mut self.blocked, blocked));
+    }
+
+    /// A signal that waits for it and that it does not block.
+    #[inline]
+    pub fn next_signal(&self) -> Option<u32> {
+        let due = self.pending & !self.blocked;
+        (due != 0).then(|| due.trailing_zeros() + 1)
     }
 }

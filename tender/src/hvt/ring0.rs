@@ -30,7 +30,7 @@ pub const TABLES: u64 = RING0;
 pub const STUBS: u64 = RING0 + PAGE;
 /// The exception stack, one page, and its end.
 pub const STACK: u64 = RING0 + 3 * PAGE;
-/// End of the exception stack: a multiple of 16, so the processor's frame is where [`frame_address`] says.
+/// End of the exception stack: a multiple of 16, so the processor's frame is where [`frame`] reads it.
 pub const STACK_END: u64 = STACK + PAGE;
 
 /// Selectors (index times 8, plus the privilege level).

@@ -18,38 +18,54 @@ mod tag {
 
 /// `R_X86_64_RELATIVE`: the word becomes load bias plus addend.
 const RELATIVE: u32 = 8;
+/// Bytes of a relocation: offset, type and symbol, addend.
+const RELOCATION_SIZE: u64 = 24;
 
 /// Applies the relocations of a static-pie image: `*(bias + offset) = bias + addend` for each. Doing it again later, as
 /// musl's start code does, changes nothing.
+///
+/// In assembly, because it runs before any address in the image is right: compiled without optimisation, even a call
+/// to a function next door goes through a word that needs relocation.
 ///
 /// # Safety
 ///
 /// `dynamic` is the dynamic section of the running image, which is loaded at `bias` and whose relocated words are
 /// writable; nothing that needs relocation has been used yet, and no other thread runs.
-// Nothing in here may refer to data by absolute address: it runs before such addresses are right.
-pub unsafe fn relocate(bias: u64, dynamic: *const [u64; 2]) {
-    let (mut table, mut size) = (0, 0);
-    let mut entry = dynamic;
-    loop {
-        // SAFETY: the section ends with a NULL entry, where we stop; the caller vouches for the section.
-        let [tag, value] = unsafe { entry.read() };
-        match tag {
-            tag::NULL => break,
-            tag::RELA => table = bias.wrapping_add(value),
-            tag::RELA_SIZE => size = value,
-            _ => {}
-        }
-        // SAFETY: this was not the last entry.
-        entry = unsafe { entry.add(1) };
-    }
-    for at in (table..table.wrapping_add(size)).step_by(size_of::<[u64; 3]>()) {
-        // SAFETY: the table lies in the image, as the dynamic section says.
-        let [offset, info, addend] = unsafe { (at as *const [u64; 3]).read() };
-        if info as u32 == RELATIVE {
-            // SAFETY: the link editor made this entry for a word of the image that is writable until now.
-            unsafe { (bias.wrapping_add(offset) as *mut u64).write(bias.wrapping_add(addend)) };
-        }
-    }
+#[unsafe(naked)]
+pub unsafe extern "C" fn relocate(bias: u64, dynamic: *const [u64; 2]) {
+    core::arch::naked_asm!(
+        // rdx: the table, rcx: its size. The section ends with a NULL tag.
+        "xor edx, edx",
+        "xor ecx, ecx",
+        "2: mov rax, [rsi]",
+        "cmp rax, {NULL}",
+        "je 4f",
+        "cmp rax, {RELA}",
+        "cmove rdx, [rsi + 8]",
+        "cmp rax, {RELA_SIZE}",
+        "cmove rcx, [rsi + 8]",
+        "add rsi, 16",
+        "jmp 2b",
+        "4: add rdx, rdi",
+        "add rcx, rdx",
+        // From rdx to rcx, one relocation at a time.
+        "5: cmp rdx, rcx",
+        "jae 7f",
+        "cmp dword ptr [rdx + 8], {RELATIVE}",
+        "jne 6f",
+        "mov rax, [rdx]",
+        "mov rsi, [rdx + 16]",
+        "add rsi, rdi",
+        "mov [rdi + rax], rsi",
+        "6: add rdx, {SIZE}",
+        "jmp 5b",
+        "7: ret",
+        NULL = const tag::NULL,
+        RELA = const tag::RELA,
+        RELA_SIZE = const tag::RELA_SIZE,
+        RELATIVE = const RELATIVE,
+        SIZE = const RELOCATION_SIZE,
+    )
 }
 
 #[cfg(test)]

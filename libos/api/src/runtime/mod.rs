@@ -1,6 +1,6 @@
 //! The start of a native program, from the first instruction to its main function.
 //!
-//! `husk_start` (entry point) takes the main stack and calls [`start`], which relocates the image, remembers the boot
+//! `husk_start` (entry point) takes the main stack, relocates the image, and calls `begin`, which remembers the boot
 //! information, opens the heap and runs what [`entry!`](crate::entry) was given.
 
 #![expect(unsafe_code, reason = "the first instructions run before there is a stack")]
@@ -56,7 +56,8 @@ static ABI_NOTE: AbiNote = AbiNote {
     body: note::Abi { version: husk_abi::VERSION, reserved: 0, system_calls: 0 },
 };
 
-/// Entry point: takes the main stack, clears the frame pointer so that backtraces end here.
+/// Entry point: takes the main stack, clears the frame pointer so that backtraces end here, and relocates the image
+/// (which changes nothing in one that was loaded where it was linked).
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 extern "C" fn husk_start() -> ! {
@@ -64,22 +65,24 @@ extern "C" fn husk_start() -> ! {
         "mov rsp, [rdi + {start}]",
         "add rsp, [rdi + {length}]",
         "xor ebp, ebp",
+        "mov rbx, rdi",
+        "mov rdi, [rbx + {load_bias}]",
         "lea rsi, [rip + {dynamic}]",
+        "call {relocate}",
+        "mov rdi, rbx",
         "call {begin}",
         "ud2",
         start = const offset_of!(Info, main_stack) + offset_of!(Region, start),
         length = const offset_of!(Info, main_stack) + offset_of!(Region, length),
+        load_bias = const offset_of!(Info, load_bias),
         dynamic = sym _DYNAMIC,
+        relocate = sym arch::relocate,
         begin = sym begin,
     )
 }
 
-/// Makes the image fit for ordinary code, then runs the program.
-extern "C" fn begin(info: &'static Info, dynamic: *const [u64; 2]) -> ! {
-    if info.load_bias != 0 {
-        // SAFETY: the tender loaded us at this bias, `dynamic` is our own section, and nothing has run before.
-        unsafe { arch::relocate(info.load_bias, dynamic) };
-    }
+/// The first ordinary code: opens the heap and runs the program.
+extern "C" fn begin(info: &'static Info) -> ! {
     boot::init(info);
     heap::init(info.heap);
     process::exit(husk_main())

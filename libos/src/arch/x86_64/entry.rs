@@ -122,7 +122,7 @@ global_asm!(
     "    iretq",
     ".size husk_system_call_direct, . - husk_system_call_direct",
     "",
-    ".balign 16",
+    ".balign 64",
     ".globl husk_system_call_stubs",
     ".type husk_system_call_stubs, @object",
     "husk_system_call_stubs:",

@@ -5,6 +5,7 @@ pub mod entry;
 #[cfg(target_os = "none")]
 mod note;
 pub mod registers;
+pub mod signal_frame;
 pub mod vdso;
 pub mod vector;
 

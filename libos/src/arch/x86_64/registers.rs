@@ -1,5 +1,9 @@
 //! A thread's general registers, as the system call entry saves and restores them.
 
+#![expect(unsafe_code, reason = "segment registers are reached by instructions of their own")]
+
+use core::arch::asm;
+
 /// Saved registers. The entry addresses the fields by their offsets; those from `rip` to `ss` form the frame that
 /// `iretq` takes (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
 #[derive(Clone, Debug, Default)]
@@ -79,5 +83,50 @@ impl Registers {
     /// The same registers on another stack.
     pub fn on_stack(&self, stack: u64) -> Self {
         Self { rsp: stack, ..self.clone() }
+    }
+
+    /// The flags that the thread goes on with.
+    pub fn flags(&self) -> u64 {
+        if self.whole != 0 {
+            return self.rflags;
+        }
+        // `lahf` put the low byte of the flags into bits 8 to 15, `seto` the overflow flag into bit 0.
+        let [overflow, low, ..] = self.status.to_le_bytes();
+        FIXED_FLAGS | u64::from(low) | u64::from(overflow) << 11
+    }
+
+    /// Makes every field count, with these flags: only those that a program may change by itself are taken.
+    pub fn make_whole(&mut self, flags: u64) {
+        self.rflags = flags & PROGRAM_FLAGS | FIXED_FLAGS;
+        self.whole = 1;
+        // SAFETY: reads two registers.
+        unsafe { asm!("mov {:e}, cs", out(reg) self.cs, options(nomem, nostack, preserves_flags)) };
+        // SAFETY: as above.
+        unsafe { asm!("mov {:e}, ss", out(reg) self.ss, options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+/// Flags that are always set: the reserved bit 1, and IF, which is not the guest's to change.
+const FIXED_FLAGS: u64 = 1 << 1 | 1 << 9;
+/// CF, PF, AF, ZF, SF, TF, DF, OF and AC.
+const PROGRAM_FLAGS: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_a_call_are_those_that_a_comparison_sets() {
+        let registers = Registers { status: 0x4701, ..Registers::default() };
+        assert_eq!(registers.flags(), 0x202 | 0x45 | 0x800 | 0x2);
+    }
+
+    #[test]
+    fn a_whole_set_has_segments_and_no_flag_that_is_not_the_programs() {
+        let mut registers = Registers::start(1, 2);
+        registers.make_whole(u64::MAX);
+        assert_eq!(registers.flags() >> 12 & 3, 0, "IOPL");
+        assert_eq!(registers.cs & 3, 3);
+        assert_eq!(registers.ss & 3, 3);
     }
 }

@@ -107,3 +107,6 @@ global_asm!(
     clock_getres = sym vdso::clock_getres,
     getcpu = sym vdso::getcpu,
 );
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "XSAVE writes an area whose size the processor tells")]
 
 use crate::errno::Errno;
+use crate::user::Slice;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
@@ -41,17 +42,13 @@ impl Area {
     /// Stores the processor's state.
     pub fn save(&mut self) {
         // SAFETY: `new` made the area as large as the processor says, zeroed and aligned, and we own it.
-        unsafe {
-            asm!("xsave64 [{}]", in(reg) self.start.as_ptr(), in("eax") -1, in("edx") -1, options(nostack, preserves_flags));
-        }
+        unsafe { save(self.start.as_ptr()) };
     }
 
     /// Loads the state that `save` stored.
     pub fn load(&self) {
-        // SAFETY: only `save` has written the area since `new` zeroed it; the libos itself uses no vector register.
-        unsafe {
-            asm!("xrstor64 [{}]", in(reg) self.start.as_ptr(), in("eax") -1, in("edx") -1, options(nostack, preserves_flags));
-        }
+        // SAFETY: only `save` has written the area since `new` zeroed it.
+        unsafe { load(self.start.as_ptr()) };
     }
 }
 
@@ -60,4 +57,43 @@ impl Drop for Area {
         // SAFETY: `new` allocated it with this layout.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
+}
+
+/// Where XSAVE keeps its header, and the header's size in bytes (Intel SDM volume 1, 13.4.2).
+const HEADER: (u64, u64) = (512, 64);
+
+/// Stores the processor's state in the program's memory; `at` is aligned to 64 and as long as [`size`] says.
+pub fn save_at(at: Slice) -> Result<(), Errno> {
+    at.after(HEADER.0).first(HEADER.1).zero()?;
+    let start = at.check()?;
+    // SAFETY: the place is the program's, large enough, and its header zero.
+    unsafe { save(start) };
+    Ok(())
+}
+
+/// Loads what [`save_at`] stored. If the program has made nonsense of it, the processor says so to the program.
+pub fn load_from(at: Slice) -> Result<(), Errno> {
+    let start = at.check()?;
+    if !at.address.is_multiple_of(ALIGNMENT as u64) {
+        return Err(Errno::EFAULT);
+    }
+    // SAFETY: the place is the program's and large enough.
+    unsafe { load(start) };
+    Ok(())
+}
+
+/// # Safety
+///
+/// `size()` bytes at `area` may be written, and it is aligned; its header is zero or XSAVE's.
+unsafe fn save(area: *mut u8) {
+    // SAFETY: the caller vouches for the area.
+    unsafe { asm!("xsave64 [{}]", in(reg) area, in("eax") -1, in("edx") -1, options(nostack, preserves_flags)) };
+}
+
+/// # Safety
+///
+/// `size()` bytes at `area` may be read, and it is aligned.
+unsafe fn load(area: *const u8) {
+    // SAFETY: the caller vouches for the area; the libos itself uses no vector register.
+    unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") -1, in("edx") -1, options(nostack, preserves_flags)) };
 }

@@ -1,0 +1,354 @@
+//! The contents of a regular file: sparse, in pages that hold only what was written.
+//!
+//! A page is a vector of at most [`PAGE`] bytes; what lies beyond its length reads as zeros. So nothing is zeroed that
+//! is about to be overwritten, truncation within a page drops bytes instead of clearing them, and a small file takes
+//! little. Pages are grouped in segments; a segment without any page does not exist, so holes cost nothing.
+//!
+//! Invariant: no page holds bytes at or beyond the size of the file.
+
+use super::source::Source;
+use crate::errno::Errno;
+use crate::user::Slice;
+use alloc::vec::Vec;
+
+/// Bytes in a page.
+pub const PAGE: u64 = 4096;
+/// Pages in a segment.
+const SEGMENT: u64 = 64;
+/// Room that the first write to a page makes at least, in bytes.
+const PAGE_LEAST: usize = 256;
+/// Largest size of a file.
+pub const SIZE_MAXIMUM: u64 = i64::MAX as u64;
+
+/// How many pages all files together hold, and may.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Pages in use.
+    pub used: u64,
+    /// Pages that may be in use.
+    pub limit: u64,
+}
+
+impl Space {
+    fn take(&mut self) -> Result<(), Errno> {
+        if self.used >= self.limit {
+            return Err(Errno::ENOSPC);
+        }
+        self.used += 1;
+        Ok(())
+    }
+}
+
+/// What a file holds from some offset on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Run<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// This many zeros, at least one.
+    Zeros(u64),
+    /// Nothing: its end.
+    End,
+}
+
+type Page = Vec<u8>;
+
+#[derive(Debug)]
+struct Segment {
+    /// Offset of the first byte, in segments.
+    index: u64,
+    /// Pages from there on; an empty vector is a hole, and a hole with capacity one that is allocated.
+    pages: Vec<Page>,
+}
+
+/// The contents.
+#[derive(Debug, Default)]
+pub struct Data {
+    size: u64,
+    /// Pages with capacity.
+    pages: u64,
+    /// By ascending index.
+    segments: Vec<Segment>,
+}
+
+impl Data {
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Pages that the contents take.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// What is there from `offset` on.
+    pub fn run(&self, offset: u64) -> Run<'_> {
+        if offset >= self.size {
+            return Run::End;
+        }
+        let (page, at) = (offset / PAGE, (offset % PAGE) as usize);
+        let zeros_until = |end: u64| Run::Zeros(end.min(self.size) - offset);
+        match self.find(page / SEGMENT) {
+            Ok(found) => {
+                match self.segments[found].pages.get((page % SEGMENT) as usize).and_then(|held| held.get(at..)) {
+                    Some(bytes) if !bytes.is_empty() => Run::Bytes(bytes),
+                    _ => zeros_until((page + 1) * PAGE),
+                }
+            }
+            Err(next) => match self.segments.get(next) {
+                Some(next) => zeros_until(next.index * SEGMENT * PAGE),
+                None => zeros_until(self.size),
+            },
+        }
+    }
+
+    /// Copies bytes at `offset` to the program; the count is less than asked for only at the end.
+    pub fn read(&self, offset: u64, into: Slice) -> Result<u64, Errno> {
+        let wanted = into.length.min(self.size.saturating_sub(offset));
+        let mut done = 0;
+        while done < wanted {
+            let rest = into.after(done).first(wanted - done);
+            done += match self.run(offset + done) {
+                Run::Bytes(bytes) => {
+                    let part = bytes.get(..rest.length as usize).unwrap_or(bytes);
+                    rest.copy_in(part)?;
+                    part.len() as u64
+                }
+                Run::Zeros(count) => {
+                    let part = rest.first(count);
+                    part.zero()?;
+                    part.length
+                }
+                Run::End => break,
+            };
+        }
+        Ok(done)
+    }
+
+    /// Replaces what `into` holds by up to `count` bytes from `offset` on, within one page; less only at the end.
+    pub fn take(&self, offset: u64, count: usize, into: &mut Vec<u8>) {
+        into.clear();
+        while into.len() < count {
+            let wanted = count - into.len();
+            match self.run(offset + into.len() as u64) {
+                Run::Bytes(bytes) => into.extend_from_slice(bytes.get(..wanted).unwrap_or(bytes)),
+                Run::Zeros(zeros) => into.resize(into.len() + wanted.min(zeros as usize), 0),
+                Run::End => break,
+            }
+        }
+    }
+
+    /// Writes all of `from` at `offset`, or as much as there is space for.
+    pub fn write(&mut self, space: &mut Space, offset: u64, from: Source<'_>) -> Result<u64, Errno> {
+        from.check()?;
+        if from.length() > 0 && offset >= SIZE_MAXIMUM {
+            return Err(Errno::EFBIG);
+        }
+        let from = from.first(SIZE_MAXIMUM.saturating_sub(offset));
+        let mut done = 0;
+        while done < from.length() {
+            let at = offset + done;
+            let part = from.after(done).first(PAGE - at % PAGE);
+            match self.write_page(space, at, part) {
+                Ok(()) => done += part.length(),
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => break,
+            }
+            self.size = self.size.max(offset + done);
+        }
+        Ok(done)
+    }
+
+    /// Writes `from` at `offset`, all inside one page.
+    fn write_page(&mut self, space: &mut Space, offset: u64, from: Source<'_>) -> Result<(), Errno> {
+        let at = (offset % PAGE) as usize;
+        let page = self.page(space, offset / PAGE, at + from.length() as usize)?;
+        if at > page.len() {
+            page.resize(at, 0);
+        }
+        let overwritten = from.first((page.len() - at) as u64);
+        let end = at + overwritten.length() as usize;
+        overwritten.copy_to(&mut page[at..end])?;
+        from.after(overwritten.length()).append_to(page)
+    }
+
+    /// The page of number `page`, with room for `room` bytes.
+    fn page(&mut self, space: &mut Space, page: u64, room: usize) -> Result<&mut Page, Errno> {
+        let found = match self.find(page / SEGMENT) {
+            Ok(found) => found,
+            Err(next) => {
+                self.segments.try_reserve(1).map_err(|_| Errno::ENOSPC)?;
+                self.segments.insert(next, Segment { index: page / SEGMENT, pages: Vec::new() });
+                next
+            }
+        };
+        let pages = &mut self.segments[found].pages;
+        let slot = (page % SEGMENT) as usize;
+        if slot >= pages.len() {
+            pages.try_reserve(slot + 1 - pages.len()).map_err(|_| Errno::ENOSPC)?;
+            pages.resize_with(slot + 1, Vec::new);
+        }
+        let page = &mut pages[slot];
+        if room > page.capacity() {
+            let new = page.capacity() == 0;
+            if new {
+                space.take()?;
+            }
+            let capacity = room.max(PAGE_LEAST).next_power_of_two().min(PAGE as usize);
+            if page.try_reserve_exact(capacity - page.len()).is_err() {
+                space.used -= u64::from(new);
+                return Err(Errno::ENOSPC);
+            }
+            self.pages += u64::from(new);
+        }
+        Ok(page)
+    }
+
+    /// Makes the file `size` bytes long.
+    pub fn set_size(&mut self, space: &mut Space, size: u64) {
+        if size <= self.size {
+            self.discard(space, size, u64::MAX);
+        }
+        self.size = size;
+    }
+
+    /// Turns the bytes from `start` to `end` into zeros, and gives back the whole pages among them.
+    pub fn discard(&mut self, space: &mut Space, start: u64, end: u64) {
+        let mut freed = 0;
+        let touched = self.segments.partition_point(|segment| segment.index < start / PAGE / SEGMENT);
+        for segment in self.segments.iter_mut().skip(touched).take_while(|s| s.index * SEGMENT * PAGE < end) {
+            for (slot, page) in segment.pages.iter_mut().enumerate() {
+                let first = (segment.index * SEGMENT + slot as u64) * PAGE;
+                let from = start.saturating_sub(first).min(PAGE) as usize;
+                let to = end.saturating_sub(first).min(PAGE) as usize;
+                if from == 0 && to == PAGE as usize {
+                    freed += u64::from(page.capacity() > 0);
+                    *page = Vec::new();
+                } else if from < to && to >= page.len() {
+                    page.truncate(from);
+                } else if from < to {
+                    page[from..to].fill(0);
+                }
+            }
+        }
+        if freed > 0 {
+            self.segments.retain(|segment| segment.pages.iter().any(|page| page.capacity() > 0));
+        }
+        self.pages -= freed;
+        space.used -= freed;
+    }
+
+    /// Sees to it that writes between `start` and `end` find space.
+    pub fn allocate(&mut self, space: &mut Space, start: u64, end: u64) -> Result<(), Errno> {
+        if (end - start) / PAGE > space.limit.saturating_sub(space.used) + self.pages {
+            return Err(Errno::ENOSPC);
+        }
+        (start / PAGE..end.div_ceil(PAGE)).try_for_each(|page| self.page(space, page, PAGE as usize).map(|_| ()))
+    }
+
+    /// The first offset from `offset` on that holds data, if any.
+    pub fn next_data(&self, mut offset: u64) -> Option<u64> {
+        loop {
+            match self.run_of_pages(offset) {
+                Run::Bytes(_) => return Some(offset),
+                Run::Zeros(count) => offset += count,
+                Run::End => return None,
+            }
+        }
+    }
+
+    /// The first offset from `offset` on that holds none; the end of the file counts.
+    pub fn next_hole(&self, mut offset: u64) -> u64 {
+        while let Run::Bytes(_) = self.run_of_pages(offset) {
+            offset = (offset / PAGE + 1) * PAGE;
+        }
+        offset.min(self.size)
+    }
+
+    /// As [`Data::run`], but a page that holds anything counts as full.
+    fn run_of_pages(&self, offset: u64) -> Run<'_> {
+        match self.run(offset) {
+            Run::Zeros(_) => match self.run(offset / PAGE * PAGE) {
+                Run::Bytes(bytes) => Run::Bytes(bytes),
+                _ => self.run(offset),
+            },
+            run => run,
+        }
+    }
+
+    /// Where the segment is, or belongs. In a file without holes that is where its index says.
+    fn find(&self, index: u64) -> Result<usize, usize> {
+        match self.segments.get(index as usize) {
+            Some(segment) if segment.index == index => Ok(index as usize),
+            _ => self.segments.binary_search_by_key(&index, |segment| segment.index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(data: &Data) -> Vec<u8> {
+        let mut bytes = vec![0xff; data.size() as usize + 1];
+        let into = Slice::new(bytes.as_mut_ptr() as u64, bytes.len() as u64);
+        assert_eq!(data.read(0, into), Ok(data.size()));
+        bytes.truncate(data.size() as usize);
+        bytes
+    }
+
+    const SPACE: Space = Space { used: 0, limit: 1 << 20 };
+
+    #[test]
+    fn a_sparse_file_costs_what_it_holds() {
+        let (mut data, mut space) = (Data::default(), SPACE);
+        let far = 1 << 40;
+        assert_eq!(data.write(&mut space, far, Source::Own(b"end")), Ok(3));
+        assert_eq!((data.size(), data.pages(), space.used), (far + 3, 1, 1));
+        assert_eq!((data.next_data(0), data.next_hole(0), data.next_hole(far)), (Some(far), 0, far + 3));
+        data.set_size(&mut space, 10);
+        assert_eq!((data.pages(), space.used, data.next_data(0)), (0, 0, None));
+        assert_eq!(contents(&data), [0; 10]);
+    }
+
+    #[test]
+    fn truncated_bytes_do_not_come_back() {
+        let (mut data, mut space) = (Data::default(), SPACE);
+        data.write(&mut space, 0, Source::Own(&[7; 10_000])).expect("space");
+        data.set_size(&mut space, 5_000);
+        data.set_size(&mut space, 10_000);
+        let mut expected = vec![7; 5_000];
+        expected.resize(10_000, 0);
+        assert_eq!(contents(&data), expected);
+        assert_eq!(data.next_hole(0), 8_192);
+    }
+
+    #[test]
+    fn a_punched_hole_reads_as_zeros() {
+        let (mut data, mut space) = (Data::default(), SPACE);
+        data.write(&mut space, 0, Source::Own(&[7; 20_000])).expect("space");
+        data.discard(&mut space, 100, 9_000);
+        let mut expected = vec![7; 20_000];
+        expected[100..9_000].fill(0);
+        assert_eq!(contents(&data), expected);
+        assert_eq!((data.pages(), space.used), (4, 4));
+        assert_eq!((data.next_hole(0), data.next_data(4_096)), (4_096, Some(8_192)));
+    }
+
+    #[test]
+    fn a_full_file_system_takes_what_fits() {
+        let (mut data, mut space) = (Data::default(), Space { used: 0, limit: 2 });
+        assert_eq!(data.write(&mut space, 0, Source::Own(&[1; 9_000])), Ok(8_192));
+        assert_eq!(data.write(&mut space, 8_192, Source::Own(&[1])), Err(Errno::ENOSPC));
+        assert_eq!(data.allocate(&mut space, 0, u64::MAX / 2), Err(Errno::ENOSPC));
+        assert_eq!(data.write(&mut space, SIZE_MAXIMUM, Source::Own(&[1])), Err(Errno::EFBIG));
+    }
+
+    #[test]
+    fn allocated_pages_count_but_hold_no_data() {
+        let (mut data, mut space) = (Data::default(), SPACE);
+        data.allocate(&mut space, 0, 8_192).expect("space");
+        data.set_size(&mut space, 8_192);
+        assert_eq!((data.pages(), data.next_data(0)), (2, None));
+    }
+}

@@ -1,0 +1,98 @@
+//! Character devices, and what the files need from outside for them.
+
+use super::source::Source;
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::user::Slice;
+
+/// What files need from the rest of the libos.
+pub trait Devices {
+    /// Writes from `length` bytes at `address` to a stream of the console: 1 output, 2 error.
+    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno>;
+
+    /// Waits for console input and reads some; 0 at its end.
+    fn console_read(&mut self, into: Slice) -> Result<u64, Errno>;
+
+    /// Fills `into` with random bytes.
+    fn random(&mut self, into: &mut [u8]);
+
+    /// Reads from the image, as the file that it was loaded from, at `offset`; 0 at its end.
+    fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno>;
+}
+
+/// A character device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The console: stream 0 to read, 1 and 2 to write.
+    Console(u64),
+    /// `/dev/null`
+    Null,
+    /// `/dev/zero`
+    Zero,
+    /// `/dev/full`
+    Full,
+    /// `/dev/random` and `/dev/urandom`, by minor number.
+    Random(u32),
+    /// `/dev/tty`, which nobody can open as there is no terminal.
+    Terminal,
+}
+
+impl Device {
+    /// Device number, major and minor.
+    pub fn number(self) -> (u32, u32) {
+        match self {
+            Self::Console(_) => (5, 1),
+            Self::Null => (1, 3),
+            Self::Zero => (1, 5),
+            Self::Full => (1, 7),
+            Self::Random(minor) => (1, minor),
+            Self::Terminal => (5, 0),
+        }
+    }
+
+    /// Reads from it.
+    pub fn read(self, devices: &mut dyn Devices, into: Slice) -> Answer {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        match self {
+            Self::Console(_) => Ok(devices.console_read(into)?),
+            Self::Null => Ok(0),
+            Self::Zero | Self::Full => {
+                into.zero()?;
+                Ok(into.length)
+            }
+            Self::Random(_) => {
+                let mut done = 0;
+                while done < into.length {
+                    let mut bytes = [0; 256];
+                    let part = into.after(done).first(bytes.len() as u64);
+                    let bytes = &mut bytes[..part.length as usize];
+                    devices.random(bytes);
+                    part.copy_in(bytes)?;
+                    done += part.length;
+                }
+                Ok(done)
+            }
+            Self::Terminal => Err(Errno::EIO.into()),
+        }
+    }
+
+    /// Writes to it.
+    pub fn write(self, devices: &mut dyn Devices, from: Source<'_>) -> Answer {
+        from.check()?;
+        match self {
+            Self::Console(_) if from.length() == 0 => Ok(0),
+            Self::Console(stream) => {
+                let address = match from {
+                    Source::Program(slice) => slice.address,
+                    Source::Own(bytes) => bytes.as_ptr() as u64,
+                };
+                Ok(devices.console_write(stream.max(1), address, from.length())?)
+            }
+            Self::Null | Self::Zero | Self::Random(_) => Ok(from.length()),
+            Self::Full => Err(Errno::ENOSPC.into()),
+            Self::Terminal => Err(Errno::EIO.into()),
+        }
+    }
+}

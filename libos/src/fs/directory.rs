@@ -1,0 +1,184 @@
+//! A directory's entries: found by name through a hash table, listed in an order that removals do not disturb.
+//!
+//! An entry keeps its slot as long as it exists, and its position in a listing is its slot's number. So a reader that
+//! goes on from a position sees every entry that stays, once, whatever is removed or added meanwhile.
+
+use super::inode::Inode;
+use super::slab::Key;
+use crate::errno::Errno;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Longest name of an entry in bytes.
+pub const NAME_MAXIMUM: usize = 255;
+
+/// One entry.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name: any bytes but `/` and NUL.
+    pub name: Box<[u8]>,
+    /// What it names.
+    pub node: Key<Inode>,
+}
+
+/// The entries, without `.` and `..`.
+#[derive(Debug)]
+pub struct Directory {
+    /// The directory that this one is in; the root is in itself.
+    pub parent: Key<Inode>,
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    /// Numbers of slots by the hash of the name.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Directory {
+    /// An empty directory in `parent`.
+    pub fn new(parent: Key<Inode>) -> Self {
+        Self { parent, slots: Vec::new(), free: Vec::new(), index: HashTable::new(), hasher: Default::default() }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// What `name` names.
+    pub fn get(&self, name: &[u8]) -> Option<Key<Inode>> {
+        self.find(name).map(|entry| entry.node)
+    }
+
+    fn find(&self, name: &[u8]) -> Option<&Entry> {
+        let slots = &self.slots;
+        let slot = self.index.find(self.hasher.hash_one(name), |&slot| is(slots, slot, name))?;
+        slots.get(*slot as usize)?.as_ref()
+    }
+
+    /// Adds an entry; there must be none of this name.
+    pub fn insert(&mut self, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+        let entry = Entry { name: boxed(name)?, node };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(self.slots.len()).map_err(|_| Errno::ENOSPC)?;
+                self.slots.try_reserve(1).map_err(|_| Errno::ENOSPC)?;
+                self.slots.push(None);
+                // Room for the day when every slot is free, so that `remove` need not allocate.
+                self.free.try_reserve(self.slots.capacity()).map_err(|_| Errno::ENOSPC)?;
+                slot
+            }
+        };
+        let Self { slots, index, hasher, free, .. } = self;
+        let hash_of =
+            |&slot: &u32| slots.get(slot as usize).and_then(Option::as_ref).map_or(0, |e| hasher.hash_one(&*e.name));
+        if index.try_reserve(1, hash_of).is_err() {
+            free.push(slot);
+            return Err(Errno::ENOSPC);
+        }
+        index.insert_unique(hasher.hash_one(name), slot, hash_of);
+        slots[slot as usize] = Some(entry);
+        Ok(())
+    }
+
+    /// Removes the entry of this name, and says what it named.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Key<Inode>> {
+        let Self { slots, index, hasher, .. } = self;
+        let occupied = index.find_entry(hasher.hash_one(name), |&slot| is(slots, slot, name)).ok()?;
+        let (slot, _) = occupied.remove();
+        let entry = slots[slot as usize].take();
+        if index.is_empty() {
+            slots.clear();
+            self.free.clear();
+        } else {
+            self.free.push(slot);
+        }
+        entry.map(|entry| entry.node)
+    }
+
+    /// Lets an entry that exists name another node, and says what it named.
+    pub fn replace(&mut self, name: &[u8], node: Key<Inode>) -> Option<Key<Inode>> {
+        let Self { slots, index, hasher, .. } = self;
+        let slot = *index.find(hasher.hash_one(name), |&slot| is(slots, slot, name))?;
+        let entry = slots.get_mut(slot as usize)?.as_mut()?;
+        Some(core::mem::replace(&mut entry.node, node))
+    }
+
+    /// The first entry at `position` or after, with the position to go on from.
+    pub fn entry_from(&self, position: u64) -> Option<(u64, &Entry)> {
+        let start = usize::try_from(position).ok()?;
+        let rest = self.slots.get(start..)?;
+        rest.iter().zip(position + 1..).find_map(|(slot, next)| slot.as_ref().map(|entry| (next, entry)))
+    }
+
+    /// A name by which `node` is here.
+    pub fn name_of(&self, node: Key<Inode>) -> Option<&[u8]> {
+        self.slots.iter().flatten().find(|entry| entry.node == node).map(|entry| &*entry.name)
+    }
+}
+
+/// Whether the entry in `slot` has this name.
+fn is(slots: &[Option<Entry>], slot: u32, name: &[u8]) -> bool {
+    matches!(slots.get(slot as usize), Some(Some(entry)) if *entry.name == *name)
+}
+
+/// A copy of `bytes`, unless there is no memory for it.
+pub fn boxed(bytes: &[u8]) -> Result<Box<[u8]>, Errno> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOSPC)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy.into_boxed_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slab::Slab;
+    use super::*;
+    use alloc::format;
+
+    fn keys() -> (Key<Inode>, Directory) {
+        let mut slab = Slab::<Inode>::default();
+        let key = slab.insert(Inode::for_test()).expect("memory");
+        (key, Directory::new(key))
+    }
+
+    #[test]
+    fn a_listing_goes_on_while_its_entries_are_removed() {
+        let (key, mut directory) = keys();
+        for number in 0..1000 {
+            directory.insert(format!("{number}").as_bytes(), key).expect("memory");
+        }
+        let (mut position, mut seen) = (0, 0);
+        while let Some((next, entry)) = directory.entry_from(position) {
+            let name = entry.name.clone();
+            assert_eq!(directory.remove(&name), Some(key));
+            (position, seen) = (next, seen + 1);
+        }
+        assert_eq!((seen, directory.len()), (1000, 0));
+    }
+
+    #[test]
+    fn an_entry_that_stays_is_listed_once() {
+        let (key, mut directory) = keys();
+        for name in [b"a", b"b", b"c"] {
+            directory.insert(name, key).expect("memory");
+        }
+        let (position, _) = directory.entry_from(0).expect("a");
+        directory.remove(b"a");
+        directory.insert(b"d", key).expect("memory");
+        let (position, entry) = directory.entry_from(position).expect("b");
+        assert_eq!(&*entry.name, b"b");
+        let (position, entry) = directory.entry_from(position).expect("c");
+        assert_eq!(&*entry.name, b"c");
+        assert!(directory.entry_from(position).is_none());
+        assert_eq!(directory.get(b"a"), None);
+        assert_eq!(directory.get(b"d"), Some(key));
+    }
+}

@@ -1,0 +1,229 @@
+//! Files whose text is made when they are opened: `/proc` and `/sys`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+/// Declares the files once: their path, under `/proc` or `/sys`, and who writes their text.
+macro_rules! generated {
+    ($($(#[$doc:meta])* $name:ident = $path:literal, $way:ident($text:expr);)*) => {
+        /// A file whose text is made when it is opened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Generated {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Generated {
+            /// Every such file.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its path.
+            pub fn path(self) -> &'static str {
+                match self {
+                    $(Self::$name => $path,)*
+                }
+            }
+
+            /// Its text.
+            pub fn text(self, facts: &Facts<'_>) -> Vec<u8> {
+                match self {
+                    $(Self::$name => Text::$way($text).make(facts),)*
+                }
+            }
+        }
+    };
+}
+
+/// What the texts tell of.
+#[derive(Clone, Debug, Default)]
+pub struct Facts<'a> {
+    /// Path of the program.
+    pub program: &'a [u8],
+    /// Arguments, each with a NUL.
+    pub arguments: &'a [u8],
+    /// Environment, each string with a NUL.
+    pub environment: &'a [u8],
+    /// The auxiliary vector as the program got it.
+    pub auxiliary: &'a [u8],
+    /// Text of `/proc/self/maps`.
+    pub maps: &'a [u8],
+    /// Memory of the guest in bytes.
+    pub memory: u64,
+    /// How much of it is free, in bytes.
+    pub memory_free: u64,
+    /// Address space that the program has mapped, in bytes.
+    pub mapped: u64,
+    /// How many threads the program has.
+    pub threads: u32,
+    /// How many processors run them.
+    pub processors: u32,
+    /// How long the guest has run, in nanoseconds.
+    pub uptime_ns: u64,
+    /// When it started, in nanoseconds since 1970.
+    pub started_ns: u64,
+}
+
+impl Facts<'_> {
+    /// The program's name: the last component of its path, cut as Linux does.
+    fn name(&self) -> &[u8] {
+        let name = self.program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        name.get(..15).unwrap_or(name)
+    }
+
+    fn named(&self) -> alloc::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.name())
+    }
+}
+
+generated! {
+    /// Arguments.
+    Arguments = "/proc/self/cmdline", Copy(|facts| facts.arguments.to_vec());
+    /// Environment.
+    Environment = "/proc/self/environ", Copy(|facts| facts.environment.to_vec());
+    /// Auxiliary vector.
+    Auxiliary = "/proc/self/auxv", Copy(|facts| facts.auxiliary.to_vec());
+    /// Mappings.
+    Maps = "/proc/self/maps", Copy(|facts| facts.maps.to_vec());
+    /// Name of the program.
+    Name = "/proc/self/comm", Copy(|facts| [facts.name(), b"\n"].concat());
+    /// State of the process, for people.
+    Status = "/proc/self/status", Written(status);
+    /// State of the process.
+    Process = "/proc/self/stat", Written(process);
+    /// Its memory in pages.
+    ProcessMemory = "/proc/self/statm", Written(|out, facts| {
+        let used = (facts.memory - facts.memory_free) / 4096;
+        writeln!(out, "{} {used} 0 0 0 {used} 0", facts.mapped / 4096)
+    });
+    /// Control groups.
+    Groups = "/proc/self/cgroup", Fixed("0::/\n");
+    /// Mounts, with numbers.
+    Mounts = "/proc/self/mountinfo", Fixed("\
+        2 1 0:2 / / rw,relatime - tmpfs none rw\n\
+        3 2 0:3 / /proc rw,relatime - proc proc rw\n\
+        4 2 0:4 / /sys ro,relatime - sysfs sysfs ro\n");
+    /// Mounts.
+    MountTable = "/proc/self/mounts", Fixed("none / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\n\
+        sysfs /sys sysfs ro,relatime 0 0\n");
+    /// Processors.
+    Processors = "/proc/cpuinfo", Written(processors);
+    /// Memory.
+    Memory = "/proc/meminfo", Written(memory);
+    /// Counters of the machine.
+    Machine = "/proc/stat", Written(machine);
+    /// How long it has run.
+    Uptime = "/proc/uptime", Written(|out, facts| {
+        let hundredths = facts.uptime_ns / 10_000_000;
+        writeln!(out, "{}.{:02} 0.00", hundredths / 100, hundredths % 100)
+    });
+    /// Load.
+    Load = "/proc/loadavg", Written(|out, facts| {
+        writeln!(out, "0.00 0.00 0.00 1/{} 1", facts.threads)
+    });
+    /// The system's name and version.
+    Version = "/proc/version", Fixed("Linux version 6.6.0 (husk)\n");
+    /// File systems.
+    Volumes = "/proc/filesystems", Fixed("nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n");
+    /// Name of the host.
+    Host = "/proc/sys/kernel/hostname", Fixed("husk\n");
+    /// Version of the system.
+    Release = "/proc/sys/kernel/osrelease", Fixed("6.6.0\n");
+    /// Highest number of a thread.
+    ThreadsMaximum = "/proc/sys/kernel/threads-max", Fixed("32768\n");
+    /// Whether more memory may be mapped than there is.
+    Overcommit = "/proc/sys/vm/overcommit_memory", Fixed("0\n");
+    /// Longest queue of connections to accept.
+    Backlog = "/proc/sys/net/core/somaxconn", Fixed("4096\n");
+    /// Processors that run.
+    Online = "/sys/devices/system/cpu/online", Written(range);
+    /// Processors that could.
+    Possible = "/sys/devices/system/cpu/possible", Written(range);
+    /// Size of a huge page: there are none.
+    HugePages = "/sys/kernel/mm/transparent_hugepage/enabled", Fixed("always madvise [never]\n");
+}
+
+/// A way to make a text.
+enum Text {
+    /// It is always the same.
+    Fixed(&'static str),
+    /// It is there already.
+    Copy(fn(&Facts<'_>) -> Vec<u8>),
+    /// It is written.
+    Written(fn(&mut String, &Facts<'_>) -> fmt::Result),
+}
+
+impl Text {
+    fn make(self, facts: &Facts<'_>) -> Vec<u8> {
+        match self {
+            Self::Fixed(text) => text.into(),
+            Self::Copy(copy) => copy(facts),
+            Self::Written(write) => {
+                let mut text = String::new();
+                // Writing to a string does not fail.
+                let _ = write(&mut text, facts);
+                text.into_bytes()
+            }
+        }
+    }
+}
+
+fn status(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    let used = (facts.memory - facts.memory_free) / 1024;
+    writeln!(
+        out,
+        "Name:\t{}\nUmask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0",
+        facts.named()
+    )?;
+    writeln!(out, "TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0")?;
+    writeln!(out, "VmPeak:\t{used:8} kB\nVmSize:\t{:8} kB\nVmHWM:\t{used:8} kB", facts.mapped / 1024)?;
+    writeln!(out, "VmRSS:\t{used:8} kB\nThreads:\t{}\nCpus_allowed_list:\t{}", facts.threads, Range(facts))
+}
+
+fn process(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    write!(out, "1 ({}) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {} 0 0 ", facts.named(), facts.threads)?;
+    let pages = (facts.memory - facts.memory_free) / 4096;
+    write!(out, "{} {pages} 18446744073709551615", facts.mapped)?;
+    // The 27 fields after: addresses, signals, processors, exit status, none of which there is anything to say about.
+    (0..27).try_for_each(|_| out.write_str(" 0"))?;
+    out.write_str("\n")
+}
+
+fn processors(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    (0..facts.processors).try_for_each(|number| {
+        writeln!(
+            out,
+            "processor\t: {number}\nphysical id\t: 0\ncore id\t\t: {number}\ncpu cores\t: {}\n",
+            facts.processors
+        )
+    })
+}
+
+fn memory(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    let (total, free) = (facts.memory / 1024, facts.memory_free / 1024);
+    writeln!(out, "MemTotal:       {total:8} kB\nMemFree:        {free:8} kB\nMemAvailable:   {free:8} kB")?;
+    writeln!(out, "Buffers:               0 kB\nCached:                0 kB\nSwapTotal:             0 kB")?;
+    writeln!(out, "SwapFree:              0 kB")
+}
+
+fn machine(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    let ticks = facts.uptime_ns / 10_000_000;
+    writeln!(out, "cpu  {ticks} 0 0 0 0 0 0 0 0 0")?;
+    (0..facts.processors).try_for_each(|number| writeln!(out, "cpu{number} {ticks} 0 0 0 0 0 0 0 0 0"))?;
+    writeln!(out, "ctxt 0\nbtime {}\nprocesses 1\nprocs_running 1\nprocs_blocked 0", facts.started_ns / 1_000_000_000)
+}
+
+fn range(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    writeln!(out, "{}", Range(facts))
+}
+
+/// The processors, as a list of ranges.
+struct Range<'a>(&'a Facts<'a>);
+
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.processors {
+            0 | 1 => f.write_str("0"),
+            count => write!(f, "0-{}", count - 1),
+        }
+    }
+}

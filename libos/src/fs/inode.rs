@@ -1,0 +1,255 @@
+//! Inodes: everything that can be opened, whether it has a name, had one, or (as a pipe) never gets one.
+
+use super::data::Data;
+use super::device::Device;
+use super::directory::Directory;
+use super::event::Event;
+use super::generated::Generated;
+use super::lock::Locks;
+use super::pipe::Pipe;
+use super::slab::Key;
+use alloc::boxed::Box;
+use linux_raw_sys::general as linux;
+
+/// Refers to an inode.
+pub type NodeKey = Key<Inode>;
+
+/// A file of whatever kind, without its names.
+#[derive(Debug)]
+pub struct Inode {
+    /// Its number, never used twice.
+    pub number: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Which file system it appears to be on.
+    pub volume: Volume,
+    /// Permission bits, with set-user-ID, set-group-ID and sticky.
+    pub permissions: u32,
+    /// Owner.
+    pub user: u32,
+    /// Group.
+    pub group: u32,
+    /// Names that it has, counted as Linux does: a directory also by its `.` and its subdirectories' `..`.
+    pub links: u32,
+    /// When what happened to it.
+    pub times: Times,
+    /// flock(2) and record locks.
+    pub locks: Locks,
+    /// The directory that it was last given a name in, by number too as the directory may be gone.
+    pub home: Option<(NodeKey, u64)>,
+    /// The value of the files' count of changes when its readiness last changed.
+    pub changed: u64,
+}
+
+/// What an inode is.
+#[derive(Debug)]
+pub enum Kind {
+    /// A regular file.
+    Regular(Data),
+    /// A directory.
+    Directory(Directory),
+    /// A symbolic link to this path.
+    Link(Box<[u8]>),
+    /// A character device.
+    Device(Device),
+    /// A text that is made when the file is opened.
+    Generated(Generated),
+    /// The directory of the process's descriptors.
+    Descriptors,
+    /// The image that runs.
+    Image,
+    /// A pipe, with or without a name.
+    Pipe(Pipe),
+    /// An event counter.
+    Event(Event),
+    /// Something that another part of the libos keeps under this number: its calls go there.
+    Foreign(Foreign),
+}
+
+/// A file of another part of the libos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Which part.
+    pub owner: Owner,
+    /// What that part knows it by.
+    pub handle: u32,
+}
+
+/// Parts of the libos that keep files of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Sockets.
+    Socket,
+    /// Sets of files to wait for.
+    Epoll,
+    /// Timers to wait for.
+    Timer,
+    /// Signals to wait for.
+    Signal,
+}
+
+impl Owner {
+    /// What the link to such a file reads as, up to the colon.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Epoll => "anon_inode:eventpoll",
+            Self::Timer => "anon_inode:timerfd",
+            Self::Signal => "anon_inode:signalfd",
+        }
+    }
+}
+
+/// Which file system an inode appears to be on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// The file system in memory.
+    Memory,
+    /// `/proc`.
+    Process,
+    /// `/sys`.
+    System,
+    /// None: pipes and the like.
+    Nameless,
+}
+
+impl Volume {
+    /// Its device number, major and minor.
+    pub fn device(self) -> (u32, u32) {
+        match self {
+            Self::Memory => (0, 2),
+            Self::Process => (0, 3),
+            Self::System => (0, 4),
+            Self::Nameless => (0, 5),
+        }
+    }
+
+    /// Its magic number.
+    pub fn magic(self) -> u32 {
+        match self {
+            Self::Memory => linux::TMPFS_MAGIC,
+            Self::Process => linux::PROC_SUPER_MAGIC,
+            Self::System => linux::SYSFS_MAGIC,
+            Self::Nameless => linux::PIPEFS_MAGIC,
+        }
+    }
+}
+
+/// A point in time, counted from 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Whole seconds, rounded down.
+    pub seconds: i64,
+    /// The rest, below a thousand million.
+    pub nanoseconds: u32,
+}
+
+impl Time {
+    /// The time `ns` nanoseconds after 1970 began.
+    pub fn from_ns(ns: u64) -> Self {
+        Self { seconds: (ns / 1_000_000_000) as i64, nanoseconds: (ns % 1_000_000_000) as u32 }
+    }
+}
+
+/// When what happened to an inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Contents read.
+    pub accessed: Time,
+    /// Contents written.
+    pub modified: Time,
+    /// Contents or anything else about it changed.
+    pub changed: Time,
+    /// Made.
+    pub born: Time,
+}
+
+impl Times {
+    /// Everything happened at `now`.
+    pub fn all(now: Time) -> Self {
+        Self { accessed: now, modified: now, changed: now, born: now }
+    }
+}
+
+impl Inode {
+    /// An inode without a name.
+    pub fn new(number: u64, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Self {
+        let links = if kind.is_directory() { 2 } else { 0 };
+        let permissions = permissions & 0o7777;
+        let times = Times::all(now);
+        let locks = Locks::default();
+        Self { number, kind, volume, permissions, user: 0, group: 0, links, times, locks, home: None, changed: 0 }
+    }
+
+    /// The file mode: kind and permissions.
+    pub fn mode(&self) -> u32 {
+        self.kind.format() | self.permissions
+    }
+
+    /// Size in bytes as stat tells it.
+    pub fn size(&self) -> u64 {
+        match &self.kind {
+            Kind::Regular(data) => data.size(),
+            Kind::Directory(directory) => (directory.len() as u64 + 2) * 20,
+            Kind::Link(target) => target.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// The directory's entries, if it is an ordinary one.
+    pub fn directory(&self) -> Option<&Directory> {
+        match &self.kind {
+            Kind::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// As [`Inode::directory`], to change them.
+    pub fn directory_mut(&mut self) -> Option<&mut Directory> {
+        match &mut self.kind {
+            Kind::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// Notes that the contents were written at `now`.
+    pub fn modified(&mut self, now: Time) {
+        self.times.modified = now;
+        self.times.changed = now;
+    }
+
+    /// Notes that the contents were read at `now`: if that is news, as with Linux's `relatime`.
+    pub fn accessed(&mut self, now: Time) {
+        const DAY: i64 = 24 * 60 * 60;
+        let Times { accessed, modified, changed, .. } = self.times;
+        if accessed <= modified || accessed <= changed || now.seconds - accessed.seconds >= DAY {
+            self.times.accessed = now;
+        }
+    }
+
+    /// Any inode.
+    #[cfg(test)]
+    pub fn for_test() -> Self {
+        Self::new(1, Kind::Regular(Data::default()), Volume::Memory, 0o644, Time::default())
+    }
+}
+
+impl Kind {
+    /// The kind's bits in a file mode.
+    pub fn format(&self) -> u32 {
+        match self {
+            Self::Regular(_) | Self::Generated(_) | Self::Image => linux::S_IFREG,
+            Self::Directory(_) | Self::Descriptors => linux::S_IFDIR,
+            Self::Link(_) => linux::S_IFLNK,
+            Self::Device(_) => linux::S_IFCHR,
+            Self::Pipe(_) => linux::S_IFIFO,
+            Self::Foreign(Foreign { owner: Owner::Socket, .. }) => linux::S_IFSOCK,
+            Self::Event(_) | Self::Foreign(_) => 0,
+        }
+    }
+
+    /// Whether it is a directory of any sort.
+    pub fn is_directory(&self) -> bool {
+        matches!(self, Self::Directory(_) | Self::Descriptors)
+    }
+}

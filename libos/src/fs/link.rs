@@ -1,0 +1,227 @@
+//! Names: making files, directories and links, and removing them.
+
+use super::Files;
+use super::data::Data;
+use super::device::Device;
+use super::directory::{Directory, boxed};
+use super::inode::{Inode, Kind, NodeKey, Time, Volume};
+use super::path::{Follow, Found, Last, PATH_MAXIMUM, Walked};
+use super::pipe::Pipe;
+use crate::errno::Errno;
+use linux_raw_sys::general as linux;
+
+impl Files {
+    /// ENOENT if the directory has been removed, EPERM if nothing in it can be changed.
+    pub(super) fn check_may_change(&self, directory: NodeKey) -> Result<(), Errno> {
+        match &self.nodes[directory] {
+            Inode { kind: Kind::Directory(_), links: 0, .. } => Err(Errno::ENOENT),
+            Inode { kind: Kind::Directory(_), volume: Volume::Memory, .. } => Ok(()),
+            inode if inode.kind.is_directory() => Err(Errno::EPERM),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// Where a new name goes. `path` must not exist; it may end in a slash only if it will be a directory's.
+    fn walk_to_new<'a>(&self, directory: i32, path: &'a [u8], is_directory: bool) -> Result<Walked<'a>, Errno> {
+        let walked = self.walk(directory, path, Follow::Never)?;
+        match walked.found {
+            Ok(_) => return Err(Errno::EEXIST),
+            Err(Errno::ENOENT) if is_directory || !walked.slash => {}
+            Err(errno) => return Err(errno),
+        }
+        self.check_may_change(walked.directory)?;
+        Ok(walked)
+    }
+
+    /// Makes an inode of the name `name`, which does not exist, in a directory that can be changed.
+    pub(super) fn make(
+        &mut self,
+        directory: NodeKey,
+        name: &[u8],
+        kind: Kind,
+        permissions: u32,
+        now: Time,
+    ) -> Result<NodeKey, Errno> {
+        self.check_may_change(directory)?;
+        self.make_fixed(directory, name, kind, permissions, now)
+    }
+
+    /// As [`Files::make`], in any directory.
+    pub(super) fn make_fixed(
+        &mut self,
+        directory: NodeKey,
+        name: &[u8],
+        kind: Kind,
+        permissions: u32,
+        now: Time,
+    ) -> Result<NodeKey, Errno> {
+        let (volume, group, set_group) = {
+            let parent = &self.nodes[directory];
+            (parent.volume, parent.group, parent.permissions & linux::S_ISGID)
+        };
+        let has_parent = matches!(kind, Kind::Directory(_));
+        let is_directory = kind.is_directory();
+        let node = self.add_node(kind, volume, permissions, now)?;
+        if has_parent {
+            self.nodes.retain(directory);
+        }
+        if set_group != 0 {
+            self.nodes[node].group = group;
+            self.nodes[node].permissions |= if is_directory { linux::S_ISGID } else { 0 };
+        }
+        let named = self.add_name(directory, name, node, now);
+        // The name now counts on the inode, and if there is none, it goes.
+        self.release(node);
+        named?;
+        Ok(node)
+    }
+
+    /// Gives `node` the name `name`, which does not exist yet.
+    pub(super) fn add_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) -> Result<(), Errno> {
+        let parent = &mut self.nodes[directory];
+        let number = parent.number;
+        parent.directory_mut().ok_or(Errno::ENOTDIR)?.insert(name, node)?;
+        parent.modified(now);
+        self.nodes.retain(node);
+        let inode = &mut self.nodes[node];
+        inode.home = Some((directory, number));
+        inode.times.changed = now;
+        if inode.kind.is_directory() {
+            self.nodes[directory].links += 1;
+        } else {
+            inode.links += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the name `name` from `node`.
+    fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
+        let parent = &mut self.nodes[directory];
+        if parent.directory_mut().and_then(|entries| entries.remove(name)).is_none() {
+            return;
+        }
+        parent.modified(now);
+        self.unlinked(directory, node, now);
+    }
+
+    /// Counts a name less for `node`, which one in `directory` no longer names.
+    pub(super) fn unlinked(&mut self, directory: NodeKey, node: NodeKey, now: Time) {
+        let inode = &mut self.nodes[node];
+        inode.times.changed = now;
+        if inode.kind.is_directory() {
+            inode.links = 0;
+            self.nodes[directory].links -= 1;
+        } else {
+            inode.links -= 1;
+        }
+        self.release(node);
+    }
+
+    /// mkdirat(2).
+    pub fn make_directory(&mut self, directory: i32, path: &[u8], mode: u32, now: Time) -> Result<(), Errno> {
+        let walked = self.walk_to_new(directory, path, true)?;
+        let permissions = mode & 0o1777 & !self.umask;
+        let kind = Kind::Directory(Directory::new(walked.directory));
+        self.make(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
+    }
+
+    /// mknodat(2), for what can be made so.
+    pub fn make_node(&mut self, directory: i32, path: &[u8], mode: u32, device: u64, now: Time) -> Result<(), Errno> {
+        let kind = match mode & linux::S_IFMT {
+            0 | linux::S_IFREG => Kind::Regular(Data::default()),
+            linux::S_IFIFO => Kind::Pipe(Pipe::default()),
+            linux::S_IFCHR => match ((device >> 8) & 0xfff, device & 0xff) {
+                (1, 3) => Kind::Device(Device::Null),
+                (1, 5) => Kind::Device(Device::Zero),
+                (1, 7) => Kind::Device(Device::Full),
+                (1, minor @ (8 | 9)) => Kind::Device(Device::Random(minor as u32)),
+                _ => return Err(Errno::EPERM),
+            },
+            linux::S_IFDIR | linux::S_IFBLK | linux::S_IFSOCK => return Err(Errno::EPERM),
+            _ => return Err(Errno::EINVAL),
+        };
+        let walked = self.walk_to_new(directory, path, false)?;
+        let permissions = mode & 0o7777 & !self.umask;
+        self.make(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
+    }
+
+    /// symlinkat(2): `path` becomes a link to `target`.
+    pub fn make_link(&mut self, target: &[u8], directory: i32, path: &[u8], now: Time) -> Result<(), Errno> {
+        if target.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if target.len() >= PATH_MAXIMUM {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let walked = self.walk_to_new(directory, path, false)?;
+        self.make(walked.directory, walked.name(), Kind::Link(boxed(target)?), 0o777, now).map(|_| ())
+    }
+
+    /// linkat(2): `to` becomes another name of `from`.
+    pub fn link(&mut self, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32, now: Time) -> Result<(), Errno> {
+        if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let found = if from.1.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+            Found::Node(self.node_at(from.0)?)
+        } else {
+            self.found(from.0, from.1, flags & linux::AT_SYMLINK_FOLLOW != 0)?
+        };
+        let walked = self.walk_to_new(to.0, to.1, false)?;
+        let Found::Node(node) = found else { return Err(Errno::EXDEV) };
+        let inode = &self.nodes[node];
+        if inode.volume != self.nodes[walked.directory].volume {
+            return Err(Errno::EXDEV);
+        }
+        if inode.kind.is_directory() {
+            return Err(Errno::EPERM);
+        }
+        if inode.links == 0 && inode.home.is_some() {
+            return Err(Errno::ENOENT);
+        }
+        self.add_name(walked.directory, walked.name(), node, now)
+    }
+
+    /// unlinkat(2) without `AT_REMOVEDIR`.
+    pub fn unlink(&mut self, directory: i32, path: &[u8], now: Time) -> Result<(), Errno> {
+        let walked = self.walk(directory, path, Follow::Never)?;
+        if walked.last != Last::Name {
+            return Err(Errno::EISDIR);
+        }
+        let node = walked.node()?;
+        if self.nodes[node].kind.is_directory() {
+            return Err(Errno::EISDIR);
+        }
+        if walked.slash {
+            return Err(Errno::ENOTDIR);
+        }
+        self.check_may_change(walked.directory)?;
+        self.remove_name(walked.directory, walked.name(), node, now);
+        Ok(())
+    }
+
+    /// rmdir(2), and unlinkat(2) with `AT_REMOVEDIR`.
+    pub fn remove_directory(&mut self, directory: i32, path: &[u8], now: Time) -> Result<(), Errno> {
+        let walked = self.walk(directory, path, Follow::Never)?;
+        match walked.last {
+            Last::Name => {}
+            Last::Dot => return Err(Errno::EINVAL),
+            Last::DotDot => return Err(Errno::ENOTEMPTY),
+            Last::Root => return Err(Errno::EBUSY),
+        }
+        let node = walked.node()?;
+        let inode = &self.nodes[node];
+        if !inode.kind.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        self.check_may_change(walked.directory)?;
+        match inode.directory() {
+            Some(_) if inode.volume != Volume::Memory => Err(Errno::EBUSY),
+            Some(entries) if entries.is_empty() => {
+                self.remove_name(walked.directory, walked.name(), node, now);
+                Ok(())
+            }
+            _ => Err(Errno::ENOTEMPTY),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What there is to know about a file, and what of it can be set.
+
+use super::Files;
+use super::data::PAGE;
+use super::device::Device;
+use super::inode::{Inode, Kind, NodeKey, Time};
+use super::layout::{Stat, Statfs, Statx};
+use super::path::Found;
+use crate::errno::Errno;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use linux_raw_sys::general as linux;
+
+/// Blocks as stat counts them, in a page.
+const BLOCKS_PER_PAGE: u64 = PAGE / 512;
+
+impl Files {
+    /// What a descriptor stands for; the working directory for `AT_FDCWD`.
+    pub(super) fn node_at(&self, descriptor: i32) -> Result<NodeKey, Errno> {
+        match descriptor {
+            linux::AT_FDCWD => Ok(self.directory),
+            descriptor => self.description(descriptor).map(|description| description.node),
+        }
+    }
+
+    /// The inode that `path` names, or without one and with `AT_EMPTY_PATH`, the descriptor.
+    fn node_of(&self, directory: i32, path: &[u8], flags: u32) -> Result<NodeKey, Errno> {
+        if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+            return self.node_at(directory);
+        }
+        self.resolve(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)
+    }
+
+    /// newfstatat(2), and fstat(2) with an empty path and `AT_EMPTY_PATH`.
+    pub fn stat(&self, directory: i32, path: &[u8], flags: u32) -> Result<Stat, Errno> {
+        const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH;
+        if flags & !KNOWN != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let (inode, magic) = self.inode_or_magic(directory, path, flags)?;
+        let (major, minor) = inode.volume.device();
+        let (device_major, device_minor) = device_number(inode);
+        Ok(Stat {
+            device: encode(major, minor),
+            number: inode.number,
+            links: inode.links.into(),
+            mode: if magic { linux::S_IFLNK | 0o777 } else { inode.mode() },
+            user: inode.user,
+            group: inode.group,
+            reserved: 0,
+            device_number: encode(device_major, device_minor),
+            size: self.size(inode) as i64,
+            block_size: PAGE as i64,
+            blocks: blocks(inode) as i64,
+            accessed: inode.times.accessed.into(),
+            modified: inode.times.modified.into(),
+            changed: inode.times.changed.into(),
+            reserved_end: [0; 3],
+        })
+    }
+
+    /// statx(2).
+    pub fn statx(&self, directory: i32, path: &[u8], flags: u32) -> Result<Statx, Errno> {
+        const KNOWN: u32 =
+            linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH | linux::AT_STATX_SYNC_TYPE;
+        if flags & !KNOWN != 0 || flags & linux::AT_STATX_SYNC_TYPE == linux::AT_STATX_SYNC_TYPE {
+            return Err(Errno::EINVAL);
+        }
+        let (inode, magic) = self.inode_or_magic(directory, path, flags)?;
+        let device = inode.volume.device();
+        Ok(Statx {
+            mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME | linux::STATX_MNT_ID,
+            block_size: PAGE as u32,
+            attributes: 0,
+            links: inode.links,
+            user: inode.user,
+            group: inode.group,
+            mode: if magic { linux::S_IFLNK | 0o777 } else { inode.mode() } as u16,
+            reserved: 0,
+            number: inode.number,
+            size: self.size(inode),
+            blocks: blocks(inode),
+            attributes_mask: 0,
+            accessed: inode.times.accessed.into(),
+            born: inode.times.born.into(),
+            changed: inode.times.changed.into(),
+            modified: inode.times.modified.into(),
+            device_number: device_number(inode).into(),
+            device: device.into(),
+            mount: device.1.into(),
+            reserved_end: [0; 13],
+        })
+    }
+
+    /// The inode to tell about, and whether to tell about the link to it in `/proc/self/fd` instead.
+    fn inode_or_magic(&self, directory: i32, path: &[u8], flags: u32) -> Result<(&Inode, bool), Errno> {
+        if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
+            return Ok((&self.nodes[self.node_at(directory)?], false));
+        }
+        match self.found(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)? {
+            Found::Node(node) => Ok((&self.nodes[node], false)),
+            Found::Magic(descriptor) => Ok((&self.nodes[self.description(descriptor)?.node], true)),
+        }
+    }
+
+    fn size(&self, inode: &Inode) -> u64 {
+        if matches!(inode.kind, Kind::Image) { self.image_size } else { inode.size() }
+    }
+
+    /// statfs(2), or fstatfs(2) with an empty path.
+    pub fn statfs(&self, directory: i32, path: &[u8]) -> Result<Statfs, Errno> {
+        let node = if path.is_empty() { self.node_at(directory)? } else { self.resolve(directory, path, true)? };
+        let volume = self.nodes[node].volume;
+        let free = self.space.limit.saturating_sub(self.space.used);
+        Ok(Statfs {
+            magic: volume.magic().into(),
+            block_size: PAGE,
+            blocks: self.space.limit,
+            blocks_free: free,
+            blocks_available: free,
+            files: self.space.limit,
+            files_free: free,
+            id: volume.device().1.into(),
+            name_maximum: super::directory::NAME_MAXIMUM as u64,
+            fragment_size: PAGE,
+            flags: 0,
+            reserved: [0; 4],
+        })
+    }
+
+    /// faccessat2(2). Root may everything but execute what nobody may.
+    pub fn check_access(&self, directory: i32, path: &[u8], mode: u32, flags: u32) -> Result<(), Errno> {
+        const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EACCESS | linux::AT_EMPTY_PATH;
+        if mode & !0o7 != 0 || flags & !KNOWN != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let inode = &self.nodes[self.node_of(directory, path, flags)?];
+        let executes = mode & linux::X_OK != 0 && matches!(inode.kind.format(), linux::S_IFREG | linux::S_IFIFO);
+        if executes && inode.permissions & 0o111 == 0 { Err(Errno::EACCES) } else { Ok(()) }
+    }
+
+    /// readlinkat(2). An empty path means the descriptor, if it stands for a link.
+    pub fn read_link(&self, directory: i32, path: &[u8]) -> Result<Vec<u8>, Errno> {
+        let found = if path.is_empty() {
+            Found::Node(self.description(directory).map_err(|_| Errno::ENOENT)?.node)
+        } else {
+            self.found(directory, path, false)?
+        };
+        match found {
+            Found::Magic(descriptor) => self.path_of_descriptor(descriptor),
+            Found::Node(node) => match &self.nodes[node].kind {
+                Kind::Link(target) => Ok(target.to_vec()),
+                _ if path.is_empty() => Err(Errno::ENOENT),
+                _ => Err(Errno::EINVAL),
+            },
+        }
+    }
+
+    /// What the link to a descriptor in `/proc/self/fd` reads as.
+    fn path_of_descriptor(&self, descriptor: i32) -> Result<Vec<u8>, Errno> {
+        let node = self.description(descriptor)?.node;
+        let inode = &self.nodes[node];
+        let mut text = alloc::string::String::new();
+        let written = match &inode.kind {
+            Kind::Pipe(_) if inode.home.is_none() => write!(text, "pipe:[{}]", inode.number),
+            Kind::Device(Device::Console(_)) => write!(text, "/dev/console"),
+            Kind::Event(_) => write!(text, "anon_inode:[eventfd]"),
+            Kind::Foreign(foreign) => write!(text, "{}:[{}]", foreign.owner.name(), inode.number),
+            _ => match self.path_of(node) {
+                Ok(path) => return Ok(path),
+                Err(_) => write!(text, "/#{} (deleted)", inode.number),
+            },
+        };
+        written.map_err(|_| Errno::ENOMEM)?;
+        Ok(text.into_bytes())
+    }
+
+    /// fchmodat2(2), or fchmod(2) with an empty path and `AT_EMPTY_PATH`.
+    pub fn set_permissions(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        mode: u32,
+        flags: u32,
+        now: Time,
+    ) -> Result<(), Errno> {
+        if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let node = self.node_of(directory, path, flags)?;
+        let inode = &mut self.nodes[node];
+        if matches!(inode.kind, Kind::Link(_)) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        inode.permissions = mode & 0o7777;
+        inode.times.changed = now;
+        Ok(())
+    }
+
+    /// fchownat(2); `u32::MAX` leaves a number as it is.
+    pub fn set_owner(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        owner: (u32, u32),
+        flags: u32,
+        now: Time,
+    ) -> Result<(), Errno> {
+        if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let node = self.node_of(directory, path, flags)?;
+        let inode = &mut self.nodes[node];
+        let (user, group) = owner;
+        inode.user = if user == u32::MAX { inode.user } else { user };
+        inode.group = if group == u32::MAX { inode.group } else { group };
+        if !inode.kind.is_directory() {
+            let group_executes = inode.permissions & 0o010 != 0;
+            inode.permissions &= !(linux::S_ISUID | if group_executes { linux::S_ISGID } else { 0 });
+        }
+        inode.times.changed = now;
+        Ok(())
+    }
+}
+
+fn blocks(inode: &Inode) -> u64 {
+    match &inode.kind {
+        Kind::Regular(data) => data.pages() * BLOCKS_PER_PAGE,
+        _ => 0,
+    }
+}
+
+/// The number of the device that a device file stands for.
+fn device_number(inode: &Inode) -> (u32, u32) {
+    match inode.kind {
+        Kind::Device(device) => device.number(),
+        _ => (0, 0),
+    }
+}
+
+/// A device number in Linux's format; ours all fit its oldest part.
+fn encode(major: u32, minor: u32) -> u64 {
+    u64::from(major << 8 | minor)
+}

@@ -1,0 +1,121 @@
+//! Files: a file system in memory with Linux's semantics, and the descriptors through which a program uses it.
+//!
+//! A *descriptor* is a number ([`descriptor`]); it stands for an open file *description* ([`description`]) with an
+//! offset and flags, which several descriptors may share; a description stands for an *inode* ([`inode`]). Whatever
+//! can be opened is an inode, pipes and the like too. [`Files`] owns all of them; its methods are the system calls on
+//! files, with arguments already read from the program's memory. Methods are spread over the modules by theme.
+//!
+//! The program is root and alone: permissions are kept and shown, but refuse nothing.
+
+pub mod copy;
+pub mod data;
+pub mod description;
+pub mod descriptor;
+pub mod device;
+pub mod directory;
+pub mod event;
+pub mod generated;
+pub mod inode;
+pub mod layout;
+pub mod link;
+pub mod listing;
+pub mod lock;
+pub mod metadata;
+pub mod open;
+pub mod path;
+pub mod pipe;
+pub mod poll;
+pub mod rename;
+pub mod seed;
+pub mod size;
+pub mod slab;
+pub mod source;
+pub mod times;
+pub mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+use crate::errno::Errno;
+use alloc::vec::Vec;
+use data::Space;
+use description::Description;
+use descriptor::Descriptors;
+use directory::Directory;
+use inode::{Foreign, Inode, Kind, NodeKey, Time, Volume};
+use slab::Slab;
+
+/// All files, and the process's view of them.
+#[derive(Debug)]
+pub struct Files {
+    nodes: Slab<Inode>,
+    descriptions: Slab<Description>,
+    /// The process's descriptors.
+    pub descriptors: Descriptors,
+    /// How much memory files take, and may.
+    pub space: Space,
+    /// Permissions that new files do not get.
+    pub umask: u32,
+    root: NodeKey,
+    /// The working directory.
+    directory: NodeKey,
+    next_number: u64,
+    /// How often the readiness of some file has changed: who sleeps for files is woken when this has.
+    pub changes: u64,
+    /// Files of other parts of the libos that nobody has open any more, for these parts to forget.
+    pub orphans: Vec<Foreign>,
+    /// Size of the image in bytes.
+    pub image_size: u64,
+}
+
+impl Files {
+    /// An empty file system that may take `limit` pages of memory, without any descriptor. See [`seed`] for a full one.
+    pub fn empty(limit: u64, now: Time) -> Result<Self, Errno> {
+        let mut nodes = Slab::default();
+        let root = nodes.insert(Inode::new(1, Kind::Descriptors, Volume::Memory, 0o755, now))?;
+        nodes[root].kind = Kind::Directory(Directory::new(root));
+        nodes.retain(root);
+        Ok(Self {
+            nodes,
+            descriptions: Slab::default(),
+            descriptors: Descriptors::default(),
+            space: Space { used: 0, limit },
+            umask: 0o022,
+            root,
+            directory: root,
+            next_number: 2,
+            changes: 0,
+            orphans: Vec::new(),
+            image_size: 0,
+        })
+    }
+
+    /// Takes in an inode that nobody but the caller counts on yet.
+    fn add_node(&mut self, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
+        let node = self.nodes.insert(Inode::new(self.next_number, kind, volume, permissions, now))?;
+        self.next_number += 1;
+        Ok(node)
+    }
+
+    /// Counts once less on `node`; frees it if that was all.
+    fn release(&mut self, mut node: NodeKey) {
+        while let Some(inode) = self.nodes.release(node) {
+            match inode.kind {
+                Kind::Regular(data) => self.space.used -= data.pages(),
+                Kind::Foreign(foreign) => self.orphans.push(foreign),
+                Kind::Directory(directory) => {
+                    node = directory.parent;
+                    continue;
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
+
+    /// Notes that the readiness of `node` may have changed.
+    fn notify(&mut self, node: NodeKey) {
+        self.changes += 1;
+        self.nodes[node].changed = self.changes;
+    }
+}

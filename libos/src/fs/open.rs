@@ -1,0 +1,155 @@
+//! Opening files.
+
+use super::Files;
+use super::data::Data;
+use super::description::Access;
+use super::device::Device;
+use super::generated::Generated;
+use super::inode::{Kind, NodeKey, Time};
+use super::path::{Follow, Found, Last};
+use super::pipe::Pipe;
+use crate::errno::Errno;
+use alloc::vec::Vec;
+use linux_raw_sys::general as linux;
+
+/// Flags that mean something to a file that is opened as a path only.
+const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
+/// The bit that tells `O_TMPFILE` from `O_DIRECTORY`.
+const TEMPORARY: u32 = linux::__O_TMPFILE;
+
+impl Files {
+    /// openat(2): the descriptor. A file whose [`Files::generated`] is not `None` now needs its text.
+    pub fn open(&mut self, directory: i32, path: &[u8], flags: u32, mode: u32, now: Time) -> Result<i32, Errno> {
+        let flags = if flags & linux::O_PATH != 0 { flags & PATH_FLAGS } else { flags };
+        let both = linux::O_CREAT | linux::O_DIRECTORY;
+        if flags & both == both {
+            return Err(Errno::EINVAL);
+        }
+        if flags & TEMPORARY != 0 {
+            let writes = Access::from_flags(flags).contains(Access::WRITE);
+            if flags & linux::O_DIRECTORY == 0 || !writes {
+                return Err(Errno::EINVAL);
+            }
+        }
+        self.check_descriptor_free()?;
+        let node = if flags & TEMPORARY != 0 {
+            self.make_nameless(directory, path, flags, mode, now)?
+        } else if flags & linux::O_CREAT != 0 {
+            self.find_or_make(directory, path, flags, mode, now)?
+        } else {
+            let follow = flags & linux::O_NOFOLLOW == 0;
+            let node = match self.found(directory, path, follow)? {
+                Found::Node(node) => node,
+                Found::Magic(_) => return Err(Errno::ELOOP),
+            };
+            self.check_open(node, flags)?;
+            node
+        };
+        self.nodes.retain(node);
+        if flags & linux::O_TRUNC != 0
+            && let Kind::Regular(data) = &mut self.nodes[node].kind
+        {
+            data.set_size(&mut self.space, 0);
+            self.nodes[node].modified(now);
+        }
+        let descriptor = self.open_node(node, flags & !TEMPORARY);
+        if flags & TEMPORARY != 0 {
+            self.release(node);
+        }
+        descriptor
+    }
+
+    /// The file at `path`, made if there is none.
+    fn find_or_make(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        flags: u32,
+        mode: u32,
+        now: Time,
+    ) -> Result<NodeKey, Errno> {
+        let exclusive = flags & linux::O_EXCL != 0;
+        let follow = if exclusive || flags & linux::O_NOFOLLOW != 0 { Follow::Never } else { Follow::Unslashed };
+        let walked = self.walk(directory, path, follow)?;
+        if walked.last == Last::Name && walked.slash {
+            return Err(Errno::EISDIR);
+        }
+        match walked.found {
+            Ok(_) if exclusive => Err(Errno::EEXIST),
+            Ok(Found::Magic(_)) => Err(Errno::ELOOP),
+            Ok(Found::Node(node)) if self.nodes[node].kind.is_directory() => Err(Errno::EISDIR),
+            Ok(Found::Node(node)) => {
+                self.check_open(node, flags)?;
+                Ok(node)
+            }
+            Err(Errno::ENOENT) => {
+                let permissions = mode & !self.umask;
+                self.make(walked.directory, walked.name(), Kind::Regular(Data::default()), permissions, now)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A file that has no name, as `O_TMPFILE` makes. The caller gets a count on it.
+    fn make_nameless(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        flags: u32,
+        mode: u32,
+        now: Time,
+    ) -> Result<NodeKey, Errno> {
+        let parent = self.resolve(directory, path, flags & linux::O_NOFOLLOW == 0)?;
+        self.check_may_change(parent)?;
+        let volume = self.nodes[parent].volume;
+        let node = self.add_node(Kind::Regular(Data::default()), volume, mode & !self.umask, now)?;
+        if flags & linux::O_EXCL != 0 {
+            // A file with a home but no links has lost its name, and cannot get another.
+            self.nodes[node].home = Some((parent, self.nodes[parent].number));
+        }
+        Ok(node)
+    }
+
+    /// Whether `node`, which exists, can be opened so.
+    fn check_open(&self, node: NodeKey, flags: u32) -> Result<(), Errno> {
+        let kind = &self.nodes[node].kind;
+        let writes = Access::from_flags(flags).contains(Access::WRITE) || flags & (linux::O_TRUNC) != 0;
+        match kind {
+            kind if kind.is_directory() => match writes {
+                true => Err(Errno::EISDIR),
+                false => Ok(()),
+            },
+            _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
+            _ if flags & linux::O_PATH != 0 => Ok(()),
+            Kind::Link(_) => Err(Errno::ELOOP),
+            Kind::Device(Device::Terminal) | Kind::Foreign(_) | Kind::Event(_) => Err(Errno::ENXIO),
+            Kind::Image if writes => Err(Errno::EACCES),
+            Kind::Pipe(pipe) => check_open_pipe(pipe, flags),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which text a descriptor needs that was just opened.
+    pub fn generated(&self, descriptor: i32) -> Option<Generated> {
+        let description = self.description(descriptor).ok()?;
+        match self.nodes[description.node].kind {
+            Kind::Generated(generated) if description.text.is_none() => Some(generated),
+            _ => None,
+        }
+    }
+
+    /// Gives a descriptor the text that it needs.
+    pub fn set_text(&mut self, descriptor: i32, text: Vec<u8>) -> Result<(), Errno> {
+        let key = self.descriptors.description(descriptor)?;
+        self.descriptions[key].text = Some(text);
+        Ok(())
+    }
+}
+
+/// Opening a named pipe never waits here: a reader without writers is at the end, a writer needs a reader.
+fn check_open_pipe(pipe: &Pipe, flags: u32) -> Result<(), Errno> {
+    match Access::from_flags(flags) == Access::WRITE && flags & linux::O_NONBLOCK != 0 && !pipe.has_readers() {
+        true => Err(Errno::ENXIO),
+        false => Ok(()),
+    }
+}

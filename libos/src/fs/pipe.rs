@@ -1,0 +1,160 @@
+//! Pipes: bytes on their way from those who write to those who read.
+
+use super::Files;
+use super::description::{Access, DescriptionKey};
+use super::inode::{Kind, NodeKey, Time, Volume};
+use super::source::Source;
+use crate::answer::{Answer, On, Sleep, Stop, Then};
+use crate::errno::Errno;
+use crate::user::Slice;
+use alloc::vec::Vec;
+use linux_raw_sys::general as linux;
+
+/// Bytes that a pipe holds.
+pub const CAPACITY: usize = 64 << 10;
+/// Writes of at most so many bytes are not torn apart.
+const WHOLE: usize = 4096;
+
+/// A call waits for a file: made again when the readiness of any has changed.
+pub const WAIT: Stop = Stop::Sleep(Sleep { on: On::Files, deadline: None, woken: Then::Again, expired: Then::Again });
+
+/// The bytes in between.
+#[derive(Debug, Default)]
+pub struct Pipe {
+    /// A ring of [`CAPACITY`] bytes, made with the first write.
+    ring: Vec<u8>,
+    start: usize,
+    length: usize,
+    readers: u32,
+    writers: u32,
+}
+
+impl Pipe {
+    /// How many bytes there are to read.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether a write would find room.
+    pub fn has_room(&self) -> bool {
+        CAPACITY - self.length >= WHOLE
+    }
+
+    /// Whether anybody might read.
+    pub fn has_readers(&self) -> bool {
+        self.readers > 0
+    }
+
+    /// Whether anybody might write.
+    pub fn has_writers(&self) -> bool {
+        self.writers > 0
+    }
+
+    fn take(&mut self, into: Slice) -> Result<u64, Errno> {
+        let wanted = into.length.min(self.length as u64);
+        let mut done = 0;
+        while done < wanted {
+            let part = (CAPACITY - self.start).min((wanted - done) as usize);
+            into.after(done).copy_in(&self.ring[self.start..self.start + part])?;
+            self.start = (self.start + part) % CAPACITY;
+            self.length -= part;
+            done += part as u64;
+        }
+        Ok(done)
+    }
+
+    fn put(&mut self, from: Source<'_>) -> Result<u64, Errno> {
+        from.check()?;
+        if self.ring.is_empty() {
+            self.ring.try_reserve_exact(CAPACITY).map_err(|_| Errno::ENOMEM)?;
+            self.ring.resize(CAPACITY, 0);
+        }
+        let room = from.length().min((CAPACITY - self.length) as u64);
+        let mut done = 0;
+        while done < room {
+            let at = (self.start + self.length) % CAPACITY;
+            let part = (CAPACITY - at).min((room - done) as usize);
+            from.after(done).first(part as u64).copy_to(&mut self.ring[at..at + part])?;
+            self.length += part;
+            done += part as u64;
+        }
+        Ok(done)
+    }
+}
+
+impl Files {
+    /// pipe2(2): the descriptors to read from and to write to.
+    pub fn pipe(&mut self, flags: u32, now: Time) -> Result<(i32, i32), Errno> {
+        if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let node = self.add_node(Kind::Pipe(Pipe::default()), Volume::Nameless, 0o600, now)?;
+        self.nodes[node].links = 1;
+        self.nodes.retain(node);
+        let reader = match self.open_node(node, flags | linux::O_RDONLY) {
+            Ok(reader) => reader,
+            Err(errno) => {
+                self.release(node);
+                return Err(errno);
+            }
+        };
+        match self.open_node(node, flags | linux::O_WRONLY) {
+            Ok(writer) => Ok((reader, writer)),
+            Err(errno) => {
+                self.close(reader)?;
+                Err(errno)
+            }
+        }
+    }
+
+    /// Counts a reader or writer more, if `node` is a pipe.
+    pub(super) fn pipe_opened(&mut self, node: NodeKey, access: Access) {
+        if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
+            pipe.readers += u32::from(access.contains(Access::READ));
+            pipe.writers += u32::from(access.contains(Access::WRITE));
+            self.notify(node);
+        }
+    }
+
+    /// Counts a reader or writer less, if `node` is a pipe.
+    pub(super) fn pipe_closed(&mut self, node: NodeKey, access: Access) {
+        if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
+            pipe.readers -= u32::from(access.contains(Access::READ));
+            pipe.writers -= u32::from(access.contains(Access::WRITE));
+            self.notify(node);
+        }
+    }
+
+    pub(super) fn read_pipe(&mut self, key: DescriptionKey, into: Slice) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, description.is_nonblocking());
+        let Kind::Pipe(pipe) = &mut self.nodes[node].kind else { return Err(Errno::EINVAL.into()) };
+        match pipe.length {
+            _ if into.is_empty() => Ok(0),
+            0 if pipe.writers == 0 => Ok(0),
+            0 if nonblocking => Err(Errno::EAGAIN.into()),
+            0 => Err(WAIT),
+            _ => {
+                let count = pipe.take(into)?;
+                self.notify(node);
+                Ok(count)
+            }
+        }
+    }
+
+    pub(super) fn write_pipe(&mut self, key: DescriptionKey, from: Source<'_>) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, description.is_nonblocking());
+        let Kind::Pipe(pipe) = &mut self.nodes[node].kind else { return Err(Errno::EINVAL.into()) };
+        if pipe.readers == 0 {
+            return Err(Errno::EPIPE.into());
+        }
+        let room = (CAPACITY - pipe.length) as u64;
+        if from.length() > room && (room == 0 || from.length() <= WHOLE as u64) {
+            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(WAIT) };
+        }
+        let count = pipe.put(from)?;
+        self.notify(node);
+        Ok(count)
+    }
+}

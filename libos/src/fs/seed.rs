@@ -1,0 +1,155 @@
+//! The files that are there when the program starts.
+
+use super::Files;
+use super::data::Data;
+use super::device::Device;
+use super::directory::{Directory, boxed};
+use super::generated::Generated;
+use super::inode::{Kind, NodeKey, Time, Volume};
+use super::path::Follow;
+use super::source::Source;
+use crate::errno::Errno;
+use linux_raw_sys::general as linux;
+
+/// Directories, parents first, with their permissions.
+const DIRECTORIES: &[(&str, u32)] = &[
+    ("/dev", 0o755),
+    ("/dev/shm", 0o1777),
+    ("/etc", 0o755),
+    ("/home", 0o755),
+    ("/mnt", 0o755),
+    ("/opt", 0o755),
+    ("/proc", 0o555),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/sys", 0o555),
+    ("/tmp", 0o1777),
+    ("/usr", 0o755),
+    ("/var", 0o755),
+    ("/var/log", 0o755),
+    ("/var/tmp", 0o1777),
+    ("/proc/1", 0o555),
+];
+
+/// Symbolic links.
+const LINKS: &[(&str, &str)] = &[
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/proc/self", "1"),
+    ("/proc/thread-self", "1"),
+    ("/proc/mounts", "self/mounts"),
+    ("/proc/self/root", "/"),
+    ("/var/run", "/run"),
+    ("/etc/mtab", "/proc/self/mounts"),
+];
+
+/// Devices.
+const DEVICES: &[(&str, Device)] = &[
+    ("/dev/null", Device::Null),
+    ("/dev/zero", Device::Zero),
+    ("/dev/full", Device::Full),
+    ("/dev/random", Device::Random(8)),
+    ("/dev/urandom", Device::Random(9)),
+    ("/dev/tty", Device::Terminal),
+    ("/dev/console", Device::Console(1)),
+];
+
+/// Ordinary files.
+const TEXTS: &[(&str, &str)] = &[
+    ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+    ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+    ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+    ("/etc/hostname", "husk\n"),
+    ("/etc/resolv.conf", ""),
+    ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
+];
+
+impl Files {
+    /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
+    /// many pages of memory files may take.
+    pub fn new(program: &[u8], limit: u64, now: Time) -> Result<Self, Errno> {
+        let mut files = Self::empty(limit, now)?;
+        for (path, permissions) in DIRECTORIES {
+            files.seed_directory(path, *permissions, now)?;
+        }
+        for (path, target) in LINKS {
+            files.seed(path.as_bytes(), Kind::Link(boxed(target.as_bytes())?), 0o777, now)?;
+        }
+        for (path, device) in DEVICES {
+            files.seed(path.as_bytes(), Kind::Device(*device), 0o666, now)?;
+        }
+        for (path, text) in TEXTS {
+            files.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
+            files.write_text(path.as_bytes(), text.as_bytes())?;
+        }
+        files.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
+        for generated in Generated::ALL {
+            files.seed_parents(generated.path(), now)?;
+            files.seed(generated.path().as_bytes(), Kind::Generated(*generated), 0o444, now)?;
+        }
+        files.seed(b"/proc/self/exe", Kind::Link(boxed(program)?), 0o777, now)?;
+        files.seed_image(program, now);
+        for stream in 0..3 {
+            files.open_console(stream, now)?;
+        }
+        Ok(files)
+    }
+
+    /// Replaces the contents of an ordinary file that exists, such as `/etc/resolv.conf`.
+    pub fn write_text(&mut self, path: &[u8], text: &[u8]) -> Result<(), Errno> {
+        let node = self.resolve(linux::AT_FDCWD, path, true)?;
+        match &mut self.nodes[node].kind {
+            Kind::Regular(data) => {
+                data.set_size(&mut self.space, 0);
+                data.write(&mut self.space, 0, Source::Own(text)).map(|_| ())
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn seed(&mut self, path: &[u8], kind: Kind, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
+        let walked = self.walk(linux::AT_FDCWD, path, Follow::Never)?;
+        let node = self.make_fixed(walked.directory, walked.name(), kind, permissions, now)?;
+        Ok(node)
+    }
+
+    fn seed_directory(&mut self, path: &str, permissions: u32, now: Time) -> Result<(), Errno> {
+        let walked = self.walk(linux::AT_FDCWD, path.as_bytes(), Follow::Never)?;
+        if walked.found.is_ok() {
+            return Ok(());
+        }
+        let kind = Kind::Directory(Directory::new(walked.directory));
+        let node = self.make_fixed(walked.directory, walked.name(), kind, permissions, now)?;
+        match path {
+            "/proc" => self.nodes[node].volume = Volume::Process,
+            "/sys" => self.nodes[node].volume = Volume::System,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The directories that lead to `path`.
+    fn seed_parents(&mut self, path: &str, now: Time) -> Result<(), Errno> {
+        path.match_indices('/').skip(1).try_for_each(|(end, _)| self.seed_directory(&path[..end], 0o555, now))
+    }
+
+    /// Puts the image where the program is said to be. If that cannot be, it has no name; that does no harm.
+    fn seed_image(&mut self, program: &[u8], now: Time) {
+        for (end, byte) in program.iter().enumerate().skip(1) {
+            if *byte == b'/' {
+                let _ = self.make_directory(linux::AT_FDCWD, &program[..end], 0o755, now);
+            }
+        }
+        let _ = self.seed(program, Kind::Image, 0o755, now);
+    }
+
+    /// Opens the console as the lowest free descriptor: stream 0 to read, 1 and 2 to write.
+    fn open_console(&mut self, stream: u64, now: Time) -> Result<i32, Errno> {
+        let node = self.add_node(Kind::Device(Device::Console(stream)), Volume::Memory, 0o620, now)?;
+        self.nodes[node].links = 1;
+        self.open_node(node, if stream == 0 { linux::O_RDONLY } else { linux::O_WRONLY })
+    }
+}

@@ -1,0 +1,106 @@
+//! Tests of the files as a whole, with names, offsets and errors as a program sees them.
+
+use super::Files;
+use super::device::Devices;
+use super::inode::Time;
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::user::Slice;
+use linux_raw_sys::general::{self as linux, AT_FDCWD};
+
+mod against_linux;
+mod calls;
+
+/// A console whose output and input are vectors.
+#[derive(Debug, Default)]
+pub struct Fakes {
+    /// What was written, per stream.
+    pub written: [Vec<u8>; 3],
+    /// What there is to read.
+    pub input: Vec<u8>,
+}
+
+impl Devices for Fakes {
+    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
+        let length = length.min(4096);
+        let bytes = Slice::new(address, length).to_vec()?;
+        self.written.get_mut(stream as usize).ok_or(Errno::EBADF)?.extend(bytes);
+        Ok(length)
+    }
+
+    fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
+        let length = into.length.min(self.input.len() as u64);
+        let rest = self.input.split_off(length as usize);
+        into.copy_in(&core::mem::replace(&mut self.input, rest))?;
+        Ok(length)
+    }
+
+    fn random(&mut self, into: &mut [u8]) {
+        into.fill(4);
+    }
+
+    fn image_read(&mut self, _offset: u64, _into: Slice) -> Result<u64, Errno> {
+        Ok(0)
+    }
+}
+
+/// Files as they are at the start, with a clock that each reading moves on.
+struct Machine {
+    files: Files,
+    devices: Fakes,
+    ns: u64,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let start = 1_700_000_000_000_000_000;
+        let files = Files::new(b"/app/program", 1 << 20, Time::from_ns(start)).expect("memory");
+        Self { files, devices: Fakes::default(), ns: start }
+    }
+
+    fn now(&mut self) -> Time {
+        self.ns += 1_000;
+        Time::from_ns(self.ns)
+    }
+
+    fn open(&mut self, path: &str, flags: u32) -> Result<i32, Errno> {
+        let now = self.now();
+        self.files.open(AT_FDCWD, path.as_bytes(), flags, 0o666, now)
+    }
+
+    fn create(&mut self, path: &str) -> i32 {
+        self.open(path, linux::O_CREAT | linux::O_RDWR).expect("can be made")
+    }
+
+    fn read(&mut self, descriptor: i32, at: Option<u64>, length: usize) -> Result<Vec<u8>, Stop> {
+        let mut bytes = vec![0xee; length];
+        let into = Slice::new(bytes.as_mut_ptr() as u64, length as u64);
+        let now = self.now();
+        let count = self.files.read(&mut self.devices, descriptor, at, into, now)?;
+        bytes.truncate(count as usize);
+        Ok(bytes)
+    }
+
+    fn write(&mut self, descriptor: i32, at: Option<u64>, bytes: &[u8]) -> Answer {
+        let from = Slice::new(bytes.as_ptr() as u64, bytes.len() as u64);
+        let now = self.now();
+        self.files.write(&mut self.devices, descriptor, at, from, now)
+    }
+
+    /// The names in an open directory, from its position on.
+    fn names(&mut self, descriptor: i32, room: usize) -> Result<Vec<String>, Errno> {
+        let mut bytes = vec![0; room];
+        let into = Slice::new(bytes.as_mut_ptr() as u64, room as u64);
+        let now = self.now();
+        let length = self.files.list(descriptor, into, now)? as usize;
+        let mut names = Vec::new();
+        let mut rest = &bytes[..length];
+        while !rest.is_empty() {
+            let (record, after) = rest.split_at(u16::from_ne_bytes([rest[16], rest[17]]).into());
+            let name = record[19..].split(|byte| *byte == 0).next().expect("a NUL");
+            names.push(String::from_utf8(name.to_vec()).expect("text"));
+            rest = after;
+        }
+        Ok(names)
+    }
+}

@@ -1,0 +1,68 @@
+//! Setting a file's times.
+
+use super::Files;
+use super::inode::Time;
+use super::layout::Timespec;
+use crate::errno::Errno;
+use linux_raw_sys::general as linux;
+
+/// What becomes of one of a file's times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Omit,
+    /// It becomes the present.
+    Now,
+    /// It becomes this.
+    To(Time),
+}
+
+impl Change {
+    /// Reads what a program asks for.
+    pub fn check(raw: Timespec) -> Result<Self, Errno> {
+        match u32::try_from(raw.nanoseconds) {
+            Ok(linux::UTIME_OMIT) => Ok(Self::Omit),
+            Ok(linux::UTIME_NOW) => Ok(Self::Now),
+            Ok(nanoseconds @ 0..1_000_000_000) => Ok(Self::To(Time { seconds: raw.seconds, nanoseconds })),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn apply(self, to: &mut Time, now: Time) {
+        match self {
+            Self::Omit => {}
+            Self::Now => *to = now,
+            Self::To(time) => *to = time,
+        }
+    }
+}
+
+impl Files {
+    /// utimensat(2); without a path, futimens(3).
+    pub fn set_times(
+        &mut self,
+        directory: i32,
+        path: Option<&[u8]>,
+        accessed: Change,
+        modified: Change,
+        flags: u32,
+        now: Time,
+    ) -> Result<(), Errno> {
+        if accessed == Change::Omit && modified == Change::Omit {
+            return Ok(());
+        }
+        if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let node = match path {
+            None => self.description(directory)?.node,
+            Some(b"") if flags & linux::AT_EMPTY_PATH != 0 => self.node_at(directory)?,
+            Some(path) => self.resolve(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?,
+        };
+        let times = &mut self.nodes[node].times;
+        accessed.apply(&mut times.accessed, now);
+        modified.apply(&mut times.modified, now);
+        times.changed = now;
+        Ok(())
+    }
+}

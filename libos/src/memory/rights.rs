@@ -1,0 +1,80 @@
+//! What the program may do with pages: the tender is told of changes only, and of a reservation not before it is clear
+//! that the program does not open it at once.
+
+use super::host::Host;
+use super::pages::{Block, CLOSED, Pages, READ_ONLY};
+use super::{Memory, Span};
+use crate::errno::Errno;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use husk::abi::memory::Rights;
+
+/// Whether [`Memory::settle`] has something to do.
+static UNSETTLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether pages wait to be closed: to be asked, and settled, before any system call but mprotect.
+#[inline]
+pub fn unsettled() -> bool {
+    UNSETTLED.load(Relaxed)
+}
+
+impl<H: Host> Memory<H> {
+    /// Changes what the program may do with its pages; ENOMEM if some are not its own.
+    pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
+        let span = self.mapped(address, length)?;
+        self.set_rights(span.clone(), rights)?;
+        let Some(new) = self.unsettled.take() else { return Ok(()) };
+        UNSETTLED.store(false, Relaxed);
+        // What has just got its rights keeps them; the rest of the new mapping is closed.
+        self.set_rights(new.start..span.start.clamp(new.start, new.end), Rights::empty())?;
+        self.set_rights(span.end.clamp(new.start, new.end)..new.end, Rights::empty())
+    }
+
+    /// Closes the pages that [`Memory::map`] has left open.
+    pub fn settle(&mut self) -> Result<(), Errno> {
+        UNSETTLED.store(false, Relaxed);
+        self.unsettled.take().map_or(Ok(()), |span| self.set_rights(span, Rights::empty()))
+    }
+
+    pub(super) fn leave_unsettled(&mut self, span: Span) {
+        self.unsettled = Some(span);
+        UNSETTLED.store(true, Relaxed);
+    }
+
+    /// What may be done with a page now.
+    pub(super) fn rights(&mut self, page: usize) -> Rights {
+        let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
+        match &self.pages {
+            Some(pages) if is(pages, |block| block.closed) => Rights::empty(),
+            Some(pages) if is(pages, |block| block.read_only) => Rights::READ,
+            _ => Rights::READ | Rights::WRITE,
+        }
+    }
+
+    /// Has the tender change the rights of those pages that have others.
+    pub(super) fn set_rights(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
+        let differs: fn(&Block) -> u64 = match rights {
+            rights if rights.contains(Rights::WRITE) => |block| block.read_only | block.closed,
+            rights if rights.contains(Rights::READ) => |block| !block.read_only,
+            _ => |block| !block.closed,
+        };
+        let Range { mut start, end } = span;
+        while start < end {
+            let run = self.pages()?.run(start..end, differs);
+            start = run.end;
+            if run.is_empty() {
+                break;
+            }
+            self.host.protect(self.bytes(&run), rights).map_err(|_| Errno::ENOMEM)?;
+            let pages = self.pages()?;
+            pages.clear(READ_ONLY, run.clone());
+            pages.clear(CLOSED, run.clone());
+            if rights.is_empty() {
+                pages.set(CLOSED, run);
+            } else if !rights.contains(Rights::WRITE) {
+                pages.set(READ_ONLY, run);
+            }
+        }
+        Ok(())
+    }
+}

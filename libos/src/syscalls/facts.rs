@@ -1,0 +1,63 @@
+//! What the texts of `/proc` and `/sys` tell, gathered from the whole libos.
+
+use crate::fs::generated::{Facts, Generated};
+use crate::libos::Libos;
+use crate::memory::MEMORY;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use husk::abi::memory::Region;
+
+/// The text of a file under `/proc` or `/sys`, as of now.
+pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
+    let (memory, memory_free) = MEMORY.lock().size();
+    let arguments = joined(husk::boot::arguments());
+    let environment = joined(husk::boot::environment());
+    let program = program();
+    let mut maps = String::new();
+    // Writing to a string does not fail.
+    let _ = write_maps(&mut maps, &String::from_utf8_lossy(&program));
+    let uptime_ns = husk::clock::monotonic_ns().saturating_sub(libos.started);
+    file.text(&Facts {
+        program: &program,
+        arguments: &arguments,
+        environment: &environment,
+        auxiliary: &[],
+        maps: maps.as_bytes(),
+        memory,
+        memory_free,
+        mapped: memory - memory_free,
+        threads: libos.threads.count() as u32,
+        processors: 1,
+        uptime_ns,
+        started_ns: husk::clock::realtime_ns().saturating_sub(uptime_ns),
+    })
+}
+
+/// Where the program appears to be: the path that it was started by, made absolute.
+pub fn program() -> Vec<u8> {
+    let name = husk::boot::arguments().next().unwrap_or(b"program");
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
+}
+
+/// Strings, each with a NUL.
+fn joined<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for string in strings {
+        bytes.extend_from_slice(string);
+        bytes.push(0);
+    }
+    bytes
+}
+
+/// The regions that the tender gave, as `/proc/self/maps` would show them.
+fn write_maps(out: &mut String, program: &str) -> fmt::Result {
+    let info = husk::boot::info();
+    let mut line = |region: Region, rights: &str, name: &str| {
+        writeln!(out, "{:08x}-{:08x} {rights} 00000000 00:02 0 {name}", region.start, region.end())
+    };
+    line(info.image, "r-xp", program)?;
+    line(info.main_stack, "rw-p", "[stack]")?;
+    line(info.heap, "rw-p", "[heap]")
+}

@@ -1,0 +1,304 @@
+//! Calls that open files, read, write, copy and close them.
+//!
+//! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
+//! part of the libos ([`crate::fs::inode::Foreign`]) is for that part to answer: its branch belongs in [`read`],
+//! [`write`] and [`super::wait::readiness`], and what it forgets in [`change`].
+
+use super::Arguments;
+use super::facts;
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::device::Devices;
+use crate::fs::inode::Time;
+use crate::fs::layout::Vector;
+use crate::fs::path::PATH_MAXIMUM;
+use crate::fs::transfer;
+use crate::libos::Libos;
+use crate::random::Random;
+use crate::user::{self, Slice};
+use alloc::vec::Vec;
+use husk::abi::call::Status;
+use husk::abi::memory::PAGE;
+use linux_raw_sys::general::*;
+
+/// Most buffers of one call.
+const VECTORS_MAXIMUM: u64 = 1024;
+
+/// What files need from outside, in a guest.
+struct Outside<'a> {
+    random: &'a mut Random,
+}
+
+impl Devices for Outside<'_> {
+    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
+        husk::console::write_at(stream, address, length).map_err(errno)
+    }
+
+    fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
+        husk::console::read_at(into.address, into.length).map_err(errno)
+    }
+
+    fn random(&mut self, into: &mut [u8]) {
+        self.random.fill(into);
+    }
+
+    fn image_read(&mut self, _offset: u64, _into: Slice) -> Result<u64, Errno> {
+        // The image's own bytes are not all in memory; the tender will serve them.
+        Ok(0)
+    }
+}
+
+fn errno(status: Status) -> Errno {
+    match status {
+        Status::Closed => Errno::EPIPE,
+        Status::NoMemory => Errno::ENOMEM,
+        _ => Errno::EIO,
+    }
+}
+
+/// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
+/// so, rather than the whole program.
+pub fn start() -> Result<Files, Errno> {
+    let pages = husk::boot::info().heap.length / PAGE;
+    Files::new(&facts::program(), pages / 2, now())
+}
+
+/// The present, for a file's times.
+pub fn now() -> Time {
+    Time::from_ns(husk::clock::realtime_ns())
+}
+
+/// The path at `address`.
+pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
+    user::read_string(address, PATH_MAXIMUM)
+}
+
+/// Lets `call` work on the files; wakes who waits for one, if that has changed any.
+pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
+    let Libos { files, random, threads, .. } = libos;
+    let before = files.changes;
+    let result = call(files, &mut Outside { random });
+    if files.changes != before {
+        threads.wake_files();
+    }
+    result
+}
+
+/// An answer without a value.
+pub fn done<E: Into<Stop>>(result: Result<(), E>) -> Answer {
+    result.map(|()| 0).map_err(Into::into)
+}
+
+/// A descriptor as an answer.
+pub fn descriptor(result: Result<i32, Errno>) -> Answer {
+    Ok(result? as u64)
+}
+
+/// open(2).
+pub fn open(libos: &mut Libos, Arguments([path, flags, mode, ..]): Arguments) -> Answer {
+    openat(libos, Arguments([AT_FDCWD as u64, path, flags, mode, 0, 0]))
+}
+
+/// creat(2).
+pub fn creat(libos: &mut Libos, Arguments([path, mode, ..]): Arguments) -> Answer {
+    open(libos, Arguments([path, u64::from(O_CREAT | O_WRONLY | O_TRUNC), mode, 0, 0, 0]))
+}
+
+/// openat(2).
+pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Arguments) -> Answer {
+    let path = path(at)?;
+    let opened = change(libos, |files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
+    if let Some(generated) = libos.files.generated(opened) {
+        let text = facts::text(libos, generated);
+        libos.files.set_text(opened, text)?;
+    }
+    Ok(opened as u64)
+}
+
+/// memfd_create(2).
+pub fn memfd_create(libos: &mut Libos, Arguments([name, flags, ..]): Arguments) -> Answer {
+    path(name)?;
+    if flags as u32 & !(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let close = if flags as u32 & MFD_CLOEXEC != 0 { O_CLOEXEC } else { 0 };
+    let flags = O_TMPFILE | O_EXCL | O_RDWR | close;
+    descriptor(libos.files.open(AT_FDCWD, b"/dev/shm", flags, 0o777, now()))
+}
+
+/// close(2).
+pub fn close(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+    done(change(libos, |files, _| files.close(file as i32)))
+}
+
+/// Flags of close_range(2), which the bindings do not have.
+mod range {
+    /// Nobody shares the descriptors, so this means nothing.
+    pub const UNSHARE: u32 = 2;
+    /// Only mark them.
+    pub const CLOSE_ON_EXEC: u32 = 4;
+}
+
+/// close_range(2).
+pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Arguments) -> Answer {
+    if flags as u32 & !(range::CLOSE_ON_EXEC | range::UNSHARE) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mark = flags as u32 & range::CLOSE_ON_EXEC != 0;
+    done(change(libos, |files, _| files.close_range(first as u32, last as u32, mark)))
+}
+
+/// read(2).
+#[inline]
+pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
+    let into = Slice::new(into, length);
+    change(libos, |files, devices| files.read(devices, file as i32, None, into, now()))
+}
+
+/// pread64(2).
+pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
+    let (into, at) = (Slice::new(into, length), transfer::offset(offset)?);
+    change(libos, |files, devices| files.read(devices, file as i32, Some(at), into, now()))
+}
+
+/// write(2).
+#[inline]
+pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
+    let from = Slice::new(from, length);
+    change(libos, |files, devices| files.write(devices, file as i32, None, from, now()))
+}
+
+/// pwrite64(2).
+pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
+    let (from, at) = (Slice::new(from, length), transfer::offset(offset)?);
+    change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
+}
+
+/// readv(2).
+pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
+}
+
+/// writev(2).
+pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    each_vector(vectors, count, |from, _| write(libos, Arguments([file, from.address, from.length, 0, 0, 0])))
+}
+
+/// preadv(2).
+pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = transfer::offset(offset)?;
+    each_vector(vectors, count, |into, done| {
+        pread(libos, Arguments([file, into.address, into.length, offset.saturating_add(done), 0, 0]))
+    })
+}
+
+/// pwritev(2).
+pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = transfer::offset(offset)?;
+    each_vector(vectors, count, |from, done| {
+        pwrite(libos, Arguments([file, from.address, from.length, offset.saturating_add(done), 0, 0]))
+    })
+}
+
+/// Flags of preadv2(2) and pwritev2(2) that change nothing where nothing is cached.
+const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
+
+/// preadv2(2). Registers four and five are the halves of the offset, of which the first holds it all.
+pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([.., offset, _, flags]) = arguments;
+    match flags as u32 & !HINTS {
+        0 if offset == u64::MAX => readv(libos, arguments),
+        0 => preadv(libos, arguments),
+        _ => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+/// pwritev2(2).
+pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([.., offset, _, flags]) = arguments;
+    match flags as u32 & !HINTS {
+        0 if offset == u64::MAX => writev(libos, arguments),
+        0 => pwritev(libos, arguments),
+        _ => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+/// Makes a call for each buffer, with the count so far, until one falls short. If any has done something, that is the
+/// answer, whatever becomes of the next.
+fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Answer) -> Answer {
+    if count > VECTORS_MAXIMUM {
+        return Err(Errno::EINVAL.into());
+    }
+    let vector = |number: u64| user::read::<Vector>(vectors.wrapping_add(number * size_of::<Vector>() as u64));
+    let mut total = 0u64;
+    for number in 0..count {
+        total = total.checked_add(vector(number)?.length).ok_or(Errno::EINVAL)?;
+    }
+    if total > i64::MAX as u64 {
+        return Err(Errno::EINVAL.into());
+    }
+    if total == 0 {
+        return call(Slice::new(0, 0), 0);
+    }
+    let mut done = 0;
+    for number in 0..count {
+        let Vector { address, length } = vector(number)?;
+        if length == 0 {
+            continue;
+        }
+        match call(Slice::new(address, length), done) {
+            Ok(moved) => {
+                done += moved;
+                if moved < length {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(done)
+}
+
+/// lseek(2).
+pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments) -> Answer {
+    Ok(libos.files.seek(file as i32, offset as i64, whence as u32)?)
+}
+
+/// The offset that a program keeps at `address`, if it does.
+fn own_offset(address: u64) -> Result<Option<u64>, Errno> {
+    if address == 0 { Ok(None) } else { user::read(address).map(Some) }
+}
+
+/// Moves the offset that a program keeps at `address` on.
+fn advance(address: u64, offset: Option<u64>, count: u64) -> Result<(), Errno> {
+    offset.map_or(Ok(()), |offset| user::write(address, &offset.wrapping_add(count)))
+}
+
+/// sendfile(2).
+pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Arguments) -> Answer {
+    let offset = own_offset(at)?;
+    let sent = change(libos, |files, devices| files.send(devices, to as i32, from as i32, offset, count, now()))?;
+    advance(at, offset, sent)?;
+    Ok(sent)
+}
+
+/// copy_file_range(2).
+pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([from, from_at, to, to_at, count, flags]) = arguments;
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (from_offset, to_offset) = (own_offset(from_at)?, own_offset(to_at)?);
+    let (from, to) = ((from as i32, from_offset), (to as i32, to_offset));
+    let copied = change(libos, |files, devices| files.copy_range(devices, from, to, count, now()))?;
+    advance(from_at, from_offset, copied)?;
+    advance(to_at, to_offset, copied)?;
+    Ok(copied)
+}
+
+/// fsync(2) and its like: what is in memory is as safe as it gets.
+pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+    done(libos.files.check(file as i32))
+}

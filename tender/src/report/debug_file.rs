@@ -1,0 +1,89 @@
+//! The debug file of a stripped image, found by its build-id in the places where debuggers look.
+
+use super::elf::{Bytes, Elf};
+use super::text::hexadecimal;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where files of this build-id may be, for an image at `image`; `extra` is a directory to search first.
+pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<PathBuf> {
+    let Some((first, rest)) = build_id.split_first() else { return Vec::new() };
+    let by_id = format!(".build-id/{first:02x}/{}.debug", hexadecimal(rest));
+    let beside = image.parent().map(|directory| match directory.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => directory,
+    });
+    let mut places = Vec::new();
+    if let Some(extra) = extra {
+        places.push(extra.join(&by_id));
+        places.extend(image.file_name().map(|name| with_debug(&extra.join(name))));
+    }
+    if let Some(beside) = beside {
+        places.push(beside.join(&by_id));
+        places.push(beside.join("..").join(&by_id));
+    }
+    places.push(with_debug(image));
+    places.push(Path::new("/usr/lib/debug").join(&by_id));
+    places
+}
+
+/// A search for a debug file, and what came of it.
+#[derive(Default)]
+pub struct Search {
+    /// What it was searched by.
+    pub build_id: Vec<u8>,
+    /// Where it was searched.
+    pub searched: Vec<PathBuf>,
+    /// Where it was found.
+    pub path: Option<PathBuf>,
+    /// The file found.
+    pub file: Option<File>,
+}
+
+/// Opens the first candidate that is a file of this build-id.
+pub fn search(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Search {
+    let searched = candidates(image, build_id, extra);
+    let found = searched.iter().find_map(|path| {
+        let file = open_regular(path)?;
+        belongs(file.try_clone().ok()?, build_id).then(|| (path.clone(), file))
+    });
+    let (path, file) = found.unzip();
+    Search { build_id: build_id.to_vec(), searched, path, file }
+}
+
+fn belongs(file: File, build_id: &[u8]) -> bool {
+    Elf::parse(&Bytes::new(file)).is_some_and(|elf| elf.build_id() == Some(build_id))
+}
+
+/// Opens a file unless it is something that one could wait for.
+fn open_regular(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).ok()?;
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+fn with_debug(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".debug");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_the_order_of_search() {
+        let places = candidates(Path::new("bin/app.husk"), &[0xab, 0xcd, 0xef], Some(Path::new("/symbols")));
+        let expected = [
+            "/symbols/.build-id/ab/cdef.debug",
+            "/symbols/app.husk.debug",
+            "bin/.build-id/ab/cdef.debug",
+            "bin/../.build-id/ab/cdef.debug",
+            "bin/app.husk.debug",
+            "/usr/lib/debug/.build-id/ab/cdef.debug",
+        ];
+        assert_eq!(places, expected.map(PathBuf::from));
+        assert_eq!(candidates(Path::new("app"), &[1, 2], None)[0], Path::new("./.build-id/01/02.debug"));
+    }
+}

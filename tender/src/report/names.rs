@@ -1,0 +1,53 @@
+//! Where the names of an image's functions are.
+
+use super::debug_file;
+use super::elf::{Bytes, Elf};
+pub use super::text::{Clean, hexadecimal};
+use crate::image::Image;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What names an image carries, and which file carries the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Whether the image has a symbol table.
+    pub symbols: bool,
+    /// Whether the image has debug information.
+    pub lines: bool,
+    /// The debug file of the image's build-id.
+    pub debug_file: Option<PathBuf>,
+    /// Where a debug file was searched, in vain.
+    pub searched: Vec<PathBuf>,
+}
+
+impl Names {
+    /// Looks into the image and, if it has no debug information, for its debug file.
+    pub fn of(image: &Image, debug_directory: Option<&Path>) -> Self {
+        let bytes = image.file.try_clone().ok().map(Bytes::new);
+        let Some(elf) = bytes.as_ref().and_then(Elf::parse) else { return Self::default() };
+        let (symbols, lines) = (elf.has(".symtab"), elf.has(".debug_info"));
+        if lines || image.notes.build_id.is_empty() {
+            return Self { symbols, lines, ..Self::default() };
+        }
+        let search = debug_file::search(&image.path, &image.notes.build_id, debug_directory);
+        let searched = if search.path.is_some() { Vec::new() } else { search.searched };
+        Self { symbols, lines, debug_file: search.path, searched }
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.lines, self.symbols) {
+            (true, _) => "functions and lines inside",
+            (false, true) => "functions inside, no lines",
+            (false, false) => "none inside",
+        })?;
+        match &self.debug_file {
+            Some(path) => write!(f, "; all of them in {}", path.display()),
+            None => self.searched.iter().enumerate().try_for_each(|(index, path)| {
+                let lead = if index == 0 { "; a debug file would be found at\n" } else { "\n" };
+                write!(f, "{lead}{}", path.display())
+            }),
+        }
+    }
+}

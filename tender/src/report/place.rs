@@ -1,0 +1,251 @@
+//! What an address is: the map of the guest's address space, with a name for each part.
+
+use super::exception::{Access, Use};
+use crate::image::Image;
+use crate::layout::Layout;
+use husk_abi::memory::{
+    BOOT, BOOT_SIZE, CLOCK, FRAME, GATE, GUARD, NULL_GUARD, PAGE, RING0, RING0_SIZE, Region, Rights,
+};
+use std::fmt;
+
+/// The parts of a guest's address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The first 64 KiB, never mapped.
+    NullGuard,
+    /// The gate page, with the system call stub.
+    Gate,
+    /// Boot information, arguments, environment.
+    Boot,
+    /// The clock page.
+    Clock,
+    /// Anything else that is the tender's: return frame, descriptor tables, ring-0 stubs.
+    Tender,
+    /// Unmapped pages below a stack.
+    GuardBelow(Stack),
+    /// Unmapped pages above a stack.
+    GuardAbove(Stack),
+    /// A stack.
+    Stack(Stack),
+    /// A segment of the image.
+    Image,
+    /// The heap.
+    Heap,
+}
+
+/// The stacks that a tender makes. Further threads have theirs in the heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// The libos runs on it.
+    Libos,
+    /// The program's first thread.
+    Main,
+}
+
+/// One part of the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub region: Region,
+    /// What the guest may do there.
+    pub rights: Rights,
+}
+
+/// The address space of a guest, as [`husk_abi::memory`] lays it down.
+pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
+    let none = Rights::empty();
+    let read_write = Rights::READ | Rights::WRITE;
+    let (libos, main) = (layout.libos_stack, layout.main_stack);
+    let at = |start, length| Region { start, length };
+    let fixed = [
+        (Kind::NullGuard, at(0, NULL_GUARD), none),
+        (Kind::Gate, at(GATE, PAGE), Rights::READ | Rights::EXECUTE),
+        (Kind::Tender, at(FRAME, PAGE), Rights::READ),
+        (Kind::Clock, at(CLOCK, PAGE), Rights::READ),
+        (Kind::Tender, at(RING0, RING0_SIZE), none),
+        (Kind::Boot, at(BOOT, BOOT_SIZE), Rights::READ),
+        (Kind::GuardBelow(Stack::Libos), Region::between(layout.window.start, libos.start), none),
+        (Kind::Stack(Stack::Libos), libos, read_write),
+        (Kind::GuardAbove(Stack::Libos), at(libos.end(), GUARD), none),
+        (Kind::GuardBelow(Stack::Main), Region::between(main.start.saturating_sub(GUARD), main.start), none),
+        (Kind::Stack(Stack::Main), main, read_write),
+        (Kind::GuardAbove(Stack::Main), Region::between(main.end(), layout.heap.start), none),
+        (Kind::Heap, layout.heap, read_write),
+    ];
+    let segments = image.segments.iter().map(|segment| {
+        let pages = segment.pages();
+        (Kind::Image, at(pages.start.wrapping_add(layout.load_bias), pages.length), segment.rights)
+    });
+    fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
+}
+
+/// Says in one sentence what the accessed address is. `symbol` is what the image's symbol table has there; `rsp` tells
+/// a stack overflow from a stray pointer.
+pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -> String {
+    let Access { address, how } = access;
+    if !canonical(address) {
+        return format!("address {address:#x} is not canonical: no pointer has that value");
+    }
+    let Some(place) = map.iter().find(|place| place.region.contains(address)) else {
+        return match address {
+            ..NULL_GUARD => null(address),
+            _ => format!("address {address:#x} lies in no part of the guest's memory"),
+        };
+    };
+    let subject = match symbol {
+        Some(symbol) => format!("address {address:#x} is {symbol}, in {place}"),
+        None => format!("address {address:#x} is in {place}"),
+    };
+    match place.kind {
+        Kind::NullGuard => null(address),
+        Kind::GuardBelow(stack) => format!("{subject}: stack overflow of {}", stack.owner()),
+        Kind::GuardAbove(stack) => format!("{subject}: {} ran past the upper end of its stack", stack.owner()),
+        Kind::Heap if near(address, rsp) && !forbids(place, how) => {
+            format!("{subject}, next to the stack pointer: if a thread's stack ends there, it overflowed")
+        }
+        Kind::Heap if !forbids(place, how) => format!("{subject}: the guest took its own right to that page"),
+        _ => match how {
+            Some(how) if forbids(place, Some(how)) => format!("{subject}, which nobody can {}", how.verb()),
+            _ => subject,
+        },
+    }
+}
+
+/// Whether bits 47 to 63 of `address` are equal, as the processor demands.
+pub fn canonical(address: u64) -> bool {
+    matches!(address >> 47, 0 | 0x1_ffff)
+}
+
+fn null(address: u64) -> String {
+    match address {
+        0 => "address 0x0 is the null pointer".to_string(),
+        1..4096 => format!("address {address:#x} is {address} bytes from the null pointer"),
+        _ => format!("address {address:#x} is in the first 64 KiB, which are never mapped"),
+    }
+}
+
+fn near(address: u64, rsp: u64) -> bool {
+    address.abs_diff(rsp) < GUARD
+}
+
+fn forbids(place: &Place, how: Option<Use>) -> bool {
+    let needed = match how {
+        Some(Use::Read) => Rights::READ,
+        Some(Use::Write) => Rights::WRITE,
+        Some(Use::Execute) => Rights::EXECUTE,
+        None => Rights::empty(),
+    };
+    !place.rights.contains(needed)
+}
+
+impl Use {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Execute => "execute",
+        }
+    }
+}
+
+impl Stack {
+    fn owner(self) -> &'static str {
+        match self {
+            Self::Libos => "the libos",
+            Self::Main => "the main thread",
+        }
+    }
+}
+
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Libos => "the libos stack",
+            Self::Main => "the main stack",
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::NullGuard => f.write_str("the first 64 KiB"),
+            Kind::Gate => f.write_str("the gate"),
+            Kind::Boot => f.write_str("the boot information"),
+            Kind::Clock => f.write_str("the clock page"),
+            Kind::Tender => f.write_str("the tender's pages"),
+            Kind::GuardBelow(stack) => write!(f, "the guard below {stack}"),
+            Kind::GuardAbove(stack) => write!(f, "the guard above {stack}"),
+            Kind::Stack(stack) => stack.fmt(f),
+            Kind::Image if self.rights.contains(Rights::EXECUTE) => f.write_str("the image's text"),
+            Kind::Image if self.rights.contains(Rights::WRITE) => f.write_str("the image's data"),
+            Kind::Image => f.write_str("the image's read-only data"),
+            Kind::Heap => f.write_str("the heap"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
+
+    fn map() -> Vec<Place> {
+        let place = |kind, start, length, rights| Place { kind, region: Region { start, length }, rights };
+        vec![
+            place(Kind::NullGuard, 0, NULL_GUARD, Rights::empty()),
+            place(Kind::Image, 0x40_0000, 0x1000, Rights::READ.union(Rights::EXECUTE)),
+            place(Kind::GuardBelow(Stack::Main), 0x50_0000, GUARD, Rights::empty()),
+            place(Kind::Stack(Stack::Main), 0x51_0000, 0x1_0000, READ_WRITE),
+            place(Kind::Heap, 0x60_0000, 0x10_0000, READ_WRITE),
+        ]
+    }
+
+    fn sentence(address: u64, how: Use, rsp: u64) -> String {
+        describe(Access { address, how: Some(how) }, &map(), None, rsp)
+    }
+
+    #[test]
+    fn addresses_are_called_by_their_names() {
+        assert_eq!(sentence(0, Use::Read, 0), "address 0x0 is the null pointer");
+        assert_eq!(sentence(24, Use::Read, 0), "address 0x18 is 24 bytes from the null pointer");
+        assert_eq!(sentence(0x8000, Use::Read, 0), "address 0x8000 is in the first 64 KiB, which are never mapped");
+        assert_eq!(
+            sentence(0x40_0010, Use::Write, 0),
+            "address 0x400010 is in the image's text, which nobody can write"
+        );
+        assert_eq!(
+            sentence(0x51_0010, Use::Execute, 0),
+            "address 0x510010 is in the main stack, which nobody can execute"
+        );
+        assert_eq!(sentence(0x99_0000, Use::Read, 0), "address 0x990000 lies in no part of the guest's memory");
+        assert!(sentence(1 << 47, Use::Read, 0).contains("not canonical"));
+        assert!(sentence(u64::MAX, Use::Read, 0).contains("no part"));
+    }
+
+    #[test]
+    fn a_guard_page_means_stack_overflow() {
+        let sentence = sentence(0x50_fff8, Use::Write, 0x51_0000);
+        assert_eq!(
+            sentence,
+            "address 0x50fff8 is in the guard below the main stack: stack overflow of the main thread"
+        );
+    }
+
+    #[test]
+    fn a_protected_page_of_the_heap_is_the_guests_own_doing() {
+        assert!(sentence(0x60_0000, Use::Read, 0x51_0000).contains("took its own right"));
+        assert!(sentence(0x60_0000, Use::Read, 0x60_1000).contains("next to the stack pointer"));
+        assert!(sentence(0x60_0000, Use::Execute, 0x60_1000).contains("nobody can execute"));
+    }
+
+    #[test]
+    fn a_symbol_is_named() {
+        let access = Access { address: 0x40_0010, how: None };
+        let sentence = describe(access, &map(), Some("app::TABLE+0x10"), 0);
+        assert_eq!(sentence, "address 0x400010 is app::TABLE+0x10, in the image's text");
+    }
+}

@@ -1,0 +1,208 @@
+//! The report as text.
+
+use super::debug_file;
+use super::elf::Elf;
+use super::place::Place;
+use super::reader::Budget;
+use super::register::Table;
+use super::source::{Line, Spot};
+use super::stack::Call;
+use super::text::{Clean, hexadecimal};
+use crate::registers::Registers;
+use std::fmt;
+use std::path::Path;
+
+/// Everything known about a stopped guest; [`fmt::Display`] writes it out in several lines.
+pub struct Report {
+    what: String,
+    registers: Registers,
+    colour: bool,
+    notes: Vec<String>,
+    /// What the accessed address is.
+    pub(super) address: Option<String>,
+    pub(super) calls: Vec<Shown>,
+    pub(super) omitted: usize,
+    pub(super) last_calls: Vec<Shown>,
+    pub(super) broken: Option<&'static str>,
+}
+
+/// A call with its functions, innermost first; never empty.
+pub struct Shown {
+    spots: Vec<Spot>,
+    guessed: bool,
+}
+
+impl Shown {
+    pub(super) fn new(call: &Call, mut spots: Vec<Spot>, map: &[Place]) -> Self {
+        if spots.is_empty() {
+            spots.push(Spot::default());
+        }
+        if let Some(Spot { function: function @ None, .. }) = spots.last_mut() {
+            let place = map.iter().find(|place| place.region.contains(call.address));
+            *function = Some(match place {
+                Some(place) => format!("{:#x} in {place}", call.address),
+                None => format!("{:#x}, which is in no part of the guest's memory", call.address),
+            });
+        }
+        Self { spots, guessed: call.guessed }
+    }
+}
+
+impl Report {
+    pub(super) fn bare(what: String, registers: Registers) -> Self {
+        Self {
+            what,
+            registers,
+            colour: false,
+            notes: Vec::new(),
+            address: None,
+            calls: Vec::new(),
+            omitted: 0,
+            last_calls: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Marks the important parts for a terminal.
+    #[must_use]
+    pub fn with_colour(self, colour: bool) -> Self {
+        Self { colour, ..self }
+    }
+
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Says where names came from, or what would be needed to have them.
+    pub(super) fn explain_symbols(
+        &mut self,
+        path: &Path,
+        image: &Elf<'_>,
+        debug: Option<&Elf<'_>>,
+        search: &debug_file::Search,
+        budget: &Budget,
+    ) {
+        let path = path.display();
+        if let Some(found) = &search.path {
+            self.note(format!("names and lines are from {}", found.display()));
+        }
+        let holder = debug.unwrap_or(image);
+        if !image.has(".debug_info") && !holder.has(".debug_info") {
+            let names = if image.has(".symtab") || holder.has(".symtab") { "no lines" } else { "no names" };
+            self.note(match search.build_id.as_slice() {
+                [] => format!("{names}: {path} holds no debug information and no build-id to find its debug file by"),
+                build_id => {
+                    let mut note =
+                        format!("{names}: {path} holds no debug information, and no debug file of build-id ");
+                    note += &hexadecimal(build_id);
+                    note += if search.path.is_some() { " has any" } else { " is at any of" };
+                    let places = search.searched.iter().filter(|_| search.path.is_none());
+                    places.for_each(|place| note += &format!("\n    {}", place.display()));
+                    note
+                }
+            });
+        }
+        if budget.exhausted() {
+            self.note("the debug information is damaged or too large: lines may be missing".to_string());
+        }
+    }
+
+    fn style(&self, style: &'static str) -> &'static str {
+        if self.colour { style } else { "" }
+    }
+
+    fn frame(&self, f: &mut fmt::Formatter<'_>, call: &Shown, number: &mut usize) -> fmt::Result {
+        let (bold, faint, plain) = (self.style(BOLD), self.style(FAINT), self.style(PLAIN));
+        for (depth, spot) in call.spots.iter().enumerate() {
+            let inlined = if depth + 1 < call.spots.len() { " (inlined)" } else { "" };
+            let guessed = if call.guessed { " (a guess)" } else { "" };
+            writeln!(f, "{number:>4}: {bold}{}{plain}{inlined}{guessed}", Name(spot))?;
+            if let Some(line) = &spot.line {
+                writeln!(f, "          {faint}at{plain} {line}")?;
+            }
+            *number += 1;
+        }
+        Ok(())
+    }
+}
+
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[1;31m";
+const FAINT: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (red, faint, plain) = (self.style(RED), self.style(FAINT), self.style(PLAIN));
+        let mut what = self.what.lines();
+        writeln!(f, "husk: the guest stopped: {red}{}{plain}", Clean(what.next().unwrap_or_default()))?;
+        for line in what {
+            writeln!(f, "  {}", Clean(line))?;
+        }
+        if let Some(call) = self.calls.first() {
+            writeln!(f, "  {faint}at{plain}      {}", Where(call))?;
+        }
+        if let Some(address) = &self.address {
+            writeln!(f, "  {}", Clean(address))?;
+        }
+        let mut number = 0;
+        for call in &self.calls {
+            self.frame(f, call, &mut number)?;
+        }
+        if self.omitted > 0 {
+            writeln!(f, "       … {} more calls …", self.omitted)?;
+            number += self.omitted;
+        }
+        for call in &self.last_calls {
+            self.frame(f, call, &mut number)?;
+        }
+        if let Some(broken) = self.broken {
+            writeln!(f, "  the stack ends here: {broken}")?;
+        }
+        for note in &self.notes {
+            note.lines().try_for_each(|line| writeln!(f, "  {}", Clean(line)))?;
+        }
+        writeln!(f, "  {faint}registers:{plain}")?;
+        write!(f, "{}", Table(&self.registers))
+    }
+}
+
+/// The innermost function, and the real one that it was inlined into.
+struct Where<'r>(&'r Shown);
+
+impl fmt::Display for Where<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |f: &mut fmt::Formatter<'_>, spot: &Spot| {
+            write!(f, "{}", Name(spot))?;
+            spot.line.as_ref().map_or(Ok(()), |line| write!(f, " at {line}"))
+        };
+        match self.0.spots.as_slice() {
+            [] => Ok(()),
+            [only] => at(f, only),
+            [innermost, .., outermost] => {
+                at(f, innermost)?;
+                f.write_str(" (inlined into ")?;
+                at(f, outermost)?;
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+struct Name<'r>(&'r Spot);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Clean(self.0.function.as_deref().unwrap_or("an unnamed function")).fmt(f)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", Clean(&self.file), self.line)?;
+        match self.column {
+            0 => Ok(()),
+            column => write!(f, ":{column}"),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The stack of a stopped guest, from the instruction that stopped it outwards.
+//!
+//! Call frame information leads from most frames to their callers. Where there is none, in assembly and after a jump
+//! through a wild pointer, the return address is looked for where it usually is: on top of the stack, behind the frame
+//! pointer, and, for the innermost frame only, in the few words above. A word counts as a return address if it points
+//! into the image's code, right behind a call. Everything read here is the guest's claim, so each step is checked and
+//! their number is bounded.
+
+use super::elf::Elf;
+use super::register::{R11, RBP, RCX, RSP, numbered};
+use super::unwind::{End, Frame, ReadGuest, Unwinder};
+use crate::registers::Registers;
+use std::collections::VecDeque;
+
+/// Most frames shown without a gap.
+const SHOWN_MAXIMUM: usize = 128;
+/// Frames shown before the gap of a longer stack.
+const FIRST: usize = 32;
+/// Frames shown after it.
+const LAST: usize = 8;
+/// Most frames walked to find the last ones: enough for any default stack.
+const STEPS_MAXIMUM: usize = 400_000;
+/// Words above the innermost frame that are searched for a return address.
+const SEARCHED_WORDS: u64 = 64;
+/// Longest frame that a frame pointer is believed to span.
+const FRAME_MAXIMUM: u64 = 16 << 20;
+
+/// An address of the stack's functions, as the guest sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Where the function runs, or goes on when the one inside it returns.
+    pub address: u64,
+    /// Whether `address` follows a call, which then is what the function was doing.
+    pub returning: bool,
+    /// Whether it was found by its looks only.
+    pub guessed: bool,
+}
+
+impl Call {
+    /// The address to look up: inside the call instruction, for it may be the last one of its function.
+    pub fn instruction(&self) -> u64 {
+        self.address.wrapping_sub(u64::from(self.returning))
+    }
+}
+
+/// The walked stack.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// Innermost first.
+    pub first: Vec<Call>,
+    /// How many calls are left out after `first`.
+    pub omitted: usize,
+    /// The outermost calls, after the gap.
+    pub last: Vec<Call>,
+    /// Why the walk ended before the outermost function.
+    pub broken: Option<&'static str>,
+}
+
+/// Walks the stack. `bias` is what to add to an address in the file to get the guest's.
+pub fn walk(
+    image: &Elf<'_>,
+    bias: u64,
+    unwinder: &mut Unwinder<'_>,
+    registers: &Registers,
+    read: &mut ReadGuest<'_>,
+) -> Stack {
+    let code = Code { image, bias };
+    let mut frame = Frame { rip: registers.rip, registers: numbered(registers).map(Some) };
+    let mut call = Call { address: registers.rip, returning: false, guessed: false };
+    let mut calls = Calls::default();
+    calls.push(call);
+    let broken = loop {
+        if calls.count >= STEPS_MAXIMUM {
+            break Some("it is too deep to follow to its end");
+        }
+        let within = call.instruction().wrapping_sub(bias);
+        let step = match code.contains(call.instruction()) {
+            true => unwinder.step(&frame, within, read),
+            false => Err(End::Unknown),
+        };
+        let (caller, next) = match step {
+            Err(End::Bottom) => break None,
+            Ok((caller, interrupted)) => {
+                (caller, Call { address: caller.rip, returning: !interrupted, guessed: false })
+            }
+            Err(End::Broken) => break Some("a frame's saved registers cannot be read"),
+            Err(End::Unknown) => match code.guess(&frame, calls.count == 1, read) {
+                Some((caller, guessed)) => (caller, Call { address: caller.rip, returning: true, guessed }),
+                // The first code of a program clears rbp, to mark where the stack begins (System V ABI, 3.4.1).
+                None if calls.count > 1 && frame.registers[RBP] == Some(0) => break None,
+                None if calls.count == 1 => break Some("nothing says who called this"),
+                None => break Some("no call frame information leads further"),
+            },
+        };
+        if caller == frame {
+            break Some("a frame is its own caller");
+        }
+        if !code.contains(next.instruction()) {
+            break Some("the next return address is outside the image");
+        }
+        (frame, call) = (caller, next);
+        calls.push(call);
+    };
+    calls.finish(broken)
+}
+
+/// Collects calls, keeping the first and the last ones.
+#[derive(Default)]
+struct Calls {
+    first: Vec<Call>,
+    last: VecDeque<Call>,
+    count: usize,
+}
+
+impl Calls {
+    fn push(&mut self, call: Call) {
+        self.count += 1;
+        if self.first.len() < SHOWN_MAXIMUM {
+            return self.first.push(call);
+        }
+        self.last.push_back(call);
+        if self.last.len() > LAST {
+            self.last.pop_front();
+        }
+    }
+
+    fn finish(mut self, broken: Option<&'static str>) -> Stack {
+        if self.last.is_empty() {
+            return Stack { first: self.first, omitted: 0, last: Vec::new(), broken };
+        }
+        // What is left of the first ones may be among the last: the gap never ends before them.
+        let middle = self.first.split_off(FIRST);
+        let last: Vec<Call> = middle.into_iter().chain(self.last).rev().take(LAST).collect();
+        let omitted = self.count - self.first.len() - last.len();
+        Stack { first: self.first, omitted, last: last.into_iter().rev().collect(), broken }
+    }
+}
+
+/// The image's code, by guest addresses.
+struct Code<'c, 'd> {
+    image: &'c Elf<'d>,
+    bias: u64,
+}
+
+impl Code<'_, '_> {
+    fn contains(&self, address: u64) -> bool {
+        address >= self.bias && self.image.executable(address - self.bias)
+    }
+
+    /// The caller of a frame without call frame information, and whether it is no more than likely.
+    fn guess(&self, frame: &Frame, innermost: bool, read: &mut ReadGuest<'_>) -> Option<(Frame, bool)> {
+        let mut found = None;
+        if innermost {
+            // A function that has pushed nothing; the gate; whatever a wild pointer led to.
+            found = self.at(frame, 0, read).map(|caller| (caller, false));
+            found = found.or_else(|| self.system_call(frame).map(|caller| (caller, false)));
+        }
+        found = found.or_else(|| self.behind_frame_pointer(frame, read).map(|caller| (caller, false)));
+        if innermost {
+            found = found.or_else(|| (1..SEARCHED_WORDS).find_map(|word| Some((self.at(frame, word, read)?, true))));
+        }
+        found
+    }
+
+    /// The caller if its address is this many words above the stack pointer.
+    fn at(&self, frame: &Frame, word: u64, read: &mut ReadGuest<'_>) -> Option<Frame> {
+        let slot = frame.registers[RSP]?.checked_add(word * 8)?;
+        let rip = read(slot).filter(|rip| self.follows_call(*rip))?;
+        let mut caller = Frame { rip, ..*frame };
+        caller.registers[RSP] = Some(slot.checked_add(8)?);
+        Some(caller)
+    }
+
+    /// The caller by the convention of `push rbp; mov rbp, rsp`.
+    fn behind_frame_pointer(&self, frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Frame> {
+        let (rsp, rbp) = (frame.registers[RSP]?, frame.registers[RBP]?);
+        if rbp % 8 != 0 || rbp.checked_sub(rsp)? > FRAME_MAXIMUM {
+            return None;
+        }
+        let rip = read(rbp.checked_add(8)?).filter(|rip| self.follows_call(*rip))?;
+        let mut caller = Frame { rip, ..*frame };
+        caller.registers[RBP] = read(rbp);
+        caller.registers[RSP] = Some(rbp.checked_add(16)?);
+        Some(caller)
+    }
+
+    /// The program's side of a `syscall` that has just trapped: rcx holds where it goes on, r11 its stack pointer.
+    fn system_call(&self, frame: &Frame) -> Option<Frame> {
+        let rip = frame.registers[RCX]?;
+        let instruction: [u8; 2] = self.before(rip)?;
+        if frame.registers[RSP] != Some(0) || instruction != [0x0f, 0x05] {
+            return None;
+        }
+        let mut caller = Frame { rip, ..*frame };
+        caller.registers[RSP] = frame.registers[R11];
+        Some(caller)
+    }
+
+    fn before<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
+        let within = address.checked_sub(self.bias)?;
+        self.image.executable(within.checked_sub(1)?).then(|| self.image.bytes_before(within))?
+    }
+
+    /// Whether the instruction before `address` is a call: `e8` with a distance, or `ff /2` with its operand.
+    fn follows_call(&self, address: u64) -> bool {
+        let Some(bytes) = self.before::<7>(address) else { return false };
+        let indirect = |length: usize| {
+            let [opcode, operand, ..] = bytes[7 - length..] else { return false };
+            opcode == 0xff && operand >> 3 & 7 == 2 && operand_length(operand) == length
+        };
+        bytes[2] == 0xe8 || [2, 3, 4, 6, 7].into_iter().any(indirect)
+    }
+}
+
+/// Length of `ff /2` with this ModRM byte (Intel manual, volume 2, section 2.1.5).
+fn operand_length(operand: u8) -> usize {
+    let (mode, base) = (operand >> 6, operand & 7);
+    let index = usize::from(mode != 3 && base == 4);
+    let distance = match (mode, base) {
+        (0, 5) | (2, _) => 4,
+        (1, _) => 1,
+        _ => 0,
+    };
+    2 + index + distance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_the_length_of_their_operand() {
+        // call rax; call [rax]; call [rax+8]; call [rsp+8]; call [rip+…]; call [rsp+…]
+        for (operand, length) in [(0xd0, 2), (0x10, 2), (0x50, 3), (0x54, 4), (0x15, 6), (0x94, 7)] {
+            assert_eq!(operand_length(operand), length, "{operand:#x}");
+        }
+    }
+
+    fn collect(count: u64) -> Stack {
+        let mut calls = Calls::default();
+        for address in 0..count {
+            calls.push(Call { address, returning: true, guessed: false });
+        }
+        calls.finish(None)
+    }
+
+    #[test]
+    fn a_long_stack_shows_both_ends() {
+        let short = collect(128);
+        assert_eq!((short.first.len(), short.omitted, short.last.len()), (128, 0, 0));
+        for count in [129, 135, 136, 137, 100_000] {
+            let long = collect(count);
+            assert_eq!((long.first.len(), long.last.len()), (FIRST, LAST));
+            assert_eq!(long.omitted as u64, count - 40);
+            assert_eq!(long.last[LAST - 1].address, count - 1);
+            assert_eq!(long.last[0].address, count - 8);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Names for addresses: from debug information where there is some, else from the symbol table.
+
+use super::elf::{Elf, Symbol};
+use super::reader::Budget;
+use super::source::{self, Spot};
+use super::survive;
+use super::text::demangle;
+use std::fmt;
+
+/// Names of a fixed set of addresses.
+pub struct Symbols {
+    /// Sorted, in the image file's terms.
+    addresses: Vec<u64>,
+    spots: Vec<Vec<Spot>>,
+    /// Names and distances from them, from the symbol table.
+    names: Vec<Option<Name>>,
+}
+
+impl Symbols {
+    /// Looks up all addresses together.
+    pub fn find<'d>(image: &Elf<'d>, debug: Option<&Elf<'d>>, mut addresses: Vec<u64>, budget: &'d Budget) -> Self {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let dwarf = if image.has(".debug_info") { Some(image) } else { debug };
+        let spots =
+            dwarf.and_then(|elf| survive(|| source::locate(|name| elf.section(name).bytes, &addresses, budget)));
+        let table = if image.has(".symtab") { Some(image) } else { debug };
+        let names = table.map(|elf| elf.symbols(&addresses).into_iter().map(|symbol| symbol.map(name)).collect());
+        Self {
+            spots: spots.unwrap_or_else(|| vec![Vec::new(); addresses.len()]),
+            names: names.unwrap_or_else(|| vec![None; addresses.len()]),
+            addresses,
+        }
+    }
+
+    /// The functions that contain the address, innermost first; none if nothing is known.
+    pub fn spots(&self, address: u64) -> Vec<Spot> {
+        let Ok(index) = self.addresses.binary_search(&address) else { return Vec::new() };
+        let mut spots = self.spots[index].clone();
+        let Some(name) = &self.names[index] else { return spots };
+        if spots.is_empty() {
+            spots.push(Spot::default());
+        }
+        // The outermost one is the function that the symbol table knows too, often by a fuller name.
+        if let Some(outermost) = spots.last_mut() {
+            match &outermost.function {
+                None => outermost.function = Some(name.to_string()),
+                Some(short) if name.text.contains(without_parameters(short)) => {
+                    outermost.function = Some(name.text.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        spots
+    }
+
+    /// The variable or function that the address lies in.
+    pub fn data(&self, address: u64) -> Option<String> {
+        self.names[self.addresses.binary_search(&address).ok()?].as_ref().map(Name::to_string)
+    }
+}
+
+/// A symbol's name, demangled.
+#[derive(Clone)]
+struct Name {
+    text: String,
+    offset: u64,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.offset {
+            0 => f.write_str(&self.text),
+            offset => write!(f, "{}+{offset:#x}", self.text),
+        }
+    }
+}
+
+fn name(symbol: Symbol<'_>) -> Name {
+    Name { text: demangle(&String::from_utf8_lossy(symbol.name)), offset: symbol.offset }
+}
+
+/// What is in front of type parameters: `call_once` of `call_once<fn(), ()>`.
+fn without_parameters(name: &str) -> &str {
+    name.split_once('<').map_or(name, |(name, _)| name)
+}

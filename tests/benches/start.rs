@@ -1,0 +1,30 @@
+//! Cold start, from exec to the first byte of output and to the exit, and the memory of a guest at rest.
+//!
+//! Every row runs once in each round, so that all share the machine's moods; ratios are taken within a round, and the
+//! median of the rounds is printed. `cargo bench -p husk-tests --bench start [-- ROUNDS]`
+
+use husk_tests::build;
+use husk_tests::measure::{self, Row};
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    let rounds = measure::rounds(200);
+    let baseline = |name: &str| vec![build::baseline(name).into_os_string()];
+    let guest = |image: PathBuf| vec![build::husk().into(), "run".into(), image.into_os_string()];
+    let table = build::large_image();
+    let rows = [
+        Row::new("bare KVM program", baseline("bare_kvm")),
+        Row::new("static process", baseline("static_process")),
+        Row::new("hello (no_std)", guest(build::image("hello", "hello"))),
+        Row::new("hello-std", guest(build::image("hello-std", "hello-std"))),
+        Row::new("hello-std + 200 MB table", guest(table)),
+    ];
+    measure::compare(&rows, rounds);
+
+    println!("\n{:<26} {:>10} {:>10}", "memory at rest", "RSS KiB", "PSS KiB");
+    for (name, image) in [("no_std", build::image("guests", "idle")), ("std", build::image("programs", "idle_std"))] {
+        let (rss, pss) = measure::memory(Command::new(build::husk()).arg("run").arg(image));
+        println!("{name:<26} {rss:>10} {pss:>10}");
+    }
+}

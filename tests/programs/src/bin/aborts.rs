@@ -1,0 +1,6 @@
+//! Aborts.
+
+fn main() {
+    println!("about to abort");
+    std::process::abort();
+}

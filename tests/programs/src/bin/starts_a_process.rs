@@ -1,0 +1,6 @@
+//! Tries to start another program, and survives that it cannot.
+
+fn main() {
+    let error = std::process::Command::new("/bin/true").status().expect_err("one image, one program");
+    println!("no other program: {error}");
+}

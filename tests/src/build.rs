@@ -1,0 +1,75 @@
+//! Builds what the tests run: the tender, and the images of a package, each once per test process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+/// The workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+/// The tender, built as it is shipped.
+pub fn husk() -> &'static Path {
+    static HUSK: OnceLock<PathBuf> = OnceLock::new();
+    HUSK.get_or_init(|| {
+        let target = "x86_64-unknown-linux-musl";
+        cargo(&["build", "--quiet", "--release", "--package", "husk-tender", "--bin", "husk", "--target", target]);
+        target_directory().join(target).join("release/husk")
+    })
+}
+
+/// The image that the binary `name` of `package` becomes, in the release profile.
+pub fn image(package: &str, name: &str) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, Vec<PathBuf>>>> = Mutex::new(None);
+    let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let images = built.get_or_insert_default().entry(package.to_owned()).or_insert_with(|| {
+        let output = cargo(&["husk", "build", "--release", "--package", package]);
+        output.lines().map(PathBuf::from).collect()
+    });
+    let found = images.iter().find(|path| path.file_name().is_some_and(|file| file == name));
+    found.unwrap_or_else(|| panic!("`cargo husk build` made no '{name}', only {images:?}")).clone()
+}
+
+/// An ordinary program with a table of 200 MB in it.
+pub fn large_image() -> PathBuf {
+    image("large-table", "large-table")
+}
+
+/// A program that the benches compare with, linked statically as the tender is.
+pub fn baseline(name: &str) -> PathBuf {
+    let target = "x86_64-unknown-linux-musl";
+    cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", target]);
+    target_directory().join(target).join("release").join(name)
+}
+
+/// The same program as [`image`] makes an image of, as a process of this machine.
+pub fn native(package: &str, name: &str) -> PathBuf {
+    cargo(&["build", "--quiet", "--release", "--package", package, "--bin", name]);
+    target_directory().join("release").join(name)
+}
+
+/// Runs cargo in the workspace and returns its standard output; what it says otherwise goes to ours.
+pub fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    // What cargo sets for a test must not leak into a build of something else.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "LD_LIBRARY_PATH" {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().expect("cargo starts");
+    assert!(output.status.success(), "cargo {} failed", arguments.join(" "));
+    String::from_utf8(output.stdout).expect("cargo prints UTF-8")
+}
+
+/// Where the workspace's builds go.
+pub fn target_directory() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => workspace().join(directory),
+        None => workspace().join("target"),
+    }
+}

@@ -1,0 +1,105 @@
+//! A guest runs at CPL 3 only, in memory whose rights it cannot change: each attack is stopped, by name.
+
+use husk_abi::fault::{ARITHMETIC, CALL, ILLEGAL_INSTRUCTION, MEMORY, TRAP};
+use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, PAGE, RING0, RING0_SIZE};
+use husk_tests::Guest;
+
+/// Tests of guests that must be stopped: name of the guest (and the test), status, part of the message.
+macro_rules! stopped {
+    ($($guest:ident: $status:expr, $message:literal;)*) => {
+        $(
+            #[test]
+            fn $guest() {
+                Guest::native(stringify!($guest)).run().expect_fault($status, $message);
+            }
+        )*
+    };
+}
+
+stopped! {
+    write_text: MEMORY, "write to";
+    write_rodata: MEMORY, "write to";
+    execute_heap: MEMORY, "execution at";
+    execute_stack: MEMORY, "execution at";
+    hlt: MEMORY, "general protection";
+    mov_cr3: MEMORY, "general protection";
+    read_cr0: MEMORY, "general protection";
+    wrmsr: MEMORY, "general protection";
+    rdmsr: MEMORY, "general protection";
+    lidt: MEMORY, "general protection";
+    lgdt: MEMORY, "general protection";
+    cli: MEMORY, "general protection";
+    swapgs: MEMORY, "general protection";
+    port_in: MEMORY, "general protection";
+    port_out: MEMORY, "general protection";
+    port_exception: MEMORY, "general protection";
+    port_wide: MEMORY, "general protection";
+    undefined: ILLEGAL_INSTRUCTION, "invalid instruction";
+    breakpoint: TRAP, "breakpoint";
+    trap_flag: TRAP, "debug trap";
+    divide: ARITHMETIC, "division error";
+    call_unknown: CALL, "call number 30583 does not exist";
+    call_outside: CALL, "outside its memory";
+    call_wrapping: CALL, "outside its memory";
+    call_straddling: CALL, "outside its memory";
+    call_null: CALL, "outside its memory";
+    call_ring0: CALL, "outside its memory";
+    call_reads_into_text: CALL, "not memory that it may write";
+    call_protects_image: CALL, "not memory that it may write";
+    system_call: CALL, "Linux system call 39";
+    system_call_bad_stack: CALL, "Linux system call 39";
+}
+
+#[test]
+fn a_software_interrupt_is_stopped() {
+    // A software KVM calls it an invalid opcode, hardware a general protection fault.
+    let outcome = Guest::native("int_80").run();
+    assert!(!outcome.stdout().contains("survived"));
+    outcome.expect_stderr("husk: the guest stopped: ");
+}
+
+#[test]
+fn the_null_page_cannot_be_touched() {
+    for guest in ["read_address", "write_address", "jump_address"] {
+        Guest::native(guest).argument("0x8").run().expect_fault(MEMORY, "0x8").expect_stderr("null");
+    }
+}
+
+#[test]
+fn tender_pages_can_be_read_only_where_the_contract_says_so() {
+    for address in [GATE, FRAME, CLOCK, BOOT] {
+        let address = format!("{address:#x}");
+        Guest::native("read_address").argument(&address).run().expect_success().expect_stdout("survived\n");
+        Guest::native("write_address").argument(&address).run().expect_fault(MEMORY, "write to");
+    }
+    // Ring 0's pages, the page tables' addresses as far as they were mapped one to one, and the guards between.
+    let hidden = (RING0..RING0 + RING0_SIZE).step_by(PAGE as usize).chain([0x8_0000, 0x8_1000, 0x10_0000, 0x1f_f000]);
+    for address in hidden {
+        let address = format!("{address:#x}");
+        Guest::native("read_address").argument(&address).run().expect_fault(MEMORY, "read of");
+        Guest::native("write_address").argument(&address).run().expect_fault(MEMORY, "write to");
+        Guest::native("jump_address").argument(&address).run().expect_fault(MEMORY, "execution at");
+    }
+}
+
+#[test]
+fn a_jump_to_a_non_canonical_address_is_stopped() {
+    Guest::native("jump_address").argument("0x8000000000000000").run().expect_fault(MEMORY, "general protection");
+}
+
+#[test]
+fn every_stack_has_a_guard_that_the_report_names() {
+    Guest::native("main_stack_overflow").run().expect_fault(MEMORY, "page fault").expect_stderr("stack overflow of the main thread");
+    Guest::native("libos_stack_overflow").run().expect_fault(MEMORY, "page fault").expect_stderr("stack overflow of the libos");
+}
+
+#[test]
+fn pages_that_the_guest_protects_are_protected() {
+    Guest::native("protected_heap").run().expect_fault(MEMORY, "protected").expect_stdout("still ours\n");
+}
+
+#[test]
+fn flags_and_odd_arguments_hurt_nobody() {
+    Guest::native("hostile_flags").run().expect_success().expect_stdout("survived\n");
+    Guest::native("call_odd_values").run().expect_success().expect_stdout("survived\n");
+}

@@ -1,0 +1,136 @@
+//! Ordinary programs, unmodified: what they print, read, and end with is what it would be on Linux.
+
+use husk_abi::fault::{MEMORY, PANIC};
+use husk_tests::{Guest, build};
+
+#[test]
+fn hello_prints_its_line() {
+    let image = build::image("hello-std", "hello-std");
+    Guest::image(image).run().expect_success().expect_stdout("Hello from an ordinary Rust program\n");
+}
+
+#[test]
+fn arguments_environment_and_status_arrive() {
+    let guest =
+        Guest::program("arguments").flag("-eSTATUS=200").flag("-eNAME=a value").argument("one").argument("-two");
+    let outcome = guest.run();
+    outcome.expect_status(200);
+    for line in ["one", "-two", "NAME=a value", "STATUS=200"] {
+        assert!(
+            outcome.stdout().is_empty() || outcome.stdout().lines().any(|found| found == line),
+            "{line}: {outcome}"
+        );
+    }
+}
+
+#[test]
+fn input_output_and_errors_are_separate_streams() {
+    let text = "a line\nanother\n\nlast\n";
+    let outcome = Guest::program("echo").input(text.as_bytes()).run();
+    outcome.expect_success().expect_stdout(text).expect_stderr("4 lines");
+}
+
+#[test]
+fn a_megabyte_goes_through_the_console() {
+    let text = "0123456789abcde\n".repeat(1 << 16);
+    Guest::program("echo")
+        .input(text.as_bytes())
+        .run()
+        .expect_success()
+        .expect_stdout(&text)
+        .expect_stderr("65536 lines");
+}
+
+#[test]
+fn panics_unwind_and_end_the_program_as_they_do_natively() {
+    let outcome = Guest::program("panics").run();
+    outcome.expect_status(101).expect_stdout("dropped one\ncaught: true\ndropped two\n");
+    outcome.expect_stderr("panicked at").expect_stderr("failed with two");
+}
+
+#[test]
+fn an_abort_ends_with_the_status_of_sigabrt() {
+    Guest::program("aborts").run().expect_status(PANIC.into()).expect_stdout("about to abort\n");
+}
+
+#[test]
+fn files_directories_links_and_metadata_work() {
+    Guest::program("files").run().expect_success().expect_stdout("files work\n");
+}
+
+#[test]
+fn sleeps_last_as_long_as_they_should() {
+    Guest::program("sleeps").run().expect_success().expect_stdout("slept\n");
+}
+
+#[test]
+fn two_runs_have_different_random_keys() {
+    let runs = [(); 2].map(|()| Guest::program("hash_map").run());
+    for run in &runs {
+        run.expect_success();
+    }
+    assert!(runs[0].stdout().is_empty() || runs[0].stdout() != runs[1].stdout());
+}
+
+#[test]
+fn system_calls_keep_every_register_but_those_they_may_change() {
+    Guest::program("registers").run().expect_success().expect_stdout("all registers kept\n");
+}
+
+#[test]
+fn unanswered_system_calls_say_enosys_and_are_told_once_if_asked() {
+    let quiet = Guest::program("unanswered").run();
+    quiet.expect_success().expect_stdout("both answered ENOSYS\n");
+    assert_eq!(quiet.stderr(), "");
+    let verbose = Guest::program("unanswered").flag("--verbose").run();
+    for call in ["system call 250,", "system call 321,"] {
+        assert!(verbose.stderr().is_empty() || verbose.stderr().matches(call).count() == 1, "{verbose}");
+    }
+    for part in ["first instruction after", "first output after", "exits: ConsoleWrite"] {
+        verbose.expect_stderr(part);
+    }
+}
+
+#[test]
+fn another_program_cannot_be_started() {
+    Guest::program("starts_a_process").run().expect_success();
+}
+
+#[test]
+fn a_null_dereference_is_reported_with_every_frame() {
+    let outcome = Guest::program("null_dereference").run();
+    outcome.expect_fault(MEMORY, "read of address 0x0");
+    for part in [
+        "null",
+        "innermost (inlined)",
+        "null_dereference.rs:6:22",
+        "null_dereference::middle",
+        "null_dereference.rs:11:5",
+        "null_dereference::outer",
+        "null_dereference.rs:16:5",
+        "null_dereference::main",
+    ] {
+        outcome.expect_stderr(part);
+    }
+}
+
+#[test]
+fn a_stack_overflow_names_the_thread() {
+    let outcome = Guest::program("overflow").run();
+    outcome.expect_fault(MEMORY, "page fault");
+    outcome.expect_stderr("stack overflow of the main thread").expect_stderr("overflow::recurse");
+}
+
+#[test]
+fn the_base_is_random_unless_it_is_asked_not_to_be() {
+    let base = |flag: Option<&str>| {
+        let mut guest = Guest::program("overflow");
+        if let Some(flag) = flag {
+            guest = guest.flag(flag);
+        }
+        let report = guest.run().stderr();
+        report.split("rip ").nth(1).unwrap_or_default().split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    assert!(base(None).is_empty() || base(None) != base(None));
+    assert_eq!(base(Some("--no-aslr")), base(Some("--no-aslr")));
+}
