@@ -29,6 +29,15 @@ fn a_release_build_keeps_symbols_and_puts_line_numbers_aside() {
 }
 
 #[test]
+fn debug_information_follows_a_program_that_cargo_copies_elsewhere() {
+    let project = Project::program("");
+    project.write(".cargo/config.toml", "[build]\nbuild-dir = 'made here'");
+    let images = project.build("--release");
+    assert!(images[0].starts_with(project.path("target")));
+    assert!(Image::check(&images[0]).debug_file.is_some());
+}
+
+#[test]
 fn a_debug_build_keeps_everything() {
     let image = image("", "");
     assert!(image.has_symbols && image.has_debug);
