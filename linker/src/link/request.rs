@@ -70,7 +70,7 @@ impl Request {
     /// Tells the person at the terminal something, if that is possible.
     pub fn say(&self, message: &str) {
         let Some(path) = &self.messages else { return };
-        if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
+        if let Ok(mut file) = OpenOptions::new().append(true).open(path) {
             // A message that is lost is no reason to fail.
             let _ = writeln!(file, "{message}");
         }
