@@ -12,7 +12,7 @@ use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
@@ -213,7 +213,7 @@ fn a_stripped_image_is_explained_by_its_debug_file() {
     let stripped = build("stripped", &["-Cdebuginfo=full", "-Cstrip=symbols"]);
     let waiting = Waiting::start(&stripped, &[]);
     let report = waiting.report();
-    expect_in_order(&report, &[" in the image's text", "no names: ", "no debug file of build-id abcdef0123456789"]);
+    expect_in_order(&report, &["   0: image+0x", "no names: ", "no debug file of build-id abcdef0123456789"]);
     expect_in_order(&report, &["is at any of", "report-stripped/.build-id/ab/cdef0123456789.debug", "/usr/lib/debug"]);
 
     let whole = build("for-stripped", &["-Cdebuginfo=full"]);
@@ -248,7 +248,22 @@ fn a_call_through_a_wild_pointer_is_blamed_on_its_caller() {
         slot += 8;
         assert!(slot < waiting.registers.rsp + 4096, "{report}");
     };
-    expect_in_order(&registers, &["address 0x0 is the null pointer", "1: nested::wait", "nested::middle (inlined)"]);
+    expect_in_order(
+        &registers,
+        &[", called by nested::wait", "address 0x0 is the null pointer", "1: nested::wait", "middle (inlined)"],
+    );
+}
+
+#[test]
+fn a_moved_instruction_is_reported_where_it_was() {
+    let waiting = Waiting::start(&build("moved", &["-Cdebuginfo=full"]), &[]);
+    let program = std::fs::read(&waiting.program).expect("the program");
+    let file = ElfFile64::<LittleEndian>::parse(&*program).expect("an ELF file");
+    let stub = file.symbol_by_name(husk_abi::stub::AREA).expect("the stub").address();
+    // The last moved instruction ends where the one begins that loads the return address.
+    let rip = waiting.bias + stub + husk_abi::stub::RETURN as u64 - 1;
+    let report = waiting.report_with(&waiting.program, Registers { rip, ..waiting.registers }, None);
+    expect_in_order(&report, &["0: nested::outer", " is a stub: its instruction was moved there from "]);
 }
 
 #[test]

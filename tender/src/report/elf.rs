@@ -143,7 +143,7 @@ impl<'d> Elf<'d> {
         let table = self.header(".symtab").map(|header| (header, self.contents(header)));
         let Some((header, table)) = table else { return addresses.iter().map(|_| None).collect() };
         let strings = self.sections.get(header.sh_link(Le) as usize).map(|section| self.contents(section).bytes);
-        for symbol in object::slice_from_all_bytes::<Sym64<Le>>(whole_records(table.bytes)).unwrap_or(&[]) {
+        for symbol in all_symbols(table.bytes) {
             note(symbol, addresses, &mut nearest);
         }
         let resolve = |(symbol, address): (Option<&'d Sym64<Le>>, &u64)| {
@@ -153,6 +153,18 @@ impl<'d> Elf<'d> {
             Some(Symbol { name, offset: address - symbol.st_value(Le) }).filter(|symbol| !symbol.name.is_empty())
         };
         nearest.into_iter().zip(addresses).map(resolve).collect()
+    }
+
+    /// Address and size of the symbol of exactly that name.
+    pub fn symbol_named(&self, name: &str) -> Option<(u64, u64)> {
+        let header = self.header(".symtab")?;
+        let strings = self.contents(self.sections.get(header.sh_link(Le) as usize)?).bytes;
+        let mut symbols = all_symbols(self.contents(header).bytes).iter();
+        let found = symbols.find(|symbol| {
+            let rest = strings.get(symbol.st_name(Le) as usize..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        })?;
+        Some((found.st_value(Le), found.st_size(Le)))
     }
 
     fn header(&self, name: &str) -> Option<&'d SectionHeader64<Le>> {
@@ -201,8 +213,10 @@ fn note<'d>(symbol: &'d Sym64<Le>, addresses: &[u64], nearest: &mut [Option<&'d 
 /// How far behind a symbol without a size an address may lie and still be called after it.
 const UNSIZED_REACH: u64 = 4096;
 
-fn whole_records(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len() - bytes.len() % size_of::<Sym64<Le>>()]
+/// The records of a symbol table, without what is left of a last one that is cut.
+fn all_symbols(table: &[u8]) -> &[Sym64<Le>] {
+    let count = table.len() / size_of::<Sym64<Le>>();
+    object::pod::slice_from_bytes(table, count).map_or(&[], |(symbols, _)| symbols)
 }
 
 /// How far into the file's part of `segment` the address lies.

@@ -25,6 +25,7 @@ pub use unwind::ReadGuest;
 use crate::registers::Registers;
 use elf::{Bytes, Elf};
 use exception::Access;
+use husk_abi::stub;
 use place::Place;
 use reader::Budget;
 use stack::{Call, Stack};
@@ -63,6 +64,7 @@ pub struct Stop<'a> {
 
 impl Stop<'_> {
     /// Finds out where the guest stopped. Takes up to a few seconds, for a hostile image; else milliseconds.
+    #[cold]
     pub fn report(mut self) -> Report {
         let image = self.file.try_clone().ok().map(Bytes::new);
         let image = image.as_ref().and_then(Elf::parse);
@@ -81,16 +83,25 @@ impl Stop<'_> {
         let debug_bytes = debug_file.file.take().map(Bytes::new);
         let debug = debug_bytes.as_ref().and_then(Elf::parse);
         let budget = Budget::new(READS_MAXIMUM);
+        if let Some(site) = self.moved_from(&image, debug.as_ref()) {
+            report.note(format!("{:#x} is a stub: its instruction was moved there from {site:#x}", self.registers.rip));
+            self.registers.rip = site;
+        }
         let stack = self.walk(&image, debug.as_ref(), &budget);
         let mut addresses: Vec<u64> =
             stack.first.iter().chain(&stack.last).map(|call| self.in_file(call.instruction())).collect();
         addresses.extend(self.access.map(|access| self.in_file(access.address)));
         let symbols = Symbols::find(&image, debug.as_ref(), addresses, &budget);
-        report.address = self.access.map(|access| {
-            let symbol = symbols.data(self.in_file(access.address));
-            place::describe(access, self.map, symbol.as_deref(), self.registers.rsp)
-        });
-        let show = |call: &Call| show::Shown::new(call, symbols.spots(self.in_file(call.instruction())), self.map);
+        report.address = match self.access {
+            Some(access) => {
+                let symbol = symbols.data(self.in_file(access.address));
+                Some(place::describe(access, self.map, symbol.as_deref(), self.registers.rsp))
+            }
+            None => place::describe_stack(self.map, self.registers.rsp, self.read_guest),
+        };
+        let show = |call: &Call| {
+            show::Shown::new(call, self.load_bias, symbols.spots(self.in_file(call.instruction())), self.map)
+        };
         report.calls = stack.first.iter().map(show).collect();
         report.omitted = stack.omitted;
         report.last_calls = stack.last.iter().map(show).collect();
@@ -101,6 +112,17 @@ impl Stop<'_> {
 
     fn in_file(&self, address: u64) -> u64 {
         address.wrapping_sub(self.load_bias)
+    }
+
+    /// Where the instruction that stopped was, if the linker step moved it into a stub.
+    fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>) -> Option<u64> {
+        let (area, size) = image.symbol_named(stub::AREA).or_else(|| debug?.symbol_named(stub::AREA))?;
+        let offset = self.in_file(self.registers.rip).checked_sub(area).filter(|offset| *offset < size)?;
+        let within = offset % stub::SIZE as u64;
+        let start = area.checked_add(offset - within)?;
+        let bytes = image.bytes_before(start.checked_add(stub::SIZE as u64)?)?;
+        let site = stub::original(start, &bytes, within as usize)?;
+        Some(site.wrapping_add(self.load_bias))
     }
 
     fn walk<'d>(&mut self, image: &Elf<'d>, debug: Option<&Elf<'d>>, budget: &'d Budget) -> Stack {

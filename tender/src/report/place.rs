@@ -1,5 +1,6 @@
 //! What an address is: the map of the guest's address space, with a name for each part.
 
+use super::ReadGuest;
 use super::exception::{Access, Use};
 use crate::image::Image;
 use crate::layout::Layout;
@@ -94,7 +95,7 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -
             _ => format!("address {address:#x} lies in no part of the guest's memory"),
         };
     };
-    let subject = match symbol {
+    let subject = match symbol.filter(|_| place.kind == Kind::Image) {
         Some(symbol) => format!("address {address:#x} is {symbol}, in {place}"),
         None => format!("address {address:#x} is in {place}"),
     };
@@ -111,6 +112,16 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -
             _ => subject,
         },
     }
+}
+
+/// What can be said when the host refused an access and does not say to what: that the stack ends there.
+pub fn describe_stack(map: &[Place], rsp: u64, read: &mut ReadGuest<'_>) -> Option<String> {
+    let in_heap = |address| map.iter().any(|place| place.kind == Kind::Heap && place.region.contains(address));
+    // The word pushed next, and the page that a function with a large frame touches first.
+    let ends = [8, PAGE].into_iter().any(|depth| read(rsp.wrapping_sub(depth)).is_none());
+    (in_heap(rsp) && ends).then(|| {
+        format!("the stack pointer {rsp:#x} is next to a protected page of the heap: stack overflow of a thread")
+    })
 }
 
 /// Whether bits 47 to 63 of `address` are equal, as the processor demands.
@@ -240,6 +251,15 @@ mod tests {
         assert!(sentence(0x60_0000, Use::Read, 0x51_0000).contains("took its own right"));
         assert!(sentence(0x60_0000, Use::Read, 0x60_1000).contains("next to the stack pointer"));
         assert!(sentence(0x60_0000, Use::Execute, 0x60_1000).contains("nobody can execute"));
+    }
+
+    #[test]
+    fn a_stack_in_the_heap_overflows_into_a_protected_page() {
+        let mut protected = |address| (address >= 0x61_0000).then_some(0);
+        let sentence = describe_stack(&map(), 0x61_0100, &mut protected).expect("a sentence");
+        assert!(sentence.ends_with("stack overflow of a thread"));
+        assert_eq!(describe_stack(&map(), 0x61_2000, &mut protected), None);
+        assert_eq!(describe_stack(&map(), 0x51_0100, &mut protected), None);
     }
 
     #[test]

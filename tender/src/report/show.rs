@@ -2,7 +2,7 @@
 
 use super::debug_file;
 use super::elf::Elf;
-use super::place::Place;
+use super::place::{Kind, Place};
 use super::reader::Budget;
 use super::register::Table;
 use super::source::{Line, Spot};
@@ -30,21 +30,25 @@ pub struct Report {
 pub struct Shown {
     spots: Vec<Spot>,
     guessed: bool,
+    /// Whether it is in the image's code.
+    code: bool,
 }
 
 impl Shown {
-    pub(super) fn new(call: &Call, mut spots: Vec<Spot>, map: &[Place]) -> Self {
+    pub(super) fn new(call: &Call, load_bias: u64, mut spots: Vec<Spot>, map: &[Place]) -> Self {
+        let place = map.iter().find(|place| place.region.contains(call.address));
+        let code = place.is_some_and(|place| place.kind == Kind::Image);
         if spots.is_empty() {
             spots.push(Spot::default());
         }
         if let Some(Spot { function: function @ None, .. }) = spots.last_mut() {
-            let place = map.iter().find(|place| place.region.contains(call.address));
             *function = Some(match place {
+                Some(_) if code => format!("image+{:#x}", call.address.wrapping_sub(load_bias)),
                 Some(place) => format!("{:#x} in {place}", call.address),
                 None => format!("{:#x}, which is in no part of the guest's memory", call.address),
             });
         }
-        Self { spots, guessed: call.guessed }
+        Self { spots, guessed: call.guessed, code }
     }
 }
 
@@ -140,7 +144,10 @@ impl fmt::Display for Report {
             writeln!(f, "  {}", Clean(line))?;
         }
         if let Some(call) = self.calls.first() {
-            writeln!(f, "  {faint}at{plain}      {}", Where(call))?;
+            write!(f, "  {faint}at{plain}      {}", Where(call))?;
+            let caller = self.calls.get(1).filter(|_| !call.code);
+            caller.map_or(Ok(()), |caller| write!(f, ", called by {}", Where(caller)))?;
+            writeln!(f)?;
         }
         if let Some(address) = &self.address {
             writeln!(f, "  {}", Clean(address))?;

@@ -7,6 +7,7 @@ pub struct Notes([u32; 31]);
 const HUSK: u32 = u32::from_le_bytes(*b"Husk");
 const NET0: u32 = u32::from_le_bytes(*b"net0");
 
+#[rustfmt::skip]
 #[used]
 #[unsafe(link_section = ".note.husk")]
 static NOTES: Notes = Notes([

@@ -1,10 +1,28 @@
 //! Waits for a byte of input, in a function that was called through others; `deep` does so at the end of a recursion.
 //! The lines marked below are the ones that a test looks for.
 
+use std::arch::{asm, global_asm};
 use std::hint::black_box;
 use std::io::Read;
 
+// A stub as the linker step makes them, for a site in `outer`.
+global_asm!(
+    ".balign 32",
+    ".globl husk_system_call_stubs",
+    ".type husk_system_call_stubs, @object",
+    "husk_system_call_stubs:",
+    ".fill 20, 1, 0xcc",
+    "lea rcx, [rip + site_end]",
+    ".balign 32, 0xcc",
+    ".size husk_system_call_stubs, . - husk_system_call_stubs",
+);
+
+unsafe extern "C" {
+    static husk_system_call_stubs: u8;
+}
+
 fn main() {
+    black_box(&raw const husk_system_call_stubs);
     if std::env::args().nth(1).is_some() {
         println!("{}", deep(black_box(50_000))); // line: main calls deep
     } else {
@@ -14,6 +32,11 @@ fn main() {
 
 #[inline(never)]
 fn outer(number: u64) -> u64 {
+    #[expect(named_asm_labels, reason = "the stub refers to it, and `outer` is not copied")]
+    // SAFETY: does nothing.
+    unsafe {
+        asm!("nop", "nop", "nop", "nop", ".globl site_end", "site_end:")
+    };
     middle(number) + 1 // line: outer calls middle
 }
 
