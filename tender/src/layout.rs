@@ -43,7 +43,7 @@ impl Layout {
         };
         let load_bias =
             if image.relocatable { (base + IMAGE_OFFSET).wrapping_sub(extent.start & !(LARGE_PAGE - 1)) } else { 0 };
-        let loaded = Region { start: extent.start.wrapping_add(load_bias), length: extent.length };
+        let loaded = Region { start: extent.start.wrapping_add(load_bias), ..extent };
         let stack_length = (image.notes.manifest.main_stack).min(memory / 4).max(MAIN_STACK_MINIMUM) & !(GUARD - 1);
         let stack_start = loaded.end().next_multiple_of(GUARD) + GUARD;
         let heap_start = stack_start + stack_length + GUARD;
@@ -61,6 +61,11 @@ impl Layout {
             main_stack: Region { start: stack_start, length: stack_length },
             heap: Region::between(heap_start, end),
         })
+    }
+
+    /// Where a region of the image file is loaded.
+    pub fn loaded(&self, in_file: Region) -> Region {
+        Region { start: in_file.start.wrapping_add(self.load_bias), length: in_file.length }
     }
 
     /// The guest-physical address of a virtual address in the window.
