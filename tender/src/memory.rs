@@ -95,6 +95,13 @@ impl Memory {
         unsafe { self.base.add(physical as usize) }
     }
 
+    /// Writes a word of the tender's own pages.
+    pub fn set_own_word(&self, physical: u64, word: u64) {
+        assert!(physical.is_multiple_of(8), "own words are aligned");
+        // SAFETY: `own` found the address inside the mapping, aligned; only the processor looks there, once it runs.
+        unsafe { self.own(physical).cast::<u64>().write_volatile(word) };
+    }
+
     /// Takes the pages of a region, which lies in the guest's stacks or heap, from the host now rather than at the
     /// guest's first touch. Only a matter of speed: a host that cannot leaves things as they are.
     pub fn warm(&self, region: Region) {
