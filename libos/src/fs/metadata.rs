@@ -119,7 +119,7 @@ impl Files {
             blocks_free: free,
             blocks_available: free,
             files: self.space.limit,
-            files_free: free,
+            files_free: self.space.limit.saturating_sub(self.nodes.len() as u64),
             id: volume.device().1.into(),
             name_maximum: super::directory::NAME_MAXIMUM as u64,
             fragment_size: PAGE,

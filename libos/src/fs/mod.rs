@@ -95,8 +95,12 @@ impl Files {
         })
     }
 
-    /// Takes in an inode that nobody but the caller counts on yet.
+    /// Takes in an inode that nobody but the caller counts on yet. There may be as many as pages, so that a program
+    /// which makes files without end is told so before the memory is gone.
     fn add_node(&mut self, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
+        if self.nodes.len() as u64 >= self.space.limit {
+            return Err(Errno::ENOSPC);
+        }
         let node = self.nodes.insert(Inode::new(self.next_number, kind, volume, permissions, now))?;
         self.next_number += 1;
         Ok(node)

@@ -42,6 +42,8 @@ pub struct Slab<T> {
     slots: Vec<Slot<T>>,
     /// First of the chain of free slots.
     free: Option<u32>,
+    /// How many slots are used.
+    used: usize,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ enum Slot<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: None }
+        Self { slots: Vec::new(), free: None, used: 0 }
     }
 }
 
@@ -83,6 +85,7 @@ impl<T> Slab<T> {
                 index
             }
         };
+        self.used += 1;
         Ok(Key { index, of: PhantomData })
     }
 
@@ -104,6 +107,7 @@ impl<T> Slab<T> {
             Slot::Used { .. } => {
                 let freed = core::mem::replace(slot, Slot::Free { next: self.free });
                 self.free = Some(key.index);
+                self.used -= 1;
                 match freed {
                     Slot::Used { value, .. } => Some(value),
                     Slot::Free { .. } => None,
@@ -121,22 +125,14 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Every value, with its key.
-    pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        self.slots.iter().zip(0..).filter_map(|(slot, index)| match slot {
-            Slot::Used { value, .. } => Some((Key { index, of: PhantomData }, value)),
-            Slot::Free { .. } => None,
-        })
-    }
-
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.used
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.used == 0
     }
 }
 

@@ -305,3 +305,15 @@ fn a_file_of_another_part_is_its_own_until_nobody_has_it_open() {
     machine.files.close(copy).expect("open");
     assert_eq!(machine.files.orphans, [socket]);
 }
+
+#[test]
+fn files_without_end_come_to_an_end() {
+    let mut machine = Machine::new();
+    machine.files.space.limit = 100;
+    let refused = (0..200).find_map(|number| machine.open(&format!("/{number}"), linux::O_CREAT).err());
+    assert_eq!(refused, Some(Errno::ENOSPC));
+    let now = machine.now();
+    machine.files.unlink(AT_FDCWD, b"/0", now).expect("made");
+    machine.files.close(3).expect("open");
+    machine.open("/again", linux::O_CREAT).expect("there is room again");
+}
