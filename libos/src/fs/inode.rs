@@ -164,6 +164,17 @@ impl Inode {
         }
     }
 
+    /// Memory that it takes by itself, in bytes: a directory's entries are counted with their names.
+    pub fn cost(&self) -> u64 {
+        let contents = match &self.kind {
+            Kind::Regular(data) => data.pages() * PAGE,
+            Kind::Link(target) => target.len() as u64,
+            Kind::Pipe(pipe) => pipe.cost(),
+            _ => 0,
+        };
+        size_of::<Self>() as u64 + contents
+    }
+
     /// The directory's entries, if it is an ordinary one.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.kind {
