@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::signals::Signals;
 use crate::syscalls::{Arguments, files, table};
 use crate::threads::{State, Threads};
+use alloc::vec::Vec;
 use husk::abi::call::Number;
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
@@ -27,16 +28,18 @@ pub struct Libos {
     pub signals: Signals,
     /// The source of all random bytes.
     pub random: Random,
+    /// The auxiliary vector that the program got.
+    pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
     pub started: u64,
 }
 
 impl Libos {
     /// A libos for a program whose first thread starts with these registers.
-    pub fn new(registers: Registers, random: Random) -> Result<Self, Errno> {
+    pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
-        let files = files::start()?;
-        Ok(Self { files, threads: Threads::new(registers)?, signals: Signals::default(), random, started })
+        let (files, threads) = (files::start()?, Threads::new(registers)?);
+        Ok(Self { files, threads, signals: Signals::default(), random, auxiliary, started })
     }
 
     /// Answers the current thread's call, and other threads' calls that wait to be made again, until a thread can go

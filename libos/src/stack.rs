@@ -1,15 +1,16 @@
 //! The first stack of the program, filled as Linux does for execve(2): from its top down the strings, the auxiliary
 //! vector, the environment, the arguments and their number.
 
+use crate::arch;
 use crate::errno::Errno;
 use crate::random::Random;
 use crate::user::Slice;
-use crate::{arch, user};
 use alloc::vec::Vec;
 use husk::abi::boot::Info;
 use husk::abi::memory::{PAGE, Region};
 use linux_raw_sys::auxvec::*;
 use linux_raw_sys::elf::Elf_Phdr;
+use zerocopy::IntoBytes;
 
 /// Clock ticks in a second, for times(2) and its like.
 pub const TICKS_PER_SECOND: u64 = 100;
@@ -17,8 +18,17 @@ pub const TICKS_PER_SECOND: u64 = 100;
 /// Bytes that a program should at least give a signal handler.
 const SIGNAL_STACK: u64 = 4096;
 
-/// Fills the stack that `info` names, and tells the program's first stack pointer.
-pub fn build(info: &Info, entry: u64, random: &mut Random) -> Result<u64, Errno> {
+/// A stack that is ready.
+#[derive(Debug)]
+pub struct Ready {
+    /// The program's first stack pointer.
+    pub pointer: u64,
+    /// The auxiliary vector's bytes: programs can ask for them later, too.
+    pub auxiliary: Vec<u8>,
+}
+
+/// Fills the stack that `info` names.
+pub fn build(info: &Info, entry: u64, random: &mut Random) -> Result<Ready, Errno> {
     let mut stack = Stack { region: info.main_stack, top: info.main_stack.end() };
     let mut seed = [0; 16];
     random.fill(&mut seed);
@@ -55,16 +65,18 @@ pub fn build(info: &Info, entry: u64, random: &mut Random) -> Result<u64, Errno>
     ];
     let words = words(&arguments, &environment, &auxiliary)?;
     // The psABI aligns the stack pointer to 16 here, and all of `words` lies at and above it.
-    stack.top = stack.top.saturating_sub(words.len() as u64 * 8) & !15;
-    let bottom = stack.top;
-    for (place, word) in (bottom..).step_by(8).zip(words) {
-        user::write(place, &word)?;
-    }
-    Ok(bottom)
+    let pointer = stack.top.saturating_sub(words.len() as u64 * 8) & !15;
+    let bytes = words.as_bytes();
+    Slice::new(pointer, bytes.len() as u64).copy_in(bytes)?;
+    let auxiliary = bytes.split_at(bytes.len() - auxiliary.len() * size_of::<[u64; 2]>()).1.to_vec();
+    Ok(Ready { pointer, auxiliary })
 }
 
+/// Key and value of an entry of the auxiliary vector, which has them as two words.
+type Pair = (u32, u64);
+
 /// What lies at the stack pointer: argument count, arguments, environment, auxiliary vector.
-fn words(arguments: &[u64], environment: &[u64], auxiliary: &[(u32, u64)]) -> Result<Vec<u64>, Errno> {
+fn words(arguments: &[u64], environment: &[u64], auxiliary: &[Pair]) -> Result<Vec<u64>, Errno> {
     let mut words = Vec::new();
     words
         .try_reserve_exact(arguments.len() + environment.len() + 2 * auxiliary.len() + 3)
@@ -111,6 +123,7 @@ impl Stack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::user;
     use alloc::vec;
 
     #[test]

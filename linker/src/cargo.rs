@@ -34,6 +34,9 @@ impl Call {
         for member in &project.members {
             command.env(request::settings_variable(&member.name), member.settings.to_variable());
         }
+        if let Some((build, target)) = &project.folders {
+            command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, target);
+        }
         let profile = Profile::select(flags, &project.root);
         if profile.debug_is_unset {
             command.env(profile.debug_variable(), "line-tables-only");

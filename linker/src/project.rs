@@ -28,6 +28,8 @@ pub struct Project {
     pub members: Vec<Member>,
     /// The folder of the workspace.
     pub root: PathBuf,
+    /// Where cargo compiles and whereto it then copies programs, if these are different folders.
+    pub folders: Option<(PathBuf, PathBuf)>,
 }
 
 impl Project {
@@ -50,8 +52,16 @@ impl Project {
         })?;
         let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
         let members = members.map(member).collect::<Result<Vec<_>>>()?;
-        Ok(Self { members, root: metadata.workspace_root.into() })
+        let folders = folders(&metadata, flags);
+        Ok(Self { members, root: metadata.workspace_root.into(), folders })
     }
+}
+
+/// See [`Project::folders`]: they differ if `build.build-dir` is configured.
+fn folders(metadata: &Metadata, flags: &arguments::Cargo) -> Option<(PathBuf, PathBuf)> {
+    let build = metadata.build_directory.as_ref().filter(|build| **build != metadata.target_directory)?;
+    let target = flags.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path());
+    Some((build.into(), std::path::absolute(target).ok()?))
 }
 
 fn member(package: &Package) -> Result<Member> {

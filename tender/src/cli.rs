@@ -22,6 +22,18 @@ pub enum Command {
                             Linux would have sent; 125 if husk itself could not go on."
     )]
     Run(Run),
+    /// Tell what an image is, without running it: manifest, segments, sizes, system call sites
+    Inspect(Inspect),
+}
+
+/// Flags of `husk inspect`.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// The image, made by `cargo husk build`
+    pub image: PathBuf,
 }
 
 /// Flags of `husk run`.

@@ -5,9 +5,12 @@ mod cli;
 use clap::Parser;
 use cli::{Cli, Command};
 use husk_abi::fault::TENDER_ERROR;
+use husk_tender::Error;
 use husk_tender::boot::Program;
+use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
 use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -16,11 +19,22 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let result = match Cli::parse().command {
         Command::Run(run) => run::run(&options(run, started)),
+        Command::Inspect(inspect) => show(&inspect),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         eprintln!("husk: {error}");
         TENDER_ERROR
     }))
+}
+
+fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
+    let inspection = Inspection::of(&inspect.image, None)?;
+    let mut output = std::io::stdout().lock();
+    let written = match inspect.json {
+        true => writeln!(output, "{}", inspection.json()),
+        false => write!(output, "{}", inspection.with_colour(output.is_terminal())),
+    };
+    written.map(|()| 0).map_err(Error::Output)
 }
 
 fn options(run: cli::Run, started: Instant) -> Options {

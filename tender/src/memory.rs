@@ -43,11 +43,10 @@ impl Memory {
         let writable = Rights::READ | Rights::WRITE;
         let mut memory = Self { base, layout, regions: vec![(layout.heap, writable), (layout.main_stack, writable)] };
         for segment in &image.segments {
-            memory.map_segment(image, segment)?;
-            let start = segment.region.start.wrapping_add(layout.load_bias);
-            let rights = segment.rights & writable;
-            memory.regions.push((Region { start, length: segment.region.length }, rights));
+            memory.load(image, segment)?;
         }
+        // The zeros that fill a segment's last page are the guest's too.
+        memory.regions.extend(image.parts().map(|(pages, rights)| (layout.loaded(pages), rights & writable)));
         memory.regions.push((layout.libos_stack, writable));
         memory.regions.push((Region { start: BOOT, length: BOOT_SIZE }, readable));
         Ok(memory)
@@ -96,6 +95,16 @@ impl Memory {
         unsafe { self.base.add(physical as usize) }
     }
 
+    /// Takes the pages of a region, which lies in the guest's stacks or heap, from the host now rather than at the
+    /// guest's first touch. Only a matter of speed: a host that cannot leaves things as they are.
+    pub fn warm(&self, region: Region) {
+        if let Ok(start) = self.check(Claim { address: region.start, length: region.length }, Rights::WRITE) {
+            let length = region.length as usize;
+            // SAFETY: `check` found the region to be guest memory; its contents stay as they are.
+            unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) };
+        }
+    }
+
     /// Reads a word of the tender's own pages.
     pub fn own_word(&self, physical: u64) -> u64 {
         // SAFETY: `own` found the address inside the mapping; the words asked for are aligned and written by the
@@ -139,43 +148,66 @@ impl Memory {
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
 
-    /// Maps the whole pages of a segment's contents from the file, and copies its last, partial page if zeros follow.
-    fn map_segment(&mut self, image: &Image, segment: &Segment) -> Result<(), Error> {
+    /// Brings a segment's contents into memory: mapped from the file, but for pages that differ from it: those with
+    /// words to relocate, and a last one that is filled up with zeros. These are copied.
+    fn load(&self, image: &Image, segment: &Segment) -> Result<(), Error> {
         let not_mapped = |error| Error::NotMapped { path: image.path.clone(), error };
-        let lead = segment.region.start % PAGE;
-        let start = segment.pages().start;
+        let pages = segment.pages();
         let contents_end = segment.region.start + segment.file_size;
         let zeros_follow = segment.region.length > segment.file_size;
-        let mapped_end = if zeros_follow { contents_end & !(PAGE - 1) } else { contents_end.next_multiple_of(PAGE) };
-        if mapped_end > start {
-            let mut protection = libc::PROT_READ;
-            if segment.rights.contains(Rights::WRITE) {
-                protection |= libc::PROT_WRITE;
+        let mappable = if zeros_follow { contents_end & !(PAGE - 1) } else { contents_end.next_multiple_of(PAGE) };
+        let relocations = image.relocations_in(segment.region);
+        let copied = match (relocations.first(), relocations.last()) {
+            (Some(first), Some(last)) => {
+                Region::between(first.address & !(PAGE - 1), (last.address + 8).next_multiple_of(PAGE).min(pages.end()))
             }
-            let to = self.at(start);
-            // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
-            let result = unsafe {
-                libc::mmap(
-                    to.as_ptr().cast(),
-                    (mapped_end - start) as usize,
-                    protection,
-                    libc::MAP_PRIVATE | libc::MAP_FIXED,
-                    image.file.as_raw_fd(),
-                    (segment.file_offset - lead) as libc::off_t,
-                )
-            };
-            if result == libc::MAP_FAILED {
-                return Err(not_mapped(io::Error::last_os_error()));
-            }
+            _ => Region { start: mappable, length: 0 },
+        };
+        self.map_file(image, segment, Region::between(pages.start, copied.start.min(mappable))).map_err(not_mapped)?;
+        self.map_file(image, segment, Region::between(copied.end(), mappable)).map_err(not_mapped)?;
+        self.copy(image, segment, copied).map_err(not_mapped)?;
+        self.copy(image, segment, Region::between(mappable.max(copied.end()), contents_end)).map_err(not_mapped)?;
+        for relocation in relocations {
+            let value = self.layout.load_bias.wrapping_add(relocation.addend);
+            // SAFETY: the image was checked to have the whole word in this writable segment, whose pages with
+            // relocations were copied above; the guest does not run yet.
+            unsafe { self.at(relocation.address).cast::<u64>().write_unaligned(value) };
         }
-        let copied_start = mapped_end.max(segment.region.start);
-        if zeros_follow && copied_start < contents_end {
-            let mut bytes = vec![0; (contents_end - copied_start) as usize];
-            let offset = segment.file_offset + (copied_start - segment.region.start);
-            image.file.read_exact_at(&mut bytes, offset).map_err(not_mapped)?;
-            // SAFETY: `copied_start` to `contents_end` lies in the segment's pages, inside our mapping.
-            unsafe { self.at(copied_start).copy_from_nonoverlapping(NonNull::from(&bytes[..]).cast(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Maps whole pages of a segment privately from the file.
+    fn map_file(&self, image: &Image, segment: &Segment, pages: Region) -> io::Result<()> {
+        if pages.length == 0 {
+            return Ok(());
         }
+        let mut protection = libc::PROT_READ;
+        if segment.rights.contains(Rights::WRITE) {
+            protection |= libc::PROT_WRITE;
+        }
+        let offset = segment.file_offset.wrapping_add(pages.start.wrapping_sub(segment.region.start));
+        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
+        let result = unsafe {
+            libc::mmap(
+                self.at(pages.start).as_ptr().cast(),
+                pages.length as usize,
+                protection,
+                libc::MAP_PRIVATE | libc::MAP_FIXED,
+                image.file.as_raw_fd(),
+                offset as libc::off_t,
+            )
+        };
+        if result == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Copies what the file has for these addresses of a segment; where it has nothing, zeros remain.
+    fn copy(&self, image: &Image, segment: &Segment, wanted: Region) -> io::Result<()> {
+        let start = wanted.start.max(segment.region.start);
+        let end = wanted.end().min(segment.region.start + segment.file_size);
+        let mut bytes = vec![0; end.saturating_sub(start) as usize];
+        image.file.read_exact_at(&mut bytes, segment.file_offset + (start - segment.region.start))?;
+        // SAFETY: `start` to `end` lies in the segment, inside our mapping; the guest does not run yet.
+        unsafe { self.at(start).copy_from_nonoverlapping(NonNull::from(&bytes[..]).cast(), bytes.len()) };
         Ok(())
     }
 

@@ -49,6 +49,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     flags.set(Flags::VERBOSE, options.verbose);
     let boot = boot::write(&image, &layout, &options.program, flags, entropy)?;
     let memory = Memory::map(layout, &image)?;
+    layout.touched_at_start(image.notes.manifest.kind).into_iter().for_each(|region| memory.warm(region));
     let statistics = Statistics::new(options.verbose, options.started);
     let mut machine = Machine::new(&kvm, &image, memory, &boot, statistics)?;
     let end = machine.run()?;

@@ -199,6 +199,43 @@ fn relocations_of_the_packed_kind() {
 }
 
 #[test]
+fn relocations_that_cannot_be_applied() {
+    let table = |image: &mut Image| {
+        let dynamic = image.segment(elf::PT_DYNAMIC, 0).p_offset.get(LE) as usize;
+        let entry = |tag: u64| {
+            let entries = image.0[dynamic..].chunks_exact(16);
+            let at = entries.take(64).position(|entry| entry[..8] == tag.to_le_bytes()).expect("a relocation table");
+            dynamic + at * 16 + 8
+        };
+        let (address, size) = (entry(7), entry(8));
+        let first = u64::from_le_bytes(image.0[address..address + 8].try_into().expect("eight bytes")) as usize;
+        (address, size, first)
+    };
+    // The table lies in the first segment, where addresses and offsets are the same.
+    let mut image = Image::good();
+    let (_, _, first) = table(&mut image);
+    image.0[first + 8] = 37;
+    image.refused(&["relocations that cannot be applied", "not of the type R_X86_64_RELATIVE"]);
+
+    for target in [0u64, 0x40, 1 << 40, u64::MAX - 3] {
+        let mut image = Image::good();
+        let (_, _, first) = table(&mut image);
+        image.0[first..first + 8].copy_from_slice(&target.to_le_bytes());
+        image.refused(&["relocations that cannot be applied", "not in the image's data"]);
+    }
+
+    let mut image = Image::good();
+    let (address, ..) = table(&mut image);
+    image.0[address..address + 8].copy_from_slice(&(u64::MAX - 8).to_le_bytes());
+    image.refused(&["relocations that cannot be applied", "not in the image"]);
+
+    let mut image = Image::good();
+    let (_, size, _) = table(&mut image);
+    image.0[size..size + 8].copy_from_slice(&(1u64 << 50).to_le_bytes());
+    image.refused(&["relocations that cannot be applied", "too large"]);
+}
+
+#[test]
 fn a_plain_linux_executable() {
     Guest::image("/bin/sh").run().expect_refusal(&["/bin/sh", "not a husk image: build it with `cargo husk build`"]);
 }

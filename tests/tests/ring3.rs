@@ -19,6 +19,7 @@ macro_rules! stopped {
 stopped! {
     write_text: MEMORY, "write to";
     write_rodata: MEMORY, "write to";
+    write_relocated: MEMORY, "write to";
     execute_heap: MEMORY, "execution at";
     execute_stack: MEMORY, "execution at";
     hlt: MEMORY, "general protection";

@@ -12,6 +12,7 @@
 pub mod heap;
 mod host;
 mod pages;
+mod reuse;
 mod rights;
 
 use crate::errno::Errno;
@@ -20,6 +21,7 @@ use core::slice;
 use host::{Host, Tender};
 use husk::abi::memory::{PAGE, Region, Rights};
 use pages::{Block, OWN, Pages, SPARSE, WRITTEN};
+use reuse::Leftovers;
 pub use rights::unsettled;
 use spin::Mutex;
 
@@ -39,10 +41,11 @@ const RESERVE: usize = 32;
 /// Pages of one region, and who has them.
 #[derive(Debug)]
 pub struct Memory<H> {
-    pages: Option<Pages>,
+    pages: Pages,
     start: u64,
     /// Pages that have just been mapped without any rights, which the tender does not know yet.
     unsettled: Option<Span>,
+    leftovers: Leftovers,
     host: H,
 }
 
@@ -51,7 +54,7 @@ type Span = Range<usize>;
 
 impl Memory<Tender> {
     const fn empty() -> Self {
-        Self { pages: None, start: 0, unsettled: None, host: Tender }
+        Self { pages: Pages::empty(), start: 0, unsettled: None, leftovers: Leftovers::NONE, host: Tender }
     }
 
     /// Takes over the heap region of this guest, which must be zero and used by nobody.
@@ -69,17 +72,17 @@ impl Memory<Tender> {
 
 impl<H: Host> Memory<H> {
     fn new(pages: Pages, start: u64, host: H) -> Self {
-        Self { pages: Some(pages), start, unsettled: None, host }
+        Self { pages, start, unsettled: None, leftovers: Leftovers::NONE, host }
     }
 
     /// Bytes in the region, and those that nobody has.
     pub fn size(&self) -> (u64, u64) {
-        self.pages.as_ref().map_or((0, 0), |pages| (pages.count() as u64 * PAGE, pages.free() as u64 * PAGE))
+        (self.pages.count() as u64 * PAGE, self.pages.free() as u64 * PAGE)
     }
 
     /// Gives the libos `count` pages, which may hold anything.
     pub fn take(&mut self, count: usize) -> Option<u64> {
-        let span = self.pages.as_mut()?.find(count)?;
+        let span = self.find_dense(count)?;
         self.take_own(span.clone());
         self.set_rights(span.clone(), Rights::READ | Rights::WRITE).ok()?;
         Some(self.bytes(&span).start)
@@ -87,28 +90,29 @@ impl<H: Host> Memory<H> {
 
     /// Takes back pages that the libos had.
     pub fn give_back(&mut self, address: u64, count: usize) {
-        if let (Ok(span), Some(pages)) = (self.span(address, count as u64 * PAGE), self.pages.as_mut()) {
-            pages.release(span);
+        if let Ok(span) = self.span(address, count as u64 * PAGE) {
+            self.pages.release(span);
         }
     }
 
     /// Maps zeroed pages for the program somewhere, and tells where.
     pub fn map(&mut self, length: u64, rights: Rights) -> Result<u64, Errno> {
         let count = usize::try_from(length.div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
-        let pages = self.pages()?;
-        if count.saturating_add(RESERVE) > pages.free() {
+        if count.saturating_add(RESERVE) > self.pages.free() {
             return Err(Errno::ENOMEM);
         }
-        let span = pages.find(count).ok_or(Errno::ENOMEM)?;
-        pages.take(span.clone());
         if rights.is_empty() {
-            self.zero(span.clone(), MANY).inspect_err(|_| self.release(span.clone()))?;
-            self.pages()?.set(SPARSE, span.clone());
-            self.pages()?.set(WRITTEN, span.clone());
+            let span = self.find_sparse(count).ok_or(Errno::ENOMEM)?;
+            self.pages.take(span.clone());
+            self.zero(span.clone(), MANY).inspect_err(|_| self.pages.release(span.clone()))?;
+            self.pages.set(SPARSE, span.clone());
+            self.pages.set(WRITTEN, span.clone());
             self.leave_unsettled(span.clone());
-        } else {
-            self.prepare(span.clone(), rights)?;
+            return Ok(self.bytes(&span).start);
         }
+        let span = self.find_dense(count).ok_or(Errno::ENOMEM)?;
+        self.pages.take(span.clone());
+        self.prepare(span.clone(), rights)?;
         Ok(self.bytes(&span).start)
     }
 
@@ -116,7 +120,7 @@ impl<H: Host> Memory<H> {
     /// there and `replace` is not set.
     pub fn map_at(&mut self, address: u64, length: u64, rights: Rights, replace: bool) -> Result<u64, Errno> {
         let span = self.span(address, length)?;
-        let pages = self.pages()?;
+        let pages = &mut self.pages;
         if !pages.all(span.clone(), |block| !block.own) {
             return Err(Errno::ENOMEM);
         }
@@ -127,7 +131,7 @@ impl<H: Host> Memory<H> {
             return Err(Errno::ENOMEM);
         }
         self.unmap(address, length)?;
-        self.pages()?.take(span.clone());
+        self.pages.take(span.clone());
         self.prepare(span, rights)?;
         Ok(address)
     }
@@ -135,11 +139,12 @@ impl<H: Host> Memory<H> {
     /// Takes back what the program has in this range.
     pub fn unmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let Range { mut start, end } = self.span(address, length)?;
-        let pages = self.pages()?;
+        let pages = &mut self.pages;
         while start < end {
             let run = pages.run(start..end, |block| block.used & !block.own);
             start = run.end;
             if !run.is_empty() {
+                self.leftovers.add(pages, &run);
                 pages.release(run);
             }
         }
@@ -150,7 +155,7 @@ impl<H: Host> Memory<H> {
     pub fn clear(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let span = self.mapped(address, length)?;
         self.zero(span.clone(), MANY_SPARSE)?;
-        self.pages()?.set(WRITTEN, span);
+        self.pages.set(WRITTEN, span);
         Ok(())
     }
 
@@ -179,10 +184,6 @@ impl<H: Host> Memory<H> {
         Ok(moved)
     }
 
-    fn pages(&mut self) -> Result<&mut Pages, Errno> {
-        self.pages.as_mut().ok_or(Errno::ENOMEM)
-    }
-
     /// The pages that hold these bytes; EINVAL if `address` does not start one, ENOMEM if some lie elsewhere.
     fn span(&self, address: u64, length: u64) -> Result<Span, Errno> {
         if !address.is_multiple_of(PAGE) {
@@ -190,14 +191,14 @@ impl<H: Host> Memory<H> {
         }
         let start = address.checked_sub(self.start).ok_or(Errno::ENOMEM)? / PAGE;
         let end = start.checked_add(length.div_ceil(PAGE)).ok_or(Errno::ENOMEM)?;
-        let count = self.pages.as_ref().map_or(0, Pages::count) as u64;
+        let count = self.pages.count() as u64;
         if end > count { Err(Errno::ENOMEM) } else { Ok(start as usize..end as usize) }
     }
 
     /// The same, if all of them are the program's; else ENOMEM.
     fn mapped(&mut self, address: u64, length: u64) -> Result<Span, Errno> {
         let span = self.span(address, length)?;
-        if self.pages()?.all(span.clone(), |block| block.used & !block.own) { Ok(span) } else { Err(Errno::ENOMEM) }
+        if self.pages.all(span.clone(), |block| block.used & !block.own) { Ok(span) } else { Err(Errno::ENOMEM) }
     }
 
     fn bytes(&self, span: &Span) -> Region {
@@ -205,17 +206,10 @@ impl<H: Host> Memory<H> {
     }
 
     fn take_own(&mut self, span: Span) {
-        if let Some(pages) = &mut self.pages {
-            pages.take(span.clone());
-            pages.set(OWN, span.clone());
-            pages.set(WRITTEN, span);
-        }
-    }
-
-    fn release(&mut self, span: Span) {
-        if let Some(pages) = &mut self.pages {
-            pages.release(span);
-        }
+        self.pages.take(span.clone());
+        self.pages.set(OWN, span.clone());
+        self.pages.set(WRITTEN, span.clone());
+        self.pages.clear(SPARSE, span);
     }
 
     /// Makes pages that the program just got zero and gives it its rights; gives them back if the host refuses.
@@ -226,9 +220,9 @@ impl<H: Host> Memory<H> {
         } else {
             self.zero(span.clone(), MANY).and_then(|()| self.set_rights(span.clone(), rights))
         };
-        done.inspect_err(|_| self.release(span.clone()))?;
-        self.pages()?.set(WRITTEN, span.clone());
-        self.pages()?.clear(SPARSE, span);
+        done.inspect_err(|_| self.pages.release(span.clone()))?;
+        self.pages.set(WRITTEN, span.clone());
+        self.pages.clear(SPARSE, span);
         Ok(())
     }
 
@@ -236,11 +230,11 @@ impl<H: Host> Memory<H> {
     fn zero(&mut self, span: Span, many: usize) -> Result<(), Errno> {
         let Range { mut start, end } = span;
         while start < end {
-            let mut run = self.pages()?.run(start..end, |block| block.written);
+            let mut run = self.pages.run(start..end, |block| block.written);
             if run.is_empty() {
                 break;
             }
-            let pages = self.pages()?;
+            let pages = &mut self.pages;
             let sparse = pages.run(run.clone(), |block| block.sparse);
             // Up to where the kind of page changes.
             run.end = if sparse.start == run.start && !sparse.is_empty() { sparse.end } else { sparse.start };
@@ -253,7 +247,7 @@ impl<H: Host> Memory<H> {
             } else {
                 self.host.discard(bytes).map_err(|_| Errno::ENOMEM)?;
             }
-            self.pages()?.clear(WRITTEN, run);
+            self.pages.clear(WRITTEN, run);
         }
         Ok(())
     }

@@ -41,7 +41,7 @@ pub const READ_ONLY: Bit = |block| &mut block.read_only;
 pub const CLOSED: Bit = |block| &mut block.closed;
 
 /// The pages, by number from 0.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pages {
     blocks: &'static mut [Block],
     count: usize,
@@ -54,6 +54,11 @@ pub struct Pages {
 const PER_BLOCK: usize = u64::BITS as usize;
 
 impl Pages {
+    /// No pages.
+    pub const fn empty() -> Self {
+        Self { blocks: &mut [], count: 0, free: 0, lowest: 0 }
+    }
+
     /// Blocks needed for `count` pages.
     pub const fn blocks(count: usize) -> usize {
         count.div_ceil(PER_BLOCK)
@@ -75,18 +80,25 @@ impl Pages {
         self.free
     }
 
-    /// The first run of `count` free pages.
-    pub fn find(&mut self, count: usize) -> Option<Range<usize>> {
+    /// The first run of `count` free pages for which `condition` holds.
+    pub fn find(&self, count: usize, condition: fn(&Block) -> u64) -> Option<Range<usize>> {
+        let suits = |block: &Block| !block.used & condition(block);
         let mut start = self.lowest;
         loop {
-            start = self.next(start..self.count, |block| !block.used);
+            start = self.search(start..self.count, suits);
             let limit = start.checked_add(count).filter(|limit| *limit <= self.count)?;
-            let end = self.next(start..limit, |block| block.used);
+            let end = self.search(start..limit, |block| !suits(block));
             if end == limit {
                 return Some(start..end);
             }
             start = end;
         }
+    }
+
+    /// How many pages in `range` there are for which `condition` holds.
+    pub fn count_of(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
+        let block = |index| self.blocks.get(index).map_or(0, condition);
+        words(range).map(|(index, mask)| (block(index) & mask).count_ones() as usize).sum()
     }
 
     /// Marks free pages as used.
@@ -119,14 +131,14 @@ impl Pages {
     /// Whether `condition` holds for every page in `range`.
     pub fn all(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> bool {
         let end = range.end;
-        end <= self.count && self.next_not(range, condition) == end
+        end <= self.count && self.search(range, |block| !condition(block)) == end
     }
 
     /// The first run of pages in `range` for which `condition` holds; empty, at its end, if there is none.
     pub fn run(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> Range<usize> {
         let end = range.end;
-        let start = self.next(range, condition);
-        start..self.next_not(start..end, condition)
+        let start = self.search(range, condition);
+        start..self.search(start..end, |block| !condition(block))
     }
 
     fn each(&mut self, range: Range<usize>, change: impl Fn(&mut Block, u64)) {
@@ -137,16 +149,7 @@ impl Pages {
         }
     }
 
-    /// The first page in `range` for which `condition` does not hold, or its end.
-    fn next_not(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
-        self.search(range, |block| !condition(block))
-    }
-
     /// The first page in `range` for which `condition` holds, or its end.
-    fn next(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
-        self.search(range, condition)
-    }
-
     #[inline]
     fn search(&self, range: Range<usize>, condition: impl Fn(&Block) -> u64) -> usize {
         let end = range.end;
@@ -181,19 +184,23 @@ mod tests {
 
     #[test]
     fn room_is_found_from_below_and_across_blocks() {
+        let any = |_: &Block| u64::MAX;
         let mut pages = pages(200);
         pages.take(0..60);
-        assert_eq!(pages.find(10), Some(60..70));
+        assert_eq!(pages.find(10, any), Some(60..70));
         pages.take(60..70);
         pages.take(100..101);
-        assert_eq!(pages.find(30), Some(70..100));
-        assert_eq!(pages.find(31), Some(101..132));
-        assert_eq!(pages.find(99), Some(101..200));
-        assert_eq!(pages.find(100), None);
-        assert_eq!(pages.find(usize::MAX), None);
+        assert_eq!(pages.find(30, any), Some(70..100));
+        assert_eq!(pages.find(31, any), Some(101..132));
+        assert_eq!(pages.find(99, any), Some(101..200));
+        assert_eq!(pages.find(100, any), None);
+        assert_eq!(pages.find(usize::MAX, any), None);
         pages.release(10..20);
-        assert_eq!(pages.find(10), Some(10..20));
+        assert_eq!(pages.find(10, any), Some(10..20));
         assert_eq!(pages.free(), 200 - 71 + 10);
+        pages.set(WRITTEN, 0..15);
+        assert_eq!(pages.find(5, |block| !block.written), Some(15..20));
+        assert_eq!(pages.count_of(0..200, |block| block.written & !block.used), 5);
     }
 
     #[test]

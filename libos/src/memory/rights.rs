@@ -44,10 +44,12 @@ impl<H: Host> Memory<H> {
     /// What may be done with a page now.
     pub(super) fn rights(&mut self, page: usize) -> Rights {
         let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
-        match &self.pages {
-            Some(pages) if is(pages, |block| block.closed) => Rights::empty(),
-            Some(pages) if is(pages, |block| block.read_only) => Rights::READ,
-            _ => Rights::READ | Rights::WRITE,
+        if is(&self.pages, |block| block.closed) {
+            Rights::empty()
+        } else if is(&self.pages, |block| block.read_only) {
+            Rights::READ
+        } else {
+            Rights::READ | Rights::WRITE
         }
     }
 
@@ -60,13 +62,13 @@ impl<H: Host> Memory<H> {
         };
         let Range { mut start, end } = span;
         while start < end {
-            let run = self.pages()?.run(start..end, differs);
+            let run = self.pages.run(start..end, differs);
             start = run.end;
             if run.is_empty() {
                 break;
             }
             self.host.protect(self.bytes(&run), rights).map_err(|_| Errno::ENOMEM)?;
-            let pages = self.pages()?;
+            let pages = &mut self.pages;
             pages.clear(READ_ONLY, run.clone());
             pages.clear(CLOSED, run.clone());
             if rights.is_empty() {

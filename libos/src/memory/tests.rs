@@ -93,29 +93,57 @@ fn a_guard_outlives_its_mapping_until_somebody_needs_the_page() {
     assert_eq!(memory.protect(START, PAGE, Rights::empty()), Ok(()));
     assert_eq!(memory.unmap(START, 4 * PAGE), Ok(()));
     assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::empty())]);
-    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
-    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, READ_WRITE), Asked::Zero(0..4)]);
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(at(1)), "the closed page is not worth an exit");
+    assert_eq!(asked(&mut memory), [Asked::Zero(1..4)]);
+    assert_eq!(memory.map_at(START, PAGE, READ_WRITE, true), Ok(START));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, READ_WRITE), Asked::Zero(0..1)]);
     assert_eq!(memory.protect(START, PAGE, Rights::READ), Ok(()));
     assert_eq!(memory.clear(START, PAGE), Ok(()));
     assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::READ), Asked::Discard(0..1)]);
 }
 
 #[test]
+fn closed_pages_that_lie_about_are_opened_together() {
+    let mut memory = memory(1000);
+    for start in 0..129 {
+        assert_eq!(memory.map(3 * PAGE, READ_WRITE), Ok(at(start)));
+        assert_eq!(memory.protect(at(start), PAGE, Rights::empty()), Ok(()));
+        assert_eq!(memory.unmap(at(start), 3 * PAGE), Ok(()));
+    }
+    asked(&mut memory);
+    assert_eq!(memory.map(PAGE, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..129, READ_WRITE), Asked::Zero(0..1)]);
+}
+
+#[test]
 fn a_reservation_that_is_opened_is_not_closed_first() {
     let mut memory = memory(1000);
-    for round in 0..3 {
-        assert_eq!(memory.map(64 * PAGE, Rights::empty()), Ok(START));
-        assert_eq!(memory.protect(at(2), 62 * PAGE, READ_WRITE), Ok(()));
-        assert_eq!(memory.unmap(START, 64 * PAGE), Ok(()));
-        match round {
-            0 => assert_eq!(asked(&mut memory), [Asked::Protect(0..2, Rights::empty())]),
-            _ => assert_eq!(asked(&mut memory), [Asked::Discard(0..64)]),
-        }
+    assert_eq!(memory.map(64 * PAGE, Rights::empty()), Ok(START));
+    assert_eq!(memory.protect(at(2), 62 * PAGE, READ_WRITE), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..2, Rights::empty())]);
+    assert_eq!(memory.map(8 * PAGE, Rights::empty()), Ok(at(64)));
+    assert_eq!(memory.settle(), Ok(()));
+    assert_eq!(memory.settle(), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Protect(64..72, Rights::empty())]);
+}
+
+#[test]
+fn stacks_are_discarded_together_and_keep_their_guards() {
+    let mut memory = memory(20_000);
+    let mut stack = |start| {
+        assert_eq!(memory.map(514 * PAGE, Rights::empty()), Ok(at(start)));
+        assert_eq!(memory.protect(at(start + 2), 512 * PAGE, READ_WRITE), Ok(()));
+        assert_eq!(memory.unmap(at(start), 514 * PAGE), Ok(()));
+        asked(&mut memory)
+    };
+    for number in 0..16 {
+        let start = 514 * number;
+        assert_eq!(stack(start), [Asked::Protect(start as usize..start as usize + 2, Rights::empty())]);
     }
-    assert_eq!(memory.map(8 * PAGE, Rights::empty()), Ok(START));
-    assert_eq!(memory.settle(), Ok(()));
-    assert_eq!(memory.settle(), Ok(()));
-    assert_eq!(asked(&mut memory), [Asked::Discard(0..8), Asked::Protect(2..8, Rights::empty())]);
+    assert_eq!(stack(0), [Asked::Discard(0..16 * 514)]);
+    assert_eq!(stack(514), []);
+    let small = memory.map(PAGE, READ_WRITE);
+    assert_eq!(small, Ok(at(16 * 514)), "not among the stacks");
 }
 
 #[test]

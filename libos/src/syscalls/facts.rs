@@ -22,7 +22,7 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         program: &program,
         arguments: &arguments,
         environment: &environment,
-        auxiliary: &[],
+        auxiliary: &libos.auxiliary,
         maps: maps.as_bytes(),
         memory,
         memory_free,

@@ -1,10 +1,11 @@
 //! Calls about memory: the program's claims are checked here, the work is [`crate::memory`]'s.
 
-use super::Arguments;
-use crate::answer::Answer;
+use super::{Arguments, files};
+use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::memory::MEMORY;
+use crate::user::Slice;
 use husk::abi::memory::{PAGE, Region, Rights};
 use linux_raw_sys::general::*;
 
@@ -14,26 +15,55 @@ pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
 }
 
 /// mmap(2).
-pub fn mmap(_: &mut Libos, Arguments([address, length, protection, flags, _file, _offset]): Arguments) -> Answer {
+pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, file, offset]): Arguments) -> Answer {
     let flags = flags as u32;
     let rights = rights(protection)?;
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
-    if length == 0 || flags & (MAP_PRIVATE | MAP_SHARED) == 0 {
+    if length == 0 || flags & (MAP_PRIVATE | MAP_SHARED) == 0 || !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM.into());
     }
-    if flags & MAP_ANONYMOUS == 0 {
+    if flags & MAP_ANONYMOUS != 0 {
+        return Ok(map(address, length, rights, flags)?);
+    }
+    if flags & MAP_PRIVATE == 0 && rights.contains(Rights::WRITE) {
         return Err(Errno::ENODEV.into());
     }
+    let mapped = map(address, length, Rights::READ | Rights::WRITE, flags)?;
+    let filled = fill(libos, file, offset, Slice::new(mapped, length));
     let mut memory = MEMORY.lock();
-    let mapped = if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+    if let Err(error) = filled.and_then(|()| Ok(memory.protect(mapped, length, rights)?)) {
+        memory.unmap(mapped, length)?;
+        return Err(error);
+    }
+    Ok(mapped)
+}
+
+fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Errno> {
+    let mut memory = MEMORY.lock();
+    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         memory.map_at(address, length, rights, flags & MAP_FIXED != 0)
     } else {
         memory.map(length, rights)
-    };
-    Ok(mapped?)
+    }
+}
+
+/// Copies a file's contents into a new mapping, as far as they reach.
+fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Result<(), Stop> {
+    while !into.is_empty() {
+        match files::pread(libos, Arguments([file, into.address, into.length, offset, 0, 0])) {
+            Ok(0) => break,
+            Ok(count) => {
+                into = into.after(count);
+                offset += count;
+            }
+            Err(Stop::Errno(Errno::ESPIPE | Errno::EISDIR)) => return Err(Errno::ENODEV.into()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// munmap(2).

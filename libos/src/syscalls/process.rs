@@ -37,7 +37,7 @@ pub fn no_child(_: &mut Libos, _: Arguments) -> Answer {
 }
 
 /// prctl(2). Unknown options must fail: some libraries ask for the auxiliary vector here first.
-pub fn prctl(libos: &mut Libos, Arguments([option, argument, ..]): Arguments) -> Answer {
+pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Arguments) -> Answer {
     let thread = libos.threads.current();
     match option as u32 {
         PR_SET_NAME => {
@@ -53,6 +53,12 @@ pub fn prctl(libos: &mut Libos, Arguments([option, argument, ..]): Arguments) ->
         PR_GET_NAME => {
             user::write(argument, &thread.name)?;
             Ok(0)
+        }
+        PR_GET_AUXV => {
+            let bytes = libos.auxiliary.as_slice();
+            let shown = bytes.get(..length as usize).unwrap_or(bytes);
+            Slice::new(argument, shown.len() as u64).copy_in(shown)?;
+            Ok(bytes.len() as u64)
         }
         PR_GET_DUMPABLE => Ok(0),
         PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS | PR_SET_PDEATHSIG => Ok(0),

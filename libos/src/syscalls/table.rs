@@ -59,7 +59,7 @@ macro_rules! calls {
 calls! {
     // Memory.
     __NR_brk memory::brk, Refused, "musl's malloc turns to mmap";
-    __NR_mmap memory::mmap, Partial, "anonymous memory, never executable";
+    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, and a shared mapping of one is read-only";
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
     __NR_mprotect memory::mprotect, Partial, "never executable";

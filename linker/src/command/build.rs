@@ -10,7 +10,7 @@ use crate::settings::Kind;
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Message};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{self, ExitCode, Stdio};
@@ -77,9 +77,9 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
     if !echo {
         call.0.arg("--message-format=json-render-diagnostics");
     }
-    let messages = Messages::new();
+    let messages = Messages::create();
     let is_verbose = call.0.get_args().any(|word| word == "-v" || word == "--verbose");
-    call.0.env(request::MESSAGES, &messages.0).stdout(Stdio::piped());
+    call.0.envs(messages.iter().map(|messages| (request::MESSAGES, &messages.0))).stdout(Stdio::piped());
     let mut child = call.0.spawn().map_err(|error| Error::start(call.0.get_program().as_ref(), error))?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
@@ -90,7 +90,9 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
         }
     }
     let status = child.wait().map_err(|error| Error::new(format!("cannot wait for cargo: {error}")))?;
-    messages.show(is_verbose);
+    if let Some(messages) = messages {
+        messages.show(is_verbose);
+    }
     match status.code() {
         Some(0) => check(images).map(|()| ExitCode::SUCCESS),
         code => Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
@@ -121,8 +123,10 @@ fn check(images: &[Utf8PathBuf]) -> Result<()> {
 struct Messages(PathBuf);
 
 impl Messages {
-    fn new() -> Self {
-        Self(env::temp_dir().join(format!("husk-messages-{}", process::id())))
+    /// Makes an empty one; none if the place is taken or not ours to write to, for the folder is everybody's.
+    fn create() -> Option<Self> {
+        let path = env::temp_dir().join(format!("husk-messages-{}", process::id()));
+        File::create_new(&path).ok().map(|_| Self(path))
     }
 
     /// Prints all of it, or just the warnings.
@@ -137,7 +141,7 @@ impl Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // There is none if nothing was linked.
+        // What is left over is empty or has been shown.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -10,27 +10,37 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Strips the program `output` with the given build-id, after its debug information is put aside.
-pub fn split(output: &Path, build_id: &[u8], strip: Strip) -> Result<()> {
+/// Strips the program `output` with the given build-id, after its debug information is put aside. If cargo copies
+/// programs from the first of `folders` to the second, the debug information goes along.
+pub fn split(output: &Path, build_id: &[u8], strip: Strip, folders: Option<&(PathBuf, PathBuf)>) -> Result<()> {
     let option = match strip {
         Strip::Nothing => return Ok(()),
         Strip::Debug => "--strip-debug",
         Strip::All => "--strip-all",
     };
-    let folder = folder(output);
     let name = file_name(build_id);
-    forget(&folder, output)?;
-    let file = folder.join(&name);
-    if let Some(parent) = file.parent() {
-        fs::create_dir_all(parent).map_err(|error| Error::file("create", parent, error))?;
-    }
+    let file = place(&folder(output), output, &name)?;
     let mut copy = tool::bundled("rust-objcopy")?;
     copy.arg("--only-keep-debug").arg(output).arg(&file);
     tool::run(copy, "putting debug information aside")?;
-    remember(&folder, output, &name)?;
+    if let Some(copied) = folders.and_then(|(build, target)| Some(target.join(output.strip_prefix(build).ok()?))) {
+        let second = place(&folder(&copied), output, &name)?;
+        fs::copy(&file, &second).map_err(|error| Error::file("write", &second, error))?;
+    }
     let mut copy = tool::bundled("rust-objcopy")?;
     copy.arg(option).arg(output);
     tool::run(copy, "stripping the image")
+}
+
+/// Makes way in `folder` for the debug information of `output`: the path of its file, without the one before.
+fn place(folder: &Path, output: &Path, name: &str) -> Result<PathBuf> {
+    forget(folder, output)?;
+    let file = folder.join(name);
+    if let Some(parent) = file.parent() {
+        fs::create_dir_all(parent).map_err(|error| Error::file("create", parent, error))?;
+    }
+    remember(folder, output, name)?;
+    Ok(file)
 }
 
 /// `.build-id` for a program at `output`.

@@ -7,6 +7,9 @@ use super::line::Word;
 use crate::error::{Error, Result};
 use std::ffi::OsString;
 
+/// Where a program with a fixed place begins, as with other linkers; lld by itself puts it where the tender has its own.
+const FIXED_BASE: &str = "--image-base=0x400000";
+
 /// `words` in lld's language.
 pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
     let mut translated = Vec::new();
@@ -15,6 +18,9 @@ pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
             Word::Editor(word) => translated.push(word.clone()),
             Word::Driver(word) => translate_driver(word.clone(), &mut translated)?,
         }
+    }
+    if !translated.iter().any(|word| word == "-pie" || word == "--pie") {
+        translated.push(FIXED_BASE.into());
     }
     Ok(translated)
 }
@@ -54,6 +60,12 @@ mod tests {
         let words = translated(&["-m64", "rcrt1.o", "-nostartfiles", "-L", "/lib", "-lc", "-static-pie", "crtn.o"]);
         let expected = "rcrt1.o -L /lib -lc -static -pie --no-dynamic-linker -z text crtn.o";
         assert_eq!(words.ok(), Some(expected.split(' ').map(OsString::from).collect()));
+    }
+
+    #[test]
+    fn a_fixed_program_gets_the_usual_place() {
+        let words = translated(&["crt1.o", "-static", "-no-pie"]).expect("all known");
+        assert_eq!(words.last().map(|word| word == FIXED_BASE), Some(true));
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn finish(line: &Line, request: &Request) -> Result<()> {
     fs::write(path, &image).map_err(|error| Error::file("write", path, error))?;
     request.say(&summary(path, &plan));
     let strip = if request.strip_debug { line.strip.max(Strip::Debug) } else { line.strip };
-    debug::split(path, &build_id, strip)?;
+    debug::split(path, &build_id, strip, request.folders.as_ref())?;
     request.track(path)
 }
 

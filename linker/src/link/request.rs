@@ -20,6 +20,11 @@ pub const STRIP_DEBUG: &str = "HUSK_LINK_STRIP_DEBUG";
 /// A file that takes what there is to say: rustc keeps to itself what a linker prints.
 pub const MESSAGES: &str = "HUSK_LINK_MESSAGES";
 
+/// The folder that cargo compiles in, if programs are copied to [`TARGET_FOLDER`] from there.
+pub const BUILD_FOLDER: &str = "HUSK_LINK_BUILD_FOLDER";
+/// The folder that programs are copied to.
+pub const TARGET_FOLDER: &str = "HUSK_LINK_TARGET_FOLDER";
+
 /// The variable with the settings of a package's images.
 pub fn settings_variable(package: &str) -> String {
     format!("HUSK_LINK_SETTINGS_{package}")
@@ -32,6 +37,8 @@ pub struct Request {
     pub settings: Settings,
     /// Whether to strip debug information even though the compiler does not ask for it.
     pub strip_debug: bool,
+    /// The folder that cargo compiles in and the one that programs are copied to, if they differ.
+    pub folders: Option<(PathBuf, PathBuf)>,
     /// Variables that this depends on.
     variables: Vec<String>,
     messages: Option<PathBuf>,
@@ -55,13 +62,15 @@ impl Request {
             variables.push(variable);
         }
         let messages = env::var_os(MESSAGES).map(PathBuf::from);
-        Ok(Self { settings, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
+        let folders = env::var_os(BUILD_FOLDER).zip(env::var_os(TARGET_FOLDER));
+        let folders = folders.map(|(build, target)| (build.into(), target.into()));
+        Ok(Self { settings, folders, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
     }
 
     /// Tells the person at the terminal something, if that is possible.
     pub fn say(&self, message: &str) {
         let Some(path) = &self.messages else { return };
-        if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
+        if let Ok(mut file) = OpenOptions::new().append(true).open(path) {
             // A message that is lost is no reason to fail.
             let _ = writeln!(file, "{message}");
         }

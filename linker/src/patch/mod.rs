@@ -7,6 +7,8 @@
 pub mod image;
 mod landing;
 mod program;
+#[cfg(test)]
+mod property;
 mod stub;
 mod sweep;
 mod window;

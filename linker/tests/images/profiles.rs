@@ -29,6 +29,15 @@ fn a_release_build_keeps_symbols_and_puts_line_numbers_aside() {
 }
 
 #[test]
+fn debug_information_follows_a_program_that_cargo_copies_elsewhere() {
+    let project = Project::program("");
+    project.write(".cargo/config.toml", "[build]\nbuild-dir = 'made here'");
+    let images = project.build("--release");
+    assert!(images[0].starts_with(project.path("target")));
+    assert!(Image::check(&images[0]).debug_file.is_some());
+}
+
+#[test]
 fn a_debug_build_keeps_everything() {
     let image = image("", "");
     assert!(image.has_symbols && image.has_debug);
@@ -86,6 +95,10 @@ fn a_response_file_is_read() {
 fn without_a_c_compiler_the_linker_of_rust_does() {
     let project = Project::program("");
     let cargo = std::path::PathBuf::from(std::env::var_os("CARGO").expect("cargo sets CARGO"));
-    let call = project.husk("build --release").env("PATH", "/nowhere").env("RUSTC", cargo.with_file_name("rustc"));
-    assert!(Image::check(&call.images()[0]).is_pie);
+    let image = |flags: &str| {
+        let call = project.husk("build --release").env("PATH", "/nowhere").env("RUSTFLAGS", flags);
+        Image::check(&call.env("RUSTC", cargo.with_file_name("rustc")).images()[0])
+    };
+    assert!(image("").is_pie);
+    assert!(!image("-C relocation-model=static").is_pie);
 }

@@ -1,8 +1,9 @@
 //! What a guest is told when it starts: a block at the address that `rdi` holds on entry.
 //!
-//! On entry `rip` is the image's entry point, `rdi` the address of [`Info`], the direction flag is clear, the FPU and
-//! SSE are in their power-on state, and every other register is undefined: `rsp` in particular points nowhere, the
-//! guest picks one of the stacks below.
+//! The image is relocated when it is entered, and what is constant from then on (`PT_GNU_RELRO`, in whole pages) cannot
+//! be written. On entry `rip` is the image's entry point, `rdi` the address of [`Info`], the direction flag is clear,
+//! the FPU and SSE are in their power-on state, and every other register is undefined: `rsp` in particular points
+//! nowhere, the guest picks one of the stacks below.
 
 use crate::memory::Region;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

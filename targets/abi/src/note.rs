@@ -1,8 +1,9 @@
 //! The notes of an image: ELF notes of the name `Husk`, in a `PT_NOTE` segment.
 //!
 //! An image is a static or static-pie ELF64 file for x86-64 with one [`Abi`] note (written by the libos or the native
-//! start code that it was linked with), one manifest (written by the linker step) and a GNU build-id. The tender
-//! relies on program headers and notes only. All numbers are little-endian, name and body of a note are aligned to 4.
+//! start code that it was linked with), one manifest (written by the linker step) and a GNU build-id. Its relocations,
+//! if it has any, are all of the type `R_X86_64_RELATIVE`. The tender relies on program headers, notes and the dynamic
+//! section only. All numbers are little-endian, name and body of a note are aligned to 4.
 //!
 //! The manifest is a [`Manifest`] followed by [`Manifest::device_count`] times a [`Device`].
 

@@ -13,7 +13,7 @@
 //! A fault in a moved instruction is reported at a stub's address; [`original`] says where the instruction used to be.
 //! The stack pointer there is the site's own, so the unwind information of that place applies.
 
-/// Symbol of the area, which starts at a multiple of [`SIZE`].
+/// Symbol of the area; each stub in it lies at a multiple of [`SIZE`].
 pub const AREA: &str = "husk_system_call_stubs";
 /// Size of a stub in bytes.
 pub const SIZE: usize = 32;

@@ -2,7 +2,7 @@
 //!
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
 
-use crate::layout::Layout;
+use crate::image::Image;
 use crate::memory::Memory;
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -28,7 +28,7 @@ struct Tables {
 
 /// Makes the tables for a guest and writes them to its memory; returns the address of the root (CR3). `boot_size` is
 /// how much of the boot information area is used, in bytes.
-pub fn write(memory: &mut Memory, segments: &[(Region, Rights)], boot_size: u64) -> u64 {
+pub fn write(memory: &mut Memory, image: &Image, boot_size: u64) -> u64 {
     let layout = *memory.layout();
     let mut tables = Tables { pages: vec![[0; ENTRIES as usize]] };
     let read_execute = Rights::READ | Rights::EXECUTE;
@@ -45,7 +45,8 @@ pub fn write(memory: &mut Memory, segments: &[(Region, Rights)], boot_size: u64)
     for (start, length, rights, owner) in own {
         tables.map(Region { start, length }, start, rights, owner);
     }
-    for &(region, rights) in segments {
+    for (pages, rights) in image.parts() {
+        let region = layout.loaded(pages);
         tables.map(region, layout.physical(region.start), rights, Owner::Guest);
     }
     for region in [layout.libos_stack, layout.main_stack, layout.heap] {
@@ -107,16 +108,4 @@ impl Tables {
         }
         &mut self.pages[table][index(level)]
     }
-}
-
-/// The image's segments as guest addresses in whole pages, with their rights.
-pub fn segments(image: &crate::image::Image, layout: &Layout) -> Vec<(Region, Rights)> {
-    image
-        .segments
-        .iter()
-        .map(|segment| {
-            let pages = segment.pages();
-            (Region { start: pages.start.wrapping_add(layout.load_bias), length: pages.length }, segment.rights)
-        })
-        .collect()
 }

@@ -1,32 +1,110 @@
-//! The dynamic section: an image must not need anything that only a dynamic linker could do.
+//! The dynamic section: relocations, which the tender applies, and what an image must not ask for.
+//!
+//! A static-pie image has relocations of one type, "load bias plus addend". The tender applies them so that the guest
+//! need not touch those pages twice, and so that what is constant afterwards (RELRO) is read-only from the first
+//! instruction on.
 
-use super::Refusal;
-use object::LittleEndian;
-use object::elf::{self, Dyn64, ProgramHeader64};
-use object::read::elf::{Dyn as _, ProgramHeader as _};
+use super::{Refusal, Segment};
+use husk_abi::memory::Rights;
+use object::LittleEndian as LE;
+use object::elf::{self, Dyn64, ProgramHeader64, Rela64};
+use object::read::elf::{Dyn as _, ProgramHeader as _, Rela as _};
 
 /// Largest dynamic section that is looked at: a static-pie image has some twenty entries.
 const SIZE_MAXIMUM: u64 = 64 << 10;
+/// Largest relocation table, in bytes: for a million relocations and more.
+const TABLE_MAXIMUM: u64 = 64 << 20;
 
-/// Refuses RELR relocations and needed libraries; `read` gets bytes of the file by offset and size.
-pub fn check(
-    headers: &[ProgramHeader64<LittleEndian>],
-    read: impl Fn(u64, u64) -> Result<Vec<u8>, Refusal>,
-) -> Result<(), Refusal> {
-    for header in headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_DYNAMIC) {
-        let size = header.p_filesz(LittleEndian).min(SIZE_MAXIMUM);
-        let bytes = read(header.p_offset(LittleEndian), size)?;
-        let count = bytes.len() / size_of::<Dyn64<LittleEndian>>();
-        let (entries, _) = object::pod::slice_from_bytes::<Dyn64<LittleEndian>>(&bytes, count)
-            .map_err(|()| Refusal::Truncated("the dynamic section"))?;
-        for entry in entries {
-            match entry.d_tag(LittleEndian) {
-                elf::DT_NULL => break,
-                elf::DT_RELR | elf::DT_RELRSZ => return Err(Refusal::Relr),
-                elf::DT_NEEDED => return Err(Refusal::NeedsLibraries),
-                _ => {}
-            }
+/// One word to relocate: it becomes the load bias plus the addend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relocation {
+    /// The word's address in the file; all eight bytes lie in one writable segment.
+    pub address: u64,
+    /// What to add to the load bias.
+    pub addend: u64,
+}
+
+/// What the dynamic section says about relocations: the address and size of their table.
+#[derive(Default)]
+struct Table {
+    address: u64,
+    size: u64,
+}
+
+/// The relocations of an image, in ascending order; `read` gets bytes of the file by offset and size.
+pub fn relocations(
+    headers: &[ProgramHeader64<LE>],
+    segments: &[Segment],
+    read: impl Fn(u64, u64, &'static str) -> Result<Vec<u8>, Refusal>,
+) -> Result<Vec<Relocation>, Refusal> {
+    let mut relocations = Vec::new();
+    for header in headers.iter().filter(|header| header.p_type(LE) == elf::PT_DYNAMIC) {
+        let size = header.p_filesz(LE).min(SIZE_MAXIMUM);
+        let bytes = read(header.p_offset(LE), size, "the dynamic section")?;
+        let table = table(&bytes)?;
+        if table.size == 0 {
+            continue;
+        }
+        if table.size > TABLE_MAXIMUM {
+            return Err(Refusal::BadRelocations("their table is too large"));
+        }
+        let offset = file_offset(segments, &table).ok_or(Refusal::BadRelocations("their table is not in the image"))?;
+        let bytes = read(offset, table.size, "the relocations")?;
+        for entry in entries::<Rela64<LE>>(&bytes) {
+            relocations.push(relocation(entry, segments)?);
         }
     }
-    Ok(())
+    relocations.sort_unstable_by_key(|relocation| relocation.address);
+    Ok(relocations)
+}
+
+/// Finds the table of relocations, and refuses what only a dynamic linker could do.
+fn table(dynamic: &[u8]) -> Result<Table, Refusal> {
+    let mut table = Table::default();
+    for entry in entries::<Dyn64<LE>>(dynamic) {
+        let value = entry.d_val(LE);
+        match entry.d_tag(LE) {
+            elf::DT_NULL => break,
+            elf::DT_RELA => table.address = value,
+            elf::DT_RELASZ => table.size = value,
+            elf::DT_RELR | elf::DT_RELRSZ => return Err(Refusal::Relr),
+            elf::DT_RELSZ | elf::DT_PLTRELSZ if value > 0 => {
+                return Err(Refusal::BadRelocations("they are of a sort that only a dynamic linker handles"));
+            }
+            elf::DT_NEEDED => return Err(Refusal::NeedsLibraries),
+            _ => {}
+        }
+    }
+    Ok(table)
+}
+
+fn relocation(entry: &Rela64<LE>, segments: &[Segment]) -> Result<Relocation, Refusal> {
+    match entry.r_type(LE, false) {
+        elf::R_X86_64_NONE | elf::R_X86_64_RELATIVE => {}
+        _ => return Err(Refusal::BadRelocations("one is not of the type R_X86_64_RELATIVE")),
+    }
+    let address = entry.r_offset(LE);
+    let writable = |segment: &&Segment| {
+        segment.rights.contains(Rights::WRITE)
+            && address >= segment.region.start
+            && address.checked_add(8).is_some_and(|end| end <= segment.region.end())
+    };
+    match segments.iter().find(writable) {
+        Some(_) => Ok(Relocation { address, addend: entry.r_addend(LE) as u64 }),
+        None => Err(Refusal::BadRelocations("one is for a word that is not in the image's data")),
+    }
+}
+
+/// Where the file holds a table that is given by its address.
+fn file_offset(segments: &[Segment], table: &Table) -> Option<u64> {
+    let end = table.address.checked_add(table.size)?;
+    let holds =
+        |segment: &&Segment| table.address >= segment.region.start && end <= segment.region.start + segment.file_size;
+    segments.iter().find(holds).map(|segment| segment.file_offset + (table.address - segment.region.start))
+}
+
+/// The whole entries in `bytes`.
+fn entries<T: object::Pod>(bytes: &[u8]) -> &[T] {
+    let count = bytes.len() / size_of::<T>();
+    object::pod::slice_from_bytes::<T>(bytes, count).map_or(&[], |(entries, _)| entries)
 }

@@ -10,12 +10,13 @@ mod notes;
 mod refusal;
 mod segments;
 
+pub use dynamic::Relocation;
 pub use notes::Notes;
 pub use refusal::Refusal;
 pub use segments::Segment;
 
 use crate::error::Error;
-use husk_abi::memory::Region;
+use husk_abi::memory::{Region, Rights};
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
@@ -45,6 +46,10 @@ pub struct Image {
     pub program_header_count: u16,
     /// What is loaded; at least one, in ascending order.
     pub segments: Vec<Segment>,
+    /// Part of the data that is constant once relocated: whole pages, empty if there is none.
+    pub constant: Region,
+    /// The words to relocate, in ascending order.
+    pub relocations: Vec<Relocation>,
     /// Contract version, manifest, build-id.
     pub notes: Notes,
 }
@@ -73,7 +78,8 @@ impl Image {
             return Err(Refusal::Interpreter);
         }
         let segments = segments::check(&headers, file_size)?;
-        dynamic::check(&headers, |offset, size| read(&file, file_size, offset, size, "the dynamic section"))?;
+        let relocations =
+            dynamic::relocations(&headers, &segments, |offset, size, what| read(&file, file_size, offset, size, what))?;
         let entry = header.e_entry(LittleEndian);
         if !segments.iter().any(|segment| segment.executable() && segment.region.contains(entry)) {
             return Err(Refusal::EntryOutside(entry));
@@ -91,10 +97,24 @@ impl Image {
             entry,
             program_headers,
             program_header_count: header.e_phnum(LittleEndian),
+            constant: segments::constant(&headers, &segments),
             segments,
+            relocations,
             notes,
             file,
         })
+    }
+
+    /// The relocations of words in this region.
+    pub fn relocations_in(&self, region: Region) -> &[Relocation] {
+        let start = self.relocations.partition_point(|relocation| relocation.address < region.start);
+        let end = self.relocations.partition_point(|relocation| relocation.address < region.end());
+        self.relocations.get(start..end).unwrap_or_default()
+    }
+
+    /// What is loaded, in whole pages with the guest's rights, as addresses in the file.
+    pub fn parts(&self) -> impl Iterator<Item = (Region, Rights)> {
+        self.segments.iter().flat_map(|segment| segment.parts(self.constant))
     }
 
     /// The addresses in the file from the first to the last segment, in whole pages.

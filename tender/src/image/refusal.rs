@@ -39,6 +39,7 @@ pub enum Refusal {
     EntryOutside(u64),
     DispatcherOutside(u64),
     Relr,
+    BadRelocations(&'static str),
     NeedsLibraries,
 }
 
@@ -115,10 +116,10 @@ impl fmt::Display for Refusal {
             Self::DispatcherOutside(address) => {
                 write!(f, "has its system call entry at {address:#x}, outside its code; {REBUILD}")
             }
-            Self::Relr => write!(
-                f,
-                "uses RELR relocations, which cannot be applied twice; link it without `-z pack-relative-relocs`"
-            ),
+            Self::Relr => {
+                write!(f, "uses RELR relocations, which husk does not apply; link it without `-z pack-relative-relocs`")
+            }
+            Self::BadRelocations(what) => write!(f, "has relocations that cannot be applied: {what}; {REBUILD}"),
             Self::NeedsLibraries => {
                 write!(f, "needs shared libraries, which a guest does not have; link it statically")
             }

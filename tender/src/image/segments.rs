@@ -91,6 +91,40 @@ fn segment(header: &ProgramHeader64<LittleEndian>, size_of_file: u64) -> Result<
     Ok(Some(Segment { region: Region { start: address, length }, file_offset, file_size, rights }))
 }
 
+/// The part of the data that is constant once relocated (`PT_GNU_RELRO`), in whole pages; as in every loader, a page
+/// that is constant only in part stays writable.
+pub fn constant(headers: &[ProgramHeader64<LittleEndian>], segments: &[Segment]) -> Region {
+    let Some(header) = headers.iter().find(|header| header.p_type(LittleEndian) == elf::PT_GNU_RELRO) else {
+        return Region::default();
+    };
+    let start = header.p_vaddr(LittleEndian);
+    let end = start.saturating_add(header.p_memsz(LittleEndian)) & !(PAGE - 1);
+    let pages = Region::between(start & !(PAGE - 1), end);
+    let inside = |segment: &&Segment| {
+        segment.rights.contains(Rights::WRITE)
+            && pages.start >= segment.pages().start
+            && pages.end() <= segment.pages().end()
+    };
+    segments.iter().find(inside).map_or(Region::default(), |_| pages)
+}
+
+impl Segment {
+    /// Its pages with their rights, those in `constant` without the right to write.
+    pub fn parts(&self, constant: Region) -> impl Iterator<Item = (Region, Rights)> {
+        let pages = self.pages();
+        let constant = match constant.length > 0 && pages.contains(constant.start) {
+            true => constant,
+            false => Region { start: pages.end(), length: 0 },
+        };
+        let parts = [
+            (Region::between(pages.start, constant.start), self.rights),
+            (constant, self.rights - Rights::WRITE),
+            (Region::between(constant.end(), pages.end()), self.rights),
+        ];
+        parts.into_iter().filter(|(region, _)| region.length > 0)
+    }
+}
+
 /// The address at which the loaded image shows its program headers.
 pub fn address_of_headers(segments: &[Segment], header: &FileHeader64<LittleEndian>) -> Result<u64, Refusal> {
     let offset = header.e_phoff(LittleEndian);

@@ -75,10 +75,7 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
         (Kind::GuardAbove(Stack::Main), Region::between(main.end(), layout.heap.start), none),
         (Kind::Heap, layout.heap, read_write),
     ];
-    let segments = image.segments.iter().map(|segment| {
-        let pages = segment.pages();
-        (Kind::Image, at(pages.start.wrapping_add(layout.load_bias), pages.length), segment.rights)
-    });
+    let segments = image.parts().map(|(pages, rights)| (Kind::Image, layout.loaded(pages), rights));
     fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
 }
 

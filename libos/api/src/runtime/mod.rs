@@ -1,7 +1,7 @@
 //! The start of a native program, from the first instruction to its main function.
 //!
-//! `husk_start` (entry point) takes the main stack, relocates the image, and calls `begin`, which remembers the boot
-//! information, opens the heap and runs what [`entry!`](crate::entry) was given.
+//! `husk_start` (entry point) takes the main stack and calls `begin`, which remembers the boot information, opens the
+//! heap and runs what [`entry!`](crate::entry) was given.
 
 #![expect(unsafe_code, reason = "the first instructions run before there is a stack")]
 
@@ -9,7 +9,7 @@ mod heap;
 #[cfg(target_os = "none")]
 mod panic;
 
-use crate::{arch, boot, process};
+use crate::{boot, process};
 use core::mem::offset_of;
 use husk_abi::boot::Info;
 use husk_abi::memory::Region;
@@ -31,8 +31,6 @@ macro_rules! entry {
 unsafe extern "C" {
     /// Made by [`entry!`](crate::entry).
     safe fn husk_main() -> u8;
-    /// The dynamic section; the link editor makes one for every static-pie image.
-    static _DYNAMIC: [[u64; 2]; 1];
 }
 
 /// An ELF note with its header; see [`husk_abi::note`]. Aligned to 4, as all notes of the name `Husk` are.
@@ -56,8 +54,7 @@ static ABI_NOTE: AbiNote = AbiNote {
     body: note::Abi { version: husk_abi::VERSION, reserved: 0, system_calls: 0 },
 };
 
-/// Entry point: takes the main stack, clears the frame pointer so that backtraces end here, and relocates the image
-/// (which changes nothing in one that was loaded where it was linked).
+/// Entry point: takes the main stack, and clears the frame pointer so that backtraces end here.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 extern "C" fn husk_start() -> ! {
@@ -65,18 +62,10 @@ extern "C" fn husk_start() -> ! {
         "mov rsp, [rdi + {start}]",
         "add rsp, [rdi + {length}]",
         "xor ebp, ebp",
-        "mov rbx, rdi",
-        "mov rdi, [rbx + {load_bias}]",
-        "lea rsi, [rip + {dynamic}]",
-        "call {relocate}",
-        "mov rdi, rbx",
         "call {begin}",
         "ud2",
         start = const offset_of!(Info, main_stack) + offset_of!(Region, start),
         length = const offset_of!(Info, main_stack) + offset_of!(Region, length),
-        load_bias = const offset_of!(Info, load_bias),
-        dynamic = sym _DYNAMIC,
-        relocate = sym arch::relocate,
         begin = sym begin,
     )
 }

@@ -62,6 +62,12 @@ impl Registers {
         Self { rip: entry, rsp: stack, ..Self::default() }
     }
 
+    /// Registers of a thread that starts as if `function` had been called with `arguments` by nobody, all others zero.
+    /// `stack` is a multiple of 16, with a zero word below it, where the return address would be.
+    pub fn call(function: u64, stack: u64, [rdi, rsi, rdx]: [u64; 3]) -> Self {
+        Self { rdi, rsi, rdx, ..Self::start(function, stack - 8) }
+    }
+
     /// Number of the system call that the thread makes.
     #[inline]
     pub fn number(&self) -> u64 {

@@ -1,0 +1,95 @@
+//! Which free pages to use again.
+//!
+//! A free page may have leftovers of its last use: it holds something, or the tender has closed it. Undoing that one
+//! mapping at a time would cost an exit for each thread that starts. So a mapping prefers pages that need no exit, and
+//! leftovers are cleared all at once when there are many: pages that lie side by side take one exit together.
+
+use super::host::Host;
+use super::pages::{CLOSED, Pages, READ_ONLY, WRITTEN};
+use super::{Memory, Span};
+use husk::abi::memory::Rights;
+
+/// How many pages of each kind may lie about.
+#[derive(Debug)]
+pub struct Leftovers {
+    /// Free pages of former reservations, which must be discarded before they are used.
+    written: usize,
+    /// Other free pages that are closed to the program.
+    closed: usize,
+}
+
+/// Pages of former reservations that may lie about: sixteen stacks of 2 MiB, of which little was ever touched.
+const WRITTEN_LIMIT: usize = 16 * 512;
+/// Closed pages that may lie about.
+const CLOSED_LIMIT: usize = 128;
+
+impl Leftovers {
+    pub const NONE: Self = Self { written: 0, closed: 0 };
+
+    /// These pages are about to be free.
+    pub fn add(&mut self, pages: &Pages, span: &Span) {
+        self.written += pages.count_of(span.clone(), |block| block.written & block.sparse);
+        self.closed += pages.count_of(span.clone(), |block| (block.closed | block.read_only) & !block.sparse);
+    }
+}
+
+impl<H: Host> Memory<H> {
+    /// Free pages for a reservation: best those that are zero, whatever the tender was asked about them.
+    pub(super) fn find_sparse(&mut self, count: usize) -> Option<Span> {
+        if self.leftovers.written > WRITTEN_LIMIT {
+            self.discard_leftovers();
+        }
+        let pages = &mut self.pages;
+        pages.find(count, |block| !block.written).or_else(|| pages.find(count, |_| u64::MAX))
+    }
+
+    /// Free pages for immediate use: best those that are open, and not of former reservations.
+    pub(super) fn find_dense(&mut self, count: usize) -> Option<Span> {
+        if self.leftovers.closed > CLOSED_LIMIT {
+            self.open_leftovers();
+        }
+        let pages = &mut self.pages;
+        let best = pages.find(count, |block| !(block.closed | block.read_only | block.sparse));
+        best.or_else(|| pages.find(count, |_| u64::MAX))
+    }
+
+    fn discard_leftovers(&mut self) {
+        self.leftovers.written = 0;
+        let mut start = 0;
+        loop {
+            let pages = &mut self.pages;
+            let run = pages.run(start..pages.count(), |block| !block.used & block.written);
+            if run.is_empty() {
+                return;
+            }
+            start = run.end;
+            // What lies between two stacks, such as a handler's small one, would cost an exit more to leave out.
+            if pages.count_of(run.clone(), |block| block.sparse) == 0 {
+                continue;
+            }
+            let bytes = self.bytes(&run);
+            if self.host.discard(bytes).is_ok() {
+                self.pages.clear(WRITTEN, run);
+            }
+        }
+    }
+
+    fn open_leftovers(&mut self) {
+        self.leftovers.closed = 0;
+        let mut start = 0;
+        loop {
+            let pages = &mut self.pages;
+            let run =
+                pages.run(start..pages.count(), |block| !block.used & !block.sparse & (block.closed | block.read_only));
+            if run.is_empty() {
+                return;
+            }
+            start = run.end;
+            let bytes = self.bytes(&run);
+            if self.host.protect(bytes, Rights::READ | Rights::WRITE).is_ok() {
+                self.pages.clear(CLOSED, run.clone());
+                self.pages.clear(READ_ONLY, run);
+            }
+        }
+    }
+}
