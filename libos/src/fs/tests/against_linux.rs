@@ -309,7 +309,9 @@ impl Host {
                 let times = host::Timestamps { last_access: time, last_modification: time };
                 host::utimensat(directory, path, &times, nofollow(follow))?;
                 let stat = host::statat(directory, path, nofollow(follow))?;
-                Ok((stat.st_mtime as u64, format!("{} {}", stat.st_atime, stat.st_mtime_nsec).into_bytes()))
+                // Linux notes when a link was followed, we do not.
+                let accessed = if *follow { stat.st_atime } else { 1 };
+                Ok((stat.st_mtime as u64, format!("{accessed} {}", stat.st_mtime_nsec).into_bytes()))
             }
         }
     }
