@@ -22,7 +22,7 @@ impl Files {
     }
 
     /// Where a new name goes. `path` must not exist; it may end in a slash only if it will be a directory's.
-    fn walk_to_new<'a>(&self, directory: i32, path: &'a [u8], is_directory: bool) -> Result<Walked<'a>, Errno> {
+    fn walk_to_new<'a>(&mut self, directory: i32, path: &'a [u8], is_directory: bool) -> Result<Walked<'a>, Errno> {
         let walked = self.walk(directory, path, Follow::Never)?;
         match walked.found {
             Ok(_) => return Err(Errno::EEXIST),

@@ -24,7 +24,7 @@ impl Files {
     }
 
     /// The inode that `path` names, or without one and with `AT_EMPTY_PATH`, the descriptor.
-    fn node_of(&self, directory: i32, path: &[u8], flags: u32) -> Result<NodeKey, Errno> {
+    fn node_of(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<NodeKey, Errno> {
         if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
             return self.node_at(directory);
         }
@@ -32,12 +32,13 @@ impl Files {
     }
 
     /// newfstatat(2), and fstat(2) with an empty path and `AT_EMPTY_PATH`.
-    pub fn stat(&self, directory: i32, path: &[u8], flags: u32) -> Result<Stat, Errno> {
+    pub fn stat(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<Stat, Errno> {
         const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH;
         if flags & !KNOWN != 0 {
             return Err(Errno::EINVAL);
         }
-        let (inode, magic) = self.inode_or_magic(directory, path, flags)?;
+        let (node, magic) = self.node_or_magic(directory, path, flags)?;
+        let inode = &self.nodes[node];
         let (major, minor) = inode.volume.device();
         let (device_major, device_minor) = device_number(inode);
         Ok(Stat {
@@ -60,13 +61,14 @@ impl Files {
     }
 
     /// statx(2).
-    pub fn statx(&self, directory: i32, path: &[u8], flags: u32) -> Result<Statx, Errno> {
+    pub fn statx(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<Statx, Errno> {
         const KNOWN: u32 =
             linux::AT_SYMLINK_NOFOLLOW | linux::AT_NO_AUTOMOUNT | linux::AT_EMPTY_PATH | linux::AT_STATX_SYNC_TYPE;
         if flags & !KNOWN != 0 || flags & linux::AT_STATX_SYNC_TYPE == linux::AT_STATX_SYNC_TYPE {
             return Err(Errno::EINVAL);
         }
-        let (inode, magic) = self.inode_or_magic(directory, path, flags)?;
+        let (node, magic) = self.node_or_magic(directory, path, flags)?;
+        let inode = &self.nodes[node];
         let device = inode.volume.device();
         Ok(Statx {
             mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME | linux::STATX_MNT_ID,
@@ -93,13 +95,13 @@ impl Files {
     }
 
     /// The inode to tell about, and whether to tell about the link to it in `/proc/self/fd` instead.
-    fn inode_or_magic(&self, directory: i32, path: &[u8], flags: u32) -> Result<(&Inode, bool), Errno> {
+    fn node_or_magic(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<(NodeKey, bool), Errno> {
         if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
-            return Ok((&self.nodes[self.node_at(directory)?], false));
+            return Ok((self.node_at(directory)?, false));
         }
         match self.found(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)? {
-            Found::Node(node) => Ok((&self.nodes[node], false)),
-            Found::Magic(descriptor) => Ok((&self.nodes[self.description(descriptor)?.node], true)),
+            Found::Node(node) => Ok((node, false)),
+            Found::Magic(descriptor) => Ok((self.description(descriptor)?.node, true)),
         }
     }
 
@@ -108,7 +110,7 @@ impl Files {
     }
 
     /// statfs(2), or fstatfs(2) with an empty path.
-    pub fn statfs(&self, directory: i32, path: &[u8]) -> Result<Statfs, Errno> {
+    pub fn statfs(&mut self, directory: i32, path: &[u8]) -> Result<Statfs, Errno> {
         let node = if path.is_empty() { self.node_at(directory)? } else { self.resolve(directory, path, true)? };
         let volume = self.nodes[node].volume;
         let inode = size_of::<Inode>() as u64;
@@ -129,18 +131,19 @@ impl Files {
     }
 
     /// faccessat2(2). Root may everything but execute what nobody may.
-    pub fn check_access(&self, directory: i32, path: &[u8], mode: u32, flags: u32) -> Result<(), Errno> {
+    pub fn check_access(&mut self, directory: i32, path: &[u8], mode: u32, flags: u32) -> Result<(), Errno> {
         const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EACCESS | linux::AT_EMPTY_PATH;
         if mode & !0o7 != 0 || flags & !KNOWN != 0 {
             return Err(Errno::EINVAL);
         }
-        let inode = &self.nodes[self.node_of(directory, path, flags)?];
+        let node = self.node_of(directory, path, flags)?;
+        let inode = &self.nodes[node];
         let executes = mode & linux::X_OK != 0 && matches!(inode.kind.format(), linux::S_IFREG | linux::S_IFIFO);
         if executes && inode.permissions & 0o111 == 0 { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     /// readlinkat(2). An empty path means the descriptor, if it stands for a link.
-    pub fn read_link(&self, directory: i32, path: &[u8]) -> Result<Vec<u8>, Errno> {
+    pub fn read_link(&mut self, directory: i32, path: &[u8]) -> Result<Vec<u8>, Errno> {
         let found = if path.is_empty() {
             Found::Node(self.description(directory).map_err(|_| Errno::ENOENT)?.node)
         } else {

@@ -69,6 +69,8 @@ pub struct Files {
     pub orphans: Vec<Foreign>,
     /// Size of the image in bytes.
     pub image_size: u64,
+    /// What the tree is made from when a path is first used; a program that uses none starts without.
+    unseeded: Option<seed::Seed>,
 }
 
 impl Files {
@@ -90,6 +92,7 @@ impl Files {
             changes: 0,
             orphans: Vec::new(),
             image_size: 0,
+            unseeded: None,
         })
     }
 

@@ -81,7 +81,8 @@ impl Walked<'_> {
 
 impl Files {
     /// The directory in which `path` begins, given a descriptor or `AT_FDCWD`.
-    fn base(&self, directory: i32, path: &[u8]) -> Result<NodeKey, Errno> {
+    fn base(&mut self, directory: i32, path: &[u8]) -> Result<NodeKey, Errno> {
+        self.grow()?;
         if path.is_empty() {
             Err(Errno::ENOENT)
         } else if path.starts_with(b"/") {
@@ -94,7 +95,7 @@ impl Files {
     }
 
     /// Walks along `path`, relative to `directory`. All components but the last must exist.
-    pub(super) fn walk<'a>(&self, directory: i32, path: &'a [u8], follow: Follow) -> Result<Walked<'a>, Errno> {
+    pub(super) fn walk<'a>(&mut self, directory: i32, path: &'a [u8], follow: Follow) -> Result<Walked<'a>, Errno> {
         let mut current = self.base(directory, path)?;
         let mut path = Cow::Borrowed(path);
         let mut position = 0;
@@ -175,7 +176,7 @@ impl Files {
     }
 
     /// The inode that `path` names. Links at the end are followed if `follow` says so, or if a slash comes after.
-    pub(super) fn resolve(&self, directory: i32, path: &[u8], follow: bool) -> Result<NodeKey, Errno> {
+    pub(super) fn resolve(&mut self, directory: i32, path: &[u8], follow: bool) -> Result<NodeKey, Errno> {
         match self.found(directory, path, follow)? {
             Found::Node(node) => Ok(node),
             Found::Magic(descriptor) => self.description(descriptor).map(|description| description.node),
@@ -183,7 +184,7 @@ impl Files {
     }
 
     /// As [`Files::resolve`], without taking the link to a descriptor for what it links to.
-    pub(super) fn found(&self, directory: i32, path: &[u8], follow: bool) -> Result<Found, Errno> {
+    pub(super) fn found(&mut self, directory: i32, path: &[u8], follow: bool) -> Result<Found, Errno> {
         let walked = self.walk(directory, path, if follow { Follow::Always } else { Follow::Slash })?;
         match walked.found? {
             Found::Node(node) if walked.slash && !self.nodes[node].kind.is_directory() => Err(Errno::ENOTDIR),

@@ -9,6 +9,7 @@ use super::inode::{Kind, NodeKey, Time, Volume};
 use super::path::Follow;
 use super::source::Source;
 use crate::errno::Errno;
+use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// Directories, parents first, with their permissions.
@@ -67,35 +68,49 @@ const TEXTS: &[(&str, &str)] = &[
     ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
 ];
 
+/// What has to be known to make the tree.
+#[derive(Debug)]
+pub struct Seed {
+    program: Vec<u8>,
+    now: Time,
+}
+
 impl Files {
     /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
     /// much memory files may take, in bytes.
-    pub fn new(program: &[u8], limit: u64, now: Time) -> Result<Self, Errno> {
+    pub fn new(program: Vec<u8>, limit: u64, now: Time) -> Result<Self, Errno> {
         let mut files = Self::empty(limit, now)?;
-        for (path, permissions) in DIRECTORIES {
-            files.seed_directory(path, *permissions, now)?;
-        }
-        for (path, target) in LINKS {
-            files.seed(path.as_bytes(), Kind::Link(boxed(target.as_bytes())?), 0o777, now)?;
-        }
-        for (path, device) in DEVICES {
-            files.seed(path.as_bytes(), Kind::Device(*device), 0o666, now)?;
-        }
-        for (path, text) in TEXTS {
-            files.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
-            files.write_text(path.as_bytes(), text.as_bytes())?;
-        }
-        files.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
-        for generated in Generated::ALL {
-            files.seed_parents(generated.path(), now)?;
-            files.seed(generated.path().as_bytes(), Kind::Generated(*generated), 0o444, now)?;
-        }
-        files.seed(b"/proc/self/exe", Kind::Link(boxed(program)?), 0o777, now)?;
-        files.seed_image(program, now);
+        files.unseeded = Some(Seed { program, now });
         for stream in 0..3 {
             files.open_console(stream, now)?;
         }
         Ok(files)
+    }
+
+    /// Makes the tree, if that has not been done.
+    pub(super) fn grow(&mut self) -> Result<(), Errno> {
+        let Some(Seed { program, now }) = self.unseeded.take() else { return Ok(()) };
+        for (path, permissions) in DIRECTORIES {
+            self.seed_directory(path, *permissions, now)?;
+        }
+        for (path, target) in LINKS {
+            self.seed(path.as_bytes(), Kind::Link(boxed(target.as_bytes())?), 0o777, now)?;
+        }
+        for (path, device) in DEVICES {
+            self.seed(path.as_bytes(), Kind::Device(*device), 0o666, now)?;
+        }
+        for (path, text) in TEXTS {
+            self.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
+            self.write_text(path.as_bytes(), text.as_bytes())?;
+        }
+        self.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
+        for generated in Generated::ALL {
+            self.seed_parents(generated.path(), now)?;
+            self.seed(generated.path().as_bytes(), Kind::Generated(*generated), 0o444, now)?;
+        }
+        self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
+        self.seed_image(&program, now);
+        Ok(())
     }
 
     /// Replaces the contents of an ordinary file that exists, such as `/etc/resolv.conf`.

@@ -59,7 +59,7 @@ fn errno(status: Status) -> Errno {
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    Files::new(&facts::program(), husk::boot::info().heap.length / 2, now())
+    Files::new(facts::program(), husk::boot::info().heap.length / 2, now())
 }
 
 /// The present, for a file's times.

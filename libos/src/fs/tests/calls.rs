@@ -252,18 +252,18 @@ fn a_generated_file_holds_the_text_it_was_opened_with() {
 fn times_follow_what_happens() {
     let mut machine = Machine::new();
     let file = machine.create("/file");
-    let stat = |machine: &Machine| machine.files.statx(AT_FDCWD, b"/file", 0).expect("there");
-    let made = stat(&machine);
+    let stat = |machine: &mut Machine| machine.files.statx(AT_FDCWD, b"/file", 0).expect("there");
+    let made = stat(&mut machine);
     machine.write(file, None, b"text").expect("space");
-    let written = stat(&machine);
+    let written = stat(&mut machine);
     assert!(written.modified.nanoseconds > made.modified.nanoseconds);
     assert_eq!(written.accessed.nanoseconds, made.accessed.nanoseconds);
     machine.read(file, Some(0), 4).expect("text");
-    let read = stat(&machine);
+    let read = stat(&mut machine);
     assert!(read.accessed.nanoseconds > written.modified.nanoseconds);
     machine.read(file, Some(0), 4).expect("text");
-    assert_eq!(stat(&machine).accessed.nanoseconds, read.accessed.nanoseconds, "a second read is no news");
-    assert_eq!(stat(&machine).born.nanoseconds, made.born.nanoseconds);
+    assert_eq!(stat(&mut machine).accessed.nanoseconds, read.accessed.nanoseconds, "a second read is no news");
+    assert_eq!(stat(&mut machine).born.nanoseconds, made.born.nanoseconds);
 }
 
 #[test]
