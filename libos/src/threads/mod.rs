@@ -252,13 +252,16 @@ impl Threads {
         !self.ready.is_empty()
     }
 
+    /// Whether anybody will want the processor before the current thread gives it up.
+    #[inline]
+    pub fn anybody_waits(&self) -> bool {
+        !self.ready.is_empty() || self.timers.earliest().is_some()
+    }
+
     /// Whether the current thread has had its turn, and another waits for its own.
     #[inline]
     pub fn turn_is_over(&mut self) -> bool {
-        if self.ready.is_empty() && self.timers.earliest().is_none() {
-            return false;
-        }
-        if !self.others_ready() {
+        if !self.anybody_waits() || !self.others_ready() {
             return false;
         }
         let now = husk::clock::monotonic_ns();
