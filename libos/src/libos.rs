@@ -1,7 +1,7 @@
 //! The owner of everything the libos knows, and the way of a system call through it.
 
 use crate::answer::{Answer, Stop};
-use crate::arch::Registers;
+use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::memory::{self, MEMORY};
@@ -42,14 +42,30 @@ impl Libos {
         Ok(Self { files, threads, signals: Signals::default(), random, auxiliary, started })
     }
 
-    /// Answers the current thread's call, and other threads' calls that wait to be made again, until a thread can go
-    /// on with its program; tells its registers.
+    /// Answers the current thread's call; tells the registers to go on with.
     fn system_call(&mut self) -> *mut Registers {
         let mut running = self.answer();
         if running && self.threads.turn_is_over() {
             self.threads.put_last();
             running = false;
         }
+        self.go_on(running)
+    }
+
+    /// Lets another thread have its turn, if one can go on.
+    fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
+        self.threads.current().registers.stopped(rip, flags, stack);
+        let others = self.threads.others_ready();
+        if others {
+            self.threads.put_last();
+        }
+        self.go_on(!others)
+    }
+
+    /// Unless the current thread goes on, answers calls that wait to be made again, until a thread can go on with its
+    /// program; tells its registers.
+    #[inline]
+    fn go_on(&mut self, mut running: bool) -> *mut Registers {
         while !running {
             running = match self.threads.run_next() {
                 Ok(State::Again) => self.answer(),
@@ -63,6 +79,7 @@ impl Libos {
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
         }
+        arch::want_turn(self.threads.anybody_waits());
         &raw mut *self.threads.current().registers
     }
 
@@ -112,5 +129,14 @@ pub extern "sysv64" fn husk_system_call() -> *mut Registers {
     match LIBOS.lock().as_mut() {
         Some(libos) => libos.system_call(),
         None => unreachable!("a system call before the program has started"),
+    }
+}
+
+/// Goes on after the tender has stopped the current thread at `rip`, with these flags and this stack pointer; its
+/// general registers have just been saved. Tells the registers of the thread to go on with.
+pub extern "sysv64" fn husk_turn_is_over(rip: u64, flags: u64, stack: u64) -> *mut Registers {
+    match LIBOS.lock().as_mut() {
+        Some(libos) => libos.turn_over(rip, flags, stack),
+        None => unreachable!("a turn before the program has started"),
     }
 }

@@ -6,15 +6,14 @@
 //! A thread runs until it sleeps, ends or yields, or makes a call when others wait and its slice is over.
 
 mod futexes;
+mod sleep;
 mod thread;
 mod timers;
 
 pub use thread::{NO_STACK, Name, SignalStack, Slot, State, Thread};
 
-use crate::answer::{On, Sleep, Then};
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;
-use crate::syscalls::time;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -145,120 +144,22 @@ impl Threads {
         *self.current().deadline.get_or_insert_with(|| husk::clock::monotonic_ns().saturating_add(timeout_ns))
     }
 
-    /// Puts the current thread to sleep. Somebody else must run next.
-    pub fn sleep(&mut self, sleep: Sleep) {
-        let slot = self.current;
-        self.current().state = State::Asleep(sleep.woken, sleep.expired);
-        match sleep.on {
-            On::Time => {}
-            On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
-            On::Files => self.files.push(slot),
-        }
-        if let Some(deadline) = sleep.deadline {
-            self.timers.insert(slot, deadline);
-        }
-    }
-
-    /// Wakes up to `count` threads that wait at a futex for one of `bits`, and tells how many.
-    pub fn wake_futex(&mut self, address: u64, bits: u32, count: u32) -> u32 {
-        let mut woken = 0;
-        while woken < count
-            && let Some(slot) = self.futexes.take(address, bits)
-        {
-            self.wake(slot);
-            woken += 1;
-        }
-        woken
-    }
-
-    /// Lets up to `count` threads that wait at one futex wait at another, and tells how many.
-    pub fn move_futex(&mut self, from: u64, to: u64, count: u32) -> u32 {
-        let mut moved = 0;
-        while from != to
-            && moved < count
-            && let Some(slot) = self.futexes.take(from, u32::MAX)
-        {
-            self.futexes.insert(slot, to, u32::MAX);
-            moved += 1;
-        }
-        moved
-    }
-
-    /// Wakes every thread that waits for files.
-    pub fn wake_files(&mut self) {
-        while let Some(slot) = self.files.pop() {
-            self.wake(slot);
-        }
-    }
-
-    /// What a thread waited for has come about.
-    fn wake(&mut self, slot: Slot) {
-        self.timers.remove(slot);
-        self.rouse(slot, |woken, _| woken);
-    }
-
-    /// If the thread sleeps, its call ends because of a signal.
-    pub fn interrupt(&mut self, slot: Slot) {
-        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
-        if let State::Asleep(..) = thread.state {
-            time::interrupted(thread);
-            self.timers.remove(slot);
-            self.futexes.remove(slot);
-            self.files.retain(|waiting| *waiting != slot);
-            self.rouse(slot, |_, _| Then::Return(Errno::EINTR.to_result()));
-        }
-    }
-
-    /// The first thread that does not block these signals.
-    pub fn willing(&self, signals: u64) -> Option<u32> {
-        self.slots.iter().flatten().find(|thread| thread.blocked & signals == 0).map(|thread| thread.id)
-    }
-
-    /// A thread's time is over.
-    fn expire(&mut self, slot: Slot) {
-        self.futexes.remove(slot);
-        self.files.retain(|waiting| *waiting != slot);
-        self.rouse(slot, |_, expired| expired);
-    }
-
-    fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) {
-        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
-        let State::Asleep(woken, expired) = thread.state else { return };
-        thread.state = match choose(woken, expired) {
-            Then::Again => State::Again,
-            Then::Return(result) => {
-                thread.registers.set_result(result);
-                thread.deadline = None;
-                State::Ready
-            }
-        };
-        self.ready.push_back(slot);
-    }
-
-    /// Makes threads ready whose time has come.
-    fn expire_due(&mut self) {
-        if self.timers.earliest().is_none() {
-            return;
-        }
-        let now = husk::clock::monotonic_ns();
-        while let Some(slot) = self.timers.expire(now) {
-            self.expire(slot);
-        }
-    }
-
     /// Whether another thread should run now, if the current one is willing.
     pub fn others_ready(&mut self) -> bool {
         self.expire_due();
         !self.ready.is_empty()
     }
 
+    /// Whether anybody will want the processor before the current thread gives it up.
+    #[inline]
+    pub fn anybody_waits(&self) -> bool {
+        !self.ready.is_empty() || self.timers.earliest().is_some()
+    }
+
     /// Whether the current thread has had its turn, and another waits for its own.
     #[inline]
     pub fn turn_is_over(&mut self) -> bool {
-        if self.ready.is_empty() && self.timers.earliest().is_none() {
-            return false;
-        }
-        if !self.others_ready() {
+        if !self.anybody_waits() || !self.others_ready() {
             return false;
         }
         let now = husk::clock::monotonic_ns();

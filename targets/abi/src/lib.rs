@@ -18,6 +18,7 @@ pub mod fault;
 pub mod memory;
 pub mod note;
 pub mod stub;
+pub mod turns;
 
 /// Version of the contract that this crate describes.
 pub const VERSION: u32 = 1;

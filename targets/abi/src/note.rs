@@ -18,6 +18,8 @@ pub const ALIGNMENT: usize = 4;
 pub const ABI: u32 = 1;
 /// Type of the note that holds a [`Manifest`] and its devices.
 pub const MANIFEST: u32 = 2;
+/// Type of the note that holds a [`crate::turns::Note`]; optional.
+pub const TURNS: u32 = 3;
 /// Name of the section the notes are linked from.
 pub const SECTION: &str = ".note.husk";
 

@@ -1,10 +1,13 @@
-//! The ways into the libos: the image's entry point, and system calls; and the way back to a thread.
+//! The ways into the libos: the image's entry point, system calls, and the end of a turn; and the way back to a thread.
 //!
 //! A patched call site jumps to `husk_system_call_direct` with its return address in `rcx` and everything else as at
 //! `syscall`. An unpatched one traps: the tender's stub returns to `husk_system_call_trapped` with `rsp` 0 and the
 //! thread's stack pointer in `r11`. Either way the registers go to where this processor's [`Processor`] block says,
 //! never to the thread's stack, whose red zone may be in use, or which may be gone. Then the libos runs on the
 //! processor's one stack of its own, and says which registers to go on with.
+//!
+//! When a thread's turn is over ([`husk::abi::turns`]), the tender lets it go on at `husk_turn_over`, wherever it was;
+//! then every register counts.
 //!
 //! A thread that tampers with GS or makes a call without a stack hurts the guest alone: all of this is CPL 3.
 
@@ -15,30 +18,51 @@ use super::registers::Registers;
 use crate::{libos, start};
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use husk::abi::boot::Info;
 use husk::abi::memory::Region;
+use husk::abi::turns::Record;
 
 /// What the entry needs to know at a call; GS points to it.
+#[derive(Debug)]
 #[repr(C)]
-struct Processor {
-    /// Its own address, for code that wants it in a register.
-    itself: AtomicU64,
+pub struct Processor {
     /// Address of the running thread's [`Registers`]; kept by the way back.
     current: AtomicU64,
     /// End of the stack the libos runs on.
     stack: AtomicU64,
+    /// A register that has no place yet.
+    scratch: AtomicU64,
+    /// What the tender knows.
+    turns: Record,
 }
 
-static PROCESSOR: Processor =
-    Processor { itself: AtomicU64::new(0), current: AtomicU64::new(0), stack: AtomicU64::new(0) };
+/// The processor. The libos is at work from the start.
+pub static PROCESSOR: Processor = Processor {
+    current: AtomicU64::new(0),
+    stack: AtomicU64::new(0),
+    scratch: AtomicU64::new(0),
+    turns: Record {
+        wanted: AtomicU32::new(0),
+        inside: AtomicU32::new(1),
+        rip: AtomicU64::new(0),
+        rflags: AtomicU64::new(0),
+    },
+};
+
+/// Where in [`Processor`] the record is.
+pub const TURNS: usize = offset_of!(Processor, turns);
 
 /// Prepares this processor for system calls, which will be answered on `stack`.
 pub fn prepare(stack: Region) {
-    let address = core::ptr::from_ref(&PROCESSOR) as u64;
-    PROCESSOR.itself.store(address, Relaxed);
     PROCESSOR.stack.store(stack.end(), Relaxed);
-    base::set_processor_base(address);
+    base::set_processor_base(core::ptr::from_ref(&PROCESSOR) as u64);
+}
+
+/// Says whether anybody waits for the running thread's turn to end.
+#[inline]
+pub fn want_turn(wanted: bool) {
+    PROCESSOR.turns.wanted.store(u32::from(wanted), Relaxed);
 }
 
 /// Room for the code that the linker step makes for each patched site, in bytes.
@@ -65,6 +89,7 @@ global_asm!(
     ".globl husk_system_call_trapped",
     "husk_system_call_trapped:",
     "    mov rsp, gs:[{current}]",
+    "    mov dword ptr gs:[{inside}], 1",
     "    mov [rsp + {rax}], rax",
     "    lahf",
     "    seto al",
@@ -89,6 +114,7 @@ global_asm!(
     // rax: the registers to go on with.
     "husk_resume:",
     "    mov gs:[{current}], rax",
+    "    mov dword ptr gs:[{inside}], 0",
     "    mov rsp, rax",
     "    mov rbx, [rsp + {rbx}]",
     "    mov rdx, [rsp + {rdx}]",
@@ -118,6 +144,34 @@ global_asm!(
     "    lea rsp, [rsp + {rip}]",
     "    iretq",
     ".size husk_system_call_direct, . - husk_system_call_direct",
+    ".type husk_turn_over, @function",
+    "husk_turn_over:",
+    "    mov gs:[{scratch}], rsp",
+    "    mov rsp, gs:[{current}]",
+    "    mov [rsp + {rax}], rax",
+    "    mov [rsp + {rbx}], rbx",
+    "    mov [rsp + {rcx}], rcx",
+    "    mov [rsp + {rdx}], rdx",
+    "    mov [rsp + {rsi}], rsi",
+    "    mov [rsp + {rdi}], rdi",
+    "    mov [rsp + {rbp}], rbp",
+    "    mov [rsp + {r8}], r8",
+    "    mov [rsp + {r9}], r9",
+    "    mov [rsp + {r10}], r10",
+    "    mov [rsp + {r11}], r11",
+    "    mov [rsp + {r12}], r12",
+    "    mov [rsp + {r13}], r13",
+    "    mov [rsp + {r14}], r14",
+    "    mov [rsp + {r15}], r15",
+    "    mov rdi, gs:[{turn_rip}]",
+    "    mov rsi, gs:[{turn_rflags}]",
+    "    mov rdx, gs:[{scratch}]",
+    "    mov rsp, gs:[{stack}]",
+    "    cld",
+    "    call {turn_over}",
+    "    jmp husk_resume",
+    ".size husk_turn_over, . - husk_turn_over",
+    "husk_entry_end:",
     "",
     ".balign 64",
     ".globl husk_system_call_stubs",
@@ -130,6 +184,11 @@ global_asm!(
     stack_length = const offset_of!(Info, libos_stack) + offset_of!(Region, length),
     initialise = sym start::initialise,
     system_call = sym libos::husk_system_call,
+    turn_over = sym libos::husk_turn_is_over,
+    scratch = const offset_of!(Processor, scratch),
+    inside = const TURNS + offset_of!(Record, inside),
+    turn_rip = const TURNS + offset_of!(Record, rip),
+    turn_rflags = const TURNS + offset_of!(Record, rflags),
     current = const offset_of!(Processor, current),
     stack = const offset_of!(Processor, stack),
     rax = const offset_of!(Registers, rax),

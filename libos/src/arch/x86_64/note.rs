@@ -1,8 +1,9 @@
-//! The image's ABI note ([`husk_abi::note::Abi`]): which contract this libos was built for, and where a trapped
-//! system call continues.
+//! The notes of the libos in the image: which contract it was built for and where a trapped system call continues
+//! ([`husk_abi::note::Abi`]), and where a thread goes whose turn is over ([`husk_abi::turns::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
+use super::entry::{PROCESSOR, TURNS};
 use core::arch::global_asm;
 use husk::abi::{VERSION, note};
 
@@ -18,9 +19,23 @@ global_asm!(
     "    .long 0",
     "3:  .quad husk_system_call_trapped - 3b",
     "2:",
+    ".balign 4",
+    ".long {name_length}",
+    ".long 5f - 4f",
+    ".long {turns}",
+    ".asciz \"Husk\"",
+    ".balign 4",
+    "4:  .quad {processor} + {record} - .",
+    "    .quad husk_turn_over - .",
+    "    .quad husk_system_call_direct - .",
+    "    .quad husk_entry_end - .",
+    "5:",
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
     alignment = const note::ALIGNMENT,
     version = const VERSION,
+    turns = const note::TURNS,
+    processor = sym PROCESSOR,
+    record = const TURNS,
 );

@@ -91,6 +91,12 @@ impl Registers {
         Self { rsp: stack, ..self.clone() }
     }
 
+    /// The thread was stopped there; the general registers are saved already.
+    pub fn stopped(&mut self, rip: u64, flags: u64, stack: u64) {
+        (self.rip, self.rsp) = (rip, stack);
+        self.make_whole(flags);
+    }
+
     /// The flags that the thread goes on with.
     pub fn flags(&self) -> u64 {
         if self.whole != 0 {
