@@ -2,8 +2,7 @@
 
 mod cli;
 
-use clap::Parser;
-use cli::{Cli, Command};
+use cli::Command;
 use husk_abi::fault::TENDER_ERROR;
 use husk_tender::Error;
 use husk_tender::boot::Program;
@@ -15,11 +14,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// musl's allocator maps pages anew for every few objects: a twentieth of a start.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let started = Instant::now();
-    let result = match Cli::parse().command {
-        Command::Run(run) => run::run(&options(run, started)),
-        Command::Inspect(inspect) => show(&inspect),
+    let result = match cli::parse(std::env::args_os()) {
+        Ok(Command::Run(run)) => run::run(&options(run, started)).map_err(|error| error.to_string()),
+        Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
+        Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         eprintln!("husk: {error}");
@@ -29,23 +34,25 @@ fn main() -> ExitCode {
 
 fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
     let inspection = Inspection::of(&inspect.image, None)?;
-    let mut output = std::io::stdout().lock();
-    let written = match inspect.json {
-        true => writeln!(output, "{}", inspection.json()),
-        false => write!(output, "{}", inspection.with_colour(output.is_terminal())),
-    };
-    written.map(|()| 0).map_err(Error::Output)
+    match inspect.json {
+        true => print(&format!("{}\n", inspection.json())),
+        false => print(&inspection.with_colour(std::io::stdout().is_terminal()).to_string()),
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    std::io::stdout().write_all(text.as_bytes()).map(|()| 0).map_err(Error::Output)
 }
 
 fn options(run: cli::Run, started: Instant) -> Options {
-    let mut arguments = vec![run.image.clone().into_os_string()];
-    arguments.extend(run.arguments);
-    let environment = run.env.into_iter().filter_map(assignment).collect();
     Options {
-        image: run.image,
+        image: run.line.first().cloned().unwrap_or_default().into(),
         memory: run.memory,
-        program: Program { arguments, environment },
-        randomize: !run.no_aslr,
+        program: Program {
+            arguments: run.line,
+            environment: run.environment.into_iter().filter_map(assignment).collect(),
+        },
+        randomize: !run.fixed_base,
         verbose: run.verbose,
         started,
     }

@@ -14,6 +14,7 @@ use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -49,8 +50,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     flags.set(Flags::VERBOSE, options.verbose);
     let boot = boot::write(&image, &layout, &options.program, flags, entropy)?;
     let memory = Memory::map(layout, &image)?;
+    layout.touched_at_start(image.notes.manifest.kind).into_iter().for_each(|region| memory.warm(region));
     let statistics = Statistics::new(options.verbose, options.started);
-    let mut machine = Machine::new(&kvm, &image, memory, &boot, statistics)?;
+    // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
+    let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics)?);
     let end = machine.run()?;
     if options.verbose {
         eprintln!("{}", machine.guest().statistics);

@@ -7,6 +7,7 @@
 //! Invariant: no page holds bytes at or beyond the size of the file.
 
 use super::source::Source;
+use super::space::Space;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -19,25 +20,6 @@ const SEGMENT: u64 = 64;
 const PAGE_LEAST: usize = 256;
 /// Largest size of a file.
 pub const SIZE_MAXIMUM: u64 = i64::MAX as u64;
-
-/// How many pages all files together hold, and may.
-#[derive(Clone, Copy, Debug)]
-pub struct Space {
-    /// Pages in use.
-    pub used: u64,
-    /// Pages that may be in use.
-    pub limit: u64,
-}
-
-impl Space {
-    fn take(&mut self) -> Result<(), Errno> {
-        if self.used >= self.limit {
-            return Err(Errno::ENOSPC);
-        }
-        self.used += 1;
-        Ok(())
-    }
-}
 
 /// What a file holds from some offset on.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,11 +174,11 @@ impl Data {
         if room > page.capacity() {
             let new = page.capacity() == 0;
             if new {
-                space.take()?;
+                space.take(PAGE)?;
             }
             let capacity = room.max(PAGE_LEAST).next_power_of_two().min(PAGE as usize);
             if page.try_reserve_exact(capacity - page.len()).is_err() {
-                space.used -= u64::from(new);
+                space.give(if new { PAGE } else { 0 });
                 return Err(Errno::ENOSPC);
             }
             self.pages += u64::from(new);
@@ -235,12 +217,12 @@ impl Data {
             self.segments.retain(|segment| segment.pages.iter().any(|page| page.capacity() > 0));
         }
         self.pages -= freed;
-        space.used -= freed;
+        space.give(freed * PAGE);
     }
 
     /// Sees to it that writes between `start` and `end` find space.
     pub fn allocate(&mut self, space: &mut Space, start: u64, end: u64) -> Result<(), Errno> {
-        if (end - start) / PAGE > space.limit.saturating_sub(space.used) + self.pages {
+        if (end - start) / PAGE > space.free() / PAGE + self.pages {
             return Err(Errno::ENOSPC);
         }
         (start / PAGE..end.div_ceil(PAGE)).try_for_each(|page| self.page(space, page, PAGE as usize).map(|_| ()))
@@ -297,14 +279,14 @@ mod tests {
         bytes
     }
 
-    const SPACE: Space = Space { used: 0, limit: 1 << 20 };
+    const SPACE: Space = Space { used: 0, limit: 1 << 30 };
 
     #[test]
     fn a_sparse_file_costs_what_it_holds() {
         let (mut data, mut space) = (Data::default(), SPACE);
         let far = 1 << 40;
         assert_eq!(data.write(&mut space, far, Source::Own(b"end")), Ok(3));
-        assert_eq!((data.size(), data.pages(), space.used), (far + 3, 1, 1));
+        assert_eq!((data.size(), data.pages(), space.used), (far + 3, 1, PAGE));
         assert_eq!((data.next_data(0), data.next_hole(0), data.next_hole(far)), (Some(far), 0, far + 3));
         data.set_size(&mut space, 10);
         assert_eq!((data.pages(), space.used, data.next_data(0)), (0, 0, None));
@@ -331,13 +313,13 @@ mod tests {
         let mut expected = vec![7; 20_000];
         expected[100..9_000].fill(0);
         assert_eq!(contents(&data), expected);
-        assert_eq!((data.pages(), space.used), (4, 4));
+        assert_eq!((data.pages(), space.used), (4, 4 * PAGE));
         assert_eq!((data.next_hole(0), data.next_data(4_096)), (4_096, Some(8_192)));
     }
 
     #[test]
     fn a_full_file_system_takes_what_fits() {
-        let (mut data, mut space) = (Data::default(), Space { used: 0, limit: 2 });
+        let (mut data, mut space) = (Data::default(), Space { used: 0, limit: 3 * PAGE - 1 });
         assert_eq!(data.write(&mut space, 0, Source::Own(&[1; 9_000])), Ok(8_192));
         assert_eq!(data.write(&mut space, 8_192, Source::Own(&[1])), Err(Errno::ENOSPC));
         assert_eq!(data.allocate(&mut space, 0, u64::MAX / 2), Err(Errno::ENOSPC));

@@ -5,6 +5,7 @@
 
 use super::inode::Inode;
 use super::slab::Key;
+use super::space::Space;
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,6 +14,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// Longest name of an entry in bytes.
 pub const NAME_MAXIMUM: usize = 255;
+
+/// Memory that an entry takes, without its name, in bytes: slot, hash, and room for both to grow.
+const ENTRY: u64 = 80;
 
 /// One entry.
 #[derive(Debug)]
@@ -63,7 +67,13 @@ impl Directory {
     }
 
     /// Adds an entry; there must be none of this name.
-    pub fn insert(&mut self, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+    pub fn insert(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+        let cost = ENTRY + name.len() as u64;
+        space.take(cost)?;
+        self.insert_paid(name, node).inspect_err(|_| space.give(cost))
+    }
+
+    fn insert_paid(&mut self, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
         let entry = Entry { name: boxed(name)?, node };
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -89,7 +99,7 @@ impl Directory {
     }
 
     /// Removes the entry of this name, and says what it named.
-    pub fn remove(&mut self, name: &[u8]) -> Option<Key<Inode>> {
+    pub fn remove(&mut self, space: &mut Space, name: &[u8]) -> Option<Key<Inode>> {
         let Self { slots, index, hasher, .. } = self;
         let occupied = index.find_entry(hasher.hash_one(name), |&slot| is(slots, slot, name)).ok()?;
         let (slot, _) = occupied.remove();
@@ -100,6 +110,7 @@ impl Directory {
         } else {
             self.free.push(slot);
         }
+        space.give(ENTRY + name.len() as u64);
         entry.map(|entry| entry.node)
     }
 
@@ -143,6 +154,8 @@ mod tests {
     use super::*;
     use alloc::format;
 
+    const SPACE: Space = Space { used: 0, limit: 1 << 20 };
+
     fn keys() -> (Key<Inode>, Directory) {
         let mut slab = Slab::<Inode>::default();
         let key = slab.insert(Inode::for_test()).expect("memory");
@@ -151,28 +164,28 @@ mod tests {
 
     #[test]
     fn a_listing_goes_on_while_its_entries_are_removed() {
-        let (key, mut directory) = keys();
+        let ((key, mut directory), mut space) = (keys(), SPACE);
         for number in 0..1000 {
-            directory.insert(format!("{number}").as_bytes(), key).expect("memory");
+            directory.insert(&mut space, format!("{number}").as_bytes(), key).expect("memory");
         }
         let (mut position, mut seen) = (0, 0);
         while let Some((next, entry)) = directory.entry_from(position) {
             let name = entry.name.clone();
-            assert_eq!(directory.remove(&name), Some(key));
+            assert_eq!(directory.remove(&mut space, &name), Some(key));
             (position, seen) = (next, seen + 1);
         }
-        assert_eq!((seen, directory.len()), (1000, 0));
+        assert_eq!((seen, directory.len(), space.used), (1000, 0, 0));
     }
 
     #[test]
     fn an_entry_that_stays_is_listed_once() {
-        let (key, mut directory) = keys();
+        let ((key, mut directory), mut space) = (keys(), SPACE);
         for name in [b"a", b"b", b"c"] {
-            directory.insert(name, key).expect("memory");
+            directory.insert(&mut space, name, key).expect("memory");
         }
         let (position, _) = directory.entry_from(0).expect("a");
-        directory.remove(b"a");
-        directory.insert(b"d", key).expect("memory");
+        directory.remove(&mut space, b"a");
+        directory.insert(&mut space, b"d", key).expect("memory");
         let (position, entry) = directory.entry_from(position).expect("b");
         assert_eq!(&*entry.name, b"b");
         let (position, entry) = directory.entry_from(position).expect("c");

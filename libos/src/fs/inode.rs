@@ -1,6 +1,6 @@
 //! Inodes: everything that can be opened, whether it has a name, had one, or (as a pipe) never gets one.
 
-use super::data::Data;
+use super::data::{Data, PAGE};
 use super::device::Device;
 use super::directory::Directory;
 use super::event::Event;
@@ -153,14 +153,26 @@ impl Inode {
         self.kind.format() | self.permissions
     }
 
-    /// Size in bytes as stat tells it.
+    /// Size in bytes as stat tells it. For a directory that is what it is on most disks until there are hundreds of
+    /// entries: programs have been seen to compare the sizes of directories, which a tmpfs would let grow with each.
     pub fn size(&self) -> u64 {
         match &self.kind {
             Kind::Regular(data) => data.size(),
-            Kind::Directory(directory) => (directory.len() as u64 + 2) * 20,
+            Kind::Directory(_) => PAGE,
             Kind::Link(target) => target.len() as u64,
             _ => 0,
         }
+    }
+
+    /// Memory that it takes by itself, in bytes: a directory's entries are counted with their names.
+    pub fn cost(&self) -> u64 {
+        let contents = match &self.kind {
+            Kind::Regular(data) => data.pages() * PAGE,
+            Kind::Link(target) => target.len() as u64,
+            Kind::Pipe(pipe) => pipe.cost(),
+            _ => 0,
+        };
+        size_of::<Self>() as u64 + contents
     }
 
     /// The directory's entries, if it is an ordinary one.

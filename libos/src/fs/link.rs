@@ -80,7 +80,7 @@ impl Files {
     pub(super) fn add_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) -> Result<(), Errno> {
         let parent = &mut self.nodes[directory];
         let number = parent.number;
-        parent.directory_mut().ok_or(Errno::ENOTDIR)?.insert(name, node)?;
+        parent.directory_mut().ok_or(Errno::ENOTDIR)?.insert(&mut self.space, name, node)?;
         parent.modified(now);
         self.nodes.retain(node);
         let inode = &mut self.nodes[node];
@@ -97,7 +97,7 @@ impl Files {
     /// Takes the name `name` from `node`.
     fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
         let parent = &mut self.nodes[directory];
-        if parent.directory_mut().and_then(|entries| entries.remove(name)).is_none() {
+        if parent.directory_mut().and_then(|entries| entries.remove(&mut self.space, name)).is_none() {
             return;
         }
         parent.modified(now);

@@ -111,15 +111,15 @@ impl Files {
     pub fn statfs(&self, directory: i32, path: &[u8]) -> Result<Statfs, Errno> {
         let node = if path.is_empty() { self.node_at(directory)? } else { self.resolve(directory, path, true)? };
         let volume = self.nodes[node].volume;
-        let free = self.space.limit.saturating_sub(self.space.used);
+        let inode = size_of::<Inode>() as u64;
         Ok(Statfs {
             magic: volume.magic().into(),
             block_size: PAGE,
-            blocks: self.space.limit,
-            blocks_free: free,
-            blocks_available: free,
-            files: self.space.limit,
-            files_free: free,
+            blocks: self.space.limit / PAGE,
+            blocks_free: self.space.free() / PAGE,
+            blocks_available: self.space.free() / PAGE,
+            files: self.space.limit / inode,
+            files_free: self.space.free() / inode,
             id: volume.device().1.into(),
             name_maximum: super::directory::NAME_MAXIMUM as u64,
             fragment_size: PAGE,

@@ -31,6 +31,7 @@ pub mod seed;
 pub mod size;
 pub mod slab;
 pub mod source;
+pub mod space;
 pub mod times;
 pub mod transfer;
 
@@ -39,16 +40,13 @@ mod tests;
 
 use crate::errno::Errno;
 use alloc::vec::Vec;
-use data::Space;
 use description::Description;
 use descriptor::Descriptors;
 use directory::Directory;
 use foreign::Foreign;
 use inode::{Inode, Kind, NodeKey, Time, Volume};
 use slab::Slab;
-
-/// Room for inodes at the start: what [`seed`] makes, and some more.
-const SEEDED: usize = 120;
+use space::Space;
 
 /// All files, and the process's view of them.
 #[derive(Debug)]
@@ -74,9 +72,9 @@ pub struct Files {
 }
 
 impl Files {
-    /// An empty file system that may take `limit` pages of memory, without any descriptor. See [`seed`] for a full one.
+    /// An empty file system that may take `limit` bytes of memory, without any descriptor. See [`seed`] for a full one.
     pub fn empty(limit: u64, now: Time) -> Result<Self, Errno> {
-        let mut nodes = Slab::with_room(SEEDED)?;
+        let mut nodes = Slab::default();
         let root = nodes.insert(Inode::new(1, Kind::Descriptors, Volume::Memory, 0o755, now))?;
         nodes[root].kind = Kind::Directory(Directory::new(root));
         nodes.retain(root);
@@ -97,7 +95,10 @@ impl Files {
 
     /// Takes in an inode that nobody but the caller counts on yet.
     fn add_node(&mut self, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
-        let node = self.nodes.insert(Inode::new(self.next_number, kind, volume, permissions, now))?;
+        let inode = Inode::new(self.next_number, kind, volume, permissions, now);
+        let cost = inode.cost();
+        self.space.take(cost)?;
+        let node = self.nodes.insert(inode).inspect_err(|_| self.space.give(cost))?;
         self.next_number += 1;
         Ok(node)
     }
@@ -105,8 +106,8 @@ impl Files {
     /// Counts once less on `node`; frees it if that was all.
     fn release(&mut self, mut node: NodeKey) {
         while let Some(inode) = self.nodes.release(node) {
+            self.space.give(inode.cost());
             match inode.kind {
-                Kind::Regular(data) => self.space.used -= data.pages(),
                 Kind::Foreign(foreign) => self.orphans.push(foreign),
                 Kind::Directory(directory) => {
                     node = directory.parent;

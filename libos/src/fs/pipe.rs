@@ -4,6 +4,7 @@ use super::Files;
 use super::description::{Access, DescriptionKey};
 use super::inode::{Kind, NodeKey, Time, Volume};
 use super::source::Source;
+use super::space::Space;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::user::Slice;
@@ -35,6 +36,11 @@ impl Pipe {
         self.length
     }
 
+    /// Memory that it takes, in bytes.
+    pub fn cost(&self) -> u64 {
+        self.ring.len() as u64
+    }
+
     /// Whether a write would find room.
     pub fn has_room(&self) -> bool {
         CAPACITY - self.length >= WHOLE
@@ -63,10 +69,11 @@ impl Pipe {
         Ok(done)
     }
 
-    fn put(&mut self, from: Source<'_>) -> Result<u64, Errno> {
+    fn put(&mut self, space: &mut Space, from: Source<'_>) -> Result<u64, Errno> {
         from.check()?;
         if self.ring.is_empty() {
             self.ring.try_reserve_exact(CAPACITY).map_err(|_| Errno::ENOMEM)?;
+            space.take(CAPACITY as u64).map_err(|_| Errno::ENOMEM)?;
             self.ring.resize(CAPACITY, 0);
         }
         let room = from.length().min((CAPACITY - self.length) as u64);
@@ -153,7 +160,7 @@ impl Files {
         if from.length() > room && (room == 0 || from.length() <= WHOLE as u64) {
             return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(WAIT) };
         }
-        let count = pipe.put(from)?;
+        let count = pipe.put(&mut self.space, from)?;
         self.notify(node);
         Ok(count)
     }

@@ -100,7 +100,7 @@ impl Files {
 
     fn move_to(&mut self, from: &Walked<'_>, to: &Walked<'_>, node: NodeKey, now: Time) -> Result<(), Errno> {
         let target = self.nodes[to.directory].directory_mut().ok_or(Errno::ENOTDIR)?;
-        target.insert(to.name(), node)?;
+        target.insert(&mut self.space, to.name(), node)?;
         self.leave(from, now);
         self.arrive(from.directory, to.directory, node, now);
         Ok(())
@@ -143,7 +143,7 @@ impl Files {
     fn leave(&mut self, from: &Walked<'_>, now: Time) {
         let directory = &mut self.nodes[from.directory];
         if let Some(entries) = directory.directory_mut() {
-            entries.remove(from.name());
+            entries.remove(&mut self.space, from.name());
         }
         directory.modified(now);
     }

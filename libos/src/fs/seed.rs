@@ -69,7 +69,7 @@ const TEXTS: &[(&str, &str)] = &[
 
 impl Files {
     /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
-    /// many pages of memory files may take.
+    /// much memory files may take, in bytes.
     pub fn new(program: &[u8], limit: u64, now: Time) -> Result<Self, Errno> {
         let mut files = Self::empty(limit, now)?;
         for (path, permissions) in DIRECTORIES {

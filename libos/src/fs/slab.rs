@@ -36,78 +36,119 @@ impl<T> core::fmt::Debug for Key<T> {
     }
 }
 
-/// The table.
+/// Values in a chunk.
+const CHUNK: usize = 64;
+
+/// The table: it grows and shrinks by chunks, so it never moves a value nor keeps much more memory than it needs.
 #[derive(Debug)]
 pub struct Slab<T> {
+    chunks: Vec<Chunk<T>>,
+    /// No chunk below has room.
+    room: usize,
+}
+
+/// Some slots. Without values it has no memory either.
+#[derive(Debug)]
+struct Chunk<T> {
     slots: Vec<Slot<T>>,
     /// First of the chain of free slots.
-    free: Option<u32>,
+    free: Option<usize>,
+    used: usize,
 }
 
 #[derive(Debug)]
 enum Slot<T> {
-    Free { next: Option<u32> },
+    Free { next: Option<usize> },
     Used { count: u32, value: T },
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: None }
+        Self { chunks: Vec::new(), room: 0 }
+    }
+}
+
+impl<T> Chunk<T> {
+    const EMPTY: Self = Self { slots: Vec::new(), free: None, used: 0 };
+
+    /// Takes in `value`, counted once; tells its slot. There must be room.
+    fn insert(&mut self, value: T) -> Result<usize, Errno> {
+        if self.slots.capacity() == 0 {
+            self.slots.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
+        }
+        let used = Slot::Used { count: 1, value };
+        let index = match self.free.and_then(|index| Some((index, self.slots.get_mut(index)?))) {
+            Some((index, slot)) => {
+                if let Slot::Free { next } = core::mem::replace(slot, used) {
+                    self.free = next;
+                }
+                index
+            }
+            None => {
+                self.slots.push(used);
+                self.slots.len() - 1
+            }
+        };
+        self.used += 1;
+        Ok(index)
+    }
+
+    /// Frees a slot that is used.
+    fn remove(&mut self, index: usize) -> Option<T> {
+        let freed = core::mem::replace(self.slots.get_mut(index)?, Slot::Free { next: self.free });
+        self.free = Some(index);
+        self.used -= 1;
+        if self.used == 0 {
+            *self = Self::EMPTY;
+        }
+        match freed {
+            Slot::Used { value, .. } => Some(value),
+            Slot::Free { .. } => None,
+        }
     }
 }
 
 impl<T> Slab<T> {
-    /// An empty table that takes in `count` values before it grows.
-    pub fn with_room(count: usize) -> Result<Self, Errno> {
-        let mut slab = Self::default();
-        slab.slots.try_reserve(count).map_err(|_| Errno::ENOMEM)?;
-        Ok(slab)
-    }
-
     /// Takes in `value`, counted once.
     pub fn insert(&mut self, value: T) -> Result<Key<T>, Errno> {
-        let used = Slot::Used { count: 1, value };
-        let index = match self.free {
-            Some(index) => {
-                let slot = &mut self.slots[index as usize];
-                if let Slot::Free { next } = *slot {
-                    self.free = next;
-                }
-                *slot = used;
-                index
-            }
-            None => {
-                let index = u32::try_from(self.slots.len()).map_err(|_| Errno::ENOMEM)?;
-                self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                self.slots.push(used);
-                index
-            }
-        };
+        while self.chunks.get(self.room).is_some_and(|chunk| chunk.used == CHUNK) {
+            self.room += 1;
+        }
+        if self.room == self.chunks.len() {
+            self.chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.chunks.push(Chunk::EMPTY);
+        }
+        let slot = self.chunks[self.room].insert(value)?;
+        let index = u32::try_from(self.room * CHUNK + slot).map_err(|_| Errno::ENOMEM)?;
         Ok(Key { index, of: PhantomData })
+    }
+
+    fn slot(&self, key: Key<T>) -> Option<&Slot<T>> {
+        self.chunks.get(key.index as usize / CHUNK)?.slots.get(key.index as usize % CHUNK)
+    }
+
+    fn slot_mut(&mut self, key: Key<T>) -> Option<&mut Slot<T>> {
+        self.chunks.get_mut(key.index as usize / CHUNK)?.slots.get_mut(key.index as usize % CHUNK)
     }
 
     /// Counts `key` once more.
     pub fn retain(&mut self, key: Key<T>) {
-        if let Some(Slot::Used { count, .. }) = self.slots.get_mut(key.index as usize) {
+        if let Some(Slot::Used { count, .. }) = self.slot_mut(key) {
             *count += 1;
         }
     }
 
     /// Counts `key` once less; hands the value back if nobody counts on it any more.
     pub fn release(&mut self, key: Key<T>) -> Option<T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        match slot {
+        match self.slot_mut(key)? {
             Slot::Used { count, .. } if *count > 1 => {
                 *count -= 1;
                 None
             }
             Slot::Used { .. } => {
-                let freed = core::mem::replace(slot, Slot::Free { next: self.free });
-                self.free = Some(key.index);
-                match freed {
-                    Slot::Used { value, .. } => Some(value),
-                    Slot::Free { .. } => None,
-                }
+                let chunk = key.index as usize / CHUNK;
+                self.room = self.room.min(chunk);
+                self.chunks.get_mut(chunk)?.remove(key.index as usize % CHUNK)
             }
             Slot::Free { .. } => None,
         }
@@ -115,47 +156,41 @@ impl<T> Slab<T> {
 
     /// The value of a key that may have outlived its count: what is there now may be another.
     pub fn get(&self, key: Key<T>) -> Option<&T> {
-        match self.slots.get(key.index as usize) {
+        match self.slot(key) {
             Some(Slot::Used { value, .. }) => Some(value),
             _ => None,
         }
     }
 
-    /// Every value, with its key.
-    pub fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
-        self.slots.iter().zip(0..).filter_map(|(slot, index)| match slot {
-            Slot::Used { value, .. } => Some((Key { index, of: PhantomData }, value)),
-            Slot::Free { .. } => None,
-        })
-    }
-
     /// How many values there are.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.chunks.iter().map(|chunk| chunk.used).sum()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.len() == 0
     }
 }
 
 impl<T> Index<Key<T>> for Slab<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, key: Key<T>) -> &T {
-        match &self.slots[key.index as usize] {
-            Slot::Used { value, .. } => value,
-            Slot::Free { .. } => panic!("a key outlived its count"),
+        match self.slot(key) {
+            Some(Slot::Used { value, .. }) => value,
+            _ => panic!("a key outlived its count"),
         }
     }
 }
 
 impl<T> IndexMut<Key<T>> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, key: Key<T>) -> &mut T {
-        match &mut self.slots[key.index as usize] {
-            Slot::Used { value, .. } => value,
-            Slot::Free { .. } => panic!("a key outlived its count"),
+        match self.slot_mut(key) {
+            Some(Slot::Used { value, .. }) => value,
+            _ => panic!("a key outlived its count"),
         }
     }
 }
@@ -178,12 +213,24 @@ mod tests {
     #[test]
     fn slots_are_used_again() {
         let mut slab = Slab::default();
-        let first = slab.insert(1).expect("memory");
-        let second = slab.insert(2).expect("memory");
-        slab.release(first);
-        slab.release(second);
-        assert_eq!(slab.insert(3), Ok(second));
-        assert_eq!(slab.insert(4), Ok(first));
-        assert_eq!(slab.len(), 2);
+        let keys = [1, 2, 3].map(|number| slab.insert(number).expect("memory"));
+        slab.release(keys[0]);
+        slab.release(keys[1]);
+        assert_eq!(slab.insert(4), Ok(keys[1]));
+        assert_eq!(slab.insert(5), Ok(keys[0]));
+        assert_eq!(slab.len(), 3);
+    }
+
+    #[test]
+    fn chunks_without_values_go_and_come_back() {
+        let mut slab = Slab::default();
+        let keys: Vec<_> = (0..200).map(|number| slab.insert(number).expect("memory")).collect();
+        for key in &keys[64..128] {
+            slab.release(*key);
+        }
+        assert_eq!((slab.len(), slab.chunks[1].slots.capacity()), (136, 0));
+        let again = slab.insert(1000).expect("memory");
+        assert_eq!(again, keys[64]);
+        assert_eq!((slab[keys[63]], slab[keys[128]], slab.get(keys[65])), (63, 128, None));
     }
 }

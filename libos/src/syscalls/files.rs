@@ -19,7 +19,6 @@ use crate::random::Random;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use husk::abi::call::Status;
-use husk::abi::memory::PAGE;
 use linux_raw_sys::general::*;
 
 /// Most buffers of one call.
@@ -60,8 +59,7 @@ fn errno(status: Status) -> Errno {
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    let pages = husk::boot::info().heap.length / PAGE;
-    Files::new(&facts::program(), pages / 2, now())
+    Files::new(&facts::program(), husk::boot::info().heap.length / 2, now())
 }
 
 /// The present, for a file's times.

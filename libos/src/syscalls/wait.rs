@@ -49,7 +49,7 @@ pub fn poll(libos: &mut Libos, Arguments([entries, count, timeout_ms, ..]): Argu
     poll_for(libos, entries, count, timeout_ns)
 }
 
-/// ppoll(2). The signal mask does not matter: no signal ends a wait.
+/// ppoll(2). The signal mask that it brings is not used: the thread's own stays.
 pub fn ppoll(libos: &mut Libos, Arguments([entries, count, timeout, ..]): Arguments) -> Answer {
     let timeout_ns = timeout_at(timeout)?;
     poll_for(libos, entries, count, timeout_ns)

@@ -82,7 +82,7 @@ impl Machine {
         memory.write_own(ring0::TABLES, &ring0::tables_page());
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
-        let root = tables::write(&mut memory, image, boot.len() as u64);
+        let root = tables::write(&memory, image, boot.len() as u64);
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.

@@ -21,16 +21,18 @@ enum Owner {
     Ring0,
 }
 
-/// The tables while they are made: as a plain array, copied to guest memory when complete.
-struct Tables {
-    pages: Vec<[u64; ENTRIES as usize]>,
+/// The tables while they are made, in guest memory.
+struct Tables<'a> {
+    memory: &'a Memory,
+    /// Guest-physical address of the next free page.
+    next: u64,
 }
 
 /// Makes the tables for a guest and writes them to its memory; returns the address of the root (CR3). `boot_size` is
 /// how much of the boot information area is used, in bytes.
-pub fn write(memory: &mut Memory, image: &Image, boot_size: u64) -> u64 {
+pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
     let layout = *memory.layout();
-    let mut tables = Tables { pages: vec![[0; ENTRIES as usize]] };
+    let mut tables = Tables { memory, next: FIRST_TABLE + PAGE };
     let read_execute = Rights::READ | Rights::EXECUTE;
     let read_write = Rights::READ | Rights::WRITE;
     let own = [
@@ -52,9 +54,6 @@ pub fn write(memory: &mut Memory, image: &Image, boot_size: u64) -> u64 {
     for region in [layout.libos_stack, layout.main_stack, layout.heap] {
         tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
     }
-    for (physical, page) in (FIRST_TABLE..).step_by(PAGE as usize).zip(&tables.pages) {
-        memory.write_own(physical, page.map(u64::to_le_bytes).as_flattened());
-    }
     FIRST_TABLE
 }
 
@@ -67,7 +66,7 @@ pub const fn fit(memory_maximum: u64) -> bool {
 
 const _: () = assert!(fit(crate::layout::MEMORY_MAXIMUM));
 
-impl Tables {
+impl Tables<'_> {
     /// Maps whole pages, with large ones where they fit.
     fn map(&mut self, region: Region, physical: u64, rights: Rights, owner: Owner) {
         let mut flags = Flags::PRESENT | Flags::ACCESSED | Flags::DIRTY;
@@ -80,32 +79,45 @@ impl Tables {
             let large = from.is_multiple_of(LARGE_PAGE)
                 && to.is_multiple_of(LARGE_PAGE)
                 && region.length - offset >= LARGE_PAGE;
-            if large {
-                *self.entry(from, 2) = to | (flags | Flags::HUGE_PAGE).bits();
-                offset += LARGE_PAGE;
-            } else {
-                *self.entry(from, 1) = to | flags.bits();
-                offset += PAGE;
+            let (level, size, flags) = match large {
+                true => (2, LARGE_PAGE, flags | Flags::HUGE_PAGE),
+                false => (1, PAGE, flags),
+            };
+            // All entries from here to the end of this table, as far as they map the same.
+            let mut place = self.entry(from, level);
+            loop {
+                self.memory.set_own_word(place, (physical + offset) | flags.bits());
+                offset += size;
+                place += 8;
+                let rest = region.length.saturating_sub(offset);
+                if place.is_multiple_of(PAGE)
+                    || rest < size
+                    || (level == 1 && (region.start + offset).is_multiple_of(LARGE_PAGE))
+                {
+                    break;
+                }
             }
         }
     }
 
-    /// The entry for `address` in its table of `level` (1: page table, 2: page directory), with all tables above it.
-    fn entry(&mut self, address: u64, level: u32) -> &mut u64 {
-        let index = |level: u32| (address >> (12 + 9 * (level - 1))) as usize % ENTRIES as usize;
-        let mut table = 0;
+    /// Guest-physical address of the entry for `address` in its table of `level` (1: page table, 2: page directory),
+    /// with all tables above it.
+    fn entry(&mut self, address: u64, level: u32) -> u64 {
+        let index = |level: u32| (address >> (12 + 9 * (level - 1))) % ENTRIES;
+        let mut table = FIRST_TABLE;
         for upper in (level + 1..=4).rev() {
-            let next = self.pages.len() as u64;
-            let entry = &mut self.pages[table][index(upper)];
-            if *entry == 0 {
-                let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE | Flags::ACCESSED;
-                *entry = (FIRST_TABLE + next * PAGE) | flags.bits();
-                self.pages.push([0; ENTRIES as usize]);
-                table = next as usize;
-            } else {
-                table = (((*entry & ADDRESS_MASK) - FIRST_TABLE) / PAGE) as usize;
-            }
+            let place = table + 8 * index(upper);
+            table = match self.memory.own_word(place) & ADDRESS_MASK {
+                0 => {
+                    let new = self.next;
+                    let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE | Flags::ACCESSED;
+                    self.memory.set_own_word(place, new | flags.bits());
+                    self.next += PAGE;
+                    new
+                }
+                below => below,
+            };
         }
-        &mut self.pages[table][index(level)]
+        table + 8 * index(level)
     }
 }

@@ -56,12 +56,13 @@ fn an_unlinked_file_lives_while_it_is_open() {
     let mut machine = Machine::new();
     let before = machine.files.space.used;
     let file = machine.create("/file");
+    let used = size_of::<crate::fs::inode::Inode>() as u64;
     machine.write(file, None, &[7; 10_000]).expect("space");
     let now = machine.now();
     machine.files.unlink(AT_FDCWD, b"/file", now).expect("there");
     assert_eq!(machine.read(file, Some(9_999), 9).as_deref(), Ok(&[7][..]));
     assert_eq!(machine.files.stat(file, b"", linux::AT_EMPTY_PATH).map(|stat| stat.links), Ok(0));
-    assert_eq!(machine.files.space.used, before + 3);
+    assert_eq!(machine.files.space.used, before + used + 3 * 4096);
     machine.files.close(file).expect("open");
     assert_eq!(machine.files.space.used, before);
 }
@@ -69,7 +70,7 @@ fn an_unlinked_file_lives_while_it_is_open() {
 #[test]
 fn nothing_is_left_of_a_removed_tree() {
     let mut machine = Machine::new();
-    let before = machine.files.nodes.len();
+    let before = (machine.files.nodes.len(), machine.files.space.used);
     let now = machine.now();
     for path in ["/a", "/a/b", "/a/b/c", "/d"] {
         machine.files.make_directory(AT_FDCWD, path.as_bytes(), 0o777, now).expect("new");
@@ -86,7 +87,7 @@ fn nothing_is_left_of_a_removed_tree() {
     machine.files.change_directory(b"..").expect("its parent is kept with it");
     machine.files.change_directory(b"/").expect("there");
     machine.files.close(file).expect("open");
-    assert_eq!(machine.files.nodes.len(), before);
+    assert_eq!((machine.files.nodes.len(), machine.files.space.used), before);
 }
 
 #[test]
@@ -304,4 +305,19 @@ fn a_file_of_another_part_is_its_own_until_nobody_has_it_open() {
     assert_eq!(machine.files.orphans, []);
     machine.files.close(copy).expect("open");
     assert_eq!(machine.files.orphans, [socket]);
+}
+
+#[test]
+fn files_without_end_come_to_an_end() {
+    let mut machine = Machine::new();
+    machine.files.space.limit = machine.files.space.used + 50_000;
+    let refused = (0..200).find_map(|number| machine.open(&format!("/{number}"), linux::O_CREAT).err());
+    assert_eq!(refused, Some(Errno::ENOSPC));
+    let now = machine.now();
+    machine.files.unlink(AT_FDCWD, b"/0", now).expect("made");
+    machine.files.close(3).expect("open");
+    machine.open("/0", linux::O_CREAT).expect("there is room again");
+    let used = machine.files.space.used;
+    assert_eq!(machine.open("/again", linux::O_CREAT), Err(Errno::ENOSPC));
+    assert_eq!(machine.files.space.used, used);
 }

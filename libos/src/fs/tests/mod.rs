@@ -54,7 +54,7 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let start = 1_700_000_000_000_000_000;
-        let files = Files::new(b"/app/program", 1 << 20, Time::from_ns(start)).expect("memory");
+        let files = Files::new(b"/app/program", 1 << 30, Time::from_ns(start)).expect("memory");
         Self { files, devices: Fakes::default(), ns: start }
     }
 

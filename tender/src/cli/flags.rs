@@ -1,0 +1,102 @@
+//! The flags of each command: name, value, help, and what each sets.
+
+use super::{Inspect, Run};
+use std::ffi::OsString;
+
+/// One flag of a command whose words are gathered in a `T`.
+pub struct Flag<T> {
+    /// `--long`.
+    pub long: &'static str,
+    /// `-s`.
+    pub short: Option<char>,
+    /// What its value is called in the help, if it takes one.
+    pub value: Option<&'static str>,
+    /// What it does, in one line.
+    pub help: &'static str,
+    /// Carries it out; an error says what to write instead.
+    pub set: fn(&mut T, OsString) -> Result<(), String>,
+}
+
+/// Flags of `husk run`.
+pub const RUN: &[Flag<Run>] = &[
+    Flag {
+        long: "memory",
+        short: Some('m'),
+        value: Some("SIZE"),
+        help: "Guest memory, such as 64M or 2G; default: what the image asks for",
+        set: |run, value| {
+            run.memory = Some(size(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "env",
+        short: Some('e'),
+        value: Some("NAME[=VALUE]"),
+        help: "Set an environment variable of the guest; NAME alone passes on its value here",
+        set: |run, value| {
+            run.environment.push(value);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "no-aslr",
+        short: None,
+        value: None,
+        help: "Load a relocatable image at the same address every time",
+        set: |run, _| {
+            run.fixed_base = true;
+            Ok(())
+        },
+    },
+    Flag {
+        long: "verbose",
+        short: Some('v'),
+        value: None,
+        help: "Tell what the guest does: unanswered system calls, exits, times",
+        set: |run, _| {
+            run.verbose = true;
+            Ok(())
+        },
+    },
+];
+
+/// Flags of `husk inspect`.
+pub const INSPECT: &[Flag<Inspect>] = &[Flag {
+    long: "json",
+    short: None,
+    value: None,
+    help: "Print one line of JSON instead of a table",
+    set: |inspect, _| {
+        inspect.json = true;
+        Ok(())
+    },
+}];
+
+/// Reads a size: a number of bytes, or of K, M or G.
+fn size(text: &str) -> Result<u64, String> {
+    let bare = text.trim_end_matches(['B', 'b', 'i']);
+    let (digits, unit) = match bare.char_indices().next_back() {
+        Some((at, 'K' | 'k')) => (&bare[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&bare[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&bare[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write it as a number with K, M or G, such as 64M".to_owned())?;
+    number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "out of range".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "M", "0", "12X", "-1", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

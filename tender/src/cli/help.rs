@@ -1,0 +1,61 @@
+//! The help texts, made from the tables of flags.
+
+use super::flags::{self, Flag};
+use std::fmt::Write;
+
+/// What is said about a command beside its flags.
+pub struct Topic<T: 'static> {
+    usage: &'static str,
+    about: &'static str,
+    flags: &'static [Flag<T>],
+    after: &'static str,
+}
+
+/// `husk run`.
+pub const RUN: Topic<super::Run> = Topic {
+    usage: "husk run [FLAGS] IMAGE [ARGUMENTS]",
+    about: "Runs an image, made by `cargo husk build`, to its end. What follows the image is the program's.",
+    flags: flags::RUN,
+    after: "Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
+            would have sent; 125 if husk itself could not start it or go on.\n",
+};
+
+/// `husk inspect`.
+pub const INSPECT: Topic<super::Inspect> = Topic {
+    usage: "husk inspect [FLAGS] IMAGE",
+    about: "Tells what an image is, without running it: manifest, segments, sizes, system call sites.",
+    flags: flags::INSPECT,
+    after: "",
+};
+
+/// `husk --help`.
+pub fn overview() -> String {
+    format!(
+        "husk runs Husk images: single-application virtual machines.\n\n\
+         Commands:\n  {:<40} Run an image; the exit status is the guest's\n  {:<40} Tell what an image is\n\n\
+         `husk COMMAND --help` tells more, `husk --version` the version.\n",
+        RUN.usage, INSPECT.usage
+    )
+}
+
+/// `husk --version`.
+pub fn version() -> String {
+    format!("husk {} (image contract {})\n", env!("CARGO_PKG_VERSION"), husk_abi::VERSION)
+}
+
+/// The help of one command.
+pub fn command<T>(topic: &Topic<T>) -> String {
+    let mut text = format!("{}\n\nUsage: {}\n\nFlags:\n", topic.about, topic.usage);
+    for flag in topic.flags {
+        let short = flag.short.map_or("   ".to_owned(), |letter| format!("-{letter},"));
+        let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
+        let name = format!("{short} --{}{value}", flag.long);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<26} {}", flag.help);
+    }
+    let _ = writeln!(text, "  {:<26} Print this help", "-h, --help");
+    if !topic.after.is_empty() {
+        let _ = write!(text, "\n{}", topic.after);
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! The command line of `husk`.
+//!
+//! Each flag is declared once, with its help, in the table of its command ([`flags`]). The tables are small and start-up
+//! is what this program is measured by, so nothing larger than a tokeniser stands behind them.
+
+mod flags;
+mod help;
+
+use flags::Flag;
+use lexopt::{Arg, Parser};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+/// What the user wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run an image.
+    Run(Run),
+    /// Tell what an image is.
+    Inspect(Inspect),
+    /// Print this text.
+    Print(String),
+}
+
+/// `husk run`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Guest memory in bytes, if given.
+    pub memory: Option<u64>,
+    /// Environment, each `NAME=value`, or `NAME` to pass on its value here.
+    pub environment: Vec<OsString>,
+    /// Load a relocatable image at the same address every time.
+    pub fixed_base: bool,
+    /// Tell what the guest does.
+    pub verbose: bool,
+    /// The image, then the program's arguments.
+    pub line: Vec<OsString>,
+}
+
+/// `husk inspect`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Inspect {
+    /// Print JSON.
+    pub json: bool,
+    /// The image.
+    pub image: PathBuf,
+}
+
+/// A command line that cannot be carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<lexopt::Error> for Error {
+    fn from(error: lexopt::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Reads the command line, its first word being the name under which we were called.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    let mut parser = Parser::from_iter(words);
+    match parser.next()? {
+        None => Ok(Command::Print(help::overview())),
+        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Print(help::overview())),
+        Some(Arg::Short('V') | Arg::Long("version")) => Ok(Command::Print(help::version())),
+        Some(Arg::Value(command)) => match command.to_str() {
+            Some("run") => run(parser),
+            Some("inspect") => inspect(parser),
+            Some("help") => Ok(Command::Print(help::overview())),
+            _ => Err(Error(format!(
+                "no such command: {}; there are `husk run` and `husk inspect`, see `husk --help`",
+                command.display()
+            ))),
+        },
+        Some(Arg::Short(_) | Arg::Long(_)) => {
+            Err(Error("flags come after the command: `husk run [FLAGS] IMAGE`".to_owned()))
+        }
+    }
+}
+
+fn run(mut parser: Parser) -> Result<Command, Error> {
+    let mut run = Run::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(image) => {
+                // From here on, everything is the program's; a separating `--` is not.
+                run.line.push(image);
+                let mut rest: Vec<_> = parser.raw_args()?.collect();
+                if rest.first().is_some_and(|word| word == OsStr::new("--")) {
+                    rest.remove(0);
+                }
+                run.line.extend(rest);
+                return Ok(Command::Run(run));
+            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::RUN))),
+            flag => {
+                let flag = find(flags::RUN, "run", &flag)?;
+                apply(&mut run, flag, &mut parser)?;
+            }
+        }
+    }
+    Err(Error(
+        "which image? `husk run [FLAGS] IMAGE [ARGUMENTS]`; `cargo husk build` prints the path of each".to_owned(),
+    ))
+}
+
+fn inspect(mut parser: Parser) -> Result<Command, Error> {
+    let mut inspect = Inspect::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(image) if inspect.image.as_os_str().is_empty() => inspect.image = image.into(),
+            Arg::Value(image) => return Err(Error(format!("one image at a time: {} is too much", image.display()))),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::INSPECT))),
+            flag => {
+                let flag = find(flags::INSPECT, "inspect", &flag)?;
+                apply(&mut inspect, flag, &mut parser)?;
+            }
+        }
+    }
+    match inspect.image.as_os_str().is_empty() {
+        true => Err(Error("which image? `husk inspect [--json] IMAGE`".to_owned())),
+        false => Ok(Command::Inspect(inspect)),
+    }
+}
+
+/// The flag in the table of its command.
+fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&'static Flag<T>, Error> {
+    let (written, found) = match *flag {
+        Arg::Long(name) => (format!("--{name}"), table.iter().find(|known| known.long == name)),
+        Arg::Short(letter) => (format!("-{letter}"), table.iter().find(|known| known.short == Some(letter))),
+        Arg::Value(ref value) => (value.display().to_string(), None),
+    };
+    found.ok_or_else(|| {
+        Error(format!(
+            "husk {command} has no flag {written}; see `husk {command} --help`. Flags of the program come after the image"
+        ))
+    })
+}
+
+/// Carries out one flag as its table says.
+fn apply<T>(to: &mut T, flag: &Flag<T>, parser: &mut Parser) -> Result<(), Error> {
+    let value = if flag.value.is_some() { parser.value()? } else { OsString::new() };
+    (flag.set)(to, value).map_err(|reason| Error(format!("--{}: {reason}", flag.long)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn refused(line: &str) -> String {
+        parsed(line).expect_err(line).to_string()
+    }
+
+    #[test]
+    fn flags_come_before_the_image_and_arguments_after_it() {
+        let run = Run {
+            memory: Some(64 << 20),
+            environment: vec!["A=b c".into(), "D".into()],
+            fixed_base: true,
+            verbose: true,
+            line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
+        };
+        let words = ["husk", "run", "-m64M", "-e", "A=b c", "--env=D", "--no-aslr", "-v", "app", "-v", "--memory", "x"];
+        assert_eq!(parse(words.map(OsString::from)), Ok(Command::Run(run)));
+    }
+
+    #[test]
+    fn a_separator_after_the_image_is_not_an_argument() {
+        let line = ["app", "--", "x"].map(OsString::from).to_vec();
+        assert_eq!(parsed("husk run app -- -- x"), Ok(Command::Run(Run { line, ..Run::default() })));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(refused("husk run --memori 64M app").contains("no flag --memori"));
+        assert!(refused("husk run -x app").contains("no flag -x"));
+        assert!(refused("husk run --memory lots app").contains("--memory: write it as a number"));
+        assert!(refused("husk run --memory").contains("memory"));
+        assert!(refused("husk run --verbose=yes app").contains("verbose"));
+        assert!(refused("husk run").contains("which image?"));
+        assert!(refused("husk inspect a b").contains("one image at a time"));
+        assert!(refused("husk start app").contains("no such command: start"));
+        assert!(refused("husk -v run app").contains("flags come after the command"));
+    }
+
+    #[test]
+    fn help_names_every_flag() {
+        let Ok(Command::Print(help)) = parsed("husk run --help") else { panic!("help is printed") };
+        for flag in flags::RUN {
+            assert!(help.contains(flag.long) && help.contains(flag.help), "{}", flag.long);
+        }
+    }
+}
