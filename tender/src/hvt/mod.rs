@@ -5,6 +5,7 @@
 mod cpuid;
 pub mod ring0;
 mod tables;
+mod turns;
 mod vcpu;
 
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ use crate::statistics::Statistics;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use turns::Turns;
 use vcpu::Stop;
 
 /// A virtual machine that is ready to run.
@@ -26,6 +28,7 @@ pub struct Machine {
     vcpu: VcpuFd,
     // Dropped in this order: the machine before the memory that it uses.
     _vm: VmFd,
+    turns: Option<Turns>,
     guest: Guest,
 }
 
@@ -84,7 +87,8 @@ impl Machine {
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
-        Ok(Self { vcpu, _vm: vm, guest: Guest { clock, memory, statistics } })
+        let turns = Turns::new(image, &memory);
+        Ok(Self { vcpu, _vm: vm, turns, guest: Guest { clock, memory, statistics } })
     }
 
     /// Runs the guest to its end.
@@ -102,6 +106,9 @@ impl Machine {
                 },
                 Stop::Interrupted => {
                     self.guest.statistics.interrupt();
+                    if let Some(turns) = &self.turns {
+                        turns.look(&mut self.vcpu);
+                    }
                     continue;
                 }
                 Stop::Exception(vector) => return self.exception(vector),

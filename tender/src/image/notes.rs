@@ -17,12 +17,27 @@ pub struct Notes {
     pub version: u32,
     /// Where `syscall` instructions continue, as an address in the file.
     pub system_calls: Option<u64>,
+    /// How to end a thread's turn, as addresses in the file.
+    pub turns: Option<Turns>,
     /// What the image needs.
     pub manifest: note::Manifest,
     /// The devices it wants.
     pub devices: Vec<note::Device>,
     /// GNU build-id; empty if there is none.
     pub build_id: Vec<u8>,
+}
+
+/// See [`husk_abi::turns::Note`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    /// The record that the tender writes to.
+    pub record: u64,
+    /// Where a thread goes on whose turn is over.
+    pub entry: u64,
+    /// Start of the instructions among which a thread must not be stopped.
+    pub from: u64,
+    /// Their end.
+    pub to: u64,
 }
 
 /// One note: its type, its contents, and the address of its contents.
@@ -49,6 +64,7 @@ impl Notes {
                 match (found.name, found.kind) {
                     (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
                     (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
+                    (note::NAME, note::TURNS) => notes.turns = Some(read_turns(&found)?),
                     (b"GNU", 3) => notes.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -69,6 +85,13 @@ fn read_abi(note: &Note<'_>) -> Result<(u32, Option<u64>), Refusal> {
     let field = note.address.wrapping_add(core::mem::offset_of!(note::Abi, system_calls) as u64);
     let system_calls = (abi.system_calls != 0).then(|| field.wrapping_add_signed(abi.system_calls));
     Ok((abi.version, system_calls))
+}
+
+fn read_turns(note: &Note<'_>) -> Result<Turns, Refusal> {
+    let ([record, entry, from, to], _) =
+        <[i64; 4]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about turns is cut"))?;
+    let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
+    Ok(Turns { record: field(0, record), entry: field(1, entry), from: field(2, from), to: field(3, to) })
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>), Refusal> {

@@ -1,0 +1,88 @@
+//! Ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
+//!
+//! A timer counts the processor time of the thread that runs the guest, so a guest that sleeps is never disturbed. Its
+//! signal does nothing but interrupt KVM_RUN.
+
+use crate::image::Image;
+use crate::memory::{Claim, Memory};
+use husk_abi::memory::{Region, Rights};
+use husk_abi::turns::{INTERVAL_MS, Record};
+use kvm_ioctls::VcpuFd;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What the image's note says, as addresses of the guest, and the record as one of ours.
+#[derive(Debug)]
+pub struct Turns {
+    record: NonNull<Record>,
+    entry: u64,
+    /// Where the guest must not be stopped.
+    closed: Region,
+    image: Region,
+}
+
+impl Turns {
+    /// What there is to know about the turns of `image`, if it takes any; `memory` must outlive it.
+    pub fn new(image: &Image, memory: &Memory) -> Option<Self> {
+        let note = image.notes.turns?;
+        let bias = memory.layout().load_bias;
+        let claim = Claim { address: note.record.wrapping_add(bias), length: size_of::<Record>() as u64 };
+        let record = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
+        let extent = image.extent();
+        let turns = Self {
+            record: record.cast(),
+            entry: note.entry.wrapping_add(bias),
+            closed: Region::between(note.from.wrapping_add(bias), note.to.wrapping_add(bias)),
+            image: Region { start: extent.start.wrapping_add(bias), ..extent },
+        };
+        (claim.address.is_multiple_of(8) && start_timer()).then_some(turns)
+    }
+
+    /// Ends the turn of the thread that runs, if somebody wants it and the thread may be stopped where it is.
+    pub fn look(&self, vcpu: &mut VcpuFd) {
+        // SAFETY: `new` found the record in guest memory, aligned; its fields are atomics, which the guest may change.
+        let record = unsafe { self.record.as_ref() };
+        if record.wanted.load(Relaxed) == 0 || record.inside.load(Relaxed) != 0 {
+            return;
+        }
+        let Ok(mut registers) = vcpu.get_regs() else { return };
+        if !self.image.contains(registers.rip) || self.closed.contains(registers.rip) {
+            return;
+        }
+        record.inside.store(1, Relaxed);
+        record.rip.store(registers.rip, Relaxed);
+        record.rflags.store(registers.rflags, Relaxed);
+        registers.rip = self.entry;
+        // If the processor does not take them it will not run either, and say so.
+        let _ = vcpu.set_regs(&registers);
+    }
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// Starts the timer for this thread, which will run the guest. Without one, threads switch at calls only.
+fn start_timer() -> bool {
+    const SIGNAL: libc::c_int = libc::SIGVTALRM;
+    // SAFETY: all zeros is a valid value: default flags, no mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler does nothing.
+    if unsafe { libc::sigaction(SIGNAL, &action, std::ptr::null_mut()) } != 0 {
+        return false;
+    }
+    // SAFETY: all zeros is a valid value.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = SIGNAL;
+    // SAFETY: has no conditions.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer: libc::timer_t = std::ptr::null_mut();
+    // SAFETY: both pointers are to variables of ours.
+    if unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) } != 0 {
+        return false;
+    }
+    let interval = libc::timespec { tv_sec: 0, tv_nsec: (INTERVAL_MS * 1_000_000) as libc::c_long };
+    let every = libc::itimerspec { it_interval: interval, it_value: interval };
+    // SAFETY: the timer was just made, and the times are a variable of ours.
+    unsafe { libc::timer_settime(timer, 0, &every, std::ptr::null_mut()) == 0 }
+}
