@@ -4,6 +4,7 @@ use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::Files;
+use crate::memory::lent::Lent;
 use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
@@ -28,6 +29,8 @@ pub struct Libos {
     pub signals: Signals,
     /// The source of all random bytes.
     pub random: Random,
+    /// The two mappings whose guards are lent.
+    pub lent: Lent,
     /// The auxiliary vector that the program got.
     pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
@@ -39,7 +42,7 @@ impl Libos {
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
         let (files, threads) = (files::start()?, Threads::new(registers)?);
-        Ok(Self { files, threads, signals: Signals::default(), random, auxiliary, started })
+        Ok(Self { files, threads, signals: Signals::default(), random, lent: Lent::default(), auxiliary, started })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.

@@ -21,12 +21,12 @@ unsafe extern "C" {
 pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     husk::boot::init(info);
     arch::prepare(info.libos_stack);
-    MEMORY.lock().init(info.heap);
+    let memory = MEMORY.lock().init(info.heap, info.heap_attached);
     user::set_window(info.image.start, info.heap.end());
 
     let mut random = Random::new(info.entropy);
     let (entry, main) = (__libc_start_main as *const () as u64, main as *const () as u64);
-    let libos = stack::build(info, entry, &mut random).and_then(|stack| {
+    let libos = memory.and_then(|()| stack::build(info, entry, &mut random)).and_then(|stack| {
         let arguments = [main, info.arguments.count, stack.pointer + 8];
         Libos::new(Registers::call(entry, stack.pointer, arguments), stack.auxiliary, random)
     });

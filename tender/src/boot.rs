@@ -46,6 +46,7 @@ pub fn write(
         libos_stack: layout.libos_stack,
         main_stack: layout.main_stack,
         heap: layout.heap,
+        heap_attached: layout.heap_attached(layout.attached_at_start()),
         entropy,
         arguments,
         environment,

@@ -30,6 +30,8 @@ pub enum Next {
     Resume(u64),
     /// It ends with this exit status.
     Exit(u8),
+    /// It goes on when so many bytes of its heap are attached, which are no more than it has.
+    Attach(u64),
 }
 
 /// Outcome of a call that always comes back: a value, or an ordinary "no".
@@ -48,6 +50,8 @@ impl Guest {
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard => self.discard(a, b)?,
             Number::Panic => return Err(self.panic(a, b)?),
+            Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
+            Number::Attach => Err(Status::Invalid),
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)

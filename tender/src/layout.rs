@@ -10,6 +10,8 @@ use husk_abi::note::kind;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
+/// How much of its memory a guest has from the start, in bytes, if it does not need more at once.
+const ATTACHED_AT_START: u64 = 32 << 20;
 /// Most memory a guest may have in bytes: what the tender's area has page tables for.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
 
@@ -80,6 +82,17 @@ impl Layout {
     /// Where a region of the image file is loaded.
     pub fn loaded(&self, in_file: Region) -> Region {
         Region { start: in_file.start.wrapping_add(self.load_bias), length: in_file.length }
+    }
+
+    /// Bytes of guest-physical memory that the guest has from the start.
+    pub fn attached_at_start(&self) -> u64 {
+        let needed = (self.physical(self.heap.start) + HEAP_MINIMUM).next_multiple_of(LARGE_PAGE);
+        needed.max(ATTACHED_AT_START).min(self.physical_size())
+    }
+
+    /// How much of the heap lies in the first `attached` bytes of guest-physical memory.
+    pub fn heap_attached(&self, attached: u64) -> u64 {
+        attached.saturating_sub(self.physical(self.heap.start)).min(self.heap.length)
     }
 
     /// The guest-physical address of a virtual address in the window.

@@ -14,7 +14,6 @@ use crate::layout::Layout;
 use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights, TENDER_SIZE};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 /// A range of bytes that the guest says is its own.
@@ -211,10 +210,24 @@ impl Memory {
     fn copy(&self, image: &Image, segment: &Segment, wanted: Region) -> io::Result<()> {
         let start = wanted.start.max(segment.region.start);
         let end = wanted.end().min(segment.region.start + segment.file_size);
-        let mut bytes = vec![0; end.saturating_sub(start) as usize];
-        image.file.read_exact_at(&mut bytes, segment.file_offset + (start - segment.region.start))?;
-        // SAFETY: `start` to `end` lies in the segment, inside our mapping; the guest does not run yet.
-        unsafe { self.at(start).copy_from_nonoverlapping(NonNull::from(&bytes[..]).cast(), bytes.len()) };
+        let (mut offset, end) = (segment.file_offset + (start - segment.region.start), end.saturating_sub(start));
+        let mut copied = 0;
+        while copied < end {
+            let to = self.at(start + copied);
+            // SAFETY: `start` to its end lies in the segment, inside our mapping; the guest does not run yet.
+            let count = unsafe {
+                let length = (end - copied) as usize;
+                libc::pread(image.file.as_raw_fd(), to.as_ptr().cast(), length, offset as libc::off_t)
+            };
+            match u64::try_from(count) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => (copied, offset) = (copied + count, offset + count),
+                Err(_) => match io::Error::last_os_error() {
+                    error if error.kind() == io::ErrorKind::Interrupted => {}
+                    error => return Err(error),
+                },
+            }
+        }
         Ok(())
     }
 

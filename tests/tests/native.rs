@@ -30,3 +30,8 @@ fn a_panic_is_reported_with_message_and_place() {
     outcome.expect_stderr("index out of bounds: the len is 3 but the index is 6");
     outcome.expect_stderr("native_panic::inner").expect_stderr("native_panic.rs:15:5");
 }
+
+#[test]
+fn all_memory_that_is_given_can_be_used() {
+    Guest::native("large_heap").flag("--memory=400M").run().expect_success().expect_stdout("357 MB used\n");
+}

@@ -134,3 +134,8 @@ fn the_base_is_random_unless_it_is_asked_not_to_be() {
     assert!(base(None).is_empty() || base(None) != base(None));
     assert_eq!(base(Some("--no-aslr")), base(Some("--no-aslr")));
 }
+
+#[test]
+fn memory_beyond_that_of_the_start_can_be_used() {
+    Guest::program("large_heap").run().expect_success().expect_stdout("300 MB used\n");
+}

@@ -8,6 +8,8 @@ use husk::gate;
 
 /// What has to be done outside the tables.
 pub trait Host {
+    /// Gives memory to the first `length` bytes of the heap, and tells how many have some.
+    fn attach(&mut self, length: u64) -> Result<u64, Status>;
     /// Changes what the guest may do with these bytes.
     fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status>;
     /// Gives pages back; they read as zeros afterwards, whatever their rights.
@@ -23,6 +25,10 @@ pub trait Host {
 pub struct Tender;
 
 impl Host for Tender {
+    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+        gate::call(Number::Attach, length, 0, 0, 0)
+    }
+
     fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status> {
         gate::call(Number::Protect, bytes.start, bytes.length, rights.bits(), 0).map(|_| ())
     }

@@ -11,6 +11,7 @@
 
 pub mod heap;
 mod host;
+pub mod lent;
 mod pages;
 mod reuse;
 mod rights;
@@ -46,6 +47,8 @@ pub struct Memory<H> {
     /// Pages that have just been mapped without any rights, which the tender does not know yet.
     unsettled: Option<Span>,
     leftovers: Leftovers,
+    /// How many pages the tender has memory for so far; see [`husk::abi::boot::Info::heap_attached`].
+    attached: usize,
     host: H,
 }
 
@@ -54,25 +57,29 @@ type Span = Range<usize>;
 
 impl Memory<Tender> {
     const fn empty() -> Self {
-        Self { pages: Pages::empty(), start: 0, unsettled: None, leftovers: Leftovers::NONE, host: Tender }
+        Self::new(Pages::empty(), 0, 0, Tender)
     }
 
     /// Takes over the heap region of this guest, which must be zero and used by nobody.
-    pub fn init(&mut self, heap: Region) {
+    pub fn init(&mut self, heap: Region, attached: u64) -> Result<(), Errno> {
         let count = (heap.length / PAGE) as usize;
-        let tables = Pages::blocks(count) * size_of::<Block>();
+        // The first page is kept for [`lent`].
+        let tables = PAGE as usize + Pages::blocks(count) * size_of::<Block>();
         // SAFETY: the tender gave us the region, zeroed, aligned to a page and large enough for its own tables; `init`
         // is called once.
-        let blocks = unsafe { slice::from_raw_parts_mut(heap.start as *mut Block, Pages::blocks(count)) };
+        let blocks = unsafe { slice::from_raw_parts_mut((heap.start + PAGE) as *mut Block, Pages::blocks(count)) };
         let pages = Pages::new(blocks, count);
-        *self = Self::new(pages, heap.start, Tender);
-        self.take_own(0..tables.div_ceil(PAGE as usize));
+        *self = Self::new(pages, heap.start, (attached / PAGE) as usize, Tender);
+        let tables = 0..tables.div_ceil(PAGE as usize);
+        self.attach(&tables)?;
+        self.take_own(tables);
+        Ok(())
     }
 }
 
 impl<H: Host> Memory<H> {
-    fn new(pages: Pages, start: u64, host: H) -> Self {
-        Self { pages, start, unsettled: None, leftovers: Leftovers::NONE, host }
+    const fn new(pages: Pages, start: u64, attached: usize, host: H) -> Self {
+        Self { pages, start, unsettled: None, leftovers: Leftovers::NONE, attached, host }
     }
 
     /// Bytes in the region, and those that nobody has.
@@ -83,6 +90,7 @@ impl<H: Host> Memory<H> {
     /// Gives the libos `count` pages, which may hold anything.
     pub fn take(&mut self, count: usize) -> Option<u64> {
         let span = self.find_dense(count)?;
+        self.attach(&span).ok()?;
         self.take_own(span.clone());
         self.set_rights(span.clone(), Rights::READ | Rights::WRITE).ok()?;
         Some(self.bytes(&span).start)
@@ -103,6 +111,7 @@ impl<H: Host> Memory<H> {
         }
         if rights.is_empty() {
             let span = self.find_sparse(count).ok_or(Errno::ENOMEM)?;
+            self.attach(&span)?;
             self.pages.take(span.clone());
             self.zero(span.clone(), MANY).inspect_err(|_| self.pages.release(span.clone()))?;
             self.pages.set(SPARSE, span.clone());
@@ -111,6 +120,7 @@ impl<H: Host> Memory<H> {
             return Ok(self.bytes(&span).start);
         }
         let span = self.find_dense(count).ok_or(Errno::ENOMEM)?;
+        self.attach(&span)?;
         self.pages.take(span.clone());
         self.prepare(span.clone(), rights)?;
         Ok(self.bytes(&span).start)
@@ -130,6 +140,7 @@ impl<H: Host> Memory<H> {
         if !replace && span.len().saturating_add(RESERVE) > pages.free() {
             return Err(Errno::ENOMEM);
         }
+        self.attach(&span)?;
         self.unmap(address, length)?;
         self.pages.take(span.clone());
         self.prepare(span, rights)?;
@@ -182,6 +193,15 @@ impl<H: Host> Memory<H> {
         self.unmap(address, old)?;
         self.protect(moved, new, rights)?;
         Ok(moved)
+    }
+
+    /// Has the tender give memory to these pages, if it has not yet.
+    fn attach(&mut self, span: &Span) -> Result<(), Errno> {
+        if span.end > self.attached {
+            let bytes = self.host.attach(span.end as u64 * PAGE).map_err(|_| Errno::ENOMEM)?;
+            self.attached = (bytes / PAGE) as usize;
+        }
+        Ok(())
     }
 
     /// The pages that hold these bytes; EINVAL if `address` does not start one, ENOMEM if some lie elsewhere.

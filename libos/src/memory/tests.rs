@@ -11,6 +11,7 @@ const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
 /// What was asked for, in pages from the start.
 #[derive(Debug, PartialEq)]
 enum Asked {
+    Attach(u64),
     Protect(Span, Rights),
     Discard(Span),
     Zero(Span),
@@ -29,6 +30,11 @@ fn span(bytes: Region) -> Span {
 }
 
 impl Host for Notes {
+    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+        self.0.push(Asked::Attach(length));
+        Ok(2 * length)
+    }
+
     fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status> {
         self.0.push(Asked::Protect(span(bytes), rights));
         Ok(())
@@ -50,7 +56,7 @@ impl Host for Notes {
 
 fn memory(count: usize) -> Memory<Notes> {
     let blocks = vec![Block::default(); Pages::blocks(count)].leak();
-    Memory::new(Pages::new(blocks, count), START, Notes::default())
+    Memory::new(Pages::new(blocks, count), START, count, Notes::default())
 }
 
 fn asked(memory: &mut Memory<Notes>) -> Vec<Asked> {
@@ -73,6 +79,18 @@ fn fresh_pages_cost_nothing_and_used_ones_are_zeroed() {
     assert_eq!(memory.unmap(at(4), 100 * PAGE), Ok(()));
     assert_eq!(memory.map(100 * PAGE, READ_WRITE), Ok(at(4)));
     assert_eq!(asked(&mut memory), [Asked::Zero(4..104)]);
+}
+
+#[test]
+fn memory_is_asked_for_before_it_is_used() {
+    let mut memory = memory(64);
+    memory.attached = 4;
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(at(0)));
+    assert_eq!(asked(&mut memory), []);
+    assert_eq!(memory.map(2 * PAGE, READ_WRITE), Ok(at(4)));
+    assert_eq!(asked(&mut memory), [Asked::Attach(6 * PAGE)]);
+    assert_eq!(memory.map(6 * PAGE, READ_WRITE), Ok(at(6)), "the tender gave twice as much");
+    assert_eq!(asked(&mut memory), []);
 }
 
 #[test]

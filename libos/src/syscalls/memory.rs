@@ -26,6 +26,12 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
         return Err(Errno::ENOMEM.into());
     }
     if flags & MAP_ANONYMOUS != 0 {
+        if address == 0
+            && flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) == 0
+            && let Some(lent) = libos.lent.map(husk::boot::info(), length, rights, flags & MAP_STACK != 0)
+        {
+            return Ok(lent);
+        }
         return Ok(map(address, length, rights, flags)?);
     }
     if flags & MAP_PRIVATE == 0 && rights.contains(Rights::WRITE) {
@@ -98,10 +104,13 @@ fn visible_stack() -> Region {
 }
 
 /// mprotect(2).
-pub fn mprotect(_: &mut Libos, Arguments([address, length, protection, ..]): Arguments) -> Answer {
+pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]): Arguments) -> Answer {
     let rights = rights(protection)?;
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
     let info = husk::boot::info();
+    if let Some(done) = libos.lent.protect(info, address, length, rights) {
+        return done.map(|()| 0).map_err(Stop::from);
+    }
     if info.image.contains(address) || info.main_stack.contains(address) {
         return Err(Errno::EACCES.into());
     }

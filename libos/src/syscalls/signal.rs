@@ -95,6 +95,10 @@ pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) 
 pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> Answer {
     let thread = libos.threads.current();
     let old = thread.signal_stack;
+    if from == 0 && old.flags & SS_DISABLE != 0 {
+        libos.lent.expect_signal_stack();
+    }
+    let thread = libos.threads.current();
     if from != 0 {
         let [start, flags, length]: [u64; 3] = user::read(from)?;
         let flags = flags as u32;

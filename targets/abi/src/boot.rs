@@ -36,6 +36,9 @@ pub struct Info {
     pub main_stack: Region,
     /// Memory for the guest to divide as it likes: readable, writable, zeroed.
     pub heap: Region,
+    /// How many bytes of the heap can be used already. The rest must be asked for ([`crate::call::Number::Attach`])
+    /// before it is touched: memory that most guests never need would cost each start its share.
+    pub heap_attached: u64,
     /// Fresh random bytes, never given twice.
     pub entropy: [u8; 32],
     /// Program arguments, the program's own name first.

@@ -66,6 +66,10 @@ calls! {
     Panic = 7,
     /// `(system_call)`: tells that the program made a Linux system call which the libos does not answer. Value: 0.
     Unanswered = 8,
+    /// `(length)`: makes at least the first `length` bytes of the heap usable; see
+    /// [`crate::boot::Info::heap_attached`]. Value: how many are from now on. Status: [`Status::Invalid`] if the heap is
+    /// not that long, [`Status::NoMemory`] if the host has none left.
+    Attach = 9,
 }
 
 /// An ordinary "no": the call was well-formed but could not be done.

@@ -4,6 +4,7 @@
 
 mod cpuid;
 pub mod ring0;
+mod slots;
 mod tables;
 mod turns;
 mod vcpu;
@@ -16,9 +17,10 @@ use crate::image::Image;
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::statistics::Statistics;
+use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
-use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use slots::Slots;
 use turns::Turns;
 use vcpu::Stop;
 
@@ -27,7 +29,8 @@ use vcpu::Stop;
 pub struct Machine {
     vcpu: VcpuFd,
     // Dropped in this order: the machine before the memory that it uses.
-    _vm: VmFd,
+    vm: VmFd,
+    slots: Slots,
     turns: Option<Turns>,
     guest: Guest,
 }
@@ -65,15 +68,7 @@ impl Machine {
         statistics: Statistics,
     ) -> Result<Self, Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
-        let region = kvm_userspace_memory_region {
-            slot: 0,
-            flags: 0,
-            guest_phys_addr: 0,
-            memory_size: memory.layout().physical_size(),
-            userspace_addr: memory.host_address(),
-        };
-        // SAFETY: the region is the whole of `memory`, which the machine owns and drops after the VM.
-        unsafe { vm.set_user_memory_region(region) }.map_err(Error::kvm("give the guest its memory"))?;
+        let slots = Slots::start(&vm, &memory)?;
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;
         let bias = memory.layout().load_bias;
         let dispatcher = image.notes.system_calls.map_or(ring0::NO_LIBOS, |address| address.wrapping_add(bias));
@@ -88,7 +83,7 @@ impl Machine {
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
         let turns = Turns::new(image, &memory);
-        Ok(Self { vcpu, _vm: vm, turns, guest: Guest { clock, memory, statistics } })
+        Ok(Self { vcpu, vm, slots, turns, guest: Guest { clock, memory, statistics } })
     }
 
     /// Runs the guest to its end.
@@ -102,6 +97,11 @@ impl Machine {
                         continue;
                     }
                     Ok(Next::Exit(status)) => return Ok(End::Exit(status)),
+                    Ok(Next::Attach(length)) => {
+                        let result = self.slots.attach(&self.vm, &self.guest.memory, length);
+                        vcpu::resume_with(&mut self.vcpu, Status::encode(result));
+                        continue;
+                    }
                     Err(fault) => fault,
                 },
                 Stop::Interrupted => {

@@ -73,6 +73,6 @@ extern "C" fn husk_start() -> ! {
 /// The first ordinary code: opens the heap and runs the program.
 extern "C" fn begin(info: &'static Info) -> ! {
     boot::init(info);
-    heap::init(info.heap);
+    heap::init(info);
     process::exit(husk_main())
 }
