@@ -11,7 +11,7 @@ use husk_abi::note::kind;
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
 /// How much of its memory a guest has from the start, in bytes, if it does not need more at once.
-const ATTACHED_AT_START: u64 = 32 << 20;
+const ATTACHED_AT_START: u64 = 16 << 20;
 /// Most memory a guest may have in bytes: what the tender's area has page tables for.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
 

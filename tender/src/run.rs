@@ -12,8 +12,7 @@ use crate::registers::Registers;
 use crate::report::{self, Report, place};
 use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
-use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -87,7 +86,7 @@ fn stopped(image: &Image, guest: &Guest, fault: &Fault, registers: Registers) ->
 /// A number for the layout and 32 bytes for the guest, never used twice.
 fn random() -> Result<(u64, [u8; 32]), Error> {
     let mut bytes = [0; 40];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(Error::NoEntropy)?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::NoEntropy(error.into()))?;
     let (mut draw, mut entropy) = ([0; 8], [0; 32]);
     draw.copy_from_slice(&bytes[..8]);
     entropy.copy_from_slice(&bytes[8..]);

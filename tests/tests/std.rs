@@ -139,3 +139,12 @@ fn the_base_is_random_unless_it_is_asked_not_to_be() {
 fn memory_beyond_that_of_the_start_can_be_used() {
     Guest::program("large_heap").run().expect_success().expect_stdout("300 MB used\n");
 }
+
+#[test]
+fn a_hostile_stack_pointer_or_gs_base_at_a_system_call_hurts_the_guest_alone() {
+    // The libos never touches the program's stack: the call is answered.
+    let guest = |mode: &str| Guest::program("hostile_system_call").argument(mode).run();
+    guest("stack").expect_success().expect_stdout("survived\n");
+    guest("gs").expect_fault(MEMORY, "page fault");
+    guest("both").expect_fault(MEMORY, "fault");
+}

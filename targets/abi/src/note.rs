@@ -61,7 +61,8 @@ pub struct Manifest {
 pub mod kind {
     /// An ordinary `std` program over the libos.
     pub const STD: u32 = 0;
-    /// A `no_std` program over the native API.
+    /// A `no_std` program over the native API. Built for soft float: it has x87 and SSE state and an empty CPUID, and
+    /// the instructions that access the FS and GS bases are not enabled.
     pub const NATIVE: u32 = 1;
 }
 

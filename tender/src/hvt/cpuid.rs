@@ -21,14 +21,34 @@ const LEAF7_EBX: u32 = bits(&[0, 3, 5, 8, 9, 16, 17, 18, 19, 21, 23, 24, 28, 29,
 const LEAF7_ECX: u32 = bits(&[1, 6, 8, 9, 10, 11, 12, 14]);
 /// Leaf 7, edx: fast short REP MOV.
 const LEAF7_EDX: u32 = bits(&[4]);
-/// Leaf 7 subleaf 1, eax: AVX_VNNI, AVX512_BF16.
-const LEAF7_1_EAX: u32 = bits(&[4, 5]);
 /// Leaf 0x8000_0001, ecx: LAHF, LZCNT, PREFETCHW.
 const EXTENDED_ECX: u32 = bits(&[0, 5, 8]);
 /// Leaf 0x8000_0001, edx: SYSCALL, NX, 64-bit mode.
 const EXTENDED_EDX: u32 = bits(&[11, 20, 29]);
-/// Leaf 0x8000_0007, edx: the counter runs at a constant rate.
-const INVARIANT_TSC: u32 = bits(&[8]);
+/// Leaf 0x8000_0008, eax: 39 bits of physical address, which every processor with virtualisation has and is more than
+/// a guest's memory takes; 48 of virtual.
+const ADDRESS_SIZES: u32 = 48 << 8 | 39;
+
+/// State components, as bits of XCR0.
+const AVX: u64 = 1 << 2;
+const AVX512: u64 = 0b111 << 5;
+
+/// Bytes of an XSAVE area before its components: the legacy region and the header.
+const LEGACY_AND_HEADER: u32 = 512 + 64;
+
+/// The components of an XSAVE area with their sizes and offsets (SDM volume 1, 13.4.3). The architecture fixes the
+/// sizes, the place of AVX's, and that AVX-512's lie side by side; only where these start has to be asked for.
+fn components(xcr0: u64, avx512_start: impl Fn() -> u32) -> Vec<(u32, u32, u32)> {
+    let mut components = Vec::new();
+    if xcr0 & AVX != 0 {
+        components.push((2, 256, LEGACY_AND_HEADER));
+    }
+    if xcr0 & AVX512 == AVX512 {
+        let start = avx512_start();
+        components.extend([(5, 64, start), (6, 512, start.saturating_add(64)), (7, 1024, start.saturating_add(576))]);
+    }
+    components
+}
 
 const fn bits(positions: &[u32]) -> u32 {
     let (mut mask, mut i) = (0, 0);
@@ -71,9 +91,7 @@ impl Model {
 
         if vendor.eax >= 7 {
             let seven = host(7, 0);
-            let more = if seven.eax >= 1 { host(7, 1).eax & LEAF7_1_EAX } else { 0 };
-            add(7, Some(0), 1, seven.ebx & LEAF7_EBX, seven.ecx & LEAF7_ECX, seven.edx & LEAF7_EDX);
-            add(7, Some(1), more, 0, 0, 0);
+            add(7, Some(0), 0, seven.ebx & LEAF7_EBX, seven.ecx & LEAF7_ECX, seven.edx & LEAF7_EDX);
         }
 
         const XSAVE: u32 = 1 << 26;
@@ -81,22 +99,22 @@ impl Model {
         if vendor.eax >= 0xd && one.ecx & XSAVE != 0 {
             let state = host(0xd, 0);
             xcr0 = u64::from(state.eax) & XSTATE_MASK;
-            let components: Vec<_> = (2..8).filter(|i| xcr0 >> i & 1 == 1).map(|i| (i, host(0xd, i))).collect();
-            const LEGACY_AND_HEADER: u32 = 512 + 64;
-            let size = components.iter().map(|(_, c)| c.eax.saturating_add(c.ebx)).max().unwrap_or(LEGACY_AND_HEADER);
+            if xcr0 & AVX512 != AVX512 {
+                xcr0 &= !AVX512;
+            }
+            let components = components(xcr0, || host(0xd, 5).ebx);
+            let size = components.iter().map(|(_, size, offset)| size + offset).max().unwrap_or(LEGACY_AND_HEADER);
             add(0xd, Some(0), xcr0 as u32, size, size, 0);
             add(0xd, Some(1), 0, 0, 0, 0);
-            for (index, component) in components {
-                add(0xd, Some(index), component.eax, component.ebx, 0, 0);
+            for (index, size, offset) in components {
+                add(0xd, Some(index), size, offset, 0, 0);
             }
         }
 
         let extended = host(0x8000_0001, 0);
         add(0x8000_0000, None, 0x8000_0008, vendor.ebx, vendor.ecx, vendor.edx);
         add(0x8000_0001, None, extended.eax, 0, extended.ecx & EXTENDED_ECX, extended.edx & EXTENDED_EDX);
-        add(0x8000_0007, None, 0, 0, 0, host(0x8000_0007, 0).edx & INVARIANT_TSC);
-        const ADDRESS_SIZES: u32 = 0xffff;
-        add(0x8000_0008, None, host(0x8000_0008, 0).eax & ADDRESS_SIZES, 0, 0, 0);
+        add(0x8000_0008, None, ADDRESS_SIZES, 0, 0, 0);
         Self { leaves, xcr0 }
     }
 

@@ -78,7 +78,7 @@ impl Machine {
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
         let root = tables::write(&memory, image, boot.len() as u64);
-        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root)?;
+        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };

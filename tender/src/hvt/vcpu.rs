@@ -4,6 +4,7 @@ use super::cpuid::Model;
 use super::ring0::{self, selector};
 use crate::error::Error;
 use husk_abi::memory::BOOT;
+use husk_abi::note::kind;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use x86_64::registers::control::{Cr0Flags, Cr4Flags};
@@ -18,16 +19,23 @@ mod msr {
 }
 
 /// Sets up `vcpu` to enter the image at `entry`, at CPL 3, with the page tables at `root`.
-pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64) -> Result<(), Error> {
-    let model = Model::of_host();
-    let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
-    vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
+///
+/// A native program is built without vector instructions: it gets x87 and SSE state, and no CPUID. Telling KVM a CPUID
+/// is a tenth of the start of a small guest.
+pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32) -> Result<(), Error> {
     let mut special = vcpu.get_sregs().map_err(Error::kvm("read the processor's state"))?;
-    set_special(&mut special, root);
+    let model = (kind != kind::NATIVE).then(Model::of_host);
+    if let Some(model) = &model {
+        let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
+        vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
+    }
+    set_special(&mut special, root, model.is_some());
     vcpu.set_sregs(&special).map_err(Error::kvm("set the processor's state"))?;
-    let mut enabled = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
-    enabled.xcrs[0] = kvm_xcr { xcr: 0, value: model.xcr0, ..Default::default() };
-    vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
+    if let Some(model) = &model {
+        let mut enabled = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
+        enabled.xcrs[0] = kvm_xcr { xcr: 0, value: model.xcr0, ..Default::default() };
+        vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
+    }
     set_system_call_entry(vcpu)?;
     let registers = kvm_regs { rip: entry, rdi: BOOT, rflags: RFlags::INTERRUPT_FLAG.bits() | 2, ..Default::default() };
     vcpu.set_regs(&registers).map_err(Error::kvm("set the processor's registers"))?;
@@ -35,7 +43,7 @@ pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn set_special(special: &mut kvm_sregs, root: u64) {
+fn set_special(special: &mut kvm_sregs, root: u64, with_cpuid: bool) {
     let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
         | Cr0Flags::MONITOR_COPROCESSOR
         | Cr0Flags::EXTENSION_TYPE
@@ -43,11 +51,9 @@ fn set_special(special: &mut kvm_sregs, root: u64) {
         | Cr0Flags::WRITE_PROTECT
         | Cr0Flags::PAGING;
     // No SMEP and SMAP: where KVM emulates ring 0, the system call stub runs at CPL 3, so its page must be the guest's.
-    let cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
-        | Cr4Flags::OSFXSR
-        | Cr4Flags::OSXMMEXCPT_ENABLE
-        | Cr4Flags::OSXSAVE
-        | Cr4Flags::FSGSBASE;
+    let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
+    // These two are refused for a guest whose CPUID does not have them.
+    cr4.set(Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE, with_cpuid);
     let efer = EferFlags::SYSTEM_CALL_EXTENSIONS
         | EferFlags::LONG_MODE_ENABLE
         | EferFlags::LONG_MODE_ACTIVE

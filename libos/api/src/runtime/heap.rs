@@ -1,23 +1,59 @@
 //! The heap of a native program: one first-fit free list over the memory that the tender gave.
 
-#![expect(unsafe_code, reason = "the heap region is memory by address")]
+#![expect(unsafe_code, reason = "the heap region is memory by address, and an allocator deals in pointers")]
 
-use crate::gate;
+use crate::{boot, gate};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
 use husk_abi::boot::Info;
 use husk_abi::call::Number;
-use husk_abi::memory::Region;
 use linked_list_allocator::LockedHeap;
 
-#[cfg_attr(target_os = "none", global_allocator)]
-static HEAP: LockedHeap = LockedHeap::empty();
+/// The list, and the memory that is not in it yet because the tender has not attached it.
+struct Heap(LockedHeap);
 
-/// Opens the heap, as much of it as the tender has memory for. Called once.
+#[cfg_attr(target_os = "none", global_allocator)]
+static HEAP: Heap = Heap(LockedHeap::empty());
+
+/// Opens the part of the heap that is there from the start. Called once.
 pub fn init(info: &Info) {
-    let attached = match info.heap_attached < info.heap.length {
-        true => gate::call(Number::Attach, info.heap.length, 0, 0, 0).unwrap_or(info.heap_attached),
-        false => info.heap.length,
-    };
-    let region = Region { length: attached, ..info.heap };
     // SAFETY: the tender gave us this region, zeroed and for good, and nobody else uses it.
-    unsafe { HEAP.lock().init(region.start as *mut u8, region.length as usize) };
+    unsafe { HEAP.0.lock().init(info.heap.start as *mut u8, info.heap_attached as usize) };
+}
+
+impl Heap {
+    /// Has the rest of the heap attached; whether there was a rest.
+    fn grow(&self) -> bool {
+        let heap = boot::info().heap;
+        let mut list = self.0.lock();
+        let before = list.size() as u64;
+        if before >= heap.length {
+            return false;
+        }
+        let attached = gate::call(Number::Attach, heap.length, 0, 0, 0).unwrap_or(before);
+        // SAFETY: the tender says that so much is attached now, and it follows what the list has.
+        unsafe { list.extend(attached.saturating_sub(before) as usize) };
+        attached > before
+    }
+}
+
+// SAFETY: both functions pass on what they are given to the list, whose lock makes them exclusive.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        loop {
+            let found = self.0.lock().allocate_first_fit(layout);
+            match found {
+                Ok(start) => return start.as_ptr(),
+                Err(()) if self.grow() => {}
+                Err(()) => return null_mut(),
+            }
+        }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        if let Some(start) = NonNull::new(start) {
+            // SAFETY: the caller got it from `alloc` with this layout.
+            unsafe { self.0.lock().deallocate(start, layout) };
+        }
+    }
 }
