@@ -6,7 +6,6 @@ use husk_abi::memory::{
     GUARD, HEAP_MINIMUM, IMAGE_OFFSET, LARGE_PAGE, LIBOS_STACK, PAGE, Region, TENDER_SIZE, WINDOW_HIGHEST,
     WINDOW_LOWEST,
 };
-use husk_abi::note::kind;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
@@ -64,19 +63,6 @@ impl Layout {
             main_stack: Region { start: stack_start, length: stack_length },
             heap: Region::between(heap_start, end),
         })
-    }
-
-    /// What a guest is sure to touch before its first line of output: taken from the host beforehand, these pages cost a
-    /// tenth of what a page fault of the guest costs, and come in groups.
-    pub fn touched_at_start(&self, kind: u32) -> [Region; 3] {
-        let first = |region: Region, length: u64| Region { length: length.min(region.length), ..region };
-        let last =
-            |region: Region, length: u64| Region::between(region.end() - length.min(region.length), region.end());
-        let (libos_stack, main_stack, heap) = match kind {
-            kind::STD => (8 * PAGE, 8 * PAGE, 56 * PAGE),
-            _ => (0, PAGE, 0),
-        };
-        [last(self.libos_stack, libos_stack), last(self.main_stack, main_stack), first(self.heap, heap)]
     }
 
     /// Where a region of the image file is loaded.

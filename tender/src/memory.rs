@@ -101,16 +101,6 @@ impl Memory {
         unsafe { self.own(physical).cast::<u64>().write_volatile(word) };
     }
 
-    /// Takes the pages of a region, which lies in the guest's stacks or heap, from the host now rather than at the
-    /// guest's first touch. Only a matter of speed: a host that cannot leaves things as they are.
-    pub fn warm(&self, region: Region) {
-        if let Ok(start) = self.check(Claim { address: region.start, length: region.length }, Rights::WRITE) {
-            let length = region.length as usize;
-            // SAFETY: `check` found the region to be guest memory; its contents stay as they are.
-            unsafe { libc::madvise(start.as_ptr().cast(), length, libc::MADV_POPULATE_WRITE) };
-        }
-    }
-
     /// Reads a word of the tender's own pages.
     pub fn own_word(&self, physical: u64) -> u64 {
         // SAFETY: `own` found the address inside the mapping; the words asked for are aligned and written by the

@@ -49,7 +49,6 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     flags.set(Flags::VERBOSE, options.verbose);
     let boot = boot::write(&image, &layout, &options.program, flags, entropy)?;
     let memory = Memory::map(layout, &image)?;
-    layout.touched_at_start(image.notes.manifest.kind).into_iter().for_each(|region| memory.warm(region));
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
     let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics)?);
