@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use std::ffi::OsString;
 
 /// Where a program with a fixed place begins, as with other linkers; lld by itself puts it where the tender has its own.
-const FIXED_BASE: &str = "--image-base=0x400000";
+pub const FIXED_BASE: &str = "--image-base=0x400000";
 
 /// `words` in lld's language.
 pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {

@@ -8,6 +8,7 @@ mod debug;
 mod line;
 mod lld;
 mod note;
+mod order;
 pub mod request;
 mod response;
 mod tool;
@@ -50,6 +51,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let scratch = Scratch::beside(&line.output)?;
     if line.makes_program {
         add_ours(&mut line, &request, &scratch)?;
+        if request.settings.kind == Kind::Std && tool::compiler().is_some() {
+            add_order(&mut line, &scratch)?;
+        }
     }
     let status = link(&line, &scratch)?;
     if !status.success() {
@@ -69,6 +73,25 @@ fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()>
         line.words.push(Word::Driver(scratch.write("libos.o", LIBOS)?.into()));
     }
     line.words.extend(OPTIONS.map(|option| Word::Editor(option.into())));
+    Ok(())
+}
+
+/// Has the compiler use the toolchain's own link editor, which can put functions in an order; unless the user has
+/// chosen another.
+fn add_order(line: &mut Line, scratch: &Scratch) -> Result<()> {
+    let chosen = |word: &Word| matches!(word, Word::Driver(text) if text.to_string_lossy().starts_with("-fuse-ld"));
+    let Some(folder) = tool::link_editors().filter(|_| !line.words.iter().any(chosen)) else { return Ok(()) };
+    let order = scratch.write("start.order", order::file(LIBOS, &line.words).as_bytes())?;
+    let mut before = OsString::from("-B");
+    before.push(folder);
+    line.words.extend([before, "-fuse-ld=lld".into()].map(Word::Driver));
+    let editor = |option: &str| Word::Editor(option.into());
+    let mut ordering = OsString::from("--symbol-ordering-file=");
+    ordering.push(order);
+    line.words.extend([Word::Editor(ordering), editor("--no-warn-symbol-ordering")]);
+    let is_fixed =
+        !line.words.iter().any(|word| matches!(word.text().to_str(), Some("-static-pie" | "-pie" | "--pie")));
+    line.words.extend(is_fixed.then(|| editor(lld::FIXED_BASE)));
     Ok(())
 }
 

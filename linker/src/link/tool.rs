@@ -16,6 +16,11 @@ pub fn compiler() -> Option<PathBuf> {
     COMPILERS.into_iter().find_map(find)
 }
 
+/// The folder in which compilers find the toolchain's link editor under the name that they expect, `ld.lld`.
+pub fn link_editors() -> Option<PathBuf> {
+    find("rust-lld").map(|path| path.with_file_name("gcc-ld")).filter(|folder| folder.join("ld.lld").is_file())
+}
+
 /// A call of the tool `name` of rustc, such as `rust-lld`.
 pub fn bundled(name: &str) -> Result<Command> {
     let path = find(name).ok_or_else(|| {

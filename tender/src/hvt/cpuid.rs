@@ -29,26 +29,8 @@ const EXTENDED_EDX: u32 = bits(&[11, 20, 29]);
 /// a guest's memory takes; 48 of virtual.
 const ADDRESS_SIZES: u32 = 48 << 8 | 39;
 
-/// State components, as bits of XCR0.
-const AVX: u64 = 1 << 2;
+/// AVX-512's state components, as bits of XCR0: all or none.
 const AVX512: u64 = 0b111 << 5;
-
-/// Bytes of an XSAVE area before its components: the legacy region and the header.
-const LEGACY_AND_HEADER: u32 = 512 + 64;
-
-/// The components of an XSAVE area with their sizes and offsets (SDM volume 1, 13.4.3). The architecture fixes the
-/// sizes, the place of AVX's, and that AVX-512's lie side by side; only where these start has to be asked for.
-fn components(xcr0: u64, avx512_start: impl Fn() -> u32) -> Vec<(u32, u32, u32)> {
-    let mut components = Vec::new();
-    if xcr0 & AVX != 0 {
-        components.push((2, 256, LEGACY_AND_HEADER));
-    }
-    if xcr0 & AVX512 == AVX512 {
-        let start = avx512_start();
-        components.extend([(5, 64, start), (6, 512, start.saturating_add(64)), (7, 1024, start.saturating_add(576))]);
-    }
-    components
-}
 
 const fn bits(positions: &[u32]) -> u32 {
     let (mut mask, mut i) = (0, 0);
@@ -102,13 +84,9 @@ impl Model {
             if xcr0 & AVX512 != AVX512 {
                 xcr0 &= !AVX512;
             }
-            let components = components(xcr0, || host(0xd, 5).ebx);
-            let size = components.iter().map(|(_, size, offset)| size + offset).max().unwrap_or(LEGACY_AND_HEADER);
-            add(0xd, Some(0), xcr0 as u32, size, size, 0);
-            add(0xd, Some(1), 0, 0, 0, 0);
-            for (index, size, offset) in components {
-                add(0xd, Some(index), size, offset, 0, 0);
-            }
+            // Sizes for everything that the host could save: no less than what the guest's part takes. Where each
+            // component lies, in further subleaves, is left out: XSAVE itself knows.
+            add(0xd, Some(0), xcr0 as u32, state.ecx, state.ecx, 0);
         }
 
         let extended = host(0x8000_0001, 0);
