@@ -39,7 +39,7 @@ impl fmt::Display for Error {
             Self::Image { path, refusal } => write!(f, "{}: {refusal}", path.display()),
             Self::MemoryTooSmall { path, memory, needed } => write!(
                 f,
-                "{}: needs at least {} of memory but has {}; give it --memory {}",
+                "{}: needs {} of memory but has {}; give it --memory {}",
                 path.display(),
                 Size(*needed),
                 Size(*memory),

@@ -242,7 +242,10 @@ fn a_plain_linux_executable() {
 
 #[test]
 fn too_little_and_too_much_memory() {
-    Guest::native("heap_and_clock").flag("--memory=64K").run().expect_refusal(&["needs at least", "--memory"]);
+    Guest::native("heap_and_clock")
+        .flag("--memory=64K")
+        .run()
+        .expect_refusal(&["needs 4M of memory but has 2M", "--memory 4M"]);
     Guest::native("heap_and_clock").flag("--memory=900G").run().expect_refusal(&["at most 128G", "--memory"]);
 }
 
