@@ -6,6 +6,7 @@ use husk_abi::memory::{
     GUARD, HEAP_MINIMUM, IMAGE_OFFSET, LARGE_PAGE, LIBOS_STACK, PAGE, Region, TENDER_SIZE, WINDOW_HIGHEST,
     WINDOW_LOWEST,
 };
+use husk_abi::note::kind;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
@@ -13,6 +14,8 @@ const MAIN_STACK_MINIMUM: u64 = 64 << 10;
 const ATTACHED_AT_START: u64 = 16 << 20;
 /// Most memory a guest may have in bytes: what the tender's area has page tables for.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
+/// Largest image file in bytes, for the same reason.
+pub const IMAGE_MAXIMUM: u64 = 16 << 30;
 
 /// Where everything of one guest lies. Addresses are guest-virtual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Layout {
     pub main_stack: Region,
     /// The rest.
     pub heap: Region,
+    /// The file of a std program's image, beyond the window; its length need not be whole pages.
+    pub image_file: Region,
 }
 
 impl Layout {
@@ -37,8 +42,11 @@ impl Layout {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
         let memory = memory.ok_or(Error::MemoryTooLarge { maximum: MEMORY_MAXIMUM })?;
+        let file_length = if image.notes.manifest.kind == kind::STD { image.file_size } else { 0 };
+        let beyond = file_length.checked_next_multiple_of(LARGE_PAGE).filter(|beyond| *beyond <= IMAGE_MAXIMUM);
+        let beyond = beyond.ok_or_else(|| Error::ImageTooLarge { path: image.path.clone(), maximum: IMAGE_MAXIMUM })?;
         let base = if image.relocatable {
-            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory) / LARGE_PAGE;
+            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond) / LARGE_PAGE;
             WINDOW_LOWEST + draw % choices * LARGE_PAGE
         } else {
             (extent.start & !(LARGE_PAGE - 1)) - IMAGE_OFFSET
@@ -50,7 +58,7 @@ impl Layout {
         let stack_start = loaded.end().next_multiple_of(GUARD) + GUARD;
         let heap_start = stack_start + stack_length + GUARD;
         let end = base + memory;
-        if heap_start + HEAP_MINIMUM > end || end > WINDOW_HIGHEST {
+        if heap_start + HEAP_MINIMUM > end || end + beyond > WINDOW_HIGHEST {
             // Enough for the whole stack that the image asks for; with less memory it gets a smaller one.
             let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
             let needed = (stack_start - base) + stack + GUARD + HEAP_MINIMUM;
@@ -64,6 +72,7 @@ impl Layout {
             libos_stack: Region { start: base + IMAGE_OFFSET - GUARD - LIBOS_STACK, length: LIBOS_STACK },
             main_stack: Region { start: stack_start, length: stack_length },
             heap: Region::between(heap_start, end),
+            image_file: Region { start: end, length: file_length },
         })
     }
 
@@ -88,9 +97,14 @@ impl Layout {
         TENDER_SIZE + (address - self.window.start)
     }
 
-    /// Bytes of guest-physical memory, the tender's own included.
+    /// Bytes of guest-physical memory, the tender's own included, the image file not.
     pub fn physical_size(&self) -> u64 {
         TENDER_SIZE + self.window.length
+    }
+
+    /// Bytes of guest-physical addresses: memory, and behind it the image file.
+    pub fn physical_extent(&self) -> u64 {
+        self.physical_size() + self.image_file.length.next_multiple_of(PAGE)
     }
 }
 

@@ -322,7 +322,7 @@ fn briefly(command: &mut Command) -> Option<Output> {
 fn random_damage_to_what_the_tender_reads_is_survived() {
     let mut good = Image::good();
     let dynamic = good.segment(elf::PT_DYNAMIC, 0).p_offset.get(LE) as usize;
-    let headers = 64 + good.segments().len() * size_of::<Segment>();
+    let headers = 64 + size_of_val(good.segments());
     let read = [0..headers, headers..headers + 0x400, dynamic..dynamic + 0xe0];
     let directory = TempDir::new().expect("a directory for the images");
     for seed in 0..400 {
