@@ -5,7 +5,7 @@
 use husk_abi::memory::Region;
 use linked_list_allocator::LockedHeap;
 
-#[cfg_attr(target_os = "none", global_allocator)]
+#[global_allocator]
 static HEAP: LockedHeap = LockedHeap::empty();
 
 /// Opens the heap. Called once.
