@@ -114,12 +114,14 @@ fn memory_that_is_not_there_is_refused_to_the_program_and_too_little_to_the_pers
 
 #[test]
 fn packages_binaries_examples_features_and_profiles_are_chosen_as_with_cargo() {
-    let run = |words: &str| plain().husk(&format!("run -q {words} -- build")).run();
+    // A project of its own: its program is built anew with each choice, while other tests run theirs.
+    let project = actor("choosing", "");
+    let run = |words: &str| project.husk(&format!("run -q {words} -- build")).run();
     run("").expect_stdout("debug: true, loud: false\n");
-    run("-p actor --bin actor --features loud").expect_stdout("debug: true, loud: true\n");
+    run("-p choosing --bin choosing --features loud").expect_stdout("debug: true, loud: true\n");
     run("-r --example actor-example -Floud").expect_stdout("debug: false, loud: true\n");
     run("--manifest-path Cargo.toml --release").expect_stdout("debug: false, loud: false\n");
-    let below = plain().husk("run -q -- build").folder(&plain().path("src")).run();
+    let below = project.husk("run -q -- build").folder(&project.path("src")).run();
     below.expect_success().expect_stdout("debug: true, loud: false\n");
 }
 
