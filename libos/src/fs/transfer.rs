@@ -6,6 +6,7 @@ use super::description::{Access, DescriptionKey};
 use super::device::{Device, Devices};
 use super::inode::{Kind, Time};
 use super::source::Source;
+use super::watch::wait;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
@@ -54,13 +55,15 @@ impl Files {
                 part.len() as u64
             }
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
-            Kind::Pipe(_) | Kind::Event(_) | Kind::Device(Device::Console(_)) if at.is_some() => {
+            Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Device(Device::Console(_)) if at.is_some() => {
                 return Err(Errno::ESPIPE.into());
             }
+            Kind::Device(Device::Console(_)) => return self.read_console(devices, key, into),
             Kind::Device(device) => return device.read(devices, into),
             Kind::Pipe(_) => return self.read_pipe(key, into),
             Kind::Event(_) => return self.read_event(key, into),
-            Kind::Link(_) | Kind::Foreign(_) => return Err(Errno::EINVAL.into()),
+            Kind::Timer(_) => return self.read_timer(devices, key, into),
+            Kind::Link(_) | Kind::Epoll(_) | Kind::Foreign(..) => return Err(Errno::EINVAL.into()),
         };
         if at.is_none() {
             self.descriptions[key].offset += count;
@@ -69,6 +72,19 @@ impl Files {
             self.touch(key, now);
         }
         Ok(count)
+    }
+
+    /// Reads from the console, waiting in the call only if there is nothing else to do.
+    fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, description.is_nonblocking());
+        if into.is_empty() {
+            return Ok(0);
+        }
+        if (nonblocking || !devices.may_wait()) && !self.has_input(devices) {
+            return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
+        }
+        Ok(devices.console_read(into)?)
     }
 
     /// write(2), or pwrite(2) if an offset is given.
@@ -118,7 +134,8 @@ impl Files {
             Kind::Pipe(_) => self.write_pipe(key, from),
             Kind::Event(_) => self.write_event(key, from),
             Kind::Generated(_) | Kind::Image => Err(Errno::EIO.into()),
-            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) | Kind::Foreign(_) => Err(Errno::EINVAL.into()),
+            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) => Err(Errno::EINVAL.into()),
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::Foreign(..) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -133,9 +150,8 @@ impl Files {
             Kind::Generated(_) => (description.text.as_ref().map_or(0, |text| text.len() as u64), None),
             Kind::Directory(_) | Kind::Descriptors if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EINVAL),
-            Kind::Device(Device::Console(_)) | Kind::Pipe(_) | Kind::Event(_) | Kind::Foreign(_) => {
-                return Err(Errno::ESPIPE);
-            }
+            Kind::Device(Device::Console(_)) | Kind::Pipe(_) | Kind::Event(_) => return Err(Errno::ESPIPE),
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::Foreign(..) => return Err(Errno::ESPIPE),
             Kind::Device(_) => return Ok(0),
             Kind::Link(_) => return Err(Errno::EBADF),
         };

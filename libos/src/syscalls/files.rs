@@ -16,6 +16,7 @@ use crate::fs::path::PATH_MAXIMUM;
 use crate::fs::transfer;
 use crate::libos::Libos;
 use crate::random::Random;
+use crate::threads::Threads;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use husk::abi::call::Status;
@@ -27,11 +28,25 @@ const VECTORS_MAXIMUM: u64 = 1024;
 /// What files need from outside, in a guest.
 struct Outside<'a> {
     random: &'a mut Random,
+    /// There is one thread.
+    alone: bool,
 }
 
 impl Devices for Outside<'_> {
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
         husk::console::write_at(stream, address, length).map_err(errno)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.alone
+    }
+
+    fn console_ready(&mut self) -> bool {
+        true
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        husk::clock::monotonic_ns()
     }
 
     fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
@@ -75,12 +90,22 @@ pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
 /// Lets `call` work on the files; wakes who waits for one, if that has changed any.
 pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
     let Libos { files, random, threads, .. } = libos;
-    let before = files.changes;
-    let result = call(files, &mut Outside { random });
-    if files.changes != before {
-        threads.wake_files();
+    let result = call(files, &mut Outside { random, alone: threads.count() == 1 });
+    if !files.news.is_empty() {
+        tell(files, threads);
     }
     result
+}
+
+/// Wakes who waits for files that have changed.
+fn tell(files: &mut Files, threads: &mut Threads) {
+    if files.news.take_lost() {
+        threads.wake_every_file();
+    }
+    while let Some(node) = files.news.take() {
+        threads.wake_file(node.index());
+    }
+    threads.wake_files();
 }
 
 /// An answer without a value.

@@ -1,6 +1,8 @@
 //! The system calls, by family. [`table`] lists them all.
 
 pub mod descriptors;
+pub mod epoll;
+pub mod events;
 pub mod facts;
 pub mod files;
 pub mod futex;

@@ -3,7 +3,8 @@
 //! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
 
 use super::{
-    Arguments, descriptors, files, futex, memory, metadata, names, process, signal, system, thread, time, wait,
+    Arguments, descriptors, epoll, events, files, futex, memory, metadata, names, process, signal, system, thread,
+    time, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -213,15 +214,24 @@ calls! {
     __NR_listxattr metadata::no_attributes, Refused, "there are no extended attributes";
     __NR_llistxattr metadata::no_attributes, Refused, "there are no extended attributes";
     __NR_flistxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    // Pipes and events, and waiting.
-    __NR_pipe wait::pipe, Answered;
-    __NR_pipe2 wait::pipe2, Answered;
-    __NR_eventfd wait::eventfd, Answered;
-    __NR_eventfd2 wait::eventfd2, Answered;
+    // Pipes, events and timers, and waiting.
+    __NR_pipe events::pipe, Answered;
+    __NR_pipe2 events::pipe2, Answered;
+    __NR_eventfd events::eventfd, Answered;
+    __NR_eventfd2 events::eventfd2, Answered;
+    __NR_timerfd_create events::timerfd_create, Answered;
+    __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
+    __NR_timerfd_gettime events::timerfd_gettime, Answered;
     __NR_poll wait::poll, Answered;
-    __NR_ppoll wait::ppoll, Partial, "the signal mask is ignored";
+    __NR_ppoll wait::ppoll, Answered;
     __NR_select wait::select, Answered;
-    __NR_pselect6 wait::pselect6, Partial, "the signal mask is ignored";
+    __NR_pselect6 wait::pselect6, Answered;
+    __NR_epoll_create epoll::epoll_create, Answered;
+    __NR_epoll_create1 epoll::epoll_create1, Answered;
+    __NR_epoll_ctl epoll::epoll_ctl, Answered;
+    __NR_epoll_wait epoll::epoll_wait, Answered;
+    __NR_epoll_pwait epoll::epoll_pwait, Answered;
+    __NR_epoll_pwait2 epoll::epoll_pwait2, Answered;
 }
 
 /// Numbers below this one are looked up; Linux's newest are below 500.
