@@ -14,3 +14,8 @@ fn same_as_a_process(name: &str) {
 fn sets_of_files_and_timers_are_as_on_linux() {
     same_as_a_process("epoll");
 }
+
+#[test]
+fn sockets_between_threads_are_as_on_linux() {
+    same_as_a_process("sockets");
+}

@@ -121,6 +121,7 @@ impl Files {
             self.unlock_closed(key, &description);
             self.unwatch_closed(key, description.node);
             self.timer_closed(description.node);
+            self.socket_closed(description.node);
             self.pipe_closed(description.node, description.access());
             self.release(description.node);
         }

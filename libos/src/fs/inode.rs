@@ -11,6 +11,7 @@ use super::lock::Locks;
 use super::pipe::Pipe;
 use super::poll::Ready;
 use super::slab::Key;
+use super::socket::{Reference, Socket};
 use super::timer::Timer;
 use super::watch::Watch;
 use alloc::boxed::Box;
@@ -72,6 +73,10 @@ pub enum Kind {
     Timer(Timer),
     /// A set of files to wait for.
     Epoll(Epoll),
+    /// A socket between threads of the program.
+    Socket(Box<Socket>),
+    /// The path of a socket, which may be gone.
+    SocketName(Option<Reference>),
     /// Something that another part of the libos keeps under this number: its calls go there. What it is ready for.
     Foreign(Foreign, Ready),
 }
@@ -232,6 +237,7 @@ impl Kind {
             Self::Link(_) => linux::S_IFLNK,
             Self::Device(_) => linux::S_IFCHR,
             Self::Pipe(_) => linux::S_IFIFO,
+            Self::Socket(_) | Self::SocketName(_) => linux::S_IFSOCK,
             Self::Foreign(foreign, _) => foreign.owner.format(),
             Self::Event(_) | Self::Timer(_) | Self::Epoll(_) => 0,
         }

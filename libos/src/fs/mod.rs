@@ -7,6 +7,7 @@
 //!
 //! The program is root and alone: permissions are kept and shown, but refuse nothing.
 
+pub mod buffers;
 pub mod copy;
 pub mod data;
 pub mod description;
@@ -31,6 +32,7 @@ pub mod rename;
 pub mod seed;
 pub mod size;
 pub mod slab;
+pub mod socket;
 pub mod source;
 pub mod space;
 pub mod timer;
@@ -47,8 +49,11 @@ use description::Description;
 use descriptor::Descriptors;
 use directory::Directory;
 use foreign::Foreign;
+use hashbrown::HashMap;
 use inode::{Inode, Kind, NodeKey, Time, Volume};
 use slab::Slab;
+use socket::Reference;
+use socket::name::Name;
 use space::Space;
 use timer::Alarms;
 use watch::News;
@@ -72,6 +77,8 @@ pub struct Files {
     pub news: News,
     /// Whether somebody has looked for input of the console in vain.
     pub input_wanted: bool,
+    /// Sockets by their abstract names.
+    names: HashMap<Name, Reference>,
     /// Timers that run.
     alarms: Alarms,
     /// Files of other parts of the libos that nobody has open any more, for these parts to forget.
@@ -100,6 +107,7 @@ impl Files {
             next_number: 2,
             news: News::default(),
             input_wanted: false,
+            names: HashMap::new(),
             alarms: Alarms::default(),
             orphans: Vec::new(),
             image_size: 0,

@@ -56,6 +56,7 @@ impl Files {
                 ready.set(Ready::OUT, event.has_room());
             }
             Kind::Timer(timer) => ready.set(Ready::IN, timer.is_ready()),
+            Kind::Socket(_) => ready = self.socket_ready(node),
             Kind::Epoll(_) => ready.set(Ready::IN, self.any_ready(devices, node)),
             Kind::Device(Device::Console(_)) => {
                 ready.set(Ready::OUT, access.contains(Access::WRITE));
@@ -69,7 +70,8 @@ impl Files {
     /// Whether there is any sense in waiting for a file.
     pub(super) fn can_wait_for(&self, node: NodeKey) -> bool {
         match &self.nodes[node].kind {
-            Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) | Kind::Foreign(..) => true,
+            Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => true,
+            Kind::Socket(_) | Kind::Foreign(..) => true,
             Kind::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
             _ => false,
         }

@@ -105,8 +105,7 @@ impl Threads {
         thread.state = match choose(woken, expired) {
             Then::Again => State::Again,
             Then::Return(result) => {
-                thread.registers.set_result(result);
-                thread.deadline = None;
+                thread.end_call(result);
                 State::Ready
             }
         };
