@@ -19,3 +19,10 @@ fn sets_of_files_and_timers_are_as_on_linux() {
 fn sockets_between_threads_are_as_on_linux() {
     same_as_a_process("sockets");
 }
+
+#[test]
+fn a_thread_that_waits_for_input_stops_no_other() {
+    let typing = "(sleep 0.3; echo first; sleep 0.3; echo second; sleep 0.2) | \"$@\"";
+    let outcome = Guest::program("input").through(&["sh", "-c", typing, "sh"]).run();
+    outcome.expect_success().expect_stdout("waiting\nfirst\nsecond\n");
+}

@@ -8,6 +8,7 @@
 //! The program is root and alone: permissions are kept and shown, but refuse nothing.
 
 pub mod buffers;
+pub mod console;
 pub mod copy;
 pub mod data;
 pub mod description;
@@ -45,6 +46,7 @@ mod tests;
 
 use crate::errno::Errno;
 use alloc::vec::Vec;
+use console::Input;
 use description::Description;
 use descriptor::Descriptors;
 use directory::Directory;
@@ -75,8 +77,8 @@ pub struct Files {
     next_number: u64,
     /// Files whose readiness may have changed: who sleeps for them is to be woken.
     pub news: News,
-    /// Whether somebody has looked for input of the console in vain.
-    pub input_wanted: bool,
+    /// What is known of the console's input.
+    pub input: Input,
     /// Sockets by their abstract names.
     names: HashMap<Name, Reference>,
     /// Timers that run.
@@ -106,7 +108,7 @@ impl Files {
             directory: root,
             next_number: 2,
             news: News::default(),
-            input_wanted: false,
+            input: Input::Unknown,
             names: HashMap::new(),
             alarms: Alarms::default(),
             orphans: Vec::new(),

@@ -81,25 +81,4 @@ impl Files {
     pub fn node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
         self.usable(descriptor).map(|key| self.descriptions[key].node)
     }
-
-    /// Whether the console has input, or its input has ended. If not, somebody now waits for it.
-    pub(super) fn has_input(&mut self, devices: &mut dyn Devices) -> bool {
-        let has = devices.console_ready();
-        self.input_wanted |= !has;
-        has
-    }
-
-    /// The console has input.
-    pub fn input_arrived(&mut self) {
-        self.input_wanted = false;
-        let mut from = 0;
-        while let Some(descriptor) = self.descriptors.next_used(from) {
-            if let Ok(node) = self.node(descriptor)
-                && let Kind::Device(Device::Console(_)) = self.nodes[node].kind
-            {
-                self.notify(node, Ready::IN);
-            }
-            from = descriptor as u64 + 1;
-        }
-    }
 }

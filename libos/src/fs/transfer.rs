@@ -8,7 +8,6 @@ use super::device::{Device, Devices};
 use super::inode::{Kind, Time};
 use super::socket::Sending;
 use super::source::Source;
-use super::watch::wait;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
@@ -86,19 +85,6 @@ impl Files {
         let received = self.receive_message(descriptor, Buffers::new(&[into], 0), false, false)?;
         self.take_rights(received.rights, 0, false);
         Ok(received.count)
-    }
-
-    /// Reads from the console, waiting in the call only if there is nothing else to do.
-    fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
-        let description = &self.descriptions[key];
-        let (node, nonblocking) = (description.node, description.is_nonblocking());
-        if into.is_empty() {
-            return Ok(0);
-        }
-        if (nonblocking || !devices.may_wait()) && !self.has_input(devices) {
-            return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
-        }
-        Ok(devices.console_read(into)?)
     }
 
     /// write(2), or pwrite(2) if an offset is given.

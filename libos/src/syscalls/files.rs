@@ -37,7 +37,7 @@ impl Devices for Outside<'_> {
     }
 
     fn console_ready(&mut self) -> bool {
-        true
+        husk::console::wait_for_input(0)
     }
 
     fn monotonic_ns(&self) -> u64 {
