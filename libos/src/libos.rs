@@ -4,6 +4,7 @@ use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::Files;
+use crate::fs::console::Input;
 use crate::memory::lent::Lent;
 use crate::memory::{self, MEMORY};
 use crate::random::Random;
@@ -35,14 +36,20 @@ pub struct Libos {
     pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
     pub started: u64,
+    /// Monotonic time at which a thread last looked for input that was not its own to wait for, in nanoseconds.
+    looked: u64,
 }
+
+/// How long a thread that waits for input is left waiting while others run, in nanoseconds.
+const INPUT_INTERVAL: u64 = 10_000_000;
 
 impl Libos {
     /// A libos for a program whose first thread starts with these registers.
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
         let (files, threads) = (files::start()?, Threads::new(registers)?);
-        Ok(Self { files, threads, signals: Signals::default(), random, lent: Lent::default(), auxiliary, started })
+        let (signals, lent) = (Signals::default(), Lent::default());
+        Ok(Self { files, threads, signals, random, lent, auxiliary, started, looked: 0 })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.
@@ -58,6 +65,7 @@ impl Libos {
     /// Lets another thread have its turn, if one can go on.
     fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
         self.threads.current().registers.stopped(rip, flags, stack);
+        self.look_for_input();
         let others = self.threads.others_ready();
         if others {
             self.threads.put_last();
@@ -82,7 +90,7 @@ impl Libos {
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
         }
-        arch::want_turn(self.threads.anybody_waits());
+        arch::want_turn(self.threads.anybody_waits() || self.files.input == Input::Wanted);
         &raw mut *self.threads.current().registers
     }
 
@@ -113,16 +121,34 @@ impl Libos {
                 return false;
             }
         };
-        let thread = self.threads.current();
-        thread.registers.set_result(result);
-        thread.deadline = None;
+        self.threads.current().end_call(result);
         true
     }
 
-    /// Leaves the guest until `deadline`, or until a device has news.
+    /// Leaves the guest until `deadline`, or until there is news of what threads wait for.
     fn wait(&mut self, deadline: Option<u64>) {
-        // The call has no other answer than that the time has come, or may have.
-        let _ = husk::gate::call(Number::Wait, deadline.unwrap_or(u64::MAX), 0, 0, 0);
+        let deadline = deadline.unwrap_or(u64::MAX);
+        if self.files.input == Input::Wanted {
+            self.wait_for_input(deadline);
+        } else {
+            // The call has no other answer than that the time has come, or may have.
+            let _ = husk::gate::call(Number::Wait, deadline, 0, 0, 0);
+        }
+    }
+
+    fn wait_for_input(&mut self, deadline: u64) {
+        if husk::console::wait_for_input(deadline) {
+            files::change(self, |files, _| files.input_arrived());
+        }
+    }
+
+    /// Looks for input that a thread waits for while others run, every now and then.
+    fn look_for_input(&mut self) {
+        let now = husk::clock::monotonic_ns();
+        if self.files.input == Input::Wanted && now.saturating_sub(self.looked) >= INPUT_INTERVAL {
+            self.looked = now;
+            self.wait_for_input(0);
+        }
     }
 }
 

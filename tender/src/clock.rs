@@ -68,10 +68,15 @@ fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
 
 /// The host's clocks at one value of the counter. The rate is left at 0.
 fn read_host() -> Parameters {
-    let monotonic_ns = nanoseconds(libc::CLOCK_MONOTONIC);
+    let monotonic_ns = monotonic_ns();
     // SAFETY: reading the counter has no preconditions on x86-64.
     let tsc = unsafe { core::arch::x86_64::_rdtsc() };
     Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+}
+
+/// The host's monotonic clock.
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC)
 }
 
 fn nanoseconds(clock: libc::clockid_t) -> u64 {

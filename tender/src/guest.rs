@@ -5,7 +5,7 @@ use crate::devices::console;
 use crate::fault::Fault;
 use crate::memory::{Claim, Memory};
 use crate::statistics::Statistics;
-use husk_abi::call::{Number, Status};
+use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{PAGE, Rights};
 use std::ptr::NonNull;
 
@@ -48,7 +48,7 @@ impl Guest {
             Number::ConsoleWrite => self.console_write(a, b, c)?,
             Number::ConsoleRead => self.console_read(a, b)?,
             Number::Exit => return Ok(Next::Exit(a as u8)),
-            Number::Wait => self.wait(a),
+            Number::Wait => self.wait(a, News::from_bits_truncate(b)),
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard => self.discard(a, b)?,
             Number::Panic => return Err(self.panic(a, b)?),
@@ -76,10 +76,15 @@ impl Guest {
         Ok(answer)
     }
 
-    fn wait(&mut self, deadline_ns: u64) -> Answer {
-        clock::sleep_until(deadline_ns);
+    fn wait(&mut self, deadline_ns: u64, wanted: News) -> Answer {
+        let mut news = News::empty();
+        if wanted.contains(News::INPUT) {
+            news.set(News::INPUT, console::wait_for_input(deadline_ns));
+        } else {
+            clock::sleep_until(deadline_ns);
+        }
         self.clock.correct();
-        Ok(0)
+        Ok(news.bits())
     }
 
     fn protect(&mut self, address: u64, length: u64, rights: u64) -> Result<Answer, Fault> {

@@ -2,7 +2,7 @@
 
 use crate::gate;
 use core::fmt;
-use husk_abi::call::{Number, Status};
+use husk_abi::call::{News, Number, Status};
 
 /// Number of standard output.
 pub const OUTPUT: u64 = 1;
@@ -17,6 +17,12 @@ pub fn write_at(stream: u64, address: u64, length: u64) -> Result<u64, Status> {
 /// Reads up to `length` bytes to `address`, and tells how many there were; 0 at the end of the input.
 pub fn read_at(address: u64, length: u64) -> Result<u64, Status> {
     gate::call(Number::ConsoleRead, address, length, 0, 0)
+}
+
+/// Waits until a read would not wait, or the monotonic clock reaches `deadline_ns`; tells whether a read would not wait.
+pub fn wait_for_input(deadline_ns: u64) -> bool {
+    let news = gate::call(Number::Wait, deadline_ns, News::INPUT.bits(), 0, 0);
+    news.is_ok_and(|news| News::from_bits_truncate(news).contains(News::INPUT))
 }
 
 /// Writes some of `bytes`, and tells how many.

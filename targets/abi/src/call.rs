@@ -51,8 +51,9 @@ calls! {
     ConsoleRead = 2,
     /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
     Exit = 3,
-    /// `(deadline_ns)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or earlier
-    /// if a device has news. Value: 0.
+    /// `(deadline_ns, news)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or
+    /// earlier if there are [`News`] of a kind that `news` names. A deadline that is over makes this a question.
+    /// Value: the kinds of which there are news.
     Wait = 4,
     /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap to
     /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
@@ -72,7 +73,16 @@ calls! {
     Attach = 9,
     /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
     /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
-    AttachImage = 16,
+    AttachImage = 12,
+}
+
+bitflags::bitflags! {
+    /// What a guest can wait for. Bits without a meaning are ignored.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct News: u64 {
+        /// A [`Number::ConsoleRead`] would not wait: there is input, or its end.
+        const INPUT = 1;
+    }
 }
 
 /// An ordinary "no": the call was well-formed but could not be done.

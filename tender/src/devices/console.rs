@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "reads and writes guest memory by system call, without a Rust reference to it")]
 
+use crate::clock;
 use husk_abi::call::Status;
 use std::io;
 use std::os::fd::RawFd;
@@ -30,6 +31,17 @@ pub fn read(into: NonNull<u8>, length: u64) -> Result<u64, Status> {
     transfer(descriptor, libc::POLLIN, || unsafe {
         libc::read(descriptor, into.as_ptr().cast(), length.min(CHUNK) as usize)
     })
+}
+
+/// Waits until a read would not wait, the host's monotonic clock reaches `deadline_ns`, or a signal arrives; tells
+/// whether a read would not wait.
+pub fn wait_for_input(deadline_ns: u64) -> bool {
+    let left_ns = deadline_ns.saturating_sub(clock::monotonic_ns());
+    let left =
+        libc::timespec { tv_sec: (left_ns / 1_000_000_000) as i64, tv_nsec: (left_ns % 1_000_000_000) as libc::c_long };
+    let mut poll = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry and a time of our own, and no mask.
+    unsafe { libc::ppoll(&mut poll, 1, &left, std::ptr::null()) > 0 }
 }
 
 /// Repeats a system call that was interrupted, and waits where a descriptor given to us does not.

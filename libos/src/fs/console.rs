@@ -1,0 +1,63 @@
+//! Input of the console: for who waits for it while others run.
+//!
+//! To read it waits outside of the guest, and stops every thread. So only a program of one thread reads at once; where
+//! there are more, a thread that finds no input sleeps like one that waits for any other file.
+
+use super::Files;
+use super::description::DescriptionKey;
+use super::device::{Device, Devices};
+use super::inode::Kind;
+use super::poll::Ready;
+use super::watch::wait;
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::user::Slice;
+
+/// What is known of the console's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing.
+    Unknown,
+    /// There was none when somebody last looked, who is to be told when there is.
+    Wanted,
+    /// There is some, or it has ended.
+    There,
+}
+
+impl Files {
+    /// Whether the console has input, or its input has ended. If not, somebody now waits for it.
+    pub(super) fn has_input(&mut self, devices: &mut dyn Devices) -> bool {
+        if self.input != Input::There {
+            self.input = if devices.console_ready() { Input::There } else { Input::Wanted };
+        }
+        self.input == Input::There
+    }
+
+    /// The console has input.
+    pub fn input_arrived(&mut self) {
+        self.input = Input::There;
+        let mut from = 0;
+        while let Some(descriptor) = self.descriptors.next_used(from) {
+            if let Ok(node) = self.node(descriptor)
+                && let Kind::Device(Device::Console(_)) = self.nodes[node].kind
+            {
+                self.notify(node, Ready::IN);
+            }
+            from = descriptor as u64 + 1;
+        }
+    }
+
+    /// Reads from the console, outside of the guest only if that need not wait or there is nothing else to do.
+    pub(super) fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, description.is_nonblocking());
+        if into.is_empty() {
+            return Ok(0);
+        }
+        if (nonblocking || !devices.may_wait()) && !self.has_input(devices) {
+            return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
+        }
+        self.input = Input::Unknown;
+        Ok(devices.console_read(into)?)
+    }
+}
