@@ -68,10 +68,15 @@ fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
 
 /// The host's clocks at one value of the counter. The rate is left at 0.
 fn read_host() -> Parameters {
-    let monotonic_ns = nanoseconds(libc::CLOCK_MONOTONIC);
+    let monotonic_ns = monotonic_ns();
     // SAFETY: reading the counter has no preconditions on x86-64.
     let tsc = unsafe { core::arch::x86_64::_rdtsc() };
     Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+}
+
+/// The host's monotonic clock.
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(libc::CLOCK_MONOTONIC)
 }
 
 fn nanoseconds(clock: libc::clockid_t) -> u64 {
@@ -79,16 +84,6 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
     // SAFETY: `time` is ours to fill; the clocks asked for always exist.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Sleeps until the host's monotonic clock reaches `deadline_ns`, or a signal arrives.
-pub fn sleep_until(deadline_ns: u64) {
-    let seconds = i64::try_from(deadline_ns / 1_000_000_000).unwrap_or(i64::MAX);
-    let deadline = libc::timespec { tv_sec: seconds, tv_nsec: (deadline_ns % 1_000_000_000) as libc::c_long };
-    // SAFETY: `deadline` is a valid time; no remainder is asked for.
-    unsafe {
-        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &deadline, std::ptr::null_mut());
-    }
 }
 
 #[cfg(test)]

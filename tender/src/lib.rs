@@ -17,6 +17,7 @@ pub mod memory;
 pub mod registers;
 pub mod report;
 pub mod run;
+pub mod signals;
 pub mod statistics;
 
 pub use error::Error;

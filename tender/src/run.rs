@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, Report, place};
+use crate::signals;
 use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use std::fs::File;
@@ -29,6 +30,8 @@ pub struct Options {
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
     pub randomize: bool,
+    /// How long a guest may take to end when it has been told to, in seconds.
+    pub grace_s: u64,
     /// Whether to tell what the guest does.
     pub verbose: bool,
     /// When the tender began.
@@ -37,6 +40,7 @@ pub struct Options {
 
 /// Runs an image to its end and returns the exit status. A fault is reported on standard error.
 pub fn run(options: &Options) -> Result<u8, Error> {
+    signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
     if let Some(device) = image.notes.devices.first() {
         let name = device.name.get(..device.name_length as usize).unwrap_or(&device.name);

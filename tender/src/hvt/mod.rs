@@ -15,8 +15,10 @@ use crate::guest::{Guest, Next};
 use crate::image::Image;
 use crate::memory::Memory;
 use crate::registers::Registers;
+use crate::signals::{self, Halt, Told};
 use crate::statistics::Statistics;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
+use husk_abi::signals::{QUIT, bit};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use turns::Turns;
@@ -25,10 +27,13 @@ use vcpu::Stop;
 /// A virtual machine that is ready to run.
 #[derive(Debug)]
 pub struct Machine {
+    // Dropped in this order: the halt before the processor that it stops, the machine before the memory that it uses.
+    halt: Halt,
     vcpu: VcpuFd,
-    // Dropped in this order: the machine before the memory that it uses.
     _vm: VmFd,
     turns: Option<Turns>,
+    /// A call that was made and not answered yet.
+    again: Option<Stop>,
     guest: Guest,
 }
 
@@ -88,17 +93,28 @@ impl Machine {
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
         let turns = Turns::new(image, &memory);
-        Ok(Self { vcpu, _vm: vm, turns, guest: Guest { clock, memory, statistics } })
+        // Without turns, there is no way to tell a guest that does not call.
+        let record = image.notes.signals.filter(|_| turns.is_some());
+        let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
+        let halt = Halt::new(&mut vcpu);
+        Ok(Self { halt, vcpu, _vm: vm, turns, again: None, guest: Guest { clock, memory, told, statistics } })
     }
 
     /// Runs the guest to its end.
     pub fn run(&mut self) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
-            let fault = match vcpu::run(&mut self.vcpu)? {
+            if let Some(end) = self.hear() {
+                return Ok(end);
+            }
+            let fault = match self.stop()? {
                 Stop::Call { number, arguments } => match self.guest.answer(number, arguments) {
                     Ok(Next::Resume(result)) => {
                         vcpu::resume_with(&mut self.vcpu, result);
+                        continue;
+                    }
+                    Ok(Next::Again) => {
+                        self.again = Some(Stop::Call { number, arguments });
                         continue;
                     }
                     Ok(Next::Exit(status)) => return Ok(End::Exit(status)),
@@ -106,8 +122,11 @@ impl Machine {
                 },
                 Stop::Interrupted => {
                     self.guest.statistics.interrupt();
+                    if let Some(end) = self.hear() {
+                        return Ok(end);
+                    }
                     if let Some(turns) = &self.turns {
-                        turns.look(&mut self.vcpu);
+                        turns.look(&mut self.vcpu, self.guest.signals_pending());
                     }
                     continue;
                 }
@@ -118,6 +137,24 @@ impl Machine {
             };
             return Ok(End::Fault { fault, registers: Box::new(self.registers()?) });
         }
+    }
+
+    /// Runs the guest until it stops, unless it has a call to be answered again.
+    fn stop(&mut self) -> Result<Stop, Error> {
+        self.again.take().map_or_else(|| vcpu::run(&mut self.vcpu), Ok)
+    }
+
+    /// Tells the guest which signals have arrived. A guest that takes none may end by one.
+    fn hear(&mut self) -> Option<End> {
+        if !signals::any() {
+            return None;
+        }
+        let arrived = self.halt.take(&mut self.vcpu);
+        match &self.guest.told {
+            Some(told) => told.tell(arrived & !bit(QUIT)),
+            None => return signals::fatal(arrived).map(|signal| End::Exit(128 + signal as u8)),
+        }
+        None
     }
 
     /// The guest's memory, for a report.

@@ -38,11 +38,12 @@ impl Turns {
         (claim.address.is_multiple_of(8) && start_timer()).then_some(turns)
     }
 
-    /// Ends the turn of the thread that runs, if somebody wants it and the thread may be stopped where it is.
-    pub fn look(&self, vcpu: &mut VcpuFd) {
+    /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
+    /// it is.
+    pub fn look(&self, vcpu: &mut VcpuFd, must: bool) {
         // SAFETY: `new` found the record in guest memory, aligned; its fields are atomics, which the guest may change.
         let record = unsafe { self.record.as_ref() };
-        if record.wanted.load(Relaxed) == 0 || record.inside.load(Relaxed) != 0 {
+        if !(must || record.wanted.load(Relaxed) != 0) || record.inside.load(Relaxed) != 0 {
             return;
         }
         let Ok(mut registers) = vcpu.get_regs() else { return };

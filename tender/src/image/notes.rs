@@ -19,6 +19,8 @@ pub struct Notes {
     pub system_calls: Option<u64>,
     /// How to end a thread's turn, as addresses in the file.
     pub turns: Option<Turns>,
+    /// Where it wants to be told of signals: the address of the record in the file.
+    pub signals: Option<u64>,
     /// What the image needs.
     pub manifest: note::Manifest,
     /// The devices it wants.
@@ -65,6 +67,7 @@ impl Notes {
                     (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
                     (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
                     (note::NAME, note::TURNS) => notes.turns = Some(read_turns(&found)?),
+                    (note::NAME, note::SIGNALS) => notes.signals = Some(read_signals(&found)?),
                     (b"GNU", 3) => notes.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -92,6 +95,12 @@ fn read_turns(note: &Note<'_>) -> Result<Turns, Refusal> {
         <[i64; 4]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about turns is cut"))?;
     let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
     Ok(Turns { record: field(0, record), entry: field(1, entry), from: field(2, from), to: field(3, to) })
+}
+
+fn read_signals(note: &Note<'_>) -> Result<u64, Refusal> {
+    let (signals, _) = husk_abi::signals::Note::read_from_prefix(note.body)
+        .map_err(|_| Refusal::BadNote("the note about signals is cut"))?;
+    Ok(note.address.wrapping_add_signed(signals.record))
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>), Refusal> {
