@@ -66,12 +66,14 @@ impl Libos {
     /// program; tells its registers.
     #[inline]
     fn go_on(&mut self, mut running: bool) -> *mut Registers {
+        self.hear();
         while !running {
             running = match self.threads.run_next() {
                 Ok(State::Again) => self.answer(),
                 Ok(State::Ready | State::Asleep(..)) => true,
                 Err(deadline) => {
                     self.wait(deadline);
+                    self.hear();
                     false
                 }
             };
@@ -100,6 +102,8 @@ impl Libos {
     fn conclude(&mut self, answer: Answer) -> bool {
         let result = match answer {
             Ok(value) => value as i64,
+            // Some calls are cut short by whatever signal arrives, which this thread need not be the one to take.
+            Err(Stop::Errno(Errno::EINTR)) if !self.interrupted() => return false,
             Err(Stop::Errno(errno)) => errno.to_result(),
             Err(Stop::Sleep(sleep)) => {
                 self.threads.sleep(sleep);
@@ -116,7 +120,17 @@ impl Libos {
         true
     }
 
-    /// Leaves the guest until `deadline`, or until a device has news.
+    /// Whether a signal is about to interrupt the current thread; else its call will be made again.
+    fn interrupted(&mut self) -> bool {
+        self.hear();
+        let interrupted = self.threads.current().next_signal().is_some();
+        if !interrupted {
+            self.threads.make_again();
+        }
+        interrupted
+    }
+
+    /// Leaves the guest until `deadline`, until a device has news or a signal arrives.
     fn wait(&mut self, deadline: Option<u64>) {
         // The call has no other answer than that the time has come, or may have.
         let _ = husk::gate::call(Number::Wait, deadline.unwrap_or(u64::MAX), 0, 0, 0);

@@ -179,6 +179,12 @@ impl Threads {
         self.ready.push_back(self.current);
     }
 
+    /// The current thread will make its call again, when all others that can go on have had their turn.
+    pub fn make_again(&mut self) {
+        self.current().state = State::Again;
+        self.put_last();
+    }
+
     /// Turns the processor to the next thread that can go on; or tells until when there is none.
     pub fn run_next(&mut self) -> Result<State, Option<u64>> {
         self.expire_due();

@@ -71,9 +71,11 @@ impl Threads {
         }
     }
 
-    /// The first thread that does not block these signals.
+    /// The first thread that does not block these signals, or else the first of all.
     pub fn willing(&self, signals: u64) -> Option<u32> {
-        self.slots.iter().flatten().find(|thread| thread.blocked & signals == 0).map(|thread| thread.id)
+        let mut threads = self.slots.iter().flatten();
+        let willing = threads.clone().find(|thread| thread.blocked & signals == 0);
+        willing.or_else(|| threads.next()).map(|thread| thread.id)
     }
 
     /// A thread's time is over.

@@ -1,9 +1,10 @@
 //! The notes of the libos in the image: which contract it was built for and where a trapped system call continues
-//! ([`husk_abi::note::Abi`]), and where a thread goes whose turn is over ([`husk_abi::turns::Note`]).
+//! ([`husk_abi::note::Abi`]), where a thread goes whose turn is over ([`husk_abi::turns::Note`]), and where the tender
+//! tells of signals ([`husk_abi::signals::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
-use super::entry::{PROCESSOR, TURNS};
+use super::entry::{PROCESSOR, SIGNALS, TURNS};
 use core::arch::global_asm;
 use husk::abi::{VERSION, note};
 
@@ -30,6 +31,14 @@ global_asm!(
     "    .quad husk_system_call_direct - .",
     "    .quad husk_entry_end - .",
     "5:",
+    ".balign 4",
+    ".long {name_length}",
+    ".long 7f - 6f",
+    ".long {signals}",
+    ".asciz \"Husk\"",
+    ".balign 4",
+    "6:  .quad {processor} + {told} - .",
+    "7:",
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
@@ -38,4 +47,6 @@ global_asm!(
     turns = const note::TURNS,
     processor = sym PROCESSOR,
     record = const TURNS,
+    signals = const note::SIGNALS,
+    told = const SIGNALS,
 );
