@@ -1,14 +1,13 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::{Outcome, build, requires};
+use crate::{Outcome, Running, build, requires};
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A run to be made. Nothing happens before [`Guest::run`].
+/// A run to be made. Nothing happens before [`Guest::run`] or [`Guest::spawn`].
 #[derive(Debug)]
 pub struct Guest {
     image: PathBuf,
@@ -76,9 +75,16 @@ impl Guest {
     }
 
     /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
-    pub fn run(self) -> Outcome {
+    #[track_caller]
+    pub fn run(mut self) -> Outcome {
+        let input = std::mem::take(&mut self.input);
+        self.spawn().input(input).finish()
+    }
+
+    /// Starts it, with its standard input open; it has a minute from now.
+    pub fn spawn(self) -> Running {
         if !requires::kvm() {
-            return Outcome::skipped();
+            return Running::skipped();
         }
         let mut line = self.through.clone();
         line.extend([build::husk().into(), "run".into()]);
@@ -91,22 +97,7 @@ impl Guest {
             command.uid(id).gid(id);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the tender starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let input = self.input;
-        // A guest need not read its input; that it stops early is not the writer's failure.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let id = child.id();
-        let reader = std::thread::spawn(move || child.wait_with_output());
-        let deadline = Instant::now() + self.timeout;
-        while !reader.is_finished() {
-            if Instant::now() > deadline {
-                let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
-                panic!("{} did not end within {:?}", self.image.display(), self.timeout);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        writer.join().expect("the writer does not panic");
-        Outcome::of(reader.join().expect("the reader does not panic").expect("its output can be read"))
+        let child = command.spawn().expect("the tender starts");
+        Running::new(self.image.display().to_string(), child, self.timeout)
     }
 }

@@ -12,6 +12,8 @@ mod guest;
 pub mod measure;
 mod outcome;
 pub mod requires;
+mod running;
 
 pub use guest::Guest;
 pub use outcome::Outcome;
+pub use running::Running;
