@@ -67,6 +67,12 @@ calls! {
     Panic = 7,
     /// `(system_call)`: tells that the program made a Linux system call which the libos does not answer. Value: 0.
     Unanswered = 8,
+    /// `()`: ends the guest as a fault: every thread waits for another, and nothing from outside can wake one. Does not
+    /// return.
+    Deadlock = 10,
+    /// `(signal)`: ends the guest as a fault: the thread that has the processor got this signal, and dies of it as a
+    /// program does on Linux that leaves a core behind. Does not return.
+    Abort = 11,
 }
 
 /// An ordinary "no": the call was well-formed but could not be done.

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod note;
 pub mod signals;
 pub mod stub;
+pub mod threads;
 pub mod turns;
 
 /// Version of the contract that this crate describes.

@@ -13,7 +13,8 @@
 //!
 //! What a guest does about a signal is its own affair, but for those of [`STOP`]: the first one starts a time of grace,
 //! and the tender ends the guest with the status 128 + n when that is over or a second one arrives. The signal
-//! [`QUIT`] is not passed on: it asks the tender what the guest is doing.
+//! [`QUIT`] is not passed on: it asks the tender what the guest's threads do
+//! ([`crate::threads`]).
 
 use core::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
