@@ -7,7 +7,7 @@ use crate::fs::Files;
 use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, files, table};
+use crate::syscalls::{Arguments, files, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
 use husk::abi::call::Number;
@@ -130,8 +130,17 @@ impl Libos {
         interrupted
     }
 
-    /// Leaves the guest until `deadline`, until a device has news or a signal arrives.
+    /// Whether a signal is about to come, or the program counts on one.
+    fn signals_expected(&mut self) -> bool {
+        arch::signals_told() || self.signals.awaited() || self.threads.any(signal::waits)
+    }
+
+    /// Leaves the guest until `deadline`, until a device has news or a signal arrives. If nothing of that can ever be, the
+    /// program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
+        if deadline.is_none() && !self.signals_expected() {
+            husk::process::deadlock();
+        }
         // The call has no other answer than that the time has come, or may have.
         let _ = husk::gate::call(Number::Wait, deadline.unwrap_or(u64::MAX), 0, 0, 0);
     }

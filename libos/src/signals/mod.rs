@@ -7,6 +7,7 @@ use crate::arch::{self, signal_frame};
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::threads::{PROCESS, SignalStack};
+use husk::abi::signals::TOLD;
 pub use husk::abi::signals::bit;
 use linux_raw_sys::general::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -74,6 +75,11 @@ impl Signals {
     /// The action of a signal from 1 to [`HIGHEST`].
     pub fn action(&mut self, signal: u32) -> Option<&mut Action> {
         self.actions.get_mut((signal as usize).checked_sub(1)?)
+    }
+
+    /// Whether the program has a function for a signal that may come from outside.
+    pub fn awaited(&mut self) -> bool {
+        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled)
     }
 
     fn fate(&mut self, signal: u32) -> Fate {
@@ -158,9 +164,14 @@ impl Libos {
     }
 }
 
-/// Ends the program as a signal does.
-fn end(signal: u32) -> ! {
-    husk::process::exit(128 + signal as u8)
+/// Ends the program as a signal does. Of those that leave a core on Linux, the tender reports where they came.
+pub fn end(signal: u32) -> ! {
+    match signal {
+        SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGXCPU | SIGXFSZ | SIGSYS => {
+            husk::process::abort(signal)
+        }
+        _ => husk::process::exit(128 + signal as u8),
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ impl Threads {
     /// Puts the current thread to sleep. Somebody else must run next.
     pub fn sleep(&mut self, sleep: Sleep) {
         let slot = self.current;
-        self.current().state = State::Asleep(sleep.woken, sleep.expired);
+        let thread = self.current();
+        thread.state = State::Asleep(sleep.woken, sleep.expired);
+        thread.asleep = 1;
         match sleep.on {
             On::Time => {}
             On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
@@ -88,6 +90,7 @@ impl Threads {
     fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
         let State::Asleep(woken, expired) = thread.state else { return };
+        thread.asleep = 0;
         thread.state = match choose(woken, expired) {
             Then::Again => State::Again,
             Then::Return(result) => {

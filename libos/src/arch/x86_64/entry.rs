@@ -56,6 +56,9 @@ pub static PROCESSOR: Processor = Processor {
 
 /// Where in [`Processor`] the record is.
 pub const TURNS: usize = offset_of!(Processor, turns);
+/// The same for which thread runs.
+#[cfg(target_os = "none")]
+pub const CURRENT: usize = offset_of!(Processor, current);
 /// The same for what the tender tells of signals.
 #[cfg(target_os = "none")]
 pub const SIGNALS: usize = offset_of!(Processor, signals);
