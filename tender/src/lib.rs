@@ -14,6 +14,7 @@ pub mod image;
 pub mod inspect;
 pub mod layout;
 pub mod memory;
+pub mod operands;
 pub mod registers;
 pub mod report;
 pub mod run;

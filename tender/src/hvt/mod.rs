@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::guest::{Guest, Next};
 use crate::image::Image;
 use crate::memory::Memory;
+use crate::operands;
 use crate::registers::Registers;
 use crate::signals::{self, Halt, Told};
 use crate::statistics::Statistics;
@@ -131,7 +132,7 @@ impl Machine {
                     continue;
                 }
                 Stop::Exception(vector) => return self.exception(vector),
-                Stop::Forbidden => Fault::Forbidden { address: None },
+                Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
                 Stop::Shutdown => Fault::Shutdown,
                 Stop::Strange(how) => Fault::StrangeExit(how),
             };
@@ -160,6 +161,17 @@ impl Machine {
     /// The guest's memory, for a report.
     pub fn guest(&self) -> &Guest {
         &self.guest
+    }
+
+    /// The address that the host refused, which it does not tell: the first one that the instruction may touch and that
+    /// cannot be read; or the first of all, if it is the writing that was refused.
+    fn forbidden(&self) -> Result<Option<u64>, Error> {
+        let registers = self.registers()?;
+        let memory = &self.guest.memory;
+        let words = (registers.rip..).step_by(8).take(operands::LENGTH_MAXIMUM.div_ceil(8));
+        let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
+        let touched = operands::touched(&bytes, &registers);
+        Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
     }
 
     fn exception(&self, vector: u8) -> Result<End, Error> {
