@@ -53,6 +53,8 @@ impl Guest {
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard => self.discard(a, b)?,
             Number::Panic => return Err(self.panic(a, b)?),
+            Number::Deadlock => return Err(Fault::Deadlock),
+            Number::Abort => return Err(Fault::Signal(a as u8 & 63)),
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)

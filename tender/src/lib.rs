@@ -20,5 +20,6 @@ pub mod report;
 pub mod run;
 pub mod signals;
 pub mod statistics;
+pub mod threads;
 
 pub use error::Error;

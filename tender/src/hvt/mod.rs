@@ -18,6 +18,7 @@ use crate::operands;
 use crate::registers::Registers;
 use crate::signals::{self, Halt, Told};
 use crate::statistics::Statistics;
+use crate::threads::{Processor, Thread, Threads};
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
 use husk_abi::signals::{QUIT, bit};
 use kvm_bindings::kvm_userspace_memory_region;
@@ -33,6 +34,7 @@ pub struct Machine {
     vcpu: VcpuFd,
     _vm: VmFd,
     turns: Option<Turns>,
+    threads: Option<Threads>,
     /// A call that was made and not answered yet.
     again: Option<Stop>,
     guest: Guest,
@@ -50,6 +52,8 @@ pub enum End {
         /// Its registers then.
         registers: Box<Registers>,
     },
+    /// Not yet: somebody asked what its threads do. It can be run on.
+    Asked,
 }
 
 /// Opens /dev/kvm.
@@ -98,10 +102,18 @@ impl Machine {
         let record = image.notes.signals.filter(|_| turns.is_some());
         let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
         let halt = Halt::new(&mut vcpu);
-        Ok(Self { halt, vcpu, _vm: vm, turns, again: None, guest: Guest { clock, memory, told, statistics } })
+        Ok(Self {
+            halt,
+            vcpu,
+            _vm: vm,
+            turns,
+            threads: Threads::new(image, bias),
+            again: None,
+            guest: Guest { clock, memory, told, statistics },
+        })
     }
 
-    /// Runs the guest to its end.
+    /// Runs the guest to its end, or until somebody asks about it.
     pub fn run(&mut self) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
@@ -151,11 +163,24 @@ impl Machine {
             return None;
         }
         let arrived = self.halt.take(&mut self.vcpu);
-        match &self.guest.told {
-            Some(told) => told.tell(arrived & !bit(QUIT)),
-            None => return signals::fatal(arrived).map(|signal| End::Exit(128 + signal as u8)),
+        match (&self.guest.told, signals::fatal(arrived)) {
+            (Some(told), _) => told.tell(arrived & !bit(QUIT)),
+            (None, Some(signal)) => return Some(End::Exit(128 + signal as u8)),
+            (None, None) => {}
         }
-        None
+        (arrived & bit(QUIT) != 0).then_some(End::Asked)
+    }
+
+    /// What the guest's threads do, the one that has the processor first.
+    pub fn threads(&self) -> Result<Vec<Thread>, Error> {
+        Ok(self.threads_at(self.registers()?))
+    }
+
+    /// The same for a guest whose registers are known.
+    pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
+        let inside = self.turns.as_ref().is_some_and(Turns::inside);
+        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Processor { registers, inside }));
+        found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
     }
 
     /// The guest's memory, for a report.
