@@ -9,7 +9,7 @@ use crate::memory::lent::Lent;
 use crate::memory::{self, MEMORY};
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, files, table};
+use crate::syscalls::{Arguments, files, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
 use husk::abi::call::Number;
@@ -77,12 +77,14 @@ impl Libos {
     /// program; tells its registers.
     #[inline]
     fn go_on(&mut self, mut running: bool) -> *mut Registers {
+        self.hear();
         while !running {
             running = match self.threads.run_next() {
                 Ok(State::Again) => self.answer(),
                 Ok(State::Ready | State::Asleep(..)) => true,
                 Err(deadline) => {
                     self.wait(deadline);
+                    self.hear();
                     false
                 }
             };
@@ -111,6 +113,8 @@ impl Libos {
     fn conclude(&mut self, answer: Answer) -> bool {
         let result = match answer {
             Ok(value) => value as i64,
+            // Some calls are cut short by whatever signal arrives, which this thread need not be the one to take.
+            Err(Stop::Errno(Errno::EINTR)) if !self.interrupted() => return false,
             Err(Stop::Errno(errno)) => errno.to_result(),
             Err(Stop::Sleep(sleep)) => {
                 self.threads.sleep(sleep);
@@ -125,10 +129,15 @@ impl Libos {
         true
     }
 
-    /// Leaves the guest until `deadline`, or until there is news of what threads wait for.
+    /// Leaves the guest until `deadline`, until there is news of what threads wait for, or a signal arrives. If nothing
+    /// of that can ever be, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
+        let input = self.files.input == Input::Wanted;
+        if deadline.is_none() && !input && !self.signals_expected() {
+            husk::process::deadlock();
+        }
         let deadline = deadline.unwrap_or(u64::MAX);
-        if self.files.input == Input::Wanted {
+        if input {
             self.wait_for_input(deadline);
         } else {
             // The call has no other answer than that the time has come, or may have.
@@ -149,6 +158,21 @@ impl Libos {
             self.looked = now;
             self.wait_for_input(0);
         }
+    }
+
+    /// Whether a signal is about to interrupt the current thread; else its call will be made again.
+    fn interrupted(&mut self) -> bool {
+        self.hear();
+        let interrupted = self.threads.current().next_signal().is_some();
+        if !interrupted {
+            self.threads.make_again();
+        }
+        interrupted
+    }
+
+    /// Whether a signal is about to come, or the program counts on one.
+    fn signals_expected(&mut self) -> bool {
+        arch::signals_told() || self.signals.awaited() || self.threads.any(signal::waits)
     }
 }
 

@@ -86,16 +86,6 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Sleeps until the host's monotonic clock reaches `deadline_ns`, or a signal arrives.
-pub fn sleep_until(deadline_ns: u64) {
-    let seconds = i64::try_from(deadline_ns / 1_000_000_000).unwrap_or(i64::MAX);
-    let deadline = libc::timespec { tv_sec: seconds, tv_nsec: (deadline_ns % 1_000_000_000) as libc::c_long };
-    // SAFETY: `deadline` is a valid time; no remainder is asked for.
-    unsafe {
-        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &deadline, std::ptr::null_mut());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,10 @@ pub enum Fault {
     },
     /// It gave up, with this message.
     Panic(String),
+    /// All its threads wait for one another.
+    Deadlock,
+    /// A thread of it died of this signal.
+    Signal(u8),
     /// It brought its processor to a state that cannot go on.
     Shutdown,
     /// It left the VM in a way that the contract does not have.
@@ -63,7 +67,8 @@ impl Fault {
             Self::NotGuestMemory { .. } | Self::NoSuchCall(_) | Self::NoLibos { .. } | Self::StrangeExit(_) => {
                 fault::CALL
             }
-            Self::Panic(_) => fault::PANIC,
+            Self::Panic(_) | Self::Deadlock => fault::PANIC,
+            Self::Signal(signal) => 128 + signal,
         }
     }
 }
@@ -88,8 +93,32 @@ impl fmt::Display for Fault {
                 write!(f, "Linux system call {system_call} in a program without a libos to answer it")
             }
             Self::Panic(message) => write!(f, "panic: {message}"),
+            Self::Deadlock => write!(f, "deadlock: every thread waits for another"),
+            Self::Signal(signal) => write!(f, "it died of {}", Signal(*signal)),
             Self::Shutdown => write!(f, "triple fault"),
             Self::StrangeExit(how) => write!(f, "the VM stopped in an unexpected way: {how}"),
         }
+    }
+}
+
+/// A signal by its name.
+struct Signal(u8);
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            3 => "SIGQUIT (quit)",
+            4 => "SIGILL (invalid instruction)",
+            5 => "SIGTRAP (trap)",
+            6 => "SIGABRT (abort)",
+            7 => "SIGBUS (bus error)",
+            8 => "SIGFPE (arithmetic)",
+            11 => "SIGSEGV (memory access)",
+            24 => "SIGXCPU (processor time)",
+            25 => "SIGXFSZ (file size)",
+            31 => "SIGSYS (bad system call)",
+            number => return write!(f, "signal {number}"),
+        };
+        f.write_str(name)
     }
 }

@@ -1,9 +1,10 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::devices::console;
 use crate::fault::Fault;
 use crate::memory::{Claim, Memory};
+use crate::signals::{self, Told};
 use crate::statistics::Statistics;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{PAGE, Rights};
@@ -19,6 +20,8 @@ pub struct Guest {
     pub memory: Memory,
     /// Its clock page.
     pub clock: Clock,
+    /// Where it is told of signals, if it takes any.
+    pub told: Option<Told>,
     /// What it has done so far.
     pub statistics: Statistics,
 }
@@ -28,6 +31,8 @@ pub struct Guest {
 pub enum Next {
     /// The guest goes on, with this in its result register.
     Resume(u64),
+    /// The call is to be answered once more, when the signal that came in between has had its effect.
+    Again,
     /// It ends with this exit status.
     Exit(u8),
     /// It goes on when so many bytes of its heap are attached, which are no more than it has.
@@ -55,33 +60,45 @@ impl Guest {
             Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
             Number::AttachImage if self.memory.layout().image_file.length > 0 => return Ok(Next::AttachImage),
             Number::Attach | Number::AttachImage => Err(Status::Invalid),
+            Number::Deadlock => return Err(Fault::Deadlock),
+            Number::Abort => return Err(Fault::Signal(a as u8 & 63)),
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)
             }
         };
-        Ok(Next::Resume(Status::encode(answer)))
+        Ok(match answer {
+            Err(Status::Interrupted) if self.told.is_none() => Next::Again,
+            answer => Next::Resume(Status::encode(answer)),
+        })
+    }
+
+    /// Whether a signal has arrived of which the guest does not know.
+    pub fn signals_pending(&self) -> bool {
+        signals::any() || self.told.as_ref().is_some_and(Told::pending)
     }
 
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<Answer, Fault> {
         let from = self.claim(address, length, Rights::READ)?;
         self.statistics.output();
-        Ok(from.map_or(Ok(0), |from| console::write(stream, from, length)))
+        Ok(from.map_or(Ok(0), |from| console::write(stream, from, length, || self.signals_pending())))
     }
 
     fn console_read(&mut self, address: u64, length: u64) -> Result<Answer, Fault> {
         let into = self.claim(address, length, Rights::READ | Rights::WRITE)?;
-        let answer = into.map_or(Ok(0), |into| console::read(into, length));
+        let answer = into.map_or(Ok(0), |into| console::read(into, length, || self.signals_pending()));
         self.clock.correct();
         Ok(answer)
     }
 
     fn wait(&mut self, deadline_ns: u64, wanted: News) -> Answer {
         let mut news = News::empty();
-        if wanted.contains(News::INPUT) {
+        if self.signals_pending() {
+            // The guest hears of the signal first, and asks again.
+        } else if wanted.contains(News::INPUT) {
             news.set(News::INPUT, console::wait_for_input(deadline_ns));
         } else {
-            clock::sleep_until(deadline_ns);
+            signals::wait(&mut [], deadline_ns);
         }
         self.clock.correct();
         Ok(news.bits())

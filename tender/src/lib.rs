@@ -14,9 +14,12 @@ pub mod image;
 pub mod inspect;
 pub mod layout;
 pub mod memory;
+pub mod operands;
 pub mod registers;
 pub mod report;
 pub mod run;
+pub mod signals;
 pub mod statistics;
+pub mod threads;
 
 pub use error::Error;

@@ -18,6 +18,9 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
+/// How long a guest may take to end when it has been told to, unless the user says otherwise.
+const GRACE_S: u64 = 10;
+
 fn main() -> ExitCode {
     let started = Instant::now();
     let result = match cli::parse(std::env::args_os()) {
@@ -53,6 +56,7 @@ fn options(run: cli::Run, started: Instant) -> Options {
             environment: run.environment.into_iter().filter_map(assignment).collect(),
         },
         randomize: !run.fixed_base,
+        grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
         started,
     }

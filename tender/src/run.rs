@@ -3,16 +3,17 @@
 use crate::boot::{self, Program};
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::guest::Guest;
 use crate::hvt::{self, End, Machine};
 use crate::image::Image;
 use crate::layout::Layout;
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, Report, place};
+use crate::signals;
 use crate::statistics::Statistics;
+use crate::threads::Thread;
 use husk_abi::boot::Flags;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub struct Options {
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
     pub randomize: bool,
+    /// How long a guest may take to end when it has been told to, in seconds.
+    pub grace_s: u64,
     /// Whether to tell what the guest does.
     pub verbose: bool,
     /// When the tender began.
@@ -36,6 +39,7 @@ pub struct Options {
 
 /// Runs an image to its end and returns the exit status. A fault is reported on standard error.
 pub fn run(options: &Options) -> Result<u8, Error> {
+    signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
     if let Some(device) = image.notes.devices.first() {
         let name = device.name.get(..device.name_length as usize).unwrap_or(&device.name);
@@ -52,34 +56,66 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
     let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics)?);
-    let end = machine.run()?;
-    if options.verbose {
-        eprintln!("{}", machine.guest().statistics);
-    }
-    match end {
-        End::Exit(status) => Ok(status),
-        End::Fault { fault, registers } => {
-            eprint!("{}", stopped(&image, machine.guest(), &fault, *registers));
-            Ok(fault.status())
+    loop {
+        let end = machine.run()?;
+        if options.verbose && !matches!(end, End::Asked) {
+            eprintln!("{}", machine.guest().statistics);
+        }
+        match end {
+            End::Exit(status) => return Ok(status),
+            End::Fault { fault, registers } => {
+                tell(&stopped(&image, &machine, &fault, *registers));
+                return Ok(fault.status());
+            }
+            End::Asked => tell(&report(&image, &machine, None, None, &machine.threads()?)),
         }
     }
 }
 
+/// Writes a report to standard error, if anybody reads it.
+fn tell(report: &Report) {
+    let _ = std::io::stderr().write_all(report.to_string().as_bytes());
+}
+
 /// The report on a guest that broke the contract.
-fn stopped(image: &Image, guest: &Guest, fault: &Fault, registers: Registers) -> Report {
-    let layout = guest.memory.layout();
-    let stop = report::Stop {
-        what: fault.to_string(),
-        access: fault.access(),
-        registers,
+fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
+    let threads = machine.threads_at(registers);
+    let what = Some(fault.to_string());
+    if *fault == Fault::Deadlock {
+        return report(image, machine, what, None, &threads);
+    }
+    let current = threads.first().filter(|thread| thread.has_processor());
+    // What the program did, not how the libos told of it.
+    let registers = match (fault, current) {
+        (Fault::Signal(_), Some(thread)) => thread.registers,
+        _ => registers,
+    };
+    // One thread needs no name.
+    let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
+    report(image, machine, what, Some(report::Stop { access: fault.access(), registers, thread }), &[])
+}
+
+/// A report on `what` stopped the guest, if anything did, and where, and on these threads.
+fn report(
+    image: &Image,
+    machine: &Machine,
+    what: Option<String>,
+    stop: Option<report::Stop>,
+    threads: &[Thread],
+) -> Report {
+    let memory = &machine.guest().memory;
+    let inquiry = report::Inquiry {
+        what,
+        stop,
+        threads,
         image: &image.path,
         file: &image.file,
-        load_bias: layout.load_bias,
-        map: &place::map(image, layout),
-        read_guest: &mut |address| guest.memory.peek(address),
+        load_bias: memory.layout().load_bias,
+        map: &place::map(image, memory.layout()),
+        read_guest: &mut |address| memory.peek(address),
         debug_directory: None,
     };
-    stop.report().with_colour(std::io::stderr().is_terminal())
+    inquiry.report().with_colour(std::io::stderr().is_terminal())
 }
 
 /// A number for the layout and 32 bytes for the guest, never used twice.

@@ -31,9 +31,9 @@ impl Statistics {
         }
     }
 
-    /// The guest is about to run its first instruction.
+    /// The guest is about to run.
     pub fn enter(&mut self) {
-        if self.verbose {
+        if self.verbose && self.first_instruction.is_none() {
             self.first_instruction = Some(Instant::now());
         }
     }

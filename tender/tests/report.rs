@@ -7,9 +7,9 @@
 
 use husk_abi::memory::{Region, Rights};
 use husk_tender::registers::Registers;
-use husk_tender::report::Stop;
 use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
+use husk_tender::report::{Inquiry, Stop};
 use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Object, ObjectSection, ObjectSymbol};
@@ -90,10 +90,10 @@ impl Waiting {
             region: Region { start: self.bias, length: 1 << 20 },
             rights: Rights::READ | Rights::EXECUTE,
         }];
-        Stop {
-            what: "a test".to_string(),
-            access,
-            registers,
+        Inquiry {
+            what: Some("a test".to_string()),
+            stop: Some(Stop { access, registers, thread: None }),
+            threads: &[],
             image: file,
             file: &File::open(file).expect("the program's file"),
             load_bias: self.bias,

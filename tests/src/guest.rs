@@ -1,13 +1,13 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::{Conversation, Outcome, bounded, build, requires};
+use crate::{Conversation, Outcome, Running, build, requires};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A run to be made. Nothing happens before [`Guest::run`].
+/// A run to be made. Nothing happens before [`Guest::run`] or [`Guest::spawn`].
 #[derive(Debug)]
 pub struct Guest {
     image: PathBuf,
@@ -65,11 +65,21 @@ impl Guest {
     }
 
     /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
-    pub fn run(self) -> Outcome {
+    #[track_caller]
+    pub fn run(mut self) -> Outcome {
+        let input = std::mem::take(&mut self.input);
+        self.spawn().input(input).finish()
+    }
+
+    /// Starts it, with its standard input open; it has a minute from now.
+    pub fn spawn(self) -> Running {
         if !requires::kvm() {
-            return Outcome::skipped();
+            return Running::skipped();
         }
-        Outcome::of(bounded::output(self.command(), self.input, Duration::from_secs(60)))
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("the tender starts");
+        Running::new(self.image.display().to_string(), child, Duration::from_secs(60))
     }
 
     /// Starts it to talk with it; nothing if this machine cannot run it.

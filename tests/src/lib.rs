@@ -15,8 +15,10 @@ pub mod measure;
 mod outcome;
 mod project;
 pub mod requires;
+mod running;
 
 pub use conversation::Conversation;
 pub use guest::Guest;
 pub use outcome::Outcome;
 pub use project::{CargoHusk, Project, package};
+pub use running::Running;

@@ -30,6 +30,16 @@ impl Outcome {
         self.output.as_ref().map_or_else(String::new, |output| String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// Its exit status, unless a signal ended it.
+    pub fn status(&self) -> Option<i32> {
+        self.output.as_ref()?.status.code()
+    }
+
+    /// The signal that ended it.
+    pub fn signal(&self) -> Option<i32> {
+        self.output.as_ref()?.status.signal()
+    }
+
     /// It ended with this exit status.
     #[track_caller]
     pub fn expect_status(&self, status: i32) -> &Self {

@@ -17,6 +17,20 @@ pub fn panic(message: &[u8]) -> ! {
     }
 }
 
+/// Ends the guest as a fault: its current thread dies of `signal`.
+pub fn abort(signal: u32) -> ! {
+    loop {
+        let _ = gate::call(Number::Abort, u64::from(signal), 0, 0, 0);
+    }
+}
+
+/// Ends the guest as a fault: all its threads wait for one another.
+pub fn deadlock() -> ! {
+    loop {
+        let _ = gate::call(Number::Deadlock, 0, 0, 0, 0);
+    }
+}
+
 /// What a main function may return.
 pub trait Termination {
     /// The exit status it stands for.

@@ -3,10 +3,12 @@
 //! A signal waits with a thread until that thread is about to go on with its program. Then its handler goes in between:
 //! a frame on the thread's stack holds what it was about to do, and `rt_sigreturn` takes it up again.
 
-use crate::arch::signal_frame;
+use crate::arch::{self, signal_frame};
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::threads::{PROCESS, SignalStack};
+use husk::abi::signals::TOLD;
+pub use husk::abi::signals::bit;
 use linux_raw_sys::general::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -75,6 +77,11 @@ impl Signals {
         self.actions.get_mut((signal as usize).checked_sub(1)?)
     }
 
+    /// Whether the program has a function for a signal that may come from outside.
+    pub fn awaited(&mut self) -> bool {
+        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled)
+    }
+
     fn fate(&mut self, signal: u32) -> Fate {
         match self.action(signal).map(|action| action.handler) {
             None | Some(IGNORE) => Fate::Ignored,
@@ -91,11 +98,6 @@ impl Signals {
 /// The signal to who writes where nobody reads.
 pub const PIPE: u32 = SIGPIPE;
 
-/// The bit of a signal in a set.
-pub const fn bit(signal: u32) -> u64 {
-    1 << (signal.wrapping_sub(1) % 64)
-}
-
 /// The set of signals that cannot be caught, blocked or ignored.
 pub const UNSTOPPABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
 
@@ -103,8 +105,11 @@ impl Libos {
     /// Sends a signal from 1 to [`HIGHEST`] to a thread.
     pub fn send_signal(&mut self, thread: u32, signal: u32) -> Result<(), Errno> {
         let (slot, thread) = self.threads.find(thread).ok_or(Errno::ESRCH)?;
-        thread.pending |= bit(signal);
-        if thread.blocked & bit(signal) == 0 && self.signals.fate(signal) != Fate::Ignored {
+        let blocked = thread.blocked & bit(signal) != 0;
+        if blocked || self.signals.fate(signal) != Fate::Ignored {
+            thread.pending |= bit(signal);
+        }
+        if !blocked && thread.next_signal().is_some() {
             self.threads.interrupt(slot);
         }
         Ok(())
@@ -112,9 +117,25 @@ impl Libos {
 
     /// Sends a signal to the program: to a thread that does not block it, if there is one.
     pub fn send_signal_to_any(&mut self, signal: u32) -> Result<(), Errno> {
-        let id = self.threads.current().id;
-        let willing = self.threads.willing(bit(signal)).unwrap_or(id);
+        let willing = self.threads.willing(bit(signal)).ok_or(Errno::ESRCH)?;
         self.send_signal(willing, signal)
+    }
+
+    /// Sends the program what was sent to the tender, if anything was.
+    #[inline]
+    pub fn hear(&mut self) {
+        if arch::signals_told() {
+            self.send_told();
+        }
+    }
+
+    #[cold]
+    fn send_told(&mut self) {
+        let told = arch::take_signals();
+        for signal in (1..=HIGHEST as u32).filter(|signal| told & bit(*signal) != 0) {
+            // There is always a thread.
+            let _ = self.send_signal_to_any(signal);
+        }
     }
 
     /// Lets the current thread, which is about to go on, have the signals that wait for it and that it does not block.
@@ -146,9 +167,14 @@ impl Libos {
     }
 }
 
-/// Ends the program as a signal does.
-fn end(signal: u32) -> ! {
-    husk::process::exit(128 + signal as u8)
+/// Ends the program as a signal does. Of those that leave a core on Linux, the tender reports where they came.
+pub fn end(signal: u32) -> ! {
+    match signal {
+        SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGXCPU | SIGXFSZ | SIGSYS => {
+            husk::process::abort(signal)
+        }
+        _ => husk::process::exit(128 + signal as u8),
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ impl Devices for Outside<'_> {
 fn errno(status: Status) -> Errno {
     match status {
         Status::Closed => Errno::EPIPE,
+        Status::Interrupted => Errno::EINTR,
         Status::NoMemory => Errno::ENOMEM,
         _ => Errno::EIO,
     }

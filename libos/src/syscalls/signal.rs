@@ -5,8 +5,8 @@ use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
-use crate::signals::{Action, HIGHEST, UNSTOPPABLE, bit};
-use crate::threads::{NO_STACK, PROCESS, SignalStack};
+use crate::signals::{self, Action, HIGHEST, UNSTOPPABLE, bit};
+use crate::threads::{NO_STACK, PROCESS, SignalStack, Thread};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -57,7 +57,7 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
 pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
     let thread = libos.threads.current();
     // Without its frame the thread cannot go on, on Linux neither.
-    let Ok(mask) = signal_frame::pop(&mut thread.registers) else { husk::process::exit(128 + SIGSEGV as u8) };
+    let Ok(mask) = signal_frame::pop(&mut thread.registers) else { signals::end(SIGSEGV) };
     thread.blocked = mask & !UNSTOPPABLE;
     Ok(thread.registers.number())
 }
@@ -79,6 +79,11 @@ pub fn pause(libos: &mut Libos, _: Arguments) -> Answer {
         return Err(Errno::EINTR.into());
     }
     Err(Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: interrupted, expired: interrupted }))
+}
+
+/// Whether a thread that sleeps, and has no deadline, does so to wait for a signal.
+pub fn waits(thread: &Thread) -> bool {
+    [__NR_pause, __NR_rt_sigsuspend].iter().any(|call| u64::from(*call) == thread.registers.number())
 }
 
 /// rt_sigpending(2).

@@ -17,7 +17,9 @@ use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use futexes::Futexes;
+use husk::abi::threads::Table;
 use timers::Timers;
 
 /// How long a thread may run while others wait, in nanoseconds.
@@ -47,6 +49,9 @@ pub struct Threads {
     vector_size: usize,
 }
 
+/// Where the tender finds the threads. A slot is the address of a thread, or 0.
+pub static TABLE: Table = Table { threads: AtomicU64::new(0), count: AtomicU64::new(0) };
+
 /// The process's number, and that of its first thread.
 pub const PROCESS: u32 = 1;
 
@@ -68,6 +73,7 @@ impl Threads {
         };
         threads.reserve(1)?;
         threads.slots.push(Some(Box::new(Thread::new(PROCESS, registers))));
+        threads.publish();
         Ok(threads)
     }
 
@@ -83,6 +89,11 @@ impl Threads {
             Some(Some(thread)) => thread,
             _ => unreachable!("the current thread has ended"),
         }
+    }
+
+    /// Whether this holds for any thread.
+    pub fn any(&self, holds: fn(&Thread) -> bool) -> bool {
+        self.slots.iter().flatten().any(|thread| holds(thread))
     }
 
     /// The thread with this number.
@@ -106,6 +117,7 @@ impl Threads {
             None => {
                 self.reserve(self.slots.len() + 1)?;
                 self.slots.push(None);
+                self.publish();
                 Slot(self.slots.len() as u32 - 1)
             }
         };
@@ -118,6 +130,14 @@ impl Threads {
         let place = self.slots.get_mut(slot.index()).ok_or(Errno::EAGAIN)?;
         let thread = Thread { base, vectors: Some(vectors), blocked, name, ..Thread::new(id, registers) };
         Ok(place.insert(Box::new(thread)))
+    }
+
+    /// Tells the tender where the slots are.
+    fn publish(&self) {
+        // None while the address changes.
+        TABLE.count.store(0, Relaxed);
+        TABLE.threads.store(self.slots.as_ptr() as u64, Relaxed);
+        TABLE.count.store(self.slots.len() as u64, Relaxed);
     }
 
     /// Makes room for `count` threads in every table.
@@ -177,6 +197,12 @@ impl Threads {
     /// Puts the current thread, which can go on, behind all others that can.
     pub fn put_last(&mut self) {
         self.ready.push_back(self.current);
+    }
+
+    /// The current thread will make its call again, when all others that can go on have had their turn.
+    pub fn make_again(&mut self) {
+        self.current().state = State::Again;
+        self.put_last();
     }
 
     /// Turns the processor to the next thread that can go on; or tells until when there is none.

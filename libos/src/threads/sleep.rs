@@ -13,7 +13,9 @@ impl Threads {
     /// Puts the current thread to sleep. Somebody else must run next.
     pub fn sleep(&mut self, sleep: Sleep) {
         let slot = self.current;
-        self.current().state = State::Asleep(sleep.woken, sleep.expired);
+        let thread = self.current();
+        thread.state = State::Asleep(sleep.woken, sleep.expired);
+        thread.asleep = 1;
         match sleep.on {
             On::Time => {}
             On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
@@ -87,9 +89,11 @@ impl Threads {
         }
     }
 
-    /// The first thread that does not block these signals.
+    /// The first thread that does not block these signals, or else the first of all.
     pub fn willing(&self, signals: u64) -> Option<u32> {
-        self.slots.iter().flatten().find(|thread| thread.blocked & signals == 0).map(|thread| thread.id)
+        let mut threads = self.slots.iter().flatten();
+        let willing = threads.clone().find(|thread| thread.blocked & signals == 0);
+        willing.or_else(|| threads.next()).map(|thread| thread.id)
     }
 
     /// A thread's time is over.
@@ -102,6 +106,7 @@ impl Threads {
     fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
         let State::Asleep(woken, expired) = thread.state else { return };
+        thread.asleep = 0;
         thread.state = match choose(woken, expired) {
             Then::Again => State::Again,
             Then::Return(result) => {

@@ -3,6 +3,8 @@
 use crate::answer::Then;
 use crate::arch::{Registers, vector};
 use alloc::boxed::Box;
+use core::mem::offset_of;
+use husk::abi::threads as abi;
 
 /// A thread's place in the tables; another thread may get it after this one has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,19 +43,25 @@ pub struct SignalStack {
     pub length: u64,
 }
 
-/// Everything about one thread. Its general registers are written by the system call entry while it runs.
+/// Everything about one thread. Its general registers are written by the system call entry while it runs. It begins with
+/// what the tender may know, an [`abi::Thread`].
 #[derive(Debug)]
+#[repr(C)]
 pub struct Thread {
     /// General registers, valid while the thread does not run.
     pub registers: Box<Registers>,
+    /// Its number, which is never given twice.
+    pub id: u32,
+    /// Whether it sleeps, for the tender.
+    pub asleep: u32,
+    /// Its name.
+    pub name: Name,
     /// FS base, valid while another thread runs.
     pub base: u64,
     /// Vector state, valid while another thread runs; the only thread of a program has none.
     pub vectors: Option<vector::Area>,
     /// What it does next.
     pub state: State,
-    /// Its number, which is never given twice.
-    pub id: u32,
     /// When its call in progress gives up: set when the call is made first, and kept while it is made again.
     pub deadline: Option<u64>,
     /// What its call in progress has done already, in bytes: kept like `deadline`.
@@ -68,9 +76,14 @@ pub struct Thread {
     pub blocked_after: Option<u64>,
     /// Where it wants its signals.
     pub signal_stack: SignalStack,
-    /// Its name.
-    pub name: Name,
 }
+
+const _: () = assert!(
+    offset_of!(Thread, registers) == offset_of!(abi::Thread, registers)
+        && offset_of!(Thread, id) == offset_of!(abi::Thread, id)
+        && offset_of!(Thread, asleep) == offset_of!(abi::Thread, asleep)
+        && offset_of!(Thread, name) == offset_of!(abi::Thread, name)
+);
 
 /// `SS_DISABLE`: there is no alternate stack.
 pub const NO_STACK: SignalStack = SignalStack { start: 0, flags: 2, length: 0 };
@@ -80,10 +93,12 @@ impl Thread {
     pub fn new(id: u32, registers: Registers) -> Self {
         Self {
             registers: Box::new(registers),
+            id,
+            asleep: 0,
+            name: [0; 16],
             base: 0,
             vectors: None,
             state: State::Ready,
-            id,
             deadline: None,
             progress: 0,
             clear_at_exit: 0,
@@ -91,7 +106,6 @@ impl Thread {
             pending: 0,
             blocked_after: None,
             signal_stack: NO_STACK,
-            name: [0; 16],
         }
     }
 

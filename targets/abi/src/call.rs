@@ -44,16 +44,17 @@ calls! {
     /// `(stream, address, length)`: writes bytes to the console. Stream 1 is standard output, 2 standard error.
     /// Value: the number of bytes written, at least 1 unless `length` is 0.
     /// Status: [`Status::Invalid`] for another stream, [`Status::Closed`] if nobody reads any more,
-    /// [`Status::InputOutput`] if the host fails.
+    /// [`Status::InputOutput`] if the host fails, [`Status::Interrupted`] by a signal ([`crate::signals`]).
     ConsoleWrite = 1,
     /// `(address, length)`: waits for console input and reads up to `length` bytes of it.
-    /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::InputOutput`].
+    /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::InputOutput`],
+    /// [`Status::Interrupted`] as for `ConsoleWrite`.
     ConsoleRead = 2,
     /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
     Exit = 3,
     /// `(deadline_ns, news)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or
-    /// earlier if there are [`News`] of a kind that `news` names. A deadline that is over makes this a question.
-    /// Value: the kinds of which there are news.
+    /// earlier if there are [`News`] of a kind that `news` names, or a signal arrives. A deadline that is over makes this
+    /// a question. Value: the kinds of which there are news.
     Wait = 4,
     /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap to
     /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
@@ -71,6 +72,12 @@ calls! {
     /// [`crate::boot::Info::heap_attached`]. Value: how many are from now on. Status: [`Status::Invalid`] if the heap is
     /// not that long, [`Status::NoMemory`] if the host has none left.
     Attach = 9,
+    /// `()`: ends the guest as a fault: every thread waits for another, and nothing from outside can wake one. Does not
+    /// return.
+    Deadlock = 10,
+    /// `(signal)`: ends the guest as a fault: the thread that has the processor got this signal, and dies of it as a
+    /// program does on Linux that leaves a core behind. Does not return.
+    Abort = 11,
     /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
     /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
     AttachImage = 12,
@@ -97,6 +104,8 @@ pub enum Status {
     InputOutput = -3,
     /// The host has no memory left for it.
     NoMemory = -4,
+    /// Nothing was done, as a signal arrived first; told to guests that take signals only.
+    Interrupted = -5,
 }
 
 impl Status {
@@ -108,6 +117,7 @@ impl Status {
             -1 => Err(Self::Invalid),
             -2 => Err(Self::Closed),
             -4 => Err(Self::NoMemory),
+            -5 => Err(Self::Interrupted),
             _ => Err(Self::InputOutput),
         }
     }
@@ -136,7 +146,7 @@ mod tests {
 
     #[test]
     fn statuses_survive_the_trip() {
-        for status in [Status::Invalid, Status::Closed, Status::InputOutput, Status::NoMemory] {
+        for status in [Status::Invalid, Status::Closed, Status::InputOutput, Status::NoMemory, Status::Interrupted] {
             assert_eq!(Status::check(Status::encode(Err(status)) as i64), Err(status));
         }
         assert_eq!(Status::check(Status::encode(Ok(7)) as i64), Ok(7));

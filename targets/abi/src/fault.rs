@@ -1,7 +1,8 @@
 //! Faults: ways in which a guest can break the contract, and the exit status that each one ends with.
 //!
 //! The tender exits with `128 + n`, where `n` is the signal that Linux would have sent to a process doing the same; so
-//! a shell, a supervisor or a test shows for a guest what it would have shown for the program itself.
+//! a shell, a supervisor or a test shows for a guest what it would have shown for the program itself. The same goes
+//! for a signal that the program dies of; if one arrives from outside, that is no fault, and nothing is reported.
 
 /// Declares the status numbers with their meaning.
 macro_rules! statuses {
@@ -15,7 +16,8 @@ statuses! {
     ILLEGAL_INSTRUCTION = 4,
     /// SIGTRAP: a breakpoint or single-step trap.
     TRAP = 5,
-    /// SIGABRT: the libos, or a native program with `panic = "abort"`, gave up.
+    /// SIGABRT: the libos, or a native program with `panic = "abort"`, gave up; a program aborted; or all its threads
+    /// wait for one another.
     PANIC = 6,
     /// SIGBUS: an alignment check, or a page of the image that its file no longer has.
     BUS = 7,

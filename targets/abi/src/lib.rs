@@ -6,8 +6,8 @@
 //!
 //! **Versions.** [`VERSION`] is one number for the whole contract. It changes whenever a guest built before the
 //! change could misread, or be misread by, a tender built after it: a field moved, a call's meaning changed. A tender
-//! runs images of its own version and refuses others by number. Added call numbers and fields appended to
-//! [`boot::Info`] (guarded by its `size`) do not change it.
+//! runs images of its own version and refuses others by number. Added call numbers, fields appended to
+//! [`boot::Info`] (guarded by its `size`), and notes that either side can do without do not change it.
 
 #![no_std]
 
@@ -17,7 +17,9 @@ pub mod clock;
 pub mod fault;
 pub mod memory;
 pub mod note;
+pub mod signals;
 pub mod stub;
+pub mod threads;
 pub mod turns;
 
 /// Version of the contract that this crate describes.

@@ -20,6 +20,10 @@ pub const ABI: u32 = 1;
 pub const MANIFEST: u32 = 2;
 /// Type of the note that holds a [`crate::turns::Note`]; optional.
 pub const TURNS: u32 = 3;
+/// Type of the note that holds a [`crate::signals::Note`]; optional.
+pub const SIGNALS: u32 = 4;
+/// Type of the note that holds a [`crate::threads::Note`]; optional.
+pub const THREADS: u32 = 5;
 /// Name of the section the notes are linked from.
 pub const SECTION: &str = ".note.husk";
 

@@ -50,6 +50,17 @@ pub const RUN: &[Flag<Run>] = &[
         },
     },
     Flag {
+        long: "stop-timeout",
+        short: None,
+        value: Some("SECONDS"),
+        help: "How long the guest may take to end after SIGTERM or SIGINT; default: 10",
+        set: |run, value| {
+            let seconds = value.to_string_lossy().parse().map_err(|_| "write a number of seconds, such as 30")?;
+            run.stop_timeout_s = Some(seconds);
+            Ok(())
+        },
+    },
+    Flag {
         long: "verbose",
         short: Some('v'),
         value: None,

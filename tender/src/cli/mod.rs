@@ -32,6 +32,8 @@ pub struct Run {
     pub environment: Vec<OsString>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
+    /// Seconds that the guest has to end when told to, if given.
+    pub stop_timeout_s: Option<u64>,
     /// Tell what the guest does.
     pub verbose: bool,
     /// The image, then the program's arguments.
@@ -168,10 +170,26 @@ mod tests {
             memory: Some(64 << 20),
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
+            stop_timeout_s: Some(3),
             verbose: true,
             line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
         };
-        let words = ["husk", "run", "-m64M", "-e", "A=b c", "--env=D", "--no-aslr", "-v", "app", "-v", "--memory", "x"];
+        let words = [
+            "husk",
+            "run",
+            "-m64M",
+            "-e",
+            "A=b c",
+            "--env=D",
+            "--no-aslr",
+            "--stop-timeout",
+            "3",
+            "-v",
+            "app",
+            "-v",
+            "--memory",
+            "x",
+        ];
         assert_eq!(parse(words.map(OsString::from)), Ok(Command::Run(run)));
     }
 
@@ -187,6 +205,7 @@ mod tests {
         assert!(refused("husk run -x app").contains("no flag -x"));
         assert!(refused("husk run --memory lots app").contains("--memory: write it as a number"));
         assert!(refused("husk run --memory").contains("memory"));
+        assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
         assert!(refused("husk run").contains("which image?"));
         assert!(refused("husk inspect a b").contains("one image at a time"));

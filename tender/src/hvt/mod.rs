@@ -15,10 +15,14 @@ use crate::fault::Fault;
 use crate::guest::{Guest, Next};
 use crate::image::Image;
 use crate::memory::Memory;
+use crate::operands;
 use crate::registers::Registers;
+use crate::signals::{self, Halt, Told};
 use crate::statistics::Statistics;
+use crate::threads::{Processor, Thread, Threads};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
+use husk_abi::signals::{QUIT, bit};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use slots::Slots;
 use turns::Turns;
@@ -27,11 +31,15 @@ use vcpu::Stop;
 /// A virtual machine that is ready to run.
 #[derive(Debug)]
 pub struct Machine {
+    // Dropped in this order: the halt before the processor that it stops, the machine before the memory that it uses.
+    halt: Halt,
     vcpu: VcpuFd,
-    // Dropped in this order: the machine before the memory that it uses.
     vm: VmFd,
     slots: Slots,
     turns: Option<Turns>,
+    threads: Option<Threads>,
+    /// A call that was made and not answered yet.
+    again: Option<Stop>,
     guest: Guest,
 }
 
@@ -47,6 +55,8 @@ pub enum End {
         /// Its registers then.
         registers: Box<Registers>,
     },
+    /// Not yet: somebody asked what its threads do. It can be run on.
+    Asked,
 }
 
 /// Opens /dev/kvm.
@@ -83,17 +93,37 @@ impl Machine {
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
         let turns = Turns::new(image, &memory);
-        Ok(Self { vcpu, vm, slots, turns, guest: Guest { clock, memory, statistics } })
+        // Without turns, there is no way to tell a guest that does not call.
+        let record = image.notes.signals.filter(|_| turns.is_some());
+        let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
+        let halt = Halt::new(&mut vcpu);
+        Ok(Self {
+            halt,
+            vcpu,
+            vm,
+            slots,
+            turns,
+            threads: Threads::new(image, bias),
+            again: None,
+            guest: Guest { clock, memory, told, statistics },
+        })
     }
 
-    /// Runs the guest to its end.
+    /// Runs the guest to its end, or until somebody asks about it.
     pub fn run(&mut self) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
-            let fault = match vcpu::run(&mut self.vcpu)? {
+            if let Some(end) = self.hear() {
+                return Ok(end);
+            }
+            let fault = match self.stop()? {
                 Stop::Call { number, arguments } => match self.guest.answer(number, arguments) {
                     Ok(Next::Resume(result)) => {
                         vcpu::resume_with(&mut self.vcpu, result);
+                        continue;
+                    }
+                    Ok(Next::Again) => {
+                        self.again = Some(Stop::Call { number, arguments });
                         continue;
                     }
                     Ok(Next::Exit(status)) => return Ok(End::Exit(status)),
@@ -111,13 +141,16 @@ impl Machine {
                 },
                 Stop::Interrupted => {
                     self.guest.statistics.interrupt();
+                    if let Some(end) = self.hear() {
+                        return Ok(end);
+                    }
                     if let Some(turns) = &self.turns {
-                        turns.look(&mut self.vcpu);
+                        turns.look(&mut self.vcpu, self.guest.signals_pending());
                     }
                     continue;
                 }
                 Stop::Exception(vector) => return self.exception(vector),
-                Stop::Forbidden => Fault::Forbidden { address: None },
+                Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
                 Stop::Shutdown => Fault::Shutdown,
                 Stop::Strange(how) => Fault::StrangeExit(how),
             };
@@ -125,9 +158,51 @@ impl Machine {
         }
     }
 
+    /// Runs the guest until it stops, unless it has a call to be answered again.
+    fn stop(&mut self) -> Result<Stop, Error> {
+        self.again.take().map_or_else(|| vcpu::run(&mut self.vcpu), Ok)
+    }
+
+    /// Tells the guest which signals have arrived. A guest that takes none may end by one.
+    fn hear(&mut self) -> Option<End> {
+        if !signals::any() {
+            return None;
+        }
+        let arrived = self.halt.take(&mut self.vcpu);
+        match (&self.guest.told, signals::fatal(arrived)) {
+            (Some(told), _) => told.tell(arrived & !bit(QUIT)),
+            (None, Some(signal)) => return Some(End::Exit(128 + signal as u8)),
+            (None, None) => {}
+        }
+        (arrived & bit(QUIT) != 0).then_some(End::Asked)
+    }
+
+    /// What the guest's threads do, the one that has the processor first.
+    pub fn threads(&self) -> Result<Vec<Thread>, Error> {
+        Ok(self.threads_at(self.registers()?))
+    }
+
+    /// The same for a guest whose registers are known.
+    pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
+        let inside = self.turns.as_ref().is_some_and(Turns::inside);
+        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Processor { registers, inside }));
+        found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
+    }
+
     /// The guest's memory, for a report.
     pub fn guest(&self) -> &Guest {
         &self.guest
+    }
+
+    /// The address that the host refused, which it does not tell: the first one that the instruction may touch and that
+    /// cannot be read; or the first of all, if it is the writing that was refused.
+    fn forbidden(&self) -> Result<Option<u64>, Error> {
+        let registers = self.registers()?;
+        let memory = &self.guest.memory;
+        let words = (registers.rip..).step_by(8).take(operands::LENGTH_MAXIMUM.div_ceil(8));
+        let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
+        let touched = operands::touched(&bytes, &registers);
+        Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
     }
 
     fn exception(&self, vector: u8) -> Result<End, Error> {

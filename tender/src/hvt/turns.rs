@@ -38,11 +38,21 @@ impl Turns {
         (claim.address.is_multiple_of(8) && start_timer()).then_some(turns)
     }
 
-    /// Ends the turn of the thread that runs, if somebody wants it and the thread may be stopped where it is.
-    pub fn look(&self, vcpu: &mut VcpuFd) {
+    /// Whether the libos is at work.
+    pub fn inside(&self) -> bool {
+        self.record().inside.load(Relaxed) != 0
+    }
+
+    fn record(&self) -> &Record {
         // SAFETY: `new` found the record in guest memory, aligned; its fields are atomics, which the guest may change.
-        let record = unsafe { self.record.as_ref() };
-        if record.wanted.load(Relaxed) == 0 || record.inside.load(Relaxed) != 0 {
+        unsafe { self.record.as_ref() }
+    }
+
+    /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
+    /// it is.
+    pub fn look(&self, vcpu: &mut VcpuFd, must: bool) {
+        let record = self.record();
+        if !(must || record.wanted.load(Relaxed) != 0) || record.inside.load(Relaxed) != 0 {
             return;
         }
         let Ok(mut registers) = vcpu.get_regs() else { return };

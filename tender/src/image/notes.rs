@@ -19,6 +19,10 @@ pub struct Notes {
     pub system_calls: Option<u64>,
     /// How to end a thread's turn, as addresses in the file.
     pub turns: Option<Turns>,
+    /// Where it wants to be told of signals: the address of the record in the file.
+    pub signals: Option<u64>,
+    /// Where its threads are to be found.
+    pub threads: Option<Threads>,
     /// What the image needs.
     pub manifest: note::Manifest,
     /// The devices it wants.
@@ -38,6 +42,15 @@ pub struct Turns {
     pub from: u64,
     /// Their end.
     pub to: u64,
+}
+
+/// See [`husk_abi::threads::Note`]; addresses in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// The table.
+    pub table: u64,
+    /// The word that tells which thread has the processor.
+    pub current: u64,
 }
 
 /// One note: its type, its contents, and the address of its contents.
@@ -65,6 +78,8 @@ impl Notes {
                     (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
                     (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
                     (note::NAME, note::TURNS) => notes.turns = Some(read_turns(&found)?),
+                    (note::NAME, note::SIGNALS) => notes.signals = Some(read_signals(&found)?),
+                    (note::NAME, note::THREADS) => notes.threads = Some(read_threads(&found)?),
                     (b"GNU", 3) => notes.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -92,6 +107,19 @@ fn read_turns(note: &Note<'_>) -> Result<Turns, Refusal> {
         <[i64; 4]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about turns is cut"))?;
     let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
     Ok(Turns { record: field(0, record), entry: field(1, entry), from: field(2, from), to: field(3, to) })
+}
+
+fn read_signals(note: &Note<'_>) -> Result<u64, Refusal> {
+    let (signals, _) = husk_abi::signals::Note::read_from_prefix(note.body)
+        .map_err(|_| Refusal::BadNote("the note about signals is cut"))?;
+    Ok(note.address.wrapping_add_signed(signals.record))
+}
+
+fn read_threads(note: &Note<'_>) -> Result<Threads, Refusal> {
+    let ([table, current], _) =
+        <[i64; 2]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about threads is cut"))?;
+    let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
+    Ok(Threads { table: field(0, table), current: field(1, current) })
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>), Refusal> {

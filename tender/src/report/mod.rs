@@ -1,4 +1,5 @@
-//! The report on a stopped guest: what happened, where in its source, by which calls, with which registers.
+//! The report on a guest: what stopped it, where in its source, by which calls, with which registers; and what its
+//! threads are doing.
 //!
 //! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its
 //! build-id. Nothing here runs before something went wrong. Then everything is in doubt: the image file, the debug
@@ -19,10 +20,12 @@ mod symbols;
 mod text;
 mod unwind;
 
+use show::Backtrace;
 pub use show::Report;
 pub use unwind::ReadGuest;
 
 use crate::registers::Registers;
+use crate::threads::Thread;
 use elf::{Bytes, Elf};
 use exception::Access;
 use husk_abi::stub;
@@ -39,15 +42,26 @@ use unwind::Unwinder;
 /// full debug information takes.
 const READS_MAXIMUM: u64 = 64 << 20;
 
-/// A guest that was stopped.
-pub struct Stop<'a> {
-    /// What happened, in one line ([`exception::describe`] has words for exceptions) or, for what a guest itself says,
-    /// in a few.
-    pub what: String,
+/// Where a guest stopped.
+#[derive(Clone, Debug)]
+pub struct Stop {
     /// The address whose use was refused, if that is what happened.
     pub access: Option<Access>,
     /// The registers.
     pub registers: Registers,
+    /// What to call the thread that it happened to, if there are several.
+    pub thread: Option<String>,
+}
+
+/// A report to be made.
+pub struct Inquiry<'a> {
+    /// What stopped the guest, if anything did: in one line ([`exception::describe`] has words for exceptions) or, for
+    /// what a guest itself says, in a few.
+    pub what: Option<String>,
+    /// Where it stopped, if it was at one place.
+    pub stop: Option<Stop>,
+    /// The threads that are to be told about.
+    pub threads: &'a [Thread],
     /// Path of the image file.
     pub image: &'a Path,
     /// The image file itself, as it was opened to load it.
@@ -62,15 +76,16 @@ pub struct Stop<'a> {
     pub debug_directory: Option<&'a Path>,
 }
 
-impl Stop<'_> {
-    /// Finds out where the guest stopped. Takes up to a few seconds, for a hostile image; else milliseconds.
+impl Inquiry<'_> {
+    /// Finds out. Takes up to a few seconds, for a hostile image; else milliseconds.
     #[cold]
     pub fn report(mut self) -> Report {
         let image = self.file.try_clone().ok().map(Bytes::new);
         let image = image.as_ref().and_then(Elf::parse);
-        let mut report = Report::bare(std::mem::take(&mut self.what), self.registers);
+        let stop = self.stop.take();
+        let mut report = Report::new(self.what.take(), stop.clone());
         let Some(image) = image else {
-            report.address = self.access.map(|access| place::describe(access, self.map, None, self.registers.rsp));
+            report.address = stop.as_ref().and_then(|stop| self.address(stop, None));
             report.note(format!("{} can no longer be read as an image: no names", self.image.display()));
             return report;
         };
@@ -83,41 +98,66 @@ impl Stop<'_> {
         let debug_bytes = debug_file.file.take().map(Bytes::new);
         let debug = debug_bytes.as_ref().and_then(Elf::parse);
         let budget = Budget::new(READS_MAXIMUM);
-        if let Some(site) = self.moved_from(&image, debug.as_ref()) {
-            report.note(format!("{:#x} is a stub: its instruction was moved there from {site:#x}", self.registers.rip));
-            self.registers.rip = site;
-        }
-        let stack = self.walk(&image, debug.as_ref(), &budget);
-        let mut addresses: Vec<u64> =
-            stack.first.iter().chain(&stack.last).map(|call| self.in_file(call.instruction())).collect();
-        addresses.extend(self.access.map(|access| self.in_file(access.address)));
-        let symbols = Symbols::find(&image, debug.as_ref(), addresses, &budget);
-        report.address = match self.access {
-            Some(access) => {
-                let symbol = symbols.data(self.in_file(access.address));
-                Some(place::describe(access, self.map, symbol.as_deref(), self.registers.rsp))
+        let mut unwinder = Unwinder::new(&image, debug.as_ref(), &budget);
+        let mut walk = |inquiry: &mut Self, registers| inquiry.walk(&image, debug.as_ref(), &mut unwinder, registers);
+        let stopped = stop.as_ref().map(|stop| {
+            let rip = stop.registers.rip;
+            if let Some(site) = self.moved_from(&image, debug.as_ref(), rip) {
+                report.note(format!("{rip:#x} is a stub: its instruction was moved there from {site:#x}"));
             }
-            None => place::describe_stack(self.map, self.registers.rsp, self.read_guest),
-        };
+            walk(&mut self, stop.registers)
+        });
+        let threads: Vec<_> = self.threads.iter().map(|thread| walk(&mut self, thread.registers)).collect();
+        let access = stop.as_ref().and_then(|stop| stop.access);
+        let mut addresses: Vec<u64> = stopped
+            .iter()
+            .chain(&threads)
+            .flat_map(|stack| stack.first.iter().chain(&stack.last))
+            .map(|call| self.in_file(call.instruction()))
+            .collect();
+        addresses.extend(access.map(|access| self.in_file(access.address)));
+        let symbols = Symbols::find(&image, debug.as_ref(), addresses, &budget);
+        report.address = stop.as_ref().and_then(|stop| self.address(stop, Some(&symbols)));
+        report.calls = stopped.map(|stack| self.backtrace(&stack, &symbols)).unwrap_or_default();
+        let backtraces = threads.iter().map(|stack| self.backtrace(stack, &symbols));
+        report.threads = self.threads.iter().map(Thread::to_string).zip(backtraces).collect();
+        report.explain_symbols(self.image, &image, debug.as_ref(), &debug_file, &budget);
+        report
+    }
+
+    /// What the address is that the guest stopped at.
+    fn address(&mut self, stop: &Stop, symbols: Option<&Symbols>) -> Option<String> {
+        let rsp = stop.registers.rsp;
+        let thread = stop.thread.as_deref().unwrap_or("a thread");
+        match stop.access {
+            Some(access) => {
+                let symbol = symbols.and_then(|symbols| symbols.data(self.in_file(access.address)));
+                Some(place::describe(access, self.map, symbol.as_deref(), rsp, thread))
+            }
+            None => place::describe_stack(self.map, rsp, thread, self.read_guest),
+        }
+    }
+
+    fn backtrace(&self, stack: &Stack, symbols: &Symbols) -> Backtrace {
         let show = |call: &Call| {
             show::Shown::new(call, self.load_bias, symbols.spots(self.in_file(call.instruction())), self.map)
         };
-        report.calls = stack.first.iter().map(show).collect();
-        report.omitted = stack.omitted;
-        report.last_calls = stack.last.iter().map(show).collect();
-        report.broken = stack.broken;
-        report.explain_symbols(self.image, &image, debug.as_ref(), &debug_file, &budget);
-        report
+        Backtrace {
+            first: stack.first.iter().map(show).collect(),
+            omitted: stack.omitted,
+            last: stack.last.iter().map(show).collect(),
+            broken: stack.broken,
+        }
     }
 
     fn in_file(&self, address: u64) -> u64 {
         address.wrapping_sub(self.load_bias)
     }
 
-    /// Where the instruction that stopped was, if the linker step moved it into a stub.
-    fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>) -> Option<u64> {
+    /// Where the instruction at `rip` was, if the linker step moved it into a stub.
+    fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>, rip: u64) -> Option<u64> {
         let (area, size) = image.symbol_named(stub::AREA).or_else(|| debug?.symbol_named(stub::AREA))?;
-        let offset = self.in_file(self.registers.rip).checked_sub(area).filter(|offset| *offset < size)?;
+        let offset = self.in_file(rip).checked_sub(area).filter(|offset| *offset < size)?;
         let within = offset % stub::SIZE as u64;
         let start = area.checked_add(offset - within)?;
         let bytes = image.bytes_before(start.checked_add(stub::SIZE as u64)?)?;
@@ -125,13 +165,16 @@ impl Stop<'_> {
         Some(site.wrapping_add(self.load_bias))
     }
 
-    fn walk<'d>(&mut self, image: &Elf<'d>, debug: Option<&Elf<'d>>, budget: &'d Budget) -> Stack {
-        let walk = || {
-            let mut unwinder = Unwinder::new(image, debug, budget);
-            stack::walk(image, self.load_bias, &mut unwinder, &self.registers, self.read_guest)
-        };
-        survive(walk).unwrap_or_else(|| Stack {
-            first: vec![Call { address: self.registers.rip, returning: false, guessed: false }],
+    fn walk<'d>(
+        &mut self,
+        image: &Elf<'d>,
+        debug: Option<&Elf<'d>>,
+        unwinder: &mut Unwinder<'d>,
+        mut registers: Registers,
+    ) -> Stack {
+        registers.rip = self.moved_from(image, debug, registers.rip).unwrap_or(registers.rip);
+        survive(|| stack::walk(image, self.load_bias, unwinder, &registers, self.read_guest)).unwrap_or_else(|| Stack {
+            first: vec![Call { address: registers.rip, returning: false, guessed: false }],
             broken: Some("its call frame information is damaged"),
             ..Stack::default()
         })

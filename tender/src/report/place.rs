@@ -83,8 +83,8 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
 }
 
 /// Says in one sentence what the accessed address is. `symbol` is what the image's symbol table has there; `rsp` tells
-/// a stack overflow from a stray pointer.
-pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -> String {
+/// a stack overflow from a stray pointer, and `thread` is whose.
+pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, thread: &str) -> String {
     let Access { address, how } = access;
     if !canonical(address) {
         return format!("address {address:#x} is not canonical: no pointer has that value");
@@ -104,7 +104,7 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -
         Kind::GuardBelow(stack) => format!("{subject}: stack overflow of {}", stack.owner()),
         Kind::GuardAbove(stack) => format!("{subject}: {} ran past the upper end of its stack", stack.owner()),
         Kind::Heap if near(address, rsp) && !forbids(place, how) => {
-            format!("{subject}, next to the stack pointer: if a thread's stack ends there, it overflowed")
+            format!("{subject}, in a protected page next to the stack pointer: stack overflow of {thread}")
         }
         Kind::Heap if !forbids(place, how) => format!("{subject}: the guest took its own right to that page"),
         _ => match how {
@@ -115,12 +115,12 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64) -
 }
 
 /// What can be said when the host refused an access and does not say to what: that the stack ends there.
-pub fn describe_stack(map: &[Place], rsp: u64, read: &mut ReadGuest<'_>) -> Option<String> {
+pub fn describe_stack(map: &[Place], rsp: u64, thread: &str, read: &mut ReadGuest<'_>) -> Option<String> {
     let in_heap = |address| map.iter().any(|place| place.kind == Kind::Heap && place.region.contains(address));
     // The word pushed next, and the page that a function with a large frame touches first.
     let ends = [8, PAGE].into_iter().any(|depth| read(rsp.wrapping_sub(depth)).is_none());
     (in_heap(rsp) && ends).then(|| {
-        format!("the stack pointer {rsp:#x} is next to a protected page of the heap: stack overflow of a thread")
+        format!("the stack pointer {rsp:#x} is next to a protected page of the heap: stack overflow of {thread}")
     })
 }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn sentence(address: u64, how: Use, rsp: u64) -> String {
-        describe(Access { address, how: Some(how) }, &map(), None, rsp)
+        describe(Access { address, how: Some(how) }, &map(), None, rsp, "thread 'deep'")
     }
 
     #[test]
@@ -250,23 +250,23 @@ mod tests {
     #[test]
     fn a_protected_page_of_the_heap_is_the_guests_own_doing() {
         assert!(sentence(0x60_0000, Use::Read, 0x51_0000).contains("took its own right"));
-        assert!(sentence(0x60_0000, Use::Read, 0x60_1000).contains("next to the stack pointer"));
+        assert!(sentence(0x60_0000, Use::Read, 0x60_1000).ends_with("stack overflow of thread 'deep'"));
         assert!(sentence(0x60_0000, Use::Execute, 0x60_1000).contains("nobody can execute"));
     }
 
     #[test]
     fn a_stack_in_the_heap_overflows_into_a_protected_page() {
         let mut protected = |address| (address >= 0x61_0000).then_some(0);
-        let sentence = describe_stack(&map(), 0x61_0100, &mut protected).expect("a sentence");
+        let sentence = describe_stack(&map(), 0x61_0100, "a thread", &mut protected).expect("a sentence");
         assert!(sentence.ends_with("stack overflow of a thread"));
-        assert_eq!(describe_stack(&map(), 0x61_2000, &mut protected), None);
-        assert_eq!(describe_stack(&map(), 0x51_0100, &mut protected), None);
+        assert_eq!(describe_stack(&map(), 0x61_2000, "a thread", &mut protected), None);
+        assert_eq!(describe_stack(&map(), 0x51_0100, "a thread", &mut protected), None);
     }
 
     #[test]
     fn a_symbol_is_named() {
         let access = Access { address: 0x40_0010, how: None };
-        let sentence = describe(access, &map(), Some("app::TABLE+0x10"), 0);
+        let sentence = describe(access, &map(), Some("app::TABLE+0x10"), 0, "");
         assert_eq!(sentence, "address 0x400010 is app::TABLE+0x10, in the image's text");
     }
 }

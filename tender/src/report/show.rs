@@ -1,5 +1,6 @@
 //! The report as text.
 
+use super::Stop;
 use super::debug_file;
 use super::elf::Elf;
 use super::place::{Kind, Place};
@@ -8,21 +9,32 @@ use super::register::Table;
 use super::source::{Line, Spot};
 use super::stack::Call;
 use super::text::{Clean, hexadecimal};
-use crate::registers::Registers;
 use std::fmt;
 use std::path::Path;
 
-/// Everything known about a stopped guest; [`fmt::Display`] writes it out in several lines.
+/// Everything known about a guest; [`fmt::Display`] writes it out in several lines.
+#[derive(Default)]
 pub struct Report {
-    what: String,
-    registers: Registers,
+    what: Option<String>,
+    stop: Option<Stop>,
     colour: bool,
     notes: Vec<String>,
     /// What the accessed address is.
     pub(super) address: Option<String>,
-    pub(super) calls: Vec<Shown>,
+    /// How the guest came to where it stopped.
+    pub(super) calls: Backtrace,
+    /// What each thread does, and how it came to that.
+    pub(super) threads: Vec<(String, Backtrace)>,
+}
+
+/// The calls of a stack, innermost first.
+#[derive(Default)]
+pub struct Backtrace {
+    pub(super) first: Vec<Shown>,
+    /// How many are left out after `first`.
     pub(super) omitted: usize,
-    pub(super) last_calls: Vec<Shown>,
+    pub(super) last: Vec<Shown>,
+    /// Why it ends before the outermost one.
     pub(super) broken: Option<&'static str>,
 }
 
@@ -53,18 +65,8 @@ impl Shown {
 }
 
 impl Report {
-    pub(super) fn bare(what: String, registers: Registers) -> Self {
-        Self {
-            what,
-            registers,
-            colour: false,
-            notes: Vec::new(),
-            address: None,
-            calls: Vec::new(),
-            omitted: 0,
-            last_calls: Vec::new(),
-            broken: None,
-        }
+    pub(super) fn new(what: Option<String>, stop: Option<Stop>) -> Self {
+        Self { what, stop, ..Self::default() }
     }
 
     /// Marks the important parts for a terminal.
@@ -115,6 +117,45 @@ impl Report {
         if self.colour { style } else { "" }
     }
 
+    fn what(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        let (red, plain) = (self.style(RED), self.style(PLAIN));
+        let mut lines = what.lines();
+        writeln!(f, "husk: the guest stopped: {red}{}{plain}", Clean(lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| writeln!(f, "  {}", Clean(line)))
+    }
+
+    fn stop(&self, f: &mut fmt::Formatter<'_>, stop: &Stop) -> fmt::Result {
+        let (faint, plain) = (self.style(FAINT), self.style(PLAIN));
+        if let Some(call) = self.calls.first.first() {
+            write!(f, "  {faint}at{plain}      {}", Where(call))?;
+            let caller = self.calls.first.get(1).filter(|_| !call.code);
+            caller.map_or(Ok(()), |caller| write!(f, ", called by {}", Where(caller)))?;
+            writeln!(f)?;
+        }
+        if let Some(thread) = &stop.thread {
+            writeln!(f, "  {faint}in{plain}      {}", Clean(thread))?;
+        }
+        if let Some(address) = &self.address {
+            writeln!(f, "  {}", Clean(address))?;
+        }
+        self.backtrace(f, &self.calls)
+    }
+
+    fn backtrace(&self, f: &mut fmt::Formatter<'_>, calls: &Backtrace) -> fmt::Result {
+        let mut number = 0;
+        for call in &calls.first {
+            self.frame(f, call, &mut number)?;
+        }
+        if calls.omitted > 0 {
+            writeln!(f, "       … {} more calls …", calls.omitted)?;
+            number += calls.omitted;
+        }
+        for call in &calls.last {
+            self.frame(f, call, &mut number)?;
+        }
+        calls.broken.map_or(Ok(()), |broken| writeln!(f, "  the stack ends here: {broken}"))
+    }
+
     fn frame(&self, f: &mut fmt::Formatter<'_>, call: &Shown, number: &mut usize) -> fmt::Result {
         let (bold, faint, plain) = (self.style(BOLD), self.style(FAINT), self.style(PLAIN));
         for (depth, spot) in call.spots.iter().enumerate() {
@@ -137,40 +178,21 @@ const PLAIN: &str = "\x1b[0m";
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (red, faint, plain) = (self.style(RED), self.style(FAINT), self.style(PLAIN));
-        let mut what = self.what.lines();
-        writeln!(f, "husk: the guest stopped: {red}{}{plain}", Clean(what.next().unwrap_or_default()))?;
-        for line in what {
-            writeln!(f, "  {}", Clean(line))?;
+        match &self.what {
+            Some(what) => self.what(f, what)?,
+            None => writeln!(f, "husk: the guest's threads:")?,
         }
-        if let Some(call) = self.calls.first() {
-            write!(f, "  {faint}at{plain}      {}", Where(call))?;
-            let caller = self.calls.get(1).filter(|_| !call.code);
-            caller.map_or(Ok(()), |caller| write!(f, ", called by {}", Where(caller)))?;
-            writeln!(f)?;
-        }
-        if let Some(address) = &self.address {
-            writeln!(f, "  {}", Clean(address))?;
-        }
-        let mut number = 0;
-        for call in &self.calls {
-            self.frame(f, call, &mut number)?;
-        }
-        if self.omitted > 0 {
-            writeln!(f, "       … {} more calls …", self.omitted)?;
-            number += self.omitted;
-        }
-        for call in &self.last_calls {
-            self.frame(f, call, &mut number)?;
-        }
-        if let Some(broken) = self.broken {
-            writeln!(f, "  the stack ends here: {broken}")?;
+        self.stop.as_ref().map_or(Ok(()), |stop| self.stop(f, stop))?;
+        for (thread, calls) in &self.threads {
+            writeln!(f, "  {}{}{}", self.style(BOLD), Clean(thread), self.style(PLAIN))?;
+            self.backtrace(f, calls)?;
         }
         for note in &self.notes {
             note.lines().try_for_each(|line| writeln!(f, "  {}", Clean(line)))?;
         }
-        writeln!(f, "  {faint}registers:{plain}")?;
-        write!(f, "{}", Table(&self.registers))
+        let Some(stop) = &self.stop else { return Ok(()) };
+        writeln!(f, "  {}registers:{}", self.style(FAINT), self.style(PLAIN))?;
+        write!(f, "{}", Table(&stop.registers))
     }
 }
 

@@ -21,6 +21,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use husk::abi::boot::Info;
 use husk::abi::memory::Region;
+use husk::abi::signals;
 use husk::abi::turns::Record;
 
 /// What the entry needs to know at a call; GS points to it.
@@ -35,6 +36,8 @@ pub struct Processor {
     scratch: AtomicU64,
     /// What the tender knows.
     turns: Record,
+    /// What the tender tells.
+    signals: signals::Record,
 }
 
 /// The processor. The libos is at work from the start.
@@ -48,10 +51,17 @@ pub static PROCESSOR: Processor = Processor {
         rip: AtomicU64::new(0),
         rflags: AtomicU64::new(0),
     },
+    signals: signals::Record { pending: AtomicU64::new(0) },
 };
 
 /// Where in [`Processor`] the record is.
 pub const TURNS: usize = offset_of!(Processor, turns);
+/// The same for which thread runs.
+#[cfg(target_os = "none")]
+pub const CURRENT: usize = offset_of!(Processor, current);
+/// The same for what the tender tells of signals.
+#[cfg(target_os = "none")]
+pub const SIGNALS: usize = offset_of!(Processor, signals);
 
 /// Prepares this processor for system calls, which will be answered on `stack`.
 pub fn prepare(stack: Region) {
@@ -63,6 +73,17 @@ pub fn prepare(stack: Region) {
 #[inline]
 pub fn want_turn(wanted: bool) {
     PROCESSOR.turns.wanted.store(u32::from(wanted), Relaxed);
+}
+
+/// Whether the tender has told of signals that nobody has taken.
+#[inline]
+pub fn signals_told() -> bool {
+    PROCESSOR.signals.pending.load(Relaxed) != 0
+}
+
+/// Takes the signals that the tender has told of, bit n-1 for signal n.
+pub fn take_signals() -> u64 {
+    PROCESSOR.signals.pending.swap(0, Relaxed)
 }
 
 /// Room for the code that the linker step makes for each patched site, in bytes.

@@ -1,9 +1,11 @@
 //! The notes of the libos in the image: which contract it was built for and where a trapped system call continues
-//! ([`husk_abi::note::Abi`]), and where a thread goes whose turn is over ([`husk_abi::turns::Note`]).
+//! ([`husk_abi::note::Abi`]), where a thread goes whose turn is over ([`husk_abi::turns::Note`]), where the tender
+//! tells of signals ([`husk_abi::signals::Note`]), and where it finds the threads ([`husk_abi::threads::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
-use super::entry::{PROCESSOR, TURNS};
+use super::entry::{CURRENT, PROCESSOR, SIGNALS, TURNS};
+use crate::threads::TABLE;
 use core::arch::global_asm;
 use husk::abi::{VERSION, note};
 
@@ -30,6 +32,23 @@ global_asm!(
     "    .quad husk_system_call_direct - .",
     "    .quad husk_entry_end - .",
     "5:",
+    ".balign 4",
+    ".long {name_length}",
+    ".long 7f - 6f",
+    ".long {signals}",
+    ".asciz \"Husk\"",
+    ".balign 4",
+    "6:  .quad {processor} + {told} - .",
+    "7:",
+    ".balign 4",
+    ".long {name_length}",
+    ".long 9f - 8f",
+    ".long {threads}",
+    ".asciz \"Husk\"",
+    ".balign 4",
+    "8:  .quad {table} - .",
+    "    .quad {processor} + {current} - .",
+    "9:",
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
@@ -38,4 +57,9 @@ global_asm!(
     turns = const note::TURNS,
     processor = sym PROCESSOR,
     record = const TURNS,
+    signals = const note::SIGNALS,
+    told = const SIGNALS,
+    threads = const note::THREADS,
+    table = sym TABLE,
+    current = const CURRENT,
 );

@@ -3,8 +3,10 @@
 #![expect(unsafe_code, reason = "segment registers are reached by instructions of their own")]
 
 use core::arch::asm;
+use core::mem::offset_of;
+use husk::abi::threads as abi;
 
-/// Saved registers. The entry addresses the fields by their offsets; those from `rip` to `ss` form the frame that
+/// Saved registers, which begin as [`abi::Registers`]. The entry addresses the fields by their offsets; those from `rip` to `ss` form the frame that
 /// `iretq` takes (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
@@ -55,6 +57,14 @@ pub struct Registers {
     /// Not 0 if every field counts, because the thread was stopped between any two instructions; 0 if it made a call.
     pub whole: u64,
 }
+
+const _: () = assert!(
+    offset_of!(Registers, rax) == offset_of!(abi::Registers, rax)
+        && offset_of!(Registers, r15) == offset_of!(abi::Registers, r15)
+        && offset_of!(Registers, rip) == offset_of!(abi::Registers, rip)
+        && offset_of!(Registers, rsp) == offset_of!(abi::Registers, rsp)
+        && offset_of!(Registers, ss) == offset_of!(abi::Registers, ss)
+);
 
 impl Registers {
     /// Registers of a thread that starts at `entry` with its stack pointer at `stack`, all others zero.

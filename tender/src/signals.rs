@@ -1,0 +1,201 @@
+//! Signals that are sent to the tender; what a guest hears of them is in [`husk_abi::signals`].
+//!
+//! The handler notes what arrived and sees to it that the guest's processor stops, or does not start. Nothing is lost
+//! in between: whoever waits elsewhere does so through [`wait`]. A guest that has been told to end and does not is ended
+//! by the handler itself, so that nothing the tender may be doing can stand in the way.
+
+#![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
+
+use crate::memory::{Claim, Memory};
+use husk_abi::memory::Rights;
+use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
+use kvm_ioctls::VcpuFd;
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
+
+/// How often the time of grace is looked at, in milliseconds. Each look interrupts a system call that waits, too: so a
+/// signal is heard even if it came just before the tender began to wait for somebody to read the guest's output.
+const TICK_MS: u64 = 100;
+
+/// What has arrived and was not taken, bit n-1 for signal n.
+static ARRIVED: AtomicU64 = AtomicU64::new(0);
+/// The byte that keeps the virtual processor from running, if there is one.
+static HALT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+/// The signal that began the time of grace, or 0.
+static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
+/// What is left of the time of grace, in ticks.
+static GRACE: AtomicU64 = AtomicU64::new(0);
+
+/// Receives signals from now on, but for those that whoever started us has ignored. A guest has `grace_s` seconds to end
+/// after the first signal of [`STOP`].
+pub fn receive(grace_s: u64) {
+    GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
+    // SAFETY: all zeros is a valid value: default flags, so system calls are interrupted, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = arrived as extern "C" fn(libc::c_int) as usize;
+    action.sa_mask = set();
+    for signal in received() {
+        // SAFETY: as above.
+        let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the handler uses nothing but atomics and system calls.
+        unsafe { libc::sigaction(signal, &action, &mut before) };
+        // A shell has background jobs ignore SIGQUIT too, which here ends nobody.
+        if before.sa_sigaction == libc::SIG_IGN && signal != QUIT as i32 {
+            // SAFETY: what it was.
+            unsafe { libc::sigaction(signal, &before, null_mut()) };
+        }
+    }
+}
+
+fn received() -> impl Iterator<Item = libc::c_int> {
+    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM])
+}
+
+/// The signals that are received.
+fn set() -> libc::sigset_t {
+    // SAFETY: all zeros is a valid value.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigemptyset(&mut set) };
+    for signal in received() {
+        // SAFETY: as above; the signals exist.
+        unsafe { libc::sigaddset(&mut set, signal) };
+    }
+    set
+}
+
+extern "C" fn arrived(signal: libc::c_int) {
+    if signal == libc::SIGALRM {
+        let first = STOPPED_BY.load(Relaxed);
+        if first != 0 && GRACE.fetch_sub(1, Relaxed) <= 1 {
+            end(first);
+        }
+        return;
+    }
+    if STOP.contains(&(signal as u32)) {
+        let only = STOPPED_BY.compare_exchange(0, signal, Relaxed, Relaxed).is_ok();
+        if !only || GRACE.load(Relaxed) == 0 {
+            end(signal);
+        }
+        let tick = libc::timeval { tv_sec: 0, tv_usec: TICK_MS as libc::c_long * 1000 };
+        // SAFETY: the times are a variable of ours.
+        unsafe {
+            libc::setitimer(libc::ITIMER_REAL, &libc::itimerval { it_interval: tick, it_value: tick }, null_mut())
+        };
+    }
+    ARRIVED.fetch_or(bit(signal as u32), Relaxed);
+    if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
+        // SAFETY: a byte of a mapping that `Halt` keeps, which only this thread and KVM use.
+        unsafe { halt.write_volatile(1) };
+    }
+}
+
+/// Ends the process because of `signal`, saying so if that can be done without waiting.
+fn end(signal: libc::c_int) -> ! {
+    const MESSAGE: &[u8] = b"husk: the guest was told to end and did not: it has been ended\n";
+    let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry of our own.
+    if unsafe { libc::poll(&mut room, 1, 0) } == 1 && room.revents == libc::POLLOUT {
+        // SAFETY: the bytes are constant.
+        unsafe { libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
+    }
+    // SAFETY: has no conditions.
+    unsafe { libc::_exit(128 + signal) }
+}
+
+/// Whether something has arrived.
+pub fn any() -> bool {
+    ARRIVED.load(Relaxed) != 0
+}
+
+/// Waits until the monotonic clock reaches `deadline_ns`, one of `files` is ready, or a signal arrives; not at all if
+/// one has arrived.
+pub fn wait(files: &mut [libc::pollfd], deadline_ns: u64) {
+    let timeout_ns = deadline_ns.saturating_sub(crate::clock::monotonic_ns());
+    let timeout = libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000) as libc::c_long,
+        tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
+    };
+    let timeout = if deadline_ns == u64::MAX { null() } else { &raw const timeout };
+    // SAFETY: all zeros is a valid value.
+    let mut before = unsafe { std::mem::zeroed() };
+    // SAFETY: both sets are variables of ours.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set(), &mut before) };
+    if !any() {
+        // SAFETY: `files` has as many entries; the time and the set, in which our signals are open, are variables.
+        unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, &before) };
+    }
+    // SAFETY: the set is a variable of ours.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
+}
+
+/// Keeps a virtual processor from running when a signal has arrived; one at a time in a process.
+#[derive(Debug)]
+pub struct Halt(());
+
+impl Halt {
+    /// Does so for `vcpu` from now on. It must be dropped before.
+    pub fn new(vcpu: &mut VcpuFd) -> Self {
+        HALT.store(&raw mut vcpu.get_kvm_run().immediate_exit, Relaxed);
+        Self(())
+    }
+
+    /// Takes what has arrived, and lets the processor run again.
+    pub fn take(&self, vcpu: &mut VcpuFd) -> u64 {
+        vcpu.set_kvm_immediate_exit(0);
+        // In this order: what arrives in between is taken now, and stops the processor once more for nothing.
+        ARRIVED.swap(0, Relaxed)
+    }
+}
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        HALT.store(null_mut(), Relaxed);
+    }
+}
+
+/// The first of these signals that ends a guest which does not take any.
+pub fn fatal(signals: u64) -> Option<u32> {
+    TOLD.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
+}
+
+/// The record of a guest that takes signals.
+#[derive(Debug)]
+pub struct Told(NonNull<Record>);
+
+impl Told {
+    /// The record at this guest address; nothing if it is not the guest's to write. `memory` must outlive it.
+    pub fn new(record: u64, memory: &Memory) -> Option<Self> {
+        let claim = Claim { address: record, length: size_of::<Record>() as u64 };
+        let found = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
+        record.is_multiple_of(8).then_some(Self(found.cast()))
+    }
+
+    /// Tells the guest of these signals.
+    pub fn tell(&self, signals: u64) {
+        self.record().pending.fetch_or(signals, Relaxed);
+    }
+
+    /// Whether the guest has yet to take some.
+    pub fn pending(&self) -> bool {
+        self.record().pending.load(Relaxed) != 0
+    }
+
+    fn record(&self) -> &Record {
+        // SAFETY: `new` found it in guest memory, aligned; it is an atomic, which the guest may change.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_window_ends_nobody() {
+        assert_eq!(fatal(bit(WINDOW_CHANGE)), None);
+        assert_eq!(fatal(bit(WINDOW_CHANGE) | bit(15)), Some(15));
+        assert_eq!(fatal(bit(QUIT)), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Signals to the tender reach the guest, whatever it does, and end it for sure where they should.
+
+use husk_tests::{Guest, Running};
+use std::time::{Duration, Instant};
+
+const INTERRUPTED: i32 = 128 + 2;
+const TERMINATED: i32 = 128 + 15;
+
+/// The program that awaits signals in this way, when it is ready for them.
+fn ready(how: &str) -> Running {
+    let mut running = Guest::program("signals").argument(how).spawn();
+    running.expect_printed("ready\n", 1);
+    running
+}
+
+#[test]
+fn a_handler_is_called_whatever_the_guest_does() {
+    for how in ["sleep", "spin", "call", "threads"] {
+        let mut running = ready(how);
+        running.signal("TERM", 1);
+        running.finish().expect_status(7).expect_stdout("ready\nsignal 15\n");
+    }
+}
+
+#[test]
+fn every_signal_that_is_passed_on_arrives() {
+    for (name, number) in [("HUP", 1), ("INT", 2), ("USR1", 10), ("USR2", 12), ("WINCH", 28)] {
+        let mut running = ready("sleep");
+        running.signal(name, 1);
+        running.finish().expect_status(7).expect_stdout(&format!("ready\nsignal {number}\n"));
+    }
+}
+
+#[test]
+fn without_a_handler_the_default_action_is_taken() {
+    for how in ["default-sleep", "default-spin", "default-threads", "default-read"] {
+        for (name, status) in [("TERM", TERMINATED), ("INT", INTERRUPTED), ("USR1", 128 + 10)] {
+            let mut running = ready(how);
+            running.signal("WINCH", 1).signal(name, 1);
+            running.finish().expect_status(status).expect_stdout("ready\n");
+        }
+    }
+}
+
+#[test]
+fn a_read_of_the_console_is_interrupted() {
+    let mut running = ready("read");
+    // The program is about to read; if the signal comes before, the handler runs before.
+    std::thread::sleep(Duration::from_millis(50));
+    running.signal("TERM", 1).expect_printed("signal 15\n", 1);
+    running.finish().expect_status(7).expect_stdout("ready\nread: Err(Interrupted)\nsignal 15\n");
+}
+
+#[test]
+fn a_guest_that_does_not_end_is_ended_by_the_second_signal() {
+    for how in ["ignore", "stubborn", "stubborn-spin"] {
+        let mut running = ready(how);
+        running.signal("TERM", 1).signal("HUP", 1).signal("INT", 1);
+        running.finish().expect_status(INTERRUPTED).expect_stderr("was told to end and did not");
+    }
+}
+
+#[test]
+fn a_guest_that_does_not_end_is_ended_when_its_time_of_grace_is_over() {
+    let started = Instant::now();
+    let mut running = Guest::program("signals").flag("--stop-timeout=1").argument("ignore").spawn();
+    running.expect_printed("ready\n", 1).signal("TERM", 1);
+    running.finish().expect_status(TERMINATED).expect_stderr("was told to end and did not");
+    assert!(started.elapsed() >= Duration::from_secs(1) || !husk_tests::requires::kvm());
+}
+
+#[test]
+fn signals_that_stop_nobody_may_come_as_often_as_they_like() {
+    let mut running = ready("flood");
+    for name in ["USR1", "HUP", "WINCH", "USR2"] {
+        running.signal(name, 500);
+    }
+    running.signal("TERM", 1);
+    running.finish().expect_status(7).expect_stdout("ready\nsignal 15\n");
+}
+
+#[test]
+fn a_guest_without_libos_takes_the_default_action() {
+    for (name, status) in [("TERM", TERMINATED), ("INT", INTERRUPTED), ("HUP", 128 + 1)] {
+        for how in ["spin", "read", "sleep"] {
+            let mut running = Guest::native("endless").argument(how).spawn();
+            running.expect_printed("ready\n", 1).signal("WINCH", 1).signal(name, 1);
+            running.finish().expect_status(status).expect_stdout("ready\n");
+        }
+    }
+}
+
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_the_guest() {
+    for delay_us in (0..3000).step_by(100) {
+        let mut running = Guest::program("signals").argument("default-sleep").spawn();
+        std::thread::sleep(Duration::from_micros(delay_us));
+        running.signal("TERM", 1);
+        let outcome = running.finish();
+        // Before the tender receives signals, it ends by this one itself.
+        assert!(outcome.signal() == Some(15) || outcome.status().is_none_or(|status| status == TERMINATED));
+    }
+}

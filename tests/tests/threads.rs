@@ -1,0 +1,112 @@
+//! Threads in reports: whoever asks, and whoever is to blame, is told by name who does what.
+
+use husk_abi::fault::{ARITHMETIC, MEMORY, PANIC};
+use husk_tests::{Guest, Outcome, Running};
+use std::time::Duration;
+
+const ASKED: &str = "husk: the guest's threads:";
+const TERMINATED: i32 = 128 + 15;
+
+fn program(how: &str) -> Guest {
+    Guest::program("threads").argument(how)
+}
+
+fn ready(how: &str) -> Running {
+    let mut running = program(how).spawn();
+    running.expect_printed("ready\n", 1);
+    // The threads are about to do what they are named for.
+    std::thread::sleep(Duration::from_millis(100));
+    running
+}
+
+/// All of these were told.
+#[track_caller]
+fn expect(outcome: &Outcome, parts: &[&str]) {
+    for part in parts {
+        outcome.expect_stderr(part);
+    }
+}
+
+#[test]
+fn whoever_asks_is_told_what_every_thread_does() {
+    let mut running = ready("busy");
+    running.signal("QUIT", 1).expect_told(ASKED, 1).expect_told("names and lines", 1).signal("TERM", 1);
+    let outcome = running.finish();
+    outcome.expect_status(TERMINATED);
+    expect(&outcome, &["'spinner' runs", "threads::spin", "'sleeper' waits in sleep", "threads::doze"]);
+    expect(&outcome, &["'parker' waits in futex", "Parker", "thread 1 (main) waits in futex", "threads::main"]);
+}
+
+#[test]
+fn a_guest_that_was_asked_goes_on() {
+    let mut running = ready("busy");
+    for round in 1..=5 {
+        running.signal("QUIT", 1).expect_told(ASKED, round).expect_told("names and lines", round);
+    }
+    running.signal("TERM", 1);
+    running.finish().expect_status(TERMINATED);
+}
+
+#[test]
+fn a_guest_without_libos_can_be_asked_too() {
+    for how in ["spin", "read", "sleep"] {
+        let mut running = Guest::native("endless").argument(how).spawn();
+        running.expect_printed("ready\n", 1).signal("QUIT", 1).expect_told(ASKED, 1).expect_told("endless.rs:", 1);
+        running.signal("TERM", 1);
+        running.finish().expect_status(TERMINATED);
+    }
+}
+
+#[test]
+fn a_guest_can_be_asked_while_it_reads() {
+    let mut running = Guest::program("echo").spawn();
+    std::thread::sleep(Duration::from_millis(100));
+    running.signal("QUIT", 1).expect_told(ASKED, 1).expect_told("is in read of file 0", 1);
+    running.input(b"a line\n".to_vec()).finish().expect_success().expect_stdout("a line\n");
+}
+
+#[test]
+fn asking_at_any_moment_of_the_start_or_the_end_does_no_harm() {
+    for delay_us in (1000..8000).step_by(250) {
+        let mut running = Guest::program("sleeps").spawn();
+        std::thread::sleep(Duration::from_micros(delay_us));
+        running.signal("QUIT", 3);
+        let outcome = running.finish();
+        // Before the tender receives signals, it ends by this one itself.
+        assert!(outcome.signal() == Some(3) || outcome.status().is_none_or(|status| status == 0), "{outcome}");
+    }
+}
+
+#[test]
+fn a_deadlock_is_told_with_every_thread() {
+    let outcome = program("deadlock").run();
+    outcome.expect_fault(PANIC, "deadlock");
+    expect(&outcome, &["'left-right' waits in futex", "'right-left' waits in futex", "thread 1 (main) waits in futex"]);
+    expect(&outcome, &["threads::lock_both", "Mutex>::lock_contended", "threads::main"]);
+}
+
+#[test]
+fn threads_that_wait_for_a_signal_are_no_deadlock() {
+    let mut running = ready("handled");
+    running.signal("QUIT", 1).expect_told("'left-right' waits in futex", 1).signal("HUP", 1);
+    running.finish().expect_status(128 + 1);
+}
+
+#[test]
+fn an_abort_is_told_with_the_thread_that_made_it() {
+    let outcome = program("abort").run();
+    outcome.expect_fault(PANIC, "SIGABRT");
+    expect(&outcome, &["thread 'quitter'", "std::process::abort"]);
+    let outcome = program("raise").run();
+    outcome.expect_fault(ARITHMETIC, "SIGFPE");
+    expect(&outcome, &["thread 'raiser'", "raise"]);
+}
+
+#[test]
+fn a_stack_overflow_names_the_thread_and_the_address() {
+    for how in ["narrow", "wide"] {
+        let outcome = Guest::program("thread_overflow").argument(how).run();
+        outcome.expect_fault(MEMORY, "access to 0x");
+        expect(&outcome, &["stack overflow of thread 'deep-thought'", "thread_overflow::recurse"]);
+    }
+}
