@@ -150,6 +150,9 @@ impl Libos {
                 Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| end(SIGSEGV)),
             }
         }
+        // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
+        let thread = self.threads.current();
+        thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
     }
 
     fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
