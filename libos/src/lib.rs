@@ -16,6 +16,7 @@ pub mod arch;
 pub mod clock;
 pub mod errno;
 pub mod fs;
+pub mod image;
 pub mod libos;
 pub mod memory;
 #[cfg(target_os = "none")]

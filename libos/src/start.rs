@@ -22,7 +22,7 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     husk::boot::init(info);
     arch::prepare(info.libos_stack);
     let memory = MEMORY.lock().init(info.heap, info.heap_attached);
-    user::set_window(info.image.start, info.heap.end());
+    user::set_window(info.image.start, info.heap.end().max(info.image_file.end()));
 
     let mut random = Random::new(info.entropy);
     let (entry, main) = (__libc_start_main as *const () as u64, main as *const () as u64);

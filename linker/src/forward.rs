@@ -5,6 +5,7 @@
 
 use crate::arguments::CARGO;
 use clap::{Arg, Command};
+use std::ffi::OsString;
 
 /// A command line, divided.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,19 +15,16 @@ pub struct Divided {
     /// For cargo, up to `--`.
     pub cargo: Vec<String>,
     /// What follows `--`.
-    pub rest: Vec<String>,
+    pub rest: Vec<OsString>,
 }
 
 impl Divided {
-    /// Divides `words`, which follow the subcommand that `command` describes (and that has been built).
-    pub fn between(command: &Command, words: impl IntoIterator<Item = String>) -> Self {
-        let mut divided = Self::default();
+    /// Divides `words`, which lie between the subcommand that `command` describes (and that has been built) and `--`;
+    /// `rest` follows that.
+    pub fn between(command: &Command, words: impl IntoIterator<Item = String>, rest: Vec<OsString>) -> Self {
+        let mut divided = Self { rest, ..Self::default() };
         let mut words = words.into_iter().flat_map(|word| separate(command, word));
         while let Some(word) = words.next() {
-            if word == "--" {
-                divided.rest.extend(words);
-                break;
-            }
             let Some((flag, has_value)) = find(command, &word) else {
                 divided.cargo.push(word);
                 continue;
@@ -83,34 +81,34 @@ mod tests {
     use crate::arguments::Husk;
     use clap::CommandFactory;
 
-    fn divide(line: &str) -> [String; 3] {
+    fn divide(line: &str) -> [String; 2] {
         let mut command = Husk::command();
         command.build();
         let run = command.find_subcommand("run").expect("is declared");
-        let Divided { known, cargo, rest } = Divided::between(run, line.split_whitespace().map(str::to_owned));
-        [known.join(" "), cargo.join(" "), rest.join(" ")]
+        let divided = Divided::between(run, line.split_whitespace().map(str::to_owned), vec![]);
+        [divided.known.join(" "), divided.cargo.join(" ")]
     }
 
     #[test]
     fn unknown_flags_go_to_cargo_in_order() {
-        let expected = ["--release -p app", "--release --locked -p app --offline -v", "--flag x"];
-        assert_eq!(divide("--release --locked -p app --offline -v -- --flag x"), expected);
+        let line = "--release --locked -p app --offline -v";
+        assert_eq!(divide(line), ["--release -p app", line]);
     }
 
     #[test]
     fn flags_of_the_guest_do_not() {
-        let expected = ["-e A=1 --memory=64M --no-aslr --verbose --bin x", "--bin x -v", ""];
+        let expected = ["-e A=1 --memory=64M --no-aslr --verbose --bin x", "--bin x -v"];
         assert_eq!(divide("-e A=1 --memory=64M --no-aslr --verbose --bin x -v"), expected);
     }
 
     #[test]
     fn values_stay_with_their_flags() {
         let line = "-j 2 -Fa,b --color always --config a.b=1 --message-format short";
-        assert_eq!(divide(line), [line, line, ""]);
+        assert_eq!(divide(line), [line, line]);
     }
 
     #[test]
     fn joined_letters_are_separated() {
-        assert_eq!(divide("-rqpapp name"), ["-r -papp", "-r -q -papp name", ""]);
+        assert_eq!(divide("-rqpapp name"), ["-r -papp", "-r -q -papp name"]);
     }
 }

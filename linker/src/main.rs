@@ -29,8 +29,7 @@ fn main() -> ExitCode {
         link::run(arguments)
     } else {
         arguments.drain(..usize::from(by_cargo));
-        let words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
-        command::run(words.collect())
+        command::run(arguments)
     };
     match outcome {
         Ok(status) => status,

@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::toolchain;
-use cargo_metadata::Message;
 use std::env;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -34,8 +33,8 @@ pub fn find() -> Result<PathBuf> {
         };
     }
     let executable = env::current_exe().unwrap_or_default();
-    if let Some(root) = checkout(&executable) {
-        return build(&root);
+    if let Some(checkout) = Checkout::of(&executable) {
+        return checkout.build();
     }
     let folders = env::var_os("PATH").unwrap_or_default();
     let beside = executable.with_file_name(NAME);
@@ -50,42 +49,54 @@ pub fn find() -> Result<PathBuf> {
         })
 }
 
-/// The checkout that this tool was built in, if it still runs from there.
-fn checkout(executable: &Path) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    (root.join("tender/Cargo.toml").is_file() && executable.starts_with(target)).then(|| root.to_owned())
+/// A checkout of Husk, and the folder that it is built in.
+struct Checkout {
+    root: &'static Path,
+    target_folder: PathBuf,
 }
 
-/// Builds the tender of the checkout at `root`, which is quick if it is up to date.
-fn build(root: &Path) -> Result<PathBuf> {
-    let mut command = Command::new(toolchain::cargo());
-    command.args(["build", "--quiet", "--release", "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
-    command.args(["--message-format", "json-render-diagnostics", "--manifest-path"]).arg(root.join("Cargo.toml"));
-    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
-    let output = patiently("Building husk, the tender", command)?;
-    let messages = Message::parse_stream(&output.stdout[..]).filter_map(|message| message.ok());
-    let executable = messages.filter_map(|message| match message {
-        Message::CompilerArtifact(artifact) => artifact.executable,
-        _ => None,
-    });
-    match executable.last() {
-        Some(path) if output.status.success() => Ok(path.into()),
+impl Checkout {
+    /// The one that this tool was built in, if it still runs from there.
+    fn of(executable: &Path) -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+        // cargo marks its target folder so, wherever that is; nothing is ever installed below it.
+        let target_folder = executable.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file())?.to_owned();
+        root.join("tender/Cargo.toml").is_file().then_some(Self { root, target_folder })
+    }
+
+    /// Builds its tender, which is quick if it is up to date.
+    fn build(&self) -> Result<PathBuf> {
+        let mut command = Command::new(toolchain::cargo());
+        command.args(["build", "--release", "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
+        command.arg("--target-dir").arg(&self.target_folder).current_dir(self.root);
+        command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
+        let path = self.target_folder.join(TARGET).join("release").join(NAME);
+        let what = "Building husk, the tender";
+        let output = if path.is_file() {
+            patiently(what, command.arg("--quiet"))?
+        } else {
+            eprintln!("    {what}: half a minute, once");
+            command
+                .stderr(Stdio::inherit())
+                .output()
+                .map_err(|error| Error::start(toolchain::cargo().as_ref(), error))?
+        };
+        if output.status.success() {
+            return Ok(path);
+        }
         // What cargo has to say is worth reading only now.
-        _ => Err(Error::new(format!(
-            "the tender in '{}' does not build:\n{}",
-            root.display(),
-            String::from_utf8_lossy(&output.stderr)
-        ))),
+        let reason = String::from_utf8_lossy(&output.stderr);
+        Err(Error::new(format!("the tender in '{}' does not build\n{reason}", self.root.display())))
     }
 }
 
 /// Runs `command`; says what it does if that takes long and somebody watches.
-fn patiently(what: &str, mut command: Command) -> Result<Output> {
-    let (sender, receiver) = mpsc::channel();
-    command.stdin(Stdio::null());
+fn patiently(what: &str, command: &mut Command) -> Result<Output> {
     let program = PathBuf::from(command.get_program());
-    thread::spawn(move || sender.send(command.output()));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.map_err(|error| Error::start(&program, error))?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
     let outcome = receiver.recv_timeout(PATIENCE).or_else(|_| {
         if std::io::stderr().is_terminal() {
             eprintln!("    {what}");

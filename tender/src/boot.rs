@@ -47,6 +47,7 @@ pub fn write(
         main_stack: layout.main_stack,
         heap: layout.heap,
         heap_attached: layout.heap_attached(layout.attached_at_start()),
+        image_file: layout.image_file,
         entropy,
         arguments,
         environment,

@@ -12,6 +12,7 @@ pub enum Error {
     Image { path: PathBuf, refusal: Refusal },
     MemoryTooSmall { path: PathBuf, memory: u64, needed: u64 },
     MemoryTooLarge { maximum: u64 },
+    ImageTooLarge { path: PathBuf, maximum: u64 },
     ArgumentsTooLong { size: u64, maximum: u64 },
     NoMemory(io::Error),
     NotMapped { path: PathBuf, error: io::Error },
@@ -39,7 +40,7 @@ impl fmt::Display for Error {
             Self::Image { path, refusal } => write!(f, "{}: {refusal}", path.display()),
             Self::MemoryTooSmall { path, memory, needed } => write!(
                 f,
-                "{}: needs at least {} of memory but has {}; give it --memory {}",
+                "{}: needs {} of memory but has {}; give it --memory {}",
                 path.display(),
                 Size(*needed),
                 Size(*memory),
@@ -48,6 +49,12 @@ impl fmt::Display for Error {
             Self::MemoryTooLarge { maximum } => {
                 write!(f, "a guest can have at most {} of memory; give a smaller --memory", Size(*maximum))
             }
+            Self::ImageTooLarge { path, maximum } => write!(
+                f,
+                "{}: is larger than the {} that an image may have; strip its debug information",
+                path.display(),
+                Size(*maximum)
+            ),
             Self::ArgumentsTooLong { size, maximum } => write!(
                 f,
                 "arguments and environment take {size} bytes, where a guest can be given {maximum}; pass large values in a file"

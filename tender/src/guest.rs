@@ -32,6 +32,8 @@ pub enum Next {
     Exit(u8),
     /// It goes on when so many bytes of its heap are attached, which are no more than it has.
     Attach(u64),
+    /// It goes on when the image file can be read.
+    AttachImage,
 }
 
 /// Outcome of a call that always comes back: a value, or an ordinary "no".
@@ -51,7 +53,8 @@ impl Guest {
             Number::Discard => self.discard(a, b)?,
             Number::Panic => return Err(self.panic(a, b)?),
             Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
-            Number::Attach => Err(Status::Invalid),
+            Number::AttachImage if self.memory.layout().image_file.length > 0 => return Ok(Next::AttachImage),
+            Number::Attach | Number::AttachImage => Err(Status::Invalid),
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)

@@ -6,6 +6,7 @@ use husk_abi::memory::{
     GUARD, HEAP_MINIMUM, IMAGE_OFFSET, LARGE_PAGE, LIBOS_STACK, PAGE, Region, TENDER_SIZE, WINDOW_HIGHEST,
     WINDOW_LOWEST,
 };
+use husk_abi::note::kind;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
@@ -13,6 +14,8 @@ const MAIN_STACK_MINIMUM: u64 = 64 << 10;
 const ATTACHED_AT_START: u64 = 16 << 20;
 /// Most memory a guest may have in bytes: what the tender's area has page tables for.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
+/// Largest image file in bytes, for the same reason.
+pub const IMAGE_MAXIMUM: u64 = 16 << 30;
 
 /// Where everything of one guest lies. Addresses are guest-virtual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Layout {
     pub main_stack: Region,
     /// The rest.
     pub heap: Region,
+    /// The file of a std program's image, beyond the window; its length need not be whole pages.
+    pub image_file: Region,
 }
 
 impl Layout {
@@ -37,8 +42,11 @@ impl Layout {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
         let memory = memory.ok_or(Error::MemoryTooLarge { maximum: MEMORY_MAXIMUM })?;
+        let file_length = if image.notes.manifest.kind == kind::STD { image.file_size } else { 0 };
+        let beyond = file_length.checked_next_multiple_of(LARGE_PAGE).filter(|beyond| *beyond <= IMAGE_MAXIMUM);
+        let beyond = beyond.ok_or_else(|| Error::ImageTooLarge { path: image.path.clone(), maximum: IMAGE_MAXIMUM })?;
         let base = if image.relocatable {
-            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory) / LARGE_PAGE;
+            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond) / LARGE_PAGE;
             WINDOW_LOWEST + draw % choices * LARGE_PAGE
         } else {
             (extent.start & !(LARGE_PAGE - 1)) - IMAGE_OFFSET
@@ -49,9 +57,11 @@ impl Layout {
         let stack_length = (image.notes.manifest.main_stack).min(memory / 4).max(MAIN_STACK_MINIMUM) & !(GUARD - 1);
         let stack_start = loaded.end().next_multiple_of(GUARD) + GUARD;
         let heap_start = stack_start + stack_length + GUARD;
-        let needed = heap_start + HEAP_MINIMUM - base;
         let end = base + memory;
-        if needed > memory || end > WINDOW_HIGHEST {
+        if heap_start + HEAP_MINIMUM > end || end + beyond > WINDOW_HIGHEST {
+            // Enough for the whole stack that the image asks for; with less memory it gets a smaller one.
+            let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
+            let needed = (stack_start - base) + stack + GUARD + HEAP_MINIMUM;
             let needed = needed.next_multiple_of(LARGE_PAGE);
             return Err(Error::MemoryTooSmall { path: image.path.clone(), memory, needed });
         }
@@ -62,6 +72,7 @@ impl Layout {
             libos_stack: Region { start: base + IMAGE_OFFSET - GUARD - LIBOS_STACK, length: LIBOS_STACK },
             main_stack: Region { start: stack_start, length: stack_length },
             heap: Region::between(heap_start, end),
+            image_file: Region { start: end, length: file_length },
         })
     }
 
@@ -86,10 +97,81 @@ impl Layout {
         TENDER_SIZE + (address - self.window.start)
     }
 
-    /// Bytes of guest-physical memory, the tender's own included.
+    /// Bytes of guest-physical memory, the tender's own included, the image file not.
     pub fn physical_size(&self) -> u64 {
         TENDER_SIZE + self.window.length
+    }
+
+    /// Bytes of guest-physical addresses: memory, and behind it the image file.
+    pub fn physical_extent(&self) -> u64 {
+        self.physical_size() + self.image_file.length.next_multiple_of(PAGE)
     }
 }
 
 const _: () = assert!(IMAGE_OFFSET >= LIBOS_STACK + 2 * GUARD && GUARD.is_multiple_of(PAGE));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Notes, Segment};
+    use husk_abi::memory::Rights;
+    use std::fs::File;
+
+    /// An image of one segment at `start`, which is never looked into.
+    fn image(relocatable: bool, start: u64, length: u64) -> Image {
+        let region = Region { start, length };
+        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
+        let mut notes = Notes::default();
+        notes.manifest.main_stack = 8 << 20;
+        Image {
+            file: File::open("/dev/null").expect("every Linux has it"),
+            path: "image".into(),
+            file_size: 0,
+            relocatable,
+            entry: start,
+            program_headers: start,
+            program_header_count: 1,
+            segments: vec![segment],
+            constant: Region::default(),
+            relocations: vec![],
+            notes,
+        }
+    }
+
+    #[test]
+    fn nothing_overlaps_and_every_stack_is_guarded() {
+        for (relocatable, start) in [(true, 0), (true, 0x1000), (false, 0x40_0000), (false, 0x7fff_f000)] {
+            for (length, memory, draw) in [(1, 16 << 20, 0), (0x12345, 64 << 20, 7), (200 << 20, 1 << 30, u64::MAX)] {
+                let image = image(relocatable, start, length);
+                let layout = Layout::plan(&image, memory, draw).expect("enough memory");
+                let parts = [layout.libos_stack, layout.image, layout.main_stack, layout.heap];
+                assert!(layout.libos_stack.start >= layout.window.start + GUARD);
+                assert!(parts.windows(2).all(|pair| pair[0].end() + GUARD <= pair[1].start), "{layout:x?}");
+                assert_eq!(layout.heap.end(), layout.window.end());
+                assert!(parts.iter().all(|part| part.start.is_multiple_of(PAGE) && part.length > 0));
+                assert_eq!(layout.window.start % LARGE_PAGE, 0);
+                assert_eq!(layout.load_bias == 0, !relocatable);
+                assert!(layout.attached_at_start() <= layout.physical_size());
+                assert!(layout.heap_attached(layout.attached_at_start()) >= HEAP_MINIMUM);
+            }
+        }
+    }
+
+    #[test]
+    fn a_draw_moves_a_relocatable_image_and_no_other() {
+        let base = |relocatable, draw| {
+            let image = image(relocatable, if relocatable { 0 } else { 0x40_0000 }, 0x1000);
+            Layout::plan(&image, 64 << 20, draw).expect("enough memory").image.start
+        };
+        assert_ne!(base(true, 1), base(true, 2));
+        assert_eq!(base(false, 1), base(false, 2));
+    }
+
+    #[test]
+    fn too_little_memory_says_how_much_is_needed() {
+        let error = Layout::plan(&image(true, 0, 32 << 20), 16 << 20, 0).expect_err("does not fit");
+        let Error::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
+        assert!(Layout::plan(&image(true, 0, 32 << 20), needed, 0).is_ok(), "what was said is enough");
+        assert!(Layout::plan(&image(true, 0, 32 << 20), u64::MAX, 0).is_err());
+    }
+}

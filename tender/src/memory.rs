@@ -37,7 +37,7 @@ pub struct Memory {
 impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
-        let base = reserve(layout.physical_size()).map_err(Error::NoMemory)?;
+        let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
         let mut memory = Self { base, layout, regions: vec![(layout.heap, writable), (layout.main_stack, writable)] };
@@ -46,6 +46,10 @@ impl Memory {
         }
         // The zeros that fill a segment's last page are the guest's too.
         memory.regions.extend(image.parts().map(|(pages, rights)| (layout.loaded(pages), rights & writable)));
+        if layout.image_file.length > 0 {
+            memory.map_image_file(image)?;
+            memory.regions.push((layout.image_file, readable));
+        }
         memory.regions.push((layout.libos_stack, writable));
         memory.regions.push((Region { start: BOOT, length: BOOT_SIZE }, readable));
         Ok(memory)
@@ -70,7 +74,7 @@ impl Memory {
         let Some(_) = self.regions.iter().find(|(region, has)| inside(region) && has.contains(rights)) else {
             return Err(fault);
         };
-        let physical = match self.layout.window.contains(claim.address) {
+        let physical = match claim.address >= self.layout.window.start {
             true => self.layout.physical(claim.address),
             false => claim.address,
         };
@@ -172,6 +176,27 @@ impl Memory {
         Ok(())
     }
 
+    /// Maps the whole image file behind the window.
+    fn map_image_file(&self, image: &Image) -> Result<(), Error> {
+        // SAFETY: the extent of the mapping includes the file.
+        let to = unsafe { self.base.add(self.layout.physical(self.layout.image_file.start) as usize) };
+        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
+        let result = unsafe {
+            libc::mmap(
+                to.as_ptr().cast(),
+                self.layout.image_file.length as usize,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE | libc::MAP_FIXED,
+                image.file.as_raw_fd(),
+                0,
+            )
+        };
+        match result {
+            libc::MAP_FAILED => Err(Error::NotMapped { path: image.path.clone(), error: io::Error::last_os_error() }),
+            _ => Ok(()),
+        }
+    }
+
     /// Maps whole pages of a segment privately from the file.
     fn map_file(&self, image: &Image, segment: &Segment, pages: Region) -> io::Result<()> {
         if pages.length == 0 {
@@ -233,7 +258,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.physical_size() as usize) };
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.physical_extent() as usize) };
     }
 }
 

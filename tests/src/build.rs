@@ -20,6 +20,15 @@ pub fn husk() -> &'static Path {
     })
 }
 
+/// `cargo husk`, as a person has it who works in this checkout.
+pub fn cargo_husk() -> &'static Path {
+    static CARGO_HUSK: OnceLock<PathBuf> = OnceLock::new();
+    CARGO_HUSK.get_or_init(|| {
+        cargo(&["build", "--quiet", "--package", "cargo-husk", "--bin", "cargo-husk"]);
+        target_directory().join("debug/cargo-husk")
+    })
+}
+
 /// The image that the binary `name` of `package` becomes, in the release profile.
 pub fn image(package: &str, name: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<String, Vec<PathBuf>>>> = Mutex::new(None);

@@ -1,12 +1,11 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::{Outcome, build, requires};
+use crate::{Conversation, Outcome, bounded, build, requires};
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// A run to be made. Nothing happens before [`Guest::run`].
 #[derive(Debug)]
@@ -17,7 +16,6 @@ pub struct Guest {
     input: Vec<u8>,
     through: Vec<OsString>,
     user: Option<u32>,
-    timeout: Duration,
 }
 
 impl Guest {
@@ -33,16 +31,7 @@ impl Guest {
 
     /// Any image file.
     pub fn image(image: impl Into<PathBuf>) -> Self {
-        let timeout = Duration::from_secs(60);
-        Self {
-            image: image.into(),
-            flags: vec![],
-            arguments: vec![],
-            input: vec![],
-            through: vec![],
-            user: None,
-            timeout,
-        }
+        Self { image: image.into(), flags: vec![], arguments: vec![], input: vec![], through: vec![], user: None }
     }
 
     /// Adds a flag of `husk run`.
@@ -80,6 +69,16 @@ impl Guest {
         if !requires::kvm() {
             return Outcome::skipped();
         }
+        Outcome::of(bounded::output(self.command(), self.input, Duration::from_secs(60)))
+    }
+
+    /// Starts it to talk with it; nothing if this machine cannot run it.
+    pub fn converse(self) -> Option<Conversation> {
+        requires::kvm().then(|| Conversation::start(self.command()))
+    }
+
+    /// The command line of the run.
+    fn command(&self) -> Command {
         let mut line = self.through.clone();
         line.extend([build::husk().into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
@@ -90,23 +89,6 @@ impl Guest {
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the tender starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let input = self.input;
-        // A guest need not read its input; that it stops early is not the writer's failure.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let id = child.id();
-        let reader = std::thread::spawn(move || child.wait_with_output());
-        let deadline = Instant::now() + self.timeout;
-        while !reader.is_finished() {
-            if Instant::now() > deadline {
-                let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
-                panic!("{} did not end within {:?}", self.image.display(), self.timeout);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        writer.join().expect("the writer does not panic");
-        Outcome::of(reader.join().expect("the reader does not panic").expect("its output can be read"))
+        command
     }
 }

@@ -7,11 +7,16 @@
 //! }
 //! ```
 
+mod bounded;
 pub mod build;
+mod conversation;
 mod guest;
 pub mod measure;
 mod outcome;
+mod project;
 pub mod requires;
 
+pub use conversation::Conversation;
 pub use guest::Guest;
 pub use outcome::Outcome;
+pub use project::{CargoHusk, Project, package};

@@ -6,6 +6,8 @@ use object::elf::{self, FileHeader64, ProgramHeader64};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The user that owns nothing.
@@ -242,7 +244,10 @@ fn a_plain_linux_executable() {
 
 #[test]
 fn too_little_and_too_much_memory() {
-    Guest::native("heap_and_clock").flag("--memory=64K").run().expect_refusal(&["needs at least", "--memory"]);
+    Guest::native("heap_and_clock")
+        .flag("--memory=64K")
+        .run()
+        .expect_refusal(&["needs 4M of memory but has 2M", "--memory 4M"]);
     Guest::native("heap_and_clock").flag("--memory=900G").run().expect_refusal(&["at most 128G", "--memory"]);
 }
 
@@ -285,4 +290,58 @@ fn no_kvm_and_no_permission_to_use_it() {
 /// Where `pattern` starts.
 fn find(bytes: &[u8], pattern: &[u8]) -> usize {
     bytes.windows(pattern.len()).position(|window| window == pattern).expect("the pattern is there")
+}
+
+/// A small generator of numbers (xorshift), so that a seed names a case.
+fn numbers(seed: u64) -> impl FnMut() -> usize {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize
+    }
+}
+
+/// What a command printed and ended with, unless it had to be ended after a while.
+fn briefly(command: &mut Command) -> Option<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the tender starts");
+    for _ in 0..200 {
+        if child.try_wait().expect("our own child").is_some() {
+            return Some(child.wait_with_output().expect("our own child"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("our own child");
+    child.wait().expect("our own child");
+    None
+}
+
+#[test]
+fn random_damage_to_what_the_tender_reads_is_survived() {
+    let mut good = Image::good();
+    let dynamic = good.segment(elf::PT_DYNAMIC, 0).p_offset.get(LE) as usize;
+    let headers = 64 + size_of_val(good.segments());
+    let read = [0..headers, headers..headers + 0x400, dynamic..dynamic + 0xe0];
+    let directory = TempDir::new().expect("a directory for the images");
+    for seed in 0..400 {
+        let mut next = numbers(seed + 1);
+        let mut bytes = good.0.clone();
+        for _ in 0..1 + next() % 4 {
+            let part = &read[next() % read.len()];
+            let at = part.start + next() % part.len();
+            bytes[at] = [0, 0xff, 0x7f, bytes[at] ^ (1 << (next() % 8)), next() as u8][next() % 5];
+        }
+        let path = directory.path().join(format!("seed-{seed}"));
+        fs::write(&path, &bytes).expect("room for the image");
+        for command in ["inspect", "run"] {
+            // A guest that starts somewhere else may run for ever: that is no harm to the tender.
+            let Some(output) = briefly(Command::new(build::husk()).arg(command).arg(&path)) else { continue };
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_some(), "seed {seed}: {} {stderr}", output.status);
+            assert!(!stderr.contains("panicked at tender"), "seed {seed}: {stderr}");
+        }
+        fs::remove_file(&path).expect("our own file");
+    }
 }

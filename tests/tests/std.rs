@@ -148,3 +148,15 @@ fn a_hostile_stack_pointer_or_gs_base_at_a_system_call_hurts_the_guest_alone() {
     guest("gs").expect_fault(MEMORY, "page fault");
     guest("both").expect_fault(MEMORY, "fault");
 }
+
+#[test]
+fn a_program_can_read_the_image_that_it_is() {
+    let size = std::fs::metadata(build::image("programs", "own_image")).expect("just built").len();
+    Guest::program("own_image").run().expect_success().expect_stdout(&format!("{size} bytes, all there\n"));
+}
+
+#[test]
+fn backtraces_inside_the_guest_have_names() {
+    let outcome = Guest::program("panics").flag("-eRUST_BACKTRACE=1").run();
+    outcome.expect_status(101).expect_stderr("panics::fail").expect_stderr("panics::main");
+}

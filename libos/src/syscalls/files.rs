@@ -14,6 +14,7 @@ use crate::fs::inode::Time;
 use crate::fs::layout::Vector;
 use crate::fs::path::PATH_MAXIMUM;
 use crate::fs::transfer;
+use crate::image;
 use crate::libos::Libos;
 use crate::random::Random;
 use crate::user::{self, Slice};
@@ -42,9 +43,12 @@ impl Devices for Outside<'_> {
         self.random.fill(into);
     }
 
-    fn image_read(&mut self, _offset: u64, _into: Slice) -> Result<u64, Errno> {
-        // The image's own bytes are not all in memory; the tender will serve them.
-        Ok(0)
+    fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = image::bytes()?.get(start..).unwrap_or_default();
+        let count = into.length.min(rest.len() as u64);
+        into.first(count).copy_in(&rest[..count as usize])?;
+        Ok(count)
     }
 }
 
@@ -59,7 +63,9 @@ fn errno(status: Status) -> Errno {
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    Files::new(facts::program(), husk::boot::info().heap.length / 2, now())
+    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now())?;
+    files.image_size = image::size();
+    Ok(files)
 }
 
 /// The present, for a file's times.

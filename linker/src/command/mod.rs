@@ -5,30 +5,37 @@ mod new;
 mod run;
 
 use crate::arguments::{Command, Husk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::forward::Divided;
 use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Does what the words after `cargo husk` say.
-pub fn run(words: Vec<String>) -> Result<ExitCode> {
+pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut command = Husk::command();
     command.build();
     let mut divided = Divided::default();
-    let mut known = vec!["cargo husk".to_owned()];
-    let mut words = words.into_iter();
-    known.extend(words.next());
-    match known.get(1).and_then(|name| command.find_subcommand(name)) {
-        Some(subcommand) if subcommand.get_name() != "new" => {
-            divided = Divided::between(subcommand, words);
-            known.append(&mut divided.known);
-        }
-        _ => known.extend(words),
+    if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
+        && subcommand.get_name() != "new"
+    {
+        let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        // The program's arguments may be any bytes.
+        let rest = words.split_off(separator).into_iter().skip(1).collect();
+        let ours = words.drain(1..).map(text).collect::<Result<Vec<_>>>()?;
+        divided = Divided::between(subcommand, ours, rest);
+        words.extend(divided.known.drain(..).map(OsString::from));
     }
-    match Husk::parse_from(known).command {
+    words.insert(0, "cargo husk".into());
+    match Husk::parse_from(words).command {
         Command::Build(build) => build::run(&build, &divided),
         Command::Run(run) => run::run("run", &run, &divided),
         Command::Test(test) => run::run("test", &test, &divided),
         Command::New(new) => new::run(&new),
     }
+}
+
+/// A word that is for this tool or for cargo.
+fn text(word: OsString) -> Result<String> {
+    word.into_string().map_err(|word| Error::new(format!("the option '{}' is not UTF-8", word.display())))
 }

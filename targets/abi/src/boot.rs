@@ -39,6 +39,9 @@ pub struct Info {
     /// How many bytes of the heap can be used already. The rest must be asked for ([`crate::call::Number::Attach`])
     /// before it is touched: memory that most guests never need would cost each start its share.
     pub heap_attached: u64,
+    /// Where the file that the image was loaded from can be read, once that has been asked for
+    /// ([`crate::call::Number::AttachImage`]): mapped, not copied. Empty for a native program.
+    pub image_file: Region,
     /// Fresh random bytes, never given twice.
     pub entropy: [u8; 32],
     /// Program arguments, the program's own name first.

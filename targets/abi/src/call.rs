@@ -70,6 +70,9 @@ calls! {
     /// [`crate::boot::Info::heap_attached`]. Value: how many are from now on. Status: [`Status::Invalid`] if the heap is
     /// not that long, [`Status::NoMemory`] if the host has none left.
     Attach = 9,
+    /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
+    /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
+    AttachImage = 16,
 }
 
 /// An ordinary "no": the call was well-formed but could not be done.

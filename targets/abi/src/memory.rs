@@ -14,6 +14,8 @@
 //!   + IMAGE_OFFSET         per segment       the image, each segment with its own rights
 //!   guard, main stack, guard  guest rw-      stack of the program's first thread
 //!   heap .. end            guest rw-         everything else
+//!
+//! image file               guest r--         the file that the image was loaded from, at the window's end
 //! ```
 //!
 //! The tender's own area (the low rows and the page tables, which are mapped nowhere) lies in guest-physical memory

@@ -102,6 +102,11 @@ impl Machine {
                         vcpu::resume_with(&mut self.vcpu, Status::encode(result));
                         continue;
                     }
+                    Ok(Next::AttachImage) => {
+                        let result = self.slots.attach_image(&self.vm, &self.guest.memory);
+                        vcpu::resume_with(&mut self.vcpu, Status::encode(result));
+                        continue;
+                    }
                     Err(fault) => fault,
                 },
                 Stop::Interrupted => {

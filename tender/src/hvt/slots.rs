@@ -15,14 +15,16 @@ use kvm_ioctls::VmFd;
 #[derive(Debug)]
 pub struct Slots {
     count: u32,
-    /// Bytes in all of them.
+    /// Bytes in all of them, but for the image's.
     attached: u64,
+    /// Whether the image file has one.
+    has_image: bool,
 }
 
 impl Slots {
     /// Makes the first slot.
     pub fn start(vm: &VmFd, memory: &Memory) -> Result<Self, Error> {
-        let mut slots = Self { count: 0, attached: 0 };
+        let mut slots = Self { count: 0, attached: 0, has_image: false };
         slots.grow(vm, memory, memory.layout().attached_at_start()).map_err(Error::kvm("give the guest its memory"))?;
         Ok(slots)
     }
@@ -38,18 +40,33 @@ impl Slots {
         Ok(layout.heap_attached(self.attached))
     }
 
+    /// Makes the image file readable.
+    pub fn attach_image(&mut self, vm: &VmFd, memory: &Memory) -> Result<u64, Status> {
+        if !self.has_image {
+            let layout = memory.layout();
+            self.add(vm, memory, layout.physical_size(), layout.physical_extent()).map_err(|_| Status::NoMemory)?;
+            self.has_image = true;
+        }
+        Ok(0)
+    }
+
     fn grow(&mut self, vm: &VmFd, memory: &Memory, end: u64) -> Result<(), kvm_ioctls::Error> {
+        self.add(vm, memory, self.attached, end)?;
+        self.attached = end;
+        Ok(())
+    }
+
+    fn add(&mut self, vm: &VmFd, memory: &Memory, start: u64, end: u64) -> Result<(), kvm_ioctls::Error> {
         let region = kvm_userspace_memory_region {
             slot: self.count,
             flags: 0,
-            guest_phys_addr: self.attached,
-            memory_size: end - self.attached,
-            userspace_addr: memory.host_address() + self.attached,
+            guest_phys_addr: start,
+            memory_size: end - start,
+            userspace_addr: memory.host_address() + start,
         };
         // SAFETY: the region lies in `memory`, which the machine owns and drops after the VM.
         unsafe { vm.set_user_memory_region(region) }?;
         self.count += 1;
-        self.attached = end;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
 
 use crate::image::Image;
+use crate::layout::{IMAGE_MAXIMUM, MEMORY_MAXIMUM};
 use crate::memory::Memory;
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
@@ -54,17 +55,19 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
     for region in [layout.libos_stack, layout.main_stack, layout.heap] {
         tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
     }
+    let file = Region { length: layout.image_file.length.next_multiple_of(PAGE), ..layout.image_file };
+    tables.map(file, layout.physical(file.start), Rights::READ, Owner::Guest);
     FIRST_TABLE
 }
 
-/// Whether tables for this layout fit the tender's area: the most there can be is one per GiB of the window, a few per
-/// segment, and the upper levels.
-pub const fn fit(memory_maximum: u64) -> bool {
+/// Whether tables for this layout fit the tender's area: the most there can be is one per GiB of the window and of the
+/// image file, a few per segment, and the upper levels.
+pub const fn fit(memory_maximum: u64, image_maximum: u64) -> bool {
     const SEGMENT_TABLES: u64 = 2 * 64 + 16;
-    memory_maximum / (1 << 30) + SEGMENT_TABLES + 8 <= (TENDER_SIZE - FIRST_TABLE) / PAGE
+    (memory_maximum + image_maximum) / (1 << 30) + SEGMENT_TABLES + 12 <= (TENDER_SIZE - FIRST_TABLE) / PAGE
 }
 
-const _: () = assert!(fit(crate::layout::MEMORY_MAXIMUM));
+const _: () = assert!(fit(MEMORY_MAXIMUM, IMAGE_MAXIMUM));
 
 impl Tables<'_> {
     /// Maps whole pages, with large ones where they fit.

@@ -2,8 +2,8 @@
 //!
 //! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its
 //! build-id. Nothing here runs before something went wrong. Then everything is in doubt: the image file, the debug
-//! file and the guest's memory are read as claims, with bounds on memory ([`elf`]), on work ([`reader`]) and on the
-//! depth of the stack ([`stack`]). What makes no sense costs lines of the report, never the report.
+//! file and the guest's memory are read as claims, with bounds on memory (`elf`), on work (`reader`) and on the
+//! depth of the stack (`stack`). What makes no sense costs lines of the report, never the report.
 
 mod debug_file;
 mod elf;

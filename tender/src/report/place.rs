@@ -32,6 +32,8 @@ pub enum Kind {
     Image,
     /// The heap.
     Heap,
+    /// The image file, as the guest can read it.
+    ImageFile,
 }
 
 /// The stacks that a tender makes. Further threads have theirs in the heap.
@@ -74,6 +76,7 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
         (Kind::Stack(Stack::Main), main, read_write),
         (Kind::GuardAbove(Stack::Main), Region::between(main.end(), layout.heap.start), none),
         (Kind::Heap, layout.heap, read_write),
+        (Kind::ImageFile, layout.image_file, Rights::READ),
     ];
     let segments = image.parts().map(|(pages, rights)| (Kind::Image, layout.loaded(pages), rights));
     fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
@@ -191,6 +194,7 @@ impl fmt::Display for Place {
             Kind::Image if self.rights.contains(Rights::WRITE) => f.write_str("the image's data"),
             Kind::Image => f.write_str("the image's read-only data"),
             Kind::Heap => f.write_str("the heap"),
+            Kind::ImageFile => f.write_str("the image file"),
         }
     }
 }

@@ -12,7 +12,7 @@ use linked_list_allocator::LockedHeap;
 /// The list, and the memory that is not in it yet because the tender has not attached it.
 struct Heap(LockedHeap);
 
-#[cfg_attr(target_os = "none", global_allocator)]
+#[global_allocator]
 static HEAP: Heap = Heap(LockedHeap::empty());
 
 /// Opens the part of the heap that is there from the start. Called once.

@@ -1,0 +1,133 @@
+//! Cargo projects outside the repository, and calls of `cargo husk` in them, as a user makes them.
+//!
+//! A project keeps its folder from one run of the tests to the next, and all build into one target folder: what has not
+//! changed is not compiled again. Names of packages differ, then, from test to test.
+
+use crate::{Outcome, bounded, build, requires};
+use std::ffi::OsStr;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A project in a folder of its own, with a space in its path.
+#[derive(Debug)]
+pub struct Project {
+    folder: PathBuf,
+}
+
+impl Project {
+    /// A project of these files, by path; `name` is that of its folder.
+    pub fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        build::workspace().hash(&mut hasher);
+        let folder = std::env::temp_dir().join(format!("husk projects {:x}", hasher.finish())).join(name);
+        let project = Self { folder };
+        for (path, text) in files {
+            project.write(path, text);
+        }
+        project
+    }
+
+    /// An ordinary package `name` with this main file.
+    pub fn program(name: &str, main: &str) -> Self {
+        Self::new(name, &[("Cargo.toml", &package(name, "")), ("src/main.rs", main)])
+    }
+
+    /// The path of a file in the project.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// `cargo husk` with these words, before it runs.
+    pub fn husk(&self, words: &str) -> CargoHusk {
+        let mut command = Command::new(build::cargo_husk());
+        command.arg("husk").args(words.split_whitespace()).current_dir(&self.folder);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("CARGO_") || ["RUSTFLAGS", "RUST_BACKTRACE", "RUST_LOG"].contains(&name.as_str()) {
+                command.env_remove(name);
+            }
+        }
+        command.env("CARGO_TARGET_DIR", build::target_directory().join("projects")).env("HUSK", build::husk());
+        CargoHusk { command, input: vec![] }
+    }
+
+    /// The images that `cargo husk build` with these words makes; nothing else is on its standard output.
+    pub fn build(&self, words: &str) -> Vec<PathBuf> {
+        let outcome = self.husk(&format!("build {words}")).build();
+        outcome.expect_success();
+        let images: Vec<_> = outcome.stdout().lines().map(PathBuf::from).collect();
+        assert!(images.iter().all(|path| path.is_absolute() && path.is_file()), "{outcome}");
+        images
+    }
+
+    /// Writes a file, unless it has that text already: cargo goes by times.
+    fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("has a parent")).expect("a folder");
+        if fs::read_to_string(&path).ok().as_deref() != Some(text) {
+            fs::write(path, text).expect("a file");
+        }
+    }
+}
+
+/// The text of a manifest for the package `name`.
+pub fn package(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}\n")
+}
+
+/// A call of `cargo husk`.
+#[derive(Debug)]
+pub struct CargoHusk {
+    command: Command,
+    input: Vec<u8>,
+}
+
+impl CargoHusk {
+    /// Sets an environment variable of the tool.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Takes an environment variable from the tool.
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Adds a word that may have spaces, or be no text.
+    pub fn argument(mut self, word: impl AsRef<OsStr>) -> Self {
+        self.command.arg(word);
+        self
+    }
+
+    /// Calls it in this folder.
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// What the program finds on its standard input.
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = text.into();
+        self
+    }
+
+    /// The call, to be carried out in some other way.
+    pub fn command(self) -> Command {
+        self.command
+    }
+
+    /// Carries out something that starts no guest.
+    pub fn build(self) -> Outcome {
+        Outcome::of(bounded::output(self.command, self.input, Duration::from_secs(300)))
+    }
+
+    /// Carries out something that starts guests.
+    pub fn run(self) -> Outcome {
+        if requires::kvm() { self.build() } else { Outcome::skipped() }
+    }
+}

@@ -1,0 +1,44 @@
+//! Clocks of a guest against those of the host.
+
+use husk_tests::Guest;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How far beyond the bracket of host times a guest's clock may be, in microseconds.
+const TOLERANCE: i128 = 1_000;
+
+/// A guest's two clocks, and the host's before and after they were read; all in microseconds.
+struct Reading {
+    day: [i128; 3],
+    monotonic: [i128; 3],
+}
+
+#[test]
+fn both_clocks_are_right_now_and_ten_seconds_later() {
+    let Some(mut guest) = Guest::program("clocks").converse() else { return };
+    let start = Instant::now();
+    let mut read = || {
+        let host = || {
+            let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+            [day, start.elapsed()].map(|time| time.as_micros() as i128)
+        };
+        let before = host();
+        let answer = guest.ask("now");
+        let after = host();
+        let numbers: Vec<i128> = answer.split(' ').map(|number| number.parse().expect("a number")).collect();
+        let [day, monotonic] = [0, 1].map(|clock| [before[clock], numbers[clock], after[clock]]);
+        Reading { day, monotonic }
+    };
+    // The first answer waits for the guest to start.
+    read();
+    let first = read();
+    thread::sleep(Duration::from_secs(10));
+    let second = read();
+    for Reading { day: [before, guest, after], .. } in [&first, &second] {
+        let bracket = before - TOLERANCE..=after + TOLERANCE;
+        assert!(bracket.contains(guest), "the time of day is {guest}, not within {bracket:?}");
+    }
+    let ([first_before, first, first_after], [before, second, after]) = (first.monotonic, second.monotonic);
+    let bracket = before - first_after - TOLERANCE..=after - first_before + TOLERANCE;
+    assert!(bracket.contains(&(second - first)), "{} passed, not within {bracket:?}", second - first);
+}
