@@ -39,6 +39,8 @@ pub enum On {
     Time,
     /// A wake of the futex at this address whose bits meet these.
     Futex(u64, u32),
+    /// A change of the file with this number.
+    File(u32),
     /// A change of any file that can be waited for.
     Files,
 }

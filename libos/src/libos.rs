@@ -113,9 +113,7 @@ impl Libos {
                 return false;
             }
         };
-        let thread = self.threads.current();
-        thread.registers.set_result(result);
-        thread.deadline = None;
+        self.threads.current().end_call(result);
         true
     }
 

@@ -119,6 +119,9 @@ impl Files {
     pub(super) fn release_description(&mut self, key: DescriptionKey) {
         if let Some(description) = self.descriptions.release(key) {
             self.unlock_closed(key, &description);
+            self.unwatch_closed(key, description.node);
+            self.timer_closed(description.node);
+            self.socket_closed(description.node);
             self.pipe_closed(description.node, description.access());
             self.release(description.node);
         }

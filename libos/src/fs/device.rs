@@ -10,6 +10,15 @@ pub trait Devices {
     /// Writes from `length` bytes at `address` to a stream of the console: 1 output, 2 error.
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno>;
 
+    /// Whether the program has nothing else to do while it waits for console input.
+    fn may_wait(&self) -> bool;
+
+    /// Whether there is console input, or it has ended.
+    fn console_ready(&mut self) -> bool;
+
+    /// The monotonic time in nanoseconds.
+    fn monotonic_ns(&self) -> u64;
+
     /// Waits for console input and reads some; 0 at its end.
     fn console_read(&mut self, into: Slice) -> Result<u64, Errno>;
 
@@ -56,7 +65,8 @@ impl Device {
             return Ok(0);
         }
         match self {
-            Self::Console(_) => Ok(devices.console_read(into)?),
+            // Its reads may wait, so they are not for here.
+            Self::Console(_) => Err(Errno::EINVAL.into()),
             Self::Null => Ok(0),
             Self::Zero | Self::Full => {
                 into.zero()?;

@@ -3,8 +3,9 @@
 use super::Files;
 use super::description::DescriptionKey;
 use super::inode::{Kind, Time, Volume};
-use super::pipe::WAIT;
+use super::poll::Ready;
 use super::source::Source;
+use super::watch::wait;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::{self, Slice};
@@ -54,12 +55,12 @@ impl Files {
             return Err(Errno::EINVAL.into());
         }
         if event.count == 0 {
-            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(WAIT) };
+            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(wait(node)) };
         }
         let taken = if event.semaphore { 1 } else { event.count };
         user::write(into.address, &taken)?;
         event.count -= taken;
-        self.notify(node);
+        self.notify(node, Ready::OUT);
         Ok(BYTES)
     }
 
@@ -77,10 +78,10 @@ impl Files {
             return Err(Errno::EINVAL.into());
         }
         if added > MAXIMUM - event.count {
-            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(WAIT) };
+            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(wait(node)) };
         }
         event.count += added;
-        self.notify(node);
+        self.notify(node, Ready::IN);
         Ok(BYTES)
     }
 }

@@ -3,13 +3,19 @@
 use super::data::{Data, PAGE};
 use super::device::Device;
 use super::directory::Directory;
+use super::epoll::Epoll;
 use super::event::Event;
 use super::foreign::Foreign;
 use super::generated::Generated;
 use super::lock::Locks;
 use super::pipe::Pipe;
+use super::poll::Ready;
 use super::slab::Key;
+use super::socket::{Reference, Socket};
+use super::timer::Timer;
+use super::watch::Watch;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// Refers to an inode.
@@ -38,8 +44,8 @@ pub struct Inode {
     pub locks: Locks,
     /// The directory that it was last given a name in, by number too as the directory may be gone.
     pub home: Option<(NodeKey, u64)>,
-    /// The value of the files' count of changes when its readiness last changed.
-    pub changed: u64,
+    /// Sets of files that it is in.
+    pub watches: Vec<Watch>,
 }
 
 /// What an inode is.
@@ -63,8 +69,16 @@ pub enum Kind {
     Pipe(Pipe),
     /// An event counter.
     Event(Event),
-    /// Something that another part of the libos keeps under this number: its calls go there.
-    Foreign(Foreign),
+    /// A timer.
+    Timer(Timer),
+    /// A set of files to wait for.
+    Epoll(Epoll),
+    /// A socket between threads of the program.
+    Socket(Box<Socket>),
+    /// The path of a socket, which may be gone.
+    SocketName(Option<Reference>),
+    /// Something that another part of the libos keeps under this number: its calls go there. What it is ready for.
+    Foreign(Foreign, Ready),
 }
 
 /// Which file system an inode appears to be on.
@@ -145,7 +159,8 @@ impl Inode {
         let permissions = permissions & 0o7777;
         let times = Times::all(now);
         let locks = Locks::default();
-        Self { number, kind, volume, permissions, user: 0, group: 0, links, times, locks, home: None, changed: 0 }
+        let watches = Vec::new();
+        Self { number, kind, volume, permissions, user: 0, group: 0, links, times, locks, home: None, watches }
     }
 
     /// The file mode: kind and permissions.
@@ -222,8 +237,9 @@ impl Kind {
             Self::Link(_) => linux::S_IFLNK,
             Self::Device(_) => linux::S_IFCHR,
             Self::Pipe(_) => linux::S_IFIFO,
-            Self::Foreign(foreign) => foreign.owner.format(),
-            Self::Event(_) => 0,
+            Self::Socket(_) | Self::SocketName(_) => linux::S_IFSOCK,
+            Self::Foreign(foreign, _) => foreign.owner.format(),
+            Self::Event(_) | Self::Timer(_) | Self::Epoll(_) => 0,
         }
     }
 

@@ -141,6 +141,34 @@ pub struct PollEntry {
     pub returned: u16,
 }
 
+/// `struct msghdr`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+#[expect(missing_docs, reason = "recvmsg(2) explains them")]
+pub struct MessageHeader {
+    pub name: u64,
+    pub name_length: u32,
+    pub reserved: u32,
+    pub vectors: u64,
+    pub count: u64,
+    pub control: u64,
+    pub control_length: u64,
+    pub flags: u32,
+    pub reserved_end: u32,
+}
+
+/// `struct cmsghdr`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct ControlHeader {
+    /// Bytes, with this header.
+    pub length: u64,
+    /// Whose kinds these are.
+    pub level: i32,
+    /// What follows.
+    pub kind: i32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +190,7 @@ mod tests {
         assert_eq!(size_of::<Flock>(), size_of::<linux::flock>());
         assert_eq!(offset_of!(Flock, process), offset_of!(linux::flock, l_pid));
         assert_eq!(size_of::<PollEntry>(), size_of::<linux::pollfd>());
+        assert_eq!(size_of::<MessageHeader>(), size_of::<linux_raw_sys::net::msghdr>());
+        assert_eq!(size_of::<ControlHeader>(), size_of::<linux_raw_sys::net::cmsghdr>());
     }
 }

@@ -137,11 +137,23 @@ impl Files {
                 (1, minor @ (8 | 9)) => Kind::Device(Device::Random(minor as u32)),
                 _ => return Err(Errno::EPERM),
             },
-            linux::S_IFDIR | linux::S_IFBLK | linux::S_IFSOCK => return Err(Errno::EPERM),
+            linux::S_IFSOCK => Kind::SocketName(None),
+            linux::S_IFDIR | linux::S_IFBLK => return Err(Errno::EPERM),
             _ => return Err(Errno::EINVAL),
         };
+        self.make_named(directory, path, kind, mode & 0o7777 & !self.umask, now)
+    }
+
+    /// Makes a file of the name `path`, which does not exist.
+    pub(super) fn make_named(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        kind: Kind,
+        permissions: u32,
+        now: Time,
+    ) -> Result<(), Errno> {
         let walked = self.walk_to_new(directory, path, false)?;
-        let permissions = mode & 0o7777 & !self.umask;
         self.make(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
     }
 

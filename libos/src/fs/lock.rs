@@ -5,7 +5,8 @@
 use super::Files;
 use super::description::{Access, Description, DescriptionKey};
 use super::inode::NodeKey;
-use super::pipe::WAIT;
+use super::poll::Ready;
+use super::watch::wait;
 use crate::answer::Stop;
 use crate::errno::Errno;
 use alloc::vec::Vec;
@@ -98,12 +99,12 @@ impl Files {
         let before = description.lock.take();
         if let Some(mode) = before {
             self.nodes[node].locks.count(mode, false);
-            self.notify(node);
+            self.notify(node, Ready::empty());
         }
         let Some(mode) = wanted else { return Ok(()) };
         let locks = &mut self.nodes[node].locks;
         if locks.exclusive || (mode == Mode::Exclusive && locks.shared > 0) {
-            return Err(if operation & linux::LOCK_NB != 0 { Errno::EAGAIN.into() } else { WAIT });
+            return Err(if operation & linux::LOCK_NB != 0 { Errno::EAGAIN.into() } else { wait(node) });
         }
         locks.count(mode, true);
         self.descriptions[key].lock = Some(mode);
@@ -119,7 +120,7 @@ impl Files {
             locks.count(mode, false);
         }
         if description.lock.is_some() || locks.records.len() != records {
-            self.notify(description.node);
+            self.notify(description.node, Ready::empty());
         }
     }
 
@@ -138,26 +139,26 @@ impl Files {
         self.lockable(descriptor, mode).map(|_| ())
     }
 
-    /// `F_OFD_SETLK` and, if `wait`, `F_OFD_SETLKW`.
+    /// `F_OFD_SETLK` and, if `may_wait`, `F_OFD_SETLKW`.
     pub fn lock_record(
         &mut self,
         descriptor: i32,
         mode: Option<Mode>,
         (start, end): (u64, u64),
-        wait: bool,
+        may_wait: bool,
     ) -> Result<(), Stop> {
         let (owner, node) = self.lockable(descriptor, mode)?;
         let locks = &mut self.nodes[node].locks;
         if let Some(mode) = mode
             && locks.conflict(owner, mode, start, end).is_some()
         {
-            return Err(if wait { WAIT } else { Errno::EAGAIN.into() });
+            return Err(if may_wait { wait(node) } else { Errno::EAGAIN.into() });
         }
         locks.clear(owner, start, end)?;
         if let Some(mode) = mode {
             locks.records.push(Record { owner, mode, start, end });
         }
-        self.notify(node);
+        self.notify(node, Ready::empty());
         Ok(())
     }
 

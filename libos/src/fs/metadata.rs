@@ -168,7 +168,10 @@ impl Files {
             Kind::Pipe(_) if inode.home.is_none() => write!(text, "pipe:[{}]", inode.number),
             Kind::Device(Device::Console(_)) => write!(text, "/dev/console"),
             Kind::Event(_) => write!(text, "anon_inode:[eventfd]"),
-            Kind::Foreign(foreign) => write!(text, "{}:[{}]", foreign.owner.name(), inode.number),
+            Kind::Socket(_) => write!(text, "socket:[{}]", inode.number),
+            Kind::Timer(_) => write!(text, "anon_inode:[timerfd]"),
+            Kind::Epoll(_) => write!(text, "anon_inode:[eventpoll]"),
+            Kind::Foreign(foreign, _) => write!(text, "{}:[{}]", foreign.owner.name(), inode.number),
             _ => match self.path_of(node) {
                 Ok(path) => return Ok(path),
                 Err(_) => write!(text, "/#{} (deleted)", inode.number),

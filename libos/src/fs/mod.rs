@@ -7,12 +7,14 @@
 //!
 //! The program is root and alone: permissions are kept and shown, but refuse nothing.
 
+pub mod buffers;
 pub mod copy;
 pub mod data;
 pub mod description;
 pub mod descriptor;
 pub mod device;
 pub mod directory;
+pub mod epoll;
 pub mod event;
 pub mod foreign;
 pub mod generated;
@@ -30,10 +32,13 @@ pub mod rename;
 pub mod seed;
 pub mod size;
 pub mod slab;
+pub mod socket;
 pub mod source;
 pub mod space;
+pub mod timer;
 pub mod times;
 pub mod transfer;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -44,9 +49,14 @@ use description::Description;
 use descriptor::Descriptors;
 use directory::Directory;
 use foreign::Foreign;
+use hashbrown::HashMap;
 use inode::{Inode, Kind, NodeKey, Time, Volume};
 use slab::Slab;
+use socket::Reference;
+use socket::name::Name;
 use space::Space;
+use timer::Alarms;
+use watch::News;
 
 /// All files, and the process's view of them.
 #[derive(Debug)]
@@ -63,8 +73,14 @@ pub struct Files {
     /// The working directory.
     directory: NodeKey,
     next_number: u64,
-    /// How often the readiness of some file has changed: who sleeps for files is woken when this has.
-    pub changes: u64,
+    /// Files whose readiness may have changed: who sleeps for them is to be woken.
+    pub news: News,
+    /// Whether somebody has looked for input of the console in vain.
+    pub input_wanted: bool,
+    /// Sockets by their abstract names.
+    names: HashMap<Name, Reference>,
+    /// Timers that run.
+    alarms: Alarms,
     /// Files of other parts of the libos that nobody has open any more, for these parts to forget.
     pub orphans: Vec<Foreign>,
     /// Size of the image in bytes.
@@ -89,7 +105,10 @@ impl Files {
             root,
             directory: root,
             next_number: 2,
-            changes: 0,
+            news: News::default(),
+            input_wanted: false,
+            names: HashMap::new(),
+            alarms: Alarms::default(),
             orphans: Vec::new(),
             image_size: 0,
             unseeded: None,
@@ -111,7 +130,7 @@ impl Files {
         while let Some(inode) = self.nodes.release(node) {
             self.space.give(inode.cost());
             match inode.kind {
-                Kind::Foreign(foreign) => self.orphans.push(foreign),
+                Kind::Foreign(foreign, _) => self.orphans.push(foreign),
                 Kind::Directory(directory) => {
                     node = directory.parent;
                     continue;
@@ -120,11 +139,5 @@ impl Files {
             }
             return;
         }
-    }
-
-    /// Notes that the readiness of `node` may have changed.
-    pub fn notify(&mut self, node: NodeKey) {
-        self.changes += 1;
-        self.nodes[node].changed = self.changes;
     }
 }

@@ -122,7 +122,10 @@ impl Files {
             _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
             _ if flags & linux::O_PATH != 0 => Ok(()),
             Kind::Link(_) => Err(Errno::ELOOP),
-            Kind::Device(Device::Terminal) | Kind::Foreign(_) | Kind::Event(_) => Err(Errno::ENXIO),
+            Kind::Device(Device::Terminal) | Kind::Foreign(..) => Err(Errno::ENXIO),
+            Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) | Kind::Socket(_) | Kind::SocketName(_) => {
+                Err(Errno::ENXIO)
+            }
             Kind::Image if writes => Err(Errno::EACCES),
             Kind::Pipe(pipe) => check_open_pipe(pipe, flags),
             _ => Ok(()),

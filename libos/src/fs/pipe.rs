@@ -3,9 +3,11 @@
 use super::Files;
 use super::description::{Access, DescriptionKey};
 use super::inode::{Kind, NodeKey, Time, Volume};
+use super::poll::Ready;
 use super::source::Source;
 use super::space::Space;
-use crate::answer::{Answer, On, Sleep, Stop, Then};
+use super::watch::wait;
+use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -15,9 +17,6 @@ use linux_raw_sys::general as linux;
 pub const CAPACITY: usize = 64 << 10;
 /// Writes of at most so many bytes are not torn apart.
 const WHOLE: usize = 4096;
-
-/// A call waits for a file: made again when the readiness of any has changed.
-pub const WAIT: Stop = Stop::Sleep(Sleep { on: On::Files, deadline: None, woken: Then::Again, expired: Then::Again });
 
 /// The bytes in between.
 #[derive(Debug, Default)]
@@ -119,7 +118,7 @@ impl Files {
         if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
             pipe.readers += u32::from(access.contains(Access::READ));
             pipe.writers += u32::from(access.contains(Access::WRITE));
-            self.notify(node);
+            self.notify(node, Ready::empty());
         }
     }
 
@@ -128,7 +127,11 @@ impl Files {
         if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
             pipe.readers -= u32::from(access.contains(Access::READ));
             pipe.writers -= u32::from(access.contains(Access::WRITE));
-            self.notify(node);
+            let last = (pipe.readers == 0, pipe.writers == 0);
+            let mut gone = Ready::empty();
+            gone.set(Ready::OUT | Ready::ERROR, last.0);
+            gone.set(Ready::IN | Ready::HANG_UP, last.1);
+            self.notify(node, gone);
         }
     }
 
@@ -140,10 +143,12 @@ impl Files {
             _ if into.is_empty() => Ok(0),
             0 if pipe.writers == 0 => Ok(0),
             0 if nonblocking => Err(Errno::EAGAIN.into()),
-            0 => Err(WAIT),
+            0 => Err(wait(node)),
             _ => {
+                let was_full = !pipe.has_room();
                 let count = pipe.take(into)?;
-                self.notify(node);
+                let room = was_full && pipe.has_room();
+                self.notify(node, if room { Ready::OUT } else { Ready::empty() });
                 Ok(count)
             }
         }
@@ -158,10 +163,10 @@ impl Files {
         }
         let room = (CAPACITY - pipe.length) as u64;
         if from.length() > room && (room == 0 || from.length() <= WHOLE as u64) {
-            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(WAIT) };
+            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(wait(node)) };
         }
         let count = pipe.put(&mut self.space, from)?;
-        self.notify(node);
+        self.notify(node, Ready::IN);
         Ok(count)
     }
 }

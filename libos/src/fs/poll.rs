@@ -1,8 +1,9 @@
 //! What a file is ready for.
 
 use super::Files;
-use super::description::Access;
-use super::inode::Kind;
+use super::description::{Access, DescriptionKey};
+use super::device::{Device, Devices};
+use super::inode::{Kind, NodeKey};
 use crate::errno::Errno;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
@@ -19,18 +20,27 @@ bitflags! {
         const ERROR = linux::POLLERR;
         /// The other end of a pipe to read from is gone.
         const HANG_UP = linux::POLLHUP;
+        /// The other end of a socket writes no more.
+        const READ_HANG_UP = linux::POLLRDHUP;
+        /// Told whether it is asked for or not.
+        const ALWAYS = Self::ERROR.bits() | Self::HANG_UP.bits();
     }
 }
 
 impl Files {
-    /// What a descriptor is ready for. `None` for a file of another part of the libos: ask there.
-    pub fn readiness(&self, descriptor: i32) -> Result<Option<Ready>, Errno> {
+    /// What a descriptor is ready for.
+    pub fn readiness(&mut self, devices: &mut dyn Devices, descriptor: i32) -> Result<Ready, Errno> {
         let key = self.usable(descriptor)?;
+        Ok(self.ready(devices, key))
+    }
+
+    /// What a description is ready for.
+    pub(super) fn ready(&mut self, devices: &mut dyn Devices, key: DescriptionKey) -> Ready {
         let description = &self.descriptions[key];
-        let access = description.access();
+        let (node, access) = (description.node, description.access());
         let mut ready = Ready::empty();
-        match &self.nodes[description.node].kind {
-            Kind::Foreign(_) => return Ok(None),
+        match &self.nodes[node].kind {
+            Kind::Foreign(_, told) => ready = *told,
             Kind::Pipe(pipe) => {
                 if access.contains(Access::READ) {
                     ready.set(Ready::IN, pipe.length() > 0);
@@ -45,13 +55,51 @@ impl Files {
                 ready.set(Ready::IN, event.is_set());
                 ready.set(Ready::OUT, event.has_room());
             }
+            Kind::Timer(timer) => ready.set(Ready::IN, timer.is_ready()),
+            Kind::Socket(_) => ready = self.socket_ready(node),
+            Kind::Epoll(_) => ready.set(Ready::IN, self.any_ready(devices, node)),
+            Kind::Device(Device::Console(_)) => {
+                ready.set(Ready::OUT, access.contains(Access::WRITE));
+                ready.set(Ready::IN, access.contains(Access::READ) && self.has_input(devices));
+            }
             _ => ready = Ready::IN | Ready::OUT,
         }
-        Ok(Some(ready))
+        ready
     }
 
-    /// The value of [`Files::changes`] when a descriptor's readiness last changed: for who waits for edges.
-    pub fn changed(&self, descriptor: i32) -> Result<u64, Errno> {
-        self.description(descriptor).map(|description| self.nodes[description.node].changed)
+    /// Whether there is any sense in waiting for a file.
+    pub(super) fn can_wait_for(&self, node: NodeKey) -> bool {
+        match &self.nodes[node].kind {
+            Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => true,
+            Kind::Socket(_) | Kind::Foreign(..) => true,
+            Kind::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
+            _ => false,
+        }
+    }
+
+    /// The inode of the file that a descriptor stands for: what to sleep for.
+    pub fn node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
+        self.usable(descriptor).map(|key| self.descriptions[key].node)
+    }
+
+    /// Whether the console has input, or its input has ended. If not, somebody now waits for it.
+    pub(super) fn has_input(&mut self, devices: &mut dyn Devices) -> bool {
+        let has = devices.console_ready();
+        self.input_wanted |= !has;
+        has
+    }
+
+    /// The console has input.
+    pub fn input_arrived(&mut self) {
+        self.input_wanted = false;
+        let mut from = 0;
+        while let Some(descriptor) = self.descriptors.next_used(from) {
+            if let Ok(node) = self.node(descriptor)
+                && let Kind::Device(Device::Console(_)) = self.nodes[node].kind
+            {
+                self.notify(node, Ready::IN);
+            }
+            from = descriptor as u64 + 1;
+        }
     }
 }

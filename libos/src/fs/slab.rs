@@ -30,6 +30,19 @@ impl<T> PartialEq for Key<T> {
 
 impl<T> Eq for Key<T> {}
 
+impl<T> core::hash::Hash for Key<T> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.index.hash(state);
+    }
+}
+
+impl<T> Key<T> {
+    /// Its number, which another may have when this one is gone.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+}
+
 impl<T> core::fmt::Debug for Key<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "#{}", self.index)

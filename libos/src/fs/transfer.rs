@@ -1,11 +1,14 @@
 //! Reading, writing and seeking.
 
 use super::Files;
+use super::buffers::Buffers;
 use super::data::SIZE_MAXIMUM;
 use super::description::{Access, DescriptionKey};
 use super::device::{Device, Devices};
 use super::inode::{Kind, Time};
+use super::socket::Sending;
 use super::source::Source;
+use super::watch::wait;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
@@ -54,13 +57,21 @@ impl Files {
                 part.len() as u64
             }
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
-            Kind::Pipe(_) | Kind::Event(_) | Kind::Device(Device::Console(_)) if at.is_some() => {
+            Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Socket(_) if at.is_some() => {
                 return Err(Errno::ESPIPE.into());
             }
+            Kind::Device(Device::Console(_)) if at.is_some() => {
+                return Err(Errno::ESPIPE.into());
+            }
+            Kind::Device(Device::Console(_)) => return self.read_console(devices, key, into),
             Kind::Device(device) => return device.read(devices, into),
             Kind::Pipe(_) => return self.read_pipe(key, into),
             Kind::Event(_) => return self.read_event(key, into),
-            Kind::Link(_) | Kind::Foreign(_) => return Err(Errno::EINVAL.into()),
+            Kind::Timer(_) => return self.read_timer(devices, key, into),
+            Kind::Socket(_) => return self.read_socket(descriptor, into),
+            Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) | Kind::Foreign(..) => {
+                return Err(Errno::EINVAL.into());
+            }
         };
         if at.is_none() {
             self.descriptions[key].offset += count;
@@ -69,6 +80,25 @@ impl Files {
             self.touch(key, now);
         }
         Ok(count)
+    }
+
+    fn read_socket(&mut self, descriptor: i32, into: Slice) -> Answer {
+        let received = self.receive_message(descriptor, Buffers::new(&[into], 0), false, false)?;
+        self.take_rights(received.rights, 0, false);
+        Ok(received.count)
+    }
+
+    /// Reads from the console, waiting in the call only if there is nothing else to do.
+    fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, description.is_nonblocking());
+        if into.is_empty() {
+            return Ok(0);
+        }
+        if (nonblocking || !devices.may_wait()) && !self.has_input(devices) {
+            return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
+        }
+        Ok(devices.console_read(into)?)
     }
 
     /// write(2), or pwrite(2) if an offset is given.
@@ -111,14 +141,19 @@ impl Files {
                 }
                 Ok(count)
             }
-            Kind::Pipe(_) | Kind::Event(_) | Kind::Device(Device::Console(_)) if at.is_some() => {
+            Kind::Pipe(_) | Kind::Event(_) | Kind::Socket(_) | Kind::Device(Device::Console(_)) if at.is_some() => {
                 Err(Errno::ESPIPE.into())
             }
             Kind::Device(device) => device.write(devices, from),
             Kind::Pipe(_) => self.write_pipe(key, from),
             Kind::Event(_) => self.write_event(key, from),
             Kind::Generated(_) | Kind::Image => Err(Errno::EIO.into()),
-            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) | Kind::Foreign(_) => Err(Errno::EINVAL.into()),
+            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) => Err(Errno::EINVAL.into()),
+            Kind::Socket(_) => match from {
+                Source::Program(slice) => self.send_through(key, Buffers::new(&[slice], 0), &Sending::default()),
+                Source::Own(bytes) => self.send_through(key, Buffers::own(bytes), &Sending::default()),
+            },
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::SocketName(_) | Kind::Foreign(..) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -133,9 +168,9 @@ impl Files {
             Kind::Generated(_) => (description.text.as_ref().map_or(0, |text| text.len() as u64), None),
             Kind::Directory(_) | Kind::Descriptors if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EINVAL),
-            Kind::Device(Device::Console(_)) | Kind::Pipe(_) | Kind::Event(_) | Kind::Foreign(_) => {
-                return Err(Errno::ESPIPE);
-            }
+            Kind::Device(Device::Console(_)) | Kind::Pipe(_) | Kind::Event(_) => return Err(Errno::ESPIPE),
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::Foreign(..) => return Err(Errno::ESPIPE),
+            Kind::Socket(_) | Kind::SocketName(_) => return Err(Errno::ESPIPE),
             Kind::Device(_) => return Ok(0),
             Kind::Link(_) => return Err(Errno::EBADF),
         };
@@ -165,6 +200,7 @@ impl Files {
         match &self.nodes[description.node].kind {
             Kind::Regular(data) => Ok(data.size().saturating_sub(description.offset)),
             Kind::Pipe(pipe) => Ok(pipe.length() as u64),
+            Kind::Socket(_) => self.received_bytes(description.node),
             _ => Err(Errno::ENOTTY),
         }
     }

@@ -88,6 +88,9 @@ impl Signals {
     }
 }
 
+/// The signal to who writes where nobody reads.
+pub const PIPE: u32 = SIGPIPE;
+
 /// The bit of a signal in a set.
 pub const fn bit(signal: u32) -> u64 {
     1 << (signal.wrapping_sub(1) % 64)

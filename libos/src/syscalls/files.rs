@@ -1,8 +1,8 @@
 //! Calls that open files, read, write, copy and close them.
 //!
 //! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
-//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: its branch belongs in `read`,
-//! `write` and the readiness in [`super::wait`], and what it forgets in [`change`].
+//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: its branch belongs in [`super::transfer`],
+//! and what it forgets in [`change`].
 
 use super::Arguments;
 use super::facts;
@@ -11,28 +11,38 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::inode::Time;
-use crate::fs::layout::Vector;
 use crate::fs::path::PATH_MAXIMUM;
-use crate::fs::transfer;
 use crate::image;
 use crate::libos::Libos;
 use crate::random::Random;
+use crate::threads::Threads;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use husk::abi::call::Status;
 use linux_raw_sys::general::*;
 
-/// Most buffers of one call.
-const VECTORS_MAXIMUM: u64 = 1024;
-
 /// What files need from outside, in a guest.
 struct Outside<'a> {
     random: &'a mut Random,
+    /// There is one thread.
+    alone: bool,
 }
 
 impl Devices for Outside<'_> {
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
         husk::console::write_at(stream, address, length).map_err(errno)
+    }
+
+    fn may_wait(&self) -> bool {
+        self.alone
+    }
+
+    fn console_ready(&mut self) -> bool {
+        true
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        husk::clock::monotonic_ns()
     }
 
     fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
@@ -81,12 +91,22 @@ pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
 /// Lets `call` work on the files; wakes who waits for one, if that has changed any.
 pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
     let Libos { files, random, threads, .. } = libos;
-    let before = files.changes;
-    let result = call(files, &mut Outside { random });
-    if files.changes != before {
-        threads.wake_files();
+    let result = call(files, &mut Outside { random, alone: threads.count() == 1 });
+    if !files.news.is_empty() {
+        tell(files, threads);
     }
     result
+}
+
+/// Wakes who waits for files that have changed.
+fn tell(files: &mut Files, threads: &mut Threads) {
+    if files.news.take_lost() {
+        threads.wake_every_file();
+    }
+    while let Some(node) = files.news.take() {
+        threads.wake_file(node.index());
+    }
+    threads.wake_files();
 }
 
 /// An answer without a value.
@@ -151,118 +171,6 @@ pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Argum
     }
     let mark = flags as u32 & range::CLOSE_ON_EXEC != 0;
     done(change(libos, |files, _| files.close_range(first as u32, last as u32, mark)))
-}
-
-/// read(2).
-#[inline]
-pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
-    let into = Slice::new(into, length);
-    change(libos, |files, devices| files.read(devices, file as i32, None, into, now()))
-}
-
-/// pread64(2).
-pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
-    let (into, at) = (Slice::new(into, length), transfer::offset(offset)?);
-    change(libos, |files, devices| files.read(devices, file as i32, Some(at), into, now()))
-}
-
-/// write(2).
-#[inline]
-pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
-    let from = Slice::new(from, length);
-    change(libos, |files, devices| files.write(devices, file as i32, None, from, now()))
-}
-
-/// pwrite64(2).
-pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
-    let (from, at) = (Slice::new(from, length), transfer::offset(offset)?);
-    change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
-}
-
-/// readv(2).
-pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
-    each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
-}
-
-/// writev(2).
-pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
-    each_vector(vectors, count, |from, _| write(libos, Arguments([file, from.address, from.length, 0, 0, 0])))
-}
-
-/// preadv(2).
-pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
-    let offset = transfer::offset(offset)?;
-    each_vector(vectors, count, |into, done| {
-        pread(libos, Arguments([file, into.address, into.length, offset.saturating_add(done), 0, 0]))
-    })
-}
-
-/// pwritev(2).
-pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
-    let offset = transfer::offset(offset)?;
-    each_vector(vectors, count, |from, done| {
-        pwrite(libos, Arguments([file, from.address, from.length, offset.saturating_add(done), 0, 0]))
-    })
-}
-
-/// Flags of preadv2(2) and pwritev2(2) that change nothing where nothing is cached.
-const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
-
-/// preadv2(2). Registers four and five are the halves of the offset, of which the first holds it all.
-pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
-    let Arguments([.., offset, _, flags]) = arguments;
-    match flags as u32 & !HINTS {
-        0 if offset == u64::MAX => readv(libos, arguments),
-        0 => preadv(libos, arguments),
-        _ => Err(Errno::EOPNOTSUPP.into()),
-    }
-}
-
-/// pwritev2(2).
-pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
-    let Arguments([.., offset, _, flags]) = arguments;
-    match flags as u32 & !HINTS {
-        0 if offset == u64::MAX => writev(libos, arguments),
-        0 => pwritev(libos, arguments),
-        _ => Err(Errno::EOPNOTSUPP.into()),
-    }
-}
-
-/// Makes a call for each buffer, with the count so far, until one falls short. If any has done something, that is the
-/// answer, whatever becomes of the next.
-fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Answer) -> Answer {
-    if count > VECTORS_MAXIMUM {
-        return Err(Errno::EINVAL.into());
-    }
-    let vector = |number: u64| user::read::<Vector>(vectors.wrapping_add(number * size_of::<Vector>() as u64));
-    let mut total = 0u64;
-    for number in 0..count {
-        total = total.checked_add(vector(number)?.length).ok_or(Errno::EINVAL)?;
-    }
-    if total > i64::MAX as u64 {
-        return Err(Errno::EINVAL.into());
-    }
-    if total == 0 {
-        return call(Slice::new(0, 0), 0);
-    }
-    let mut done = 0;
-    for number in 0..count {
-        let Vector { address, length } = vector(number)?;
-        if length == 0 {
-            continue;
-        }
-        match call(Slice::new(address, length), done) {
-            Ok(moved) => {
-                done += moved;
-                if moved < length {
-                    break;
-                }
-            }
-            Err(_) if done > 0 => break,
-            Err(stop) => return Err(stop),
-        }
-    }
-    Ok(done)
 }
 
 /// lseek(2).

@@ -1,6 +1,6 @@
 //! Calls about memory: the program's claims are checked here, the work is [`crate::memory`]'s.
 
-use super::{Arguments, files};
+use super::{Arguments, transfer};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::inode::Kind;
@@ -75,7 +75,7 @@ fn image_part(offset: u64, length: u64) -> Result<Option<u64>, Errno> {
 /// Copies a file's contents into a new mapping, as far as they reach.
 fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Result<(), Stop> {
     while !into.is_empty() {
-        match files::pread(libos, Arguments([file, into.address, into.length, offset, 0, 0])) {
+        match transfer::pread(libos, Arguments([file, into.address, into.length, offset, 0, 0])) {
             Ok(0) => break,
             Ok(count) => {
                 into = into.after(count);

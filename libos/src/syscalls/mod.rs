@@ -1,18 +1,23 @@
 //! The system calls, by family. [`table`] lists them all.
 
 pub mod descriptors;
+pub mod epoll;
+pub mod events;
 pub mod facts;
 pub mod files;
 pub mod futex;
 pub mod memory;
+pub mod message;
 pub mod metadata;
 pub mod names;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod system;
 pub mod table;
 pub mod thread;
 pub mod time;
+pub mod transfer;
 pub mod wait;
 
 /// The six argument registers of a system call. A function takes those that it has by a pattern, in its signature.

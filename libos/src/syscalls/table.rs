@@ -3,7 +3,8 @@
 //! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
 
 use super::{
-    Arguments, descriptors, files, futex, memory, metadata, names, process, signal, system, thread, time, wait,
+    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, signal, socket,
+    system, thread, time, transfer, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -132,16 +133,16 @@ calls! {
     __NR_memfd_create files::memfd_create, Partial, "cannot be sealed";
     __NR_close files::close, Answered;
     __NR_close_range files::close_range, Answered;
-    __NR_read files::read, Answered;
-    __NR_readv files::readv, Answered;
-    __NR_pread64 files::pread, Answered;
-    __NR_preadv files::preadv, Answered;
-    __NR_preadv2 files::preadv2, Partial, "without RWF_NOWAIT";
-    __NR_write files::write, Partial, "a pipe takes what it has room for";
-    __NR_writev files::writev, Partial, "a pipe takes what it has room for";
-    __NR_pwrite64 files::pwrite, Answered;
-    __NR_pwritev files::pwritev, Answered;
-    __NR_pwritev2 files::pwritev2, Partial, "without RWF_APPEND and RWF_NOWAIT";
+    __NR_read transfer::read, Answered;
+    __NR_readv transfer::readv, Answered;
+    __NR_pread64 transfer::pread, Answered;
+    __NR_preadv transfer::preadv, Answered;
+    __NR_preadv2 transfer::preadv2, Partial, "without RWF_NOWAIT";
+    __NR_write transfer::write, Answered;
+    __NR_writev transfer::writev, Answered;
+    __NR_pwrite64 transfer::pwrite, Answered;
+    __NR_pwritev transfer::pwritev, Answered;
+    __NR_pwritev2 transfer::pwritev2, Partial, "without RWF_APPEND and RWF_NOWAIT";
     __NR_lseek files::lseek, Answered;
     __NR_sendfile files::sendfile, Partial, "from regular files";
     __NR_copy_file_range files::copy_file_range, Answered;
@@ -213,15 +214,44 @@ calls! {
     __NR_listxattr metadata::no_attributes, Refused, "there are no extended attributes";
     __NR_llistxattr metadata::no_attributes, Refused, "there are no extended attributes";
     __NR_flistxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    // Pipes and events, and waiting.
-    __NR_pipe wait::pipe, Answered;
-    __NR_pipe2 wait::pipe2, Answered;
-    __NR_eventfd wait::eventfd, Answered;
-    __NR_eventfd2 wait::eventfd2, Answered;
+    // Pipes, events and timers.
+    __NR_pipe events::pipe, Answered;
+    __NR_pipe2 events::pipe2, Answered;
+    __NR_eventfd events::eventfd, Answered;
+    __NR_eventfd2 events::eventfd2, Answered;
+    __NR_timerfd_create events::timerfd_create, Answered;
+    __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
+    __NR_timerfd_gettime events::timerfd_gettime, Answered;
+    // Sockets.
+    __NR_socket socket::socket, Partial, "between threads of the program";
+    __NR_socketpair socket::socketpair, Answered;
+    __NR_bind socket::bind, Answered;
+    __NR_listen socket::listen, Answered;
+    __NR_connect socket::connect, Answered;
+    __NR_accept socket::accept, Answered;
+    __NR_accept4 socket::accept4, Answered;
+    __NR_shutdown socket::shutdown, Answered;
+    __NR_getsockname socket::getsockname, Answered;
+    __NR_getpeername socket::getpeername, Answered;
+    __NR_getsockopt socket::getsockopt, Partial, "options of the level SOL_SOCKET";
+    __NR_setsockopt socket::setsockopt, Partial, "options of the level SOL_SOCKET; buffers keep their sizes";
+    __NR_sendto message::sendto, Answered;
+    __NR_sendmsg message::sendmsg, Answered;
+    __NR_sendmmsg message::sendmmsg, Answered;
+    __NR_recvfrom message::recvfrom, Answered;
+    __NR_recvmsg message::recvmsg, Answered;
+    __NR_recvmmsg message::recvmmsg, Partial, "waits for the first message only";
+    // Waiting.
     __NR_poll wait::poll, Answered;
-    __NR_ppoll wait::ppoll, Partial, "the signal mask is ignored";
+    __NR_ppoll wait::ppoll, Answered;
     __NR_select wait::select, Answered;
-    __NR_pselect6 wait::pselect6, Partial, "the signal mask is ignored";
+    __NR_pselect6 wait::pselect6, Answered;
+    __NR_epoll_create epoll::epoll_create, Answered;
+    __NR_epoll_create1 epoll::epoll_create1, Answered;
+    __NR_epoll_ctl epoll::epoll_ctl, Answered;
+    __NR_epoll_wait epoll::epoll_wait, Answered;
+    __NR_epoll_pwait epoll::epoll_pwait, Answered;
+    __NR_epoll_pwait2 epoll::epoll_pwait2, Answered;
 }
 
 /// Numbers below this one are looked up; Linux's newest are below 500.

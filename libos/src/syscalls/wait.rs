@@ -1,91 +1,128 @@
-//! Calls that make pipes and event counters, and that wait until files are ready.
+//! Calls that wait until files are ready: poll(2) and select(2); see [`super::epoll`] for the third.
+//!
+//! Such a call looks, and if it finds nothing, sleeps until a file has changed, its own time is over, or a timer of the
+//! program expires, whatever comes first; then it is made again and looks again.
 
 use super::Arguments;
-use super::files::{descriptor, done, now};
+use super::files::change;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock;
 use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::device::Devices;
 use crate::fs::layout::PollEntry;
 use crate::fs::poll::Ready;
 use crate::libos::Libos;
-use crate::user::{self, Slice};
+use crate::signals::UNSTOPPABLE;
+use crate::user;
 use linux_raw_sys::general::*;
 
-/// pipe2(2).
-pub fn pipe2(libos: &mut Libos, Arguments([into, flags, ..]): Arguments) -> Answer {
-    Slice::new(into, 8).check()?;
-    let (reader, writer) = libos.files.pipe(flags as u32, now())?;
-    done(user::write(into, &[reader, writer]))
-}
+/// What a look came to: how many files are ready, and what to sleep on if none is.
+pub type Looked = Result<(u64, On), Errno>;
 
-/// pipe(2).
-pub fn pipe(libos: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
-    pipe2(libos, Arguments([into, 0, 0, 0, 0, 0]))
-}
-
-/// eventfd2(2).
-pub fn eventfd2(libos: &mut Libos, Arguments([count, flags, ..]): Arguments) -> Answer {
-    descriptor(libos.files.event(count as u32, flags as u32, now()))
-}
-
-/// eventfd(2).
-pub fn eventfd(libos: &mut Libos, Arguments([count, ..]): Arguments) -> Answer {
-    eventfd2(libos, Arguments([count, 0, 0, 0, 0, 0]))
-}
-
-/// What a descriptor is ready for, of what is asked and of what is told in any case.
-fn readiness(libos: &Libos, file: i32, asked: Ready) -> Result<Ready, Errno> {
-    let always = Ready::ERROR | Ready::HANG_UP;
-    let ready = libos.files.readiness(file)?.unwrap_or(Ready::empty());
-    Ok(ready & (asked | always))
-}
-
-/// Most entries of one poll(2).
-const ENTRIES_MAXIMUM: u64 = 1 << 20;
-
-/// poll(2).
-pub fn poll(libos: &mut Libos, Arguments([entries, count, timeout_ms, ..]): Arguments) -> Answer {
-    let timeout_ns = u64::try_from(timeout_ms as i32).ok().map(|ms| ms * 1_000_000);
-    poll_for(libos, entries, count, timeout_ns)
-}
-
-/// ppoll(2). The signal mask that it brings is not used: the thread's own stays.
-pub fn ppoll(libos: &mut Libos, Arguments([entries, count, timeout, ..]): Arguments) -> Answer {
-    let timeout_ns = timeout_at(timeout)?;
-    poll_for(libos, entries, count, timeout_ns)
-}
-
-/// The `struct timespec` at `address`, if there is one, in nanoseconds.
-fn timeout_at(address: u64) -> Result<Option<u64>, Errno> {
-    if address == 0 { Ok(None) } else { clock::from_timespec(user::read(address)?).map(Some) }
-}
-
-fn poll_for(libos: &mut Libos, entries: u64, count: u64, timeout_ns: Option<u64>) -> Answer {
-    if count > ENTRIES_MAXIMUM {
-        return Err(Errno::EINVAL.into());
-    }
-    let mut found = 0;
-    for address in (entries..).step_by(size_of::<PollEntry>()).take(count as usize) {
-        let entry: PollEntry = user::read(address)?;
-        let returned = match readiness(libos, entry.descriptor, Ready::from_bits_retain(entry.events.into())) {
-            _ if entry.descriptor < 0 => 0,
-            Ok(ready) => ready.bits() as u16,
-            Err(_) => POLLNVAL as u16,
-        };
-        found += u64::from(returned != 0);
-        user::write(address, &PollEntry { returned, ..entry })?;
-    }
+/// Answers how many files `look` finds ready, waiting for the first up to `timeout_ns`, for ever if there is none.
+pub fn wait_until(
+    libos: &mut Libos,
+    timeout_ns: Option<u64>,
+    look: impl FnOnce(&mut Files, &mut dyn Devices) -> Looked,
+) -> Answer {
+    let (found, on) = change(libos, |files, devices| {
+        if files.next_alarm().is_some() {
+            files.ring(devices.monotonic_ns());
+        }
+        look(files, devices)
+    })?;
     if found > 0 || timeout_ns == Some(0) {
         return Ok(found);
     }
     let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
-    Err(Stop::Sleep(Sleep { on: On::Files, deadline, woken: Then::Again, expired: Then::Return(0) }))
+    if deadline.is_some_and(|deadline| husk::clock::monotonic_ns() >= deadline) {
+        return Ok(0);
+    }
+    let deadline = deadline.into_iter().chain(libos.files.next_alarm()).min();
+    Err(Stop::Sleep(Sleep { on, deadline, woken: Then::Again, expired: Then::Again }))
+}
+
+/// Makes `call` with the signal mask of `size` bytes at the address `mask`, if there is one, until it is answered.
+pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut Libos) -> Answer) -> Answer {
+    if mask == 0 {
+        return call(libos);
+    }
+    if size != size_of::<u64>() as u64 {
+        return Err(Errno::EINVAL.into());
+    }
+    let mask = user::read::<u64>(mask)? & !UNSTOPPABLE;
+    let thread = libos.threads.current();
+    if thread.blocked_after.is_none() {
+        thread.suspend(mask);
+    }
+    let answer = call(libos);
+    let thread = libos.threads.current();
+    match answer {
+        // The mask stays until the signal's handler has been called.
+        Err(Stop::Sleep(_)) if thread.next_signal().is_some() => Err(Errno::EINTR.into()),
+        Err(Stop::Sleep(_)) => answer,
+        _ => {
+            thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
+            answer
+        }
+    }
+}
+
+/// A timeout in milliseconds, in nanoseconds; none if it is negative.
+pub fn timeout_ms(timeout_ms: u64) -> Option<u64> {
+    u64::try_from(timeout_ms as i32).ok().map(|ms| ms * 1_000_000)
+}
+
+/// The `struct timespec` at `address`, if there is one, in nanoseconds.
+pub fn timeout_at(address: u64) -> Result<Option<u64>, Errno> {
+    if address == 0 { Ok(None) } else { clock::from_timespec(user::read(address)?).map(Some) }
+}
+
+/// poll(2).
+pub fn poll(libos: &mut Libos, Arguments([entries, count, timeout, ..]): Arguments) -> Answer {
+    wait_until(libos, timeout_ms(timeout), |files, devices| look_at_entries(files, devices, entries, count))
+}
+
+/// ppoll(2).
+pub fn ppoll(libos: &mut Libos, Arguments([entries, count, timeout, mask, size, _]): Arguments) -> Answer {
+    let timeout_ns = timeout_at(timeout)?;
+    with_mask(libos, mask, size, |libos| {
+        wait_until(libos, timeout_ns, |files, devices| look_at_entries(files, devices, entries, count))
+    })
+}
+
+fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, count: u64) -> Looked {
+    if count > files.descriptors.limit {
+        return Err(Errno::EINVAL);
+    }
+    let (mut found, mut on) = (0, On::Time);
+    for address in (entries..).step_by(size_of::<PollEntry>()).take(count as usize) {
+        let entry: PollEntry = user::read(address)?;
+        let mut returned = Ready::empty();
+        if entry.descriptor >= 0 {
+            returned = match files.readiness(devices, entry.descriptor) {
+                Ok(ready) => ready & (Ready::from_bits_retain(entry.events.into()) | Ready::ALWAYS),
+                Err(_) => Ready::from_bits_retain(POLLNVAL),
+            };
+            on = match (on, files.node(entry.descriptor)) {
+                (On::Time, Ok(node)) => On::File(node.index()),
+                _ => On::Files,
+            };
+        }
+        found += u64::from(!returned.is_empty());
+        user::write(address, &PollEntry { returned: returned.bits() as u16, ..entry })?;
+    }
+    Ok((found, on))
 }
 
 /// Descriptors that select(2) can tell of.
 const SET_BITS: u64 = 1024;
 /// Bits in a word of a set.
 const WORD_BITS: u64 = 64;
+
+/// The words of a set.
+type Set = [u64; (SET_BITS / WORD_BITS) as usize];
 
 /// select(2).
 pub fn select(libos: &mut Libos, Arguments([count, read, write, except, timeout, _]): Arguments) -> Answer {
@@ -99,26 +136,43 @@ pub fn select(libos: &mut Libos, Arguments([count, read, write, except, timeout,
     select_for(libos, count, [read, write, except], timeout_ns)
 }
 
-/// pselect6(2).
-pub fn pselect6(libos: &mut Libos, Arguments([count, read, write, except, timeout, _]): Arguments) -> Answer {
+/// pselect6(2). The last argument is the address of two words: the mask's address and its size.
+pub fn pselect6(libos: &mut Libos, Arguments([count, read, write, except, timeout, mask]): Arguments) -> Answer {
     let timeout_ns = timeout_at(timeout)?;
-    select_for(libos, count, [read, write, except], timeout_ns)
+    let [mask, size]: [u64; 2] = if mask == 0 { [0; 2] } else { user::read(mask)? };
+    with_mask(libos, mask, size, |libos| select_for(libos, count, [read, write, except], timeout_ns))
 }
 
 fn select_for(libos: &mut Libos, count: u64, sets: [u64; 3], timeout_ns: Option<u64>) -> Answer {
     if count as i32 > SET_BITS as i32 || (count as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
+    let words = count.div_ceil(WORD_BITS);
+    let mut told = [Set::default(); 3];
+    let found = wait_until(libos, timeout_ns, |files, devices| look_at_sets(files, devices, count, sets, &mut told))?;
+    for (set, told) in sets.into_iter().zip(told).filter(|(set, _)| *set != 0) {
+        for (word, told) in (0..words).zip(told) {
+            user::write(set.wrapping_add(word * 8), &told)?;
+        }
+    }
+    Ok(found)
+}
+
+fn look_at_sets(
+    files: &mut Files,
+    devices: &mut dyn Devices,
+    count: u64,
+    sets: [u64; 3],
+    told: &mut [Set; 3],
+) -> Looked {
     // A set's file is ready for one of these.
     let kinds = [Ready::IN | Ready::HANG_UP | Ready::ERROR, Ready::OUT | Ready::ERROR, Ready::empty()];
-    let words = count.div_ceil(WORD_BITS);
     let mut found = 0;
-    let mut told = [[0u64; (SET_BITS / WORD_BITS) as usize]; 3];
-    for ((set, kind), told) in sets.into_iter().zip(kinds).zip(&mut told) {
-        for (word, told) in (0..words).zip(told).filter(|_| set != 0) {
+    for ((set, kind), told) in sets.into_iter().zip(kinds).zip(told) {
+        for (word, told) in (0..count.div_ceil(WORD_BITS)).zip(told).filter(|_| set != 0) {
             let asked: u64 = user::read(set.wrapping_add(word * 8))?;
             for bit in (0..WORD_BITS).filter(|bit| asked >> bit & 1 != 0 && word * WORD_BITS + bit < count) {
-                let ready = readiness(libos, (word * WORD_BITS + bit) as i32, kind)?;
+                let ready = files.readiness(devices, (word * WORD_BITS + bit) as i32)?;
                 if ready.intersects(kind) {
                     *told |= 1 << bit;
                     found += 1;
@@ -126,15 +180,5 @@ fn select_for(libos: &mut Libos, count: u64, sets: [u64; 3], timeout_ns: Option<
             }
         }
     }
-    // The sets are written only at the end, so the call is made again when its time is over, too.
-    let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
-    if found == 0 && deadline.is_none_or(|deadline| husk::clock::monotonic_ns() < deadline) {
-        return Err(Stop::Sleep(Sleep { on: On::Files, deadline, woken: Then::Again, expired: Then::Again }));
-    }
-    for (set, told) in sets.into_iter().zip(told).filter(|(set, _)| *set != 0) {
-        for (word, told) in (0..words).zip(told) {
-            user::write(set.wrapping_add(word * 8), &told)?;
-        }
-    }
-    Ok(found)
+    Ok((found, On::Files))
 }

@@ -78,6 +78,13 @@ impl Futexes {
         }
     }
 
+    /// Takes out one that waits at `lowest` or any address above.
+    pub fn take_from(&mut self, lowest: u64) -> Option<Slot> {
+        let at = self.entries.iter().position(|entry| entry.address >= lowest)?;
+        self.remove(Slot(at as u32));
+        Some(Slot(at as u32))
+    }
+
     /// Takes out the first that waits at `address` for one of `bits`.
     pub fn take(&mut self, address: u64, bits: u32) -> Option<Slot> {
         let mut at = self.lists.get(list(address))?.first;
@@ -114,6 +121,18 @@ mod tests {
         assert_eq!(futexes.take(0x1000, !0), Some(Slot(4)));
         assert_eq!(futexes.take(0x1000, !0), None);
         assert_eq!(futexes.take(0x1001, !0), Some(Slot(1)));
+    }
+
+    #[test]
+    fn all_above_an_address_can_be_taken() {
+        let mut futexes = futexes();
+        for number in 0..4 {
+            futexes.insert(Slot(number), 0x1000 * u64::from(number + 1), !0);
+        }
+        let mut taken: Vec<_> = core::iter::from_fn(|| futexes.take_from(0x3000)).collect();
+        taken.sort();
+        assert_eq!(taken, [Slot(2), Slot(3)]);
+        assert_eq!(futexes.take(0x1000, !0), Some(Slot(0)));
     }
 
     #[test]

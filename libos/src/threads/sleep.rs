@@ -6,6 +6,9 @@ use crate::answer::{On, Sleep, Then};
 use crate::errno::Errno;
 use crate::syscalls::time;
 
+/// Who waits for one file does so as if for a futex at an address that no program can name.
+const FILES: u64 = 1 << 63;
+
 impl Threads {
     /// Puts the current thread to sleep. Somebody else must run next.
     pub fn sleep(&mut self, sleep: Sleep) {
@@ -14,6 +17,7 @@ impl Threads {
         match sleep.on {
             On::Time => {}
             On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
+            On::File(file) => self.futexes.insert(slot, FILES | u64::from(file), u32::MAX),
             On::Files => self.files.push(slot),
         }
         if let Some(deadline) = sleep.deadline {
@@ -46,7 +50,19 @@ impl Threads {
         moved
     }
 
-    /// Wakes every thread that waits for files.
+    /// Wakes every thread that waits for this file only.
+    pub fn wake_file(&mut self, file: u32) {
+        self.wake_futex(FILES | u64::from(file), u32::MAX, u32::MAX);
+    }
+
+    /// Wakes every thread that waits for one file only, whichever.
+    pub fn wake_every_file(&mut self) {
+        while let Some(slot) = self.futexes.take_from(FILES) {
+            self.wake(slot);
+        }
+    }
+
+    /// Wakes every thread that waits for files of any number.
     pub fn wake_files(&mut self) {
         while let Some(slot) = self.files.pop() {
             self.wake(slot);
@@ -89,8 +105,7 @@ impl Threads {
         thread.state = match choose(woken, expired) {
             Then::Again => State::Again,
             Then::Return(result) => {
-                thread.registers.set_result(result);
-                thread.deadline = None;
+                thread.end_call(result);
                 State::Ready
             }
         };

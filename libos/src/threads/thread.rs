@@ -56,6 +56,8 @@ pub struct Thread {
     pub id: u32,
     /// When its call in progress gives up: set when the call is made first, and kept while it is made again.
     pub deadline: Option<u64>,
+    /// What its call in progress has done already, in bytes: kept like `deadline`.
+    pub progress: u64,
     /// Where to write 0, and wake one, when it ends.
     pub clear_at_exit: u64,
     /// Signals it does not take now, and those that wait for it; bit n-1 for signal n.
@@ -83,6 +85,7 @@ impl Thread {
             state: State::Ready,
             id,
             deadline: None,
+            progress: 0,
             clear_at_exit: 0,
             blocked: 0,
             pending: 0,
@@ -90,6 +93,14 @@ impl Thread {
             signal_stack: NO_STACK,
             name: [0; 16],
         }
+    }
+
+    /// Ends its call in progress with this result; if that is an error, what was done counts more.
+    #[inline]
+    pub fn end_call(&mut self, result: i64) {
+        let progress = core::mem::take(&mut self.progress);
+        self.registers.set_result(if result < 0 && progress > 0 { progress as i64 } else { result });
+        self.deadline = None;
     }
 
     /// Blocks these signals until one comes.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fs::lock::Mode;
-use crate::fs::pipe::{CAPACITY, WAIT};
+use crate::fs::pipe::CAPACITY;
 use crate::fs::poll::Ready;
 
 #[test]
@@ -124,14 +124,14 @@ fn an_exclusive_lock_is_for_one_description_only() {
     let second = machine.create("/file");
     let try_exclusive = linux::LOCK_EX | linux::LOCK_NB;
     assert_eq!(machine.files.lock(first, linux::LOCK_EX), Ok(()));
-    assert_eq!(machine.files.lock(second, linux::LOCK_SH), Err(WAIT));
+    assert!(matches!(machine.files.lock(second, linux::LOCK_SH), Err(Stop::Sleep(_))));
     assert_eq!(machine.files.lock(second, try_exclusive), Err(Errno::EAGAIN.into()));
     assert_eq!(machine.files.lock(first, linux::LOCK_SH), Ok(()));
     assert_eq!(machine.files.lock(second, linux::LOCK_SH), Ok(()));
     assert_eq!(machine.files.lock(second, try_exclusive), Err(Errno::EAGAIN.into()));
-    let before = machine.files.changes;
+    while machine.files.news.take().is_some() {}
     machine.files.close(first).expect("open");
-    assert!(machine.files.changes > before, "who waits for the lock is woken");
+    assert!(!machine.files.news.is_empty(), "who waits for the lock is woken");
     assert_eq!(machine.files.lock(second, try_exclusive), Ok(()));
 }
 
@@ -155,17 +155,17 @@ fn a_pipe_carries_bytes_and_ends_with_its_writers() {
     let mut machine = Machine::new();
     let now = machine.now();
     let (reader, writer) = machine.files.pipe(0, now).expect("free");
-    assert_eq!(machine.read(reader, None, 5), Err(WAIT));
-    assert_eq!(machine.files.readiness(writer), Ok(Some(Ready::OUT)));
+    assert!(matches!(machine.read(reader, None, 5), Err(Stop::Sleep(_))));
+    assert_eq!(machine.ready(writer), Ready::OUT);
     let bytes: Vec<u8> = (0..CAPACITY + 10).map(|number| number as u8).collect();
     assert_eq!(machine.write(writer, None, &bytes), Ok(CAPACITY as u64));
-    assert_eq!(machine.write(writer, None, b"x"), Err(WAIT));
+    assert!(matches!(machine.write(writer, None, b"x"), Err(Stop::Sleep(_))));
     assert_eq!(machine.read(reader, None, 70).as_deref(), Ok(&bytes[..70]));
     assert_eq!(machine.write(writer, None, &bytes[CAPACITY..]), Ok(10));
     assert_eq!(machine.read(reader, None, 1 << 20).as_deref(), Ok(&bytes[70..]));
     machine.files.close(writer).expect("open");
     assert_eq!(machine.read(reader, None, 5).as_deref(), Ok(&b""[..]));
-    assert_eq!(machine.files.readiness(reader), Ok(Some(Ready::HANG_UP)));
+    assert_eq!(machine.ready(reader), Ready::HANG_UP);
     let (reader, writer) = machine.files.pipe(linux::O_NONBLOCK, now).expect("free");
     assert_eq!(machine.read(reader, None, 5), Err(Errno::EAGAIN.into()));
     machine.files.close(reader).expect("open");
@@ -178,7 +178,7 @@ fn an_event_counter_adds_up_and_is_emptied_by_a_read() {
     let now = machine.now();
     let event = machine.files.event(2, linux::EFD_NONBLOCK, now).expect("free");
     assert_eq!(machine.write(event, None, &3u64.to_ne_bytes()), Ok(8));
-    assert_eq!(machine.files.readiness(event), Ok(Some(Ready::IN | Ready::OUT)));
+    assert_eq!(machine.ready(event), Ready::IN | Ready::OUT);
     assert_eq!(machine.read(event, None, 8).as_deref(), Ok(&5u64.to_ne_bytes()[..]));
     assert_eq!(machine.read(event, None, 8), Err(Errno::EAGAIN.into()));
     assert_eq!(machine.read(event, None, 7), Err(Errno::EINVAL.into()));
@@ -295,11 +295,11 @@ fn a_file_of_another_part_is_its_own_until_nobody_has_it_open() {
     let (file, node) = machine.files.open_foreign(socket, linux::O_NONBLOCK, now).expect("free");
     assert_eq!(machine.files.foreign(file), Ok(Some(socket)));
     assert_eq!(machine.files.foreign(0), Ok(None));
-    assert_eq!(machine.files.readiness(file), Ok(None));
     let mode = machine.files.stat(file, b"", linux::AT_EMPTY_PATH).map(|stat| stat.mode & linux::S_IFMT);
     assert_eq!(mode, Ok(linux::S_IFSOCK));
-    machine.files.notify(node);
-    assert_eq!(machine.files.changed(file), Ok(machine.files.changes));
+    machine.files.set_ready(node, Ready::OUT, Ready::OUT);
+    assert_eq!(machine.ready(file), Ready::OUT);
+    assert_eq!(machine.files.news.take(), Some(node));
     let copy = machine.files.duplicate(file, 0, false).expect("free");
     machine.files.close(file).expect("open");
     assert_eq!(machine.files.orphans, []);

@@ -18,6 +18,8 @@ pub struct Fakes {
     pub written: [Vec<u8>; 3],
     /// What there is to read.
     pub input: Vec<u8>,
+    /// The monotonic time in nanoseconds.
+    pub now: u64,
 }
 
 impl Devices for Fakes {
@@ -26,6 +28,18 @@ impl Devices for Fakes {
         let bytes = Slice::new(address, length).to_vec()?;
         self.written.get_mut(stream as usize).ok_or(Errno::EBADF)?.extend(bytes);
         Ok(length)
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+
+    fn console_ready(&mut self) -> bool {
+        !self.input.is_empty()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.now
     }
 
     fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
@@ -87,6 +101,10 @@ impl Machine {
         let from = Slice::new(bytes.as_ptr() as u64, bytes.len() as u64);
         let now = self.now();
         self.files.write(&mut self.devices, descriptor, at, from, now)
+    }
+
+    fn ready(&mut self, descriptor: i32) -> super::poll::Ready {
+        self.files.readiness(&mut self.devices, descriptor).expect("open")
     }
 
     /// The names in an open directory, from its position on.

@@ -1,0 +1,91 @@
+//! Memory of the program that one call reads into or writes from: a list of claims, taken as one.
+
+use crate::errno::Errno;
+use crate::user::Slice;
+use alloc::vec::Vec;
+
+/// Claims in order, without the first bytes that an earlier attempt of the same call has dealt with; or, to write from,
+/// memory of the libos.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffers<'a> {
+    slices: &'a [Slice],
+    skipped: u64,
+    own: &'a [u8],
+}
+
+impl<'a> Buffers<'a> {
+    /// All bytes of these claims but the first `skipped`.
+    pub fn new(slices: &'a [Slice], skipped: u64) -> Self {
+        Self { slices, skipped, own: &[] }
+    }
+
+    /// Bytes of the libos.
+    pub fn own(own: &'a [u8]) -> Self {
+        Self { slices: &[], skipped: 0, own }
+    }
+
+    /// Number of bytes, saturating.
+    pub fn length(self) -> u64 {
+        let total = self.slices.iter().fold(0u64, |total, slice| total.saturating_add(slice.length));
+        total.saturating_sub(self.skipped) + self.own.len() as u64
+    }
+
+    /// The claims from byte `from` on.
+    fn rest(self, from: u64) -> impl Iterator<Item = Slice> {
+        let mut skip = self.skipped.saturating_add(from);
+        self.slices.iter().filter_map(move |slice| {
+            let rest = slice.after(skip);
+            skip -= slice.length - rest.length;
+            (!rest.is_empty()).then_some(rest)
+        })
+    }
+
+    /// The first claim that has bytes; an empty one if none has.
+    pub fn first(self) -> Slice {
+        self.rest(0).next().unwrap_or(Slice::new(0, 0))
+    }
+
+    /// Appends the first `count` bytes to `into`, or fewer if there are no more.
+    pub fn gather(self, count: usize, into: &mut Vec<u8>) -> Result<(), Errno> {
+        let own = self.own.get(..count).unwrap_or(self.own);
+        into.try_reserve(own.len()).map_err(|_| Errno::ENOMEM)?;
+        into.extend_from_slice(own);
+        let mut left = count - own.len();
+        for slice in self.rest(0) {
+            let part = slice.first(left as u64);
+            into.try_reserve(part.length as usize).map_err(|_| Errno::ENOMEM)?;
+            part.append_to(into)?;
+            left -= part.length as usize;
+        }
+        Ok(())
+    }
+
+    /// Writes what there is room for of `bytes` from byte `from` on, and tells how much.
+    pub fn scatter(self, from: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut done = 0;
+        for slice in self.rest(from) {
+            let part = bytes.len().saturating_sub(done).min(slice.length as usize);
+            slice.copy_in(bytes.get(done..done + part).unwrap_or_default())?;
+            done += part;
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_go_over_the_borders_of_claims() {
+        let mut memory = *b"0123456789";
+        let address = memory.as_mut_ptr() as u64;
+        let slices = [Slice::new(address, 3), Slice::new(address, 0), Slice::new(address + 5, 4)];
+        let buffers = Buffers::new(&slices, 1);
+        let mut gathered = Vec::new();
+        buffers.gather(4, &mut gathered).expect("own memory");
+        assert_eq!((buffers.length(), &gathered[..]), (6, &b"1256"[..]));
+        assert_eq!(buffers.scatter(1, b"abcdefgh"), Ok(5));
+        assert_eq!(&memory, b"01a34bcde9");
+    }
+}

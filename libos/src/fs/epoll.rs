@@ -1,0 +1,281 @@
+//! Sets of files to wait for: epoll(7).
+//!
+//! A set has a queue of files that may be ready. A file gets there when it is added, and whenever it changes; who asks
+//! the set takes files from the queue and looks at each, so that asking costs what is ready, not what is in the set. A
+//! file that turns out to be ready goes back to the end of the queue, unless only changes are asked for.
+
+use super::Files;
+use super::description::DescriptionKey;
+use super::device::Devices;
+use super::inode::{Kind, NodeKey, Time, Volume};
+use super::poll::Ready;
+use super::watch::Watch;
+use crate::errno::Errno;
+use crate::user;
+use alloc::collections::VecDeque;
+use hashbrown::HashMap;
+use linux_raw_sys::general as linux;
+
+/// Flags of an interest, which are no events.
+const FLAGS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLWAKEUP | linux::EPOLLEXCLUSIVE;
+/// What an interest with `EPOLLEXCLUSIVE` may ask for.
+const EXCLUSIVE: u32 = linux::EPOLLIN | linux::EPOLLOUT | linux::EPOLLERR | linux::EPOLLHUP | FLAGS;
+/// How deep sets may be in each other.
+const DEPTH_MAXIMUM: u32 = 5;
+/// Memory that an interest takes, in bytes: entry, watch, place in the queue, and room for them to grow.
+const COST: u64 = 160;
+/// Bytes of a `struct epoll_event`: 32 bits of events and 64 of data, without padding.
+const EVENT: u64 = 12;
+
+/// What a file in a set is known by: a descriptor, and the description that it stood for when it was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    descriptor: i32,
+    description: DescriptionKey,
+}
+
+/// What is asked about a file.
+#[derive(Clone, Copy, Debug)]
+struct Interest {
+    node: NodeKey,
+    /// Events and flags; no events after one that was to be told once.
+    events: u32,
+    /// What the program wants to be told with them.
+    data: u64,
+    /// Whether the file is in the queue.
+    queued: bool,
+}
+
+impl Interest {
+    /// The events that are asked for, with those that are told in any case.
+    fn events(&self) -> Ready {
+        match self.events & !FLAGS {
+            0 => Ready::empty(),
+            events => Ready::from_bits_retain(events) | Ready::ALWAYS,
+        }
+    }
+}
+
+/// A set of files.
+#[derive(Debug, Default)]
+pub struct Epoll {
+    interests: HashMap<Place, Interest>,
+    queue: VecDeque<Place>,
+}
+
+/// What to do with a file in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// `EPOLL_CTL_ADD`, with events and data.
+    Add(u32, u64),
+    /// `EPOLL_CTL_MOD`
+    Modify(u32, u64),
+    /// `EPOLL_CTL_DEL`
+    Delete,
+}
+
+impl Epoll {
+    /// Notes that a file may have become ready for `what`; tells whether anybody asked.
+    pub(super) fn happened(&mut self, place: Place, what: Ready) -> bool {
+        match self.interests.get_mut(&place) {
+            Some(interest) if interest.events().intersects(what) => {
+                if !core::mem::replace(&mut interest.queued, true) {
+                    self.queue.push_back(place);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn remove(&mut self, place: Place) -> Option<NodeKey> {
+        let interest = self.interests.remove(&place)?;
+        if interest.queued {
+            self.queue.retain(|queued| *queued != place);
+        }
+        Some(interest.node)
+    }
+}
+
+impl Files {
+    /// epoll_create1(2).
+    pub fn epoll(&mut self, flags: u32, now: Time) -> Result<i32, Errno> {
+        if flags & !linux::EPOLL_CLOEXEC != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let node = self.add_node(Kind::Epoll(Epoll::default()), Volume::Nameless, 0o600, now)?;
+        self.nodes[node].links = 1;
+        self.open_node(node, linux::O_RDWR | flags)
+    }
+
+    /// The inode of the set that a descriptor stands for.
+    pub fn epoll_node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
+        let node = self.descriptions[self.usable(descriptor)?].node;
+        if let Kind::Epoll(_) = self.nodes[node].kind { Ok(node) } else { Err(Errno::EINVAL) }
+    }
+
+    /// epoll_ctl(2).
+    pub fn change_epoll(
+        &mut self,
+        devices: &mut dyn Devices,
+        set: i32,
+        descriptor: i32,
+        change: Change,
+    ) -> Result<(), Errno> {
+        self.usable(set)?;
+        let description = self.usable(descriptor)?;
+        let node = self.descriptions[description].node;
+        if !self.can_wait_for(node) {
+            return Err(Errno::EPERM);
+        }
+        let set = self.epoll_node(set)?;
+        if set == node {
+            return Err(Errno::EINVAL);
+        }
+        let place = Place { descriptor, description };
+        match change {
+            Change::Add(events, data) => {
+                self.add_interest(set, place, Interest { node, events, data, queued: false })?;
+            }
+            Change::Modify(events, data) => {
+                let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
+                let interest = epoll.interests.get_mut(&place).ok_or(Errno::ENOENT)?;
+                if (interest.events | events) & linux::EPOLLEXCLUSIVE != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                (interest.events, interest.data) = (events, data);
+            }
+            Change::Delete => return self.remove_interest(set, place),
+        }
+        let ready = self.ready(devices, description);
+        if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
+            && epoll.happened(place, ready)
+        {
+            self.notify(set, Ready::IN);
+        }
+        Ok(())
+    }
+
+    fn add_interest(&mut self, set: NodeKey, place: Place, interest: Interest) -> Result<(), Errno> {
+        let is_set = matches!(self.nodes[interest.node].kind, Kind::Epoll(_));
+        let exclusive = interest.events & linux::EPOLLEXCLUSIVE != 0;
+        if exclusive && (is_set || interest.events & !EXCLUSIVE != 0) {
+            return Err(Errno::EINVAL);
+        }
+        if is_set && self.depth(interest.node, set)? + self.height(set) > DEPTH_MAXIMUM {
+            return Err(Errno::ELOOP);
+        }
+        let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
+        if epoll.interests.contains_key(&place) {
+            return Err(Errno::EEXIST);
+        }
+        epoll.interests.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        // Room for the day when all files are ready, so that `happened` need not allocate.
+        let room = epoll.interests.len() + 1 - epoll.queue.len();
+        epoll.queue.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
+        let watches = &mut self.nodes[interest.node].watches;
+        watches.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.space.take(COST).map_err(|_| Errno::ENOMEM)?;
+        watches.push(Watch { set, place });
+        if let Kind::Epoll(epoll) = &mut self.nodes[set].kind {
+            epoll.interests.insert(place, interest);
+        }
+        Ok(())
+    }
+
+    fn remove_interest(&mut self, set: NodeKey, place: Place) -> Result<(), Errno> {
+        let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
+        let node = epoll.remove(place).ok_or(Errno::ENOENT)?;
+        self.nodes[node].watches.retain(|watch| watch.set != set || watch.place != place);
+        self.space.give(COST);
+        Ok(())
+    }
+
+    /// How many sets are on the way down from `set`, itself included; ELOOP if `sought` is one of them.
+    fn depth(&self, set: NodeKey, sought: NodeKey) -> Result<u32, Errno> {
+        if set == sought {
+            return Err(Errno::ELOOP);
+        }
+        let Kind::Epoll(epoll) = &self.nodes[set].kind else { return Ok(0) };
+        let mut deepest = 0;
+        for interest in epoll.interests.values() {
+            deepest = deepest.max(self.depth(interest.node, sought)?);
+        }
+        Ok(deepest + 1)
+    }
+
+    /// How many sets are on the way up from `set`, itself included.
+    fn height(&self, set: NodeKey) -> u32 {
+        1 + self.nodes[set].watches.iter().map(|watch| self.height(watch.set)).max().unwrap_or(0)
+    }
+
+    /// A description is gone: it is in no set any more, and if it was a set, no file is in that.
+    pub(super) fn unwatch_closed(&mut self, key: DescriptionKey, node: NodeKey) {
+        let mut at = 0;
+        while let Some(&Watch { set, place }) = self.nodes[node].watches.get(at) {
+            if place.description != key || self.remove_interest(set, place).is_err() {
+                at += 1;
+            }
+        }
+        if let Kind::Epoll(epoll) = &mut self.nodes[node].kind {
+            let closed = core::mem::take(epoll);
+            for interest in closed.interests.values() {
+                self.nodes[interest.node].watches.retain(|watch| watch.set != node);
+                self.space.give(COST);
+            }
+        }
+    }
+
+    /// Whether a file of a set is ready.
+    pub(super) fn any_ready(&mut self, devices: &mut dyn Devices, set: NodeKey) -> bool {
+        let mut at = 0;
+        while let Kind::Epoll(epoll) = &self.nodes[set].kind
+            && let Some(place) = epoll.queue.get(at)
+        {
+            let description = place.description;
+            let asked = epoll.interests.get(place).map_or(Ready::empty(), Interest::events);
+            if self.ready(devices, description).intersects(asked) {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// epoll_wait(2), without waiting: writes up to `maximum` events to the program's address `into`, and tells how many.
+    pub fn take_events(
+        &mut self,
+        devices: &mut dyn Devices,
+        set: NodeKey,
+        into: u64,
+        maximum: u64,
+    ) -> Result<u64, Errno> {
+        let mut told = 0;
+        let Kind::Epoll(epoll) = &self.nodes[set].kind else { return Err(Errno::EINVAL) };
+        for _ in 0..epoll.queue.len() {
+            let Kind::Epoll(epoll) = &self.nodes[set].kind else { break };
+            let Some(&place) = epoll.queue.front().filter(|_| told < maximum) else { break };
+            let Some(&interest) = epoll.interests.get(&place) else { break };
+            let ready = self.ready(devices, place.description) & interest.events();
+            if !ready.is_empty() {
+                let [low, high] = [interest.data as u32, (interest.data >> 32) as u32];
+                match user::write(into.wrapping_add(told * EVENT), &[ready.bits(), low, high]) {
+                    Ok(()) => told += 1,
+                    Err(_) if told > 0 => break,
+                    Err(errno) => return Err(errno),
+                }
+            }
+            let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { break };
+            epoll.queue.pop_front();
+            let Some(interest) = epoll.interests.get_mut(&place) else { break };
+            if interest.events & linux::EPOLLONESHOT != 0 && !ready.is_empty() {
+                interest.events &= FLAGS;
+            }
+            interest.queued = !ready.is_empty() && interest.events & (linux::EPOLLET | linux::EPOLLONESHOT) == 0;
+            if interest.queued {
+                epoll.queue.push_back(place);
+            }
+        }
+        Ok(told)
+    }
+}

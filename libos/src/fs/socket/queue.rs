@@ -1,0 +1,212 @@
+//! What a socket has received and nobody has read.
+
+use super::name::Name;
+use crate::errno::Errno;
+use crate::fs::buffers::Buffers;
+use crate::fs::description::DescriptionKey;
+use crate::fs::space::Space;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Bytes that wait in a socket at most; Linux's default.
+pub const CAPACITY: usize = 212_992;
+/// Messages that wait in a socket at most, where they are kept apart.
+pub const MESSAGES_MAXIMUM: usize = 256;
+/// Short pieces of a stream are put together up to this length.
+const JOINED_MAXIMUM: usize = 16 << 10;
+/// Memory that a message takes beyond its bytes.
+const MESSAGE: u64 = 64;
+
+/// What was sent at once, or a part of a stream.
+#[derive(Debug, Default)]
+pub struct Message {
+    bytes: Vec<u8>,
+    /// How many of the bytes have been read.
+    read: usize,
+    /// Who sent it, if that has a name.
+    pub from: Option<Name>,
+    /// Open files that came with it; counted.
+    pub rights: Vec<DescriptionKey>,
+}
+
+impl Message {
+    /// A message of the first `length` bytes of `buffers`.
+    pub fn new(buffers: Buffers<'_>, length: usize) -> Result<Self, Errno> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        buffers.gather(length, &mut bytes)?;
+        Ok(Self { bytes, ..Self::default() })
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.read..).unwrap_or_default()
+    }
+
+    fn cost(&self) -> u64 {
+        MESSAGE + self.bytes.len() as u64
+    }
+}
+
+/// What a read came to.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Bytes that were read.
+    pub count: u64,
+    /// Bytes that the message had, if messages are kept apart.
+    pub length: u64,
+    /// Who sent it, if that has a name.
+    pub from: Option<Name>,
+    /// Open files that came with it; counted.
+    pub rights: Vec<DescriptionKey>,
+}
+
+/// Messages in order.
+#[derive(Debug, Default)]
+pub struct Queue {
+    messages: VecDeque<Message>,
+    /// Bytes that nobody has read.
+    length: usize,
+}
+
+impl Queue {
+    /// Bytes that nobody has read.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Bytes of the first message that nobody has read.
+    pub fn first_length(&self) -> usize {
+        self.messages.front().map_or(0, |message| message.rest().len())
+    }
+
+    /// Whether there is no message, not even one without bytes.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// How many messages there are.
+    pub fn count(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, space: &mut Space, message: Message) -> Result<(), Errno> {
+        self.messages.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        space.take(message.cost()).map_err(|_| Errno::ENOMEM)?;
+        self.length += message.bytes.len();
+        self.messages.push_back(message);
+        Ok(())
+    }
+
+    /// Adds bytes to a stream: to its last piece, if they are few.
+    pub fn append(&mut self, space: &mut Space, buffers: Buffers<'_>, length: usize) -> Result<(), Errno> {
+        let last = self.messages.back_mut().filter(|last| {
+            last.rights.is_empty() && last.from.is_none() && last.bytes.len() + length <= JOINED_MAXIMUM
+        });
+        let Some(last) = last else { return self.push(space, Message::new(buffers, length)?) };
+        space.take(length as u64).map_err(|_| Errno::ENOMEM)?;
+        let before = last.bytes.len();
+        let gathered = buffers.gather(length, &mut last.bytes);
+        if gathered.is_err() {
+            last.bytes.truncate(before);
+            space.give(length as u64);
+        } else {
+            self.length += length;
+        }
+        gathered
+    }
+
+    /// Reads a stream into `buffers`. What came with open files is not read together with what came before or after.
+    pub fn read_stream(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
+        let mut received = Received::default();
+        let (mut at, wanted) = (0, buffers.length());
+        while received.count < wanted
+            && let Some(message) = self.messages.get_mut(at)
+        {
+            let has_rights = !message.rights.is_empty();
+            if has_rights && received.count > 0 {
+                break;
+            }
+            let count = match buffers.scatter(received.count, message.rest()) {
+                Ok(count) => count,
+                Err(_) if received.count > 0 => break,
+                Err(errno) => return Err(errno),
+            };
+            received.count += count as u64;
+            let all = count == message.rest().len();
+            if peek {
+                received.rights.try_reserve(message.rights.len()).map_err(|_| Errno::ENOMEM)?;
+                received.rights.extend_from_slice(&message.rights);
+                at += 1;
+            } else {
+                received.rights.append(&mut message.rights);
+                message.read += count;
+                self.length -= count;
+                if all {
+                    self.messages.pop_front().inspect(|message| space.give(message.cost()));
+                }
+            }
+            if has_rights || !all {
+                break;
+            }
+        }
+        Ok(received)
+    }
+
+    /// Reads the first message, of which there is one at least, into `buffers`; what does not fit is lost.
+    pub fn read_message(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
+        let Some(message) = self.messages.front() else { return Err(Errno::EAGAIN) };
+        let count = buffers.scatter(0, message.rest())? as u64;
+        let length = message.rest().len() as u64;
+        if peek {
+            let mut rights = Vec::new();
+            rights.try_reserve(message.rights.len()).map_err(|_| Errno::ENOMEM)?;
+            rights.extend_from_slice(&message.rights);
+            return Ok(Received { count, length, from: message.from.clone(), rights });
+        }
+        let Message { from, rights, .. } = self.pop(space).unwrap_or_default();
+        Ok(Received { count, length, from, rights })
+    }
+
+    /// Takes out the first message.
+    pub fn pop(&mut self, space: &mut Space) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        space.give(message.cost());
+        self.length -= message.rest().len();
+        Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::user::Slice;
+
+    fn claim(bytes: &[u8]) -> [Slice; 1] {
+        [Slice::new(bytes.as_ptr() as u64, bytes.len() as u64)]
+    }
+
+    #[test]
+    fn a_stream_has_no_borders_and_messages_have() {
+        let mut space = Space { used: 0, limit: 1 << 20 };
+        let mut into = [0; 10];
+        let mut queue = Queue::default();
+        for bytes in [&b"abc"[..], b"de"] {
+            queue.append(&mut space, Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory");
+        }
+        let slices = [Slice::new(into.as_mut_ptr() as u64, 4)];
+        let read = |queue: &mut Queue, space: &mut Space, peek| {
+            queue.read_stream(space, Buffers::new(&slices, 0), peek).expect("own memory").count
+        };
+        assert_eq!((read(&mut queue, &mut space, true), queue.length()), (4, 5));
+        assert_eq!((read(&mut queue, &mut space, false), queue.length()), (4, 1));
+        assert_eq!((read(&mut queue, &mut space, false), space.used), (1, 0));
+        for bytes in [&b"abcdef"[..], b"gh"] {
+            queue
+                .push(&mut space, Message::new(Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory"))
+                .expect("room");
+        }
+        let received = queue.read_message(&mut space, Buffers::new(&slices, 0), false).expect("own memory");
+        assert_eq!((received.count, received.length, queue.length()), (4, 6, 2));
+    }
+}

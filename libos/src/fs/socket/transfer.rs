@@ -1,0 +1,195 @@
+//! Sending and receiving.
+
+use super::name::Name;
+use super::queue::{CAPACITY, Message};
+use super::{Files, Received, Socket, Style};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::buffers::Buffers;
+use crate::fs::description::DescriptionKey;
+use crate::fs::inode::{Kind, NodeKey};
+use crate::fs::poll::Ready;
+use crate::fs::space::Space;
+use crate::fs::watch::wait;
+use alloc::vec::Vec;
+
+/// What to send beyond bytes, and how.
+#[derive(Debug, Default)]
+pub struct Sending {
+    /// To whom, if not to the peer.
+    pub to: Option<Name>,
+    /// Descriptors whose files go along.
+    pub rights: Vec<i32>,
+    /// Fail rather than wait.
+    pub nonblocking: bool,
+}
+
+impl Files {
+    /// send(2) in all its forms. A stream may take less than all: see [`Buffers`] for how to go on.
+    pub fn send_message(&mut self, descriptor: i32, from: Buffers<'_>, sending: &Sending) -> Answer {
+        let key = self.usable(descriptor)?;
+        self.send_through(key, from, sending)
+    }
+
+    /// As [`Files::send_message`], through a description.
+    pub(in crate::fs) fn send_through(&mut self, key: DescriptionKey, from: Buffers<'_>, sending: &Sending) -> Answer {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, sending.nonblocking || description.is_nonblocking());
+        if let Some(errno) = self.socket_mut(node)?.error.take() {
+            return Err(errno.into());
+        }
+        let receiver = self.receiver(node, sending.to.as_ref())?;
+        let (socket, other) = (self.socket(node)?, self.socket(receiver)?);
+        if socket.write_shut || other.read_shut {
+            return Err(Errno::EPIPE.into());
+        }
+        let length = match (socket.style, from.length()) {
+            (Style::Stream, 0) => return Ok(0),
+            (Style::Stream, length) => length.min((CAPACITY.saturating_sub(other.received.length())) as u64),
+            (_, length) if length > CAPACITY as u64 => return Err(Errno::EMSGSIZE.into()),
+            (_, length) => length,
+        };
+        if other.is_full() || (length > 0 && other.received.length() as u64 + length > CAPACITY as u64) {
+            return Err(self.no_room(node, receiver, nonblocking));
+        }
+        let (style, name) = (socket.style, socket.name.clone());
+        if style == Style::Stream && sending.rights.is_empty() {
+            let (space, other) = self.space_and_socket(receiver)?;
+            other.received.append(space, from, length as usize)?;
+        } else {
+            let mut message = Message::new(from, length as usize)?;
+            message.from = name.filter(|_| style == Style::Datagram);
+            message.rights = self.rights(&sending.rights)?;
+            let (space, other) = self.space_and_socket(receiver)?;
+            other.received.push(space, message)?;
+        }
+        self.notify(receiver, Ready::IN);
+        Ok(length)
+    }
+
+    /// Who gets what a socket sends.
+    fn receiver(&mut self, node: NodeKey, to: Option<&Name>) -> Result<NodeKey, Errno> {
+        let socket = self.socket(node)?;
+        let connected = socket.peer.is_some();
+        match (socket.style, to) {
+            (Style::Datagram, Some(name)) => {
+                let receiver = self.named_socket(name, Style::Datagram)?;
+                let theirs = self.peer(receiver);
+                if theirs.is_some_and(|theirs| theirs != node) { Err(Errno::EPERM) } else { Ok(receiver) }
+            }
+            (Style::Stream, Some(_)) => Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP }),
+            _ if !connected => Err(Errno::ENOTCONN),
+            (Style::Datagram, None) => self.peer(node).ok_or(Errno::ECONNREFUSED),
+            _ => self.peer(node).ok_or(Errno::EPIPE),
+        }
+    }
+
+    /// There is no room at the receiver's: who is connected waits for its own readiness, others for the receiver.
+    fn no_room(&mut self, node: NodeKey, receiver: NodeKey, nonblocking: bool) -> Stop {
+        let reference = self.reference(node);
+        let peers = self.are_peers(node, receiver);
+        if !peers
+            && let Ok(other) = self.socket_mut(receiver)
+            && !other.turned_away.contains(&reference)
+            && other.turned_away.try_reserve(1).is_ok()
+        {
+            other.turned_away.push(reference);
+        }
+        match nonblocking {
+            true => Errno::EAGAIN.into(),
+            false => wait(if peers { node } else { receiver }),
+        }
+    }
+
+    /// Counts on the files that these descriptors stand for.
+    fn rights(&mut self, descriptors: &[i32]) -> Result<Vec<DescriptionKey>, Errno> {
+        let mut rights = Vec::new();
+        rights.try_reserve_exact(descriptors.len()).map_err(|_| Errno::ENOMEM)?;
+        for descriptor in descriptors {
+            rights.push(self.descriptors.description(*descriptor)?);
+        }
+        rights.iter().for_each(|right| self.descriptions.retain(*right));
+        Ok(rights)
+    }
+
+    fn space_and_socket(&mut self, node: NodeKey) -> Result<(&mut Space, &mut Socket), Errno> {
+        match &mut self.nodes[node].kind {
+            Kind::Socket(socket) => Ok((&mut self.space, socket)),
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// recv(2) in all its forms, but for giving out descriptors of what came along: see [`Files::take_rights`].
+    pub fn receive_message(
+        &mut self,
+        descriptor: i32,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
+        let node = self.socket_node(descriptor)?;
+        let nonblocking = nonblocking || self.description(descriptor)?.is_nonblocking();
+        let (space, socket) = self.space_and_socket(node)?;
+        match socket.style {
+            Style::Stream if socket.peer.is_none() => return Err(Errno::EINVAL.into()),
+            Style::Packet if socket.peer.is_none() => return Err(Errno::ENOTCONN.into()),
+            Style::Stream if into.length() == 0 => return Ok(Received::default()),
+            _ => {}
+        }
+        if socket.received.is_empty() {
+            return match socket.error.take() {
+                Some(errno) => Err(errno.into()),
+                None if socket.read_shut && !(nonblocking && socket.style == Style::Datagram) => {
+                    Ok(Received::default())
+                }
+                None if nonblocking => Err(Errno::EAGAIN.into()),
+                None => Err(wait(node)),
+            };
+        }
+        let received = match socket.style {
+            Style::Stream => socket.received.read_stream(space, into, peek)?,
+            _ => socket.received.read_message(space, into, peek)?,
+        };
+        if peek {
+            received.rights.iter().for_each(|right| self.descriptions.retain(*right));
+        } else {
+            self.made_room(node);
+        }
+        Ok(received)
+    }
+
+    /// Tells whoever sends to a socket that there is room again.
+    fn made_room(&mut self, node: NodeKey) {
+        if let Some(peer) = self.peer(node).filter(|peer| self.are_peers(node, *peer)) {
+            let roomy = self.socket(node).is_ok_and(Socket::is_roomy);
+            self.notify(peer, if roomy { Ready::OUT } else { Ready::empty() });
+        }
+        let turned_away = self.socket_mut(node).map(|socket| core::mem::take(&mut socket.turned_away));
+        for reference in turned_away.unwrap_or_default() {
+            self.notify_referred(reference);
+        }
+        self.notify(node, Ready::empty());
+    }
+
+    /// Gives out descriptors for files that came along, as many as `maximum` and as there are numbers; closes the rest.
+    pub fn take_rights(&mut self, rights: Vec<DescriptionKey>, maximum: usize, close_on_exec: bool) -> Vec<i32> {
+        let mut descriptors = Vec::new();
+        for description in rights {
+            if descriptors.len() < maximum && descriptors.try_reserve(1).is_ok() {
+                descriptors.extend(self.add_descriptor(description, 0, close_on_exec));
+            } else {
+                self.release_description(description);
+            }
+        }
+        descriptors
+    }
+
+    /// `FIONREAD`: bytes that a read would find.
+    pub(in crate::fs) fn received_bytes(&self, node: NodeKey) -> Result<u64, Errno> {
+        let socket = self.socket(node)?;
+        Ok(match socket.style {
+            Style::Stream => socket.received.length(),
+            _ => socket.received.first_length(),
+        } as u64)
+    }
+}

@@ -1,0 +1,236 @@
+//! Calls that send and receive on sockets.
+
+use super::Arguments;
+use super::files::change;
+use super::socket::{read_name, write_name, write_name_in};
+use super::transfer::{each_slice, patiently};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::buffers::Buffers;
+use crate::fs::layout::{ControlHeader, MessageHeader};
+use crate::fs::socket::{Received, Sending};
+use crate::libos::Libos;
+use crate::signals::PIPE;
+use crate::threads::PROCESS;
+use crate::user::{self, Slice};
+use alloc::vec::Vec;
+use linux_raw_sys::net::*;
+
+/// Bytes of a `struct cmsghdr`, and what the parts of control data are aligned to.
+const CONTROL: u64 = size_of::<ControlHeader>() as u64;
+const ALIGNMENT: u64 = 8;
+/// Most files that go along with a message.
+const RIGHTS_MAXIMUM: u64 = 253;
+/// Most control data of a message.
+const CONTROL_MAXIMUM: u64 = 1 << 16;
+/// Bytes of a `struct mmsghdr`: a `struct msghdr`, and 32 bits that tell a length, padded.
+const ENTRY: u64 = size_of::<MessageHeader>() as u64 + 8;
+/// `MSG_WAITFORONE`, which the bindings do not have.
+const WAIT_FOR_ONE: u64 = 0x10000;
+/// Most messages of one call.
+const MESSAGES_MAXIMUM: u64 = 1024;
+
+/// sendto(2).
+pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, address, room]): Arguments) -> Answer {
+    let to = if address == 0 { None } else { read_name(address, room)? };
+    send(libos, file as i32, &[Slice::new(from, length)], Sending { to, ..Sending::default() }, flags as u32)
+}
+
+/// sendmsg(2).
+pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> Answer {
+    let header: MessageHeader = user::read(message)?;
+    let slices = each_slice(header.vectors, header.count)?;
+    let to = if header.name == 0 || header.name_length == 0 {
+        None
+    } else {
+        read_name(header.name, header.name_length.into())?
+    };
+    let rights = rights(Slice::new(header.control, header.control_length))?;
+    send(libos, file as i32, &slices, Sending { to, rights, nonblocking: false }, flags as u32)
+}
+
+fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> Answer {
+    libos.files.socket_node(file)?;
+    if flags & MSG_OOB != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let sending = Sending { nonblocking: flags & MSG_DONTWAIT != 0, ..sending };
+    let length = Buffers::new(slices, 0).length();
+    let mut done = libos.threads.current().progress;
+    loop {
+        match change(libos, |files, _| files.send_message(file, Buffers::new(slices, done), &sending)) {
+            Ok(count) => {
+                done += count;
+                if done >= length {
+                    return Ok(done);
+                }
+            }
+            Err(stop @ Stop::Sleep(_)) => {
+                libos.threads.current().progress = done;
+                return patiently(libos, file, true, Err(stop));
+            }
+            Err(stop) => {
+                if stop == Errno::EPIPE.into() && flags & MSG_NOSIGNAL == 0 {
+                    let thread = libos.threads.current().id;
+                    libos.send_signal(thread, PIPE)?;
+                }
+                return if done > 0 { Ok(done) } else { Err(stop) };
+            }
+        }
+    }
+}
+
+/// writev(2) on a socket.
+pub fn send_vectors(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
+    send(libos, file, slices, Sending::default(), 0)
+}
+
+/// readv(2) on a socket.
+pub fn receive_vectors(libos: &mut Libos, file: i32, vectors: u64, count: u64) -> Answer {
+    let received = receive(libos, file, &each_slice(vectors, count)?, 0)?;
+    change(libos, |files, _| files.take_rights(received.rights, 0, false));
+    Ok(received.count)
+}
+
+/// The descriptors in control data.
+fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
+    let mut rights = Vec::new();
+    let mut rest = control.first(CONTROL_MAXIMUM);
+    while rest.length >= CONTROL {
+        let ControlHeader { length, level, kind } = user::read(rest.address)?;
+        if length < CONTROL || length > rest.length {
+            return Err(Errno::EINVAL);
+        }
+        let data = rest.first(length).after(CONTROL);
+        match (level as u32, kind as u32) {
+            (SOL_SOCKET, SCM_RIGHTS) if data.length / 4 > RIGHTS_MAXIMUM => return Err(Errno::EINVAL),
+            (SOL_SOCKET, SCM_RIGHTS) => {
+                for address in (data.address..).step_by(4).take(data.length as usize / 4) {
+                    rights.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+                    rights.push(user::read(address)?);
+                }
+            }
+            // Who sends is known: there is one process.
+            (SOL_SOCKET, SCM_CREDENTIALS) => {}
+            (SOL_SOCKET, _) => return Err(Errno::EINVAL),
+            _ => {}
+        }
+        rest = rest.after(length.next_multiple_of(ALIGNMENT));
+    }
+    Ok(rights)
+}
+
+/// recvfrom(2).
+pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, address, room]): Arguments) -> Answer {
+    let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
+    change(libos, |files, _| files.take_rights(received.rights, 0, false));
+    if address != 0 {
+        match &received.from {
+            Some(name) => write_name(Some(name), address, room)?,
+            None => user::write(room, &0u32)?,
+        }
+    }
+    Ok(if flags as u32 & MSG_TRUNC != 0 { received.length.max(received.count) } else { received.count })
+}
+
+/// recvmsg(2).
+pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> Answer {
+    let header: MessageHeader = user::read(message)?;
+    let slices = each_slice(header.vectors, header.count)?;
+    let received = receive(libos, file as i32, &slices, flags as u32)?;
+    let mut told = 0;
+    if received.length > received.count {
+        told |= MSG_TRUNC;
+    }
+    let mut control = Slice::new(header.control, header.control_length);
+    if libos.files.passes_credentials(file as i32) {
+        let credentials = [PROCESS, 0, 0].map(u32::to_ne_bytes).concat();
+        told |= add_control(&mut control, SCM_CREDENTIALS, &credentials)?;
+    }
+    if !received.rights.is_empty() {
+        let room = control.length.saturating_sub(CONTROL) as usize / 4;
+        told |= if received.rights.len() > room { MSG_CTRUNC } else { 0 };
+        let close_on_exec = flags as u32 & MSG_CMSG_CLOEXEC != 0;
+        let given = change(libos, |files, _| files.take_rights(received.rights, room, close_on_exec));
+        if !given.is_empty() {
+            let bytes: Vec<u8> = given.iter().flat_map(|descriptor| descriptor.to_ne_bytes()).collect();
+            told |= add_control(&mut control, SCM_RIGHTS, &bytes)?;
+        }
+    }
+    let name_length = match (&received.from, header.name) {
+        (Some(name), address) if address != 0 => write_name_in(Some(name), address, header.name_length.into())?,
+        _ => 0,
+    };
+    let control_length = header.control_length - control.length;
+    user::write(message, &MessageHeader { name_length, control_length, flags: told, ..header })?;
+    Ok(if flags as u32 & MSG_TRUNC != 0 { received.length.max(received.count) } else { received.count })
+}
+
+/// Writes a part of control data, and moves on what is left for others. Tells the flag of one that does not fit.
+fn add_control(control: &mut Slice, kind: u32, data: &[u8]) -> Result<u32, Errno> {
+    let length = CONTROL + data.len() as u64;
+    if control.length < length {
+        return Ok(MSG_CTRUNC);
+    }
+    user::write(control.address, &ControlHeader { length, level: SOL_SOCKET as i32, kind: kind as i32 })?;
+    control.after(CONTROL).copy_in(data)?;
+    *control = control.after(length.next_multiple_of(ALIGNMENT));
+    Ok(0)
+}
+
+fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result<Received, Stop> {
+    libos.files.socket_node(file)?;
+    if flags & MSG_OOB != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
+    let all = flags & MSG_WAITALL != 0 && !peek && libos.files.is_stream(file);
+    let length = Buffers::new(slices, 0).length();
+    let mut done = libos.threads.current().progress;
+    loop {
+        let into = Buffers::new(slices, done);
+        match change(libos, |files, _| files.receive_message(file, into, peek, nonblocking)) {
+            Ok(received) => {
+                done += received.count;
+                if !all || received.count == 0 || done >= length || !received.rights.is_empty() {
+                    return Ok(Received { count: done, ..received });
+                }
+            }
+            Err(stop @ Stop::Sleep(_)) => {
+                libos.threads.current().progress = done;
+                return patiently(libos, file, false, Err(stop)).map(|count| Received { count, ..Received::default() });
+            }
+            Err(_) if done > 0 => return Ok(Received { count: done, ..Received::default() }),
+            Err(stop) => return Err(stop),
+        }
+    }
+}
+
+/// sendmmsg(2).
+pub fn sendmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> Answer {
+    each_message(entries, count, |entry| sendmsg(libos, Arguments([file, entry, flags, 0, 0, 0])))
+}
+
+/// recvmmsg(2). It waits for the first message only, and for that as long as the socket says.
+pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> Answer {
+    let mut flags = flags & !WAIT_FOR_ONE;
+    each_message(entries, count, |entry| {
+        let answer = recvmsg(libos, Arguments([file, entry, flags, 0, 0, 0]));
+        flags |= u64::from(MSG_DONTWAIT);
+        answer
+    })
+}
+
+/// Makes a call for each `struct mmsghdr`, until one fails; that is the answer only if it is the first.
+fn each_message(entries: u64, count: u64, mut call: impl FnMut(u64) -> Answer) -> Answer {
+    let mut done = 0;
+    for entry in (entries..).step_by(ENTRY as usize).take(count.min(MESSAGES_MAXIMUM) as usize) {
+        match call(entry) {
+            Ok(length) => user::write(entry.wrapping_add(size_of::<MessageHeader>() as u64), &(length as u32))?,
+            Err(_) if done > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+        done += 1;
+    }
+    Ok(done)
+}

@@ -1,0 +1,196 @@
+//! Calls that read and write.
+//!
+//! A write that waits has often done something before: how much is kept with the thread while its call is made again.
+
+use super::files::{change, now};
+use super::{Arguments, message};
+use crate::answer::{Answer, Sleep, Stop, Then};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::device::Devices;
+use crate::fs::layout::Vector;
+use crate::fs::transfer;
+use crate::libos::Libos;
+use crate::signals::PIPE;
+use crate::user::{self, Slice};
+use alloc::vec::Vec;
+use linux_raw_sys::general::*;
+
+/// Most buffers of one call.
+const VECTORS_MAXIMUM: u64 = 1024;
+
+/// read(2).
+#[inline]
+pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
+    let into = Slice::new(into, length);
+    let answer = change(libos, |files, devices| files.read(devices, file as i32, None, into, now()));
+    if let Err(Stop::Sleep(_)) = answer { patiently(libos, file as i32, false, answer) } else { answer }
+}
+
+/// pread64(2).
+pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
+    let (into, at) = (Slice::new(into, length), transfer::offset(offset)?);
+    change(libos, |files, devices| files.read(devices, file as i32, Some(at), into, now()))
+}
+
+/// write(2).
+#[inline]
+pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
+    let from = Slice::new(from, length);
+    whole(libos, file as i32, length, |files, devices, done| {
+        files.write(devices, file as i32, None, from.after(done), now())
+    })
+}
+
+/// Makes a call that writes, told how many bytes are written already, until `length` are, or it fails. If it waits,
+/// what it has done is kept until it is made again; if it fails for another reason, what it has done is the answer.
+#[inline]
+fn whole(
+    libos: &mut Libos,
+    file: i32,
+    length: u64,
+    mut call: impl FnMut(&mut Files, &mut dyn Devices, u64) -> Answer,
+) -> Answer {
+    let mut done = libos.threads.current().progress;
+    loop {
+        match change(libos, |files, devices| call(files, devices, done)) {
+            Ok(count) => {
+                done += count;
+                if done >= length || count == 0 {
+                    return Ok(done);
+                }
+            }
+            Err(stop) => {
+                libos.threads.current().progress = done;
+                return stopped(libos, file, stop);
+            }
+        }
+    }
+}
+
+/// A write has stopped before its end.
+#[cold]
+fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
+    if stop == Errno::EPIPE.into() {
+        let thread = libos.threads.current().id;
+        libos.send_signal(thread, PIPE)?;
+    }
+    patiently(libos, file, true, Err(stop))
+}
+
+/// Lets a call on a socket wait no longer than the socket says.
+pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) -> Answer {
+    match (answer, libos.files.socket_timeout(file, to_send)) {
+        (Err(Stop::Sleep(sleep)), Some(timeout_ns)) => {
+            let deadline = Some(libos.threads.deadline_in(timeout_ns));
+            let expired = Then::Return(Errno::EAGAIN.to_result());
+            Err(Stop::Sleep(Sleep { deadline, expired, ..sleep }))
+        }
+        (answer, _) => answer,
+    }
+}
+
+/// pwrite64(2).
+pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
+    let (from, at) = (Slice::new(from, length), transfer::offset(offset)?);
+    change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
+}
+
+/// readv(2). A socket fills all buffers from one message, another file one after the other.
+pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    if libos.files.socket_node(file as i32).is_ok() {
+        return message::receive_vectors(libos, file as i32, vectors, count);
+    }
+    each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
+}
+
+/// writev(2). A socket sends all buffers as one message, another file takes one after the other.
+pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    let slices = each_slice(vectors, count)?;
+    if libos.files.socket_node(file as i32).is_ok() {
+        return message::send_vectors(libos, file as i32, &slices);
+    }
+    let length = Buffers::new(&slices, 0).length();
+    whole(libos, file as i32, length, |files, devices, done| {
+        files.write(devices, file as i32, None, Buffers::new(&slices, done).first(), now())
+    })
+}
+
+/// preadv(2).
+pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = transfer::offset(offset)?;
+    each_vector(vectors, count, |into, done| {
+        pread(libos, Arguments([file, into.address, into.length, offset.saturating_add(done), 0, 0]))
+    })
+}
+
+/// pwritev(2).
+pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = transfer::offset(offset)?;
+    each_vector(vectors, count, |from, done| {
+        pwrite(libos, Arguments([file, from.address, from.length, offset.saturating_add(done), 0, 0]))
+    })
+}
+
+/// Flags of preadv2(2) and pwritev2(2) that change nothing where nothing is cached.
+const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
+
+/// preadv2(2). Registers four and five are the halves of the offset, of which the first holds it all.
+pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([.., offset, _, flags]) = arguments;
+    match flags as u32 & !HINTS {
+        0 if offset == u64::MAX => readv(libos, arguments),
+        0 => preadv(libos, arguments),
+        _ => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+/// pwritev2(2).
+pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([.., offset, _, flags]) = arguments;
+    match flags as u32 & !HINTS {
+        0 if offset == u64::MAX => writev(libos, arguments),
+        0 => pwritev(libos, arguments),
+        _ => Err(Errno::EOPNOTSUPP.into()),
+    }
+}
+
+/// Makes a call for each buffer, with the count so far, until one falls short. If any has done something, that is the
+/// answer, whatever becomes of the next.
+fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Answer) -> Answer {
+    let slices = each_slice(vectors, count)?;
+    if slices.iter().all(|slice| slice.is_empty()) {
+        return call(Slice::new(0, 0), 0);
+    }
+    let mut done = 0;
+    for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
+        match call(slice, done) {
+            Ok(moved) => {
+                done += moved;
+                if moved < slice.length {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(done)
+}
+
+/// The claims in the `count` vectors at an address.
+pub fn each_slice(vectors: u64, count: u64) -> Result<Vec<Slice>, Errno> {
+    if count > VECTORS_MAXIMUM {
+        return Err(Errno::EINVAL);
+    }
+    let mut slices = Vec::new();
+    slices.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
+    let mut total = 0u64;
+    for address in (vectors..).step_by(size_of::<Vector>()).take(count as usize) {
+        let Vector { address, length } = user::read(address)?;
+        total = total.checked_add(length).filter(|total| *total <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
+        slices.push(Slice::new(address, length));
+    }
+    Ok(slices)
+}
