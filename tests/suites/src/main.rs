@@ -2,6 +2,7 @@
 //!
 //!     cargo run -p suites                   what has no result yet, then the table in RESULTS.md
 //!     cargo run -p suites -- slab mio       these two again, in VMs; natively only if there is no result
+//!     cargo run -p suites -- some@1.2.3     a crate that is not in the list: yours
 //!
 //! Which crates, in which version and with which known differences is in crates.toml. Sources come from the registry by
 //! cargo's own means. Both sides are the same code for the same target: `cargo test --target x86_64-unknown-linux-musl`
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 /// Runs test suites of published crates natively and in VMs.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Crates to run again; without any, all that have no result yet
+    /// Crates of the list to run again, or any as name@version; without any, all that have no result yet
     crates: Vec<String>,
     /// Run the native side of these crates again, too
     #[arg(long)]
@@ -58,34 +59,31 @@ fn main() -> ExitCode {
 /// Runs what `arguments` ask for; whether every difference has an explanation.
 fn run(arguments: &Arguments) -> Result<bool> {
     let list = list::read()?;
-    if let Some(name) = arguments.crates.iter().find(|name| list.iter().all(|one| one.name != **name)) {
-        return Err(format!("'{name}' is not in {}: add it with a version", list::path().display()));
+    let mut chosen = Vec::new();
+    for word in &arguments.crates {
+        let known = list.iter().find(|one| one.name == *word).cloned();
+        let other = || word.split_once('@').map(|(name, version)| Crate::new(name, version));
+        chosen.push(known.or_else(other).ok_or_else(|| format!("'{word}' is not in the list: write {word}@VERSION"))?);
     }
-    let mut comparisons = Vec::new();
-    for (at, one) in list.iter().enumerate() {
-        let is_named = arguments.crates.contains(&one.name);
-        if !arguments.table && (is_named || arguments.crates.is_empty()) {
-            println!("[{}/{}] {} {}", at + 1, list.len(), one.name, one.version);
-            for side in Side::BOTH {
-                let again = is_named && (side == Side::Guest || arguments.native);
-                if let Err(error) = side.run(one, again) {
-                    println!("    {side}: {error}");
-                }
+    let todo = if arguments.crates.is_empty() { &list } else { &chosen };
+    for (at, one) in todo.iter().enumerate().filter(|_| !arguments.table) {
+        println!("[{}/{}] {} {}", at + 1, todo.len(), one.name, one.version);
+        for side in Side::BOTH {
+            let again = !chosen.is_empty() && (side == Side::Guest || arguments.native);
+            if let Err(error) = side.run(one, again) {
+                println!("    {side}: {error}");
             }
         }
-        if let Some(comparison) = compare(one, is_named) {
-            comparisons.push(comparison);
+        if let Some(comparison) = compare(one) {
+            comparison.print();
         }
     }
+    let comparisons: Vec<_> = list.iter().filter_map(compare).collect();
     table::write(&comparisons)?;
-    Ok(comparisons.iter().all(Comparison::is_explained))
+    Ok(todo.iter().filter_map(compare).all(|comparison| comparison.is_explained()))
 }
 
-/// Compares both sides if both have results; tells of differences that nothing explains, in detail if `is_named`.
-fn compare(one: &Crate, is_named: bool) -> Option<Comparison> {
-    let comparison = Comparison::of(one, log::read(one, Side::Native)?, log::read(one, Side::Guest)?);
-    if is_named || !comparison.is_explained() {
-        comparison.print();
-    }
-    Some(comparison)
+/// Compares both sides of `one` if both have results.
+fn compare(one: &Crate) -> Option<Comparison> {
+    Some(Comparison::of(one, log::read(one, Side::Native)?, log::read(one, Side::Guest)?))
 }

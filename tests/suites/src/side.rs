@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// What the crates are compiled for on both sides.
 pub const TARGET: &str = "x86_64-unknown-linux-musl";
+/// Memory of a VM: some suites have a thousand threads, with stacks of two megabytes.
+pub const MEMORY: &str = "4G";
 /// A build that takes longer has gone wrong.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -128,7 +130,7 @@ impl Side {
             }
             Self::Guest => {
                 let mut command = Command::new(tool());
-                command.args(["husk", "test"]).env("HUSK", build::husk());
+                command.args(["husk", "test", "--memory", MEMORY]).env("HUSK", build::husk());
                 command
             }
         };

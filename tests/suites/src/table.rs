@@ -10,8 +10,8 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 const HEAD: &str = "# Test suites of published crates
 
 Each crate's own tests, from the source that the registry has, run by `cargo run -p suites`: as processes of Linux
-(`cargo test --target x86_64-unknown-linux-musl`) and in VMs (`cargo husk test`), each test executable in a VM of its own.
-Doctests, benches and examples are left out. The numbers are those of libtest.
+(`cargo test --target x86_64-unknown-linux-musl`) and in VMs (`cargo husk test`), each test executable in a VM of its own
+with 4 GB of memory. Doctests, benches and examples are left out. The numbers are those of libtest.
 
 ";
 
