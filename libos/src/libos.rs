@@ -16,6 +16,9 @@ use husk::abi::call::Number;
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
+/// One turn in so many ends with a change in the order of turns.
+const SHUFFLE: u8 = 4;
+
 /// The one lock. It is never held while the program runs.
 pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 
@@ -68,7 +71,11 @@ impl Libos {
         self.look_for_input();
         let others = self.threads.others_ready();
         if others {
-            self.threads.put_last();
+            // In an order that repeats itself for ever, the same thread would always come right after the one that
+            // makes what all of them spin for.
+            let mut byte = [0];
+            self.random.fill(&mut byte);
+            if byte[0].is_multiple_of(SHUFFLE) { self.threads.put_before_last() } else { self.threads.put_last() }
         }
         self.go_on(!others)
     }

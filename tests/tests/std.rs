@@ -54,6 +54,11 @@ fn an_abort_ends_with_the_status_of_sigabrt() {
 }
 
 #[test]
+fn no_thread_starves_for_its_place_in_the_order_of_turns() {
+    Guest::program("leavings").run().expect_success().expect_stdout("each took some\n");
+}
+
+#[test]
 fn files_directories_links_and_metadata_work() {
     Guest::program("files").run().expect_success().expect_stdout("files work\n");
 }

@@ -205,6 +205,14 @@ impl Threads {
         self.put_last();
     }
 
+    /// Puts the current thread, which can go on, before the last of those that can: whoever came after it in the order
+    /// of turns then comes before it. Where only one can, that one goes first nevertheless.
+    pub fn put_before_last(&mut self) {
+        let count = self.ready.len();
+        // There was room for every thread when it was added.
+        self.ready.insert(count.saturating_sub(1).max(1).min(count), self.current);
+    }
+
     /// Turns the processor to the next thread that can go on; or tells until when there is none.
     pub fn run_next(&mut self) -> Result<State, Option<u64>> {
         self.expire_due();

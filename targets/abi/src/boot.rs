@@ -50,6 +50,9 @@ pub struct Info {
     pub environment: Strings,
 }
 
+/// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
+const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 216, "append fields only, or raise the version");
+
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

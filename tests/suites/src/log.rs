@@ -1,0 +1,98 @@
+//! Logs: what the test executables of a crate printed on one side. They are also the memory of what has been done.
+//!
+//! Lines of ours begin with `=== `: first what was run, then before and after each executable its name and how it
+//! ended, and last that all of them had their turn.
+
+use crate::libtest::Run;
+use crate::list::Crate;
+use crate::side::Side;
+use crate::{Result, folder};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Begins a line of ours.
+const MARK: &str = "=== ";
+/// Ends a log.
+const COMPLETE: &str = "complete";
+/// How an executable ended well.
+pub const WELL: &str = "ended well";
+
+/// The runs of a crate's test executables on one side.
+pub type Runs = BTreeMap<String, (Run, String)>;
+
+/// A log that is being written.
+#[derive(Debug)]
+pub struct Log(pub File);
+
+impl Log {
+    /// Begins the log of `one` on `side`.
+    pub fn begin(one: &Crate, side: Side) -> Result<Self> {
+        let path = path(one, side);
+        let failed = |error| format!("{}: {error}", path.display());
+        fs::create_dir_all(folder().join("logs")).map_err(failed)?;
+        let mut log = Self(File::create(&path).map_err(failed)?);
+        log.say(&what(one))?;
+        Ok(log)
+    }
+
+    /// Adds a line of ours.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        writeln!(self.0, "\n{MARK}{line}").map_err(|error| format!("cannot write a log: {error}"))
+    }
+
+    /// Ends it.
+    pub fn complete(mut self) -> Result<()> {
+        self.say(COMPLETE)
+    }
+}
+
+/// Where the log of `one` on `side` is.
+pub fn path(one: &Crate, side: Side) -> PathBuf {
+    folder().join("logs").join(format!("{}.{}", one.name, side.name()))
+}
+
+/// What a log of `one` is about: one with another first line is of no use.
+fn what(one: &Crate) -> String {
+    format!("{} {} {:?} without {:?}", one.name, one.version, one.features, one.drop)
+}
+
+/// The runs that the complete log of `one` on `side` tells of.
+pub fn read(one: &Crate, side: Side) -> Option<Runs> {
+    let text = fs::read(path(one, side)).ok()?;
+    parse(&String::from_utf8_lossy(&text), &what(one))
+}
+
+fn parse(text: &str, what: &str) -> Option<Runs> {
+    let mark = format!("\n{MARK}");
+    let mut parts = text.split(&mark).skip(1).map(|part| part.split_once('\n').unwrap_or((part, "")));
+    if parts.next()?.0 != what {
+        return None;
+    }
+    let mut runs = Runs::new();
+    while let Some((line, output)) = parts.next() {
+        if line == COMPLETE {
+            return Some(runs);
+        }
+        let (ended, _) = parts.next()?;
+        runs.insert(line.to_owned(), (Run::read(output), ended.to_owned()));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_complete_logs_of_the_right_thing_count() {
+        let text = "\n=== a 1\n\n=== lib\ntest x ... ok\n\n=== ended well\n";
+        assert_eq!(parse(text, "a 1"), None);
+        let text = format!("{text}\n=== complete\n");
+        assert_eq!(parse(&text, "a 2"), None);
+        let runs = parse(&text, "a 1").expect("complete");
+        assert_eq!(runs["lib"].0.tests.len(), 1);
+        assert_eq!(runs["lib"].1, WELL);
+    }
+}
