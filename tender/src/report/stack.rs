@@ -8,7 +8,7 @@
 
 use super::elf::Elf;
 use super::register::{R11, RBP, RCX, RSP, numbered};
-use super::unwind::{End, Frame, ReadGuest, Unwinder};
+use super::unwind::{Caller, End, Frame, ReadGuest, Unwinder};
 use crate::registers::Registers;
 use std::collections::VecDeque;
 
@@ -22,6 +22,8 @@ const LAST: usize = 8;
 const STEPS_MAXIMUM: usize = 400_000;
 /// Words above the innermost frame that are searched for a return address.
 const SEARCHED_WORDS: u64 = 64;
+/// Where musl has signal handlers return to.
+const RESTORER: &str = "__restore_rt";
 /// Longest frame that a frame pointer is believed to span.
 const FRAME_MAXIMUM: u64 = 16 << 20;
 
@@ -69,19 +71,22 @@ pub fn walk(
     let mut call = Call { address: registers.rip, returning: false, guessed: false };
     let mut calls = Calls::default();
     calls.push(call);
+    let restorer = image.symbol_named(RESTORER).map(|(address, _)| address.wrapping_add(bias));
     let broken = loop {
         if calls.count >= STEPS_MAXIMUM {
             break Some("it is too deep to follow to its end");
         }
         let within = call.instruction().wrapping_sub(bias);
         let step = match code.contains(call.instruction()) {
+            _ if restorer == Some(frame.rip) => interrupted(&frame, read).ok_or(End::Broken),
             true => unwinder.step(&frame, within, read),
             false => Err(End::Unknown),
         };
         let (caller, next) = match step {
             Err(End::Bottom) => break None,
             Ok((caller, interrupted)) => {
-                (caller, Call { address: caller.rip, returning: !interrupted, guessed: false })
+                let returning = !interrupted && restorer != Some(caller.rip);
+                (caller, Call { address: caller.rip, returning, guessed: false })
             }
             Err(End::Broken) => break Some("a frame's saved registers cannot be read"),
             Err(End::Unknown) => match code.guess(&frame, calls.count == 1, read) {
@@ -103,6 +108,20 @@ pub fn walk(
         calls.push(call);
     };
     calls.finish(broken)
+}
+
+/// What a signal handler interrupted that is about to return to its restorer: the stack pointer is at Linux's
+/// `struct ucontext`, of which the `struct sigcontext` comes after five words (arch/x86/include/uapi/asm/sigcontext.h).
+fn interrupted(frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Caller> {
+    // r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp by their DWARF numbers.
+    const ORDER: [usize; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7];
+    let start = frame.registers[RSP]?.checked_add(5 * 8)?;
+    let mut caller = Frame::default();
+    for (number, address) in ORDER.into_iter().zip((start..).step_by(8)) {
+        caller.registers[number] = read(address);
+    }
+    caller.rip = read(start.checked_add(8 * ORDER.len() as u64)?)?;
+    Some((caller, true))
 }
 
 /// Collects calls, keeping the first and the last ones.
