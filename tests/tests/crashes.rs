@@ -7,7 +7,8 @@ use husk_tests::Guest;
 fn a_fault_in_a_system_call_is_traced_back_to_who_made_it() {
     let outcome = Guest::program("crashes").argument("call").run();
     outcome.expect_fault(MEMORY, "protected");
-    for part in ["husk_libos::syscalls::files::read", "husk_system_call_direct", "crashes::in_a_call", "crashes::main"]
+    for part in
+        ["husk_libos::syscalls::transfer::read", "husk_system_call_direct", "crashes::in_a_call", "crashes::main"]
     {
         outcome.expect_stderr(part);
     }
