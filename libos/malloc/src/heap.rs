@@ -1,0 +1,305 @@
+//! The heap: blocks of all sizes, over any source of pages.
+
+#![expect(unsafe_code, reason = "an allocator hands out raw memory")]
+
+use crate::bytes;
+use crate::cache::Cache;
+use crate::central::Central;
+use crate::class::{self, COUNT, LARGEST, STEP, class};
+use crate::large::Mapping;
+use crate::lock::Lock;
+use crate::pages::{PAGE, Pages};
+use crate::region::{Kind, LONGEST_RUN, REGION, Region};
+use crate::span::OF_LARGE;
+use crate::starter;
+use core::ptr::NonNull;
+
+/// Largest block in a region.
+const LARGEST_RUN: usize = LONGEST_RUN * PAGE;
+
+const DOUBLE_FREE: &str = "malloc: a block was freed twice\n";
+const NOT_A_BLOCK: &str = "malloc: what was given back is not a block of the heap, or was given back before\n";
+
+/// See the file's head.
+pub struct Heap<P> {
+    pages: P,
+    central: Lock<Central>,
+}
+
+/// What a block is.
+enum Block {
+    Starter(usize),
+    Class(usize),
+    Run(Region, usize),
+    Large(Mapping),
+}
+
+impl<P: Pages> Heap<P> {
+    /// A heap without any memory yet.
+    pub const fn new(pages: P) -> Self {
+        Self { pages, central: Lock::new(Central::EMPTY) }
+    }
+
+    /// A block of at least `size` bytes.
+    #[inline(always)]
+    pub fn allocate(&self, cache: &mut Cache, size: usize) -> Option<NonNull<u8>> {
+        match cache.take(class(size)) {
+            Some(block) => Some(block),
+            None => self.allocate_slowly(cache, size),
+        }
+    }
+
+    #[inline(never)]
+    fn allocate_slowly(&self, cache: &mut Cache, size: usize) -> Option<NonNull<u8>> {
+        if size <= LARGEST { self.refill(cache, size) } else { self.allocate_pages(size).map(|(block, _)| block) }
+    }
+
+    /// The same, and the bytes are zero.
+    pub fn allocate_zeroed(&self, cache: &mut Cache, size: usize) -> Option<NonNull<u8>> {
+        let (block, is_dirty) =
+            if size <= LARGEST { (self.allocate(cache, size)?, true) } else { self.allocate_pages(size)? };
+        if is_dirty {
+            // SAFETY: the block is ours, and a multiple of 16 bytes long.
+            unsafe { bytes::zero(block, size) };
+        }
+        Some(block)
+    }
+
+    /// The same, aligned to `align`, a power of two.
+    pub fn allocate_aligned(&self, cache: &mut Cache, size: usize, align: usize) -> Option<NonNull<u8>> {
+        if align <= STEP {
+            return self.allocate(cache, size);
+        }
+        if align > PAGE || size > LARGEST_RUN {
+            if size > isize::MAX as usize {
+                return None;
+            }
+            let mapping = Mapping::aligned(&self.pages, size, align.max(REGION))?;
+            // SAFETY: it was mapped just now.
+            return unsafe { mapping.block() };
+        }
+        // Spans start with a page, so the blocks of a class are aligned to what divides their size.
+        match (class(size.max(align))..COUNT).find(|class| class::block(*class).is_multiple_of(align)) {
+            Some(class) => {
+                let block = cache.take(class).or_else(|| self.refill_class(cache, class))?;
+                Some(block)
+            }
+            None => self.allocate_pages(size).map(|(block, _)| block),
+        }
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// It came from here and is not used any more.
+    #[inline(always)]
+    pub unsafe fn free(&self, cache: &mut Cache, block: NonNull<u8>) {
+        let page = Region::page_of(block);
+        let is_in_region = page != 0 && block.as_ptr() as usize % PAGE != OF_LARGE;
+        // SAFETY: a block that starts neither as large ones do nor in a first page is in a region.
+        if let Some(region) = is_in_region.then(|| unsafe { Region::of(block) }).flatten()
+            && let class = region.class(page)
+            && let Some((chain, limit)) = cache.class(class)
+        {
+            if chain.starts_with(block) {
+                self.pages.fault(DOUBLE_FREE);
+            }
+            // SAFETY: the caller gives the block up.
+            unsafe { chain.push(block) };
+            if chain.count() > limit {
+                self.relieve(cache, class);
+            }
+            return;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.free_slowly(block) };
+    }
+
+    #[inline(never)]
+    unsafe fn free_slowly(&self, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        match unsafe { self.look_up(block) } {
+            Block::Large(mapping) => self.central.lock().spares.put(&self.pages, mapping),
+            Block::Run(region, count) => {
+                let first = Region::page_of(block);
+                self.central.lock().regions.give(&self.pages, region, first..first + count);
+            }
+            Block::Starter(_) | Block::Class(_) => {}
+        }
+    }
+
+    /// Bytes in a block.
+    ///
+    /// # Safety
+    ///
+    /// It came from here.
+    pub unsafe fn usable(&self, block: NonNull<u8>) -> usize {
+        // SAFETY: the caller's promise.
+        match unsafe { self.look_up(block) } {
+            Block::Starter(size) => size,
+            Block::Class(class) => class::block(class),
+            Block::Run(_, count) => count * PAGE,
+            Block::Large(mapping) => mapping.usable(),
+        }
+    }
+
+    /// Changes the size of a block, which may move; if there is no memory, nothing happens to it.
+    ///
+    /// # Safety
+    ///
+    /// It came from here, and is not used any more if it moves.
+    pub unsafe fn resize(&self, cache: &mut Cache, block: NonNull<u8>, size: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise.
+        let usable = unsafe { self.usable(block) };
+        if size <= usable && size >= usable / 2 {
+            return Some(block);
+        }
+        // SAFETY: the caller's promise.
+        if let Some(resized) = unsafe { self.resize_in_place(block, usable, size) } {
+            return Some(resized);
+        }
+        let moved = self.allocate(cache, size)?;
+        // SAFETY: both blocks are ours, and longer than what is copied, which fills up to 8 bytes.
+        unsafe { bytes::copy(block, moved, size.min(usable)) };
+        // SAFETY: the caller's promise.
+        unsafe { self.free(cache, block) };
+        Some(moved)
+    }
+
+    /// Where the block is then; nothing if it must be copied.
+    unsafe fn resize_in_place(&self, block: NonNull<u8>, usable: usize, size: usize) -> Option<NonNull<u8>> {
+        if size <= LARGEST {
+            return None;
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.look_up(block) } {
+            Block::Run(region, old) if size <= LARGEST_RUN => {
+                let first = Region::page_of(block);
+                let done = self.central.lock().resize_run(&self.pages, region, first, old, size.div_ceil(PAGE));
+                done.then_some(block)
+            }
+            Block::Large(mapping) if size > LARGEST_RUN => {
+                let longer = if size > usable { self.central.lock().spares.take(size) } else { None };
+                let Some(spare) = longer else {
+                    let resized = mapping.resize(&self.pages, size)?;
+                    // SAFETY: the mapping is the block's.
+                    return unsafe { resized.block() };
+                };
+                // SAFETY: the spare is ours.
+                let moved = unsafe { spare.block() }?;
+                // SAFETY: both are ours, and at least so long.
+                unsafe { bytes::copy(block, moved, usable) };
+                self.central.lock().spares.put(&self.pages, mapping);
+                Some(moved)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes back all that a cache has.
+    pub fn drain(&self, cache: &mut Cache) {
+        for class in 0..COUNT {
+            if let Some((chain, _)) = cache.class(class)
+                && chain.count() > 0
+            {
+                let blocks = chain.split(0);
+                // SAFETY: a cache has what nobody uses.
+                unsafe { self.give(class, blocks) };
+            }
+        }
+    }
+
+    /// Gives up all memory that waits to be used again.
+    pub fn give_memory_back(&self) {
+        self.central.lock().give_memory_back(&self.pages);
+    }
+
+    /// What a block is; ends the program if it is none.
+    unsafe fn look_up(&self, block: NonNull<u8>) -> Block {
+        let (address, page) = (block.as_ptr() as usize, Region::page_of(block));
+        if address.is_multiple_of(REGION) || address % PAGE == OF_LARGE {
+            // SAFETY: what is before a block that starts thus can be read.
+            return match unsafe { Mapping::of(block) } {
+                Some(mapping) => Block::Large(mapping),
+                None => self.pages.fault(NOT_A_BLOCK),
+            };
+        }
+        // SAFETY: any other block is in a region.
+        match unsafe { Region::of(block) }.map(|region| (region, region.kind(page))) {
+            // SAFETY: no other blocks lie in a first page.
+            Some(_) if page == 0 => Block::Starter(unsafe { starter::size(block) }),
+            Some((_, Kind::Class(class))) => Block::Class(class),
+            Some((region, Kind::Run(count))) if address.is_multiple_of(PAGE) => Block::Run(region, count),
+            _ => self.pages.fault(NOT_A_BLOCK),
+        }
+    }
+
+    #[inline(never)]
+    fn refill(&self, cache: &mut Cache, size: usize) -> Option<NonNull<u8>> {
+        let first = self.central.lock().start(&self.pages, size);
+        first.or_else(|| self.refill_class(cache, class(size)))
+    }
+
+    fn refill_class(&self, cache: &mut Cache, class: usize) -> Option<NonNull<u8>> {
+        let count = cache.grow(class);
+        let blocks = self.or_spare(|central| central.take(&self.pages, class, count))?;
+        cache.fill(class, blocks)
+    }
+
+    /// A block of whole pages, and whether it may hold something but zeros.
+    fn allocate_pages(&self, size: usize) -> Option<(NonNull<u8>, bool)> {
+        if size <= LARGEST_RUN {
+            let place = self.or_spare(|central| central.take_run(&self.pages, size.div_ceil(PAGE)))?;
+            return Some((NonNull::new(place.address() as *mut u8)?, place.is_dirty));
+        }
+        // So that distances in a block can be signed.
+        if size > isize::MAX as usize {
+            return None;
+        }
+        let spare = self.central.lock().spares.take(size);
+        let mapping = match spare {
+            Some(spare) => spare,
+            None => Mapping::new(&self.pages, size).or_else(|| {
+                self.central.lock().give_memory_back(&self.pages);
+                Mapping::new(&self.pages, size)
+            })?,
+        };
+        // SAFETY: the mapping is nobody else's.
+        Some((unsafe { mapping.block() }?, spare.is_some()))
+    }
+
+    /// Does something, a second time with memory that was spared if there is none else.
+    fn or_spare<T>(&self, mut act: impl FnMut(&mut Central) -> Option<T>) -> Option<T> {
+        let mut central = self.central.lock();
+        let done = act(&mut central);
+        if done.is_none() {
+            central.give_memory_back(&self.pages);
+            return act(&mut central);
+        }
+        done
+    }
+
+    /// A class of a cache has more blocks than it may: it may have more from now on, or loses half of them.
+    #[inline(never)]
+    fn relieve(&self, cache: &mut Cache, class: usize) {
+        let keep = class::keep(class);
+        match cache.class(class) {
+            Some((chain, limit)) if limit == keep => {
+                let blocks = chain.split(keep / 2);
+                // SAFETY: a cache has what nobody uses.
+                unsafe { self.give(class, blocks) };
+            }
+            _ => {
+                cache.grow(class);
+            }
+        }
+    }
+
+    unsafe fn give(&self, class: usize, blocks: crate::block::Chain) {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.central.lock().give(&self.pages, class, blocks) } {
+            self.pages.fault(NOT_A_BLOCK);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Large blocks: mappings of their own.
+//!
+//! A block lies 16 bytes into its mapping, where no small one lies in a page; or at a multiple of [`REGION`], where no
+//! other block lies at all, a page into its mapping. The 16 bytes before it tell how long the mapping is. A few
+//! mappings that are given up wait to be used again: others are spared the page faults of a new one.
+
+#![expect(unsafe_code, reason = "headers lie before the blocks")]
+
+use crate::pages::{PAGE, Pages, map_aligned};
+use crate::region::REGION;
+use crate::span::OF_LARGE;
+use core::ptr::NonNull;
+
+/// Combined with a block's address this marks its header.
+const SEAL: usize = 0x6b73_7548_1a26_eb1c;
+/// Mappings that may wait.
+const SPARES: usize = 16;
+/// Bytes that they may have, all together. A longer one is given back at once, with its memory.
+const SPARE_BYTES: usize = 8 << 20;
+
+/// The mapping of a large block.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    start: usize,
+    length: usize,
+    /// Where the block starts.
+    offset: usize,
+}
+
+#[repr(C)]
+struct Header {
+    seal: usize,
+    length: usize,
+}
+
+impl Mapping {
+    /// Maps room for a block.
+    pub fn new(pages: &impl Pages, size: usize) -> Option<Self> {
+        let length = length(size)?;
+        Some(Self { start: pages.map(length)?, length, offset: OF_LARGE })
+    }
+
+    /// The same for a block whose alignment is that of regions or a larger power of two.
+    pub fn aligned(pages: &impl Pages, size: usize, align: usize) -> Option<Self> {
+        let length = size.checked_next_multiple_of(PAGE)?.checked_add(PAGE)?;
+        Some(Self { start: map_aligned(pages, length, PAGE, align)?, length, offset: PAGE })
+    }
+
+    /// The mapping of a block; nothing if that has none.
+    ///
+    /// # Safety
+    ///
+    /// What lies before the block in its page can be read; if it starts a region, so can the page before.
+    pub unsafe fn of(block: NonNull<u8>) -> Option<Self> {
+        let address = block.as_ptr() as usize;
+        let header = (address - size_of::<Header>()) as *const Header;
+        // SAFETY: the caller says so; the block is aligned.
+        let Header { seal, length } = unsafe { header.read() };
+        let offset = if address.is_multiple_of(REGION) { PAGE } else { OF_LARGE };
+        (seal == address ^ SEAL).then_some(Self { start: address - offset, length, offset })
+    }
+
+    /// Writes the header, and tells where the block is.
+    ///
+    /// # Safety
+    ///
+    /// The mapping is the caller's.
+    pub unsafe fn block(self) -> Option<NonNull<u8>> {
+        let address = self.start + self.offset;
+        let header = (address - size_of::<Header>()) as *mut Header;
+        // SAFETY: the caller says so; there is room for it before the block.
+        unsafe { header.write(Header { seal: address ^ SEAL, length: self.length }) };
+        NonNull::new(address as *mut u8)
+    }
+
+    /// Bytes in the block.
+    pub fn usable(self) -> usize {
+        self.length - self.offset
+    }
+
+    /// Changes the length; the mapping may move.
+    pub fn resize(self, pages: &impl Pages, size: usize) -> Option<Self> {
+        let length = length(size).filter(|_| self.offset == OF_LARGE)?;
+        if length < self.length {
+            pages.unmap(self.start + length, self.length - length);
+            return Some(Self { length, ..self });
+        }
+        Some(Self { start: pages.resize(self.start, self.length, length)?, length, ..self })
+    }
+
+    /// Gives it up, and its memory if that is much.
+    pub fn unmap(self, pages: &impl Pages) {
+        if self.length > SPARE_BYTES {
+            pages.discard(self.start, self.length);
+        }
+        pages.unmap(self.start, self.length);
+    }
+}
+
+/// Bytes in the mapping of a block.
+fn length(size: usize) -> Option<usize> {
+    size.checked_add(OF_LARGE)?.checked_next_multiple_of(PAGE)
+}
+
+/// Mappings that wait to be used again.
+pub struct Spares {
+    mappings: [Option<Mapping>; SPARES],
+    bytes: usize,
+}
+
+impl Spares {
+    /// None.
+    pub const EMPTY: Self = Self { mappings: [None; SPARES], bytes: 0 };
+
+    /// The shortest with room for a block of `size` bytes, which may hold anything.
+    pub fn take(&mut self, size: usize) -> Option<Mapping> {
+        let fitting =
+            self.mappings.iter_mut().filter(|mapping| mapping.is_some_and(|mapping| mapping.usable() >= size));
+        let found = fitting.min_by_key(|mapping| mapping.map(|mapping| mapping.length))?.take()?;
+        self.bytes -= found.length;
+        Some(found)
+    }
+
+    /// Keeps a mapping, in place of others if it must; or gives it up.
+    pub fn put(&mut self, pages: &impl Pages, mapping: Mapping) {
+        if mapping.length > SPARE_BYTES || mapping.offset != OF_LARGE {
+            return mapping.unmap(pages);
+        }
+        self.bytes += mapping.length;
+        let mut kept = Some(mapping);
+        // The newest is the first; all others move on by one.
+        for slot in &mut self.mappings {
+            core::mem::swap(slot, &mut kept);
+            if kept.is_none() {
+                break;
+            }
+        }
+        if let Some(oldest) = kept {
+            self.give_up(pages, oldest);
+        }
+        for index in (0..SPARES).rev() {
+            if self.bytes > SPARE_BYTES
+                && let Some(oldest) = self.mappings[index].take()
+            {
+                self.give_up(pages, oldest);
+            }
+        }
+    }
+
+    fn give_up(&mut self, pages: &impl Pages, mapping: Mapping) {
+        self.bytes -= mapping.length;
+        mapping.unmap(pages);
+    }
+
+    /// Gives up all.
+    pub fn empty(&mut self, pages: &impl Pages) {
+        self.bytes = 0;
+        self.mappings.iter_mut().filter_map(Option::take).for_each(|mapping| mapping.unmap(pages));
+    }
+}
