@@ -5,7 +5,7 @@
 //! are runs of pages. Spans and runs lie in regions of 1 MiB ([`region`]); the start of a block's region, a mask away,
 //! tells what the block is. Large blocks are mappings of their own ([`large`]).
 //!
-//! [`heap`] has it all together over any source of pages; [`family`] are the functions of C, over that of the kernel.
+//! [`heap`] has it all together over any source of pages; `family` are the functions of C, over that of the kernel.
 //! No function here may be given a block that it did not hand out: what it notices of that ends the program.
 
 #![cfg_attr(not(test), no_std)]
