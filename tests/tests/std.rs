@@ -59,6 +59,11 @@ fn no_thread_starves_for_its_place_in_the_order_of_turns() {
 }
 
 #[test]
+fn advice_about_no_memory_at_all_tells_whether_there_is_such_advice() {
+    Guest::program("advice").run().expect_success().expect_stdout("advice works\n");
+}
+
+#[test]
 fn files_directories_links_and_metadata_work() {
     Guest::program("files").run().expect_success().expect_stdout("files work\n");
 }

@@ -141,6 +141,8 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
         return Err(Errno::EINVAL.into());
     }
     match advice as u32 {
+        // Programs ask like this whether there is such advice.
+        MADV_DONTNEED | MADV_FREE if length == 0 => Ok(0),
         MADV_DONTNEED | MADV_FREE => {
             MEMORY.lock().clear(address, length)?;
             Ok(0)
