@@ -47,11 +47,16 @@ fn lines(text: &mut String, comparisons: &[Comparison]) -> std::fmt::Result {
 fn differences(text: &mut String, comparisons: &[Comparison]) -> std::fmt::Result {
     writeln!(text, "\n## Differences\n\nTests that pass natively, and not in VMs.\n")?;
     for Comparison { one, differences, .. } in comparisons {
-        for (at, tests) in one.differs.iter().enumerate() {
-            match differences.iter().filter(|(_, why)| *why == Some(at)).count() {
-                0 => {}
-                1 => writeln!(text, "- {}, {}: {}", one.name, code(&tests.test), tests.why)?,
-                count => writeln!(text, "- {}, {} ({count} tests): {}", one.name, code(&tests.test), tests.why)?,
+        let mut reasons: Vec<_> = one.differs.iter().map(|tests| &tests.why[..]).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        for reason in reasons {
+            let has_it = |why: &Option<usize>| why.is_some_and(|at| one.differs[at].why == reason);
+            let tests: Vec<_> = differences.iter().filter(|(_, why)| has_it(why)).map(|(test, _)| test).collect();
+            match tests[..] {
+                [] => {}
+                [test] => writeln!(text, "- {}, {}: {reason}", one.name, code(test))?,
+                _ => writeln!(text, "- {}, {} tests in {}: {reason}", one.name, tests.len(), executables(&tests))?,
             }
         }
         for (test, _) in differences.iter().filter(|(_, why)| why.is_none()) {
@@ -70,6 +75,13 @@ fn skipped(text: &mut String, comparisons: &[Comparison]) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// The executables that `tests` are in, each once.
+fn executables(tests: &[&String]) -> String {
+    let mut names: Vec<_> = tests.iter().map(|test| code(test.split('/').next().unwrap_or(test))).collect();
+    names.dedup();
+    names.join(", ")
 }
 
 /// A name of a test as Markdown.
