@@ -10,6 +10,13 @@ fn hello_prints_its_line() {
 }
 
 #[test]
+fn a_program_leaves_the_guest_only_to_print_and_to_exit() {
+    let image = build::image("hello-std", "hello-std");
+    let verbose = Guest::image(image).flag("--verbose").run();
+    verbose.expect_success().expect_stderr("exits: ConsoleWrite 1 Exit 1 ");
+}
+
+#[test]
 fn arguments_environment_and_status_arrive() {
     let guest =
         Guest::program("arguments").flag("-eSTATUS=200").flag("-eNAME=a value").argument("one").argument("-two");

@@ -133,21 +133,22 @@ impl Files {
             return Err(Errno::EINVAL);
         }
         let place = Place { descriptor, description };
-        match change {
-            Change::Add(events, data) => {
-                self.add_interest(set, place, Interest { node, events, data, queued: false })?;
-            }
-            Change::Modify(events, data) => {
-                let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
-                let interest = epoll.interests.get_mut(&place).ok_or(Errno::ENOENT)?;
-                if (interest.events | events) & linux::EPOLLEXCLUSIVE != 0 {
-                    return Err(Errno::EINVAL);
-                }
-                (interest.events, interest.data) = (events, data);
-            }
+        let (events, data) = match change {
+            Change::Add(events, data) | Change::Modify(events, data) => (events, data),
             Change::Delete => return self.remove_interest(set, place),
+        };
+        let wanted = Interest { node, events, data, queued: false };
+        if let Change::Add(..) = change {
+            self.add_interest(set, place, wanted)?;
+        } else {
+            let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
+            let interest = epoll.interests.get_mut(&place).ok_or(Errno::ENOENT)?;
+            if (interest.events | events) & linux::EPOLLEXCLUSIVE != 0 {
+                return Err(Errno::EINVAL);
+            }
+            (interest.events, interest.data) = (events, data);
         }
-        let ready = self.ready(devices, description);
+        let ready = self.ready(devices, description, wanted.events());
         if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
             && epoll.happened(place, ready)
         {
@@ -234,7 +235,7 @@ impl Files {
         {
             let description = place.description;
             let asked = epoll.interests.get(place).map_or(Ready::empty(), Interest::events);
-            if self.ready(devices, description).intersects(asked) {
+            if !self.ready(devices, description, asked).is_empty() {
                 return true;
             }
             at += 1;
@@ -256,7 +257,7 @@ impl Files {
             let Kind::Epoll(epoll) = &self.nodes[set].kind else { break };
             let Some(&place) = epoll.queue.front().filter(|_| told < maximum) else { break };
             let Some(&interest) = epoll.interests.get(&place) else { break };
-            let ready = self.ready(devices, place.description) & interest.events();
+            let ready = self.ready(devices, place.description, interest.events());
             if !ready.is_empty() {
                 let [low, high] = [interest.data as u32, (interest.data >> 32) as u32];
                 match user::write(into.wrapping_add(told * EVENT), &[ready.bits(), low, high]) {

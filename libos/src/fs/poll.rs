@@ -28,14 +28,14 @@ bitflags! {
 }
 
 impl Files {
-    /// What a descriptor is ready for.
-    pub fn readiness(&mut self, devices: &mut dyn Devices, descriptor: i32) -> Result<Ready, Errno> {
+    /// What of `asked` a descriptor is ready for.
+    pub fn readiness(&mut self, devices: &mut dyn Devices, descriptor: i32, asked: Ready) -> Result<Ready, Errno> {
         let key = self.usable(descriptor)?;
-        Ok(self.ready(devices, key))
+        Ok(self.ready(devices, key, asked))
     }
 
-    /// What a description is ready for.
-    pub(super) fn ready(&mut self, devices: &mut dyn Devices, key: DescriptionKey) -> Ready {
+    /// What of `asked` a description is ready for. To look for input leaves the guest, so only who asks has it done.
+    pub(super) fn ready(&mut self, devices: &mut dyn Devices, key: DescriptionKey, asked: Ready) -> Ready {
         let description = &self.descriptions[key];
         let (node, access) = (description.node, description.access());
         let mut ready = Ready::empty();
@@ -60,11 +60,12 @@ impl Files {
             Kind::Epoll(_) => ready.set(Ready::IN, self.any_ready(devices, node)),
             Kind::Device(Device::Console(_)) => {
                 ready.set(Ready::OUT, access.contains(Access::WRITE));
-                ready.set(Ready::IN, access.contains(Access::READ) && self.has_input(devices));
+                let may_read = access.contains(Access::READ) && asked.intersects(Ready::IN);
+                ready.set(Ready::IN, may_read && self.has_input(devices));
             }
             _ => ready = Ready::IN | Ready::OUT,
         }
-        ready
+        ready & asked
     }
 
     /// Whether there is any sense in waiting for a file.

@@ -101,10 +101,9 @@ fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, c
         let entry: PollEntry = user::read(address)?;
         let mut returned = Ready::empty();
         if entry.descriptor >= 0 {
-            returned = match files.readiness(devices, entry.descriptor) {
-                Ok(ready) => ready & (Ready::from_bits_retain(entry.events.into()) | Ready::ALWAYS),
-                Err(_) => Ready::from_bits_retain(POLLNVAL),
-            };
+            let asked = Ready::from_bits_retain(entry.events.into()) | Ready::ALWAYS;
+            let ready = files.readiness(devices, entry.descriptor, asked);
+            returned = ready.unwrap_or(Ready::from_bits_retain(POLLNVAL));
             on = match (on, files.node(entry.descriptor)) {
                 (On::Time, Ok(node)) => On::File(node.index()),
                 _ => On::Files,
@@ -172,8 +171,8 @@ fn look_at_sets(
         for (word, told) in (0..count.div_ceil(WORD_BITS)).zip(told).filter(|_| set != 0) {
             let asked: u64 = user::read(set.wrapping_add(word * 8))?;
             for bit in (0..WORD_BITS).filter(|bit| asked >> bit & 1 != 0 && word * WORD_BITS + bit < count) {
-                let ready = files.readiness(devices, (word * WORD_BITS + bit) as i32)?;
-                if ready.intersects(kind) {
+                let ready = files.readiness(devices, (word * WORD_BITS + bit) as i32, kind)?;
+                if !ready.is_empty() {
                     *told |= 1 << bit;
                     found += 1;
                 }

@@ -104,7 +104,7 @@ impl Machine {
     }
 
     fn ready(&mut self, descriptor: i32) -> super::poll::Ready {
-        self.files.readiness(&mut self.devices, descriptor).expect("open")
+        self.files.readiness(&mut self.devices, descriptor, super::poll::Ready::all()).expect("open")
     }
 
     /// The names in an open directory, from its position on.
