@@ -113,7 +113,7 @@ const _: () = assert!(IMAGE_OFFSET >= LIBOS_STACK + 2 * GUARD && GUARD.is_multip
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Notes, Segment};
+    use crate::image::{Notes, Relocations, Segment};
     use husk_abi::memory::Rights;
     use std::fs::File;
 
@@ -133,7 +133,7 @@ mod tests {
             program_header_count: 1,
             segments: vec![segment],
             constant: Region::default(),
-            relocations: vec![],
+            relocations: Relocations::default(),
             notes,
         }
     }

@@ -1,5 +1,8 @@
 //! `husk`: runs images. Reads the command line, does what it says, turns errors into one line and a status.
 
+#![cfg_attr(not(test), no_main)]
+#![expect(unsafe_code, reason = "it is called by the C library's start code")]
+
 mod cli;
 
 use cli::Command;
@@ -8,10 +11,9 @@ use husk_tender::Error;
 use husk_tender::boot::Program;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 use std::time::Instant;
 
 /// musl's allocator maps pages anew for every few objects: a twentieth of a start.
@@ -21,18 +23,39 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 /// How long a guest may take to end when it has been told to, unless the user says otherwise.
 const GRACE_S: u64 = 10;
 
-fn main() -> ExitCode {
+/// Entered from the C library's start code: what std does before its own `main` (a guard for the stack of a thread that
+/// does not recurse, tests of the standard streams) takes longer than everything else that `husk run` does before it
+/// asks for a machine.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
     let started = Instant::now();
-    let result = match cli::parse(std::env::args_os()) {
+    // As std does: writing to a pipe that nobody reads is an error, not the end.
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // SAFETY: the start code passes as many strings as it says.
+    let words = unsafe { std::slice::from_raw_parts(words, count as usize) };
+    let words = words.iter().map(|word| {
+        // SAFETY: each is a string, which stays where it is.
+        let word = unsafe { CStr::from_ptr(*word) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    });
+    let status = husk(words, started);
+    // SAFETY: nothing is left to be written or put away.
+    unsafe { libc::_exit(status.into()) }
+}
+
+/// Does what the command line says and tells the exit status.
+fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
+    let result = match cli::parse(words) {
         Ok(Command::Run(run)) => run::run(&options(run, started)).map_err(|error| error.to_string()),
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    ExitCode::from(result.unwrap_or_else(|error| {
+    result.unwrap_or_else(|error| {
         eprintln!("husk: {error}");
         TENDER_ERROR
-    }))
+    })
 }
 
 fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
@@ -44,7 +67,8 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
 }
 
 fn print(text: &str) -> Result<u8, Error> {
-    std::io::stdout().write_all(text.as_bytes()).map(|()| 0).map_err(Error::Output)
+    let mut output = std::io::stdout();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map(|()| 0).map_err(Error::Output)
 }
 
 fn options(run: cli::Run, started: Instant) -> Options {

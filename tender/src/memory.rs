@@ -156,8 +156,8 @@ impl Memory {
         let contents_end = segment.region.start + segment.file_size;
         let zeros_follow = segment.region.length > segment.file_size;
         let mappable = if zeros_follow { contents_end & !(PAGE - 1) } else { contents_end.next_multiple_of(PAGE) };
-        let relocations = image.relocations_in(segment.region);
-        let copied = match (relocations.first(), relocations.last()) {
+        let relocations = image.relocations.within(segment.region);
+        let copied = match (relocations.clone().next(), relocations.clone().next_back()) {
             (Some(first), Some(last)) => {
                 Region::between(first.address & !(PAGE - 1), (last.address + 8).next_multiple_of(PAGE).min(pages.end()))
             }

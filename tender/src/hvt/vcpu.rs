@@ -18,18 +18,20 @@ mod msr {
     pub const FMASK: u32 = 0xc000_0084;
 }
 
+/// IA32_APIC_BASE after a reset (SDM volume 3, 12.4.4): what a processor has that nobody gave a local APIC.
+const APIC_BASE: u64 = 0xfee0_0900;
+
 /// Sets up `vcpu` to enter the image at `entry`, at CPL 3, with the page tables at `root`.
 ///
 /// A native program is built without vector instructions: it gets x87 and SSE state, and no CPUID. Telling KVM a CPUID
 /// is a tenth of the start of a small guest.
 pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32) -> Result<(), Error> {
-    let mut special = vcpu.get_sregs().map_err(Error::kvm("read the processor's state"))?;
     let model = (kind != kind::NATIVE).then(Model::of_host);
     if let Some(model) = &model {
         let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
         vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
     }
-    set_special(&mut special, root, model.is_some());
+    let special = special(root, model.is_some());
     vcpu.set_sregs(&special).map_err(Error::kvm("set the processor's state"))?;
     if let Some(model) = &model {
         let mut enabled = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
@@ -37,13 +39,16 @@ pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32) -> Result<()
         vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
     }
     set_system_call_entry(vcpu)?;
-    let registers = kvm_regs { rip: entry, rdi: BOOT, rflags: RFlags::INTERRUPT_FLAG.bits() | 2, ..Default::default() };
-    vcpu.set_regs(&registers).map_err(Error::kvm("set the processor's registers"))?;
+    // The rest goes along with the first run.
+    vcpu.sync_regs_mut().regs =
+        kvm_regs { rip: entry, rdi: BOOT, rflags: RFlags::INTERRUPT_FLAG.bits() | 2, ..Default::default() };
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
     vcpu.set_sync_valid_reg(SyncReg::Register);
     Ok(())
 }
 
-fn set_special(special: &mut kvm_sregs, root: u64, with_cpuid: bool) {
+fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
+    let mut special = kvm_sregs { apic_base: APIC_BASE, ..Default::default() };
     let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
         | Cr0Flags::MONITOR_COPROCESSOR
         | Cr0Flags::EXTENSION_TYPE
@@ -78,6 +83,7 @@ fn set_special(special: &mut kvm_sregs, root: u64, with_cpuid: bool) {
     };
     (special.gdt.base, special.gdt.limit) = (ring0::TABLES, ring0::GDT_SIZE - 1);
     (special.idt.base, special.idt.limit) = (ring0::IDT.0, ring0::IDT.1 - 1);
+    special
 }
 
 /// Points `syscall` at the stub. SYSENTER stays off: its code selector is 0.

@@ -5,7 +5,7 @@
 //! instruction on.
 
 use super::{Refusal, Segment};
-use husk_abi::memory::Rights;
+use husk_abi::memory::{Region, Rights};
 use object::LittleEndian as LE;
 use object::elf::{self, Dyn64, ProgramHeader64, Rela64};
 use object::read::elf::{Dyn as _, ProgramHeader as _, Rela as _};
@@ -14,6 +14,13 @@ use object::read::elf::{Dyn as _, ProgramHeader as _, Rela as _};
 const SIZE_MAXIMUM: u64 = 64 << 10;
 /// Largest relocation table, in bytes: for a million relocations and more.
 const TABLE_MAXIMUM: u64 = 64 << 20;
+
+/// The relocations of an image, checked, in ascending order. The bytes are those of the file: thousands of entries that
+/// are each looked at once are not worth a list of their own.
+#[derive(Debug, Default)]
+pub struct Relocations {
+    table: Vec<u8>,
+}
 
 /// One word to relocate: it becomes the load bias plus the addend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,17 @@ pub struct Relocation {
     pub addend: u64,
 }
 
+impl Relocations {
+    /// Those of words in `region`.
+    pub fn within(&self, region: Region) -> impl DoubleEndedIterator<Item = Relocation> + Clone {
+        let entries = entries::<Rela64<LE>>(&self.table);
+        let start = entries.partition_point(|entry| entry.r_offset(LE) < region.start);
+        let end = entries.partition_point(|entry| entry.r_offset(LE) < region.end());
+        let within = entries.get(start..end).unwrap_or_default();
+        within.iter().map(|entry| Relocation { address: entry.r_offset(LE), addend: entry.r_addend(LE) as u64 })
+    }
+}
+
 /// What the dynamic section says about relocations: the address and size of their table.
 #[derive(Default)]
 struct Table {
@@ -31,13 +49,13 @@ struct Table {
     size: u64,
 }
 
-/// The relocations of an image, in ascending order; `read` gets bytes of the file by offset and size.
+/// The relocations of an image; `read` gets bytes of the file by offset and size.
 pub fn relocations(
     headers: &[ProgramHeader64<LE>],
     segments: &[Segment],
     read: impl Fn(u64, u64, &'static str) -> Result<Vec<u8>, Refusal>,
-) -> Result<Vec<Relocation>, Refusal> {
-    let mut relocations = Vec::new();
+) -> Result<Relocations, Refusal> {
+    let mut relocations = Relocations::default();
     for header in headers.iter().filter(|header| header.p_type(LE) == elf::PT_DYNAMIC) {
         let size = header.p_filesz(LE).min(SIZE_MAXIMUM);
         let bytes = read(header.p_offset(LE), size, "the dynamic section")?;
@@ -49,12 +67,12 @@ pub fn relocations(
             return Err(Refusal::BadRelocations("their table is too large"));
         }
         let offset = file_offset(segments, &table).ok_or(Refusal::BadRelocations("their table is not in the image"))?;
-        let bytes = read(offset, table.size, "the relocations")?;
-        for entry in entries::<Rela64<LE>>(&bytes) {
-            relocations.push(relocation(entry, segments)?);
+        if !relocations.table.is_empty() {
+            return Err(Refusal::BadRelocations("there is more than one table of them"));
         }
+        relocations.table = read(offset, table.size, "the relocations")?;
+        check(&mut relocations.table, segments)?;
     }
-    relocations.sort_unstable_by_key(|relocation| relocation.address);
     Ok(relocations)
 }
 
@@ -78,21 +96,28 @@ fn table(dynamic: &[u8]) -> Result<Table, Refusal> {
     Ok(table)
 }
 
-fn relocation(entry: &Rela64<LE>, segments: &[Segment]) -> Result<Relocation, Refusal> {
-    match entry.r_type(LE, false) {
-        elf::R_X86_64_NONE | elf::R_X86_64_RELATIVE => {}
-        _ => return Err(Refusal::BadRelocations("one is not of the type R_X86_64_RELATIVE")),
+/// Checks each entry of a table, and puts them in order if they are not: linkers do.
+fn check(table: &mut [u8], segments: &[Segment]) -> Result<(), Refusal> {
+    let count = table.len() / size_of::<Rela64<LE>>();
+    let Ok((entries, _)) = object::pod::slice_from_bytes_mut::<Rela64<LE>>(table, count) else { return Ok(()) };
+    for entry in &*entries {
+        if entry.r_type(LE, false) != elf::R_X86_64_RELATIVE {
+            return Err(Refusal::BadRelocations("one is not of the type R_X86_64_RELATIVE"));
+        }
+        let address = entry.r_offset(LE);
+        let writable = |segment: &Segment| {
+            segment.rights.contains(Rights::WRITE)
+                && address >= segment.region.start
+                && address.checked_add(8).is_some_and(|end| end <= segment.region.end())
+        };
+        if !segments.iter().any(writable) {
+            return Err(Refusal::BadRelocations("one is for a word that is not in the image's data"));
+        }
     }
-    let address = entry.r_offset(LE);
-    let writable = |segment: &&Segment| {
-        segment.rights.contains(Rights::WRITE)
-            && address >= segment.region.start
-            && address.checked_add(8).is_some_and(|end| end <= segment.region.end())
-    };
-    match segments.iter().find(writable) {
-        Some(_) => Ok(Relocation { address, addend: entry.r_addend(LE) as u64 }),
-        None => Err(Refusal::BadRelocations("one is for a word that is not in the image's data")),
+    if !entries.is_sorted_by_key(|entry| entry.r_offset(LE)) {
+        entries.sort_unstable_by_key(|entry| entry.r_offset(LE));
     }
+    Ok(())
 }
 
 /// Where the file holds a table that is given by its address.

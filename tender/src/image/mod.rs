@@ -10,7 +10,7 @@ mod notes;
 mod refusal;
 mod segments;
 
-pub use dynamic::Relocation;
+pub use dynamic::{Relocation, Relocations};
 pub use notes::Notes;
 pub use refusal::Refusal;
 pub use segments::Segment;
@@ -48,8 +48,8 @@ pub struct Image {
     pub segments: Vec<Segment>,
     /// Part of the data that is constant once relocated: whole pages, empty if there is none.
     pub constant: Region,
-    /// The words to relocate, in ascending order.
-    pub relocations: Vec<Relocation>,
+    /// The words to relocate.
+    pub relocations: Relocations,
     /// Contract version, manifest, build-id.
     pub notes: Notes,
 }
@@ -103,13 +103,6 @@ impl Image {
             notes,
             file,
         })
-    }
-
-    /// The relocations of words in this region.
-    pub fn relocations_in(&self, region: Region) -> &[Relocation] {
-        let start = self.relocations.partition_point(|relocation| relocation.address < region.start);
-        let end = self.relocations.partition_point(|relocation| relocation.address < region.end());
-        self.relocations.get(start..end).unwrap_or_default()
     }
 
     /// What is loaded, in whole pages with the guest's rights, as addresses in the file.
