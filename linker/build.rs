@@ -1,17 +1,20 @@
-//! Makes the libos object that this tool carries and links into every `std` image.
+//! Makes the objects that this tool carries and links into every `std` image: the libos, and the allocator.
 //!
-//! The libos is compiled for `x86_64-unknown-none` in a target folder of its own (the workspace's is locked by the
-//! cargo that runs us), prelinked into one relocatable object, and stripped of all global names but its entry point:
-//! nothing in it can then collide with, or be bound to, a symbol of the program. Local names stay, for the patcher and
-//! for crash reports.
+//! Each is compiled for `x86_64-unknown-none` in a target folder of its own (the workspace's is locked by the
+//! cargo that runs us), prelinked into one relocatable object, and stripped of all global names but those that others may
+//! use: nothing else in it can then collide with, or be bound to, a symbol of the program. Local names stay, for the
+//! patcher and for crash reports.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The one global name of the object: the entry point of the image.
+/// The one global name of the libos: the entry point of the image.
 const ENTRY: &str = "husk_start";
+/// The global names of the allocator, which are weak: a program may define its own.
+const FAMILY: [&str; 8] =
+    ["malloc", "free", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "malloc_usable_size"];
 const TARGET: &str = "x86_64-unknown-none";
 const PROFILE: &str = "libos";
 
@@ -28,36 +31,45 @@ const FOREIGN: [&str; 7] = [
 
 fn main() {
     let workspace = variable("CARGO_MANIFEST_DIR").join("..");
-    for input in ["libos/src", "libos/Cargo.toml", "libos/api", "targets/abi", "Cargo.toml", "Cargo.lock"] {
+    for input in
+        ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "targets/abi", "Cargo.toml", "Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let out = variable("OUT_DIR");
-    let archive = compile(&workspace, &target_folder(&out));
-    let prelinked = out.join("libos-prelinked.o");
-    let object = out.join("libos.o");
     let tools = Tools::find();
-    tools.run(
-        "rust-lld",
-        ["-flavor", "gnu", "-r", "--gc-sections", "-e", ENTRY, "-u", ENTRY],
-        [archive.as_path(), Path::new("-o"), &prelinked],
-    );
-    tools.run("rust-objcopy", [format!("--keep-global-symbol={ENTRY}")], [prelinked.as_path(), &object]);
-    println!("cargo::rustc-env=HUSK_LIBOS_OBJECT={}", object.display());
+    for (package, names, is_weak) in [("libos", &[ENTRY][..], false), ("malloc", &FAMILY, true)] {
+        let archive = compile(package, &workspace, &target_folder(&out));
+        let object = prelink(&tools, &archive, &out.join(package), names, is_weak);
+        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", package.to_uppercase(), object.display());
+    }
 }
 
-/// Compiles the libos; returns its archive.
-fn compile(workspace: &Path, target_folder: &Path) -> PathBuf {
+/// Makes one object of what these names need, in which they alone are global.
+fn prelink(tools: &Tools, archive: &Path, stem: &Path, names: &[&str], is_weak: bool) -> PathBuf {
+    let (prelinked, object) = (stem.with_extension("prelinked.o"), stem.with_extension("o"));
+    let options = ["-flavor", "gnu", "-r", "--gc-sections", "-e", names[0]].map(String::from);
+    let wanted = names.iter().map(|name| format!("--undefined={name}"));
+    tools.run("rust-lld", options.into_iter().chain(wanted), [archive, Path::new("-o"), &prelinked]);
+    let kept = names.iter().map(|name| format!("--keep-global-symbol={name}"));
+    let weakened = names.iter().filter(|_| is_weak).map(|name| format!("--weaken-symbol={name}"));
+    tools.run("rust-objcopy", kept.chain(weakened), [prelinked.as_path(), &object]);
+    object
+}
+
+/// Compiles `package`; returns its archive.
+fn compile(package: &str, workspace: &Path, target_folder: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["rustc", "--quiet", "--package", "husk-libos", "--lib", "--crate-type", "staticlib"]);
+    cargo.args(["rustc", "--quiet", "--package", &format!("husk-{package}"), "--lib", "--crate-type", "staticlib"]);
     cargo.args(["--target", TARGET, "--profile", PROFILE, "--target-dir"]).arg(target_folder);
     cargo.arg("--manifest-path").arg(workspace.join("Cargo.toml"));
     for name in FOREIGN {
         cargo.env_remove(name);
     }
     run(cargo);
-    target_folder.join(TARGET).join(PROFILE).join("libhusk_libos.a")
+    target_folder.join(TARGET).join(PROFILE).join(format!("libhusk_{package}.a"))
 }
 
 /// `libos` in the outer target folder, where debug, release and clippy builds of this tool share it: `OUT_DIR` is

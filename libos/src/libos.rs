@@ -33,7 +33,7 @@ pub struct Libos {
     pub signals: Signals,
     /// The source of all random bytes.
     pub random: Random,
-    /// The two mappings whose guards are lent.
+    /// The mapping whose guard is lent.
     pub lent: Lent,
     /// The auxiliary vector that the program got.
     pub auxiliary: Vec<u8>,

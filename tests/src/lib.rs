@@ -10,6 +10,7 @@
 mod bounded;
 pub mod build;
 mod conversation;
+pub mod figures;
 mod guest;
 pub mod measure;
 mod outcome;

@@ -177,3 +177,19 @@ fn backtraces_inside_the_guest_have_names() {
     let outcome = Guest::program("panics").flag("-eRUST_BACKTRACE=1").run();
     outcome.expect_status(101).expect_stderr("panics::fail").expect_stderr("panics::main");
 }
+
+#[test]
+fn threads_that_free_each_others_blocks_keep_their_contents() {
+    Guest::program("allocates").run().expect_success().expect_stdout("all blocks kept their contents\n");
+}
+
+#[test]
+fn the_functions_of_c_that_allocate_refuse_and_align_as_they_should() {
+    Guest::program("c_allocation").run().expect_success().expect_stdout("as C has it\n");
+}
+
+#[test]
+fn a_block_that_is_freed_twice_ends_the_program_with_a_message() {
+    let outcome = Guest::program("frees_twice").run();
+    outcome.expect_status(PANIC.into()).expect_stdout("about to free twice\n").expect_stderr("given back before");
+}

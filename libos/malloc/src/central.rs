@@ -5,6 +5,7 @@
 
 use crate::block::Chain;
 use crate::class::{COUNT, span_pages};
+use crate::classes::{Class, Classes};
 use crate::large::Spares;
 use crate::pages::Pages;
 use crate::region::{Kind, Region};
@@ -13,39 +14,21 @@ use crate::span::Span;
 use crate::starter::Starter;
 use core::ptr::NonNull;
 
-/// Batches of a class that may wait for a thread to take them.
-const BATCHES: usize = 4;
-
 /// See the file's head.
 pub struct Central {
     pub(crate) regions: Regions,
     starter: Option<Starter>,
     pub(crate) spares: Spares,
-    classes: [Class; COUNT],
+    classes: Classes,
 }
 
 // SAFETY: the blocks and spans are bound to no thread.
 unsafe impl Send for Central {}
 
-struct Class {
-    /// Spans with free blocks.
-    spans: Option<NonNull<Span>>,
-    batches: [Chain; BATCHES],
-    count: usize,
-}
-
-impl Class {
-    const EMPTY: Self = Self { spans: None, batches: [const { Chain::EMPTY }; BATCHES], count: 0 };
-}
-
 impl Central {
     /// Nothing is mapped yet.
-    pub const EMPTY: Self = Self {
-        regions: Regions::EMPTY,
-        starter: None,
-        spares: Spares::EMPTY,
-        classes: [const { Class::EMPTY }; COUNT],
-    };
+    pub const EMPTY: Self =
+        Self { regions: Regions::EMPTY, starter: None, spares: Spares::EMPTY, classes: Classes::EMPTY };
 
     /// One block of at least `size` bytes from the first page of all.
     pub fn start(&mut self, pages: &impl Pages, size: usize) -> Option<NonNull<u8>> {
@@ -59,10 +42,16 @@ impl Central {
 
     /// About `count` blocks of a class, or at least one.
     pub fn take(&mut self, pages: &impl Pages, class: usize, count: usize) -> Option<Chain> {
-        if let Some(blocks) = self.batch(class) {
+        if self.classes.is_closed() {
+            let place = self.regions.take(pages, 1)?;
+            // SAFETY: the page is ours from now on.
+            unsafe { self.classes.open(place.address()) };
+        }
+        let entry = self.classes.get(class)?;
+        if let Some(blocks) = entry.batch() {
             return Some(blocks);
         }
-        let span = match self.classes.get_mut(class)?.spans {
+        let span = match entry.spans {
             Some(span) => span,
             None => self.add(pages, class)?,
         };
@@ -79,23 +68,9 @@ impl Central {
     ///
     /// Nobody uses them any more.
     pub unsafe fn give(&mut self, pages: &impl Pages, class: usize, blocks: Chain) -> bool {
-        let Some(entry) = self.classes.get_mut(class) else { return false };
-        if blocks.count() > 1
-            && let Some(free) = entry.batches.get_mut(entry.count)
-        {
-            *free = blocks;
-            entry.count += 1;
-            return true;
-        }
+        let Some(entry) = self.classes.get(class) else { return false };
         // SAFETY: the caller's promise.
-        unsafe { self.give_each(pages, blocks) }
-    }
-
-    /// Blocks that a thread left for others.
-    fn batch(&mut self, class: usize) -> Option<Chain> {
-        let entry = self.classes.get_mut(class)?;
-        entry.count = entry.count.checked_sub(1)?;
-        Some(core::mem::replace(&mut entry.batches[entry.count], Chain::EMPTY))
+        entry.keep(blocks).is_none_or(|blocks| unsafe { self.give_each(pages, blocks) })
     }
 
     /// # Safety
@@ -146,11 +121,11 @@ impl Central {
     pub fn give_memory_back(&mut self, pages: &impl Pages) {
         self.spares.empty(pages);
         for class in 0..COUNT {
-            while let Some(blocks) = self.batch(class) {
+            while let Some(blocks) = self.classes.get(class).and_then(Class::batch) {
                 // SAFETY: nobody uses what waits here.
                 unsafe { self.give_each(pages, blocks) };
             }
-            let mut next = self.classes[class].spans;
+            let mut next = self.classes.get(class).and_then(|entry| entry.spans);
             while let Some(span) = next {
                 next = span_of(span).next;
                 if span_of(span).is_unused() {
@@ -192,7 +167,7 @@ impl Central {
     }
 
     fn link(&mut self, span: NonNull<Span>) {
-        let Some(entry) = self.classes.get_mut(span_of(span).class()) else { return };
+        let Some(entry) = self.classes.get(span_of(span).class()) else { return };
         let first = entry.spans.replace(span);
         if let Some(first) = first {
             span_of(first).previous = Some(span);
@@ -209,7 +184,7 @@ impl Central {
         match previous {
             Some(previous) => span_of(previous).next = next,
             None => {
-                if let Some(entry) = self.classes.get_mut(span_of(span).class()) {
+                if let Some(entry) = self.classes.get(span_of(span).class()) {
                     entry.spans = next;
                 }
             }

@@ -16,6 +16,7 @@ mod bytes;
 pub mod cache;
 pub mod central;
 pub mod class;
+pub mod classes;
 #[cfg(target_os = "none")]
 pub mod family;
 pub mod heap;

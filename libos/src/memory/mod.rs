@@ -63,11 +63,10 @@ impl Memory<Tender> {
     /// Takes over the heap region of this guest, which must be zero and used by nobody.
     pub fn init(&mut self, heap: Region, attached: u64) -> Result<(), Errno> {
         let count = (heap.length / PAGE) as usize;
-        // The first page is kept for [`lent`].
-        let tables = PAGE as usize + Pages::blocks(count) * size_of::<Block>();
+        let tables = Pages::blocks(count) * size_of::<Block>();
         // SAFETY: the tender gave us the region, zeroed, aligned to a page and large enough for its own tables; `init`
         // is called once.
-        let blocks = unsafe { slice::from_raw_parts_mut((heap.start + PAGE) as *mut Block, Pages::blocks(count)) };
+        let blocks = unsafe { slice::from_raw_parts_mut(heap.start as *mut Block, Pages::blocks(count)) };
         let pages = Pages::new(blocks, count);
         *self = Self::new(pages, heap.start, (attached / PAGE) as usize, Tender);
         let tables = 0..tables.div_ceil(PAGE as usize);

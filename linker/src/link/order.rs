@@ -20,11 +20,11 @@ const OF_STD: &str = "std::rt::lang_start_internal";
 const STD: [&str; 3] = ["libstd-", "libcore-", "liballoc-"];
 
 /// The order as a file for the link editor's `--symbol-ordering-file`: a symbol a line.
-pub fn file(libos: &[u8], words: &[Word]) -> String {
+pub fn file(ours: &[&[u8]], words: &[Word]) -> String {
     let mut symbols = Symbols::default();
-    if let Ok(libos) = object::File::parse(libos) {
-        symbols.add_functions(&libos);
-    }
+    ours.iter()
+        .filter_map(|object| object::File::parse(*object).ok())
+        .for_each(|object| symbols.add_functions(&object));
     words.iter().filter_map(std_archive).for_each(|path| symbols.add_archive(path));
     if !symbols.0.contains_key(OF_STD) {
         // Optimised across crates, std is in the program's own objects.
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn names_of_the_libos_get_their_hashes_and_those_of_c_stay() {
-        let order = file(super::super::LIBOS, &[]);
+        let order = file(&[super::super::LIBOS], &[]);
         assert!(order.lines().any(|symbol| symbol == "__libc_start_main"));
         let of_libos = order.lines().filter(|symbol| symbol.starts_with('_') && symbol.contains("husk_libos"));
         assert!(of_libos.count() > 20, "{order}");
