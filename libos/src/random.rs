@@ -5,17 +5,22 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The generator; everything random in the guest comes from one.
 #[derive(Debug)]
-pub struct Random(ChaCha20Rng);
+pub struct Random {
+    /// What it is seeded with when it is first used: most programs never do.
+    entropy: [u8; 32],
+    generator: Option<ChaCha20Rng>,
+}
 
 impl Random {
     /// A generator from `entropy`, which must serve no other purpose.
     pub fn new(entropy: [u8; 32]) -> Self {
-        Self(ChaCha20Rng::from_seed(entropy))
+        Self { entropy, generator: None }
     }
 
     /// Fills `bytes`.
     pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
+        let entropy = &mut self.entropy;
+        self.generator.get_or_insert_with(|| ChaCha20Rng::from_seed(core::mem::take(entropy))).fill_bytes(bytes);
     }
 }
 

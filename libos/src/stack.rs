@@ -3,7 +3,6 @@
 
 use crate::arch;
 use crate::errno::Errno;
-use crate::random::Random;
 use crate::user::Slice;
 use alloc::vec::Vec;
 use husk::abi::boot::Info;
@@ -28,11 +27,9 @@ pub struct Ready {
 }
 
 /// Fills the stack that `info` names.
-pub fn build(info: &Info, entry: u64, random: &mut Random) -> Result<Ready, Errno> {
+pub fn build(info: &Info, entry: u64) -> Result<Ready, Errno> {
     let mut stack = Stack { region: info.main_stack, top: info.main_stack.end() };
-    let mut seed = [0; 16];
-    random.fill(&mut seed);
-    let seed = stack.push(&seed)?;
+    let seed = stack.push(&info.program_entropy)?;
     let environment = stack.push_strings(husk::boot::environment())?;
     let arguments = stack.push_strings(husk::boot::arguments())?;
     let name = match arguments.first() {

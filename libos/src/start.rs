@@ -24,11 +24,10 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     let memory = MEMORY.lock().init(info.heap, info.heap_attached);
     user::set_window(info.image.start, info.heap.end().max(info.image_file.end()));
 
-    let mut random = Random::new(info.entropy);
     let (entry, main) = (__libc_start_main as *const () as u64, main as *const () as u64);
-    let libos = memory.and_then(|()| stack::build(info, entry, &mut random)).and_then(|stack| {
+    let libos = memory.and_then(|()| stack::build(info, entry)).and_then(|stack| {
         let arguments = [main, info.arguments.count, stack.pointer + 8];
-        Libos::new(Registers::call(entry, stack.pointer, arguments), stack.auxiliary, random)
+        Libos::new(Registers::call(entry, stack.pointer, arguments), stack.auxiliary, Random::new(info.entropy))
     });
     match libos {
         Ok(libos) => {

@@ -18,13 +18,22 @@ pub struct Program {
     pub environment: Vec<OsString>,
 }
 
+/// Random bytes that no other guest gets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entropy {
+    /// For its generator.
+    pub guest: [u8; 32],
+    /// For the program's auxiliary vector.
+    pub program: [u8; 16],
+}
+
 /// The bytes of the boot information area for a guest with this layout.
 pub fn write(
     image: &Image,
     layout: &Layout,
     program: &Program,
     flags: Flags,
-    entropy: [u8; 32],
+    entropy: Entropy,
 ) -> Result<Vec<u8>, Error> {
     let mut area = vec![0; size_of::<Info>()];
     let arguments = append(&mut area, &program.arguments);
@@ -48,7 +57,8 @@ pub fn write(
         heap: layout.heap,
         heap_attached: layout.heap_attached(layout.attached_at_start()),
         image_file: layout.image_file,
-        entropy,
+        entropy: entropy.guest,
+        program_entropy: entropy.program,
         arguments,
         environment,
     };

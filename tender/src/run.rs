@@ -1,6 +1,6 @@
 //! `husk run`: one image, from file to exit status.
 
-use crate::boot::{self, Program};
+use crate::boot::{self, Entropy, Program};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::hvt::{self, End, Machine};
@@ -118,12 +118,13 @@ fn report(
     inquiry.report().with_colour(std::io::stderr().is_terminal())
 }
 
-/// A number for the layout and 32 bytes for the guest, never used twice.
-fn random() -> Result<(u64, [u8; 32]), Error> {
-    let mut bytes = [0; 40];
+/// A number for the layout and what the guest gets, never used twice.
+fn random() -> Result<(u64, Entropy), Error> {
+    let mut bytes = [0; 56];
     getrandom::fill(&mut bytes).map_err(|error| Error::NoEntropy(error.into()))?;
-    let (mut draw, mut entropy) = ([0; 8], [0; 32]);
+    let (mut draw, mut entropy) = ([0; 8], Entropy::default());
     draw.copy_from_slice(&bytes[..8]);
-    entropy.copy_from_slice(&bytes[8..]);
+    entropy.guest.copy_from_slice(&bytes[8..40]);
+    entropy.program.copy_from_slice(&bytes[40..]);
     Ok((u64::from_le_bytes(draw), entropy))
 }

@@ -7,6 +7,7 @@ use crate::arch::{self, signal_frame};
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::threads::{PROCESS, SignalStack};
+use alloc::vec::Vec;
 use husk::abi::signals::TOLD;
 pub use husk::abi::signals::bit;
 use linux_raw_sys::general::*;
@@ -52,15 +53,10 @@ const IGNORE: u64 = 1;
 const FROM_USER: i32 = 0;
 
 /// The actions of all signals.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Signals {
-    actions: [Action; HIGHEST as usize],
-}
-
-impl Default for Signals {
-    fn default() -> Self {
-        Self { actions: [Action::default(); HIGHEST as usize] }
-    }
+    /// From the first signal up to the highest that the program has asked about.
+    actions: Vec<Action>,
 }
 
 /// What becomes of a signal.
@@ -72,25 +68,33 @@ enum Fate {
 }
 
 impl Signals {
-    /// The action of a signal from 1 to [`HIGHEST`].
-    pub fn action(&mut self, signal: u32) -> Option<&mut Action> {
-        self.actions.get_mut((signal as usize).checked_sub(1)?)
+    /// The action of a signal from 1 to [`HIGHEST`]; EINVAL for another.
+    pub fn action(&mut self, signal: u32) -> Result<&mut Action, Errno> {
+        if u64::from(signal) > HIGHEST {
+            return Err(Errno::EINVAL);
+        }
+        let missing = (signal as usize).saturating_sub(self.actions.len());
+        self.actions.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+        self.actions.resize(self.actions.len() + missing, Action::default());
+        let index = (signal as usize).checked_sub(1).ok_or(Errno::EINVAL)?;
+        self.actions.get_mut(index).ok_or(Errno::EINVAL)
     }
 
     /// Whether the program has a function for a signal that may come from outside.
-    pub fn awaited(&mut self) -> bool {
+    pub fn awaited(&self) -> bool {
         TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled)
     }
 
-    fn fate(&mut self, signal: u32) -> Fate {
-        match self.action(signal).map(|action| action.handler) {
-            None | Some(IGNORE) => Fate::Ignored,
+    fn fate(&self, signal: u32) -> Fate {
+        let action = (signal as usize).checked_sub(1).and_then(|index| self.actions.get(index));
+        match action.map_or(DEFAULT, |action| action.handler) {
+            IGNORE => Fate::Ignored,
             // Nobody could wake a program that stops.
-            Some(DEFAULT) => match signal {
+            DEFAULT => match signal {
                 SIGCHLD | SIGCONT | SIGURG | SIGWINCH | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU => Fate::Ignored,
                 _ => Fate::Fatal,
             },
-            Some(_) => Fate::Handled,
+            _ => Fate::Handled,
         }
     }
 }
@@ -157,7 +161,7 @@ impl Libos {
 
     fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
         let thread = self.threads.current();
-        let action = self.signals.action(signal).ok_or(Errno::EINVAL)?;
+        let action = self.signals.action(signal)?;
         let mask = thread.blocked_after.take().unwrap_or(thread.blocked);
         let delivery = Delivery { signal, code: FROM_USER, sender: PROCESS, mask, stack: thread.signal_stack };
         signal_frame::push(&mut thread.registers, action, &delivery)?;
@@ -191,6 +195,6 @@ mod tests {
         assert_eq!(signals.fate(SIGCHLD), Fate::Ignored);
         assert_eq!(signals.fate(SIGTSTP), Fate::Ignored);
         assert_eq!(signals.fate(64), Fate::Fatal);
-        assert!(signals.action(0).is_none() && signals.action(65).is_none());
+        assert!(signals.action(0).is_err() && signals.action(65).is_err());
     }
 }

@@ -16,7 +16,7 @@ const SET: u64 = 8;
 /// rt_sigaction(2).
 pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..]): Arguments) -> Answer {
     let signal = number(signal)?;
-    let action = libos.signals.action(signal).ok_or(Errno::EINVAL)?;
+    let action = libos.signals.action(signal)?;
     if size != SET || (from != 0 && bit(signal) & UNSTOPPABLE != 0) {
         return Err(Errno::EINVAL.into());
     }

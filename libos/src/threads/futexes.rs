@@ -1,13 +1,13 @@
 //! Threads that wait on futexes: by address, first come, first woken.
 //!
-//! A fixed number of lists, linked through one entry for each thread, so that waiting needs no memory.
+//! As many lists as there can be threads, linked through one entry for each, so that waiting needs no memory.
 
 use super::thread::Slot;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 
-/// Lists; addresses that fall into the same one share it.
-const LISTS: usize = 256;
+/// The least lists; addresses that fall into the same one share it. Always a power of two.
+const LISTS: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct List {
@@ -27,19 +27,21 @@ struct Entry {
 /// Waiting threads.
 #[derive(Debug)]
 pub struct Futexes {
-    lists: [List; LISTS],
+    lists: Vec<List>,
     entries: Vec<Entry>,
-}
-
-/// The list of an address: the high bits of a multiplicative hash.
-fn list(address: u64) -> usize {
-    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % LISTS
 }
 
 impl Futexes {
     /// Nobody waits.
     pub const fn new() -> Self {
-        Self { lists: [List { first: None, last: None }; LISTS], entries: Vec::new() }
+        Self { lists: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The list of an address: high bits of a multiplicative hash.
+    fn list(&mut self, address: u64) -> Option<&mut List> {
+        let hash = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let mask = self.lists.len().wrapping_sub(1);
+        self.lists.get_mut(hash as usize & mask)
     }
 
     /// Makes sure that slots below `count` can wait.
@@ -47,16 +49,37 @@ impl Futexes {
         let more = count.saturating_sub(self.entries.len());
         self.entries.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
         self.entries.resize(self.entries.len() + more, Entry::default());
+        let wanted = count.next_power_of_two().max(LISTS);
+        if wanted > self.lists.len() {
+            self.spread(wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Spreads those who wait over `count` lists; who waits at the same address stays in order.
+    fn spread(&mut self, count: usize) -> Result<(), Errno> {
+        let mut lists = Vec::new();
+        lists.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+        lists.resize(count, List::default());
+        for list in core::mem::replace(&mut self.lists, lists) {
+            let mut at = list.first;
+            while let Some((slot, entry)) = at.and_then(|slot| Some((slot, *self.entries.get(slot.index())?))) {
+                self.insert(slot, entry.address, entry.bits);
+                at = entry.next;
+            }
+        }
         Ok(())
     }
 
     /// Lets `slot`, which does not wait, wait at `address`, which is not 0.
     pub fn insert(&mut self, slot: Slot, address: u64, bits: u32) {
-        let Some(list) = self.lists.get_mut(list(address)) else { return };
+        let Some(list) = self.list(address) else { return };
         let previous = list.last.replace(slot);
-        match previous.and_then(|previous| self.entries.get_mut(previous.index())) {
-            Some(entry) => entry.next = Some(slot),
-            None => list.first = Some(slot),
+        if previous.is_none() {
+            list.first = Some(slot);
+        }
+        if let Some(entry) = previous.and_then(|previous| self.entries.get_mut(previous.index())) {
+            entry.next = Some(slot);
         }
         if let Some(entry) = self.entries.get_mut(slot.index()) {
             *entry = Entry { address, bits, previous, next: None };
@@ -67,14 +90,18 @@ impl Futexes {
     pub fn remove(&mut self, slot: Slot) {
         let Some(entry) = self.entries.get_mut(slot.index()).filter(|entry| entry.address != 0) else { return };
         let Entry { address, previous, next, .. } = core::mem::take(entry);
-        let Some(list) = self.lists.get_mut(list(address)) else { return };
-        match previous.and_then(|previous| self.entries.get_mut(previous.index())) {
-            Some(entry) => entry.next = next,
-            None => list.first = next,
+        let Some(list) = self.list(address) else { return };
+        if previous.is_none() {
+            list.first = next;
         }
-        match next.and_then(|next| self.entries.get_mut(next.index())) {
-            Some(entry) => entry.previous = previous,
-            None => list.last = previous,
+        if next.is_none() {
+            list.last = previous;
+        }
+        if let Some(entry) = previous.and_then(|previous| self.entries.get_mut(previous.index())) {
+            entry.next = next;
+        }
+        if let Some(entry) = next.and_then(|next| self.entries.get_mut(next.index())) {
+            entry.previous = previous;
         }
     }
 
@@ -87,7 +114,7 @@ impl Futexes {
 
     /// Takes out the first that waits at `address` for one of `bits`.
     pub fn take(&mut self, address: u64, bits: u32) -> Option<Slot> {
-        let mut at = self.lists.get(list(address))?.first;
+        let mut at = self.list(address)?.first;
         while let Some(slot) = at {
             let entry = self.entries.get(slot.index())?;
             if entry.address == address && entry.bits & bits != 0 {
@@ -133,6 +160,19 @@ mod tests {
         taken.sort();
         assert_eq!(taken, [Slot(2), Slot(3)]);
         assert_eq!(futexes.take(0x1000, !0), Some(Slot(0)));
+    }
+
+    #[test]
+    fn more_lists_keep_the_order() {
+        let mut futexes = futexes();
+        for number in 0..10 {
+            futexes.insert(Slot(number), 0x1000 + u64::from(number % 3), !0);
+        }
+        futexes.reserve(1000).expect("memory");
+        for (address, slots) in [(0x1000, &[0, 3, 6, 9][..]), (0x1001, &[1, 4, 7]), (0x1002, &[2, 5, 8])] {
+            let order: Vec<_> = core::iter::from_fn(|| futexes.take(address, !0)).map(|slot| slot.0).collect();
+            assert_eq!(order, slots);
+        }
     }
 
     #[test]

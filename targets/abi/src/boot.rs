@@ -42,16 +42,19 @@ pub struct Info {
     /// Where the file that the image was loaded from can be read, once that has been asked for
     /// ([`crate::call::Number::AttachImage`]): mapped, not copied. Empty for a native program.
     pub image_file: Region,
-    /// Fresh random bytes, never given twice.
+    /// Fresh random bytes, never given twice, for the guest's generator.
     pub entropy: [u8; 32],
     /// Program arguments, the program's own name first.
     pub arguments: Strings,
     /// Environment, each string of the form `NAME=value`.
     pub environment: Strings,
+    /// Sixteen more random bytes, for the program to find in its auxiliary vector: drawn by the host, so that a start
+    /// does without a generator of its own.
+    pub program_entropy: [u8; 16],
 }
 
 /// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 216, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 232, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
