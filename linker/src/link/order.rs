@@ -21,10 +21,7 @@ const STD: [&str; 3] = ["libstd-", "libcore-", "liballoc-"];
 
 /// The order as a file for the link editor's `--symbol-ordering-file`: a symbol a line.
 pub fn file(ours: &[&[u8]], words: &[Word]) -> String {
-    let mut symbols = Symbols::default();
-    ours.iter()
-        .filter_map(|object| object::File::parse(*object).ok())
-        .for_each(|object| symbols.add_functions(&object));
+    let mut symbols = Symbols::of(ours);
     words.iter().filter_map(std_archive).for_each(|path| symbols.add_archive(path));
     if !symbols.0.contains_key(OF_STD) {
         // Optimised across crates, std is in the program's own objects.
@@ -62,6 +59,13 @@ fn object_file(word: &Word) -> Option<&Path> {
 struct Symbols(HashMap<String, Vec<String>>);
 
 impl Symbols {
+    fn of(objects: &[&[u8]]) -> Self {
+        let mut symbols = Self::default();
+        let objects = objects.iter().filter_map(|object| object::File::parse(*object).ok());
+        objects.for_each(|object| symbols.add_functions(&object));
+        symbols
+    }
+
     fn add(&mut self, symbol: &str) {
         let name = format!("{:#}", rustc_demangle::demangle(symbol));
         self.0.entry(name).or_default().push(symbol.to_owned());
@@ -103,5 +107,13 @@ mod tests {
         assert!(order.lines().any(|symbol| symbol == "__libc_start_main"));
         let of_libos = order.lines().filter(|symbol| symbol.starts_with('_') && symbol.contains("husk_libos"));
         assert!(of_libos.count() > 20, "{order}");
+    }
+
+    #[test]
+    fn every_function_of_ours_exists() {
+        let symbols = Symbols::of(&[super::super::LIBOS, super::super::MALLOC]);
+        let ours = START.lines().filter(|line| !line.starts_with('#') && line.contains("husk"));
+        let gone: Vec<_> = ours.filter(|name| !symbols.0.contains_key(*name)).collect();
+        assert!(gone.is_empty(), "start.order names what is not there any more; take it out: {gone:#?}");
     }
 }
