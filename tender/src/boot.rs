@@ -61,6 +61,7 @@ pub fn write(
         program_entropy: entropy.program,
         arguments,
         environment,
+        devices: 0,
     };
     area.splice(..size_of::<Info>(), info.as_bytes().iter().copied());
     Ok(area)
