@@ -44,7 +44,7 @@ pub struct Net {
 }
 
 /// What a socket speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// A stream.
     Tcp,

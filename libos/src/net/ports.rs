@@ -13,34 +13,16 @@ const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 
 /// Sockets by the port that they are bound to.
 #[derive(Debug, Default)]
-pub(super) struct Ports {
-    tcp: HashMap<u16, Vec<SocketKey>>,
-    udp: HashMap<u16, Vec<SocketKey>>,
-}
+pub(super) struct Ports(HashMap<(Protocol, u16), Vec<SocketKey>>);
 
 impl Ports {
-    fn of(&self, protocol: Protocol) -> &HashMap<u16, Vec<SocketKey>> {
-        match protocol {
-            Protocol::Tcp => &self.tcp,
-            Protocol::Udp => &self.udp,
-        }
-    }
-
-    fn of_mut(&mut self, protocol: Protocol) -> &mut HashMap<u16, Vec<SocketKey>> {
-        match protocol {
-            Protocol::Tcp => &mut self.tcp,
-            Protocol::Udp => &mut self.udp,
-        }
-    }
-
     fn at(&self, protocol: Protocol, port: u16) -> &[SocketKey] {
-        self.of(protocol).get(&port).map_or(&[], |sockets| sockets)
+        self.0.get(&(protocol, port)).map_or(&[], |sockets| sockets)
     }
 
     fn add(&mut self, protocol: Protocol, port: u16, key: SocketKey) -> Result<(), Errno> {
-        let ports = self.of_mut(protocol);
-        ports.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let sockets = ports.entry(port).or_default();
+        self.0.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let sockets = self.0.entry((protocol, port)).or_default();
         sockets.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         sockets.push(key);
         Ok(())
@@ -48,11 +30,10 @@ impl Ports {
 
     /// Takes a socket off the port that it is bound to.
     pub(super) fn remove(&mut self, protocol: Protocol, port: u16, key: SocketKey) {
-        let ports = self.of_mut(protocol);
-        if let Some(sockets) = ports.get_mut(&port) {
+        if let Some(sockets) = self.0.get_mut(&(protocol, port)) {
             sockets.retain(|socket| *socket != key);
             if sockets.is_empty() {
-                ports.remove(&port);
+                self.0.remove(&(protocol, port));
             }
         }
     }
