@@ -68,6 +68,9 @@ pub struct Guest {
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Attach a network device, such as tap:INTERFACE; may be repeated; see husk run --help
+    #[arg(long, value_name = "[NAME=]WIRE")]
+    pub net: Vec<String>,
     /// Have the tender and the libos say more (-v makes cargo say more)
     #[arg(long)]
     pub verbose: bool,

@@ -5,11 +5,15 @@
 //! std = false         # a native program over the crate `husk`; true unless said otherwise
 //! memory = "64M"      # guest memory
 //! stack = "1M"        # stack of the main thread
+//!
+//! [package.metadata.husk.devices]  # what it is not started without
+//! front = "network"
+//! data = "block"
 //! ```
 
 use crate::error::{Error, Result};
 use crate::size;
-use husk_abi::note::{Manifest, kind};
+use husk_abi::note::{DEVICE_NAME_MAXIMUM, DEVICES_MAXIMUM, Device, Manifest, device_kind, kind};
 use serde_json::Value;
 
 /// What sort of program a package makes.
@@ -40,7 +44,7 @@ impl Kind {
 }
 
 /// Settings of a package's images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Sort of program.
     pub kind: Kind,
@@ -48,14 +52,16 @@ pub struct Settings {
     pub memory: u64,
     /// Stack of the main thread in bytes.
     pub stack: u64,
+    /// Devices that it wants.
+    pub devices: Vec<Device>,
 }
 
 impl Settings {
     /// What holds where a package says nothing.
     pub const fn of_kind(kind: Kind) -> Self {
         match kind {
-            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20 },
-            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20 },
+            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20, devices: Vec::new() },
+            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20, devices: Vec::new() },
         }
     }
 
@@ -82,7 +88,12 @@ impl Settings {
                 "std" => {}
                 "memory" => settings.memory = size()?,
                 "stack" => settings.stack = size()?,
-                _ => return Err(complain(format!("there is no key '{key}'; the keys are std, memory and stack"))),
+                "devices" => settings.devices = devices(value).map_err(complain)?,
+                _ => {
+                    return Err(complain(format!(
+                        "there is no key '{key}'; the keys are std, memory, stack and devices"
+                    )));
+                }
             }
         }
         if settings.stack >= settings.memory {
@@ -92,27 +103,70 @@ impl Settings {
     }
 
     /// The settings as the linker step gets them, through the environment.
-    pub fn to_variable(self) -> String {
-        format!("{} {}", self.memory, self.stack)
+    pub fn to_variable(&self) -> String {
+        let name = |device: &Device| String::from_utf8_lossy(&device.name[..device.name_length as usize]).into_owned();
+        let devices = self.devices.iter().map(|device| format!(" {}:{}", name(device), device.kind));
+        format!("{} {}{}", self.memory, self.stack, devices.collect::<String>())
     }
 
     /// Reads what [`Settings::to_variable`] wrote.
     pub fn from_variable(kind: Kind, text: &str) -> Result<Self> {
-        let numbers: Vec<u64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
-        match numbers[..] {
-            [memory, stack] => Ok(Self { kind, memory, stack }),
-            _ => Err(Error::new(format!("the linker step cannot read the settings '{text}'"))),
-        }
+        let read = || {
+            let mut words = text.split(' ');
+            let [memory, stack] = [words.next()?, words.next()?];
+            let devices = words.map(|word| {
+                let (name, kind) = word.split_once(':')?;
+                device(name, kind.parse().ok()?)
+            });
+            Some(Self {
+                kind,
+                memory: memory.parse().ok()?,
+                stack: stack.parse().ok()?,
+                devices: devices.collect::<Option<_>>()?,
+            })
+        };
+        read().ok_or_else(|| Error::new(format!("the linker step cannot read the settings '{text}'")))
     }
 
     /// The manifest that says so, without counts.
-    pub fn manifest(self) -> Manifest {
+    pub fn manifest(&self) -> Manifest {
         let kind = match self.kind {
             Kind::Std => kind::STD,
             Kind::Native => kind::NATIVE,
         };
-        Manifest { memory: self.memory, main_stack: self.stack, kind, ..Manifest::default() }
+        let device_count = self.devices.len() as u32;
+        Manifest { memory: self.memory, main_stack: self.stack, kind, device_count, ..Manifest::default() }
     }
+}
+
+/// Reads the table of devices: names, each with its kind.
+fn devices(table: &Value) -> std::result::Result<Vec<Device>, String> {
+    let Value::Object(table) = table else { return Err("devices is not a table".into()) };
+    if table.len() > DEVICES_MAXIMUM {
+        return Err(format!("there are more than {DEVICES_MAXIMUM} devices"));
+    }
+    let read = |(name, value): (&String, &Value)| {
+        let kind = match value.as_str() {
+            Some("network") => device_kind::NETWORK,
+            Some("block") => device_kind::BLOCK,
+            _ => return Err(format!("device {name} = {value} is neither \"network\" nor \"block\"")),
+        };
+        device(name, kind).ok_or_else(|| {
+            format!("device '{name}': a name is of up to {DEVICE_NAME_MAXIMUM} letters, digits, '-' and '_' of ASCII")
+        })
+    };
+    table.iter().map(read).collect()
+}
+
+/// A device as a manifest has it; nothing if its name cannot be one.
+fn device(name: &str, kind: u32) -> Option<Device> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > DEVICE_NAME_MAXIMUM || !name.bytes().all(is_plain) {
+        return None;
+    }
+    let mut device = Device { kind, name_length: name.len() as u32, name: [0; DEVICE_NAME_MAXIMUM] };
+    device.name[..name.len()].copy_from_slice(name.as_bytes());
+    Some(device)
 }
 
 #[cfg(test)]
@@ -126,16 +180,19 @@ mod tests {
 
     #[test]
     fn a_package_that_says_nothing_is_an_ordinary_program() {
-        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20 };
-        assert_eq!(Settings::from_metadata("app", &Value::Null).ok(), Some(expected));
+        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20, devices: vec![] };
+        assert_eq!(Settings::from_metadata("app", &Value::Null).ok().as_ref(), Some(&expected));
         assert_eq!(Settings::from_metadata("app", &json!({ "docs": {} })).ok(), Some(expected));
     }
 
     #[test]
     fn all_keys_are_read() {
-        let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K" } });
-        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10 };
-        assert_eq!(Settings::from_metadata("app", &metadata).ok(), Some(expected));
+        let table = json!({ "front": "network", "data": "block" });
+        let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K", "devices": table } });
+        let devices = [("data", device_kind::BLOCK), ("front", device_kind::NETWORK)];
+        let devices = devices.iter().map(|(name, kind)| device(name, *kind).expect("a name")).collect();
+        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10, devices };
+        assert_eq!(Settings::from_metadata("app", &metadata).ok().as_ref(), Some(&expected));
         assert_eq!(Settings::from_variable(Kind::Native, &expected.to_variable()).ok(), Some(expected));
     }
 
@@ -147,5 +204,8 @@ mod tests {
         assert!(complaint(json!({ "std": "no" })).contains("neither true nor false"));
         assert!(complaint(json!({ "stack": "1G" })).contains("does not fit"));
         assert!(complaint(json!(true)).contains("'app'"));
+        assert!(complaint(json!({ "devices": { "a": "disk" } })).contains("device a = \"disk\" is neither"));
+        assert!(complaint(json!({ "devices": { "a b": "block" } })).contains("device 'a b': a name is of"));
+        assert!(complaint(json!({ "devices": { "": "block" } })).contains("device ''"));
     }
 }

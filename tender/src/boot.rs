@@ -1,5 +1,6 @@
 //! Fills in what a guest is told when it starts: see [`husk_abi::boot`].
 
+use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::image::Image;
 use crate::layout::Layout;
@@ -34,10 +35,20 @@ pub fn write(
     program: &Program,
     flags: Flags,
     entropy: Entropy,
+    devices: &[Open],
 ) -> Result<Vec<u8>, Error> {
     let mut area = vec![0; size_of::<Info>()];
     let arguments = append(&mut area, &program.arguments);
     let environment = append(&mut area, &program.environment);
+    let devices = match devices {
+        [] => 0,
+        _ => {
+            area.resize(area.len().next_multiple_of(8), 0);
+            let at = BOOT + area.len() as u64;
+            area.extend(table::write(devices, layout.rings.start, at));
+            at
+        }
+    };
     if area.len() as u64 > BOOT_SIZE {
         let maximum = BOOT_SIZE - size_of::<Info>() as u64;
         return Err(Error::ArgumentsTooLong { size: (area.len() - size_of::<Info>()) as u64, maximum });
@@ -61,6 +72,7 @@ pub fn write(
         program_entropy: entropy.program,
         arguments,
         environment,
+        devices,
     };
     area.splice(..size_of::<Info>(), info.as_bytes().iter().copied());
     Ok(area)

@@ -1,5 +1,6 @@
 //! Errors for the person at the terminal: what, about which thing, what to do.
 
+use crate::devices::attach::Mismatch;
 use crate::image::Refusal;
 use std::fmt;
 use std::io;
@@ -21,7 +22,9 @@ pub enum Error {
     KvmTooOld(&'static str),
     Kvm { step: &'static str, error: io::Error },
     NoEntropy(io::Error),
-    DeviceUnattached { name: String },
+    Mismatch(Mismatch),
+    Device { name: String, reason: String },
+    NoThread(io::Error),
     Output(io::Error),
 }
 
@@ -74,9 +77,9 @@ impl fmt::Display for Error {
             Self::KvmTooOld(missing) => write!(f, "this kernel's KVM lacks {missing}; use Linux 5.10 or newer"),
             Self::Kvm { step, error } => write!(f, "KVM failed to {step}: {error}"),
             Self::NoEntropy(error) => write!(f, "the host gives no random bytes: {error}"),
-            Self::DeviceUnattached { name } => {
-                write!(f, "the image wants a device '{name}', which this version of husk cannot attach")
-            }
+            Self::Mismatch(mismatch) => write!(f, "{mismatch}"),
+            Self::Device { name, reason } => write!(f, "device '{name}': {reason}"),
+            Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -1,5 +1,6 @@
 //! Faults: how a guest broke the contract. It ends, with one line that says how.
 
+use crate::devices::ring::Broken;
 use crate::memory::Claim;
 use crate::report::exception::{self, Access};
 use husk_abi::fault;
@@ -32,6 +33,13 @@ pub enum Fault {
     },
     /// It made a call that does not exist.
     NoSuchCall(u64),
+    /// It broke the contract of a device's rings.
+    Device {
+        /// Which device.
+        device: String,
+        /// How.
+        broken: Broken,
+    },
     /// It made a Linux system call, but has no libos to answer it.
     NoLibos {
         /// Number of the system call.
@@ -64,9 +72,11 @@ impl Fault {
         match self {
             Self::Exception { vector, error, address } => exception::describe(*vector, *error, *address).status,
             Self::Forbidden { .. } | Self::Shutdown => fault::MEMORY,
-            Self::NotGuestMemory { .. } | Self::NoSuchCall(_) | Self::NoLibos { .. } | Self::StrangeExit(_) => {
-                fault::CALL
-            }
+            Self::NotGuestMemory { .. }
+            | Self::NoSuchCall(_)
+            | Self::Device { .. }
+            | Self::NoLibos { .. }
+            | Self::StrangeExit(_) => fault::CALL,
             Self::Panic(_) | Self::Deadlock => fault::PANIC,
             Self::Signal(signal) => 128 + signal,
         }
@@ -89,6 +99,9 @@ impl fmt::Display for Fault {
                 if rights.contains(Rights::WRITE) { "not memory that it may write" } else { "outside its memory" },
             ),
             Self::NoSuchCall(number) => write!(f, "call number {number} does not exist"),
+            Self::Device { device, broken } => {
+                write!(f, "device '{device}', {} queue: {}", broken.queue, broken.how)
+            }
             Self::NoLibos { system_call } => {
                 write!(f, "Linux system call {system_call} in a program without a libos to answer it")
             }

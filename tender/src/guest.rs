@@ -1,7 +1,9 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
 use crate::clock::Clock;
+use crate::devices::bells::Bells;
 use crate::devices::console;
+use crate::devices::service::Service;
 use crate::fault::Fault;
 use crate::memory::{Claim, Memory};
 use crate::signals::{self, Told};
@@ -9,6 +11,7 @@ use crate::statistics::Statistics;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{PAGE, Rights};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Longest message of a panic, in bytes.
 const MESSAGE_MAXIMUM: u64 = 4096;
@@ -17,13 +20,15 @@ const MESSAGE_MAXIMUM: u64 = 4096;
 #[derive(Debug)]
 pub struct Guest {
     /// Its memory.
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     /// Its clock page.
     pub clock: Clock,
     /// Where it is told of signals, if it takes any.
     pub told: Option<Told>,
     /// What it has done so far.
     pub statistics: Statistics,
+    /// What serves its devices, if it has some.
+    pub service: Option<Service>,
 }
 
 /// What follows a call.
@@ -95,13 +100,24 @@ impl Guest {
         let mut news = News::empty();
         if self.signals_pending() {
             // The guest hears of the signal first, and asks again.
-        } else if wanted.contains(News::INPUT) {
-            news.set(News::INPUT, console::wait_for_input(deadline_ns));
         } else {
-            signals::wait(&mut [], deadline_ns);
+            news = self.wait_for(wanted, deadline_ns);
         }
         self.clock.correct();
         Ok(news.bits())
+    }
+
+    fn wait_for(&self, wanted: News, deadline_ns: u64) -> News {
+        let file = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let bells = self.service.as_ref().map(Service::bells).filter(|_| wanted.contains(News::DEVICES));
+        // A negative one is no file.
+        let input = if wanted.contains(News::INPUT) { libc::STDIN_FILENO } else { -1 };
+        let mut files = [file(input), file(bells.map_or(-1, Bells::news))];
+        signals::wait(&mut files, deadline_ns);
+        let mut news = News::empty();
+        news.set(News::INPUT, files[0].revents != 0);
+        news.set(News::DEVICES, bells.is_some_and(Bells::take_news));
+        news
     }
 
     fn protect(&mut self, address: u64, length: u64, rights: u64) -> Result<Answer, Fault> {

@@ -30,6 +30,8 @@ pub struct Layout {
     pub libos_stack: Region,
     /// The main thread's stack.
     pub main_stack: Region,
+    /// The rings of devices; empty if there are none.
+    pub rings: Region,
     /// The rest.
     pub heap: Region,
     /// The file of a std program's image, beyond the window; its length need not be whole pages.
@@ -37,8 +39,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Plans for `image` with `memory` bytes; `draw` is a random number that decides the base of a relocatable image.
-    pub fn plan(image: &Image, memory: u64, draw: u64) -> Result<Self, Error> {
+    /// Plans for `image` with `memory` bytes; `draw` is a random number that decides the base of a relocatable image,
+    /// `rings` the size of all rings in whole pages.
+    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64) -> Result<Self, Error> {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
         let memory = memory.ok_or(Error::MemoryTooLarge { maximum: MEMORY_MAXIMUM })?;
@@ -56,12 +59,13 @@ impl Layout {
         let loaded = Region { start: extent.start.wrapping_add(load_bias), ..extent };
         let stack_length = (image.notes.manifest.main_stack).min(memory / 4).max(MAIN_STACK_MINIMUM) & !(GUARD - 1);
         let stack_start = loaded.end().next_multiple_of(GUARD) + GUARD;
-        let heap_start = stack_start + stack_length + GUARD;
+        let rings = Region { start: stack_start + stack_length + GUARD, length: rings };
+        let heap_start = if rings.length == 0 { rings.start } else { rings.end() + GUARD };
         let end = base + memory;
         if heap_start + HEAP_MINIMUM > end || end + beyond > WINDOW_HIGHEST {
             // Enough for the whole stack that the image asks for; with less memory it gets a smaller one.
             let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
-            let needed = (stack_start - base) + stack + GUARD + HEAP_MINIMUM;
+            let needed = (stack_start - base) + stack + GUARD + (heap_start - rings.start) + HEAP_MINIMUM;
             let needed = needed.next_multiple_of(LARGE_PAGE);
             return Err(Error::MemoryTooSmall { path: image.path.clone(), memory, needed });
         }
@@ -71,6 +75,7 @@ impl Layout {
             image: loaded,
             libos_stack: Region { start: base + IMAGE_OFFSET - GUARD - LIBOS_STACK, length: LIBOS_STACK },
             main_stack: Region { start: stack_start, length: stack_length },
+            rings,
             heap: Region::between(heap_start, end),
             image_file: Region { start: end, length: file_length },
         })
@@ -143,8 +148,8 @@ mod tests {
         for (relocatable, start) in [(true, 0), (true, 0x1000), (false, 0x40_0000), (false, 0x7fff_f000)] {
             for (length, memory, draw) in [(1, 16 << 20, 0), (0x12345, 64 << 20, 7), (200 << 20, 1 << 30, u64::MAX)] {
                 let image = image(relocatable, start, length);
-                let layout = Layout::plan(&image, memory, draw).expect("enough memory");
-                let parts = [layout.libos_stack, layout.image, layout.main_stack, layout.heap];
+                let layout = Layout::plan(&image, memory, draw, 3 * PAGE).expect("enough memory");
+                let parts = [layout.libos_stack, layout.image, layout.main_stack, layout.rings, layout.heap];
                 assert!(layout.libos_stack.start >= layout.window.start + GUARD);
                 assert!(parts.windows(2).all(|pair| pair[0].end() + GUARD <= pair[1].start), "{layout:x?}");
                 assert_eq!(layout.heap.end(), layout.window.end());
@@ -161,7 +166,7 @@ mod tests {
     fn a_draw_moves_a_relocatable_image_and_no_other() {
         let base = |relocatable, draw| {
             let image = image(relocatable, if relocatable { 0 } else { 0x40_0000 }, 0x1000);
-            Layout::plan(&image, 64 << 20, draw).expect("enough memory").image.start
+            Layout::plan(&image, 64 << 20, draw, 0).expect("enough memory").image.start
         };
         assert_ne!(base(true, 1), base(true, 2));
         assert_eq!(base(false, 1), base(false, 2));
@@ -169,9 +174,9 @@ mod tests {
 
     #[test]
     fn too_little_memory_says_how_much_is_needed() {
-        let error = Layout::plan(&image(true, 0, 32 << 20), 16 << 20, 0).expect_err("does not fit");
+        let error = Layout::plan(&image(true, 0, 32 << 20), 16 << 20, 0, 0).expect_err("does not fit");
         let Error::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
-        assert!(Layout::plan(&image(true, 0, 32 << 20), needed, 0).is_ok(), "what was said is enough");
-        assert!(Layout::plan(&image(true, 0, 32 << 20), u64::MAX, 0).is_err());
+        assert!(Layout::plan(&image(true, 0, 32 << 20), needed, 0, 0).is_ok(), "what was said is enough");
+        assert!(Layout::plan(&image(true, 0, 32 << 20), u64::MAX, 0, 0).is_err());
     }
 }

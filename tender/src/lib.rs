@@ -1,7 +1,8 @@
 //! The tender: loads an image into a virtual machine and serves it.
 //!
 //! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
-//! [`clock`] fill in what the guest is told, [`hvt`] makes the machine and runs it, [`guest`] answers its calls.
+//! [`clock`] fill in what the guest is told, [`hvt`] makes the machine and runs it, [`guest`] answers its calls,
+//! [`devices`] serve its rings.
 
 pub mod boot;
 pub mod clock;

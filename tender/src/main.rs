@@ -80,6 +80,7 @@ fn options(run: cli::Run, started: Instant) -> Options {
             environment: run.environment.into_iter().filter_map(assignment).collect(),
         },
         randomize: !run.fixed_base,
+        devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
         started,

@@ -34,6 +34,11 @@ pub struct Memory {
     regions: Vec<(Region, Rights)>,
 }
 
+// SAFETY: the mapping stays where it is, and is only reached by pointers and system calls, from whatever thread.
+unsafe impl Send for Memory {}
+// SAFETY: as above; what `self` itself holds does not change.
+unsafe impl Sync for Memory {}
+
 impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
@@ -80,6 +85,15 @@ impl Memory {
         };
         // SAFETY: the claim lies in a region of the layout, all of which is inside the one mapping.
         Ok(unsafe { self.base.add(physical as usize) })
+    }
+
+    /// A host pointer to `length` bytes of the rings at a guest address of our own making. No call may name them, so
+    /// they are always there, readable and writable.
+    pub fn ring(&self, address: u64, length: u64) -> NonNull<u8> {
+        let rings = self.layout.rings;
+        assert!(address >= rings.start && address + length <= rings.end(), "rings are where the layout has them");
+        // SAFETY: asserted to be inside the rings, which are inside the mapping.
+        unsafe { self.base.add(self.layout.physical(address) as usize) }
     }
 
     /// Copies `bytes` to the tender's own guest-physical pages.

@@ -1,6 +1,8 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
+use crate::devices::attach::{self, Attachment};
+use crate::devices::{Open, net, table};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::hvt::{self, End, Machine};
@@ -13,6 +15,7 @@ use crate::signals;
 use crate::statistics::Statistics;
 use crate::threads::Thread;
 use husk_abi::boot::Flags;
+use husk_abi::note::kind;
 use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
@@ -29,6 +32,8 @@ pub struct Options {
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
     pub randomize: bool,
+    /// The devices that are attached.
+    pub devices: Vec<Attachment>,
     /// How long a guest may take to end when it has been told to, in seconds.
     pub grace_s: u64,
     /// Whether to tell what the guest does.
@@ -41,28 +46,29 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<u8, Error> {
     signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
-    if let Some(device) = image.notes.devices.first() {
-        let name = device.name.get(..device.name_length as usize).unwrap_or(&device.name);
-        return Err(Error::DeviceUnattached { name: String::from_utf8_lossy(name).into_owned() });
-    }
+    let devices = open_devices(&image, &options.devices)?;
     let kvm = hvt::open()?;
     let (draw, entropy) = random()?;
     let memory = options.memory.unwrap_or(image.notes.manifest.memory);
-    let layout = Layout::plan(&image, memory, if options.randomize { draw } else { 0 })?;
+    let rings = table::rings_size(devices.len());
+    let layout = Layout::plan(&image, memory, if options.randomize { draw } else { 0 }, rings)?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
-    let boot = boot::write(&image, &layout, &options.program, flags, entropy)?;
+    let boot = boot::write(&image, &layout, &options.program, flags, entropy, &devices)?;
     let memory = Memory::map(layout, &image)?;
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics)?);
+    let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics, devices)?);
     loop {
         let end = machine.run()?;
         if options.verbose && !matches!(end, End::Asked) {
             eprintln!("{}", machine.guest().statistics);
         }
         match end {
-            End::Exit(status) => return Ok(status),
+            End::Exit(status) => {
+                machine.finish();
+                return Ok(status);
+            }
             End::Fault { fault, registers } => {
                 tell(&stopped(&image, &machine, &fault, *registers));
                 return Ok(fault.status());
@@ -70,6 +76,17 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             End::Asked => tell(&report(&image, &machine, None, None, &machine.threads()?)),
         }
     }
+}
+
+/// Opens the devices that the image wants and the user attaches.
+fn open_devices(image: &Image, given: &[Attachment]) -> Result<Vec<Open>, Error> {
+    let is_std = image.notes.manifest.kind == kind::STD;
+    let matched = attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)?;
+    let open = |(name, options): (String, net::Options)| {
+        let card = net::Card::open(&name, &options)?;
+        Ok(Open { name, card })
+    };
+    matched.into_iter().map(open).collect()
 }
 
 /// Writes a report to standard error, if anybody reads it.

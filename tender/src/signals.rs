@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
 
+use crate::devices::bells;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::Rights;
 use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
@@ -49,7 +50,7 @@ pub fn receive(grace_s: u64) {
 }
 
 fn received() -> impl Iterator<Item = libc::c_int> {
-    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM])
+    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM, bells::SIGNAL])
 }
 
 /// The signals that are received.
@@ -153,6 +154,11 @@ impl Drop for Halt {
     fn drop(&mut self) {
         HALT.store(null_mut(), Relaxed);
     }
+}
+
+/// Those of these signals of which a guest is told.
+pub fn told(signals: u64) -> u64 {
+    TOLD.into_iter().fold(0, |told, signal| told | signals & bit(signal))
 }
 
 /// The first of these signals that ends a guest which does not take any.

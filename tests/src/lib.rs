@@ -17,6 +17,7 @@ mod outcome;
 mod project;
 pub mod requires;
 mod running;
+pub mod wire;
 
 pub use conversation::Conversation;
 pub use guest::Guest;

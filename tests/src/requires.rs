@@ -30,3 +30,18 @@ pub fn root() -> bool {
     });
     false
 }
+
+/// Whether there are TAP interfaces; told as loudly.
+pub fn tun() -> bool {
+    static TOLD: Once = Once::new();
+    match OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => true,
+        Err(error) => {
+            TOLD.call_once(|| {
+                let _ =
+                    writeln!(std::io::stderr(), "\n*** SKIPPED: tests with interfaces, as /dev/net/tun: {error} ***\n");
+            });
+            false
+        }
+    }
+}

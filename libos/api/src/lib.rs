@@ -1,4 +1,4 @@
-//! What a guest program may use directly: entry point, console, clock, heap, exit.
+//! What a guest program may use directly: entry point, console, clock, heap, network, exit.
 //!
 //! A native program is `no_std`, depends on this crate, and names its main function:
 //!
@@ -18,13 +18,19 @@
 
 #![cfg_attr(not(test), no_std)]
 
+extern crate alloc;
+
 pub mod arch;
 pub mod boot;
 pub mod clock;
 pub mod console;
+pub mod device;
 pub mod gate;
+pub mod net;
 pub mod process;
+pub mod ring;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod wait;
 
 pub use husk_abi as abi;

@@ -66,6 +66,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         }
         words.extend(["-e".to_owned(), variable.clone()]);
     }
+    words.extend(guest.net.iter().flat_map(|device| ["--net".to_owned(), device.clone()]));
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
     Ok(words)
@@ -76,14 +77,15 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
-        Guest { environment: vec!["A=b c".into()], memory: Some("64M".into()), verbose: true, no_aslr: false }
+        let (environment, memory) = (vec!["A=b c".into()], Some("64M".into()));
+        Guest { environment, memory, net: vec!["tap:a".into()], verbose: true, no_aslr: false }
     }
 
     #[test]
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        assert!(words.ends_with("-e A=b c --verbose"), "{words}");
+        assert!(words.ends_with("-e A=b c --net tap:a --verbose"), "{words}");
     }
 
     #[test]

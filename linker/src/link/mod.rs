@@ -71,7 +71,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 
 /// Adds the manifest, the libos for a program that needs it, and the options of an image.
 fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()> {
-    let manifest = note::object(&request.settings.manifest())?;
+    let manifest = note::object(&request.settings)?;
     line.words.push(Word::Driver(scratch.write("manifest.o", &manifest)?.into()));
     if request.settings.kind == Kind::Std {
         line.words.push(Word::Driver(scratch.write("libos.o", LIBOS)?.into()));

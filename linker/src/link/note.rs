@@ -4,6 +4,7 @@
 //! segment.
 
 use crate::error::{Error, Result};
+use crate::settings::Settings;
 use husk_abi::note::{self, ALIGNMENT, Abi, Manifest};
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -15,13 +16,15 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Type of the note that holds the build-id.
 const GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
 
-/// An object file whose only content is `manifest`, in a section that no linker collects as garbage.
-pub fn object(manifest: &Manifest) -> Result<Vec<u8>> {
+/// An object file whose only content is the manifest of `settings`, in a section that no linker collects as garbage.
+pub fn object(settings: &Settings) -> Result<Vec<u8>> {
+    let mut body = settings.manifest().as_bytes().to_vec();
+    body.extend_from_slice(settings.devices.as_bytes());
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
     let section = object.add_section(Vec::new(), note::SECTION.into(), SectionKind::Note);
     // The type SHT_NOTE, which follows from the kind, is what keeps it in the image.
     object.section_mut(section).flags = SectionFlags::Elf { sh_type: elf::SHT_NOTE, sh_flags: elf::SHF_ALLOC };
-    object.append_section_data(section, &encode(note::MANIFEST, manifest.as_bytes()), ALIGNMENT as u64);
+    object.append_section_data(section, &encode(note::MANIFEST, &body), ALIGNMENT as u64);
     // An object without this section would ask for an executable stack.
     object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
     object.write().map_err(|error| Error::new(format!("cannot write the manifest: {error}")))

@@ -51,10 +51,12 @@ pub struct Info {
     /// Sixteen more random bytes, for the program to find in its auxiliary vector: drawn by the host, so that a start
     /// does without a generator of its own.
     pub program_entropy: [u8; 16],
+    /// Address of the [`crate::device::Table`], or 0 if nothing is attached.
+    pub devices: u64,
 }
 
 /// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 232, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 240, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -89,6 +89,8 @@ bitflags::bitflags! {
     pub struct News: u64 {
         /// A [`Number::ConsoleRead`] would not wait: there is input, or its end.
         const INPUT = 1;
+        /// A device has completed a request for which the guest wanted to be woken ([`crate::ring`]), or may have.
+        const DEVICES = 2;
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A tender loads an *image* ([`note`]), lays out its memory ([`memory`]), fills in a boot information block
 //! ([`boot`]) and a clock page ([`clock`]), and jumps to the image's entry point at CPL 3. From then on the guest
-//! talks to the tender by *calls* through the gate ([`call`]), until it exits or breaks the contract ([`fault`]).
+//! talks to the tender by *calls* through the gate ([`call`]), and to its devices ([`device`]) by *rings* ([`ring`]),
+//! until it exits or breaks the contract ([`fault`]).
 //!
 //! **Versions.** [`VERSION`] is one number for the whole contract. It changes whenever a guest built before the
 //! change could misread, or be misread by, a tender built after it: a field moved, a call's meaning changed. A tender
@@ -14,9 +15,11 @@
 pub mod boot;
 pub mod call;
 pub mod clock;
+pub mod device;
 pub mod fault;
 pub mod memory;
 pub mod note;
+pub mod ring;
 pub mod signals;
 pub mod stub;
 pub mod threads;

@@ -13,6 +13,7 @@
 //!   .. IMAGE_OFFSET        nobody, but for    the libos stack, with unmapped guards on both sides
 //!   + IMAGE_OFFSET         per segment       the image, each segment with its own rights
 //!   guard, main stack, guard  guest rw-      stack of the program's first thread
+//!   rings, guard           guest rw-         of the devices that are attached, if any
 //!   heap .. end            guest rw-         everything else
 //!
 //! image file               guest r--         the file that the image was loaded from, at the window's end

@@ -70,14 +70,28 @@ pub mod kind {
     pub const NATIVE: u32 = 1;
 }
 
-/// A device that the image wants attached.
+/// A device that the image wants attached: it is not started without. Besides, a std image that names no network device
+/// takes one called [`DEFAULT_NETWORK`], if that is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Device {
-    /// 1 network, 2 block.
+    /// A value of [`device_kind`].
     pub kind: u32,
-    /// Length of the name in bytes.
+    /// Length of the name in bytes, at least 1.
     pub name_length: u32,
-    /// The name in ASCII, padded with zeros.
-    pub name: [u8; 24],
+    /// The name, of ASCII letters, digits, `-` and `_`, padded with zeros. No two devices have the same.
+    pub name: [u8; DEVICE_NAME_MAXIMUM],
+}
+
+/// Most bytes of a device's name.
+pub const DEVICE_NAME_MAXIMUM: usize = 24;
+/// Name of the network device of an image that says nothing about it.
+pub const DEFAULT_NETWORK: &str = "net";
+
+/// Values of [`Device::kind`].
+pub mod device_kind {
+    /// A network card.
+    pub const NETWORK: u32 = 1;
+    /// A disk.
+    pub const BLOCK: u32 = 2;
 }

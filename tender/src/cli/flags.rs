@@ -1,6 +1,7 @@
 //! The flags of each command: name, value, help, and what each sets.
 
 use super::{Inspect, Run};
+use husk_tender::devices::net;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -36,6 +37,16 @@ pub const RUN: &[Flag<Run>] = &[
         help: "Set an environment variable of the guest; NAME alone passes on its value here",
         set: |run, value| {
             run.environment.push(value);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "net",
+        short: None,
+        value: Some("[NAME=]WIRE"),
+        help: "Attach a network device to tap:INTERFACE or fd:NUMBER; may be repeated",
+        set: |run, value| {
+            run.devices.push(net::Options::parse(&value.to_string_lossy())?);
             Ok(())
         },
     },

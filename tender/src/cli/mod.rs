@@ -7,6 +7,7 @@ mod flags;
 mod help;
 
 use flags::Flag;
+use husk_tender::devices::attach::Attachment;
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -32,6 +33,8 @@ pub struct Run {
     pub environment: Vec<OsString>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
+    /// The devices that are attached.
+    pub devices: Vec<Attachment>,
     /// Seconds that the guest has to end when told to, if given.
     pub stop_timeout_s: Option<u64>,
     /// Tell what the guest does.
@@ -170,6 +173,7 @@ mod tests {
             memory: Some(64 << 20),
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
+            devices: vec![],
             stop_timeout_s: Some(3),
             verbose: true,
             line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),

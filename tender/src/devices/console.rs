@@ -44,14 +44,6 @@ pub fn read(into: NonNull<u8>, length: u64, interrupted: impl Fn() -> bool) -> R
     })
 }
 
-/// Waits until a read would not wait, the host's monotonic clock reaches `deadline_ns`, or a signal arrives; tells
-/// whether a read would not wait.
-pub fn wait_for_input(deadline_ns: u64) -> bool {
-    let mut input = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
-    signals::wait(std::slice::from_mut(&mut input), deadline_ns);
-    input.revents != 0
-}
-
 /// Repeats a system call that was interrupted by no signal that matters, and waits where a descriptor given to us does not.
 fn transfer(
     descriptor: RawFd,

@@ -1,3 +1,74 @@
-//! What the tender serves, whatever the target.
+//! What the tender serves, whatever the target: the console by calls, everything else over rings ([`husk_abi::ring`]) by
+//! a thread of its own.
+//!
+//! A device is *attached* by the user ([`attach`] matches that with what the image wants), opened, given its place in the
+//! guest's memory and in the [`table`] that the guest reads, and served by the [`service`].
 
+pub mod attach;
+pub mod bells;
 pub mod console;
+pub mod net;
+pub mod ring;
+pub mod service;
+pub mod table;
+
+use crate::memory::Memory;
+use attach::Kind;
+use ring::Broken;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// A device that is open, and has no place in a guest yet.
+#[derive(Debug)]
+pub struct Open {
+    /// Its name in the image.
+    pub name: String,
+    /// What it is.
+    pub card: net::Card,
+}
+
+impl Open {
+    /// What kind of device it is.
+    pub fn kind(&self) -> Kind {
+        Kind::Network
+    }
+
+    /// Connects it with its queues in guest memory.
+    pub fn connect(self, memory: &Arc<Memory>, queues: [husk_abi::device::Queue; 2]) -> Served {
+        Served { name: self.name, device: Box::new(net::Served::new(self.card, memory, queues)) }
+    }
+}
+
+/// A device in the hands of the service.
+#[derive(Debug)]
+pub struct Served {
+    /// Its name in the image.
+    pub name: String,
+    /// What serves it.
+    pub device: Box<dyn Device>,
+}
+
+/// What came of serving a device for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Something was done, so there may be more.
+    pub done: bool,
+    /// The guest wants to be woken.
+    pub wake: bool,
+}
+
+/// A device behind rings, as the service sees it.
+pub trait Device: std::fmt::Debug + Send {
+    /// Does what there is to do, but not for long.
+    fn serve(&mut self) -> Result<Progress, Broken>;
+
+    /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or one of its files
+    /// is ready, or its time has come.
+    fn sleep(&mut self) -> Result<bool, Broken>;
+
+    /// The file to be watched meanwhile, and for which events; none is negative.
+    fn file(&self) -> (RawFd, i16);
+
+    /// Monotonic time at which it wants to be served in any case, in nanoseconds; `u64::MAX` for never.
+    fn deadline_ns(&self) -> u64;
+}

@@ -10,6 +10,9 @@ mod turns;
 mod vcpu;
 
 use crate::clock::Clock;
+use crate::devices::bells::Bells;
+use crate::devices::service::Service;
+use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::guest::{Guest, Next};
@@ -23,8 +26,9 @@ use crate::threads::{Processor, Thread, Threads};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE};
 use husk_abi::signals::{QUIT, bit};
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use slots::Slots;
+use std::sync::Arc;
 use turns::Turns;
 use vcpu::Stop;
 
@@ -59,6 +63,20 @@ pub enum End {
     Asked,
 }
 
+/// Connects the doorbell, and starts to serve the devices, if there are any.
+fn serve(vm: &VmFd, memory: &Arc<Memory>, devices: Vec<Open>) -> Result<Option<Service>, Error> {
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let bells = Arc::new(Bells::new()?);
+    let port = IoEventAddress::Pio(ring0::DOORBELL_PORT.into());
+    // Without it, the doorbell comes as an exit: slower, and as good.
+    let _ = vm.register_ioevent(bells.doorbell(), &port, NoDatamatch);
+    let rings = memory.layout().rings.start;
+    let served = (0..).zip(devices).map(|(index, open)| open.connect(memory, table::queues(rings, index)));
+    Service::start(bells, served.collect()).map(Some)
+}
+
 /// Opens /dev/kvm.
 pub fn open() -> Result<Kvm, Error> {
     Kvm::new().map_err(|error| match error.errno() {
@@ -76,15 +94,18 @@ impl Machine {
         mut memory: Memory,
         boot: &[u8],
         statistics: Statistics,
+        devices: Vec<Open>,
     ) -> Result<Self, Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
         let slots = Slots::start(&vm, &memory)?;
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;
         let bias = memory.layout().load_bias;
+        let ports =
+            if devices.is_empty() { &[ring0::GATE_PORT][..] } else { &[ring0::GATE_PORT, ring0::DOORBELL_PORT] };
         let dispatcher = image.notes.system_calls.map_or(ring0::NO_LIBOS, |address| address.wrapping_add(bias));
         memory.write_own(GATE, &ring0::gate_page());
         memory.write_own(FRAME, &ring0::return_frame(dispatcher));
-        memory.write_own(ring0::TABLES, &ring0::tables_page());
+        memory.write_own(ring0::TABLES, &ring0::tables_page(ports));
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
         let root = tables::write(&memory, image, boot.len() as u64);
@@ -97,6 +118,8 @@ impl Machine {
         let record = image.notes.signals.filter(|_| turns.is_some());
         let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
         let halt = Halt::new(&mut vcpu);
+        let memory = Arc::new(memory);
+        let service = serve(&vm, &memory, devices)?;
         Ok(Self {
             halt,
             vcpu,
@@ -105,15 +128,22 @@ impl Machine {
             turns,
             threads: Threads::new(image, bias),
             again: None,
-            guest: Guest { clock, memory, told, statistics },
+            guest: Guest { clock, memory, told, statistics, service },
         })
+    }
+
+    /// Lets what the guest has sent go out, once it has ended.
+    pub fn finish(&mut self) {
+        if let Some(service) = &mut self.guest.service {
+            service.finish();
+        }
     }
 
     /// Runs the guest to its end, or until somebody asks about it.
     pub fn run(&mut self) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
-            if let Some(end) = self.hear() {
+            if let Some(end) = self.hear()? {
                 return Ok(end);
             }
             let fault = match self.stop()? {
@@ -141,11 +171,17 @@ impl Machine {
                 },
                 Stop::Interrupted => {
                     self.guest.statistics.interrupt();
-                    if let Some(end) = self.hear() {
+                    if let Some(end) = self.hear()? {
                         return Ok(end);
                     }
                     if let Some(turns) = &self.turns {
                         turns.look(&mut self.vcpu, self.guest.signals_pending());
+                    }
+                    continue;
+                }
+                Stop::Doorbell => {
+                    if let Some(service) = &self.guest.service {
+                        service.bells().ring();
                     }
                     continue;
                 }
@@ -164,17 +200,20 @@ impl Machine {
     }
 
     /// Tells the guest which signals have arrived. A guest that takes none may end by one.
-    fn hear(&mut self) -> Option<End> {
+    fn hear(&mut self) -> Result<Option<End>, Error> {
         if !signals::any() {
-            return None;
+            return Ok(None);
         }
         let arrived = self.halt.take(&mut self.vcpu);
+        if let Some(fault) = self.guest.service.as_ref().and_then(|service| service.bells().fault()) {
+            return Ok(Some(End::Fault { fault, registers: Box::new(self.registers()?) }));
+        }
         match (&self.guest.told, signals::fatal(arrived)) {
-            (Some(told), _) => told.tell(arrived & !bit(QUIT)),
-            (None, Some(signal)) => return Some(End::Exit(128 + signal as u8)),
+            (Some(told), _) => told.tell(signals::told(arrived)),
+            (None, Some(signal)) => return Ok(Some(End::Exit(128 + signal as u8))),
             (None, None) => {}
         }
-        (arrived & bit(QUIT) != 0).then_some(End::Asked)
+        Ok((arrived & bit(QUIT) != 0).then_some(End::Asked))
     }
 
     /// What the guest's threads do, the one that has the processor first.

@@ -13,6 +13,8 @@ use x86_64::structures::gdt::DescriptorFlags;
 
 /// The port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
 pub const GATE_PORT: u8 = 0x10;
+/// The port of the doorbell, which KVM turns into an event without leaving the guest. Only open if there are devices.
+pub const DOORBELL_PORT: u8 = 0x11;
 /// The port that the stub of exception 0 writes to; those of the others follow. The I/O bitmap denies them to the
 /// guest, so what arrives there comes from a stub.
 pub const EXCEPTION_PORT: u8 = 0x20;
@@ -23,6 +25,9 @@ pub const VECTORS: u8 = 32;
 pub const SYSTEM_CALL_STUB: u64 = GATE + 0x10;
 /// Where a `syscall` of a program without libos continues: an undefined instruction, told by its address.
 pub const NO_LIBOS: u64 = GATE + 0x20;
+
+/// Where in the gate page the doorbell lies: a function.
+pub const DOORBELL: u64 = GATE + 0x30;
 
 /// Descriptor tables and task state, in one page.
 pub const TABLES: u64 = RING0;
@@ -88,6 +93,8 @@ pub fn gate_page() -> [u8; PAGE as usize] {
     page[stub..stub + 10].copy_from_slice(&system_call_stub());
     let no_libos = (NO_LIBOS - GATE) as usize;
     page[no_libos..no_libos + 2].copy_from_slice(&[0x0f, 0x0b]); // ud2
+    let doorbell = (DOORBELL - GATE) as usize;
+    page[doorbell..doorbell + 3].copy_from_slice(&[0xe6, DOORBELL_PORT, 0xc3]); // out %al, $port; ret
     page
 }
 
@@ -102,8 +109,8 @@ pub fn return_frame(dispatcher: u64) -> [u8; 40] {
     frame
 }
 
-/// The page of descriptor tables and task state.
-pub fn tables_page() -> [u8; PAGE as usize] {
+/// The page of descriptor tables and task state; the guest may use these `ports` below 0x100.
+pub fn tables_page(ports: &[u8]) -> [u8; PAGE as usize] {
     let mut page = [0; PAGE as usize];
     let mut put =
         |offset: u64, bytes: &[u8]| page[offset as usize..offset as usize + bytes.len()].copy_from_slice(bytes);
@@ -124,7 +131,9 @@ pub fn tables_page() -> [u8; PAGE as usize] {
     put(TSS_OFFSET + 4, &STACK_END.to_le_bytes()); // rsp0
     put(TSS_OFFSET + 102, &(TSS_SIZE as u16).to_le_bytes()); // where the I/O bitmap starts
     let mut io_bitmap = [0xff; IO_BITMAP_SIZE];
-    io_bitmap[usize::from(GATE_PORT / 8)] &= !(1 << (GATE_PORT % 8));
+    for port in ports {
+        io_bitmap[usize::from(port / 8)] &= !(1 << (port % 8));
+    }
     put(TSS_OFFSET + TSS_SIZE as u64, &io_bitmap);
     page
 }
@@ -188,11 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_may_use_one_port() {
-        let page = tables_page();
-        let bitmap = (TSS_OFFSET as usize + TSS_SIZE)..(TSS_OFFSET as usize + TSS_SIZE + IO_BITMAP_SIZE);
-        let open: u32 = page[bitmap].iter().map(|byte| byte.count_zeros()).sum();
-        assert_eq!(open, 1);
+    fn the_guest_may_use_the_ports_that_it_is_given() {
+        for ports in [&[GATE_PORT][..], &[GATE_PORT, DOORBELL_PORT]] {
+            let page = tables_page(ports);
+            let bitmap = (TSS_OFFSET as usize + TSS_SIZE)..(TSS_OFFSET as usize + TSS_SIZE + IO_BITMAP_SIZE);
+            let open: u32 = page[bitmap].iter().map(|byte| byte.count_zeros()).sum();
+            assert_eq!(open as usize, ports.len());
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
         let region = layout.loaded(pages);
         tables.map(region, layout.physical(region.start), rights, Owner::Guest);
     }
-    for region in [layout.libos_stack, layout.main_stack, layout.heap] {
+    for region in [layout.libos_stack, layout.main_stack, layout.rings, layout.heap] {
         tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
     }
     let file = Region { length: layout.image_file.length.next_multiple_of(PAGE), ..layout.image_file };

@@ -110,6 +110,8 @@ pub enum Stop {
         /// Its arguments.
         arguments: [u64; 4],
     },
+    /// The guest rang, and KVM did not make an event of it.
+    Doorbell,
     /// The stub of this exception ran.
     Exception(u8),
     /// A signal arrived for the tender.
@@ -126,12 +128,14 @@ pub enum Stop {
 pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
     const GATE_PORT: u16 = ring0::GATE_PORT as u16;
+    const DOORBELL_PORT: u16 = ring0::DOORBELL_PORT as u16;
     let stop = match vcpu.run() {
         Ok(VcpuExit::IoOut(GATE_PORT, _)) => {
             let registers = vcpu.sync_regs().regs;
             let arguments = [registers.rsi, registers.rdx, registers.rcx, registers.r8];
             Stop::Call { number: registers.rdi, arguments }
         }
+        Ok(VcpuExit::IoOut(DOORBELL_PORT, _)) => Stop::Doorbell,
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
             Stop::Exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8)
         }

@@ -1,6 +1,7 @@
 //! The notes of an image: contract version, manifest, build-id. Formats in [`husk_abi::note`].
 
 use super::Refusal;
+use crate::devices::attach::Wanted;
 use husk_abi::note;
 use object::LittleEndian;
 use object::elf::{self, ProgramHeader64};
@@ -26,7 +27,7 @@ pub struct Notes {
     /// What the image needs.
     pub manifest: note::Manifest,
     /// The devices it wants.
-    pub devices: Vec<note::Device>,
+    pub devices: Vec<Wanted>,
     /// GNU build-id; empty if there is none.
     pub build_id: Vec<u8>,
 }
@@ -122,7 +123,7 @@ fn read_threads(note: &Note<'_>) -> Result<Threads, Refusal> {
     Ok(Threads { table: field(0, table), current: field(1, current) })
 }
 
-fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>), Refusal> {
+fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refusal> {
     let (manifest, rest) =
         note::Manifest::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the manifest is cut"))?;
     let count = manifest.device_count as usize;
@@ -131,7 +132,16 @@ fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<note::Device>),
     }
     let (devices, _) = <[note::Device]>::ref_from_prefix_with_elems(rest, count)
         .map_err(|_| Refusal::BadNote("the manifest's devices are cut"))?;
-    Ok((manifest, devices.to_vec()))
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for device in devices {
+        let device =
+            Wanted::from_raw(device).ok_or(Refusal::BadNote("the manifest has a device that does not exist"))?;
+        if wanted.iter().any(|known| known.name == device.name) {
+            return Err(Refusal::BadNote("the manifest names a device twice"));
+        }
+        wanted.push(device);
+    }
+    Ok((manifest, wanted))
 }
 
 /// What is left of a note segment.

@@ -4,6 +4,7 @@
 //! addresses of a guest have 47 bits.
 
 use super::{Inspection, rights};
+use crate::devices::attach::Wanted;
 use crate::report::names::hexadecimal;
 use std::fmt;
 use std::path::Path;
@@ -32,8 +33,8 @@ impl Inspection {
                 ("rights", Text(rights(segment.rights))),
             ])
         };
-        let device = |device: &super::Wanted| {
-            Object(vec![("kind", Text(device.kind.into())), ("name", Text(device.name.clone()))])
+        let device = |device: &Wanted| {
+            Object(vec![("kind", Text(device.kind.name().into())), ("name", Text(device.name.clone()))])
         };
         let build_id = Some(hexadecimal(&self.build_id)).filter(|id| !id.is_empty());
         Object(vec![

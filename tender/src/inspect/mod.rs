@@ -3,11 +3,12 @@
 mod json;
 mod show;
 
+use crate::devices::attach::Wanted;
 use crate::error::Error;
 use crate::image::{Image, Segment};
 use crate::report::names::Names;
 use husk_abi::memory::Rights;
-use husk_abi::note::{Device, kind};
+use husk_abi::note::kind;
 use std::path::{Path, PathBuf};
 
 /// Everything that can be said about an image. Displays as a table; [`Inspection::json`] is for programs.
@@ -39,13 +40,6 @@ enum Kind {
     Other(u32),
 }
 
-/// A device that an image wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
-    kind: &'static str,
-    name: String,
-}
-
 /// Bytes of the image by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sizes {
@@ -68,7 +62,7 @@ impl Inspection {
                 other => Kind::Other(other),
             },
             sizes: Sizes::of(&image.segments),
-            devices: image.notes.devices.iter().map(wanted).collect(),
+            devices: image.notes.devices,
             path: image.path,
             file_size: image.file_size,
             contract: image.notes.version,
@@ -106,16 +100,6 @@ impl Sizes {
         }
         sizes
     }
-}
-
-fn wanted(device: &Device) -> Wanted {
-    let kind = match device.kind {
-        1 => "network",
-        2 => "block",
-        _ => "unknown",
-    };
-    let name = device.name.get(..device.name_length as usize).unwrap_or(&device.name);
-    Wanted { kind, name: String::from_utf8_lossy(name).into_owned() }
 }
 
 impl Kind {
@@ -165,7 +149,7 @@ mod tests {
             main_stack: 8 << 20,
             patched_sites: 41,
             trapping_sites: 1,
-            devices: vec![Wanted { kind: "network", name: "front\x1b".to_string() }],
+            devices: vec![Wanted { kind: crate::devices::attach::Kind::Network, name: "front\x1b".to_string() }],
             sizes: Sizes::of(&segments),
             segments,
             names: Names::default(),
@@ -177,13 +161,5 @@ mod tests {
     fn sizes_are_summed_by_rights() {
         let sizes = example().sizes;
         assert_eq!(sizes, Sizes { text: 0x2345, read_only: 0x800, data: 0x1000, zeros: 0x2000 });
-    }
-
-    #[test]
-    fn device_names_end_where_they_say_or_where_they_must() {
-        let mut device = Device { kind: 2, name_length: 3, name: [b'x'; 24] };
-        assert_eq!(wanted(&device), Wanted { kind: "block", name: "xxx".to_string() });
-        device.name_length = u32::MAX;
-        assert_eq!(wanted(&device).name.len(), 24);
     }
 }

@@ -16,7 +16,7 @@ impl Inspection {
             build_id => hexadecimal(build_id),
         };
         let devices: Vec<String> =
-            self.devices.iter().map(|device| format!("{} '{}'", device.kind, Clean(&device.name))).collect();
+            self.devices.iter().map(|device| format!("{} '{}'", device.kind.name(), Clean(&device.name))).collect();
         let sizes = self.sizes;
         vec![
             ("contract", format!("version {}", self.contract)),

@@ -30,6 +30,8 @@ pub enum Kind {
     Stack(Stack),
     /// A segment of the image.
     Image,
+    /// The rings of devices.
+    Rings,
     /// The heap.
     Heap,
     /// The image file, as the guest can read it.
@@ -74,7 +76,8 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
         (Kind::GuardAbove(Stack::Libos), at(libos.end(), GUARD), none),
         (Kind::GuardBelow(Stack::Main), Region::between(main.start.saturating_sub(GUARD), main.start), none),
         (Kind::Stack(Stack::Main), main, read_write),
-        (Kind::GuardAbove(Stack::Main), Region::between(main.end(), layout.heap.start), none),
+        (Kind::GuardAbove(Stack::Main), at(main.end(), GUARD), none),
+        (Kind::Rings, layout.rings, read_write),
         (Kind::Heap, layout.heap, read_write),
         (Kind::ImageFile, layout.image_file, Rights::READ),
     ];
@@ -193,6 +196,7 @@ impl fmt::Display for Place {
             Kind::Image if self.rights.contains(Rights::EXECUTE) => f.write_str("the image's text"),
             Kind::Image if self.rights.contains(Rights::WRITE) => f.write_str("the image's data"),
             Kind::Image => f.write_str("the image's read-only data"),
+            Kind::Rings => f.write_str("the rings of its devices"),
             Kind::Heap => f.write_str("the heap"),
             Kind::ImageFile => f.write_str("the image file"),
         }

@@ -1,0 +1,74 @@
+//! The devices that are attached to this guest.
+
+#![expect(unsafe_code, reason = "the table of devices is tender memory, and the doorbell a function in it, by address")]
+
+use crate::boot;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use husk_abi::device::{Device, Network, Table};
+use husk_abi::note::device_kind;
+
+/// Why a device is not there for the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Nothing of that name is attached.
+    NotAttached,
+    /// It is another kind of device.
+    OtherKind,
+    /// Somebody has opened it already.
+    Taken,
+    /// The heap has no room for its buffers.
+    NoMemory,
+}
+
+/// Devices that have been opened, by their position in the table.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+fn table() -> Option<&'static Table> {
+    // SAFETY: if there is an address, the contract says that a table lies there, read-only and for good.
+    unsafe { (boot::info().devices as *const Table).as_ref() }
+}
+
+/// All devices.
+pub fn all() -> impl Iterator<Item = &'static Device> {
+    let table = table();
+    let (count, stride) = table.map_or((0, 0), |table| (table.count, table.stride));
+    let start = boot::info().devices + size_of::<Table>() as u64;
+    (0..u64::from(count)).map(move |index| {
+        // SAFETY: the contract says that so many records follow the table, so far apart, read-only and for good.
+        unsafe { &*((start + index * u64::from(stride)) as *const Device) }
+    })
+}
+
+/// The name of a device.
+pub fn name(device: &Device) -> &[u8] {
+    device.name.get(..device.name_length as usize).unwrap_or_default()
+}
+
+/// What there is to know about a network device.
+pub fn network(device: &'static Device) -> Option<&'static Network> {
+    // SAFETY: the contract says that this is there for a device of that kind, read-only and for good.
+    (device.kind == device_kind::NETWORK).then(|| unsafe { &*(device.properties as *const Network) })
+}
+
+/// The device of this name and kind, which nobody else can open from now on.
+pub fn open(wanted: &str, kind: u32) -> Result<&'static Device, Error> {
+    let found = all().enumerate().find(|(_, device)| name(device) == wanted.as_bytes());
+    let (index, device) = found.ok_or(Error::NotAttached)?;
+    if device.kind != kind {
+        return Err(Error::OtherKind);
+    }
+    let bit = 1 << (index % 64);
+    match TAKEN.fetch_or(bit, Relaxed) & bit {
+        0 => Ok(device),
+        _ => Err(Error::Taken),
+    }
+}
+
+/// Tells the tender that there is a request for which it wanted to be woken.
+pub fn ring_doorbell() {
+    let Some(table) = table() else { return };
+    // SAFETY: the contract says that this address holds a function of this type.
+    let doorbell = unsafe { core::mem::transmute::<u64, extern "sysv64" fn()>(table.doorbell) };
+    doorbell();
+}

@@ -1,0 +1,307 @@
+//! Network devices: Ethernet frames, sent and received in place.
+//!
+//! ```ignore
+//! let mut link = husk::net::Link::open("net")?;
+//! loop {
+//!     while let Some(frame) = link.receiver.frame() {
+//!         if let Some(mut answer) = link.sender.frame() {
+//!             answer[..frame.len()].copy_from_slice(&frame);
+//!             answer.send(frame.len());
+//!         }
+//!     }
+//!     link.sender.flush();
+//!     husk::wait::any(&mut [&mut link], News::empty(), u64::MAX);
+//! }
+//! ```
+//!
+//! Both halves can be used at once. What is sent goes out at the latest with [`Sender::flush`] or a wait.
+
+#![expect(unsafe_code, reason = "buffers are shared with the tender: each is the tender's or ours, never both")]
+
+use crate::device::{self, Error};
+use crate::ring::Queue;
+use crate::wait::Source;
+use alloc::alloc::{Layout, alloc};
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{NonNull, write_bytes};
+use core::slice;
+use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
+use husk_abi::note::device_kind;
+use husk_abi::ring::{Descriptor, status};
+
+/// Bytes that the buffers of one direction take at most, unless that were too few buffers.
+const BYTES_MAXIMUM: usize = 1 << 20;
+/// Fewest buffers of one direction.
+const BUFFERS_MINIMUM: usize = 16;
+/// Alignment of buffers, and what their size is a multiple of: a cache line.
+const BUFFER_ALIGNMENT: usize = 64;
+/// So many frames or buffers are shown to the tender at once, if there are as many.
+const BATCH: usize = 16;
+
+/// A network device that this program has opened. It is open as long as the program runs.
+#[derive(Debug)]
+pub struct Link {
+    /// What frames are sent by.
+    pub sender: Sender,
+    /// What frames are received by.
+    pub receiver: Receiver,
+    properties: &'static Network,
+}
+
+impl Link {
+    /// Opens the network device `name`.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        let device = device::open(name, device_kind::NETWORK)?;
+        let properties = device::network(device).ok_or(Error::OtherKind)?;
+        let frame = FRAME_HEADER + usize::from(properties.mtu);
+        // SAFETY: the tender told of both, and `device::open` gives a device to one caller only.
+        let [sending, receiving] = [TRANSMIT, RECEIVE].map(|index| unsafe { Queue::new(&device.queues[index]) });
+        let sender = Sender::new(sending, frame)?;
+        Ok(Self { sender, receiver: Receiver::new(receiving, frame)?, properties })
+    }
+
+    /// What there is to know about it: addresses and MTU.
+    pub const fn properties(&self) -> &'static Network {
+        self.properties
+    }
+}
+
+impl Source for Link {
+    fn ready(&mut self) -> bool {
+        self.receiver.ready() || self.sender.stuck() && self.sender.queue.has_completion()
+    }
+
+    fn sleep(&mut self) -> bool {
+        self.sender.flush();
+        self.receiver.flush();
+        // A sender with a free buffer has nothing to wait for.
+        self.receiver.queue.sleep() && (!self.sender.stuck() || self.sender.queue.sleep())
+    }
+}
+
+/// Buffers of one size, side by side. They are never given back: the tender may use them as long as the guest runs.
+#[derive(Debug)]
+struct Buffers {
+    start: NonNull<u8>,
+    size: usize,
+    count: usize,
+    frame: usize,
+}
+
+// SAFETY: the memory is not bound to a thread.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    fn new(frame: usize, entries: u32) -> Result<Self, Error> {
+        let size = frame.next_multiple_of(BUFFER_ALIGNMENT);
+        let count = (BYTES_MAXIMUM / size).max(BUFFERS_MINIMUM).min(entries as usize);
+        let layout = Layout::from_size_align(size * count, BUFFER_ALIGNMENT).map_err(|_| Error::NoMemory)?;
+        // SAFETY: the layout has a size: a frame is never empty, and there are entries.
+        let start = NonNull::new(unsafe { alloc(layout) }).ok_or(Error::NoMemory)?;
+        Ok(Self { start, size, count, frame })
+    }
+
+    fn at(&self, index: usize) -> NonNull<u8> {
+        assert!(index < self.count, "there are {} buffers", self.count);
+        // SAFETY: asserted to be inside the allocation.
+        unsafe { self.start.add(index * self.size) }
+    }
+
+    fn descriptor(&self, index: usize, length: usize) -> Descriptor {
+        let address = self.at(index).as_ptr() as u64;
+        Descriptor { address, length: length as u32, token: index as u64, ..Descriptor::default() }
+    }
+}
+
+/// The half that sends.
+#[derive(Debug)]
+pub struct Sender {
+    queue: Queue,
+    buffers: Buffers,
+    /// Buffers that are ours; the last one was used last, and is likely to be in the cache.
+    free: Vec<u16>,
+    /// Buffers that have been used before: their bytes are initialized.
+    used: usize,
+    unpublished: usize,
+}
+
+impl Sender {
+    fn new(queue: Queue, frame: usize) -> Result<Self, Error> {
+        let buffers = Buffers::new(frame, queue.entries())?;
+        let free = (0..buffers.count as u16).rev().collect();
+        Ok(Self { queue, buffers, free, used: 0, unpublished: 0 })
+    }
+
+    /// A frame to be filled, as long as the device takes at most; nothing as long as all buffers are on their way.
+    pub fn frame(&mut self) -> Option<Outgoing<'_>> {
+        self.reclaim();
+        let index = usize::from(self.free.pop()?);
+        let start = self.buffers.at(index);
+        if index >= self.used {
+            // SAFETY: the buffer is ours, and as large; buffers come into use one after the other.
+            unsafe { write_bytes(start.as_ptr(), 0, self.buffers.size) };
+            self.used = index + 1;
+        }
+        Some(Outgoing { sender: self, index, start })
+    }
+
+    /// Whether there is no buffer to be filled.
+    fn stuck(&self) -> bool {
+        self.free.is_empty()
+    }
+
+    /// Takes back the buffers that have been sent, if they are needed.
+    fn reclaim(&mut self) {
+        if !self.stuck() {
+            return;
+        }
+        self.flush();
+        while let Some(completion) = self.queue.complete() {
+            self.free.push(completion.token as u16);
+        }
+    }
+
+    /// Lets go out what has been sent.
+    pub fn flush(&mut self) {
+        self.unpublished = 0;
+        self.queue.publish();
+    }
+}
+
+/// A frame that is being made: a slice of bytes. It is given up unless it is sent.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    sender: &'a mut Sender,
+    index: usize,
+    start: NonNull<u8>,
+}
+
+impl Outgoing<'_> {
+    /// Sends the first `length` bytes, from the Ethernet header on.
+    ///
+    /// # Panics
+    ///
+    /// If the frame is not that long.
+    pub fn send(self, length: usize) {
+        assert!(length <= self.len(), "a frame has at most {} bytes", self.len());
+        let part = self.sender.buffers.descriptor(self.index, length);
+        // SAFETY: the buffer is not in the list of those that are ours, and comes there only by its completion.
+        let submitted = length > 0 && unsafe { self.sender.queue.submit(&[part]) };
+        if submitted {
+            self.sender.unpublished += 1;
+            if self.sender.unpublished >= BATCH {
+                self.sender.flush();
+            }
+            core::mem::forget(self);
+        }
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        self.sender.free.push(self.index as u16);
+    }
+}
+
+impl Deref for Outgoing<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the buffer is ours until it is sent, as long, and initialized.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.sender.buffers.frame) }
+    }
+}
+
+impl DerefMut for Outgoing<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.sender.buffers.frame) }
+    }
+}
+
+/// The half that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    queue: Queue,
+    buffers: Buffers,
+    unpublished: usize,
+}
+
+impl Receiver {
+    fn new(queue: Queue, frame: usize) -> Result<Self, Error> {
+        let buffers = Buffers::new(frame, queue.entries())?;
+        let mut receiver = Self { queue, buffers, unpublished: 0 };
+        (0..receiver.buffers.count).for_each(|index| receiver.submit(index));
+        receiver.flush();
+        Ok(receiver)
+    }
+
+    /// The next frame that has arrived.
+    pub fn frame(&mut self) -> Option<Incoming<'_>> {
+        loop {
+            let completion = self.queue.complete()?;
+            let index = completion.token as usize;
+            if completion.status == status::DONE {
+                let start = self.buffers.at(index);
+                let length = (completion.length as usize).min(self.buffers.frame);
+                return Some(Incoming { receiver: self, index, start, length });
+            }
+            self.submit(index);
+        }
+    }
+
+    /// Whether a frame has arrived.
+    #[inline]
+    pub fn ready(&mut self) -> bool {
+        self.queue.has_completion()
+    }
+
+    /// Gives the tender a buffer to be filled.
+    fn submit(&mut self, index: usize) {
+        let part = self.buffers.descriptor(index, self.buffers.frame);
+        // SAFETY: whoever has the buffer gives it up with this; there is room, for it was under way before.
+        let submitted = unsafe { self.queue.submit(&[part]) };
+        debug_assert!(submitted, "there are no more buffers than entries");
+        self.unpublished += 1;
+        if self.unpublished >= BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.unpublished = 0;
+        self.queue.publish();
+    }
+}
+
+/// A frame that has arrived: a slice of bytes, from the Ethernet header on.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    receiver: &'a mut Receiver,
+    index: usize,
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Drop for Incoming<'_> {
+    fn drop(&mut self) {
+        self.receiver.submit(self.index);
+    }
+}
+
+impl Deref for Incoming<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the tender has filled so much of the buffer, which is ours until it is submitted again.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for Incoming<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}

@@ -1,0 +1,113 @@
+//! Rings: how data goes between a guest and its devices without leaving the VM, one layout for every kind of device.
+//!
+//! A device has one or two *queues* ([`crate::device`]). A queue is a pair of rings in guest memory: the guest writes
+//! *requests* to the submission ring, the tender answers each with one [`Completion`] on the completion ring, in any
+//! order. A network device has a queue to transmit, and one to receive: there the guest submits empty buffers, and each
+//! completion is a frame.
+//!
+//! **A ring** is an array of entries, and before it three words, each written by one side only:
+//!
+//! ```text
+//! offset 0     producer   how many entries have been written so far, modulo 2^32
+//! offset 64    consumer   how many have been read so far, modulo 2^32
+//! offset 68    wake_at    the entry at whose appearance the consumer wants to be woken
+//! offset 128   entries    a power of two of them: entry number n lies at position n modulo their number
+//! ```
+//!
+//! The words of the two sides are 64 bytes apart, so that neither takes the other's cache line to write its own. All
+//! are 0 at the start: nothing is written, and both sides are to be woken for the first entry.
+//!
+//! **A request** is one [`Descriptor`] or several in a row, all but the last with the flag [`Flags::MORE`]: together
+//! they are its memory, in order. Token, operation and detail count in the first one only. The guest publishes whole
+//! requests. It does not touch the memory of a request before its completion.
+//!
+//! **Bounds.** The rings of a queue are of the same length, and the guest has no more requests under way than that: before
+//! it submits another, it has read the completion of one. So whoever has something to say always has room for it, and
+//! sleeps only to hear.
+//!
+//! **Waking.** Who finds nothing to read may sleep: see [`protocol`] for how no wake-up is lost. The guest wakes the
+//! tender by its doorbell, one for all queues ([`crate::device::Table::doorbell`]); the tender wakes the guest by ending a
+//! [`Wait`](crate::call::Number::Wait) for [`News::DEVICES`](crate::call::News::DEVICES).
+//!
+//! **Faults.** The tender takes nothing for granted: an index that is further ahead than the ring is long, a request cut
+//! off at its end or of more than [`PARTS_MAXIMUM`] descriptors, one too many under way, memory that is not the guest's,
+//! an unknown flag or operation, ends the guest with [`crate::fault::CALL`]. What a device cannot do is a [`status`]
+//! instead.
+
+pub mod protocol;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Offset of the producer's word.
+pub const PRODUCER: u64 = 0;
+/// Offset of the consumer's first word.
+pub const CONSUMER: u64 = 64;
+/// Offset of the consumer's second word.
+pub const WAKE_AT: u64 = 68;
+/// Offset of the entries.
+pub const ENTRIES: u64 = 128;
+/// What the address of a ring is a multiple of.
+pub const ALIGNMENT: u64 = 128;
+
+/// Most descriptors of one request: enough for 64 KiB in pages, and a header.
+pub const PARTS_MAXIMUM: usize = 20;
+/// Most bytes of one part of a request.
+pub const PART_MAXIMUM: u32 = 1 << 30;
+
+/// Bytes that a ring takes with so many entries of a size.
+pub const fn size(entries: u32, entry_size: usize) -> u64 {
+    (ENTRIES + entries as u64 * entry_size as u64).next_multiple_of(ALIGNMENT)
+}
+
+/// An entry of a submission ring: a piece of memory, and what is to be done with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Descriptor {
+    /// Guest address of the memory.
+    pub address: u64,
+    /// Its length in bytes, from 1 to [`PART_MAXIMUM`].
+    pub length: u32,
+    /// [`Flags`].
+    pub flags: u16,
+    /// What to do: 0, where a queue has one operation only.
+    pub operation: u16,
+    /// Anything: the completion repeats it.
+    pub token: u64,
+    /// What else there is to say about the operation: 0, unless that says otherwise.
+    pub detail: u64,
+}
+
+bitflags::bitflags! {
+    /// Switches in [`Descriptor::flags`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u16 {
+        /// The next descriptor belongs to the same request.
+        const MORE = 1;
+    }
+}
+
+/// An entry of a completion ring: what became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Completion {
+    /// That of the request.
+    pub token: u64,
+    /// How many bytes of the request's memory were read or written.
+    pub length: u32,
+    /// A value of [`status`].
+    pub status: u16,
+    /// 0.
+    pub flags: u16,
+}
+
+/// Values of [`Completion::status`].
+pub mod status {
+    /// It is done.
+    pub const DONE: u16 = 0;
+    /// The host could not do it.
+    pub const INPUT_OUTPUT: u16 = 1;
+    /// The device does not do that, or not there.
+    pub const REFUSED: u16 = 2;
+}
+
+const _: () = assert!(size_of::<Descriptor>() == 32 && size_of::<Completion>() == 16);

@@ -1,0 +1,265 @@
+//! The protocol of one ring: a producer and a consumer that share three words, and how neither sleeps too long.
+//!
+//! A consumer that finds nothing writes to `wake_at` the number of the entry that it waits for, *then* looks again, and
+//! only then sleeps. A producer writes its index, *then* reads `wake_at`, and wakes the other side if that entry is
+//! among those it has just shown. Between the two steps of each lies a full fence, so at least one of them sees what
+//! the other wrote: the entry, or the wish to be woken. A consumer at work leaves its old wish behind, which no later
+//! entry meets: it costs nobody a doorbell. (A wish that is 2^32 entries old may be met by chance, and wakes somebody
+//! for nothing.)
+//!
+//! Each side knows its own index, and takes the other's as a claim: one that makes no sense is [`OutOfStep`].
+//!
+//! Generic over the words, so that a model checker can run the very code of both sides (`tests/ring_model.rs`).
+
+use core::sync::atomic::{AtomicU32, Ordering::*, fence};
+
+/// A word that both sides see.
+pub trait Word {
+    /// Reads it, and everything that the other side wrote before it wrote this.
+    fn load(&self) -> u32;
+    /// Writes it, after everything that was written before.
+    fn store(&self, value: u32);
+    /// Lets what was stored be seen before anything is loaded.
+    fn fence();
+}
+
+impl Word for &AtomicU32 {
+    #[inline]
+    fn load(&self) -> u32 {
+        AtomicU32::load(self, Acquire)
+    }
+
+    #[inline]
+    fn store(&self, value: u32) {
+        AtomicU32::store(self, value, Release);
+    }
+
+    #[inline]
+    fn fence() {
+        fence(SeqCst);
+    }
+}
+
+/// The words of a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<W> {
+    /// How many entries have been written.
+    pub producer: W,
+    /// How many have been read.
+    pub consumer: W,
+    /// The entry at whose appearance the consumer wants to be woken.
+    pub wake_at: W,
+}
+
+/// The other side's index makes no sense: this is how far it is ahead of what it can be, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfStep(pub u32);
+
+/// The side that writes entries.
+#[derive(Debug)]
+pub struct Producer<W> {
+    words: Words<W>,
+    entries: u32,
+    /// Entries written, and how many of them the other side can see.
+    written: u32,
+    published: u32,
+    /// The consumer's index when it was last looked at.
+    consumed: u32,
+}
+
+impl<W: Word> Producer<W> {
+    /// The producer of a fresh ring of `entries` entries, a power of two.
+    pub fn new(words: Words<W>, entries: u32) -> Self {
+        Self { words, entries, written: 0, published: 0, consumed: 0 }
+    }
+
+    /// Whether `wanted` entries can be written.
+    #[inline]
+    pub fn has_room(&mut self, wanted: u32) -> Result<bool, OutOfStep> {
+        if self.room() < wanted {
+            let consumed = self.words.consumer.load();
+            let ahead = consumed.wrapping_sub(self.consumed);
+            let possible = self.published.wrapping_sub(self.consumed);
+            if ahead > possible {
+                return Err(OutOfStep(ahead.wrapping_sub(possible)));
+            }
+            self.consumed = consumed;
+        }
+        Ok(self.room() >= wanted)
+    }
+
+    fn room(&self) -> u32 {
+        self.entries - self.written.wrapping_sub(self.consumed)
+    }
+
+    /// The position of the next entry, which is to be written there before it is published. There must be room.
+    #[inline]
+    pub fn write(&mut self) -> u32 {
+        debug_assert!(self.room() > 0, "there must be room");
+        let position = self.written & (self.entries - 1);
+        self.written = self.written.wrapping_add(1);
+        position
+    }
+
+    /// Shows what has been written. Whether the other side must be woken for it.
+    #[inline]
+    #[must_use]
+    pub fn publish(&mut self) -> bool {
+        let shown = self.written.wrapping_sub(self.published);
+        if shown == 0 {
+            return false;
+        }
+        self.words.producer.store(self.written);
+        W::fence();
+        let distance = self.words.wake_at.load().wrapping_sub(self.published);
+        self.published = self.written;
+        distance < shown
+    }
+}
+
+/// The side that reads entries.
+#[derive(Debug)]
+pub struct Consumer<W> {
+    words: Words<W>,
+    entries: u32,
+    /// Entries read, and how many are known to have been written.
+    read: u32,
+    seen: u32,
+}
+
+impl<W: Word> Consumer<W> {
+    /// The consumer of a fresh ring of `entries` entries, a power of two.
+    pub fn new(words: Words<W>, entries: u32) -> Self {
+        Self { words, entries, read: 0, seen: 0 }
+    }
+
+    /// How many entries can be read; at least one, if there is one.
+    #[inline]
+    pub fn available(&mut self) -> Result<u32, OutOfStep> {
+        if self.seen == self.read {
+            let seen = self.words.producer.load();
+            let available = seen.wrapping_sub(self.read);
+            if available > self.entries {
+                return Err(OutOfStep(available - self.entries));
+            }
+            self.seen = seen;
+        }
+        Ok(self.seen.wrapping_sub(self.read))
+    }
+
+    /// The position of the next entry, which is to be read there before it is released. There must be one available.
+    #[inline]
+    pub fn read(&mut self) -> u32 {
+        debug_assert!(self.seen != self.read, "there must be an entry");
+        let position = self.read & (self.entries - 1);
+        self.read = self.read.wrapping_add(1);
+        position
+    }
+
+    /// Lets what has been read be written again.
+    #[inline]
+    pub fn release(&mut self) {
+        self.words.consumer.store(self.read);
+    }
+
+    /// Asks to be woken for the next entry. Whether there is none yet, so that one may sleep.
+    #[inline]
+    pub fn sleep(&mut self) -> Result<bool, OutOfStep> {
+        self.words.wake_at.store(self.read);
+        W::fence();
+        Ok(self.available()? == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(words: &[AtomicU32; 3]) -> (Producer<&AtomicU32>, Consumer<&AtomicU32>) {
+        let [producer, consumer, wake_at] = words;
+        let words = Words { producer, consumer, wake_at };
+        (Producer::new(words, 4), Consumer::new(words, 4))
+    }
+
+    #[test]
+    fn entries_arrive_in_order_and_room_comes_back() {
+        let words = Default::default();
+        let (mut producer, mut consumer) = ring(&words);
+        for round in 0..10u32 {
+            assert_eq!(producer.has_room(3), Ok(true));
+            let written: [u32; 3] = core::array::from_fn(|_| producer.write());
+            assert_eq!(consumer.available(), Ok(0), "nothing is seen before it is published");
+            let _ = producer.publish();
+            assert_eq!(consumer.available(), Ok(3));
+            assert_eq!(producer.has_room(2), Ok(false));
+            assert_eq!(core::array::from_fn(|_| consumer.read()), written, "round {round}");
+            consumer.release();
+        }
+    }
+
+    #[test]
+    fn only_who_sleeps_is_woken() {
+        let words = Default::default();
+        let (mut producer, mut consumer) = ring(&words);
+        let mut produce = || {
+            assert_eq!(producer.has_room(1), Ok(true));
+            producer.write();
+            producer.publish()
+        };
+        assert!(produce(), "both begin asleep");
+        assert!(!produce(), "it was woken already");
+        for _ in 0..2 {
+            assert!(consumer.available().is_ok_and(|count| count > 0));
+            consumer.read();
+        }
+        consumer.release();
+        assert!(!produce(), "it is at work");
+        assert_eq!(consumer.sleep(), Ok(false), "there is something");
+        consumer.read();
+        consumer.release();
+        assert_eq!(consumer.sleep(), Ok(true));
+        assert!(produce());
+    }
+
+    #[test]
+    fn indices_that_make_no_sense_are_refused() {
+        let words: [AtomicU32; 3] = Default::default();
+        let (mut producer, mut consumer) = ring(&words);
+        words[0].store(5, Relaxed);
+        assert_eq!(consumer.available(), Err(OutOfStep(1)));
+        words[0].store(u32::MAX, Relaxed);
+        assert!(consumer.available().is_err());
+        for _ in 0..3 {
+            producer.write();
+        }
+        let _ = producer.publish();
+        producer.write();
+        words[1].store(4, Relaxed);
+        assert_eq!(producer.has_room(1), Err(OutOfStep(1)), "what was not shown cannot have been read");
+        words[1].store(u32::MAX, Relaxed);
+        assert!(producer.has_room(1).is_err());
+        words[1].store(3, Relaxed);
+        assert_eq!(producer.has_room(3), Ok(true));
+    }
+
+    #[test]
+    fn indices_wrap() {
+        let words: [AtomicU32; 3] = Default::default();
+        let (mut producer, mut consumer) = ring(&words);
+        let almost = u32::MAX - 1;
+        (producer.written, producer.published, producer.consumed) = (almost, almost, almost);
+        (consumer.read, consumer.seen) = (almost, almost);
+        words.iter().for_each(|word| word.store(almost, Relaxed));
+        for _ in 0..4 {
+            assert_eq!(producer.has_room(4), Ok(true));
+            producer.write();
+            producer.write();
+            assert!(producer.publish());
+            assert_eq!(consumer.available(), Ok(2));
+            consumer.read();
+            consumer.read();
+            consumer.release();
+            assert_eq!(consumer.sleep(), Ok(true));
+        }
+    }
+}

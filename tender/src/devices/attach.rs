@@ -1,0 +1,222 @@
+//! Which device of the user's is which of the image's: by name, each exactly once, each of its kind.
+
+use super::net;
+use husk_abi::note::{self, DEFAULT_NETWORK, device_kind};
+use std::fmt;
+
+/// What kind of device something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A network card.
+    Network,
+    /// A disk.
+    Block,
+}
+
+impl Kind {
+    /// The kind with this number in a manifest.
+    pub const fn from_raw(kind: u32) -> Option<Self> {
+        match kind {
+            device_kind::NETWORK => Some(Self::Network),
+            device_kind::BLOCK => Some(Self::Block),
+            _ => None,
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Block => "block",
+        }
+    }
+
+    /// How one is attached, but for its name.
+    const fn flag(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Network => ("--net", "tap:INTERFACE"),
+            Self::Block => ("--block", "FILE"),
+        }
+    }
+}
+
+/// A device that an image wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+impl Wanted {
+    /// A device of a manifest; nothing if that is not well-formed.
+    pub fn from_raw(device: &note::Device) -> Option<Self> {
+        let kind = Kind::from_raw(device.kind)?;
+        let name = device.name.get(..device.name_length as usize)?;
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
+        let name = std::str::from_utf8(name).ok()?;
+        (!name.is_empty() && name.bytes().all(|byte| is_plain(&byte))).then(|| Self { kind, name: name.to_owned() })
+    }
+}
+
+/// A device that the user attaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Which device of the image it is to be; its only one of that kind if absent.
+    pub name: Option<String>,
+    /// What it is.
+    pub what: net::Options,
+}
+
+/// How the two do not match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is explained by its message below")]
+pub enum Mismatch {
+    Missing(Wanted),
+    Unknown { kind: Kind, name: Option<String>, wanted: Vec<Wanted> },
+    Twice { kind: Kind, name: String },
+    OtherKind { given: Kind, wanted: Wanted },
+    Which { kind: Kind, wanted: Vec<Wanted> },
+}
+
+/// Gives each device its name. `wanted` is what the manifest says, of a std program if `is_std`.
+pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<Vec<(String, net::Options)>, Mismatch> {
+    let mut possible = wanted.to_vec();
+    if is_std && !wanted.iter().any(|device| device.kind == Kind::Network) {
+        possible.push(Wanted { kind: Kind::Network, name: DEFAULT_NETWORK.to_owned() });
+    }
+    let mut named: Vec<(String, net::Options)> = Vec::new();
+    for attachment in given {
+        let name = name(&possible, Kind::Network, attachment.name.as_deref())?;
+        if named.iter().any(|(known, _)| *known == name) {
+            return Err(Mismatch::Twice { kind: Kind::Network, name });
+        }
+        named.push((name, attachment.what.clone()));
+    }
+    match wanted.iter().find(|device| !named.iter().any(|(name, _)| *name == device.name)) {
+        Some(missing) => Err(Mismatch::Missing(missing.clone())),
+        None => Ok(named),
+    }
+}
+
+/// Which of the `possible` devices something of this kind is that was given this name.
+fn name(possible: &[Wanted], kind: Kind, given: Option<&str>) -> Result<String, Mismatch> {
+    let unknown = || Mismatch::Unknown { kind, name: given.map(str::to_owned), wanted: possible.to_vec() };
+    let of_kind: Vec<&Wanted> = possible.iter().filter(|device| device.kind == kind).collect();
+    match given {
+        Some(name) => match possible.iter().find(|device| device.name == name) {
+            Some(found) if found.kind == kind => Ok(name.to_owned()),
+            Some(found) => Err(Mismatch::OtherKind { given: kind, wanted: found.clone() }),
+            None => Err(unknown()),
+        },
+        None => match of_kind[..] {
+            [] => Err(unknown()),
+            [only] => Ok(only.name.clone()),
+            _ => Err(Mismatch::Which { kind, wanted: of_kind.into_iter().cloned().collect() }),
+        },
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(Wanted { kind, name }) => {
+                let (flag, example) = kind.flag();
+                write!(f, "the image wants a {} device '{name}'; add {flag} {name}={example}", kind.name())
+            }
+            Self::Unknown { kind, name, wanted } => {
+                let flag = kind.flag().0;
+                match name {
+                    Some(name) => write!(f, "{flag} {name}: the image has no device of that name; ")?,
+                    None => write!(f, "{flag}: the image has no {} device; ", kind.name())?,
+                }
+                match wanted.is_empty() {
+                    true => f.write_str("it declares none in [package.metadata.husk.devices] of its Cargo.toml"),
+                    false => write!(f, "it has {}", List(wanted)),
+                }
+            }
+            Self::Twice { kind, name } => {
+                write!(f, "{} {name} is given twice; each device is attached once", kind.flag().0)
+            }
+            Self::OtherKind { given, wanted } => {
+                let (flag, example) = wanted.kind.flag();
+                write!(
+                    f,
+                    "{} {}: the image has a {} device of that name; attach it with {flag} {}={example}",
+                    given.flag().0,
+                    wanted.name,
+                    wanted.kind.name(),
+                    wanted.name
+                )
+            }
+            Self::Which { kind, wanted } => {
+                write!(f, "{0}: which device? write {0} NAME=…; the image has {1}", kind.flag().0, List(wanted))
+            }
+        }
+    }
+}
+
+/// Devices as a sentence has them.
+struct List<'a>(&'a [Wanted]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, device) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}'{}' ({})", device.name, device.kind.name())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(kind: Kind, name: &str) -> Wanted {
+        Wanted { kind, name: name.to_owned() }
+    }
+
+    fn given(names: &[Option<&str>]) -> Vec<Attachment> {
+        let what = net::Options::default();
+        names.iter().map(|name| Attachment { name: name.map(str::to_owned), what: what.clone() }).collect()
+    }
+
+    fn names(is_std: bool, has: &[Wanted], names: &[Option<&str>]) -> Result<Vec<String>, String> {
+        let matched = matched(is_std, has, &given(names)).map_err(|mismatch| mismatch.to_string())?;
+        Ok(matched.into_iter().map(|(name, _)| name).collect())
+    }
+
+    #[test]
+    fn each_device_finds_its_place() {
+        let two = [wanted(Kind::Network, "front"), wanted(Kind::Network, "back")];
+        assert_eq!(names(false, &two, &[Some("back"), Some("front")]), Ok(vec!["back".into(), "front".into()]));
+        assert_eq!(names(false, &two[..1], &[None]), Ok(vec!["front".into()]));
+        assert_eq!(names(false, &[], &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_std_program_has_one_network_if_that_is_attached() {
+        assert_eq!(names(true, &[], &[]), Ok(vec![]));
+        assert_eq!(names(true, &[], &[None]), Ok(vec!["net".into()]));
+        assert_eq!(names(true, &[], &[Some("net")]), Ok(vec!["net".into()]));
+        assert!(names(true, &[wanted(Kind::Network, "wire")], &[Some("net")]).is_err());
+    }
+
+    #[test]
+    fn what_does_not_match_is_named() {
+        let refusal = |has: &[Wanted], given: &[Option<&str>]| names(false, has, given).expect_err("no match");
+        let [front, back, disk] = [(Kind::Network, "front"), (Kind::Network, "back"), (Kind::Block, "data")]
+            .map(|(kind, name)| wanted(kind, name));
+        let front = [front];
+        assert_eq!(refusal(&front, &[]), "the image wants a network device 'front'; add --net front=tap:INTERFACE");
+        let message = refusal(&front, &[Some("back")]);
+        assert_eq!(message, "--net back: the image has no device of that name; it has 'front' (network)");
+        assert!(refusal(&[], &[None]).starts_with("--net: the image has no network device; it declares none"));
+        assert!(refusal(&front, &[None, Some("front")]).contains("--net front is given twice"));
+        assert!(refusal(&[disk], &[Some("data")]).ends_with("attach it with --block data=FILE"));
+        let [front] = front;
+        assert!(refusal(&[front, back], &[None]).contains("which device?"));
+    }
+}

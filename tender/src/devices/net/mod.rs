@@ -1,0 +1,182 @@
+//! Network devices: frames between a guest's queues and a wire, of which there are several kinds.
+
+mod options;
+pub mod tap;
+
+use super::ring::{Broken, Parts, Queue, Request, Violation};
+use super::{Device, Progress};
+use crate::error::Error;
+use crate::memory::Memory;
+use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
+use husk_abi::memory::Rights;
+use husk_abi::ring::status;
+pub use options::{Backend, Options};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Frames of one kind that are moved before other things have their turn.
+const BATCH: usize = 64;
+
+/// A network device that is open.
+#[derive(Debug)]
+pub struct Card {
+    /// What the guest is told.
+    pub properties: Network,
+    wire: Box<dyn Wire>,
+}
+
+/// Guest memory could not be reached, as the guest has protected it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
+
+/// Where a network device's frames go to and come from.
+pub trait Wire: std::fmt::Debug + Send {
+    /// Sends a frame, or drops it, as a wire may.
+    fn send(&mut self, frame: &Parts) -> Result<(), Unreachable>;
+
+    /// Receives a frame, of which only a part may fit, and tells its length; nothing if there is none.
+    fn receive(&mut self, into: &Parts) -> Result<Option<usize>, Unreachable>;
+
+    /// Does what else there is to do. Whether something was done.
+    fn work(&mut self) -> bool {
+        false
+    }
+
+    /// The file that is readable when there may be a frame.
+    fn file(&self) -> RawFd;
+
+    /// Monotonic time at which there is work in any case, in nanoseconds.
+    fn deadline_ns(&self) -> u64 {
+        u64::MAX
+    }
+}
+
+impl Card {
+    /// Opens what `options` say, for the device `name`.
+    pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
+        let (wire, mac, mtu) = match &options.backend {
+            Backend::Tap(interface) => tap::by_name(interface),
+            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor),
+        }
+        .map_err(|reason| Error::Device { name: name.to_owned(), reason })?;
+        let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
+        Ok(Self { properties, wire: Box::new(wire) })
+    }
+}
+
+/// A network device with its queues.
+#[derive(Debug)]
+pub struct Served {
+    memory: Arc<Memory>,
+    transmit: Queue,
+    receive: Queue,
+    /// A buffer that waits for a frame.
+    buffer: Option<Request>,
+    longest: usize,
+    wire: Box<dyn Wire>,
+}
+
+impl Served {
+    /// Connects `card` with its queues.
+    pub fn new(card: Card, memory: &Arc<Memory>, queues: [husk_abi::device::Queue; 2]) -> Self {
+        Self {
+            transmit: Queue::new("transmit", Rights::READ, memory, queues[TRANSMIT]),
+            receive: Queue::new("receive", Rights::READ | Rights::WRITE, memory, queues[RECEIVE]),
+            memory: Arc::clone(memory),
+            buffer: None,
+            longest: FRAME_HEADER + usize::from(card.properties.mtu),
+            wire: card.wire,
+        }
+    }
+
+    /// Sends what the guest has to be sent. How many frames that was.
+    fn send(&mut self) -> Result<usize, Broken> {
+        for count in 0..BATCH {
+            let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
+            check(&self.transmit, &request)?;
+            let length = request.parts.length();
+            let status = match (FRAME_HEADER..=self.longest).contains(&length) {
+                true => {
+                    let sent = self.wire.send(&request.parts);
+                    sent.map_err(|_| unreachable(&self.transmit, &request))?;
+                    status::DONE
+                }
+                false => status::REFUSED,
+            };
+            self.transmit.complete(request.token, length, status);
+        }
+        Ok(BATCH)
+    }
+
+    /// Fills the guest's buffers with what has arrived. How many frames that was.
+    fn receive(&mut self) -> Result<usize, Broken> {
+        let mut count = 0;
+        while count < BATCH {
+            let Some(buffer) = self.next_buffer()? else { break };
+            let received = self.wire.receive(&buffer.parts).map_err(|_| unreachable(&self.receive, &buffer))?;
+            match received {
+                Some(length) if length <= buffer.parts.length() => {
+                    self.receive.complete(buffer.token, length, status::DONE);
+                    count += 1;
+                }
+                // Dropped: it does not fit.
+                Some(_) => self.buffer = Some(buffer),
+                None => {
+                    self.buffer = Some(buffer);
+                    break;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
+        if let Some(buffer) = self.buffer.take() {
+            return Ok(Some(buffer));
+        }
+        let buffer = self.receive.next(&self.memory)?;
+        if let Some(buffer) = &buffer {
+            check(&self.receive, buffer)?;
+        }
+        Ok(buffer)
+    }
+}
+
+/// Both queues have one operation and nothing more to say about it.
+fn check(queue: &Queue, request: &Request) -> Result<(), Broken> {
+    match (request.operation, request.detail) {
+        (0, 0) => Ok(()),
+        (0, detail) => Err(queue.broken(Violation::Detail(detail))),
+        (operation, _) => Err(queue.broken(Violation::Operation(operation))),
+    }
+}
+
+fn unreachable(queue: &Queue, request: &Request) -> Broken {
+    queue.broken(Violation::Unreachable { address: request.address })
+}
+
+impl Device for Served {
+    fn serve(&mut self) -> Result<Progress, Broken> {
+        let sent = self.send()?;
+        let worked = self.wire.work();
+        let received = self.receive()?;
+        let wake = (sent > 0 && self.transmit.publish()) | (received > 0 && self.receive.publish());
+        Ok(Progress { done: sent > 0 || received > 0 || worked, wake })
+    }
+
+    fn sleep(&mut self) -> Result<bool, Broken> {
+        // With a buffer at hand, it is the wire that is waited for.
+        Ok(self.transmit.sleep()? && (self.buffer.is_some() || self.receive.sleep()?))
+    }
+
+    fn file(&self) -> (RawFd, i16) {
+        match self.buffer {
+            Some(_) => (self.wire.file(), libc::POLLIN),
+            None => (-1, 0),
+        }
+    }
+
+    fn deadline_ns(&self) -> u64 {
+        self.wire.deadline_ns()
+    }
+}

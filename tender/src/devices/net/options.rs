@@ -1,0 +1,150 @@
+//! What a user says of a network device: `[NAME=]BACKEND[,OPTION=VALUE]…`.
+
+use crate::devices::attach::Attachment;
+use husk_abi::device::{Address, source};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::RawFd;
+
+/// How a network device is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What it is connected with.
+    pub backend: Backend,
+    /// Its hardware address, if it is not left to us.
+    pub mac: Option<[u8; 6]>,
+    /// How the guest comes by its IPv4 address.
+    pub v4: Address,
+    /// The same for IPv6.
+    pub v6: Address,
+}
+
+/// What a network device is connected with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The TAP interface of this name.
+    Tap(String),
+    /// The TAP interface that is open as this descriptor.
+    Descriptor(RawFd),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let ask = Address { source: source::ASK, ..Address::default() };
+        Self { backend: Backend::Descriptor(-1), mac: None, v4: ask, v6: ask }
+    }
+}
+
+/// What can be written.
+const USAGE: &str = "write [NAME=]tap:INTERFACE or [NAME=]fd:NUMBER";
+
+impl Options {
+    /// Reads the value of a `--net` flag.
+    pub fn parse(text: &str) -> Result<Attachment, String> {
+        let mut words = text.split(',');
+        let first = words.next().unwrap_or_default();
+        let (name, backend) = match first.split_once('=') {
+            Some((name, backend)) => (Some(name.to_owned()), backend),
+            None => (None, first),
+        };
+        let backend = match backend.split_once(':') {
+            Some(("tap", interface)) => Backend::Tap(interface.to_owned()),
+            Some(("fd", number)) => Backend::Descriptor(number.parse().map_err(|_| USAGE.to_owned())?),
+            _ => return Err(USAGE.to_owned()),
+        };
+        let mut what = Self { backend, ..Self::default() };
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            what.set(key, value)?;
+        }
+        Ok(Attachment { name, what })
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "ip" => {
+                let (address, prefix) = network(value).ok_or("write ip=ADDRESS/PREFIX, such as ip=10.0.0.2/24")?;
+                let to = self.family(address);
+                (to.address, to.prefix, to.source) = (bytes(address), prefix, source::GIVEN);
+            }
+            "gw" => {
+                let address = value.parse().map_err(|_| "write gw=ADDRESS, such as gw=10.0.0.1")?;
+                self.family(address).gateway = bytes(address);
+            }
+            "dns" => {
+                let address = value.parse().map_err(|_| "write dns=ADDRESS, such as dns=1.1.1.1")?;
+                self.family(address).name_server = bytes(address);
+            }
+            "mac" => {
+                self.mac = Some(mac(value).ok_or("write mac=XX:XX:XX:XX:XX:XX, of one card: the first byte even")?)
+            }
+            _ => return Err(format!("no option '{key}'; there are ip=, gw=, dns= and mac=")),
+        }
+        Ok(())
+    }
+
+    fn family(&mut self, address: IpAddr) -> &mut Address {
+        if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
+    }
+}
+
+/// An address as a guest is told it.
+pub fn bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.octets());
+            bytes
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// `ADDRESS/PREFIX`.
+pub fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
+    let prefix = prefix.parse().ok().filter(|prefix| u32::from(*prefix) <= longest)?;
+    Some((address, prefix))
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    let mac: [u8; 6] = bytes.try_into().ok()?;
+    (mac[0] & 1 == 0 && mac != [0; 6]).then_some(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_described_in_one_word() {
+        let word = "back=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=1.1.1.1,ip=fd00::2/64,mac=02:00:00:00:00:01";
+        let Attachment { name, what } = Options::parse(word).expect("well-formed");
+        assert_eq!((name.as_deref(), &what.backend), (Some("back"), &Backend::Tap("tap0".to_owned())));
+        assert_eq!((&what.v4.address[..4], what.v4.prefix, what.v4.source), (&[10, 0, 0, 2][..], 24, source::GIVEN));
+        assert_eq!((&what.v4.gateway[..4], &what.v4.name_server[..4]), (&[10, 0, 0, 1][..], &[1, 1, 1, 1][..]));
+        assert_eq!((what.v6.address[0], what.v6.prefix, what.mac), (0xfd, 64, Some([2, 0, 0, 0, 0, 1])));
+        let plain = Options::parse("fd:3").expect("well-formed");
+        assert_eq!((plain.name, plain.what.backend), (None, Backend::Descriptor(3)));
+        assert_eq!(plain.what.v4.source, source::ASK);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (wrong, part) in [
+            ("", "[NAME=]tap:INTERFACE"),
+            ("bridge:br0", "[NAME=]tap:INTERFACE"),
+            ("fd:x", "fd:NUMBER"),
+            ("tap:a,ip=10.0.0.2", "ip=ADDRESS/PREFIX"),
+            ("tap:a,ip=10.0.0.2/33", "ip=ADDRESS/PREFIX"),
+            ("tap:a,gw=x", "gw=ADDRESS"),
+            ("tap:a,mac=01:0:0:0:0:1", "mac="),
+            ("tap:a,speed=1", "no option 'speed'"),
+        ] {
+            let error = Options::parse(wrong).expect_err(wrong);
+            assert!(error.contains(part), "{wrong}: {error}");
+        }
+    }
+}

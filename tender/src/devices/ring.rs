@@ -1,0 +1,266 @@
+//! A queue as the tender reads it: every index and every descriptor is the guest's claim, checked here, once.
+
+#![expect(unsafe_code, reason = "rings are guest memory, reached by pointer")]
+
+use crate::memory::{Claim, Memory};
+use husk_abi::device;
+use husk_abi::memory::Rights;
+use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
+use husk_abi::ring::{
+    CONSUMER, Completion, Descriptor, ENTRIES, Flags, PART_MAXIMUM, PARTS_MAXIMUM, PRODUCER, WAKE_AT,
+};
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+
+/// How a guest broke the contract of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which queue.
+    pub queue: &'static str,
+    /// How.
+    pub how: Violation,
+}
+
+/// How a guest broke the contract of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is explained by its message below")]
+pub enum Violation {
+    SubmissionsOutOfStep(OutOfStep),
+    CompletionsOutOfStep(OutOfStep),
+    TooManyUnderWay { entries: u32 },
+    CutOff,
+    TooManyParts,
+    Flags(u16),
+    Length(u32),
+    Operation(u16),
+    Detail(u64),
+    Memory { claim: Claim, rights: Rights },
+    Unreachable { address: u64 },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SubmissionsOutOfStep(OutOfStep(by)) => {
+                write!(f, "its index of requests is {by} ahead of what it can be")
+            }
+            Self::CompletionsOutOfStep(OutOfStep(by)) => {
+                write!(f, "its index of completions read is {by} ahead of what it can be")
+            }
+            Self::TooManyUnderWay { entries } => {
+                write!(f, "more requests are under way than the {entries} of which it can be told")
+            }
+            Self::CutOff => write!(f, "a request is cut off after a part that says there is more"),
+            Self::TooManyParts => write!(f, "a request has more than {PARTS_MAXIMUM} parts"),
+            Self::Flags(flags) => write!(f, "a request has flags {flags:#x}, which do not exist"),
+            Self::Length(length) => write!(f, "a part of a request is {length} bytes long"),
+            Self::Operation(operation) => write!(f, "operation {operation} does not exist"),
+            Self::Detail(detail) => write!(f, "a request has the detail {detail:#x}, where there is none to give"),
+            Self::Memory { claim, rights } => {
+                let what =
+                    if rights.contains(Rights::WRITE) { "not memory that it may write" } else { "outside its memory" };
+                write!(f, "a request names {} bytes at {:#x}, which are {what}", claim.length, claim.address)
+            }
+            Self::Unreachable { address } => {
+                write!(f, "a request names memory near {address:#x} that it has protected")
+            }
+        }
+    }
+}
+
+/// A piece of guest memory that has been checked. It may be protected, or be written by the guest, at any time.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Where it starts in the tender's address space.
+    pub start: NonNull<u8>,
+    /// Its length in bytes.
+    pub length: usize,
+}
+
+// SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
+unsafe impl Send for Part {}
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    /// See [`Descriptor::token`].
+    pub token: u64,
+    /// See [`Descriptor::operation`].
+    pub operation: u16,
+    /// See [`Descriptor::detail`].
+    pub detail: u64,
+    /// Guest address of its first part, for messages.
+    pub address: u64,
+    /// Its memory.
+    pub parts: Parts,
+}
+
+/// The memory of a request.
+#[derive(Debug)]
+pub struct Parts {
+    parts: [Option<Part>; PARTS_MAXIMUM],
+    count: usize,
+    length: usize,
+}
+
+impl Parts {
+    const fn empty() -> Self {
+        Self { parts: [None; PARTS_MAXIMUM], count: 0, length: 0 }
+    }
+
+    fn push(&mut self, part: Part) -> Result<(), Violation> {
+        *self.parts.get_mut(self.count).ok_or(Violation::TooManyParts)? = Some(part);
+        self.count += 1;
+        self.length += part.length;
+        Ok(())
+    }
+
+    /// Bytes of all parts.
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Each part, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Part> {
+        self.parts.iter().take(self.count).flatten().copied()
+    }
+
+    /// The parts as system calls take them, and how many there are.
+    pub fn vectors(&self) -> ([libc::iovec; PARTS_MAXIMUM], usize) {
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM];
+        for (vector, part) in vectors.iter_mut().zip(self.iter()) {
+            *vector = libc::iovec { iov_base: part.start.as_ptr().cast(), iov_len: part.length };
+        }
+        (vectors, self.count)
+    }
+}
+
+/// A queue of a guest that is served.
+#[derive(Debug)]
+pub struct Queue {
+    name: &'static str,
+    /// What the device does with the memory of requests.
+    rights: Rights,
+    requests: Consumer<&'static AtomicU32>,
+    completions: Producer<&'static AtomicU32>,
+    submission_entries: NonNull<Descriptor>,
+    completion_entries: NonNull<Completion>,
+    entries: u32,
+    under_way: u32,
+}
+
+// SAFETY: the pointers lead to guest memory, which stays mapped as long as the process lives.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    /// The queue at `place`, in the rings of `memory`, which lasts as long as the process.
+    pub fn new(name: &'static str, rights: Rights, memory: &Memory, place: device::Queue) -> Self {
+        let word = |ring: u64, offset: u64| {
+            let word = memory.ring(ring + offset, 4).cast::<AtomicU32>();
+            // SAFETY: `ring` found it in memory that stays mapped and accessible, aligned as every ring is.
+            unsafe { word.as_ref() }
+        };
+        let words = |ring| Words {
+            producer: word(ring, PRODUCER),
+            consumer: word(ring, CONSUMER),
+            wake_at: word(ring, WAKE_AT),
+        };
+        let count = u64::from(place.entries);
+        Self {
+            name,
+            rights,
+            requests: Consumer::new(words(place.submission), place.entries),
+            completions: Producer::new(words(place.completion), place.entries),
+            submission_entries: memory.ring(place.submission + ENTRIES, count * size_of::<Descriptor>() as u64).cast(),
+            completion_entries: memory.ring(place.completion + ENTRIES, count * size_of::<Completion>() as u64).cast(),
+            entries: place.entries,
+            under_way: 0,
+        }
+    }
+
+    /// The next request, if there is one; it must be completed some time.
+    pub fn next(&mut self, memory: &Memory) -> Result<Option<Request>, Broken> {
+        let request = self.take(memory).map_err(|how| self.broken(how))?;
+        self.under_way += u32::from(request.is_some());
+        Ok(request)
+    }
+
+    fn take(&mut self, memory: &Memory) -> Result<Option<Request>, Violation> {
+        let mut available = self.requests.available().map_err(Violation::SubmissionsOutOfStep)?;
+        if available == 0 {
+            return Ok(None);
+        }
+        let room = self.completions.has_room(self.under_way + 1).map_err(Violation::CompletionsOutOfStep)?;
+        if !room {
+            return Err(Violation::TooManyUnderWay { entries: self.entries });
+        }
+        let first = self.read();
+        let Descriptor { token, operation, detail, address, .. } = first;
+        let mut request = Request { token, operation, detail, address, parts: Parts::empty() };
+        let mut descriptor = first;
+        loop {
+            let flags = Flags::from_bits(descriptor.flags).ok_or(Violation::Flags(descriptor.flags))?;
+            request.parts.push(self.check(memory, &descriptor)?)?;
+            if !flags.contains(Flags::MORE) {
+                return Ok(Some(request));
+            }
+            available -= 1;
+            if available == 0 {
+                return Err(Violation::CutOff);
+            }
+            descriptor = self.read();
+        }
+    }
+
+    /// The next descriptor, of which there must be one: copied, for the guest may change it meanwhile.
+    fn read(&mut self) -> Descriptor {
+        let position = self.requests.read() as usize;
+        // SAFETY: the position is below the number of entries, for which `new` found the memory.
+        let entry = unsafe { self.submission_entries.add(position) };
+        // SAFETY: the same; any bytes are a descriptor.
+        unsafe { entry.read_volatile() }
+    }
+
+    fn check(&self, memory: &Memory, descriptor: &Descriptor) -> Result<Part, Violation> {
+        if !(1..=PART_MAXIMUM).contains(&descriptor.length) {
+            return Err(Violation::Length(descriptor.length));
+        }
+        let claim = Claim { address: descriptor.address, length: descriptor.length.into() };
+        let start = memory.check(claim, self.rights).map_err(|_| Violation::Memory { claim, rights: self.rights })?;
+        Ok(Part { start, length: descriptor.length as usize })
+    }
+
+    /// Answers a request that [`Queue::next`] has given.
+    pub fn complete(&mut self, token: u64, length: usize, status: u16) {
+        self.under_way -= 1;
+        let position = self.completions.write() as usize;
+        let completion = Completion { token, length: length as u32, status, flags: 0 };
+        // SAFETY: the position is below the number of entries, for which `new` found the memory.
+        let entry = unsafe { self.completion_entries.add(position) };
+        // SAFETY: the same.
+        unsafe { entry.write_volatile(completion) };
+    }
+
+    /// Shows the guest what was completed. Whether it must be woken for it.
+    pub fn publish(&mut self) -> bool {
+        self.requests.release();
+        self.completions.publish()
+    }
+
+    /// Whether there is a request.
+    pub fn has_request(&mut self) -> Result<bool, Broken> {
+        let available = self.requests.available();
+        Ok(available.map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))? > 0)
+    }
+
+    /// Asks the guest to ring for its next request. Whether there is none yet.
+    pub fn sleep(&mut self) -> Result<bool, Broken> {
+        self.requests.sleep().map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))
+    }
+
+    /// That the guest broke the contract here.
+    pub const fn broken(&self, how: Violation) -> Broken {
+        Broken { queue: self.name, how }
+    }
+}

@@ -1,0 +1,58 @@
+//! The table of devices that a guest reads ([`husk_abi::device`]), and the plan of the rings that it tells of.
+
+use super::Open;
+use super::attach::Kind;
+use crate::hvt::ring0::DOORBELL;
+use husk_abi::device::{Device, Queue, Table};
+use husk_abi::memory::PAGE;
+use husk_abi::note::{DEVICE_NAME_MAXIMUM, device_kind};
+use husk_abi::ring::{self, Completion, Descriptor};
+use zerocopy::IntoBytes;
+
+/// Entries of each ring of a network device: at 1,514 bytes a frame, more than a window of TCP as it usually is.
+const NETWORK_ENTRIES: u32 = 256;
+
+/// Bytes of all rings of so many devices, in whole pages.
+pub fn rings_size(count: usize) -> u64 {
+    (count as u64 * 2 * queue_size(NETWORK_ENTRIES)).next_multiple_of(PAGE)
+}
+
+const fn queue_size(entries: u32) -> u64 {
+    ring::size(entries, size_of::<Descriptor>()) + ring::size(entries, size_of::<Completion>())
+}
+
+/// Where the queues of device number `index` lie, in rings that start at `rings`.
+pub fn queues(rings: u64, index: usize) -> [Queue; 2] {
+    [0, 1].map(|queue| {
+        let submission = rings + (2 * index as u64 + queue) * queue_size(NETWORK_ENTRIES);
+        Queue {
+            submission,
+            completion: submission + ring::size(NETWORK_ENTRIES, size_of::<Descriptor>()),
+            entries: NETWORK_ENTRIES,
+            reserved: 0,
+        }
+    })
+}
+
+/// The bytes of the table, which is to lie at the guest address `at`, for rings that start at `rings`.
+pub fn write(devices: &[Open], rings: u64, at: u64) -> Vec<u8> {
+    let table = Table { count: devices.len() as u32, stride: size_of::<Device>() as u32, doorbell: DOORBELL };
+    let mut properties_at = at + (size_of::<Table>() + devices.len() * size_of::<Device>()) as u64;
+    let (mut bytes, mut properties) = (table.as_bytes().to_vec(), Vec::new());
+    for (index, open) in devices.iter().enumerate() {
+        let mut name = [0; DEVICE_NAME_MAXIMUM];
+        name.iter_mut().zip(open.name.bytes()).for_each(|(to, from)| *to = from);
+        let kind = match open.kind() {
+            Kind::Network => device_kind::NETWORK,
+            Kind::Block => device_kind::BLOCK,
+        };
+        let name_length = open.name.len() as u32;
+        let device = Device { kind, name_length, name, queues: queues(rings, index), properties: properties_at };
+        bytes.extend_from_slice(device.as_bytes());
+        let told = open.card.properties.as_bytes();
+        properties.extend_from_slice(told);
+        properties_at += told.len() as u64;
+    }
+    bytes.extend(properties);
+    bytes
+}

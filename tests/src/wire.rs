@@ -1,0 +1,149 @@
+//! A network of the test's own, with TAP interfaces in it, and the host's end of each.
+//!
+//! The network is the calling thread's and that of the processes which it starts; it vanishes with them, and everything
+//! in it.
+
+#![expect(unsafe_code, reason = "namespaces and packet sockets have no other interface")]
+
+use crate::requires;
+use std::io;
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long a frame is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Gives the calling thread a network of its own, in which there is nothing but a loopback. Whether it could; if not,
+/// says so loudly.
+pub fn alone() -> bool {
+    if !requires::root() || !requires::tun() {
+        return false;
+    }
+    // SAFETY: has no conditions.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    assert_eq!(result, 0, "root can have a network namespace: {}", io::Error::last_os_error());
+    ip("link set lo up");
+    true
+}
+
+/// Carries out an `ip` command, in the network of the calling thread.
+pub fn ip(words: &str) {
+    let output = Command::new("ip").args(words.split_whitespace()).output().expect("ip starts");
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A TAP interface, and a socket at the host's end that sends and receives frames.
+#[derive(Debug)]
+pub struct Tap {
+    name: String,
+    socket: OwnedFd,
+}
+
+impl Tap {
+    /// Makes the interface `name` with this MTU and brings it up.
+    pub fn new(name: &str, mtu: u32) -> Self {
+        ip(&format!("tuntap add {name} mode tap"));
+        // Nothing of the kernel's own is to come between.
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        ip(&format!("link set {name} mtu {mtu} up"));
+        // SAFETY: makes a new descriptor; the protocol is in network order.
+        let socket = unsafe {
+            libc::socket(
+                libc::AF_PACKET,
+                libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+                i32::from((libc::ETH_P_ALL as u16).to_be()),
+            )
+        };
+        assert!(socket >= 0, "root can have a packet socket: {}", io::Error::last_os_error());
+        // SAFETY: it was just made.
+        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        let c_name = std::ffi::CString::new(name).expect("no NUL");
+        // SAFETY: all zeros is a valid value.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        // SAFETY: the name is a string.
+        address.sll_ifindex = unsafe { libc::if_nametoindex(c_name.as_ptr()) } as i32;
+        let size = size_of_val(&address) as u32;
+        // SAFETY: the address is a variable of ours, of that size.
+        let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
+        assert_eq!(result, 0, "the interface is there: {}", io::Error::last_os_error());
+        let room: libc::c_int = 32 << 20;
+        // SAFETY: the option is a variable of ours, of that size.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVBUFFORCE,
+                (&raw const room).cast(),
+                size_of_val(&room) as u32,
+            )
+        };
+        Self { name: name.to_owned(), socket }
+    }
+
+    /// Waits until the host sends frames, which it does some time after somebody has opened the interface.
+    pub fn wait_until_up(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = Command::new("ip").args(["-o", "link", "show", &self.name]).output().expect("ip starts");
+            let text = String::from_utf8_lossy(&output.stdout);
+            if text.contains("state UP") && !text.contains("qdisc noop") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} does not come up: {text}", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a frame to the guest, and tells whether it went out: it does not while nobody has the interface open, or
+    /// the guest takes none.
+    pub fn send(&self, frame: &[u8]) -> bool {
+        // SAFETY: the frame is as long.
+        unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) == frame.len() as isize }
+    }
+
+    /// The next frame from the guest that is `wanted`; nothing if none comes in time.
+    pub fn receive(&self, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+        self.receive_within(PATIENCE, wanted)
+    }
+
+    /// The same with another patience.
+    pub fn receive_within(&self, patience: Duration, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + patience;
+        let mut frame = vec![0; 1 << 17];
+        loop {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            let mut room = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry of ours.
+            unsafe { libc::poll(&mut room, 1, left.as_millis() as i32 + 1) };
+            // SAFETY: all zeros is a valid value.
+            let mut from: libc::sockaddr_ll = unsafe { zeroed() };
+            let mut size = size_of_val(&from) as u32;
+            // SAFETY: the buffer and the address are as long as said.
+            let length = unsafe {
+                libc::recvfrom(
+                    self.socket.as_raw_fd(),
+                    frame.as_mut_ptr().cast(),
+                    frame.len(),
+                    libc::MSG_DONTWAIT,
+                    (&raw mut from).cast(),
+                    &mut size,
+                )
+            };
+            let Ok(length) = usize::try_from(length) else { continue };
+            if from.sll_pkttype != libc::PACKET_OUTGOING && wanted(&frame[..length]) {
+                return Some(frame[..length].to_vec());
+            }
+        }
+    }
+}
+
+/// A frame of the type for experiments (IEEE 802, 9.2.3) from us to the guest.
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x88, 0xb5];
+    frame.extend_from_slice(payload);
+    frame
+}

@@ -1,0 +1,74 @@
+//! Frames between a native guest and a TAP interface.
+
+use husk_tests::{Guest, Outcome, build, wire};
+
+/// A guest of the package for those with a network.
+fn guest(name: &str) -> Guest {
+    Guest::image(build::image("net-guests", name))
+}
+
+/// The answer of the echo to a frame with this payload.
+fn answer(payload: &[u8]) -> Vec<u8> {
+    let mut frame = wire::frame(payload);
+    let (to, from) = frame.split_at_mut(6);
+    to.swap_with_slice(&mut from[..6]);
+    frame
+}
+
+/// Runs the echo over an interface with this MTU, and `talk` meanwhile.
+fn with_echo(mtu: u32, talk: impl FnOnce(&wire::Tap)) -> Outcome {
+    if !wire::alone() {
+        return Outcome::skipped();
+    }
+    let tap = wire::Tap::new("tap0", mtu);
+    let mut echo = guest("frame_echo").flag("--net=tap:tap0").spawn();
+    echo.expect_printed(&format!("ready, mtu {mtu}"), 1);
+    tap.wait_until_up();
+    talk(&tap);
+    assert!(tap.send(&wire::frame(b"last")));
+    echo.finish()
+}
+
+#[test]
+fn frames_of_every_length_come_back_unchanged() {
+    let lengths = [1, 2, 45, 46, 47, 512, 1499, 1500];
+    let outcome = with_echo(1500, |tap| {
+        for (seed, length) in lengths.into_iter().enumerate() {
+            let payload: Vec<u8> = (0..length).map(|at| (at * 7 + seed) as u8).collect();
+            assert!(tap.send(&wire::frame(&payload)));
+            let expected = answer(&payload);
+            assert!(tap.receive(|frame| frame == expected).is_some(), "{length} bytes");
+        }
+    });
+    outcome.expect_success().expect_stdout(&format!("ready, mtu 1500\n{} frames\n", lengths.len() + 1));
+}
+
+#[test]
+fn frames_as_long_as_can_be_come_back() {
+    let payload: Vec<u8> = (0..65_521).map(|at| (at / 3) as u8).collect();
+    let outcome = with_echo(65_521, |tap| {
+        assert!(tap.send(&wire::frame(&payload)));
+        let expected = answer(&payload);
+        assert!(tap.receive(|frame| frame == expected).is_some());
+    });
+    outcome.expect_success();
+}
+
+#[test]
+fn thousands_of_frames_come_back_in_order() {
+    const FRAMES: u32 = 20_000;
+    const WINDOW: u32 = 100;
+    let outcome = with_echo(1500, |tap| {
+        let send = |number: u32| assert!(tap.send(&wire::frame(&number.to_be_bytes())));
+        (0..WINDOW).for_each(send);
+        for number in 0..FRAMES {
+            let frame =
+                tap.receive(|frame| frame[12..14] == [0x88, 0xb5]).unwrap_or_else(|| panic!("an answer to {number}"));
+            assert_eq!(frame[14..18], number.to_be_bytes());
+            if number + WINDOW < FRAMES {
+                send(number + WINDOW);
+            }
+        }
+    });
+    outcome.expect_success().expect_stdout(&format!("ready, mtu 1500\n{} frames\n", FRAMES + 1));
+}
