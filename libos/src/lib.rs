@@ -19,6 +19,7 @@ pub mod fs;
 pub mod image;
 pub mod libos;
 pub mod memory;
+pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod random;

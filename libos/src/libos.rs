@@ -7,6 +7,7 @@ use crate::fs::Files;
 use crate::fs::console::Input;
 use crate::memory::lent::Lent;
 use crate::memory::{self, MEMORY};
+use crate::net::Net;
 use crate::random::Random;
 use crate::signals::Signals;
 use crate::syscalls::{Arguments, files, signal, table};
@@ -27,6 +28,8 @@ pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 pub struct Libos {
     /// Files, and what the program has open.
     pub files: Files,
+    /// Sockets of the internet families.
+    pub net: Net,
     /// The program's threads.
     pub threads: Threads,
     /// What is to be done about signals.
@@ -51,8 +54,8 @@ impl Libos {
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
         let (files, threads) = (files::start()?, Threads::new(registers)?);
-        let (signals, lent) = (Signals::default(), Lent::default());
-        Ok(Self { files, threads, signals, random, lent, auxiliary, started, looked: 0 })
+        let (net, signals, lent) = (Net::default(), Signals::default(), Lent::default());
+        Ok(Self { files, net, threads, signals, random, lent, auxiliary, started, looked: 0 })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.

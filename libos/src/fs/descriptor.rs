@@ -86,7 +86,7 @@ impl Descriptors {
 
 impl Files {
     /// EMFILE unless one more descriptor can be given out.
-    pub(super) fn check_descriptor_free(&mut self) -> Result<(), Errno> {
+    pub fn check_descriptor_free(&mut self) -> Result<(), Errno> {
         self.descriptors.free(0).map(|_| ())
     }
 

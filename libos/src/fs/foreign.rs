@@ -60,11 +60,14 @@ impl Files {
         }
     }
 
-    /// Says what a file is ready for from now on, and for what something new has just happened.
+    /// Says what a file is ready for from now on, and for what something new has just happened; whoever waits for the
+    /// file looks again unless that is nothing.
     pub fn set_ready(&mut self, node: NodeKey, ready: Ready, news: Ready) {
         if let Kind::Foreign(_, told) = &mut self.nodes[node].kind {
             *told = ready;
-            self.notify(node, news);
+            if !news.is_empty() {
+                self.notify(node, news);
+            }
         }
     }
 

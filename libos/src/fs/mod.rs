@@ -42,7 +42,7 @@ pub mod transfer;
 pub mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::errno::Errno;
 use alloc::vec::Vec;

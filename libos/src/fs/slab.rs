@@ -175,6 +175,12 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The key of the value with this number, if there is one.
+    pub fn key_at(&self, index: u32) -> Option<Key<T>> {
+        let key = Key { index, of: PhantomData };
+        self.get(key).map(|_| key)
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.used).sum()

@@ -2,6 +2,7 @@
 
 use super::Arguments;
 use super::files::{change, descriptor, done};
+use super::internet::internet;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -106,7 +107,10 @@ pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Argume
     match request as u32 {
         FIONBIO => done(files.set_nonblocking(file, user::read::<i32>(argument)? != 0)),
         FIONREAD => {
-            let count = files.readable_bytes(file)?;
+            let count = match internet(libos, file) {
+                Some(socket) => libos.net.received_bytes(socket)?,
+                None => libos.files.readable_bytes(file)?,
+            };
             done(user::write(argument, &i32::try_from(count).unwrap_or(i32::MAX)))
         }
         FIOCLEX => done(files.set_close_on_exec(file, true)),

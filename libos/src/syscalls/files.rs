@@ -1,8 +1,7 @@
 //! Calls that open files, read, write, copy and close them.
 //!
 //! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
-//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: its branch belongs in [`super::transfer`],
-//! and what it forgets in [`change`].
+//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: see [`super::internet`].
 
 use super::Arguments;
 use super::facts;
@@ -10,10 +9,12 @@ use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
+use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::inode::Time;
 use crate::fs::path::PATH_MAXIMUM;
 use crate::image;
 use crate::libos::Libos;
+use crate::net::Net;
 use crate::random::Random;
 use crate::threads::Threads;
 use crate::user::{self, Slice};
@@ -22,10 +23,17 @@ use husk::abi::call::Status;
 use linux_raw_sys::general::*;
 
 /// What files need from outside, in a guest.
-struct Outside<'a> {
+pub struct Outside<'a> {
     random: &'a mut Random,
     /// There is one thread.
     alone: bool,
+}
+
+impl<'a> Outside<'a> {
+    /// What files need, from the rest of the libos.
+    pub fn new(random: &'a mut Random, threads: &Threads) -> Self {
+        Self { random, alone: threads.count() == 1 }
+    }
 }
 
 impl Devices for Outside<'_> {
@@ -91,12 +99,33 @@ pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
 
 /// Lets `call` work on the files; wakes who waits for one, if that has changed any.
 pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
-    let Libos { files, random, threads, .. } = libos;
-    let result = call(files, &mut Outside { random, alone: threads.count() == 1 });
+    let Libos { files, net, random, threads, .. } = libos;
+    let result = call(files, &mut Outside::new(random, threads));
+    settle(files, net, threads);
+    result
+}
+
+/// Passes on what has changed: to other parts of the libos which of their files nobody has any more, to threads which
+/// files may have become ready.
+#[inline]
+pub fn settle(files: &mut Files, net: &mut Net, threads: &mut Threads) {
+    if !files.orphans.is_empty() {
+        forget(files, net);
+    }
     if !files.news.is_empty() {
         tell(files, threads);
     }
-    result
+}
+
+#[cold]
+fn forget(files: &mut Files, net: &mut Net) {
+    while let Some(Foreign { owner, handle }) = files.orphans.pop() {
+        if owner == Owner::Socket
+            && let Ok(socket) = net.socket(handle)
+        {
+            net.close(files, socket);
+        }
+    }
 }
 
 /// Wakes who waits for files that have changed.

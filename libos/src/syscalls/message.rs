@@ -1,14 +1,14 @@
 //! Calls that send and receive on sockets.
 
-use super::Arguments;
 use super::files::change;
-use super::socket::{read_name, write_name, write_name_in};
+use super::internet::{Socket, network, socket};
 use super::transfer::{each_slice, patiently};
+use super::{Arguments, address};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
-use crate::fs::socket::{Received, Sending};
+use crate::fs::socket::{Address, Received, Sending};
 use crate::libos::Libos;
 use crate::signals::PIPE;
 use crate::threads::PROCESS;
@@ -31,8 +31,9 @@ const WAIT_FOR_ONE: u64 = 0x10000;
 const MESSAGES_MAXIMUM: u64 = 1024;
 
 /// sendto(2).
-pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, address, room]): Arguments) -> Answer {
-    let to = if address == 0 { None } else { read_name(address, room)? };
+pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, to, room]): Arguments) -> Answer {
+    let socket = socket(libos, file as i32)?;
+    let to = if to == 0 { None } else { address::read(&libos.net, socket, to, room)? };
     send(libos, file as i32, &[Slice::new(from, length)], Sending { to, ..Sending::default() }, flags as u32)
 }
 
@@ -43,14 +44,14 @@ pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     let to = if header.name == 0 || header.name_length == 0 {
         None
     } else {
-        read_name(header.name, header.name_length.into())?
+        address::read(&libos.net, socket(libos, file as i32)?, header.name, header.name_length.into())?
     };
     let rights = rights(Slice::new(header.control, header.control_length))?;
     send(libos, file as i32, &slices, Sending { to, rights, nonblocking: false }, flags as u32)
 }
 
 fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> Answer {
-    libos.files.socket_node(file)?;
+    let socket = socket(libos, file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
@@ -58,7 +59,7 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
     let length = Buffers::new(slices, 0).length();
     let mut done = libos.threads.current().progress;
     loop {
-        match change(libos, |files, _| files.send_message(file, Buffers::new(slices, done), &sending)) {
+        match send_once(libos, file, socket, Buffers::new(slices, done), &sending) {
             Ok(count) => {
                 done += count;
                 if done >= length {
@@ -80,6 +81,35 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
     }
 }
 
+/// Sends what there is room for.
+fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, sending: &Sending) -> Answer {
+    let Socket::Internet(socket) = socket else {
+        return change(libos, |files, _| files.send_message(file, from, sending));
+    };
+    if !sending.rights.is_empty() {
+        return Err(Errno::EINVAL.into());
+    }
+    let to = if let Some(Address::Internet(to)) = sending.to { Some(to) } else { None };
+    let nonblocking = sending.nonblocking || libos.files.description(file)?.is_nonblocking();
+    network(libos, |net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
+}
+
+/// Receives what there is.
+fn receive_once(
+    libos: &mut Libos,
+    file: i32,
+    socket: Socket,
+    into: Buffers<'_>,
+    peek: bool,
+    nonblocking: bool,
+) -> Result<Received, Stop> {
+    let Socket::Internet(socket) = socket else {
+        return change(libos, |files, _| files.receive_message(file, into, peek, nonblocking));
+    };
+    let nonblocking = nonblocking || libos.files.description(file)?.is_nonblocking();
+    network(libos, |net, files, _| net.receive(files, socket, into, peek, nonblocking))
+}
+
 /// writev(2) on a socket.
 pub fn send_vectors(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
     send(libos, file, slices, Sending::default(), 0)
@@ -87,7 +117,12 @@ pub fn send_vectors(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
 
 /// readv(2) on a socket.
 pub fn receive_vectors(libos: &mut Libos, file: i32, vectors: u64, count: u64) -> Answer {
-    let received = receive(libos, file, &each_slice(vectors, count)?, 0)?;
+    receive_into(libos, file, &each_slice(vectors, count)?)
+}
+
+/// read(2) on a socket, into several buffers.
+pub fn receive_into(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
+    let received = receive(libos, file, slices, 0)?;
     change(libos, |files, _| files.take_rights(received.rights, 0, false));
     Ok(received.count)
 }
@@ -121,12 +156,12 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
 }
 
 /// recvfrom(2).
-pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, address, room]): Arguments) -> Answer {
+pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> Answer {
     let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
     change(libos, |files, _| files.take_rights(received.rights, 0, false));
-    if address != 0 {
+    if from != 0 {
         match &received.from {
-            Some(name) => write_name(Some(name), address, room)?,
+            Some(address) => address::write(Some(address), from, room)?,
             None => user::write(room, &0u32)?,
         }
     }
@@ -158,7 +193,7 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
         }
     }
     let name_length = match (&received.from, header.name) {
-        (Some(name), address) if address != 0 => write_name_in(Some(name), address, header.name_length.into())?,
+        (Some(address), into) if into != 0 => address::write_in(Some(address), into, header.name_length.into())?,
         _ => 0,
     };
     let control_length = header.control_length - control.length;
@@ -179,17 +214,21 @@ fn add_control(control: &mut Slice, kind: u32, data: &[u8]) -> Result<u32, Errno
 }
 
 fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result<Received, Stop> {
-    libos.files.socket_node(file)?;
+    let socket = socket(libos, file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EINVAL.into());
     }
     let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
-    let all = flags & MSG_WAITALL != 0 && !peek && libos.files.is_stream(file);
+    let stream = match socket {
+        Socket::Unix => libos.files.is_stream(file),
+        Socket::Internet(socket) => libos.net.is_stream(socket),
+    };
+    let all = flags & MSG_WAITALL != 0 && !peek && stream;
     let length = Buffers::new(slices, 0).length();
     let mut done = libos.threads.current().progress;
     loop {
         let into = Buffers::new(slices, done);
-        match change(libos, |files, _| files.receive_message(file, into, peek, nonblocking)) {
+        match receive_once(libos, file, socket, into, peek, nonblocking) {
             Ok(received) => {
                 done += received.count;
                 if !all || received.count == 0 || done >= length || !received.rights.is_empty() {

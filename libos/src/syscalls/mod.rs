@@ -1,11 +1,13 @@
 //! The system calls, by family. [`table`] lists them all.
 
+pub mod address;
 pub mod descriptors;
 pub mod epoll;
 pub mod events;
 pub mod facts;
 pub mod files;
 pub mod futex;
+pub mod internet;
 pub mod memory;
 pub mod message;
 pub mod metadata;

@@ -223,7 +223,7 @@ calls! {
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
     // Sockets.
-    __NR_socket socket::socket, Partial, "between threads of the program";
+    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP within the program";
     __NR_socketpair socket::socketpair, Answered;
     __NR_bind socket::bind, Answered;
     __NR_listen socket::listen, Answered;
@@ -233,8 +233,8 @@ calls! {
     __NR_shutdown socket::shutdown, Answered;
     __NR_getsockname socket::getsockname, Answered;
     __NR_getpeername socket::getpeername, Answered;
-    __NR_getsockopt socket::getsockopt, Partial, "options of the level SOL_SOCKET";
-    __NR_setsockopt socket::setsockopt, Partial, "options of the level SOL_SOCKET; buffers keep their sizes";
+    __NR_getsockopt socket::getsockopt, Partial, "options of sockets, TCP and IP";
+    __NR_setsockopt socket::setsockopt, Partial, "as for getsockopt; those about packets are only remembered";
     __NR_sendto message::sendto, Answered;
     __NR_sendmsg message::sendmsg, Answered;
     __NR_sendmmsg message::sendmmsg, Answered;

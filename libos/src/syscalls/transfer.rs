@@ -3,6 +3,7 @@
 //! A write that waits has often done something before: how much is kept with the thread while its call is made again.
 
 use super::files::{change, now};
+use super::internet::{internet, socket};
 use super::{Arguments, message};
 use crate::answer::{Answer, Sleep, Stop, Then};
 use crate::errno::Errno;
@@ -25,7 +26,19 @@ const VECTORS_MAXIMUM: u64 = 1024;
 pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
     let into = Slice::new(into, length);
     let answer = change(libos, |files, devices| files.read(devices, file as i32, None, into, now()));
-    if let Err(Stop::Sleep(_)) = answer { patiently(libos, file as i32, false, answer) } else { answer }
+    match answer {
+        Ok(_) => answer,
+        Err(stop) => unread(libos, file as i32, into, stop),
+    }
+}
+
+/// A read has no answer from the files. Those of another part of the libos know nothing to read.
+#[cold]
+fn unread(libos: &mut Libos, file: i32, into: Slice, stop: Stop) -> Answer {
+    if stop == Errno::EINVAL.into() && internet(libos, file).is_some() {
+        return message::receive_into(libos, file, &[into]);
+    }
+    patiently(libos, file, false, Err(stop))
 }
 
 /// pread64(2).
@@ -38,9 +51,19 @@ pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arg
 #[inline]
 pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
     let from = Slice::new(from, length);
-    whole(libos, file as i32, length, |files, devices, done| {
+    let answer = whole(libos, file as i32, length, |files, devices, done| {
         files.write(devices, file as i32, None, from.after(done), now())
-    })
+    });
+    if answer == Err(Errno::EINVAL.into()) { unwritten(libos, file as i32, from) } else { answer }
+}
+
+/// The files know nothing to write to: it may be for another part of the libos.
+#[cold]
+fn unwritten(libos: &mut Libos, file: i32, from: Slice) -> Answer {
+    match internet(libos, file) {
+        Some(_) => message::send_vectors(libos, file, &[from]),
+        None => Err(Errno::EINVAL.into()),
+    }
 }
 
 /// Makes a call that writes, told how many bytes are written already, until `length` are, or it fails. If it waits,
@@ -81,7 +104,11 @@ fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
 
 /// Lets a call on a socket wait no longer than the socket says.
 pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) -> Answer {
-    match (answer, libos.files.socket_timeout(file, to_send)) {
+    let timeout_ns = match internet(libos, file) {
+        Some(socket) => libos.net.timeout(socket, to_send),
+        None => libos.files.socket_timeout(file, to_send),
+    };
+    match (answer, timeout_ns) {
         (Err(Stop::Sleep(sleep)), Some(timeout_ns)) => {
             let deadline = Some(libos.threads.deadline_in(timeout_ns));
             let expired = Then::Return(Errno::EAGAIN.to_result());
@@ -99,7 +126,7 @@ pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Ar
 
 /// readv(2). A socket fills all buffers from one message, another file one after the other.
 pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
-    if libos.files.socket_node(file as i32).is_ok() {
+    if socket(libos, file as i32).is_ok() {
         return message::receive_vectors(libos, file as i32, vectors, count);
     }
     each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
@@ -108,7 +135,7 @@ pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments
 /// writev(2). A socket sends all buffers as one message, another file takes one after the other.
 pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
     let slices = each_slice(vectors, count)?;
-    if libos.files.socket_node(file as i32).is_ok() {
+    if socket(libos, file as i32).is_ok() {
         return message::send_vectors(libos, file as i32, &slices);
     }
     let length = Buffers::new(&slices, 0).length();

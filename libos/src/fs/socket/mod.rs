@@ -4,14 +4,16 @@
 //! without keeping each other: who is gone is not found any more. A connection has two sockets, of which the one on the
 //! listening side exists as soon as somebody connects, and waits in the listener's queue to be accepted.
 
+pub mod address;
 mod connect;
 pub mod name;
 mod options;
 mod queue;
 mod transfer;
 
+pub use address::Address;
 pub use options::{Takes, Value};
-pub use queue::Received;
+pub use queue::{Message, Queue, Received};
 pub use transfer::Sending;
 
 use super::Files;
@@ -25,7 +27,7 @@ use linux_raw_sys::general as linux;
 use linux_raw_sys::net;
 use name::Name;
 use options::Options;
-use queue::{CAPACITY, MESSAGES_MAXIMUM, Queue};
+use queue::{CAPACITY, MESSAGES_MAXIMUM};
 
 /// How a socket sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What a socket has received and nobody has read.
 
-use super::name::Name;
+use super::address::Address;
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::description::DescriptionKey;
@@ -24,7 +24,7 @@ pub struct Message {
     /// How many of the bytes have been read.
     read: usize,
     /// Who sent it, if that has a name.
-    pub from: Option<Name>,
+    pub from: Option<Address>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
 }
@@ -55,7 +55,7 @@ pub struct Received {
     /// Bytes that the message had, if messages are kept apart.
     pub length: u64,
     /// Who sent it, if that has a name.
-    pub from: Option<Name>,
+    pub from: Option<Address>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
 }
@@ -166,6 +166,11 @@ impl Queue {
         }
         let Message { from, rights, .. } = self.pop(space).unwrap_or_default();
         Ok(Received { count, length, from, rights })
+    }
+
+    /// Forgets all messages, none of which came with open files.
+    pub fn clear(&mut self, space: &mut Space) {
+        while self.pop(space).is_some() {}
     }
 
     /// Takes out the first message.

@@ -1,5 +1,6 @@
 //! Sending and receiving.
 
+use super::address::Address;
 use super::name::Name;
 use super::queue::{CAPACITY, Message};
 use super::{Files, Received, Socket, Style};
@@ -17,7 +18,7 @@ use alloc::vec::Vec;
 #[derive(Debug, Default)]
 pub struct Sending {
     /// To whom, if not to the peer.
-    pub to: Option<Name>,
+    pub to: Option<Address>,
     /// Descriptors whose files go along.
     pub rights: Vec<i32>,
     /// Fail rather than wait.
@@ -38,7 +39,12 @@ impl Files {
         if let Some(errno) = self.socket_mut(node)?.error.take() {
             return Err(errno.into());
         }
-        let receiver = self.receiver(node, sending.to.as_ref())?;
+        let to = match &sending.to {
+            Some(Address::Unix(name)) => Some(name),
+            Some(Address::Internet(_)) => return Err(Errno::EINVAL.into()),
+            None => None,
+        };
+        let receiver = self.receiver(node, to)?;
         let (socket, other) = (self.socket(node)?, self.socket(receiver)?);
         if socket.write_shut || other.read_shut {
             return Err(Errno::EPIPE.into());
@@ -58,7 +64,7 @@ impl Files {
             other.received.append(space, from, length as usize)?;
         } else {
             let mut message = Message::new(from, length as usize)?;
-            message.from = name.filter(|_| style == Style::Datagram);
+            message.from = name.filter(|_| style == Style::Datagram).map(Address::Unix);
             message.rights = self.rights(&sending.rights)?;
             let (space, other) = self.space_and_socket(receiver)?;
             other.received.push(space, message)?;

@@ -1,0 +1,33 @@
+//! Where messages come from and go to, for sockets of every family.
+
+use super::name::{self, FAMILY, NAME_MAXIMUM, Name};
+use crate::net::address;
+use core::net::SocketAddr;
+
+/// Bytes of the longest `struct sockaddr` that is told: of `AF_UNIX`, with a NUL at its end.
+pub const LENGTH_MAXIMUM: usize = FAMILY + NAME_MAXIMUM + 1;
+
+/// The address of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Of `AF_UNIX`.
+    Unix(Name),
+    /// Of `AF_INET` or `AF_INET6`.
+    Internet(SocketAddr),
+}
+
+impl Address {
+    /// An address as a `struct sockaddr`, and how many bytes of it count. Only sockets of `AF_UNIX` can have none.
+    pub fn format(address: Option<&Self>) -> ([u8; LENGTH_MAXIMUM], usize) {
+        match address {
+            Some(Self::Internet(internet)) => {
+                let (bytes, length) = address::format(internet);
+                let mut padded = [0; LENGTH_MAXIMUM];
+                padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
+                (padded, length)
+            }
+            Some(Self::Unix(name)) => name::format(Some(name)),
+            None => name::format(None),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Datagrams. One that finds no room is lost, as anywhere on the way.
+
+use super::address::concrete;
+use super::{Net, Protocol, SocketKey};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::device::Devices;
+use crate::fs::poll::Ready;
+use crate::fs::socket::{Address, Message, Received};
+use crate::fs::watch::wait;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Longest contents of a datagram in IPv4, in bytes.
+const LENGTH_MAXIMUM_V4: u64 = 65_507;
+/// Longest contents of a datagram in IPv6, in bytes.
+const LENGTH_MAXIMUM_V6: u64 = 65_527;
+/// What a datagram takes of its receiver's room besides its contents, so that those without any take some, too.
+const OVERHEAD: usize = 512;
+
+impl Net {
+    /// send(2) in all its forms.
+    pub fn send(
+        &mut self,
+        files: &mut Files,
+        devices: &mut dyn Devices,
+        key: SocketKey,
+        from: Buffers<'_>,
+        to: Option<SocketAddr>,
+        nonblocking: bool,
+    ) -> Answer {
+        match self.sockets[key].protocol {
+            Protocol::Tcp => self.send_stream(files, key, from, nonblocking),
+            Protocol::Udp => self.send_datagram(files, devices, key, from, to),
+        }
+    }
+
+    /// recv(2) in all its forms.
+    pub fn receive(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
+        match self.sockets[key].protocol {
+            Protocol::Tcp => self.receive_stream(files, key, into, peek, nonblocking),
+            Protocol::Udp => self.receive_datagram(files, key, into, peek, nonblocking),
+        }
+    }
+
+    /// connect(2): datagrams go to `to` from now on, and come only from there; or to and from anybody.
+    pub(super) fn connect_datagrams(
+        &mut self,
+        files: &mut Files,
+        devices: &mut dyn Devices,
+        key: SocketKey,
+        to: Option<SocketAddr>,
+    ) -> Result<(), Errno> {
+        let remote = match to.map(concrete) {
+            Some(to) => {
+                self.check_receiver(key, to)?;
+                let local = self.source(devices, key, to)?;
+                self.sockets[key].local = Some(local);
+                Some(to)
+            }
+            None => None,
+        };
+        let socket = &mut self.sockets[key];
+        socket.remote = remote;
+        (socket.read_shut, socket.write_shut) = (false, false);
+        self.tell(files, key, Ready::OUT);
+        Ok(())
+    }
+
+    /// Refuses an address that only those may send to who have said that they want to.
+    fn check_receiver(&self, key: SocketKey, to: SocketAddr) -> Result<(), Errno> {
+        let broadcast = to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if broadcast && !self.sockets[key].options.may_broadcast() { Err(Errno::EACCES) } else { Ok(()) }
+    }
+
+    fn send_datagram(
+        &mut self,
+        files: &mut Files,
+        devices: &mut dyn Devices,
+        key: SocketKey,
+        from: Buffers<'_>,
+        to: Option<SocketAddr>,
+    ) -> Answer {
+        let socket = &mut self.sockets[key];
+        let to = concrete(to.or(socket.remote).ok_or(Errno::EDESTADDRREQ)?);
+        let length = from.length();
+        if to.port() == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if length > if to.is_ipv4() { LENGTH_MAXIMUM_V4 } else { LENGTH_MAXIMUM_V6 } {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if socket.write_shut {
+            return Err(Errno::EPIPE.into());
+        }
+        if let Some(error) = socket.error.take() {
+            self.tell(files, key, Ready::empty());
+            return Err(error.into());
+        }
+        self.check_receiver(key, to)?;
+        let source = self.source(devices, key, to)?;
+        match self.receiver_at(to, source) {
+            Some(receiver) => self.deliver(files, receiver, from, source)?,
+            None if self.sockets[key].remote == Some(to) => {
+                self.sockets[key].error = Some(Errno::ECONNREFUSED);
+                self.tell(files, key, Ready::ERROR);
+            }
+            None => {}
+        }
+        Ok(length)
+    }
+
+    /// Puts a datagram into a socket's queue, if there is room.
+    fn deliver(
+        &mut self,
+        files: &mut Files,
+        receiver: SocketKey,
+        bytes: Buffers<'_>,
+        from: SocketAddr,
+    ) -> Result<(), Errno> {
+        let socket = &mut self.sockets[receiver];
+        let waiting = socket.received.length() + socket.received.count() * OVERHEAD;
+        if socket.read_shut || waiting >= socket.options.receive_room() {
+            return Ok(());
+        }
+        let mut message = Message::new(bytes, bytes.length() as usize)?;
+        message.from = Some(Address::Internet(socket.family.shown(from)));
+        if socket.received.push(&mut files.space, message).is_ok() {
+            self.tell(files, receiver, Ready::IN);
+        }
+        Ok(())
+    }
+
+    fn receive_datagram(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
+        let socket = &mut self.sockets[key];
+        let node = socket.node()?;
+        let answer = match socket.error.take() {
+            Some(error) => Err(error.into()),
+            None if !socket.received.is_empty() => Ok(socket.received.read_message(&mut files.space, into, peek)?),
+            None if nonblocking => return Err(Errno::EAGAIN.into()),
+            None if socket.read_shut => return Ok(Received::default()),
+            None => return Err(wait(node)),
+        };
+        self.tell(files, key, Ready::empty());
+        answer
+    }
+}

@@ -1,0 +1,141 @@
+//! How connections end: in order, when both sides have said that they send no more, or at once, by a *reset*.
+
+use super::{Net, Protocol, SocketKey, State};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::poll::Ready;
+use linux_raw_sys::net;
+
+impl Net {
+    /// shutdown(2).
+    pub fn shut_down(&mut self, files: &mut Files, key: SocketKey, how: u32) -> Result<(), Errno> {
+        let (read, write) = match how {
+            net::SHUT_RD => (true, false),
+            net::SHUT_WR => (false, true),
+            net::SHUT_RDWR => (true, true),
+            _ => return Err(Errno::EINVAL),
+        };
+        let socket = &mut self.sockets[key];
+        match (socket.protocol, &socket.state) {
+            (Protocol::Udp, _) => {
+                socket.read_shut |= read;
+                socket.write_shut |= write;
+                let connected = socket.remote.is_some();
+                self.tell(files, key, Ready::all());
+                return if connected { Ok(()) } else { Err(Errno::ENOTCONN) };
+            }
+            (Protocol::Tcp, State::Closed) => return Err(Errno::ENOTCONN),
+            (Protocol::Tcp, State::Listening(_)) if !read => return Ok(()),
+            (Protocol::Tcp, State::Listening(_) | State::Connecting(_)) => {
+                self.part(files, key, true);
+                self.tell(files, key, Ready::all());
+                return Ok(());
+            }
+            (Protocol::Tcp, State::Connected { .. }) => {}
+        }
+        socket.read_shut |= read;
+        if write {
+            self.finish(files, key);
+        }
+        self.tell(files, key, Ready::all());
+        Ok(())
+    }
+
+    /// A connected socket sends no more; its other end learns.
+    fn finish(&mut self, files: &mut Files, key: SocketKey) {
+        let socket = &mut self.sockets[key];
+        if core::mem::replace(&mut socket.write_shut, true) {
+            return;
+        }
+        let (peer, finished) = (socket.peer(), socket.finished);
+        if let Some(peer) = peer {
+            let other = &mut self.sockets[peer];
+            (other.finished, other.read_shut) = (true, true);
+            if finished {
+                other.state = State::Closed;
+            }
+            self.tell(files, peer, Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP);
+        }
+        if finished {
+            self.sockets[key].state = State::Closed;
+        }
+    }
+
+    /// A socket's other end, or where it wanted to connect, wants to hear nothing of it any more.
+    pub(super) fn reset(&mut self, files: &mut Files, key: SocketKey) {
+        let socket = &mut self.sockets[key];
+        let error = match socket.state {
+            State::Connecting(_) => {
+                socket.remote = None;
+                Errno::ECONNREFUSED
+            }
+            State::Connected { .. } if socket.finished && !socket.write_shut => Errno::EPIPE,
+            State::Connected { .. } => Errno::ECONNRESET,
+            State::Closed | State::Listening(_) => return,
+        };
+        self.fail(files, key, error);
+    }
+
+    /// A stream has come to nothing, as the next call on it is told.
+    pub(super) fn fail(&mut self, files: &mut Files, key: SocketKey, error: Errno) {
+        let socket = &mut self.sockets[key];
+        socket.state = State::Closed;
+        (socket.read_shut, socket.write_shut, socket.error) = (true, true, Some(error));
+        self.tell(files, key, Ready::all());
+    }
+
+    /// Ends whatever connects a stream with others: in order, or by resetting its other end. Who waits to be accepted
+    /// by it is reset in any case.
+    pub(super) fn part(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
+        let by_reset = by_reset || !self.sockets[key].received.is_empty();
+        if let Some(peer) = self.sockets[key].peer() {
+            if by_reset {
+                self.reset(files, peer);
+            } else {
+                self.finish(files, key);
+                if let State::Connected { peer, .. } = &mut self.sockets[peer].state {
+                    *peer = None;
+                }
+            }
+        }
+        match core::mem::replace(&mut self.sockets[key].state, State::Closed) {
+            State::Connecting(listener) => {
+                if let Some(listener) = self.sockets[listener].listener_mut() {
+                    listener.waiting.retain(|waiting| *waiting != key);
+                }
+            }
+            State::Listening(listener) => {
+                listener.pending.into_iter().for_each(|pending| self.close_by(files, pending, true));
+                listener.waiting.into_iter().for_each(|waiting| self.reset(files, waiting));
+            }
+            _ => {}
+        }
+    }
+
+    /// A stream is connected no more, and may be connected again.
+    pub(super) fn disconnect(&mut self, files: &mut Files, key: SocketKey) {
+        self.part(files, key, true);
+        let socket = &mut self.sockets[key];
+        socket.received.clear(&mut files.space);
+        (socket.remote, socket.error) = (None, None);
+        (socket.read_shut, socket.write_shut, socket.finished) = (false, false, false);
+        self.tell(files, key, Ready::all());
+    }
+
+    /// Nobody has the socket any more.
+    pub fn close(&mut self, files: &mut Files, key: SocketKey) {
+        let by_reset = self.sockets[key].options.lingers() == Some(0);
+        self.close_by(files, key, by_reset);
+    }
+
+    fn close_by(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
+        self.sockets[key].node = None;
+        self.part(files, key, by_reset);
+        if let Some(mut socket) = self.sockets.release(key) {
+            socket.received.clear(&mut files.space);
+            if let Some(local) = socket.local {
+                self.ports.remove(socket.protocol, local.port(), key);
+            }
+        }
+    }
+}

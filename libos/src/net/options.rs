@@ -1,0 +1,299 @@
+//! Options of sockets. Most are numbers that are only remembered: they say something about packets, and there are none.
+
+use super::{Net, Protocol, SocketKey, State};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::poll::Ready;
+pub use crate::fs::socket::{Takes, Value};
+use alloc::vec::Vec;
+use linux_raw_sys::net;
+
+/// Bytes that wait in a stream for its reader, and bytes that its writer may send without being read: Linux's default
+/// for the one, and of its range for the other what is more than a program notices.
+const STREAM: u32 = 131_072;
+/// Bytes of datagrams that wait in a socket; Linux's default.
+const DATAGRAMS: u32 = 212_992;
+/// The smallest and the largest room that a program can set, in bytes; Linux's.
+const ROOM: (u32, u32) = (2304, 212_992 * 2);
+
+/// An option that is a number.
+struct Known {
+    level: u32,
+    number: u32,
+    default: i32,
+    least: i32,
+    most: i32,
+}
+
+/// Declares [`KNOWN`]: for each level, options with their default and the numbers that they can be set to.
+macro_rules! known {
+    ($($level:ident { $($number:ident $default:literal in $least:literal $most:expr;)* })*) => {
+        /// All options that are numbers. Any number other than 0 is 1 for those that can only be these two.
+        const KNOWN: &[Known] = &[$($(Known {
+            level: net::$level,
+            number: net::$number,
+            default: $default,
+            least: $least,
+            most: $most,
+        },)*)*];
+    };
+}
+
+known! {
+    SOL_SOCKET {
+        SO_REUSEADDR 0 in 0 1;
+        SO_REUSEPORT 0 in 0 1;
+        SO_KEEPALIVE 0 in 0 1;
+        SO_BROADCAST 0 in 0 1;
+        SO_OOBINLINE 0 in 0 1;
+        SO_DONTROUTE 0 in 0 1;
+        SO_PRIORITY 0 in 0 6;
+        SO_MARK 0 in 0 i32::MAX;
+    }
+    SOL_TCP {
+        TCP_NODELAY 0 in 0 1;
+        TCP_MAXSEG 536 in 88 32767;
+        TCP_CORK 0 in 0 1;
+        TCP_KEEPIDLE 7200 in 1 32767;
+        TCP_KEEPINTVL 75 in 1 32767;
+        TCP_KEEPCNT 9 in 1 127;
+        TCP_SYNCNT 6 in 1 127;
+        TCP_LINGER2 60 in -1 120;
+        TCP_DEFER_ACCEPT 0 in 0 i32::MAX;
+        TCP_QUICKACK 1 in 0 1;
+        TCP_USER_TIMEOUT 0 in 0 i32::MAX;
+        TCP_FASTOPEN 0 in 0 i32::MAX;
+        TCP_FASTOPEN_CONNECT 0 in 0 1;
+        TCP_NOTSENT_LOWAT 0 in -1 i32::MAX;
+        TCP_THIN_LINEAR_TIMEOUTS 0 in 0 1;
+    }
+    SOL_IP {
+        IP_TOS 0 in 0 255;
+        IP_TTL 64 in 1 255;
+        IP_MULTICAST_TTL 1 in 0 255;
+        IP_MULTICAST_LOOP 1 in 0 1;
+        IP_MULTICAST_ALL 1 in 0 1;
+        IP_MULTICAST_IF 0 in 0 i32::MAX;
+        IP_MTU_DISCOVER 1 in 0 5;
+        IP_FREEBIND 0 in 0 1;
+        IP_BIND_ADDRESS_NO_PORT 0 in 0 1;
+    }
+    SOL_IPV6 {
+        IPV6_V6ONLY 0 in 0 1;
+        IPV6_UNICAST_HOPS 64 in 0 255;
+        IPV6_MULTICAST_HOPS 1 in 0 255;
+        IPV6_MULTICAST_LOOP 1 in 0 1;
+        IPV6_MULTICAST_ALL 1 in 0 1;
+        IPV6_MULTICAST_IF 0 in 0 i32::MAX;
+        IPV6_MTU_DISCOVER 1 in 0 5;
+        IPV6_TCLASS 0 in 0 255;
+        IPV6_FREEBIND 0 in 0 1;
+    }
+}
+
+/// What a number other than 0 and 1 means that Linux takes as "the default".
+const DEFAULT: i32 = -1;
+
+/// Where an option is in [`KNOWN`].
+fn place(level: u32, number: u32) -> Option<u8> {
+    KNOWN.iter().position(|known| (known.level, known.number) == (level, number)).map(|at| at as u8)
+}
+
+/// What is set.
+#[derive(Debug)]
+pub(super) struct Options {
+    /// Places in [`KNOWN`], and numbers, of options that are not what they are by default.
+    numbers: Vec<(u8, i32)>,
+    /// Bytes.
+    receive_room: u32,
+    send_room: u32,
+    /// Seconds that close(2) may wait.
+    linger: Option<u32>,
+    receive_timeout_ns: u64,
+    send_timeout_ns: u64,
+}
+
+impl Options {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        let room = if protocol == Protocol::Tcp { STREAM } else { DATAGRAMS };
+        Self {
+            numbers: Vec::new(),
+            receive_room: room,
+            send_room: room,
+            linger: None,
+            receive_timeout_ns: 0,
+            send_timeout_ns: 0,
+        }
+    }
+
+    /// The options that a connection gets from its listener.
+    pub(super) fn try_clone(&self) -> Result<Self, Errno> {
+        let mut numbers = Vec::new();
+        numbers.try_reserve_exact(self.numbers.len()).map_err(|_| Errno::ENOMEM)?;
+        numbers.extend_from_slice(&self.numbers);
+        Ok(Self { numbers, ..*self })
+    }
+
+    fn number(&self, place: u8) -> i32 {
+        let set = self.numbers.iter().find(|(at, _)| *at == place);
+        set.map(|(_, number)| *number).or(KNOWN.get(usize::from(place)).map(|known| known.default)).unwrap_or(0)
+    }
+
+    fn set_number(&mut self, place: u8, to: i32) -> Result<(), Errno> {
+        let known = KNOWN.get(usize::from(place)).ok_or(Errno::ENOPROTOOPT)?;
+        let to = match to {
+            to if (known.least, known.most) == (0, 1) => i32::from(to != 0),
+            DEFAULT if known.level != net::SOL_TCP => known.default,
+            to if (known.least..=known.most).contains(&to) => to,
+            _ => return Err(Errno::EINVAL),
+        };
+        self.numbers.retain(|(at, _)| *at != place);
+        if to != known.default {
+            self.numbers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            self.numbers.push((place, to));
+        }
+        Ok(())
+    }
+
+    fn is_set(&self, level: u32, number: u32) -> bool {
+        !self.numbers.is_empty() && place(level, number).is_some_and(|place| self.number(place) != 0)
+    }
+
+    /// Whether an IPv6 socket means IPv6 only.
+    pub(super) fn is_only_v6(&self) -> bool {
+        self.is_set(net::SOL_IPV6, net::IPV6_V6ONLY)
+    }
+
+    /// Whether it shares its address with others who say so, too, and do not listen.
+    pub(super) fn shares_address(&self) -> bool {
+        self.is_set(net::SOL_SOCKET, net::SO_REUSEADDR)
+    }
+
+    /// Whether it shares its port with others who say so, too.
+    pub(super) fn shares_port(&self) -> bool {
+        self.is_set(net::SOL_SOCKET, net::SO_REUSEPORT)
+    }
+
+    /// Whether it may send to everybody.
+    pub(super) fn may_broadcast(&self) -> bool {
+        self.is_set(net::SOL_SOCKET, net::SO_BROADCAST)
+    }
+
+    /// Whether it may be bound to an address that nobody has.
+    pub(super) fn binds_freely(&self) -> bool {
+        self.is_set(net::SOL_IP, net::IP_FREEBIND) || self.is_set(net::SOL_IPV6, net::IPV6_FREEBIND)
+    }
+
+    /// How many seconds close(2) may wait; at 0 it resets the connection.
+    pub(super) fn lingers(&self) -> Option<u32> {
+        self.linger
+    }
+
+    /// Bytes that may wait to be read.
+    pub(super) fn receive_room(&self) -> usize {
+        self.receive_room as usize
+    }
+
+    /// Bytes that may be sent without being read, beyond those that wait to be.
+    pub(super) fn send_room(&self) -> usize {
+        self.send_room as usize
+    }
+}
+
+/// What setsockopt(2) takes for an option; ENOPROTOOPT if it cannot be set.
+pub fn takes(level: u32, number: u32) -> Result<Takes, Errno> {
+    match (level, number) {
+        (net::SOL_SOCKET, net::SO_RCVTIMEO_OLD | net::SO_SNDTIMEO_OLD) => Ok(Takes::Time),
+        (net::SOL_SOCKET, net::SO_LINGER) => Ok(Takes::Pair),
+        (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_SNDBUF) => Ok(Takes::Number),
+        (net::SOL_SOCKET, net::SO_RCVBUFFORCE | net::SO_SNDBUFFORCE) => Ok(Takes::Number),
+        _ if place(level, number).is_some() => Ok(Takes::Number),
+        _ => Err(Errno::ENOPROTOOPT),
+    }
+}
+
+impl Net {
+    /// getsockopt(2). Whoever asks for an error is told it once.
+    pub fn option(&mut self, files: &mut Files, key: SocketKey, level: u32, number: u32) -> Result<Value, Errno> {
+        let socket = &mut self.sockets[key];
+        if let Some(place) = place(level, number) {
+            self.check_level(key, level)?;
+            return Ok(Value::Number(self.sockets[key].options.number(place)));
+        }
+        let options = &socket.options;
+        if level != net::SOL_SOCKET {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let number = match (number, socket.protocol) {
+            (net::SO_TYPE, Protocol::Tcp) => net::SOCK_STREAM as i32,
+            (net::SO_TYPE, Protocol::Udp) => net::SOCK_DGRAM as i32,
+            (net::SO_PROTOCOL, Protocol::Tcp) => net::IPPROTO_TCP as i32,
+            (net::SO_PROTOCOL, Protocol::Udp) => net::IPPROTO_UDP as i32,
+            (net::SO_DOMAIN, _) => socket.family.number() as i32,
+            (net::SO_ACCEPTCONN, _) => matches!(socket.state, State::Listening(_)).into(),
+            (net::SO_RCVBUF, _) => options.receive_room as i32,
+            (net::SO_SNDBUF, _) => options.send_room as i32,
+            (net::SO_RCVTIMEO_OLD, _) => return Ok(Value::Time(options.receive_timeout_ns)),
+            (net::SO_SNDTIMEO_OLD, _) => return Ok(Value::Time(options.send_timeout_ns)),
+            (net::SO_LINGER, _) => {
+                return Ok(Value::Pair([options.linger.is_some().into(), options.linger.unwrap_or(0) as i32]));
+            }
+            (net::SO_ERROR, _) => {
+                let error = socket.error.take().map_or(0, |errno| -errno.to_result() as i32);
+                self.tell(files, key, Ready::empty());
+                error
+            }
+            _ => return Err(Errno::ENOPROTOOPT),
+        };
+        Ok(Value::Number(number))
+    }
+
+    /// setsockopt(2), with a value of the kind that [`takes`] tells.
+    pub fn set_option(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        level: u32,
+        number: u32,
+        value: Value,
+    ) -> Result<(), Errno> {
+        self.check_level(key, level)?;
+        let socket = &mut self.sockets[key];
+        let options = &mut socket.options;
+        // As on Linux, which doubles the number because it counts its own expenses.
+        let room = |bytes: i32| (bytes.max(0) as u32).saturating_mul(2).clamp(ROOM.0, ROOM.1);
+        match (level, number, value) {
+            (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_RCVBUFFORCE, Value::Number(to)) => {
+                options.receive_room = room(to)
+            }
+            (net::SOL_SOCKET, net::SO_SNDBUF | net::SO_SNDBUFFORCE, Value::Number(to)) => options.send_room = room(to),
+            (net::SOL_SOCKET, net::SO_RCVTIMEO_OLD, Value::Time(ns)) => options.receive_timeout_ns = ns,
+            (net::SOL_SOCKET, net::SO_SNDTIMEO_OLD, Value::Time(ns)) => options.send_timeout_ns = ns,
+            (net::SOL_SOCKET, net::SO_LINGER, Value::Pair([on, seconds])) => {
+                options.linger = (on != 0).then_some(seconds.max(0) as u32);
+            }
+            (net::SOL_IPV6, net::IPV6_V6ONLY, _) if socket.local.is_some() => return Err(Errno::EINVAL),
+            (_, _, Value::Number(to)) => options.set_number(place(level, number).ok_or(Errno::ENOPROTOOPT)?, to)?,
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        self.tell(files, key, Ready::empty());
+        Ok(())
+    }
+
+    /// ENOPROTOOPT if sockets of this kind have no options of this level.
+    fn check_level(&self, key: SocketKey, level: u32) -> Result<(), Errno> {
+        let socket = &self.sockets[key];
+        match level {
+            net::SOL_TCP if socket.protocol != Protocol::Tcp => Err(Errno::ENOPROTOOPT),
+            net::SOL_IPV6 if socket.family.any().is_ipv4() => Err(Errno::ENOPROTOOPT),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long a call on a socket waits at most, in nanoseconds, to receive or to send.
+    pub fn timeout(&self, key: SocketKey, to_send: bool) -> Option<u64> {
+        let options = &self.sockets[key].options;
+        let timeout_ns = if to_send { options.send_timeout_ns } else { options.receive_timeout_ns };
+        (timeout_ns != 0).then_some(timeout_ns)
+    }
+}

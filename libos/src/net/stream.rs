@@ -1,0 +1,115 @@
+//! What goes through a connection.
+
+use super::{Net, SocketKey, State};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::poll::Ready;
+use crate::fs::socket::Received;
+use crate::fs::watch::wait;
+
+impl Net {
+    /// How many bytes may wait at the other end of a connection: what the one side sends without being read, and what
+    /// the other side takes.
+    fn capacity(&self, key: SocketKey, peer: SocketKey) -> usize {
+        self.sockets[key].options.send_room() + self.sockets[peer].options.receive_room()
+    }
+
+    /// Whether poll(2) says that a stream can be written to: not for every byte that becomes free.
+    pub(super) fn is_writable(&self, key: SocketKey) -> bool {
+        let socket = &self.sockets[key];
+        match socket.state {
+            State::Connecting(_) => false,
+            State::Connected { peer: Some(peer), .. } if !socket.write_shut => {
+                self.sockets[peer].received.length() * 3 <= self.capacity(key, peer) * 2
+            }
+            _ => true,
+        }
+    }
+
+    /// Sends what there is room for, which may be less than all.
+    pub(super) fn send_stream(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        from: Buffers<'_>,
+        nonblocking: bool,
+    ) -> Answer {
+        let socket = &mut self.sockets[key];
+        let node = socket.node()?;
+        if socket.error.is_some() || socket.write_shut {
+            let error = socket.error.take().unwrap_or(Errno::EPIPE);
+            self.tell(files, key, Ready::empty());
+            return Err(error.into());
+        }
+        let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
+        let peer = match socket.state {
+            State::Closed | State::Listening(_) => return Err(Errno::EPIPE.into()),
+            State::Connecting(_) => return Err(later()),
+            State::Connected { peer: Some(peer), .. } => peer,
+            State::Connected { peer: None, .. } => {
+                // It is on its way before anybody can say that nobody wants it.
+                self.reset(files, key);
+                return Ok(from.length());
+            }
+        };
+        let room = self.capacity(key, peer).saturating_sub(self.sockets[peer].received.length());
+        let length = from.length().min(room as u64);
+        if from.length() == 0 {
+            return Ok(0);
+        }
+        if length == 0 {
+            return Err(later());
+        }
+        self.sockets[peer].received.append(&mut files.space, from, length as usize)?;
+        self.tell(files, peer, Ready::IN);
+        self.tell(files, key, Ready::empty());
+        Ok(length)
+    }
+
+    /// Reads what there is.
+    pub(super) fn receive_stream(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
+        let socket = &mut self.sockets[key];
+        let node = socket.node()?;
+        if socket.listener().is_some() {
+            return Err(Errno::ENOTCONN.into());
+        }
+        if into.length() == 0 {
+            return Ok(Received::default());
+        }
+        if socket.received.is_empty() {
+            if socket.finished {
+                return Ok(Received::default());
+            }
+            if let Some(error) = socket.error.take() {
+                self.tell(files, key, Ready::empty());
+                return Err(error.into());
+            }
+            return match socket.state {
+                _ if socket.read_shut => Ok(Received::default()),
+                State::Closed => Err(Errno::ENOTCONN.into()),
+                _ if nonblocking => Err(Errno::EAGAIN.into()),
+                _ => Err(wait(node)),
+            };
+        }
+        let peer = socket.peer();
+        let was_writable = peer.is_none_or(|peer| self.is_writable(peer));
+        let received = self.sockets[key].received.read_stream(&mut files.space, into, peek)?;
+        self.tell(files, key, Ready::empty());
+        if let Some(peer) = peer
+            && !was_writable
+            && self.is_writable(peer)
+        {
+            self.tell(files, peer, Ready::OUT);
+        }
+        Ok(received)
+    }
+}
