@@ -12,6 +12,7 @@ pub mod build;
 mod conversation;
 mod guest;
 pub mod measure;
+pub mod native;
 mod outcome;
 mod project;
 pub mod requires;

@@ -4,7 +4,7 @@
 
 use super::{
     Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, signal, socket,
-    system, thread, time, transfer, wait,
+    system, thread, time, timer, transfer, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -117,9 +117,10 @@ calls! {
     __NR_rt_sigpending signal::rt_sigpending, Answered;
     __NR_rt_sigreturn signal::rt_sigreturn, Answered;
     __NR_rt_sigsuspend signal::rt_sigsuspend, Answered;
+    __NR_rt_sigtimedwait signal::rt_sigtimedwait, Answered;
     __NR_pause signal::pause, Answered;
     __NR_sigaltstack signal::sigaltstack, Answered;
-    __NR_kill signal::kill, Partial, "to the program itself; a call is interrupted, never restarted";
+    __NR_kill signal::kill, Partial, "to the program itself; no signal waits twice";
     __NR_tkill signal::tkill, Partial, "as for kill";
     __NR_tgkill signal::tgkill, Partial, "as for kill";
     // Time.
@@ -130,6 +131,14 @@ calls! {
     __NR_gettimeofday time::gettimeofday, Answered;
     __NR_time time::time, Answered;
     __NR_times time::times, Partial, "time since the start";
+    __NR_alarm timer::alarm, Answered;
+    __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
+    __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";
+    __NR_timer_create timer::timer_create, Partial, "a clock of processor time counts all time";
+    __NR_timer_settime timer::timer_settime, Partial, "steps of the wall clock are not noticed";
+    __NR_timer_gettime timer::timer_gettime, Answered;
+    __NR_timer_getoverrun timer::timer_getoverrun, Answered;
+    __NR_timer_delete timer::timer_delete, Answered;
     // The system.
     __NR_getrandom system::getrandom, Answered;
     __NR_uname system::uname, Answered;
