@@ -1,6 +1,6 @@
 //! Signals to the tender reach the guest, whatever it does, and end it for sure where they should.
 
-use husk_tests::{Guest, Running, build, native};
+use husk_tests::{Guest, Running, native};
 use std::time::{Duration, Instant};
 
 const INTERRUPTED: i32 = 128 + 2;
