@@ -87,8 +87,8 @@ calls! {
     __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
-    __NR_setrlimit process::setrlimit, Refused, "limits are the tender's";
-    __NR_prlimit64 process::prlimit64, Partial, "limits can be read";
+    __NR_setrlimit process::setrlimit, Partial, "of open files; other limits are the tender's";
+    __NR_prlimit64 process::prlimit64, Partial, "limits can be read, that of open files set";
     __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
     // Threads.
     __NR_clone thread::clone, Partial, "threads only, not processes";
