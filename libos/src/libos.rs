@@ -10,7 +10,7 @@ use crate::memory::{self, MEMORY};
 use crate::net::Net;
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, files, signal, table};
+use crate::syscalls::{Arguments, files, internet, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
 use husk::abi::call::Number;
@@ -72,6 +72,9 @@ impl Libos {
     fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
         self.threads.current().registers.stopped(rip, flags, stack);
         self.look_for_input();
+        if self.net.is_due(husk::clock::monotonic_ns()) {
+            internet::poll(self);
+        }
         let others = self.threads.others_ready();
         if others {
             // In an order that repeats itself for ever, the same thread would always come right after the one that
@@ -102,7 +105,8 @@ impl Libos {
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
         }
-        arch::want_turn(self.threads.anybody_waits() || self.files.input == Input::Wanted);
+        let others = self.threads.anybody_waits() || self.files.input == Input::Wanted || self.net.has_device();
+        arch::want_turn(others);
         &raw mut *self.threads.current().registers
     }
 
@@ -143,10 +147,16 @@ impl Libos {
     /// of that can ever be, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
-        if deadline.is_none() && !input && !self.signals_expected() {
+        if deadline.is_none() && !input && !self.net.expects() && !self.signals_expected() {
             husk::process::deadlock();
         }
         let deadline = deadline.unwrap_or(u64::MAX);
+        if let Some(device) = self.net.device() {
+            if device.wait(input, deadline) {
+                files::change(self, |files, _| files.input_arrived());
+            }
+            return internet::poll(self);
+        }
         if input {
             self.wait_for_input(deadline);
         } else {
