@@ -1,7 +1,7 @@
-//! Makes the objects that this tool carries and links into every `std` image: the libos, and the allocator.
+//! Makes the objects that this tool carries and links into every `std` image: the libos, and functions of C that are
+//! faster than musl's.
 //!
-//! Each is compiled for `x86_64-unknown-none` in a target folder of its own (the workspace's is locked by the
-//! cargo that runs us), prelinked into one relocatable object, and stripped of all global names but those that others may
+//! Each is compiled in a target folder of its own (the workspace's is locked by the cargo that runs us), prelinked into one relocatable object, and stripped of all global names but those that others may
 //! use: nothing else in it can then collide with, or be bound to, a symbol of the program. Local names stay, for the
 //! patcher and for crash reports.
 
@@ -10,12 +10,43 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The one global name of the libos: the entry point of the image.
-const ENTRY: &str = "husk_start";
-/// The global names of the allocator, which are weak: a program may define its own.
-const FAMILY: [&str; 8] =
-    ["malloc", "free", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign", "malloc_usable_size"];
-const TARGET: &str = "x86_64-unknown-none";
+/// What is compiled into an object.
+struct Part {
+    /// Its package is called so, after `husk-`.
+    name: &'static str,
+    target: &'static str,
+    /// Its global names.
+    names: &'static [&'static str],
+    /// Whether these are weak: a program may define its own.
+    is_weak: bool,
+}
+
+/// Saves no vector registers when the program calls it, so it has none.
+const LIBOS: Part = Part { name: "libos", target: "x86_64-unknown-none", names: &["husk_start"], is_weak: false };
+
+const MALLOC: Part = Part {
+    name: "malloc",
+    target: "x86_64-unknown-none",
+    names: &[
+        "malloc",
+        "free",
+        "calloc",
+        "realloc",
+        "memalign",
+        "aligned_alloc",
+        "posix_memalign",
+        "malloc_usable_size",
+    ],
+    is_weak: true,
+};
+
+const BYTES: Part = Part {
+    name: "bytes",
+    target: "x86_64-unknown-linux-musl",
+    names: &["memcpy", "memmove", "memset", "memcmp", "bcmp"],
+    is_weak: true,
+};
+
 const PROFILE: &str = "libos";
 
 /// Settings of the outer cargo that must not leak into the build of the libos.
@@ -31,45 +62,45 @@ const FOREIGN: [&str; 7] = [
 
 fn main() {
     let workspace = variable("CARGO_MANIFEST_DIR").join("..");
-    for input in
-        ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "targets/abi", "Cargo.toml", "Cargo.lock"]
-    {
+    let inputs = ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "libos/bytes", "targets/abi"];
+    for input in inputs.into_iter().chain(["Cargo.toml", "Cargo.lock"]) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
 
     let out = variable("OUT_DIR");
     let tools = Tools::find();
-    for (package, names, is_weak) in [("libos", &[ENTRY][..], false), ("malloc", &FAMILY, true)] {
-        let archive = compile(package, &workspace, &target_folder(&out));
-        let object = prelink(&tools, &archive, &out.join(package), names, is_weak);
-        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", package.to_uppercase(), object.display());
+    for part in [LIBOS, MALLOC, BYTES] {
+        let archive = compile(&part, &workspace, &target_folder(&out));
+        let object = prelink(&tools, &part, &archive, &out);
+        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", part.name.to_uppercase(), object.display());
     }
 }
 
-/// Makes one object of what these names need, in which they alone are global.
-fn prelink(tools: &Tools, archive: &Path, stem: &Path, names: &[&str], is_weak: bool) -> PathBuf {
-    let (prelinked, object) = (stem.with_extension("prelinked.o"), stem.with_extension("o"));
-    let options = ["-flavor", "gnu", "-r", "--gc-sections", "-e", names[0]].map(String::from);
-    let wanted = names.iter().map(|name| format!("--undefined={name}"));
+/// Makes one object of what a part's names need, in which they alone are global.
+fn prelink(tools: &Tools, part: &Part, archive: &Path, out: &Path) -> PathBuf {
+    let file = |end| out.join(format!("{}{end}", part.name));
+    let (prelinked, object) = (file("-prelinked.o"), file(".o"));
+    let options = ["-flavor", "gnu", "-r", "--gc-sections", "-e", part.names[0]].map(String::from);
+    let wanted = part.names.iter().map(|name| format!("--undefined={name}"));
     tools.run("rust-lld", options.into_iter().chain(wanted), [archive, Path::new("-o"), &prelinked]);
-    let kept = names.iter().map(|name| format!("--keep-global-symbol={name}"));
-    let weakened = names.iter().filter(|_| is_weak).map(|name| format!("--weaken-symbol={name}"));
+    let kept = part.names.iter().map(|name| format!("--keep-global-symbol={name}"));
+    let weakened = part.names.iter().filter(|_| part.is_weak).map(|name| format!("--weaken-symbol={name}"));
     tools.run("rust-objcopy", kept.chain(weakened), [prelinked.as_path(), &object]);
     object
 }
 
-/// Compiles `package`; returns its archive.
-fn compile(package: &str, workspace: &Path, target_folder: &Path) -> PathBuf {
+/// Compiles a part; returns its archive.
+fn compile(part: &Part, workspace: &Path, target_folder: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["rustc", "--quiet", "--package", &format!("husk-{package}"), "--lib", "--crate-type", "staticlib"]);
-    cargo.args(["--target", TARGET, "--profile", PROFILE, "--target-dir"]).arg(target_folder);
+    cargo.args(["rustc", "--quiet", "--package", &format!("husk-{}", part.name), "--lib", "--crate-type", "staticlib"]);
+    cargo.args(["--target", part.target, "--profile", PROFILE, "--target-dir"]).arg(target_folder);
     cargo.arg("--manifest-path").arg(workspace.join("Cargo.toml"));
     for name in FOREIGN {
         cargo.env_remove(name);
     }
     run(cargo);
-    target_folder.join(TARGET).join(PROFILE).join(format!("libhusk_{package}.a"))
+    target_folder.join(part.target).join(PROFILE).join(format!("libhusk_{}.a", part.name))
 }
 
 /// `libos` in the outer target folder, where debug, release and clippy builds of this tool share it: `OUT_DIR` is

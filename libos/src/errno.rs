@@ -17,6 +17,8 @@ macro_rules! errnos {
                     None => panic!("errno 0 means success"),
                 };
             )*
+
+            const ALL: &[(Self, &str)] = &[$((Self::$name, stringify!($name)),)*];
         }
     };
 }
@@ -33,6 +35,16 @@ impl Errno {
     /// The result register of a system call that fails with this.
     pub const fn to_result(self) -> i64 {
         -(self.0.get() as i64)
+    }
+
+    /// The error of this number, if there is one.
+    pub fn from_number(number: i64) -> Option<Self> {
+        u16::try_from(number).ok().and_then(NonZeroU16::new).map(Self)
+    }
+
+    /// Linux's name for it.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(errno, _)| *errno == self).map_or("an unknown error", |(_, name)| name)
     }
 }
 

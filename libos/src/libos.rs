@@ -102,11 +102,16 @@ impl Libos {
                 }
             };
         }
+        if self.signals.pending != 0 {
+            let blocked = self.threads.current().blocked;
+            self.claim_signals(!blocked);
+        }
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
         }
-        let others = self.threads.anybody_waits() || self.files.input == Input::Wanted || self.net.has_device();
-        arch::want_turn(others);
+        let timer = self.signals.timers.next().is_some();
+        let input = self.files.input == Input::Wanted;
+        arch::want_turn(self.threads.anybody_waits() || input || timer || self.net.has_device());
         &raw mut *self.threads.current().registers
     }
 
@@ -128,11 +133,18 @@ impl Libos {
         let result = match answer {
             Ok(value) => value as i64,
             // Some calls are cut short by whatever signal arrives, which this thread need not be the one to take.
-            Err(Stop::Errno(Errno::EINTR)) if !self.interrupted() => return false,
+            Err(Stop::Errno(Errno::EINTR)) => return self.interrupted(),
             Err(Stop::Errno(errno)) => errno.to_result(),
             Err(Stop::Sleep(sleep)) => {
-                self.threads.sleep(sleep);
-                return false;
+                let thread = self.threads.current();
+                // It came while the call was about to be made again.
+                let interrupted = thread.next_signal().is_some();
+                if interrupted {
+                    thread.interrupt()
+                } else {
+                    self.threads.sleep(sleep)
+                }
+                return interrupted;
             }
             Err(Stop::Gone) => {
                 self.threads.end_current();
@@ -147,6 +159,7 @@ impl Libos {
     /// of that can ever be, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
+        let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
         if deadline.is_none() && !input && !self.net.expects() && !self.signals_expected() {
             husk::process::deadlock();
         }
@@ -180,12 +193,16 @@ impl Libos {
         }
     }
 
-    /// Whether a signal is about to interrupt the current thread; else its call will be made again.
+    /// Ends the current thread's call if a signal is about to interrupt it, and tells so; else the call will be made
+    /// again.
     fn interrupted(&mut self) -> bool {
         self.hear();
-        let interrupted = self.threads.current().next_signal().is_some();
-        if !interrupted {
-            self.threads.make_again();
+        let thread = self.threads.current();
+        let interrupted = thread.next_signal().is_some();
+        if interrupted {
+            thread.interrupt()
+        } else {
+            self.threads.make_again()
         }
         interrupted
     }

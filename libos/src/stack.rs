@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn strings_lie_in_order_and_words_as_the_psabi_says() {
-        let memory = vec![0u8; 8192].leak();
+        // More than the stack, as strings are read by the page.
+        let memory = vec![0u8; 3 * 4096].leak();
         let start = memory.as_ptr() as u64;
         let mut stack = Stack { region: Region { start, length: 8192 }, top: start + 8192 };
         let strings = stack.push_strings([&b"one"[..], b"", b"three"].into_iter()).expect("room");

@@ -1,5 +1,7 @@
 //! Builds what the tests run: the tender, and the images of a package, each once per test process.
 
+#![expect(unsafe_code, reason = "what is done about signals is told by a function of C")]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +16,7 @@ pub fn workspace() -> &'static Path {
 pub fn husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| {
+        take_signals();
         let target = "x86_64-unknown-linux-musl";
         cargo(&["build", "--quiet", "--release", "--package", "husk-tender", "--bin", "husk", "--target", target]);
         target_directory().join(target).join("release/husk")
@@ -24,9 +27,19 @@ pub fn husk() -> &'static Path {
 pub fn cargo_husk() -> &'static Path {
     static CARGO_HUSK: OnceLock<PathBuf> = OnceLock::new();
     CARGO_HUSK.get_or_init(|| {
+        take_signals();
         cargo(&["build", "--quiet", "--package", "cargo-husk", "--bin", "cargo-husk"]);
         target_directory().join("debug/cargo-husk")
     })
+}
+
+/// Lets what we start take the signals that tests send: a process that was started in the background has some of them
+/// ignored, and hands that on.
+fn take_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: no handler is involved.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// The image that the binary `name` of `package` becomes, in the release profile.

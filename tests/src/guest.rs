@@ -92,7 +92,7 @@ impl Guest {
         let mut line = self.through.clone();
         line.extend([build::husk().into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
-        line.push(self.image.clone().into());
+        line.extend(["--".into(), self.image.clone().into()]);
         line.extend(self.arguments.iter().cloned());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);

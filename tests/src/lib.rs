@@ -13,6 +13,7 @@ mod conversation;
 pub mod figures;
 mod guest;
 pub mod measure;
+pub mod native;
 mod outcome;
 mod project;
 pub mod requires;

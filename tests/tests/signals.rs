@@ -1,6 +1,6 @@
 //! Signals to the tender reach the guest, whatever it does, and end it for sure where they should.
 
-use husk_tests::{Guest, Running};
+use husk_tests::{Guest, Running, native};
 use std::time::{Duration, Instant};
 
 const INTERRUPTED: i32 = 128 + 2;
@@ -100,4 +100,19 @@ fn a_signal_at_any_moment_of_the_start_ends_the_guest() {
         // Before the tender receives signals, it ends by this one itself.
         assert!(outcome.signal() == Some(15) || outcome.status().is_none_or(|status| status == TERMINATED));
     }
+}
+
+/// What the program `name` prints as a process of this machine, it also prints in a guest.
+fn expect_as_natively(name: &str) {
+    Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
+}
+
+#[test]
+fn calls_are_made_again_after_a_handler_as_linux_does() {
+    expect_as_natively("interruptions");
+}
+
+#[test]
+fn timers_send_signals_as_on_linux() {
+    expect_as_natively("timers");
 }

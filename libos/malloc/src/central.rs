@@ -154,6 +154,13 @@ impl Central {
         Some(place)
     }
 
+    /// The same for a block that has just grown: best where it can go on growing without being moved.
+    pub fn take_growing_run(&mut self, pages: &impl Pages, count: usize) -> Option<Place> {
+        let place = self.regions.take_growing(pages, count)?;
+        place.region.set_kind(place.first, Kind::Run(count));
+        Some(place)
+    }
+
     /// Changes the length of a run where it is, if there is room.
     pub fn resize_run(&mut self, pages: &impl Pages, region: Region, first: usize, old: usize, new: usize) -> bool {
         if new > old && !self.regions.extend(region, first, old, new - old) {

@@ -17,6 +17,9 @@ use core::ptr::NonNull;
 /// Largest block in a region.
 const LARGEST_RUN: usize = LONGEST_RUN * PAGE;
 
+/// From so many bytes on, a block that grows gets pages, which more can be added to, although there is a class for it.
+const GROWING: usize = 2 * PAGE;
+
 const DOUBLE_FREE: &str = "malloc: a block was freed twice\n";
 const NOT_A_BLOCK: &str = "malloc: what was given back is not a block of the heap, or was given back before\n";
 
@@ -159,7 +162,13 @@ impl<P: Pages> Heap<P> {
         if let Some(resized) = unsafe { self.resize_in_place(block, usable, size) } {
             return Some(resized);
         }
-        let moved = self.allocate(cache, size)?;
+        let moved = match size {
+            GROWING..=LARGEST_RUN if size > usable => {
+                let place = self.or_spare(|central| central.take_growing_run(&self.pages, size.div_ceil(PAGE)))?;
+                NonNull::new(place.address() as *mut u8)?
+            }
+            _ => self.allocate(cache, size)?,
+        };
         // SAFETY: both blocks are ours, and longer than what is copied, which fills up to 8 bytes.
         unsafe { bytes::copy(block, moved, size.min(usable)) };
         // SAFETY: the caller's promise.
@@ -169,7 +178,7 @@ impl<P: Pages> Heap<P> {
 
     /// Where the block is then; nothing if it must be copied.
     unsafe fn resize_in_place(&self, block: NonNull<u8>, usable: usize, size: usize) -> Option<NonNull<u8>> {
-        if size <= LARGEST {
+        if size < GROWING {
             return None;
         }
         // SAFETY: the caller's promise.

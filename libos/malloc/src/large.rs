@@ -1,8 +1,9 @@
 //! Large blocks: mappings of their own.
 //!
 //! A block lies 16 bytes into its mapping, where no small one lies in a page; or at a multiple of [`REGION`], where no
-//! other block lies at all, a page into its mapping. The 16 bytes before it tell how long the mapping is. A few
-//! mappings that are given up wait to be used again: others are spared the page faults of a new one.
+//! other block lies at all, a page into its mapping. The 16 bytes before it tell how long the mapping is, and how much of it
+//! was asked for. A few mappings that are given up wait to be used again, for blocks that may be shorter: others are
+//! spared the page faults of a new one.
 
 #![expect(unsafe_code, reason = "headers lie before the blocks")]
 
@@ -13,6 +14,8 @@ use core::ptr::NonNull;
 
 /// Combined with a block's address this marks its header.
 const SEAL: usize = 0x6b73_7548_1a26_eb1c;
+/// The longest mapping, in bytes: no address space has as much.
+const LONGEST: usize = PAGE * u32::MAX as usize;
 /// Mappings that may wait.
 const SPARES: usize = 16;
 /// Bytes that they may have, all together. A longer one is given back at once, with its memory.
@@ -25,25 +28,31 @@ pub struct Mapping {
     length: usize,
     /// Where the block starts.
     offset: usize,
+    /// Bytes of the mapping that are needed, in whole pages.
+    needed: usize,
 }
 
+/// Lengths are in pages.
 #[repr(C)]
 struct Header {
     seal: usize,
-    length: usize,
+    length: u32,
+    needed: u32,
 }
+
+const _: () = assert!(size_of::<Header>() == OF_LARGE);
 
 impl Mapping {
     /// Maps room for a block.
     pub fn new(pages: &impl Pages, size: usize) -> Option<Self> {
         let length = length(size)?;
-        Some(Self { start: pages.map(length)?, length, offset: OF_LARGE })
+        Some(Self { start: pages.map(length)?, length, offset: OF_LARGE, needed: length })
     }
 
     /// The same for a block whose alignment is that of regions or a larger power of two.
     pub fn aligned(pages: &impl Pages, size: usize, align: usize) -> Option<Self> {
-        let length = size.checked_next_multiple_of(PAGE)?.checked_add(PAGE)?;
-        Some(Self { start: map_aligned(pages, length, PAGE, align)?, length, offset: PAGE })
+        let length = size.checked_next_multiple_of(PAGE)?.checked_add(PAGE).filter(|length| *length <= LONGEST)?;
+        Some(Self { start: map_aligned(pages, length, PAGE, align)?, length, offset: PAGE, needed: length })
     }
 
     /// The mapping of a block; nothing if that has none.
@@ -55,9 +64,11 @@ impl Mapping {
         let address = block.as_ptr() as usize;
         let header = (address - size_of::<Header>()) as *const Header;
         // SAFETY: the caller says so; the block is aligned.
-        let Header { seal, length } = unsafe { header.read() };
+        let Header { seal, length, needed } = unsafe { header.read() };
         let offset = if address.is_multiple_of(REGION) { PAGE } else { OF_LARGE };
-        (seal == address ^ SEAL).then_some(Self { start: address - offset, length, offset })
+        let bytes = |pages| pages as usize * PAGE;
+        let mapping = || Self { start: address - offset, length: bytes(length), offset, needed: bytes(needed) };
+        (seal == address ^ SEAL).then(mapping)
     }
 
     /// Writes the header, and tells where the block is.
@@ -68,8 +79,10 @@ impl Mapping {
     pub unsafe fn block(self) -> Option<NonNull<u8>> {
         let address = self.start + self.offset;
         let header = (address - size_of::<Header>()) as *mut Header;
+        let pages = |bytes| (bytes / PAGE) as u32;
+        let content = Header { seal: address ^ SEAL, length: pages(self.length), needed: pages(self.needed) };
         // SAFETY: the caller says so; there is room for it before the block.
-        unsafe { header.write(Header { seal: address ^ SEAL, length: self.length }) };
+        unsafe { header.write(content) };
         NonNull::new(address as *mut u8)
     }
 
@@ -78,14 +91,17 @@ impl Mapping {
         self.length - self.offset
     }
 
-    /// Changes the length; the mapping may move.
+    /// Makes room for a block of another size: the mapping may move. It is cut if the block shrinks.
     pub fn resize(self, pages: &impl Pages, size: usize) -> Option<Self> {
-        let length = length(size).filter(|_| self.offset == OF_LARGE)?;
-        if length < self.length {
-            pages.unmap(self.start + length, self.length - length);
-            return Some(Self { length, ..self });
+        let needed = length(size).filter(|_| self.offset == OF_LARGE)?;
+        if (self.needed..=self.length).contains(&needed) {
+            return Some(Self { needed, ..self });
         }
-        Some(Self { start: pages.resize(self.start, self.length, length)?, length, ..self })
+        if needed < self.length {
+            pages.unmap(self.start + needed, self.length - needed);
+            return Some(Self { length: needed, needed, ..self });
+        }
+        Some(Self { start: pages.resize(self.start, self.length, needed)?, length: needed, needed, ..self })
     }
 
     /// Gives it up, and its memory if that is much.
@@ -99,7 +115,7 @@ impl Mapping {
 
 /// Bytes in the mapping of a block.
 fn length(size: usize) -> Option<usize> {
-    size.checked_add(OF_LARGE)?.checked_next_multiple_of(PAGE)
+    size.checked_add(OF_LARGE)?.checked_next_multiple_of(PAGE).filter(|length| *length <= LONGEST)
 }
 
 /// Mappings that wait to be used again.
@@ -114,11 +130,12 @@ impl Spares {
 
     /// The shortest with room for a block of `size` bytes, which may hold anything.
     pub fn take(&mut self, size: usize) -> Option<Mapping> {
+        let needed = length(size)?;
         let fitting =
             self.mappings.iter_mut().filter(|mapping| mapping.is_some_and(|mapping| mapping.usable() >= size));
         let found = fitting.min_by_key(|mapping| mapping.map(|mapping| mapping.length))?.take()?;
         self.bytes -= found.length;
-        Some(found)
+        Some(Mapping { needed, ..found })
     }
 
     /// Keeps a mapping, in place of others if it must; or gives it up.

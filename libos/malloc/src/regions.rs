@@ -14,6 +14,8 @@ use core::ops::Range;
 const SLACK: usize = 1024;
 /// The shortest run of pages that is worth a system call.
 const WORTHWHILE: usize = 16;
+/// A block that has grown once is expected to become so many times as long.
+const ROOM: usize = 8;
 /// Lists: for 1 page, 2, 4 and so on.
 const LISTS: usize = COUNT.ilog2() as usize;
 
@@ -70,6 +72,19 @@ impl Regions {
         };
         let first = tables(region).free.runs().find(|run| run.len() >= count)?.start;
         Some(self.occupy(region, first..first + count))
+    }
+
+    /// The same where as many more are free right behind, if there is such a place, as a block wants that grows.
+    pub fn take_growing(&mut self, pages: &impl Pages, count: usize) -> Option<Place> {
+        let wanted = (count * ROOM).min(COUNT / 2);
+        let roomy = self.find(wanted).and_then(|region| {
+            let run = tables(region).free.runs().find(|run| run.len() >= wanted)?;
+            Some((region, run.start))
+        });
+        match roomy {
+            Some((region, first)) => Some(self.occupy(region, first..first + count)),
+            None => self.take(pages, count),
+        }
     }
 
     /// Takes `more` pages right behind the first `count` from `first` on, if they are free.

@@ -1,12 +1,16 @@
 //! Signals: what the program wants done about each, the default for those it does not mention, and their delivery.
 //!
-//! A signal waits with a thread until that thread is about to go on with its program. Then its handler goes in between:
-//! a frame on the thread's stack holds what it was about to do, and `rt_sigreturn` takes it up again.
+//! A signal waits with a thread until that thread is about to go on with its program ([`handler`]). One that is sent to
+//! the program and that all threads block waits for the first that does so no longer.
 
-use crate::arch::{self, signal_frame};
+pub mod handler;
+pub mod timers;
+
+use crate::arch;
 use crate::errno::Errno;
 use crate::libos::Libos;
-use crate::threads::{PROCESS, SignalStack};
+use crate::syscalls::signal::awaits;
+use crate::threads::PROCESS;
 use alloc::vec::Vec;
 use husk::abi::signals::TOLD;
 pub use husk::abi::signals::bit;
@@ -30,33 +34,49 @@ pub struct Action {
     pub mask: u64,
 }
 
-/// One signal on its way to a handler.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery {
-    /// Its number.
-    pub signal: u32,
-    /// Where it came from: `SI_*`.
+/// Where a signal came from, as its handler is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `SI_*`.
     pub code: i32,
-    /// Number of the process that sent it.
+    /// Number of the process that sent it, or of its timer.
     pub sender: u32,
-    /// Signals that were blocked when it came.
-    pub mask: u64,
-    /// The thread's alternate stack.
-    pub stack: SignalStack,
+    /// How often its timer has expired since without another signal.
+    pub overrun: u32,
+    /// What the program wants to be told with it.
+    pub value: u64,
+}
+
+impl Origin {
+    /// `SI_USER`: the program itself, through kill(2) or one of its like, or somebody outside.
+    pub const USER: Self = Self { code: 0, sender: PROCESS, overrun: 0, value: 0 };
+
+    /// `siginfo_t` of the signal.
+    pub fn information(self, signal: u32) -> [u32; 32] {
+        let [low, high] = [self.value as u32, (self.value >> 32) as u32];
+        let mut words = [0; 32];
+        let told = [signal, 0, self.code as u32, 0, self.sender, self.overrun, low, high];
+        words.iter_mut().zip(told).for_each(|(word, told)| *word = told);
+        words
+    }
 }
 
 /// `SIG_DFL`.
 const DEFAULT: u64 = 0;
 /// `SIG_IGN`.
 const IGNORE: u64 = 1;
-/// `SI_USER`: somebody used kill(2), or its like.
-const FROM_USER: i32 = 0;
 
-/// The actions of all signals.
+/// What is known of signals but for those that wait with a thread.
 #[derive(Debug, Default)]
 pub struct Signals {
     /// From the first signal up to the highest that the program has asked about.
     actions: Vec<Action>,
+    /// Signals that were sent to the program and that no thread takes now; bit n-1 for signal n.
+    pub pending: u64,
+    /// Where those that are on their way came from, if not from [`Origin::USER`].
+    origins: Vec<(u32, Origin)>,
+    /// The program's timers.
+    pub timers: timers::Timers,
 }
 
 /// What becomes of a signal.
@@ -83,6 +103,28 @@ impl Signals {
     /// Whether the program has a function for a signal that may come from outside.
     pub fn awaited(&self) -> bool {
         TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled)
+    }
+
+    /// Makes sure that there is room for the origin of any signal.
+    pub fn reserve_origins(&mut self) -> Result<(), Errno> {
+        let more = HIGHEST as usize - self.origins.len();
+        self.origins.try_reserve(more).map_err(|_| Errno::EAGAIN)
+    }
+
+    /// Notes where a signal comes from, if there is room.
+    fn set_origin(&mut self, signal: u32, origin: Origin) {
+        self.origins.retain(|(other, _)| *other != signal);
+        if self.origins.len() < self.origins.capacity() {
+            self.origins.push((signal, origin));
+        }
+    }
+
+    /// Where a signal that is now seen to came from.
+    pub fn take_origin(&mut self, signal: u32) -> Origin {
+        match self.origins.iter().position(|(other, _)| *other == signal) {
+            Some(at) => self.origins.swap_remove(at).1,
+            None => Origin::USER,
+        }
     }
 
     fn fate(&self, signal: u32) -> Fate {
@@ -113,23 +155,45 @@ impl Libos {
         if blocked || self.signals.fate(signal) != Fate::Ignored {
             thread.pending |= bit(signal);
         }
-        if !blocked && thread.next_signal().is_some() {
+        if awaits(thread) & thread.pending != 0 {
+            self.threads.wake(slot);
+        } else if !blocked && thread.next_signal().is_some() {
             self.threads.interrupt(slot);
         }
         Ok(())
     }
 
-    /// Sends a signal to the program: to a thread that does not block it, if there is one.
-    pub fn send_signal_to_any(&mut self, signal: u32) -> Result<(), Errno> {
-        let willing = self.threads.willing(bit(signal)).ok_or(Errno::ESRCH)?;
-        self.send_signal(willing, signal)
+    /// Sends a signal to the program: to a thread that takes it now, if there is one.
+    pub fn send_signal_to_any(&mut self, signal: u32) {
+        let taken = self.threads.willing(|thread| (awaits(thread) | !thread.blocked) & bit(signal) != 0);
+        match taken {
+            // The thread has just been found.
+            Some(thread) => drop(self.send_signal(thread, signal)),
+            None => self.signals.pending |= bit(signal),
+        }
     }
 
-    /// Sends the program what was sent to the tender, if anything was.
+    /// Lets the current thread have those of `set` that were sent to the program and that nobody took.
+    pub fn claim_signals(&mut self, set: u64) {
+        let claimed = self.signals.pending & set;
+        self.signals.pending &= !claimed;
+        self.threads.current().pending |= claimed;
+    }
+
+    /// Blocks these signals for the current thread until one comes that is not among them.
+    pub fn suspend(&mut self, blocked: u64) {
+        self.threads.current().suspend(blocked);
+        self.claim_signals(!blocked);
+    }
+
+    /// Sends the program what was sent to the tender, and what its timers are to send, if anything.
     #[inline]
     pub fn hear(&mut self) {
         if arch::signals_told() {
             self.send_told();
+        }
+        if self.signals.timers.is_due() {
+            self.ring();
         }
     }
 
@@ -137,40 +201,8 @@ impl Libos {
     fn send_told(&mut self) {
         let told = arch::take_signals();
         for signal in (1..=HIGHEST as u32).filter(|signal| told & bit(*signal) != 0) {
-            // There is always a thread.
-            let _ = self.send_signal_to_any(signal);
+            self.send_signal_to_any(signal);
         }
-    }
-
-    /// Lets the current thread, which is about to go on, have the signals that wait for it and that it does not block.
-    #[cold]
-    pub fn take_signals(&mut self) {
-        while let Some(signal) = self.threads.current().next_signal() {
-            self.threads.current().pending &= !bit(signal);
-            match self.signals.fate(signal) {
-                Fate::Ignored => {}
-                Fate::Fatal => end(signal),
-                // As on Linux, where a frame that cannot be written is a memory fault without a handler.
-                Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| end(SIGSEGV)),
-            }
-        }
-        // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
-        let thread = self.threads.current();
-        thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
-    }
-
-    fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
-        let thread = self.threads.current();
-        let action = self.signals.action(signal)?;
-        let mask = thread.blocked_after.take().unwrap_or(thread.blocked);
-        let delivery = Delivery { signal, code: FROM_USER, sender: PROCESS, mask, stack: thread.signal_stack };
-        signal_frame::push(&mut thread.registers, action, &delivery)?;
-        let own = if action.flags & u64::from(SA_NODEFER) != 0 { 0 } else { bit(signal) };
-        thread.blocked |= (action.mask | own) & !UNSTOPPABLE;
-        if action.flags & u64::from(SA_RESETHAND) != 0 {
-            action.handler = DEFAULT;
-        }
-        Ok(())
     }
 }
 

@@ -159,8 +159,3 @@ pub fn ftruncate(libos: &mut Libos, Arguments([file, size, ..]): Arguments) -> A
 pub fn fallocate(libos: &mut Libos, Arguments([file, mode, offset, length, ..]): Arguments) -> Answer {
     done(libos.files.allocate(file as i32, mode as u32, offset as i64, length as i64, now()))
 }
-
-/// getxattr(2) and its kin.
-pub fn no_attributes(_: &mut Libos, _: Arguments) -> Answer {
-    Err(Errno::EOPNOTSUPP.into())
-}

@@ -27,11 +27,6 @@ pub fn zero(_: &mut Libos, _: Arguments) -> Answer {
     Ok(0)
 }
 
-/// Calls that a program must do without.
-pub fn refused(_: &mut Libos, _: Arguments) -> Answer {
-    Err(Errno::ENOSYS.into())
-}
-
 /// wait4(2) and waitid(2).
 pub fn no_child(_: &mut Libos, _: Arguments) -> Answer {
     Err(Errno::ECHILD.into())

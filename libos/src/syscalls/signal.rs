@@ -1,6 +1,7 @@
 //! Calls about signals.
 
 use super::Arguments;
+use super::wait::timeout_at;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
@@ -68,7 +69,7 @@ pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -
         return Err(Errno::EINVAL.into());
     }
     let set = user::read::<u64>(set)? & !UNSTOPPABLE;
-    libos.threads.current().suspend(set);
+    libos.suspend(set);
     pause(libos, Arguments([0; 6]))
 }
 
@@ -81,9 +82,47 @@ pub fn pause(libos: &mut Libos, _: Arguments) -> Answer {
     Err(Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: interrupted, expired: interrupted }))
 }
 
+/// rt_sigtimedwait(2).
+pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, ..]): Arguments) -> Answer {
+    if size != SET {
+        return Err(Errno::EINVAL.into());
+    }
+    let set = user::read::<u64>(set)? & !UNSTOPPABLE;
+    let timeout_ns = timeout_at(timeout)?;
+    libos.claim_signals(set);
+    let thread = libos.threads.current();
+    let due = thread.pending & set;
+    if due != 0 {
+        let signal = due.trailing_zeros() + 1;
+        thread.pending &= !bit(signal);
+        let origin = libos.signals.take_origin(signal);
+        if into != 0 {
+            user::write(into, &origin.information(signal))?;
+        }
+        return Ok(signal.into());
+    }
+    if thread.next_signal().is_some() {
+        return Err(Errno::EINTR.into());
+    }
+    let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
+    let expired = Then::Return(Errno::EAGAIN.to_result());
+    Err(Stop::Sleep(Sleep { on: On::Time, deadline, woken: Then::Again, expired }))
+}
+
+/// The signals that a thread waits for in rt_sigtimedwait(2), if it does.
+pub fn awaits(thread: &Thread) -> u64 {
+    let [set, ..] = thread.registers.arguments();
+    match thread.asleep != 0 && thread.registers.number() == u64::from(__NR_rt_sigtimedwait) {
+        true => user::read(set).unwrap_or(0),
+        false => 0,
+    }
+}
+
 /// Whether a thread that sleeps, and has no deadline, does so to wait for a signal.
 pub fn waits(thread: &Thread) -> bool {
-    [__NR_pause, __NR_rt_sigsuspend].iter().any(|call| u64::from(*call) == thread.registers.number())
+    [__NR_pause, __NR_rt_sigsuspend, __NR_rt_sigtimedwait]
+        .iter()
+        .any(|call| u64::from(*call) == thread.registers.number())
 }
 
 /// rt_sigpending(2).
@@ -91,8 +130,9 @@ pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) 
     if size > SET {
         return Err(Errno::EINVAL.into());
     }
+    let program = libos.signals.pending;
     let thread = libos.threads.current();
-    user::write(into, &(thread.pending & thread.blocked))?;
+    user::write(into, &((thread.pending | program) & thread.blocked))?;
     Ok(0)
 }
 
@@ -129,7 +169,7 @@ pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> A
         _ => return Err(Errno::ESRCH.into()),
     }
     if signal != 0 {
-        libos.send_signal_to_any(number(signal)?)?;
+        libos.send_signal_to_any(number(signal)?);
     }
     Ok(0)
 }
@@ -155,6 +195,7 @@ fn send(libos: &mut Libos, thread: u32, signal: u64) -> Answer {
     }
 }
 
-fn number(signal: u64) -> Result<u32, Errno> {
+/// A signal's number.
+pub fn number(signal: u64) -> Result<u32, Errno> {
     if (1..=HIGHEST).contains(&signal) { Ok(signal as u32) } else { Err(Errno::EINVAL) }
 }

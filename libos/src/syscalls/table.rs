@@ -4,7 +4,7 @@
 
 use super::{
     Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, signal, socket,
-    system, thread, time, transfer, wait,
+    system, thread, time, timer, transfer, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -24,8 +24,8 @@ pub enum Mark {
     Answered,
     /// With the restriction that the note tells.
     Partial,
-    /// Always an error, for the reason that the note gives.
-    Refused,
+    /// Always this error, for the reason that the note gives.
+    Refused(Errno),
 }
 
 /// One line of the table.
@@ -43,23 +43,31 @@ pub struct Call {
     pub note: &'static str,
 }
 
-/// Declares [`CALLS`]: number, function, mark, note.
+/// Declares [`CALLS`]: number, function, mark, note; or number, error, note for one that is refused.
 macro_rules! calls {
-    ($($number:ident $handler:path, $mark:ident $(, $note:literal)?;)*) => {
+    ($($number:ident $($handler:path, $mark:ident $(, $note:literal)?)? $(=> $errno:ident, $reason:literal)?;)*) => {
         /// All calls that are answered or refused on purpose.
         pub const CALLS: &[Call] = &[$(Call {
             number: $number,
             name: stringify!($number),
-            handler: $handler,
-            mark: Mark::$mark,
-            note: concat!($($note)?),
+            $(handler: $handler, mark: Mark::$mark, note: concat!($($note)?),)?
+            $(
+                handler: refuse::<{ -Errno::$errno.to_result() }>,
+                mark: Mark::Refused(Errno::$errno),
+                note: $reason,
+            )?
         },)*];
     };
 }
 
+/// Refuses a call with the error of this number.
+fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> Answer {
+    Err(Errno::from_number(ERRNO).unwrap_or(Errno::ENOSYS).into())
+}
+
 calls! {
     // Memory.
-    __NR_brk memory::brk, Refused, "musl's malloc turns to mmap";
+    __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
     __NR_mmap memory::mmap, Partial, "never executable; a file is copied, and a shared mapping of one is read-only";
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
@@ -78,21 +86,21 @@ calls! {
     __NR_getgid process::zero, Answered;
     __NR_getegid process::zero, Answered;
     __NR_getgroups process::zero, Answered;
-    __NR_fork process::refused, Refused, "one image, one program";
-    __NR_vfork process::refused, Refused, "one image, one program";
-    __NR_execve process::refused, Refused, "one image, one program";
-    __NR_execveat process::refused, Refused, "one image, one program";
+    __NR_fork => ENOSYS, "one image, one program";
+    __NR_vfork => ENOSYS, "one image, one program";
+    __NR_execve => ENOSYS, "one image, one program";
+    __NR_execveat => ENOSYS, "one image, one program";
     __NR_wait4 process::no_child, Answered;
     __NR_waitid process::no_child, Answered;
     __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
-    __NR_setrlimit process::setrlimit, Partial, "of open files; other limits are the tender's";
-    __NR_prlimit64 process::prlimit64, Partial, "limits can be read, that of open files set";
+    __NR_setrlimit process::setrlimit, Partial, "of open files; another to what it is";
+    __NR_prlimit64 process::prlimit64, Partial, "as for setrlimit";
     __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
     // Threads.
     __NR_clone thread::clone, Partial, "threads only, not processes";
-    __NR_clone3 process::refused, Refused, "a C library then uses clone";
+    __NR_clone3 => ENOSYS, "a C library then uses clone";
     __NR_gettid thread::gettid, Answered;
     __NR_set_tid_address thread::set_tid_address, Answered;
     __NR_set_robust_list process::zero, Partial, "the list is ignored: nobody outlives a program that dies";
@@ -101,7 +109,7 @@ calls! {
     __NR_sched_setaffinity process::zero, Partial, "there is one processor";
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
-    __NR_rseq process::refused, Refused, "a C library then does without";
+    __NR_rseq => ENOSYS, "a C library then does without";
     __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
     // Signals.
     __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
@@ -109,9 +117,10 @@ calls! {
     __NR_rt_sigpending signal::rt_sigpending, Answered;
     __NR_rt_sigreturn signal::rt_sigreturn, Answered;
     __NR_rt_sigsuspend signal::rt_sigsuspend, Answered;
+    __NR_rt_sigtimedwait signal::rt_sigtimedwait, Answered;
     __NR_pause signal::pause, Answered;
     __NR_sigaltstack signal::sigaltstack, Answered;
-    __NR_kill signal::kill, Partial, "to the program itself; a call is interrupted, never restarted";
+    __NR_kill signal::kill, Partial, "to the program itself; no signal waits twice";
     __NR_tkill signal::tkill, Partial, "as for kill";
     __NR_tgkill signal::tgkill, Partial, "as for kill";
     // Time.
@@ -122,6 +131,14 @@ calls! {
     __NR_gettimeofday time::gettimeofday, Answered;
     __NR_time time::time, Answered;
     __NR_times time::times, Partial, "time since the start";
+    __NR_alarm timer::alarm, Answered;
+    __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
+    __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";
+    __NR_timer_create timer::timer_create, Partial, "a clock of processor time counts all time";
+    __NR_timer_settime timer::timer_settime, Partial, "steps of the wall clock are not noticed";
+    __NR_timer_gettime timer::timer_gettime, Answered;
+    __NR_timer_getoverrun timer::timer_getoverrun, Answered;
+    __NR_timer_delete timer::timer_delete, Answered;
     // The system.
     __NR_getrandom system::getrandom, Answered;
     __NR_uname system::uname, Answered;
@@ -205,15 +222,15 @@ calls! {
     __NR_truncate metadata::truncate, Answered;
     __NR_ftruncate metadata::ftruncate, Answered;
     __NR_fallocate metadata::fallocate, Partial, "allocates and punches holes";
-    __NR_getxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_lgetxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_fgetxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_setxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_lsetxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_fsetxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_listxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_llistxattr metadata::no_attributes, Refused, "there are no extended attributes";
-    __NR_flistxattr metadata::no_attributes, Refused, "there are no extended attributes";
+    __NR_getxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_lgetxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_fgetxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_setxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_lsetxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_fsetxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_listxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_llistxattr => EOPNOTSUPP, "there are no extended attributes";
+    __NR_flistxattr => EOPNOTSUPP, "there are no extended attributes";
     // Pipes, events and timers.
     __NR_pipe events::pipe, Answered;
     __NR_pipe2 events::pipe2, Answered;
@@ -307,6 +324,15 @@ mod tests {
     fn whatever_is_not_simply_answered_says_why() {
         for call in CALLS {
             assert_eq!(call.note.is_empty(), call.mark == Mark::Answered, "{}", call.name);
+        }
+    }
+
+    #[test]
+    fn every_errno_survives_the_trip_through_a_constant() {
+        for call in CALLS {
+            if let Mark::Refused(errno) = call.mark {
+                assert_eq!(Errno::from_number(-errno.to_result()), Some(errno), "{}", call.name);
+            }
         }
     }
 

@@ -56,9 +56,8 @@ pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut
         return Err(Errno::EINVAL.into());
     }
     let mask = user::read::<u64>(mask)? & !UNSTOPPABLE;
-    let thread = libos.threads.current();
-    if thread.blocked_after.is_none() {
-        thread.suspend(mask);
+    if libos.threads.current().blocked_after.is_none() {
+        libos.suspend(mask);
     }
     let answer = call(libos);
     let thread = libos.threads.current();

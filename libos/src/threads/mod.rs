@@ -10,7 +10,7 @@ mod sleep;
 mod thread;
 mod timers;
 
-pub use thread::{NO_STACK, Name, SignalStack, Slot, State, Thread};
+pub use thread::{CutShort, NO_STACK, Name, SignalStack, Slot, State, Thread};
 
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;

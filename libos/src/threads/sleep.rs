@@ -1,10 +1,8 @@
 //! Falling asleep and being woken. A thread that sleeps may be in two tables, that of what it waits for and that of its
 //! deadline; whoever wakes it takes it out of both.
 
-use super::{Slot, State, Threads};
+use super::{Slot, State, Thread, Threads};
 use crate::answer::{On, Sleep, Then};
-use crate::errno::Errno;
-use crate::syscalls::time;
 
 /// Who waits for one file does so as if for a futex at an address that no program can name.
 const FILES: u64 = 1 << 63;
@@ -72,7 +70,7 @@ impl Threads {
     }
 
     /// What a thread waited for has come about.
-    fn wake(&mut self, slot: Slot) {
+    pub fn wake(&mut self, slot: Slot) {
         self.timers.remove(slot);
         self.rouse(slot, |woken, _| woken);
     }
@@ -81,19 +79,24 @@ impl Threads {
     pub fn interrupt(&mut self, slot: Slot) {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
         if let State::Asleep(..) = thread.state {
-            time::interrupted(thread);
             self.timers.remove(slot);
             self.futexes.remove(slot);
             self.files.retain(|waiting| *waiting != slot);
-            self.rouse(slot, |_, _| Then::Return(Errno::EINTR.to_result()));
+            thread.asleep = 0;
+            thread.state = State::Ready;
+            thread.interrupt();
+            self.ready.push_back(slot);
         }
     }
 
-    /// The first thread that does not block these signals, or else the first of all.
-    pub fn willing(&self, signals: u64) -> Option<u32> {
-        let mut threads = self.slots.iter().flatten();
-        let willing = threads.clone().find(|thread| thread.blocked & signals == 0);
-        willing.or_else(|| threads.next()).map(|thread| thread.id)
+    /// The first thread of which this holds.
+    pub fn willing(&self, holds: impl Fn(&Thread) -> bool) -> Option<u32> {
+        self.slots.iter().flatten().find(|thread| holds(thread)).map(|thread| thread.id)
+    }
+
+    /// The signals that wait with any thread.
+    pub fn all_pending(&self) -> u64 {
+        self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending)
     }
 
     /// A thread's time is over.

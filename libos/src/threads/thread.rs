@@ -2,6 +2,8 @@
 
 use crate::answer::Then;
 use crate::arch::{Registers, vector};
+use crate::errno::Errno;
+use crate::syscalls::time;
 use alloc::boxed::Box;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
@@ -76,6 +78,17 @@ pub struct Thread {
     pub blocked_after: Option<u64>,
     /// Where it wants its signals.
     pub signal_stack: SignalStack,
+    /// The call that a signal has ended, as long as that signal has not been seen to.
+    pub cut_short: Option<CutShort>,
+}
+
+/// A call that a signal has ended before it had done anything. What becomes of it depends on the signal's action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutShort {
+    /// Its number, which its result has taken the place of.
+    pub number: u64,
+    /// When it would have given up, if it had been made with a time to wait.
+    pub deadline: Option<u64>,
 }
 
 const _: () = assert!(
@@ -106,6 +119,7 @@ impl Thread {
             pending: 0,
             blocked_after: None,
             signal_stack: NO_STACK,
+            cut_short: None,
         }
     }
 
@@ -115,6 +129,15 @@ impl Thread {
         let progress = core::mem::take(&mut self.progress);
         self.registers.set_result(if result < 0 && progress > 0 { progress as i64 } else { result });
         self.deadline = None;
+    }
+
+    /// Ends its call in progress, because a signal is about to be seen to.
+    pub fn interrupt(&mut self) {
+        time::interrupted(self);
+        if self.progress == 0 {
+            self.cut_short = Some(CutShort { number: self.registers.number(), deadline: self.deadline });
+        }
+        self.end_call(Errno::EINTR.to_result());
     }
 
     /// Blocks these signals until one comes.

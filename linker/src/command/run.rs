@@ -48,7 +48,7 @@ fn kind(subcommand: &str, project: &Project) -> Result<Kind> {
     }
 }
 
-/// The words of `husk` that come before the image.
+/// The words of `husk` that come before the image, the last being `--`.
 fn options(guest: &Guest) -> Result<Vec<String>> {
     let mut words = vec!["run".to_owned()];
     if let Some(memory) = &guest.memory {
@@ -69,6 +69,8 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     words.extend(guest.net.iter().flat_map(|device| ["--net".to_owned(), device.clone()]));
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
+    // cargo adds the image and the program's arguments: all of them are its own.
+    words.push("--".to_owned());
     Ok(words)
 }
 
@@ -85,7 +87,7 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        assert!(words.ends_with("-e A=b c --net tap:a --verbose"), "{words}");
+        assert!(words.ends_with("-e A=b c --net tap:a --verbose --"), "{words}");
     }
 
     #[test]

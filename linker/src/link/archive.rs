@@ -1,4 +1,4 @@
-//! An archive with one object in it, as System V has them: link editors take an object from there only if they need it.
+//! An archive of objects, as System V has them: link editors take an object from there only if they need it.
 //!
 //! The format: ar(5), and the index that `ranlib` makes, a member called `/` with the big-endian count of names, as many
 //! offsets of the members that define them, and the names.
@@ -9,19 +9,32 @@ use object::{Object, ObjectSymbol};
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
 
-/// The bytes of an archive that holds `content`, an object, under `name`, and tells its global symbols.
-pub fn of(name: &str, content: &[u8]) -> Result<Vec<u8>> {
-    let object = object::File::parse(content).map_err(|error| Error::new(format!("{name} is no object: {error}")))?;
-    let global = object.symbols().filter(|symbol| symbol.is_definition() && !symbol.is_local());
-    let names: Vec<_> = global.filter_map(|symbol| symbol.name_bytes().ok()).collect();
-    let length = 4 + 4 * names.len() + names.iter().map(|name| name.len() + 1).sum::<usize>();
-    let offset = (MAGIC.len() + HEADER + length.next_multiple_of(2)) as u32;
+/// The bytes of an archive that holds these objects, each with its name, and tells their global symbols.
+pub fn of(members: &[(&str, &[u8])]) -> Result<Vec<u8>> {
+    let mut names = vec![];
+    for (member, (file, content)) in members.iter().enumerate() {
+        let object =
+            object::File::parse(*content).map_err(|error| Error::new(format!("{file} is no object: {error}")))?;
+        let global = object.symbols().filter(|symbol| symbol.is_definition() && !symbol.is_local());
+        let global = global.filter_map(|symbol| symbol.name_bytes().ok().map(<[u8]>::to_vec));
+        names.extend(global.map(|name| (member, name)));
+    }
+    let length = 4 + 4 * names.len() + names.iter().map(|(_, name)| name.len() + 1).sum::<usize>();
+    let mut offset = MAGIC.len() + HEADER + length.next_multiple_of(2);
+    let offsets: Vec<_> = members
+        .iter()
+        .map(|(_, content)| {
+            let start = offset;
+            offset += HEADER + content.len().next_multiple_of(2);
+            start as u32
+        })
+        .collect();
     let mut index = (names.len() as u32).to_be_bytes().to_vec();
-    names.iter().for_each(|_| index.extend(offset.to_be_bytes()));
-    names.iter().for_each(|name| index.extend(name.iter().chain(&[0])));
+    names.iter().for_each(|(member, _)| index.extend(offsets[*member].to_be_bytes()));
+    names.iter().for_each(|(_, name)| index.extend(name.iter().chain(&[0])));
     let mut archive = MAGIC.to_vec();
     add(&mut archive, "/", &index);
-    add(&mut archive, &format!("{name}/"), content);
+    members.iter().for_each(|(file, content)| add(&mut archive, &format!("{file}/"), content));
     Ok(archive)
 }
 
@@ -34,18 +47,21 @@ fn add(archive: &mut Vec<u8>, name: &str, content: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{BYTES, MALLOC};
     use object::read::archive::ArchiveFile;
 
     #[test]
-    fn the_index_leads_to_the_object() {
-        let archive = super::of("malloc.o", super::super::MALLOC).expect("an object");
+    fn the_index_leads_to_the_objects() {
+        let archive = super::of(&[("malloc.o", MALLOC), ("bytes.o", BYTES)]).expect("objects");
         let archive = ArchiveFile::parse(&*archive).expect("an archive");
         let symbols = archive.symbols().expect("an index").expect("an index");
-        let mut names: Vec<_> = symbols.map(|symbol| symbol.expect("a symbol")).collect();
-        names.sort_by_key(|symbol| symbol.name());
-        let first = names.first().expect("a name");
-        assert_eq!((names.len(), first.name()), (8, &b"aligned_alloc"[..]));
-        let member = archive.member(first.offset()).expect("a member");
-        assert_eq!(member.name(), b"malloc.o");
+        let symbols: Vec<_> = symbols.map(|symbol| symbol.expect("a symbol")).collect();
+        let file = |name: &[u8]| {
+            let symbol = symbols.iter().find(|symbol| symbol.name() == name).expect("it is in the index");
+            archive.member(symbol.offset()).expect("a member").name().to_vec()
+        };
+        assert_eq!(symbols.len(), 13);
+        assert_eq!(file(b"realloc"), b"malloc.o");
+        assert_eq!(file(b"memcmp"), b"bytes.o");
     }
 }

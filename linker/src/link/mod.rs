@@ -34,6 +34,9 @@ const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
 /// The allocator, prelinked: its global symbols are weak.
 const MALLOC: &[u8] = include_bytes!(env!("HUSK_MALLOC_OBJECT"));
 
+/// The functions that copy, fill and compare, in the same way.
+const BYTES: &[u8] = include_bytes!(env!("HUSK_BYTES_OBJECT"));
+
 /// What every image is linked with, beyond its objects.
 const OPTIONS: [&str; 4] = ["--entry=husk_start", "--build-id=sha1", "-z", "nopack-relative-relocs"];
 
@@ -75,16 +78,17 @@ fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()>
     line.words.push(Word::Driver(scratch.write("manifest.o", &manifest)?.into()));
     if request.settings.kind == Kind::Std {
         line.words.push(Word::Driver(scratch.write("libos.o", LIBOS)?.into()));
-        add_malloc(line, scratch)?;
+        add_functions(line, scratch)?;
     }
     line.words.extend(OPTIONS.map(|option| Word::Editor(option.into())));
     Ok(())
 }
 
-/// Adds the allocator right before the C library, for programs that have none of their own: of an archive, the link
-/// editor takes what is wanted and not there yet.
-fn add_malloc(line: &mut Line, scratch: &Scratch) -> Result<()> {
-    let archive = scratch.write("libhusk_malloc.a", &archive::of("malloc.o", MALLOC)?)?;
+/// Adds functions of C right before the C library, which has slower ones: of an archive, the link editor takes what is
+/// wanted and not there yet. So a program's own go first.
+fn add_functions(line: &mut Line, scratch: &Scratch) -> Result<()> {
+    let archive = archive::of(&[("malloc.o", MALLOC), ("bytes.o", BYTES)])?;
+    let archive = scratch.write("libhusk.a", &archive)?;
     let of_c = |word: &Word| word.text() == "-lc" || word.text().to_string_lossy().ends_with("/libc.a");
     let place = line.words.iter().position(of_c).unwrap_or(line.words.len());
     line.words.insert(place, Word::Driver(archive.into()));
@@ -96,7 +100,7 @@ fn add_malloc(line: &mut Line, scratch: &Scratch) -> Result<()> {
 fn add_order(line: &mut Line, scratch: &Scratch) -> Result<()> {
     let chosen = |word: &Word| matches!(word, Word::Driver(text) if text.to_string_lossy().starts_with("-fuse-ld"));
     let Some(folder) = tool::link_editors().filter(|_| !line.words.iter().any(chosen)) else { return Ok(()) };
-    let order = scratch.write("start.order", order::file(&[LIBOS, MALLOC], &line.words).as_bytes())?;
+    let order = scratch.write("start.order", order::file(&[LIBOS, MALLOC, BYTES], &line.words).as_bytes())?;
     let mut before = OsString::from("-B");
     before.push(folder);
     line.words.extend([before, "-fuse-ld=lld".into()].map(Word::Driver));

@@ -50,7 +50,7 @@ impl Image {
     }
 
     /// The symbols of the image by name, from the image or from beside it.
-    fn symbols(&self) -> HashMap<String, (u64, u64)> {
+    pub fn symbols(&self) -> HashMap<String, (u64, u64)> {
         let bytes = self.debug_file.as_ref().unwrap_or(&self.bytes);
         let file = ElfFile64::<LittleEndian>::parse(&**bytes).expect("an ELF file");
         let named = |symbol: object::read::elf::ElfSymbol64<'_, '_, LittleEndian>| {

@@ -29,6 +29,16 @@ fn a_release_build_keeps_symbols_and_puts_line_numbers_aside() {
 }
 
 #[test]
+fn functions_of_c_are_ours_where_we_have_better_ones() {
+    let symbols = image("", "--release").symbols();
+    for ours in ["husk_malloc::", "husk_bytes::"] {
+        assert!(symbols.keys().any(|name| format!("{:#}", rustc_demangle::demangle(name)).starts_with(ours)), "{ours}");
+    }
+    // What musl's own are made of.
+    assert!(!symbols.contains_key("__malloc_alloc_meta"));
+}
+
+#[test]
 fn debug_information_follows_a_program_that_cargo_copies_elsewhere() {
     let project = Project::program("");
     project.write(".cargo/config.toml", "[build]\nbuild-dir = 'made here'");

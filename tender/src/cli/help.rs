@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 /// What is said about a command beside its flags.
 pub struct Topic<T: 'static> {
-    usage: &'static str,
+    /// How it is called.
+    pub usage: &'static str,
     about: &'static str,
     flags: &'static [Flag<T>],
     after: &'static str,
@@ -13,8 +14,9 @@ pub struct Topic<T: 'static> {
 
 /// `husk run`.
 pub const RUN: Topic<super::Run> = Topic {
-    usage: "husk run [FLAGS] IMAGE [ARGUMENTS]",
-    about: "Runs an image, made by `cargo husk build`, to its end. What follows the image is the program's.",
+    usage: "husk run [FLAGS] IMAGE [FLAGS] [[--] ARGUMENTS]",
+    about: "Runs an image, made by `cargo husk build`, to its end. Arguments are the program's from the first on that is no\n\
+            flag, or from `--` on.",
     flags: flags::RUN,
     after: "Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
             would have sent; 125 if husk itself could not start it or go on.\n",
@@ -32,7 +34,7 @@ pub const INSPECT: Topic<super::Inspect> = Topic {
 pub fn overview() -> String {
     format!(
         "husk runs Husk images: single-application virtual machines.\n\n\
-         Commands:\n  {:<40} Run an image; the exit status is the guest's\n  {:<40} Tell what an image is\n\n\
+         Commands:\n  {:<56} Run an image; the exit status is the guest's\n  {:<56} Tell what an image is\n\n\
          `husk COMMAND --help` tells more, `husk --version` the version.\n",
         RUN.usage, INSPECT.usage
     )

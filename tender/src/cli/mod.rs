@@ -9,7 +9,7 @@ mod help;
 use flags::Flag;
 use husk_tender::devices::attach::Attachment;
 use lexopt::{Arg, Parser};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -85,7 +85,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             ))),
         },
         Some(Arg::Short(_) | Arg::Long(_)) => {
-            Err(Error("flags come after the command: `husk run [FLAGS] IMAGE`".to_owned()))
+            Err(Error(format!("flags come after the command: `{}`", help::RUN.usage)))
         }
     }
 }
@@ -94,15 +94,11 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
     let mut run = Run::default();
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Value(image) => {
-                // From here on, everything is the program's; a separating `--` is not.
-                run.line.push(image);
-                let mut rest: Vec<_> = parser.raw_args()?.collect();
-                if rest.first().is_some_and(|word| word == OsStr::new("--")) {
-                    rest.remove(0);
-                }
-                run.line.extend(rest);
-                return Ok(Command::Run(run));
+            Arg::Value(image) if run.line.is_empty() => run.line.push(image),
+            Arg::Value(word) => {
+                // The program's first argument, or whatever comes after `--`: from here on, everything is its own.
+                run.line.push(word);
+                run.line.extend(parser.raw_args()?);
             }
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::RUN))),
             flag => {
@@ -111,9 +107,10 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
             }
         }
     }
-    Err(Error(
-        "which image? `husk run [FLAGS] IMAGE [ARGUMENTS]`; `cargo husk build` prints the path of each".to_owned(),
-    ))
+    match run.line.is_empty() {
+        true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
+        false => Ok(Command::Run(run)),
+    }
 }
 
 fn inspect(mut parser: Parser) -> Result<Command, Error> {
@@ -144,7 +141,7 @@ fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&
     };
     found.ok_or_else(|| {
         Error(format!(
-            "husk {command} has no flag {written}; see `husk {command} --help`. Flags of the program come after the image"
+            "husk {command} has no flag {written}; see `husk {command} --help`. Flags of the program come after `--`"
         ))
     })
 }
@@ -190,6 +187,7 @@ mod tests {
             "3",
             "-v",
             "app",
+            "--",
             "-v",
             "--memory",
             "x",
@@ -198,15 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn a_separator_after_the_image_is_not_an_argument() {
-        let line = ["app", "--", "x"].map(OsString::from).to_vec();
-        assert_eq!(parsed("husk run app -- -- x"), Ok(Command::Run(Run { line, ..Run::default() })));
+    fn flags_may_follow_the_image_and_end_at_the_first_argument() {
+        let run = |verbose: bool, line: &[&str]| {
+            let line = line.iter().map(OsString::from).collect();
+            Ok(Command::Run(Run { verbose, line, ..Run::default() }))
+        };
+        assert_eq!(parsed("husk run app -v"), run(true, &["app"]));
+        assert_eq!(parsed("husk run app -v serve -v"), run(true, &["app", "serve", "-v"]));
+        assert_eq!(parsed("husk run app -- -v"), run(false, &["app", "-v"]));
+        assert_eq!(parsed("husk run -v -- app -v -- x"), run(true, &["app", "-v", "--", "x"]));
+        assert_eq!(parsed("husk run app -- -- x"), run(false, &["app", "--", "x"]));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert!(refused("husk run --memori 64M app").contains("no flag --memori"));
         assert!(refused("husk run -x app").contains("no flag -x"));
+        assert!(refused("husk run app --port 80").contains("Flags of the program come after `--`"));
         assert!(refused("husk run --memory lots app").contains("--memory: write it as a number"));
         assert!(refused("husk run --memory").contains("memory"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "segment registers are reached by instructions of their own")]
 
+use super::entry;
 use core::arch::asm;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
@@ -105,6 +106,14 @@ impl Registers {
     pub fn stopped(&mut self, rip: u64, flags: u64, stack: u64) {
         (self.rip, self.rsp) = (rip, stack);
         self.make_whole(flags);
+    }
+
+    /// Lets the thread go on with the call `number` that it has just made, whose result it has not seen: with what it
+    /// made it with, at the entry that a patched site jumps to.
+    pub fn make_again(&mut self, number: u64) {
+        (self.rax, self.rcx) = (number, self.rip);
+        let flags = self.flags();
+        self.stopped(entry::direct(), flags, self.rsp);
     }
 
     /// The flags that the thread goes on with.

@@ -4,7 +4,8 @@
 use super::registers::Registers;
 use super::vector;
 use crate::errno::Errno;
-use crate::signals::{Action, Delivery};
+use crate::signals::Action;
+use crate::signals::handler::Delivery;
 use crate::user::{self, Slice};
 use linux_raw_sys::general::SA_ONSTACK;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -54,9 +55,7 @@ pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery) -> 
     vector::save_at(Slice::new(vectors, size))?;
     // A function expects its stack pointer to be 8 off a multiple of 16.
     let bottom = (vectors.saturating_sub(size_of::<Frame>() as u64) & !15).saturating_sub(8);
-    let mut information = [0; 32];
-    let [number, _, code, _, sender, ..] = &mut information;
-    (*number, *code, *sender) = (delivery.signal, delivery.code as u32, delivery.sender);
+    let information = delivery.origin.information(delivery.signal);
     let r = &*registers;
     let frame = Frame {
         restorer: action.restorer,

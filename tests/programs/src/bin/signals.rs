@@ -16,9 +16,12 @@ const SIGNALS: [libc::c_int; 6] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM, libc::SIGWINCH];
 
 fn handle(with: libc::sighandler_t) {
+    // SAFETY: all zeros is a valid value: calls that wait are not made again.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = with;
     for signal in SIGNALS {
         // SAFETY: the handler uses atomics only.
-        unsafe { libc::signal(signal, with) };
+        unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     }
 }
 

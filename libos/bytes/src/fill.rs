@@ -1,0 +1,98 @@
+//! Filling.
+
+#![expect(unsafe_code, reason = "raw memory")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "all stand on the one promise of whoever calls")]
+
+use crate::word::{STEP, VECTOR, Vector, store, store_row, twice};
+use core::arch::asm;
+
+/// From so many bytes on, a string instruction is quicker than the loop.
+const LONG: usize = 1024;
+
+/// Writes `length` times the same byte.
+///
+/// # Safety
+///
+/// As for memset(3).
+#[inline(always)]
+pub unsafe fn fill(to: *mut u8, byte: u8, length: usize) {
+    let word = u64::from(byte) * 0x0101_0101_0101_0101;
+    let vector = || twice(word);
+    // SAFETY: the caller's promise; each line writes as many bytes as there are at least, from both ends.
+    unsafe {
+        match length {
+            0 => {}
+            1 => store(to, byte),
+            2..=3 => ends(to, word as u16, length),
+            4..=7 => ends(to, word as u32, length),
+            8..=16 => ends(to, word, length),
+            17..=32 => ends(to, vector(), length),
+            33..=64 => ends(to, [vector(); 2], length),
+            65..=128 => ends(to, [vector(); 4], length),
+            _ if length < LONG => upwards(to, vector(), length),
+            _ => string(to, word, vector(), length),
+        }
+    }
+}
+
+/// The first word and the last one, which may overlap.
+#[inline(always)]
+unsafe fn ends<W: Copy>(to: *mut u8, word: W, length: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { store(to, word) };
+    // SAFETY: the caller's promise.
+    unsafe { store(to.wrapping_add(length - size_of::<W>()), word) };
+}
+
+/// At least 80 bytes.
+#[inline(never)]
+unsafe fn upwards(to: *mut u8, vector: Vector, length: usize) {
+    // The loop stores at multiples of 16.
+    let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - STEP);
+    // SAFETY: the caller's promise.
+    unsafe { store(to, vector) };
+    while offset < end {
+        // SAFETY: up to 64 bytes before the end there are 64 more.
+        unsafe { store_row(to.wrapping_add(offset), [vector; 4]) };
+        offset += STEP;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { store_row(to.wrapping_add(end), [vector; 4]) };
+}
+
+/// At least [`LONG`] bytes: whole words to multiples of 16 by one instruction.
+#[inline(never)]
+unsafe fn string(to: *mut u8, word: u64, vector: Vector, length: usize) {
+    let offset = VECTOR - to as usize % VECTOR;
+    let (words, target) = ((length - offset) / 8, to.wrapping_add(offset));
+    // SAFETY: the caller's promise.
+    unsafe { ends(to, vector, length) };
+    // SAFETY: the caller's promise; the direction flag is clear by convention.
+    unsafe {
+        asm!("rep stosq", inout("rcx") words => _, inout("rdi") target => _, in("rax") word,
+            options(nostack, preserves_flags));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn bytes_are_written_and_no_others(
+            length in prop_oneof![0usize..300, LONG - 100..LONG + 100, 0..6000usize],
+            start in 0usize..64,
+            byte: u8,
+        ) {
+            let mut target = vec![!byte; length + 128];
+            // SAFETY: the vector is longer by where the bytes start.
+            unsafe { fill(target.as_mut_ptr().add(start), byte, length) };
+            prop_assert!(target[start..start + length].iter().all(|found| *found == byte));
+            prop_assert!(target[..start].iter().chain(&target[start + length..]).all(|found| *found == !byte));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Between a thread and what it was about to do: a signal's handler.
+//!
+//! A frame on the thread's stack holds what it was about to do, and `rt_sigreturn` takes it up again. If a signal has
+//! ended a call of the thread and the call is to be restarted, that is what it is about to do.
+
+use super::{DEFAULT, Fate, Origin, UNSTOPPABLE, bit, end};
+use crate::arch::signal_frame;
+use crate::errno::Errno;
+use crate::libos::Libos;
+use crate::threads::{CutShort, SignalStack, Thread};
+use linux_raw_sys::general::*;
+
+/// One signal on its way to a handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// Its number.
+    pub signal: u32,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Signals that were blocked when it came.
+    pub mask: u64,
+    /// The thread's alternate stack.
+    pub stack: SignalStack,
+}
+
+impl Libos {
+    /// Lets the current thread, which is about to go on, have the signals that wait for it and that it does not block.
+    #[cold]
+    pub fn take_signals(&mut self) {
+        while let Some(signal) = self.threads.current().next_signal() {
+            self.threads.current().pending &= !bit(signal);
+            match self.signals.fate(signal) {
+                Fate::Ignored => drop(self.signals.take_origin(signal)),
+                Fate::Fatal => end(signal),
+                // As on Linux, where a frame that cannot be written is a memory fault without a handler.
+                Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| end(SIGSEGV)),
+            }
+        }
+        // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
+        let thread = self.threads.current();
+        thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
+        // Nothing came of the signals: the call goes on, whichever it is.
+        if let Some(call) = thread.cut_short.take() {
+            thread.registers.make_again(call.number);
+            thread.deadline = call.deadline;
+        }
+    }
+
+    fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
+        let origin = self.signals.take_origin(signal);
+        let thread = self.threads.current();
+        let action = self.signals.action(signal)?;
+        if let Some(call) = thread.cut_short.take()
+            && action.flags & u64::from(SA_RESTART) != 0
+            && is_restarted(thread, call)
+        {
+            thread.registers.make_again(call.number);
+        }
+        let mask = thread.blocked_after.take().unwrap_or(thread.blocked);
+        let delivery = Delivery { signal, origin, mask, stack: thread.signal_stack };
+        signal_frame::push(&mut thread.registers, action, &delivery)?;
+        let own = if action.flags & u64::from(SA_NODEFER) != 0 { 0 } else { bit(signal) };
+        thread.blocked |= (action.mask | own) & !UNSTOPPABLE;
+        if action.flags & u64::from(SA_RESETHAND) != 0 {
+            action.handler = DEFAULT;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a call is made again after a handler with `SA_RESTART`: see signal(7), "Interruption of system calls and
+/// library functions by signal handlers". Those that wait no longer than some time are not.
+fn is_restarted(thread: &Thread, call: CutShort) -> bool {
+    let [_, _, _, futex_timeout, ..] = thread.registers.arguments();
+    let is = |number: &u32| call.number == u64::from(*number);
+    match is(&__NR_futex) {
+        true => futex_timeout == 0,
+        false => call.deadline.is_none() && !NEVER_RESTARTED.iter().any(is),
+    }
+}
+
+/// Calls that wait for signals, for one of many files, or for a time.
+const NEVER_RESTARTED: &[u32] = &[
+    __NR_pause,
+    __NR_rt_sigsuspend,
+    __NR_rt_sigtimedwait,
+    __NR_poll,
+    __NR_ppoll,
+    __NR_select,
+    __NR_pselect6,
+    __NR_epoll_wait,
+    __NR_epoll_pwait,
+    __NR_epoll_pwait2,
+    __NR_nanosleep,
+    __NR_clock_nanosleep,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Registers;
+
+    fn restarts(number: u32, deadline: Option<u64>, fourth: u64) -> bool {
+        let registers = Registers { r10: fourth, ..Registers::default() };
+        is_restarted(&Thread::new(1, registers), CutShort { number: number.into(), deadline })
+    }
+
+    #[test]
+    fn calls_that_wait_without_a_limit_are_restarted_but_those_that_wait_for_signals_or_many_files() {
+        assert!(restarts(__NR_read, None, 0) && restarts(__NR_futex, None, 0) && restarts(__NR_flock, None, 0));
+        assert!(!restarts(__NR_recvfrom, Some(1), 0) && !restarts(__NR_futex, None, 0x1000));
+        for never in [__NR_pause, __NR_epoll_wait, __NR_poll, __NR_nanosleep] {
+            assert!(!restarts(never, None, 0), "{never}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `docs/system-calls.md` says what the table of system calls says.
+//!
+//! `HUSK_WRITE_DOCS=1 cargo test -p husk-libos --test system_calls` writes it anew.
+
+use husk_libos::syscalls::table::{CALLS, Call, Mark};
+use std::{env, fs};
+
+/// The document, from here.
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/system-calls.md");
+
+/// The variable that has it written.
+const WRITE: &str = "HUSK_WRITE_DOCS";
+
+#[test]
+fn the_document_says_what_the_table_says() {
+    let text = document();
+    if env::var_os(WRITE).is_some() {
+        fs::write(PATH, &text).expect("the document can be written");
+    }
+    let written = fs::read_to_string(PATH).unwrap_or_default();
+    let differs = text.lines().zip(written.lines()).find(|(now, written)| now != written);
+    assert!(
+        text == written,
+        "docs/system-calls.md is out of date, first at {differs:?}: \
+         run {WRITE}=1 cargo test -p husk-libos --test system_calls"
+    );
+}
+
+fn document() -> String {
+    let mut calls: Vec<_> = CALLS.iter().collect();
+    calls.sort_by_key(|call| name(call));
+    let (mut answered, mut partial, mut refused) = (Vec::new(), String::new(), String::new());
+    for call in &calls {
+        let (name, note) = (name(call), call.note);
+        match call.mark {
+            Mark::Answered => answered.push(format!("`{name}`")),
+            Mark::Partial => partial += &format!("| `{name}` | {note} |\n"),
+            Mark::Refused(errno) => refused += &format!("| `{name}` | {} | {note} |\n", errno.name()),
+        }
+    }
+    format!(
+        "# System calls\n\n\
+         What the libos answers of Linux's system calls, inside the guest. Made from `libos/src/syscalls/table.rs` by\n\
+         `{WRITE}=1 cargo test -p husk-libos --test system_calls`; do not edit.\n\n\
+         {} calls are known. Any other answers ENOSYS, and `husk run --verbose` names it.\n\n\
+         ## Answered as on Linux\n\n{}\n\n\
+         ## Answered in part\n\n| call | what differs |\n|---|---|\n{partial}\n\
+         ## Refused\n\n| call | error | why |\n|---|---|---|\n{refused}",
+        calls.len(),
+        wrapped(&answered)
+    )
+}
+
+fn name(call: &Call) -> &'static str {
+    call.name.trim_start_matches("__NR_")
+}
+
+/// Words with commas between them, in lines that a person can read.
+fn wrapped(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for (index, word) in words.iter().enumerate() {
+        let separator = match index {
+            0 => "",
+            _ if width + word.len() > 110 => ",\n",
+            _ => ", ",
+        };
+        width = if separator.ends_with('\n') { 0 } else { width + separator.len() } + word.len();
+        text += separator;
+        text += word;
+    }
+    text
+}
