@@ -240,7 +240,7 @@ calls! {
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
     // Sockets.
-    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP within the program";
+    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP of AF_INET and AF_INET6";
     __NR_socketpair socket::socketpair, Answered;
     __NR_bind socket::bind, Answered;
     __NR_listen socket::listen, Answered;
