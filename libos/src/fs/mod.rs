@@ -89,6 +89,8 @@ pub struct Files {
     pub image_size: u64,
     /// What the tree is made from when a path is first used; a program that uses none starts without.
     unseeded: Option<seed::Seed>,
+    /// Text of `/etc/resolv.conf`, until the tree is made.
+    resolver: Vec<u8>,
 }
 
 impl Files {
@@ -114,6 +116,7 @@ impl Files {
             orphans: Vec::new(),
             image_size: 0,
             unseeded: None,
+            resolver: Vec::new(),
         })
     }
 

@@ -68,6 +68,9 @@ const TEXTS: &[(&str, &str)] = &[
     ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
 ];
 
+/// The file that tells which name servers there are.
+pub const RESOLVER: &[u8] = b"/etc/resolv.conf";
+
 /// What has to be known to make the tree.
 #[derive(Debug)]
 pub struct Seed {
@@ -103,6 +106,10 @@ impl Files {
             self.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
             self.write_text(path.as_bytes(), text.as_bytes())?;
         }
+        if !self.resolver.is_empty() {
+            let text = core::mem::take(&mut self.resolver);
+            self.write_text(RESOLVER, &text)?;
+        }
         self.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
         for generated in Generated::ALL {
             self.seed_parents(generated.path(), now)?;
@@ -111,6 +118,15 @@ impl Files {
         self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
         self.seed_image(&program, now);
         Ok(())
+    }
+
+    /// Says which name servers there are: the text of `/etc/resolv.conf`.
+    pub fn set_resolver(&mut self, text: Vec<u8>) -> Result<(), Errno> {
+        if self.unseeded.is_some() {
+            self.resolver = text;
+            return Ok(());
+        }
+        self.write_text(RESOLVER, &text)
     }
 
     /// Replaces the contents of an ordinary file that exists, such as `/etc/resolv.conf`.
