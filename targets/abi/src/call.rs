@@ -81,6 +81,19 @@ calls! {
     /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
     /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
     AttachImage = 12,
+    /// `(notice, value)`: tells what a person may want to know ([`notice`]). Value: 0, also for a notice that the tender
+    /// does not know.
+    Notice = 13,
+}
+
+/// What guests tell their tender of without asking for anything.
+pub mod notice {
+    /// The program asked for so many bytes of memory, and they were more than there is. Mentioned if the guest gives up
+    /// after that.
+    pub const MEMORY_REFUSED: u64 = 1;
+    /// The program asked for memory that it can execute, and did not get it. Told to whoever asked for
+    /// [`Flags::VERBOSE`](crate::boot::Flags::VERBOSE).
+    pub const EXECUTION_REFUSED: u64 = 2;
 }
 
 bitflags::bitflags! {
