@@ -12,8 +12,8 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::size;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, DEVICES_MAXIMUM, Device, Manifest, device_kind, kind};
+use husk_abi::size;
 use serde_json::Value;
 
 /// What sort of program a package makes.

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod note;
 pub mod ring;
 pub mod signals;
+pub mod size;
 pub mod stub;
 pub mod threads;
 pub mod turns;
