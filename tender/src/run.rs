@@ -97,7 +97,7 @@ fn tell(report: &Report) {
 /// The report on a guest that broke the contract.
 fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
     let threads = machine.threads_at(registers);
-    let what = Some(fault.to_string());
+    let (what, past) = (Some(fault.to_string()), fault.is_past());
     if *fault == Fault::Deadlock {
         return report(image, machine, what, None, &threads);
     }
@@ -109,7 +109,7 @@ fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers
     };
     // One thread needs no name.
     let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
-    report(image, machine, what, Some(report::Stop { access: fault.access(), registers, thread }), &[])
+    report(image, machine, what, Some(report::Stop { access: fault.access(), registers, past, thread }), &[])
 }
 
 /// A report on `what` stopped the guest, if anything did, and where, and on these threads.
