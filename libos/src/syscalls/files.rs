@@ -75,7 +75,11 @@ fn errno(status: Status) -> Errno {
         Status::Closed => Errno::EPIPE,
         Status::Interrupted => Errno::EINTR,
         Status::NoMemory => Errno::ENOMEM,
-        _ => Errno::EIO,
+        Status::NoSpace => Errno::ENOSPC,
+        Status::TooLarge => Errno::EFBIG,
+        Status::Directory => Errno::EISDIR,
+        Status::NotOpen => Errno::EBADF,
+        Status::Invalid | Status::InputOutput => Errno::EIO,
     }
 }
 
