@@ -86,7 +86,7 @@ fn errno(status: Status) -> Errno {
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now())?;
+    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
     Ok(files)
 }

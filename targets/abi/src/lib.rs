@@ -17,6 +17,7 @@ pub mod call;
 pub mod clock;
 pub mod device;
 pub mod fault;
+pub mod files;
 pub mod memory;
 pub mod note;
 pub mod ring;
