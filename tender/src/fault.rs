@@ -73,6 +73,11 @@ impl Fault {
         matches!(self, Self::Panic(_) | Self::Signal(SIGABRT))
     }
 
+    /// Whether the guest stopped behind the instruction at fault, rather than at it: after a breakpoint.
+    pub fn is_past(&self) -> bool {
+        matches!(self, Self::Exception { vector: 3, .. })
+    }
+
     /// The tender's exit status for it.
     pub fn status(&self) -> u8 {
         match self {

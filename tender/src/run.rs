@@ -97,7 +97,7 @@ fn tell(report: &Report) {
 /// The report on a guest that broke the contract.
 fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
     let threads = machine.threads_at(registers);
-    let what = Some(fault.to_string());
+    let (what, past) = (Some(fault.to_string()), fault.is_past());
     if *fault == Fault::Deadlock {
         return report(image, machine, what, None, &threads);
     }
@@ -109,7 +109,7 @@ fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers
     };
     // One thread needs no name.
     let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
-    let stop = report::Stop { access: fault.access(), registers, thread };
+    let stop = report::Stop { access: fault.access(), registers, past, thread };
     let mut report = report(image, machine, what, Some(stop), &[]);
     if fault.gave_up()
         && let Some(asked) = machine.guest().statistics.refused()

@@ -47,8 +47,8 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
     }
     if rights == Rights::READ
         && address == 0
-        && matches!(libos.files.kind(file as i32), Ok(Kind::Image))
-        && let Some(place) = image_part(offset, length)?
+        && let Some(bytes) = image_contents(libos, file as i32)?
+        && let Some(place) = part(bytes, offset, length)
     {
         return Ok(place);
     }
@@ -81,11 +81,22 @@ fn tell(notice: u64, value: u64) {
     let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
 }
 
-/// Where a part of the image file can be read without copying it, if it lies in the file's pages.
-fn image_part(offset: u64, length: u64) -> Result<Option<u64>, Errno> {
-    let file = image::bytes()?;
-    let end = offset.checked_add(length).filter(|end| *end <= (file.len() as u64).next_multiple_of(PAGE));
-    Ok(end.map(|_| file.as_ptr() as u64 + offset))
+/// The contents of a file that is the image, or that the image has.
+fn image_contents(libos: &Libos, file: i32) -> Result<Option<&'static [u8]>, Errno> {
+    match libos.files.kind(file) {
+        Ok(Kind::Image) => image::bytes().map(Some),
+        Ok(Kind::Regular(_)) => Ok(libos.files.unchanged(file)),
+        _ => Ok(None),
+    }
+}
+
+/// Where a part of these contents can be read without copying it, if it lies in pages of theirs.
+fn part(contents: &'static [u8], offset: u64, length: u64) -> Option<u64> {
+    let start = contents.as_ptr() as u64;
+    // A small file shares its page with others, which a mapping must not show.
+    let pages = (contents.len() as u64).next_multiple_of(PAGE);
+    let whole = start.is_multiple_of(PAGE) && contents.len() as u64 >= PAGE;
+    offset.checked_add(length).filter(|end| whole && *end <= pages).map(|_| start + offset)
 }
 
 /// Copies a file's contents into a new mapping, as far as they reach.

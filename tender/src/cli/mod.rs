@@ -213,7 +213,7 @@ mod tests {
         assert!(refused("husk run --memori 64M app").contains("no flag --memori"));
         assert!(refused("husk run -x app").contains("no flag -x"));
         assert!(refused("husk run app --port 80").contains("Flags of the program come after `--`"));
-        assert!(refused("husk run --memory lots app").contains("--memory: write it as a number"));
+        assert!(refused("husk run --memory lots app").contains("--memory: it is not a size; write a number"));
         assert!(refused("husk run --memory").contains("memory"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
