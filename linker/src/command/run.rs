@@ -66,7 +66,11 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         }
         words.extend(["-e".to_owned(), variable.clone()]);
     }
-    words.extend(guest.net.iter().flat_map(|device| ["--net".to_owned(), device.clone()]));
+    let network =
+        [("--net", &guest.net), ("--publish", &guest.publish), ("--allow", &guest.allow), ("--deny", &guest.deny)];
+    for (flag, values) in network {
+        words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
     // cargo adds the image and the program's arguments: all of them are its own.
@@ -80,14 +84,19 @@ mod tests {
 
     fn guest() -> Guest {
         let (environment, memory) = (vec!["A=b c".into()], Some("64M".into()));
-        Guest { environment, memory, net: vec!["tap:a".into()], verbose: true, no_aslr: false }
+        let [net, publish, allow, deny] =
+            [["tap:a"], ["80:80"], ["host"], ["all"]].map(|value| value.map(str::to_owned).to_vec());
+        Guest { environment, memory, net, publish, allow, deny, verbose: true, no_aslr: false }
     }
 
     #[test]
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        assert!(words.ends_with("-e A=b c --net tap:a --verbose --"), "{words}");
+        assert!(
+            words.ends_with("-e A=b c --net tap:a --publish 80:80 --allow host --deny all --verbose --"),
+            "{words}"
+        );
     }
 
     #[test]
