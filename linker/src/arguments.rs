@@ -68,9 +68,18 @@ pub struct Guest {
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// Attach a network device, such as tap:INTERFACE; may be repeated; see husk run --help
+    /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,
+    /// Lead a port of the host to the guest, [ADDRESS:]HOST:GUEST[/udp] (-p is cargo's); may be repeated
+    #[arg(long, value_name = "HOST:GUEST")]
+    pub publish: Vec<String>,
+    /// Let the guest connect to this network, and only to what is allowed; see husk run --help
+    #[arg(long, value_name = "NETWORK[:PORT]")]
+    pub allow: Vec<String>,
+    /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
+    #[arg(long, value_name = "NETWORK[:PORT]")]
+    pub deny: Vec<String>,
     /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,

@@ -63,7 +63,11 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     for variable in &guest.environment {
         words.extend(["-e".to_owned(), variable.clone()]);
     }
-    words.extend(guest.net.iter().flat_map(|device| ["--net".to_owned(), device.clone()]));
+    let network =
+        [("--net", &guest.net), ("--publish", &guest.publish), ("--allow", &guest.allow), ("--deny", &guest.deny)];
+    for (flag, values) in network {
+        words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
     words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
@@ -77,10 +81,15 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
+        let [net, publish, allow, deny] =
+            [["tap:a"], ["80:80"], ["host"], ["all"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
-            net: vec!["tap:a".into()],
+            net,
+            publish,
+            allow,
+            deny,
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
@@ -91,7 +100,8 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        assert!(words.ends_with("-e A=b c -e D --net tap:a --stop-timeout=3 --verbose --"), "{words}");
+        let network = "--net tap:a --publish 80:80 --allow host --deny all";
+        assert!(words.ends_with(&format!("-e A=b c -e D {network} --stop-timeout=3 --verbose --")), "{words}");
     }
 
     #[test]

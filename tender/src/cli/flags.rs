@@ -3,6 +3,8 @@
 use super::{Inspect, Run};
 use husk_abi::size;
 use husk_tender::devices::net;
+use husk_tender::devices::net::user::policy::Rule;
+use husk_tender::devices::net::user::publish::Publish;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -45,11 +47,35 @@ pub const RUN: &[Flag<Run>] = &[
         long: "net",
         short: None,
         value: Some("[NAME=]WIRE"),
-        help: "Attach a network device to tap:INTERFACE or fd:NUMBER; may be repeated",
+        help: "Attach a network: user, tap:INTERFACE or fd:NUMBER; see below",
         set: |run, value| {
             run.devices.push(net::Options::parse(&value.to_string_lossy())?);
             Ok(())
         },
+    },
+    Flag {
+        long: "publish",
+        short: Some('p'),
+        value: Some("[ADDR:]HOST:GUEST"),
+        help: "Lead a port of the host to the guest, of UDP with /udp at its end; implies --net user",
+        set: |run, value| {
+            run.user.publish.push(Publish::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "allow",
+        short: None,
+        value: Some("NETWORK[:PORT]"),
+        help: "Let the guest connect to this, and only to what is allowed; see below",
+        set: |run, value| rule(run, true, &value.to_string_lossy()),
+    },
+    Flag {
+        long: "deny",
+        short: None,
+        value: Some("NETWORK[:PORT]"),
+        help: "Do not let the guest connect to this",
+        set: |run, value| rule(run, false, &value.to_string_lossy()),
     },
     Flag {
         long: "no-aslr",
@@ -95,3 +121,8 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
         Ok(())
     },
 }];
+
+fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {
+    run.user.policy.0.push(Rule::parse(allow, text)?);
+    Ok(())
+}

@@ -2,6 +2,10 @@
 
 #![no_std]
 
+extern crate alloc;
+
+pub mod host;
+
 use husk::abi::device::Queue;
 use husk::abi::note::device_kind;
 use husk::abi::ring::{CONSUMER, Completion, Descriptor, ENTRIES, PRODUCER, WAKE_AT};
