@@ -10,7 +10,7 @@ use crate::memory::{self, MEMORY};
 use crate::net::Net;
 use crate::random::Random;
 use crate::signals::Signals;
-use crate::syscalls::{Arguments, files, signal, table};
+use crate::syscalls::{Arguments, files, internet, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
 use husk::abi::call::Number;
@@ -72,6 +72,9 @@ impl Libos {
     fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
         self.threads.current().registers.stopped(rip, flags, stack);
         self.look_for_input();
+        if self.net.is_due(husk::clock::monotonic_ns()) {
+            internet::poll(self);
+        }
         let others = self.threads.others_ready();
         if others {
             // In an order that repeats itself for ever, the same thread would always come right after the one that
@@ -107,7 +110,8 @@ impl Libos {
             self.take_signals();
         }
         let timer = self.signals.timers.next().is_some();
-        arch::want_turn(self.threads.anybody_waits() || self.files.input == Input::Wanted || timer);
+        let input = self.files.input == Input::Wanted;
+        arch::want_turn(self.threads.anybody_waits() || input || timer || self.net.has_device());
         &raw mut *self.threads.current().registers
     }
 
@@ -156,10 +160,16 @@ impl Libos {
     fn wait(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
         let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
-        if deadline.is_none() && !input && !self.signals_expected() {
+        if deadline.is_none() && !input && !self.net.expects() && !self.signals_expected() {
             husk::process::deadlock();
         }
         let deadline = deadline.unwrap_or(u64::MAX);
+        if let Some(device) = self.net.device() {
+            if device.wait(input, deadline) {
+                files::change(self, |files, _| files.input_arrived());
+            }
+            return internet::poll(self);
+        }
         if input {
             self.wait_for_input(deadline);
         } else {

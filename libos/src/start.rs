@@ -7,6 +7,7 @@ use crate::arch::{self, Registers};
 use crate::libos::{LIBOS, Libos};
 use crate::memory::MEMORY;
 use crate::random::Random;
+use crate::syscalls::internet;
 use crate::{stack, user};
 use husk::abi::boot::Info;
 
@@ -32,7 +33,11 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     match libos {
         Ok(libos) => {
             let mut owner = LIBOS.lock();
-            &raw mut *owner.insert(libos).threads.current().registers
+            let libos = owner.insert(libos);
+            if info.devices != 0 {
+                internet::attach(libos);
+            }
+            &raw mut *libos.threads.current().registers
         }
         Err(errno) => panic!("the program cannot start: error {}", -errno.to_result()),
     }

@@ -1,7 +1,12 @@
-//! The internet families: what a program sees of them is what Linux would show it, so each also passes as a process.
+//! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
+//! network device there is a TAP interface, and this machine is at the other end.
 
-use husk_tests::{Guest, build};
+use husk_tests::{Guest, build, wire};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 /// The program `name` ends well here, as a process, and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
@@ -18,4 +23,121 @@ fn connections_are_as_on_linux() {
 #[test]
 fn datagrams_are_as_on_linux() {
     same_as_a_process("udp");
+}
+
+#[test]
+fn ten_thousand_connections_fit() {
+    Guest::program("many_connections").run().expect_success().expect_stdout("10000 connections\n");
+}
+
+/// How the guest is attached.
+const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1,ip=fd00::2/64";
+
+/// Gives this thread a network with the guest's other end in it. Whether it could.
+fn attached() -> bool {
+    let alone = wire::alone();
+    if alone {
+        for words in [
+            "tuntap add tap0 mode tap",
+            "addr add 10.0.0.1/24 dev tap0",
+            "-6 addr add fd00::1/64 dev tap0 nodad",
+            "link set tap0 up",
+        ] {
+            wire::ip(words);
+        }
+    }
+    alone
+}
+
+/// Sends back what the next connection sends, until it sends no more.
+fn serve_one(listener: &TcpListener) {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        match stream.read(&mut bytes).expect("bytes") {
+            0 => break,
+            count => stream.write_all(&bytes[..count]).expect("a reader"),
+        }
+    }
+    stream.shutdown(Shutdown::Write).expect("connected");
+}
+
+/// Answers all questions for names with 10.0.0.1, and those for IPv6 with nothing.
+fn name_server() {
+    let socket = UdpSocket::bind("10.0.0.1:53").expect("a port");
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut question) {
+            let is_v4 = question[length - 3] == 1;
+            let mut answer = question[..length].to_vec();
+            answer[2..4].copy_from_slice(&[0x81, 0x80]);
+            answer[7] = is_v4.into();
+            if is_v4 {
+                // The name of the question, A, IN, a minute, four bytes.
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1]);
+            }
+            socket.send_to(&answer, from).expect("it listens");
+        }
+    });
+}
+
+fn client_of(host: &str, address: &str, nowhere: &str, expected: &str) {
+    if !attached() {
+        return;
+    }
+    name_server();
+    let address: IpAddr = address.parse().expect("an address");
+    let listener = TcpListener::bind((address, 0)).expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = UdpSocket::bind((address, port)).expect("a port");
+    thread::spawn(move || serve_one(&listener));
+    thread::spawn(move || {
+        let mut bytes = [0; 2000];
+        while let Ok((length, from)) = datagrams.recv_from(&mut bytes) {
+            datagrams.send_to(&bytes[..length], from).expect("it listens");
+        }
+    });
+    let guest = Guest::program("net_client").flag(DEVICE).argument(host).argument(port.to_string()).argument(nowhere);
+    guest.run().expect_success().expect_stdout(expected);
+}
+
+#[test]
+fn a_program_finds_and_reaches_a_server() {
+    let expected = "server.husk.test is 10.0.0.1\nfrom 10.0.0.2\n2000000 bytes came back\na datagram came back\n";
+    client_of("server.husk.test", "10.0.0.1", "10.0.0.77", expected);
+}
+
+#[test]
+fn a_program_reaches_a_server_by_ipv6() {
+    let expected = "fd00::1 is fd00::1\nfrom fd00::2\n2000000 bytes came back\na datagram came back\n";
+    client_of("fd00::1", "fd00::1", "fd00::77", expected);
+}
+
+#[test]
+fn a_server_answers_many_at_once() {
+    if !attached() {
+        return;
+    }
+    let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
+    server.expect_printed("ready", 1);
+    let connect = |address: &str| {
+        let stream = TcpStream::connect((address, 7)).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("allowed");
+        stream
+    };
+    let mut streams: Vec<_> = (0..300).map(|number| connect(["10.0.0.2", "fd00::2"][number % 2])).collect();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&number.to_ne_bytes()).expect("connected");
+    }
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let mut bytes = [0; 8];
+        stream.read_exact(&mut bytes).expect("an answer");
+        assert_eq!(usize::from_ne_bytes(bytes), number);
+    }
+    let refused = TcpStream::connect(("10.0.0.2", 9)).expect_err("nobody listens");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    streams[0].write_all(b"end").expect("connected");
+    server.finish().expect_success();
+    // What was connected is reset, or has ended: it does not hang.
+    let _ = streams[1].read(&mut [0]);
 }

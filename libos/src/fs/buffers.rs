@@ -60,6 +60,19 @@ impl<'a> Buffers<'a> {
         Ok(())
     }
 
+    /// Copies the bytes from byte `from` on into `into`, as many as fit, and tells how many.
+    pub fn fill(self, from: u64, into: &mut [u8]) -> Result<usize, Errno> {
+        let own = self.own.get(from as usize..).unwrap_or_default();
+        let mut done = own.len().min(into.len());
+        into[..done].copy_from_slice(&own[..done]);
+        for slice in self.rest(from) {
+            let part = slice.first((into.len() - done) as u64);
+            part.copy_out(&mut into[done..done + part.length as usize])?;
+            done += part.length as usize;
+        }
+        Ok(done)
+    }
+
     /// Writes what there is room for of `bytes` from byte `from` on, and tells how much.
     pub fn scatter(self, from: u64, bytes: &[u8]) -> Result<usize, Errno> {
         let mut done = 0;
@@ -85,6 +98,8 @@ mod tests {
         let mut gathered = Vec::new();
         buffers.gather(4, &mut gathered).expect("own memory");
         assert_eq!((buffers.length(), &gathered[..]), (6, &b"1256"[..]));
+        let mut filled = [0; 3];
+        assert_eq!((buffers.fill(2, &mut filled), &filled), (Ok(3), b"567"));
         assert_eq!(buffers.scatter(1, b"abcdefgh"), Ok(5));
         assert_eq!(&memory, b"01a34bcde9");
     }

@@ -8,6 +8,10 @@ use alloc::vec::Vec;
 /// How many descriptors there can be at most, whatever the limit is raised to.
 pub const DESCRIPTORS_MAXIMUM: u64 = 1 << 20;
 
+/// How many there can be unless the program says otherwise. On Linux it is 1024 for the sake of select(2), and whoever
+/// starts a server raises it; here there is nobody to do so.
+const LIMIT: u64 = 1 << 16;
+
 /// A descriptor in use.
 #[derive(Clone, Copy, Debug)]
 struct Descriptor {
@@ -27,7 +31,7 @@ pub struct Descriptors {
 
 impl Default for Descriptors {
     fn default() -> Self {
-        Self { slots: Vec::new(), lowest: 0, limit: 1024 }
+        Self { slots: Vec::new(), lowest: 0, limit: LIMIT }
     }
 }
 

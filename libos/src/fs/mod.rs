@@ -39,6 +39,7 @@ pub mod space;
 pub mod timer;
 pub mod times;
 pub mod transfer;
+pub mod tree;
 pub mod watch;
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ use socket::Reference;
 use socket::name::Name;
 use space::Space;
 use timer::Alarms;
+use tree::Tree;
 use watch::News;
 
 /// All files, and the process's view of them.
@@ -89,6 +91,10 @@ pub struct Files {
     pub image_size: u64,
     /// What the tree is made from when a path is first used; a program that uses none starts without.
     unseeded: Option<seed::Seed>,
+    /// Text of `/etc/resolv.conf`, until the tree is made.
+    resolver: Vec<u8>,
+    /// The files that the image brings.
+    tree: Option<Tree>,
 }
 
 impl Files {
@@ -114,6 +120,8 @@ impl Files {
             orphans: Vec::new(),
             image_size: 0,
             unseeded: None,
+            resolver: Vec::new(),
+            tree: None,
         })
     }
 

@@ -8,6 +8,7 @@ use super::generated::Generated;
 use super::inode::{Kind, NodeKey, Time, Volume};
 use super::path::Follow;
 use super::source::Source;
+use super::tree::Tree;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -68,19 +69,26 @@ const TEXTS: &[(&str, &str)] = &[
     ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
 ];
 
+/// The file that tells which name servers there are.
+pub const RESOLVER: &[u8] = b"/etc/resolv.conf";
+
 /// What has to be known to make the tree.
 #[derive(Debug)]
 pub struct Seed {
     program: Vec<u8>,
     now: Time,
+    image_files: ImageFiles,
 }
+
+/// Where the files that the image brings are.
+pub type ImageFiles = fn() -> Result<&'static [u8], Errno>;
 
 impl Files {
     /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
-    /// much memory files may take, in bytes.
-    pub fn new(program: Vec<u8>, limit: u64, now: Time) -> Result<Self, Errno> {
+    /// much memory files may take, in bytes. `image_files` is asked when a path is first used.
+    pub fn new(program: Vec<u8>, limit: u64, now: Time, image_files: ImageFiles) -> Result<Self, Errno> {
         let mut files = Self::empty(limit, now)?;
-        files.unseeded = Some(Seed { program, now });
+        files.unseeded = Some(Seed { program, now, image_files });
         for stream in 0..3 {
             files.open_console(stream, now)?;
         }
@@ -89,7 +97,9 @@ impl Files {
 
     /// Makes the tree, if that has not been done.
     pub(super) fn grow(&mut self) -> Result<(), Errno> {
-        let Some(Seed { program, now }) = self.unseeded.take() else { return Ok(()) };
+        let Some(seed) = &self.unseeded else { return Ok(()) };
+        self.tree = Tree::check((seed.image_files)()?)?;
+        let Some(Seed { program, now, .. }) = self.unseeded.take() else { return Ok(()) };
         for (path, permissions) in DIRECTORIES {
             self.seed_directory(path, *permissions, now)?;
         }
@@ -103,6 +113,10 @@ impl Files {
             self.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
             self.write_text(path.as_bytes(), text.as_bytes())?;
         }
+        if !self.resolver.is_empty() {
+            let text = core::mem::take(&mut self.resolver);
+            self.write_text(RESOLVER, &text)?;
+        }
         self.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
         for generated in Generated::ALL {
             self.seed_parents(generated.path(), now)?;
@@ -110,7 +124,19 @@ impl Files {
         }
         self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
         self.seed_image(&program, now);
+        if let Some(root) = self.nodes[self.root].directory_mut() {
+            root.folded = self.tree.map(Tree::root);
+        }
         Ok(())
+    }
+
+    /// Says which name servers there are: the text of `/etc/resolv.conf`.
+    pub fn set_resolver(&mut self, text: Vec<u8>) -> Result<(), Errno> {
+        if self.unseeded.is_some() {
+            self.resolver = text;
+            return Ok(());
+        }
+        self.write_text(RESOLVER, &text)
     }
 
     /// Replaces the contents of an ordinary file that exists, such as `/etc/resolv.conf`.

@@ -175,6 +175,14 @@ impl<T> Slab<T> {
         }
     }
 
+    /// As [`Slab::get`], to change it.
+    pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+        match self.slot_mut(key) {
+            Some(Slot::Used { value, .. }) => Some(value),
+            _ => None,
+        }
+    }
+
     /// The key of the value with this number, if there is one.
     pub fn key_at(&self, index: u32) -> Option<Key<T>> {
         let key = Key { index, of: PhantomData };

@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "an allocator hands out raw memory")]
 
 use super::MEMORY;
+use crate::errno::Errno;
+use alloc::vec::Vec;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use husk::abi::memory::PAGE;
@@ -117,6 +119,20 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if let Kind::Pages(count) = kind(layout) {
+            // Most pages are zero without being touched.
+            return MEMORY.lock().take_zero(count).map_or(null_mut(), |address| address as *mut u8);
+        }
+        // SAFETY: the caller's promise is the same.
+        let block = unsafe { self.alloc(layout) };
+        if !block.is_null() {
+            // SAFETY: the block was just made, and is at least as long.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
+    }
+
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match (kind(layout), NonNull::new(block)) {
             (Kind::Class(class), Some(block)) => self.0.lock().put(class, block),
@@ -124,6 +140,21 @@ unsafe impl GlobalAlloc for Heap {
             _ => {}
         }
     }
+}
+
+/// `length` zeros that take no memory until they are touched, if there are whole pages of them.
+pub fn zeros(length: usize) -> Result<Vec<u8>, Errno> {
+    let layout = Layout::array::<u8>(length).map_err(|_| Errno::ENOMEM)?;
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout has a size.
+    let bytes = unsafe { alloc::alloc::alloc_zeroed(layout) };
+    if bytes.is_null() {
+        return Err(Errno::ENOMEM);
+    }
+    // SAFETY: the bytes were just made with this layout, by the allocator of vectors, and all of them are zero.
+    Ok(unsafe { Vec::from_raw_parts(bytes, length, length) })
 }
 
 #[cfg(test)]

@@ -95,6 +95,16 @@ impl<H: Host> Memory<H> {
         Some(self.bytes(&span).start)
     }
 
+    /// As [`Memory::take`], but the pages are zero.
+    pub fn take_zero(&mut self, count: usize) -> Option<u64> {
+        let span = self.find_dense(count)?;
+        self.attach(&span).ok()?;
+        self.set_rights(span.clone(), Rights::READ | Rights::WRITE).ok()?;
+        self.zero(span.clone(), MANY).ok()?;
+        self.take_own(span.clone());
+        Some(self.bytes(&span).start)
+    }
+
     /// Takes back pages that the libos had.
     pub fn give_back(&mut self, address: u64, count: usize) {
         if let Ok(span) = self.span(address, count as u64 * PAGE) {
@@ -149,8 +159,8 @@ impl<H: Host> Memory<H> {
     /// Takes back what the program has in this range.
     pub fn unmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let Range { mut start, end } = self.span(address, length)?;
-        let pages = &mut self.pages;
         while start < end {
+            let pages = &mut self.pages;
             let run = pages.run(start..end, |block| block.used & !block.own);
             start = run.end;
             if !run.is_empty() {
@@ -158,6 +168,7 @@ impl<H: Host> Memory<H> {
                 pages.release(run);
             }
         }
+        self.limit_leftovers();
         Ok(())
     }
 

@@ -112,9 +112,15 @@ pub fn concrete(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::new(loopback(address.ip()), address.port()) } else { address }
 }
 
-/// The program's own address, of the kind of `address`, that only the program itself can reach.
+/// Whether an address can be that of one machine.
+pub fn is_unicast(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// Where packets to `address`, which is the program's own, come from.
 pub fn loopback(address: IpAddr) -> IpAddr {
     match address {
+        address if !address.is_loopback() && !address.is_unspecified() => address,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     }

@@ -88,6 +88,12 @@ impl Net {
                 *told = true;
                 return Ok(());
             }
+            State::Far(connection) if connection.is_opening() && nonblocking => return Err(Errno::EALREADY.into()),
+            State::Far(connection) if connection.is_opening() => return Err(wait(node)),
+            State::Far(connection) if connection.is_news() => {
+                connection.tell();
+                return Ok(());
+            }
             State::Closed if socket.remote.is_none() => {}
             _ => return Err(Errno::EISCONN.into()),
         }
@@ -100,6 +106,10 @@ impl Net {
         }
         let to = concrete(to);
         let from = self.source(devices, key, to)?;
+        if !self.is_local(to.ip()) {
+            self.connect_far(files, devices, key, from, to)?;
+            return Err(if nonblocking { Errno::EINPROGRESS.into() } else { wait(node) });
+        }
         let Some(listener) = self.listener_at(to, from) else {
             return Err(match nonblocking {
                 true => {
@@ -136,10 +146,14 @@ impl Net {
         to: SocketAddr,
     ) -> Result<SocketAddr, Errno> {
         let socket = &self.sockets[key];
-        if !self.is_local(to.ip()) || (to.is_ipv4() && socket.options.is_only_v6()) {
+        if to.is_ipv4() && socket.options.is_only_v6() {
             return Err(Errno::ENETUNREACH);
         }
-        let ip = loopback(to.ip());
+        let ip = match &self.device {
+            _ if self.is_local(to.ip()) => loopback(to.ip()),
+            Some(device) => device.stack.source(to.ip())?,
+            None => return Err(Errno::ENETUNREACH),
+        };
         match socket.local {
             None => self.bind_anywhere(devices, key, SocketAddr::new(socket.family.any(), 0))?,
             Some(local) if local.ip().is_unspecified() || local.is_ipv4() == to.is_ipv4() => {}

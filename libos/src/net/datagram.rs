@@ -32,7 +32,7 @@ impl Net {
     ) -> Answer {
         match self.sockets[key].protocol {
             Protocol::Tcp => self.send_stream(files, key, from, nonblocking),
-            Protocol::Udp => self.send_datagram(files, devices, key, from, to),
+            Protocol::Udp => self.send_datagram(files, devices, key, from, to, nonblocking),
         }
     }
 
@@ -88,6 +88,7 @@ impl Net {
         key: SocketKey,
         from: Buffers<'_>,
         to: Option<SocketAddr>,
+        nonblocking: bool,
     ) -> Answer {
         let socket = &mut self.sockets[key];
         let to = concrete(to.or(socket.remote).ok_or(Errno::EDESTADDRREQ)?);
@@ -107,6 +108,9 @@ impl Net {
         }
         self.check_receiver(key, to)?;
         let source = self.source(devices, key, to)?;
+        if !self.is_local(to.ip()) {
+            return self.send_out(files, devices, key, from, (source, to), nonblocking);
+        }
         match self.receiver_at(to, source) {
             Some(receiver) => self.deliver(files, receiver, from, source)?,
             None if self.sockets[key].remote == Some(to) => {
@@ -119,7 +123,7 @@ impl Net {
     }
 
     /// Puts a datagram into a socket's queue, if there is room.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         files: &mut Files,
         receiver: SocketKey,

@@ -24,18 +24,24 @@ impl Net {
                 self.tell(files, key, Ready::all());
                 return if connected { Ok(()) } else { Err(Errno::ENOTCONN) };
             }
-            (Protocol::Tcp, State::Closed) => return Err(Errno::ENOTCONN),
+            _ if socket.is_closed() => return Err(Errno::ENOTCONN),
             (Protocol::Tcp, State::Listening(_)) if !read => return Ok(()),
+            (Protocol::Tcp, State::Far(connection)) if connection.is_opening() => {
+                self.disconnect(files, key);
+                return Ok(());
+            }
             (Protocol::Tcp, State::Listening(_) | State::Connecting(_)) => {
                 self.part(files, key, true);
                 self.tell(files, key, Ready::all());
                 return Ok(());
             }
-            (Protocol::Tcp, State::Connected { .. }) => {}
+            (Protocol::Tcp, State::Connected { .. } | State::Far(_) | State::Closed) => {}
         }
         socket.read_shut |= read;
-        if write {
-            self.finish(files, key);
+        match socket.state {
+            State::Far(_) if write => self.finish_far(files, key),
+            _ if write => self.finish(files, key),
+            _ => {}
         }
         self.tell(files, key, Ready::all());
         Ok(())
@@ -71,7 +77,7 @@ impl Net {
             }
             State::Connected { .. } if socket.finished && !socket.write_shut => Errno::EPIPE,
             State::Connected { .. } => Errno::ECONNRESET,
-            State::Closed | State::Listening(_) => return,
+            State::Closed | State::Listening(_) | State::Far(_) => return,
         };
         self.fail(files, key, error);
     }
@@ -114,6 +120,9 @@ impl Net {
 
     /// A stream is connected no more, and may be connected again.
     pub(super) fn disconnect(&mut self, files: &mut Files, key: SocketKey) {
+        if self.sockets[key].connection().is_some() {
+            self.abort_far(files, key);
+        }
         self.part(files, key, true);
         let socket = &mut self.sockets[key];
         socket.received.clear(&mut files.space);
@@ -129,8 +138,18 @@ impl Net {
     }
 
     fn close_by(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
-        self.sockets[key].node = None;
+        let socket = &mut self.sockets[key];
+        socket.node = None;
+        if socket.connection().is_some() {
+            let by_reset = by_reset || socket.unread() > 0;
+            return self.orphan(files, key, by_reset);
+        }
         self.part(files, key, by_reset);
+        self.free(files, key);
+    }
+
+    /// Forgets a socket that has nothing to do with others any more.
+    pub(super) fn free(&mut self, files: &mut Files, key: SocketKey) {
         if let Some(mut socket) = self.sockets.release(key) {
             socket.received.clear(&mut files.space);
             if let Some(local) = socket.local {

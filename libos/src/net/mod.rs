@@ -1,8 +1,9 @@
 //! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP.
 //!
-//! Who talks to the program itself (127.0.0.1, ::1) does so directly: a connection is two sockets, each with what it has
+//! Who talks to the program itself (127.0.0.1, ::1, its own addresses) does so directly: a connection is two sockets, each with what it has
 //! received and nobody has read, and to send is to put something into the other's queue, as for `AF_UNIX`. There are no
-//! packets, no timers and nothing that can be lost, and a connection takes the memory of what is in it.
+//! packets, no timers and nothing that can be lost, and a connection takes the memory of what is in it. Everybody else is
+//! behind the network device ([`device`]): there smoltcp speaks TCP/IP.
 //!
 //! Descriptors, flags and waiting belong to the files ([`crate::fs::foreign`]). Addresses are kept in *canonical* form,
 //! in which an IPv4 address is never written as an IPv6 one, and turned into what a socket's family shows on the way out.
@@ -10,12 +11,21 @@
 pub mod address;
 mod connect;
 mod datagram;
+pub mod device;
 mod end;
+mod far;
+mod follow;
+mod frame;
+mod lease;
 mod options;
+mod outbox;
+mod poll;
 mod ports;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod through;
+pub mod wire;
 
 pub use options::takes;
 
@@ -30,7 +40,10 @@ use address::Family;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
+use device::Device;
+use far::Connection;
 use options::Options;
+use outbox::Outbox;
 use ports::Ports;
 
 /// Refers to a socket.
@@ -41,6 +54,8 @@ pub type SocketKey = Key<Socket>;
 pub struct Net {
     sockets: Slab<Socket>,
     ports: Ports,
+    /// The way to the rest of the world, if there is one.
+    device: Option<Box<Device>>,
 }
 
 /// What a socket speaks.
@@ -65,6 +80,10 @@ pub struct Socket {
     remote: Option<SocketAddr>,
     state: State,
     received: Queue,
+    /// Datagrams on their way to the device.
+    outbox: Option<Box<Outbox>>,
+    /// Nobody has it any more, but its other end has still to learn that.
+    orphaned: bool,
     /// Nothing more is read, or may be sent.
     read_shut: bool,
     write_shut: bool,
@@ -90,6 +109,8 @@ enum State {
         /// connect(2) has said so.
         told: bool,
     },
+    /// It is connected through the network device, or about to be, or was.
+    Far(Box<Connection>),
 }
 
 /// Connections that nobody has accepted.
@@ -119,6 +140,8 @@ impl Socket {
             remote: None,
             state: State::Closed,
             received: Queue::default(),
+            outbox: None,
+            orphaned: false,
             read_shut: false,
             write_shut: false,
             finished: false,
@@ -143,6 +166,20 @@ impl Socket {
     /// The socket of the program at the other end.
     fn peer(&self) -> Option<SocketKey> {
         if let State::Connected { peer, .. } = self.state { peer } else { None }
+    }
+
+    /// Whether it is a stream that is not connected, nor about to be.
+    fn is_closed(&self) -> bool {
+        match &self.state {
+            State::Closed => self.protocol == Protocol::Tcp,
+            State::Far(connection) => connection.is_over(),
+            _ => false,
+        }
+    }
+
+    /// Bytes of a stream that a read would find.
+    fn unread(&self) -> usize {
+        self.connection().map_or(self.received.length(), Connection::unread)
     }
 
     /// An address in the form of its family.
@@ -206,12 +243,13 @@ impl Net {
     /// getpeername(2).
     pub fn peer_name(&self, key: SocketKey) -> Result<SocketAddr, Errno> {
         let socket = &self.sockets[key];
-        match (socket.protocol, &socket.state, socket.remote) {
-            (Protocol::Udp, _, Some(remote)) | (Protocol::Tcp, State::Connected { .. }, Some(remote)) => {
-                Ok(socket.shown(Some(remote)))
-            }
-            _ => Err(Errno::ENOTCONN),
-        }
+        let connected = match &socket.state {
+            State::Connected { .. } => true,
+            State::Far(connection) => !connection.is_opening() && !connection.is_over(),
+            _ => socket.protocol == Protocol::Udp,
+        };
+        let remote = socket.remote.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
+        Ok(socket.shown(Some(remote)))
     }
 
     /// `FIONREAD`: bytes that a read would find.
@@ -219,7 +257,7 @@ impl Net {
         let socket = &self.sockets[key];
         match socket.protocol {
             Protocol::Tcp if socket.listener().is_some() => Err(Errno::EINVAL),
-            Protocol::Tcp => Ok(socket.received.length() as u64),
+            Protocol::Tcp => Ok(socket.unread() as u64),
             Protocol::Udp => Ok(socket.received.first_length() as u64),
         }
     }
@@ -233,12 +271,12 @@ impl Net {
             return ready;
         }
         let stream = socket.protocol == Protocol::Tcp;
-        let closed = stream && matches!(socket.state, State::Closed);
-        ready.set(Ready::HANG_UP, closed || (socket.read_shut && socket.write_shut));
-        ready.set(Ready::IN, socket.read_shut || !socket.received.is_empty());
+        let readable = if stream { socket.unread() > 0 } else { !socket.received.is_empty() };
+        ready.set(Ready::HANG_UP, socket.is_closed() || (socket.read_shut && socket.write_shut));
+        ready.set(Ready::IN, socket.read_shut || readable);
         ready.set(Ready::READ_HANG_UP, socket.read_shut);
         ready.set(Ready::ERROR, socket.error.is_some());
-        ready.set(Ready::OUT, if stream { self.is_writable(key) } else { true });
+        ready.set(Ready::OUT, if stream { self.is_writable(key) } else { socket.has_room_to_send() });
         ready
     }
 

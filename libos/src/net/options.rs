@@ -1,6 +1,6 @@
 //! Options of sockets. Most are numbers that are only remembered: they say something about packets, and there are none.
 
-use super::{Net, Protocol, SocketKey, State};
+use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::poll::Ready;
@@ -184,6 +184,25 @@ impl Options {
         self.is_set(net::SOL_IP, net::IP_FREEBIND) || self.is_set(net::SOL_IPV6, net::IPV6_FREEBIND)
     }
 
+    /// Whether a little that is to be sent may wait for more.
+    pub(super) fn delays_small(&self) -> bool {
+        !self.is_set(net::SOL_TCP, net::TCP_NODELAY)
+    }
+
+    /// After how many seconds of silence the other side is asked whether it is there.
+    pub(super) fn keep_alive_interval(&self) -> Option<u32> {
+        let asks = self.is_set(net::SOL_SOCKET, net::SO_KEEPALIVE);
+        let seconds = place(net::SOL_TCP, net::TCP_KEEPIDLE).map(|place| self.number(place) as u32);
+        seconds.filter(|_| asks)
+    }
+
+    /// How many hops packets may take, if that has been said.
+    pub(super) fn hop_limit(&self) -> Option<u8> {
+        let place = place(net::SOL_IP, net::IP_TTL)?;
+        let set = self.numbers.iter().find(|(at, _)| *at == place);
+        set.and_then(|(_, hops)| u8::try_from(*hops).ok())
+    }
+
     /// How many seconds close(2) may wait; at 0 it resets the connection.
     pub(super) fn lingers(&self) -> Option<u32> {
         self.linger
@@ -275,6 +294,10 @@ impl Net {
             (net::SOL_IPV6, net::IPV6_V6ONLY, _) if socket.local.is_some() => return Err(Errno::EINVAL),
             (_, _, Value::Number(to)) => options.set_number(place(level, number).ok_or(Errno::ENOPROTOOPT)?, to)?,
             _ => return Err(Errno::ENOPROTOOPT),
+        }
+        let Socket { state, options, .. } = socket;
+        if let State::Far(connection) = state {
+            connection.set_options(options);
         }
         self.tell(files, key, Ready::empty());
         Ok(())

@@ -1,5 +1,6 @@
 //! Ports: who has which, who may share one, and who is behind an address.
 
+use super::device::Device;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::device::Devices;
@@ -66,7 +67,8 @@ impl Socket {
 impl Net {
     /// Whether the program itself has this address.
     pub(super) fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback()
+        let is_ours = |device: &Device| device.stack.interface.has_ip_addr(address);
+        address.is_loopback() || self.device.as_deref().is_some_and(is_ours)
     }
 
     /// bind(2).

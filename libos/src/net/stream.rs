@@ -19,9 +19,10 @@ impl Net {
     /// Whether poll(2) says that a stream can be written to: not for every byte that becomes free.
     pub(super) fn is_writable(&self, key: SocketKey) -> bool {
         let socket = &self.sockets[key];
-        match socket.state {
+        match &socket.state {
             State::Connecting(_) => false,
-            State::Connected { peer: Some(peer), .. } if !socket.write_shut => {
+            State::Far(connection) if !connection.is_over() && !socket.write_shut => connection.is_writable(),
+            &State::Connected { peer: Some(peer), .. } if !socket.write_shut => {
                 self.sockets[peer].received.length() * 3 <= self.capacity(key, peer) * 2
             }
             _ => true,
@@ -46,6 +47,7 @@ impl Net {
         let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
         let peer = match socket.state {
             State::Closed | State::Listening(_) => return Err(Errno::EPIPE.into()),
+            State::Far(_) => return self.send_far(files, key, from, nonblocking),
             State::Connecting(_) => return Err(later()),
             State::Connected { peer: Some(peer), .. } => peer,
             State::Connected { peer: None, .. } => {
@@ -85,7 +87,7 @@ impl Net {
         if into.length() == 0 {
             return Ok(Received::default());
         }
-        if socket.received.is_empty() {
+        if socket.unread() == 0 {
             if socket.finished {
                 return Ok(Received::default());
             }
@@ -99,6 +101,9 @@ impl Net {
                 _ if nonblocking => Err(Errno::EAGAIN.into()),
                 _ => Err(wait(node)),
             };
+        }
+        if socket.connection().is_some() {
+            return self.receive_far(files, key, into, peek);
         }
         let peer = socket.peer();
         let was_writable = peer.is_none_or(|peer| self.is_writable(peer));

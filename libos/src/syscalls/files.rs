@@ -3,8 +3,7 @@
 //! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
 //! part of the libos ([`crate::fs::foreign`]) is for that part to answer: see [`super::internet`].
 
-use super::Arguments;
-use super::facts;
+use super::{Arguments, facts, internet};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -12,6 +11,7 @@ use crate::fs::device::Devices;
 use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::inode::Time;
 use crate::fs::path::PATH_MAXIMUM;
+use crate::fs::seed::RESOLVER;
 use crate::image;
 use crate::libos::Libos;
 use crate::net::Net;
@@ -75,14 +75,18 @@ fn errno(status: Status) -> Errno {
         Status::Closed => Errno::EPIPE,
         Status::Interrupted => Errno::EINTR,
         Status::NoMemory => Errno::ENOMEM,
-        _ => Errno::EIO,
+        Status::NoSpace => Errno::ENOSPC,
+        Status::TooLarge => Errno::EFBIG,
+        Status::Directory => Errno::EISDIR,
+        Status::NotOpen => Errno::EBADF,
+        Status::Invalid | Status::InputOutput => Errno::EIO,
     }
 }
 
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now())?;
+    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
     Ok(files)
 }
@@ -162,6 +166,9 @@ pub fn creat(libos: &mut Libos, Arguments([path, mode, ..]): Arguments) -> Answe
 /// openat(2).
 pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Arguments) -> Answer {
     let path = path(at)?;
+    if path == RESOLVER {
+        internet::until_addressed(libos, None)?;
+    }
     let opened = change(libos, |files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
     if let Some(generated) = libos.files.generated(opened) {
         let text = facts::text(libos, generated);

@@ -1,12 +1,24 @@
 //! What calls on sockets of the internet families have in common: finding the socket, and letting it work.
 
 use super::files::{Outside, settle};
+use crate::answer::{On, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::foreign::{Foreign, Owner};
 use crate::libos::Libos;
+use crate::net::wire::Wire;
 use crate::net::{Net, SocketKey};
+use alloc::boxed::Box;
+use core::net::IpAddr;
+use husk::abi::device::Network;
+use husk::abi::note::device_kind;
+use husk::device;
+
+/// How long a program waits for an address before it is told that there is no network, in nanoseconds from its start.
+const LEASE_PATIENCE: u64 = 5_000_000_000;
+/// How often it looks whether it has one, in nanoseconds.
+const LEASE_INTERVAL: u64 = 2_000_000;
 
 /// A socket that a call names.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +45,50 @@ pub fn internet(libos: &Libos, file: i32) -> Option<SocketKey> {
 /// Lets `call` work on the sockets; wakes who waits for one, if that has changed any.
 pub fn network<T>(libos: &mut Libos, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
     let Libos { files, net, random, threads, .. } = libos;
-    let result = call(net, files, &mut Outside::new(random, threads));
+    let devices = &mut Outside::new(random, threads);
+    if net.has_device() {
+        net.poll(files, devices);
+    }
+    let result = call(net, files, devices);
     settle(files, net, threads);
     result
+}
+
+/// Takes the first network device into use, if there is one. Without memory for its buffers there is no network.
+#[cold]
+pub fn attach(libos: &mut Libos) {
+    let network = device::all().find(|device| device.kind == device_kind::NETWORK);
+    let name = network.and_then(|network| core::str::from_utf8(device::name(network)).ok());
+    let link = name.and_then(|name| husk::net::Link::open(name).ok());
+    if let Some(link) = link {
+        let properties = *link.properties();
+        network_attached(libos, Box::new(link), &properties);
+    }
+}
+
+fn network_attached(libos: &mut Libos, wire: Box<dyn Wire>, properties: &Network) {
+    network(libos, |net, _, devices| net.attach(wire, properties, devices));
+    poll(libos);
+}
+
+/// Lets the network device do what it has to by now.
+#[cold]
+pub fn poll(libos: &mut Libos) {
+    network(libos, |_, _, _| ());
+}
+
+/// The call waits until the network has lent the program an address, or has had time enough to: made again meanwhile.
+/// It does not wait if it is about an address `to` that does not need one.
+pub fn until_addressed(libos: &mut Libos, to: Option<IpAddr>) -> Result<(), Stop> {
+    if !libos.net.is_asking() || to.is_some_and(|to| to.is_loopback() || to.is_ipv6()) {
+        return Ok(());
+    }
+    poll(libos);
+    let end = libos.started.saturating_add(LEASE_PATIENCE);
+    let now = husk::clock::monotonic_ns();
+    if !libos.net.is_asking() || now >= end {
+        return Ok(());
+    }
+    let deadline = Some(end.min(now.saturating_add(LEASE_INTERVAL)));
+    Err(Stop::Sleep(Sleep { on: On::Time, deadline, woken: Then::Again, expired: Then::Again }))
 }

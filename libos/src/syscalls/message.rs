@@ -1,7 +1,7 @@
 //! Calls that send and receive on sockets.
 
 use super::files::change;
-use super::internet::{Socket, network, socket};
+use super::internet::{self, Socket, network, socket};
 use super::transfer::{each_slice, patiently};
 use super::{Arguments, address};
 use crate::answer::{Answer, Stop};
@@ -90,6 +90,9 @@ fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, se
         return Err(Errno::EINVAL.into());
     }
     let to = if let Some(Address::Internet(to)) = sending.to { Some(to) } else { None };
+    if let Some(to) = to {
+        internet::until_addressed(libos, Some(to.ip()))?;
+    }
     let nonblocking = sending.nonblocking || libos.files.description(file)?.is_nonblocking();
     network(libos, |net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
 }

@@ -3,6 +3,7 @@
 use super::Arguments;
 use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
 use crate::libos::Libos;
 use crate::memory::MEMORY;
 use crate::threads::PROCESS;
@@ -84,14 +85,11 @@ pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) ->
     }
 }
 
-/// Number of files that a program may have open.
-const FILES: u64 = 1024;
-
-fn limit(resource: u64) -> Result<[u64; 2], Errno> {
+fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
     const NONE: u64 = u64::MAX;
     match resource as u32 {
         RLIMIT_STACK => Ok([husk::boot::info().main_stack.length; 2]),
-        RLIMIT_NOFILE => Ok([FILES; 2]),
+        RLIMIT_NOFILE => Ok([libos.files.descriptors.limit, DESCRIPTORS_MAXIMUM]),
         RLIMIT_CORE => Ok([0; 2]),
         RLIMIT_AS | RLIMIT_DATA | RLIMIT_RSS => Ok([MEMORY.lock().size().0; 2]),
         0..RLIM_NLIMITS => Ok([NONE; 2]),
@@ -100,24 +98,24 @@ fn limit(resource: u64) -> Result<[u64; 2], Errno> {
 }
 
 /// getrlimit(2).
-pub fn getrlimit(_: &mut Libos, Arguments([resource, into, ..]): Arguments) -> Answer {
-    user::write(into, &limit(resource)?)?;
+pub fn getrlimit(libos: &mut Libos, Arguments([resource, into, ..]): Arguments) -> Answer {
+    user::write(into, &limit(libos, resource)?)?;
     Ok(0)
 }
 
 /// setrlimit(2).
-pub fn setrlimit(_: &mut Libos, Arguments([resource, from, ..]): Arguments) -> Answer {
-    set(resource, from)
+pub fn setrlimit(libos: &mut Libos, Arguments([resource, from, ..]): Arguments) -> Answer {
+    set(libos, resource, from)
 }
 
 /// prlimit64(2).
-pub fn prlimit64(_: &mut Libos, Arguments([process, resource, from, into, ..]): Arguments) -> Answer {
+pub fn prlimit64(libos: &mut Libos, Arguments([process, resource, from, into, ..]): Arguments) -> Answer {
     if process != 0 && process != u64::from(PROCESS) {
         return Err(Errno::ESRCH.into());
     }
-    let old = limit(resource)?;
+    let old = limit(libos, resource)?;
     if from != 0 {
-        set(resource, from)?;
+        set(libos, resource, from)?;
     }
     if into != 0 {
         user::write(into, &old)?;
@@ -125,10 +123,18 @@ pub fn prlimit64(_: &mut Libos, Arguments([process, resource, from, into, ..]): 
     Ok(0)
 }
 
-/// A program may "change" a limit to what it is.
-fn set(resource: u64, from: u64) -> Answer {
-    let wanted: [u64; 2] = user::read(from)?;
-    if wanted == limit(resource)? { Ok(0) } else { Err(Errno::EPERM.into()) }
+/// A program may change how many files it can have open; any other limit only to what it is.
+fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
+    let [soft, hard]: [u64; 2] = user::read(from)?;
+    match resource as u32 {
+        RLIMIT_NOFILE if soft > hard => Err(Errno::EINVAL.into()),
+        RLIMIT_NOFILE if hard == DESCRIPTORS_MAXIMUM => {
+            libos.files.descriptors.limit = soft;
+            Ok(0)
+        }
+        _ if [soft, hard] == limit(libos, resource)? => Ok(0),
+        _ => Err(Errno::EPERM.into()),
+    }
 }
 
 /// getrusage(2).

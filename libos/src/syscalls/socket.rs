@@ -15,6 +15,7 @@ use crate::libos::Libos;
 use crate::net::address::Family;
 use crate::net::{self, Protocol};
 use crate::user::{self, Slice};
+use core::net::Ipv4Addr;
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use linux_raw_sys::net::*;
 
@@ -109,6 +110,7 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
             let to = if none? { None } else { Some(address::read_internet(&libos.net, socket, address, length)?) };
+            internet::until_addressed(libos, to.map_or(Some(Ipv4Addr::LOCALHOST.into()), |to| Some(to.ip())))?;
             done(network(libos, |net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
         }
     };

@@ -68,7 +68,7 @@ fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> Answer {
 calls! {
     // Memory.
     __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
-    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, and a shared mapping of one is read-only";
+    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, unless it is read only and the image brought it; a shared mapping of one cannot be written to";
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
     __NR_mprotect memory::mprotect, Partial, "never executable";
@@ -95,7 +95,7 @@ calls! {
     __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
-    __NR_setrlimit process::setrlimit, Partial, "to what the limit is";
+    __NR_setrlimit process::setrlimit, Partial, "of open files; another to what it is";
     __NR_prlimit64 process::prlimit64, Partial, "as for setrlimit";
     __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
     // Threads.
@@ -240,7 +240,7 @@ calls! {
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
     // Sockets.
-    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP within the program";
+    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP of AF_INET and AF_INET6";
     __NR_socketpair socket::socketpair, Answered;
     __NR_bind socket::bind, Answered;
     __NR_listen socket::listen, Answered;

@@ -5,6 +5,7 @@
 
 use super::Arguments;
 use super::files::change;
+use super::internet;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock;
 use crate::errno::Errno;
@@ -26,6 +27,9 @@ pub fn wait_until(
     timeout_ns: Option<u64>,
     look: impl FnOnce(&mut Files, &mut dyn Devices) -> Looked,
 ) -> Answer {
+    if libos.net.has_device() {
+        internet::poll(libos);
+    }
     let (found, on) = change(libos, |files, devices| {
         if files.next_alarm().is_some() {
             files.ring(devices.monotonic_ns());

@@ -1,0 +1,198 @@
+//! What follows whatever happens to a connection through the device: it sends what it has, says when it wants to be looked
+//! after next, and what has changed is passed on.
+
+use super::device::Stack;
+use super::far::{Connection, FAREWELL, PATIENCE};
+use super::wire::Sender;
+use super::{Net, Protocol, Socket, SocketKey, State};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::poll::Ready;
+use core::net::SocketAddr;
+use smoltcp::socket::tcp;
+
+impl Net {
+    /// Lets a connection do what it has to, and passes on what has become of it. `late` if it is its alarm that brings
+    /// us here, rather than a segment or a call.
+    pub(super) fn look_after(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        key: SocketKey,
+        now: u64,
+        late: bool,
+    ) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let orphaned = socket.orphaned;
+        let State::Far(connection) = &mut socket.state else { return };
+        let opening = connection.is_opening();
+        let tcp = connection.tcp();
+        let patience = if orphaned && !opening { FAREWELL } else { PATIENCE };
+        // The stack counts every silence, but there is nothing wrong with two sides that have nothing to say.
+        let waits = opening || orphaned || tcp.send_queue() > 0 || tcp.keep_alive().is_some();
+        tcp.set_timeout(waits.then_some(patience));
+        let (sent, at) = stack.send(sender, &mut connection.set, now);
+        let tcp = connection.tcp();
+        let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;
+        // What could be sent at once was; the rest waits for room in the device, and is not to be tried all the time.
+        let at = at.map(|at| if at <= now { now + 1_000_000 } else { at });
+        if !sent && busy && !connection.stalled && at.is_some() && stack.stalled.try_reserve(1).is_ok() {
+            connection.stalled = true;
+            stack.stalled.push(key);
+        }
+        connection.alarm = stack.schedule(key.index(), connection.alarm, at);
+        if self.observe(files, stack, key, late) {
+            return;
+        }
+        // Nobody wants it: it is told so, and that is the end of it.
+        let socket = &mut self.sockets[key];
+        socket.orphaned = true;
+        if let Some(connection) = socket.connection_mut() {
+            connection.tcp().abort();
+        }
+        self.look_after(files, stack, sender, key, now, false);
+    }
+
+    /// Passes on what has become of a connection. Whether somebody wants it.
+    fn observe(&mut self, files: &mut Files, stack: &mut Stack, key: SocketKey, late: bool) -> bool {
+        let socket = &mut self.sockets[key];
+        let State::Far(connection) = &mut socket.state else { return true };
+        let (before, state) = (connection.seen, connection.tcp().state());
+        // What wanted to open it was nothing of the kind, or has been taken back.
+        let state = if state == tcp::State::Listen { tcp::State::Closed } else { state };
+        let (unread, writable) = (connection.unread(), connection.is_writable());
+        let was_opening = connection.is_opening();
+        connection.seen = state;
+        let mut news = Ready::empty();
+        news.set(Ready::IN, unread > connection.unread);
+        news.set(Ready::OUT, (writable && !connection.writable) || (was_opening && !connection.is_opening()));
+        (connection.unread, connection.writable) = (unread, writable);
+        let opened_by_other = if was_opening && !connection.is_opening() { connection.listener.take() } else { None };
+        stack.opening -= usize::from(opened_by_other.is_some());
+        use tcp::State::{CloseWait, Closed, Closing, LastAck, SynSent, TimeWait};
+        if matches!(state, CloseWait | Closing | LastAck | TimeWait) && !socket.finished {
+            (socket.finished, socket.read_shut) = (true, true);
+            news |= Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP;
+        }
+        if matches!(state, Closed | TimeWait) && !connection.over {
+            connection.over = true;
+            stack.connections.remove(&connection.ends);
+            let orderly = socket.finished && socket.write_shut;
+            let error = match (before, late) {
+                (_, true) => Errno::ETIMEDOUT,
+                (SynSent, false) => Errno::ECONNREFUSED,
+                _ if socket.finished => Errno::EPIPE,
+                _ => Errno::ECONNRESET,
+            };
+            if before == SynSent {
+                socket.remote = None;
+                socket.state = State::Closed;
+            }
+            if !orderly {
+                (socket.read_shut, socket.write_shut, socket.error) = (true, true, Some(error));
+            }
+            news = Ready::all();
+        }
+        if let Some(listener) = opened_by_other {
+            return self.has_opened(files, key, listener);
+        }
+        if self.sockets[key].node.is_some() {
+            if !news.is_empty() {
+                self.tell(files, key, news);
+            }
+        } else if self.sockets[key].orphaned && self.sockets[key].connection().is_none_or(Connection::is_over) {
+            self.free(files, key);
+        }
+        true
+    }
+
+    /// A connection that the other side has opened waits to be accepted from now on. Whether it does: it may have come
+    /// to nothing, or there is no listener any more.
+    fn has_opened(&mut self, files: &mut Files, key: SocketKey, listener: SocketKey) -> bool {
+        let (over, local) = match self.sockets[key].connection() {
+            Some(connection) => (connection.is_over(), connection.ends.0),
+            None => (true, SocketAddr::from(([0; 4], 0))),
+        };
+        let behind = self.sockets.get_mut(listener);
+        // Another socket may be what the listener was.
+        let behind = behind.filter(|behind| behind.local.is_some_and(|bound| bound.port() == local.port()));
+        match behind.and_then(Socket::listener_mut) {
+            Some(behind) if !over => {
+                let room = behind.pending.try_reserve(1).is_ok();
+                if room {
+                    behind.pending.push_back(key);
+                    self.tell(files, listener, Ready::IN);
+                }
+                room
+            }
+            _ => false,
+        }
+    }
+
+    /// Looks after a connection because of a call.
+    pub(super) fn nudge(&mut self, files: &mut Files, key: SocketKey) {
+        let now = husk::clock::monotonic_ns();
+        self.with_device(|net, stack, sender| net.look_after(files, stack, sender, key, now, false));
+        if self.sockets.get(key).is_some() {
+            self.tell(files, key, Ready::empty());
+        }
+    }
+
+    /// A connection that nobody has any more ends in order, or by a reset.
+    pub(super) fn orphan(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
+        let socket = &mut self.sockets[key];
+        (socket.orphaned, socket.write_shut) = (true, true);
+        let Some(connection) = socket.connection_mut() else { return };
+        let over = connection.over;
+        let tcp = connection.tcp();
+        if by_reset {
+            tcp.abort()
+        } else {
+            tcp.close()
+        };
+        if over { self.free(files, key) } else { self.nudge(files, key) }
+    }
+
+    /// Ends a connection by a reset, and keeps the socket.
+    pub(super) fn abort_far(&mut self, files: &mut Files, key: SocketKey) {
+        if let Some(connection) = self.sockets[key].connection_mut() {
+            connection.tcp().abort();
+        }
+        self.nudge(files, key);
+        self.sockets[key].state = State::Closed;
+    }
+
+    /// An alarm has gone off.
+    pub(super) fn woken(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        (at, index): (u64, u32),
+        now: u64,
+    ) {
+        let Some(key) = self.sockets.key_at(index) else { return };
+        if self.sockets[key].protocol == Protocol::Udp {
+            return self.look_after_outbox(files, stack, sender, key, now);
+        }
+        if let Some(connection) = self.sockets[key].connection_mut()
+            && connection.alarm == at
+        {
+            connection.alarm = u64::MAX;
+            self.look_after(files, stack, sender, key, now, true);
+        }
+    }
+
+    /// Those that could not send try again.
+    pub(super) fn unstall(&mut self, files: &mut Files, stack: &mut Stack, sender: &mut dyn Sender, now: u64) {
+        for key in core::mem::take(&mut stack.stalled) {
+            if let Some(connection) = self.sockets.get_mut(key).and_then(Socket::connection_mut) {
+                connection.stalled = false;
+                self.look_after(files, stack, sender, key, now, false);
+            } else if self.sockets.get(key).is_some_and(|socket| socket.protocol == Protocol::Udp) {
+                self.look_after_outbox(files, stack, sender, key, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Which socket a frame is for, without looking further than its ports: the stack checks the rest.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// A segment of a stream.
+    Segment {
+        to: SocketAddr,
+        from: SocketAddr,
+        /// It wants to open a connection.
+        opens: bool,
+    },
+    /// A datagram.
+    Datagram { to: SocketAddr, from: SocketAddr },
+    /// What no socket is for.
+    Other,
+}
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+/// Types of what an Ethernet frame carries.
+const V4: [u8; 2] = [0x08, 0x00];
+const V6: [u8; 2] = [0x86, 0xdd];
+/// Protocols.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// Flags of a segment.
+const SYN_ACK_RST: u8 = 0b1_0110;
+const SYN: u8 = 0b10;
+
+/// Looks into a frame.
+pub(super) fn look(frame: &[u8]) -> Carried {
+    carried(frame).unwrap_or(Carried::Other)
+}
+
+fn carried(frame: &[u8]) -> Option<Carried> {
+    let (header, packet) = frame.split_at_checked(ETHERNET)?;
+    let (protocol, from, to, payload) = match *header.last_chunk()? {
+        V4 => v4(packet)?,
+        V6 => v6(packet)?,
+        _ => return None,
+    };
+    let [from_high, from_low, to_high, to_low] = *payload.first_chunk()?;
+    let from = SocketAddr::new(from, u16::from_be_bytes([from_high, from_low]));
+    let to = SocketAddr::new(to, u16::from_be_bytes([to_high, to_low]));
+    match protocol {
+        TCP => Some(Carried::Segment { to, from, opens: payload.get(13)? & SYN_ACK_RST == SYN }),
+        UDP => Some(Carried::Datagram { to, from }),
+        _ => None,
+    }
+}
+
+type Parts<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
+
+fn v4(packet: &[u8]) -> Option<Parts<'_>> {
+    let header = packet.first_chunk::<20>()?;
+    // Parts of packets have no ports of their own.
+    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
+        return None;
+    }
+    let payload = packet.get(usize::from(header[0] & 0xf) * 4..)?;
+    let address = |at: usize| Some(IpAddr::V4(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?)));
+    Some((header[9], address(12)?, address(16)?, payload))
+}
+
+fn v6(packet: &[u8]) -> Option<Parts<'_>> {
+    let (header, payload) = packet.split_first_chunk::<40>()?;
+    let address = |at: usize| Some(IpAddr::V6(Ipv6Addr::from(*header.get(at..)?.first_chunk::<16>()?)));
+    Some((header[6], address(8)?, address(24)?, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of an IPv4 packet with this protocol and payload.
+    fn frame(protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; ETHERNET + 20];
+        frame[12..14].copy_from_slice(&V4);
+        frame[14] = 0x45;
+        frame[23] = protocol;
+        frame[26..30].copy_from_slice(&[10, 0, 0, 1]);
+        frame[30..34].copy_from_slice(&[10, 0, 0, 2]);
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn ports_are_found() {
+        let (from, to) = ("10.0.0.1:258".parse().expect("an address"), "10.0.0.2:80".parse().expect("an address"));
+        let mut segment = [1, 2, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x02, 0, 0, 0, 0, 0, 0];
+        assert_eq!(look(&frame(TCP, &segment)), Carried::Segment { to, from, opens: true });
+        segment[13] = 0x12;
+        assert_eq!(look(&frame(TCP, &segment)), Carried::Segment { to, from, opens: false });
+        assert_eq!(look(&frame(UDP, &segment)), Carried::Datagram { to, from });
+        assert_eq!(look(&frame(1, &segment)), Carried::Other);
+    }
+
+    #[test]
+    fn short_frames_and_parts_of_packets_are_for_nobody() {
+        let whole = frame(UDP, &[1, 2, 0, 80]);
+        for length in 0..whole.len() {
+            assert_eq!(look(&whole[..length]), Carried::Other, "{length}");
+        }
+        let mut part = whole;
+        part[20] = 0x20;
+        assert_eq!(look(&part), Carried::Other);
+    }
+}

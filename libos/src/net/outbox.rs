@@ -1,0 +1,140 @@
+//! Datagrams on their way to the device. Most leave at once; some wait until the hardware address of their receiver is
+//! known, or the device has room.
+
+use super::device::Stack;
+use super::wire::Sender;
+use super::{Net, Socket, SocketKey};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::device::Devices;
+use crate::fs::poll::Ready;
+use crate::fs::watch::wait;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::phy::PacketMeta;
+use smoltcp::socket::udp;
+
+/// Datagrams that can wait, and bytes of them.
+const DATAGRAMS: usize = 64;
+const BYTES: usize = 128 << 10;
+
+/// Datagrams of a socket.
+pub(super) struct Outbox {
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    alarm: u64,
+    /// Somebody has found no room.
+    full: bool,
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("full", &self.full).finish_non_exhaustive()
+    }
+}
+
+/// Room for `count` datagrams of `length` bytes altogether.
+pub(super) fn room(count: usize, length: usize) -> Result<udp::PacketBuffer<'static>, Errno> {
+    let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+    entries.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+    entries.resize(count, udp::PacketMetadata::EMPTY);
+    bytes.resize(length, 0);
+    Ok(udp::PacketBuffer::new(entries, bytes))
+}
+
+impl Outbox {
+    fn new(port: u16) -> Result<Self, Errno> {
+        let mut socket = udp::Socket::new(room(0, 0)?, room(DATAGRAMS, BYTES)?);
+        socket.bind(port).map_err(|_| Errno::EINVAL)?;
+        let mut set = SocketSet::new(vec![]);
+        let handle = set.add(socket);
+        Ok(Self { set, handle, alarm: u64::MAX, full: false })
+    }
+}
+
+impl Socket {
+    /// Whether a datagram would find room.
+    pub(super) fn has_room_to_send(&self) -> bool {
+        self.outbox.as_ref().is_none_or(|outbox| !outbox.full)
+    }
+}
+
+impl Net {
+    /// Sends a datagram through the device.
+    pub(super) fn send_out(
+        &mut self,
+        files: &mut Files,
+        devices: &mut dyn Devices,
+        key: SocketKey,
+        bytes: Buffers<'_>,
+        (from, to): (SocketAddr, SocketAddr),
+        nonblocking: bool,
+    ) -> Answer {
+        let headers = if to.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };
+        let longest = self.device.as_ref().map_or(0, |device| device.stack.longest);
+        let length = bytes.length() as usize;
+        if length + headers > longest {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        let hops = self.sockets[key].options.hop_limit();
+        let socket = &mut self.sockets[key];
+        let node = socket.node()?;
+        if socket.outbox.is_none() {
+            socket.outbox = Some(Box::new(Outbox::new(from.port())?));
+        }
+        let Some(outbox) = socket.outbox.as_deref_mut() else { return Err(Errno::ENOMEM.into()) };
+        let udp = outbox.set.get_mut::<udp::Socket<'_>>(outbox.handle);
+        udp.set_hop_limit(hops);
+        let meta = udp::UdpMetadata {
+            endpoint: to.into(),
+            local_address: Some(from.ip().into()),
+            meta: PacketMeta::default(),
+        };
+        match udp.send(length, meta) {
+            Ok(room) => bytes.fill(0, room).map(|_| ())?,
+            Err(udp::SendError::Unaddressable) => return Err(Errno::EINVAL.into()),
+            Err(udp::SendError::BufferFull) => {
+                outbox.full = true;
+                self.tell(files, key, Ready::empty());
+                let stop: Stop = if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
+                return Err(stop);
+            }
+        }
+        let now = devices.monotonic_ns();
+        self.with_device(|net, stack, sender| net.look_after_outbox(files, stack, sender, key, now));
+        Ok(length as u64)
+    }
+
+    /// Lets go what can go.
+    pub(super) fn look_after_outbox(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        key: SocketKey,
+        now: u64,
+    ) {
+        let Some(outbox) = self.sockets[key].outbox.as_deref_mut() else { return };
+        if outbox.alarm <= now {
+            outbox.alarm = u64::MAX;
+        }
+        let (_, at) = stack.send(sender, &mut outbox.set, now);
+        let waiting = outbox.set.get::<udp::Socket<'_>>(outbox.handle).send_queue() > 0;
+        if waiting {
+            let at = at.map(|at| at.max(now + 1_000_000));
+            outbox.alarm = stack.schedule(key.index(), outbox.alarm, at);
+            if !stack.stalled.contains(&key) && stack.stalled.try_reserve(1).is_ok() {
+                stack.stalled.push(key);
+            }
+        } else if core::mem::take(&mut outbox.full) {
+            self.tell(files, key, Ready::OUT);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! When the device is looked after: by calls on sockets, by those that wait for files, and when nobody can go on.
+
+use super::device::{Device, Stack};
+use super::frame::{self, Carried};
+use super::outbox;
+use super::wire::{Sender, Wire};
+use super::{Net, Socket, SocketKey};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::device::Devices;
+use alloc::boxed::Box;
+use alloc::vec;
+use core::net::SocketAddr;
+use husk::abi::device::Network;
+use smoltcp::iface::SocketSet;
+use smoltcp::socket::udp;
+
+/// Frames that are taken before others have their turn.
+const BATCH: usize = 256;
+/// Port of those who ask for an address: RFC 2131.
+const LEASE_PORT: u16 = 68;
+
+impl Net {
+    /// Takes the program's network device into use.
+    pub fn attach(&mut self, wire: Box<dyn Wire>, network: &Network, devices: &mut dyn Devices) {
+        let mut seed = [0; 8];
+        devices.random(&mut seed);
+        let device = Device::new(wire, network, u64::from_ne_bytes(seed), devices.monotonic_ns());
+        self.device = Some(Box::new(device));
+    }
+
+    /// Whether there is a network device.
+    #[inline]
+    pub fn has_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// The network device, if there is one.
+    pub fn device(&mut self) -> Option<&mut Device> {
+        self.device.as_deref_mut()
+    }
+
+    /// Whether something may still come from outside: there is a device, and a socket that it may be for.
+    pub fn expects(&self) -> bool {
+        self.device.is_some() && !self.sockets.is_empty()
+    }
+
+    /// Whether the device has something to be done by now.
+    pub fn is_due(&mut self, now: u64) -> bool {
+        self.device
+            .as_mut()
+            .is_some_and(|device| device.wire.is_ready() || device.deadline().is_some_and(|at| at <= now))
+    }
+
+    /// Whether the network has been asked for an address, and has not answered.
+    pub fn is_asking(&self) -> bool {
+        self.device.as_ref().is_some_and(|device| device.stack.is_asking())
+    }
+
+    /// Takes frames that have arrived, and does what is to be done by now.
+    pub fn poll(&mut self, files: &mut Files, devices: &mut dyn Devices) {
+        let now = devices.monotonic_ns();
+        if !self.is_due(now) {
+            return;
+        }
+        let Some(mut device) = self.device.take() else { return };
+        let Device { wire, stack } = &mut *device;
+        let mut touched = None;
+        for _ in 0..BATCH {
+            let mut next = None;
+            let more = wire.receive(&mut |frame, sender| next = self.arrive(files, stack, sender, frame, now));
+            // A connection answers when there is nothing more for it.
+            if let Some(key) = touched.filter(|key| Some(*key) != next) {
+                self.look_after(files, stack, wire.sender(), key, now, false);
+            }
+            touched = next;
+            if !more {
+                break;
+            }
+        }
+        if let Some(key) = touched {
+            self.look_after(files, stack, wire.sender(), key, now, false);
+        }
+        while let Some(alarm) = stack.due(wire.sender(), now) {
+            self.woken(files, stack, wire.sender(), alarm, now);
+        }
+        if !stack.stalled.is_empty() && wire.sender().has_room() {
+            self.unstall(files, stack, wire.sender(), now);
+        }
+        if core::mem::take(&mut stack.servers_changed) {
+            // Whoever has made something else of that file has no use for ours.
+            let _ = files.set_resolver(stack.resolver());
+        }
+        wire.flush();
+        self.device = Some(device);
+    }
+
+    /// Takes a frame. Tells the connection that it was for.
+    fn arrive(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        frame: &[u8],
+        now: u64,
+    ) -> Option<SocketKey> {
+        match frame::look(frame) {
+            Carried::Segment { to, from, opens } => {
+                let known = stack.connections.get(&(to, from)).copied();
+                let key = match known {
+                    None if opens => match self.open_for(stack, to, from) {
+                        // It will come again.
+                        Err(Errno::EAGAIN | Errno::ENOMEM) => return None,
+                        opened => opened.ok(),
+                    },
+                    known => known,
+                };
+                let connection = key.and_then(|key| self.sockets.get_mut(key)).and_then(Socket::connection_mut);
+                stack.take(frame, sender, connection.map(|connection| &mut connection.set), now);
+                key
+            }
+            Carried::Datagram { to, .. } if to.port() == LEASE_PORT && stack.lease.is_some() => {
+                let mut lease = stack.lease.take();
+                stack.take(frame, sender, lease.as_mut().map(|lease| &mut lease.set), now);
+                stack.lease = lease;
+                stack.look_after_house(sender, now);
+                None
+            }
+            Carried::Datagram { to, from } => {
+                match self.receiver_at(to, from) {
+                    Some(receiver) => {
+                        // There is nobody to tell of what finds no memory.
+                        let _ = self.take_datagram(files, stack, sender, frame, receiver, to, now);
+                    }
+                    None => stack.take(frame, sender, None, now),
+                }
+                None
+            }
+            Carried::Other => {
+                stack.take(frame, sender, None, now);
+                // It may have told somebody's hardware address.
+                if !stack.stalled.is_empty() {
+                    self.unstall(files, stack, sender, now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Lets the stack check a datagram, and puts it into its receiver's queue.
+    #[expect(clippy::too_many_arguments, reason = "a frame, and all that it meets")]
+    fn take_datagram(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        frame: &[u8],
+        receiver: SocketKey,
+        to: SocketAddr,
+        now: u64,
+    ) -> Result<(), Errno> {
+        let mut socket = udp::Socket::new(outbox::room(1, frame.len())?, outbox::room(0, 0)?);
+        socket.bind(to.port()).map_err(|_| Errno::EINVAL)?;
+        let mut set = SocketSet::new(vec![]);
+        let handle = set.add(socket);
+        stack.take(frame, sender, Some(&mut set), now);
+        match set.get_mut::<udp::Socket<'_>>(handle).recv() {
+            Ok((bytes, meta)) => self.deliver(files, receiver, Buffers::own(bytes), meta.endpoint.into()),
+            Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What goes through a connection through the device.
+
+use super::{Net, SocketKey};
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::socket::Received;
+use crate::fs::watch::wait;
+
+impl Net {
+    /// Sends what there is room for.
+    pub(super) fn send_far(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        from: Buffers<'_>,
+        nonblocking: bool,
+    ) -> Answer {
+        let socket = &mut self.sockets[key];
+        let node = socket.node()?;
+        let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
+        let Some(connection) = socket.connection_mut() else { return Err(Errno::EPIPE.into()) };
+        if connection.is_opening() {
+            return Err(later());
+        }
+        let (mut done, length) = (0, from.length());
+        while done < length {
+            let filled = connection.tcp().send(|room| match from.fill(done, room) {
+                Ok(count) => (count, Ok(count)),
+                Err(errno) => (0, Err(errno)),
+            });
+            match filled.map_err(|_| Errno::EPIPE)? {
+                Ok(0) => break,
+                Ok(count) => done += count as u64,
+                Err(errno) if done == 0 => return Err(errno.into()),
+                Err(_) => break,
+            }
+        }
+        connection.writable = connection.is_writable();
+        if length > 0 && done == 0 {
+            return Err(later());
+        }
+        self.nudge(files, key);
+        Ok(done)
+    }
+
+    /// Reads what there is, of which there is something.
+    pub(super) fn receive_far(
+        &mut self,
+        files: &mut Files,
+        key: SocketKey,
+        into: Buffers<'_>,
+        peek: bool,
+    ) -> Result<Received, Stop> {
+        let Some(connection) = self.sockets[key].connection_mut() else { return Err(Errno::ENOTCONN.into()) };
+        let mut count = 0;
+        loop {
+            let read = |bytes: &[u8]| into.scatter(count, bytes);
+            let moved = if peek {
+                let wanted = into.length() as usize;
+                connection.tcp().peek(wanted).map(read)
+            } else {
+                connection.tcp().recv(|bytes| match read(bytes) {
+                    Ok(moved) => (moved, Ok(moved)),
+                    Err(errno) => (0, Err(errno)),
+                })
+            };
+            match moved {
+                Ok(Ok(moved)) if moved > 0 => count += moved as u64,
+                Ok(Err(errno)) if count == 0 => return Err(errno.into()),
+                _ => break,
+            }
+            if peek {
+                break;
+            }
+        }
+        connection.unread = connection.unread();
+        if !peek {
+            self.nudge(files, key);
+        }
+        Ok(Received { count, ..Received::default() })
+    }
+
+    /// A connected socket sends no more.
+    pub(super) fn finish_far(&mut self, files: &mut Files, key: SocketKey) {
+        self.sockets[key].write_shut = true;
+        if let Some(connection) = self.sockets[key].connection_mut() {
+            connection.tcp().close();
+        }
+        self.nudge(files, key);
+    }
+}

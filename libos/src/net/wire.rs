@@ -1,0 +1,152 @@
+//! What a network device does for the stack: frames in and out. [`Wire`] is the seam; behind it is the tender's device
+//! ([`husk::net::Link`]), or in tests another stack. The rest fits it to what smoltcp calls a device.
+
+use core::fmt::Debug;
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+/// A network device: Ethernet frames without check sequences.
+pub trait Wire: Debug + Send {
+    /// Its hardware address.
+    fn address(&self) -> [u8; 6];
+
+    /// Bytes of the longest frame, its header included.
+    fn longest(&self) -> usize;
+
+    /// Hands the next frame that has arrived to `take`, with the way to send an answer; whether there was one.
+    fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool;
+
+    /// The way to send.
+    fn sender(&mut self) -> &mut dyn Sender;
+
+    /// Lets go out what has been sent.
+    fn flush(&mut self);
+
+    /// Whether a frame has arrived, or there is room again for one to be sent.
+    fn is_ready(&mut self) -> bool;
+
+    /// Waits until it is ready, the monotonic clock reaches `deadline` in nanoseconds, there is console input if that
+    /// is wanted, or for no reason. Whether there is console input.
+    fn wait(&mut self, input: bool, deadline: u64) -> bool;
+}
+
+/// The half of a network device that sends.
+pub trait Sender {
+    /// Whether there is room for a frame.
+    fn has_room(&mut self) -> bool;
+
+    /// Sends a frame of `length` bytes that `fill` makes, if there is room.
+    fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8]));
+}
+
+impl Wire for husk::net::Link {
+    fn address(&self) -> [u8; 6] {
+        self.properties().mac
+    }
+
+    fn longest(&self) -> usize {
+        usize::from(self.properties().mtu) + husk::abi::device::FRAME_HEADER
+    }
+
+    fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {
+        let Some(frame) = self.receiver.frame() else { return false };
+        take(&frame, &mut self.sender);
+        true
+    }
+
+    fn sender(&mut self) -> &mut dyn Sender {
+        &mut self.sender
+    }
+
+    fn flush(&mut self) {
+        self.sender.flush();
+    }
+
+    fn is_ready(&mut self) -> bool {
+        husk::wait::Source::ready(self)
+    }
+
+    fn wait(&mut self, input: bool, deadline: u64) -> bool {
+        use husk::abi::call::News;
+        let news = if input { News::INPUT } else { News::empty() };
+        husk::wait::any(&mut [self], news, deadline).contains(News::INPUT)
+    }
+}
+
+impl Sender for husk::net::Sender {
+    fn has_room(&mut self) -> bool {
+        self.frame().is_some()
+    }
+
+    fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8])) {
+        if let Some(mut frame) = self.frame()
+            && let Some(part) = frame.get_mut(..length)
+        {
+            fill(part);
+            frame.send(length);
+        }
+    }
+}
+
+/// A device for smoltcp that has received at most one frame.
+pub(super) struct Exchange<'a> {
+    pub(super) frame: Option<&'a [u8]>,
+    pub(super) sender: &'a mut dyn Sender,
+    pub(super) longest: usize,
+}
+
+/// What a wire of this longest frame can do.
+pub(super) fn capabilities(longest: usize) -> DeviceCapabilities {
+    let mut capabilities = DeviceCapabilities::default();
+    (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ethernet, longest);
+    capabilities
+}
+
+impl Device for Exchange<'_> {
+    type RxToken<'a>
+        = Incoming<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Outgoing<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
+        let frame = self.frame.take()?;
+        Some((Incoming(frame), Outgoing(self.sender)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
+        if self.sender.has_room() { Some(Outgoing(self.sender)) } else { None }
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.longest)
+    }
+}
+
+/// A frame that has arrived.
+pub(super) struct Incoming<'a>(&'a [u8]);
+
+impl RxToken for Incoming<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
+        take(self.0)
+    }
+}
+
+/// Leave to send a frame.
+pub(super) struct Outgoing<'a>(&'a mut dyn Sender);
+
+impl TxToken for Outgoing<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
+        let (mut fill, mut result) = (Some(fill), None);
+        self.0.send(length, &mut |frame| result = fill.take().map(|fill| fill(frame)));
+        // An answer for which there is no room is made nevertheless, and lost.
+        match (result, fill) {
+            (Some(result), _) => result,
+            (None, Some(fill)) => fill(&mut alloc::vec![0; length]),
+            (None, None) => unreachable!("filled without a result"),
+        }
+    }
+}
