@@ -5,9 +5,10 @@ use crate::devices::attach::{self, Attachment};
 use crate::devices::{Open, net, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
-use crate::hvt::{self, End, Machine};
+use crate::hvt::{self, Hvt};
 use crate::image::Image;
 use crate::layout::Layout;
+use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, Report, place};
@@ -58,7 +59,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let memory = Memory::map(layout, &image)?;
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics, devices)?);
+    let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
+    let machine = Machine::new(Box::new(target), &image, memory, khz, statistics, devices)?;
+    let mut machine = ManuallyDrop::new(machine);
     loop {
         let end = machine.run()?;
         if options.verbose && !matches!(end, End::Asked) {

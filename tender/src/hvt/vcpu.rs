@@ -3,6 +3,8 @@
 use super::cpuid::Model;
 use super::ring0::{self, selector};
 use crate::error::Error;
+use crate::registers::Registers;
+use crate::target::Stop;
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
@@ -100,30 +102,6 @@ fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
     }
 }
 
-/// Why the processor stopped.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The guest went through the gate.
-    Call {
-        /// Number of the call.
-        number: u64,
-        /// Its arguments.
-        arguments: [u64; 4],
-    },
-    /// The guest rang, and KVM did not make an event of it.
-    Doorbell,
-    /// The stub of this exception ran.
-    Exception(u8),
-    /// A signal arrived for the tender.
-    Interrupted,
-    /// The guest touched memory that the host mapping forbids.
-    Forbidden,
-    /// The processor cannot go on.
-    Shutdown,
-    /// Anything else.
-    Strange(String),
-}
-
 /// Runs the guest until it stops.
 pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
@@ -137,7 +115,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
         }
         Ok(VcpuExit::IoOut(DOORBELL_PORT, _)) => Stop::Doorbell,
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
-            Stop::Exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8)
+            Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
         }
         // A write to a page whose host mapping is read-only may come out as an access to a device that is not there.
         Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
@@ -157,4 +135,33 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
 pub fn resume_with(vcpu: &mut VcpuFd, result: u64) {
     vcpu.sync_regs_mut().regs.rax = result;
     vcpu.set_sync_dirty_reg(SyncReg::Register);
+}
+
+/// The guest's registers.
+pub fn registers(vcpu: &VcpuFd) -> Result<Registers, Error> {
+    let general = vcpu.get_regs().map_err(Error::kvm("read the guest's registers"))?;
+    let special = vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+    Ok(Registers {
+        rax: general.rax,
+        rbx: general.rbx,
+        rcx: general.rcx,
+        rdx: general.rdx,
+        rsi: general.rsi,
+        rdi: general.rdi,
+        rbp: general.rbp,
+        rsp: general.rsp,
+        r8: general.r8,
+        r9: general.r9,
+        r10: general.r10,
+        r11: general.r11,
+        r12: general.r12,
+        r13: general.r13,
+        r14: general.r14,
+        r15: general.r15,
+        rip: general.rip,
+        rflags: general.rflags,
+        fs_base: special.fs.base,
+        gs_base: special.gs.base,
+        cr2: special.cr2,
+    })
 }
