@@ -21,6 +21,7 @@ pub mod registers;
 pub mod report;
 pub mod run;
 pub mod signals;
+pub mod sparse;
 pub mod statistics;
 pub mod target;
 pub mod threads;

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::guest::{Guest, Next};
 use crate::hvt::ring0;
 use crate::image::Image;
-use crate::memory::Memory;
+use crate::memory::{Claim, Memory};
 use crate::operands;
 use crate::registers::Registers;
 use crate::signals::{self, Halt, Told};
@@ -130,8 +130,25 @@ impl Machine {
                         self.target.resume_with(Status::encode(result));
                         continue;
                     }
+                    Ok(Next::Release(claim)) => match self.release(claim) {
+                        Ok(result) => {
+                            self.target.resume_with(result);
+                            continue;
+                        }
+                        Err(fault) => fault,
+                    },
+                    Ok(Next::Room) => {
+                        let room = self.target.room(&self.guest.memory);
+                        self.target.resume_with(Status::encode(Ok(room)));
+                        continue;
+                    }
                     Err(fault) => fault,
                 },
+                Stop::Touched => {
+                    self.guest.statistics.touch();
+                    continue;
+                }
+                Stop::OutOfMemory => Fault::OutOfMemory,
                 Stop::Interrupted => {
                     self.guest.statistics.interrupt();
                     if let Some(end) = self.hear()? {
@@ -155,6 +172,13 @@ impl Machine {
             };
             return Ok(End::Fault { fault, registers: Box::new(self.target.registers()?) });
         }
+    }
+
+    /// Takes pages of the sparse region back, with their contents; tells the result of the call.
+    fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
+        self.target.release(&self.guest.memory, claim);
+        let done = self.guest.memory.discard(claim)?;
+        Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
     }
 
     /// Runs the guest until it stops, unless it has a call to be answered again.

@@ -3,7 +3,7 @@
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
-use crate::memory::Memory;
+use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use husk_abi::call::Status;
 use std::fmt;
@@ -32,6 +32,12 @@ pub trait Target: fmt::Debug {
     /// Makes at least the first `length` bytes of the heap usable, and tells how many are.
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status>;
 
+    /// Takes pages of the sparse region from the guest; the host drops their contents right after.
+    fn release(&mut self, memory: &Memory, claim: Claim);
+
+    /// How many more bytes of memory the guest can get in the sparse region.
+    fn room(&self, memory: &Memory) -> u64;
+
     /// Makes the image file readable.
     fn attach_image(&mut self, memory: &Memory) -> Result<u64, Status>;
 }
@@ -55,6 +61,10 @@ pub enum Stop {
         /// Error code; 0 for vectors that have none.
         error: u64,
     },
+    /// It touched a page of the sparse region first, and has it now.
+    Touched,
+    /// It touched one that it cannot have.
+    OutOfMemory,
     /// A signal arrived for the tender.
     Interrupted,
     /// The guest touched memory that the host mapping forbids, and nobody knows where.

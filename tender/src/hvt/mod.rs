@@ -3,13 +3,14 @@
 mod cpuid;
 pub mod ring0;
 mod slots;
+mod sparse;
 mod tables;
 mod vcpu;
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::image::Image;
-use crate::memory::Memory;
+use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use crate::target::{Stop, Target};
 use husk_abi::call::Status;
@@ -17,8 +18,12 @@ use husk_abi::memory::{BOOT, FRAME, GATE};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use ring0::Frame;
 use slots::Slots;
+use sparse::{Sparse, Touch};
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// Vector of the page fault.
+const PAGE_FAULT: u8 = 14;
 
 /// A virtual machine with one processor.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub struct Hvt {
     vcpu: VcpuFd,
     vm: VmFd,
     slots: Slots,
+    sparse: Sparse,
     memory: Arc<Memory>,
     /// What the processor pushed, if it stopped for an exception.
     frame: Option<Frame>,
@@ -66,7 +72,26 @@ impl Hvt {
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
         let memory = Arc::new(memory);
-        Ok((Self { vcpu, vm, slots, memory: Arc::clone(&memory), frame: None }, memory, khz))
+        let sparse = Sparse::default();
+        Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, khz))
+    }
+
+    /// If the guest has faulted on a page of the sparse region, gives it the page and lets it go on when it is run again,
+    /// if it can have it.
+    fn touched(&mut self, frame: &Frame) -> Result<Option<Stop>, Error> {
+        // Bit 0 tells that the page was there.
+        if frame.error & 1 != 0 || !vcpu::is_guests(frame) {
+            return Ok(None);
+        }
+        let special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+        if !self.memory.sparse().region().contains(special.cr2) {
+            return Ok(None);
+        }
+        match self.sparse.touch(&self.vm, &mut self.slots, &self.memory, special.cr2) {
+            Touch::Mapped => vcpu::go_on(&mut self.vcpu, frame, special).map(|()| Some(Stop::Touched)),
+            Touch::OutOfMemory => Ok(Some(Stop::OutOfMemory)),
+            Touch::Known => Ok(None),
+        }
     }
 }
 
@@ -75,7 +100,14 @@ impl Target for Hvt {
         let stop = vcpu::run(&mut self.vcpu)?;
         let Stop::Exception { vector, .. } = stop else { return Ok(stop) };
         let frame = ring0::frame(vector, |index| self.memory.own_word(ring0::STACK_END - index * 8));
+        let touched = if vector == PAGE_FAULT { self.touched(&frame)? } else { None };
+        if touched == Some(Stop::Touched) {
+            return Ok(Stop::Touched);
+        }
         self.frame = Some(frame);
+        if let Some(stop) = touched {
+            return Ok(stop);
+        }
         Ok(Stop::Exception { vector, error: frame.error })
     }
 
@@ -109,7 +141,15 @@ impl Target for Hvt {
     }
 
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {
-        self.slots.attach(&self.vm, memory, length)
+        self.slots.attach(&self.vm, memory, length, self.sparse.bytes())
+    }
+
+    fn release(&mut self, memory: &Memory, claim: Claim) {
+        self.sparse.release(memory, claim);
+    }
+
+    fn room(&self, memory: &Memory) -> u64 {
+        self.sparse.room(&self.slots, memory)
     }
 
     fn attach_image(&mut self, memory: &Memory) -> Result<u64, Status> {

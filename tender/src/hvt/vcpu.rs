@@ -67,12 +67,9 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
         | EferFlags::NO_EXECUTE_ENABLE;
     (special.cr0, special.cr3, special.cr4, special.efer) = (cr0.bits(), root, cr4.bits(), efer.bits());
 
-    const CODE: u8 = 0xb;
-    const DATA: u8 = 0x3;
     const BUSY_TSS: u8 = 0xb;
-    let flat = kvm_segment { limit: !0, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };
-    special.cs = kvm_segment { selector: selector::USER_CODE, type_: CODE, l: 1, ..flat };
-    let data = kvm_segment { selector: selector::USER_DATA, type_: DATA, db: 1, ..flat };
+    let (code, data) = user_segments();
+    special.cs = code;
     (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
     let (base, size) = ring0::TSS;
     special.tr = kvm_segment {
@@ -86,6 +83,15 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
     (special.gdt.base, special.gdt.limit) = (ring0::TABLES, ring0::GDT_SIZE - 1);
     (special.idt.base, special.idt.limit) = (ring0::IDT.0, ring0::IDT.1 - 1);
     special
+}
+
+/// The segments of a guest at CPL 3: code and data.
+fn user_segments() -> (kvm_segment, kvm_segment) {
+    const CODE: u8 = 0xb;
+    const DATA: u8 = 0x3;
+    let flat = kvm_segment { limit: !0, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };
+    let code = kvm_segment { selector: selector::USER_CODE, type_: CODE, l: 1, ..flat };
+    (code, kvm_segment { selector: selector::USER_DATA, type_: DATA, db: 1, ..flat })
 }
 
 /// Points `syscall` at the stub. SYSENTER stays off: its code selector is 0.
@@ -129,6 +135,23 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
         },
     };
     Ok(stop)
+}
+
+/// Whether an exception happened at CPL 3.
+pub fn is_guests(frame: &ring0::Frame) -> bool {
+    frame.cs & 3 == 3
+}
+
+/// Lets the guest go on where an exception has stopped it, as if nothing had been. `special` are its registers now, in
+/// the stub of the exception, which has changed no general ones.
+pub fn go_on(vcpu: &mut VcpuFd, frame: &ring0::Frame, mut special: kvm_sregs) -> Result<(), Error> {
+    // The processor has changed these two alone (SDM volume 3, 6.14.2).
+    (special.cs, special.ss) = user_segments();
+    vcpu.set_sregs(&special).map_err(Error::kvm("let the guest go on"))?;
+    let registers = &mut vcpu.sync_regs_mut().regs;
+    (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
+    Ok(())
 }
 
 /// Puts a call's result into the register where the guest expects it.
