@@ -280,9 +280,15 @@ impl Stack {
     }
 }
 
-/// Bytes of a buffer of a connection: a small part of the memory that is free, so that there is room for many.
-pub(super) fn buffer(free: u64) -> Result<Vec<u8>, Errno> {
-    const SHARE: u64 = 2048;
-    let length = (free / SHARE).clamp(8 << 10, 256 << 10) as usize & !4095;
+/// The smallest and the largest buffer of a connection, in bytes.
+const BUFFER: (u64, u64) = (4 << 10, 256 << 10);
+/// Connections that share half of the memory as if there were always so many.
+const SHARES: u64 = 128;
+
+/// A buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot make buffers
+/// grow, so their size follows from how many there are: the first are large, and ten thousand take half the memory.
+pub(super) fn buffer(free: u64, count: usize) -> Result<Vec<u8>, Errno> {
+    let share = free / (16 * (count as u64 + SHARES));
+    let length = share.clamp(BUFFER.0, BUFFER.1) as usize & !4095;
     heap::zeros(length)
 }
