@@ -1,12 +1,15 @@
-//! The file that the image was loaded from, which the tender maps for whoever wants to read it: `/proc/self/exe`.
+//! The file that the image was loaded from, which the tender maps for whoever wants to read it: `/proc/self/exe`, and
+//! the files that the image brings.
 
-#![expect(unsafe_code, reason = "the file is tender memory, reached by address")]
+#![expect(unsafe_code, reason = "the file is tender memory, reached by address, and so are the program headers")]
 
 use crate::errno::Errno;
 use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::call::Number;
+use husk::abi::{files, note};
 use husk::{boot, gate};
+use zerocopy::FromBytes;
 
 /// Whether the tender has been asked to map it.
 static ATTACHED: AtomicBool = AtomicBool::new(false);
@@ -28,4 +31,68 @@ pub fn bytes() -> Result<&'static [u8], Errno> {
     }
     // SAFETY: the tender says that the file is readable there, for good, and nobody writes to it.
     Ok(unsafe { slice::from_raw_parts(file.start as *const u8, file.length as usize) })
+}
+
+/// The tree of files that the image brings ([`husk::abi::files`]); empty if it brings none.
+pub fn files() -> Result<&'static [u8], Errno> {
+    let Some(files::Note { offset, length, .. }) = files_note() else { return Ok(&[]) };
+    let end = offset.checked_add(length).ok_or(Errno::EIO)?;
+    bytes()?.get(offset as usize..end as usize).ok_or(Errno::EIO)
+}
+
+/// The words of an ELF program header that matter here: type (with flags), address, size in the file.
+type Header = [u64; 7];
+
+/// The note that says where the files are.
+fn files_note() -> Option<files::Note> {
+    /// `PT_NOTE`, which the bindings do not have.
+    const NOTES: u32 = 4;
+    let info = boot::info();
+    // SAFETY: the tender says that so many program headers are there; they are part of the image, which is not unmapped.
+    let headers =
+        unsafe { slice::from_raw_parts(info.program_headers as *const Header, info.program_header_count as usize) };
+    headers.iter().filter(|[kind, ..]| *kind as u32 == NOTES).find_map(|[_, _, address, _, size, ..]| {
+        let start = address.wrapping_add(info.load_bias);
+        // SAFETY: the notes are part of the image, in a segment of so many bytes that can be read.
+        find(unsafe { slice::from_raw_parts(start as *const u8, *size as usize) })
+    })
+}
+
+/// Finds the note among others: each is three words (size of the name, size of the body, type), name and body.
+fn find(mut notes: &[u8]) -> Option<files::Note> {
+    loop {
+        let ([name_size, body_size, kind], rest) = <[u32; 3]>::read_from_prefix(notes).ok()?;
+        let name_end = (name_size as usize).next_multiple_of(note::ALIGNMENT);
+        let (name, rest) = (rest.get(..name_size as usize)?, rest.get(name_end..)?);
+        if kind == note::FILES && name.strip_suffix(b"\0") == Some(note::NAME) {
+            return files::Note::read_from_prefix(rest).ok().map(|(note, _)| note);
+        }
+        notes = rest.get((body_size as usize).next_multiple_of(note::ALIGNMENT)..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    fn encoded(kind: u32, name: &[u8], body: &[u8]) -> Vec<u8> {
+        let mut bytes = [name.len() as u32, body.len() as u32, kind].as_bytes().to_vec();
+        for part in [name, body] {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(note::ALIGNMENT), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_note_is_found_among_others() {
+        let wanted = files::Note { offset: 1, length: 2, count: 3 };
+        let mut notes = encoded(note::FILES, b"GNU\0", b"another's");
+        notes.extend(encoded(note::ABI, b"Husk\0", b"x"));
+        assert_eq!(find(&notes), None);
+        notes.extend(encoded(note::FILES, b"Husk\0", wanted.as_bytes()));
+        assert_eq!(find(&notes), Some(wanted));
+        assert_eq!(find(&notes[..notes.len() - 1]), None);
+    }
 }

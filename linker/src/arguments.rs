@@ -61,16 +61,28 @@ pub struct Run {
 /// Flags that go to `husk run`.
 #[derive(Debug, Args)]
 pub struct Guest {
-    /// Environment variable of the guest, NAME=VALUE; may be repeated. RUST_BACKTRACE, RUST_LOG and RUST_TEST_THREADS
-    /// are passed on without
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE")]
+    /// Environment variable of the guest; NAME alone passes on its value here; may be repeated. RUST_BACKTRACE,
+    /// RUST_LOG and RUST_TEST_THREADS are passed on without
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
     /// Guest memory, such as 64M, instead of what the image asks for
-    #[arg(long, value_name = "SIZE")]
+    #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// Attach a network device, such as tap:INTERFACE; may be repeated; see husk run --help
+    /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,
+    /// Lead a port of the host to the guest, [ADDRESS:]HOST:GUEST[/udp] (-p is cargo's); may be repeated
+    #[arg(long, value_name = "HOST:GUEST")]
+    pub publish: Vec<String>,
+    /// Let the guest connect to this network, and only to what is allowed; see husk run --help
+    #[arg(long, value_name = "NETWORK[:PORT]")]
+    pub allow: Vec<String>,
+    /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
+    #[arg(long, value_name = "NETWORK[:PORT]")]
+    pub deny: Vec<String>,
+    /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_timeout: Option<u64>,
     /// Have the tender and the libos say more (-v makes cargo say more)
     #[arg(long)]
     pub verbose: bool,

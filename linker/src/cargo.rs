@@ -32,7 +32,7 @@ impl Call {
         command.args([subcommand, "--target", kind.target()]);
         command.env(request::KIND, kind.name()).env(request::TOOL, request::identity());
         for member in &project.members {
-            command.env(request::settings_variable(&member.name), member.settings.to_variable());
+            command.env(request::settings_variable(&member.name), member.settings.to_variable()?);
         }
         if let Some((build, target)) = &project.folders {
             command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, target);

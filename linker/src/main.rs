@@ -13,7 +13,6 @@ mod patch;
 mod profile;
 mod project;
 mod settings;
-mod size;
 mod tender;
 mod toolchain;
 

@@ -67,7 +67,8 @@ fn folders(metadata: &Metadata, flags: &arguments::Cargo) -> Option<(PathBuf, Pa
 fn member(package: &Package) -> Result<Member> {
     let is_program = |kind: &TargetKind| matches!(kind, TargetKind::Bin | TargetKind::Example);
     let has_programs = package.targets.iter().any(|target| target.kind.iter().any(is_program));
-    let settings = Settings::from_metadata(&package.name, &package.metadata)?;
+    let folder = package.manifest_path.parent().map_or(Path::new(""), |folder| folder.as_std_path());
+    let settings = Settings::from_metadata(&package.name, folder, &package.metadata)?;
     Ok(Member { name: package.name.to_string(), settings, has_programs })
 }
 

@@ -5,6 +5,7 @@
 //! std = false         # a native program over the crate `husk`; true unless said otherwise
 //! memory = "64M"      # guest memory
 //! stack = "1M"        # stack of the main thread
+//! files = "assets"    # a folder of the package, whose contents the program finds at /
 //!
 //! [package.metadata.husk.devices]  # what it is not started without
 //! front = "network"
@@ -12,9 +13,11 @@
 //! ```
 
 use crate::error::{Error, Result};
-use crate::size;
+use crate::link::files::Tree;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, DEVICES_MAXIMUM, Device, Manifest, device_kind, kind};
+use husk_abi::size;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// What sort of program a package makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,9 @@ impl Kind {
     }
 }
 
+/// What comes before the files in the environment; a device is a name and a number with a colon between them.
+const FILES: &str = " files ";
+
 /// Settings of a package's images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -54,19 +60,21 @@ pub struct Settings {
     pub stack: u64,
     /// Devices that it wants.
     pub devices: Vec<Device>,
+    /// The folder whose contents go into the images.
+    pub files: Option<PathBuf>,
 }
 
 impl Settings {
     /// What holds where a package says nothing.
     pub const fn of_kind(kind: Kind) -> Self {
         match kind {
-            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20, devices: Vec::new() },
-            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20, devices: Vec::new() },
+            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20, devices: Vec::new(), files: None },
+            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20, devices: Vec::new(), files: None },
         }
     }
 
-    /// Reads the value of `package.metadata` of `package`.
-    pub fn from_metadata(package: &str, metadata: &Value) -> Result<Self> {
+    /// Reads the value of `package.metadata` of `package`, which is in `folder`.
+    pub fn from_metadata(package: &str, folder: &Path, metadata: &Value) -> Result<Self> {
         let complain = |what: String| Error::new(format!("package '{package}', [package.metadata.husk]: {what}"));
         let table = match metadata.get("husk") {
             None => return Ok(Self::of_kind(Kind::Std)),
@@ -89,10 +97,14 @@ impl Settings {
                 "memory" => settings.memory = size()?,
                 "stack" => settings.stack = size()?,
                 "devices" => settings.devices = devices(value).map_err(complain)?,
+                "files" => match value {
+                    Value::String(path) if kind == Kind::Std => settings.files = Some(folder.join(path)),
+                    Value::String(_) => return Err(complain("a native program has no files: remove 'files'".into())),
+                    _ => return Err(complain(format!("files = {value} is not a folder in quotes"))),
+                },
                 _ => {
-                    return Err(complain(format!(
-                        "there is no key '{key}'; the keys are std, memory, stack and devices"
-                    )));
+                    let keys = "the keys are std, memory, stack, devices and files";
+                    return Err(complain(format!("there is no key '{key}'; {keys}")));
                 }
             }
         }
@@ -102,27 +114,33 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings as the linker step gets them, through the environment.
-    pub fn to_variable(&self) -> String {
+    /// The settings as the linker step gets them, through the environment: another text when the files have changed.
+    pub fn to_variable(&self) -> Result<String> {
         let name = |device: &Device| String::from_utf8_lossy(&device.name[..device.name_length as usize]).into_owned();
         let devices = self.devices.iter().map(|device| format!(" {}:{}", name(device), device.kind));
-        format!("{} {}{}", self.memory, self.stack, devices.collect::<String>())
+        let text = format!("{} {}{}", self.memory, self.stack, devices.collect::<String>());
+        let Some(folder) = &self.files else { return Ok(text) };
+        let fingerprint = Tree::read(folder)?.fingerprint();
+        Ok(format!("{text}{FILES}{fingerprint:x} {}", folder.display()))
     }
 
     /// Reads what [`Settings::to_variable`] wrote.
     pub fn from_variable(kind: Kind, text: &str) -> Result<Self> {
+        let (start, files) = text.split_once(FILES).map_or((text, None), |(start, files)| (start, Some(files)));
         let read = || {
-            let mut words = text.split(' ');
+            let mut words = start.split(' ');
             let [memory, stack] = [words.next()?, words.next()?];
             let devices = words.map(|word| {
                 let (name, kind) = word.split_once(':')?;
                 device(name, kind.parse().ok()?)
             });
+            let folder = |files: &str| files.split_once(' ').map(|(_, folder)| PathBuf::from(folder));
             Some(Self {
                 kind,
                 memory: memory.parse().ok()?,
                 stack: stack.parse().ok()?,
                 devices: devices.collect::<Option<_>>()?,
+                files: files.and_then(folder),
             })
         };
         read().ok_or_else(|| Error::new(format!("the linker step cannot read the settings '{text}'")))
@@ -174,15 +192,19 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(metadata: &Value) -> Result<Settings> {
+        Settings::from_metadata("app", Path::new("/the app"), metadata)
+    }
+
     fn complaint(husk: Value) -> String {
-        Settings::from_metadata("app", &json!({ "husk": husk })).expect_err("not valid").to_string()
+        read(&json!({ "husk": husk })).expect_err("not valid").to_string()
     }
 
     #[test]
     fn a_package_that_says_nothing_is_an_ordinary_program() {
-        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20, devices: vec![] };
-        assert_eq!(Settings::from_metadata("app", &Value::Null).ok().as_ref(), Some(&expected));
-        assert_eq!(Settings::from_metadata("app", &json!({ "docs": {} })).ok(), Some(expected));
+        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20, devices: vec![], files: None };
+        assert_eq!(read(&Value::Null).ok(), Some(expected.clone()));
+        assert_eq!(read(&json!({ "docs": {} })).ok(), Some(expected));
     }
 
     #[test]
@@ -191,9 +213,22 @@ mod tests {
         let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K", "devices": table } });
         let devices = [("data", device_kind::BLOCK), ("front", device_kind::NETWORK)];
         let devices = devices.iter().map(|(name, kind)| device(name, *kind).expect("a name")).collect();
-        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10, devices };
-        assert_eq!(Settings::from_metadata("app", &metadata).ok().as_ref(), Some(&expected));
-        assert_eq!(Settings::from_variable(Kind::Native, &expected.to_variable()).ok(), Some(expected));
+        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10, devices, files: None };
+        assert_eq!(read(&metadata).ok(), Some(expected.clone()));
+        let variable = expected.to_variable().expect("no files");
+        assert_eq!(Settings::from_variable(Kind::Native, &variable).ok(), Some(expected));
+        let files = read(&json!({ "husk": { "files": "a folder" } })).expect("valid").files;
+        assert_eq!(files.as_deref(), Some(Path::new("/the app/a folder")));
+    }
+
+    #[test]
+    fn files_get_through_the_environment() {
+        let folder = tempfile::Builder::new().prefix("with spaces ").tempdir().expect("a folder");
+        let settings = Settings { files: Some(folder.path().into()), ..Settings::of_kind(Kind::Std) };
+        let variable = settings.to_variable().expect("the folder is there");
+        assert_eq!(Settings::from_variable(Kind::Std, &variable).ok(), Some(settings.clone()));
+        std::fs::write(folder.path().join("new"), "").expect("written");
+        assert_ne!(settings.to_variable().expect("the folder is there"), variable);
     }
 
     #[test]
@@ -203,6 +238,8 @@ mod tests {
         assert!(complaint(json!({ "memory": 64 })).contains("such as \"64M\""));
         assert!(complaint(json!({ "std": "no" })).contains("neither true nor false"));
         assert!(complaint(json!({ "stack": "1G" })).contains("does not fit"));
+        assert!(complaint(json!({ "files": 7 })).contains("not a folder in quotes"));
+        assert!(complaint(json!({ "files": "x", "std": false })).contains("a native program has no files"));
         assert!(complaint(json!(true)).contains("'app'"));
         assert!(complaint(json!({ "devices": { "a": "disk" } })).contains("device a = \"disk\" is neither"));
         assert!(complaint(json!({ "devices": { "a b": "block" } })).contains("device 'a b': a name is of"));

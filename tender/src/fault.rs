@@ -67,6 +67,17 @@ impl Fault {
         }
     }
 
+    /// Whether the guest ended itself, for a reason that it may or may not have told.
+    pub fn gave_up(&self) -> bool {
+        const SIGABRT: u8 = fault::PANIC - 128;
+        matches!(self, Self::Panic(_) | Self::Signal(SIGABRT))
+    }
+
+    /// Whether the guest stopped behind the instruction at fault, rather than at it: after a breakpoint.
+    pub fn is_past(&self) -> bool {
+        matches!(self, Self::Exception { vector: 3, .. })
+    }
+
     /// The tender's exit status for it.
     pub fn status(&self) -> u8 {
         match self {

@@ -67,6 +67,10 @@ impl Guest {
             Number::Attach | Number::AttachImage => Err(Status::Invalid),
             Number::Deadlock => return Err(Fault::Deadlock),
             Number::Abort => return Err(Fault::Signal(a as u8 & 63)),
+            Number::Notice => {
+                self.statistics.notice(a, b);
+                Ok(0)
+            }
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)

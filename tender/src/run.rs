@@ -3,7 +3,7 @@
 use crate::boot::{self, Entropy, Program};
 use crate::devices::attach::{self, Attachment};
 use crate::devices::{Open, net, table};
-use crate::error::Error;
+use crate::error::{Error, Size};
 use crate::fault::Fault;
 use crate::hvt::{self, End, Machine};
 use crate::image::Image;
@@ -97,7 +97,7 @@ fn tell(report: &Report) {
 /// The report on a guest that broke the contract.
 fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
     let threads = machine.threads_at(registers);
-    let what = Some(fault.to_string());
+    let (what, past) = (Some(fault.to_string()), fault.is_past());
     if *fault == Fault::Deadlock {
         return report(image, machine, what, None, &threads);
     }
@@ -109,7 +109,15 @@ fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers
     };
     // One thread needs no name.
     let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
-    report(image, machine, what, Some(report::Stop { access: fault.access(), registers, thread }), &[])
+    let stop = report::Stop { access: fault.access(), registers, past, thread };
+    let mut report = report(image, machine, what, Some(stop), &[]);
+    if fault.gave_up()
+        && let Some(asked) = machine.guest().statistics.refused()
+    {
+        let memory = Size(machine.guest().memory.layout().window.length);
+        report.note(format!("it was refused memory before: it asked for {asked} bytes more, and --memory is {memory}"));
+    }
+    report
 }
 
 /// A report on `what` stopped the guest, if anything did, and where, and on these threads.

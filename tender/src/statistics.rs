@@ -1,6 +1,6 @@
 //! What a guest has done so far, for `husk run --verbose`.
 
-use husk_abi::call::Number;
+use husk_abi::call::{Number, notice};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Instant;
@@ -15,6 +15,8 @@ pub struct Statistics {
     calls: [u64; Number::ALL.len()],
     interrupted: u64,
     unanswered: BTreeSet<u64>,
+    refused: Option<u64>,
+    execution_refused: bool,
 }
 
 impl Statistics {
@@ -28,6 +30,8 @@ impl Statistics {
             calls: Default::default(),
             interrupted: 0,
             unanswered: BTreeSet::new(),
+            refused: None,
+            execution_refused: false,
         }
     }
 
@@ -64,6 +68,26 @@ impl Statistics {
         if self.verbose && self.unanswered.len() < REMEMBERED_MAXIMUM && self.unanswered.insert(system_call) {
             eprintln!("husk: the program made system call {system_call}, which is not answered (ENOSYS)");
         }
+    }
+
+    /// The guest tells something: see [`notice`].
+    pub fn notice(&mut self, notice: u64, value: u64) {
+        match notice {
+            notice::MEMORY_REFUSED => self.refused = Some(value),
+            notice::EXECUTION_REFUSED if self.verbose && !self.execution_refused => {
+                self.execution_refused = true;
+                eprintln!(
+                    "husk: the program asked for memory that it can execute, which no guest gets (EACCES): all code is \
+                     in the image"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// How many bytes of memory the program was refused last, if it ever asked for too many.
+    pub fn refused(&self) -> Option<u64> {
+        self.refused
     }
 }
 

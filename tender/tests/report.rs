@@ -92,7 +92,7 @@ impl Waiting {
         }];
         Inquiry {
             what: Some("a test".to_string()),
-            stop: Some(Stop { access, registers, thread: None }),
+            stop: Some(Stop { access, registers, past: false, thread: None }),
             threads: &[],
             image: file,
             file: &File::open(file).expect("the program's file"),

@@ -14,6 +14,7 @@ pub mod figures;
 mod guest;
 pub mod measure;
 pub mod native;
+pub mod network;
 mod outcome;
 mod project;
 pub mod requires;

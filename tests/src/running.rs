@@ -62,6 +62,20 @@ impl Running {
         self.until(&format!("told {count} times '{text}'"), |started| started.stderr.count(text) >= count)
     }
 
+    /// Resident memory of its tender in KiB; nothing if it does not run.
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.started.as_ref()?.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+    }
+
+    /// Writes a line to its standard input, which stays open.
+    pub fn say(&mut self, line: &str) -> &mut Self {
+        if let Some(stdin) = self.started.as_mut().and_then(|started| started.stdin.as_mut()) {
+            let _ = writeln!(stdin, "{line}");
+        }
+        self
+    }
+
     /// Sends its tender a signal, by name and as often as said.
     pub fn signal(&mut self, name: &str, times: usize) -> &mut Self {
         if let Some(started) = &self.started {

@@ -147,3 +147,27 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(payload);
     frame
 }
+
+/// Whether somebody at `address` answers ping in time.
+pub fn ping(address: std::net::Ipv4Addr) -> bool {
+    // SAFETY: makes a new descriptor.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) };
+    assert!(socket >= 0, "root can have a raw socket: {}", io::Error::last_os_error());
+    // SAFETY: it was just made.
+    let socket = std::net::UdpSocket::from(unsafe { OwnedFd::from_raw_fd(socket) });
+    socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has timeouts");
+    // An echo request of no series, number 1, with its checksum (RFC 792).
+    let request = [8, 0, 0xf7, 0xfe, 0, 0, 0, 1];
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = [0; 128];
+    while Instant::now() < deadline {
+        socket.send_to(&request, (address, 0)).expect("it can be sent");
+        if let Ok((length, from)) = socket.recv_from(&mut answer)
+            && from.ip() == address
+            && answer[..length].get(20) == Some(&0)
+        {
+            return true;
+        }
+    }
+    false
+}

@@ -52,6 +52,11 @@ stopped! {
 }
 
 #[test]
+fn a_breakpoint_is_reported_at_its_line() {
+    Guest::native("breakpoint").run().expect_stderr("breakpoint.rs:12:");
+}
+
+#[test]
 fn a_software_interrupt_is_stopped() {
     // A software KVM calls it an invalid opcode, hardware a general protection fault.
     let outcome = Guest::native("int_80").run();

@@ -49,6 +49,13 @@ fn a_megabyte_goes_through_the_console() {
 }
 
 #[test]
+fn what_is_wrong_with_a_stream_of_the_host_is_told() {
+    let full = ["sh", "-c", "exec \"$@\" >/dev/full </", "sh"];
+    let outcome = Guest::program("streams").through(&full).run();
+    outcome.expect_success().expect_stderr("write: Err(StorageFull)").expect_stderr("read: Err(IsADirectory)");
+}
+
+#[test]
 fn panics_unwind_and_end_the_program_as_they_do_natively() {
     let outcome = Guest::program("panics").run();
     outcome.expect_status(101).expect_stdout("dropped one\ncaught: true\ndropped two\n");

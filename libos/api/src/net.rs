@@ -24,7 +24,7 @@ use crate::wait::Source;
 use alloc::alloc::{Layout, alloc};
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
-use core::ptr::{NonNull, write_bytes};
+use core::ptr::NonNull;
 use core::slice;
 use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
 use husk_abi::note::device_kind;
@@ -33,7 +33,7 @@ use husk_abi::ring::{Descriptor, status};
 /// Bytes that the buffers of one direction take at most, unless that were too few buffers.
 const BYTES_MAXIMUM: usize = 1 << 20;
 /// Fewest buffers of one direction.
-const BUFFERS_MINIMUM: usize = 16;
+const BUFFERS_MINIMUM: usize = 64;
 /// Alignment of buffers, and what their size is a multiple of: a cache line.
 const BUFFER_ALIGNMENT: usize = 64;
 /// So many frames or buffers are shown to the tender at once, if there are as many.
@@ -99,6 +99,9 @@ impl Buffers {
         let layout = Layout::from_size_align(size * count, BUFFER_ALIGNMENT).map_err(|_| Error::NoMemory)?;
         // SAFETY: the layout has a size: a frame is never empty, and there are entries.
         let start = NonNull::new(unsafe { alloc(layout) }).ok_or(Error::NoMemory)?;
+        // SAFETY: no instruction at all, which for all the compiler knows writes to the memory: so its bytes have values
+        // from here on, whatever these are, without a page of it being touched.
+        unsafe { core::arch::asm!("/* {0} */", in(reg) start.as_ptr(), options(nostack, preserves_flags)) };
         Ok(Self { start, size, count, frame })
     }
 
@@ -121,8 +124,6 @@ pub struct Sender {
     buffers: Buffers,
     /// Buffers that are ours; the last one was used last, and is likely to be in the cache.
     free: Vec<u16>,
-    /// Buffers that have been used before: their bytes are initialized.
-    used: usize,
     unpublished: usize,
 }
 
@@ -130,19 +131,21 @@ impl Sender {
     fn new(queue: Queue, frame: usize) -> Result<Self, Error> {
         let buffers = Buffers::new(frame, queue.entries())?;
         let free = (0..buffers.count as u16).rev().collect();
-        Ok(Self { queue, buffers, free, used: 0, unpublished: 0 })
+        Ok(Self { queue, buffers, free, unpublished: 0 })
     }
 
-    /// A frame to be filled, as long as the device takes at most; nothing as long as all buffers are on their way.
+    /// Whether there is a buffer for a frame.
+    pub fn has_room(&mut self) -> bool {
+        self.reclaim();
+        !self.stuck()
+    }
+
+    /// A frame to be filled, as long as the device takes at most, with anything in it; nothing as long as all buffers
+    /// are on their way.
     pub fn frame(&mut self) -> Option<Outgoing<'_>> {
         self.reclaim();
         let index = usize::from(self.free.pop()?);
         let start = self.buffers.at(index);
-        if index >= self.used {
-            // SAFETY: the buffer is ours, and as large; buffers come into use one after the other.
-            unsafe { write_bytes(start.as_ptr(), 0, self.buffers.size) };
-            self.used = index + 1;
-        }
         Some(Outgoing { sender: self, index, start })
     }
 

@@ -4,7 +4,10 @@
 //! is about to be overwritten, truncation within a page drops bytes instead of clearing them, and a small file takes
 //! little. Pages are grouped in segments; a segment without any page does not exist, so holes cost nothing.
 //!
-//! Invariant: no page holds bytes at or beyond the size of the file.
+//! A file that the image brings starts as bytes of the image, which show wherever there is no page: writing to a page
+//! copies it first.
+//!
+//! Invariant: no page holds bytes at or beyond the size of the file, and neither do those of the image.
 
 use super::source::Source;
 use super::space::Space;
@@ -50,17 +53,34 @@ pub struct Data {
     pages: u64,
     /// By ascending index.
     segments: Vec<Segment>,
+    /// What there is where there is no page, from the start on.
+    image: &'static [u8],
 }
 
 impl Data {
+    /// Contents that the image brings.
+    pub fn of_image(image: &'static [u8]) -> Self {
+        Self { size: image.len() as u64, image, ..Self::default() }
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Pages that the contents take.
+    /// Pages of memory that the contents take.
     pub fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// Pages that are no holes, in memory or in the image.
+    pub fn full_pages(&self) -> u64 {
+        if self.image.is_empty() { self.pages } else { self.size.div_ceil(PAGE) }
+    }
+
+    /// All of the contents, if the image has them and nobody has changed any.
+    pub fn unchanged(&self) -> Option<&'static [u8]> {
+        (self.segments.is_empty() && self.image.len() as u64 == self.size).then_some(self.image)
     }
 
     /// What is there from `offset` on.
@@ -72,10 +92,19 @@ impl Data {
         let zeros_until = |end: u64| Run::Zeros(end.min(self.size) - offset);
         match self.find(page / SEGMENT) {
             Ok(found) => {
-                match self.segments[found].pages.get((page % SEGMENT) as usize).and_then(|held| held.get(at..)) {
+                let held = self.segments[found].pages.get((page % SEGMENT) as usize);
+                match held.and_then(|held| held.get(at..)) {
                     Some(bytes) if !bytes.is_empty() => Run::Bytes(bytes),
+                    _ if held.is_none_or(|held| held.capacity() == 0) && offset < self.image.len() as u64 => {
+                        let end = self.image.len().min(((page + 1) * PAGE) as usize);
+                        Run::Bytes(&self.image[offset as usize..end])
+                    }
                     _ => zeros_until((page + 1) * PAGE),
                 }
+            }
+            Err(next) if offset < self.image.len() as u64 => {
+                let end = self.segments.get(next).map_or(u64::MAX, |next| next.index * SEGMENT * PAGE);
+                Run::Bytes(&self.image[offset as usize..self.image.len().min(end as usize)])
             }
             Err(next) => match self.segments.get(next) {
                 Some(next) => zeros_until(next.index * SEGMENT * PAGE),
@@ -170,9 +199,12 @@ impl Data {
             pages.try_reserve(slot + 1 - pages.len()).map_err(|_| Errno::ENOSPC)?;
             pages.resize_with(slot + 1, Vec::new);
         }
+        let start = self.image.len().min((page * PAGE) as usize);
         let page = &mut pages[slot];
+        let new = page.capacity() == 0;
+        let end = if new { self.image.len().min(start + PAGE as usize) } else { start };
+        let room = room.max(end - start);
         if room > page.capacity() {
-            let new = page.capacity() == 0;
             if new {
                 space.take(PAGE)?;
             }
@@ -182,8 +214,18 @@ impl Data {
                 return Err(Errno::ENOSPC);
             }
             self.pages += u64::from(new);
+            page.extend_from_slice(&self.image[start..end]);
         }
         Ok(page)
+    }
+
+    /// Copies what shows of the image, for [`Data::discard`] to make a hole in it.
+    pub fn take_over(&mut self, space: &mut Space) -> Result<(), Errno> {
+        for page in 0..(self.image.len() as u64).div_ceil(PAGE) {
+            self.page(space, page, 1)?;
+        }
+        self.image = &[];
+        Ok(())
     }
 
     /// Makes the file `size` bytes long.
@@ -194,8 +236,12 @@ impl Data {
         self.size = size;
     }
 
-    /// Turns the bytes from `start` to `end` into zeros, and gives back the whole pages among them.
+    /// Turns the bytes from `start` to `end` into zeros, and gives back the whole pages among them. What shows of the
+    /// image must have been taken over, unless `end` lies behind it.
     pub fn discard(&mut self, space: &mut Space, start: u64, end: u64) {
+        if start < self.image.len() as u64 {
+            self.image = &self.image[..start as usize];
+        }
         let mut freed = 0;
         let touched = self.segments.partition_point(|segment| segment.index < start / PAGE / SEGMENT);
         for segment in self.segments.iter_mut().skip(touched).take_while(|s| s.index * SEGMENT * PAGE < end) {

@@ -6,6 +6,7 @@
 use super::inode::Inode;
 use super::slab::Key;
 use super::space::Space;
+use super::tree::Folded;
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -32,6 +33,8 @@ pub struct Entry {
 pub struct Directory {
     /// The directory that this one is in; the root is in itself.
     pub parent: Key<Inode>,
+    /// What it has in the image, if that is yet to be added.
+    pub folded: Option<Folded>,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// Numbers of slots by the hash of the name.
@@ -42,7 +45,8 @@ pub struct Directory {
 impl Directory {
     /// An empty directory in `parent`.
     pub fn new(parent: Key<Inode>) -> Self {
-        Self { parent, slots: Vec::new(), free: Vec::new(), index: HashTable::new(), hasher: Default::default() }
+        let (slots, free, index) = (Vec::new(), Vec::new(), HashTable::new());
+        Self { parent, folded: None, slots, free, index, hasher: Default::default() }
     }
 
     /// How many entries there are.
@@ -52,7 +56,7 @@ impl Directory {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.is_empty() && self.folded.is_none()
     }
 
     /// What `name` names.
@@ -71,6 +75,13 @@ impl Directory {
         let cost = ENTRY + name.len() as u64;
         space.take(cost)?;
         self.insert_paid(name, node).inspect_err(|_| space.give(cost))
+    }
+
+    /// As [`Directory::insert`], however little space there is.
+    pub fn insert_anyway(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+        self.insert_paid(name, node)?;
+        space.take_anyway(ENTRY + name.len() as u64);
+        Ok(())
     }
 
     fn insert_paid(&mut self, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {

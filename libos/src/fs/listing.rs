@@ -42,6 +42,7 @@ impl Files {
             kind if kind.is_directory() => {}
             _ => return Err(Errno::ENOTDIR),
         }
+        self.unfold(node)?;
         let mut done = 0;
         while let Some((next, record)) = self.record(node, self.descriptions[key].offset) {
             if record.length as u64 > into.length - done {

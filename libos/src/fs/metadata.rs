@@ -231,7 +231,7 @@ impl Files {
 
 fn blocks(inode: &Inode) -> u64 {
     match &inode.kind {
-        Kind::Regular(data) => data.pages() * BLOCKS_PER_PAGE,
+        Kind::Regular(data) => data.full_pages() * BLOCKS_PER_PAGE,
         _ => 0,
     }
 }

@@ -39,6 +39,7 @@ pub mod space;
 pub mod timer;
 pub mod times;
 pub mod transfer;
+pub mod tree;
 pub mod watch;
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ use socket::Reference;
 use socket::name::Name;
 use space::Space;
 use timer::Alarms;
+use tree::Tree;
 use watch::News;
 
 /// All files, and the process's view of them.
@@ -91,6 +93,8 @@ pub struct Files {
     unseeded: Option<seed::Seed>,
     /// Text of `/etc/resolv.conf`, until the tree is made.
     resolver: Vec<u8>,
+    /// The files that the image brings.
+    tree: Option<Tree>,
 }
 
 impl Files {
@@ -117,6 +121,7 @@ impl Files {
             image_size: 0,
             unseeded: None,
             resolver: Vec::new(),
+            tree: None,
         })
     }
 

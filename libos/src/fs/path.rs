@@ -104,6 +104,7 @@ impl Files {
             if !self.nodes[current].kind.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
+            self.unfold(current)?;
             let Some(name) = component(&path, position) else {
                 let found = Ok(Found::Node(current));
                 return Ok(Walked { directory: current, last: Last::Root, found, slash: true, path, name: 0..0 });

@@ -8,6 +8,7 @@ use super::generated::Generated;
 use super::inode::{Kind, NodeKey, Time, Volume};
 use super::path::Follow;
 use super::source::Source;
+use super::tree::Tree;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -77,14 +78,18 @@ pub const RESOLVER: &[u8] = b"/etc/resolv.conf";
 pub struct Seed {
     program: Vec<u8>,
     now: Time,
+    image_files: ImageFiles,
 }
+
+/// Where the files that the image brings are.
+pub type ImageFiles = fn() -> Result<&'static [u8], Errno>;
 
 impl Files {
     /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
-    /// much memory files may take, in bytes.
-    pub fn new(program: Vec<u8>, limit: u64, now: Time) -> Result<Self, Errno> {
+    /// much memory files may take, in bytes. `image_files` is asked when a path is first used.
+    pub fn new(program: Vec<u8>, limit: u64, now: Time, image_files: ImageFiles) -> Result<Self, Errno> {
         let mut files = Self::empty(limit, now)?;
-        files.unseeded = Some(Seed { program, now });
+        files.unseeded = Some(Seed { program, now, image_files });
         for stream in 0..3 {
             files.open_console(stream, now)?;
         }
@@ -93,7 +98,9 @@ impl Files {
 
     /// Makes the tree, if that has not been done.
     pub(super) fn grow(&mut self) -> Result<(), Errno> {
-        let Some(Seed { program, now }) = self.unseeded.take() else { return Ok(()) };
+        let Some(seed) = &self.unseeded else { return Ok(()) };
+        self.tree = Tree::check((seed.image_files)()?)?;
+        let Some(Seed { program, now, .. }) = self.unseeded.take() else { return Ok(()) };
         for (path, permissions) in DIRECTORIES {
             self.seed_directory(path, *permissions, now)?;
         }
@@ -118,6 +125,9 @@ impl Files {
         }
         self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
         self.seed_image(&program, now);
+        if let Some(root) = self.nodes[self.root].directory_mut() {
+            root.folded = self.tree.map(Tree::root);
+        }
         Ok(())
     }
 

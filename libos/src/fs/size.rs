@@ -61,6 +61,7 @@ impl Files {
         };
         let end = start.checked_add(length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EFBIG)?;
         if punch {
+            data.take_over(&mut self.space)?;
             data.discard(&mut self.space, start, end);
         } else {
             data.allocate(&mut self.space, start, end)?;

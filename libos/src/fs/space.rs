@@ -29,6 +29,11 @@ impl Space {
         Ok(())
     }
 
+    /// Takes `bytes` for what is there whether or not there is space for it.
+    pub fn take_anyway(&mut self, bytes: u64) {
+        self.used = self.used.saturating_add(bytes);
+    }
+
     /// Gives `bytes` back that were taken.
     pub fn give(&mut self, bytes: u64) {
         self.used = self.used.saturating_sub(bytes);

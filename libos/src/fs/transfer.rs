@@ -180,6 +180,15 @@ impl Files {
         Ok(to)
     }
 
+    /// The contents of a file that is open for reading, if the image has them and nobody has changed any.
+    pub fn unchanged(&self, descriptor: i32) -> Option<&'static [u8]> {
+        let key = self.usable_to(descriptor, Access::READ).ok()?;
+        match &self.nodes[self.descriptions[key].node].kind {
+            Kind::Regular(data) => data.unchanged(),
+            _ => None,
+        }
+    }
+
     /// `FIONREAD`: how many bytes a read would find.
     pub fn readable_bytes(&self, descriptor: i32) -> Result<u64, Errno> {
         let description = &self.descriptions[self.usable(descriptor)?];

@@ -159,8 +159,8 @@ impl<H: Host> Memory<H> {
     /// Takes back what the program has in this range.
     pub fn unmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let Range { mut start, end } = self.span(address, length)?;
-        let pages = &mut self.pages;
         while start < end {
+            let pages = &mut self.pages;
             let run = pages.run(start..end, |block| block.used & !block.own);
             start = run.end;
             if !run.is_empty() {
@@ -168,6 +168,7 @@ impl<H: Host> Memory<H> {
                 pages.release(run);
             }
         }
+        self.limit_leftovers();
         Ok(())
     }
 

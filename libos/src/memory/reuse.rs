@@ -16,20 +16,28 @@ pub struct Leftovers {
     written: usize,
     /// Other free pages that are closed to the program.
     closed: usize,
+    /// Free pages, not of former reservations, that the host has memory for.
+    held: usize,
 }
 
 /// Pages of former reservations that may lie about: sixteen stacks of 2 MiB, of which little was ever touched.
 const WRITTEN_LIMIT: usize = 16 * 512;
+/// Pages with memory of the host's that may lie about: 8 MiB, which a program that comes and goes with less than that
+/// touches anew without asking the host for them.
+const HELD_LIMIT: usize = 2048;
+/// The shortest run of them that is worth an exit.
+const HELD_WORTHWHILE: usize = 16;
 /// Closed pages that may lie about.
 const CLOSED_LIMIT: usize = 128;
 
 impl Leftovers {
-    pub const NONE: Self = Self { written: 0, closed: 0 };
+    pub const NONE: Self = Self { written: 0, closed: 0, held: 0 };
 
     /// These pages are about to be free.
     pub fn add(&mut self, pages: &Pages, span: &Span) {
         self.written += pages.count_of(span.clone(), |block| block.written & block.sparse);
         self.closed += pages.count_of(span.clone(), |block| (block.closed | block.read_only) & !block.sparse);
+        self.held += pages.count_of(span.clone(), |block| block.written & !block.sparse);
     }
 }
 
@@ -51,6 +59,30 @@ impl<H: Host> Memory<H> {
         let pages = &mut self.pages;
         let best = pages.find(count, |block| !(block.closed | block.read_only | block.sparse));
         best.or_else(|| pages.find(count, |_| u64::MAX))
+    }
+
+    /// Gives memory back to the host if much lies about.
+    pub(super) fn limit_leftovers(&mut self) {
+        if self.leftovers.held <= HELD_LIMIT {
+            return;
+        }
+        self.leftovers.held = 0;
+        let mut start = 0;
+        loop {
+            let pages = &mut self.pages;
+            let run = pages.run(start..pages.count(), |block| !block.used & block.written & !block.sparse);
+            if run.is_empty() {
+                return;
+            }
+            start = run.end;
+            // What is too short stays as it is, and is not counted again.
+            if run.len() >= HELD_WORTHWHILE {
+                let bytes = self.bytes(&run);
+                if self.host.discard(bytes).is_ok() {
+                    self.pages.clear(WRITTEN, run);
+                }
+            }
+        }
     }
 
     fn discard_leftovers(&mut self) {

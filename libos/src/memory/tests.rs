@@ -105,6 +105,20 @@ fn very_many_pages_are_zeroed_by_the_tender() {
 }
 
 #[test]
+fn many_free_pages_are_given_back_together() {
+    let mut memory = memory(20_000);
+    assert_eq!(memory.map(5000 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.unmap(at(0), 1000 * PAGE), Ok(()));
+    assert_eq!(memory.unmap(at(2000), 8 * PAGE), Ok(()));
+    assert_eq!(memory.unmap(at(3000), 1000 * PAGE), Ok(()));
+    assert_eq!(asked(&mut memory), [], "little");
+    assert_eq!(memory.unmap(at(4500), 100 * PAGE), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Discard(0..1000), Asked::Discard(3000..4000), Asked::Discard(4500..4600)]);
+    assert_eq!(memory.map(1000 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(asked(&mut memory), [], "they are zero");
+}
+
+#[test]
 fn a_guard_outlives_its_mapping_until_somebody_needs_the_page() {
     let mut memory = memory(1000);
     assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));

@@ -75,14 +75,18 @@ fn errno(status: Status) -> Errno {
         Status::Closed => Errno::EPIPE,
         Status::Interrupted => Errno::EINTR,
         Status::NoMemory => Errno::ENOMEM,
-        _ => Errno::EIO,
+        Status::NoSpace => Errno::ENOSPC,
+        Status::TooLarge => Errno::EFBIG,
+        Status::Directory => Errno::EISDIR,
+        Status::NotOpen => Errno::EBADF,
+        Status::Invalid | Status::InputOutput => Errno::EIO,
     }
 }
 
 /// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
 /// so, rather than the whole program.
 pub fn start() -> Result<Files, Errno> {
-    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now())?;
+    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
     Ok(files)
 }

@@ -8,8 +8,14 @@ use crate::image;
 use crate::libos::Libos;
 use crate::memory::MEMORY;
 use crate::user::Slice;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use husk::abi::boot::Flags;
+use husk::abi::call::{Number, notice};
 use husk::abi::memory::{PAGE, Region, Rights};
 use linux_raw_sys::general::*;
+
+/// Whether the tender knows that the program wants to execute what it maps.
+static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
 
 /// brk(2). Asking for the current break, which is 0, gets it; there is no other.
 pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
@@ -41,8 +47,8 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
     }
     if rights == Rights::READ
         && address == 0
-        && matches!(libos.files.kind(file as i32), Ok(Kind::Image))
-        && let Some(place) = image_part(offset, length)?
+        && let Some(bytes) = image_contents(libos, file as i32)?
+        && let Some(place) = part(bytes, offset, length)
     {
         return Ok(place);
     }
@@ -57,19 +63,40 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
 }
 
 fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Errno> {
-    let mut memory = MEMORY.lock();
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
-        memory.map_at(address, length, rights, flags & MAP_FIXED != 0)
-    } else {
-        memory.map(length, rights)
+        return MEMORY.lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
+    }
+    MEMORY.lock().map(length, rights).inspect_err(|errno| tell_refused(*errno, length))
+}
+
+/// Tells the tender that there is not as much memory as the program asked for.
+fn tell_refused(errno: Errno, length: u64) {
+    if errno == Errno::ENOMEM {
+        tell(notice::MEMORY_REFUSED, length);
     }
 }
 
-/// Where a part of the image file can be read without copying it, if it lies in the file's pages.
-fn image_part(offset: u64, length: u64) -> Result<Option<u64>, Errno> {
-    let file = image::bytes()?;
-    let end = offset.checked_add(length).filter(|end| *end <= (file.len() as u64).next_multiple_of(PAGE));
-    Ok(end.map(|_| file.as_ptr() as u64 + offset))
+fn tell(notice: u64, value: u64) {
+    // There is nothing to do if it does not arrive.
+    let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
+}
+
+/// The contents of a file that is the image, or that the image has.
+fn image_contents(libos: &Libos, file: i32) -> Result<Option<&'static [u8]>, Errno> {
+    match libos.files.kind(file) {
+        Ok(Kind::Image) => image::bytes().map(Some),
+        Ok(Kind::Regular(_)) => Ok(libos.files.unchanged(file)),
+        _ => Ok(None),
+    }
+}
+
+/// Where a part of these contents can be read without copying it, if it lies in pages of theirs.
+fn part(contents: &'static [u8], offset: u64, length: u64) -> Option<u64> {
+    let start = contents.as_ptr() as u64;
+    // A small file shares its page with others, which a mapping must not show.
+    let pages = (contents.len() as u64).next_multiple_of(PAGE);
+    let whole = start.is_multiple_of(PAGE) && contents.len() as u64 >= PAGE;
+    offset.checked_add(length).filter(|end| whole && *end <= pages).map(|_| start + offset)
 }
 
 /// Copies a file's contents into a new mapping, as far as they reach.
@@ -109,7 +136,8 @@ pub fn mremap(_: &mut Libos, Arguments([address, old, new, flags, ..]): Argument
     if Region::contains(&visible_stack(), address) {
         return Err(Errno::ENOMEM.into());
     }
-    Ok(MEMORY.lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0)?)
+    let resized = MEMORY.lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
+    Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
 }
 
 /// The part of the main thread's stack that counts as mapped when musl probes it downwards with mremap, page by page,
@@ -158,6 +186,9 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
 fn rights(protection: u64) -> Result<Rights, Errno> {
     let has = |bit: u32| protection & u64::from(bit) != 0;
     if has(PROT_EXEC) {
+        if husk::boot::info().flags & Flags::VERBOSE.bits() != 0 && !TOLD_OF_EXECUTION.swap(true, Relaxed) {
+            tell(notice::EXECUTION_REFUSED, 0);
+        }
         return Err(Errno::EACCES);
     }
     Ok(match (has(PROT_WRITE), has(PROT_READ)) {

@@ -68,7 +68,7 @@ fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> Answer {
 calls! {
     // Memory.
     __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
-    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, and a shared mapping of one is read-only";
+    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, unless it is read only and the image brought it; a shared mapping of one cannot be written to";
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
     __NR_mprotect memory::mprotect, Partial, "never executable";

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::forward::Divided;
 use crate::project::Project;
 use crate::settings::Kind;
-use crate::size;
 use crate::tender;
+use husk_abi::size;
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
@@ -61,12 +61,14 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         }
     }
     for variable in &guest.environment {
-        if !variable.contains('=') {
-            return Err(Error::new(format!("-e {variable}: write NAME=VALUE")));
-        }
         words.extend(["-e".to_owned(), variable.clone()]);
     }
-    words.extend(guest.net.iter().flat_map(|device| ["--net".to_owned(), device.clone()]));
+    let network =
+        [("--net", &guest.net), ("--publish", &guest.publish), ("--allow", &guest.allow), ("--deny", &guest.deny)];
+    for (flag, values) in network {
+        words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
+    words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
     // cargo adds the image and the program's arguments: all of them are its own.
@@ -79,21 +81,32 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
-        let (environment, memory) = (vec!["A=b c".into()], Some("64M".into()));
-        Guest { environment, memory, net: vec!["tap:a".into()], verbose: true, no_aslr: false }
+        let [net, publish, allow, deny] =
+            [["tap:a"], ["80:80"], ["host"], ["all"]].map(|value| value.map(str::to_owned).to_vec());
+        Guest {
+            environment: vec!["A=b c".into(), "D".into()],
+            memory: Some("64M".into()),
+            net,
+            publish,
+            allow,
+            deny,
+            stop_timeout: Some(3),
+            verbose: true,
+            no_aslr: false,
+        }
     }
 
     #[test]
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        assert!(words.ends_with("-e A=b c --net tap:a --verbose --"), "{words}");
+        let network = "--net tap:a --publish 80:80 --allow host --deny all";
+        assert!(words.ends_with(&format!("-e A=b c -e D {network} --stop-timeout=3 --verbose --")), "{words}");
     }
 
     #[test]
     fn bad_values_are_named() {
         let message = |guest| options(&guest).expect_err("not valid").to_string();
         assert!(message(Guest { memory: Some("lots".into()), ..guest() }).starts_with("--memory lots"));
-        assert!(message(Guest { environment: vec!["A".into()], ..guest() }).contains("NAME=VALUE"));
     }
 }

@@ -1,11 +1,12 @@
 //! The linker step: what rustc calls instead of its linker while `cargo husk` builds.
 //!
 //! It adds the libos and the manifest to what rustc wants linked, has the usual linker do it, turns `syscall`
-//! instructions of the result into jumps to the libos, and splits off debug information.
+//! instructions of the result into jumps to the libos, splits off debug information, and adds the package's files.
 
 mod archive;
 mod check;
 mod debug;
+pub mod files;
 mod line;
 mod lld;
 mod note;
@@ -17,6 +18,7 @@ mod tool;
 use crate::error::{Error, Result};
 use crate::patch::{self, Plan, Reason};
 use crate::settings::Kind;
+use files::Tree;
 use husk_abi::note::Manifest;
 use line::{Flavor, Line, Strip, Word};
 use note::Notes;
@@ -143,6 +145,9 @@ fn finish(line: &Line, request: &Request) -> Result<()> {
     request.say(&summary(path, &plan));
     let strip = if request.strip_debug { line.strip.max(Strip::Debug) } else { line.strip };
     debug::split(path, &build_id, strip, request.folders.as_ref())?;
+    if let Some(folder) = &request.settings.files {
+        Tree::read(folder)?.append(path)?;
+    }
     request.track(path)
 }
 

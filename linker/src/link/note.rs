@@ -1,10 +1,11 @@
-//! The manifest note: an object file that holds it, and where to find it in the finished image.
+//! The manifest and the note about files: an object file that holds them, and where to find them in the finished image.
 //!
 //! The note has the same alignment as those of the libos and of the crate `husk`, so that any linker puts them into one
 //! segment.
 
 use crate::error::{Error, Result};
 use crate::settings::Settings;
+use husk_abi::files;
 use husk_abi::note::{self, ALIGNMENT, Abi, Manifest};
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
@@ -16,7 +17,8 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Type of the note that holds the build-id.
 const GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
 
-/// An object file whose only content is the manifest of `settings`, in a section that no linker collects as garbage.
+/// An object file whose only content is the manifest of `settings`, and room for a note about files if there are some,
+/// in a section that no linker collects as garbage.
 pub fn object(settings: &Settings) -> Result<Vec<u8>> {
     let mut body = settings.manifest().as_bytes().to_vec();
     body.extend_from_slice(settings.devices.as_bytes());
@@ -24,7 +26,11 @@ pub fn object(settings: &Settings) -> Result<Vec<u8>> {
     let section = object.add_section(Vec::new(), note::SECTION.into(), SectionKind::Note);
     // The type SHT_NOTE, which follows from the kind, is what keeps it in the image.
     object.section_mut(section).flags = SectionFlags::Elf { sh_type: elf::SHT_NOTE, sh_flags: elf::SHF_ALLOC };
-    object.append_section_data(section, &encode(note::MANIFEST, &body), ALIGNMENT as u64);
+    let mut notes = encode(note::MANIFEST, &body);
+    if settings.files.is_some() {
+        notes.extend(encode(note::FILES, files::Note::default().as_bytes()));
+    }
+    object.append_section_data(section, &notes, ALIGNMENT as u64);
     // An object without this section would ask for an executable stack.
     object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
     object.write().map_err(|error| Error::new(format!("cannot write the manifest: {error}")))
@@ -51,6 +57,8 @@ pub struct Notes {
     pub abi: Option<Abi>,
     /// The manifest, and where in the file it is.
     pub manifest: Option<(Manifest, Range<usize>)>,
+    /// Where in the file the note about files is.
+    pub files: Option<Range<usize>>,
     /// The GNU build-id.
     pub build_id: Option<Vec<u8>>,
 }
@@ -60,17 +68,20 @@ impl Notes {
     pub fn read(image: &[u8]) -> object::read::Result<Self> {
         let header = elf::FileHeader64::<LittleEndian>::parse(image)?;
         let endian = header.endian()?;
-        let mut found = Self { abi: None, manifest: None, build_id: None };
+        let mut found = Self { abi: None, manifest: None, files: None, build_id: None };
         for segment in header.program_headers(endian, image)? {
             let Some(mut notes) = segment.notes(endian, image)? else { continue };
             while let Some(note) = notes.next()? {
                 let body = note.desc();
+                let start = body.as_ptr().addr() - image.as_ptr().addr();
                 match (note.name(), note.n_type(endian).0) {
                     (note::NAME, note::ABI) => found.abi = Abi::read_from_prefix(body).ok().map(|(abi, _)| abi),
                     (note::NAME, note::MANIFEST) => {
-                        let start = body.as_ptr().addr() - image.as_ptr().addr();
                         let manifest = Manifest::read_from_prefix(body).ok();
                         found.manifest = manifest.map(|(manifest, _)| (manifest, start..start + size_of::<Manifest>()));
+                    }
+                    (note::NAME, note::FILES) if body.len() >= size_of::<files::Note>() => {
+                        found.files = Some(start..start + size_of::<files::Note>());
                     }
                     (elf::ELF_NOTE_GNU, GNU_BUILD_ID) => found.build_id = Some(body.to_vec()),
                     _ => {}

@@ -44,11 +44,12 @@ calls! {
     /// `(stream, address, length)`: writes bytes to the console. Stream 1 is standard output, 2 standard error.
     /// Value: the number of bytes written, at least 1 unless `length` is 0.
     /// Status: [`Status::Invalid`] for another stream, [`Status::Closed`] if nobody reads any more,
-    /// [`Status::InputOutput`] if the host fails, [`Status::Interrupted`] by a signal ([`crate::signals`]).
+    /// [`Status::NoSpace`], [`Status::TooLarge`], [`Status::NotOpen`] or [`Status::InputOutput`] if the host fails,
+    /// [`Status::Interrupted`] by a signal ([`crate::signals`]).
     ConsoleWrite = 1,
     /// `(address, length)`: waits for console input and reads up to `length` bytes of it.
-    /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::InputOutput`],
-    /// [`Status::Interrupted`] as for `ConsoleWrite`.
+    /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::Directory`], or
+    /// [`Status::NotOpen`], [`Status::InputOutput`], [`Status::Interrupted`] as for `ConsoleWrite`.
     ConsoleRead = 2,
     /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
     Exit = 3,
@@ -81,6 +82,19 @@ calls! {
     /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
     /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
     AttachImage = 12,
+    /// `(notice, value)`: tells what a person may want to know ([`notice`]). Value: 0, also for a notice that the tender
+    /// does not know.
+    Notice = 13,
+}
+
+/// What guests tell their tender of without asking for anything.
+pub mod notice {
+    /// The program asked for so many bytes of memory, and they were more than there is. Mentioned if the guest gives up
+    /// after that.
+    pub const MEMORY_REFUSED: u64 = 1;
+    /// The program asked for memory that it can execute, and did not get it. Told to whoever asked for
+    /// [`Flags::VERBOSE`](crate::boot::Flags::VERBOSE).
+    pub const EXECUTION_REFUSED: u64 = 2;
 }
 
 bitflags::bitflags! {
@@ -108,6 +122,14 @@ pub enum Status {
     NoMemory = -4,
     /// Nothing was done, as a signal arrived first; told to guests that take signals only.
     Interrupted = -5,
+    /// What the stream leads to has no room left.
+    NoSpace = -6,
+    /// What the stream leads to may not become as large.
+    TooLarge = -7,
+    /// The stream leads to a directory.
+    Directory = -8,
+    /// The stream leads nowhere, or not in this direction.
+    NotOpen = -9,
 }
 
 impl Status {
@@ -120,6 +142,10 @@ impl Status {
             -2 => Err(Self::Closed),
             -4 => Err(Self::NoMemory),
             -5 => Err(Self::Interrupted),
+            -6 => Err(Self::NoSpace),
+            -7 => Err(Self::TooLarge),
+            -8 => Err(Self::Directory),
+            -9 => Err(Self::NotOpen),
             _ => Err(Self::InputOutput),
         }
     }
@@ -148,8 +174,9 @@ mod tests {
 
     #[test]
     fn statuses_survive_the_trip() {
-        for status in [Status::Invalid, Status::Closed, Status::InputOutput, Status::NoMemory, Status::Interrupted] {
-            assert_eq!(Status::check(Status::encode(Err(status)) as i64), Err(status));
+        for number in -9..0 {
+            let status = Status::check(number).expect_err("negative");
+            assert_eq!((status as i64, Status::encode(Err(status)) as i64), (number, number));
         }
         assert_eq!(Status::check(Status::encode(Ok(7)) as i64), Ok(7));
         assert_eq!(Status::check(i64::MIN), Err(Status::InputOutput));

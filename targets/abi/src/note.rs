@@ -24,6 +24,8 @@ pub const TURNS: u32 = 3;
 pub const SIGNALS: u32 = 4;
 /// Type of the note that holds a [`crate::threads::Note`]; optional.
 pub const THREADS: u32 = 5;
+/// Type of the note that holds a [`crate::files::Note`]; optional.
+pub const FILES: u32 = 6;
 /// Name of the section the notes are linked from.
 pub const SECTION: &str = ".note.husk";
 

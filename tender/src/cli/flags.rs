@@ -1,7 +1,10 @@
 //! The flags of each command: name, value, help, and what each sets.
 
 use super::{Inspect, Run};
+use husk_abi::size;
 use husk_tender::devices::net;
+use husk_tender::devices::net::user::policy::Rule;
+use husk_tender::devices::net::user::publish::Publish;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -26,7 +29,7 @@ pub const RUN: &[Flag<Run>] = &[
         value: Some("SIZE"),
         help: "Guest memory, such as 64M or 2G; default: what the image asks for",
         set: |run, value| {
-            run.memory = Some(size(&value.to_string_lossy())?);
+            run.memory = Some(size::parse(&value.to_string_lossy()).map_err(|error| error.to_string())?);
             Ok(())
         },
     },
@@ -44,11 +47,35 @@ pub const RUN: &[Flag<Run>] = &[
         long: "net",
         short: None,
         value: Some("[NAME=]WIRE"),
-        help: "Attach a network device to tap:INTERFACE or fd:NUMBER; may be repeated",
+        help: "Attach a network: user, tap:INTERFACE or fd:NUMBER; see below",
         set: |run, value| {
             run.devices.push(net::Options::parse(&value.to_string_lossy())?);
             Ok(())
         },
+    },
+    Flag {
+        long: "publish",
+        short: Some('p'),
+        value: Some("[ADDR:]HOST:GUEST"),
+        help: "Lead a port of the host to the guest, of UDP with /udp at its end; implies --net user",
+        set: |run, value| {
+            run.user.publish.push(Publish::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "allow",
+        short: None,
+        value: Some("NETWORK[:PORT]"),
+        help: "Let the guest connect to this, and only to what is allowed; see below",
+        set: |run, value| rule(run, true, &value.to_string_lossy()),
+    },
+    Flag {
+        long: "deny",
+        short: None,
+        value: Some("NETWORK[:PORT]"),
+        help: "Do not let the guest connect to this",
+        set: |run, value| rule(run, false, &value.to_string_lossy()),
     },
     Flag {
         long: "no-aslr",
@@ -95,30 +122,7 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
     },
 }];
 
-/// Reads a size: a number of bytes, or of K, M or G.
-fn size(text: &str) -> Result<u64, String> {
-    let bare = text.trim_end_matches(['B', 'b', 'i']);
-    let (digits, unit) = match bare.char_indices().next_back() {
-        Some((at, 'K' | 'k')) => (&bare[..at], 1 << 10),
-        Some((at, 'M' | 'm')) => (&bare[..at], 1 << 20),
-        Some((at, 'G' | 'g')) => (&bare[..at], 1 << 30),
-        _ => (text, 1),
-    };
-    let number: u64 = digits.parse().map_err(|_| "write it as a number with K, M or G, such as 64M".to_owned())?;
-    number.checked_mul(unit).filter(|size| *size > 0).ok_or_else(|| "out of range".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        assert_eq!(size("64M"), Ok(64 << 20));
-        assert_eq!(size("2GiB"), Ok(2 << 30));
-        assert_eq!(size("4096"), Ok(4096));
-        for wrong in ["", "M", "0", "12X", "-1", "99999999999G"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
+fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {
+    run.user.policy.0.push(Rule::parse(allow, text)?);
+    Ok(())
 }

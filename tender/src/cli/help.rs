@@ -18,7 +18,13 @@ pub const RUN: Topic<super::Run> = Topic {
     about: "Runs an image, made by `cargo husk build`, to its end. Arguments are the program's from the first on that is no\n\
             flag, or from `--` on.",
     flags: flags::RUN,
-    after: "Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
+    after: "Networks: `--net user` needs no privilege; the guest is 10.0.2.15, its gateway 10.0.2.2, its name server\n\
+            10.0.2.3 (the host's), and it may connect to anything but link-local addresses. As soon as one --allow is\n\
+            given, it may connect to what is allowed; of several rules, the first that fits decides. NETWORK is an\n\
+            address, 192.0.2.0/24, all, or host: the host's loopback, which the guest sees as 10.0.2.4.\n\
+            `--net tap:INTERFACE` takes ,ip=ADDRESS/PREFIX ,gw=ADDRESS ,dns=ADDRESS (else the guest asks by DHCP) and,\n\
+            like any, ,mac=ADDRESS. Before either, NAME= says which device of the image it is, if there are several.\n\n\
+            Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
             would have sent; 125 if husk itself could not start it or go on.\n",
 };
 

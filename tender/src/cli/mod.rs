@@ -8,6 +8,7 @@ mod help;
 
 use flags::Flag;
 use husk_tender::devices::attach::Attachment;
+use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
+    /// What goes for the user-mode network.
+    pub user: user::Options,
     /// Seconds that the guest has to end when told to, if given.
     pub stop_timeout_s: Option<u64>,
     /// Tell what the guest does.
@@ -109,7 +112,29 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
     }
     match run.line.is_empty() {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
-        false => Ok(Command::Run(run)),
+        false => {
+            connect(&mut run)?;
+            Ok(Command::Run(run))
+        }
+    }
+}
+
+/// Gives what was said of the user-mode network to the device that has it, or makes it if there is none.
+fn connect(run: &mut Run) -> Result<(), Error> {
+    if run.user == user::Options::default() {
+        return Ok(());
+    }
+    let is_user = |attachment: &&mut Attachment| matches!(attachment.what.backend, Backend::User(_));
+    if !run.devices.iter_mut().any(|attachment| is_user(&attachment)) {
+        run.devices.push(Attachment { name: None, what: net::Options::default() });
+    }
+    let mut networks = run.devices.iter_mut().filter(is_user);
+    match (networks.next(), networks.next()) {
+        (Some(network), None) => {
+            network.what.backend = Backend::User(std::mem::take(&mut run.user));
+            Ok(())
+        }
+        _ => Err(Error("--publish, --allow and --deny go with one user-mode network; there are several".to_owned())),
     }
 }
 
@@ -171,6 +196,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             devices: vec![],
+            user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
             line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
@@ -209,11 +235,29 @@ mod tests {
     }
 
     #[test]
+    fn a_published_port_makes_the_network_that_it_needs() {
+        let devices = |line: &str| match parsed(line) {
+            Ok(Command::Run(run)) => run.devices,
+            other => panic!("{other:?}"),
+        };
+        let [made] = &devices("husk run app -p 8080:80 --deny all:25")[..] else { panic!("one device") };
+        let Backend::User(user) = &made.what.backend else { panic!("the user-mode network") };
+        assert_eq!((made.name.as_deref(), user.publish.len(), user.policy.0.len()), (None, 1, 1));
+        let named = devices("husk run -p 8080:80 --net front=user --net back=tap:a app");
+        assert_eq!(
+            named.iter().map(|device| device.name.as_deref()).collect::<Vec<_>>(),
+            [Some("front"), Some("back")]
+        );
+        assert!(devices("husk run app").is_empty());
+        assert!(refused("husk run -p 1:1 --net a=user --net b=user app").contains("there are several"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert!(refused("husk run --memori 64M app").contains("no flag --memori"));
         assert!(refused("husk run -x app").contains("no flag -x"));
         assert!(refused("husk run app --port 80").contains("Flags of the program come after `--`"));
-        assert!(refused("husk run --memory lots app").contains("--memory: write it as a number"));
+        assert!(refused("husk run --memory lots app").contains("--memory: it is not a size; write a number"));
         assert!(refused("husk run --memory").contains("memory"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));

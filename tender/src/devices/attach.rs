@@ -34,7 +34,7 @@ impl Kind {
     /// How one is attached, but for its name.
     const fn flag(self) -> (&'static str, &'static str) {
         match self {
-            Self::Network => ("--net", "tap:INTERFACE"),
+            Self::Network => ("--net", "user"),
             Self::Block => ("--block", "FILE"),
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         let [front, back, disk] = [(Kind::Network, "front"), (Kind::Network, "back"), (Kind::Block, "data")]
             .map(|(kind, name)| wanted(kind, name));
         let front = [front];
-        assert_eq!(refusal(&front, &[]), "the image wants a network device 'front'; add --net front=tap:INTERFACE");
+        assert_eq!(refusal(&front, &[]), "the image wants a network device 'front'; add --net front=user");
         let message = refusal(&front, &[Some("back")]);
         assert_eq!(message, "--net back: the image has no device of that name; it has 'front' (network)");
         assert!(refusal(&[], &[None]).starts_with("--net: the image has no network device; it declares none"));

@@ -55,7 +55,8 @@ fn transfer(
         if let Ok(count) = u64::try_from(system_call()) {
             return Ok(count);
         }
-        match io::Error::last_os_error().kind() {
+        let error = io::Error::last_os_error();
+        match error.kind() {
             io::ErrorKind::Interrupted if interrupted() => return Err(Status::Interrupted),
             io::ErrorKind::Interrupted => {}
             io::ErrorKind::WouldBlock if interrupted() => return Err(Status::Interrupted),
@@ -63,7 +64,18 @@ fn transfer(
                 signals::wait(&mut [libc::pollfd { fd: descriptor, events, revents: 0 }], u64::MAX);
             }
             io::ErrorKind::BrokenPipe => return Err(Status::Closed),
-            _ => return Err(Status::InputOutput),
+            _ => return Err(status(&error)),
         }
+    }
+}
+
+/// What a guest is told of the host's error.
+fn status(error: &io::Error) -> Status {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => Status::NoSpace,
+        Some(libc::EFBIG) => Status::TooLarge,
+        Some(libc::EISDIR) => Status::Directory,
+        Some(libc::EBADF) => Status::NotOpen,
+        _ => Status::InputOutput,
     }
 }

@@ -7,6 +7,7 @@
 pub mod attach;
 pub mod bells;
 pub mod console;
+mod copy;
 pub mod net;
 pub mod ring;
 pub mod service;

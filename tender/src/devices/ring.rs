@@ -264,3 +264,126 @@ impl Queue {
         Broken { queue: self.name, how }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::table;
+    use crate::image::{Image, Notes, Relocations, Segment};
+    use crate::layout::Layout;
+    use husk_abi::memory::{BOOT, Region};
+    use std::fs::File;
+
+    /// Memory with rings for one device, of an image of one page.
+    fn memory() -> Memory {
+        let region = Region { start: 0, length: 0x1000 };
+        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
+        let mut notes = Notes::default();
+        notes.manifest.main_stack = 1 << 20;
+        let image = Image {
+            file: File::open("/dev/null").expect("every Linux has it"),
+            path: "image".into(),
+            file_size: 0,
+            relocatable: true,
+            entry: 0,
+            program_headers: 0,
+            program_header_count: 1,
+            segments: vec![segment],
+            constant: Region::default(),
+            relocations: Relocations::default(),
+            notes,
+        };
+        let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(1)).expect("enough memory");
+        Memory::map(layout, &image).expect("the host has that much")
+    }
+
+    /// Numbers that look random (xorshift, by Marsaglia).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn draw(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        /// One of these, or anything.
+        fn pick(&mut self, likely: &[u64]) -> u64 {
+            match self.draw() {
+                rare if rare % 64 == 0 => self.draw(),
+                common => likely[common as usize / 64 % likely.len()],
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_guest_writes_only_its_own_memory_is_given_out() {
+        const SEEDS: u64 = 5000;
+        let memory = memory();
+        let layout = *memory.layout();
+        let place = table::queues(layout.rings.start, 0)[0];
+        let (mut taken, mut broken) = (0, 0);
+        for seed in 1..=SEEDS {
+            let numbers = &mut Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let clear = memory.ring(place.submission, layout.rings.length);
+            // SAFETY: the rings are as long, and only this test uses them.
+            unsafe { clear.write_bytes(0, layout.rings.length as usize) };
+            let mut queue = Queue::new("test", Rights::READ | Rights::WRITE, &memory, place);
+            let set = |address: u64, value: u32| {
+                // SAFETY: the addresses are those of words of the rings.
+                unsafe { memory.ring(address, 4).cast::<u32>().write_volatile(value) };
+            };
+            let mut produced = 0u32;
+            let mut under_way = Vec::new();
+            for _ in 0..40 {
+                for position in 0..8 {
+                    let descriptor = Descriptor {
+                        address: numbers.pick(&[
+                            layout.heap.start,
+                            layout.heap.end() - 9,
+                            layout.main_stack.start,
+                            BOOT,
+                        ]),
+                        length: numbers.pick(&[1, 9, 4096]) as u32,
+                        flags: numbers.pick(&[0, 0, 1]) as u16,
+                        token: numbers.draw(),
+                        ..Descriptor::default()
+                    };
+                    let at = place.submission + ENTRIES + u64::from((produced + position) % place.entries) * 32;
+                    // SAFETY: it is an entry of the ring.
+                    unsafe { memory.ring(at, 32).cast::<Descriptor>().write_volatile(descriptor) };
+                }
+                produced = produced.wrapping_add(numbers.pick(&[0, 1, 8]) as u32);
+                set(place.submission + PRODUCER, produced);
+                set(place.completion + CONSUMER, numbers.pick(&[0, 0, taken]) as u32);
+                match queue.next(&memory) {
+                    Ok(None) => {}
+                    Ok(Some(request)) => {
+                        taken += 1;
+                        for part in request.parts.iter() {
+                            let offset = part.start.as_ptr() as u64 - memory.host_address();
+                            let end = offset + part.length as u64;
+                            let inside = |region: Region| {
+                                offset >= layout.physical(region.start) && end <= layout.physical(region.end())
+                            };
+                            assert!(inside(layout.heap) || inside(layout.main_stack), "seed {seed}: {part:?}");
+                        }
+                        under_way.push(request.token);
+                    }
+                    Err(_) => {
+                        broken += 1;
+                        break;
+                    }
+                }
+                if numbers.draw().is_multiple_of(2)
+                    && let Some(token) = under_way.pop()
+                {
+                    queue.complete(token, 0, 0);
+                    queue.publish();
+                }
+            }
+        }
+        assert!(taken > SEEDS && broken > SEEDS / 10, "both occur: {taken} taken, {broken} broken");
+    }
+}

@@ -77,6 +77,11 @@ impl Image {
         if headers.iter().any(|header| header.p_type(LittleEndian) == elf::PT_INTERP) {
             return Err(Refusal::Interpreter);
         }
+        if let Some(files) = &notes.files
+            && files.offset.checked_add(files.length).is_none_or(|end| end > file_size)
+        {
+            return Err(Refusal::Truncated("its tree of files"));
+        }
         let segments = segments::check(&headers, file_size)?;
         let relocations =
             dynamic::relocations(&headers, &segments, |offset, size, what| read(&file, file_size, offset, size, what))?;

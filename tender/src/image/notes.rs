@@ -24,6 +24,8 @@ pub struct Notes {
     pub signals: Option<u64>,
     /// Where its threads are to be found.
     pub threads: Option<Threads>,
+    /// Where the files that the image brings are in it.
+    pub files: Option<husk_abi::files::Note>,
     /// What the image needs.
     pub manifest: note::Manifest,
     /// The devices it wants.
@@ -81,6 +83,7 @@ impl Notes {
                     (note::NAME, note::TURNS) => notes.turns = Some(read_turns(&found)?),
                     (note::NAME, note::SIGNALS) => notes.signals = Some(read_signals(&found)?),
                     (note::NAME, note::THREADS) => notes.threads = Some(read_threads(&found)?),
+                    (note::NAME, note::FILES) => notes.files = Some(read_files(&found)?),
                     (b"GNU", 3) => notes.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -121,6 +124,11 @@ fn read_threads(note: &Note<'_>) -> Result<Threads, Refusal> {
         <[i64; 2]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about threads is cut"))?;
     let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
     Ok(Threads { table: field(0, table), current: field(1, current) })
+}
+
+fn read_files(note: &Note<'_>) -> Result<husk_abi::files::Note, Refusal> {
+    let files = husk_abi::files::Note::read_from_prefix(note.body);
+    files.map(|(files, _)| files).map_err(|_| Refusal::BadNote("the note about files is cut"))
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refusal> {

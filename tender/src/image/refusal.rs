@@ -64,7 +64,10 @@ impl fmt::Display for Refusal {
             Self::NotExecutable(kind) => write!(f, "is an ELF file of type {kind}, not an executable; {REBUILD}"),
             Self::HeaderCount(count) => write!(f, "has {count} program headers, where 1 to 64 are allowed; {REBUILD}"),
             Self::HeaderSize(size) => write!(f, "has program headers of {size} bytes instead of 56; {REBUILD}"),
-            Self::NoNotes => write!(f, "is not a husk image: build it with `cargo husk build`"),
+            Self::NoNotes => write!(
+                f,
+                "is not a husk image: build it with `cargo husk build`; if that made it, remove '-C linker' from RUSTFLAGS and from 'rustflags' in cargo's configuration, for another linker was used"
+            ),
             Self::NoManifest => write!(f, "has no manifest note; {REBUILD}"),
             Self::BadNote(what) => write!(f, "has a malformed note: {what}; {REBUILD}"),
             Self::OtherVersion { image } => write!(

@@ -49,6 +49,9 @@ impl Inspection {
             ("patched_sites", Number(self.patched_sites.into())),
             ("trapping_sites", Number(self.trapping_sites.into())),
             ("devices", List(self.devices.iter().map(device).collect())),
+            ("files_count", Number(self.files.map_or(0, |files| files.count))),
+            ("files_offset", self.files.map_or(Nothing, |files| Number(files.offset))),
+            ("files_size", Number(self.files.map_or(0, |files| files.length))),
             ("file_size", Number(self.file_size)),
             ("text_size", Number(self.sizes.text)),
             ("read_only_size", Number(self.sizes.read_only)),
@@ -125,6 +128,7 @@ mod tests {
         assert!(json.starts_with(start), "{json}");
         let device = r#""devices":[{"kind":"network","name":"front\u001b"}],"#;
         assert!(json.contains(device), "{json}");
+        assert!(json.contains(r#""files_count":3,"files_offset":20480,"files_size":8192,"#), "{json}");
         let segment = r#"{"address":16384,"file_offset":16384,"file_size":4096,"memory_size":12288,"rights":"rw-"}]"#;
         assert!(json.contains(segment), "{json}");
         assert!(json.ends_with(r#""debug_file":null}"#), "{json}");

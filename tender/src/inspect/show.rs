@@ -17,6 +17,12 @@ impl Inspection {
         };
         let devices: Vec<String> =
             self.devices.iter().map(|device| format!("{} '{}'", device.kind.name(), Clean(&device.name))).collect();
+        let files = match self.files {
+            None => "none".to_string(),
+            Some(files) => {
+                format!("{} files, folders and links, {} bytes at {:#x}", files.count, files.length, files.offset)
+            }
+        };
         let sizes = self.sizes;
         vec![
             ("contract", format!("version {}", self.contract)),
@@ -26,6 +32,7 @@ impl Inspection {
             ("memory", format!("{}, of which main stack {}", Size(self.memory), Size(self.main_stack))),
             ("system calls", format!("{} sites call the libos, {} trap", self.patched_sites, self.trapping_sites)),
             ("devices", if devices.is_empty() { "none".to_string() } else { devices.join(", ") }),
+            ("files", files),
             ("names", self.names.to_string()),
             (
                 "bytes",
@@ -85,6 +92,7 @@ mod tests {
         assert!(!text.contains('\x1b'), "{text}");
         assert!(text.contains("\n  memory        64M, of which main stack 8M\n"), "{text}");
         assert!(text.contains("\n  system calls  41 sites call the libos, 1 trap\n"), "{text}");
+        assert!(text.contains("\n  files         3 files, folders and links, 8192 bytes at 0x5000\n"), "{text}");
         assert!(text.ends_with(
             "  address  in file  in memory  rights\n\
              \x20     0x0     2048       2048  r--\n\

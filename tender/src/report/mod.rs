@@ -49,6 +49,8 @@ pub struct Stop {
     pub access: Option<Access>,
     /// The registers.
     pub registers: Registers,
+    /// Whether `rip` is past the instruction that stopped it, as after a breakpoint.
+    pub past: bool,
     /// What to call the thread that it happened to, if there are several.
     pub thread: Option<String>,
 }
@@ -99,15 +101,16 @@ impl Inquiry<'_> {
         let debug = debug_bytes.as_ref().and_then(Elf::parse);
         let budget = Budget::new(READS_MAXIMUM);
         let mut unwinder = Unwinder::new(&image, debug.as_ref(), &budget);
-        let mut walk = |inquiry: &mut Self, registers| inquiry.walk(&image, debug.as_ref(), &mut unwinder, registers);
+        let mut walk =
+            |inquiry: &mut Self, registers, past| inquiry.walk(&image, debug.as_ref(), &mut unwinder, registers, past);
         let stopped = stop.as_ref().map(|stop| {
             let rip = stop.registers.rip;
             if let Some(site) = self.moved_from(&image, debug.as_ref(), rip) {
                 report.note(format!("{rip:#x} is a stub: its instruction was moved there from {site:#x}"));
             }
-            walk(&mut self, stop.registers)
+            walk(&mut self, stop.registers, stop.past)
         });
-        let threads: Vec<_> = self.threads.iter().map(|thread| walk(&mut self, thread.registers)).collect();
+        let threads: Vec<_> = self.threads.iter().map(|thread| walk(&mut self, thread.registers, false)).collect();
         let access = stop.as_ref().and_then(|stop| stop.access);
         let mut addresses: Vec<u64> = stopped
             .iter()
@@ -171,10 +174,13 @@ impl Inquiry<'_> {
         debug: Option<&Elf<'d>>,
         unwinder: &mut Unwinder<'d>,
         mut registers: Registers,
+        past: bool,
     ) -> Stack {
         registers.rip = self.moved_from(image, debug, registers.rip).unwrap_or(registers.rip);
-        survive(|| stack::walk(image, self.load_bias, unwinder, &registers, self.read_guest)).unwrap_or_else(|| Stack {
-            first: vec![Call { address: registers.rip, returning: false, guessed: false }],
+        let start = Call { address: registers.rip, returning: past, guessed: false };
+        let walk = || stack::walk(image, self.load_bias, unwinder, &registers, start, self.read_guest);
+        survive(walk).unwrap_or_else(|| Stack {
+            first: vec![start],
             broken: Some("its call frame information is damaged"),
             ..Stack::default()
         })

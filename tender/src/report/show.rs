@@ -75,7 +75,7 @@ impl Report {
         Self { colour, ..self }
     }
 
-    pub(super) fn note(&mut self, note: String) {
+    pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 

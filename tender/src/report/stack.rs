@@ -32,7 +32,7 @@ const FRAME_MAXIMUM: u64 = 16 << 20;
 pub struct Call {
     /// Where the function runs, or goes on when the one inside it returns.
     pub address: u64,
-    /// Whether `address` follows a call, which then is what the function was doing.
+    /// Whether `address` follows a call or trap, which then is what the function was doing.
     pub returning: bool,
     /// Whether it was found by its looks only.
     pub guessed: bool,
@@ -58,17 +58,18 @@ pub struct Stack {
     pub broken: Option<&'static str>,
 }
 
-/// Walks the stack. `bias` is what to add to an address in the file to get the guest's.
+/// Walks the stack from `start`, where the registers are. `bias` is what to add to an address in the file to get the guest's.
 pub fn walk(
     image: &Elf<'_>,
     bias: u64,
     unwinder: &mut Unwinder<'_>,
     registers: &Registers,
+    start: Call,
     read: &mut ReadGuest<'_>,
 ) -> Stack {
     let code = Code { image, bias };
     let mut frame = Frame { rip: registers.rip, registers: numbered(registers).map(Some) };
-    let mut call = Call { address: registers.rip, returning: false, guessed: false };
+    let mut call = start;
     let mut calls = Calls::default();
     calls.push(call);
     let restorer = image.symbol_named(RESTORER).map(|(address, _)| address.wrapping_add(bias));

@@ -2,6 +2,7 @@
 
 mod allocators;
 mod build;
+mod files;
 mod new;
 mod run;
 mod test;

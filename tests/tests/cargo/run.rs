@@ -170,3 +170,29 @@ fn an_interrupt_ends_the_program_and_all_that_started_it() {
 fn the_tender_of_the_checkout_is_found_without_being_named() {
     plain().husk("run -q -- exit 3").without("HUSK").run().expect_status(3);
 }
+
+#[test]
+fn every_flag_of_the_tender_is_a_flag_of_the_tool() {
+    let help = Command::new(husk_tests::build::husk()).args(["run", "--help"]).output().expect("husk starts");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let flags: Vec<_> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
+    assert!(flags.contains(&"--stop-timeout"), "{help}");
+    let own = plain().husk("run --help").build();
+    own.expect_success();
+    for flag in flags {
+        assert!(own.stdout().contains(&format!("{flag} ")) || own.stdout().contains(&format!("{flag}\n")), "{flag}");
+    }
+}
+
+#[test]
+fn flags_of_the_guest_reach_it() {
+    let call = plain().husk("run -q -m 64M --stop-timeout 5 -e HERE -- variable HERE").env("HERE", "a value");
+    call.run().expect_success().expect_stdout("Some(Ok(\"a value\"))\n");
+}
+
+#[test]
+fn a_program_that_another_linker_made_is_refused_with_the_remedy() {
+    // Not the project that other tests run meanwhile, whose image this would replace.
+    let call = actor("foreign-actor", "").husk("run -q -- exit 3").env("RUSTFLAGS", "-C linker=cc");
+    call.run().expect_status(125).expect_stderr("remove '-C linker' from RUSTFLAGS");
+}

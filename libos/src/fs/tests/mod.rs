@@ -10,6 +10,7 @@ use linux_raw_sys::general::{self as linux, AT_FDCWD};
 
 mod against_linux;
 mod calls;
+mod image;
 
 /// A console whose output and input are vectors.
 #[derive(Debug, Default)]
@@ -67,8 +68,14 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
+        Self::with_image(|| Ok(&[]))
+    }
+
+    /// With the files that an image brings.
+    fn with_image(image_files: super::seed::ImageFiles) -> Self {
         let start = 1_700_000_000_000_000_000;
-        let mut files = Files::new(b"/app/program".to_vec(), 1 << 30, Time::from_ns(start)).expect("memory");
+        let program = b"/app/program".to_vec();
+        let mut files = Files::new(program, 1 << 30, Time::from_ns(start), image_files).expect("memory");
         // So that a test's own use of memory can be told from the tree's.
         files.grow().expect("memory");
         Self { files, devices: Fakes::default(), ns: start }

@@ -1,7 +1,8 @@
 //! Network devices: frames between a guest's queues and a wire, of which there are several kinds.
 
-mod options;
+pub mod options;
 pub mod tap;
+pub mod user;
 
 use super::ring::{Broken, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
@@ -42,8 +43,13 @@ pub trait Wire: std::fmt::Debug + Send {
         false
     }
 
-    /// The file that is readable when there may be a frame.
+    /// The file that is readable when there may be a frame, or other work.
     fn file(&self) -> RawFd;
+
+    /// Whether that matters, given whether the guest has a buffer for a frame.
+    fn is_watched(&self, has_buffer: bool) -> bool {
+        has_buffer
+    }
 
     /// Monotonic time at which there is work in any case, in nanoseconds.
     fn deadline_ns(&self) -> u64 {
@@ -54,13 +60,22 @@ pub trait Wire: std::fmt::Debug + Send {
 impl Card {
     /// Opens what `options` say, for the device `name`.
     pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
-        let (wire, mac, mtu) = match &options.backend {
-            Backend::Tap(interface) => tap::by_name(interface),
-            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor),
-        }
-        .map_err(|reason| Error::Device { name: name.to_owned(), reason })?;
+        let opened = match &options.backend {
+            Backend::Tap(interface) => tap::by_name(interface).map(|tap| Self::on_tap(tap, options)),
+            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|tap| Self::on_tap(tap, options)),
+            Backend::User(user) => {
+                let mac = options.mac.unwrap_or(user::addresses::GUEST_MAC);
+                let [v4, v6] = user::addresses::told();
+                let properties = Network { mac, mtu: user::MTU, v4, v6 };
+                user::Network::open(user, mac).map(|network| Self { properties, wire: Box::new(network) })
+            }
+        };
+        opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
+    }
+
+    fn on_tap((tap, mac, mtu): tap::Opened, options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
-        Ok(Self { properties, wire: Box::new(wire) })
+        Self { properties, wire: Box::new(tap) }
     }
 }
 
@@ -170,9 +185,9 @@ impl Device for Served {
     }
 
     fn file(&self) -> (RawFd, i16) {
-        match self.buffer {
-            Some(_) => (self.wire.file(), libc::POLLIN),
-            None => (-1, 0),
+        match self.wire.is_watched(self.buffer.is_some()) {
+            true => (self.wire.file(), libc::POLLIN),
+            false => (-1, 0),
         }
     }
 

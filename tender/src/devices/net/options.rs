@@ -1,5 +1,6 @@
 //! What a user says of a network device: `[NAME=]BACKEND[,OPTION=VALUE]…`.
 
+use super::user;
 use crate::devices::attach::Attachment;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,17 +26,19 @@ pub enum Backend {
     Tap(String),
     /// The TAP interface that is open as this descriptor.
     Descriptor(RawFd),
+    /// The user-mode network.
+    User(user::Options),
 }
 
 impl Default for Options {
     fn default() -> Self {
         let ask = Address { source: source::ASK, ..Address::default() };
-        Self { backend: Backend::Descriptor(-1), mac: None, v4: ask, v6: ask }
+        Self { backend: Backend::User(user::Options::default()), mac: None, v4: ask, v6: ask }
     }
 }
 
 /// What can be written.
-const USAGE: &str = "write [NAME=]tap:INTERFACE or [NAME=]fd:NUMBER";
+const USAGE: &str = "write [NAME=]user, [NAME=]tap:INTERFACE or [NAME=]fd:NUMBER";
 
 impl Options {
     /// Reads the value of a `--net` flag.
@@ -49,6 +52,7 @@ impl Options {
         let backend = match backend.split_once(':') {
             Some(("tap", interface)) => Backend::Tap(interface.to_owned()),
             Some(("fd", number)) => Backend::Descriptor(number.parse().map_err(|_| USAGE.to_owned())?),
+            None if backend == "user" => Backend::User(user::Options::default()),
             _ => return Err(USAGE.to_owned()),
         };
         let mut what = Self { backend, ..Self::default() };
@@ -61,6 +65,9 @@ impl Options {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
+            "ip" | "gw" | "dns" if matches!(self.backend, Backend::User(_)) => {
+                return Err(format!("{key}= does not go with the user-mode network, whose addresses are fixed"));
+            }
             "ip" => {
                 let (address, prefix) = network(value).ok_or("write ip=ADDRESS/PREFIX, such as ip=10.0.0.2/24")?;
                 let to = self.family(address);
@@ -134,13 +141,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (wrong, part) in [
-            ("", "[NAME=]tap:INTERFACE"),
-            ("bridge:br0", "[NAME=]tap:INTERFACE"),
+            ("", "[NAME=]user"),
+            ("bridge:br0", "tap:INTERFACE"),
             ("fd:x", "fd:NUMBER"),
             ("tap:a,ip=10.0.0.2", "ip=ADDRESS/PREFIX"),
             ("tap:a,ip=10.0.0.2/33", "ip=ADDRESS/PREFIX"),
             ("tap:a,gw=x", "gw=ADDRESS"),
             ("tap:a,mac=01:0:0:0:0:1", "mac="),
+            ("user,ip=10.0.0.2/24", "whose addresses are fixed"),
             ("tap:a,speed=1", "no option 'speed'"),
         ] {
             let error = Options::parse(wrong).expect_err(wrong);

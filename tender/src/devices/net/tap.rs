@@ -20,7 +20,7 @@ pub struct Tap {
 }
 
 /// What is opened: the wire, the hardware address for the guest, and the most that a frame may carry.
-type Opened = (Tap, [u8; 6], u16);
+pub type Opened = (Tap, [u8; 6], u16);
 
 /// Opens the existing interface `name`.
 pub fn by_name(name: &str) -> Result<Opened, String> {

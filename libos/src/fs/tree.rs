@@ -1,0 +1,257 @@
+//! The files that an image brings ([`husk::abi::files`]), below those that the program makes.
+//!
+//! A directory of the tree is unfolded when a walk or a listing first comes to it: its entries become inodes like any
+//! other, so that from then on they can be removed, renamed and replaced without further ado. The contents of a file
+//! stay where they are, in the image, until they are written to ([`super::data`]).
+//!
+//! The tree is the image's own, but may be damaged: then what is damaged is EIO.
+
+use super::Files;
+use super::data::Data;
+use super::directory::{Directory, NAME_MAXIMUM, boxed};
+use super::inode::{Inode, Kind, NodeKey, Time, Times, Volume};
+use crate::errno::Errno;
+use husk::abi::files::{Entry, Header, MAGIC, kind};
+use zerocopy::FromBytes;
+
+/// A tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree(&'static [u8]);
+
+/// A directory of the tree, not unfolded yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Number of its entry.
+    entry: u64,
+    /// How many of its directories have been counted as links.
+    counted: u32,
+}
+
+impl Tree {
+    /// The tree in `bytes`; none if these are none.
+    pub fn check(bytes: &'static [u8]) -> Result<Option<Self>, Errno> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let (header, _) = Header::read_from_prefix(bytes).map_err(|_| Errno::EIO)?;
+        if header.magic == MAGIC { Ok(Some(Self(bytes))) } else { Err(Errno::EIO) }
+    }
+
+    /// The root directory.
+    pub fn root(self) -> Folded {
+        Folded { entry: 0, counted: 0 }
+    }
+
+    fn entry(self, number: u64) -> Result<Entry, Errno> {
+        let (header, entries) = Header::read_from_prefix(self.0).map_err(|_| Errno::EIO)?;
+        let start = number.checked_mul(size_of::<Entry>() as u64).filter(|_| number < header.count);
+        let bytes = start.and_then(|start| entries.get(start as usize..)).ok_or(Errno::EIO)?;
+        Entry::read_from_prefix(bytes).map(|(entry, _)| entry).map_err(|_| Errno::EIO)
+    }
+
+    fn bytes(self, offset: u64, length: u64) -> Result<&'static [u8], Errno> {
+        let end = offset.checked_add(length).ok_or(Errno::EIO)?;
+        self.0.get(offset as usize..end as usize).ok_or(Errno::EIO)
+    }
+
+    fn name(self, entry: &Entry) -> Result<&'static [u8], Errno> {
+        match self.bytes(entry.name, entry.name_length.into())? {
+            b"" | b"." | b".." => Err(Errno::EIO),
+            name if name.len() > NAME_MAXIMUM || name.contains(&b'/') || name.contains(&0) => Err(Errno::EIO),
+            name => Ok(name),
+        }
+    }
+
+    /// The numbers of the entries in the directory of this number.
+    fn entries_in(self, number: u64) -> Result<core::ops::Range<u64>, Errno> {
+        let Entry { mode, contents, length, .. } = self.entry(number)?;
+        let end = contents.checked_add(length).ok_or(Errno::EIO)?;
+        // Those of a directory lie behind its own; so it is not inside itself.
+        match mode & kind::MASK == kind::DIRECTORY && (contents > number || length == 0) {
+            true => Ok(contents..end),
+            false => Err(Errno::EIO),
+        }
+    }
+
+    /// What the entry of this number is, once it is in `parent`.
+    fn kind(self, number: u64, entry: &Entry, parent: NodeKey) -> Result<Kind, Errno> {
+        let contents = || self.bytes(entry.contents, entry.length);
+        match entry.mode & kind::MASK {
+            kind::REGULAR => Ok(Kind::Regular(Data::of_image(contents()?))),
+            kind::LINK if entry.length > 0 => Ok(Kind::Link(boxed(contents()?)?)),
+            kind::DIRECTORY => {
+                let mut directory = Directory::new(parent);
+                let folded = Folded { entry: number, counted: entry.directories };
+                directory.folded = (entry.length > 0).then_some(folded);
+                Ok(Kind::Directory(directory))
+            }
+            _ => Err(Errno::EIO),
+        }
+    }
+}
+
+impl Files {
+    /// Makes sure that the entries of `directory`, if it is one, are there.
+    #[inline]
+    pub(super) fn unfold(&mut self, directory: NodeKey) -> Result<(), Errno> {
+        match self.nodes[directory].directory().and_then(|entries| entries.folded) {
+            Some(folded) => self.unfold_entries(directory, folded),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn unfold_entries(&mut self, directory: NodeKey, folded: Folded) -> Result<(), Errno> {
+        let tree = self.tree.ok_or(Errno::EIO)?;
+        for number in tree.entries_in(folded.entry)? {
+            let entry = tree.entry(number)?;
+            let name = tree.name(&entry)?;
+            let found = self.nodes[directory].directory().and_then(|entries| entries.get(name));
+            match found {
+                Some(found) => self.merge(directory, name, found, number, &entry, tree)?,
+                None => self.unfold_entry(directory, name, number, &entry, tree)?,
+            }
+        }
+        let inode = &mut self.nodes[directory];
+        // They have been counted again.
+        inode.links -= folded.counted;
+        if let Some(entries) = inode.directory_mut() {
+            entries.folded = None;
+        }
+        Ok(())
+    }
+
+    fn unfold_entry(
+        &mut self,
+        directory: NodeKey,
+        name: &[u8],
+        number: u64,
+        entry: &Entry,
+        tree: Tree,
+    ) -> Result<(), Errno> {
+        let node = self.bring(directory, number, entry, tree)?;
+        let parent = &mut self.nodes[directory];
+        let added = match parent.directory_mut() {
+            Some(entries) => entries.insert_anyway(&mut self.space, name, node),
+            None => Err(Errno::ENOTDIR),
+        };
+        if added.is_err() {
+            self.release(node);
+        } else if entry.mode & kind::MASK == kind::DIRECTORY {
+            self.nodes[directory].links += 1;
+        }
+        added
+    }
+
+    /// An inode for an entry, counted once, for its name.
+    fn bring(&mut self, directory: NodeKey, number: u64, entry: &Entry, tree: Tree) -> Result<NodeKey, Errno> {
+        let kind = tree.kind(number, entry, directory)?;
+        let is_directory = kind.is_directory();
+        let nanoseconds = entry.nanoseconds.min(999_999_999);
+        let time = Time { seconds: entry.seconds, nanoseconds };
+        let mut inode = Inode::new(self.next_number, kind, Volume::Memory, entry.mode, time);
+        inode.links = if is_directory { entry.directories.saturating_add(2) } else { 1 };
+        inode.times = Times::all(time);
+        inode.home = Some((directory, self.nodes[directory].number));
+        self.space.take_anyway(inode.cost());
+        let node = self.nodes.insert(inode)?;
+        self.next_number += 1;
+        if is_directory {
+            self.nodes.retain(directory);
+        }
+        Ok(node)
+    }
+
+    /// The image brings an entry of a name that is there from the start: directories become one, and of files that of
+    /// the image counts.
+    fn merge(
+        &mut self,
+        directory: NodeKey,
+        name: &[u8],
+        found: NodeKey,
+        number: u64,
+        entry: &Entry,
+        tree: Tree,
+    ) -> Result<(), Errno> {
+        let is_directory = entry.mode & kind::MASK == kind::DIRECTORY;
+        match &mut self.nodes[found].kind {
+            Kind::Directory(entries) if is_directory && entry.length > 0 => {
+                entries.folded = Some(Folded { entry: number, counted: 0 });
+            }
+            Kind::Regular(_) if !is_directory => {
+                let node = self.bring(directory, number, entry, tree)?;
+                if let Some(entries) = self.nodes[directory].directory_mut() {
+                    entries.replace(name, node);
+                }
+                let now = self.nodes[found].times.changed;
+                self.unlinked(directory, found, now);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    /// A tree of some files: `/etc/hosts`, `/data/large` of 10,000 bytes of 7, `/data/empty/`, `/data/link`.
+    pub fn example() -> &'static [u8] {
+        let names = b"dataetchostsemptylargelink/etc/hosts";
+        let start = (size_of::<Header>() + 7 * size_of::<Entry>()) as u64;
+        let (small, large) = (start + names.len() as u64, 4096);
+        let directory = |name, name_length, directories, contents, length| Entry {
+            mode: kind::DIRECTORY | 0o750,
+            ..Entry { name: start + name, name_length, directories, contents, length, ..Entry::default() }
+        };
+        let other = |name, name_length, mode, contents, length| Entry {
+            seconds: 1_000_000_000,
+            nanoseconds: 5,
+            ..Entry { name: start + name, name_length, mode, contents, length, ..Entry::default() }
+        };
+        let entries = [
+            directory(0, 0, 2, 1, 2),
+            directory(0, 4, 1, 3, 3),
+            directory(4, 3, 0, 6, 1),
+            directory(12, 5, 0, 0, 0),
+            other(17, 5, kind::REGULAR | 0o640, large, 10_000),
+            other(22, 4, kind::LINK | 0o777, start + 26, 10),
+            other(7, 5, kind::REGULAR | 0o600, small, 5),
+        ];
+        let header = Header { magic: MAGIC, count: 7 };
+        let mut bytes = [header.as_bytes(), entries.as_bytes(), names, b"hosts"].concat();
+        bytes.resize(large as usize, 0);
+        bytes.resize(large as usize + 10_000, 7);
+        Box::leak(bytes.into_boxed_slice())
+    }
+
+    #[test]
+    fn what_is_damaged_is_an_error() {
+        assert!(Tree::check(b"").expect("none").is_none());
+        assert!(Tree::check(b"HuskTree").is_err());
+        assert!(Tree::check(&[0; 64]).is_err());
+        let whole = example();
+        for length in (16..4096).step_by(8) {
+            let tree = Tree::check(&whole[..length]).expect("has a header").expect("is one");
+            for number in [0, 1, 6, 7, u64::MAX] {
+                let Ok(entry) = tree.entry(number) else { continue };
+                let _ = (tree.name(&entry), tree.entries_in(number));
+                let node = super::super::slab::Slab::default().insert(Inode::for_test()).expect("memory");
+                let _ = tree.kind(number, &entry, node);
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_inside_itself_is_damaged() {
+        let mut bytes = example().to_vec();
+        let own = Entry { mode: kind::DIRECTORY, contents: 1, length: 1, ..Entry::default() };
+        let at = size_of::<Header>() + size_of::<Entry>();
+        bytes[at..at + size_of::<Entry>()].copy_from_slice(own.as_bytes());
+        let tree = Tree::check(Box::leak(bytes.into_boxed_slice())).expect("a header").expect("is one");
+        assert_eq!(tree.entries_in(1), Err(Errno::EIO));
+        assert!(tree.entries_in(0).is_ok());
+    }
+}

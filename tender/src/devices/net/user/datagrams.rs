@@ -1,0 +1,155 @@
+//! Flows of datagrams, and of questions for echoes: sockets of the host that last as long as somebody uses them.
+
+use super::addresses;
+use super::outbox::Outbox;
+use super::packet::{Echo, Pair};
+use crate::clock::monotonic_ns;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpProtocol};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+
+/// How long a flow lasts that nobody uses, in nanoseconds.
+const IDLE_NS: u64 = 120_000_000_000;
+/// How long one question of a name server or for an echo lasts, in nanoseconds.
+const QUESTION_NS: u64 = 10_000_000_000;
+/// Datagrams that are taken from a socket before others have their turn.
+const BATCH: usize = 32;
+/// Longest datagram.
+const LENGTH: usize = 1 << 16;
+
+/// A flow from the guest to one peer.
+#[derive(Debug)]
+pub struct Flow {
+    /// Its ends, as the guest sees them.
+    pub pair: Pair,
+    socket: Socket,
+    kind: Kind,
+    used_ns: u64,
+    answered: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Datagrams,
+    Echoes { identifier: u16 },
+}
+
+impl Flow {
+    /// A flow of datagrams to `target`.
+    pub fn datagrams(pair: Pair, target: SocketAddr) -> io::Result<Self> {
+        Self::new(pair, Kind::Datagrams, target, Protocol::UDP)
+    }
+
+    /// A flow of echoes from `target`: where users may ask for those, or we may ourselves.
+    pub fn echoes(pair: Pair, identifier: u16, target: IpAddr) -> io::Result<Self> {
+        let protocol = if target.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+        Self::new(pair, Kind::Echoes { identifier }, SocketAddr::new(target, 0), protocol)
+    }
+
+    fn new(pair: Pair, kind: Kind, target: SocketAddr, protocol: Protocol) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(protocol))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&target.into())?;
+        Ok(Self { pair, socket, kind, used_ns: monotonic_ns(), answered: false })
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Sends a datagram of the guest's; one that the host does not take is lost.
+    pub fn send(&mut self, payload: &[u8]) {
+        self.used_ns = monotonic_ns();
+        let _ = self.socket.send(payload);
+    }
+
+    /// Sends a question of the guest's.
+    pub fn ask(&mut self, echo: &Echo<'_>) {
+        let mut bytes = Vec::new();
+        if self.pair.far.is_ipv4() {
+            let repr = Icmpv4Repr::EchoRequest { ident: echo.identifier, seq_no: echo.sequence, data: echo.data };
+            bytes.resize(repr.buffer_len(), 0);
+            repr.emit(&mut Icmpv4Packet::new_unchecked(&mut bytes[..]), &ChecksumCapabilities::default());
+        } else {
+            let repr = Icmpv6Repr::EchoRequest { ident: echo.identifier, seq_no: echo.sequence, data: echo.data };
+            bytes.resize(repr.buffer_len(), 0);
+            let none = std::net::Ipv6Addr::UNSPECIFIED;
+            // The host fills in the checksum, for it knows the address.
+            let checksums = ChecksumCapabilities::ignored();
+            repr.emit(&none, &none, &mut Icmpv6Packet::new_unchecked(&mut bytes[..]), &checksums);
+        }
+        self.send(&bytes);
+    }
+
+    /// Passes on what the peer has sent. Whether there may be more.
+    pub fn serve(&mut self, outbox: &mut Outbox) -> bool {
+        let mut bytes = vec![0; LENGTH];
+        for _ in 0..BATCH {
+            if !outbox.has_room() {
+                return true;
+            }
+            match (&self.socket).read(&mut bytes) {
+                Ok(length) => self.give(&bytes[..length], outbox),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // That the peer refuses is told once, and is no end.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn give(&mut self, bytes: &[u8], outbox: &mut Outbox) {
+        (self.used_ns, self.answered) = (monotonic_ns(), true);
+        let Pair { guest, far } = self.pair;
+        match self.kind {
+            Kind::Datagrams => outbox.push_datagram(far, guest, bytes),
+            Kind::Echoes { identifier } => {
+                let Some((sequence, data)) = answer(bytes, far.is_ipv4()) else { return };
+                give_echo(&Echo { guest: guest.ip(), far: far.ip(), identifier, sequence, data }, outbox);
+            }
+        }
+    }
+
+    /// Whether it is a question of a name server that got no answer.
+    pub fn was_ignored(&self) -> bool {
+        !self.answered && self.pair.far.port() == addresses::DNS_PORT
+    }
+
+    /// Monotonic time at which it is over unless it is used, in nanoseconds.
+    pub fn deadline_ns(&self) -> u64 {
+        let is_question = self.kind != Kind::Datagrams || self.pair.far.port() == addresses::DNS_PORT;
+        self.used_ns + if is_question { QUESTION_NS } else { IDLE_NS }
+    }
+}
+
+/// Sequence number and data of an answer that a socket of the host has received.
+fn answer(bytes: &[u8], is_v4: bool) -> Option<(u16, &[u8])> {
+    const REPLY_V4: u8 = 0;
+    const REPLY_V6: u8 = 129;
+    let (header, data) = bytes.split_at_checked(8)?;
+    let is_reply = header[0] == if is_v4 { REPLY_V4 } else { REPLY_V6 };
+    is_reply.then(|| (u16::from_be_bytes([header[6], header[7]]), data))
+}
+
+/// Answers a question for an echo.
+pub fn give_echo(echo: &Echo<'_>, outbox: &mut Outbox) {
+    let (ident, seq_no, data) = (echo.identifier, echo.sequence, echo.data);
+    match (echo.far, echo.guest) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => {
+            let repr = Icmpv4Repr::EchoReply { ident, seq_no, data };
+            outbox.push_ip((echo.far, echo.guest), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
+                repr.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+            });
+        }
+        (IpAddr::V6(far), IpAddr::V6(guest)) => {
+            let repr = Icmpv6Repr::EchoReply { ident, seq_no, data };
+            outbox.push_ip((echo.far, echo.guest), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
+                repr.emit(&far, &guest, &mut Icmpv6Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+            });
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,74 @@
+//! Published ports of the host.
+
+#![expect(unsafe_code, reason = "the socket takes room that need not be initialized")]
+
+use super::publish::Publish;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+
+/// Connections that wait for us, as far as the host lets them.
+const BACKLOG: i32 = 4096;
+
+/// One published port.
+#[derive(Debug)]
+pub struct Listener {
+    /// The host's socket.
+    pub socket: Socket,
+    /// What it is for.
+    pub publish: Publish,
+}
+
+impl Listener {
+    /// Listens.
+    pub fn open(publish: Publish) -> Result<Self, String> {
+        let mut reason = String::new();
+        for address in publish.addresses() {
+            match listen(address, publish.udp) {
+                Ok(socket) => return Ok(Self { socket, publish }),
+                Err(error) => reason = format!("port {} of the host cannot be published: {error}", publish.host),
+            }
+        }
+        Err(reason)
+    }
+
+    /// The next connection, if there is one.
+    pub fn accept(&self) -> Option<(Socket, SocketAddr)> {
+        loop {
+            match self.socket.accept() {
+                Ok((socket, peer)) => return Some((socket, peer.as_socket()?)),
+                // That client has gone again.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The next datagram, if there is one: its length and who sent it.
+    pub fn receive(&self, into: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        // SAFETY: bytes that may stay as they are can be written as if they held nothing yet.
+        let room = unsafe { &mut *(std::ptr::from_mut(into) as *mut [std::mem::MaybeUninit<u8>]) };
+        let (length, peer) = self.socket.recv_from(room).ok()?;
+        Some((length, peer.as_socket()?))
+    }
+
+    /// Sends a datagram to a client; one that the host does not take is lost.
+    pub fn send(&self, payload: &[u8], to: SocketAddr) {
+        let _ = self.socket.send_to(payload, &to.into());
+    }
+}
+
+fn listen(address: SocketAddr, udp: bool) -> io::Result<Socket> {
+    let (kind, protocol) = if udp { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(!udp)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if !udp {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket)
+}

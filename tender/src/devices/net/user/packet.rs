@@ -1,0 +1,159 @@
+//! What a frame of the guest's is: looked at once, and never trusted.
+
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+    UdpPacket,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The two ends of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// The guest's.
+    pub guest: SocketAddr,
+    /// The other, as the guest sees it.
+    pub far: SocketAddr,
+}
+
+/// A question for an echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo<'a> {
+    /// Who asks.
+    pub guest: IpAddr,
+    /// Who is to answer.
+    pub far: IpAddr,
+    /// Which series of questions.
+    pub identifier: u16,
+    /// Which of the series.
+    pub sequence: u16,
+    /// What is to be repeated.
+    pub data: &'a [u8],
+}
+
+/// A frame of the guest's, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// It asks for the hardware address of a neighbour, and tells its own.
+    WhoHas4 { from: Ipv4Addr, wanted: Ipv4Addr },
+    /// The same for IPv6.
+    WhoHas6 { from: Ipv6Addr, wanted: Ipv6Addr },
+    /// It looks for routers.
+    WhoRoutes { from: Ipv6Addr },
+    /// A segment of a TCP connection.
+    Tcp {
+        /// Which connection.
+        pair: Pair,
+        /// It opens one.
+        opens: bool,
+        /// It ends one.
+        resets: bool,
+        /// The whole IP packet.
+        packet: &'a [u8],
+    },
+    /// A datagram.
+    Udp {
+        /// Its ends.
+        pair: Pair,
+        /// Its contents.
+        payload: &'a [u8],
+    },
+    /// A question for an echo.
+    Echo(Echo<'a>),
+}
+
+impl<'a> Packet<'a> {
+    /// Reads a frame; nothing if it is cut, wrong, or of no interest here. Also tells the guest's hardware address.
+    pub fn parse(frame: &'a [u8]) -> Option<(Self, [u8; 6])> {
+        let frame = EthernetFrame::new_checked(frame).ok()?;
+        let payload = frame.payload();
+        let packet = match frame.ethertype() {
+            EthernetProtocol::Arp => arp(payload),
+            EthernetProtocol::Ipv4 => v4(payload),
+            EthernetProtocol::Ipv6 => v6(payload),
+            _ => None,
+        }?;
+        let mac = frame.src_addr().0;
+        (mac[0] & 1 == 0).then_some((packet, mac))
+    }
+}
+
+fn arp(payload: &[u8]) -> Option<Packet<'_>> {
+    match ArpRepr::parse(&ArpPacket::new_checked(payload).ok()?).ok()? {
+        ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request, source_protocol_addr, target_protocol_addr, ..
+        } => Some(Packet::WhoHas4 { from: source_protocol_addr, wanted: target_protocol_addr }),
+        _ => None,
+    }
+}
+
+fn v4(payload: &[u8]) -> Option<Packet<'_>> {
+    let packet = Ipv4Packet::new_checked(payload).ok()?;
+    if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
+        return None;
+    }
+    let whole = payload.get(..usize::from(packet.total_len()))?;
+    let inner = whole.get(usize::from(packet.header_len())..)?;
+    let ends = (packet.src_addr().into(), packet.dst_addr().into());
+    match packet.next_header() {
+        IpProtocol::Icmp => echo(ends, inner, ECHO_REQUEST_V4),
+        protocol => transport(protocol, ends, whole, inner),
+    }
+}
+
+fn v6(payload: &[u8]) -> Option<Packet<'_>> {
+    let packet = Ipv6Packet::new_checked(payload).ok()?;
+    if packet.version() != 6 {
+        return None;
+    }
+    let whole = payload.get(..packet.total_len())?;
+    let inner = whole.get(packet.header_len()..)?;
+    let (from, to) = (packet.src_addr(), packet.dst_addr());
+    if packet.next_header() != IpProtocol::Icmpv6 {
+        return transport(packet.next_header(), (from.into(), to.into()), whole, inner);
+    }
+    match *inner.first()? {
+        ROUTER_SOLICITATION => Some(Packet::WhoRoutes { from }),
+        NEIGHBOUR_SOLICITATION => {
+            let wanted: [u8; 16] = inner.get(8..24)?.try_into().ok()?;
+            Some(Packet::WhoHas6 { from, wanted: wanted.into() })
+        }
+        _ => echo((from.into(), to.into()), inner, ECHO_REQUEST_V6),
+    }
+}
+
+// Types of ICMP messages (RFC 792, RFC 4443, RFC 4861).
+const ECHO_REQUEST_V4: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+const ROUTER_SOLICITATION: u8 = 133;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+
+/// A question for an echo, if the ICMP message is of that type.
+fn echo((guest, far): (IpAddr, IpAddr), message: &[u8], wanted: u8) -> Option<Packet<'_>> {
+    let (&[kind, _, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
+    let (identifier, sequence) = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([s0, s1]));
+    (kind == wanted).then_some(Packet::Echo(Echo { guest, far, identifier, sequence, data }))
+}
+
+fn transport<'a>(
+    protocol: IpProtocol,
+    (from, to): (IpAddr, IpAddr),
+    whole: &'a [u8],
+    inner: &'a [u8],
+) -> Option<Packet<'a>> {
+    let pair = |from_port, to_port| Pair { guest: SocketAddr::new(from, from_port), far: SocketAddr::new(to, to_port) };
+    let has_ports = |pair: &Pair| pair.guest.port() != 0 && pair.far.port() != 0;
+    match protocol {
+        IpProtocol::Tcp => {
+            let tcp = TcpPacket::new_checked(inner).ok()?;
+            let pair = Some(pair(tcp.src_port(), tcp.dst_port())).filter(has_ports)?;
+            Some(Packet::Tcp { pair, opens: tcp.syn() && !tcp.ack(), resets: tcp.rst(), packet: whole })
+        }
+        IpProtocol::Udp => {
+            let udp = UdpPacket::new_checked(inner).ok()?;
+            let pair = Some(pair(udp.src_port(), udp.dst_port())).filter(has_ports)?;
+            let end = usize::from(udp.len());
+            Some(Packet::Udp { pair, payload: inner.get(8..end)? })
+        }
+        _ => None,
+    }
+}

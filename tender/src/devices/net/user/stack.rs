@@ -1,0 +1,175 @@
+//! The far end of one TCP connection of the guest's: a TCP/IP stack with one socket, which takes the guest's packets and
+//! answers them in the name of whoever the guest wanted.
+//!
+//! Each connection has a stack for itself. So a packet costs the same however many connections there are, and none can
+//! take another's.
+
+use super::outbox::Outbox;
+use super::packet::Pair;
+use crate::clock::monotonic_ns;
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use std::net::IpAddr;
+
+/// Bytes that wait at most in each direction of a connection that is opened beside so many others: less, the more there
+/// are, so that all together stay below half a gigabyte, however much a guest or its peers leave unread.
+pub const fn buffer(others: usize) -> usize {
+    match others {
+        ..64 => 256 << 10,
+        64..1024 => 64 << 10,
+        _ => 16 << 10,
+    }
+}
+
+/// Most bytes of a TCP packet to the guest: long enough that packets are few, short enough that several are under way.
+const PACKET: usize = 32 << 10;
+
+/// Monotonic time as smoltcp has it.
+pub fn now() -> Instant {
+    Instant::from_micros((monotonic_ns() / 1000) as i64)
+}
+
+/// One connection's stack.
+pub struct Stack {
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
+fn interface(address: IpAddr, outbox: &mut Outbox) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ip);
+    // Sequence numbers must not be guessed from outside; without random bytes they can be by the guest alone.
+    let mut seed = [0; 8];
+    let _ = getrandom::fill(&mut seed);
+    config.random_seed = u64::from_ne_bytes(seed);
+    let mut interface = Interface::new(config, &mut Port { packet: None, outbox }, now());
+    interface.update_ip_addrs(|addresses| {
+        // Everybody is a neighbour. There is room for one address.
+        let _ = addresses.push(IpCidr::new(IpAddress::from(address), 0));
+    });
+    interface
+}
+
+/// Answers a packet that belongs to no connection, as a machine does on which nobody listens.
+pub fn refuse(pair: Pair, packet: &[u8], outbox: &mut Outbox) {
+    let mut interface = interface(pair.far.ip(), outbox);
+    let mut none = SocketSet::new(Vec::new());
+    interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), outbox }, &mut none);
+}
+
+impl Stack {
+    fn new(pair: Pair, room: usize, outbox: &mut Outbox) -> Self {
+        let buffer = || tcp::SocketBuffer::new(vec![0; room]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        // What the host has is passed on at once, and what the guest sends is acknowledged as soon as a batch of it
+        // has been looked at.
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(None);
+        let mut sockets = SocketSet::new(Vec::new());
+        let handle = sockets.add(socket);
+        Self { interface: interface(pair.far.ip(), outbox), sockets, handle }
+    }
+
+    /// The far end of a connection that the guest opens with `packet`, with buffers of `room` bytes; nothing if that does
+    /// not open one.
+    pub fn accept(pair: Pair, room: usize, packet: &[u8], outbox: &mut Outbox) -> Option<Self> {
+        let mut stack = Self::new(pair, room, outbox);
+        stack.socket().listen(pair.far).ok()?;
+        stack.take(packet, outbox);
+        (stack.socket().state() == tcp::State::SynReceived).then_some(stack)
+    }
+
+    /// The far end of a connection that is opened to the guest, with buffers of `room` bytes.
+    pub fn connect(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
+        let mut stack = Self::new(pair, room, outbox);
+        let context = stack.interface.context();
+        let socket = stack.sockets.get_mut::<tcp::Socket<'_>>(stack.handle);
+        socket.connect(context, pair.guest, pair.far).ok()?;
+        Some(stack)
+    }
+
+    /// Its socket.
+    pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(self.handle)
+    }
+
+    /// Takes a packet of the guest's.
+    pub fn take(&mut self, packet: &[u8], outbox: &mut Outbox) {
+        self.interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), outbox }, &mut self.sockets);
+    }
+
+    /// Makes the packets that are due, as far as there is room.
+    pub fn give(&mut self, outbox: &mut Outbox) {
+        while outbox.has_room() {
+            let port = &mut Port { packet: None, outbox };
+            if self.interface.poll_egress(now(), port, &mut self.sockets) == smoltcp::iface::PollResult::None {
+                break;
+            }
+        }
+    }
+
+    /// Monotonic time at which it has something to do by itself, in nanoseconds.
+    pub fn deadline_ns(&mut self) -> u64 {
+        let at = self.interface.poll_at(now(), &self.sockets);
+        at.map_or(u64::MAX, |at| (at.total_micros().max(0) as u64).saturating_mul(1000))
+    }
+}
+
+/// Between a stack and the outbox.
+struct Port<'a> {
+    packet: Option<&'a [u8]>,
+    outbox: &'a mut Outbox,
+}
+
+struct Taken<'a>(&'a [u8]);
+struct Given<'a>(&'a mut Outbox);
+
+impl Device for Port<'_> {
+    type RxToken<'a>
+        = Taken<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Given<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Taken<'_>, Given<'_>)> {
+        self.packet.take().map(|packet| (Taken(packet), Given(self.outbox)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Given<'_>> {
+        self.outbox.has_room().then_some(Given(self.outbox))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut checksum = ChecksumCapabilities::default();
+        // Nothing gets lost in memory.
+        (checksum.ipv4, checksum.tcp) = (Checksum::Tx, Checksum::Tx);
+        let mut capabilities = DeviceCapabilities::default();
+        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, PACKET);
+        capabilities.checksum = checksum;
+        capabilities
+    }
+}
+
+impl RxToken for Taken<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, take: F) -> R {
+        take(self.0)
+    }
+}
+
+impl TxToken for Given<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
+        self.0.push_packet(length, fill)
+    }
+}

@@ -1,0 +1,113 @@
+//! What the hostile guests share: a queue with every word of it at hand.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod host;
+
+use husk::abi::device::Queue;
+use husk::abi::note::device_kind;
+use husk::abi::ring::{CONSUMER, Completion, Descriptor, ENTRIES, PRODUCER, WAKE_AT};
+use husk::{boot, device};
+
+/// A queue without any protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw(pub Queue);
+
+impl Raw {
+    /// The queue `index` of the device `net`.
+    pub fn open(index: usize) -> Self {
+        Self(device::all().next().expect("a device").queues[index])
+    }
+
+    /// Writes a descriptor at a position.
+    pub fn describe(&self, position: u32, descriptor: Descriptor) {
+        let position = u64::from(position % self.0.entries) * size_of::<Descriptor>() as u64;
+        // SAFETY: it lies in the ring.
+        unsafe { ((self.0.submission + ENTRIES + position) as *mut Descriptor).write_volatile(descriptor) };
+    }
+
+    /// Reads a completion at a position.
+    pub fn completion(&self, position: u32) -> Completion {
+        let position = u64::from(position % self.0.entries) * size_of::<Completion>() as u64;
+        // SAFETY: it lies in the ring.
+        unsafe { ((self.0.completion + ENTRIES + position) as *const Completion).read_volatile() }
+    }
+
+    /// Says that so many descriptors have been written, and rings.
+    pub fn submitted(&self, count: u32) {
+        poke(self.0.submission + PRODUCER, count);
+        device::ring_doorbell();
+    }
+
+    /// How many completions have been written.
+    pub fn completed(&self) -> u32 {
+        peek(self.0.completion + PRODUCER)
+    }
+
+    /// Says that so many completions have been read.
+    pub fn consumed(&self, count: u32) {
+        poke(self.0.completion + CONSUMER, count);
+    }
+
+    /// The addresses of its words.
+    pub fn words(&self) -> [u64; 6] {
+        let [submission, completion] = [self.0.submission, self.0.completion];
+        [
+            submission,
+            submission + CONSUMER,
+            submission + WAKE_AT,
+            completion,
+            completion + CONSUMER,
+            completion + WAKE_AT,
+        ]
+    }
+}
+
+/// Writes a word of a ring.
+pub fn poke(address: u64, value: u32) {
+    // SAFETY: the callers take addresses of ring words.
+    unsafe { (address as *mut u32).write_volatile(value) };
+}
+
+/// Reads a word of a ring.
+pub fn peek(address: u64) -> u32 {
+    // SAFETY: the callers take addresses of ring words.
+    unsafe { (address as *const u32).read_volatile() }
+}
+
+/// The device must be a network; ends the guest otherwise.
+pub fn expect_network() {
+    assert!(device::all().next().is_some_and(|device| device.kind == device_kind::NETWORK));
+}
+
+/// The first program argument.
+pub fn argument() -> &'static str {
+    boot::arguments().nth(1).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+/// A guest that is to be stopped for what it did waits here for a while, and then says that nobody stopped it.
+pub fn wait_to_be_stopped() {
+    husk::clock::sleep(core::time::Duration::from_secs(5));
+    husk::println!("survived");
+}
+
+/// Numbers that look random (xorshift, by Marsaglia).
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
+}

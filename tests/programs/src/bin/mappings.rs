@@ -1,0 +1,127 @@
+//! Maps memory as allocators do, and looks whether each call does what its manual says.
+
+use libc::*;
+use std::io::Error;
+use std::ptr::null_mut;
+
+const PAGE: usize = 4096;
+const READ_WRITE: c_int = PROT_READ | PROT_WRITE;
+
+fn map(address: *mut c_void, length: usize, rights: c_int, flags: c_int) -> Result<*mut u8, i32> {
+    // SAFETY: what is replaced, if anything, is this program's own mapping, which it does not use any more.
+    let start = unsafe { mmap(address, length, rights, flags | MAP_ANONYMOUS, -1, 0) };
+    if start == MAP_FAILED { Err(errno()) } else { Ok(start.cast()) }
+}
+
+fn errno() -> i32 {
+    Error::last_os_error().raw_os_error().expect("of a call")
+}
+
+fn byte(start: *mut u8, index: usize) -> u8 {
+    // SAFETY: callers name bytes of their mappings.
+    unsafe { start.add(index).read_volatile() }
+}
+
+fn set(start: *mut u8, index: usize, value: u8) {
+    // SAFETY: callers name bytes of their mappings.
+    unsafe { start.add(index).write_volatile(value) };
+}
+
+fn shared_memory_is_memory() {
+    let start = map(null_mut(), 4 * PAGE, READ_WRITE, MAP_SHARED).expect("there is memory");
+    let address = start as usize;
+    let other = std::thread::spawn(move || set(address as *mut u8, PAGE, 7));
+    other.join().expect("does not fail");
+    assert_eq!((byte(start, PAGE), byte(start, 0)), (7, 0));
+}
+
+fn nothing_is_executed() {
+    for flags in [MAP_PRIVATE, MAP_SHARED] {
+        assert_eq!(map(null_mut(), PAGE, READ_WRITE | PROT_EXEC, flags), Err(EACCES));
+    }
+    let start = map(null_mut(), PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    // SAFETY: the mapping is ours.
+    assert_eq!(unsafe { mprotect(start.cast(), PAGE, READ_WRITE | PROT_EXEC) }, -1);
+    assert_eq!(errno(), EACCES);
+}
+
+/// mimalloc and jemalloc ask for more than they need and give up the ends.
+fn ends_can_be_cut_off() {
+    let start = map(null_mut(), 64 * PAGE, READ_WRITE, MAP_PRIVATE | MAP_NORESERVE).expect("there is memory");
+    (0..64).for_each(|page| set(start, page * PAGE, page as u8));
+    // SAFETY: these parts are used no more.
+    unsafe {
+        assert_eq!(munmap(start.cast(), 10 * PAGE), 0);
+        assert_eq!(munmap(start.add(50 * PAGE).cast(), 14 * PAGE), 0);
+    }
+    assert!((10..50).all(|page| byte(start, page * PAGE) == page as u8));
+    let hole = start.wrapping_add(50 * PAGE);
+    assert_eq!(map(hole.cast(), PAGE, READ_WRITE, MAP_PRIVATE | MAP_FIXED_NOREPLACE), Ok(hole));
+    assert_eq!(byte(hole, 0), 0);
+    assert_eq!(
+        map(start.wrapping_add(20 * PAGE).cast(), PAGE, READ_WRITE, MAP_PRIVATE | MAP_FIXED_NOREPLACE),
+        Err(EEXIST)
+    );
+    let replaced = start.wrapping_add(20 * PAGE);
+    assert_eq!(map(replaced.cast(), PAGE, READ_WRITE, MAP_PRIVATE | MAP_FIXED), Ok(replaced));
+    assert_eq!((byte(replaced, 0), byte(replaced, PAGE)), (0, 21));
+}
+
+/// jemalloc reserves without rights, commits parts, and takes the rights away again.
+fn rights_come_and_go() {
+    let start = map(null_mut(), 512 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE).expect("there is memory");
+    // SAFETY: the mapping is ours.
+    unsafe {
+        assert_eq!(mprotect(start.add(100 * PAGE).cast(), 8 * PAGE, READ_WRITE), 0);
+        set(start, 103 * PAGE, 5);
+        assert_eq!(mprotect(start.add(100 * PAGE).cast(), 8 * PAGE, PROT_READ), 0);
+        assert_eq!(byte(start, 103 * PAGE), 5);
+        assert_eq!(mprotect(start.add(100 * PAGE).cast(), 8 * PAGE, PROT_NONE), 0);
+        assert_eq!(mprotect(start.add(100 * PAGE).cast(), 8 * PAGE, READ_WRITE), 0);
+        assert_eq!(byte(start, 103 * PAGE), 5);
+        assert_eq!(madvise(start.add(100 * PAGE).cast(), 8 * PAGE, MADV_DONTNEED), 0);
+        assert_eq!(byte(start, 103 * PAGE), 0);
+        // musl's own function rounds the address.
+        assert_eq!(syscall(SYS_mprotect, start.add(1), PAGE, PROT_READ), -1);
+        assert_eq!(errno(), EINVAL);
+        assert_eq!(munmap(start.cast(), 512 * PAGE), 0);
+        assert_eq!(mprotect(start.cast(), PAGE, PROT_READ), -1);
+        assert_eq!(errno(), ENOMEM);
+    }
+}
+
+/// dlmalloc resizes its mappings.
+fn mappings_move_with_their_contents() {
+    let start = map(null_mut(), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    (0..4).for_each(|page| set(start, page * PAGE, page as u8 + 1));
+    // SAFETY: the old mapping is used no more once it has moved.
+    let moved: *mut u8 = unsafe { mremap(start.cast(), 4 * PAGE, 400 * PAGE, MREMAP_MAYMOVE) }.cast();
+    assert!((0..4).all(|page| byte(moved, page * PAGE) == page as u8 + 1));
+    assert!((4..400).all(|page| byte(moved, page * PAGE) == 0));
+    // SAFETY: as above.
+    let shorter = unsafe { mremap(moved.cast(), 400 * PAGE, 2 * PAGE, 0) }.cast();
+    assert_eq!((moved, byte(shorter, PAGE)), (shorter, 2));
+    // SAFETY: as above; the page behind is taken, so there is no room.
+    unsafe {
+        assert_eq!(map(moved.add(2 * PAGE).cast(), PAGE, READ_WRITE, MAP_PRIVATE | MAP_FIXED), Ok(moved.add(2 * PAGE)));
+        assert_eq!(mremap(moved.cast(), 2 * PAGE, 3 * PAGE, 0), MAP_FAILED);
+    }
+    assert_eq!(errno(), ENOMEM);
+}
+
+/// Allocators go without if there is no break to move.
+fn the_break_stays_or_moves() {
+    // SAFETY: asks where it is, and for some more of it, which nobody else uses.
+    let (start, moved) = unsafe { (syscall(SYS_brk, 0), syscall(SYS_brk, syscall(SYS_brk, 0) + PAGE as i64)) };
+    assert!(moved == start || moved == start + PAGE as i64);
+}
+
+fn main() {
+    shared_memory_is_memory();
+    nothing_is_executed();
+    ends_can_be_cut_off();
+    rights_come_and_go();
+    mappings_move_with_their_contents();
+    the_break_stays_or_moves();
+    println!("mappings work");
+}

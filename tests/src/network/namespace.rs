@@ -1,0 +1,70 @@
+//! A network namespace without a name: it is gone, with all its interfaces, when nobody holds it any more, however the
+//! test ends.
+
+#![expect(unsafe_code, reason = "namespaces have no other interface")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::thread;
+
+/// A network of its own, with a loopback interface that is up.
+#[derive(Debug)]
+pub struct Namespace(File);
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Namespace {
+    /// A new one; takes root.
+    pub fn new() -> Self {
+        let made = thread::scope(|scope| {
+            let make = || {
+                // SAFETY: has no conditions.
+                let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+                assert_eq!(result, 0, "root may make network namespaces: {}", io::Error::last_os_error());
+                File::open("/proc/thread-self/ns/net").expect("our own thread")
+            };
+            scope.spawn(make).join().expect("it does not panic")
+        });
+        let namespace = Self(made);
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Two of them, with a wire between: `here` is its end in the first, `there` that in the second. Neither end has an
+    /// address, and both are up.
+    pub fn pair(here: &str, there: &str) -> [Self; 2] {
+        let pair = [Self::new(), Self::new()];
+        let other = format!("/proc/{}/fd/{}", std::process::id(), pair[1].0.as_raw_fd());
+        pair[0].ip(&format!("link add {here} type veth peer name {there} netns {other}"));
+        pair[0].ip(&format!("link set {here} up"));
+        pair[1].ip(&format!("link set {there} up"));
+        pair
+    }
+
+    /// Runs `ip` there with these words, which must succeed.
+    #[track_caller]
+    pub fn ip(&self, words: &str) {
+        let ip = || Command::new("ip").args(words.split(' ')).output();
+        let output = self.run(ip).expect("iproute2 is installed");
+        assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Does `what` there, in a thread of its own: sockets that it makes and processes that it starts belong to this
+    /// network for good.
+    pub fn run<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        let there = || {
+            // SAFETY: the descriptor is open as long as `self` lives.
+            let result = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(result, 0, "we made it: {}", io::Error::last_os_error());
+            what()
+        };
+        let result = thread::scope(|scope| scope.spawn(there).join());
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
