@@ -30,6 +30,8 @@ fn ten_thousand_connections_fit() {
     Guest::program("many_connections").run().expect_success().expect_stdout("10000 connections\n");
 }
 
+/// How a guest is attached that has to ask for its address.
+const ASKING: &str = "--net=tap:tap0";
 /// How the guest is attached.
 const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1,ip=fd00::2/64";
 
@@ -81,9 +83,34 @@ fn name_server() {
     });
 }
 
-fn client_of(host: &str, address: &str, nowhere: &str, expected: &str) {
+/// Lends 10.0.0.2 to whoever asks: DHCP, RFC 2131 and 2132.
+fn lender() {
+    const KIND: usize = 242;
+    let socket = UdpSocket::bind("0.0.0.0:67").expect("a port");
+    socket.set_broadcast(true).expect("allowed");
+    thread::spawn(move || {
+        let mut asked = [0; 1500];
+        while let Ok((length, _)) = socket.recv_from(&mut asked) {
+            assert!(length > KIND && asked[236..241] == [99, 130, 83, 99, 53], "it begins with its kind");
+            let mut answer = asked[..240].to_vec();
+            answer[0] = 2;
+            answer[16..20].copy_from_slice(&[10, 0, 0, 2]);
+            // An offer for a discovery, an acknowledgement for a request.
+            answer.extend([53, 1, if asked[KIND] == 1 { 2 } else { 5 }]);
+            answer.extend([54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0]);
+            answer.extend([3, 4, 10, 0, 0, 1, 6, 4, 10, 0, 0, 1, 255]);
+            answer.resize(300, 0);
+            socket.send_to(&answer, "10.0.0.255:68").expect("a wire");
+        }
+    });
+}
+
+fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &str) {
     if !attached() {
         return;
+    }
+    if device == ASKING {
+        lender();
     }
     name_server();
     let address: IpAddr = address.parse().expect("an address");
@@ -97,20 +124,26 @@ fn client_of(host: &str, address: &str, nowhere: &str, expected: &str) {
             datagrams.send_to(&bytes[..length], from).expect("it listens");
         }
     });
-    let guest = Guest::program("net_client").flag(DEVICE).argument(host).argument(port.to_string()).argument(nowhere);
+    let guest = Guest::program("net_client").flag(device).argument(host).argument(port.to_string()).argument(nowhere);
     guest.run().expect_success().expect_stdout(expected);
 }
 
 #[test]
 fn a_program_finds_and_reaches_a_server() {
     let expected = "server.husk.test is 10.0.0.1\nfrom 10.0.0.2\n2000000 bytes came back\na datagram came back\n";
-    client_of("server.husk.test", "10.0.0.1", "10.0.0.77", expected);
+    client_of(DEVICE, "server.husk.test", "10.0.0.1", "10.0.0.77", expected);
+}
+
+#[test]
+fn a_program_asks_for_its_address() {
+    let expected = "server.husk.test is 10.0.0.1\nfrom 10.0.0.2\n2000000 bytes came back\na datagram came back\n";
+    client_of(ASKING, "server.husk.test", "10.0.0.1", "10.0.0.77", expected);
 }
 
 #[test]
 fn a_program_reaches_a_server_by_ipv6() {
     let expected = "fd00::1 is fd00::1\nfrom fd00::2\n2000000 bytes came back\na datagram came back\n";
-    client_of("fd00::1", "fd00::1", "fd00::77", expected);
+    client_of(DEVICE, "fd00::1", "fd00::1", "fd00::77", expected);
 }
 
 #[test]

@@ -64,7 +64,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
     ("/etc/hostname", "husk\n"),
-    ("/etc/resolv.conf", ""),
+    // Without a network nobody answers: who asks for names learns that soon.
+    ("/etc/resolv.conf", "options timeout:1 attempts:1\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
     ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
 ];

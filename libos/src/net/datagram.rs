@@ -8,7 +8,7 @@ use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::poll::Ready;
-use crate::fs::socket::{Address, Message, Received};
+use crate::fs::socket::{Address, Arrival, Message, Received};
 use crate::fs::watch::wait;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -112,7 +112,10 @@ impl Net {
             return self.send_out(files, devices, key, from, (source, to), nonblocking);
         }
         match self.receiver_at(to, source) {
-            Some(receiver) => self.deliver(files, receiver, from, source)?,
+            Some(receiver) => {
+                let arrival = Arrival { to: to.ip(), class: self.sockets[key].options.class(to.is_ipv6()) };
+                self.deliver(files, receiver, from, source, arrival)?;
+            }
             None if self.sockets[key].remote == Some(to) => {
                 self.sockets[key].error = Some(Errno::ECONNREFUSED);
                 self.tell(files, key, Ready::ERROR);
@@ -129,6 +132,7 @@ impl Net {
         receiver: SocketKey,
         bytes: Buffers<'_>,
         from: SocketAddr,
+        arrival: Arrival,
     ) -> Result<(), Errno> {
         let socket = &mut self.sockets[receiver];
         let waiting = socket.received.length() + socket.received.count() * OVERHEAD;
@@ -137,6 +141,7 @@ impl Net {
         }
         let mut message = Message::new(bytes, bytes.length() as usize)?;
         message.from = Some(Address::Internet(socket.family.shown(from)));
+        message.arrival = Some(arrival);
         if socket.received.push(&mut files.space, message).is_ok() {
             self.tell(files, receiver, Ready::IN);
         }

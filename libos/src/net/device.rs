@@ -53,7 +53,7 @@ pub(super) struct Stack {
     /// Name servers.
     servers: Vec<IpAddr>,
     /// Whether nobody has been told of the name servers yet.
-    pub(super) servers_changed: bool,
+    servers_changed: bool,
     /// Whether there is a router for each family, or somebody has been asked for one.
     routed: [bool; 2],
 }
@@ -93,7 +93,7 @@ impl Device {
             nobody: SocketSet::new(Vec::new()),
             longest,
             servers: Vec::new(),
-            servers_changed: true,
+            servers_changed: false,
             routed: [false, network.v6.source == source::ASK],
         };
         let mut device = Self { wire, stack };
@@ -146,6 +146,7 @@ impl Stack {
             self.set_router(told(&given.gateway, v4));
         }
         self.servers.extend(told(&given.name_server, v4));
+        self.servers_changed = !self.servers.is_empty();
     }
 
     fn add_address(&mut self, address: IpAddr, prefix: u8) {
@@ -191,15 +192,18 @@ impl Stack {
         self.lease.as_ref().is_some_and(Lease::is_asking)
     }
 
-    /// Text of `/etc/resolv.conf`.
-    pub(super) fn resolver(&self) -> Vec<u8> {
+    /// Text of `/etc/resolv.conf`, if the name servers have changed.
+    pub(super) fn resolver(&mut self) -> Option<Vec<u8>> {
         use core::fmt::Write;
+        if !core::mem::take(&mut self.servers_changed) {
+            return None;
+        }
         let mut text = alloc::string::String::new();
         for server in &self.servers {
             // Writing to a string does not fail.
             let _ = writeln!(text, "nameserver {server}");
         }
-        text.into_bytes()
+        Some(text.into_bytes())
     }
 
     /// The address that packets to `to` come from; ENETUNREACH if there is no way.
@@ -280,9 +284,15 @@ impl Stack {
     }
 }
 
-/// Bytes of a buffer of a connection: a small part of the memory that is free, so that there is room for many.
-pub(super) fn buffer(free: u64) -> Result<Vec<u8>, Errno> {
-    const SHARE: u64 = 2048;
-    let length = (free / SHARE).clamp(8 << 10, 256 << 10) as usize & !4095;
+/// The smallest and the largest buffer of a connection, in bytes.
+const BUFFER: (u64, u64) = (4 << 10, 256 << 10);
+/// Connections that share half of the memory as if there were always so many.
+const SHARES: u64 = 128;
+
+/// A buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot make buffers
+/// grow, so their size follows from how many there are: the first are large, and ten thousand take half the memory.
+pub(super) fn buffer(free: u64, count: usize) -> Result<Vec<u8>, Errno> {
+    let share = free / (16 * (count as u64 + SHARES));
+    let length = share.clamp(BUFFER.0, BUFFER.1) as usize & !4095;
     heap::zeros(length)
 }

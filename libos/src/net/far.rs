@@ -58,9 +58,9 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    fn new(ends: (SocketAddr, SocketAddr), options: &Options) -> Result<Box<Self>, Errno> {
+    fn new(ends: (SocketAddr, SocketAddr), options: &Options, count: usize) -> Result<Box<Self>, Errno> {
         let free = MEMORY.lock().size().1;
-        let (receive, send) = (buffer(free)?, buffer(free)?);
+        let (receive, send) = (buffer(free, count)?, buffer(free, count)?);
         let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket);
@@ -165,7 +165,8 @@ impl Net {
         to: SocketAddr,
     ) -> Result<(), Errno> {
         let now = devices.monotonic_ns();
-        let mut connection = Connection::new((from, to), &self.sockets[key].options)?;
+        let count = self.device.as_ref().map_or(0, |device| device.stack.connections.len());
+        let mut connection = Connection::new((from, to), &self.sockets[key].options, count)?;
         let started = self.with_device(|net, stack, sender| {
             if stack.connections.contains_key(&(from, to)) {
                 return Err(Errno::EADDRNOTAVAIL);
@@ -193,7 +194,7 @@ impl Net {
             return Err(Errno::EAGAIN);
         }
         let options = behind.options.try_clone()?;
-        let mut connection = Connection::new((to, from), &options)?;
+        let mut connection = Connection::new((to, from), &options, stack.connections.len())?;
         connection.listener = Some(listener);
         connection.told = true;
         connection.seen = tcp::State::SynReceived;

@@ -52,6 +52,15 @@ fn carried(frame: &[u8]) -> Option<Carried> {
     }
 }
 
+/// The class of traffic that a frame of IP belongs to.
+pub(super) fn class(frame: &[u8]) -> u8 {
+    match (frame.get(12..14), frame.get(14), frame.get(15)) {
+        (Some(kind), Some(_), Some(class)) if kind == V4 => *class,
+        (Some(kind), Some(high), Some(low)) if kind == V6 => high << 4 | low >> 4,
+        _ => 0,
+    }
+}
+
 type Parts<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
 
 fn v4(packet: &[u8]) -> Option<Parts<'_>> {

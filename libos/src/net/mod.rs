@@ -10,6 +10,7 @@
 
 pub mod address;
 mod connect;
+mod control;
 mod datagram;
 pub mod device;
 mod end;

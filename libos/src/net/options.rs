@@ -76,6 +76,8 @@ known! {
         IP_MULTICAST_IF 0 in 0 i32::MAX;
         IP_MTU_DISCOVER 1 in 0 5;
         IP_FREEBIND 0 in 0 1;
+        IP_PKTINFO 0 in 0 1;
+        IP_RECVTOS 0 in 0 1;
         IP_BIND_ADDRESS_NO_PORT 0 in 0 1;
     }
     SOL_IPV6 {
@@ -88,6 +90,8 @@ known! {
         IPV6_MTU_DISCOVER 1 in 0 5;
         IPV6_TCLASS 0 in 0 255;
         IPV6_FREEBIND 0 in 0 1;
+        IPV6_RECVPKTINFO 0 in 0 1;
+        IPV6_RECVTCLASS 0 in 0 1;
     }
 }
 
@@ -155,7 +159,7 @@ impl Options {
         Ok(())
     }
 
-    fn is_set(&self, level: u32, number: u32) -> bool {
+    pub(super) fn is_set(&self, level: u32, number: u32) -> bool {
         !self.numbers.is_empty() && place(level, number).is_some_and(|place| self.number(place) != 0)
     }
 
@@ -182,6 +186,12 @@ impl Options {
     /// Whether it may be bound to an address that nobody has.
     pub(super) fn binds_freely(&self) -> bool {
         self.is_set(net::SOL_IP, net::IP_FREEBIND) || self.is_set(net::SOL_IPV6, net::IPV6_FREEBIND)
+    }
+
+    /// The class of traffic of what is sent.
+    pub(super) fn class(&self, v6: bool) -> u8 {
+        let (level, number) = if v6 { (net::SOL_IPV6, net::IPV6_TCLASS) } else { (net::SOL_IP, net::IP_TOS) };
+        place(level, number).map_or(0, |place| self.number(place) as u8)
     }
 
     /// Whether a little that is to be sent may wait for more.

@@ -9,6 +9,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
+use crate::fs::socket::Arrival;
 use alloc::boxed::Box;
 use alloc::vec;
 use core::net::SocketAddr;
@@ -88,9 +89,9 @@ impl Net {
         if !stack.stalled.is_empty() && wire.sender().has_room() {
             self.unstall(files, stack, wire.sender(), now);
         }
-        if core::mem::take(&mut stack.servers_changed) {
+        if let Some(text) = stack.resolver() {
             // Whoever has made something else of that file has no use for ours.
-            let _ = files.set_resolver(stack.resolver());
+            let _ = files.set_resolver(text);
         }
         wire.flush();
         self.device = Some(device);
@@ -166,7 +167,10 @@ impl Net {
         let handle = set.add(socket);
         stack.take(frame, sender, Some(&mut set), now);
         match set.get_mut::<udp::Socket<'_>>(handle).recv() {
-            Ok((bytes, meta)) => self.deliver(files, receiver, Buffers::own(bytes), meta.endpoint.into()),
+            Ok((bytes, meta)) => {
+                let arrival = Arrival { to: to.ip(), class: frame::class(frame) };
+                self.deliver(files, receiver, Buffers::own(bytes), meta.endpoint.into(), arrival)
+            }
             Err(_) => Ok(()),
         }
     }

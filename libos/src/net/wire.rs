@@ -75,7 +75,7 @@ impl Wire for husk::net::Link {
 
 impl Sender for husk::net::Sender {
     fn has_room(&mut self) -> bool {
-        self.frame().is_some()
+        Self::has_room(self)
     }
 
     fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8])) {

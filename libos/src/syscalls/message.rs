@@ -183,7 +183,7 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     let mut control = Slice::new(header.control, header.control_length);
     if libos.files.passes_credentials(file as i32) {
         let credentials = [PROCESS, 0, 0].map(u32::to_ne_bytes).concat();
-        told |= add_control(&mut control, SCM_CREDENTIALS, &credentials)?;
+        told |= add_control(&mut control, SOL_SOCKET, SCM_CREDENTIALS, &credentials)?;
     }
     if !received.rights.is_empty() {
         let room = control.length.saturating_sub(CONTROL) as usize / 4;
@@ -192,7 +192,12 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
         let given = change(libos, |files, _| files.take_rights(received.rights, room, close_on_exec));
         if !given.is_empty() {
             let bytes: Vec<u8> = given.iter().flat_map(|descriptor| descriptor.to_ne_bytes()).collect();
-            told |= add_control(&mut control, SCM_RIGHTS, &bytes)?;
+            told |= add_control(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;
+        }
+    }
+    if let Some(socket) = internet::internet(libos, file as i32) {
+        for part in libos.net.control(socket, received.arrival) {
+            told |= add_control(&mut control, part.level, part.kind, &part.data)?;
         }
     }
     let name_length = match (&received.from, header.name) {
@@ -205,12 +210,12 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
 }
 
 /// Writes a part of control data, and moves on what is left for others. Tells the flag of one that does not fit.
-fn add_control(control: &mut Slice, kind: u32, data: &[u8]) -> Result<u32, Errno> {
+fn add_control(control: &mut Slice, level: u32, kind: u32, data: &[u8]) -> Result<u32, Errno> {
     let length = CONTROL + data.len() as u64;
     if control.length < length {
         return Ok(MSG_CTRUNC);
     }
-    user::write(control.address, &ControlHeader { length, level: SOL_SOCKET as i32, kind: kind as i32 })?;
+    user::write(control.address, &ControlHeader { length, level: level as i32, kind: kind as i32 })?;
     control.after(CONTROL).copy_in(data)?;
     *control = control.after(length.next_multiple_of(ALIGNMENT));
     Ok(0)

@@ -2,7 +2,7 @@
 
 use super::name::{self, FAMILY, NAME_MAXIMUM, Name};
 use crate::net::address;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// Bytes of the longest `struct sockaddr` that is told: of `AF_UNIX`, with a NUL at its end.
 pub const LENGTH_MAXIMUM: usize = FAMILY + NAME_MAXIMUM + 1;
@@ -14,6 +14,15 @@ pub enum Address {
     Unix(Name),
     /// Of `AF_INET` or `AF_INET6`.
     Internet(SocketAddr),
+}
+
+/// What else is known of a datagram of the internet families that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The address that it was sent to.
+    pub to: IpAddr,
+    /// Its class of traffic, which IPv4 calls type of service.
+    pub class: u8,
 }
 
 impl Address {

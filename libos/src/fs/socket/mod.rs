@@ -11,7 +11,7 @@ mod options;
 mod queue;
 mod transfer;
 
-pub use address::Address;
+pub use address::{Address, Arrival};
 pub use options::{Takes, Value};
 pub use queue::{Message, Queue, Received};
 pub use transfer::Sending;

@@ -1,6 +1,6 @@
 //! What a socket has received and nobody has read.
 
-use super::address::Address;
+use super::address::{Address, Arrival};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::description::DescriptionKey;
@@ -25,6 +25,8 @@ pub struct Message {
     read: usize,
     /// Who sent it, if that has a name.
     pub from: Option<Address>,
+    /// What else is known of a datagram.
+    pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
 }
@@ -56,6 +58,8 @@ pub struct Received {
     pub length: u64,
     /// Who sent it, if that has a name.
     pub from: Option<Address>,
+    /// What else is known of a datagram.
+    pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
 }
@@ -162,10 +166,11 @@ impl Queue {
             let mut rights = Vec::new();
             rights.try_reserve(message.rights.len()).map_err(|_| Errno::ENOMEM)?;
             rights.extend_from_slice(&message.rights);
-            return Ok(Received { count, length, from: message.from.clone(), rights });
+            let (from, arrival) = (message.from.clone(), message.arrival);
+            return Ok(Received { count, length, from, arrival, rights });
         }
-        let Message { from, rights, .. } = self.pop(space).unwrap_or_default();
-        Ok(Received { count, length, from, rights })
+        let Message { from, arrival, rights, .. } = self.pop(space).unwrap_or_default();
+        Ok(Received { count, length, from, arrival, rights })
     }
 
     /// Forgets all messages, none of which came with open files.

@@ -143,6 +143,52 @@ fn addresses_are_shared_as_agreed() {
     assert_eq!(exact.recv_from(&mut bytes).expect("a message"), (4, to));
 }
 
+/// What recvmsg(2) says of the next message besides its bytes: levels, kinds, and data.
+fn control(socket: &UdpSocket) -> Vec<(i32, i32, Vec<u8>)> {
+    let (mut bytes, mut room) = ([0u8; 16], [0u64; 32]);
+    let mut vector = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut message: msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&mut vector, 1);
+    (message.msg_control, message.msg_controllen) = (room.as_mut_ptr().cast(), size_of_val(&room) as _);
+    assert_eq!(unsafe { recvmsg(socket.as_raw_fd(), &mut message, 0) }, 1);
+    let (mut told, mut at) = (Vec::new(), unsafe { CMSG_FIRSTHDR(&message) });
+    while let Some(header) = unsafe { at.as_ref() } {
+        let length = (header.cmsg_len as u64 - u64::from(unsafe { CMSG_LEN(0) })) as usize;
+        let data = unsafe { std::slice::from_raw_parts(CMSG_DATA(header), length) };
+        told.push((header.cmsg_level, header.cmsg_type, data.to_vec()));
+        at = unsafe { CMSG_NXTHDR(&message, header) };
+    }
+    told
+}
+
+fn messages_tell_where_they_went() {
+    let set = |socket: &UdpSocket, level, name, value: i32| {
+        assert_eq!(unsafe { setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), 4) }, 0);
+    };
+    let (a, _) = bound("127.0.0.1");
+    let (all, address) = bound("::");
+    set(&a, IPPROTO_IP, IP_TOS, 0x20);
+    let v4 = UdpSocket::bind("0.0.0.0:0").expect("a port is free");
+    set(&v4, IPPROTO_IP, IP_PKTINFO, 1);
+    set(&v4, IPPROTO_IP, IP_RECVTOS, 1);
+    a.send_to(b"x", ("127.0.0.2", v4.local_addr().expect("bound").port())).expect("room");
+    let interface = 1u32.to_ne_bytes();
+    let to = [127, 0, 0, 2];
+    assert_eq!(
+        control(&v4),
+        [(IPPROTO_IP, IP_PKTINFO, [interface, to, to].concat()), (IPPROTO_IP, IP_TOS, vec![0x20])]
+    );
+    set(&all, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    set(&all, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    let (b, _) = bound("::1");
+    b.send_to(b"x", ("::1", address.port())).expect("room");
+    let to = std::net::Ipv6Addr::LOCALHOST.octets();
+    assert_eq!(
+        control(&all),
+        [(IPPROTO_IPV6, IPV6_PKTINFO, [&to[..], &interface].concat()), (IPPROTO_IPV6, IPV6_TCLASS, vec![0; 4])]
+    );
+}
+
 fn options_are_remembered() {
     let (a, _) = bound("127.0.0.1");
     a.set_ttl(9).expect("allowed");
@@ -186,6 +232,7 @@ fn main() {
     nobody_is_there();
     a_full_socket_loses_what_comes();
     addresses_are_shared_as_agreed();
+    messages_tell_where_they_went();
     options_are_remembered();
     mistakes();
     println!("all as on Linux");
