@@ -36,8 +36,8 @@ pub trait Engine: std::fmt::Debug + Send {
     /// The memory that the step names, the vectors included, stays until its result is told.
     unsafe fn start(&mut self, number: usize, step: Step);
 
-    /// Lets the host see what was started.
-    fn submit(&mut self);
+    /// Lets the host see what was started. Whether it has seen all.
+    fn submit(&mut self) -> bool;
 
     /// The result of a step.
     fn next(&mut self) -> Option<Result>;
@@ -99,7 +99,9 @@ impl Engine for InTurn {
         self.results.push_back((number, result));
     }
 
-    fn submit(&mut self) {}
+    fn submit(&mut self) -> bool {
+        true
+    }
 
     fn next(&mut self) -> Option<Result> {
         self.results.pop_front()
@@ -107,5 +109,74 @@ impl Engine for InTurn {
 
     fn file(&self) -> RawFd {
         -1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::uring::Uring;
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    /// What a step comes to; the memory that it names outlives this call.
+    fn done(engine: &mut dyn Engine, step: Step) -> std::result::Result<usize, i32> {
+        assert!(engine.has_room());
+        // SAFETY: this waits for the result.
+        unsafe { engine.start(3, step) };
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            engine.submit();
+            if let Some((number, result)) = engine.next() {
+                assert_eq!(number, 3);
+                return result;
+            }
+        }
+        panic!("no result of {step:?} in time");
+    }
+
+    fn use_of(engine: &mut dyn Engine, file: &File) {
+        let (write, read) = ([[1u8; 512], [2; 512]], [[0u8; 512]; 2]);
+        let mut vectors = write.map(|_| libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 512 });
+        vectors.iter_mut().zip(&write).for_each(|(vector, part)| vector.iov_base = part.as_ptr().cast_mut().cast());
+        let parts = Step::WriteParts { vectors: vectors.as_ptr(), count: 2, offset: 512 };
+        assert_eq!(done(engine, parts), Ok(1024));
+        assert_eq!(done(engine, Step::Write { address: write[1].as_ptr(), length: 512, offset: 0 }), Ok(512));
+        assert_eq!(done(engine, Step::Sync), Ok(0));
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        let punched = done(engine, Step::Allocate { offset: 512, length: 512, mode });
+        assert!(matches!(punched, Ok(0) | Err(libc::EOPNOTSUPP)), "{punched:?}");
+
+        let mut read = read;
+        vectors.iter_mut().zip(&mut read).for_each(|(vector, part)| vector.iov_base = part.as_mut_ptr().cast());
+        let parts = Step::ReadParts { vectors: vectors.as_ptr(), count: 2, offset: 512 };
+        assert_eq!(done(engine, parts), Ok(1024));
+        assert_eq!((read[0][0], read[1][511]), (u8::from(punched.is_err()), 2));
+        assert_eq!(done(engine, Step::Read { address: read[0].as_mut_ptr(), length: 512, offset: 0 }), Ok(512));
+        assert_eq!(read[0], [2; 512]);
+
+        file.set_len(256).expect("it can be shorter");
+        assert_eq!(done(engine, Step::Read { address: read[0].as_mut_ptr(), length: 512, offset: 0 }), Ok(256));
+        assert_eq!(done(engine, Step::Read { address: read[0].as_mut_ptr(), length: 512, offset: 512 }), Ok(0));
+        let nowhere = std::ptr::without_provenance_mut(4096);
+        assert_eq!(done(engine, Step::Read { address: nowhere, length: 512, offset: 0 }), Err(libc::EFAULT));
+    }
+
+    #[test]
+    fn both_engines_do_the_same() {
+        let path = std::env::temp_dir().join(format!("husk-engine-{}", std::process::id()));
+        for uring in [false, true] {
+            let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).expect("a file");
+            file.set_len(4096).expect("it can be longer");
+            let file = Arc::new(file);
+            if uring {
+                match Uring::new(&file, 8) {
+                    Ok(mut engine) => use_of(&mut engine, &file),
+                    Err(error) => eprintln!("*** SKIPPED: io_uring, which this host does not have: {error} ***"),
+                }
+            } else {
+                use_of(&mut InTurn::new(&file), &file);
+            }
+        }
+        std::fs::remove_file(&path).expect("it is there");
     }
 }

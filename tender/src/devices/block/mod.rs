@@ -71,6 +71,8 @@ pub struct Served {
     entries: u32,
     /// Made for the first request: many guests attach more than they use.
     engine: Option<Box<dyn Engine>>,
+    /// The host has seen all steps that were started.
+    seen: bool,
     /// Requests under way, by the number of their step; they do not move meanwhile.
     work: Vec<Option<Box<Work>>>,
     /// Numbers that are not in use.
@@ -87,6 +89,7 @@ impl Served {
             file: Arc::new(drive.disk.file),
             entries: place.entries,
             engine: None,
+            seen: true,
             work: Vec::new(),
             free: Vec::new(),
         }
@@ -153,11 +156,11 @@ impl Served {
         unsafe { engine.start(number, step) };
     }
 
-    /// Takes in results. How many requests those were the end of, and how many results in all.
-    fn finish(&mut self) -> Result<(usize, usize), Broken> {
-        let Some(engine) = &mut self.engine else { return Ok((0, 0)) };
+    /// Takes in results. How many those were.
+    fn finish(&mut self) -> Result<usize, Broken> {
+        let Some(engine) = &mut self.engine else { return Ok(0) };
         engine.submit();
-        let (mut ended, mut results) = (0, 0);
+        let mut results = 0;
         while results < BATCH
             && let Some((number, result)) = engine.next()
         {
@@ -171,12 +174,11 @@ impl Served {
                     self.queue.complete(work.token, length, status);
                     self.work[number] = None;
                     self.free.push(number);
-                    ended += 1;
                 }
             }
         }
-        engine.submit();
-        Ok((ended, results))
+        self.seen = engine.submit();
+        Ok(results)
     }
 
     /// Requests under way.
@@ -197,14 +199,14 @@ fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
         let taken = self.take()?;
-        let (_, results) = self.finish()?;
+        let results = self.finish()?;
         // What was refused is shown too.
         let wake = (taken > 0 || results > 0) && self.queue.publish();
         Ok(Progress { done: taken > 0 || results > 0, wake })
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
-        self.queue.sleep()
+        Ok(self.seen && self.queue.sleep()?)
     }
 
     fn file(&self) -> (RawFd, i16) {

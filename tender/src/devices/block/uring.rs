@@ -77,11 +77,12 @@ impl Engine for Uring {
         self.under_way += 1;
     }
 
-    fn submit(&mut self) {
+    fn submit(&mut self) -> bool {
         if self.unseen > 0 {
             // Interrupted or short of memory, the kernel takes fewer, and the rest the next time.
             self.unseen -= self.ring.submit().unwrap_or(0).min(self.unseen);
         }
+        self.unseen == 0
     }
 
     fn next(&mut self) -> Option<Result> {

@@ -160,3 +160,55 @@ impl Transfer {
         Next::Step
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(kind: Kind) -> Work {
+        Work { token: 7, address: 0, kind }
+    }
+
+    /// A read of 30 bytes to three parts, from byte 100 on; the addresses are never used.
+    fn read() -> Work {
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM];
+        for (vector, start) in vectors.iter_mut().zip([1000, 2000, 3000]) {
+            *vector = libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: 10 };
+        }
+        work(Kind::Transfer(Transfer { writes: false, offset: 100, vectors, first: 0, count: 3, done: 0, length: 30 }))
+    }
+
+    #[test]
+    fn what_is_done_in_part_goes_on_where_it_stopped() {
+        let mut read = read();
+        assert!(matches!(read.step(), Step::ReadParts { count: 3, offset: 100, .. }));
+        assert_eq!(read.went(Ok(10)), Next::Step);
+        assert!(matches!(read.step(), Step::ReadParts { count: 2, offset: 110, .. }));
+        assert_eq!(read.went(Err(libc::EINTR)), Next::Step);
+        assert_eq!(read.went(Ok(13)), Next::Step);
+        let Step::Read { address, length, offset } = read.step() else { panic!("one part is left") };
+        assert_eq!((address.addr(), length, offset), (3003, 7, 123));
+        assert_eq!(read.went(Ok(7)), Next::End(30, status::DONE));
+    }
+
+    #[test]
+    fn what_the_host_cannot_do_is_an_error_and_what_the_guest_did_its_fault() {
+        assert_eq!(read().went(Ok(0)), Next::End(0, status::INPUT_OUTPUT), "the file has become shorter");
+        assert_eq!(read().went(Err(libc::EIO)), Next::End(0, status::INPUT_OUTPUT));
+        assert_eq!(read().went(Err(libc::EFAULT)), Next::Unreachable);
+        assert_eq!(work(Kind::Flush).went(Err(libc::ENOSPC)), Next::End(0, status::INPUT_OUTPUT));
+        assert_eq!(work(Kind::Flush).went(Ok(0)), Next::End(0, status::DONE));
+    }
+
+    #[test]
+    fn zeros_are_written_where_the_host_has_no_other_way() {
+        let length = ZEROS_LENGTH as u64 + 512;
+        let mut zero = work(Kind::Allocate { offset: 1024, length, mode: libc::FALLOC_FL_ZERO_RANGE });
+        assert!(matches!(zero.step(), Step::Allocate { offset: 1024, .. }));
+        assert_eq!(zero.went(Err(libc::EOPNOTSUPP)), Next::Step);
+        assert!(matches!(zero.step(), Step::Write { length: ZEROS_LENGTH, offset: 1024, .. }));
+        assert_eq!(zero.went(Ok(ZEROS_LENGTH - 512)), Next::Step);
+        assert!(matches!(zero.step(), Step::Write { length: 1024, .. }));
+        assert_eq!(zero.went(Ok(1024)), Next::End(0, status::DONE));
+    }
+}
