@@ -12,7 +12,7 @@
 //!
 //! ```ignore
 //! for number in 0..32 {
-//!     disk.read(number * 4096, buffer(4096), number).expect("there is room");
+//!     disk.read(number * 4096, Buffer::new(4096), number).expect("there is room");
 //! }
 //! while let Some(done) = disk.next() {
 //!     use_it(done.token, done.result, done.buffer);
@@ -24,10 +24,11 @@
 
 #![expect(unsafe_code, reason = "the tender reads and writes buffers while they are its own")]
 
+mod buffer;
+
 use crate::device::{self, Error as NotOpen};
 use crate::ring::Queue;
 use crate::wait::{self, Source};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem::forget;
@@ -35,6 +36,8 @@ use husk_abi::block::{self as operation, Block, Flags};
 use husk_abi::call::News;
 use husk_abi::note::device_kind;
 use husk_abi::ring::{Completion, Descriptor, status};
+
+pub use buffer::Buffer;
 
 /// Why a request was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ pub struct Done {
     /// What it was submitted with.
     pub token: u64,
     /// Its buffer, if it had one.
-    pub buffer: Option<Box<[u8]>>,
+    pub buffer: Option<Buffer>,
     /// What became of it.
     pub result: Result<(), Error>,
 }
@@ -74,7 +77,7 @@ pub struct Disk {
 #[derive(Debug)]
 struct Pending {
     token: u64,
-    buffer: Option<Box<[u8]>>,
+    buffer: Option<Buffer>,
     /// Somebody waits for just this one.
     awaited: bool,
 }
@@ -120,22 +123,17 @@ impl Disk {
 
     /// Starts to read into `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can
     /// be.
-    pub fn read(&mut self, offset: u64, buffer: Box<[u8]>, token: u64) -> Result<(), Box<[u8]>> {
+    pub fn read(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
         self.transfer(operation::READ, offset, buffer, token)
     }
 
     /// Starts to write `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can be.
-    pub fn write(&mut self, offset: u64, buffer: Box<[u8]>, token: u64) -> Result<(), Box<[u8]>> {
+    pub fn write(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
         self.transfer(operation::WRITE, offset, buffer, token)
     }
 
-    fn transfer(&mut self, operation: u16, offset: u64, mut buffer: Box<[u8]>, token: u64) -> Result<(), Box<[u8]>> {
-        if buffer.is_empty() {
-            self.done.push_back(Done { token, buffer: Some(buffer), result: Ok(()) });
-            return Ok(());
-        }
-        let (address, length) = (buffer.as_mut_ptr() as u64, buffer.len() as u32);
-        let part = Descriptor { address, length, operation, detail: offset, ..Descriptor::default() };
+    fn transfer(&mut self, operation: u16, offset: u64, mut buffer: Buffer, token: u64) -> Result<(), Buffer> {
+        let part = whole(operation, offset, buffer.as_mut_ptr() as u64, buffer.len());
         // SAFETY: the buffer is kept until the completion, and leaked if the disk is dropped before.
         match unsafe { self.submit(part, Pending { token, buffer: None, awaited: false }) } {
             Some(number) => {
@@ -231,8 +229,14 @@ impl Disk {
     pub fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
         let maximum = self.request_maximum();
         for (index, part) in into.chunks_mut(maximum).enumerate() {
-            let (address, length) = (part.as_mut_ptr() as u64, part.len() as u32);
-            self.wait_for(memory(operation::READ, offset, index * maximum, address, length)?)?;
+            let at = further(offset, index * maximum)?;
+            if self.takes(part) {
+                self.wait_for(whole(operation::READ, at, part.as_mut_ptr() as u64, part.len()))?;
+            } else {
+                let mut buffer = Buffer::new(part.len());
+                self.wait_for(whole(operation::READ, at, buffer.as_mut_ptr() as u64, part.len()))?;
+                part.copy_from_slice(&buffer);
+            }
         }
         Ok(())
     }
@@ -241,10 +245,21 @@ impl Disk {
     pub fn write_at(&mut self, offset: u64, from: &[u8]) -> Result<(), Error> {
         let maximum = self.request_maximum();
         for (index, part) in from.chunks(maximum).enumerate() {
-            let (address, length) = (part.as_ptr() as u64, part.len() as u32);
-            self.wait_for(memory(operation::WRITE, offset, index * maximum, address, length)?)?;
+            let at = further(offset, index * maximum)?;
+            if self.takes(part) {
+                self.wait_for(whole(operation::WRITE, at, part.as_ptr() as u64, part.len()))?;
+            } else {
+                let mut buffer = Buffer::new(part.len());
+                buffer.copy_from_slice(part);
+                self.wait_for(whole(operation::WRITE, at, buffer.as_ptr() as u64, part.len()))?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether this memory is aligned as the disk wants it.
+    fn takes(&self, memory: &[u8]) -> bool {
+        (memory.as_ptr().addr() | memory.len()).is_multiple_of(self.properties.alignment as usize)
     }
 
     /// Makes what was written last.
@@ -355,10 +370,14 @@ pub fn bare(operation: u16, offset: u64, length: u64) -> Descriptor {
     Descriptor { address: length, operation, detail: offset, ..Descriptor::default() }
 }
 
-/// A request of one part, so many bytes behind `offset`.
-fn memory(operation: u16, offset: u64, further: usize, address: u64, length: u32) -> Result<Descriptor, Error> {
-    let detail = offset.checked_add(further as u64).ok_or(Error::Refused)?;
-    Ok(Descriptor { address, length, operation, detail, ..Descriptor::default() })
+/// A request of one part.
+fn whole(operation: u16, offset: u64, address: u64, length: usize) -> Descriptor {
+    Descriptor { address, length: length as u32, operation, detail: offset, ..Descriptor::default() }
+}
+
+/// The byte of the disk so many behind `offset`.
+fn further(offset: u64, count: usize) -> Result<u64, Error> {
+    offset.checked_add(count as u64).ok_or(Error::Refused)
 }
 
 fn result(completion: &Completion) -> Result<(), Error> {
