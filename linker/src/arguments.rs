@@ -83,6 +83,9 @@ pub struct Guest {
     /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,
+    /// Attach a disk, such as data=disk.img; may be repeated; see husk run --help
+    #[arg(long, value_name = "[NAME=]FILE[,ro]")]
+    pub block: Vec<String>,
     /// Have the tender and the libos say more (-v makes cargo say more)
     #[arg(long)]
     pub verbose: bool,

@@ -61,7 +61,10 @@ fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> R
     let bells = Arc::new(Bells::new()?);
     target.connect(&bells);
     let rings = memory.layout().rings.start;
-    let served = (0..).zip(devices).map(|(index, open)| open.connect(memory, table::queues(rings, index)));
+    let served = (0..).zip(devices).map(|(index, open)| {
+        let queues = table::queues(rings, index, open.kind());
+        open.connect(memory, queues)
+    });
     Service::start(bells, served.collect()).map(Some)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::boot::{self, Entropy, Program};
 use crate::devices::attach::{self, Attachment};
-use crate::devices::{Open, net, table};
+use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
 use crate::hvt::{self, Hvt};
@@ -85,11 +85,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
 fn open_devices(image: &Image, given: &[Attachment]) -> Result<Vec<Open>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
     let matched = attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)?;
-    let open = |(name, options): (String, net::Options)| {
-        let card = net::Card::open(&name, &options)?;
-        Ok(Open { name, card })
-    };
-    matched.into_iter().map(open).collect()
+    matched.into_iter().map(|(name, what)| Open::new(name, &what)).collect()
 }
 
 /// Writes a report to standard error, if anybody reads it.

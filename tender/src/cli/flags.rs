@@ -2,9 +2,9 @@
 
 use super::{Inspect, Run};
 use husk_abi::size;
-use husk_tender::devices::net;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
+use husk_tender::devices::{block, net};
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -50,6 +50,17 @@ pub const RUN: &[Flag<Run>] = &[
         help: "Attach a network: user, tap:INTERFACE or fd:NUMBER; see below",
         set: |run, value| {
             run.devices.push(net::Options::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "block",
+        short: None,
+        value: Some("[NAME=]FILE[,ro]"),
+        help: "Attach a disk: a file or block device; also: ,sector=4096 ,direct; may be repeated",
+        set: |run, value| {
+            let text = value.to_str().ok_or("the name of the file is not UTF-8; rename it")?;
+            run.devices.push(block::Options::parse(text)?);
             Ok(())
         },
     },

@@ -7,7 +7,7 @@ mod flags;
 mod help;
 
 use flags::Flag;
-use husk_tender::devices::attach::Attachment;
+use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -124,17 +124,24 @@ fn connect(run: &mut Run) -> Result<(), Error> {
     if run.user == user::Options::default() {
         return Ok(());
     }
-    let is_user = |attachment: &&mut Attachment| matches!(attachment.what.backend, Backend::User(_));
-    if !run.devices.iter_mut().any(|attachment| is_user(&attachment)) {
-        run.devices.push(Attachment { name: None, what: net::Options::default() });
+    if run.devices.iter_mut().find_map(user_network).is_none() {
+        run.devices.push(Attachment { name: None, what: What::Network(net::Options::default()) });
     }
-    let mut networks = run.devices.iter_mut().filter(is_user);
+    let mut networks = run.devices.iter_mut().filter_map(user_network);
     match (networks.next(), networks.next()) {
         (Some(network), None) => {
-            network.what.backend = Backend::User(std::mem::take(&mut run.user));
+            *network = std::mem::take(&mut run.user);
             Ok(())
         }
         _ => Err(Error("--publish, --allow and --deny go with one user-mode network; there are several".to_owned())),
+    }
+}
+
+/// What goes for a device that is a user-mode network.
+fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
+    match &mut attachment.what {
+        What::Network(net::Options { backend: Backend::User(user), .. }) => Some(user),
+        _ => None,
     }
 }
 
@@ -240,9 +247,11 @@ mod tests {
             Ok(Command::Run(run)) => run.devices,
             other => panic!("{other:?}"),
         };
-        let [made] = &devices("husk run app -p 8080:80 --deny all:25")[..] else { panic!("one device") };
-        let Backend::User(user) = &made.what.backend else { panic!("the user-mode network") };
-        assert_eq!((made.name.as_deref(), user.publish.len(), user.policy.0.len()), (None, 1, 1));
+        let mut made = devices("husk run app -p 8080:80 --deny all:25");
+        let [made] = &mut made[..] else { panic!("one device") };
+        assert_eq!(made.name, None);
+        let user = user_network(made).expect("the user-mode network");
+        assert_eq!((user.publish.len(), user.policy.0.len()), (1, 1));
         let named = devices("husk run -p 8080:80 --net front=user --net back=tap:a app");
         assert_eq!(
             named.iter().map(|device| device.name.as_deref()).collect::<Vec<_>>(),

@@ -157,12 +157,11 @@ impl Served {
     }
 }
 
-/// Both queues have one operation and nothing more to say about it.
+/// There is nothing more to say about the one operation of either queue.
 fn check(queue: &Queue, request: &Request) -> Result<(), Broken> {
-    match (request.operation, request.detail) {
-        (0, 0) => Ok(()),
-        (0, detail) => Err(queue.broken(Violation::Detail(detail))),
-        (operation, _) => Err(queue.broken(Violation::Operation(operation))),
+    match request.detail {
+        0 => Ok(()),
+        detail => Err(queue.broken(Violation::Detail(detail))),
     }
 }
 
