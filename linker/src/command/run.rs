@@ -66,8 +66,13 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         }
         words.extend(["-e".to_owned(), variable.clone()]);
     }
-    let network =
-        [("--net", &guest.net), ("--publish", &guest.publish), ("--allow", &guest.allow), ("--deny", &guest.deny)];
+    let network = [
+        ("--net", &guest.net),
+        ("--publish", &guest.publish),
+        ("--allow", &guest.allow),
+        ("--deny", &guest.deny),
+        ("--net-rate", &guest.net_rate),
+    ];
     for (flag, values) in network {
         words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
@@ -86,7 +91,8 @@ mod tests {
         let (environment, memory) = (vec!["A=b c".into()], Some("64M".into()));
         let [net, publish, allow, deny] =
             [["tap:a"], ["80:80"], ["host"], ["all"]].map(|value| value.map(str::to_owned).to_vec());
-        Guest { environment, memory, net, publish, allow, deny, verbose: true, no_aslr: false }
+        let net_rate = vec!["1M".to_owned()];
+        Guest { environment, memory, net, publish, allow, deny, net_rate, verbose: true, no_aslr: false }
     }
 
     #[test]
@@ -94,7 +100,7 @@ mod tests {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
         assert!(
-            words.ends_with("-e A=b c --net tap:a --publish 80:80 --allow host --deny all --verbose --"),
+            words.ends_with("-e A=b c --net tap:a --publish 80:80 --allow host --deny all --net-rate 1M --verbose --"),
             "{words}"
         );
     }

@@ -8,6 +8,7 @@ mod help;
 
 use flags::Flag;
 use husk_tender::devices::attach::Attachment;
+use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -36,6 +37,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
+    /// How fast networks may be, by their names; without one, all that have no rate of their own.
+    pub net_rates: Vec<(Option<String>, Rate)>,
     /// What goes for the user-mode network.
     pub user: user::Options,
     /// Seconds that the guest has to end when told to, if given.
@@ -114,6 +117,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
         false => {
             connect(&mut run)?;
+            limit(&mut run)?;
             Ok(Command::Run(run))
         }
     }
@@ -136,6 +140,20 @@ fn connect(run: &mut Run) -> Result<(), Error> {
         }
         _ => Err(Error("--publish, --allow and --deny go with one user-mode network; there are several".to_owned())),
     }
+}
+
+/// Gives each rate to its networks.
+fn limit(run: &mut Run) -> Result<(), Error> {
+    for (name, rate) in std::mem::take(&mut run.net_rates) {
+        let is_meant = |device: &&mut Attachment| name.is_none() || device.name == name;
+        let mut meant = run.devices.iter_mut().filter(is_meant).peekable();
+        if meant.peek().is_none() {
+            let name = name.map_or(String::new(), |name| format!(" {name}"));
+            return Err(Error(format!("--net-rate{name}: there is no such network; attach one with --net{name}")));
+        }
+        meant.for_each(|device| device.what.rate = Some(rate));
+    }
+    Ok(())
 }
 
 fn inspect(mut parser: Parser) -> Result<Command, Error> {
@@ -196,6 +214,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             devices: vec![],
+            net_rates: vec![],
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
@@ -250,6 +269,11 @@ mod tests {
         );
         assert!(devices("husk run app").is_empty());
         assert!(refused("husk run -p 1:1 --net a=user --net b=user app").contains("there are several"));
+        let limited = devices("husk run --net-rate 10M:1M --net a=user --net-rate b=1M --net b=user app");
+        let rates = [Rate::new(10 << 20, Some(1 << 20)), Rate::new(1 << 20, None)].map(Some);
+        assert_eq!(limited.iter().map(|device| device.what.rate).collect::<Vec<_>>(), rates);
+        assert!(refused("husk run --net-rate 10M app").contains("there is no such network"));
+        assert!(refused("husk run --net-rate fast --net user app").contains("--net-rate: write it as a number"));
     }
 
     #[test]

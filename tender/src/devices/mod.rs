@@ -8,6 +8,7 @@ pub mod attach;
 pub mod bells;
 pub mod console;
 mod copy;
+pub mod limit;
 pub mod net;
 pub mod ring;
 pub mod service;
