@@ -77,6 +77,9 @@ pub struct Guest {
     /// Let the guest connect to this network, and only to what is allowed; see husk run --help
     #[arg(long, value_name = "NETWORK[:PORT]")]
     pub allow: Vec<String>,
+    /// Let a network send, and receive, so many bytes a second
+    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
+    pub net_rate: Vec<String>,
     /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
     #[arg(long, value_name = "NETWORK[:PORT]")]
     pub deny: Vec<String>,

@@ -68,6 +68,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         ("--publish", &guest.publish),
         ("--allow", &guest.allow),
         ("--deny", &guest.deny),
+        ("--net-rate", &guest.net_rate),
         ("--block", &guest.block),
     ];
     for (flag, values) in devices {
@@ -86,8 +87,8 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
-        let [net, publish, allow, deny, block] =
-            [["tap:a"], ["80:80"], ["host"], ["all"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
+        let [net, publish, allow, deny, net_rate, block] =
+            [["tap:a"], ["80:80"], ["host"], ["all"], ["1M"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
@@ -95,6 +96,7 @@ mod tests {
             publish,
             allow,
             deny,
+            net_rate,
             block,
             stop_timeout: Some(3),
             verbose: true,
@@ -106,7 +108,7 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        let devices = "--net tap:a --publish 80:80 --allow host --deny all --block b.img";
+        let devices = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M --block b.img";
         assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
     }
 

@@ -8,6 +8,7 @@ mod help;
 
 use flags::Flag;
 use husk_tender::devices::attach::{Attachment, What};
+use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -36,6 +37,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
+    /// How fast networks may be, by their names; without one, all that have no rate of their own.
+    pub net_rates: Vec<(Option<String>, Rate)>,
     /// What goes for the user-mode network.
     pub user: user::Options,
     /// Seconds that the guest has to end when told to, if given.
@@ -114,6 +117,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
         false => {
             connect(&mut run)?;
+            limit(&mut run)?;
             Ok(Command::Run(run))
         }
     }
@@ -139,10 +143,33 @@ fn connect(run: &mut Run) -> Result<(), Error> {
 
 /// What goes for a device that is a user-mode network.
 fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
-    match &mut attachment.what {
-        What::Network(net::Options { backend: Backend::User(user), .. }) => Some(user),
+    match network(attachment)? {
+        net::Options { backend: Backend::User(user), .. } => Some(user),
         _ => None,
     }
+}
+
+/// What goes for a device that is a network.
+fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
+    match &mut attachment.what {
+        What::Network(options) => Some(options),
+        What::Block(_) => None,
+    }
+}
+
+/// Gives each rate to its networks.
+fn limit(run: &mut Run) -> Result<(), Error> {
+    for (name, rate) in std::mem::take(&mut run.net_rates) {
+        let is_meant = |device: &&mut Attachment| name.is_none() || device.name == name;
+        let devices = run.devices.iter_mut().filter(is_meant);
+        let mut meant = devices.filter_map(|device| network(device)).peekable();
+        if meant.peek().is_none() {
+            let name = name.map_or(String::new(), |name| format!(" {name}"));
+            return Err(Error(format!("--net-rate{name}: there is no such network; attach one with --net{name}")));
+        }
+        meant.for_each(|network| network.rate = Some(rate));
+    }
+    Ok(())
 }
 
 fn inspect(mut parser: Parser) -> Result<Command, Error> {
@@ -203,6 +230,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             devices: vec![],
+            net_rates: vec![],
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
@@ -259,6 +287,11 @@ mod tests {
         );
         assert!(devices("husk run app").is_empty());
         assert!(refused("husk run -p 1:1 --net a=user --net b=user app").contains("there are several"));
+        let mut limited = devices("husk run --net-rate 10M:1M --net a=user --net-rate b=1M --net b=user app");
+        let rates = [Rate::new(10 << 20, Some(1 << 20)), Rate::new(1 << 20, None)].map(Some);
+        assert_eq!(limited.iter_mut().map(|device| network(device)?.rate).collect::<Vec<_>>(), rates);
+        assert!(refused("husk run --net-rate 10M app").contains("there is no such network"));
+        assert!(refused("husk run --net-rate fast --net user app").contains("--net-rate: it is not a size"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod bells;
 pub mod block;
 pub mod console;
 mod copy;
+pub mod limit;
 pub mod net;
 pub mod ring;
 pub mod service;

@@ -2,6 +2,7 @@
 
 use super::user;
 use crate::devices::attach::{Attachment, What};
+use crate::devices::limit::Rate;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
@@ -13,6 +14,8 @@ pub struct Options {
     pub backend: Backend,
     /// Its hardware address, if it is not left to us.
     pub mac: Option<[u8; 6]>,
+    /// How many bytes a second it may send, and as many receive.
+    pub rate: Option<Rate>,
     /// How the guest comes by its IPv4 address.
     pub v4: Address,
     /// The same for IPv6.
@@ -33,7 +36,7 @@ pub enum Backend {
 impl Default for Options {
     fn default() -> Self {
         let ask = Address { source: source::ASK, ..Address::default() };
-        Self { backend: Backend::User(user::Options::default()), mac: None, v4: ask, v6: ask }
+        Self { backend: Backend::User(user::Options::default()), mac: None, rate: None, v4: ask, v6: ask }
     }
 }
 
