@@ -5,8 +5,8 @@ use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::console::Input;
+use crate::memory;
 use crate::memory::lent::Lent;
-use crate::memory::{self, MEMORY};
 use crate::net::Net;
 use crate::random::Random;
 use crate::signals::Signals;
@@ -120,8 +120,7 @@ impl Libos {
     fn answer(&mut self) -> bool {
         let registers = &self.threads.current().registers;
         if memory::unsettled() && registers.number() != u64::from(__NR_mprotect) {
-            // If the tender cannot close the pages they stay open: there is nobody to tell any more.
-            let _ = MEMORY.lock().settle();
+            memory::settle();
         }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);

@@ -23,7 +23,7 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     husk::boot::init(info);
     arch::prepare(info.libos_stack);
     let memory = MEMORY.lock().init(info.heap, info.heap_attached);
-    user::set_window(info.image.start, info.heap.end().max(info.image_file.end()));
+    user::set_window(info.image.start, info.heap.end().max(info.image_file.end()).max(info.sparse.end()));
 
     let (entry, main) = (__libc_start_main as *const () as u64, main as *const () as u64);
     let libos = memory.and_then(|()| stack::build(info, entry)).and_then(|stack| {

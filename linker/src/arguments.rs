@@ -77,12 +77,18 @@ pub struct Guest {
     /// Let the guest connect to this network, and only to what is allowed; see husk run --help
     #[arg(long, value_name = "NETWORK[:PORT]")]
     pub allow: Vec<String>,
+    /// Let a network send, and receive, so many bytes a second
+    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
+    pub net_rate: Vec<String>,
     /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
     #[arg(long, value_name = "NETWORK[:PORT]")]
     pub deny: Vec<String>,
     /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,
+    /// Attach a disk, such as data=disk.img; may be repeated; see husk run --help
+    #[arg(long, value_name = "[NAME=]FILE[,ro]")]
+    pub block: Vec<String>,
     /// Have the tender and the libos say more (-v makes cargo say more)
     #[arg(long)]
     pub verbose: bool,

@@ -68,6 +68,7 @@ pub fn write(
         heap: layout.heap,
         heap_attached: layout.heap_attached(layout.attached_at_start()),
         image_file: layout.image_file,
+        sparse: layout.sparse,
         entropy: entropy.guest,
         program_entropy: entropy.program,
         arguments,

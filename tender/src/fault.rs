@@ -24,6 +24,8 @@ pub enum Fault {
         /// The address, if the host says which.
         address: Option<u64>,
     },
+    /// It touched more of the sparse region than it may have memory.
+    OutOfMemory,
     /// It named memory in a call that it was not given, or not for that.
     NotGuestMemory {
         /// What it named.
@@ -89,6 +91,7 @@ impl Fault {
             | Self::NoLibos { .. }
             | Self::StrangeExit(_) => fault::CALL,
             Self::Panic(_) | Self::Deadlock => fault::PANIC,
+            Self::OutOfMemory => fault::OUT_OF_MEMORY,
             Self::Signal(signal) => 128 + signal,
         }
     }
@@ -102,6 +105,7 @@ impl fmt::Display for Fault {
             }
             Self::Forbidden { address: Some(address) } => write!(f, "access to {address:#x}, which is protected"),
             Self::Forbidden { address: None } => write!(f, "access to a protected page"),
+            Self::OutOfMemory => write!(f, "out of memory: it touched more than it may have; raise --memory"),
             Self::NotGuestMemory { claim, rights } => write!(
                 f,
                 "a call names {} bytes at {:#x}, which are {}",

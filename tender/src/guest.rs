@@ -44,6 +44,10 @@ pub enum Next {
     Attach(u64),
     /// It goes on when the image file can be read.
     AttachImage,
+    /// It goes on when it does not have these pages of the sparse region any more.
+    Release(Claim),
+    /// It goes on, and is told how much memory is left for it.
+    Room,
 }
 
 /// Outcome of a call that always comes back: a value, or an ordinary "no".
@@ -60,7 +64,15 @@ impl Guest {
             Number::Exit => return Ok(Next::Exit(a as u8)),
             Number::Wait => self.wait(a, News::from_bits_truncate(b)),
             Number::Protect => self.protect(a, b, c)?,
+            Number::Discard if self.memory.sparse().region().contains(a) => match pages(a, b) {
+                Some(claim) => {
+                    self.memory.check_with_sparse(claim, Rights::READ)?;
+                    return Ok(Next::Release(claim));
+                }
+                None => Err(Status::Invalid),
+            },
             Number::Discard => self.discard(a, b)?,
+            Number::Room => return Ok(Next::Room),
             Number::Panic => return Err(self.panic(a, b)?),
             Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
             Number::AttachImage if self.memory.layout().image_file.length > 0 => return Ok(Next::AttachImage),
@@ -154,7 +166,7 @@ impl Guest {
     fn claim(&self, address: u64, length: u64, rights: Rights) -> Result<Option<NonNull<u8>>, Fault> {
         match length {
             0 => Ok(None),
-            _ => self.memory.check(Claim { address, length }, rights).map(Some),
+            _ => self.memory.check_with_sparse(Claim { address, length }, rights).map(Some),
         }
     }
 }

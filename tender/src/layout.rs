@@ -17,6 +17,13 @@ pub const MEMORY_MAXIMUM: u64 = 128 << 30;
 /// Largest image file in bytes, for the same reason.
 pub const IMAGE_MAXIMUM: u64 = 16 << 30;
 
+/// The sparse region has so many addresses for each byte of memory, within limits.
+const SPARSE_FACTOR: u64 = 8;
+/// Least length of the sparse region, in bytes: a thousand stacks and as many again.
+const SPARSE_MINIMUM: u64 = 4 << 30;
+/// Greatest length of the sparse region, in bytes.
+const SPARSE_MAXIMUM: u64 = 64 << 30;
+
 /// Where everything of one guest lies. Addresses are guest-virtual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -36,6 +43,8 @@ pub struct Layout {
     pub heap: Region,
     /// The file of a std program's image, beyond the window; its length need not be whole pages.
     pub image_file: Region,
+    /// Addresses without memory of their own, for a std program.
+    pub sparse: Region,
 }
 
 impl Layout {
@@ -48,8 +57,12 @@ impl Layout {
         let file_length = if image.notes.manifest.kind == kind::STD { image.file_size } else { 0 };
         let beyond = file_length.checked_next_multiple_of(LARGE_PAGE).filter(|beyond| *beyond <= IMAGE_MAXIMUM);
         let beyond = beyond.ok_or_else(|| Error::ImageTooLarge { path: image.path.clone(), maximum: IMAGE_MAXIMUM })?;
+        let sparse = match image.notes.manifest.kind {
+            kind::STD => (memory * SPARSE_FACTOR).clamp(SPARSE_MINIMUM, SPARSE_MAXIMUM),
+            _ => 0,
+        };
         let base = if image.relocatable {
-            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond) / LARGE_PAGE;
+            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond - sparse) / LARGE_PAGE;
             WINDOW_LOWEST + draw % choices * LARGE_PAGE
         } else {
             (extent.start & !(LARGE_PAGE - 1)) - IMAGE_OFFSET
@@ -62,7 +75,7 @@ impl Layout {
         let rings = Region { start: stack_start + stack_length + GUARD, length: rings };
         let heap_start = if rings.length == 0 { rings.start } else { rings.end() + GUARD };
         let end = base + memory;
-        if heap_start + HEAP_MINIMUM > end || end + beyond > WINDOW_HIGHEST {
+        if heap_start + HEAP_MINIMUM > end || end + beyond + sparse > WINDOW_HIGHEST {
             // Enough for the whole stack that the image asks for; with less memory it gets a smaller one.
             let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
             let needed = (stack_start - base) + stack + GUARD + (heap_start - rings.start) + HEAP_MINIMUM;
@@ -78,6 +91,7 @@ impl Layout {
             rings,
             heap: Region::between(heap_start, end),
             image_file: Region { start: end, length: file_length },
+            sparse: Region { start: end + beyond, length: sparse },
         })
     }
 
@@ -97,7 +111,15 @@ impl Layout {
         attached.saturating_sub(self.physical(self.heap.start)).min(self.heap.length)
     }
 
-    /// The guest-physical address of a virtual address in the window.
+    /// Guest-physical addresses of page tables for the sparse region: enough for all of it.
+    pub fn sparse_tables(&self) -> Region {
+        let levels = [LARGE_PAGE, LARGE_PAGE << 9, LARGE_PAGE << 18];
+        // A region that starts in the middle of a table's takes one more.
+        let pages: u64 = levels.iter().map(|reach| self.sparse.length / reach + 2).sum();
+        Region { start: self.physical(self.sparse.end()), length: pages * PAGE }
+    }
+
+    /// The guest-physical address of a virtual address from the window on.
     pub fn physical(&self, address: u64) -> u64 {
         TENDER_SIZE + (address - self.window.start)
     }

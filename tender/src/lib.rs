@@ -1,8 +1,8 @@
 //! The tender: loads an image into a virtual machine and serves it.
 //!
 //! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
-//! [`clock`] fill in what the guest is told, [`hvt`] makes the machine and runs it, [`guest`] answers its calls,
-//! [`devices`] serve its rings.
+//! [`clock`] fill in what the guest is told, [`hvt`] makes a processor for it, [`machine`] runs it on that, [`guest`]
+//! answers its calls, [`devices`] serve its rings.
 
 pub mod boot;
 pub mod clock;
@@ -14,13 +14,17 @@ pub mod hvt;
 pub mod image;
 pub mod inspect;
 pub mod layout;
+pub mod machine;
 pub mod memory;
 pub mod operands;
 pub mod registers;
 pub mod report;
 pub mod run;
 pub mod signals;
+pub mod sparse;
 pub mod statistics;
+pub mod target;
 pub mod threads;
+pub mod turns;
 
 pub use error::Error;

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::fault::Fault;
 use crate::image::{Image, Segment};
 use crate::layout::Layout;
+use crate::sparse::Sparse;
 use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights, TENDER_SIZE};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -32,6 +33,7 @@ pub struct Memory {
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
+    sparse: Sparse,
 }
 
 // SAFETY: the mapping stays where it is, and is only reached by pointers and system calls, from whatever thread.
@@ -45,7 +47,12 @@ impl Memory {
         let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
-        let mut memory = Self { base, layout, regions: vec![(layout.heap, writable), (layout.main_stack, writable)] };
+        let mut memory = Self {
+            base,
+            layout,
+            regions: vec![(layout.heap, writable), (layout.main_stack, writable)],
+            sparse: Sparse::new(&layout),
+        };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
@@ -87,6 +94,25 @@ impl Memory {
         Ok(unsafe { self.base.add(physical as usize) })
     }
 
+    /// The sparse region's part.
+    pub fn sparse(&self) -> &Sparse {
+        &self.sparse
+    }
+
+    /// The same for the thread that runs the guest, and the sparse region included: what is to be written there must
+    /// have been touched.
+    pub fn check_with_sparse(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Fault> {
+        match self.sparse.find(claim) {
+            Some(start) if !rights.contains(Rights::WRITE) || self.sparse.is_mapped(claim) => Ok(start),
+            _ => self.check(claim, rights),
+        }
+    }
+
+    /// Whole pages of the heap or the sparse region.
+    fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Fault> {
+        self.sparse.find(claim).map_or_else(|| self.check(claim, Rights::READ | Rights::WRITE), Ok)
+    }
+
     /// A host pointer to `length` bytes of the rings at a guest address of our own making. No call may name them, so
     /// they are always there, readable and writable.
     pub fn ring(&self, address: u64, length: u64) -> NonNull<u8> {
@@ -107,6 +133,9 @@ impl Memory {
 
     /// A host pointer to one of the tender's own guest-physical addresses, good to the end of its page.
     pub fn own(&self, physical: u64) -> NonNull<u8> {
+        if let Some(table) = self.sparse.table(physical) {
+            return table;
+        }
         assert!(physical < TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
         // SAFETY: asserted to be inside the mapping.
         unsafe { self.base.add(physical as usize) }
@@ -128,7 +157,7 @@ impl Memory {
 
     /// Reads the 8 bytes at a guest address for a report; nothing if they are not the guest's or cannot be read.
     pub fn peek(&self, address: u64) -> Option<u64> {
-        let from = self.check(Claim { address, length: 8 }, Rights::READ).ok()?;
+        let from = self.check_with_sparse(Claim { address, length: 8 }, Rights::READ).ok()?;
         let mut bytes = [0u8; 8];
         let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 };
         let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: 8 };
@@ -141,7 +170,7 @@ impl Memory {
 
     /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
     pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
-        let from = self.check(claim, Rights::READ | Rights::WRITE)?;
+        let from = self.pages(claim)?;
         let mut protection = libc::PROT_NONE;
         if rights.contains(Rights::READ) {
             protection |= libc::PROT_READ;
@@ -149,15 +178,15 @@ impl Memory {
         if rights.contains(Rights::WRITE) {
             protection |= libc::PROT_WRITE;
         }
-        // SAFETY: `check` found the claim to be guest memory, which we reach by system calls and raw copies only.
+        // SAFETY: `pages` found the claim to be guest memory, which we reach by system calls and raw copies only.
         let result = unsafe { libc::mprotect(from.as_ptr().cast(), claim.length as usize, protection) };
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
 
     /// Gives whole pages of the heap back to the host.
     pub fn discard(&self, claim: Claim) -> Result<io::Result<()>, Fault> {
-        let from = self.check(claim, Rights::READ | Rights::WRITE)?;
-        // SAFETY: `check` found the claim to be guest memory; that it reads as zeros afterwards is what was asked for.
+        let from = self.pages(claim)?;
+        // SAFETY: `pages` found the claim to be guest memory; that it reads as zeros afterwards is what was asked for.
         let result = unsafe { libc::madvise(from.as_ptr().cast(), claim.length as usize, libc::MADV_DONTNEED) };
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
@@ -277,7 +306,7 @@ impl Drop for Memory {
 }
 
 /// Reserves zeroed memory; pages are only taken when touched.
-fn reserve(size: u64) -> io::Result<NonNull<u8>> {
+pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
     let address = unsafe {
         libc::mmap(

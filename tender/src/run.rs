@@ -2,12 +2,13 @@
 
 use crate::boot::{self, Entropy, Program};
 use crate::devices::attach::{self, Attachment};
-use crate::devices::{Open, net, table};
+use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
-use crate::hvt::{self, End, Machine};
+use crate::hvt::{self, Hvt};
 use crate::image::Image;
 use crate::layout::Layout;
+use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, Report, place};
@@ -58,7 +59,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let memory = Memory::map(layout, &image)?;
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let mut machine = ManuallyDrop::new(Machine::new(&kvm, &image, memory, &boot, statistics, devices)?);
+    let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
+    let machine = Machine::new(Box::new(target), &image, memory, khz, statistics, devices)?;
+    let mut machine = ManuallyDrop::new(machine);
     loop {
         let end = machine.run()?;
         if options.verbose && !matches!(end, End::Asked) {
@@ -82,11 +85,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
 fn open_devices(image: &Image, given: &[Attachment]) -> Result<Vec<Open>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
     let matched = attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)?;
-    let open = |(name, options): (String, net::Options)| {
-        let card = net::Card::open(&name, &options)?;
-        Ok(Open { name, card })
-    };
-    matched.into_iter().map(open).collect()
+    matched.into_iter().map(|(name, what)| Open::new(name, &what)).collect()
 }
 
 /// Writes a report to standard error, if anybody reads it.

@@ -10,7 +10,6 @@ use crate::devices::bells;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::Rights;
 use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
-use kvm_ioctls::VcpuFd;
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
@@ -131,20 +130,27 @@ pub fn wait(files: &mut [libc::pollfd], deadline_ns: u64) {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
 }
 
-/// Keeps a virtual processor from running when a signal has arrived; one at a time in a process.
+/// Keeps a guest's processor from running when a signal has arrived; one at a time in a process.
 #[derive(Debug)]
 pub struct Halt(());
 
 impl Halt {
-    /// Does so for `vcpu` from now on. It must be dropped before.
-    pub fn new(vcpu: &mut VcpuFd) -> Self {
-        HALT.store(&raw mut vcpu.get_kvm_run().immediate_exit, Relaxed);
+    /// Does so through `byte` from now on.
+    ///
+    /// # Safety
+    ///
+    /// The byte outlives this.
+    pub unsafe fn new(byte: NonNull<u8>) -> Self {
+        HALT.store(byte.as_ptr(), Relaxed);
         Self(())
     }
 
     /// Takes what has arrived, and lets the processor run again.
-    pub fn take(&self, vcpu: &mut VcpuFd) -> u64 {
-        vcpu.set_kvm_immediate_exit(0);
+    pub fn take(&self) -> u64 {
+        if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
+            // SAFETY: `new`'s caller vouched for the byte.
+            unsafe { halt.write_volatile(0) };
+        }
         // In this order: what arrives in between is taken now, and stops the processor once more for nothing.
         ARRIVED.swap(0, Relaxed)
     }

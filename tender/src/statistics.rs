@@ -15,6 +15,7 @@ pub struct Statistics {
     calls: [u64; Number::ALL.len()],
     interrupted: u64,
     unanswered: BTreeSet<u64>,
+    touched: u64,
     refused: Option<u64>,
     execution_refused: bool,
 }
@@ -30,6 +31,7 @@ impl Statistics {
             calls: Default::default(),
             interrupted: 0,
             unanswered: BTreeSet::new(),
+            touched: 0,
             refused: None,
             execution_refused: false,
         }
@@ -53,6 +55,11 @@ impl Statistics {
     /// The guest was stopped by a signal to the tender, and goes on.
     pub fn interrupt(&mut self) {
         self.interrupted += 1;
+    }
+
+    /// The guest touched memory for the first time, and got it.
+    pub fn touch(&mut self) {
+        self.touched += 1;
     }
 
     /// The guest is about to print something.
@@ -102,6 +109,9 @@ impl fmt::Display for Statistics {
         write!(f, "husk: exits:")?;
         for (number, count) in Number::ALL.iter().zip(self.calls).filter(|(_, count)| *count > 0) {
             write!(f, " {} {count}", number.name())?;
+        }
+        if self.touched > 0 {
+            write!(f, " touched {}", self.touched)?;
         }
         write!(f, " interrupted {}", self.interrupted)
     }

@@ -10,6 +10,7 @@
 mod bounded;
 pub mod build;
 mod conversation;
+mod disk;
 pub mod figures;
 mod guest;
 pub mod measure;
@@ -22,6 +23,7 @@ mod running;
 pub mod wire;
 
 pub use conversation::Conversation;
+pub use disk::Disk;
 pub use guest::Guest;
 pub use outcome::Outcome;
 pub use project::{CargoHusk, Project, package};

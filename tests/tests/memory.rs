@@ -1,6 +1,6 @@
 //! Memory of ordinary programs: what they give up is the host's again, and what they cannot have is refused as natively.
 
-use husk_abi::fault::PANIC;
+use husk_abi::fault::{CALL, OUT_OF_MEMORY, PANIC};
 use husk_tests::Guest;
 
 #[test]
@@ -50,4 +50,55 @@ fn wanting_to_execute_memory_is_told_once_if_asked() {
     let outcome = Guest::program("mappings").flag("--verbose").run();
     outcome.expect_success().expect_stderr("memory that it can execute");
     assert!(outcome.stderr().matches("(EACCES)").count() <= 1, "{outcome}");
+}
+
+#[test]
+fn ten_thousand_threads_can_come_and_go() {
+    let outcome = Guest::program("many_threads").argument("in-turn").run();
+    outcome.expect_success().expect_stdout("10000 threads in turn: 49995000\n");
+}
+
+#[test]
+fn a_thousand_threads_are_alive_at_once_in_the_usual_memory_and_again() {
+    // The sum of their numbers, and of what each found on its stack.
+    let line = format!("1000 threads at once: {}\n", 499_500 + 1000 * 4096);
+    let outcome = Guest::program("many_threads").argument("again").run();
+    outcome.expect_success().expect_stdout(&line.repeat(3));
+}
+
+#[test]
+fn stacks_that_are_used_in_depth_count() {
+    let outcome = Guest::program("many_threads").argument("deep").run();
+    outcome.expect_fault(OUT_OF_MEMORY, "out of memory");
+}
+
+#[test]
+fn input_arrives_on_a_stack_that_nobody_has_touched() {
+    let outcome = Guest::program("many_threads").argument("talk").input(b"hello\n").run();
+    outcome.expect_success().expect_stdout("hello\n");
+}
+
+#[test]
+fn reserved_memory_is_had_page_by_page_and_given_back() {
+    let guest = |what: &str| Guest::program("sparse_memory").flag("--memory=64M").argument(what).run();
+    guest("here and there").expect_success().expect_stdout("here and there\n");
+    guest("again and again").expect_success().expect_stdout("again and again\n");
+}
+
+#[test]
+fn a_guest_that_touches_all_it_has_reserved_gets_no_more_than_its_memory() {
+    let guest = Guest::program("sparse_memory").flag("--memory=64M").argument("everywhere").spawn();
+    let mut most = 0;
+    while let Some(resident) = guest.resident_kib() {
+        most = most.max(resident);
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    assert!(most < 80 << 10, "{most} KiB");
+    guest.finish().expect_fault(OUT_OF_MEMORY, "out of memory");
+}
+
+#[test]
+fn a_guest_cannot_have_the_tender_write_to_memory_that_it_has_only_reserved() {
+    let guest = Guest::program("sparse_memory").argument("by the tender").input(b"something\n").run();
+    guest.expect_fault(CALL, "not memory that it may write");
 }

@@ -218,6 +218,21 @@ fn an_address_is_given_by_dhcp() {
 }
 
 #[test]
+fn a_limited_network_is_as_fast_as_it_may_be() {
+    if !wire::alone() {
+        return;
+    }
+    let guest = guest("serve").flag("-p8007:7").flag("--net-rate=2M:64K");
+    let outcome = with_server(guest, "127.0.0.1:8007", || {
+        let started = Instant::now();
+        expect_echo("127.0.0.1:8007", 4 << 20);
+        // Less the burst, and what waits in buffers on the way.
+        assert!(started.elapsed() > Duration::from_millis(1000), "{:?}", started.elapsed());
+    });
+    outcome.expect_success();
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     if !wire::alone() {
         return;

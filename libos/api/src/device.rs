@@ -5,6 +5,7 @@
 use crate::boot;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use husk_abi::block::Block;
 use husk_abi::device::{Device, Network, Table};
 use husk_abi::note::device_kind;
 
@@ -49,6 +50,12 @@ pub fn name(device: &Device) -> &[u8] {
 pub fn network(device: &'static Device) -> Option<&'static Network> {
     // SAFETY: the contract says that this is there for a device of that kind, read-only and for good.
     (device.kind == device_kind::NETWORK).then(|| unsafe { &*(device.properties as *const Network) })
+}
+
+/// What there is to know about a block device.
+pub fn block(device: &'static Device) -> Option<&'static Block> {
+    // SAFETY: the contract says that this is there for a device of that kind, read-only and for good.
+    (device.kind == device_kind::BLOCK).then(|| unsafe { &*(device.properties as *const Block) })
 }
 
 /// The device of this name and kind, which nobody else can open from now on.

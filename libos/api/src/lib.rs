@@ -1,4 +1,4 @@
-//! What a guest program may use directly: entry point, console, clock, heap, network, exit.
+//! What a guest program may use directly: entry point, console, clock, heap, network, disks, exit.
 //!
 //! A native program is `no_std`, depends on this crate, and names its main function:
 //!
@@ -21,6 +21,7 @@
 extern crate alloc;
 
 pub mod arch;
+pub mod block;
 pub mod boot;
 pub mod clock;
 pub mod console;

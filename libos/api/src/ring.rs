@@ -1,6 +1,6 @@
 //! A queue of a device, as the guest uses it: see [`husk_abi::ring`].
 //!
-//! This is what drivers are made of; programs use those: [`crate::net`].
+//! This is what drivers are made of; programs use those: [`crate::net`], [`crate::block`].
 
 #![expect(unsafe_code, reason = "rings are memory that is shared with the tender, reached by address")]
 

@@ -15,6 +15,7 @@ pub mod lent;
 mod pages;
 mod reuse;
 mod rights;
+pub mod sparse;
 
 use crate::errno::Errno;
 use core::ops::Range;
@@ -54,6 +55,19 @@ pub struct Memory<H> {
 
 /// A span of whole pages, by number.
 type Span = Range<usize>;
+
+/// The region that an address lies in.
+pub fn of(address: u64) -> &'static Mutex<Memory<Tender>> {
+    if husk::boot::info().sparse.contains(address) { &sparse::SPARSE } else { &MEMORY }
+}
+
+/// Closes the pages that mappings have left open: see [`Memory::settle`].
+pub fn settle() {
+    for memory in [&MEMORY, &sparse::SPARSE] {
+        // If the tender cannot close the pages they stay open: there is nobody to tell any more.
+        let _ = memory.lock().settle();
+    }
+}
 
 impl Memory<Tender> {
     const fn empty() -> Self {

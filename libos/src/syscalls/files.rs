@@ -14,6 +14,7 @@ use crate::fs::path::PATH_MAXIMUM;
 use crate::fs::seed::RESOLVER;
 use crate::image;
 use crate::libos::Libos;
+use crate::memory::sparse;
 use crate::net::Net;
 use crate::random::Random;
 use crate::threads::Threads;
@@ -54,6 +55,7 @@ impl Devices for Outside<'_> {
     }
 
     fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
+        sparse::touch(into.address, into.length);
         husk::console::read_at(into.address, into.length).map_err(errno)
     }
 

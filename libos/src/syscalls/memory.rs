@@ -6,8 +6,9 @@ use crate::errno::Errno;
 use crate::fs::inode::Kind;
 use crate::image;
 use crate::libos::Libos;
-use crate::memory::MEMORY;
+use crate::memory::{self, MEMORY, sparse};
 use crate::user::Slice;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::boot::Flags;
 use husk::abi::call::{Number, notice};
@@ -54,7 +55,7 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
     }
     let mapped = map(address, length, Rights::READ | Rights::WRITE, flags)?;
     let filled = fill(libos, file, offset, Slice::new(mapped, length));
-    let mut memory = MEMORY.lock();
+    let mut memory = memory::of(mapped).lock();
     if let Err(error) = filled.and_then(|()| Ok(memory.protect(mapped, length, rights)?)) {
         memory.unmap(mapped, length)?;
         return Err(error);
@@ -64,7 +65,12 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
 
 fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Errno> {
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
-        return MEMORY.lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
+        return memory::of(address).lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
+    }
+    if rights.is_empty()
+        && let Some(reserved) = sparse::map(length)
+    {
+        return Ok(reserved);
     }
     MEMORY.lock().map(length, rights).inspect_err(|errno| tell_refused(*errno, length))
 }
@@ -120,7 +126,7 @@ pub fn munmap(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Ans
     if length == 0 {
         return Err(Errno::EINVAL.into());
     }
-    match MEMORY.lock().unmap(address, length) {
+    match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there is nothing that can be unmapped: on Linux that is no error.
         Ok(()) | Err(Errno::ENOMEM) => Ok(0),
         Err(errno) => Err(errno.into()),
@@ -136,7 +142,7 @@ pub fn mremap(_: &mut Libos, Arguments([address, old, new, flags, ..]): Argument
     if Region::contains(&visible_stack(), address) {
         return Err(Errno::ENOMEM.into());
     }
-    let resized = MEMORY.lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
+    let resized = memory::of(address).lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
     Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
 }
 
@@ -158,7 +164,11 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     if info.image.contains(address) || info.main_stack.contains(address) {
         return Err(Errno::EACCES.into());
     }
-    MEMORY.lock().protect(address, length, rights)?;
+    let memory = memory::of(address);
+    for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
+        other.lock().settle()?;
+    }
+    memory.lock().protect(address, length, rights)?;
     Ok(0)
 }
 
@@ -172,7 +182,7 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
         // Programs ask like this whether there is such advice.
         MADV_DONTNEED | MADV_FREE if length == 0 => Ok(0),
         MADV_DONTNEED | MADV_FREE => {
-            MEMORY.lock().clear(address, length)?;
+            memory::of(address).lock().clear(address, length)?;
             Ok(0)
         }
         MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED | MADV_DONTFORK | MADV_DOFORK | MADV_MERGEABLE

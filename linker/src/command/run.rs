@@ -63,9 +63,15 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     for variable in &guest.environment {
         words.extend(["-e".to_owned(), variable.clone()]);
     }
-    let network =
-        [("--net", &guest.net), ("--publish", &guest.publish), ("--allow", &guest.allow), ("--deny", &guest.deny)];
-    for (flag, values) in network {
+    let devices = [
+        ("--net", &guest.net),
+        ("--publish", &guest.publish),
+        ("--allow", &guest.allow),
+        ("--deny", &guest.deny),
+        ("--net-rate", &guest.net_rate),
+        ("--block", &guest.block),
+    ];
+    for (flag, values) in devices {
         words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
     words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
@@ -81,8 +87,8 @@ mod tests {
     use super::*;
 
     fn guest() -> Guest {
-        let [net, publish, allow, deny] =
-            [["tap:a"], ["80:80"], ["host"], ["all"]].map(|value| value.map(str::to_owned).to_vec());
+        let [net, publish, allow, deny, net_rate, block] =
+            [["tap:a"], ["80:80"], ["host"], ["all"], ["1M"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
@@ -90,6 +96,8 @@ mod tests {
             publish,
             allow,
             deny,
+            net_rate,
+            block,
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
@@ -100,8 +108,8 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        let network = "--net tap:a --publish 80:80 --allow host --deny all";
-        assert!(words.ends_with(&format!("-e A=b c -e D {network} --stop-timeout=3 --verbose --")), "{words}");
+        let devices = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M --block b.img";
+        assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
     }
 
     #[test]

@@ -53,10 +53,12 @@ pub struct Info {
     pub program_entropy: [u8; 16],
     /// Address of the [`crate::device::Table`], or 0 if nothing is attached.
     pub devices: u64,
+    /// Addresses whose pages get memory when they are touched first; see [`crate::memory`]. Empty for a native program.
+    pub sparse: Region,
 }
 
 /// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 240, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 256, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

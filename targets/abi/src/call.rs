@@ -57,12 +57,12 @@ calls! {
     /// earlier if there are [`News`] of a kind that `news` names, or a signal arrives. A deadline that is over makes this
     /// a question. Value: the kinds of which there are news.
     Wait = 4,
-    /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap to
+    /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap or the sparse region to
     /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
     /// length is not a multiple of the page size or the rights are not `READ`, `READ | WRITE` or none;
     /// [`Status::NoMemory`] if the host cannot keep track of so many changes.
     Protect = 5,
-    /// `(address, length)`: gives whole pages of the heap back to the host; they read as zeros afterwards.
+    /// `(address, length)`: gives whole pages of the heap or the sparse region back to the host; they read as zeros afterwards.
     /// Value: 0. Status: as for `Protect`.
     Discard = 6,
     /// `(address, length)`: ends the guest as a fault, with a message in UTF-8 of up to 4 KiB. Does not return.
@@ -71,7 +71,7 @@ calls! {
     Unanswered = 8,
     /// `(length)`: makes at least the first `length` bytes of the heap usable; see
     /// [`crate::boot::Info::heap_attached`]. Value: how many are from now on. Status: [`Status::Invalid`] if the heap is
-    /// not that long, [`Status::NoMemory`] if the host has none left.
+    /// not that long, [`Status::NoMemory`] if the guest has none left, or the host.
     Attach = 9,
     /// `()`: ends the guest as a fault: every thread waits for another, and nothing from outside can wake one. Does not
     /// return.
@@ -85,6 +85,8 @@ calls! {
     /// `(notice, value)`: tells what a person may want to know ([`notice`]). Value: 0, also for a notice that the tender
     /// does not know.
     Notice = 13,
+    /// `()`: tells how many more bytes of memory the guest can get by touching the sparse region.
+    Room = 14,
 }
 
 /// What guests tell their tender of without asking for anything.

@@ -30,9 +30,11 @@ pub struct Device {
     pub name_length: u32,
     /// The name in ASCII, padded with zeros.
     pub name: [u8; note::DEVICE_NAME_MAXIMUM],
-    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device one, and one of no entries.
+    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device one
+    /// ([`crate::block`]), and one of no entries.
     pub queues: [Queue; 2],
-    /// Address of what else there is to know: a [`Network`] for a network device.
+    /// Address of what else there is to know: a [`Network`] for a network device, a [`crate::block::Block`] for a block
+    /// device.
     pub properties: u64,
 }
 

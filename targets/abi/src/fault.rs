@@ -23,6 +23,8 @@ statuses! {
     BUS = 7,
     /// SIGFPE: division by zero or another arithmetic exception.
     ARITHMETIC = 8,
+    /// SIGKILL: it touched more memory than it may have.
+    OUT_OF_MEMORY = 9,
     /// SIGSEGV: a memory access that the page tables or a guard forbid, or a privileged instruction or port.
     MEMORY = 11,
     /// SIGSYS: a call that does not exist, or one whose pointer does not lie in the guest's memory.

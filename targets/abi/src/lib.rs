@@ -12,6 +12,7 @@
 
 #![no_std]
 
+pub mod block;
 pub mod boot;
 pub mod call;
 pub mod clock;

@@ -17,7 +17,21 @@
 //!   heap .. end            guest rw-         everything else
 //!
 //! image file               guest r--         the file that the image was loaded from, at the window's end
+//! sparse region            guest rw-         addresses whose pages get memory when they are touched first
 //! ```
+//!
+//! The window is memory: as many bytes as the guest may have (`--memory`), all of them the guest's. Programs reserve far
+//! more than they touch, though: a thread has a stack of 2 MiB and uses some pages of it. So an ordinary program gets
+//! the sparse region besides, several times as many addresses as it has memory, none of which is mapped. The first touch
+//! of a page there is a page fault, which the tender answers by mapping it, with some pages around it.
+//!
+//! That does not loosen the bound. What is mapped in the sparse region, page tables for it included, and what is attached
+//! of the window ([`Number::Attach`](crate::call::Number::Attach)) is together never more than the window is long: the
+//! tender counts both, and a guest can reach no page that is not mapped, nor map one itself. A touch for which nothing is
+//! left is a fault ([`crate::fault::OUT_OF_MEMORY`]); a guest asks before it relies on memory there
+//! ([`Number::Room`](crate::call::Number::Room)), and gives back what it uses no more
+//! ([`Number::Discard`](crate::call::Number::Discard)). A call may have the tender write to pages of the sparse region
+//! that have been touched, and read any; devices have no business there.
 //!
 //! The tender's own area (the low rows and the page tables, which are mapped nowhere) lies in guest-physical memory
 //! below the window: physical address `p` of the window is [`TENDER_SIZE`]` + (virtual - window base)`. No address

@@ -2,9 +2,10 @@
 
 use super::{Inspect, Run};
 use husk_abi::size;
-use husk_tender::devices::net;
+use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
+use husk_tender::devices::{block, net};
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -54,6 +55,17 @@ pub const RUN: &[Flag<Run>] = &[
         },
     },
     Flag {
+        long: "block",
+        short: None,
+        value: Some("[NAME=]FILE[,ro]"),
+        help: "Attach a disk: a file or block device; also: ,sector=4096 ,direct; may be repeated",
+        set: |run, value| {
+            let text = value.to_str().ok_or("the name of the file is not UTF-8; rename it")?;
+            run.devices.push(block::Options::parse(text)?);
+            Ok(())
+        },
+    },
+    Flag {
         long: "publish",
         short: Some('p'),
         value: Some("[ADDR:]HOST:GUEST"),
@@ -76,6 +88,19 @@ pub const RUN: &[Flag<Run>] = &[
         value: Some("NETWORK[:PORT]"),
         help: "Do not let the guest connect to this",
         set: |run, value| rule(run, false, &value.to_string_lossy()),
+    },
+    Flag {
+        long: "net-rate",
+        short: None,
+        value: Some("[NAME=]RATE[:BURST]"),
+        help: "Let a network send, and receive, so many bytes a second, such as 10M",
+        set: |run, value| {
+            let text = value.to_string_lossy();
+            let (name, rate) =
+                text.split_once('=').map_or((None, &*text), |(name, rate)| (Some(name.to_owned()), rate));
+            run.net_rates.push((name, self::rate(rate)?));
+            Ok(())
+        },
     },
     Flag {
         long: "no-aslr",
@@ -121,6 +146,13 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
         Ok(())
     },
 }];
+
+/// Reads `RATE[:BURST]`.
+fn rate(text: &str) -> Result<Rate, String> {
+    let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+    let size = |text| size::parse(text).map_err(|error| error.to_string());
+    Ok(Rate::new(size(rate)?, burst.map(size).transpose()?))
+}
 
 fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {
     run.user.policy.0.push(Rule::parse(allow, text)?);

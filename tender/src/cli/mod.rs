@@ -7,7 +7,8 @@ mod flags;
 mod help;
 
 use flags::Flag;
-use husk_tender::devices::attach::Attachment;
+use husk_tender::devices::attach::{Attachment, What};
+use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -36,6 +37,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
+    /// How fast networks may be, by their names; without one, all that have no rate of their own.
+    pub net_rates: Vec<(Option<String>, Rate)>,
     /// What goes for the user-mode network.
     pub user: user::Options,
     /// Seconds that the guest has to end when told to, if given.
@@ -114,6 +117,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
         false => {
             connect(&mut run)?;
+            limit(&mut run)?;
             Ok(Command::Run(run))
         }
     }
@@ -124,18 +128,48 @@ fn connect(run: &mut Run) -> Result<(), Error> {
     if run.user == user::Options::default() {
         return Ok(());
     }
-    let is_user = |attachment: &&mut Attachment| matches!(attachment.what.backend, Backend::User(_));
-    if !run.devices.iter_mut().any(|attachment| is_user(&attachment)) {
-        run.devices.push(Attachment { name: None, what: net::Options::default() });
+    if run.devices.iter_mut().find_map(user_network).is_none() {
+        run.devices.push(Attachment { name: None, what: What::Network(net::Options::default()) });
     }
-    let mut networks = run.devices.iter_mut().filter(is_user);
+    let mut networks = run.devices.iter_mut().filter_map(user_network);
     match (networks.next(), networks.next()) {
         (Some(network), None) => {
-            network.what.backend = Backend::User(std::mem::take(&mut run.user));
+            *network = std::mem::take(&mut run.user);
             Ok(())
         }
         _ => Err(Error("--publish, --allow and --deny go with one user-mode network; there are several".to_owned())),
     }
+}
+
+/// What goes for a device that is a user-mode network.
+fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
+    match network(attachment)? {
+        net::Options { backend: Backend::User(user), .. } => Some(user),
+        _ => None,
+    }
+}
+
+/// What goes for a device that is a network.
+fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
+    match &mut attachment.what {
+        What::Network(options) => Some(options),
+        What::Block(_) => None,
+    }
+}
+
+/// Gives each rate to its networks.
+fn limit(run: &mut Run) -> Result<(), Error> {
+    for (name, rate) in std::mem::take(&mut run.net_rates) {
+        let is_meant = |device: &&mut Attachment| name.is_none() || device.name == name;
+        let devices = run.devices.iter_mut().filter(is_meant);
+        let mut meant = devices.filter_map(|device| network(device)).peekable();
+        if meant.peek().is_none() {
+            let name = name.map_or(String::new(), |name| format!(" {name}"));
+            return Err(Error(format!("--net-rate{name}: there is no such network; attach one with --net{name}")));
+        }
+        meant.for_each(|network| network.rate = Some(rate));
+    }
+    Ok(())
 }
 
 fn inspect(mut parser: Parser) -> Result<Command, Error> {
@@ -196,6 +230,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             devices: vec![],
+            net_rates: vec![],
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
@@ -240,9 +275,11 @@ mod tests {
             Ok(Command::Run(run)) => run.devices,
             other => panic!("{other:?}"),
         };
-        let [made] = &devices("husk run app -p 8080:80 --deny all:25")[..] else { panic!("one device") };
-        let Backend::User(user) = &made.what.backend else { panic!("the user-mode network") };
-        assert_eq!((made.name.as_deref(), user.publish.len(), user.policy.0.len()), (None, 1, 1));
+        let mut made = devices("husk run app -p 8080:80 --deny all:25");
+        let [made] = &mut made[..] else { panic!("one device") };
+        assert_eq!(made.name, None);
+        let user = user_network(made).expect("the user-mode network");
+        assert_eq!((user.publish.len(), user.policy.0.len()), (1, 1));
         let named = devices("husk run -p 8080:80 --net front=user --net back=tap:a app");
         assert_eq!(
             named.iter().map(|device| device.name.as_deref()).collect::<Vec<_>>(),
@@ -250,6 +287,11 @@ mod tests {
         );
         assert!(devices("husk run app").is_empty());
         assert!(refused("husk run -p 1:1 --net a=user --net b=user app").contains("there are several"));
+        let mut limited = devices("husk run --net-rate 10M:1M --net a=user --net-rate b=1M --net b=user app");
+        let rates = [Rate::new(10 << 20, Some(1 << 20)), Rate::new(1 << 20, None)].map(Some);
+        assert_eq!(limited.iter_mut().map(|device| network(device)?.rate).collect::<Vec<_>>(), rates);
+        assert!(refused("husk run --net-rate 10M app").contains("there is no such network"));
+        assert!(refused("husk run --net-rate fast --net user app").contains("--net-rate: it is not a size"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which device of the user's is which of the image's: by name, each exactly once, each of its kind.
 
-use super::net;
+use super::{block, net};
 use husk_abi::note::{self, DEFAULT_NETWORK, device_kind};
 use std::fmt;
 
@@ -66,7 +66,26 @@ pub struct Attachment {
     /// Which device of the image it is to be; its only one of that kind if absent.
     pub name: Option<String>,
     /// What it is.
-    pub what: net::Options,
+    pub what: What,
+}
+
+/// A device as the user describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A network card.
+    Network(net::Options),
+    /// A disk.
+    Block(block::Options),
+}
+
+impl What {
+    /// What kind of device it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Network(_) => Kind::Network,
+            Self::Block(_) => Kind::Block,
+        }
+    }
 }
 
 /// How the two do not match.
@@ -81,16 +100,17 @@ pub enum Mismatch {
 }
 
 /// Gives each device its name. `wanted` is what the manifest says, of a std program if `is_std`.
-pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<Vec<(String, net::Options)>, Mismatch> {
+pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<Vec<(String, What)>, Mismatch> {
     let mut possible = wanted.to_vec();
     if is_std && !wanted.iter().any(|device| device.kind == Kind::Network) {
         possible.push(Wanted { kind: Kind::Network, name: DEFAULT_NETWORK.to_owned() });
     }
-    let mut named: Vec<(String, net::Options)> = Vec::new();
+    let mut named: Vec<(String, What)> = Vec::new();
     for attachment in given {
-        let name = name(&possible, Kind::Network, attachment.name.as_deref())?;
+        let kind = attachment.what.kind();
+        let name = name(&possible, kind, attachment.name.as_deref())?;
         if named.iter().any(|(known, _)| *known == name) {
-            return Err(Mismatch::Twice { kind: Kind::Network, name });
+            return Err(Mismatch::Twice { kind, name });
         }
         named.push((name, attachment.what.clone()));
     }
@@ -179,7 +199,7 @@ mod tests {
     }
 
     fn given(names: &[Option<&str>]) -> Vec<Attachment> {
-        let what = net::Options::default();
+        let what = What::Network(net::Options::default());
         names.iter().map(|name| Attachment { name: name.map(str::to_owned), what: what.clone() }).collect()
     }
 
@@ -218,5 +238,17 @@ mod tests {
         assert!(refusal(&[disk], &[Some("data")]).ends_with("attach it with --block data=FILE"));
         let [front] = front;
         assert!(refusal(&[front, back], &[None]).contains("which device?"));
+    }
+
+    #[test]
+    fn disks_and_cards_are_told_apart() {
+        let has = [wanted(Kind::Block, "data"), wanted(Kind::Network, "front")];
+        let disk = Attachment { name: None, what: What::Block(block::Options::default()) };
+        let both = [given(&[None]), vec![disk.clone()]].concat();
+        let matched = matched(false, &has, &both).expect("a match");
+        assert_eq!(matched.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["front", "data"]);
+        let wrong = [Attachment { name: Some("front".to_owned()), ..disk }];
+        let refusal = super::matched(false, &has, &wrong).expect_err("no match").to_string();
+        assert!(refusal.ends_with("attach it with --net front=user"), "{refusal}");
     }
 }

@@ -6,18 +6,22 @@
 
 pub mod attach;
 pub mod bells;
+pub mod block;
 pub mod console;
 mod copy;
+pub mod limit;
 pub mod net;
 pub mod ring;
 pub mod service;
 pub mod table;
 
+use crate::error::Error;
 use crate::memory::Memory;
-use attach::Kind;
+use attach::{Kind, What};
 use ring::Broken;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use zerocopy::IntoBytes;
 
 /// A device that is open, and has no place in a guest yet.
 #[derive(Debug)]
@@ -25,18 +29,51 @@ pub struct Open {
     /// Its name in the image.
     pub name: String,
     /// What it is.
-    pub card: net::Card,
+    pub what: Opened,
+}
+
+/// What a device is, once it is open.
+#[derive(Debug)]
+pub enum Opened {
+    /// A network card.
+    Network(net::Card),
+    /// A disk.
+    Block(block::Drive),
 }
 
 impl Open {
+    /// Opens what the user describes, for the device `name`.
+    pub fn new(name: String, what: &What) -> Result<Self, Error> {
+        let what = match what {
+            What::Network(options) => Opened::Network(net::Card::open(&name, options)?),
+            What::Block(options) => Opened::Block(block::Drive::open(&name, options)?),
+        };
+        Ok(Self { name, what })
+    }
+
     /// What kind of device it is.
     pub fn kind(&self) -> Kind {
-        Kind::Network
+        match self.what {
+            Opened::Network(_) => Kind::Network,
+            Opened::Block(_) => Kind::Block,
+        }
+    }
+
+    /// What the guest is told of it.
+    pub fn properties(&self) -> &[u8] {
+        match &self.what {
+            Opened::Network(card) => card.properties.as_bytes(),
+            Opened::Block(drive) => drive.properties().as_bytes(),
+        }
     }
 
     /// Connects it with its queues in guest memory.
     pub fn connect(self, memory: &Arc<Memory>, queues: [husk_abi::device::Queue; 2]) -> Served {
-        Served { name: self.name, device: Box::new(net::Served::new(self.card, memory, queues)) }
+        let device: Box<dyn Device> = match self.what {
+            Opened::Network(card) => Box::new(net::Served::new(card, memory, queues)),
+            Opened::Block(drive) => Box::new(block::Served::new(drive, memory, queues[0])),
+        };
+        Served { name: self.name, device }
     }
 }
 

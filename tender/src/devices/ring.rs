@@ -90,10 +90,37 @@ pub struct Request {
     pub operation: u16,
     /// See [`Descriptor::detail`].
     pub detail: u64,
-    /// Guest address of its first part, for messages.
+    /// Guest address of its first part; of a request without memory, what it says there.
     pub address: u64,
-    /// Its memory.
+    /// Its memory; none, if its operation takes none.
     pub parts: Parts,
+}
+
+/// What requests of a queue can ask for.
+#[derive(Clone, Copy, Debug)]
+pub enum Operations {
+    /// One thing, which does this with their memory.
+    One(Rights),
+    /// Several: what each number does with the memory of a request, if it exists.
+    Several(fn(u16) -> Option<Need>),
+}
+
+/// What an operation needs of the memory of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Some, with these rights.
+    Memory(Rights),
+    /// None.
+    Nothing,
+}
+
+impl Operations {
+    fn need(self, operation: u16) -> Option<Need> {
+        match self {
+            Self::One(rights) => (operation == 0).then_some(Need::Memory(rights)),
+            Self::Several(need) => need(operation),
+        }
+    }
 }
 
 /// The memory of a request.
@@ -140,8 +167,7 @@ impl Parts {
 #[derive(Debug)]
 pub struct Queue {
     name: &'static str,
-    /// What the device does with the memory of requests.
-    rights: Rights,
+    operations: Operations,
     requests: Consumer<&'static AtomicU32>,
     completions: Producer<&'static AtomicU32>,
     submission_entries: NonNull<Descriptor>,
@@ -154,8 +180,13 @@ pub struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// The queue at `place`, in the rings of `memory`, which lasts as long as the process.
+    /// The queue at `place`, in the rings of `memory`, which lasts as long as the process, for requests of one kind.
     pub fn new(name: &'static str, rights: Rights, memory: &Memory, place: device::Queue) -> Self {
+        Self::of(name, Operations::One(rights), memory, place)
+    }
+
+    /// The same for requests of any kinds.
+    pub fn of(name: &'static str, operations: Operations, memory: &Memory, place: device::Queue) -> Self {
         let word = |ring: u64, offset: u64| {
             let word = memory.ring(ring + offset, 4).cast::<AtomicU32>();
             // SAFETY: `ring` found it in memory that stays mapped and accessible, aligned as every ring is.
@@ -169,7 +200,7 @@ impl Queue {
         let count = u64::from(place.entries);
         Self {
             name,
-            rights,
+            operations,
             requests: Consumer::new(words(place.submission), place.entries),
             completions: Producer::new(words(place.completion), place.entries),
             submission_entries: memory.ring(place.submission + ENTRIES, count * size_of::<Descriptor>() as u64).cast(),
@@ -198,10 +229,14 @@ impl Queue {
         let first = self.read();
         let Descriptor { token, operation, detail, address, .. } = first;
         let mut request = Request { token, operation, detail, address, parts: Parts::empty() };
+        let rights = match self.operations.need(operation).ok_or(Violation::Operation(operation))? {
+            Need::Memory(rights) => rights,
+            Need::Nothing => return bare(&first).map(|()| Some(request)),
+        };
         let mut descriptor = first;
         loop {
             let flags = Flags::from_bits(descriptor.flags).ok_or(Violation::Flags(descriptor.flags))?;
-            request.parts.push(self.check(memory, &descriptor)?)?;
+            request.parts.push(check(memory, rights, &descriptor)?)?;
             if !flags.contains(Flags::MORE) {
                 return Ok(Some(request));
             }
@@ -220,15 +255,6 @@ impl Queue {
         let entry = unsafe { self.submission_entries.add(position) };
         // SAFETY: the same; any bytes are a descriptor.
         unsafe { entry.read_volatile() }
-    }
-
-    fn check(&self, memory: &Memory, descriptor: &Descriptor) -> Result<Part, Violation> {
-        if !(1..=PART_MAXIMUM).contains(&descriptor.length) {
-            return Err(Violation::Length(descriptor.length));
-        }
-        let claim = Claim { address: descriptor.address, length: descriptor.length.into() };
-        let start = memory.check(claim, self.rights).map_err(|_| Violation::Memory { claim, rights: self.rights })?;
-        Ok(Part { start, length: descriptor.length as usize })
     }
 
     /// Answers a request that [`Queue::next`] has given.
@@ -265,9 +291,29 @@ impl Queue {
     }
 }
 
+/// A part of a request's memory.
+fn check(memory: &Memory, rights: Rights, descriptor: &Descriptor) -> Result<Part, Violation> {
+    if !(1..=PART_MAXIMUM).contains(&descriptor.length) {
+        return Err(Violation::Length(descriptor.length));
+    }
+    let claim = Claim { address: descriptor.address, length: descriptor.length.into() };
+    let start = memory.check(claim, rights).map_err(|_| Violation::Memory { claim, rights })?;
+    Ok(Part { start, length: descriptor.length as usize })
+}
+
+/// Checks a request without memory.
+fn bare(descriptor: &Descriptor) -> Result<(), Violation> {
+    match (descriptor.length, descriptor.flags) {
+        (0, 0) => Ok(()),
+        (0, flags) => Err(Violation::Flags(flags)),
+        (length, _) => Err(Violation::Length(length)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::attach::Kind;
     use crate::devices::table;
     use crate::image::{Image, Notes, Relocations, Segment};
     use crate::layout::Layout;
@@ -322,7 +368,7 @@ mod tests {
         const SEEDS: u64 = 5000;
         let memory = memory();
         let layout = *memory.layout();
-        let place = table::queues(layout.rings.start, 0)[0];
+        let place = table::queues(layout.rings.start, 0, Kind::Network)[0];
         let (mut taken, mut broken) = (0, 0);
         for seed in 1..=SEEDS {
             let numbers = &mut Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));

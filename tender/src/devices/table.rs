@@ -9,26 +9,31 @@ use husk_abi::note::{DEVICE_NAME_MAXIMUM, device_kind};
 use husk_abi::ring::{self, Completion, Descriptor};
 use zerocopy::IntoBytes;
 
-/// Entries of each ring of a network device: at 1,514 bytes a frame, more than a window of TCP as it usually is.
-const NETWORK_ENTRIES: u32 = 256;
+/// Entries of each ring: at 1,514 bytes a frame, more than a window of TCP as it usually is, and more requests than a
+/// disk can make use of.
+const ENTRIES: u32 = 256;
 
 /// Bytes of all rings of so many devices, in whole pages.
 pub fn rings_size(count: usize) -> u64 {
-    (count as u64 * 2 * queue_size(NETWORK_ENTRIES)).next_multiple_of(PAGE)
+    (count as u64 * 2 * queue_size(ENTRIES)).next_multiple_of(PAGE)
 }
 
 const fn queue_size(entries: u32) -> u64 {
     ring::size(entries, size_of::<Descriptor>()) + ring::size(entries, size_of::<Completion>())
 }
 
-/// Where the queues of device number `index` lie, in rings that start at `rings`.
-pub fn queues(rings: u64, index: usize) -> [Queue; 2] {
+/// Where the queues of device number `index` lie, in rings that start at `rings`. A disk has one: the room of the other
+/// stays empty.
+pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
     [0, 1].map(|queue| {
-        let submission = rings + (2 * index as u64 + queue) * queue_size(NETWORK_ENTRIES);
+        if kind == Kind::Block && queue > 0 {
+            return Queue::default();
+        }
+        let submission = rings + (2 * index as u64 + queue) * queue_size(ENTRIES);
         Queue {
             submission,
-            completion: submission + ring::size(NETWORK_ENTRIES, size_of::<Descriptor>()),
-            entries: NETWORK_ENTRIES,
+            completion: submission + ring::size(ENTRIES, size_of::<Descriptor>()),
+            entries: ENTRIES,
             reserved: 0,
         }
     })
@@ -47,9 +52,10 @@ pub fn write(devices: &[Open], rings: u64, at: u64) -> Vec<u8> {
             Kind::Block => device_kind::BLOCK,
         };
         let name_length = open.name.len() as u32;
-        let device = Device { kind, name_length, name, queues: queues(rings, index), properties: properties_at };
+        let queues = queues(rings, index, open.kind());
+        let device = Device { kind, name_length, name, queues, properties: properties_at };
         bytes.extend_from_slice(device.as_bytes());
-        let told = open.card.properties.as_bytes();
+        let told = open.properties();
         properties.extend_from_slice(told);
         properties_at += told.len() as u64;
     }

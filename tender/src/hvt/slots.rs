@@ -1,15 +1,20 @@
 //! The guest's memory as KVM has it: in slots, the first made at the start, others when the guest asks for more.
 //!
 //! What KVM keeps about a slot grows with its size; on a KVM that shadows page tables it is paid when the slot is made,
-//! 0.3 ms for a gigabyte. So a guest starts with little, and each further slot is as large as all before it.
+//! 0.3 ms for a gigabyte. So a guest starts with little, and each further slot is as large as all before it; later a quarter
+//! of that, because what has a slot cannot be used elsewhere.
 
 #![expect(unsafe_code, reason = "guest memory is given to KVM by address")]
 
 use crate::error::Error;
 use crate::memory::Memory;
 use husk_abi::call::Status;
+use husk_abi::memory::{PAGE, Region};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
+
+/// Up to this many bytes, a further slot is as large as all before it.
+const LARGE_STEP: u64 = 64 << 20;
 
 /// The slots made so far: side by side from guest-physical address 0.
 #[derive(Debug)]
@@ -29,12 +34,18 @@ impl Slots {
         Ok(slots)
     }
 
-    /// Makes at least the first `length` bytes of the heap usable, and tells how many are.
-    pub fn attach(&mut self, vm: &VmFd, memory: &Memory, length: u64) -> Result<u64, Status> {
+    /// Makes at least the first `length` bytes of the heap usable, and tells how many are; `elsewhere` are bytes of
+    /// memory that the guest has outside of the window.
+    pub fn attach(&mut self, vm: &VmFd, memory: &Memory, length: u64, elsewhere: u64) -> Result<u64, Status> {
         let layout = memory.layout();
         let end = layout.physical(layout.heap.start) + length.min(layout.heap.length);
         if end > self.attached {
-            let end = end.max(2 * self.attached).min(layout.physical_size());
+            let most = layout.physical_size().saturating_sub(elsewhere) & !(PAGE - 1);
+            if end > most {
+                return Err(Status::NoMemory);
+            }
+            let step = self.attached.min(LARGE_STEP.max(self.attached / 4));
+            let end = end.max(self.attached + step).min(most);
             self.grow(vm, memory, end).map_err(|_| Status::NoMemory)?;
         }
         Ok(layout.heap_attached(self.attached))
@@ -44,27 +55,34 @@ impl Slots {
     pub fn attach_image(&mut self, vm: &VmFd, memory: &Memory) -> Result<u64, Status> {
         if !self.has_image {
             let layout = memory.layout();
-            self.add(vm, memory, layout.physical_size(), layout.physical_extent()).map_err(|_| Status::NoMemory)?;
+            let file = Region::between(layout.physical_size(), layout.physical_extent());
+            self.add(vm, file, memory.host_address() + file.start).map_err(|_| Status::NoMemory)?;
             self.has_image = true;
         }
         Ok(0)
     }
 
+    /// Bytes of guest-physical memory in the slots of the window.
+    pub fn attached(&self) -> u64 {
+        self.attached
+    }
+
     fn grow(&mut self, vm: &VmFd, memory: &Memory, end: u64) -> Result<(), kvm_ioctls::Error> {
-        self.add(vm, memory, self.attached, end)?;
+        self.add(vm, Region::between(self.attached, end), memory.host_address() + self.attached)?;
         self.attached = end;
         Ok(())
     }
 
-    fn add(&mut self, vm: &VmFd, memory: &Memory, start: u64, end: u64) -> Result<(), kvm_ioctls::Error> {
+    /// Makes a slot of these guest-physical addresses, which are in the guest's [`Memory`] at `host_address`.
+    pub fn add(&mut self, vm: &VmFd, physical: Region, host_address: u64) -> Result<(), kvm_ioctls::Error> {
         let region = kvm_userspace_memory_region {
             slot: self.count,
             flags: 0,
-            guest_phys_addr: start,
-            memory_size: end - start,
-            userspace_addr: memory.host_address() + start,
+            guest_phys_addr: physical.start,
+            memory_size: physical.length,
+            userspace_addr: host_address,
         };
-        // SAFETY: the region lies in `memory`, which the machine owns and drops after the VM.
+        // SAFETY: the callers' addresses lie in the memory, which the machine owns and drops after the VM.
         unsafe { vm.set_user_memory_region(region) }?;
         self.count += 1;
         Ok(())

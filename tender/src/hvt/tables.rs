@@ -17,13 +17,13 @@ const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 /// Who may use a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
+pub enum Owner {
     Guest,
     Ring0,
 }
 
-/// The tables while they are made, in guest memory.
-struct Tables<'a> {
+/// The tables while they are made or changed, in guest memory.
+pub struct Tables<'a> {
     memory: &'a Memory,
     /// Guest-physical address of the next free page.
     next: u64,
@@ -69,9 +69,26 @@ pub const fn fit(memory_maximum: u64, image_maximum: u64) -> bool {
 
 const _: () = assert!(fit(MEMORY_MAXIMUM, IMAGE_MAXIMUM));
 
-impl Tables<'_> {
+impl<'a> Tables<'a> {
+    /// The tables that [`write`] has made. New ones are made from guest-physical address `next` on, which is the
+    /// tender's.
+    pub fn at(memory: &'a Memory, next: u64) -> Self {
+        Self { memory, next }
+    }
+
+    /// Where the next table would be.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Takes a page of the guest's from it, which was mapped by itself.
+    pub fn unmap(&mut self, address: u64) {
+        let place = self.entry(address, 1);
+        self.memory.set_own_word(place, 0);
+    }
+
     /// Maps whole pages, with large ones where they fit.
-    fn map(&mut self, region: Region, physical: u64, rights: Rights, owner: Owner) {
+    pub fn map(&mut self, region: Region, physical: u64, rights: Rights, owner: Owner) {
         let mut flags = Flags::PRESENT | Flags::ACCESSED | Flags::DIRTY;
         flags.set(Flags::WRITABLE, rights.contains(Rights::WRITE));
         flags.set(Flags::NO_EXECUTE, !rights.contains(Rights::EXECUTE));

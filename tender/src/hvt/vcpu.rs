@@ -3,6 +3,8 @@
 use super::cpuid::Model;
 use super::ring0::{self, selector};
 use crate::error::Error;
+use crate::registers::Registers;
+use crate::target::Stop;
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
@@ -65,12 +67,9 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
         | EferFlags::NO_EXECUTE_ENABLE;
     (special.cr0, special.cr3, special.cr4, special.efer) = (cr0.bits(), root, cr4.bits(), efer.bits());
 
-    const CODE: u8 = 0xb;
-    const DATA: u8 = 0x3;
     const BUSY_TSS: u8 = 0xb;
-    let flat = kvm_segment { limit: !0, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };
-    special.cs = kvm_segment { selector: selector::USER_CODE, type_: CODE, l: 1, ..flat };
-    let data = kvm_segment { selector: selector::USER_DATA, type_: DATA, db: 1, ..flat };
+    let (code, data) = user_segments();
+    special.cs = code;
     (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
     let (base, size) = ring0::TSS;
     special.tr = kvm_segment {
@@ -84,6 +83,15 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
     (special.gdt.base, special.gdt.limit) = (ring0::TABLES, ring0::GDT_SIZE - 1);
     (special.idt.base, special.idt.limit) = (ring0::IDT.0, ring0::IDT.1 - 1);
     special
+}
+
+/// The segments of a guest at CPL 3: code and data.
+fn user_segments() -> (kvm_segment, kvm_segment) {
+    const CODE: u8 = 0xb;
+    const DATA: u8 = 0x3;
+    let flat = kvm_segment { limit: !0, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };
+    let code = kvm_segment { selector: selector::USER_CODE, type_: CODE, l: 1, ..flat };
+    (code, kvm_segment { selector: selector::USER_DATA, type_: DATA, db: 1, ..flat })
 }
 
 /// Points `syscall` at the stub. SYSENTER stays off: its code selector is 0.
@@ -100,30 +108,6 @@ fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
     }
 }
 
-/// Why the processor stopped.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The guest went through the gate.
-    Call {
-        /// Number of the call.
-        number: u64,
-        /// Its arguments.
-        arguments: [u64; 4],
-    },
-    /// The guest rang, and KVM did not make an event of it.
-    Doorbell,
-    /// The stub of this exception ran.
-    Exception(u8),
-    /// A signal arrived for the tender.
-    Interrupted,
-    /// The guest touched memory that the host mapping forbids.
-    Forbidden,
-    /// The processor cannot go on.
-    Shutdown,
-    /// Anything else.
-    Strange(String),
-}
-
 /// Runs the guest until it stops.
 pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
@@ -137,7 +121,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
         }
         Ok(VcpuExit::IoOut(DOORBELL_PORT, _)) => Stop::Doorbell,
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
-            Stop::Exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8)
+            Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
         }
         // A write to a page whose host mapping is read-only may come out as an access to a device that is not there.
         Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
@@ -153,8 +137,54 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     Ok(stop)
 }
 
+/// Whether an exception happened at CPL 3.
+pub fn is_guests(frame: &ring0::Frame) -> bool {
+    frame.cs & 3 == 3
+}
+
+/// Lets the guest go on where an exception has stopped it, as if nothing had been. `special` are its registers now, in
+/// the stub of the exception, which has changed no general ones.
+pub fn go_on(vcpu: &mut VcpuFd, frame: &ring0::Frame, mut special: kvm_sregs) -> Result<(), Error> {
+    // The processor has changed these two alone (SDM volume 3, 6.14.2).
+    (special.cs, special.ss) = user_segments();
+    vcpu.set_sregs(&special).map_err(Error::kvm("let the guest go on"))?;
+    let registers = &mut vcpu.sync_regs_mut().regs;
+    (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
+    Ok(())
+}
+
 /// Puts a call's result into the register where the guest expects it.
 pub fn resume_with(vcpu: &mut VcpuFd, result: u64) {
     vcpu.sync_regs_mut().regs.rax = result;
     vcpu.set_sync_dirty_reg(SyncReg::Register);
+}
+
+/// The guest's registers.
+pub fn registers(vcpu: &VcpuFd) -> Result<Registers, Error> {
+    let general = vcpu.get_regs().map_err(Error::kvm("read the guest's registers"))?;
+    let special = vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+    Ok(Registers {
+        rax: general.rax,
+        rbx: general.rbx,
+        rcx: general.rcx,
+        rdx: general.rdx,
+        rsi: general.rsi,
+        rdi: general.rdi,
+        rbp: general.rbp,
+        rsp: general.rsp,
+        r8: general.r8,
+        r9: general.r9,
+        r10: general.r10,
+        r11: general.r11,
+        r12: general.r12,
+        r13: general.r13,
+        r14: general.r14,
+        r15: general.r15,
+        rip: general.rip,
+        rflags: general.rflags,
+        fs_base: special.fs.base,
+        gs_base: special.gs.base,
+        cr2: special.cr2,
+    })
 }

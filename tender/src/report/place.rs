@@ -36,6 +36,8 @@ pub enum Kind {
     Heap,
     /// The image file, as the guest can read it.
     ImageFile,
+    /// Addresses that get memory when they are touched first.
+    Sparse,
 }
 
 /// The stacks that a tender makes. Further threads have theirs in the heap.
@@ -80,6 +82,7 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
         (Kind::Rings, layout.rings, read_write),
         (Kind::Heap, layout.heap, read_write),
         (Kind::ImageFile, layout.image_file, Rights::READ),
+        (Kind::Sparse, layout.sparse, read_write),
     ];
     let segments = image.parts().map(|(pages, rights)| (Kind::Image, layout.loaded(pages), rights));
     fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
@@ -106,10 +109,12 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, t
         Kind::NullGuard => null(address),
         Kind::GuardBelow(stack) => format!("{subject}: stack overflow of {}", stack.owner()),
         Kind::GuardAbove(stack) => format!("{subject}: {} ran past the upper end of its stack", stack.owner()),
-        Kind::Heap if near(address, rsp) && !forbids(place, how) => {
+        Kind::Heap | Kind::Sparse if near(address, rsp) && !forbids(place, how) => {
             format!("{subject}, in a protected page next to the stack pointer: stack overflow of {thread}")
         }
-        Kind::Heap if !forbids(place, how) => format!("{subject}: the guest took its own right to that page"),
+        Kind::Heap | Kind::Sparse if !forbids(place, how) => {
+            format!("{subject}: the guest took its own right to that page")
+        }
         _ => match how {
             Some(how) if forbids(place, Some(how)) => format!("{subject}, which nobody can {}", how.verb()),
             _ => subject,
@@ -119,7 +124,8 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, t
 
 /// What can be said when the host refused an access and does not say to what: that the stack ends there.
 pub fn describe_stack(map: &[Place], rsp: u64, thread: &str, read: &mut ReadGuest<'_>) -> Option<String> {
-    let in_heap = |address| map.iter().any(|place| place.kind == Kind::Heap && place.region.contains(address));
+    let has_stacks = |kind| matches!(kind, Kind::Heap | Kind::Sparse);
+    let in_heap = |address| map.iter().any(|place| has_stacks(place.kind) && place.region.contains(address));
     // The word pushed next, and the page that a function with a large frame touches first.
     let ends = [8, PAGE].into_iter().any(|depth| read(rsp.wrapping_sub(depth)).is_none());
     (in_heap(rsp) && ends).then(|| {
@@ -198,6 +204,7 @@ impl fmt::Display for Place {
             Kind::Image => f.write_str("the image's read-only data"),
             Kind::Rings => f.write_str("the rings of its devices"),
             Kind::Heap => f.write_str("the heap"),
+            Kind::Sparse => f.write_str("the sparse region"),
             Kind::ImageFile => f.write_str("the image file"),
         }
     }

@@ -19,7 +19,9 @@
 //!
 //! **A request** is one [`Descriptor`] or several in a row, all but the last with the flag [`Flags::MORE`]: together
 //! they are its memory, in order. Token, operation and detail count in the first one only. The guest publishes whole
-//! requests. It does not touch the memory of a request before its completion.
+//! requests. It does not touch the memory of a request before its completion. There are operations that take no memory:
+//! such a request is one descriptor with a length of 0, which says in [`Descriptor::address`] what its operation makes of
+//! that.
 //!
 //! **Bounds.** The rings of a queue are of the same length, and the guest has no more requests under way than that: before
 //! it submits another, it has read the completion of one. So whoever has something to say always has room for it, and
@@ -63,9 +65,9 @@ pub const fn size(entries: u32, entry_size: usize) -> u64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Descriptor {
-    /// Guest address of the memory.
+    /// Guest address of the memory; in a request without memory, what the operation says.
     pub address: u64,
-    /// Its length in bytes, from 1 to [`PART_MAXIMUM`].
+    /// Its length in bytes, from 1 to [`PART_MAXIMUM`]; 0 in a request without memory.
     pub length: u32,
     /// [`Flags`].
     pub flags: u16,

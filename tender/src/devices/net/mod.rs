@@ -4,8 +4,10 @@ pub mod options;
 pub mod tap;
 pub mod user;
 
+use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
+use crate::clock::monotonic_ns;
 use crate::error::Error;
 use crate::memory::Memory;
 use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
@@ -24,6 +26,7 @@ pub struct Card {
     /// What the guest is told.
     pub properties: Network,
     wire: Box<dyn Wire>,
+    rate: Option<Rate>,
 }
 
 /// Guest memory could not be reached, as the guest has protected it.
@@ -67,7 +70,11 @@ impl Card {
                 let mac = options.mac.unwrap_or(user::addresses::GUEST_MAC);
                 let [v4, v6] = user::addresses::told();
                 let properties = Network { mac, mtu: user::MTU, v4, v6 };
-                user::Network::open(user, mac).map(|network| Self { properties, wire: Box::new(network) })
+                user::Network::open(user, mac).map(|network| Self {
+                    properties,
+                    wire: Box::new(network),
+                    rate: options.rate,
+                })
             }
         };
         opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
@@ -75,7 +82,7 @@ impl Card {
 
     fn on_tap((tap, mac, mtu): tap::Opened, options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
-        Self { properties, wire: Box::new(tap) }
+        Self { properties, wire: Box::new(tap), rate: options.rate }
     }
 }
 
@@ -89,6 +96,10 @@ pub struct Served {
     buffer: Option<Request>,
     longest: usize,
     wire: Box<dyn Wire>,
+    /// What may be sent, and received.
+    limits: [Bucket; 2],
+    /// Monotonic time at which a limit lets more through that was met, in nanoseconds.
+    limited_until_ns: [u64; 2],
 }
 
 impl Served {
@@ -101,12 +112,17 @@ impl Served {
             buffer: None,
             longest: FRAME_HEADER + usize::from(card.properties.mtu),
             wire: card.wire,
+            limits: [TRANSMIT, RECEIVE].map(|_| Bucket::new(card.rate, monotonic_ns())),
+            limited_until_ns: [0; 2],
         }
     }
 
     /// Sends what the guest has to be sent. How many frames that was.
     fn send(&mut self) -> Result<usize, Broken> {
         for count in 0..BATCH {
+            if self.is_limited(TRANSMIT) {
+                return Ok(count);
+            }
             let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
             check(&self.transmit, &request)?;
             let length = request.parts.length();
@@ -119,6 +135,7 @@ impl Served {
                 false => status::REFUSED,
             };
             self.transmit.complete(request.token, length, status);
+            self.limits[TRANSMIT].take(length);
         }
         Ok(BATCH)
     }
@@ -126,12 +143,13 @@ impl Served {
     /// Fills the guest's buffers with what has arrived. How many frames that was.
     fn receive(&mut self) -> Result<usize, Broken> {
         let mut count = 0;
-        while count < BATCH {
+        while count < BATCH && !self.is_limited(RECEIVE) {
             let Some(buffer) = self.next_buffer()? else { break };
             let received = self.wire.receive(&buffer.parts).map_err(|_| unreachable(&self.receive, &buffer))?;
             match received {
                 Some(length) if length <= buffer.parts.length() => {
                     self.receive.complete(buffer.token, length, status::DONE);
+                    self.limits[RECEIVE].take(length);
                     count += 1;
                 }
                 // Dropped: it does not fit.
@@ -143,6 +161,18 @@ impl Served {
             }
         }
         Ok(count)
+    }
+
+    /// Whether the limit of a queue lets nothing through at the moment.
+    fn is_limited(&mut self, queue: usize) -> bool {
+        if !self.limits[queue].is_bounded() {
+            return false;
+        }
+        let now_ns = monotonic_ns();
+        let opens_ns = self.limits[queue].opens_ns(now_ns);
+        let is_limited = opens_ns > now_ns;
+        self.limited_until_ns[queue] = if is_limited { opens_ns } else { 0 };
+        is_limited
     }
 
     fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
@@ -157,12 +187,11 @@ impl Served {
     }
 }
 
-/// Both queues have one operation and nothing more to say about it.
+/// There is nothing more to say about the one operation of either queue.
 fn check(queue: &Queue, request: &Request) -> Result<(), Broken> {
-    match (request.operation, request.detail) {
-        (0, 0) => Ok(()),
-        (0, detail) => Err(queue.broken(Violation::Detail(detail))),
-        (operation, _) => Err(queue.broken(Violation::Operation(operation))),
+    match request.detail {
+        0 => Ok(()),
+        detail => Err(queue.broken(Violation::Detail(detail))),
     }
 }
 
@@ -180,18 +209,21 @@ impl Device for Served {
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
+        let [sending, receiving] = self.limited_until_ns.map(|until_ns| until_ns > 0);
         // With a buffer at hand, it is the wire that is waited for.
-        Ok(self.transmit.sleep()? && (self.buffer.is_some() || self.receive.sleep()?))
+        Ok((sending || self.transmit.sleep()?) && (receiving || self.buffer.is_some() || self.receive.sleep()?))
     }
 
     fn file(&self) -> (RawFd, i16) {
-        match self.wire.is_watched(self.buffer.is_some()) {
+        let may_receive = self.buffer.is_some() && self.limited_until_ns[RECEIVE] == 0;
+        match self.wire.is_watched(may_receive) {
             true => (self.wire.file(), libc::POLLIN),
             false => (-1, 0),
         }
     }
 
     fn deadline_ns(&self) -> u64 {
-        self.wire.deadline_ns()
+        let limited = self.limited_until_ns.into_iter().filter(|until_ns| *until_ns > 0);
+        limited.min().unwrap_or(u64::MAX).min(self.wire.deadline_ns())
     }
 }

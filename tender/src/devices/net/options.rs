@@ -1,7 +1,8 @@
 //! What a user says of a network device: `[NAME=]BACKEND[,OPTION=VALUE]…`.
 
 use super::user;
-use crate::devices::attach::Attachment;
+use crate::devices::attach::{Attachment, What};
+use crate::devices::limit::Rate;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
@@ -13,6 +14,8 @@ pub struct Options {
     pub backend: Backend,
     /// Its hardware address, if it is not left to us.
     pub mac: Option<[u8; 6]>,
+    /// How many bytes a second it may send, and as many receive.
+    pub rate: Option<Rate>,
     /// How the guest comes by its IPv4 address.
     pub v4: Address,
     /// The same for IPv6.
@@ -33,7 +36,7 @@ pub enum Backend {
 impl Default for Options {
     fn default() -> Self {
         let ask = Address { source: source::ASK, ..Address::default() };
-        Self { backend: Backend::User(user::Options::default()), mac: None, v4: ask, v6: ask }
+        Self { backend: Backend::User(user::Options::default()), mac: None, rate: None, v4: ask, v6: ask }
     }
 }
 
@@ -60,7 +63,7 @@ impl Options {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             what.set(key, value)?;
         }
-        Ok(Attachment { name, what })
+        Ok(Attachment { name, what: What::Network(what) })
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -125,17 +128,24 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 mod tests {
     use super::*;
 
+    fn parsed(word: &str) -> (Option<String>, Options) {
+        match Options::parse(word).expect("well-formed") {
+            Attachment { name, what: What::Network(options) } => (name, options),
+            other => panic!("{other:?} is no network card"),
+        }
+    }
+
     #[test]
     fn a_device_is_described_in_one_word() {
         let word = "back=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=1.1.1.1,ip=fd00::2/64,mac=02:00:00:00:00:01";
-        let Attachment { name, what } = Options::parse(word).expect("well-formed");
+        let (name, what) = parsed(word);
         assert_eq!((name.as_deref(), &what.backend), (Some("back"), &Backend::Tap("tap0".to_owned())));
         assert_eq!((&what.v4.address[..4], what.v4.prefix, what.v4.source), (&[10, 0, 0, 2][..], 24, source::GIVEN));
         assert_eq!((&what.v4.gateway[..4], &what.v4.name_server[..4]), (&[10, 0, 0, 1][..], &[1, 1, 1, 1][..]));
         assert_eq!((what.v6.address[0], what.v6.prefix, what.mac), (0xfd, 64, Some([2, 0, 0, 0, 0, 1])));
-        let plain = Options::parse("fd:3").expect("well-formed");
-        assert_eq!((plain.name, plain.what.backend), (None, Backend::Descriptor(3)));
-        assert_eq!(plain.what.v4.source, source::ASK);
+        let (name, what) = parsed("fd:3");
+        assert_eq!((name, what.backend), (None, Backend::Descriptor(3)));
+        assert_eq!(what.v4.source, source::ASK);
     }
 
     #[test]

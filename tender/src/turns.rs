@@ -1,13 +1,16 @@
 //! Ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
 //!
 //! A timer counts the processor time of the thread that runs the guest, so a guest that sleeps is never disturbed. Its
-//! signal does nothing but interrupt KVM_RUN.
+//! signal does nothing but stop it.
 
+#![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
+
+use crate::error::Error;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
+use crate::target::Target;
 use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{INTERVAL_MS, Record};
-use kvm_ioctls::VcpuFd;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -50,21 +53,19 @@ impl Turns {
 
     /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
     /// it is.
-    pub fn look(&self, vcpu: &mut VcpuFd, must: bool) {
+    pub fn look(&self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
         let record = self.record();
         if !(must || record.wanted.load(Relaxed) != 0) || record.inside.load(Relaxed) != 0 {
-            return;
+            return Ok(());
         }
-        let Ok(mut registers) = vcpu.get_regs() else { return };
+        let registers = target.registers()?;
         if !self.image.contains(registers.rip) || self.closed.contains(registers.rip) {
-            return;
+            return Ok(());
         }
         record.inside.store(1, Relaxed);
         record.rip.store(registers.rip, Relaxed);
         record.rflags.store(registers.rflags, Relaxed);
-        registers.rip = self.entry;
-        // If the processor does not take them it will not run either, and say so.
-        let _ = vcpu.set_regs(&registers);
+        target.jump(self.entry)
     }
 }
 

@@ -1,0 +1,64 @@
+//! Memory for requests: as much aligned as any disk wants it.
+
+#![expect(unsafe_code, reason = "memory is allocated with an alignment of its own")]
+
+use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+use core::slice;
+use husk_abi::block::SECTOR_MAXIMUM;
+
+/// Bytes, zeroed at first.
+#[derive(Debug)]
+pub struct Buffer {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the memory is not bound to a thread.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// A buffer of `length` bytes.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no room for it, or it is empty.
+    pub fn new(length: usize) -> Self {
+        assert!(length > 0, "a buffer has at least one byte");
+        let layout = layout(length);
+        // SAFETY: the layout has a size, as asserted.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
+        Self { start: start.unwrap_or_else(|| handle_alloc_error(layout)), length }
+    }
+}
+
+fn layout(length: usize) -> Layout {
+    match Layout::from_size_align(length, SECTOR_MAXIMUM as usize) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a buffer of {length} bytes is larger than memory can be"),
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: it is ours, as long, and was zeroed.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: it was allocated with this layout.
+        unsafe { dealloc(self.start.as_ptr(), layout(self.length)) };
+    }
+}

@@ -1,0 +1,389 @@
+//! Block devices: disks, read and written in sectors, with many requests under way at once.
+//!
+//! ```ignore
+//! let mut disk = husk::block::Disk::open("data")?;
+//! let mut sector = [0; 512];
+//! disk.read_at(0, &mut sector)?;
+//! disk.write_at(512, &sector)?;
+//! disk.flush()?;
+//! ```
+//!
+//! These wait. What does not wait takes a buffer with it and gives it back when it is done:
+//!
+//! ```ignore
+//! for number in 0..32 {
+//!     disk.read(number * 4096, Buffer::new(4096), number).expect("there is room");
+//! }
+//! while let Some(done) = disk.next() {
+//!     use_it(done.token, done.result, done.buffer);
+//! }
+//! ```
+//!
+//! Whether there is something to take up can be waited for ([`crate::wait`]). What lasts, and when, is told in
+//! [`husk_abi::block`].
+
+#![expect(unsafe_code, reason = "the tender reads and writes buffers while they are its own")]
+
+mod buffer;
+
+use crate::device::{self, Error as NotOpen};
+use crate::ring::Queue;
+use crate::wait::{self, Source};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem::forget;
+use husk_abi::block::{self as operation, Block, Flags};
+use husk_abi::call::News;
+use husk_abi::note::device_kind;
+use husk_abi::ring::{Completion, Descriptor, status};
+
+pub use buffer::Buffer;
+
+/// Why a request was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The host could not do it.
+    InputOutput,
+    /// It is not whole sectors of the disk, too long for one request, or would write to a disk that is read only.
+    Refused,
+}
+
+/// A request that is done.
+#[derive(Debug)]
+pub struct Done {
+    /// What it was submitted with.
+    pub token: u64,
+    /// Its buffer, if it had one.
+    pub buffer: Option<Buffer>,
+    /// What became of it.
+    pub result: Result<(), Error>,
+}
+
+/// A disk that this program has opened. It is open as long as the program runs.
+#[derive(Debug)]
+pub struct Disk {
+    queue: Queue,
+    properties: &'static Block,
+    /// Requests under way, by the number that the tender knows them by.
+    under_way: Vec<Option<Pending>>,
+    /// Numbers that are not in use.
+    free: Vec<u16>,
+    /// Requests that ended while another was waited for.
+    done: VecDeque<Done>,
+    unpublished: usize,
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Pending {
+    token: u64,
+    buffer: Option<Buffer>,
+    /// Somebody waits for just this one.
+    awaited: bool,
+}
+
+/// So many requests are shown to the tender at once, if there are as many.
+const BATCH: usize = 8;
+
+impl Disk {
+    /// Opens the block device `name`.
+    pub fn open(name: &str) -> Result<Self, NotOpen> {
+        let device = device::open(name, device_kind::BLOCK)?;
+        let properties = device::block(device).ok_or(NotOpen::OtherKind)?;
+        // SAFETY: the tender told of it, and `device::open` gives a device to one caller only.
+        let queue = unsafe { Queue::new(&device.queues[0]) };
+        let (under_way, free, done) = (Vec::new(), Vec::new(), VecDeque::new());
+        Ok(Self { queue, properties, under_way, free, done, unpublished: 0 })
+    }
+
+    /// Its size in bytes.
+    pub const fn size(&self) -> u64 {
+        self.properties.size
+    }
+
+    /// Bytes of a sector, which is what can be read and written.
+    pub const fn sector(&self) -> u32 {
+        self.properties.sector
+    }
+
+    /// Most bytes of one request that does not wait; those that do may be of any length.
+    pub const fn request_maximum(&self) -> usize {
+        self.properties.request_maximum as usize
+    }
+
+    /// Whether it can be read only.
+    pub const fn is_read_only(&self) -> bool {
+        self.properties.flags & Flags::READ_ONLY.bits() != 0
+    }
+
+    /// All that there is to know about it.
+    pub const fn properties(&self) -> &'static Block {
+        self.properties
+    }
+
+    /// Starts to read into `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can
+    /// be.
+    pub fn read(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
+        self.transfer(operation::READ, offset, buffer, token)
+    }
+
+    /// Starts to write `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can be.
+    pub fn write(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
+        self.transfer(operation::WRITE, offset, buffer, token)
+    }
+
+    fn transfer(&mut self, operation: u16, offset: u64, mut buffer: Buffer, token: u64) -> Result<(), Buffer> {
+        let part = whole(operation, offset, buffer.as_mut_ptr() as u64, buffer.len());
+        // SAFETY: the buffer is kept until the completion, and leaked if the disk is dropped before.
+        match unsafe { self.submit(part, Pending { token, buffer: None, awaited: false }) } {
+            Some(number) => {
+                if let Some(Some(pending)) = self.under_way.get_mut(number) {
+                    pending.buffer = Some(buffer);
+                }
+                Ok(())
+            }
+            None => Err(buffer),
+        }
+    }
+
+    /// Starts to make what was written last. Whether there was room for the request.
+    pub fn start_flush(&mut self, token: u64) -> bool {
+        self.start_bare(operation::FLUSH, 0, 0, token)
+    }
+
+    /// Starts to make `length` bytes from the byte `offset` on zeros, giving up their space. Whether there was room for
+    /// the request.
+    pub fn start_discard(&mut self, offset: u64, length: u64, token: u64) -> bool {
+        self.start_bare(operation::DISCARD, offset, length, token)
+    }
+
+    /// Starts to make `length` bytes from the byte `offset` on zeros. Whether there was room for the request.
+    pub fn start_zeroes(&mut self, offset: u64, length: u64, token: u64) -> bool {
+        self.start_bare(operation::WRITE_ZEROES, offset, length, token)
+    }
+
+    fn start_bare(&mut self, operation: u16, offset: u64, length: u64, token: u64) -> bool {
+        let part = bare(operation, offset, length);
+        // SAFETY: it names no memory.
+        unsafe { self.submit(part, Pending { token, buffer: None, awaited: false }) }.is_some()
+    }
+
+    /// Submits a request of one part; tells its number, if there was room.
+    ///
+    /// # Safety
+    ///
+    /// Nobody touches its memory before it is completed.
+    unsafe fn submit(&mut self, part: Descriptor, pending: Pending) -> Option<usize> {
+        let number = match self.free.pop() {
+            Some(number) => usize::from(number),
+            None if self.under_way.len() < self.queue.entries() as usize => {
+                self.under_way.push(None);
+                self.under_way.len() - 1
+            }
+            None => return None,
+        };
+        // SAFETY: the caller's.
+        if !unsafe { self.queue.submit(&[Descriptor { token: number as u64, ..part }]) } {
+            self.free.push(number as u16);
+            return None;
+        }
+        self.under_way[number] = Some(pending);
+        self.unpublished += 1;
+        if self.unpublished >= BATCH {
+            self.publish();
+        }
+        Some(number)
+    }
+
+    /// Shows the tender what was started; waiting and [`Disk::next`] do so too.
+    pub fn publish(&mut self) {
+        if self.unpublished > 0 {
+            self.unpublished = 0;
+            self.queue.publish();
+        }
+    }
+
+    /// A request that is done, if there is one.
+    #[expect(clippy::should_implement_trait, reason = "a disk is no iterator: there may be more later")]
+    pub fn next(&mut self) -> Option<Done> {
+        if let Some(done) = self.done.pop_front() {
+            return Some(done);
+        }
+        if let Some(completion) = self.queue.complete() {
+            return self.conclude(&completion).map(|(_, done)| done);
+        }
+        self.publish();
+        None
+    }
+
+    /// The request that a completion is about, and its number.
+    fn conclude(&mut self, completion: &Completion) -> Option<(Pending, Done)> {
+        let number = completion.token as usize;
+        let mut pending = self.under_way.get_mut(number)?.take()?;
+        self.free.push(number as u16);
+        let (token, buffer) = (pending.token, pending.buffer.take());
+        Some((pending, Done { token, buffer, result: result(completion) }))
+    }
+
+    /// Reads into `into` from the byte `offset` on.
+    pub fn read_at(&mut self, offset: u64, into: &mut [u8]) -> Result<(), Error> {
+        let maximum = self.request_maximum();
+        for (index, part) in into.chunks_mut(maximum).enumerate() {
+            let at = further(offset, index * maximum)?;
+            if self.takes(part) {
+                self.wait_for(whole(operation::READ, at, part.as_mut_ptr() as u64, part.len()))?;
+            } else {
+                let mut buffer = Buffer::new(part.len());
+                self.wait_for(whole(operation::READ, at, buffer.as_mut_ptr() as u64, part.len()))?;
+                part.copy_from_slice(&buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `from` from the byte `offset` on.
+    pub fn write_at(&mut self, offset: u64, from: &[u8]) -> Result<(), Error> {
+        let maximum = self.request_maximum();
+        for (index, part) in from.chunks(maximum).enumerate() {
+            let at = further(offset, index * maximum)?;
+            if self.takes(part) {
+                self.wait_for(whole(operation::WRITE, at, part.as_ptr() as u64, part.len()))?;
+            } else {
+                let mut buffer = Buffer::new(part.len());
+                buffer.copy_from_slice(part);
+                self.wait_for(whole(operation::WRITE, at, buffer.as_ptr() as u64, part.len()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this memory is aligned as the disk wants it.
+    fn takes(&self, memory: &[u8]) -> bool {
+        (memory.as_ptr().addr() | memory.len()).is_multiple_of(self.properties.alignment as usize)
+    }
+
+    /// Makes what was written last.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.wait_for(bare(operation::FLUSH, 0, 0))
+    }
+
+    /// Makes `length` bytes from the byte `offset` on zeros, giving up their space.
+    pub fn discard(&mut self, offset: u64, length: u64) -> Result<(), Error> {
+        self.wait_for(bare(operation::DISCARD, offset, length))
+    }
+
+    /// Makes `length` bytes from the byte `offset` on zeros.
+    pub fn write_zeroes(&mut self, offset: u64, length: u64) -> Result<(), Error> {
+        self.wait_for(bare(operation::WRITE_ZEROES, offset, length))
+    }
+
+    /// Carries out a request while its memory is borrowed.
+    fn wait_for(&mut self, part: Descriptor) -> Result<(), Error> {
+        loop {
+            let pending = Pending { token: 0, buffer: None, awaited: true };
+            // SAFETY: the caller has borrowed the memory, and this does not come back before the completion.
+            if unsafe { self.submit(part, pending) }.is_some() {
+                break;
+            }
+            // All others have their turn first: one of them makes room.
+            if self.take_up().is_none() {
+                self.wait();
+            }
+        }
+        self.publish();
+        loop {
+            match self.take_up() {
+                Some(Some(result)) => return result,
+                Some(None) => {}
+                None => self.wait(),
+            }
+        }
+    }
+
+    /// Takes up a completion, if there is one: the result of what is waited for, or of something else, which is kept.
+    fn take_up(&mut self) -> Option<Option<Result<(), Error>>> {
+        let completion = self.queue.complete()?;
+        let (pending, done) = self.conclude(&completion)?;
+        if pending.awaited {
+            return Some(Some(done.result));
+        }
+        self.done.push_back(done);
+        Some(None)
+    }
+
+    /// Waits for a completion.
+    fn wait(&mut self) {
+        wait::any(&mut [&mut Completions(self)], News::empty(), u64::MAX);
+    }
+
+    /// Starts a request on memory that the caller answers for, to be told by [`Disk::completed`] under this token; not
+    /// for use together with anything else here but [`Disk::publish`] and waiting. Whether there was room for it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody touches the memory that the parts name before the request is completed.
+    pub unsafe fn submit_parts(&mut self, parts: &[Descriptor]) -> bool {
+        self.unpublished += 1;
+        // SAFETY: the caller's.
+        unsafe { self.queue.submit(parts) }
+    }
+
+    /// A request of [`Disk::submit_parts`] that is done: its token, and what became of it.
+    pub fn completed(&mut self) -> Option<(u64, Result<(), Error>)> {
+        self.queue.complete().map(|completion| (completion.token, result(&completion)))
+    }
+}
+
+impl Source for Disk {
+    fn ready(&mut self) -> bool {
+        self.publish();
+        !self.done.is_empty() || self.queue.has_completion()
+    }
+
+    fn sleep(&mut self) -> bool {
+        self.done.is_empty() && self.queue.sleep()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The tender may still use these buffers.
+        self.under_way.drain(..).for_each(forget);
+    }
+}
+
+/// The completions of a disk alone.
+struct Completions<'a>(&'a mut Disk);
+
+impl Source for Completions<'_> {
+    fn ready(&mut self) -> bool {
+        self.0.queue.has_completion()
+    }
+
+    fn sleep(&mut self) -> bool {
+        self.0.queue.sleep()
+    }
+}
+
+/// A request without memory.
+pub fn bare(operation: u16, offset: u64, length: u64) -> Descriptor {
+    Descriptor { address: length, operation, detail: offset, ..Descriptor::default() }
+}
+
+/// A request of one part.
+fn whole(operation: u16, offset: u64, address: u64, length: usize) -> Descriptor {
+    Descriptor { address, length: length as u32, operation, detail: offset, ..Descriptor::default() }
+}
+
+/// The byte of the disk so many behind `offset`.
+fn further(offset: u64, count: usize) -> Result<u64, Error> {
+    offset.checked_add(count as u64).ok_or(Error::Refused)
+}
+
+fn result(completion: &Completion) -> Result<(), Error> {
+    match completion.status {
+        status::DONE => Ok(()),
+        status::REFUSED => Err(Error::Refused),
+        _ => Err(Error::InputOutput),
+    }
+}

@@ -1,0 +1,100 @@
+//! Block devices: what can be asked of a disk, over its one queue ([`crate::ring`]).
+//!
+//! A disk is an array of bytes that is read and written in sectors. [`Descriptor::operation`] says what to do, and
+//! [`Descriptor::detail`] at which byte of the disk. Requests are carried out side by side, in any order: who cares for
+//! the order of two waits for the completion of the first.
+//!
+//! | operation | memory | which bytes of the disk |
+//! |---|---|---|
+//! | [`READ`] | is written | from `detail`, as many as there is memory |
+//! | [`WRITE`] | is read | from `detail`, as many as there is memory |
+//! | [`FLUSH`] | none | all |
+//! | [`DISCARD`] | none | from `detail`, as many as `address` says |
+//! | [`WRITE_ZEROES`] | none | from `detail`, as many as `address` says |
+//!
+//! A request without memory is one descriptor with a length of 0. With [`FLUSH`], `detail` and `address` are 0 too.
+//!
+//! **What lasts.** A write that is completed is read by every later request, and survives the end of the tender, whatever
+//! ends it; but it survives the end of the host only if a flush follows. A flush covers all requests whose completions
+//! the guest had read before it submitted the flush, and promises nothing of others.
+//!
+//! **Refused** ([`status::REFUSED`](crate::ring::status::REFUSED)), without any effect, is a request that begins or ends
+//! beyond the end of the disk, or not at the edge of a sector; one of more than [`Block::request_maximum`] bytes of
+//! memory, or with a part of it that [`Block::alignment`] does not allow; and one that would change a disk of
+//! [`Flags::READ_ONLY`]. **Input/output errors** ([`status::INPUT_OUTPUT`](crate::ring::status::INPUT_OUTPUT)) are the
+//! host's: what was to be read or written is then undefined.
+//!
+//! [`Descriptor::operation`]: crate::ring::Descriptor::operation
+//! [`Descriptor::detail`]: crate::ring::Descriptor::detail
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Reads. There is no operation 0, so that an entry that nobody has filled in is none.
+pub const READ: u16 = 1;
+/// Writes.
+pub const WRITE: u16 = 2;
+/// Makes what was written last.
+pub const FLUSH: u16 = 3;
+/// Makes a range read as zeros, and lets the host use its space for something else.
+pub const DISCARD: u16 = 4;
+/// Makes a range read as zeros, and keeps its space where the host can.
+pub const WRITE_ZEROES: u16 = 5;
+
+/// Smallest sector that a disk may have, in bytes.
+pub const SECTOR_MINIMUM: u32 = 512;
+/// Largest sector that a disk may have, in bytes.
+pub const SECTOR_MAXIMUM: u32 = 4096;
+
+/// What there is to know about a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Block {
+    /// Its size in bytes; a multiple of the sector.
+    pub size: u64,
+    /// Bytes of a sector: a power of two from [`SECTOR_MINIMUM`] to [`SECTOR_MAXIMUM`].
+    pub sector: u32,
+    /// Most bytes of memory in one request.
+    pub request_maximum: u32,
+    /// What address and length of every part of a request's memory must be a multiple of: 1, or the sector.
+    pub alignment: u32,
+    /// [`Flags`].
+    pub flags: u32,
+}
+
+bitflags::bitflags! {
+    /// Switches in [`Block::flags`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        /// It can be read only.
+        const READ_ONLY = 1;
+    }
+}
+
+impl Block {
+    /// Whether `count` bytes at the byte `offset` are whole sectors of this disk.
+    pub const fn holds(&self, offset: u64, count: u64) -> bool {
+        let sector = self.sector as u64;
+        match offset.checked_add(count) {
+            Some(end) => end <= self.size && offset.is_multiple_of(sector) && count.is_multiple_of(sector),
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_sectors_inside_are_held() {
+        let disk = Block { size: 8192, sector: 512, ..Block::default() };
+        for (offset, count) in [(0, 8192), (512, 512), (8192, 0), (7680, 512)] {
+            assert!(disk.holds(offset, count), "{offset} {count}");
+        }
+        let beyond = [(0, 8704), (8192, 512), (u64::MAX - 511, 512), (u64::MAX - 511, 1024), (512, u64::MAX - 511)];
+        let odd = [(1, 512), (0, 511), (256, 256)];
+        for (offset, count) in beyond.into_iter().chain(odd) {
+            assert!(!disk.holds(offset, count), "{offset} {count}");
+        }
+    }
+}

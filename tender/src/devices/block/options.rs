@@ -1,0 +1,95 @@
+//! What a user says of a block device: `[NAME=]FILE[,ro][,sector=N][,direct]`.
+
+use crate::devices::attach::{Attachment, What};
+use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
+use std::path::PathBuf;
+
+/// How a block device is attached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The file or block device that holds its bytes.
+    pub file: PathBuf,
+    /// Whether it can be read only.
+    pub read_only: bool,
+    /// Bytes of a sector, if that is not left to us.
+    pub sector: Option<u32>,
+    /// Whether the host's page cache is left out.
+    pub direct: bool,
+}
+
+impl Options {
+    /// Reads the value of a `--block` flag.
+    pub fn parse(text: &str) -> Result<Attachment, String> {
+        let mut words = text.split(',');
+        let first = words.next().unwrap_or_default();
+        let (name, file) = match first.split_once('=') {
+            // Whatever cannot be the name of a device belongs to that of the file.
+            Some((name, file)) if is_plain(name) => (Some(name.to_owned()), file),
+            _ => (None, first),
+        };
+        if file.is_empty() {
+            return Err("write [NAME=]FILE, such as data=disk.img".to_owned());
+        }
+        let mut options = Self { file: file.into(), ..Self::default() };
+        for word in words {
+            options.set(word)?;
+        }
+        Ok(Attachment { name, what: What::Block(options) })
+    }
+
+    fn set(&mut self, word: &str) -> Result<(), String> {
+        match word.split_once('=') {
+            None if word == "ro" => self.read_only = true,
+            None if word == "direct" => self.direct = true,
+            Some(("sector", size)) => {
+                let possible = |size: &u32| size.is_power_of_two() && (SECTOR_MINIMUM..=SECTOR_MAXIMUM).contains(size);
+                let size = size.parse().ok().filter(possible);
+                self.sector = Some(size.ok_or("write sector=512, sector=1024, sector=2048 or sector=4096")?);
+            }
+            _ => return Err(format!("no option '{word}'; there are ro, sector= and direct")),
+        }
+        Ok(())
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Option<String>, Options) {
+        match Options::parse(text).expect("well-formed") {
+            Attachment { name, what: What::Block(options) } => (name, options),
+            other => panic!("{other:?} is no disk"),
+        }
+    }
+
+    #[test]
+    fn a_disk_is_described_in_one_word() {
+        let all = Options { file: "a/b.img".into(), read_only: true, sector: Some(4096), direct: true };
+        assert_eq!(parsed("data=a/b.img,ro,sector=4096,direct"), (Some("data".into()), all));
+        let plain = |file: &str| Options { file: file.into(), ..Options::default() };
+        assert_eq!(parsed("disk.img"), (None, plain("disk.img")));
+        assert_eq!(parsed("./a=b.img"), (None, plain("./a=b.img")));
+        assert_eq!(parsed("data=a=b.img"), (Some("data".into()), plain("a=b.img")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (wrong, part) in [
+            ("", "write [NAME=]FILE"),
+            ("data=", "write [NAME=]FILE"),
+            ("a,rw", "no option 'rw'"),
+            ("a,sector=513", "write sector=512"),
+            ("a,sector=8192", "write sector=512"),
+            ("a,sector", "no option 'sector'"),
+            ("a,ro=1", "no option 'ro=1'"),
+        ] {
+            let error = Options::parse(wrong).expect_err(wrong);
+            assert!(error.contains(part), "{wrong}: {error}");
+        }
+    }
+}

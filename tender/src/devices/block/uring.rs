@@ -1,0 +1,107 @@
+//! Requests in the hands of the host's kernel, many at once: io_uring(7).
+
+#![expect(unsafe_code, reason = "the kernel is handed guest memory by address")]
+
+use super::engine::{Engine, Result, Step};
+use io_uring::squeue::Entry;
+use io_uring::types::{Fd, FsyncFlags};
+use io_uring::{IoUring, opcode};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+/// A ring of the kernel's.
+pub struct Uring {
+    ring: IoUring,
+    file: Arc<File>,
+    /// Steps that the kernel has not seen.
+    unseen: usize,
+    under_way: usize,
+    room: usize,
+}
+
+impl fmt::Debug for Uring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uring({} of {})", self.under_way, self.room)
+    }
+}
+
+impl Uring {
+    /// A ring for up to `steps` at once, a power of two, which this thread works with.
+    pub fn new(file: &Arc<File>, steps: u32) -> io::Result<Self> {
+        // Nobody interrupts this thread for a result: it looks for them anyway. From Linux 5.19 on.
+        let ring = IoUring::builder().setup_coop_taskrun().setup_taskrun_flag().build(steps);
+        let ring = match ring {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::new(steps)?,
+            ring => ring?,
+        };
+        Ok(Self { ring, file: Arc::clone(file), unseen: 0, under_way: 0, room: steps as usize })
+    }
+
+    fn entry(&self, step: Step) -> Entry {
+        let file = Fd(self.file.as_raw_fd());
+        match step {
+            Step::Read { address, length, offset } => {
+                opcode::Read::new(file, address, length as u32).offset(offset).build()
+            }
+            Step::Write { address, length, offset } => {
+                opcode::Write::new(file, address, length as u32).offset(offset).build()
+            }
+            Step::ReadParts { vectors, count, offset } => {
+                opcode::Readv::new(file, vectors, count as u32).offset(offset).build()
+            }
+            Step::WriteParts { vectors, count, offset } => {
+                opcode::Writev::new(file, vectors, count as u32).offset(offset).build()
+            }
+            Step::Sync => opcode::Fsync::new(file).flags(FsyncFlags::DATASYNC).build(),
+            Step::Allocate { offset, length, mode } => {
+                opcode::Fallocate::new(file, length).offset(offset).mode(mode).build()
+            }
+        }
+    }
+}
+
+impl Engine for Uring {
+    fn has_room(&mut self) -> bool {
+        self.under_way < self.room
+    }
+
+    unsafe fn start(&mut self, number: usize, step: Step) {
+        let entry = self.entry(step).user_data(number as u64);
+        // SAFETY: the caller promises that the memory stays; should it be protected, the kernel says EFAULT.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        debug_assert!(pushed.is_ok(), "the ring is as long as there are steps under way");
+        self.unseen += 1;
+        self.under_way += 1;
+    }
+
+    fn submit(&mut self) -> bool {
+        if self.unseen > 0 {
+            // Interrupted or short of memory, the kernel takes fewer, and the rest the next time.
+            self.unseen -= self.ring.submit().unwrap_or(0).min(self.unseen);
+        }
+        self.unseen == 0
+    }
+
+    fn next(&mut self) -> Option<Result> {
+        if self.under_way == 0 {
+            return None;
+        }
+        let mut completion = self.ring.completion().next();
+        if completion.is_none() && self.ring.submission().taskrun() {
+            // There is a result that the kernel tells of only when it is called.
+            let _ = self.ring.submitter().submit();
+            completion = self.ring.completion().next();
+        }
+        let completion = completion?;
+        self.under_way -= 1;
+        let result = completion.result();
+        Some((completion.user_data() as usize, usize::try_from(result).map_err(|_| -result)))
+    }
+
+    fn file(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}

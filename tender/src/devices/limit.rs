@@ -1,0 +1,120 @@
+//! How fast a device may be used: a bucket of tokens that fills at a rate, up to a burst.
+//!
+//! A use is let through as long as there is a token, whatever it costs, and what it costs too much is a debt. So what is
+//! larger than the burst goes through as well, and the rate holds all the same.
+
+/// What a user allows, in units per second and units; a unit is a byte, or an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    per_second: u64,
+    burst: u64,
+}
+
+impl Rate {
+    /// So many units per second, and so many at once; a tenth of a second's if nothing is said. Both are at least 1.
+    pub fn new(per_second: u64, burst: Option<u64>) -> Self {
+        let per_second = per_second.clamp(1, 1 << 50);
+        Self { per_second, burst: burst.unwrap_or(per_second / 10).clamp(1, 1 << 50) }
+    }
+}
+
+/// A bucket; without a rate it is never empty.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    rate: Option<Rate>,
+    tokens: i64,
+    filled_ns: u64,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: Option<Rate>, now_ns: u64) -> Self {
+        Self { rate, tokens: rate.map_or(1, |rate| rate.burst as i64), filled_ns: now_ns }
+    }
+
+    /// Whether it can be empty.
+    pub fn is_bounded(&self) -> bool {
+        self.rate.is_some()
+    }
+
+    /// Monotonic time from which it can be used, in nanoseconds: `now_ns` or later.
+    pub fn opens_ns(&mut self, now_ns: u64) -> u64 {
+        let Some(rate) = self.rate else { return now_ns };
+        let elapsed_ns = u128::from(now_ns.saturating_sub(self.filled_ns));
+        let gained = elapsed_ns * u128::from(rate.per_second) / SECOND_NS;
+        // What is not a whole token yet goes on to count.
+        self.filled_ns += (gained * SECOND_NS / u128::from(rate.per_second)) as u64;
+        let tokens = i128::from(self.tokens) + gained as i128;
+        self.tokens = tokens.min(rate.burst.into()) as i64;
+        if self.tokens == rate.burst as i64 {
+            self.filled_ns = now_ns.max(self.filled_ns);
+        }
+        match u128::try_from(1 - self.tokens) {
+            Ok(missing @ 1..) => {
+                self.filled_ns.saturating_add((missing * SECOND_NS).div_ceil(u128::from(rate.per_second)) as u64)
+            }
+            _ => now_ns,
+        }
+    }
+
+    /// Takes what a use costs.
+    pub fn take(&mut self, cost: usize) {
+        if self.rate.is_some() {
+            self.tokens = self.tokens.saturating_sub_unsigned(cost as u64);
+        }
+    }
+}
+
+const SECOND_NS: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uses a bucket as fast as it goes for so many seconds; tells what went through.
+    fn used(rate: Rate, cost: usize, seconds: u64) -> u64 {
+        let (mut bucket, mut now_ns, mut total) = (Bucket::new(Some(rate), 5), 5, 0);
+        let end_ns = 5 + seconds * 1_000_000_000;
+        loop {
+            let opens_ns = bucket.opens_ns(now_ns);
+            if opens_ns > end_ns {
+                return total;
+            }
+            if opens_ns == now_ns {
+                bucket.take(cost);
+                total += cost as u64;
+            }
+            now_ns = opens_ns;
+        }
+    }
+
+    #[test]
+    fn in_the_long_run_the_rate_is_kept_after_one_burst() {
+        for (rate, cost) in [(Rate::new(1_000_000, Some(50_000)), 1500), (Rate::new(1_000_000, None), 64_000)] {
+            let total = used(rate, cost, 20);
+            assert!(total.abs_diff(20_000_000 + rate.burst) <= cost as u64, "{total}");
+        }
+        assert!((700..=701).contains(&used(Rate::new(7, Some(1)), 1, 100)));
+        assert!(used(Rate::new(1, Some(1)), 1000, 3000).abs_diff(3001) <= 1000, "what is larger than the burst");
+    }
+
+    #[test]
+    fn a_bucket_that_was_left_alone_holds_one_burst() {
+        let mut bucket = Bucket::new(Some(Rate::new(10, Some(3))), 0);
+        (0..3).for_each(|_| bucket.take(1));
+        assert!(bucket.opens_ns(0) > 0);
+        let later_ns = 3600 * 1_000_000_000;
+        for _ in 0..3 {
+            assert_eq!(bucket.opens_ns(later_ns), later_ns);
+            bucket.take(1);
+        }
+        assert_eq!(bucket.opens_ns(later_ns), later_ns + 100_000_000);
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        let mut bucket = Bucket::new(None, 0);
+        bucket.take(usize::MAX);
+        assert_eq!(bucket.opens_ns(7), 7);
+    }
+}

@@ -1,0 +1,245 @@
+//! A guest that is ready to run, whatever its target: run, stopped, answered, run on.
+
+#![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
+
+use crate::clock::Clock;
+use crate::devices::bells::Bells;
+use crate::devices::service::Service;
+use crate::devices::{Open, table};
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::guest::{Guest, Next};
+use crate::hvt::ring0;
+use crate::image::Image;
+use crate::memory::{Claim, Memory};
+use crate::operands;
+use crate::registers::Registers;
+use crate::signals::{self, Halt, Told};
+use crate::statistics::Statistics;
+use crate::target::{Stop, Target};
+use crate::threads::{Processor, Thread, Threads};
+use crate::turns::Turns;
+use husk_abi::call::Status;
+use husk_abi::memory::CLOCK;
+use husk_abi::signals::{QUIT, bit};
+use std::sync::Arc;
+
+/// A guest and its processor.
+#[derive(Debug)]
+pub struct Machine {
+    // Dropped before the processor that it stops.
+    halt: Halt,
+    target: Box<dyn Target>,
+    turns: Option<Turns>,
+    threads: Option<Threads>,
+    /// A call that was made and not answered yet.
+    again: Option<Stop>,
+    guest: Guest,
+}
+
+/// How a guest ended.
+#[derive(Debug)]
+pub enum End {
+    /// By its own will, with this exit status.
+    Exit(u8),
+    /// By breaking the contract.
+    Fault {
+        /// How.
+        fault: Fault,
+        /// Its registers then.
+        registers: Box<Registers>,
+    },
+    /// Not yet: somebody asked what its threads do. It can be run on.
+    Asked,
+}
+
+/// Connects the doorbell, and starts to serve the devices, if there are any.
+fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> Result<Option<Service>, Error> {
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let bells = Arc::new(Bells::new()?);
+    target.connect(&bells);
+    let rings = memory.layout().rings.start;
+    let served = (0..).zip(devices).map(|(index, open)| {
+        let queues = table::queues(rings, index, open.kind());
+        open.connect(memory, queues)
+    });
+    Service::start(bells, served.collect()).map(Some)
+}
+
+impl Machine {
+    /// A machine for `image` on `target`, whose time stamp counter has this rate.
+    pub fn new(
+        mut target: Box<dyn Target>,
+        image: &Image,
+        memory: Arc<Memory>,
+        khz: u32,
+        statistics: Statistics,
+        devices: Vec<Open>,
+    ) -> Result<Self, Error> {
+        let bias = memory.layout().load_bias;
+        // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
+        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
+        let turns = Turns::new(image, &memory);
+        // Without turns, there is no way to tell a guest that does not call.
+        let record = image.notes.signals.filter(|_| turns.is_some());
+        let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
+        // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
+        let halt = unsafe { Halt::new(target.halt()) };
+        let service = serve(&mut *target, &memory, devices)?;
+        Ok(Self {
+            halt,
+            target,
+            turns,
+            threads: Threads::new(image, bias),
+            again: None,
+            guest: Guest { clock, memory, told, statistics, service },
+        })
+    }
+
+    /// Lets what the guest has sent go out, once it has ended.
+    pub fn finish(&mut self) {
+        if let Some(service) = &mut self.guest.service {
+            service.finish();
+        }
+    }
+
+    /// Runs the guest to its end, or until somebody asks about it.
+    pub fn run(&mut self) -> Result<End, Error> {
+        self.guest.statistics.enter();
+        loop {
+            if let Some(end) = self.hear()? {
+                return Ok(end);
+            }
+            let fault = match self.stop()? {
+                Stop::Call { number, arguments } => match self.guest.answer(number, arguments) {
+                    Ok(Next::Resume(result)) => {
+                        self.target.resume_with(result);
+                        continue;
+                    }
+                    Ok(Next::Again) => {
+                        self.again = Some(Stop::Call { number, arguments });
+                        continue;
+                    }
+                    Ok(Next::Exit(status)) => return Ok(End::Exit(status)),
+                    Ok(Next::Attach(length)) => {
+                        let result = self.target.attach(&self.guest.memory, length);
+                        self.target.resume_with(Status::encode(result));
+                        continue;
+                    }
+                    Ok(Next::AttachImage) => {
+                        let result = self.target.attach_image(&self.guest.memory);
+                        self.target.resume_with(Status::encode(result));
+                        continue;
+                    }
+                    Ok(Next::Release(claim)) => match self.release(claim) {
+                        Ok(result) => {
+                            self.target.resume_with(result);
+                            continue;
+                        }
+                        Err(fault) => fault,
+                    },
+                    Ok(Next::Room) => {
+                        let room = self.target.room(&self.guest.memory);
+                        self.target.resume_with(Status::encode(Ok(room)));
+                        continue;
+                    }
+                    Err(fault) => fault,
+                },
+                Stop::Touched => {
+                    self.guest.statistics.touch();
+                    continue;
+                }
+                Stop::OutOfMemory => Fault::OutOfMemory,
+                Stop::Interrupted => {
+                    self.guest.statistics.interrupt();
+                    if let Some(end) = self.hear()? {
+                        return Ok(end);
+                    }
+                    if let Some(turns) = &self.turns {
+                        turns.look(&mut *self.target, self.guest.signals_pending())?;
+                    }
+                    continue;
+                }
+                Stop::Doorbell => {
+                    if let Some(service) = &self.guest.service {
+                        service.bells().ring();
+                    }
+                    continue;
+                }
+                Stop::Exception { vector, error } => return self.exception(vector, error),
+                Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
+                Stop::Shutdown => Fault::Shutdown,
+                Stop::Strange(how) => Fault::StrangeExit(how),
+            };
+            return Ok(End::Fault { fault, registers: Box::new(self.target.registers()?) });
+        }
+    }
+
+    /// Takes pages of the sparse region back, with their contents; tells the result of the call.
+    fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
+        self.target.release(&self.guest.memory, claim);
+        let done = self.guest.memory.discard(claim)?;
+        Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
+    }
+
+    /// Runs the guest until it stops, unless it has a call to be answered again.
+    fn stop(&mut self) -> Result<Stop, Error> {
+        self.again.take().map_or_else(|| self.target.run(), Ok)
+    }
+
+    /// Tells the guest which signals have arrived. A guest that takes none may end by one.
+    fn hear(&mut self) -> Result<Option<End>, Error> {
+        if !signals::any() {
+            return Ok(None);
+        }
+        let arrived = self.halt.take();
+        if let Some(fault) = self.guest.service.as_ref().and_then(|service| service.bells().fault()) {
+            return Ok(Some(End::Fault { fault, registers: Box::new(self.target.registers()?) }));
+        }
+        match (&self.guest.told, signals::fatal(arrived)) {
+            (Some(told), _) => told.tell(signals::told(arrived)),
+            (None, Some(signal)) => return Ok(Some(End::Exit(128 + signal as u8))),
+            (None, None) => {}
+        }
+        Ok((arrived & bit(QUIT) != 0).then_some(End::Asked))
+    }
+
+    /// What the guest's threads do, the one that has the processor first.
+    pub fn threads(&self) -> Result<Vec<Thread>, Error> {
+        Ok(self.threads_at(self.target.registers()?))
+    }
+
+    /// The same for a guest whose registers are known.
+    pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
+        let inside = self.turns.as_ref().is_some_and(Turns::inside);
+        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Processor { registers, inside }));
+        found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
+    }
+
+    /// The guest's memory, for a report.
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// The address that the host refused, which it does not tell: the first one that the instruction may touch and that
+    /// cannot be read; or the first of all, if it is the writing that was refused.
+    fn forbidden(&self) -> Result<Option<u64>, Error> {
+        let registers = self.target.registers()?;
+        let memory = &self.guest.memory;
+        let words = (registers.rip..).step_by(8).take(operands::LENGTH_MAXIMUM.div_ceil(8));
+        let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
+        let touched = operands::touched(&bytes, &registers);
+        Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
+    }
+
+    fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
+        let registers = self.target.registers()?;
+        let fault = match (vector, registers.rip) {
+            (6, ring0::NO_LIBOS) => Fault::NoLibos { system_call: registers.rax },
+            _ => Fault::Exception { vector, error, address: registers.cr2 },
+        };
+        Ok(End::Fault { fault, registers: Box::new(registers) })
+    }
+}

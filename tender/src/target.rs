@@ -1,0 +1,76 @@
+//! Targets: the sandboxes that a guest may run in. What differs between them is how the guest's processor is started and
+//! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
+
+use crate::devices::bells::Bells;
+use crate::error::Error;
+use crate::memory::{Claim, Memory};
+use crate::registers::Registers;
+use husk_abi::call::Status;
+use std::fmt;
+use std::ptr::NonNull;
+
+/// The processor that a guest runs on.
+pub trait Target: fmt::Debug {
+    /// Runs the guest until it stops.
+    fn run(&mut self) -> Result<Stop, Error>;
+
+    /// Lets the guest go on with this in its result register, when it is run again.
+    fn resume_with(&mut self, result: u64);
+
+    /// The guest's registers. After an exception, what they were then.
+    fn registers(&self) -> Result<Registers, Error>;
+
+    /// Lets the guest go on elsewhere, when it is run again.
+    fn jump(&mut self, rip: u64) -> Result<(), Error>;
+
+    /// A byte that keeps the guest from running, or stops it soon, as long as it is not 0. It lasts as long as `self`.
+    fn halt(&mut self) -> NonNull<u8>;
+
+    /// Has the guest's doorbell ring there without a stop, if that can be.
+    fn connect(&mut self, bells: &Bells);
+
+    /// Makes at least the first `length` bytes of the heap usable, and tells how many are.
+    fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status>;
+
+    /// Takes pages of the sparse region from the guest; the host drops their contents right after.
+    fn release(&mut self, memory: &Memory, claim: Claim);
+
+    /// How many more bytes of memory the guest can get in the sparse region.
+    fn room(&self, memory: &Memory) -> u64;
+
+    /// Makes the image file readable.
+    fn attach_image(&mut self, memory: &Memory) -> Result<u64, Status>;
+}
+
+/// Why the processor stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest went through the gate.
+    Call {
+        /// Number of the call.
+        number: u64,
+        /// Its arguments.
+        arguments: [u64; 4],
+    },
+    /// The guest rang the doorbell.
+    Doorbell,
+    /// It raised an exception.
+    Exception {
+        /// Vector, 0 to 31.
+        vector: u8,
+        /// Error code; 0 for vectors that have none.
+        error: u64,
+    },
+    /// It touched a page of the sparse region first, and has it now.
+    Touched,
+    /// It touched one that it cannot have.
+    OutOfMemory,
+    /// A signal arrived for the tender.
+    Interrupted,
+    /// The guest touched memory that the host mapping forbids, and nobody knows where.
+    Forbidden,
+    /// The processor cannot go on.
+    Shutdown,
+    /// Anything else.
+    Strange(String),
+}

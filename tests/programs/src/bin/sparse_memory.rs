@@ -1,0 +1,60 @@
+//! Reserves more than there is memory, and does with it what the argument says.
+
+use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_void};
+use std::arch::asm;
+use std::ptr::null_mut;
+
+const SIZE: usize = 2 << 30;
+const PAGE: usize = 4096;
+
+/// The gate of a virtual machine, and the number of the call that reads input.
+const GATE: usize = 0x1_0000;
+const CONSOLE_READ: usize = 2;
+
+fn reserve() -> *mut u8 {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    // SAFETY: a new mapping changes nothing.
+    let start = unsafe { libc::mmap(null_mut(), SIZE, PROT_NONE, flags, -1, 0) };
+    assert_ne!(start, MAP_FAILED);
+    // SAFETY: it is ours.
+    assert_eq!(unsafe { libc::mprotect(start, SIZE, PROT_READ | PROT_WRITE) }, 0);
+    start.cast()
+}
+
+fn touch(start: *mut u8, pages: impl Iterator<Item = usize>) {
+    // SAFETY: callers name pages of their reservation.
+    pages.for_each(|page| unsafe { start.add(page * PAGE).write_volatile(1) });
+}
+
+fn main() {
+    let start = reserve();
+    match std::env::args().nth(1).as_deref() {
+        // Each time in a page table of its own.
+        Some("here and there") => {
+            touch(start, (0..SIZE / PAGE).step_by(1024));
+            // SAFETY: the page is ours.
+            assert!((0..SIZE).step_by(1024 * PAGE).all(|place| unsafe { start.add(place).read() } == 1));
+            println!("here and there");
+        }
+        Some("again and again") => {
+            for _ in 0..8 {
+                touch(start, 0..(32 << 20) / PAGE);
+                // SAFETY: the pages are ours.
+                assert_eq!(unsafe { libc::madvise(start.cast::<c_void>(), 32 << 20, libc::MADV_DONTNEED) }, 0);
+                // SAFETY: as above.
+                assert_eq!(unsafe { start.add(PAGE).read_volatile() }, 0);
+            }
+            println!("again and again");
+        }
+        Some("everywhere") => touch(start, 0..SIZE / PAGE),
+        Some("by the tender") => {
+            // SAFETY: the gate takes what it is given; what it does with that is what the test is about.
+            unsafe {
+                asm!("call {}", in(reg) GATE, in("rdi") CONSOLE_READ, in("rsi") start, in("rdx") PAGE,
+                    out("rax") _, out("rcx") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+            }
+            println!("it wrote there");
+        }
+        other => panic!("what is {other:?}?"),
+    }
+}
