@@ -1,7 +1,7 @@
 //! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
 //! network device there is a TAP interface, and this machine is at the other end.
 
-use husk_tests::{Guest, build, wire};
+use husk_tests::{Guest, build, requires, wire};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -37,7 +37,7 @@ const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1,ip=
 
 /// Gives this thread a network with the guest's other end in it. Whether it could.
 fn attached() -> bool {
-    let alone = wire::alone();
+    let alone = requires::kvm() && wire::alone();
     if alone {
         for words in [
             "tuntap add tap0 mode tap",
@@ -117,7 +117,12 @@ fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &
     let listener = TcpListener::bind((address, 0)).expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let datagrams = UdpSocket::bind((address, port)).expect("a port");
-    thread::spawn(move || serve_one(&listener));
+    let last = thread::spawn(move || {
+        serve_one(&listener);
+        let (mut stream, _) = listener.accept().expect("a connection");
+        thread::sleep(Duration::from_millis(300));
+        stream.read_to_end(&mut Vec::new())
+    });
     thread::spawn(move || {
         let mut bytes = [0; 2000];
         while let Ok((length, from)) = datagrams.recv_from(&mut bytes) {
@@ -126,6 +131,7 @@ fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &
     });
     let guest = Guest::program("net_client").flag(device).argument(host).argument(port.to_string()).argument(nowhere);
     guest.run().expect_success().expect_stdout(expected);
+    assert_eq!(last.join().expect("no panic").expect("it ends in order"), 2_000_000);
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub(super) struct Connection {
     pub(super) listener: Option<SocketKey>,
     /// connect(2) has said that it is there.
     pub(super) told: bool,
+    /// When a segment came last, in nanoseconds.
+    pub(super) heard: u64,
+    /// How long the other side may be silent, once nobody wants to hear of it any more.
+    pub(super) farewell: Option<Duration>,
     /// It is in the list of those that are stalled.
     pub(super) stalled: bool,
     /// There is nothing more to come of it.
@@ -75,6 +79,8 @@ impl Connection {
             alarm: u64::MAX,
             listener: None,
             told: false,
+            heard: 0,
+            farewell: None,
             stalled: false,
             over: false,
         });
@@ -110,6 +116,11 @@ impl Connection {
         self.told = true;
     }
 
+    /// Whether the other side has got everything, and knows that there is no more.
+    pub(super) fn has_said_all(&self) -> bool {
+        matches!(self.tcp_ref().state(), tcp::State::Closed | tcp::State::FinWait2 | tcp::State::TimeWait)
+    }
+
     /// Bytes that a read would find.
     pub(super) fn unread(&self) -> usize {
         self.tcp_ref().recv_queue()
@@ -119,6 +130,25 @@ impl Connection {
     pub(super) fn is_writable(&self) -> bool {
         let tcp = self.tcp_ref();
         !self.is_opening() && tcp.send_queue() * 3 <= tcp.send_capacity() * 2
+    }
+
+    /// Says how long the other side may be silent now. The stack counts every silence, but there is nothing wrong with two
+    /// sides that have nothing to say.
+    pub(super) fn set_patience(&mut self, orphaned: bool, now: u64) {
+        if orphaned && self.farewell.is_none() {
+            // It may have been silent for long, and with reason.
+            let silent = Duration::from_micros(now.saturating_sub(self.heard) / 1000);
+            self.farewell = Some(silent + FAREWELL);
+        }
+        let (opening, farewell) = (self.is_opening(), self.farewell);
+        let tcp = self.tcp();
+        let patience = match (farewell, tcp.keep_alive()) {
+            (Some(farewell), _) => Some(farewell),
+            _ if opening || tcp.send_queue() > 0 => Some(PATIENCE),
+            (None, Some(interval)) => Some(interval + PATIENCE),
+            (None, None) => None,
+        };
+        tcp.set_timeout(patience);
     }
 
     /// Lets the options that say something about packets say it.

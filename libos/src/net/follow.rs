@@ -2,7 +2,7 @@
 //! after next, and what has changed is passed on.
 
 use super::device::Stack;
-use super::far::{Connection, FAREWELL, PATIENCE};
+use super::far::Connection;
 use super::wire::Sender;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
@@ -26,12 +26,7 @@ impl Net {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let orphaned = socket.orphaned;
         let State::Far(connection) = &mut socket.state else { return };
-        let opening = connection.is_opening();
-        let tcp = connection.tcp();
-        let patience = if orphaned && !opening { FAREWELL } else { PATIENCE };
-        // The stack counts every silence, but there is nothing wrong with two sides that have nothing to say.
-        let waits = opening || orphaned || tcp.send_queue() > 0 || tcp.keep_alive().is_some();
-        tcp.set_timeout(waits.then_some(patience));
+        connection.set_patience(orphaned, now);
         let (sent, at) = stack.send(sender, &mut connection.set, now);
         let tcp = connection.tcp();
         let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;

@@ -14,6 +14,8 @@ pub(super) enum Carried {
     },
     /// A datagram.
     Datagram { to: SocketAddr, from: SocketAddr },
+    /// The answer that nobody is at the port `there`, to a datagram from `here`.
+    Refusal { here: SocketAddr, there: SocketAddr },
     /// What no socket is for.
     Other,
 }
@@ -26,6 +28,13 @@ const V6: [u8; 2] = [0x86, 0xdd];
 /// Protocols.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMP_V6: u8 = 58;
+/// Types and codes of ICMP that say that nobody is at a port: RFC 792 and RFC 4443.
+const REFUSED: [u8; 2] = [3, 3];
+const REFUSED_V6: [u8; 2] = [1, 4];
+/// Bytes of an ICMP message in front of the packet that it is about.
+const ICMP_HEADER: usize = 8;
 /// Flags of a segment.
 const SYN_ACK_RST: u8 = 0b1_0110;
 const SYN: u8 = 0b10;
@@ -37,19 +46,34 @@ pub(super) fn look(frame: &[u8]) -> Carried {
 
 fn carried(frame: &[u8]) -> Option<Carried> {
     let (header, packet) = frame.split_at_checked(ETHERNET)?;
-    let (protocol, from, to, payload) = match *header.last_chunk()? {
+    let parts = match *header.last_chunk()? {
         V4 => v4(packet)?,
         V6 => v6(packet)?,
         _ => return None,
     };
-    let [from_high, from_low, to_high, to_low] = *payload.first_chunk()?;
-    let from = SocketAddr::new(from, u16::from_be_bytes([from_high, from_low]));
-    let to = SocketAddr::new(to, u16::from_be_bytes([to_high, to_low]));
-    match protocol {
-        TCP => Some(Carried::Segment { to, from, opens: payload.get(13)? & SYN_ACK_RST == SYN }),
-        UDP => Some(Carried::Datagram { to, from }),
+    let (protocol, .., payload) = parts;
+    match (protocol, payload.first_chunk()?) {
+        (TCP, _) => {
+            let (from, to) = ends(parts)?;
+            Some(Carried::Segment { to, from, opens: payload.get(13)? & SYN_ACK_RST == SYN })
+        }
+        (UDP, _) => ends(parts).map(|(from, to)| Carried::Datagram { to, from }),
+        (ICMP, &REFUSED) => refused(v4(payload.get(ICMP_HEADER..)?)?),
+        (ICMP_V6, &REFUSED_V6) => refused(v6(payload.get(ICMP_HEADER..)?)?),
         _ => None,
     }
+}
+
+/// Where a packet comes from and goes to, with ports.
+fn ends((_, from, to, payload): Parts<'_>) -> Option<(SocketAddr, SocketAddr)> {
+    let [from_high, from_low, to_high, to_low] = *payload.first_chunk()?;
+    let from = SocketAddr::new(from, u16::from_be_bytes([from_high, from_low]));
+    Some((from, SocketAddr::new(to, u16::from_be_bytes([to_high, to_low]))))
+}
+
+fn refused(about: Parts<'_>) -> Option<Carried> {
+    let (here, there) = ends(about).filter(|_| about.0 == UDP)?;
+    Some(Carried::Refusal { here, there })
 }
 
 /// The class of traffic that a frame of IP belongs to.
@@ -105,6 +129,9 @@ mod tests {
         assert_eq!(look(&frame(TCP, &segment)), Carried::Segment { to, from, opens: false });
         assert_eq!(look(&frame(UDP, &segment)), Carried::Datagram { to, from });
         assert_eq!(look(&frame(1, &segment)), Carried::Other);
+        let about = frame(UDP, &segment);
+        let refusal = [&[3, 3, 0, 0, 0, 0, 0, 0], &about[ETHERNET..]].concat();
+        assert_eq!(look(&frame(1, &refusal)), Carried::Refusal { here: from, there: to });
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod datagram;
 pub mod device;
 mod end;
 mod far;
+mod farewell;
 mod follow;
 mod frame;
 mod lease;

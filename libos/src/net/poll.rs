@@ -9,6 +9,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
+use crate::fs::poll::Ready;
 use crate::fs::socket::Arrival;
 use alloc::boxed::Box;
 use alloc::vec;
@@ -118,7 +119,11 @@ impl Net {
                     known => known,
                 };
                 let connection = key.and_then(|key| self.sockets.get_mut(key)).and_then(Socket::connection_mut);
-                stack.take(frame, sender, connection.map(|connection| &mut connection.set), now);
+                let set = connection.map(|connection| {
+                    connection.heard = now;
+                    &mut connection.set
+                });
+                stack.take(frame, sender, set, now);
                 key
             }
             Carried::Datagram { to, .. } if to.port() == LEASE_PORT && stack.lease.is_some() => {
@@ -135,6 +140,14 @@ impl Net {
                         let _ = self.take_datagram(files, stack, sender, frame, receiver, to, now);
                     }
                     None => stack.take(frame, sender, None, now),
+                }
+                None
+            }
+            Carried::Refusal { here, there } => {
+                let refused = self.receiver_at(here, there);
+                if let Some(key) = refused.filter(|key| self.sockets[*key].remote == Some(there)) {
+                    self.sockets[key].error = Some(Errno::ECONNREFUSED);
+                    self.tell(files, key, Ready::ERROR);
                 }
                 None
             }

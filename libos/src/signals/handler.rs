@@ -7,6 +7,7 @@ use super::{DEFAULT, Fate, Origin, UNSTOPPABLE, bit, end};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
+use crate::syscalls::internet;
 use crate::threads::{CutShort, SignalStack, Thread};
 use linux_raw_sys::general::*;
 
@@ -31,7 +32,10 @@ impl Libos {
             self.threads.current().pending &= !bit(signal);
             match self.signals.fate(signal) {
                 Fate::Ignored => drop(self.signals.take_origin(signal)),
-                Fate::Fatal => end(signal),
+                Fate::Fatal => {
+                    internet::take_leave(self);
+                    end(signal)
+                }
                 // As on Linux, where a frame that cannot be written is a memory fault without a handler.
                 Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| end(SIGSEGV)),
             }

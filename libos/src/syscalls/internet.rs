@@ -77,6 +77,13 @@ pub fn poll(libos: &mut Libos) {
     network(libos, |_, _, _| ());
 }
 
+/// The program is about to end: what it has sent is to arrive.
+pub fn take_leave(libos: &mut Libos) {
+    if libos.net.has_device() {
+        network(libos, |net, files, devices| net.take_leave(files, devices));
+    }
+}
+
 /// The call waits until the network has lent the program an address, or has had time enough to: made again meanwhile.
 /// It does not wait if it is about an address `to` that does not need one.
 pub fn until_addressed(libos: &mut Libos, to: Option<IpAddr>) -> Result<(), Stop> {

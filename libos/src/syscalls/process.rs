@@ -1,6 +1,6 @@
 //! Calls about the process: there is one, it has no parent, no children and no lesser rights.
 
-use super::Arguments;
+use super::{Arguments, internet};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
@@ -13,7 +13,8 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
 /// Ends the program with the low 8 bits of its status.
-pub fn exit_group(_: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
+pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
+    internet::take_leave(libos);
     husk::process::exit(status as u8)
 }
 

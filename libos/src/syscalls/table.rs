@@ -252,9 +252,9 @@ calls! {
     __NR_getpeername socket::getpeername, Answered;
     __NR_getsockopt socket::getsockopt, Partial, "options of sockets, TCP and IP";
     __NR_setsockopt socket::setsockopt, Partial, "as for getsockopt; those about packets are only remembered";
-    __NR_sendto message::sendto, Answered;
-    __NR_sendmsg message::sendmsg, Answered;
-    __NR_sendmmsg message::sendmmsg, Answered;
+    __NR_sendto message::sendto, Partial, "nothing out of band; a datagram that leaves the program fits into one packet";
+    __NR_sendmsg message::sendmsg, Partial, "as for sendto";
+    __NR_sendmmsg message::sendmmsg, Partial, "as for sendto";
     __NR_recvfrom message::recvfrom, Answered;
     __NR_recvmsg message::recvmsg, Answered;
     __NR_recvmmsg message::recvmmsg, Partial, "waits for the first message only";

@@ -1,6 +1,6 @@
 //! Calls about threads.
 
-use super::Arguments;
+use super::{Arguments, internet};
 use crate::answer::{Answer, Stop};
 use crate::arch;
 use crate::errno::Errno;
@@ -38,6 +38,7 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
 /// exit(2): ends the thread, and the program if it was the last.
 pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
     if libos.threads.count() == 1 {
+        internet::take_leave(libos);
         husk::process::exit(status as u8);
     }
     let address = libos.threads.current().clear_at_exit;

@@ -42,4 +42,11 @@ fn main() {
     let mut bytes = [0; 100];
     assert_eq!(datagrams.recv(&mut bytes).expect("it comes back"), 10);
     println!("a datagram came back");
+    datagrams.connect((address.ip(), port + 1)).expect("anything goes");
+    datagrams.send(b"a datagram").expect("room");
+    assert_eq!(datagrams.recv(&mut bytes).expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+
+    // The end of a program cuts nothing off.
+    let mut last = TcpStream::connect(address).expect("a listener");
+    last.write_all(&sent).expect("a reader");
 }

@@ -1,0 +1,49 @@
+//! The end of the program. What it has sent reaches the other side before the machine is gone, as it would if there were
+//! a kernel that outlives the program.
+
+use super::{Net, Socket, SocketKey};
+use crate::fs::Files;
+use crate::fs::device::Devices;
+use alloc::vec::Vec;
+
+/// How long other sides may take to say that they have got what was sent to them, in nanoseconds.
+const PATIENCE: u64 = 5_000_000_000;
+/// How long datagrams may take to leave, in nanoseconds.
+const DEPARTURE: u64 = 1_000_000_000;
+
+impl Net {
+    /// Closes all connections through the device, and waits until they have nothing more to say.
+    pub fn take_leave(&mut self, files: &mut Files, devices: &mut dyn Devices) {
+        let Some(device) = &self.device else { return };
+        let connections: Vec<SocketKey> = device.stack.connections.values().copied().collect();
+        for key in connections {
+            if let Some(socket) = self.sockets.get_mut(key).filter(|socket| !socket.orphaned) {
+                socket.node = None;
+                let by_reset = socket.unread() > 0 || socket.options.lingers() == Some(0);
+                self.orphan(files, key, by_reset);
+            }
+        }
+        let start = devices.monotonic_ns();
+        loop {
+            self.poll(files, devices);
+            let now = devices.monotonic_ns();
+            let wanted = if self.has_more_to_say() { PATIENCE } else { DEPARTURE };
+            let end = start.saturating_add(wanted);
+            let Some(device) = self.device.as_deref_mut() else { return };
+            let done = wanted == DEPARTURE && device.stack.stalled.is_empty();
+            if done || now >= end {
+                return;
+            }
+            device.wait(false, end);
+        }
+    }
+
+    /// Whether the other side of some connection has not got all that was sent to it.
+    fn has_more_to_say(&self) -> bool {
+        let Some(device) = &self.device else { return false };
+        device.stack.connections.values().any(|key| {
+            let connection = self.sockets.get(*key).and_then(Socket::connection);
+            connection.is_some_and(|connection| !connection.has_said_all())
+        })
+    }
+}
