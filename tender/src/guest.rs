@@ -66,7 +66,7 @@ impl Guest {
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard if self.memory.sparse().region().contains(a) => match pages(a, b) {
                 Some(claim) => {
-                    self.memory.check_with_sparse(claim, Rights::READ)?;
+                    self.memory.pages(claim)?;
                     return Ok(Next::Release(claim));
                 }
                 None => Err(Status::Invalid),

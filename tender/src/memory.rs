@@ -99,17 +99,14 @@ impl Memory {
         &self.sparse
     }
 
-    /// The same for the thread that runs the guest, and the sparse region included: what is to be written there must
-    /// have been touched.
+    /// The same for the thread that runs the guest, and the sparse region included, as far as the guest has touched it.
     pub fn check_with_sparse(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Fault> {
-        match self.sparse.find(claim) {
-            Some(start) if !rights.contains(Rights::WRITE) || self.sparse.is_mapped(claim) => Ok(start),
-            _ => self.check(claim, rights),
-        }
+        let touched = self.sparse.find(claim).filter(|_| self.sparse.is_mapped(claim));
+        touched.map_or_else(|| self.check(claim, rights), Ok)
     }
 
     /// Whole pages of the heap or the sparse region.
-    fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Fault> {
+    pub fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Fault> {
         self.sparse.find(claim).map_or_else(|| self.check(claim, Rights::READ | Rights::WRITE), Ok)
     }
 
@@ -157,7 +154,8 @@ impl Memory {
 
     /// Reads the 8 bytes at a guest address for a report; nothing if they are not the guest's or cannot be read.
     pub fn peek(&self, address: u64) -> Option<u64> {
-        let from = self.check_with_sparse(Claim { address, length: 8 }, Rights::READ).ok()?;
+        let claim = Claim { address, length: 8 };
+        let from = self.sparse.find(claim).or_else(|| self.check(claim, Rights::READ).ok())?;
         let mut bytes = [0u8; 8];
         let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 };
         let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: 8 };

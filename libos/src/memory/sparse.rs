@@ -38,7 +38,7 @@ fn heap_has_plenty(length: u64) -> bool {
     free.saturating_sub(length) > size / 4 * 3
 }
 
-/// Touches the pages that hold these bytes, so that the tender can write there.
+/// Touches the pages that hold these bytes, so that the tender can read and write there.
 pub fn touch(address: u64, length: u64) {
     let region = husk::boot::info().sparse;
     if !region.contains(address) {

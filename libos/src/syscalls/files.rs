@@ -39,6 +39,7 @@ impl<'a> Outside<'a> {
 
 impl Devices for Outside<'_> {
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
+        sparse::touch(address, length);
         husk::console::write_at(stream, address, length).map_err(errno)
     }
 

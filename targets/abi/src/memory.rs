@@ -30,8 +30,8 @@
 //! tender counts both, and a guest can reach no page that is not mapped, nor map one itself. A touch for which nothing is
 //! left is a fault ([`crate::fault::OUT_OF_MEMORY`]); a guest asks before it relies on memory there
 //! ([`Number::Room`](crate::call::Number::Room)), and gives back what it uses no more
-//! ([`Number::Discard`](crate::call::Number::Discard)). A call may have the tender write to pages of the sparse region
-//! that have been touched, and read any; devices have no business there.
+//! ([`Number::Discard`](crate::call::Number::Discard)). A call may name pages of the sparse region once they have been
+//! touched; devices have no business there.
 //!
 //! The tender's own area (the low rows and the page tables, which are mapped nowhere) lies in guest-physical memory
 //! below the window: physical address `p` of the window is [`TENDER_SIZE`]` + (virtual - window base)`. No address

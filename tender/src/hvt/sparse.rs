@@ -6,11 +6,15 @@
 use super::slots::Slots;
 use super::tables::{Owner, Tables};
 use crate::memory::{Claim, Memory};
-use husk_abi::memory::{PAGE, Region, Rights};
+use husk_abi::memory::{LARGE_PAGE, PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
 
 /// What is mapped at a touch, in bytes, if that much is left: the pages around it.
 const GRANULE: u64 = 64 << 10;
+/// The same where the guest has what lies before it, and so seems to use one page after the other; if it has many times
+/// that left.
+const LARGE_GRANULE: u64 = 1 << 20;
+const PLENTY: u64 = 64 * LARGE_GRANULE;
 /// How much of the region gets a slot at once, in bytes: see [`super::slots`].
 const PIECE: u64 = 256 << 20;
 /// Most page tables that a touch can need.
@@ -60,7 +64,13 @@ impl Sparse {
             return Touch::Known;
         }
         let room = self.room(slots, memory).saturating_sub(TABLES);
-        let wanted = if room >= GRANULE { granule(page, memory.sparse().region()) } else { page };
+        let region = memory.sparse().region();
+        let small = granule(page, GRANULE, region);
+        let wanted = match room {
+            PLENTY.. if memory.sparse().has(small.start.wrapping_sub(PAGE)) => granule(page, LARGE_GRANULE, region),
+            GRANULE.. => small,
+            _ => page,
+        };
         if room < PAGE || self.prepare(vm, slots, memory, wanted).is_none() {
             return Touch::OutOfMemory;
         }
@@ -122,10 +132,10 @@ impl Sparse {
     }
 }
 
-/// The granule that a page lies in, as far as the region goes. It lies in one piece.
-fn granule(page: Region, region: Region) -> Region {
-    let start = page.start & !(GRANULE - 1);
-    Region::between(start.max(region.start), (start + GRANULE).min(region.end()))
+/// The granule of this size that a page lies in. It lies in one piece, as the region starts at a multiple of its size.
+fn granule(page: Region, size: u64, region: Region) -> Region {
+    let start = page.start & !(size - 1);
+    Region::between(start, (start + size).min(region.end()))
 }
 
-const _: () = assert!(PIECE.is_multiple_of(GRANULE));
+const _: () = assert!(PIECE.is_multiple_of(LARGE_GRANULE) && LARGE_PAGE.is_multiple_of(LARGE_GRANULE));
