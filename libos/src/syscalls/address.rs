@@ -52,7 +52,7 @@ pub fn write(address: Option<&Address>, into: u64, room: u64) -> Result<(), Errn
     user::write(room, &write_in(address, into, length as u64)?)
 }
 
-/// As [`write`], for a room of `length` bytes; tells how much there would have to be.
+/// As [`write()`], for a room of `length` bytes; tells how much there would have to be.
 pub fn write_in(address: Option<&Address>, into: u64, length: u64) -> Result<u32, Errno> {
     let (bytes, needed) = Address::format(address);
     let shown = bytes.get(..needed.min(length as usize)).unwrap_or_default();

@@ -227,6 +227,10 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result
         return Err(Errno::EINVAL.into());
     }
     let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
+    if flags & MSG_ERRQUEUE != 0 && matches!(socket, Socket::Internet(_)) {
+        // Errors are told by calls that fail, not kept in a queue.
+        return Err(Errno::EAGAIN.into());
+    }
     let stream = match socket {
         Socket::Unix => libos.files.is_stream(file),
         Socket::Internet(socket) => libos.net.is_stream(socket),

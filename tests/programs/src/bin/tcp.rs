@@ -93,6 +93,8 @@ fn bytes_go_both_ways(ip: &str) {
     b.set_nonblocking(false).expect("allowed");
     let result = unsafe { recv(b.as_raw_fd(), bytes.as_mut_ptr().cast(), 8, MSG_DONTWAIT) };
     assert_eq!((result, errno()), (-1, EAGAIN));
+    let result = unsafe { recv(b.as_raw_fd(), bytes.as_mut_ptr().cast(), 8, MSG_ERRQUEUE) };
+    assert_eq!((result, errno()), (-1, EAGAIN));
     b.set_read_timeout(Some(Duration::from_millis(40))).expect("allowed");
     let start = Instant::now();
     assert_eq!(b.read(&mut bytes).expect_err("nothing").kind(), ErrorKind::WouldBlock);
