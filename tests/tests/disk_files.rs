@@ -24,6 +24,16 @@ fn a_disk_is_a_block_device() {
 }
 
 #[test]
+fn every_kind_of_memory_is_read_to_and_written_from() {
+    let disk = Disk::empty(1 << 20);
+    program("disk_places")
+        .flag(disk.flag(""))
+        .run()
+        .expect_success()
+        .expect_stdout("from everywhere, with 300 MiB held\n");
+}
+
+#[test]
 fn only_the_thread_that_makes_a_call_on_a_disk_waits_for_it() {
     let disk = Disk::empty(1 << 20);
     program("disk_threads").flag(disk.flag("")).run().expect_success().expect_stdout("written by 8\n");

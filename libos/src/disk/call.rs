@@ -281,6 +281,15 @@ impl Detour {
 fn direct(disk: &Disk, offset: u64, slice: Slice) -> u64 {
     let sector = u64::from(disk.sector());
     let fits = offset.is_multiple_of(sector) && slice.address.is_multiple_of(disk.properties().alignment.into());
+    let fits = fits && is_for_devices(slice);
     let most = slice.length.min(disk.request_maximum() as u64);
     if fits { most - most % sector } else { 0 }
+}
+
+/// Whether a device may reach all of `slice`, to write it, too: the heap and the first stack. What the image brings may be
+/// constant, and the sparse region is no device's business ([`husk::abi::memory`]).
+fn is_for_devices(slice: Slice) -> bool {
+    let info = husk::boot::info();
+    let end = slice.address.saturating_add(slice.length);
+    [info.heap, info.main_stack].iter().any(|region| region.contains(slice.address) && end <= region.end())
 }
