@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod answer;
 pub mod arch;
 pub mod clock;
+pub mod disk;
 pub mod errno;
 pub mod fs;
 pub mod image;

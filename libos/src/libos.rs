@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
+use crate::disk::Disks;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::console::Input;
@@ -13,7 +14,7 @@ use crate::signals::Signals;
 use crate::syscalls::{Arguments, files, internet, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
-use husk::abi::call::Number;
+use husk::abi::call::{News, Number};
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
@@ -30,6 +31,8 @@ pub struct Libos {
     pub files: Files,
     /// Sockets of the internet families.
     pub net: Net,
+    /// Calls on disks.
+    pub disks: Disks,
     /// The program's threads.
     pub threads: Threads,
     /// What is to be done about signals.
@@ -54,8 +57,8 @@ impl Libos {
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
         let (files, threads) = (files::start()?, Threads::new(registers)?);
-        let (net, signals, lent) = (Net::default(), Signals::default(), Lent::default());
-        Ok(Self { files, net, threads, signals, random, lent, auxiliary, started, looked: 0 })
+        let (net, disks, signals, lent) = Default::default();
+        Ok(Self { files, net, disks, threads, signals, random, lent, auxiliary, started, looked: 0 })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.
@@ -91,6 +94,9 @@ impl Libos {
     #[inline]
     fn go_on(&mut self, mut running: bool) -> *mut Registers {
         self.hear();
+        if self.disks.busy() {
+            self.disks.poll(&mut self.threads);
+        }
         while !running {
             running = match self.threads.run_next() {
                 Ok(State::Again) => self.answer(),
@@ -111,7 +117,8 @@ impl Libos {
         }
         let timer = self.signals.timers.next().is_some();
         let input = self.files.input == Input::Wanted;
-        arch::want_turn(self.threads.anybody_waits() || input || timer || self.net.has_device());
+        let device = self.net.has_device() || self.disks.busy();
+        arch::want_turn(self.threads.anybody_waits() || input || timer || device);
         &raw mut *self.threads.current().registers
     }
 
@@ -159,10 +166,14 @@ impl Libos {
     fn wait(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
         let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
-        if deadline.is_none() && !input && !self.net.expects() && !self.signals_expected() {
+        let expected = input || self.net.expects() || self.disks.busy();
+        if deadline.is_none() && !expected && !self.signals_expected() {
             husk::process::deadlock();
         }
         let deadline = deadline.unwrap_or(u64::MAX);
+        if self.disks.busy() {
+            return self.wait_for_disks(input, deadline);
+        }
         if let Some(device) = self.net.device() {
             if device.wait(input, deadline) {
                 files::change(self, |files, _| files.input_arrived());
@@ -174,6 +185,23 @@ impl Libos {
         } else {
             // The call has no other answer than that the time has come, or may have.
             let _ = husk::gate::call(Number::Wait, deadline, 0, 0, 0);
+        }
+    }
+
+    /// The same while the tender has requests to disks, and perhaps a network.
+    fn wait_for_disks(&mut self, input: bool, deadline: u64) {
+        let news = if input { News::INPUT } else { News::empty() };
+        let arrived = match self.net.device() {
+            // Its wait ends for what any device has to tell.
+            Some(device) => self.disks.are_quiet() && device.wait(input, deadline),
+            None => husk::wait::any(&mut self.disks.sources(), news, deadline).contains(News::INPUT),
+        };
+        if arrived {
+            files::change(self, |files, _| files.input_arrived());
+        }
+        self.disks.poll(&mut self.threads);
+        if self.net.has_device() {
+            internet::poll(self);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::arch::{self, Registers};
 use crate::libos::{LIBOS, Libos};
 use crate::memory::MEMORY;
 use crate::random::Random;
-use crate::syscalls::internet;
+use crate::syscalls::{disk, internet};
 use crate::{stack, user};
 use husk::abi::boot::Info;
 
@@ -35,6 +35,7 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
             let mut owner = LIBOS.lock();
             let libos = owner.insert(libos);
             if info.devices != 0 {
+                disk::attach(libos);
                 internet::attach(libos);
             }
             &raw mut *libos.threads.current().registers

@@ -80,6 +80,12 @@ pub struct Guest {
     /// Let a network send, and receive, so many bytes a second
     #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
     pub net_rate: Vec<String>,
+    /// Let a disk read and write so many bytes a second
+    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
+    pub block_rate: Vec<String>,
+    /// Let a disk carry out so many requests a second
+    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
+    pub block_iops: Vec<String>,
     /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
     #[arg(long, value_name = "NETWORK[:PORT]")]
     pub deny: Vec<String>,

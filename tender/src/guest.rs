@@ -71,7 +71,7 @@ impl Guest {
                 }
                 None => Err(Status::Invalid),
             },
-            Number::Discard => self.discard(a, b)?,
+            Number::Discard => self.discard(a, b, c)?,
             Number::Room => return Ok(Next::Room),
             Number::Panic => return Err(self.panic(a, b)?),
             Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
@@ -147,9 +147,9 @@ impl Guest {
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
     }
 
-    fn discard(&mut self, address: u64, length: u64) -> Result<Answer, Fault> {
+    fn discard(&mut self, address: u64, length: u64, kept: u64) -> Result<Answer, Fault> {
         let Some(claim) = pages(address, length) else { return Ok(Err(Status::Invalid)) };
-        let result = self.memory.discard(claim)?;
+        let result = self.memory.discard(claim, kept)?;
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
     }
 

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod operands;
 pub mod registers;
 pub mod report;
+mod resident;
 pub mod run;
 pub mod signals;
 pub mod sparse;

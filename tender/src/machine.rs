@@ -180,7 +180,7 @@ impl Machine {
     /// Takes pages of the sparse region back, with their contents; tells the result of the call.
     fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
         self.target.release(&self.guest.memory, claim);
-        let done = self.guest.memory.discard(claim)?;
+        let done = self.guest.memory.discard(claim, 0)?;
         Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
     }
 

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::fault::Fault;
 use crate::image::{Image, Segment};
 use crate::layout::Layout;
+use crate::resident::Resident;
 use crate::sparse::Sparse;
 use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights, TENDER_SIZE};
 use std::io;
@@ -34,6 +35,7 @@ pub struct Memory {
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
     sparse: Sparse,
+    resident: Resident,
 }
 
 // SAFETY: the mapping stays where it is, and is only reached by pointers and system calls, from whatever thread.
@@ -47,12 +49,8 @@ impl Memory {
         let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
-        let mut memory = Self {
-            base,
-            layout,
-            regions: vec![(layout.heap, writable), (layout.main_stack, writable)],
-            sparse: Sparse::new(&layout),
-        };
+        let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
+        let mut memory = Self { base, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
@@ -181,9 +179,12 @@ impl Memory {
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
 
-    /// Gives whole pages of the heap back to the host.
-    pub fn discard(&self, claim: Claim) -> Result<io::Result<()>, Fault> {
+    /// Gives whole pages of the heap back to the host; or has them hold zeros, if no more than `kept` hold anything.
+    pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Fault> {
         let from = self.pages(claim)?;
+        if kept > 0 && self.resident.clear(from.as_ptr() as u64, claim.length, kept) {
+            return Ok(Ok(()));
+        }
         // SAFETY: `pages` found the claim to be guest memory; that it reads as zeros afterwards is what was asked for.
         let result = unsafe { libc::madvise(from.as_ptr().cast(), claim.length as usize, libc::MADV_DONTNEED) };
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })

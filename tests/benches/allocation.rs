@@ -7,5 +7,5 @@
 use husk_tests::{figures, measure};
 
 fn main() {
-    figures::compare("allocation", "ns an allocation", measure::rounds(9));
+    figures::compare(figures::built("programs", "allocation"), "ns an allocation", measure::rounds(9));
 }

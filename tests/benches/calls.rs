@@ -6,5 +6,5 @@
 use husk_tests::{figures, measure};
 
 fn main() {
-    figures::compare("call_cost", "ns a call", measure::rounds(15));
+    figures::compare(figures::built("programs", "call_cost"), "ns a call", measure::rounds(15));
 }

@@ -5,5 +5,5 @@
 use husk_tests::{figures, measure};
 
 fn main() {
-    figures::compare("loopback_speed", "ns over 127.0.0.1", measure::rounds(9));
+    figures::compare(figures::built("programs", "loopback_speed"), "ns over 127.0.0.1", measure::rounds(9));
 }

@@ -1,12 +1,16 @@
 //! Figures that a program measures itself, `name: ns` a line, in a guest and as a process of this machine.
 
 use crate::{build, measure};
+use std::path::PathBuf;
 use std::process::Command;
 
-/// Runs the program `name` both ways, in turn, and prints the medians of each of its figures and their ratio.
-pub fn compare(name: &str, title: &str, rounds: usize) {
-    let image = build::image("programs", name);
-    let native = build::native("programs", name);
+/// The program `name` of `package`: as an image, and to run as a process.
+pub fn built(package: &str, name: &str) -> [PathBuf; 2] {
+    [build::image(package, name), build::native(package, name)]
+}
+
+/// Runs a program both ways, in turn, and prints the medians of each of its figures and their ratio.
+pub fn compare([image, native]: [PathBuf; 2], title: &str, rounds: usize) {
     let mut figures: Vec<(String, [Vec<f64>; 2])> = Vec::new();
     for _ in 0..rounds {
         let guest = &mut Command::new(build::husk());

@@ -2,6 +2,7 @@
 
 use husk_tests::{Disk, Guest, build};
 use std::fs::OpenOptions;
+use std::time::{Duration, Instant};
 
 /// A guest of the package for those with a disk.
 fn guest(name: &str) -> Guest {
@@ -44,6 +45,17 @@ fn requests_go_past_the_page_cache_where_that_is_asked_for() {
     // Not every file system has direct access.
     if !outcome.stderr().contains("leave out ',direct'") {
         outcome.expect_success().expect_stdout("4000 requests\n");
+    }
+}
+
+#[test]
+fn a_limited_disk_is_as_fast_as_it_may_be() {
+    for limit in ["--block-iops=3000:100", "--block-rate=data=30M:1M"] {
+        let disk = Disk::empty(4 << 20);
+        let started = Instant::now();
+        let outcome = guest("disk_many").flag(disk.flag("")).flag(limit).run();
+        outcome.expect_success().expect_stdout("4000 requests\n");
+        assert!(outcome.status().is_none() || started.elapsed() > Duration::from_secs(1), "{limit}");
     }
 }
 

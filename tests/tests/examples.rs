@@ -1,7 +1,7 @@
 //! The examples, driven from outside by ordinary clients.
 
 use husk_tests::network::Namespace;
-use husk_tests::{Guest, build, requires};
+use husk_tests::{Disk, Guest, build, requires};
 use std::process::Command;
 
 /// The server, on a TAP interface of a network of its own.
@@ -31,4 +31,31 @@ fn a_web_server_answers_curl_and_stops_when_told() {
     });
     running.signal("TERM", 1);
     running.finish().expect_success().expect_stdout("listening on 0.0.0.0:8080\nstopped\n");
+}
+
+#[test]
+fn what_the_store_has_said_ok_to_is_found_again_after_it_was_killed() {
+    let disk = Disk::empty(1 << 20);
+    let flag = format!("--block={}", disk.path().display());
+    let store = || Guest::image(build::image("disk", "disk")).flag(&flag).converse();
+    let value = |round: usize, key: usize| format!("{} value {round} of {key}", "x".repeat(key * 97 % 700));
+    let mut expected = vec![None; 10];
+    for round in 0..6 {
+        // It is killed at the end of the block, with nothing said before.
+        let Some(mut store) = store() else { return };
+        for (key, value) in expected.iter().enumerate() {
+            let found = value.as_deref().unwrap_or("no such key");
+            assert_eq!(store.ask(&format!("get {key}")), found, "round {round}");
+        }
+        for key in (round % 3..10).step_by(2) {
+            assert_eq!(store.ask(&format!("set {key} {}", value(round, key))), "ok");
+            expected[key] = Some(value(round, key));
+        }
+        assert_eq!(store.ask(&format!("del {round}")), "ok");
+        expected[round] = None;
+    }
+    let Some(mut store) = store() else { return };
+    let keys: Vec<_> = (0..10).filter(|key| expected[*key].is_some()).map(|key| key.to_string()).collect();
+    assert_eq!(store.ask("list"), keys.join(" "));
+    assert!(store.ask("help").starts_with("write set KEY VALUE"));
 }

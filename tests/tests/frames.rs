@@ -72,3 +72,18 @@ fn thousands_of_frames_come_back_in_order() {
     });
     outcome.expect_success().expect_stdout(&format!("ready, mtu 1500\n{} frames\n", FRAMES + 1));
 }
+
+#[test]
+fn what_a_guest_has_sent_before_its_end_goes_out() {
+    if !wire::alone() {
+        return;
+    }
+    let tap = wire::Tap::new("tap0", 1500);
+    let mut running = guest("frame_farewell").flag("--net=tap:tap0").spawn();
+    running.expect_printed("ready", 1);
+    tap.wait_until_up();
+    running.input(b"now\n".to_vec()).finish().expect_success();
+    for number in 0..100 {
+        assert!(tap.receive(|frame| frame[12..15] == [0x88, 0xb5, number]).is_some(), "frame {number}");
+    }
+}

@@ -68,6 +68,11 @@ fn an_abort_ends_with_the_status_of_sigabrt() {
 }
 
 #[test]
+fn a_thread_whose_sleep_is_over_comes_before_those_that_spin() {
+    Guest::program("punctual").run().expect_success().expect_stdout("punctual\n");
+}
+
+#[test]
 fn no_thread_starves_for_its_place_in_the_order_of_turns() {
     Guest::program("leavings").run().expect_success().expect_stdout("each took some\n");
 }

@@ -160,9 +160,20 @@ impl Sender {
             return;
         }
         self.flush();
+        self.take_back();
+    }
+
+    fn take_back(&mut self) {
         while let Some(completion) = self.queue.complete() {
             self.free.push(completion.token as u16);
         }
+    }
+
+    /// Whether everything that was sent has gone out.
+    pub fn is_done(&mut self) -> bool {
+        self.flush();
+        self.take_back();
+        self.free.len() == self.buffers.count
     }
 
     /// Lets go out what has been sent.

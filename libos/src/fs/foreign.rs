@@ -26,6 +26,8 @@ pub enum Owner {
     Socket,
     /// Signals to wait for.
     Signal,
+    /// Disks.
+    Disk,
 }
 
 impl Owner {
@@ -34,12 +36,17 @@ impl Owner {
         match self {
             Self::Socket => "socket",
             Self::Signal => "anon_inode:signalfd",
+            Self::Disk => "disk",
         }
     }
 
     /// The bits of such a file in a mode.
     pub fn format(self) -> u32 {
-        if self == Self::Socket { linux::S_IFSOCK } else { 0 }
+        match self {
+            Self::Socket => linux::S_IFSOCK,
+            Self::Signal => 0,
+            Self::Disk => linux::S_IFBLK,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use super::Files;
 use super::data::PAGE;
 use super::device::Device;
+use super::disk;
+use super::foreign::{Foreign, Owner};
 use super::inode::{Inode, Kind, NodeKey, Time};
 use super::layout::{Stat, Statfs, Statx};
 use super::path::Found;
@@ -171,7 +173,9 @@ impl Files {
             Kind::Socket(_) => write!(text, "socket:[{}]", inode.number),
             Kind::Timer(_) => write!(text, "anon_inode:[timerfd]"),
             Kind::Epoll(_) => write!(text, "anon_inode:[eventpoll]"),
-            Kind::Foreign(foreign, _) => write!(text, "{}:[{}]", foreign.owner.name(), inode.number),
+            Kind::Foreign(foreign, _) if foreign.owner != Owner::Disk => {
+                write!(text, "{}:[{}]", foreign.owner.name(), inode.number)
+            }
             _ => match self.path_of(node) {
                 Ok(path) => return Ok(path),
                 Err(_) => write!(text, "/#{} (deleted)", inode.number),
@@ -240,11 +244,12 @@ fn blocks(inode: &Inode) -> u64 {
 fn device_number(inode: &Inode) -> (u32, u32) {
     match inode.kind {
         Kind::Device(device) => device.number(),
+        Kind::Foreign(Foreign { owner: Owner::Disk, handle }, _) => (disk::MAJOR, handle),
         _ => (0, 0),
     }
 }
 
-/// A device number in Linux's format; ours all fit its oldest part.
+/// A device number in Linux's format; our minor numbers all fit its oldest part.
 fn encode(major: u32, minor: u32) -> u64 {
     u64::from(major << 8 | minor)
 }

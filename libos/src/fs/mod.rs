@@ -15,6 +15,7 @@ pub mod description;
 pub mod descriptor;
 pub mod device;
 pub mod directory;
+pub mod disk;
 pub mod epoll;
 pub mod event;
 pub mod foreign;
@@ -89,6 +90,8 @@ pub struct Files {
     pub orphans: Vec<Foreign>,
     /// Size of the image in bytes.
     pub image_size: u64,
+    /// Disks that are attached.
+    disks: Vec<disk::Attached>,
     /// What the tree is made from when a path is first used; a program that uses none starts without.
     unseeded: Option<seed::Seed>,
     /// Text of `/etc/resolv.conf`, until the tree is made.
@@ -119,6 +122,7 @@ impl Files {
             alarms: Alarms::default(),
             orphans: Vec::new(),
             image_size: 0,
+            disks: Vec::new(),
             unseeded: None,
             resolver: Vec::new(),
             tree: None,

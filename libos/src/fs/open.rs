@@ -122,6 +122,10 @@ impl Files {
             _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
             _ if flags & linux::O_PATH != 0 => Ok(()),
             Kind::Link(_) => Err(Errno::ELOOP),
+            Kind::Foreign(foreign, _) if self.disk(foreign).is_some() => match self.is_read_only(foreign) {
+                true if Access::from_flags(flags).contains(Access::WRITE) => Err(Errno::EROFS),
+                _ => Ok(()),
+            },
             Kind::Device(Device::Terminal) | Kind::Foreign(..) => Err(Errno::ENXIO),
             Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) | Kind::Socket(_) | Kind::SocketName(_) => {
                 Err(Errno::ENXIO)

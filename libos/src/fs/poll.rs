@@ -3,6 +3,7 @@
 use super::Files;
 use super::description::{Access, DescriptionKey};
 use super::device::{Device, Devices};
+use super::foreign::Owner;
 use super::inode::{Kind, NodeKey};
 use crate::errno::Errno;
 use bitflags::bitflags;
@@ -72,7 +73,8 @@ impl Files {
     pub(super) fn can_wait_for(&self, node: NodeKey) -> bool {
         match &self.nodes[node].kind {
             Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => true,
-            Kind::Socket(_) | Kind::Foreign(..) => true,
+            Kind::Foreign(foreign, _) => foreign.owner != Owner::Disk,
+            Kind::Socket(_) => true,
             Kind::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
             _ => false,
         }

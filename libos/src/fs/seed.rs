@@ -118,6 +118,7 @@ impl Files {
             let text = core::mem::take(&mut self.resolver);
             self.write_text(RESOLVER, &text)?;
         }
+        self.seed_disks(now);
         self.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
         for generated in Generated::ALL {
             self.seed_parents(generated.path(), now)?;
@@ -152,7 +153,7 @@ impl Files {
         }
     }
 
-    fn seed(&mut self, path: &[u8], kind: Kind, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
+    pub(super) fn seed(&mut self, path: &[u8], kind: Kind, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
         let walked = self.walk(linux::AT_FDCWD, path, Follow::Never)?;
         let node = self.make_fixed(walked.directory, walked.name(), kind, permissions, now)?;
         Ok(node)

@@ -12,8 +12,9 @@ pub trait Host {
     fn attach(&mut self, length: u64) -> Result<u64, Status>;
     /// Changes what the guest may do with these bytes.
     fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status>;
-    /// Gives pages back; they read as zeros afterwards, whatever their rights.
-    fn discard(&mut self, bytes: Region) -> Result<(), Status>;
+    /// Gives pages back; they read as zeros afterwards, whatever their rights. If no more than `kept` hold anything, these
+    /// may stay.
+    fn discard(&mut self, bytes: Region, kept: u64) -> Result<(), Status>;
     /// Writes zeros.
     fn zero(&mut self, bytes: Region);
     /// Copies bytes from one place to another, which do not overlap.
@@ -33,8 +34,8 @@ impl Host for Tender {
         gate::call(Number::Protect, bytes.start, bytes.length, rights.bits(), 0).map(|_| ())
     }
 
-    fn discard(&mut self, bytes: Region) -> Result<(), Status> {
-        gate::call(Number::Discard, bytes.start, bytes.length, 0, 0).map(|_| ())
+    fn discard(&mut self, bytes: Region, kept: u64) -> Result<(), Status> {
+        gate::call(Number::Discard, bytes.start, bytes.length, kept, 0).map(|_| ())
     }
 
     fn zero(&mut self, bytes: Region) {

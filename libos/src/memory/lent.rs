@@ -5,13 +5,17 @@
 //! below the main stack, and takes that stack's lowest two: a stack on which the program runs out of space a little
 //! earlier. Only what looks exactly like it is served, and once, before anybody else can ask.
 
+use super::signal_stacks;
 use crate::errno::Errno;
 use husk::abi::boot::Info;
 use husk::abi::memory::{PAGE, Rights};
 
-/// Whether the mapping has been made.
+/// Whether the mapping has been made, and whether the next one is a signal stack.
 #[derive(Debug, Default)]
-pub struct Lent(SignalStack);
+pub struct Lent {
+    first: SignalStack,
+    asked: bool,
+}
 
 /// What is known of the signal stack.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,24 +31,33 @@ enum SignalStack {
 impl Lent {
     /// The program asked for its signal stack, and has none.
     pub fn expect_signal_stack(&mut self) {
-        if self.0 == SignalStack::Unknown {
-            self.0 = SignalStack::Expected;
+        self.asked = true;
+        if self.first == SignalStack::Unknown {
+            self.first = SignalStack::Expected;
         }
     }
 
-    /// Where a mapping goes, if it is this one; `is_stack` if it was called one.
-    pub fn map(&mut self, info: &Info, length: u64, rights: Rights, is_stack: bool) -> Option<u64> {
-        if self.0 != SignalStack::Expected {
-            return None;
+    /// Whether a mapping is a signal stack that is about to get a guard: it follows the question for one; `is_stack` if
+    /// it was called a stack.
+    pub fn is_signal_stack(&mut self, length: u64, rights: Rights, is_stack: bool) -> bool {
+        let fits = is_stack && length == signal_stacks::PAGES as u64 * PAGE && rights.contains(Rights::WRITE);
+        let is_one = core::mem::take(&mut self.asked) && fits;
+        if self.first == SignalStack::Expected && !is_one {
+            self.first = SignalStack::Settled;
         }
-        self.0 = SignalStack::Settled;
-        let fits = is_stack && length == 3 * PAGE && rights.contains(Rights::WRITE);
-        fits.then_some(info.main_stack.start - PAGE)
+        is_one
+    }
+
+    /// Where a signal stack goes, if it is the first.
+    pub fn map(&mut self, info: &Info) -> Option<u64> {
+        let is_first = self.first == SignalStack::Expected;
+        self.first = SignalStack::Settled;
+        is_first.then_some(info.main_stack.start - PAGE)
     }
 
     /// What to answer if the rights of these pages are changed; nothing if they are not the guard.
     pub fn protect(&self, info: &Info, address: u64, length: u64, rights: Rights) -> Option<Result<(), Errno>> {
-        let is_guard = self.0 == SignalStack::Settled && address == info.main_stack.start - PAGE;
+        let is_guard = self.first == SignalStack::Settled && address == info.main_stack.start - PAGE;
         match () {
             () if is_guard && length == PAGE && rights.is_empty() => Some(Ok(())),
             () if is_guard => Some(Err(Errno::ENOMEM)),
@@ -69,16 +82,21 @@ mod tests {
     #[test]
     fn only_what_follows_the_question_is_the_signal_stack() {
         let (info, mut lent) = (info(), Lent::default());
-        assert_eq!(lent.map(&info, 3 * PAGE, READ_WRITE, true), None, "nobody asked");
+        assert!(!lent.is_signal_stack(3 * PAGE, READ_WRITE, true), "nobody asked");
         lent.expect_signal_stack();
-        assert_eq!(lent.map(&info, 3 * PAGE, READ_WRITE, true), Some(0x7_f000));
+        assert!(lent.is_signal_stack(3 * PAGE, READ_WRITE, true));
+        assert_eq!(lent.map(&info), Some(0x7_f000));
         assert_eq!(lent.protect(&info, 0x7_f000, PAGE, Rights::empty()), Some(Ok(())));
         lent.expect_signal_stack();
-        assert_eq!(lent.map(&info, 3 * PAGE, READ_WRITE, true), None, "once");
+        assert!(lent.is_signal_stack(3 * PAGE, READ_WRITE, true));
+        assert_eq!(lent.map(&info), None, "once");
 
         let mut other = Lent::default();
         other.expect_signal_stack();
-        assert_eq!(other.map(&info, 4 * PAGE, READ_WRITE, true), None);
-        assert_eq!(other.map(&info, 3 * PAGE, READ_WRITE, true), None, "the moment has passed");
+        assert!(!other.is_signal_stack(4 * PAGE, READ_WRITE, true));
+        assert!(!other.is_signal_stack(3 * PAGE, READ_WRITE, true), "the moment has passed");
+        other.expect_signal_stack();
+        assert!(other.is_signal_stack(3 * PAGE, READ_WRITE, true));
+        assert_eq!(other.map(&info), None, "it is not the program's first mapping after the question");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Pages start out zero and accessible. What the tender was asked to change about a page is undone when somebody else
 //! gets it, not when it is given back; and a mapping made without any rights is closed at the program's next call,
-//! unless that call opens it. So a thread's stack that comes and goes with its guard needs no change of rights.
+//! unless that call opens it. So a thread's stack that comes and goes with its guard needs no change of rights, and
+//! neither does its signal stack ([`signal_stacks`]).
 //!
 //! This state has a lock of its own, below that of [`crate::libos::Libos`], because the libos allocates while it holds
 //! the other; nothing in here allocates.
@@ -15,6 +16,7 @@ pub mod lent;
 mod pages;
 mod reuse;
 mod rights;
+mod signal_stacks;
 pub mod sparse;
 
 use crate::errno::Errno;
@@ -25,6 +27,7 @@ use husk::abi::memory::{PAGE, Region, Rights};
 use pages::{Block, OWN, Pages, SPARSE, WRITTEN};
 use reuse::Leftovers;
 pub use rights::unsettled;
+use signal_stacks::SignalStacks;
 use spin::Mutex;
 
 /// The memory of this guest.
@@ -45,8 +48,9 @@ const RESERVE: usize = 32;
 pub struct Memory<H> {
     pages: Pages,
     start: u64,
-    /// Pages that have just been mapped without any rights, which the tender does not know yet.
-    unsettled: Option<Span>,
+    /// Pages that have just been mapped with rights that the tender does not know yet.
+    unsettled: Option<(Span, Rights)>,
+    signal_stacks: SignalStacks,
     leftovers: Leftovers,
     /// How many pages the tender has memory for so far; see [`husk::abi::boot::Info::heap_attached`].
     attached: usize,
@@ -92,7 +96,15 @@ impl Memory<Tender> {
 
 impl<H: Host> Memory<H> {
     const fn new(pages: Pages, start: u64, attached: usize, host: H) -> Self {
-        Self { pages, start, unsettled: None, leftovers: Leftovers::NONE, attached, host }
+        Self {
+            pages,
+            start,
+            unsettled: None,
+            signal_stacks: SignalStacks::NONE,
+            leftovers: Leftovers::NONE,
+            attached,
+            host,
+        }
     }
 
     /// Bytes in the region, and those that nobody has.
@@ -139,7 +151,7 @@ impl<H: Host> Memory<H> {
             self.zero(span.clone(), MANY).inspect_err(|_| self.pages.release(span.clone()))?;
             self.pages.set(SPARSE, span.clone());
             self.pages.set(WRITTEN, span.clone());
-            self.leave_unsettled(span.clone());
+            self.leave_unsettled(span.clone(), rights);
             return Ok(self.bytes(&span).start);
         }
         let span = self.find_dense(count).ok_or(Errno::ENOMEM)?;
@@ -179,6 +191,7 @@ impl<H: Host> Memory<H> {
             start = run.end;
             if !run.is_empty() {
                 self.leftovers.add(pages, &run);
+                self.signal_stacks.add(pages, &run);
                 pages.release(run);
             }
         }
@@ -289,7 +302,7 @@ impl<H: Host> Memory<H> {
             if run.len() < many && open {
                 self.host.zero(bytes);
             } else {
-                self.host.discard(bytes).map_err(|_| Errno::ENOMEM)?;
+                self.host.discard(bytes, 0).map_err(|_| Errno::ENOMEM)?;
             }
             self.pages.clear(WRITTEN, run);
         }

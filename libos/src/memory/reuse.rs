@@ -27,11 +27,18 @@ const WRITTEN_LIMIT: usize = 16 * 512;
 const HELD_LIMIT: usize = 2048;
 /// The shortest run of them that is worth an exit.
 const HELD_WORTHWHILE: usize = 16;
+/// One page in so many of former reservations is not worth giving back: touching it again costs more than zeroing it.
+const KEPT: u64 = 32;
 /// Closed pages that may lie about.
 const CLOSED_LIMIT: usize = 128;
 
 impl Leftovers {
     pub const NONE: Self = Self { written: 0, closed: 0, held: 0 };
+
+    /// This free page, which was closed, is used again.
+    pub fn used_closed(&mut self) {
+        self.closed = self.closed.saturating_sub(1);
+    }
 
     /// These pages are about to be free.
     pub fn add(&mut self, pages: &Pages, span: &Span) {
@@ -78,7 +85,7 @@ impl<H: Host> Memory<H> {
             // What is too short stays as it is, and is not counted again.
             if run.len() >= HELD_WORTHWHILE {
                 let bytes = self.bytes(&run);
-                if self.host.discard(bytes).is_ok() {
+                if self.host.discard(bytes, 0).is_ok() {
                     self.pages.clear(WRITTEN, run);
                 }
             }
@@ -100,7 +107,7 @@ impl<H: Host> Memory<H> {
                 continue;
             }
             let bytes = self.bytes(&run);
-            if self.host.discard(bytes).is_ok() {
+            if self.host.discard(bytes, run.len() as u64 / KEPT).is_ok() {
                 self.pages.clear(WRITTEN, run);
             }
         }

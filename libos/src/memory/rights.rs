@@ -23,21 +23,21 @@ impl<H: Host> Memory<H> {
     pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
         let span = self.mapped(address, length)?;
         self.set_rights(span.clone(), rights)?;
-        let Some(new) = self.unsettled.take() else { return Ok(()) };
+        let Some((new, rights)) = self.unsettled.take() else { return Ok(()) };
         UNSETTLED.store(false, Relaxed);
-        // What has just got its rights keeps them; the rest of the new mapping is closed.
-        self.set_rights(new.start..span.start.clamp(new.start, new.end), Rights::empty())?;
-        self.set_rights(span.end.clamp(new.start, new.end)..new.end, Rights::empty())
+        // What has just got its rights keeps them; the rest of the new mapping gets those it was mapped with.
+        self.set_rights(new.start..span.start.clamp(new.start, new.end), rights)?;
+        self.set_rights(span.end.clamp(new.start, new.end)..new.end, rights)
     }
 
-    /// Closes the pages that [`Memory::map`] has left open.
+    /// Gives the pages that have just been mapped the rights that they were mapped with.
     pub fn settle(&mut self) -> Result<(), Errno> {
         UNSETTLED.store(false, Relaxed);
-        self.unsettled.take().map_or(Ok(()), |span| self.set_rights(span, Rights::empty()))
+        self.unsettled.take().map_or(Ok(()), |(span, rights)| self.set_rights(span, rights))
     }
 
-    pub(super) fn leave_unsettled(&mut self, span: Span) {
-        self.unsettled = Some(span);
+    pub(super) fn leave_unsettled(&mut self, span: Span, rights: Rights) {
+        self.unsettled = Some((span, rights));
         UNSETTLED.store(true, Relaxed);
     }
 

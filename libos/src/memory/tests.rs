@@ -40,7 +40,7 @@ impl Host for Notes {
         Ok(())
     }
 
-    fn discard(&mut self, bytes: Region) -> Result<(), Status> {
+    fn discard(&mut self, bytes: Region, _kept: u64) -> Result<(), Status> {
         self.0.push(Asked::Discard(span(bytes)));
         Ok(())
     }
@@ -224,4 +224,36 @@ fn addresses_outside_are_refused() {
     assert_eq!(memory.unmap(0, PAGE), Err(Errno::ENOMEM));
     assert_eq!(memory.protect(at(99), 2 * PAGE, READ_WRITE), Err(Errno::ENOMEM));
     assert_eq!(memory.unmap(START, u64::MAX), Err(Errno::ENOMEM));
+}
+
+#[test]
+fn a_signal_stack_is_used_again_with_its_guard() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.map_signal_stack(), None);
+    let first = memory.map(3 * PAGE, READ_WRITE).expect("room");
+    memory.protect(first, PAGE, Rights::empty()).expect("its own");
+    assert_eq!(asked(&mut memory), [Asked::Protect(0..1, Rights::empty())]);
+    memory.unmap(first, 3 * PAGE).expect("its own");
+    for _ in 0..3 {
+        assert_eq!(memory.map_signal_stack(), Some(first));
+        assert!(unsettled());
+        memory.protect(first, PAGE, Rights::empty()).expect("its own");
+        assert_eq!(asked(&mut memory), [Asked::Zero(1..3)], "the guard is there");
+        memory.unmap(first, 3 * PAGE).expect("its own");
+    }
+    assert_eq!(memory.map_signal_stack(), Some(first));
+    memory.settle().expect("opened");
+    assert_eq!(asked(&mut memory), [Asked::Zero(1..3), Asked::Protect(0..1, READ_WRITE)], "no guard was wanted");
+    memory.unmap(first, 3 * PAGE).expect("its own");
+    assert_eq!(memory.map_signal_stack(), None, "it has no guard any more");
+}
+
+#[test]
+fn pages_that_others_got_are_no_signal_stack() {
+    let mut memory = memory(64);
+    let first = memory.map(3 * PAGE, READ_WRITE).expect("room");
+    memory.protect(first, PAGE, Rights::empty()).expect("its own");
+    memory.unmap(first, 3 * PAGE).expect("its own");
+    assert_eq!(memory.map_at(first + PAGE, PAGE, READ_WRITE, false), Ok(first + PAGE));
+    assert_eq!(memory.map_signal_stack(), None);
 }

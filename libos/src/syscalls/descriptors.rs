@@ -1,8 +1,8 @@
 //! Calls on descriptors: duplicates, flags and locks.
 
-use super::Arguments;
 use super::files::{change, descriptor, done};
 use super::internet::internet;
+use super::{Arguments, disk};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -104,6 +104,10 @@ fn in_the_way(record: Record) -> Flock {
 pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Arguments) -> Answer {
     let (file, files) = (file as i32, &mut libos.files);
     files.check(file)?;
+    if let Some(disk) = disk::disk(libos, file) {
+        return disk::ioctl(libos, file, disk, request as u32, argument);
+    }
+    let files = &mut libos.files;
     match request as u32 {
         FIONBIO => done(files.set_nonblocking(file, user::read::<i32>(argument)? != 0)),
         FIONREAD => {

@@ -3,7 +3,7 @@
 //! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
 //! part of the libos ([`crate::fs::foreign`]) is for that part to answer: see [`super::internet`].
 
-use super::{Arguments, facts, internet};
+use super::{Arguments, disk, facts, internet};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -250,7 +250,16 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
     Ok(copied)
 }
 
-/// fsync(2) and its like: what is in memory is as safe as it gets.
-pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+/// fsync(2) and its like: what is in memory is as safe as it gets, what is on a disk may not be.
+pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> Answer {
+    let Arguments([file, ..]) = arguments;
+    match disk::disk(libos, file as i32) {
+        Some(disk) => disk::sync(libos, disk),
+        None => advise(libos, arguments),
+    }
+}
+
+/// posix_fadvise(2) and readahead(2): whatever the advice, it changes nothing here.
+pub fn advise(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
     done(libos.files.check(file as i32))
 }

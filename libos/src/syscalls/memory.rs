@@ -37,9 +37,10 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
     if flags & MAP_ANONYMOUS != 0 {
         if address == 0
             && flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) == 0
-            && let Some(lent) = libos.lent.map(husk::boot::info(), length, rights, flags & MAP_STACK != 0)
+            && libos.lent.is_signal_stack(length, rights, flags & MAP_STACK != 0)
+            && let Some(place) = libos.lent.map(husk::boot::info()).or_else(|| MEMORY.lock().map_signal_stack())
         {
-            return Ok(lent);
+            return Ok(place);
         }
         return Ok(map(address, length, rights, flags)?);
     }

@@ -1,11 +1,12 @@
 //! Calls on what there is to know about files: status, permissions, owners, times, size.
 
-use super::Arguments;
 use super::files::{done, now, path};
+use super::{Arguments, disk};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::layout::Timespec;
 use crate::fs::times::Change;
+use crate::fs::transfer;
 use crate::libos::Libos;
 use crate::user;
 use alloc::vec::Vec;
@@ -157,5 +158,8 @@ pub fn ftruncate(libos: &mut Libos, Arguments([file, size, ..]): Arguments) -> A
 
 /// fallocate(2).
 pub fn fallocate(libos: &mut Libos, Arguments([file, mode, offset, length, ..]): Arguments) -> Answer {
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::allocate(libos, file as i32, disk, mode as u32, transfer::offset(offset)?, length);
+    }
     done(libos.files.allocate(file as i32, mode as u32, offset as i64, length as i64, now()))
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod descriptors;
+pub mod disk;
 pub mod epoll;
 pub mod events;
 pub mod facts;

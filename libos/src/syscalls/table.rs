@@ -167,8 +167,8 @@ calls! {
     __NR_fdatasync files::sync_file, Answered;
     __NR_syncfs files::sync_file, Answered;
     __NR_sync_file_range files::sync_file, Answered;
-    __NR_fadvise64 files::sync_file, Answered;
-    __NR_readahead files::sync_file, Answered;
+    __NR_fadvise64 files::advise, Answered;
+    __NR_readahead files::advise, Answered;
     __NR_sync process::zero, Answered;
     // Descriptors.
     __NR_dup descriptors::dup, Answered;

@@ -4,7 +4,7 @@
 
 use super::files::{change, now};
 use super::internet::{internet, socket};
-use super::{Arguments, message};
+use super::{Arguments, disk, message};
 use crate::answer::{Answer, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -38,12 +38,20 @@ fn unread(libos: &mut Libos, file: i32, into: Slice, stop: Stop) -> Answer {
     if stop == Errno::EINVAL.into() && internet(libos, file).is_some() {
         return message::receive_into(libos, file, &[into]);
     }
+    if stop == Errno::EINVAL.into()
+        && let Some(disk) = disk::disk(libos, file)
+    {
+        return disk::read(libos, file, disk, &[into], None);
+    }
     patiently(libos, file, false, Err(stop))
 }
 
 /// pread64(2).
 pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
     let (into, at) = (Slice::new(into, length), transfer::offset(offset)?);
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::read(libos, file as i32, disk, &[into], Some(at));
+    }
     change(libos, |files, devices| files.read(devices, file as i32, Some(at), into, now()))
 }
 
@@ -60,9 +68,10 @@ pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) 
 /// The files know nothing to write to: it may be for another part of the libos.
 #[cold]
 fn unwritten(libos: &mut Libos, file: i32, from: Slice) -> Answer {
-    match internet(libos, file) {
-        Some(_) => message::send_vectors(libos, file, &[from]),
-        None => Err(Errno::EINVAL.into()),
+    match (internet(libos, file), disk::disk(libos, file)) {
+        (Some(_), _) => message::send_vectors(libos, file, &[from]),
+        (None, Some(disk)) => disk::write(libos, file, disk, &[from], None, 0),
+        (None, None) => Err(Errno::EINVAL.into()),
     }
 }
 
@@ -121,6 +130,9 @@ pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) ->
 /// pwrite64(2).
 pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
     let (from, at) = (Slice::new(from, length), transfer::offset(offset)?);
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::write(libos, file as i32, disk, &[from], Some(at), 0);
+    }
     change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
 }
 
@@ -128,6 +140,9 @@ pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Ar
 pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
     if socket(libos, file as i32).is_ok() {
         return message::receive_vectors(libos, file as i32, vectors, count);
+    }
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::read(libos, file as i32, disk, &each_slice(vectors, count)?, None);
     }
     each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
 }
@@ -138,6 +153,9 @@ pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Argument
     if socket(libos, file as i32).is_ok() {
         return message::send_vectors(libos, file as i32, &slices);
     }
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::write(libos, file as i32, disk, &slices, None, 0);
+    }
     let length = Buffers::new(&slices, 0).length();
     whole(libos, file as i32, length, |files, devices, done| {
         files.write(devices, file as i32, None, Buffers::new(&slices, done).first(), now())
@@ -147,6 +165,9 @@ pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Argument
 /// preadv(2).
 pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
     let offset = transfer::offset(offset)?;
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::read(libos, file as i32, disk, &each_slice(vectors, count)?, Some(offset));
+    }
     each_vector(vectors, count, |into, done| {
         pread(libos, Arguments([file, into.address, into.length, offset.saturating_add(done), 0, 0]))
     })
@@ -155,6 +176,9 @@ pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): 
 /// pwritev(2).
 pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
     let offset = transfer::offset(offset)?;
+    if let Some(disk) = disk::disk(libos, file as i32) {
+        return disk::write(libos, file as i32, disk, &each_slice(vectors, count)?, Some(offset), 0);
+    }
     each_vector(vectors, count, |from, done| {
         pwrite(libos, Arguments([file, from.address, from.length, offset.saturating_add(done), 0, 0]))
     })
@@ -175,7 +199,13 @@ pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
 
 /// pwritev2(2).
 pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
-    let Arguments([.., offset, _, flags]) = arguments;
+    let Arguments([file, vectors, count, offset, _, flags]) = arguments;
+    if let Some(disk) = disk::disk(libos, file as i32)
+        && flags as u32 & (RWF_DSYNC | RWF_SYNC) != 0
+    {
+        let at = if offset == u64::MAX { None } else { Some(transfer::offset(offset)?) };
+        return disk::write(libos, file as i32, disk, &each_slice(vectors, count)?, at, O_DSYNC);
+    }
     match flags as u32 & !HINTS {
         0 if offset == u64::MAX => writev(libos, arguments),
         0 => pwritev(libos, arguments),

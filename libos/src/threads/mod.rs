@@ -35,6 +35,10 @@ pub struct Threads {
     loaded: Option<Slot>,
     /// Threads that can go on, in turn.
     ready: VecDeque<Slot>,
+    /// How many of these, the first ones, go before the others as their sleep is over.
+    prompt: usize,
+    /// Whether the current thread came before others like that.
+    preferred: bool,
     /// Threads that wait for any file to change.
     files: Vec<Slot>,
     futexes: Futexes,
@@ -63,6 +67,8 @@ impl Threads {
             current: Slot(0),
             loaded: Some(Slot(0)),
             ready: VecDeque::new(),
+            prompt: 0,
+            preferred: false,
             files: Vec::new(),
             futexes: Futexes::new(),
             timers: Timers::new(),
@@ -210,13 +216,27 @@ impl Threads {
     pub fn put_before_last(&mut self) {
         let count = self.ready.len();
         // There was room for every thread when it was added.
-        self.ready.insert(count.saturating_sub(1).max(1).min(count), self.current);
+        self.ready.insert(count.saturating_sub(1).max(1).max(self.prompt).min(count), self.current);
+    }
+
+    /// Puts a thread whose sleep is over before those that did not sleep: it has had less of the processor than they, and
+    /// may be late. But others have a turn before those come that were woken while such a thread ran; else threads that
+    /// sleep for no time at all would leave them none.
+    fn put_in_time(&mut self, slot: Slot) {
+        if self.preferred {
+            self.ready.push_back(slot);
+        } else {
+            self.ready.insert(self.prompt, slot);
+            self.prompt += 1;
+        }
     }
 
     /// Turns the processor to the next thread that can go on; or tells until when there is none.
     pub fn run_next(&mut self) -> Result<State, Option<u64>> {
         self.expire_due();
         let slot = self.ready.pop_front().ok_or_else(|| self.timers.earliest())?;
+        self.preferred = self.prompt > 0;
+        self.prompt = self.prompt.saturating_sub(1);
         self.current = slot;
         self.load(slot);
         self.slice_end = 0;

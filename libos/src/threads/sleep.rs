@@ -72,7 +72,9 @@ impl Threads {
     /// What a thread waited for has come about.
     pub fn wake(&mut self, slot: Slot) {
         self.timers.remove(slot);
-        self.rouse(slot, |woken, _| woken);
+        if self.rouse(slot, |woken, _| woken) {
+            self.ready.push_back(slot);
+        }
     }
 
     /// If the thread sleeps, its call ends because of a signal.
@@ -103,12 +105,15 @@ impl Threads {
     fn expire(&mut self, slot: Slot) {
         self.futexes.remove(slot);
         self.files.retain(|waiting| *waiting != slot);
-        self.rouse(slot, |_, expired| expired);
+        if self.rouse(slot, |_, expired| expired) {
+            self.put_in_time(slot);
+        }
     }
 
-    fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) {
-        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
-        let State::Asleep(woken, expired) = thread.state else { return };
+    /// Lets a thread that sleeps be ready, in whatever turn; whether it slept.
+    fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) -> bool {
+        let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return false };
+        let State::Asleep(woken, expired) = thread.state else { return false };
         thread.asleep = 0;
         thread.state = match choose(woken, expired) {
             Then::Again => State::Again,
@@ -117,7 +122,7 @@ impl Threads {
                 State::Ready
             }
         };
-        self.ready.push_back(slot);
+        true
     }
 
     /// Makes threads ready whose time has come.

@@ -68,6 +68,8 @@ pub struct Thread {
     pub deadline: Option<u64>,
     /// What its call in progress has done already, in bytes: kept like `deadline`.
     pub progress: u64,
+    /// The tender has memory of its call in its hands: nothing ends that early.
+    pub held: bool,
     /// Where to write 0, and wake one, when it ends.
     pub clear_at_exit: u64,
     /// Signals it does not take now, and those that wait for it; bit n-1 for signal n.
@@ -114,6 +116,7 @@ impl Thread {
             state: State::Ready,
             deadline: None,
             progress: 0,
+            held: false,
             clear_at_exit: 0,
             blocked: 0,
             pending: 0,
@@ -145,10 +148,10 @@ impl Thread {
         self.blocked_after = Some(core::mem::replace(&mut self.blocked, blocked));
     }
 
-    /// A signal that waits for it and that it does not block.
+    /// A signal that waits for it and that it does not block, nor its call.
     #[inline]
     pub fn next_signal(&self) -> Option<u32> {
-        let due = self.pending & !self.blocked;
+        let due = if self.held { 0 } else { self.pending & !self.blocked };
         (due != 0).then(|| due.trailing_zeros() + 1)
     }
 }

@@ -70,6 +70,8 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         ("--deny", &guest.deny),
         ("--net-rate", &guest.net_rate),
         ("--block", &guest.block),
+        ("--block-rate", &guest.block_rate),
+        ("--block-iops", &guest.block_iops),
     ];
     for (flag, values) in devices {
         words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
@@ -89,6 +91,7 @@ mod tests {
     fn guest() -> Guest {
         let [net, publish, allow, deny, net_rate, block] =
             [["tap:a"], ["80:80"], ["host"], ["all"], ["1M"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
+        let [block_rate, block_iops] = [["2M"], ["9"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
@@ -98,6 +101,8 @@ mod tests {
             deny,
             net_rate,
             block,
+            block_rate,
+            block_iops,
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
@@ -108,7 +113,8 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M"), "{words}");
-        let devices = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M --block b.img";
+        let network = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M";
+        let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
     }
 

@@ -62,7 +62,9 @@ calls! {
     /// length is not a multiple of the page size or the rights are not `READ`, `READ | WRITE` or none;
     /// [`Status::NoMemory`] if the host cannot keep track of so many changes.
     Protect = 5,
-    /// `(address, length)`: gives whole pages of the heap or the sparse region back to the host; they read as zeros afterwards.
+    /// `(address, length, kept)`: gives whole pages of the heap or the sparse region back to the host; they read as zeros
+    /// afterwards. If no more than `kept` of them hold anything, the guest may keep these, so that touching them again
+    /// costs nothing.
     /// Value: 0. Status: as for `Protect`.
     Discard = 6,
     /// `(address, length)`: ends the guest as a fault, with a message in UTF-8 of up to 4 KiB. Does not return.

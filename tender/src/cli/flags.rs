@@ -1,5 +1,6 @@
 //! The flags of each command: name, value, help, and what each sets.
 
+use super::limits::{Limit, Limited};
 use super::{Inspect, Run};
 use husk_abi::size;
 use husk_tender::devices::limit::Rate;
@@ -95,10 +96,27 @@ pub const RUN: &[Flag<Run>] = &[
         value: Some("[NAME=]RATE[:BURST]"),
         help: "Let a network send, and receive, so many bytes a second, such as 10M",
         set: |run, value| {
-            let text = value.to_string_lossy();
-            let (name, rate) =
-                text.split_once('=').map_or((None, &*text), |(name, rate)| (Some(name.to_owned()), rate));
-            run.net_rates.push((name, self::rate(rate)?));
+            run.limits.push(limit(Limited::Network, &value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "block-rate",
+        short: None,
+        value: Some("[NAME=]RATE[:BURST]"),
+        help: "Let a disk read and write so many bytes a second, such as 100M",
+        set: |run, value| {
+            run.limits.push(limit(Limited::Block, &value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "block-iops",
+        short: None,
+        value: Some("[NAME=]RATE[:BURST]"),
+        help: "Let a disk carry out so many requests a second, such as 1000",
+        set: |run, value| {
+            run.limits.push(limit(Limited::Operations, &value.to_string_lossy())?);
             Ok(())
         },
     },
@@ -147,11 +165,12 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
     },
 }];
 
-/// Reads `RATE[:BURST]`.
-fn rate(text: &str) -> Result<Rate, String> {
-    let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+/// Reads `[NAME=]RATE[:BURST]`.
+fn limit(what: Limited, text: &str) -> Result<Limit, String> {
+    let (name, rate) = text.split_once('=').map_or((None, text), |(name, rate)| (Some(name.to_owned()), rate));
+    let (rate, burst) = rate.split_once(':').map_or((rate, None), |(rate, burst)| (rate, Some(burst)));
     let size = |text| size::parse(text).map_err(|error| error.to_string());
-    Ok(Rate::new(size(rate)?, burst.map(size).transpose()?))
+    Ok(Limit { what, name, rate: Rate::new(size(rate)?, burst.map(size).transpose()?) })
 }
 
 fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {

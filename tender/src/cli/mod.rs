@@ -5,12 +5,13 @@
 
 mod flags;
 mod help;
+mod limits;
 
 use flags::Flag;
 use husk_tender::devices::attach::{Attachment, What};
-use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::{self, Backend, user};
 use lexopt::{Arg, Parser};
+use limits::Limit;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
-    /// How fast networks may be, by their names; without one, all that have no rate of their own.
-    pub net_rates: Vec<(Option<String>, Rate)>,
+    /// How fast devices may be.
+    pub limits: Vec<Limit>,
     /// What goes for the user-mode network.
     pub user: user::Options,
     /// Seconds that the guest has to end when told to, if given.
@@ -117,7 +118,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
         false => {
             connect(&mut run)?;
-            limit(&mut run)?;
+            limits::give(&mut run)?;
             Ok(Command::Run(run))
         }
     }
@@ -155,21 +156,6 @@ fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
         What::Network(options) => Some(options),
         What::Block(_) => None,
     }
-}
-
-/// Gives each rate to its networks.
-fn limit(run: &mut Run) -> Result<(), Error> {
-    for (name, rate) in std::mem::take(&mut run.net_rates) {
-        let is_meant = |device: &&mut Attachment| name.is_none() || device.name == name;
-        let devices = run.devices.iter_mut().filter(is_meant);
-        let mut meant = devices.filter_map(|device| network(device)).peekable();
-        if meant.peek().is_none() {
-            let name = name.map_or(String::new(), |name| format!(" {name}"));
-            return Err(Error(format!("--net-rate{name}: there is no such network; attach one with --net{name}")));
-        }
-        meant.for_each(|network| network.rate = Some(rate));
-    }
-    Ok(())
 }
 
 fn inspect(mut parser: Parser) -> Result<Command, Error> {
@@ -214,6 +200,7 @@ fn apply<T>(to: &mut T, flag: &Flag<T>, parser: &mut Parser) -> Result<(), Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_tender::devices::limit::Rate;
 
     fn parsed(line: &str) -> Result<Command, Error> {
         parse(line.split(' ').map(OsString::from))
@@ -230,7 +217,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             devices: vec![],
-            net_rates: vec![],
+            limits: vec![],
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
@@ -290,7 +277,7 @@ mod tests {
         let mut limited = devices("husk run --net-rate 10M:1M --net a=user --net-rate b=1M --net b=user app");
         let rates = [Rate::new(10 << 20, Some(1 << 20)), Rate::new(1 << 20, None)].map(Some);
         assert_eq!(limited.iter_mut().map(|device| network(device)?.rate).collect::<Vec<_>>(), rates);
-        assert!(refused("husk run --net-rate 10M app").contains("there is no such network"));
+        assert!(refused("husk run --net-rate 10M app").contains("there is no such device"));
         assert!(refused("husk run --net-rate fast --net user app").contains("--net-rate: it is not a size"));
     }
 

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "memory is allocated with an alignment of its own")]
 
-use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
@@ -19,24 +19,32 @@ pub struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// A buffer of `length` bytes.
+    /// A buffer of `length` bytes, at least one; nothing if the heap has no room for it.
+    pub fn try_new(length: usize) -> Option<Self> {
+        let layout =
+            Layout::from_size_align(length, SECTOR_MAXIMUM as usize).ok().filter(|layout| layout.size() > 0)?;
+        // SAFETY: the layout has a size.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Self { start, length })
+    }
+
+    /// The same, if there must be room.
     ///
     /// # Panics
     ///
     /// If the heap has no room for it, or it is empty.
     pub fn new(length: usize) -> Self {
-        assert!(length > 0, "a buffer has at least one byte");
-        let layout = layout(length);
-        // SAFETY: the layout has a size, as asserted.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) });
-        Self { start: start.unwrap_or_else(|| handle_alloc_error(layout)), length }
+        match Self::try_new(length) {
+            Some(buffer) => buffer,
+            None => panic!("the heap has no room for a buffer of {length} bytes"),
+        }
     }
 }
 
 fn layout(length: usize) -> Layout {
     match Layout::from_size_align(length, SECTOR_MAXIMUM as usize) {
         Ok(layout) => layout,
-        Err(_) => panic!("a buffer of {length} bytes is larger than memory can be"),
+        Err(_) => unreachable!("it was allocated"),
     }
 }
 

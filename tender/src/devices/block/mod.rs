@@ -12,8 +12,10 @@ mod options;
 mod uring;
 mod work;
 
+use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Need, Operations, Queue, Request, Violation};
 use super::{Device, Progress};
+use crate::clock::monotonic_ns;
 use crate::error::Error;
 use crate::memory::Memory;
 use disk::Disk;
@@ -35,13 +37,15 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub struct Drive {
     disk: Disk,
+    /// How many bytes a second it may move, and how many requests begin.
+    limits: [Option<Rate>; 2],
 }
 
 impl Drive {
     /// Opens what `options` say, for the device `name`.
     pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
         let disk = Disk::open(options).map_err(|reason| Error::Device { name: name.to_owned(), reason })?;
-        Ok(Self { disk })
+        Ok(Self { disk, limits: [options.rate, options.operations] })
     }
 
     /// What the guest is told.
@@ -77,6 +81,9 @@ pub struct Served {
     work: Vec<Option<Box<Work>>>,
     /// Numbers that are not in use.
     free: Vec<usize>,
+    limits: [Bucket; 2],
+    /// Monotonic time at which a limit lets more through that was met, in nanoseconds, or 0.
+    limited_until_ns: u64,
 }
 
 impl Served {
@@ -92,12 +99,28 @@ impl Served {
             seen: true,
             work: Vec::new(),
             free: Vec::new(),
+            limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
+            limited_until_ns: 0,
         }
+    }
+
+    /// Whether a limit lets nothing through at the moment.
+    fn is_limited(&mut self) -> bool {
+        self.limited_until_ns = 0;
+        if self.limits.iter().any(Bucket::is_bounded) {
+            let now_ns = monotonic_ns();
+            let opens_ns = self.limits.iter_mut().map(|limit| limit.opens_ns(now_ns)).max().unwrap_or(now_ns);
+            self.limited_until_ns = if opens_ns > now_ns { opens_ns } else { 0 };
+        }
+        self.limited_until_ns > 0
     }
 
     /// Takes requests. How many those were.
     fn take(&mut self) -> Result<usize, Broken> {
         for count in 0..BATCH {
+            if self.is_limited() {
+                return Ok(count);
+            }
             if self.engine.as_mut().is_some_and(|engine| !engine.has_room()) {
                 return Ok(count);
             }
@@ -115,6 +138,9 @@ impl Served {
                 return Ok(());
             }
         };
+        let [bytes, operations] = &mut self.limits;
+        bytes.take(request.parts.length());
+        operations.take(1);
         match Work::new(request.token, request.operation, request.address, &request.parts, range) {
             Some(work) => self.start(Box::new(work)),
             None => self.queue.complete(request.token, 0, status::DONE),
@@ -206,7 +232,7 @@ impl Device for Served {
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
-        Ok(self.seen && self.queue.sleep()?)
+        Ok(self.seen && (self.limited_until_ns > 0 || self.queue.sleep()?))
     }
 
     fn file(&self) -> (RawFd, i16) {
@@ -217,6 +243,6 @@ impl Device for Served {
     }
 
     fn deadline_ns(&self) -> u64 {
-        u64::MAX
+        if self.limited_until_ns > 0 { self.limited_until_ns } else { u64::MAX }
     }
 }

@@ -1,6 +1,7 @@
 //! What a user says of a block device: `[NAME=]FILE[,ro][,sector=N][,direct]`.
 
 use crate::devices::attach::{Attachment, What};
+use crate::devices::limit::Rate;
 use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
 use std::path::PathBuf;
 
@@ -15,6 +16,10 @@ pub struct Options {
     pub sector: Option<u32>,
     /// Whether the host's page cache is left out.
     pub direct: bool,
+    /// How many bytes a second it may read and write.
+    pub rate: Option<Rate>,
+    /// How many requests a second it may carry out.
+    pub operations: Option<Rate>,
 }
 
 impl Options {
@@ -69,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_disk_is_described_in_one_word() {
-        let all = Options { file: "a/b.img".into(), read_only: true, sector: Some(4096), direct: true };
+        let all =
+            Options { file: "a/b.img".into(), read_only: true, sector: Some(4096), direct: true, ..Options::default() };
         assert_eq!(parsed("data=a/b.img,ro,sector=4096,direct"), (Some("data".into()), all));
         let plain = |file: &str| Options { file: file.into(), ..Options::default() };
         assert_eq!(parsed("disk.img"), (None, plain("disk.img")));

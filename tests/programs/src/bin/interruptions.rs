@@ -21,7 +21,7 @@ extern "C" fn note(_: c_int) {
 }
 
 /// Sends SIGALRM every so many microseconds; not at all if 0.
-fn every(microseconds: libc::suseconds_t) {
+fn every(microseconds: i64) {
     let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     // SAFETY: the setting is a variable of ours.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &libc::itimerval { it_interval: time, it_value: time }, null_mut()) };

@@ -1,0 +1,295 @@
+//! A call on a disk that is under way.
+//!
+//! Whole sectors go directly between the disk and the program's memory, several requests at once. What begins or ends
+//! within a sector, or lies in memory that the disk does not take, goes through a *detour*: a buffer of ours that holds
+//! all sectors concerned. To write in such a way means to read first; no other call may write to these sectors meanwhile.
+
+use crate::errno::Errno;
+use crate::fs::buffers::Buffers;
+use crate::user::Slice;
+use alloc::vec::Vec;
+use core::ops::Range;
+use husk::abi::block::{FLUSH, READ, WRITE};
+use husk::abi::ring::Descriptor;
+use husk::block::{Buffer, Disk, Error, bare};
+
+/// Most requests of one call at once.
+const REQUESTS_MAXIMUM: u32 = 16;
+/// Most bytes of a detour.
+const DETOUR_MAXIMUM: u64 = 64 << 10;
+
+/// What a call does.
+#[derive(Debug)]
+pub enum Work {
+    /// Reads into the program's memory, or writes from it.
+    Transfer {
+        /// An operation of the disk.
+        operation: u16,
+        /// The memory.
+        slices: Vec<Slice>,
+        /// Where on the disk it begins.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+        /// How many are done.
+        done: u64,
+        /// How many will be, when the requests are completed.
+        target: u64,
+        /// Sectors that are not read or written in place.
+        detour: Option<Detour>,
+    },
+    /// Makes one request without memory: operation, offset, length.
+    Bare(u16, u64, u64),
+    /// Nothing more.
+    Nothing,
+}
+
+/// A part of a transfer through a buffer.
+#[derive(Debug)]
+pub struct Detour {
+    buffer: Buffer,
+    /// Where the sectors begin on the disk.
+    start: u64,
+    /// Bytes of the buffer that are the program's.
+    part: Range<usize>,
+    /// The sectors are in the buffer, and what is to be written too.
+    filled: bool,
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call {
+    /// Who made it.
+    pub thread: u32,
+    /// The disk's number among all devices.
+    pub disk: u32,
+    /// Requests that the tender has.
+    pub under_way: u32,
+    work: Work,
+    /// A flush is to follow.
+    flushes: bool,
+    /// What went wrong, if anything did.
+    failed: Option<Errno>,
+    /// What to answer.
+    moved: u64,
+    /// Sectors that it changes, from and to byte; empty if it changes none.
+    changes: Range<u64>,
+    /// Some of them in part only.
+    in_part: bool,
+}
+
+impl Call {
+    /// A transfer of the first `length` bytes of `slices`, followed by a flush if that is wanted.
+    pub fn transfer(
+        thread: u32,
+        disk: u32,
+        sector: u64,
+        operation: u16,
+        slices: Vec<Slice>,
+        range: Range<u64>,
+        flushes: bool,
+    ) -> Self {
+        let outer = range.start - range.start % sector..range.end.next_multiple_of(sector);
+        let in_part = outer != range;
+        let (offset, length) = (range.start, range.end - range.start);
+        let changes = if operation == WRITE { outer } else { 0..0 };
+        let work = Work::Transfer { operation, slices, offset, length, done: 0, target: 0, detour: None };
+        Self { thread, disk, under_way: 0, work, flushes, failed: None, moved: 0, changes, in_part }
+    }
+
+    /// One request without memory, that changes a range or, if it is a flush, none.
+    pub fn bare(thread: u32, disk: u32, operation: u16, range: Range<u64>) -> Self {
+        let work = Work::Bare(operation, range.start, range.end - range.start);
+        Self {
+            thread,
+            disk,
+            under_way: 0,
+            work,
+            flushes: false,
+            failed: None,
+            moved: 0,
+            changes: range,
+            in_part: false,
+        }
+    }
+
+    /// Whether another call has to wait until this one is done.
+    pub fn excludes(&self, other: &Self) -> bool {
+        let both = self.changes.start < other.changes.end && other.changes.start < self.changes.end;
+        self.disk == other.disk && both && (self.in_part || other.in_part)
+    }
+
+    /// A request of it was completed.
+    pub fn completed(&mut self, result: Result<(), Error>) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if result.is_err() {
+            self.failed = Some(Errno::EIO);
+        }
+    }
+
+    /// What it came to, once there is nothing more to do.
+    pub fn result(&self) -> Option<Result<u64, Errno>> {
+        match (self.under_way, self.failed, &self.work) {
+            (0, Some(_), _) if self.moved > 0 => Some(Ok(self.moved)),
+            (0, Some(errno), _) => Some(Err(errno)),
+            (0, None, Work::Nothing) if !self.flushes => Some(Ok(self.moved)),
+            _ => None,
+        }
+    }
+
+    /// Starts what comes next, none of its requests being under way. How many requests those are.
+    pub fn go_on(&mut self, disk: &mut Disk) -> u32 {
+        if self.failed.is_some() {
+            return 0;
+        }
+        let started = self.settle().and_then(|()| self.start(disk));
+        match started {
+            Ok(started) => self.under_way = started,
+            Err(errno) => self.failed = Some(errno),
+        }
+        self.under_way
+    }
+
+    /// Takes in what the completed requests have done.
+    fn settle(&mut self) -> Result<(), Errno> {
+        let Work::Transfer { operation, slices, length, done, target, detour, .. } = &mut self.work else {
+            return Ok(());
+        };
+        if let Some(detour) = detour.as_mut().filter(|detour| !detour.filled) {
+            if *operation == READ {
+                let bytes = detour.buffer.get(detour.part.clone()).unwrap_or_default();
+                Buffers::new(slices, *done).scatter(0, bytes)?;
+            } else {
+                detour.fill(slices, *done)?;
+                return Ok(());
+            }
+        }
+        *detour = None;
+        *done = *target;
+        self.moved = *done;
+        if *done == *length {
+            self.work = Work::Nothing;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
+        match &mut self.work {
+            Work::Nothing if self.flushes => {
+                let started = self.request(disk, bare(FLUSH, 0, 0));
+                self.flushes = started == 0;
+                Ok(started)
+            }
+            Work::Nothing => Ok(0),
+            &mut Work::Bare(operation, offset, length) => {
+                let started = self.request(disk, bare(operation, offset, length));
+                if started > 0 {
+                    self.work = Work::Nothing;
+                }
+                Ok(started)
+            }
+            Work::Transfer { detour: Some(detour), operation, .. } => {
+                let descriptor = detour.descriptor(*operation);
+                Ok(self.request(disk, descriptor))
+            }
+            Work::Transfer { .. } => self.start_part(disk),
+        }
+    }
+
+    /// Starts to transfer the next part: as much as goes directly, or a detour.
+    fn start_part(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
+        let mut started = 0;
+        while started < REQUESTS_MAXIMUM {
+            let Work::Transfer { operation, slices, offset, length, done, target, .. } = &mut self.work else { break };
+            let left = *length - *target;
+            let slice = Buffers::new(slices, *target).first().first(left);
+            let direct = direct(disk, *offset + *target, slice);
+            if direct == 0 {
+                if started > 0 || left == 0 {
+                    break;
+                }
+                *target = *done;
+                return self.start_detour(disk);
+            }
+            slice.first(direct).check()?;
+            let (address, detail) = (slice.address, *offset + *target);
+            let descriptor =
+                Descriptor { address, length: direct as u32, operation: *operation, detail, ..Descriptor::default() };
+            *target += direct;
+            if self.request(disk, descriptor) == 0 {
+                if let Work::Transfer { target, .. } = &mut self.work {
+                    *target -= direct;
+                }
+                break;
+            }
+            started += 1;
+        }
+        Ok(started)
+    }
+
+    /// Starts to transfer the next part through a buffer.
+    fn start_detour(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
+        let Work::Transfer { operation, slices, offset, length, done, target, detour } = &mut self.work else {
+            return Ok(0);
+        };
+        let sector = u64::from(disk.sector());
+        let from = *offset + *done;
+        let start = from - from % sector;
+        let end = (*offset + *length).min(start + DETOUR_MAXIMUM);
+        let covered = (end.next_multiple_of(sector) - start) as usize;
+        let part = (from - start) as usize..(end - start) as usize;
+        let buffer = Buffer::try_new(covered).ok_or(Errno::ENOMEM)?;
+        let whole = part == (0..covered);
+        let detour = detour.insert(Detour { buffer, start, part, filled: false });
+        *target = *done + (end - from);
+        if *operation == WRITE && whole {
+            detour.fill(slices, *done)?;
+        }
+        let descriptor = detour.descriptor(*operation);
+        Ok(self.request(disk, descriptor))
+    }
+
+    /// Makes a request, if there is room: how many those are.
+    fn request(&self, disk: &mut Disk, descriptor: Descriptor) -> u32 {
+        let descriptor = Descriptor { token: self.thread.into(), ..descriptor };
+        // SAFETY: the memory is the program's, whose thread waits for its call, or that of a detour, which is kept with
+        // the call; neither ends before the completion.
+        #[expect(unsafe_code, reason = "the tender is handed the program's memory by address")]
+        let submitted = unsafe { disk.submit_parts(&[descriptor]) };
+        submitted.into()
+    }
+}
+
+impl Detour {
+    /// Puts in what is to be written.
+    fn fill(&mut self, slices: &[Slice], done: u64) -> Result<(), Errno> {
+        let part = self.buffer.get_mut(self.part.clone()).unwrap_or_default();
+        Buffers::new(slices, done).fill(0, part)?;
+        self.filled = true;
+        Ok(())
+    }
+
+    /// The request that reads the sectors, or writes them once they are filled.
+    fn descriptor(&mut self, operation: u16) -> Descriptor {
+        let operation = if self.filled { operation } else { READ };
+        let (address, length) = (self.buffer.as_mut_ptr() as u64, self.buffer.len() as u32);
+        Descriptor { address, length, operation, detail: self.start, ..Descriptor::default() }
+    }
+}
+
+/// How many bytes at `offset` of the disk can go directly to or from the beginning of `slice`.
+fn direct(disk: &Disk, offset: u64, slice: Slice) -> u64 {
+    let sector = u64::from(disk.sector());
+    let fits = offset.is_multiple_of(sector) && slice.address.is_multiple_of(disk.properties().alignment.into());
+    let fits = fits && is_for_devices(slice);
+    let most = slice.length.min(disk.request_maximum() as u64);
+    if fits { most - most % sector } else { 0 }
+}
+
+/// Whether a device may reach all of `slice`, to write it, too: the heap and the first stack. What the image brings may be
+/// constant, and the sparse region is no device's business ([`husk::abi::memory`]).
+fn is_for_devices(slice: Slice) -> bool {
+    let info = husk::boot::info();
+    let end = slice.address.saturating_add(slice.length);
+    [info.heap, info.main_stack].iter().any(|region| region.contains(slice.address) && end <= region.end())
+}

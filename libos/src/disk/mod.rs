@@ -1,0 +1,121 @@
+//! Disks: the block devices of the tender, which a program has as `/dev/NAME`.
+//!
+//! The files know them by name and size ([`crate::fs::foreign`]); here are the calls on them that are under way
+//! ([`call`]). Only the thread that makes a call waits for it: the call is made again when its requests are done. As the
+//! tender has the program's memory in its hands until then, nothing ends such a call early, neither signal nor time, as
+//! on Linux.
+//!
+//! A disk is taken into use when a call first needs it.
+
+pub mod call;
+
+use crate::errno::Errno;
+use crate::threads::Threads;
+use alloc::vec::Vec;
+use call::Call;
+use husk::abi::block::Block;
+use husk::abi::note::device_kind;
+use husk::block::Disk;
+use husk::device;
+use husk::wait::Source;
+
+/// The disks of the program.
+#[derive(Debug, Default)]
+pub struct Disks {
+    /// Those that are in use, by their number among all devices.
+    open: Vec<(u32, Disk)>,
+    /// Calls under way, in the order in which they were made.
+    calls: Vec<Call>,
+    /// Requests of all calls that the tender has.
+    under_way: u32,
+}
+
+/// The disks that are attached: number among all devices, name, and what there is to know of each.
+pub fn attached() -> impl Iterator<Item = (u32, &'static [u8], &'static Block)> {
+    let devices = (0..).zip(device::all()).filter(|(_, device)| device.kind == device_kind::BLOCK);
+    devices.filter_map(|(number, device)| Some((number, device::name(device), device::block(device)?)))
+}
+
+impl Disks {
+    /// Whether any call waits for a disk.
+    #[inline]
+    pub fn busy(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// The call of this thread that is under way.
+    pub fn call_of(&mut self, thread: u32) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|call| call.thread == thread)
+    }
+
+    /// Begins a call.
+    pub fn begin(&mut self, call: Call) -> Result<(), Errno> {
+        self.calls.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.take_into_use(call.disk)?;
+        self.calls.push(call);
+        Ok(())
+    }
+
+    fn take_into_use(&mut self, number: u32) -> Result<(), Errno> {
+        if self.open.iter().any(|(other, _)| *other == number) {
+            return Ok(());
+        }
+        self.open.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let (_, name, _) = attached().find(|(other, ..)| *other == number).ok_or(Errno::ENXIO)?;
+        let name = core::str::from_utf8(name).map_err(|_| Errno::ENXIO)?;
+        self.open.push((number, Disk::open(name).map_err(|_| Errno::ENXIO)?));
+        Ok(())
+    }
+
+    /// Does for the call of this thread what can be done now. Its result, if that was all.
+    pub fn go_on(&mut self, thread: u32) -> Option<Result<u64, Errno>> {
+        let at = self.calls.iter().position(|call| call.thread == thread)?;
+        let (before, rest) = self.calls.split_at_mut(at);
+        let call = rest.first_mut()?;
+        let disk = self.open.iter_mut().find(|(number, _)| *number == call.disk).map(|(_, disk)| disk)?;
+        if call.under_way == 0 && !before.iter().any(|earlier| earlier.excludes(call)) {
+            let started = call.go_on(disk);
+            disk.publish();
+            self.under_way += started;
+        }
+        let result = call.result()?;
+        self.calls.remove(at);
+        Some(result)
+    }
+
+    /// Takes up what the tender has done, and wakes who waits for it.
+    pub fn poll(&mut self, threads: &mut Threads) {
+        let mut any = false;
+        for (_, disk) in &mut self.open {
+            while let Some((token, result)) = disk.completed() {
+                any = true;
+                self.under_way = self.under_way.saturating_sub(1);
+                if let Some(call) = self.calls.iter_mut().find(|call| u64::from(call.thread) == token) {
+                    call.completed(result);
+                }
+            }
+        }
+        if any {
+            self.wake_idle(threads);
+        }
+    }
+
+    /// Wakes the threads whose calls can do something.
+    pub fn wake_idle(&self, threads: &mut Threads) {
+        for call in self.calls.iter().filter(|call| call.under_way == 0) {
+            if let Some((slot, _)) = threads.find(call.thread) {
+                threads.wake(slot);
+            }
+        }
+    }
+
+    /// Asks to be woken for whatever the tender does next. Whether there is nothing yet.
+    pub fn are_quiet(&mut self) -> bool {
+        self.open.iter_mut().all(|(_, disk)| !disk.ready() && disk.sleep())
+    }
+
+    /// What to wait for.
+    pub fn sources(&mut self) -> Vec<&mut dyn Source> {
+        self.open.iter_mut().map(|(_, disk)| disk as &mut dyn Source).collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! Zeroing the few pages of a long range that hold anything, so that the guest keeps them: taken away, each would cost it
+//! a fault when it is touched again.
+//!
+//! Which these are is in `/proc/self/pagemap` (proc_pid_pagemap(5)). They are written by a system call, for they may be
+//! protected; where anything of this cannot be done, the caller does what always can.
+
+#![expect(unsafe_code, reason = "guest memory is written by system call")]
+
+use husk_abi::memory::PAGE;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+/// Longest range that is looked at, in pages: its entries take as many words.
+const PAGES_MAXIMUM: u64 = 1 << 16;
+/// Most runs of pages that are written.
+const RUNS_MAXIMUM: usize = 256;
+/// Longest run that is written, in pages.
+const RUN_MAXIMUM: u64 = 16;
+/// Bits of an entry: the page is in memory, or in swap.
+const HOLDS_SOMETHING: u64 = 1 << 63 | 1 << 62;
+
+/// What there is to write.
+static ZEROS: [u8; (RUN_MAXIMUM * PAGE) as usize] = [0; (RUN_MAXIMUM * PAGE) as usize];
+
+/// The way to find out, opened when it is first needed.
+#[derive(Debug, Default)]
+pub struct Resident(OnceLock<Option<File>>);
+
+impl Resident {
+    /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` hold anything. If not,
+    /// or if it cannot be done, nothing is said about them.
+    pub fn clear(&self, address: u64, length: u64, kept: u64) -> bool {
+        let count = length / PAGE;
+        if count > PAGES_MAXIMUM {
+            return false;
+        }
+        let Some(map) = self.0.get_or_init(|| File::open("/proc/self/pagemap").ok()) else { return false };
+        let mut entries = vec![0; count as usize * size_of::<u64>()];
+        if map.read_exact_at(&mut entries, address / PAGE * size_of::<u64>() as u64).is_err() {
+            return false;
+        }
+        runs(&entries, kept).is_some_and(|runs| write(address, &runs))
+    }
+}
+
+/// The runs of pages that hold something, by number; none if there are too many pages or runs.
+fn runs(entries: &[u8], kept: u64) -> Option<Vec<Range<u64>>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut left = kept;
+    for (entry, page) in entries.chunks_exact(size_of::<u64>()).zip(0..) {
+        if u64::from_ne_bytes(entry.try_into().ok()?) & HOLDS_SOMETHING == 0 {
+            continue;
+        }
+        left = left.checked_sub(1)?;
+        let room = runs.len() < RUNS_MAXIMUM;
+        match runs.last_mut().filter(|run| run.end == page && run.end - run.start < RUN_MAXIMUM) {
+            Some(run) => run.end += 1,
+            None if !room => return None,
+            None => runs.push(page..page + 1),
+        }
+    }
+    Some(runs)
+}
+
+/// Writes zeros to these pages of our own memory.
+fn write(address: u64, runs: &[Range<u64>]) -> bool {
+    let length = |run: &Range<u64>| ((run.end - run.start) * PAGE) as usize;
+    let start = |run: &Range<u64>| (address + run.start * PAGE) as *mut libc::c_void;
+    let zeros = ZEROS.as_ptr().cast_mut().cast();
+    let from: Vec<_> = runs.iter().map(|run| libc::iovec { iov_base: zeros, iov_len: length(run) }).collect();
+    let to: Vec<_> = runs.iter().map(|run| libc::iovec { iov_base: start(run), iov_len: length(run) }).collect();
+    let own_process = std::process::id() as libc::pid_t;
+    let count = runs.len() as libc::c_ulong;
+    // SAFETY: the local vectors describe zeros that are as long; the remote ones guest memory that the caller has checked,
+    // which may hold anything; that they are protected is an error of the call's.
+    let written = unsafe { libc::process_vm_writev(own_process, from.as_ptr(), count, to.as_ptr(), count, 0) };
+    written == runs.iter().map(length).sum::<usize>() as isize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(pages: &[u64]) -> Vec<u8> {
+        pages.iter().flat_map(|page| (page << 62).to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn pages_that_hold_something_make_runs() {
+        let entries = entries(&[0, 2, 1, 0, 0, 3, 0]);
+        assert_eq!(runs(&entries, 3), Some(vec![1..3, 5..6]));
+        assert_eq!(runs(&entries, 2), None);
+        assert_eq!(runs(&[], 0), Some(vec![]));
+    }
+
+    #[test]
+    fn our_own_memory_is_cleared_and_what_is_protected_is_not() {
+        let length = 8 * PAGE as usize;
+        let map = |protection| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a new mapping, which nobody else knows.
+            let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
+            assert_ne!(start, libc::MAP_FAILED);
+            start.cast::<u8>()
+        };
+        let start = map(libc::PROT_READ | libc::PROT_WRITE);
+        // SAFETY: inside the mapping.
+        let last = unsafe { start.add(5 * PAGE as usize) };
+        // SAFETY: as above.
+        unsafe { last.write_volatile(7) };
+        let resident = Resident::default();
+        assert!(resident.clear(start as u64, length as u64, 4));
+        // SAFETY: as above.
+        assert_eq!(unsafe { last.read_volatile() }, 0);
+        // SAFETY: as above.
+        unsafe { last.write_volatile(7) };
+        // SAFETY: the mapping is ours.
+        unsafe { libc::mprotect(start.cast(), length, libc::PROT_NONE) };
+        assert!(!resident.clear(start as u64, length as u64, 4));
+    }
+}

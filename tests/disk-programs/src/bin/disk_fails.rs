@@ -1,0 +1,28 @@
+//! Reads and writes a disk that the host cannot read and write any more, once it is told on standard input that it is so.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+fn main() -> io::Result<()> {
+    let file = File::options().read(true).write(true).open("/dev/data")?;
+    let length = 64 << 10;
+    let mut buffer = vec![1; length];
+    file.read_exact_at(&mut buffer, 0)?;
+    println!("ready");
+    io::stdin().read_line(&mut String::new())?;
+    let far = 1 << 20;
+    match std::env::args().nth(1).as_deref() {
+        Some("read") => println!("{:?}", file.read_at(&mut buffer, far).map_err(|error| error.raw_os_error())),
+        _ => {
+            let mut failed = None;
+            for offset in (far..far + (8 << 20)).step_by(length) {
+                failed = failed.or(file.write_at(&vec![1; length], offset).err());
+            }
+            println!("{:?}", failed.and_then(|error| error.raw_os_error()));
+        }
+    }
+    file.read_exact_at(&mut buffer, 0)?;
+    println!("goes on");
+    Ok(())
+}
