@@ -6,6 +6,10 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4::{Event, Socket};
+use smoltcp::time::Duration;
+
+/// How long an answer is waited for before the question is asked again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// What is known of a lease.
 pub(super) struct Lease {
@@ -33,7 +37,12 @@ impl Lease {
     /// A lease that nobody has been asked for yet.
     pub(super) fn new() -> Self {
         let mut set = SocketSet::new(vec![]);
-        let handle = set.add(Socket::new());
+        let mut socket = Socket::new();
+        let mut retry = socket.get_retry_config();
+        // The first question may be lost while the other end of the wire comes up, and somebody waits for the answer.
+        (retry.discover_timeout, retry.initial_request_timeout) = (RETRY, RETRY);
+        socket.set_retry_config(retry);
+        let handle = set.add(socket);
         Self { set, handle, asking: true }
     }
 
