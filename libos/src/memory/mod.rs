@@ -3,7 +3,7 @@
 //! Pages start out zero and accessible. What the tender was asked to change about a page is undone when somebody else
 //! gets it, not when it is given back; and a mapping made without any rights is closed at the program's next call,
 //! unless that call opens it. So a thread's stack that comes and goes with its guard needs no change of rights, and
-//! neither does its signal stack ([`signal_stacks`]).
+//! neither does its signal stack (`signal_stacks`).
 //!
 //! This state has a lock of its own, below that of [`crate::libos::Libos`], because the libos allocates while it holds
 //! the other; nothing in here allocates.

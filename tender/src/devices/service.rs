@@ -1,6 +1,6 @@
 //! The thread that serves a guest's devices: made only if there are some.
 //!
-//! It serves as long as there is something to do, then looks around for a moment longer ([`SPIN_NS`]), as what follows at
+//! It serves as long as there is something to do, then looks around for a moment longer (`SPIN_NS`), as what follows at
 //! once is usual and being woken is dear, and then sleeps until the doorbell, a file of a device or a device's own time.
 
 #![expect(unsafe_code, reason = "system calls that wait, and the signal mask of a thread")]

@@ -1,7 +1,7 @@
 //! Block devices: requests of a guest's queue, carried out on a file or a block device of the host
 //! ([`husk_abi::block`]).
 //!
-//! A request that the disk does not refuse becomes [`work`] of one or several steps, which an [`engine`] carries out. As
+//! A request that the disk does not refuse becomes `work` of one or several steps, which an `engine` carries out. As
 //! many requests are under way as the queue is long; no answer waits for another.
 
 #![expect(unsafe_code, reason = "steps name guest memory by address")]

@@ -1,12 +1,12 @@
 //! The user-mode network: a guest reaches the world through ordinary sockets of the host, without any privilege.
 //!
-//! The tender plays everybody whom the guest talks to. It takes the guest's frames apart ([`packet`]), ends its TCP
-//! connections in a stack of its own ([`stack`]) and passes their data on to a socket of the host ([`tcp`]); datagrams
-//! and questions for echoes go through sockets too ([`datagrams`]); and what concerns the network itself is answered here
-//! ([`local`]). Clients of published ports ([`listen`]) come in the other way round. Addresses are in [`addresses`].
+//! The tender plays everybody whom the guest talks to. It takes the guest's frames apart (`packet`), ends its TCP
+//! connections in a stack of its own (`stack`) and passes their data on to a socket of the host (`tcp`); datagrams
+//! and questions for echoes go through sockets too (`datagrams`); and what concerns the network itself is answered here
+//! (`local`). Clients of published ports (`listen`) come in the other way round. Addresses are in [`addresses`].
 //!
 //! Everything is bounded: the number of flows, the bytes that wait in each, and those that wait for the guest
-//! ([`outbox`]).
+//! (`outbox`).
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
