@@ -71,8 +71,8 @@ pub struct Guest {
     /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,
-    /// Lead a port of the host to the guest, [ADDRESS:]HOST:GUEST[/udp] (-p is cargo's); may be repeated
-    #[arg(long, value_name = "HOST:GUEST")]
+    /// Lead a port of the host to the guest (-p is cargo's); of UDP with /udp at its end; may be repeated
+    #[arg(long, value_name = "[ADDRESS:]HOST:GUEST")]
     pub publish: Vec<String>,
     /// Let the guest connect to this network, and only to what is allowed; see husk run --help
     #[arg(long, value_name = "NETWORK[:PORT]")]
