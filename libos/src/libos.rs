@@ -108,6 +108,9 @@ impl Libos {
                 }
             };
         }
+        if self.disks.busy() {
+            self.disks.ring();
+        }
         if self.signals.pending != 0 {
             let blocked = self.threads.current().blocked;
             self.claim_signals(!blocked);

@@ -125,7 +125,11 @@ impl Guest {
 
     fn wait_for(&self, wanted: News, deadline_ns: u64) -> News {
         let file = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let bells = self.service.as_ref().map(Service::bells).filter(|_| wanted.contains(News::DEVICES));
+        let service = self.service.as_ref().filter(|_| wanted.contains(News::DEVICES));
+        if service.is_some_and(Service::serve_at_once) {
+            return News::DEVICES;
+        }
+        let bells = service.map(Service::bells);
         // A negative one is no file.
         let input = if wanted.contains(News::INPUT) { libc::STDIN_FILENO } else { -1 };
         let mut files = [file(input), file(bells.map_or(-1, Bells::news))];

@@ -39,6 +39,14 @@ fn many_requests_are_under_way_at_once_and_none_is_mixed_up() {
 }
 
 #[test]
+fn limits_lose_no_request() {
+    let disk = Disk::empty(4 << 20);
+    let guest =
+        guest("disk_many").flag(disk.flag("")).flag("--block-rate=data=400M:100K").flag("--block-iops=20000:10");
+    guest.run().expect_success().expect_stdout("4000 requests\n");
+}
+
+#[test]
 fn requests_go_past_the_page_cache_where_that_is_asked_for() {
     let disk = Disk::empty(4 << 20);
     let outcome = guest("disk_many").flag(disk.flag(",direct")).run();

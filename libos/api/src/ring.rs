@@ -80,9 +80,15 @@ impl Queue {
 
     /// Shows the tender what was submitted, and wakes it if it wants to be.
     pub fn publish(&mut self) {
-        if self.requests.publish() {
+        if self.show() {
             device::ring_doorbell();
         }
+    }
+
+    /// Shows the tender what was submitted. Whether it must be woken for that.
+    #[must_use]
+    pub fn show(&mut self) -> bool {
+        self.requests.publish()
     }
 
     /// Takes the next completion.

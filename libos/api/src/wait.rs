@@ -1,13 +1,31 @@
 //! Waiting for anything: devices, input, a time.
+//!
+//! What follows at once is looked for before the guest is left: if another processor of the host serves the devices, that
+//! is faster than to sleep and be woken. If none does, it is time lost, so how long to look is learned from what has come
+//! of it.
 
-use crate::{clock, gate};
+use crate::{clock, device, gate};
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::call::{News, Number};
 
-/// How long to look for what follows at once before the guest is left, in nanoseconds: about what leaving it costs.
+/// How long to look at most, in nanoseconds: about what leaving the guest costs.
 const SPIN_NS: u64 = 20_000;
+/// How long is too short to be worth it, in nanoseconds.
+const SPIN_MINIMUM_NS: u64 = 1_000;
+/// So many waits without a look are followed by one with it.
+const WAITS: u64 = 64;
+
+/// How long the next wait looks, in nanoseconds; or, below the least that is worth it, how many waits have not looked.
+static PATIENCE: AtomicU64 = AtomicU64::new(SPIN_NS);
 
 /// Something that can be waited for.
 pub trait Source {
+    /// Shows the tender what there is to be done. Whether it must be woken for that.
+    fn show(&mut self) -> bool {
+        false
+    }
+
     /// Whether it has something to be done.
     fn ready(&mut self) -> bool;
 
@@ -15,22 +33,51 @@ pub trait Source {
     fn sleep(&mut self) -> bool;
 }
 
+/// Whether somebody seems to serve the devices while the guest runs. If not, they are served when it waits.
+pub fn is_served() -> bool {
+    PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS
+}
+
 /// Waits until one of `sources` has something to be done, there are `news` of another kind, or the monotonic clock
 /// reaches `deadline_ns`; `u64::MAX` for no deadline. It may also come back for nothing. Tells the news.
 pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> News {
-    let until = clock::monotonic_ns().saturating_add(SPIN_NS).min(deadline_ns);
-    loop {
-        if sources.iter_mut().any(|source| source.ready()) {
+    if sources.iter_mut().any(|source| source.ready()) {
+        return News::DEVICES;
+    }
+    let mut owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
+    if is_served() {
+        if core::mem::take(&mut owed) {
+            device::ring_doorbell();
+        }
+        if look(sources, deadline_ns) {
             return News::DEVICES;
         }
-        if clock::monotonic_ns() >= until {
-            break;
+    } else if PATIENCE.fetch_add(1, Relaxed) >= WAITS {
+        PATIENCE.store(SPIN_NS, Relaxed);
+    }
+    if !sources.iter_mut().all(|source| source.sleep()) {
+        if owed {
+            device::ring_doorbell();
+        }
+        return News::DEVICES;
+    }
+    // This counts as a ring.
+    let told = gate::call(Number::Wait, deadline_ns, (news | News::DEVICES).bits(), 0, 0);
+    News::from_bits_truncate(told.unwrap_or(0))
+}
+
+/// Looks for a while, and learns for how long the next time. Whether something was found.
+fn look(sources: &mut [&mut dyn Source], deadline_ns: u64) -> bool {
+    let patience_ns = PATIENCE.load(Relaxed);
+    let until = clock::monotonic_ns().saturating_add(patience_ns).min(deadline_ns);
+    while clock::monotonic_ns() < until {
+        if sources.iter_mut().any(|source| source.ready()) {
+            PATIENCE.store((patience_ns * 2).min(SPIN_NS), Relaxed);
+            return true;
         }
         core::hint::spin_loop();
     }
-    if !sources.iter_mut().all(|source| source.sleep()) {
-        return News::DEVICES;
-    }
-    let told = gate::call(Number::Wait, deadline_ns, (news | News::DEVICES).bits(), 0, 0);
-    News::from_bits_truncate(told.unwrap_or(0))
+    let less = patience_ns * 3 / 4;
+    PATIENCE.store(if less >= SPIN_MINIMUM_NS { less } else { 0 }, Relaxed);
+    false
 }

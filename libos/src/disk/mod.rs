@@ -75,7 +75,7 @@ impl Disks {
         let disk = self.open.iter_mut().find(|(number, _)| *number == call.disk).map(|(_, disk)| disk)?;
         if call.under_way == 0 && !before.iter().any(|earlier| earlier.excludes(call)) {
             let started = call.go_on(disk);
-            disk.publish();
+            disk.offer();
             self.under_way += started;
         }
         let result = call.result()?;
@@ -109,8 +109,14 @@ impl Disks {
         }
     }
 
+    /// Wakes the tender for what it has not been woken for: the program goes on meanwhile.
+    pub fn ring(&mut self) {
+        self.open.iter_mut().for_each(|(_, disk)| disk.publish());
+    }
+
     /// Asks to be woken for whatever the tender does next. Whether there is nothing yet.
     pub fn are_quiet(&mut self) -> bool {
+        self.ring();
         self.open.iter_mut().all(|(_, disk)| !disk.ready() && disk.sleep())
     }
 

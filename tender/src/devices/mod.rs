@@ -100,6 +100,11 @@ pub trait Device: std::fmt::Debug + Send {
     /// Does what there is to do, but not for long.
     fn serve(&mut self) -> Result<Progress, Broken>;
 
+    /// Does what takes no waiting, in another thread than [`Device::serve`] is called in.
+    fn serve_at_once(&mut self) -> Result<Progress, Broken> {
+        Ok(Progress::default())
+    }
+
     /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or one of its files
     /// is ready, or its time has come.
     fn sleep(&mut self) -> Result<bool, Broken>;

@@ -148,6 +148,11 @@ impl Parts {
         self.length
     }
 
+    /// The part, if there is just one.
+    pub fn only(&self) -> Option<Part> {
+        if self.count == 1 { self.iter().next() } else { None }
+    }
+
     /// Each part, in order.
     pub fn iter(&self) -> impl Iterator<Item = Part> {
         self.parts.iter().take(self.count).flatten().copied()

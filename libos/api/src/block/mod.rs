@@ -71,6 +71,10 @@ pub struct Disk {
     /// Requests that ended while another was waited for.
     done: VecDeque<Done>,
     unpublished: usize,
+    /// The tender wants to be woken for what was shown to it, and has not been.
+    owed: bool,
+    /// Nothing was done when that was last asked.
+    idle: bool,
 }
 
 /// A request under way.
@@ -93,7 +97,7 @@ impl Disk {
         // SAFETY: the tender told of it, and `device::open` gives a device to one caller only.
         let queue = unsafe { Queue::new(&device.queues[0]) };
         let (under_way, free, done) = (Vec::new(), Vec::new(), VecDeque::new());
-        Ok(Self { queue, properties, under_way, free, done, unpublished: 0 })
+        Ok(Self { queue, properties, under_way, free, done, unpublished: 0, owed: false, idle: false })
     }
 
     /// Its size in bytes.
@@ -190,16 +194,29 @@ impl Disk {
         self.under_way[number] = Some(pending);
         self.unpublished += 1;
         if self.unpublished >= BATCH {
-            self.publish();
+            self.offer();
         }
         Some(number)
     }
 
-    /// Shows the tender what was started; waiting and [`Disk::next`] do so too.
+    /// Lets the tender begin with what was started. Waiting does so too.
     pub fn publish(&mut self) {
+        self.offer();
+        if core::mem::take(&mut self.owed) {
+            device::ring_doorbell();
+        }
+    }
+
+    /// Shows the tender what was started, and wakes it if it serves us while we run. If not, it begins when we wait, or
+    /// with [`Disk::publish`].
+    pub fn offer(&mut self) {
         if self.unpublished > 0 {
             self.unpublished = 0;
-            self.queue.publish();
+            self.owed |= self.queue.show();
+        }
+        if self.owed && wait::is_served() {
+            self.owed = false;
+            device::ring_doorbell();
         }
     }
 
@@ -210,9 +227,14 @@ impl Disk {
             return Some(done);
         }
         if let Some(completion) = self.queue.complete() {
+            self.idle = false;
             return self.conclude(&completion).map(|(_, done)| done);
         }
-        self.publish();
+        // Who asks twice may not be about to wait.
+        match core::mem::replace(&mut self.idle, true) {
+            true => self.publish(),
+            false => self.offer(),
+        }
         None
     }
 
@@ -290,7 +312,7 @@ impl Disk {
                 self.wait();
             }
         }
-        self.publish();
+        self.offer();
         loop {
             match self.take_up() {
                 Some(Some(result)) => return result,
@@ -335,8 +357,13 @@ impl Disk {
 }
 
 impl Source for Disk {
+    fn show(&mut self) -> bool {
+        self.offer();
+        self.idle = false;
+        core::mem::take(&mut self.owed)
+    }
+
     fn ready(&mut self) -> bool {
-        self.publish();
         !self.done.is_empty() || self.queue.has_completion()
     }
 
@@ -356,6 +383,10 @@ impl Drop for Disk {
 struct Completions<'a>(&'a mut Disk);
 
 impl Source for Completions<'_> {
+    fn show(&mut self) -> bool {
+        self.0.show()
+    }
+
     fn ready(&mut self) -> bool {
         self.0.queue.has_completion()
     }

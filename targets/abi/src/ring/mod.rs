@@ -28,7 +28,8 @@
 //! sleeps only to hear.
 //!
 //! **Waking.** Who finds nothing to read may sleep: see [`protocol`] for how no wake-up is lost. The guest wakes the
-//! tender by its doorbell, one for all queues ([`crate::device::Table::doorbell`]); the tender wakes the guest by ending a
+//! tender by its doorbell, one for all queues ([`crate::device::Table::doorbell`]), or by a
+//! [`Wait`](crate::call::Number::Wait) for news of devices, which counts as a ring; the tender wakes the guest by ending a
 //! [`Wait`](crate::call::Number::Wait) for [`News::DEVICES`](crate::call::News::DEVICES).
 //!
 //! **Faults.** The tender takes nothing for granted: an index that is further ahead than the ring is long, a request cut

@@ -1,13 +1,15 @@
 //! Block devices: requests of a guest's queue, carried out on a file or a block device of the host
 //! ([`husk_abi::block`]).
 //!
-//! A request that the disk does not refuse becomes `work` of one or several steps, which an `engine` carries out. As
-//! many requests are under way as the queue is long; no answer waits for another.
+//! A request that the disk does not refuse becomes `work` of one or several steps. What the page cache has is done at
+//! once (`hurry`), by whichever thread looks; for the rest there is an `engine`. As many requests are under way as the
+//! queue is long; no answer waits for another.
 
 #![expect(unsafe_code, reason = "steps name guest memory by address")]
 
 mod disk;
 mod engine;
+mod hurry;
 mod options;
 mod uring;
 mod work;
@@ -19,7 +21,8 @@ use crate::clock::monotonic_ns;
 use crate::error::Error;
 use crate::memory::Memory;
 use disk::Disk;
-use engine::{Engine, InTurn};
+use engine::{Engine, InTurn, Step};
+use hurry::Hurry;
 use husk_abi::block::{Block, DISCARD, FLUSH, Flags, READ, WRITE, WRITE_ZEROES};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
@@ -77,13 +80,19 @@ pub struct Served {
     engine: Option<Box<dyn Engine>>,
     /// The host has seen all steps that were started.
     seen: bool,
+    /// What may be read and written in bytes, and how many requests.
+    limits: [Bucket; 2],
+    /// Monotonic time at which the limits let more through, if one was met, in nanoseconds; else 0.
+    limited_until_ns: u64,
+    /// What can be done without waiting.
+    hurry: Hurry,
+    /// Requests whose next step takes waiting, and how many steps the engine has.
+    waiting: Vec<usize>,
+    started: usize,
     /// Requests under way, by the number of their step; they do not move meanwhile.
     work: Vec<Option<Box<Work>>>,
     /// Numbers that are not in use.
     free: Vec<usize>,
-    limits: [Bucket; 2],
-    /// Monotonic time at which a limit lets more through that was met, in nanoseconds, or 0.
-    limited_until_ns: u64,
 }
 
 impl Served {
@@ -97,37 +106,44 @@ impl Served {
             entries: place.entries,
             engine: None,
             seen: true,
-            work: Vec::new(),
-            free: Vec::new(),
             limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
             limited_until_ns: 0,
+            hurry: Hurry::new(drive.disk.properties.alignment > 1),
+            waiting: Vec::new(),
+            started: 0,
+            work: Vec::new(),
+            free: Vec::new(),
         }
+    }
+
+    /// Takes requests.
+    fn take(&mut self) -> Result<Progress, Broken> {
+        let mut progress = Progress::default();
+        for _ in 0..BATCH {
+            if self.is_limited() {
+                break;
+            }
+            let Some(request) = self.queue.next(&self.memory)? else { break };
+            self.begin(&request)?;
+            let [bytes, operations] = &mut self.limits;
+            bytes.take(request.parts.length());
+            operations.take(1);
+            progress.done = true;
+            // The guest goes on with this one while the next is carried out.
+            progress.wake |= self.queue.publish();
+        }
+        Ok(progress)
     }
 
     /// Whether a limit lets nothing through at the moment.
     fn is_limited(&mut self) -> bool {
-        self.limited_until_ns = 0;
-        if self.limits.iter().any(Bucket::is_bounded) {
-            let now_ns = monotonic_ns();
-            let opens_ns = self.limits.iter_mut().map(|limit| limit.opens_ns(now_ns)).max().unwrap_or(now_ns);
-            self.limited_until_ns = if opens_ns > now_ns { opens_ns } else { 0 };
+        if !self.limits.iter().any(Bucket::is_bounded) {
+            return false;
         }
+        let now_ns = monotonic_ns();
+        let opens_ns = self.limits.iter_mut().map(|limit| limit.opens_ns(now_ns)).max().unwrap_or(now_ns);
+        self.limited_until_ns = if opens_ns > now_ns { opens_ns } else { 0 };
         self.limited_until_ns > 0
-    }
-
-    /// Takes requests. How many those were.
-    fn take(&mut self) -> Result<usize, Broken> {
-        for count in 0..BATCH {
-            if self.is_limited() {
-                return Ok(count);
-            }
-            if self.engine.as_mut().is_some_and(|engine| !engine.has_room()) {
-                return Ok(count);
-            }
-            let Some(request) = self.queue.next(&self.memory)? else { return Ok(count) };
-            self.begin(&request)?;
-        }
-        Ok(BATCH)
     }
 
     fn begin(&mut self, request: &Request) -> Result<(), Broken> {
@@ -138,14 +154,32 @@ impl Served {
                 return Ok(());
             }
         };
-        let [bytes, operations] = &mut self.limits;
-        bytes.take(request.parts.length());
-        operations.take(1);
+        if let Some(length) = self.at_once(request, range.0) {
+            self.queue.complete(request.token, length, status::DONE);
+            return Ok(());
+        }
         match Work::new(request.token, request.operation, request.address, &request.parts, range) {
             Some(work) => self.start(Box::new(work)),
-            None => self.queue.complete(request.token, 0, status::DONE),
+            None => {
+                self.queue.complete(request.token, 0, status::DONE);
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// Carries out a request of one part, if that goes without waiting: most do, and need no more than this. Tells its
+    /// length, if all of it was done.
+    fn at_once(&mut self, request: &Request, offset: u64) -> Option<usize> {
+        let part = request.parts.only()?;
+        let (address, length) = (part.start.as_ptr(), part.length);
+        let step = match request.operation {
+            READ => Step::Read { address, length, offset },
+            WRITE => Step::Write { address, length, offset },
+            _ => return None,
+        };
+        // SAFETY: the step names guest memory, which stays mapped.
+        let result = unsafe { self.hurry.carry_out(&self.file, step) };
+        (result == Some(Ok(length))).then_some(length)
     }
 
     /// Which bytes of the disk a request is about; nothing if it is to be refused.
@@ -170,46 +204,81 @@ impl Served {
         Ok(possible.then_some((offset, length)))
     }
 
-    fn start(&mut self, work: Box<Work>) {
+    fn start(&mut self, work: Box<Work>) -> Result<(), Broken> {
         let number = self.free.pop().unwrap_or_else(|| {
             self.work.push(None);
             self.work.len() - 1
         });
-        let step = self.work[number].insert(work).step();
-        let engine = self.engine.get_or_insert_with(|| engine(&self.file, self.entries));
-        // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in the box, which stays
-        // where it is until the result is told.
-        unsafe { engine.start(number, step) };
+        self.work[number] = Some(work);
+        self.go_on(number)
     }
 
-    /// Takes in results. How many those were.
-    fn finish(&mut self) -> Result<usize, Broken> {
-        let Some(engine) = &mut self.engine else { return Ok(0) };
-        engine.submit();
-        let mut results = 0;
-        while results < BATCH
-            && let Some((number, result)) = engine.next()
-        {
-            results += 1;
-            let Some(work) = self.work.get_mut(number).and_then(Option::as_mut) else { continue };
-            match work.went(result) {
-                // SAFETY: as for the first step.
-                Next::Step => unsafe { engine.start(number, work.step()) },
-                Next::Unreachable => return Err(self.queue.broken(Violation::Unreachable { address: work.address })),
-                Next::End(length, status) => {
-                    self.queue.complete(work.token, length, status);
-                    self.work[number] = None;
-                    self.free.push(number);
+    /// Carries out the steps of a request as far as it goes at once, and starts the next one.
+    fn go_on(&mut self, number: usize) -> Result<(), Broken> {
+        while let Some(step) = self.work.get(number).and_then(Option::as_ref).map(|work| work.step()) {
+            // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in a box that stays.
+            match unsafe { self.hurry.carry_out(&self.file, step) } {
+                Some(result) => self.went(number, result)?,
+                None => {
+                    self.waiting.push(number);
+                    break;
                 }
             }
         }
-        self.seen = engine.submit();
+        Ok(())
+    }
+
+    /// Hands the steps to the engine that take waiting. They are told of in the thread that does this.
+    fn start_waiting(&mut self) {
+        while let Some(number) = self.waiting.pop() {
+            let Some(step) = self.work.get(number).and_then(Option::as_ref).map(|work| work.step()) else { continue };
+            let engine = self.engine.get_or_insert_with(|| engine(&self.file, self.entries));
+            if !engine.has_room() {
+                self.waiting.push(number);
+                return;
+            }
+            // SAFETY: as above, until the result is told.
+            unsafe { engine.start(number, step) };
+            self.started += 1;
+        }
+    }
+
+    /// Takes in the result of a request's step: the request is gone if that was its end.
+    fn went(&mut self, number: usize, result: Result<usize, i32>) -> Result<(), Broken> {
+        let Some(work) = self.work.get_mut(number).and_then(Option::as_mut) else { return Ok(()) };
+        // Zeros that have to be written are not free either: what comes next waits for them.
+        self.limits[0].take(work.zeros(result));
+        match work.went(result) {
+            Next::Step => {}
+            Next::Unreachable => return Err(self.queue.broken(Violation::Unreachable { address: work.address })),
+            Next::End(length, status) => {
+                self.queue.complete(work.token, length, status);
+                self.work[number] = None;
+                self.free.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what the engine has done. How many steps those were.
+    fn finish(&mut self) -> Result<usize, Broken> {
+        let mut results = 0;
+        self.submit();
+        while results < BATCH
+            && let Some((number, result)) = self.engine.as_mut().and_then(|engine| engine.next())
+        {
+            self.started -= 1;
+            results += 1;
+            self.went(number, result)?;
+            self.go_on(number)?;
+        }
+        self.submit();
         Ok(results)
     }
 
-    /// Requests under way.
-    fn under_way(&self) -> usize {
-        self.work.len() - self.free.len()
+    fn submit(&mut self) {
+        self.start_waiting();
+        self.seen = self.engine.as_mut().is_none_or(|engine| engine.submit());
     }
 }
 
@@ -226,18 +295,22 @@ impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
         let taken = self.take()?;
         let results = self.finish()?;
-        // What was refused is shown too.
-        let wake = (taken > 0 || results > 0) && self.queue.publish();
-        Ok(Progress { done: taken > 0 || results > 0, wake })
+        let wake = self.queue.publish();
+        Ok(Progress { done: taken.done || results > 0, wake: taken.wake || wake })
+    }
+
+    fn serve_at_once(&mut self) -> Result<Progress, Broken> {
+        self.take()
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
-        Ok(self.seen && (self.limited_until_ns > 0 || self.queue.sleep()?))
+        // Below a limit, it is the time that is waited for.
+        Ok(self.seen && self.waiting.is_empty() && (self.limited_until_ns > 0 || self.queue.sleep()?))
     }
 
     fn file(&self) -> (RawFd, i16) {
         match &self.engine {
-            Some(engine) if self.under_way() > 0 => (engine.file(), libc::POLLIN),
+            Some(engine) if self.started > 0 => (engine.file(), libc::POLLIN),
             _ => (-1, 0),
         }
     }

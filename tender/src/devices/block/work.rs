@@ -101,6 +101,11 @@ impl Work {
         }
     }
 
+    /// How many bytes of zeros a step has written, if that was what it did.
+    pub fn zeros(&self, result: Result<usize, i32>) -> usize {
+        if matches!(self.kind, Kind::Zero { .. }) { result.unwrap_or(0) } else { 0 }
+    }
+
     /// Takes in what a step came to: a number of bytes, or an error number.
     pub fn went(&mut self, result: Result<usize, i32>) -> Next {
         let failed = Next::End(0, status::INPUT_OUTPUT);
