@@ -12,6 +12,9 @@ use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
+/// End of a lock on all that a file has, or will have: the byte after the last that a file can have.
+pub const WHOLE: u64 = 1 << 63;
+
 /// How a lock excludes others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -183,11 +186,15 @@ impl Files {
             _ => return Err(Errno::EINVAL),
         };
         let start = base.checked_add(start).ok_or(Errno::EOVERFLOW)?;
-        let (start, end) = match length {
-            0 => (start, i64::MAX),
-            1.. => (start, start.checked_add(length).ok_or(Errno::EOVERFLOW)?),
-            _ => (start.checked_add(length).ok_or(Errno::EINVAL)?, start),
-        };
-        Ok((u64::try_from(start).map_err(|_| Errno::EINVAL)?, u64::try_from(end).map_err(|_| Errno::EINVAL)?))
+        let before = |length: i64| start.checked_add(length).and_then(|start| u64::try_from(start).ok());
+        let position = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
+        match length {
+            0 => Ok((position, WHOLE)),
+            1.. => match position + length as u64 {
+                end @ ..=WHOLE => Ok((position, end)),
+                _ => Err(Errno::EOVERFLOW),
+            },
+            _ => Ok((before(length).ok_or(Errno::EINVAL)?, position)),
+        }
     }
 }

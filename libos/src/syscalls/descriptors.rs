@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::inode::Kind;
 use crate::fs::layout::Flock;
-use crate::fs::lock::{Mode, Record};
+use crate::fs::lock::{Mode, Record, WHOLE};
 use crate::fs::pipe::CAPACITY;
 use crate::libos::Libos;
 use crate::user;
@@ -88,7 +88,7 @@ fn lock(files: &mut Files, file: i32, command: u32, address: u64) -> Answer {
 
 /// A lock in the way, as fcntl(2) tells it.
 fn in_the_way(record: Record) -> Flock {
-    let length = if record.end == i64::MAX as u64 { 0 } else { record.end - record.start };
+    let length = if record.end == WHOLE { 0 } else { record.end - record.start };
     Flock {
         kind: if record.mode == Mode::Shared { F_RDLCK } else { F_WRLCK } as i16,
         whence: SEEK_SET as i16,

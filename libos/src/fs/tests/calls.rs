@@ -1,7 +1,7 @@
 //! One property each, named as a sentence.
 
 use super::*;
-use crate::fs::lock::Mode;
+use crate::fs::lock::{Mode, WHOLE};
 use crate::fs::pipe::CAPACITY;
 use crate::fs::poll::Ready;
 
@@ -115,6 +115,17 @@ fn a_listing_is_complete_while_its_entries_are_removed() {
     assert_eq!(seen, 500);
     machine.files.remove_directory(AT_FDCWD, b"/many", now).expect("empty");
     assert_eq!(machine.names(directory, 300), Err(Errno::ENOENT));
+}
+
+#[test]
+fn a_lock_may_reach_to_the_last_byte_that_a_file_can_have() {
+    let mut machine = Machine::new();
+    let file = machine.create("/file");
+    let range = |start, length| machine.files.lock_range(file, linux::SEEK_SET as i16, start, length);
+    assert_eq!(range(1, i64::MAX), Ok((1, WHOLE)));
+    assert_eq!(range(2, i64::MAX), Err(Errno::EOVERFLOW));
+    assert_eq!(range(7, 0), Ok((7, WHOLE)));
+    assert_eq!((range(10, -10), range(10, -11)), (Ok((0, 10)), Err(Errno::EINVAL)));
 }
 
 #[test]
