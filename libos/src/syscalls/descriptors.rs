@@ -1,8 +1,8 @@
 //! Calls on descriptors: duplicates, flags and locks.
 
 use super::files::{change, descriptor, done};
-use super::internet::internet;
-use super::{Arguments, disk};
+use super::internet::{self, internet};
+use super::{Arguments, disk, interface};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -13,7 +13,7 @@ use crate::fs::pipe::CAPACITY;
 use crate::libos::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
+use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
 
 /// dup(2).
 pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
@@ -106,6 +106,9 @@ pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Argume
     files.check(file)?;
     if let Some(disk) = disk::disk(libos, file) {
         return disk::ioctl(libos, file, disk, request as u32, argument);
+    }
+    if matches!(request as u32, SIOCGIFINDEX | SIOCGIFNAME) && internet::socket(libos, file).is_ok() {
+        return interface::ioctl(argument, request as u32 == SIOCGIFNAME);
     }
     let files = &mut libos.files;
     match request as u32 {

@@ -8,6 +8,7 @@ pub mod events;
 pub mod facts;
 pub mod files;
 pub mod futex;
+pub mod interface;
 pub mod internet;
 pub mod memory;
 pub mod message;

@@ -224,6 +224,15 @@ fn mistakes() {
     assert_eq!(address.ip().to_string(), "0.0.0.0");
 }
 
+fn interfaces_have_names() {
+    let mut name = [0; IF_NAMESIZE];
+    assert_eq!(unsafe { if_nametoindex(c"lo".as_ptr()) }, 1);
+    assert_eq!(unsafe { if_nametoindex(c"no-such-thing".as_ptr()) }, 0);
+    assert!(!unsafe { if_indextoname(1, name.as_mut_ptr()) }.is_null());
+    assert_eq!(name[..3].iter().map(|byte| *byte as u8).collect::<Vec<_>>(), b"lo\0");
+    assert!(unsafe { if_indextoname(4711, name.as_mut_ptr()) }.is_null());
+}
+
 fn main() {
     messages_keep_their_borders("127.0.0.1");
     messages_keep_their_borders("::1");
@@ -234,6 +243,7 @@ fn main() {
     addresses_are_shared_as_agreed();
     messages_tell_where_they_went();
     options_are_remembered();
+    interfaces_have_names();
     mistakes();
     println!("all as on Linux");
 }

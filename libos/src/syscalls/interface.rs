@@ -1,0 +1,36 @@
+//! Network interfaces by name and number: the loopback, and the network device under the name that the image has for it.
+
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::user;
+use husk::abi::note::device_kind;
+use husk::device;
+
+/// Bytes of a name in a `struct ifreq`, its NUL included, and where its number comes.
+const NAME: usize = 16;
+/// Bytes of what an `ifreq` has beside the name.
+const REST: usize = 24;
+const LOOPBACK: &[u8] = b"lo";
+
+/// `SIOCGIFINDEX`, or `SIOCGIFNAME` if the number is given and the name wanted, with a `struct ifreq` at `address`.
+pub fn ioctl(address: u64, wants_name: bool) -> Answer {
+    let (name, mut rest): ([u8; NAME], [u8; REST]) =
+        (user::read(address)?, user::read(address.wrapping_add(NAME as u64))?);
+    let given = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (number, _) = rest.split_first_chunk_mut::<4>().ok_or(Errno::EFAULT)?;
+    let found = interfaces().find(|(at, known)| if wants_name { at.to_ne_bytes() == *number } else { *known == given });
+    let (at, known) = found.ok_or(Errno::ENODEV)?;
+    let mut name = [0; NAME];
+    // Cut off, if need be: nobody asked for names as long as an image may have them.
+    name[..NAME - 1].iter_mut().zip(known).for_each(|(to, from)| *to = *from);
+    *number = at.to_ne_bytes();
+    user::write(address, &name)?;
+    user::write(address.wrapping_add(NAME as u64), &rest)?;
+    Ok(0)
+}
+
+/// Number and name of each.
+fn interfaces() -> impl Iterator<Item = (i32, &'static [u8])> {
+    let networks = device::all().filter(|device| device.kind == device_kind::NETWORK).take(1);
+    (1..).zip(core::iter::once(LOOPBACK).chain(networks.map(device::name)))
+}
