@@ -134,6 +134,8 @@ generated! {
     Overcommit = "/proc/sys/vm/overcommit_memory", Fixed("0\n");
     /// Longest queue of connections to accept.
     Backlog = "/proc/sys/net/core/somaxconn", Fixed("4096\n");
+    /// Number of the loopback interface.
+    Loopback = "/sys/class/net/lo/ifindex", Fixed("1\n");
     /// Processors that run.
     Online = "/sys/devices/system/cpu/online", Written(range);
     /// Processors that could.
