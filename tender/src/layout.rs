@@ -12,6 +12,8 @@ use husk_abi::note::kind;
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
 /// How much of its memory a guest has from the start, in bytes, if it does not need more at once.
 const ATTACHED_AT_START: u64 = 16 << 20;
+/// How much of its heap it has from the start, however large its image: enough for the first of everything.
+const HEAP_AT_START: u64 = 8 << 20;
 /// Most memory a guest may have in bytes: what the tender's area has page tables for.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
 /// Largest image file in bytes, for the same reason.
@@ -102,7 +104,7 @@ impl Layout {
 
     /// Bytes of guest-physical memory that the guest has from the start.
     pub fn attached_at_start(&self) -> u64 {
-        let needed = (self.physical(self.heap.start) + HEAP_MINIMUM).next_multiple_of(LARGE_PAGE);
+        let needed = (self.physical(self.heap.start) + HEAP_AT_START).next_multiple_of(LARGE_PAGE);
         needed.max(ATTACHED_AT_START).min(self.physical_size())
     }
 
