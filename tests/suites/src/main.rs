@@ -79,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
     }
     let comparisons: Vec<_> = list.iter().filter_map(compare).collect();
-    table::write(&comparisons)?;
+    table::write(&list, &comparisons)?;
     Ok(todo.iter().filter_map(compare).all(|comparison| comparison.is_explained()))
 }
 
