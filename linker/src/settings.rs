@@ -157,6 +157,10 @@ impl Settings {
     }
 }
 
+/// What is in `/dev` before any disk.
+const IN_DEV: [&str; 12] =
+    ["null", "zero", "full", "random", "urandom", "tty", "console", "shm", "fd", "stdin", "stdout", "stderr"];
+
 /// Reads the table of devices: names, each with its kind.
 fn devices(table: &Value) -> std::result::Result<Vec<Device>, String> {
     let Value::Object(table) = table else { return Err("devices is not a table".into()) };
@@ -169,6 +173,9 @@ fn devices(table: &Value) -> std::result::Result<Vec<Device>, String> {
             Some("block") => device_kind::BLOCK,
             _ => return Err(format!("device {name} = {value} is neither \"network\" nor \"block\"")),
         };
+        if kind == device_kind::BLOCK && IN_DEV.contains(&&name[..]) {
+            return Err(format!("device '{name}': every program has another /dev/{name}; call the disk otherwise"));
+        }
         device(name, kind).ok_or_else(|| {
             format!("device '{name}': a name is of up to {DEVICE_NAME_MAXIMUM} letters, digits, '-' and '_' of ASCII")
         })
@@ -244,5 +251,6 @@ mod tests {
         assert!(complaint(json!({ "devices": { "a": "disk" } })).contains("device a = \"disk\" is neither"));
         assert!(complaint(json!({ "devices": { "a b": "block" } })).contains("device 'a b': a name is of"));
         assert!(complaint(json!({ "devices": { "": "block" } })).contains("device ''"));
+        assert!(complaint(json!({ "devices": { "null": "block" } })).contains("every program has another /dev/null"));
     }
 }
