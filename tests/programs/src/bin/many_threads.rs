@@ -22,9 +22,9 @@ fn at_once(count: usize, bytes: usize) {
     let start = |number: usize| {
         let barrier = barrier.clone();
         let run = move || {
-            let sum = descend(bytes);
+            // Not before all are there: a stack that is used early may leave none for a later thread.
             barrier.wait();
-            sum + number
+            descend(bytes) + number
         };
         thread::Builder::new().spawn(run).expect("memory for a thread")
     };
