@@ -1,4 +1,5 @@
-//! What the hostile guests share: addresses to attack, and a sign that an attack was survived.
+//! What native guests share: arguments, numbers that look random, and what the hostile ones need: addresses to attack, and a
+//! sign that an attack was survived.
 
 #![no_std]
 
@@ -34,10 +35,33 @@ pub fn heap() -> Region {
     boot::info().heap
 }
 
+/// A program argument; the program's own name is the one at index 0.
+pub fn word(index: usize) -> &'static str {
+    boot::arguments().nth(index).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
 /// The first program argument as a number, in hexadecimal with 0x.
 pub fn argument() -> u64 {
-    let argument = boot::arguments().nth(1).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default();
-    u64::from_str_radix(argument.trim_start_matches("0x"), 16).expect("an address as first argument")
+    u64::from_str_radix(word(1).trim_start_matches("0x"), 16).expect("an address as first argument")
+}
+
+/// Numbers that look random, the same for the same seed (xorshift, by Marsaglia).
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.draw() % end
+    }
 }
 
 /// Runs out of stack.

@@ -9,7 +9,7 @@ pub mod host;
 use husk::abi::device::Queue;
 use husk::abi::note::device_kind;
 use husk::abi::ring::{CONSUMER, Completion, Descriptor, ENTRIES, PRODUCER, WAKE_AT};
-use husk::{boot, device};
+use husk::device;
 
 /// A queue without any protocol.
 #[derive(Clone, Copy, Debug)]
@@ -82,32 +82,8 @@ pub fn expect_network() {
     assert!(device::all().next().is_some_and(|device| device.kind == device_kind::NETWORK));
 }
 
-/// The first program argument.
-pub fn argument() -> &'static str {
-    boot::arguments().nth(1).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
-}
-
 /// A guest that is to be stopped for what it did waits here for a while, and then says that nobody stopped it.
 pub fn wait_to_be_stopped() {
     husk::clock::sleep(core::time::Duration::from_secs(5));
     husk::println!("survived");
-}
-
-/// Numbers that look random (xorshift, by Marsaglia).
-#[derive(Clone, Copy, Debug)]
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    /// The next number.
-    pub fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end
-    }
 }

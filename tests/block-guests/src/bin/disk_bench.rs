@@ -7,7 +7,7 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
-use block_guests::{Numbers, argument};
+use guests::{Numbers, word};
 use husk::abi::call::News;
 use husk::block::{Buffer, Disk};
 use husk::{clock, wait};
@@ -16,8 +16,8 @@ husk::entry!(main);
 
 fn main() {
     let mut disk = Disk::open("data").expect("it is attached");
-    let (writes, random) = (argument(1) == "write", argument(2) == "random");
-    let [size, depth, duration_ms] = [3, 4, 5].map(|index| argument(index).parse::<u64>().expect("a number"));
+    let (writes, random) = (word(1) == "write", word(2) == "random");
+    let [size, depth, duration_ms] = [3, 4, 5].map(|index| word(index).parse::<u64>().expect("a number"));
     let places = disk.size() / size;
     let (mut numbers, mut next) = (Numbers(88172645463325252), 0);
     let mut offset = || {

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use block_guests::argument;
+use guests::word;
 use husk::abi::block::{DISCARD, FLUSH, READ, WRITE};
 use husk::abi::call::Number;
 use husk::abi::memory::PAGE;
@@ -22,7 +22,7 @@ fn main() {
     let page = (boot::info().heap.start + (1 << 20)) & !(PAGE - 1);
     let read = Descriptor { address: page, length: 512, operation: READ, ..Descriptor::default() };
     let bare = Descriptor { operation: DISCARD, address: 512, ..Descriptor::default() };
-    let request = match argument(1) {
+    let request = match word(1) {
         "empty" => Descriptor { operation: 0, ..read },
         "operation" => Descriptor { operation: 6, ..read },
         "nothing" => Descriptor { length: 0, ..read },
@@ -39,7 +39,7 @@ fn main() {
         other => panic!("'{other}' is no way to break a queue"),
     };
     // A queue sets that flag itself where there are more parts, so this one is written as the last of two.
-    let parts = if argument(1) == "more" { &[request, request][..] } else { &[request][..] };
+    let parts = if word(1) == "more" { &[request, request][..] } else { &[request][..] };
     // SAFETY: nobody touches that memory.
     unsafe { queue.submit(parts) };
     queue.publish();

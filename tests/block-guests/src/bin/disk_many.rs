@@ -7,7 +7,7 @@
 extern crate alloc;
 
 use alloc::vec;
-use block_guests::Numbers;
+use guests::Numbers;
 use husk::abi::call::News;
 use husk::block::{Buffer, Disk};
 use husk::wait;

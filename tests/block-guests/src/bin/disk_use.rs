@@ -6,14 +6,14 @@
 extern crate alloc;
 
 use alloc::vec;
-use block_guests::argument;
+use guests::word;
 use husk::block::{Disk, Error};
 
 husk::entry!(main);
 
 fn main() {
     let mut disk = Disk::open("data").expect("it is attached");
-    let sector: usize = argument(1).parse().expect("a size");
+    let sector: usize = word(1).parse().expect("a size");
     assert_eq!((disk.sector() as usize, disk.size() as usize), (sector, 8 * sector));
     let filled = |byte: u8, sectors: usize| vec![byte; sectors * sector];
     let at = |number: usize| (number * sector) as u64;

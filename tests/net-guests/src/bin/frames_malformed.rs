@@ -3,10 +3,11 @@
 #![no_std]
 #![no_main]
 
+use guests::Numbers;
 use husk::abi::device::TRANSMIT;
 use husk::abi::ring::{Descriptor, status};
 use husk::{boot, device};
-use net_guests::{Numbers, Raw};
+use net_guests::Raw;
 
 husk::entry!(main);
 

@@ -3,12 +3,13 @@
 #![no_std]
 #![no_main]
 
+use guests::word;
 use husk::abi::call::Number;
 use husk::abi::device::{RECEIVE, TRANSMIT};
 use husk::abi::memory::PAGE;
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
 use husk::{boot, gate};
-use net_guests::{Raw, argument, wait_to_be_stopped};
+use net_guests::{Raw, wait_to_be_stopped};
 
 husk::entry!(main);
 
@@ -23,13 +24,13 @@ fn main() {
         transmit.submitted(1);
     };
     let entries = transmit.0.entries;
-    match argument() {
+    match word(1) {
         "ahead" => transmit.submitted(entries + 1),
         "read-ahead" | "under-way" => {
             (0..=entries).for_each(|position| transmit.describe(position, frame));
             transmit.submitted(entries);
             while transmit.completed() < entries {}
-            transmit.consumed(if argument() == "read-ahead" { entries + 44 } else { 0 });
+            transmit.consumed(if word(1) == "read-ahead" { entries + 44 } else { 0 });
             transmit.submitted(entries + 1);
         }
         "cut" => send(Descriptor { flags: MORE, ..frame }),

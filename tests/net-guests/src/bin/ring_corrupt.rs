@@ -4,10 +4,11 @@
 #![no_std]
 #![no_main]
 
+use guests::{Numbers, word};
 use husk::abi::device::{RECEIVE, TRANSMIT};
 use husk::abi::ring::Descriptor;
 use husk::boot;
-use net_guests::{Numbers, Raw, argument, poke};
+use net_guests::{Raw, poke};
 
 husk::entry!(main);
 
@@ -15,7 +16,7 @@ husk::entry!(main);
 const STEPS: u32 = 2000;
 
 fn main() {
-    let seed: u64 = argument().parse().expect("a seed");
+    let seed: u64 = word(1).parse().expect("a seed");
     let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let queues = [TRANSMIT, RECEIVE].map(Raw::open);
     let heap = boot::info().heap;

@@ -7,7 +7,7 @@
 extern crate alloc;
 
 use alloc::vec;
-use net_guests::argument;
+use guests::word;
 use net_guests::host::Host;
 use smoltcp::socket::{tcp, udp};
 
@@ -18,7 +18,7 @@ const PORT: u16 = 7;
 const CONNECTIONS: usize = 64;
 
 fn main() {
-    let mut host = Host::new(argument() == "dhcp");
+    let mut host = Host::new(word(1) == "dhcp");
     let buffer = || tcp::SocketBuffer::new(vec![0; 128 << 10]);
     let handles: [_; CONNECTIONS] = core::array::from_fn(|_| host.sockets.add(tcp::Socket::new(buffer(), buffer())));
     let packets = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 64], vec![0; 256 << 10]);
