@@ -116,8 +116,7 @@ impl Settings {
 
     /// The settings as the linker step gets them, through the environment: another text when the files have changed.
     pub fn to_variable(&self) -> Result<String> {
-        let name = |device: &Device| String::from_utf8_lossy(&device.name[..device.name_length as usize]).into_owned();
-        let devices = self.devices.iter().map(|device| format!(" {}:{}", name(device), device.kind));
+        let devices = self.devices.iter().filter_map(|device| Some(format!(" {}:{}", device.name()?, device.kind)));
         let text = format!("{} {}{}", self.memory, self.stack, devices.collect::<String>());
         let Some(folder) = &self.files else { return Ok(text) };
         let fingerprint = Tree::read(folder)?.fingerprint();
@@ -132,7 +131,7 @@ impl Settings {
             let [memory, stack] = [words.next()?, words.next()?];
             let devices = words.map(|word| {
                 let (name, kind) = word.split_once(':')?;
-                device(name, kind.parse().ok()?)
+                Device::new(name, kind.parse().ok()?)
             });
             let folder = |files: &str| files.split_once(' ').map(|(_, folder)| PathBuf::from(folder));
             Some(Self {
@@ -176,22 +175,11 @@ fn devices(table: &Value) -> std::result::Result<Vec<Device>, String> {
         if kind == device_kind::BLOCK && IN_DEV.contains(&&name[..]) {
             return Err(format!("device '{name}': every program has another /dev/{name}; call the disk otherwise"));
         }
-        device(name, kind).ok_or_else(|| {
+        Device::new(name, kind).ok_or_else(|| {
             format!("device '{name}': a name is of up to {DEVICE_NAME_MAXIMUM} letters, digits, '-' and '_' of ASCII")
         })
     };
     table.iter().map(read).collect()
-}
-
-/// A device as a manifest has it; nothing if its name cannot be one.
-fn device(name: &str, kind: u32) -> Option<Device> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.is_empty() || name.len() > DEVICE_NAME_MAXIMUM || !name.bytes().all(is_plain) {
-        return None;
-    }
-    let mut device = Device { kind, name_length: name.len() as u32, name: [0; DEVICE_NAME_MAXIMUM] };
-    device.name[..name.len()].copy_from_slice(name.as_bytes());
-    Some(device)
 }
 
 #[cfg(test)]
@@ -219,7 +207,7 @@ mod tests {
         let table = json!({ "front": "network", "data": "block" });
         let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K", "devices": table } });
         let devices = [("data", device_kind::BLOCK), ("front", device_kind::NETWORK)];
-        let devices = devices.iter().map(|(name, kind)| device(name, *kind).expect("a name")).collect();
+        let devices = devices.iter().map(|(name, kind)| Device::new(name, *kind).expect("a name")).collect();
         let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10, devices, files: None };
         assert_eq!(read(&metadata).ok(), Some(expected.clone()));
         let variable = expected.to_variable().expect("no files");

@@ -85,6 +85,26 @@ pub struct Device {
     pub name: [u8; DEVICE_NAME_MAXIMUM],
 }
 
+impl Device {
+    /// A device of this kind and name; nothing if its name cannot be one.
+    pub fn new(name: &str, kind: u32) -> Option<Self> {
+        let mut device = Self { kind, name_length: name.len() as u32, name: [0; DEVICE_NAME_MAXIMUM] };
+        device.name.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        is_device_name(name).then_some(device)
+    }
+
+    /// Its name; nothing if that cannot be one.
+    pub fn name(&self) -> Option<&str> {
+        let name = core::str::from_utf8(self.name.get(..self.name_length as usize)?).ok()?;
+        is_device_name(name).then_some(name)
+    }
+}
+
+/// Whether a device may be called that, unless it is too long.
+pub fn is_device_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
 /// Most bytes of a device's name.
 pub const DEVICE_NAME_MAXIMUM: usize = 24;
 /// Name of the network device of an image that says nothing about it.

@@ -52,11 +52,7 @@ pub struct Wanted {
 impl Wanted {
     /// A device of a manifest; nothing if that is not well-formed.
     pub fn from_raw(device: &note::Device) -> Option<Self> {
-        let kind = Kind::from_raw(device.kind)?;
-        let name = device.name.get(..device.name_length as usize)?;
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
-        let name = std::str::from_utf8(name).ok()?;
-        (!name.is_empty() && name.bytes().all(|byte| is_plain(&byte))).then(|| Self { kind, name: name.to_owned() })
+        Some(Self { kind: Kind::from_raw(device.kind)?, name: device.name()?.to_owned() })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::devices::attach::{Attachment, What};
 use crate::devices::limit::Rate;
 use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
+use husk_abi::note::is_device_name;
 use std::path::PathBuf;
 
 /// How a block device is attached.
@@ -29,7 +30,7 @@ impl Options {
         let first = words.next().unwrap_or_default();
         let (name, file) = match first.split_once('=') {
             // Whatever cannot be the name of a device belongs to that of the file.
-            Some((name, file)) if is_plain(name) => (Some(name.to_owned()), file),
+            Some((name, file)) if is_device_name(name) => (Some(name.to_owned()), file),
             _ => (None, first),
         };
         if file.is_empty() {
@@ -55,10 +56,6 @@ impl Options {
         }
         Ok(())
     }
-}
-
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]
