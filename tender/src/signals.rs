@@ -6,11 +6,12 @@
 
 #![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
 
+use crate::clock::time_until;
 use crate::devices::bells;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::Rights;
 use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
-use std::ptr::{NonNull, null, null_mut};
+use std::ptr::{self, NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
 
@@ -112,12 +113,8 @@ pub fn any() -> bool {
 /// Waits until the monotonic clock reaches `deadline_ns`, one of `files` is ready, or a signal arrives; not at all if
 /// one has arrived.
 pub fn wait(files: &mut [libc::pollfd], deadline_ns: u64) {
-    let timeout_ns = deadline_ns.saturating_sub(crate::clock::monotonic_ns());
-    let timeout = libc::timespec {
-        tv_sec: (timeout_ns / 1_000_000_000) as libc::c_long,
-        tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
-    };
-    let timeout = if deadline_ns == u64::MAX { null() } else { &raw const timeout };
+    let timeout = time_until(deadline_ns);
+    let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
     // SAFETY: all zeros is a valid value.
     let mut before = unsafe { std::mem::zeroed() };
     // SAFETY: both sets are variables of ours.

@@ -10,10 +10,10 @@
 use super::bells::Bells;
 use super::ring::Broken;
 use super::{Progress, Served};
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, time_until};
 use crate::error::Error;
 use crate::fault::Fault;
-use std::ptr::null_mut;
+use std::ptr::{self, null, null_mut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{Builder, JoinHandle};
 
@@ -209,14 +209,10 @@ impl Serving {
         }));
         let deadline_ns = devices.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX);
         drop(devices);
-        let timeout_ns = deadline_ns.saturating_sub(monotonic_ns());
-        let timeout = libc::timespec {
-            tv_sec: (timeout_ns / 1_000_000_000) as libc::c_long,
-            tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
-        };
-        let timeout = if deadline_ns == u64::MAX { std::ptr::null() } else { &raw const timeout };
+        let timeout = time_until(deadline_ns);
+        let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
         // SAFETY: `files` has as many entries; the time is a variable; no set is given.
-        unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, std::ptr::null()) };
+        unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, null()) };
         self.bells.heard();
     }
 
