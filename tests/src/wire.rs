@@ -5,7 +5,8 @@
 
 #![expect(unsafe_code, reason = "namespaces and packet sockets have no other interface")]
 
-use crate::requires;
+pub use crate::network::ip;
+use crate::{network, requires};
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -21,17 +22,8 @@ pub fn alone() -> bool {
     if !requires::root() || !requires::tun() {
         return false;
     }
-    // SAFETY: has no conditions.
-    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-    assert_eq!(result, 0, "root can have a network namespace: {}", io::Error::last_os_error());
-    ip("link set lo up");
+    network::leave();
     true
-}
-
-/// Carries out an `ip` command, in the network of the calling thread.
-pub fn ip(words: &str) {
-    let output = Command::new("ip").args(words.split_whitespace()).output().expect("ip starts");
-    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A TAP interface, and a socket at the host's end that sends and receives frames.

@@ -4,4 +4,4 @@ mod load;
 mod namespace;
 
 pub use load::{Http, Load};
-pub use namespace::Namespace;
+pub use namespace::{Namespace, ip, leave};

@@ -9,6 +9,22 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::thread;
 
+/// Gives the calling thread, and the processes that it starts from now on, a network of its own, in which there is nothing
+/// but a loopback; takes root.
+pub fn leave() {
+    // SAFETY: has no conditions.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    assert_eq!(result, 0, "root may make network namespaces: {}", io::Error::last_os_error());
+    ip("link set lo up");
+}
+
+/// Carries out an `ip` command, which must succeed, in the network of the calling thread.
+#[track_caller]
+pub fn ip(words: &str) {
+    let output = Command::new("ip").args(words.split_whitespace()).output().expect("iproute2 is installed");
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A network of its own, with a loopback interface that is up.
 #[derive(Debug)]
 pub struct Namespace(File);
@@ -22,18 +38,11 @@ impl Default for Namespace {
 impl Namespace {
     /// A new one; takes root.
     pub fn new() -> Self {
-        let made = thread::scope(|scope| {
-            let make = || {
-                // SAFETY: has no conditions.
-                let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-                assert_eq!(result, 0, "root may make network namespaces: {}", io::Error::last_os_error());
-                File::open("/proc/thread-self/ns/net").expect("our own thread")
-            };
-            scope.spawn(make).join().expect("it does not panic")
-        });
-        let namespace = Self(made);
-        namespace.ip("link set lo up");
-        namespace
+        let make = || {
+            leave();
+            File::open("/proc/thread-self/ns/net").expect("our own thread")
+        };
+        Self(thread::scope(|scope| scope.spawn(make).join()).expect("it does not panic"))
     }
 
     /// Two of them, with a wire between: `here` is its end in the first, `there` that in the second. Neither end has an
@@ -47,12 +56,10 @@ impl Namespace {
         pair
     }
 
-    /// Runs `ip` there with these words, which must succeed.
+    /// Carries out an `ip` command there.
     #[track_caller]
     pub fn ip(&self, words: &str) {
-        let ip = || Command::new("ip").args(words.split(' ')).output();
-        let output = self.run(ip).expect("iproute2 is installed");
-        assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+        self.run(|| ip(words));
     }
 
     /// Does `what` there, in a thread of its own: sockets that it makes and processes that it starts belong to this
