@@ -6,6 +6,7 @@
 )]
 
 use libc::*;
+use programs::errno;
 use std::time::{Duration, Instant};
 
 struct Set(i32);
@@ -36,10 +37,6 @@ impl Set {
         told.sort();
         told
     }
-}
-
-fn errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().expect("a number")
 }
 
 fn check(result: i32) -> i32 {

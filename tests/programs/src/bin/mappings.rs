@@ -1,7 +1,7 @@
 //! Maps memory as allocators do, and looks whether each call does what its manual says.
 
 use libc::*;
-use std::io::Error;
+use programs::errno;
 use std::ptr::null_mut;
 
 const PAGE: usize = 4096;
@@ -11,10 +11,6 @@ fn map(address: *mut c_void, length: usize, rights: c_int, flags: c_int) -> Resu
     // SAFETY: what is replaced, if anything, is this program's own mapping, which it does not use any more.
     let start = unsafe { mmap(address, length, rights, flags | MAP_ANONYMOUS, -1, 0) };
     if start == MAP_FAILED { Err(errno()) } else { Ok(start.cast()) }
-}
-
-fn errno() -> i32 {
-    Error::last_os_error().raw_os_error().expect("of a call")
 }
 
 fn byte(start: *mut u8, index: usize) -> u8 {

@@ -6,6 +6,7 @@
 )]
 
 use libc::*;
+use programs::{errno, ready};
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -13,16 +14,6 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn ready(file: &impl AsRawFd) -> i16 {
-    let mut entry = pollfd { fd: file.as_raw_fd(), events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    unsafe { poll(&mut entry, 1, 0) };
-    entry.revents
-}
-
-fn errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().expect("a number")
-}
 
 fn pairs_carry_bytes_both_ways() {
     let (mut a, mut b) = UnixStream::pair().expect("a pair");

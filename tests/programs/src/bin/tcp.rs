@@ -6,21 +6,12 @@
 )]
 
 use libc::*;
-use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use programs::{errno, ready};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn ready(file: &impl AsRawFd) -> i16 {
-    let mut entry = pollfd { fd: file.as_raw_fd(), events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    unsafe { poll(&mut entry, 1, 0) };
-    entry.revents
-}
-
-fn errno() -> i32 {
-    Error::last_os_error().raw_os_error().expect("a number")
-}
 
 fn fresh(family: i32, flags: i32) -> OwnedFd {
     let file = unsafe { socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0) };

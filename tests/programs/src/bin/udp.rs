@@ -6,21 +6,12 @@
 )]
 
 use libc::*;
-use std::io::{Error, ErrorKind};
+use programs::{errno, ready};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::thread;
 use std::time::{Duration, Instant};
-
-fn ready(file: &impl AsRawFd) -> i16 {
-    let mut entry = pollfd { fd: file.as_raw_fd(), events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    unsafe { poll(&mut entry, 1, 0) };
-    entry.revents
-}
-
-fn errno() -> i32 {
-    Error::last_os_error().raw_os_error().expect("a number")
-}
 
 fn bound(ip: &str) -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind((ip, 0)).expect("a port is free");
