@@ -1,7 +1,8 @@
 //! The tender: loads an image into a virtual machine and serves it.
 //!
 //! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
-//! [`clock`] fill in what the guest is told, [`hvt`] makes a processor for it, [`machine`] runs it on that, [`guest`]
+//! [`clock`] fill in what the guest is told, [`hvt`] or
+//! [`spt`] makes a processor for it, [`machine`] runs it on that, [`guest`]
 //! answers its calls, [`devices`] serve its rings.
 
 pub mod boot;
@@ -9,6 +10,7 @@ pub mod clock;
 pub mod devices;
 pub mod error;
 pub mod fault;
+pub mod gate;
 pub mod guest;
 pub mod hvt;
 pub mod image;
@@ -23,6 +25,7 @@ mod resident;
 pub mod run;
 pub mod signals;
 pub mod sparse;
+pub mod spt;
 pub mod statistics;
 pub mod target;
 pub mod threads;

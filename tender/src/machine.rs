@@ -2,14 +2,14 @@
 
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Rate};
 use crate::devices::bells::Bells;
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::gate::NO_LIBOS;
 use crate::guest::{Guest, Next};
-use crate::hvt::ring0;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::operands;
@@ -69,18 +69,18 @@ fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> R
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter has this rate.
+    /// A machine for `image` on `target`, whose time stamp counter runs at this rate.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
         memory: Arc<Memory>,
-        khz: u32,
+        rate: Rate,
         statistics: Statistics,
         devices: Vec<Open>,
     ) -> Result<Self, Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
-        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
+        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), rate) };
         let turns = Turns::new(image, &memory);
         // Without turns, there is no way to tell a guest that does not call.
         let record = image.notes.signals.filter(|_| turns.is_some());
@@ -237,7 +237,9 @@ impl Machine {
     fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
         let registers = self.target.registers()?;
         let fault = match (vector, registers.rip) {
-            (6, ring0::NO_LIBOS) => Fault::NoLibos { system_call: registers.rax },
+            (6, rip) if rip == self.guest.memory.layout().own(NO_LIBOS) => {
+                Fault::NoLibos { system_call: registers.rax }
+            }
             _ => Fault::Exception { vector, error, address: registers.cr2 },
         };
         Ok(End::Fault { fault, registers: Box::new(registers) })

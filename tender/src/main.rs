@@ -11,6 +11,7 @@ use husk_tender::Error;
 use husk_tender::boot::Program;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
+use husk_tender::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -47,7 +48,9 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
 /// Does what the command line says and tells the exit status.
 fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
-        Ok(Command::Run(run)) => run::run(&options(run, started)).map_err(|error| error.to_string()),
+        Ok(Command::Run(run)) => {
+            options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
+        }
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -71,8 +74,8 @@ fn print(text: &str) -> Result<u8, Error> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map(|()| 0).map_err(Error::Output)
 }
 
-fn options(run: cli::Run, started: Instant) -> Options {
-    Options {
+fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
+    Ok(Options {
         image: run.line.first().cloned().unwrap_or_default().into(),
         memory: run.memory,
         program: Program {
@@ -80,10 +83,20 @@ fn options(run: cli::Run, started: Instant) -> Options {
             environment: run.environment.into_iter().filter_map(assignment).collect(),
         },
         randomize: !run.fixed_base,
+        target: run.target.map_or_else(default_target, Ok)?,
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
         started,
+    })
+}
+
+/// What a guest runs in if the command line does not say so.
+fn default_target() -> Result<Choice, String> {
+    const VARIABLE: &str = "HUSK_TARGET";
+    match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        Some(value) => Choice::parse(&value.to_string_lossy()).map_err(|error| format!("{VARIABLE}: {error}")),
+        None => Ok(Choice::Automatic),
     }
 }
 

@@ -1,22 +1,26 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
+use crate::clock::{Rate, Sample};
 use crate::devices::attach::{self, Attachment};
 use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
 use crate::hvt::{self, Hvt};
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::layout::{Addresses, Layout};
 use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, Report, place};
 use crate::signals;
+use crate::spt::Spt;
 use crate::statistics::Statistics;
+use crate::target::{Choice, Target};
 use crate::threads::Thread;
 use husk_abi::boot::Flags;
 use husk_abi::note::kind;
+use kvm_ioctls::Kvm;
 use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
@@ -33,6 +37,8 @@ pub struct Options {
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
     pub randomize: bool,
+    /// What it is to run in.
+    pub target: Choice,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How long a guest may take to end when it has been told to, in seconds.
@@ -48,19 +54,31 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
     let devices = open_devices(&image, &options.devices)?;
-    let kvm = hvt::open()?;
+    let start = Sample::take();
+    let kvm = kvm(options)?;
     let (draw, entropy) = random()?;
     let memory = options.memory.unwrap_or(image.notes.manifest.memory);
     let rings = table::rings_size(devices.len());
-    let layout = Layout::plan(&image, memory, if options.randomize { draw } else { 0 }, rings)?;
+    let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
+    let draw = if options.randomize { draw } else { 0 };
+    let layout = Layout::plan(&image, memory, draw, rings, addresses)?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
     let boot = boot::write(&image, &layout, &options.program, flags, entropy, &devices)?;
     let memory = Memory::map(layout, &image)?;
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
-    let machine = Machine::new(Box::new(target), &image, memory, khz, statistics, devices)?;
+    let (target, memory, rate): (Box<dyn Target>, _, _) = match kvm {
+        Some(kvm) => {
+            let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
+            (Box::new(target), memory, Rate::Known(khz))
+        }
+        None => {
+            let (target, memory) = Spt::new(&image, memory, &boot)?;
+            (Box::new(target), memory, Rate::Seen(start))
+        }
+    };
+    let machine = Machine::new(target, &image, memory, rate, statistics, devices)?;
     let mut machine = ManuallyDrop::new(machine);
     loop {
         let end = machine.run()?;
@@ -78,6 +96,15 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             }
             End::Asked => tell(&report(&image, &machine, None, None, &machine.threads()?)),
         }
+    }
+}
+
+/// Opens KVM, if the guest is to have a virtual machine.
+fn kvm(options: &Options) -> Result<Option<Kvm>, Error> {
+    match options.target {
+        Choice::Spt => Ok(None),
+        Choice::Hvt => hvt::open().map(Some),
+        Choice::Automatic => Ok(hvt::open().map_err(|why| eprintln!("husk: runs as a process: {why}")).ok()),
     }
 }
 

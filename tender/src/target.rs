@@ -9,6 +9,29 @@ use husk_abi::call::Status;
 use std::fmt;
 use std::ptr::NonNull;
 
+/// Which target a guest is to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A virtual machine if KVM can be used, else a process.
+    #[default]
+    Automatic,
+    /// A virtual machine.
+    Hvt,
+    /// A process.
+    Spt,
+}
+
+impl Choice {
+    /// Reads `hvt` or `spt`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "hvt" => Ok(Self::Hvt),
+            "spt" => Ok(Self::Spt),
+            _ => Err(format!("'{text}' is no target; it is hvt (a virtual machine) or spt (a process)")),
+        }
+    }
+}
+
 /// The processor that a guest runs on.
 pub trait Target: fmt::Debug {
     /// Runs the guest until it stops.

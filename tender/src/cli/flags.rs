@@ -7,6 +7,7 @@ use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
 use husk_tender::devices::{block, net};
+use husk_tender::target::Choice;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -117,6 +118,16 @@ pub const RUN: &[Flag<Run>] = &[
         help: "Let a disk carry out so many requests a second, such as 1000",
         set: |run, value| {
             run.limits.push(limit(Limited::Operations, &value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "target",
+        short: None,
+        value: Some("hvt|spt"),
+        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else with KVM if it can be used",
+        set: |run, value| {
+            run.target = Some(Choice::parse(&value.to_string_lossy())?);
             Ok(())
         },
     },

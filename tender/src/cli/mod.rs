@@ -10,6 +10,7 @@ mod limits;
 use flags::Flag;
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::net::{self, Backend, user};
+use husk_tender::target::Choice;
 use lexopt::{Arg, Parser};
 use limits::Limit;
 use std::ffi::OsString;
@@ -36,6 +37,8 @@ pub struct Run {
     pub environment: Vec<OsString>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
+    /// What it is to run in, if given.
+    pub target: Option<Choice>,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How fast devices may be.
@@ -216,6 +219,7 @@ mod tests {
             memory: Some(64 << 20),
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
+            target: None,
             devices: vec![],
             limits: vec![],
             user: user::Options::default(),

@@ -1,0 +1,102 @@
+//! Signals of a process that has a guest in it: those that the guest's own instructions raise, and those for the tender,
+//! whose handlers must find the tender's stack and thread pointer.
+
+#![expect(unsafe_code, reason = "signal handlers and their stack")]
+
+use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
+use std::io;
+use std::ptr::{null, null_mut};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Raised by instructions, and SIGSYS for a system call that is not to reach the kernel.
+pub const RAISED: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+
+/// See sigaltstack(2).
+const SS_AUTODISARM: libc::c_int = 1 << 31;
+const SIGNALS_MAXIMUM: usize = 65;
+
+/// The tender's own handlers, by signal; 0 for those that have none.
+static HANDLERS: [AtomicUsize; SIGNALS_MAXIMUM] = [const { AtomicUsize::new(0) }; SIGNALS_MAXIMUM];
+
+/// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread.
+pub fn take() -> io::Result<()> {
+    let stack = libc::stack_t { ss_sp: SIGNALS.get().cast(), ss_flags: SS_AUTODISARM, ss_size: SIGNAL_STACK };
+    // SAFETY: the stack is a static of that size, which nothing else uses.
+    if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let handled = crate::signals::received().chain([crate::turns::SIGNAL]);
+    handled.chain(RAISED).try_for_each(take_one)?;
+    unblock_raised()
+}
+
+fn take_one(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: all zeros is a valid value.
+    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    if unsafe { libc::sigaction(signal, null(), &mut before) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raised = RAISED.contains(&signal);
+    match before.sa_sigaction {
+        libc::SIG_IGN if !raised => return Ok(()),
+        libc::SIG_DFL if !raised => return Ok(()),
+        libc::SIG_DFL | libc::SIG_IGN => {}
+        handler => HANDLERS[signal as usize].store(handler, Relaxed),
+    }
+    // SAFETY: as above.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = &raw const husk_spt_signal as usize;
+    // While a guest is stopped by one, the tender must hear of others.
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_SIGINFO;
+    // SAFETY: the handler keeps to the stacks that are told apart in `switch`.
+    match unsafe { libc::sigaction(signal, &action, null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// One that is raised while it is blocked ends the process, and who started us may have blocked it.
+fn unblock_raised() -> io::Result<()> {
+    // SAFETY: all zeros is a valid value.
+    let mut set = unsafe { std::mem::zeroed() };
+    for signal in RAISED {
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigaddset(&mut set, signal) };
+    }
+    // SAFETY: a variable of ours.
+    match unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &set, null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether the system call that SIGSYS tells of was made in the way of 64-bit programs.
+pub fn is_native(information: &libc::siginfo_t) -> bool {
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    /// Behind signal, error and code, and the address and number of the call (sigaction(2)).
+    const ARCHITECTURE: usize = 28;
+    let start = std::ptr::from_ref(information).cast::<u8>();
+    // SAFETY: inside the structure, aligned.
+    let architecture = unsafe { start.wrapping_add(ARCHITECTURE).cast::<u32>().read() };
+    architecture == AUDIT_ARCH_X86_64
+}
+
+/// A signal that did not stop the guest: the tender's own handler, or the default for those that end a process.
+pub extern "C" fn forward(signal: libc::c_int, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {
+    match HANDLERS.get(signal as usize).map_or(0, |handler| handler.load(Relaxed)) {
+        0 => default(signal),
+        // SAFETY: `take_one` found this handler installed, of the kind that takes the signal alone; as all of ours are.
+        handler => unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal) },
+    }
+}
+
+/// Leaves the signal to its default: an instruction raises it again, and anybody else's is sent again.
+pub fn default(signal: libc::c_int) {
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: has no conditions.
+    unsafe { libc::raise(signal) };
+}
