@@ -169,7 +169,8 @@ impl Machine {
                     continue;
                 }
                 Stop::Exception { vector, error } => return self.exception(vector, error),
-                Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
+                Stop::Forbidden { address: None } => Fault::Forbidden { address: self.forbidden()? },
+                Stop::Forbidden { address } => Fault::Forbidden { address },
                 Stop::Shutdown => Fault::Shutdown,
                 Stop::Strange(how) => Fault::StrangeExit(how),
             };

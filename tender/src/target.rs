@@ -90,8 +90,11 @@ pub enum Stop {
     OutOfMemory,
     /// A signal arrived for the tender.
     Interrupted,
-    /// The guest touched memory that the host mapping forbids, and nobody knows where.
-    Forbidden,
+    /// The guest touched memory that the host mapping forbids.
+    Forbidden {
+        /// Where, if that is known.
+        address: Option<u64>,
+    },
     /// The processor cannot go on.
     Shutdown,
     /// Anything else.

@@ -1,6 +1,6 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::{Conversation, Outcome, Running, build, requires};
+use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -73,18 +73,15 @@ impl Guest {
 
     /// Starts it, with its standard input open; it has a minute from now.
     pub fn spawn(self) -> Running {
-        if !requires::kvm() {
-            return Running::skipped();
-        }
         let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the tender starts");
         Running::new(self.image.display().to_string(), child, Duration::from_secs(60))
     }
 
-    /// Starts it to talk with it; nothing if this machine cannot run it.
-    pub fn converse(self) -> Option<Conversation> {
-        requires::kvm().then(|| Conversation::start(self.command()))
+    /// Starts it to talk with it.
+    pub fn converse(self) -> Conversation {
+        Conversation::start(self.command())
     }
 
     /// The command line of the run.

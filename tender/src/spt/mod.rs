@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "what the switch between tender and guest shares is reached by pointer")]
 
 mod frame;
+mod origin;
 mod signals;
 mod sparse;
 mod switch;
@@ -17,6 +18,7 @@ use crate::sparse::given::Touch;
 use crate::target::{Stop, Target};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, GATE, Region, Rights};
+use signals::Mask;
 use sparse::Sparse;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
@@ -27,6 +29,8 @@ use switch::{DOORBELL_FILE, General, SWITCH, Switch};
 /// Vectors of exceptions (Intel SDM volume 3, 6.3.1).
 const PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
+/// Bit of a page fault's error code: it was an instruction that was wanted from there.
+const EXECUTION: u64 = 1 << 4;
 /// What an `int 0x80` leaves as error code where there is no such gate.
 const INT_80: u64 = 0x80 << 3 | 2;
 
@@ -39,8 +43,8 @@ pub struct Spt {
     /// Bytes of guest-physical memory that it can use in the window.
     attached: u64,
     sparse: Sparse,
-    /// Whether signals are taken as they must be while it runs.
-    ready: bool,
+    /// The signals of its thread, once they are taken as they must be while it runs.
+    mask: Option<Mask>,
 }
 
 impl Spt {
@@ -59,10 +63,35 @@ impl Spt {
         unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT)) };
         let memory = Arc::new(memory);
         let attached = layout.attached_at_start();
-        Ok((
-            Self { memory: Arc::clone(&memory), dispatcher, attached, sparse: Sparse::default(), ready: false },
-            memory,
-        ))
+        Ok((Self { memory: Arc::clone(&memory), dispatcher, attached, sparse: Sparse::default(), mask: None }, memory))
+    }
+
+    /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
+    fn enter(&mut self) -> Result<u32, Error> {
+        if self.mask.is_none() {
+            self.mask = Some(self.prepare()?);
+        }
+        let into_handler = switch().handler_stack != 0;
+        let mask = self.mask.as_ref();
+        mask.filter(|_| into_handler).inspect(|mask| mask.set(true));
+        // SAFETY: `new` has prepared the switch, and the stacks are those of this thread.
+        unsafe { switch::husk_spt_enter() };
+        let from_handler = switch().handler_stack != 0;
+        mask.filter(|_| into_handler || from_handler).inspect(|mask| mask.set(false));
+        Ok(switch().stop)
+    }
+
+    /// Before the guest's first instruction, when all there is to open is open.
+    fn prepare(&self) -> Result<Mask, Error> {
+        let mask = signals::take().map_err(Error::NoSignals)?;
+        let mut filter = origin::instructions();
+        filter.push(libc::sock_filter { code: 6, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW });
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+            assert_eq!(libc::syscall(libc::SYS_seccomp, 1, 0, &raw const program), 0);
+        }
+        Ok(mask)
     }
 
     /// A signal has stopped the guest.
@@ -96,20 +125,25 @@ impl Spt {
                 Touch::Known => {}
             }
         }
+        // The guest may have taken its own rights to the page, which looks to the processor as if there were none.
+        if vector == PAGE_FAULT && error & EXECUTION == 0 && self.has(address) {
+            return Some(Stop::Forbidden { address: Some(address) });
+        }
         Some(Stop::Exception { vector, error })
+    }
+
+    /// Whether an address lies in memory whose protection is the guest's own affair.
+    fn has(&self, address: u64) -> bool {
+        let layout = self.memory.layout();
+        let heap = Region { length: layout.heap_attached(self.attached), ..layout.heap };
+        heap.contains(address) || self.memory.sparse().has(address)
     }
 }
 
 impl Target for Spt {
     fn run(&mut self) -> Result<Stop, Error> {
-        if !self.ready {
-            signals::take().map_err(Error::NoSignals)?;
-            self.ready = true;
-        }
         loop {
-            // SAFETY: `new` has prepared the switch, and the stacks are those of this thread.
-            unsafe { switch::husk_spt_enter() };
-            match switch().stop {
+            match self.enter()? {
                 switch::GATE => {
                     let General { rdi, rsi, rdx, rcx, r8, .. } = switch().general;
                     return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });

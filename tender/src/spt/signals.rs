@@ -20,8 +20,33 @@ const SIGNALS_MAXIMUM: usize = 65;
 /// The tender's own handlers, by signal; 0 for those that have none.
 static HANDLERS: [AtomicUsize; SIGNALS_MAXIMUM] = [const { AtomicUsize::new(0) }; SIGNALS_MAXIMUM];
 
+/// The signals of the thread that runs the guest, which a handler's end lets through again.
+///
+/// A handler is entered with all of them blocked: of several that arrive at once, the guest stops for one, where it is, and
+/// not in the handler of another. The tender opens them when it is at work again, and blocks them before it goes back into
+/// a handler, so that this is over when the next one arrives.
+#[derive(Debug)]
+pub struct Mask(libc::sigset_t);
+
+impl Mask {
+    /// Blocks all, or lets through what is usual.
+    pub fn set(&self, blocked: bool) {
+        let (how, set) = if blocked { (libc::SIG_BLOCK, &all()) } else { (libc::SIG_SETMASK, &self.0) };
+        // SAFETY: the set is a variable.
+        unsafe { libc::pthread_sigmask(how, set, null_mut()) };
+    }
+}
+
+fn all() -> libc::sigset_t {
+    // SAFETY: all zeros is a valid value.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut set) };
+    set
+}
+
 /// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread.
-pub fn take() -> io::Result<()> {
+pub fn take() -> io::Result<Mask> {
     let stack = libc::stack_t { ss_sp: SIGNALS.get().cast(), ss_flags: SS_AUTODISARM, ss_size: SIGNAL_STACK };
     // SAFETY: the stack is a static of that size, which nothing else uses.
     if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
@@ -49,8 +74,8 @@ fn take_one(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: as above.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = &raw const husk_spt_signal as usize;
-    // While a guest is stopped by one, the tender must hear of others.
-    action.sa_flags = libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_SIGINFO;
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
+    action.sa_mask = all();
     // SAFETY: the handler keeps to the stacks that are told apart in `switch`.
     match unsafe { libc::sigaction(signal, &action, null_mut()) } {
         0 => Ok(()),
@@ -59,17 +84,21 @@ fn take_one(signal: libc::c_int) -> io::Result<()> {
 }
 
 /// One that is raised while it is blocked ends the process, and who started us may have blocked it.
-fn unblock_raised() -> io::Result<()> {
+fn unblock_raised() -> io::Result<Mask> {
     // SAFETY: all zeros is a valid value.
     let mut set = unsafe { std::mem::zeroed() };
     for signal in RAISED {
         // SAFETY: a variable of ours, and a signal that exists.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
-    // SAFETY: a variable of ours.
-    match unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &set, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    // SAFETY: as above.
+    let mut before = unsafe { std::mem::zeroed() };
+    // SAFETY: both are variables of ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, null_mut()) };
+    // SAFETY: as above.
+    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, null(), &mut before) } {
+        0 => Ok(Mask(before)),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
