@@ -1,8 +1,15 @@
 //! The examples, driven from outside by ordinary clients.
 
 use husk_tests::network::Namespace;
-use husk_tests::{Disk, Guest, build, requires};
+use husk_tests::{Disk, Guest, build, requires, wire};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server, on a TAP interface of a network of its own.
 #[test]
@@ -31,6 +38,55 @@ fn a_web_server_answers_curl_and_stops_when_told() {
     });
     running.signal("TERM", 1);
     running.finish().expect_success().expect_stdout("listening on 0.0.0.0:8080\nstopped\n");
+}
+
+/// What comes back from whoever serves `address` to these bytes, sent and ended.
+fn echo(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    let mut writer = stream.try_clone().expect("a second descriptor");
+    let mut received = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            writer.write_all(bytes).expect("it reads");
+            writer.shutdown(Shutdown::Write).expect("connected");
+        });
+        stream.read_to_end(&mut received).expect("it answers, and ends in order");
+    });
+    received
+}
+
+/// The native server of TCP and UDP, reached through published ports.
+#[test]
+fn an_echo_comes_back_from_a_program_without_an_operating_system() {
+    if !wire::alone() {
+        return;
+    }
+    let server = Guest::image(build::image("echo", "echo")).argument("4007");
+    let mut running = server.flag("-p7777:4007").flag("-p7777:4007/udp").spawn();
+    running.expect_printed("listening at port 4007\n", 1);
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
+    for address in ["127.0.0.1:7777", "[::1]:7777"] {
+        assert!(echo(address, b"hello") == b"hello");
+        assert!(echo(address, &bytes) == bytes);
+    }
+    let mut many: Vec<_> = (0..200).map(|_| TcpStream::connect("127.0.0.1:7777").expect("it listens")).collect();
+    for (number, stream) in many.iter_mut().enumerate() {
+        stream.write_all(&number.to_ne_bytes()).expect("connected");
+    }
+    for (number, stream) in many.iter_mut().enumerate() {
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(usize::from_ne_bytes(answer), number);
+    }
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    datagrams.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
+    for length in [0, 1, 1000, 40_000] {
+        datagrams.send_to(&bytes[..length], "127.0.0.1:7777").expect("it can be sent");
+        let mut answer = vec![0; 1 << 16];
+        let count = datagrams.recv(&mut answer).expect("an answer");
+        assert!(answer[..count] == bytes[..length], "{count} of {length} bytes");
+    }
 }
 
 #[test]

@@ -180,3 +180,50 @@ fn a_server_answers_many_at_once() {
     // What was connected is reset, or has ended: it does not hang.
     let _ = streams[1].read(&mut [0]);
 }
+
+/// A native program without a libos speaks TCP and UDP with servers of ours, attached by this flag. There is no way to `nowhere`.
+fn native_client(device: &str, nowhere: Option<&str>) {
+    if !attached() {
+        return;
+    }
+    if device == ASKING {
+        lender();
+    }
+    let listener = TcpListener::bind("10.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let datagrams = UdpSocket::bind(("10.0.0.1", port)).expect("a port");
+    thread::spawn(move || {
+        let mut bytes = [0; 2000];
+        while let Ok((length, from)) = datagrams.recv_from(&mut bytes) {
+            datagrams.send_to(&bytes[..length], from).expect("it listens");
+        }
+    });
+    let last = thread::spawn(move || {
+        serve_one(&listener);
+        // To close what has something unread is to reset it.
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.read_exact(&mut [0]).expect("there is more than that");
+        drop(stream);
+        let (mut stream, _) = listener.accept().expect("a connection");
+        thread::sleep(Duration::from_millis(300));
+        stream.read_to_end(&mut Vec::new())
+    });
+    let guest = Guest::image(build::image("net-guests", "internet")).flag(device).argument(format!("10.0.0.1:{port}"));
+    let told = nowhere.map(|nowhere| format!("{nowhere}: there is no way to that address\n"));
+    nowhere.into_iter().fold(guest, Guest::argument).run().expect_success().expect_stdout(&format!(
+        "address 10.0.0.2/24\n9: nobody listens there\n{}1000000 bytes came back\n\
+         the other side has ended the connection\n1400 bytes came back\nsaid goodbye\n",
+        told.unwrap_or_default()
+    ));
+    assert_eq!(last.join().expect("no panic").expect("it ends in order"), 200_000);
+}
+
+#[test]
+fn a_native_program_reaches_a_server() {
+    native_client("--net=tap:tap0,ip=10.0.0.2/24", Some("192.0.2.1:9"));
+}
+
+#[test]
+fn a_native_program_asks_for_its_address() {
+    native_client(ASKING, None);
+}

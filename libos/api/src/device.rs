@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "the table of devices is tender memory, and the doorbell a function in it, by address")]
 
 use crate::boot;
+use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::block::Block;
@@ -21,6 +22,19 @@ pub enum Error {
     /// The heap has no room for its buffers.
     NoMemory,
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAttached => "no device of that name is attached",
+            Self::OtherKind => "the device is of another kind",
+            Self::Taken => "the device is open already",
+            Self::NoMemory => "there is no memory for the device's buffers",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
 
 /// Devices that have been opened, by their position in the table.
 static TAKEN: AtomicU64 = AtomicU64::new(0);

@@ -15,6 +15,8 @@
 //!
 //! With the feature `runtime` (on by default) the crate brings the entry point, the panic handler and a global
 //! allocator over the guest's heap, so that `extern crate alloc` works. The libos uses it without.
+//!
+//! With the feature `internet` there is TCP and UDP.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -27,6 +29,8 @@ pub mod clock;
 pub mod console;
 pub mod device;
 pub mod gate;
+#[cfg(feature = "internet")]
+pub mod internet;
 pub mod net;
 pub mod process;
 pub mod ring;

@@ -31,6 +31,11 @@ pub trait Source {
 
     /// Asks to be woken when it has. Whether it has nothing yet.
     fn sleep(&mut self) -> bool;
+
+    /// When it has something to be done in any case, as a monotonic time in nanoseconds.
+    fn deadline_ns(&mut self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// Whether somebody seems to serve the devices while the guest runs. If not, they are served when it waits.
@@ -44,6 +49,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
     if sources.iter_mut().any(|source| source.ready()) {
         return News::DEVICES;
     }
+    let deadline_ns = sources.iter_mut().fold(deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
     let mut owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
     if is_served() {
         if core::mem::take(&mut owed) {

@@ -112,11 +112,6 @@ pub fn concrete(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::new(loopback(address.ip()), address.port()) } else { address }
 }
 
-/// Whether an address can be that of one machine.
-pub fn is_unicast(address: IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
-}
-
 /// Where packets to `address`, which is the program's own, come from.
 pub fn loopback(address: IpAddr) -> IpAddr {
     match address {

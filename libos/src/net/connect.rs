@@ -151,7 +151,7 @@ impl Net {
         }
         let ip = match &self.device {
             _ if self.is_local(to.ip()) => loopback(to.ip()),
-            Some(device) => device.stack.source(to.ip())?,
+            Some(device) => device.stack.source(to.ip()).ok_or(Errno::ENETUNREACH)?,
             None => return Err(Errno::ENETUNREACH),
         };
         match socket.local {

@@ -1,31 +1,15 @@
-//! The network device and the stack on it: smoltcp's interface, fed with one socket at a time.
-//!
-//! smoltcp looks for whom a packet is, and who has something to send, in all sockets of a set, which with ten thousand
-//! connections takes longer than everything else. So each connection is a set of its own here. We look for the socket of
-//! a packet by its addresses, in a table, and note when each socket wants to be looked after next. The price of a packet
-//! is the same with one connection and with all of them.
+//! The network device and the stack on it ([`husk::internet::stack`]).
 
-use super::lease::Lease;
-use super::wire::{Exchange, Sender, Wire};
-use super::{SocketKey, address};
+use super::SocketKey;
 use crate::errno::Errno;
 use crate::memory::heap;
 use alloc::boxed::Box;
-use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use hashbrown::HashMap;
-use husk::abi::device::{self, Network, source};
-use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
-use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
+use husk::abi::device::Network;
+use husk::internet::wire::Wire;
 
-/// Whose alarm it is when it is no socket's: the interface's own.
-const HOUSE: u32 = u32::MAX;
-/// Nanoseconds in a microsecond, which is what the stack counts time in.
-const MICROSECOND: u64 = 1000;
+/// What is on the wire: sockets of ours.
+pub(super) type Stack = husk::internet::stack::Stack<SocketKey>;
 
 /// A network device with its stack.
 #[derive(Debug)]
@@ -34,72 +18,11 @@ pub struct Device {
     pub(super) stack: Stack,
 }
 
-/// What is on a wire.
-pub(super) struct Stack {
-    pub(super) interface: Interface,
-    /// Connections by their own address and that of the other end.
-    pub(super) connections: HashMap<(SocketAddr, SocketAddr), SocketKey>,
-    /// When sockets want to be looked after. One that has moved its time on is looked at too early, which does no harm.
-    alarms: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Sockets that cannot send before a neighbour has answered, or the device has room.
-    pub(super) stalled: Vec<SocketKey>,
-    /// Connections that are being opened by the other side.
-    pub(super) opening: usize,
-    /// How the network is asked for an address.
-    pub(super) lease: Option<Lease>,
-    /// No sockets.
-    nobody: SocketSet<'static>,
-    pub(super) longest: usize,
-    /// Name servers.
-    servers: Vec<IpAddr>,
-    /// Whether nobody has been told of the name servers yet.
-    servers_changed: bool,
-    /// Whether there is a router for each family, or somebody has been asked for one.
-    routed: [bool; 2],
-}
-
-impl fmt::Debug for Stack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("connections", &self.connections.len()).finish_non_exhaustive()
-    }
-}
-
-/// A monotonic time in nanoseconds as the stack has it.
-pub(super) fn instant(ns: u64) -> Instant {
-    Instant::from_micros((ns / MICROSECOND) as i64)
-}
-
-/// The monotonic time in nanoseconds at which the stack's is not earlier.
-fn nanoseconds(instant: Instant) -> u64 {
-    (instant.total_micros().max(0) as u64).saturating_mul(MICROSECOND)
-}
-
 impl Device {
     /// Takes a device into use. `seed` is random, and serves no other purpose.
     pub(super) fn new(mut wire: Box<dyn Wire>, network: &Network, seed: u64, now: u64) -> Self {
-        let (mac, longest) = (wire.address(), wire.longest());
-        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
-        config.random_seed = seed;
-        config.slaac = network.v6.source == source::ASK;
-        let mut exchange = Exchange { frame: None, sender: wire.sender(), longest };
-        let interface = Interface::new(config, &mut exchange, instant(now));
-        let stack = Stack {
-            interface,
-            connections: HashMap::new(),
-            alarms: BinaryHeap::new(),
-            stalled: Vec::new(),
-            opening: 0,
-            lease: None,
-            nobody: SocketSet::new(Vec::new()),
-            longest,
-            servers: Vec::new(),
-            servers_changed: false,
-            routed: [false, network.v6.source == source::ASK],
-        };
-        let mut device = Self { wire, stack };
-        device.stack.configure(network, mac);
-        device.stack.alarms.push(Reverse((now, HOUSE)));
-        device
+        let stack = Stack::new(&mut *wire, network, seed, now);
+        Self { wire, stack }
     }
 
     /// Waits for the device, as [`Wire::wait`] does, but no longer than the stack has nothing to do.
@@ -110,177 +33,7 @@ impl Device {
 
     /// When the stack has something to do next, as a monotonic time in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        self.stack.alarms.peek().map(|Reverse((at, _))| *at)
-    }
-}
-
-/// An address of those that a device's properties tell.
-fn told(bytes: &[u8; 16], v4: bool) -> Option<IpAddr> {
-    let address: IpAddr = match bytes.first_chunk::<4>() {
-        Some(first) if v4 => (*first).into(),
-        _ => (*bytes).into(),
-    };
-    (!address.is_unspecified()).then_some(address)
-}
-
-impl Stack {
-    /// Gives the interface the addresses that the device was attached with.
-    fn configure(&mut self, network: &Network, mac: [u8; 6]) {
-        let [a, b, c, d, e, f] = mac;
-        // RFC 4291, appendix A.
-        let local = Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
-        self.add_address(local.into(), 64);
-        for (given, v4) in [(&network.v4, true), (&network.v6, false)] {
-            self.give(given, v4);
-        }
-        if network.v4.source == source::ASK {
-            self.lease = Some(Lease::new());
-        }
-    }
-
-    fn give(&mut self, given: &device::Address, v4: bool) {
-        if given.source == source::GIVEN
-            && let Some(address) = told(&given.address, v4)
-        {
-            self.add_address(address, given.prefix);
-            self.set_router(told(&given.gateway, v4));
-        }
-        self.servers.extend(told(&given.name_server, v4));
-        self.servers_changed = !self.servers.is_empty();
-    }
-
-    fn add_address(&mut self, address: IpAddr, prefix: u8) {
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        if address::is_unicast(address) && prefix <= longest {
-            self.interface.update_ip_addrs(|addresses| {
-                // If there are more than there is room for, the first ones serve.
-                let _ = addresses.push(IpCidr::new(address.into(), prefix));
-            });
-        }
-    }
-
-    pub(super) fn set_router(&mut self, router: Option<IpAddr>) {
-        let routes = self.interface.routes_mut();
-        if let Some(router) = router {
-            self.routed[usize::from(router.is_ipv6())] = true;
-        }
-        // There is room for one of each family.
-        match router {
-            Some(IpAddr::V4(router)) => drop(routes.add_default_ipv4_route(router)),
-            Some(IpAddr::V6(router)) => drop(routes.add_default_ipv6_route(router)),
-            None => {}
-        }
-    }
-
-    /// Takes what a lease says, which may be that there is none any more.
-    fn take_lease(&mut self) {
-        let Some(terms) = self.lease.as_mut().and_then(Lease::changed) else { return };
-        self.interface.update_ip_addrs(|addresses| addresses.retain(|cidr| matches!(cidr, IpCidr::Ipv6(_))));
-        self.interface.routes_mut().remove_default_ipv4_route();
-        if let Some((address, prefix)) = terms.address {
-            self.add_address(address.into(), prefix);
-        }
-        self.set_router(terms.router.map(IpAddr::V4));
-        if self.servers.is_empty() {
-            self.servers = terms.servers;
-            self.servers_changed = true;
-        }
-    }
-
-    /// Whether the network has been asked for an address, and has not answered.
-    pub(super) fn is_asking(&self) -> bool {
-        self.lease.as_ref().is_some_and(Lease::is_asking)
-    }
-
-    /// Text of `/etc/resolv.conf`, if the name servers have changed.
-    pub(super) fn resolver(&mut self) -> Option<Vec<u8>> {
-        use core::fmt::Write;
-        if !core::mem::take(&mut self.servers_changed) {
-            return None;
-        }
-        let mut text = alloc::string::String::new();
-        for server in &self.servers {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "nameserver {server}");
-        }
-        Some(text.into_bytes())
-    }
-
-    /// The address that packets to `to` come from; ENETUNREACH if there is no way.
-    pub(super) fn source(&self, to: IpAddr) -> Result<IpAddr, Errno> {
-        let found: Option<IpAddr> = self.interface.get_source_address(&to.into()).map(Into::into);
-        let near = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&to.into()));
-        let reached = near || self.routed[usize::from(to.is_ipv6())] || to == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let usable =
-            |found: &IpAddr| found.is_ipv4() == to.is_ipv4() && !found.is_unspecified() && !found.is_loopback();
-        found.filter(|found| reached && usable(found)).ok_or(Errno::ENETUNREACH)
-    }
-
-    /// Lets a set take a frame, and answer it.
-    pub(super) fn take(
-        &mut self,
-        frame: &[u8],
-        sender: &mut dyn Sender,
-        set: Option<&mut SocketSet<'static>>,
-        now: u64,
-    ) {
-        let mut exchange = Exchange { frame: Some(frame), sender, longest: self.longest };
-        self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
-    }
-
-    /// Lets a set send what it has. Whether it has sent anything, and when it wants to be looked after.
-    pub(super) fn send(
-        &mut self,
-        sender: &mut dyn Sender,
-        set: &mut SocketSet<'static>,
-        now: u64,
-    ) -> (bool, Option<u64>) {
-        let (mut sent, instant) = (false, instant(now));
-        loop {
-            let mut exchange = Exchange { frame: None, sender: &mut *sender, longest: self.longest };
-            match self.interface.poll_egress(instant, &mut exchange, set) {
-                PollResult::SocketStateChanged => sent = true,
-                PollResult::None => break,
-            }
-        }
-        (sent, self.interface.poll_at(instant, set).map(nanoseconds))
-    }
-
-    /// Notes when somebody wants to be looked after, who so far has wanted that at `before`. Tells when that will be.
-    pub(super) fn schedule(&mut self, index: u32, before: u64, at: Option<u64>) -> u64 {
-        match at {
-            Some(at) if at < before => {
-                self.alarms.push(Reverse((at, index)));
-                at
-            }
-            _ => before,
-        }
-    }
-
-    /// Who wanted to be looked after by now, and when, if somebody did. The house is looked after here.
-    pub(super) fn due(&mut self, sender: &mut dyn Sender, now: u64) -> Option<(u64, u32)> {
-        while let Some(Reverse((at, index))) = self.alarms.peek().copied().filter(|Reverse((at, _))| *at <= now) {
-            self.alarms.pop();
-            if index != HOUSE {
-                return Some((at, index));
-            }
-            self.look_after_house(sender, now);
-        }
-        None
-    }
-
-    /// Does what no socket asked for.
-    pub(super) fn look_after_house(&mut self, sender: &mut dyn Sender, now: u64) {
-        self.interface.poll_maintenance(instant(now));
-        let mut lease = self.lease.take();
-        let mut nobody = SocketSet::new(Vec::new());
-        let set = lease.as_mut().map_or(&mut nobody, |lease| &mut lease.set);
-        let (_, at) = self.send(sender, set, now);
-        self.lease = lease;
-        // What wants to be done at once has not found room: a little later it may.
-        let at = at.map(|at| at.max(now + 1_000_000));
-        self.schedule(HOUSE, u64::MAX, at);
-        self.take_lease();
+        self.stack.deadline()
     }
 }
 

@@ -1,11 +1,10 @@
-//! Connections through the network device: one smoltcp socket each, in a set of its own; see [`super::device`].
+//! Connections through the network device; see [`husk::internet`].
 //!
 //! Whatever happens to such a socket, [`Net::look_after`] follows ([`super::follow`]). A connection whose socket has been
 //! closed stays until the other side knows.
 
 use super::device::{Device, Stack, buffer};
 use super::options::Options;
-use super::wire::Sender;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -13,51 +12,35 @@ use crate::fs::device::Devices;
 use crate::fs::poll::Ready;
 use crate::memory::MEMORY;
 use alloc::boxed::Box;
-use alloc::vec;
-use core::fmt;
 use core::net::SocketAddr;
-use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::tcp;
+use core::ops::{Deref, DerefMut};
+use husk::internet::wire::Sender;
 use smoltcp::time::Duration;
 
-/// How long the other side may be silent while it has something to answer; about what Linux waits for an answer to its
-/// first segment.
-pub(super) const PATIENCE: Duration = Duration::from_secs(130);
-/// How long it may be silent when nobody here wants to hear of it any more; Linux's default.
-pub(super) const FAREWELL: Duration = Duration::from_secs(60);
 /// Most connections that are being opened by others at once.
 const OPENING_MAXIMUM: usize = 1024;
 
-/// A connection.
+/// A connection of a socket's.
+#[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) set: SocketSet<'static>,
-    pub(super) handle: SocketHandle,
-    /// Its own address and that of the other end.
-    pub(super) ends: (SocketAddr, SocketAddr),
-    /// What it was when somebody last looked.
-    pub(super) seen: tcp::State,
-    /// Bytes that there were to read then, and whether it could be written to.
-    pub(super) unread: usize,
-    pub(super) writable: bool,
-    /// When it will be looked after, in nanoseconds; never at the end of time.
-    pub(super) alarm: u64,
+    shared: husk::internet::connection::Connection,
     /// The listener that it will belong to, while it is being opened by the other side.
     pub(super) listener: Option<SocketKey>,
     /// connect(2) has said that it is there.
     pub(super) told: bool,
-    /// When a segment came last, in nanoseconds.
-    pub(super) heard: u64,
-    /// How long the other side may be silent, once nobody wants to hear of it any more.
-    pub(super) farewell: Option<Duration>,
-    /// It is in the list of those that are stalled.
-    pub(super) stalled: bool,
-    /// There is nothing more to come of it.
-    pub(super) over: bool,
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("ends", &self.ends).field("seen", &self.seen).finish_non_exhaustive()
+impl Deref for Connection {
+    type Target = husk::internet::connection::Connection;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.shared
     }
 }
 
@@ -65,90 +48,20 @@ impl Connection {
     fn new(ends: (SocketAddr, SocketAddr), options: &Options, count: usize) -> Result<Box<Self>, Errno> {
         let free = MEMORY.lock().size().1;
         let (receive, send) = (buffer(free, count)?, buffer(free, count)?);
-        let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
-        let mut set = SocketSet::new(vec![]);
-        let handle = set.add(socket);
-        let seen = tcp::State::Closed;
-        let mut connection = Box::new(Self {
-            set,
-            handle,
-            ends,
-            seen,
-            unread: 0,
-            writable: false,
-            alarm: u64::MAX,
-            listener: None,
-            told: false,
-            heard: 0,
-            farewell: None,
-            stalled: false,
-            over: false,
-        });
+        let shared = husk::internet::connection::Connection::new(ends, receive, send);
+        let mut connection = Box::new(Self { shared, listener: None, told: false });
         connection.set_options(options);
         Ok(connection)
     }
 
-    pub(super) fn tcp(&mut self) -> &mut tcp::Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-
-    fn tcp_ref(&self) -> &tcp::Socket<'static> {
-        self.set.get(self.handle)
-    }
-
-    /// Whether it is still being opened.
-    pub(super) fn is_opening(&self) -> bool {
-        matches!(self.seen, tcp::State::SynSent | tcp::State::SynReceived)
-    }
-
-    /// Whether there is nothing more to come of it.
-    pub(super) fn is_over(&self) -> bool {
-        self.over
-    }
-
     /// Whether it is there, and connect(2) has not said so.
     pub(super) fn is_news(&self) -> bool {
-        !self.over && !self.told
+        !self.is_over() && !self.told
     }
 
     /// connect(2) says that it is there.
     pub(super) fn tell(&mut self) {
         self.told = true;
-    }
-
-    /// Whether the other side has got everything, and knows that there is no more.
-    pub(super) fn has_said_all(&self) -> bool {
-        matches!(self.tcp_ref().state(), tcp::State::Closed | tcp::State::FinWait2 | tcp::State::TimeWait)
-    }
-
-    /// Bytes that a read would find.
-    pub(super) fn unread(&self) -> usize {
-        self.tcp_ref().recv_queue()
-    }
-
-    /// Whether there is room that makes it worth while to send.
-    pub(super) fn is_writable(&self) -> bool {
-        let tcp = self.tcp_ref();
-        !self.is_opening() && tcp.send_queue() * 3 <= tcp.send_capacity() * 2
-    }
-
-    /// Says how long the other side may be silent now. The stack counts every silence, but there is nothing wrong with two
-    /// sides that have nothing to say.
-    pub(super) fn set_patience(&mut self, orphaned: bool, now: u64) {
-        if orphaned && self.farewell.is_none() {
-            // It may have been silent for long, and with reason.
-            let silent = Duration::from_micros(now.saturating_sub(self.heard) / 1000);
-            self.farewell = Some(silent + FAREWELL);
-        }
-        let (opening, farewell) = (self.is_opening(), self.farewell);
-        let tcp = self.tcp();
-        let patience = match (farewell, tcp.keep_alive()) {
-            (Some(farewell), _) => Some(farewell),
-            _ if opening || tcp.send_queue() > 0 => Some(PATIENCE),
-            (None, Some(interval)) => Some(interval + PATIENCE),
-            (None, None) => None,
-        };
-        tcp.set_timeout(patience);
     }
 
     /// Lets the options that say something about packets say it.
@@ -202,11 +115,10 @@ impl Net {
                 return Err(Errno::EADDRNOTAVAIL);
             }
             stack.connections.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-            let tcp = connection.tcp();
-            tcp.set_timeout(Some(PATIENCE));
-            tcp.connect(stack.interface.context(), to, from).map_err(|_| Errno::EADDRNOTAVAIL)?;
+            if !connection.connect(stack) {
+                return Err(Errno::EADDRNOTAVAIL);
+            }
             stack.connections.insert((from, to), key);
-            connection.seen = tcp::State::SynSent;
             let socket = &mut net.sockets[key];
             (socket.local, socket.remote, socket.state) = (Some(from), Some(to), State::Far(connection));
             net.look_after(files, stack, sender, key, now, false);
@@ -227,10 +139,9 @@ impl Net {
         let mut connection = Connection::new((to, from), &options, stack.connections.len())?;
         connection.listener = Some(listener);
         connection.told = true;
-        connection.seen = tcp::State::SynReceived;
-        let tcp = connection.tcp();
-        tcp.set_timeout(Some(FAREWELL));
-        tcp.listen(to).map_err(|_| Errno::EINVAL)?;
+        if !connection.listen() {
+            return Err(Errno::EINVAL);
+        }
         stack.connections.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let socket = Socket {
             local: Some(to),

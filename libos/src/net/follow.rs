@@ -2,14 +2,13 @@
 //! after next, and what has changed is passed on.
 
 use super::device::Stack;
-use super::far::Connection;
-use super::wire::Sender;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::poll::Ready;
 use core::net::SocketAddr;
-use smoltcp::socket::tcp;
+use husk::internet::wire::Sender;
+use smoltcp::socket::tcp::State::SynSent;
 
 impl Net {
     /// Lets a connection do what it has to, and passes on what has become of it. `late` if it is its alarm that brings
@@ -26,17 +25,7 @@ impl Net {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let orphaned = socket.orphaned;
         let State::Far(connection) = &mut socket.state else { return };
-        connection.set_patience(orphaned, now);
-        let (sent, at) = stack.send(sender, &mut connection.set, now);
-        let tcp = connection.tcp();
-        let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;
-        // What could be sent at once was; the rest waits for room in the device, and is not to be tried all the time.
-        let at = at.map(|at| if at <= now { now + 1_000_000 } else { at });
-        if !sent && busy && !connection.stalled && at.is_some() && stack.stalled.try_reserve(1).is_ok() {
-            connection.stalled = true;
-            stack.stalled.push(key);
-        }
-        connection.alarm = stack.schedule(key.index(), connection.alarm, at);
+        connection.send(stack, sender, (key, key.index()), orphaned, now);
         if self.observe(files, stack, key, late) {
             return;
         }
@@ -53,30 +42,21 @@ impl Net {
     fn observe(&mut self, files: &mut Files, stack: &mut Stack, key: SocketKey, late: bool) -> bool {
         let socket = &mut self.sockets[key];
         let State::Far(connection) = &mut socket.state else { return true };
-        let (before, state) = (connection.seen, connection.tcp().state());
-        // What wanted to open it was nothing of the kind, or has been taken back.
-        let state = if state == tcp::State::Listen { tcp::State::Closed } else { state };
-        let (unread, writable) = (connection.unread(), connection.is_writable());
-        let was_opening = connection.is_opening();
-        connection.seen = state;
+        let observed = connection.observe(stack);
         let mut news = Ready::empty();
-        news.set(Ready::IN, unread > connection.unread);
-        news.set(Ready::OUT, (writable && !connection.writable) || (was_opening && !connection.is_opening()));
-        (connection.unread, connection.writable) = (unread, writable);
-        let opened_by_other = if was_opening && !connection.is_opening() { connection.listener.take() } else { None };
+        news.set(Ready::IN, observed.readable);
+        news.set(Ready::OUT, observed.writable);
+        let opened_by_other = if observed.opened { connection.listener.take() } else { None };
         stack.opening -= usize::from(opened_by_other.is_some());
-        use tcp::State::{CloseWait, Closed, Closing, LastAck, SynSent, TimeWait};
-        if matches!(state, CloseWait | Closing | LastAck | TimeWait) && !socket.finished {
+        if observed.finished {
             (socket.finished, socket.read_shut) = (true, true);
             news |= Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP;
         }
-        if matches!(state, Closed | TimeWait) && !connection.over {
-            connection.over = true;
-            stack.connections.remove(&connection.ends);
+        if let Some(before) = observed.ended {
             let orderly = socket.finished && socket.write_shut;
-            let error = match (before, late) {
-                (_, true) => Errno::ETIMEDOUT,
-                (SynSent, false) => Errno::ECONNREFUSED,
+            let error = match before {
+                _ if late => Errno::ETIMEDOUT,
+                SynSent => Errno::ECONNREFUSED,
                 _ if socket.finished => Errno::EPIPE,
                 _ => Errno::ECONNRESET,
             };
@@ -96,7 +76,9 @@ impl Net {
             if !news.is_empty() {
                 self.tell(files, key, news);
             }
-        } else if self.sockets[key].orphaned && self.sockets[key].connection().is_none_or(Connection::is_over) {
+        } else if self.sockets[key].orphaned
+            && self.sockets[key].connection().is_none_or(|connection| connection.is_over())
+        {
             self.free(files, key);
         }
         true
@@ -106,7 +88,7 @@ impl Net {
     /// to nothing, or there is no listener any more.
     fn has_opened(&mut self, files: &mut Files, key: SocketKey, listener: SocketKey) -> bool {
         let (over, local) = match self.sockets[key].connection() {
-            Some(connection) => (connection.is_over(), connection.ends.0),
+            Some(connection) => (connection.is_over(), connection.ends().0),
             None => (true, SocketAddr::from(([0; 4], 0))),
         };
         let behind = self.sockets.get_mut(listener);
@@ -139,7 +121,7 @@ impl Net {
         let socket = &mut self.sockets[key];
         (socket.orphaned, socket.write_shut) = (true, true);
         let Some(connection) = socket.connection_mut() else { return };
-        let over = connection.over;
+        let over = connection.is_over();
         let tcp = connection.tcp();
         if by_reset {
             tcp.abort()
@@ -172,9 +154,8 @@ impl Net {
             return self.look_after_outbox(files, stack, sender, key, now);
         }
         if let Some(connection) = self.sockets[key].connection_mut()
-            && connection.alarm == at
+            && connection.is_woken(at)
         {
-            connection.alarm = u64::MAX;
             self.look_after(files, stack, sender, key, now, true);
         }
     }
@@ -183,7 +164,7 @@ impl Net {
     pub(super) fn unstall(&mut self, files: &mut Files, stack: &mut Stack, sender: &mut dyn Sender, now: u64) {
         for key in core::mem::take(&mut stack.stalled) {
             if let Some(connection) = self.sockets.get_mut(key).and_then(Socket::connection_mut) {
-                connection.stalled = false;
+                connection.unstall();
                 self.look_after(files, stack, sender, key, now, false);
             } else if self.sockets.get(key).is_some_and(|socket| socket.protocol == Protocol::Udp) {
                 self.look_after_outbox(files, stack, sender, key, now);

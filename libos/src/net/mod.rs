@@ -17,8 +17,6 @@ mod end;
 mod far;
 mod farewell;
 mod follow;
-mod frame;
-mod lease;
 mod options;
 mod outbox;
 mod poll;
@@ -27,7 +25,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod through;
-pub mod wire;
 
 pub use options::takes;
 
@@ -181,7 +178,7 @@ impl Socket {
 
     /// Bytes of a stream that a read would find.
     fn unread(&self) -> usize {
-        self.connection().map_or(self.received.length(), Connection::unread)
+        self.connection().map_or(self.received.length(), |connection| connection.unread())
     }
 
     /// An address in the form of its family.

@@ -2,7 +2,6 @@
 //! known, or the device has room.
 
 use super::device::Stack;
-use super::wire::Sender;
 use super::{Net, Socket, SocketKey};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
@@ -16,6 +15,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use husk::internet::stack::AGAIN;
+use husk::internet::wire::Sender;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::phy::PacketMeta;
 use smoltcp::socket::udp;
@@ -128,7 +129,7 @@ impl Net {
         let (_, at) = stack.send(sender, &mut outbox.set, now);
         let waiting = outbox.set.get::<udp::Socket<'_>>(outbox.handle).send_queue() > 0;
         if waiting {
-            let at = at.map(|at| at.max(now + 1_000_000));
+            let at = at.map(|at| at.max(now + AGAIN));
             outbox.alarm = stack.schedule(key.index(), outbox.alarm, at);
             if !stack.stalled.contains(&key) && stack.stalled.try_reserve(1).is_ok() {
                 stack.stalled.push(key);

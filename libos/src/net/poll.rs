@@ -1,9 +1,7 @@
 //! When the device is looked after: by calls on sockets, by those that wait for files, and when nobody can go on.
 
 use super::device::{Device, Stack};
-use super::frame::{self, Carried};
 use super::outbox;
-use super::wire::{Sender, Wire};
 use super::{Net, Socket, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -15,13 +13,13 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::net::SocketAddr;
 use husk::abi::device::Network;
+use husk::internet::frame::{self, Carried};
+use husk::internet::wire::{Sender, Wire};
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::udp;
 
 /// Frames that are taken before others have their turn.
 const BATCH: usize = 256;
-/// Port of those who ask for an address: RFC 2131.
-const LEASE_PORT: u16 = 68;
 
 impl Net {
     /// Takes the program's network device into use.
@@ -119,18 +117,14 @@ impl Net {
                     known => known,
                 };
                 let connection = key.and_then(|key| self.sockets.get_mut(key)).and_then(Socket::connection_mut);
-                let set = connection.map(|connection| {
-                    connection.heard = now;
-                    &mut connection.set
-                });
-                stack.take(frame, sender, set, now);
+                match connection {
+                    Some(connection) => connection.take(stack, frame, sender, now),
+                    None => stack.take(frame, sender, None, now),
+                }
                 key
             }
-            Carried::Datagram { to, .. } if to.port() == LEASE_PORT && stack.lease.is_some() => {
-                let mut lease = stack.lease.take();
-                stack.take(frame, sender, lease.as_mut().map(|lease| &mut lease.set), now);
-                stack.lease = lease;
-                stack.look_after_house(sender, now);
+            Carried::Datagram { to, .. } if stack.is_for_house(to) => {
+                stack.take_for_house(frame, sender, now);
                 None
             }
             Carried::Datagram { to, from } => {

@@ -37,7 +37,7 @@ impl Net {
                 Err(_) => break,
             }
         }
-        connection.writable = connection.is_writable();
+        connection.note();
         if length > 0 && done == 0 {
             return Err(later());
         }
@@ -75,7 +75,7 @@ impl Net {
                 break;
             }
         }
-        connection.unread = connection.unread();
+        connection.note();
         if !peek {
             self.nudge(files, key);
         }

@@ -7,13 +7,13 @@ use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::foreign::{Foreign, Owner};
 use crate::libos::Libos;
-use crate::net::wire::Wire;
 use crate::net::{Net, SocketKey};
 use alloc::boxed::Box;
 use core::net::IpAddr;
 use husk::abi::device::Network;
 use husk::abi::note::device_kind;
 use husk::device;
+use husk::internet::wire::Wire;
 
 /// How long a program waits for an address before it is told that there is no network, in nanoseconds from its start.
 const LEASE_PATIENCE: u64 = 5_000_000_000;

@@ -4,18 +4,30 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carried {
+pub enum Carried {
     /// A segment of a stream.
     Segment {
+        /// Who is to get it.
         to: SocketAddr,
+        /// Who has sent it.
         from: SocketAddr,
         /// It wants to open a connection.
         opens: bool,
     },
     /// A datagram.
-    Datagram { to: SocketAddr, from: SocketAddr },
-    /// The answer that nobody is at the port `there`, to a datagram from `here`.
-    Refusal { here: SocketAddr, there: SocketAddr },
+    Datagram {
+        /// Who is to get it.
+        to: SocketAddr,
+        /// Who has sent it.
+        from: SocketAddr,
+    },
+    /// The answer that nobody takes a datagram.
+    Refusal {
+        /// Who has sent it.
+        here: SocketAddr,
+        /// Who was to get it.
+        there: SocketAddr,
+    },
     /// What no socket is for.
     Other,
 }
@@ -40,7 +52,7 @@ const SYN_ACK_RST: u8 = 0b1_0110;
 const SYN: u8 = 0b10;
 
 /// Looks into a frame.
-pub(super) fn look(frame: &[u8]) -> Carried {
+pub fn look(frame: &[u8]) -> Carried {
     carried(frame).unwrap_or(Carried::Other)
 }
 
@@ -77,7 +89,7 @@ fn refused(about: Parts<'_>) -> Option<Carried> {
 }
 
 /// The class of traffic that a frame of IP belongs to.
-pub(super) fn class(frame: &[u8]) -> u8 {
+pub fn class(frame: &[u8]) -> u8 {
     match (frame.get(12..14), frame.get(14), frame.get(15)) {
         (Some(kind), Some(_), Some(class)) if kind == V4 => *class,
         (Some(kind), Some(high), Some(low)) if kind == V6 => high << 4 | low >> 4,

@@ -1,5 +1,5 @@
 //! What a network device does for the stack: frames in and out. [`Wire`] is the seam; behind it is the tender's device
-//! ([`husk::net::Link`]), or in tests another stack. The rest fits it to what smoltcp calls a device.
+//! ([`crate::net::Link`]), or in tests another stack. The rest fits it to what smoltcp calls a device.
 
 use core::fmt::Debug;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -39,13 +39,13 @@ pub trait Sender {
     fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8]));
 }
 
-impl Wire for husk::net::Link {
+impl Wire for crate::net::Link {
     fn address(&self) -> [u8; 6] {
         self.properties().mac
     }
 
     fn longest(&self) -> usize {
-        usize::from(self.properties().mtu) + husk::abi::device::FRAME_HEADER
+        usize::from(self.properties().mtu) + husk_abi::device::FRAME_HEADER
     }
 
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {
@@ -63,17 +63,17 @@ impl Wire for husk::net::Link {
     }
 
     fn is_ready(&mut self) -> bool {
-        husk::wait::Source::ready(self)
+        crate::wait::Source::ready(self)
     }
 
     fn wait(&mut self, input: bool, deadline: u64) -> bool {
-        use husk::abi::call::News;
+        use husk_abi::call::News;
         let news = if input { News::INPUT } else { News::empty() };
-        husk::wait::any(&mut [self], news, deadline).contains(News::INPUT)
+        crate::wait::any(&mut [self], news, deadline).contains(News::INPUT)
     }
 }
 
-impl Sender for husk::net::Sender {
+impl Sender for crate::net::Sender {
     fn has_room(&mut self) -> bool {
         Self::has_room(self)
     }

@@ -1,0 +1,169 @@
+//! Streams: who listens, and connections.
+
+use super::Error;
+use super::host::{Host, Stream};
+use crate::clock;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::net::SocketAddr;
+
+/// A port at which others can connect. When it is dropped, those who wait to be accepted are reset.
+#[derive(Debug)]
+pub struct TcpListener {
+    host: Rc<RefCell<Host>>,
+    port: u16,
+}
+
+impl TcpListener {
+    pub(super) fn new(host: &Rc<RefCell<Host>>, port: u16, backlog: usize) -> Result<Self, Error> {
+        host.borrow_mut().sockets().listen(port, backlog)?;
+        Ok(Self { host: Rc::clone(host), port })
+    }
+
+    /// The connection that has waited longest to be accepted, if there is one.
+    pub fn accept(&self) -> Option<TcpStream> {
+        let slot = self.host.borrow_mut().sockets().accept(self.port)?;
+        Some(TcpStream { host: Rc::clone(&self.host), slot })
+    }
+
+    /// Its port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        let mut host = self.host.borrow_mut();
+        for slot in host.sockets().listen_no_more(self.port) {
+            end(&mut host, slot, true);
+        }
+    }
+}
+
+/// A connection. When it is dropped, what was written still goes out, and the other side learns that there is no more;
+/// but if there is something that was not read, it is reset.
+#[derive(Debug)]
+pub struct TcpStream {
+    host: Rc<RefCell<Host>>,
+    slot: usize,
+}
+
+impl TcpStream {
+    pub(super) fn connect(host: &Rc<RefCell<Host>>, to: SocketAddr) -> Result<Self, Error> {
+        let mut borrowed = host.borrow_mut();
+        let slot = borrowed.sockets().connect(to)?;
+        borrowed.nudge(slot, clock::monotonic_ns());
+        Ok(Self { host: Rc::clone(host), slot })
+    }
+
+    /// Lets `what` have the connection, and sends what there is to send then, if that has changed anything.
+    fn with<T>(&self, what: impl FnOnce(&mut Stream) -> Result<T, Error>) -> Result<T, Error> {
+        let mut host = self.host.borrow_mut();
+        let stream = host.sockets().stream(self.slot).ok_or(Error::Reset)?;
+        let result = what(stream)?;
+        stream.connection.note();
+        host.nudge(self.slot, clock::monotonic_ns());
+        Ok(result)
+    }
+
+    fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        Some(self.host.borrow_mut().sockets().stream(self.slot)?.connection.ends())
+    }
+
+    /// Its own address.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is there as long as this is.
+    pub fn local_address(&self) -> SocketAddr {
+        self.ends().expect("it is there as long as this is").0
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Panics
+    ///
+    /// Never: it is there as long as this is.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.ends().expect("it is there as long as this is").1
+    }
+
+    /// Reads what has come, as far as there is room, and tells how many bytes that were; 0 if the other side has said that
+    /// it sends no more.
+    pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
+        self.with(|stream| match stream.connection.tcp().recv_slice(into) {
+            Ok(count) if count > 0 || into.is_empty() => Ok(count),
+            _ if stream.connection.is_finished() => Ok(0),
+            _ => Err(stream.error.unwrap_or(Error::NotYet)),
+        })
+    }
+
+    /// Writes as much as there is room for, and tells how many bytes that were. They go out with the next wait, or with
+    /// [`Internet::work`](super::Internet::work).
+    pub fn write(&mut self, from: &[u8]) -> Result<usize, Error> {
+        self.with(|stream| {
+            may_write(stream)?;
+            match stream.connection.tcp().send_slice(from) {
+                Ok(0) if !from.is_empty() => Err(Error::NotYet),
+                Ok(count) => Ok(count),
+                Err(_) => Err(Error::Finished),
+            }
+        })
+    }
+
+    /// How many bytes there is room for, if there is any.
+    pub fn room(&self) -> Result<usize, Error> {
+        let mut host = self.host.borrow_mut();
+        let stream = host.sockets().stream(self.slot).ok_or(Error::Reset)?;
+        may_write(stream)?;
+        let tcp = stream.connection.tcp();
+        match tcp.send_capacity() - tcp.send_queue() {
+            0 => Err(Error::NotYet),
+            room => Ok(room),
+        }
+    }
+
+    /// Says that nothing more will be written. What the other side sends can still be read.
+    pub fn finish(&mut self) {
+        let finished = self.with(|stream| {
+            stream.finished = true;
+            stream.connection.tcp().close();
+            Ok(())
+        });
+        debug_assert!(finished.is_ok(), "it is there as long as this is");
+    }
+
+    /// Ends it at once: the other side sees a reset.
+    pub fn reset(self) {
+        let finished = self.with(|stream| {
+            stream.connection.tcp().abort();
+            Ok(())
+        });
+        debug_assert!(finished.is_ok(), "it is there as long as this is");
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        let mut host = self.host.borrow_mut();
+        let unread = host.sockets().stream(self.slot).is_some_and(|stream| stream.connection.unread() > 0);
+        end(&mut host, self.slot, unread);
+    }
+}
+
+/// Why nothing can be written to a connection, if that is so.
+fn may_write(stream: &mut Stream) -> Result<(), Error> {
+    match stream.error {
+        Some(error) => Err(error),
+        None if stream.connection.is_opening() => Err(Error::NotYet),
+        None if !stream.connection.tcp().may_send() => Err(Error::Finished),
+        None => Ok(()),
+    }
+}
+
+/// Nobody has the connection any more.
+fn end(host: &mut Host, slot: usize, by_reset: bool) {
+    host.sockets().orphan(slot, by_reset);
+    host.nudge(slot, clock::monotonic_ns());
+}
