@@ -16,7 +16,7 @@ use crate::image::Image;
 use crate::layout::{Addresses, Layout};
 use crate::resident::Resident;
 use crate::sparse::Sparse;
-use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, Region, Rights, TENDER_SIZE};
+use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
 use std::io;
 use std::ptr::NonNull;
 
@@ -34,8 +34,9 @@ pub struct Claim {
 pub struct Memory {
     /// Where guest-physical address 0 is, or would be: a guest in this process has nothing before its gate.
     base: u64,
-    /// Where the tender writes the clock page, if that is not where the guest reads it.
-    clock: Option<NonNull<u8>>,
+    /// Where the tender writes the pages that it shows to the guest, from the clock page on, if that is not where the guest
+    /// reads them.
+    shown: Option<NonNull<u8>>,
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
@@ -51,7 +52,7 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
-        let (base, clock) = match layout.addresses {
+        let (base, shown) = match layout.addresses {
             Addresses::Translated => {
                 let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
                 (base.as_ptr() as u64, None)
@@ -62,7 +63,7 @@ impl Memory {
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
         let mut memory =
-            Self { base, clock, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
+            Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
@@ -143,7 +144,7 @@ impl Memory {
     /// Copies `bytes` to the tender's own guest-physical pages.
     pub fn write_own(&mut self, physical: u64, bytes: &[u8]) {
         assert!(physical + bytes.len() as u64 <= TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        let to = self.host(physical);
+        let to = self.own(physical);
         // SAFETY: the guest does not run yet, nobody else has a pointer there, and `bytes` lies outside guest memory.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
@@ -154,7 +155,12 @@ impl Memory {
             return table;
         }
         assert!(physical < TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        self.clock.filter(|_| physical == CLOCK).unwrap_or_else(|| self.host(physical))
+        let shown = self.shown.filter(|_| direct::SHOWN.contains(physical));
+        // SAFETY: that mapping is as long.
+        shown.map_or_else(
+            || self.host(physical),
+            |shown| unsafe { shown.add((physical - direct::SHOWN.start) as usize) },
+        )
     }
 
     /// Writes a word of the tender's own pages.

@@ -10,7 +10,7 @@ mod switch;
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
-use crate::gate::{self, DOORBELL, NO_LIBOS};
+use crate::gate::{DOORBELL, NO_LIBOS};
 use crate::image::Image;
 use crate::memory::{Claim, Memory, protect};
 use crate::registers::Registers;
@@ -54,7 +54,7 @@ impl Spt {
             return Err(Error::NoBaseInstructions);
         }
         let layout = *memory.layout();
-        memory.write_own(GATE, &gate_page());
+        gate().for_each(|(address, code)| memory.write_own(address, &code));
         memory.write_own(BOOT, boot);
         memory.seal(image)?;
         let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
@@ -246,18 +246,23 @@ fn switch() -> &'static mut Switch {
     unsafe { &mut *SWITCH.get() }
 }
 
-/// The gate: `call *address; ret` leads to the tender and back, so a guest that is stopped in a call is in this page.
-fn gate_page() -> [u8; husk_abi::memory::PAGE as usize] {
+/// The code of the gate's page, each piece with its guest-physical address. `call *address; ret` leads to the tender and
+/// back, so a guest that is stopped in a call is in this page.
+fn gate() -> impl Iterator<Item = (u64, [u8; 16])> {
     let way = |function: *const u8| {
         let mut code = [0; 16];
         code[..7].copy_from_slice(&[0xff, 0x15, 2, 0, 0, 0, 0xc3]); // call *2(%rip); ret; and behind it
         code[8..].copy_from_slice(&(function as u64).to_le_bytes());
         code
     };
-    gate::page(&[
-        (GATE, &way(&raw const switch::husk_spt_gate)),
-        (DOORBELL, &way(&raw const switch::husk_spt_doorbell)),
-    ])
+    let mut no_libos = [0; 16];
+    no_libos[..2].copy_from_slice(&[0x0f, 0x0b]); // ud2
+    [
+        (GATE, way(&raw const switch::husk_spt_gate)),
+        (NO_LIBOS, no_libos),
+        (DOORBELL, way(&raw const switch::husk_spt_doorbell)),
+    ]
+    .into_iter()
 }
 
 /// Whether programs may use RDFSBASE and its like, as the contract has it: AT_HWCAP2 says so (Linux 5.9).

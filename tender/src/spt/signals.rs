@@ -5,7 +5,7 @@
 
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use std::io;
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -52,54 +52,45 @@ pub fn take() -> io::Result<Mask> {
     if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    // SAFETY: all zeros is a valid value.
+    let mut usual = unsafe { std::mem::zeroed() };
+    // None may arrive while its handler is not known.
+    // SAFETY: both are variables.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all(), &mut usual) };
     let handled = crate::signals::received().chain([crate::turns::SIGNAL]);
-    handled.chain(RAISED).try_for_each(take_one)?;
-    unblock_raised()
+    let taken = handled.chain(RAISED).try_for_each(take_one);
+    for signal in RAISED {
+        // One that is raised while it is blocked ends the process, and who started us may have blocked it.
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigdelset(&mut usual, signal) };
+    }
+    let mask = Mask(usual);
+    mask.set(false);
+    taken.map(|()| mask)
 }
 
 fn take_one(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: all zeros is a valid value.
-    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    if unsafe { libc::sigaction(signal, null(), &mut before) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let raised = RAISED.contains(&signal);
-    match before.sa_sigaction {
-        libc::SIG_IGN if !raised => return Ok(()),
-        libc::SIG_DFL if !raised => return Ok(()),
-        libc::SIG_DFL | libc::SIG_IGN => {}
-        handler => HANDLERS[signal as usize].store(handler, Relaxed),
-    }
-    // SAFETY: as above.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = &raw const husk_spt_signal as usize;
     action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
     action.sa_mask = all();
+    // SAFETY: as above.
+    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: the handler keeps to the stacks that are told apart in `switch`.
-    match unsafe { libc::sigaction(signal, &action, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    if unsafe { libc::sigaction(signal, &action, &mut before) } != 0 {
+        return Err(io::Error::last_os_error());
     }
-}
-
-/// One that is raised while it is blocked ends the process, and who started us may have blocked it.
-fn unblock_raised() -> io::Result<Mask> {
-    // SAFETY: all zeros is a valid value.
-    let mut set = unsafe { std::mem::zeroed() };
-    for signal in RAISED {
-        // SAFETY: a variable of ours, and a signal that exists.
-        unsafe { libc::sigaddset(&mut set, signal) };
+    match before.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN if RAISED.contains(&signal) => {}
+        // Nobody in here wants it.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: what it was.
+            unsafe { libc::sigaction(signal, &before, null_mut()) };
+        }
+        handler => HANDLERS[signal as usize].store(handler, Relaxed),
     }
-    // SAFETY: as above.
-    let mut before = unsafe { std::mem::zeroed() };
-    // SAFETY: both are variables of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, null_mut()) };
-    // SAFETY: as above.
-    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, null(), &mut before) } {
-        0 => Ok(Mask(before)),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+    Ok(())
 }
 
 /// Whether the system call that SIGSYS tells of was made in the way of 64-bit programs.
