@@ -1,7 +1,6 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
 use crate::clock::Clock;
-use crate::devices::bells::Bells;
 use crate::devices::console;
 use crate::devices::service::Service;
 use crate::fault::Fault;
@@ -62,7 +61,7 @@ impl Guest {
             Number::ConsoleWrite => self.console_write(a, b, c)?,
             Number::ConsoleRead => self.console_read(a, b)?,
             Number::Exit => return Ok(Next::Exit(a as u8)),
-            Number::Wait => self.wait(a, News::from_bits_truncate(b)),
+            Number::Wait => self.wait(a, News::from_bits_truncate(b))?,
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard if self.memory.sparse().region().contains(a) => match pages(a, b) {
                 Some(claim) => {
@@ -112,32 +111,27 @@ impl Guest {
         Ok(answer)
     }
 
-    fn wait(&mut self, deadline_ns: u64, wanted: News) -> Answer {
+    fn wait(&mut self, deadline_ns: u64, wanted: News) -> Result<Answer, Fault> {
         let mut news = News::empty();
         if self.signals_pending() {
             // The guest hears of the signal first, and asks again.
         } else {
-            news = self.wait_for(wanted, deadline_ns);
+            news = self.wait_for(wanted, deadline_ns)?;
         }
         self.clock.correct();
-        Ok(news.bits())
+        Ok(Ok(news.bits()))
     }
 
-    fn wait_for(&self, wanted: News, deadline_ns: u64) -> News {
-        let file = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let service = self.service.as_ref().filter(|_| wanted.contains(News::DEVICES));
-        if service.is_some_and(Service::serve_at_once) {
-            return News::DEVICES;
+    fn wait_for(&self, wanted: News, deadline_ns: u64) -> Result<News, Fault> {
+        let input = wanted.contains(News::INPUT);
+        if let Some(service) = self.service.as_ref().filter(|_| wanted.contains(News::DEVICES)) {
+            return service.wait(input, deadline_ns);
         }
-        let bells = service.map(Service::bells);
         // A negative one is no file.
-        let input = if wanted.contains(News::INPUT) { libc::STDIN_FILENO } else { -1 };
-        let mut files = [file(input), file(bells.map_or(-1, Bells::news))];
+        let fd = if input { libc::STDIN_FILENO } else { -1 };
+        let mut files = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
         signals::wait(&mut files, deadline_ns);
-        let mut news = News::empty();
-        news.set(News::INPUT, files[0].revents != 0);
-        news.set(News::DEVICES, bells.is_some_and(Bells::take_news));
-        news
+        Ok(if files[0].revents != 0 { News::INPUT } else { News::empty() })
     }
 
     fn protect(&mut self, address: u64, length: u64, rights: u64) -> Result<Answer, Fault> {

@@ -1,13 +1,11 @@
 //! What the processor's thread and that of the devices tell each other: the guest's doorbell, news for a guest that
-//! sleeps, a fault that the devices have found, and the end.
+//! sleeps, and a fault that the devices have found.
 
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
 use crate::error::Error;
 use crate::fault::Fault;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Mutex, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
@@ -20,7 +18,6 @@ pub struct Bells {
     doorbell: EventFd,
     news: EventFd,
     fault: Mutex<Option<Fault>>,
-    ending: AtomicBool,
     process: libc::pid_t,
     processor: libc::pid_t,
 }
@@ -32,14 +29,7 @@ impl Bells {
         let process = std::process::id() as libc::pid_t;
         // SAFETY: has no conditions.
         let processor = unsafe { libc::gettid() };
-        Ok(Self {
-            doorbell: event()?,
-            news: event()?,
-            fault: Mutex::default(),
-            ending: AtomicBool::new(false),
-            process,
-            processor,
-        })
+        Ok(Self { doorbell: event()?, news: event()?, fault: Mutex::default(), process, processor })
     }
 
     /// What the guest's doorbell is to be connected with.
@@ -64,7 +54,7 @@ impl Bells {
         let _ = self.doorbell.read();
     }
 
-    /// Ends the guest's wait, or the next one.
+    /// Ends the wait of a guest whose devices the other thread serves.
     pub fn tell(&self) {
         let _ = self.news.write(1);
     }
@@ -74,9 +64,10 @@ impl Bells {
         self.news.as_raw_fd()
     }
 
-    /// Takes the news. Whether there were some.
-    pub fn take_news(&self) -> bool {
-        self.news.read().is_ok()
+    /// Takes the news.
+    pub fn take_news(&self) {
+        // It fails only if there were none.
+        let _ = self.news.read();
     }
 
     /// Stops the guest for this.
@@ -89,16 +80,5 @@ impl Bells {
     /// Why the guest must stop.
     pub fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The guest has come to its end: what it has sent is to go out, and no more.
-    pub fn end(&self) {
-        self.ending.store(true, Release);
-        self.ring();
-    }
-
-    /// Whether it has.
-    pub fn ending(&self) -> bool {
-        self.ending.load(Acquire)
     }
 }

@@ -1,5 +1,4 @@
-//! What the tender serves, whatever the target: the console by calls, everything else over rings ([`husk_abi::ring`]) by
-//! a thread of its own.
+//! What the tender serves, whatever the target: the console by calls, everything else over rings ([`husk_abi::ring`]).
 //!
 //! A device is *attached* by the user ([`attach`] matches that with what the image wants), opened, given its place in the
 //! guest's memory and in the [`table`] that the guest reads, and served by the [`service`].
@@ -11,14 +10,24 @@ pub mod console;
 mod copy;
 pub mod limit;
 pub mod net;
+mod patience;
+mod relay;
 pub mod ring;
 pub mod service;
+mod serving;
 pub mod table;
+
+/// What [`relay`] is made of.
+mod sync {
+    pub use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+    pub use std::sync::{Mutex, MutexGuard};
+}
 
 use crate::error::Error;
 use crate::memory::Memory;
 use attach::{Kind, What};
 use ring::Broken;
+use std::ops::BitOrAssign;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
@@ -93,6 +102,19 @@ pub struct Progress {
     pub done: bool,
     /// The guest wants to be woken.
     pub wake: bool,
+    /// It did as much as it may at a time.
+    pub full: bool,
+    /// There is something that only [`Device::serve`] does, as it may have to wait.
+    pub left: bool,
+}
+
+impl BitOrAssign for Progress {
+    fn bitor_assign(&mut self, other: Self) {
+        self.done |= other.done;
+        self.wake |= other.wake;
+        self.full |= other.full;
+        self.left |= other.left;
+    }
 }
 
 /// A device behind rings, as the service sees it.
@@ -100,9 +122,9 @@ pub trait Device: std::fmt::Debug + Send {
     /// Does what there is to do, but not for long.
     fn serve(&mut self) -> Result<Progress, Broken>;
 
-    /// Does what takes no waiting, in another thread than [`Device::serve`] is called in.
+    /// The same, but for what may have to wait for the host: the guest's own thread calls this.
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
-        Ok(Progress::default())
+        self.serve()
     }
 
     /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or one of its files

@@ -1,49 +1,55 @@
-//! The thread that serves a guest's devices: made only if there are some.
+//! The service of a guest's devices: made only if there are some.
 //!
-//! It serves as long as there is something to do, then looks around for a moment longer (`SPIN_NS`), as what follows at
-//! once is usual and being woken is dear, and then sleeps until the doorbell, a file of a device or a device's own time.
-//! It learns for how long to look. A guest that waits is served in the processor's thread, as far as that goes at once:
-//! where the host has no processor to spare for both threads, one that looks would only hold the other up.
-
-#![expect(unsafe_code, reason = "system calls that wait, and the signal mask of a thread")]
+//! While the guest waits, the thread of its processor has nothing else to do, and serves them: no other thread has to be
+//! woken, and everything that there is goes to the guest at once. While the guest runs, they have a thread of their own
+//! ([`Serving`]). [`Relay`] is how they go from one to the other.
 
 use super::bells::Bells;
+use super::patience::Patience;
+use super::relay::Relay;
 use super::ring::Broken;
+use super::serving::Serving;
 use super::{Progress, Served};
-use crate::clock::{monotonic_ns, time_until};
+use crate::clock::monotonic_ns;
 use crate::error::Error;
 use crate::fault::Fault;
-use std::ptr::{self, null, null_mut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{Builder, JoinHandle};
+use crate::signals;
+use husk_abi::call::News;
+use std::sync::Arc;
 
-/// How long to look for more before sleeping at most, in nanoseconds: about what it costs to be woken.
-const SPIN_NS: u64 = 30_000;
-/// How long is too short to be worth it, in nanoseconds.
-const SPIN_MINIMUM_NS: u64 = 1_000;
-/// So many times without a look are followed by one with it.
-const TIMES: u64 = 64;
 /// How long what a guest has sent may take to go out after its end, in nanoseconds.
 const FAREWELL_NS: u64 = 1_000_000_000;
+/// How often a device that has had a full share is served again before the guest goes on: that fills a ring.
+const SHARES: usize = 4;
 
-/// The thread, and what it is told by.
+/// The service as the processor's thread has it.
 #[derive(Debug)]
 pub struct Service {
     bells: Arc<Bells>,
-    devices: Shared,
-    thread: Option<JoinHandle<()>>,
+    relay: Arc<Relay<Devices>>,
+}
+
+/// The devices, in the hands of whoever serves them.
+#[derive(Debug)]
+pub struct Devices {
+    pub(super) all: Vec<Served>,
+    /// The guest has not been told yet of something for which it wanted to be woken.
+    pub(super) news: bool,
+    /// The guest waits, and leaves the service to the other thread.
+    pub(super) left: bool,
+    /// Room for what is waited for.
+    files: Vec<libc::pollfd>,
+    patience: Patience,
 }
 
 impl Service {
     /// Starts to serve `devices`.
     pub fn start(bells: Arc<Bells>, devices: Vec<Served>) -> Result<Self, Error> {
-        let devices = Arc::new(Mutex::new(devices));
-        let serving = Serving { bells: Arc::clone(&bells), devices: Arc::clone(&devices), patience_ns: SPIN_NS };
-        let before = block_signals();
-        let thread = Builder::new().name("devices".to_owned()).spawn(move || serving.run());
-        // SAFETY: the set is a variable of ours.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
-        Ok(Self { bells, devices, thread: Some(thread.map_err(Error::NoThread)?) })
+        let devices =
+            Devices { all: devices, news: false, left: false, files: Vec::new(), patience: Patience::default() };
+        let relay = Arc::new(Relay::new(devices));
+        Serving::start(Arc::clone(&bells), Arc::clone(&relay))?;
+        Ok(Self { bells, relay })
     }
 
     /// What the devices tell the processor.
@@ -51,147 +57,80 @@ impl Service {
         &self.bells
     }
 
-    /// Serves what can be served without waiting, in the processor's thread, which has nothing else to do: where there
-    /// is no processor to spare for the other thread, or it takes long to be woken, this is faster by far. What is left
-    /// is left to that thread. Whether the guest should look at once.
-    pub fn serve_at_once(&self) -> bool {
-        let mut devices = match self.devices.try_lock() {
-            Ok(devices) => devices,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.bells.ring();
-                return false;
-            }
-        };
-        let (mut wake, mut is_quiet) = (false, true);
-        for served in devices.iter_mut() {
-            let progress = served.device.serve_at_once();
-            let quiet = progress.and_then(|progress| {
-                wake |= progress.wake;
-                served.device.sleep()
-            });
-            match quiet {
-                Ok(quiet) => is_quiet &= quiet,
-                Err(broken) => {
-                    self.bells.stop(fault(&served.name, broken));
-                    return true;
-                }
-            }
-        }
-        if !is_quiet {
+    /// Serves the devices until there is something of which the guest wanted to be told, or `input` if that is wanted,
+    /// the monotonic clock reaches `deadline_ns`, or a signal arrives.
+    pub fn wait(&self, input: bool, deadline_ns: u64) -> Result<News, Fault> {
+        let mut devices = self.relay.take();
+        let outcome = devices.attend(input, deadline_ns);
+        devices.left = matches!(outcome, Ok(None));
+        let left = devices.left;
+        if self.relay.give_back(devices) || left {
             self.bells.ring();
         }
-        wake
+        match outcome? {
+            Some(news) => Ok(news),
+            None => Ok(self.wait_for_others(input, deadline_ns)),
+        }
+    }
+
+    /// Waits while the other thread serves the devices.
+    fn wait_for_others(&self, input: bool, deadline_ns: u64) -> News {
+        let mut files = [input_file(input), readable(self.bells.news())];
+        signals::wait(&mut files, deadline_ns);
+        let mut devices = self.relay.take();
+        devices.left = false;
+        let mut news = News::empty();
+        news.set(News::INPUT, files[0].revents != 0);
+        news.set(News::DEVICES, std::mem::take(&mut devices.news));
+        if self.relay.give_back(devices) {
+            self.bells.ring();
+        }
+        if files[1].revents != 0 {
+            self.bells.take_news();
+        }
+        news
     }
 
     /// Lets what the guest has sent go out, as far as it goes at once.
     pub fn finish(&mut self) {
-        self.bells.end();
-        if let Some(thread) = self.thread.take() {
-            // A panic in it has been printed; there is nothing to add.
-            let _ = thread.join();
-        }
+        let until = monotonic_ns() + FAREWELL_NS;
+        // Nobody takes them back any more.
+        let mut devices = self.relay.take();
+        while matches!(devices.serve(), Ok(Progress { done: true, .. })) && monotonic_ns() < until {}
     }
 }
 
-/// Blocks all signals for this thread, and so for one that it makes: they are for the processor's thread. Tells which
-/// were blocked before.
-fn block_signals() -> libc::sigset_t {
-    // SAFETY: all zeros is a valid value.
-    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut all) };
-    for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: a variable of ours; the signals exist.
-        unsafe { libc::sigdelset(&mut all, signal) };
-    }
-    // SAFETY: both sets are variables of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
-    before
-}
-
-/// The service as its own thread has it.
-#[derive(Debug)]
-struct Serving {
-    bells: Arc<Bells>,
-    devices: Shared,
-    /// How long to look for more the next time, in nanoseconds; below [`SPIN_MINIMUM_NS`], how often that was not done.
-    patience_ns: u64,
-}
-
-/// The devices, which the thread of the processor serves too.
-type Shared = Arc<Mutex<Vec<Served>>>;
-
-fn lock(devices: &Shared) -> MutexGuard<'_, Vec<Served>> {
-    devices.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Serving {
-    fn run(mut self) {
-        if let Err(fault) = self.serve() {
-            self.bells.stop(fault);
-        }
-    }
-
-    /// Serves until the guest has ended.
-    fn serve(&mut self) -> Result<(), Fault> {
-        loop {
-            if self.look_around()? {
-                continue;
-            }
-            if self.bells.ending() {
-                return self.farewell();
-            }
-            if self.sleep()? {
-                self.wait();
-            }
-        }
-    }
-
-    /// Serves as long as there is something to do, and a little longer. Whether there was something.
-    fn look_around(&mut self) -> Result<bool, Fault> {
-        let mut found = false;
-        while self.round()? {
-            found = true;
-        }
-        if !found {
-            return Ok(false);
-        }
-        if self.patience_ns < SPIN_MINIMUM_NS {
-            self.patience_ns = if self.patience_ns < TIMES { self.patience_ns + 1 } else { SPIN_NS };
-            return Ok(false);
-        }
-        let until = monotonic_ns() + self.patience_ns;
-        while monotonic_ns() < until {
-            if self.round()? {
-                self.patience_ns = (self.patience_ns * 2).min(SPIN_NS);
-                return Ok(true);
-            }
-            std::hint::spin_loop();
-        }
-        // What comes is not for this thread, or not soon.
-        let less = self.patience_ns * 3 / 4;
-        self.patience_ns = if less < SPIN_MINIMUM_NS { 0 } else { less };
-        Ok(false)
-    }
-
-    /// Serves each device once. Whether something was done.
-    fn round(&mut self) -> Result<bool, Fault> {
+impl Devices {
+    /// Serves each device once.
+    pub(super) fn serve(&mut self) -> Result<Progress, Fault> {
         let mut all = Progress::default();
-        for served in lock(&self.devices).iter_mut() {
-            let progress = served.device.serve().map_err(|broken| fault(&served.name, broken))?;
-            all.done |= progress.done;
-            all.wake |= progress.wake;
+        for served in &mut self.all {
+            all |= served.device.serve().map_err(|broken| fault(&served.name, broken))?;
         }
-        if all.wake {
-            self.bells.tell();
-        }
-        Ok(all.done)
+        self.news |= all.wake;
+        Ok(all)
     }
 
-    /// Asks to be woken. Whether there is nothing to do until then.
-    fn sleep(&mut self) -> Result<bool, Fault> {
-        for served in lock(&self.devices).iter_mut() {
+    /// The same for what takes no waiting.
+    fn serve_at_once(&mut self) -> Result<Progress, Fault> {
+        let mut all = Progress::default();
+        for served in &mut self.all {
+            for _ in 0..SHARES {
+                let progress = served.device.serve_at_once().map_err(|broken| fault(&served.name, broken))?;
+                all |= progress;
+                if !progress.full {
+                    break;
+                }
+            }
+        }
+        self.news |= all.wake;
+        Ok(all)
+    }
+
+    /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or a file is ready, or
+    /// it is time.
+    pub(super) fn sleep(&mut self) -> Result<bool, Fault> {
+        for served in &mut self.all {
             if !served.device.sleep().map_err(|broken| fault(&served.name, broken))? {
                 return Ok(false);
             }
@@ -199,29 +138,80 @@ impl Serving {
         Ok(true)
     }
 
-    /// Sleeps.
-    fn wait(&self) {
-        let mut files = vec![libc::pollfd { fd: self.bells.doorbell_file(), events: libc::POLLIN, revents: 0 }];
-        let devices = lock(&self.devices);
-        files.extend(devices.iter().map(|served| {
+    /// The files of the devices that matter now.
+    pub(super) fn files(&self) -> impl Iterator<Item = libc::pollfd> {
+        self.all.iter().map(|served| {
             let (fd, events) = served.device.file();
             libc::pollfd { fd, events, revents: 0 }
-        }));
-        let deadline_ns = devices.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX);
-        drop(devices);
-        let timeout = time_until(deadline_ns);
-        let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
-        // SAFETY: `files` has as many entries; the time is a variable; no set is given.
-        unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, null()) };
-        self.bells.heard();
+        })
     }
 
-    /// Serves on after the guest's end, until there is nothing to do without waiting for somebody.
-    fn farewell(&mut self) -> Result<(), Fault> {
-        let until = monotonic_ns() + FAREWELL_NS;
-        while self.round()? && monotonic_ns() < until {}
-        Ok(())
+    /// Monotonic time at which one of them wants to be served in any case, in nanoseconds.
+    pub(super) fn deadline_ns(&self) -> u64 {
+        self.all.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX)
     }
+
+    /// Serves while the guest waits, as [`Service::wait`] does; nothing if that is to be left to the other thread.
+    fn attend(&mut self, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
+        loop {
+            if let Some(outcome) = self.look_around(deadline_ns)? {
+                return Ok(outcome);
+            }
+            let mut files = std::mem::take(&mut self.files);
+            files.clear();
+            files.push(input_file(input));
+            files.extend(self.files());
+            signals::wait(&mut files, deadline_ns.min(self.deadline_ns()));
+            let input = files[0].revents != 0;
+            self.files = files;
+            if input {
+                return Ok(Some(News::INPUT));
+            }
+        }
+    }
+
+    /// Serves as long as there is something to do, and a little longer. What [`Devices::attend`] comes to, unless there
+    /// is nothing but to sleep.
+    fn look_around(&mut self, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
+        let look_ns = self.patience.look_ns();
+        let began_ns = monotonic_ns();
+        let (mut until, mut rounds) = (began_ns + look_ns, 0);
+        loop {
+            let progress = self.serve_at_once()?;
+            let now_ns = monotonic_ns();
+            if std::mem::take(&mut self.news) {
+                if rounds > 0 && look_ns > 0 {
+                    self.patience.learn(true);
+                }
+                return Ok(Some(Some(News::DEVICES)));
+            }
+            if progress.left {
+                return Ok(Some(None));
+            }
+            if signals::any() || now_ns >= deadline_ns {
+                return Ok(Some(Some(News::empty())));
+            }
+            if progress.done {
+                until = now_ns + look_ns;
+            } else if now_ns >= until {
+                break;
+            }
+            rounds += 1;
+        }
+        if look_ns > 0 {
+            self.patience.learn(false);
+        }
+        Ok(None)
+    }
+}
+
+fn readable(fd: libc::c_int) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+/// Standard input, if it is wanted: a negative number is no file.
+fn input_file(wanted: bool) -> libc::pollfd {
+    readable(if wanted { libc::STDIN_FILENO } else { -1 })
 }
 
 fn fault(device: &str, broken: Broken) -> Fault {

@@ -26,6 +26,9 @@ pub type Result = (usize, std::result::Result<usize, i32>);
 
 /// Who carries out steps.
 pub trait Engine: std::fmt::Debug + Send {
+    /// Whether to start a step is to wait for it.
+    fn waits(&self) -> bool;
+
     /// Whether another step can be started now.
     fn has_room(&mut self) -> bool;
 
@@ -89,6 +92,10 @@ impl InTurn {
 }
 
 impl Engine for InTurn {
+    fn waits(&self) -> bool {
+        true
+    }
+
     fn has_room(&mut self) -> bool {
         self.results.is_empty()
     }

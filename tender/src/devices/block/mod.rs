@@ -119,12 +119,13 @@ impl Served {
     /// Takes requests.
     fn take(&mut self) -> Result<Progress, Broken> {
         let mut progress = Progress::default();
-        for _ in 0..BATCH {
+        for count in 1..=BATCH {
             if self.is_limited() {
                 break;
             }
             let Some(request) = self.queue.next(&self.memory)? else { break };
             self.begin(&request)?;
+            progress.full = count == BATCH;
             let [bytes, operations] = &mut self.limits;
             bytes.take(request.parts.length());
             operations.take(1);
@@ -276,6 +277,12 @@ impl Served {
         Ok(results)
     }
 
+    /// Whether the engine makes its caller wait.
+    fn may_wait(&mut self) -> bool {
+        let wanted = self.engine.is_some() || !self.waiting.is_empty();
+        wanted && self.engine.get_or_insert_with(|| engine(&self.file, self.entries)).waits()
+    }
+
     fn submit(&mut self) {
         self.start_waiting();
         self.seen = self.engine.as_mut().is_none_or(|engine| engine.submit());
@@ -293,14 +300,19 @@ fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
 
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
-        let taken = self.take()?;
+        let mut progress = self.take()?;
         let results = self.finish()?;
-        let wake = self.queue.publish();
-        Ok(Progress { done: taken.done || results > 0, wake: taken.wake || wake })
+        progress.done |= results > 0;
+        progress.wake |= self.queue.publish();
+        Ok(progress)
     }
 
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
-        self.take()
+        if !self.may_wait() {
+            return self.serve();
+        }
+        let progress = self.take()?;
+        Ok(Progress { left: self.started > 0 || !self.waiting.is_empty(), ..progress })
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {

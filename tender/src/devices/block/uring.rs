@@ -29,14 +29,11 @@ impl fmt::Debug for Uring {
 }
 
 impl Uring {
-    /// A ring for up to `steps` at once, a power of two, which this thread works with.
+    /// A ring for up to `steps` at once, a power of two. Any thread may work with it, one at a time.
     pub fn new(file: &Arc<File>, steps: u32) -> io::Result<Self> {
-        // Nobody interrupts this thread for a result: it looks for them anyway. From Linux 5.19 on.
-        let ring = IoUring::builder().setup_coop_taskrun().setup_taskrun_flag().build(steps);
-        let ring = match ring {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => IoUring::new(steps)?,
-            ring => ring?,
-        };
+        // The kernel interrupts the thread that has started a step for its result: so that of the processor cannot keep
+        // it from the other while its guest runs.
+        let ring = IoUring::new(steps)?;
         Ok(Self { ring, file: Arc::clone(file), unseen: 0, under_way: 0, room: steps as usize })
     }
 
@@ -64,6 +61,10 @@ impl Uring {
 }
 
 impl Engine for Uring {
+    fn waits(&self) -> bool {
+        false
+    }
+
     fn has_room(&mut self) -> bool {
         self.under_way < self.room
     }
@@ -89,13 +90,7 @@ impl Engine for Uring {
         if self.under_way == 0 {
             return None;
         }
-        let mut completion = self.ring.completion().next();
-        if completion.is_none() && self.ring.submission().taskrun() {
-            // There is a result that the kernel tells of only when it is called.
-            let _ = self.ring.submitter().submit();
-            completion = self.ring.completion().next();
-        }
-        let completion = completion?;
+        let completion = self.ring.completion().next()?;
         self.under_way -= 1;
         let result = completion.result();
         Some((completion.user_data() as usize, usize::try_from(result).map_err(|_| -result)))

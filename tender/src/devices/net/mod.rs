@@ -205,7 +205,8 @@ impl Device for Served {
         let worked = self.wire.work();
         let received = self.receive()?;
         let wake = (sent > 0 && self.transmit.publish()) | (received > 0 && self.receive.publish());
-        Ok(Progress { done: sent > 0 || received > 0 || worked, wake })
+        let full = sent == BATCH || received == BATCH;
+        Ok(Progress { done: sent > 0 || received > 0 || worked, wake, full, left: false })
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {

@@ -1,0 +1,178 @@
+//! The devices' own thread: it serves them while the guest runs.
+//!
+//! A guest that waits often is served then, so this thread naps. It takes part when the guest has run for a whole nap, or
+//! rings the doorbell. Then it serves as long as there is something to do, looks around for a moment longer ([`Patience`]),
+//! and sleeps until the doorbell, a file of a device or a device's own time: until the guest waits again.
+
+#![expect(unsafe_code, reason = "system calls that wait, and the signal mask of a thread")]
+
+use super::bells::Bells;
+use super::patience::Patience;
+use super::relay::Relay;
+use super::service::Devices;
+use crate::clock::{monotonic_ns, time_until};
+use crate::error::Error;
+use crate::fault::Fault;
+use std::ptr::{self, null, null_mut};
+use std::sync::Arc;
+use std::thread::Builder;
+
+/// How long a nap takes, in nanoseconds: the least, and the most, when guests wait all the time.
+const NAP_NS: (u64, u64) = (50_000, 400_000);
+
+/// The service as its own thread has it.
+#[derive(Debug)]
+pub struct Serving {
+    bells: Arc<Bells>,
+    relay: Arc<Relay<Devices>>,
+    patience: Patience,
+    /// How long the next nap takes, in nanoseconds.
+    nap_ns: u64,
+}
+
+impl Serving {
+    /// Starts the thread.
+    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>) -> Result<(), Error> {
+        let serving = Self { bells, relay, patience: Patience::default(), nap_ns: NAP_NS.0 };
+        let before = block_signals();
+        // It ends with the process.
+        let thread = Builder::new().name("devices".to_owned()).spawn(move || serving.run());
+        // SAFETY: the set is a variable of ours.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
+        thread.map(drop).map_err(Error::NoThread)
+    }
+
+    fn run(mut self) {
+        if let Err(fault) = self.serve() {
+            self.bells.stop(fault);
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), Fault> {
+        loop {
+            if self.nap() {
+                self.attend()?;
+            }
+        }
+    }
+
+    /// Sleeps for a moment, or for as long as the guest waits. Whether this thread is to serve now.
+    fn nap(&mut self) -> bool {
+        let before = self.relay.changes();
+        if self.rest(monotonic_ns() + self.nap_ns) {
+            return true;
+        }
+        let changes = self.relay.changes();
+        if changes != before {
+            self.nap_ns = (self.nap_ns * 2).min(NAP_NS.1);
+            return false;
+        }
+        self.nap_ns = NAP_NS.0;
+        if !Relay::<Devices>::are_taken(changes) {
+            return true;
+        }
+        if self.relay.sleep() {
+            self.rest(u64::MAX);
+        }
+        self.relay.devices().is_some_and(|devices| devices.left)
+    }
+
+    /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Whether it did.
+    fn rest(&self, deadline_ns: u64) -> bool {
+        let mut files = [doorbell(&self.bells)];
+        sleep(&mut files, deadline_ns);
+        let rung = files[0].revents != 0;
+        if rung {
+            self.bells.heard();
+        }
+        rung
+    }
+
+    /// Serves until the guest waits, and is served then.
+    fn attend(&mut self) -> Result<(), Fault> {
+        let changes = self.relay.changes();
+        while self.relay.changes() == changes && !Relay::<Devices>::are_taken(changes) {
+            if !self.look_around()? && self.may_sleep()? {
+                self.wait();
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves as long as there is something to do, and a little longer. Whether there was something.
+    fn look_around(&mut self) -> Result<bool, Fault> {
+        let mut found = false;
+        while self.round()? {
+            found = true;
+        }
+        if !found {
+            return Ok(false);
+        }
+        let look_ns = self.patience.look_ns();
+        if look_ns == 0 {
+            return Ok(false);
+        }
+        let until = monotonic_ns() + look_ns;
+        let mut found = false;
+        while !found && monotonic_ns() < until {
+            found = self.round()?;
+            std::hint::spin_loop();
+        }
+        self.patience.learn(found);
+        Ok(found)
+    }
+
+    /// Serves each device once, if that is for this thread to do. Whether something was done.
+    fn round(&mut self) -> Result<bool, Fault> {
+        let Some(mut devices) = self.relay.devices() else { return Ok(false) };
+        let progress = devices.serve()?;
+        if progress.wake && devices.left {
+            self.bells.tell();
+        }
+        Ok(progress.done)
+    }
+
+    /// Asks to be woken. Whether there is nothing to do until then.
+    fn may_sleep(&mut self) -> Result<bool, Fault> {
+        self.relay.devices().map_or(Ok(false), |mut devices| devices.sleep())
+    }
+
+    /// Sleeps.
+    fn wait(&self) {
+        let mut files = vec![doorbell(&self.bells)];
+        let Some(devices) = self.relay.devices() else { return };
+        files.extend(devices.files());
+        let deadline_ns = devices.deadline_ns();
+        drop(devices);
+        sleep(&mut files, deadline_ns);
+        self.bells.heard();
+    }
+}
+
+fn doorbell(bells: &Bells) -> libc::pollfd {
+    libc::pollfd { fd: bells.doorbell_file(), events: libc::POLLIN, revents: 0 }
+}
+
+/// Sleeps until one of `files` is ready, or the monotonic clock reaches `deadline_ns`.
+fn sleep(files: &mut [libc::pollfd], deadline_ns: u64) {
+    let timeout = time_until(deadline_ns);
+    let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
+    // SAFETY: `files` has as many entries; the time is a variable; no set is given.
+    unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, null()) };
+}
+
+/// Blocks all signals for this thread, and so for one that it makes: they are for the processor's thread. Tells which
+/// were blocked before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: all zeros is a valid value.
+    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut all) };
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: a variable of ours; the signals exist.
+        unsafe { libc::sigdelset(&mut all, signal) };
+    }
+    // SAFETY: both sets are variables of ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
+    before
+}
