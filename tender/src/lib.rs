@@ -2,10 +2,12 @@
 //!
 //! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
 //! [`clock`] fill in what the guest is told, [`hvt`] makes a processor for it, [`machine`] runs it on that, [`guest`]
-//! answers its calls, [`devices`] serve its rings.
+//! answers its calls, [`devices`] serve its rings. Before it runs, [`confine`] has
+//! the tender give up all that it does not need for that.
 
 pub mod boot;
 pub mod clock;
+pub mod confine;
 pub mod devices;
 pub mod error;
 pub mod fault;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
 use crate::clock::Clock;
+use crate::confine::Plan;
 use crate::devices::bells::Bells;
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
@@ -54,7 +55,12 @@ pub enum End {
 }
 
 /// Connects the doorbell, and starts to serve the devices, if there are any.
-fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> Result<Option<Service>, Error> {
+fn serve(
+    target: &mut dyn Target,
+    memory: &Arc<Memory>,
+    devices: Vec<Open>,
+    plan: &Plan,
+) -> Result<Option<Service>, Error> {
     if devices.is_empty() {
         return Ok(None);
     }
@@ -65,11 +71,12 @@ fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> R
         let queues = table::queues(rings, index, open.kind());
         open.connect(memory, queues)
     });
-    Service::start(bells, served.collect()).map(Some)
+    Service::start(bells, served.collect(), plan.for_devices()).map(Some)
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter has this rate.
+    /// A machine for `image` on `target`, whose time stamp counter has this rate. The thread that serves the devices is
+    /// confined as `plan` says; that of the processor, which is the calling one, is yet to be.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
@@ -77,6 +84,7 @@ impl Machine {
         khz: u32,
         statistics: Statistics,
         devices: Vec<Open>,
+        plan: &Plan,
     ) -> Result<Self, Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
@@ -87,7 +95,7 @@ impl Machine {
         let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
-        let service = serve(&mut *target, &memory, devices)?;
+        let service = serve(&mut *target, &memory, devices, plan)?;
         Ok(Self {
             halt,
             target,

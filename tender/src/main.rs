@@ -9,11 +9,14 @@ use cli::Command;
 use husk_abi::fault::TENDER_ERROR;
 use husk_tender::Error;
 use husk_tender::boot::Program;
+use husk_tender::confine::calls;
+use husk_tender::confine::explain::Explanation;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Instant;
 
 /// musl's allocator maps pages anew for every few objects: a twentieth of a start.
@@ -47,6 +50,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
 /// Does what the command line says and tells the exit status.
 fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
+        Ok(Command::Run(run)) if run.explain => explain(&run).map_err(|error| error.to_string()),
         Ok(Command::Run(run)) => run::run(&options(run, started)).map_err(|error| error.to_string()),
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
@@ -63,6 +67,15 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
     match inspect.json {
         true => print(&format!("{}\n", inspection.json())),
         false => print(&inspection.with_colour(std::io::stdout().is_terminal()).to_string()),
+    }
+}
+
+fn explain(run: &cli::Run) -> Result<u8, Error> {
+    let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
+    let explanation = Explanation::of(image, run.memory, &run.devices, &calls::KVM)?;
+    match run.json {
+        true => print(&format!("{}\n", explanation.json())),
+        false => print(&explanation.with_colour(std::io::stdout().is_terminal()).to_string()),
     }
 }
 
@@ -83,6 +96,7 @@ fn options(run: cli::Run, started: Instant) -> Options {
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
+        user: run.user_to_be,
         started,
     }
 }

@@ -50,7 +50,7 @@ impl Memory {
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
-        let mut memory = Self { base, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
+        let mut memory = Self { base, layout, regions, sparse: Sparse::new(&layout), resident: Resident::open() };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
