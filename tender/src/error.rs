@@ -29,6 +29,8 @@ pub enum Error {
     Mismatch(Mismatch),
     Device { name: String, reason: String },
     NoThread(io::Error),
+    NotConfined(io::Error),
+    NotThatUser(io::Error),
     Output(io::Error),
 }
 
@@ -96,6 +98,10 @@ impl fmt::Display for Error {
             Self::Mismatch(mismatch) => write!(f, "{mismatch}"),
             Self::Device { name, reason } => write!(f, "device '{name}': {reason}"),
             Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
+            Self::NotConfined(error) => {
+                write!(f, "the host's kernel does not let husk confine itself: {error}; it needs seccomp filters")
+            }
+            Self::NotThatUser(error) => write!(f, "cannot go on as that user: {error}; --user takes root"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use husk_abi::call::Status;
+use libc::sock_filter;
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -34,6 +35,12 @@ impl Choice {
 
 /// The processor that a guest runs on.
 pub trait Target: fmt::Debug {
+    /// Takes what it needs of the thread that is to run the guest: all there is to open is open, and the thread is about to
+    /// be confined. Tells which instructions of seccomp(2) are to decide first.
+    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+        Ok(vec![])
+    }
+
     /// Runs the guest until it stops.
     fn run(&mut self) -> Result<Stop, Error>;
 

@@ -16,6 +16,7 @@ pub struct Guest {
     input: Vec<u8>,
     through: Vec<OsString>,
     user: Option<u32>,
+    attack: Option<String>,
 }
 
 impl Guest {
@@ -31,7 +32,15 @@ impl Guest {
 
     /// Any image file.
     pub fn image(image: impl Into<PathBuf>) -> Self {
-        Self { image: image.into(), flags: vec![], arguments: vec![], input: vec![], through: vec![], user: None }
+        Self {
+            image: image.into(),
+            flags: vec![],
+            arguments: vec![],
+            input: vec![],
+            through: vec![],
+            user: None,
+            attack: None,
+        }
     }
 
     /// Adds a flag of `husk run`.
@@ -64,6 +73,12 @@ impl Guest {
         self
     }
 
+    /// Has a thread of the tender try something, as if it had been taken over, once it is confined.
+    pub fn attack(mut self, thread: &str, attempt: &str) -> Self {
+        self.attack = Some(format!("{thread}:{attempt}"));
+        self
+    }
+
     /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
@@ -87,12 +102,16 @@ impl Guest {
     /// The command line of the run.
     fn command(&self) -> Command {
         let mut line = self.through.clone();
-        line.extend([build::husk().into(), "run".into()]);
+        let husk = if self.attack.is_some() { build::attacking_husk() } else { build::husk() };
+        line.extend([husk.into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
         line.extend(["--".into(), self.image.clone().into()]);
         line.extend(self.arguments.iter().cloned());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);
+        if let Some(attack) = &self.attack {
+            command.env("HUSK_ATTACK", attack);
+        }
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }

@@ -63,7 +63,7 @@ impl Memory {
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
         let mut memory =
-            Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
+            Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident: Resident::open() };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }

@@ -18,6 +18,7 @@ use crate::sparse::given::Touch;
 use crate::target::{Stop, Target};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, GATE, Region, Rights};
+use libc::sock_filter;
 use signals::Mask;
 use sparse::Sparse;
 use std::os::fd::AsRawFd;
@@ -67,10 +68,7 @@ impl Spt {
     }
 
     /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
-    fn enter(&mut self) -> Result<u32, Error> {
-        if self.mask.is_none() {
-            self.mask = Some(self.prepare()?);
-        }
+    fn enter(&mut self) -> u32 {
         let into_handler = switch().handler_stack != 0;
         let mask = self.mask.as_ref();
         mask.filter(|_| into_handler).inspect(|mask| mask.set(true));
@@ -78,20 +76,7 @@ impl Spt {
         unsafe { switch::husk_spt_enter() };
         let from_handler = switch().handler_stack != 0;
         mask.filter(|_| into_handler || from_handler).inspect(|mask| mask.set(false));
-        Ok(switch().stop)
-    }
-
-    /// Before the guest's first instruction, when all there is to open is open.
-    fn prepare(&self) -> Result<Mask, Error> {
-        let mask = signals::take().map_err(Error::NoSignals)?;
-        let mut filter = origin::instructions();
-        filter.push(libc::sock_filter { code: 6, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW });
-        unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-            assert_eq!(libc::syscall(libc::SYS_seccomp, 1, 0, &raw const program), 0);
-        }
-        Ok(mask)
+        switch().stop
     }
 
     /// A signal has stopped the guest.
@@ -141,9 +126,14 @@ impl Spt {
 }
 
 impl Target for Spt {
+    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+        self.mask = Some(signals::take().map_err(Error::NoSignals)?);
+        Ok(origin::instructions())
+    }
+
     fn run(&mut self) -> Result<Stop, Error> {
         loop {
-            match self.enter()? {
+            match self.enter() {
                 switch::GATE => {
                     let General { rdi, rsi, rdx, rcx, r8, .. } = switch().general;
                     return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn our_own_code_is_found() {
-        let here = calls_from_the_regions_pass_and_no_others as fn() as u64;
+        let here = calls_from_the_regions_pass_and_no_others as fn() as usize as u64;
         assert!(code().iter().any(|region| region.contains(here)));
         assert!(!is_trapped(&instructions(), here));
     }
