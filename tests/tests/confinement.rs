@@ -57,10 +57,8 @@ fn expect_failed(outcome: &Outcome, attempt: &str, error: i32) {
 /// The attempt ended the tender at once.
 #[track_caller]
 fn expect_killed(outcome: &Outcome, attempt: &str) {
-    if requires::kvm() {
-        assert_eq!(outcome.signal(), Some(BAD_CALL), "{attempt}: {outcome}");
-        assert!(!outcome.stderr().contains("attack:"), "{attempt}: {outcome}");
-    }
+    assert_eq!(outcome.signal(), Some(BAD_CALL), "{attempt}: {outcome}");
+    assert!(!outcome.stderr().contains("attack:"), "{attempt}: {outcome}");
 }
 
 #[test]

@@ -19,8 +19,9 @@ type Attempt = (&'static str, fn() -> c_long);
 pub fn attempt(thread: &str) {
     // SAFETY: has no conditions.
     let _ = PARENT.get_or_init(|| unsafe { getppid() });
-    let Some(asked) = std::env::var_os("HUSK_ATTACK") else { return };
-    let asked = asked.to_string_lossy().into_owned();
+    // The first time, before the environment is forgotten.
+    static ASKED: OnceLock<Option<String>> = OnceLock::new();
+    let Some(asked) = ASKED.get_or_init(|| std::env::var("HUSK_ATTACK").ok()) else { return };
     let Some(("", name)) = asked.strip_prefix(thread).and_then(|rest| rest.split_once(':')) else {
         // The guest is not to end before.
         while thread == "processor" && asked.starts_with("devices:") && !MADE.load(Acquire) {

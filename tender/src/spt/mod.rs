@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "what the switch between tender and guest shares is reached by pointer")]
 
+mod bounds;
 mod frame;
 mod origin;
 mod signals;
@@ -128,6 +129,8 @@ impl Spt {
 impl Target for Spt {
     fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
         self.mask = Some(signals::take().map_err(Error::NoSignals)?);
+        bounds::limit_memory(&self.memory).map_err(Error::NoMemory)?;
+        bounds::forget_environment();
         Ok(origin::instructions())
     }
 
