@@ -129,9 +129,9 @@ features! {
     }
 
     /// A guest in this process.
-    SPT = "process" {
-        SYS_rt_sigprocmask "the guest stops for one signal at a time";
-        SYS_rt_sigreturn "the guest goes on after what has stopped it";
+    SPT = "guest" {
+        SYS_rt_sigreturn "the guest goes on where it was stopped";
+        SYS_rt_sigprocmask "it is stopped for one signal at a time";
     }
 
     /// Calls that are about the guest's memory.

@@ -1,6 +1,6 @@
 //! `husk run --explain`: what an image with these devices may do once it runs, without running it.
 
-use super::calls::{Argument, Call, Feature, REFUSED};
+use super::calls::{self, Argument, Call, Feature, REFUSED};
 use super::{Plan, files};
 use crate::devices::attach::{Attachment, What};
 use crate::devices::net::Backend;
@@ -95,8 +95,12 @@ impl Explanation {
             Some(version) => format!("Landlock {version}: nothing can be opened, bound or signalled by name"),
             None => "this kernel has no Landlock: only the filters below keep files from being opened".to_owned(),
         };
+        let sandbox = match self.plan.processor.iter().any(|feature| std::ptr::eq(*feature, &calls::SPT)) {
+            true => "husk's own process",
+            false => "a virtual machine",
+        };
         let mut facts = vec![
-            ("guest", format!("CPL 3 in a virtual machine with {} of memory, never more", Size(self.memory))),
+            ("guest", format!("CPL 3 in {sandbox} with {} of memory, never more", Size(self.memory))),
             ("console", "standard input, output and error".to_owned()),
         ];
         for (name, what) in &self.devices {
