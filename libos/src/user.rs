@@ -52,6 +52,12 @@ impl Slice {
         Self { address: self.address, length: if count < self.length { count } else { self.length } }
     }
 
+    /// Whether any byte is in both claims.
+    pub const fn meets(self, other: Self) -> bool {
+        let (end, other_end) = (self.address.saturating_add(self.length), other.address.saturating_add(other.length));
+        self.address < other_end && other.address < end
+    }
+
     /// EFAULT unless the whole range lies in the program's window.
     pub fn check(self) -> Result<*mut u8, Errno> {
         let end = self.address.checked_add(self.length).ok_or(Errno::EFAULT)?;

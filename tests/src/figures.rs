@@ -9,12 +9,17 @@ pub fn built(package: &str, name: &str) -> [PathBuf; 2] {
     [build::image(package, name), build::native(package, name)]
 }
 
-/// Runs a program both ways, in turn, and prints the medians of each of its figures and their ratio.
+/// Runs a program both ways, in turn, and prints the medians of each of its figures. The ratio is the median of those
+/// within each round, so that what changes from round to round weighs on both alike; with it come the ratios below
+/// which a quarter of the rounds lies, and above which another does.
 pub fn compare([image, native]: [PathBuf; 2], title: &str, rounds: usize) {
     let mut figures: Vec<(String, [Vec<f64>; 2])> = Vec::new();
-    for _ in 0..rounds {
+    for round in 0..rounds {
         let guest = &mut Command::new(build::husk());
-        for (target, command) in [guest.arg("run").arg(&image), &mut Command::new(&native)].into_iter().enumerate() {
+        let mut commands = [(0, guest.arg("run").arg(&image)), (1, &mut Command::new(&native))];
+        // Whatever comes second may find something warm.
+        commands.rotate_left(round % 2);
+        for (target, command) in commands {
             let output = command.output().expect("the program starts");
             for line in String::from_utf8_lossy(&output.stdout).lines() {
                 let Some((name, ns)) = line.rsplit_once(':') else { continue };
@@ -27,9 +32,11 @@ pub fn compare([image, native]: [PathBuf; 2], title: &str, rounds: usize) {
             }
         }
     }
-    println!("{title:<26} {:>10} {:>10} {:>8}", "husk", "linux", "ratio");
+    println!("{title:<26} {:>10} {:>10} {:>8} {:>16}", "husk", "linux", "ratio", "quartiles");
     for (name, [guest, native]) in &mut figures {
+        let mut ratios: Vec<f64> = guest.iter().zip(native.iter()).map(|(guest, native)| guest / native).collect();
+        let [low, middle, high] = measure::quartiles(&mut ratios);
         let (guest, native) = (measure::median(guest), measure::median(native));
-        println!("{name:<26} {guest:>10.1} {native:>10.1} {:>8.3}", guest / native);
+        println!("{name:<26} {guest:>10.1} {native:>10.1} {middle:>8.3} {low:>8.3}{high:>8.3}");
     }
 }

@@ -68,6 +68,12 @@ pub fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The values that a quarter, a half and three quarters lie below.
+pub fn quartiles(values: &mut [f64]) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values.get(values.len() * quarter / 4).copied().unwrap_or(f64::NAN))
+}
+
 /// Resident and proportional set size in KiB of a process that prints a line and then rests. Ends it.
 pub fn memory(command: &mut Command) -> (u64, u64) {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");

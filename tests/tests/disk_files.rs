@@ -40,6 +40,12 @@ fn only_the_thread_that_makes_a_call_on_a_disk_waits_for_it() {
 }
 
 #[test]
+fn memory_that_a_disk_is_read_into_can_be_taken_away() {
+    let disk = Disk::of(&[0xd1; 1 << 20]);
+    program("disk_unmaps").flag(disk.flag(",ro")).run().expect_success().expect_stdout("nothing went astray\n");
+}
+
+#[test]
 fn a_disk_that_is_read_only_is_not_opened_to_write() {
     let disk = Disk::empty(1 << 20);
     let outcome = program("disk_records").flag(disk.flag(",ro")).run();

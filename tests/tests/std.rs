@@ -107,6 +107,11 @@ fn system_calls_keep_every_register_but_those_they_may_change() {
 }
 
 #[test]
+fn threads_keep_their_vector_registers_apart() {
+    Guest::program("vectors").run().expect_success().expect_stdout("all registers kept\n");
+}
+
+#[test]
 fn unanswered_system_calls_say_enosys_and_are_told_once_if_asked() {
     let quiet = Guest::program("unanswered").run();
     quiet.expect_success().expect_stdout("both answered ENOSYS\n");

@@ -13,7 +13,7 @@ pub struct Bits([u64; WORDS]);
 impl Bits {
     /// Sets all bits of a range, or clears them.
     pub fn fill(&mut self, range: Range<usize>, value: bool) {
-        for (index, word) in self.0.iter_mut().enumerate() {
+        for (index, word) in self.0.iter_mut().enumerate().take(words(&range).end).skip(words(&range).start) {
             let mask = mask(&range, index);
             *word = if value { *word | mask } else { *word & !mask };
         }
@@ -21,7 +21,7 @@ impl Bits {
 
     /// How many bits of a range are set.
     pub fn count(&self, range: Range<usize>) -> usize {
-        let words = self.0.iter().enumerate();
+        let words = self.0.iter().enumerate().take(words(&range).end).skip(words(&range).start);
         words.map(|(index, word)| (word & mask(&range, index)).count_ones() as usize).sum()
     }
 
@@ -50,15 +50,21 @@ impl Bits {
 
     /// The first bit from `start` on that differs from those of `pattern`.
     fn find(&self, start: usize, pattern: u64) -> usize {
-        let words = self.0.iter().enumerate().skip(start / 64);
-        for (index, word) in words {
-            let found = (word ^ pattern) & mask(&(start..COUNT), index);
+        let mut from = u64::MAX << (start % 64);
+        for (index, word) in self.0.iter().enumerate().skip(start / 64) {
+            let found = (word ^ pattern) & from;
             if found != 0 {
                 return index * 64 + found.trailing_zeros() as usize;
             }
+            from = u64::MAX;
         }
         COUNT
     }
+}
+
+/// The words that the bits of a range lie in.
+fn words(range: &Range<usize>) -> Range<usize> {
+    range.start / 64..range.end.div_ceil(64)
 }
 
 /// The bits of a range in a word.

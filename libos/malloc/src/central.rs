@@ -114,7 +114,9 @@ impl Central {
     fn remove(&mut self, pages: &impl Pages, span: NonNull<Span>) {
         let (region, first) = Region::of_span(span);
         self.unlink(span);
-        self.regions.give(pages, region, first..first + span_pages(span_of(span).class()));
+        let range = first..first + span_pages(span_of(span).class());
+        range.clone().for_each(|page| region.set_kind(page, Kind::Nothing));
+        self.regions.give(pages, region, range);
     }
 
     /// Gives up what waits to be used again.
@@ -142,7 +144,10 @@ impl Central {
         let span = place.region.span(place.first);
         // SAFETY: the place is ours, and so is the span that describes it.
         unsafe { span.write(Span::new(place.address(), class)) };
-        (place.first..place.first + count).for_each(|page| place.region.set_kind(page, Kind::Class(class)));
+        let range = place.first..place.first + count;
+        range.clone().for_each(|page| place.region.set_kind(page, Kind::Class(class)));
+        // SAFETY: we have the lock.
+        unsafe { place.region.pages() }.firsts[range].fill(place.first as u8);
         self.link(span);
         Some(span)
     }
@@ -159,6 +164,12 @@ impl Central {
         let place = self.regions.take_growing(pages, count)?;
         place.region.set_kind(place.first, Kind::Run(count));
         Some(place)
+    }
+
+    /// Takes back a run.
+    pub fn give_run(&mut self, pages: &impl Pages, region: Region, first: usize, count: usize) {
+        region.set_kind(first, Kind::Nothing);
+        self.regions.give(pages, region, first..first + count);
     }
 
     /// Changes the length of a run where it is, if there is room.

@@ -20,6 +20,10 @@ const LARGEST_RUN: usize = LONGEST_RUN * PAGE;
 /// From so many bytes on, a block that grows gets pages, which more can be added to, although there is a class for it.
 const GROWING: usize = 2 * PAGE;
 
+/// From so many bytes on, a block that grows gets a mapping that waits to be used again, if there is one: it may well
+/// become large, and is cheap to copy as yet.
+const PROMISING: usize = 8 * PAGE;
+
 const DOUBLE_FREE: &str = "malloc: a block was freed twice\n";
 const NOT_A_BLOCK: &str = "malloc: what was given back is not a block of the heap, or was given back before\n";
 
@@ -35,6 +39,18 @@ enum Block {
     Class(usize),
     Run(Region, usize),
     Large(Mapping),
+}
+
+impl Block {
+    /// Bytes in it.
+    fn usable(&self) -> usize {
+        match self {
+            Self::Starter(size) => *size,
+            Self::Class(class) => class::block(*class),
+            Self::Run(_, count) => count * PAGE,
+            Self::Large(mapping) => mapping.usable(),
+        }
+    }
 }
 
 impl<P: Pages> Heap<P> {
@@ -126,7 +142,7 @@ impl<P: Pages> Heap<P> {
             Block::Large(mapping) => self.central.lock().spares.put(&self.pages, mapping),
             Block::Run(region, count) => {
                 let first = Region::page_of(block);
-                self.central.lock().regions.give(&self.pages, region, first..first + count);
+                self.central.lock().give_run(&self.pages, region, first, count);
             }
             Block::Starter(_) | Block::Class(_) => {}
         }
@@ -139,12 +155,7 @@ impl<P: Pages> Heap<P> {
     /// It came from here.
     pub unsafe fn usable(&self, block: NonNull<u8>) -> usize {
         // SAFETY: the caller's promise.
-        match unsafe { self.look_up(block) } {
-            Block::Starter(size) => size,
-            Block::Class(class) => class::block(class),
-            Block::Run(_, count) => count * PAGE,
-            Block::Large(mapping) => mapping.usable(),
-        }
+        unsafe { self.look_up(block) }.usable()
     }
 
     /// Changes the size of a block, which may move; if there is no memory, nothing happens to it.
@@ -154,20 +165,22 @@ impl<P: Pages> Heap<P> {
     /// It came from here, and is not used any more if it moves.
     pub unsafe fn resize(&self, cache: &mut Cache, block: NonNull<u8>, size: usize) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise.
-        let usable = unsafe { self.usable(block) };
+        let kind = unsafe { self.look_up(block) };
+        let usable = kind.usable();
         if size <= usable && size >= usable / 2 {
             return Some(block);
         }
-        // SAFETY: the caller's promise.
-        if let Some(resized) = unsafe { self.resize_in_place(block, usable, size) } {
-            return Some(resized);
-        }
-        let moved = match size {
-            GROWING..=LARGEST_RUN if size > usable => {
-                let place = self.or_spare(|central| central.take_growing_run(&self.pages, size.div_ceil(PAGE)))?;
-                NonNull::new(place.address() as *mut u8)?
+        let is_promising = size > usable && size >= PROMISING;
+        let spare = if is_promising { self.central.lock().spares.take_growing(size) } else { None };
+        let moved = match spare {
+            // SAFETY: the spare is ours.
+            Some(spare) => unsafe { spare.block() }?,
+            None => {
+                if let Some(resized) = self.resize_in_place(block, kind, size) {
+                    return Some(resized);
+                }
+                self.allocate_elsewhere(cache, size, size > usable)?
             }
-            _ => self.allocate(cache, size)?,
         };
         // SAFETY: both blocks are ours, and longer than what is copied, which fills up to 8 bytes.
         unsafe { bytes::copy(block, moved, size.min(usable)) };
@@ -177,33 +190,30 @@ impl<P: Pages> Heap<P> {
     }
 
     /// Where the block is then; nothing if it must be copied.
-    unsafe fn resize_in_place(&self, block: NonNull<u8>, usable: usize, size: usize) -> Option<NonNull<u8>> {
-        if size < GROWING {
-            return None;
-        }
-        // SAFETY: the caller's promise.
-        match unsafe { self.look_up(block) } {
-            Block::Run(region, old) if size <= LARGEST_RUN => {
+    fn resize_in_place(&self, block: NonNull<u8>, kind: Block, size: usize) -> Option<NonNull<u8>> {
+        match kind {
+            Block::Run(region, old) if (GROWING..=LARGEST_RUN).contains(&size) => {
                 let first = Region::page_of(block);
                 let done = self.central.lock().resize_run(&self.pages, region, first, old, size.div_ceil(PAGE));
                 done.then_some(block)
             }
-            Block::Large(mapping) if size > LARGEST_RUN => {
-                let longer = if size > usable { self.central.lock().spares.take(size) } else { None };
-                let Some(spare) = longer else {
-                    let resized = mapping.resize(&self.pages, size)?;
-                    // SAFETY: the mapping is the block's.
-                    return unsafe { resized.block() };
-                };
-                // SAFETY: the spare is ours.
-                let moved = unsafe { spare.block() }?;
-                // SAFETY: both are ours, and at least so long.
-                unsafe { bytes::copy(block, moved, usable) };
-                self.central.lock().spares.put(&self.pages, mapping);
-                Some(moved)
+            Block::Large(mapping) if size > LARGEST_RUN || size > mapping.needed() => {
+                let resized = mapping.resize(&self.pages, size)?;
+                self.central.lock().spares.resized(mapping, resized);
+                // SAFETY: the mapping is the block's.
+                unsafe { resized.block() }
             }
             _ => None,
         }
+    }
+
+    /// A block for one that has another size now.
+    fn allocate_elsewhere(&self, cache: &mut Cache, size: usize, is_longer: bool) -> Option<NonNull<u8>> {
+        if !is_longer || !(GROWING..=LARGEST_RUN).contains(&size) {
+            return self.allocate(cache, size);
+        }
+        let place = self.or_spare(|central| central.take_growing_run(&self.pages, size.div_ceil(PAGE)))?;
+        NonNull::new(place.address() as *mut u8)
     }
 
     /// Takes back all that a cache has.

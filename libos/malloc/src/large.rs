@@ -3,7 +3,8 @@
 //! A block lies 16 bytes into its mapping, where no small one lies in a page; or at a multiple of [`REGION`], where no
 //! other block lies at all, a page into its mapping. The 16 bytes before it tell how long the mapping is, and how much of it
 //! was asked for. A few mappings that are given up wait to be used again, for blocks that may be shorter: others are
-//! spared the page faults of a new one.
+//! spared the page faults of a new one. A block that grows gets the longest of them, where it can go on growing without
+//! being copied.
 
 #![expect(unsafe_code, reason = "headers lie before the blocks")]
 
@@ -18,8 +19,11 @@ const SEAL: usize = 0x6b73_7548_1a26_eb1c;
 const LONGEST: usize = PAGE * u32::MAX as usize;
 /// Mappings that may wait.
 const SPARES: usize = 16;
-/// Bytes that they may have, all together. A longer one is given back at once, with its memory.
+/// Bytes that they may have, all together, at first. A longer one is given back at once, with its memory.
 const SPARE_BYTES: usize = 8 << 20;
+/// What these bytes may become: as many as the longest mapping has that was given back, for a program that made one so
+/// long is likely to make another. Longer ones do not count.
+const MOST_SPARE_BYTES: usize = 32 << 20;
 
 /// The mapping of a large block.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +108,16 @@ impl Mapping {
         Some(Self { start: pages.resize(self.start, self.length, needed)?, length: needed, needed, ..self })
     }
 
+    /// Bytes that the block needs, with what lies before it.
+    pub fn needed(self) -> usize {
+        self.needed
+    }
+
+    /// Bytes that the block does not need.
+    fn loose(self) -> usize {
+        self.length - self.needed
+    }
+
     /// Gives it up, and its memory if that is much.
     pub fn unmap(self, pages: &impl Pages) {
         if self.length > SPARE_BYTES {
@@ -122,25 +136,51 @@ fn length(size: usize) -> Option<usize> {
 pub struct Spares {
     mappings: [Option<Mapping>; SPARES],
     bytes: usize,
+    /// Bytes of mappings in use that their blocks do not need.
+    loose: usize,
+    /// How many bytes there may be, of either kind.
+    limit: usize,
 }
 
 impl Spares {
     /// None.
-    pub const EMPTY: Self = Self { mappings: [None; SPARES], bytes: 0 };
+    pub const EMPTY: Self = Self { mappings: [None; SPARES], bytes: 0, loose: 0, limit: SPARE_BYTES };
 
     /// The shortest with room for a block of `size` bytes, which may hold anything.
     pub fn take(&mut self, size: usize) -> Option<Mapping> {
-        let needed = length(size)?;
-        let fitting =
-            self.mappings.iter_mut().filter(|mapping| mapping.is_some_and(|mapping| mapping.usable() >= size));
-        let found = fitting.min_by_key(|mapping| mapping.map(|mapping| mapping.length))?.take()?;
-        self.bytes -= found.length;
-        Some(Mapping { needed, ..found })
+        self.take_first(size, |mapping| mapping.length)
     }
 
-    /// Keeps a mapping, in place of others if it must; or gives it up.
+    /// The longest, for a block that has grown to `size` bytes.
+    pub fn take_growing(&mut self, size: usize) -> Option<Mapping> {
+        self.take_first(size, |mapping| usize::MAX - mapping.length)
+    }
+
+    /// The first in this order that has room for a block, and not too much of it.
+    fn take_first(&mut self, size: usize, order: impl Fn(&Mapping) -> usize) -> Option<Mapping> {
+        let needed = length(size)?;
+        let room = needed..=needed + self.limit.saturating_sub(self.loose);
+        let fits = |slot: &&mut Option<Mapping>| slot.is_some_and(|mapping| room.contains(&mapping.length));
+        let fitting = self.mappings.iter_mut().filter(fits);
+        let found = fitting.min_by_key(|slot| slot.as_ref().map(&order))?.take()?;
+        self.bytes -= found.length;
+        let taken = Mapping { needed, ..found };
+        self.loose += taken.loose();
+        Some(taken)
+    }
+
+    /// A block needs another part of its mapping than before, or has another mapping.
+    pub fn resized(&mut self, old: Mapping, new: Mapping) {
+        self.loose = self.loose - old.loose() + new.loose();
+    }
+
+    /// Keeps the mapping of a block that is no more, in place of others if it must; or gives it up.
     pub fn put(&mut self, pages: &impl Pages, mapping: Mapping) {
-        if mapping.length > SPARE_BYTES || mapping.offset != OF_LARGE {
+        self.loose -= mapping.loose();
+        if mapping.length > self.limit || mapping.offset != OF_LARGE {
+            if mapping.length <= MOST_SPARE_BYTES {
+                self.limit = self.limit.max(mapping.length);
+            }
             return mapping.unmap(pages);
         }
         self.bytes += mapping.length;
@@ -156,7 +196,7 @@ impl Spares {
             self.give_up(pages, oldest);
         }
         for index in (0..SPARES).rev() {
-            if self.bytes > SPARE_BYTES
+            if self.bytes > self.limit
                 && let Some(oldest) = self.mappings[index].take()
             {
                 self.give_up(pages, oldest);

@@ -53,7 +53,7 @@ pub struct PageTables {
     pub previous: Option<Region>,
     /// The number of the list, from 1 on; 0 if it is in none.
     pub list: usize,
-    /// For each page, the first page of its span or run.
+    /// For each page of a span, the span's first.
     pub firsts: [u8; COUNT],
 }
 

@@ -7,14 +7,14 @@
 
 use crate::bits::{Bits, COUNT};
 use crate::pages::{PAGE, Pages, map_aligned};
-use crate::region::{Kind, REGION, Region, TABLES};
+use crate::region::{LONGEST_RUN, REGION, Region, TABLES};
 use core::ops::Range;
 
 /// So many free pages may hold memory, and one for each four that are in use.
 const SLACK: usize = 1024;
 /// The shortest run of pages that is worth a system call.
 const WORTHWHILE: usize = 16;
-/// A block that has grown once is expected to become so many times as long.
+/// So many times its length is the least room worth looking for when a block has grown.
 const ROOM: usize = 8;
 /// Lists: for 1 page, 2, 4 and so on.
 const LISTS: usize = COUNT.ilog2() as usize;
@@ -70,38 +70,33 @@ impl Regions {
             Some(region) => region,
             None => self.add(pages)?,
         };
-        let first = tables(region).free.runs().find(|run| run.len() >= count)?.start;
-        Some(self.occupy(region, first..first + count))
+        let run = tables(region).free.runs().find(|run| run.len() >= count)?;
+        Some(self.occupy(region, run, count))
     }
 
-    /// The same where as many more are free right behind, if there is such a place, as a block wants that grows.
+    /// The same where many more are free right behind, if there is such a place, as a block wants that grows.
     pub fn take_growing(&mut self, pages: &impl Pages, count: usize) -> Option<Place> {
-        let wanted = (count * ROOM).min(COUNT / 2);
-        let roomy = self.find(wanted).and_then(|region| {
-            let run = tables(region).free.runs().find(|run| run.len() >= wanted)?;
-            Some((region, run.start))
-        });
-        match roomy {
-            Some((region, first)) => Some(self.occupy(region, first..first + count)),
-            None => self.take(pages, count),
+        for wanted in [LONGEST_RUN.max(count * 2), count * ROOM].map(|wanted| wanted.min(COUNT / 2)) {
+            let Some(region) = self.find(wanted) else { continue };
+            if let Some(run) = tables(region).free.runs().find(|run| run.len() >= wanted) {
+                return Some(self.occupy(region, run, count));
+            }
         }
+        self.take(pages, count)
     }
 
     /// Takes `more` pages right behind the first `count` from `first` on, if they are free.
     pub fn extend(&mut self, region: Region, first: usize, count: usize, more: usize) -> bool {
-        let end = first + count;
-        let free = tables(region).free.run(end);
-        if free.start != end || free.len() < more {
-            return false;
+        let run = tables(region).free.run(first + count);
+        let is_enough = run.start == first + count && run.len() >= more;
+        if is_enough {
+            self.occupy(region, run, more);
         }
-        self.occupy(region, end..end + more);
-        tables(region).firsts[end..end + more].fill(first as u8);
-        true
+        is_enough
     }
 
-    /// Takes back pages.
+    /// Takes back pages, in which there is nothing any more.
     pub fn give(&mut self, pages: &impl Pages, region: Region, range: Range<usize>) {
-        range.clone().for_each(|page| region.set_kind(page, Kind::Nothing));
         self.used -= range.len();
         self.dirty += range.len();
         tables(region).free.fill(range, true);
@@ -165,22 +160,26 @@ impl Regions {
         Some(region)
     }
 
-    fn occupy(&mut self, region: Region, range: Range<usize>) -> Place {
+    /// Takes the first `count` pages of a run of free ones.
+    fn occupy(&mut self, region: Region, run: Range<usize>, count: usize) -> Place {
         let tables = tables(region);
+        let range = run.start..run.start + count;
         let dirty = tables.dirty.count(range.clone());
-        self.used += range.len();
+        self.used += count;
         self.dirty -= dirty;
         self.left = self.left.min(self.dirty);
         tables.free.fill(range.clone(), false);
         tables.dirty.fill(range.clone(), true);
-        tables.firsts[range.clone()].fill(range.start as u8);
-        self.sort(region);
+        // If what is left of the run belongs into the same list, it matters to no other.
+        if list(run.len()) != list(run.len() - count) {
+            self.sort(region);
+        }
         Place { region, first: range.start, is_dirty: dirty != 0 }
     }
 
     /// Puts a region into the list where it belongs.
     fn sort(&mut self, region: Region) {
-        let list = longest(&tables(region).free).checked_ilog2().map_or(0, |list| list as usize + 1);
+        let list = list(longest(&tables(region).free));
         if tables(region).list == list {
             return;
         }
@@ -208,6 +207,11 @@ impl Regions {
             (None, list) => self.lists[list - 1] = next,
         }
     }
+}
+
+/// The number of the list of regions whose longest run of free pages is so long, from 1 on; 0 if there is none.
+fn list(longest: usize) -> usize {
+    longest.checked_ilog2().map_or(0, |list| list as usize + 1)
 }
 
 fn longest(free: &Bits) -> usize {

@@ -313,6 +313,40 @@ fn what_does_not_fit_is_refused_and_the_rest_goes_on() {
     world.end();
 }
 
+#[test]
+fn a_block_that_grows_is_not_copied_once_it_has_a_mapping_that_is_long_enough() {
+    let arena = Arena::new();
+    let mut world = world(&arena);
+    world.step(Step::Allocate(4 << 20));
+    world.step(Step::Free(0));
+    world.step(Step::Allocate(1000));
+    let places: Vec<_> = (10..22)
+        .map(|log| {
+            world.step(Step::Resize(0, 1 << log));
+            world.live[0].block
+        })
+        .collect();
+    assert!(places[5..].iter().all(|place| *place == places[5]), "{places:?}");
+}
+
+#[test]
+fn blocks_that_stop_growing_hold_no_more_mappings_than_may_wait() {
+    let arena = Arena::new();
+    let mut world = world(&arena);
+    for _ in 0..24 {
+        world.step(Step::Allocate(2 << 20));
+        world.step(Step::Free(world.live.len() - 1));
+        world.step(Step::Allocate(1000));
+        let last = world.live.len() - 1;
+        let old = world.live.swap_remove(last);
+        // SAFETY: the block is in use.
+        let grown = unsafe { world.heap.resize(&mut world.caches[0], old.block, 40_000) };
+        world.add(grown, 40_000, 1);
+    }
+    assert!(arena.mapped() * PAGE < 20 << 20, "{} pages for a megabyte", arena.mapped());
+    world.end();
+}
+
 fn freed_twice(sizes: &[usize], order: &[usize]) {
     let arena = Arena::new();
     let mut world = world(&arena);

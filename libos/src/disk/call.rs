@@ -119,6 +119,12 @@ impl Call {
         self.disk == other.disk && both && (self.in_part || other.in_part)
     }
 
+    /// Whether it reads or writes any of these bytes of the program's memory.
+    pub fn uses(&self, memory: Slice) -> bool {
+        let Work::Transfer { slices, .. } = &self.work else { return false };
+        slices.iter().any(|slice| slice.meets(memory))
+    }
+
     /// A request of it was completed.
     pub fn completed(&mut self, result: Result<(), Error>) {
         self.under_way = self.under_way.saturating_sub(1);

@@ -3,7 +3,8 @@
 //! The files know them by name and size ([`crate::fs::foreign`]); here are the calls on them that are under way
 //! ([`call`]). Only the thread that makes a call waits for it: the call is made again when its requests are done. As the
 //! tender has the program's memory in its hands until then, nothing ends such a call early, neither signal nor time, as
-//! on Linux.
+//! on Linux. Nor can that memory be taken away: who tries waits for the call to end. Linux keeps the pages instead, which
+//! nobody can tell apart but by the time that it takes.
 //!
 //! A disk is taken into use when a call first needs it.
 
@@ -11,6 +12,7 @@ pub mod call;
 
 use crate::errno::Errno;
 use crate::threads::Threads;
+use crate::user::Slice;
 use alloc::vec::Vec;
 use call::Call;
 use husk::abi::block::Block;
@@ -28,6 +30,8 @@ pub struct Disks {
     calls: Vec<Call>,
     /// Requests of all calls that the tender has.
     under_way: u32,
+    /// Threads that wait for a call of another to end, because of its memory.
+    excluded: Vec<u32>,
 }
 
 /// The disks that are attached: number among all devices, name, and what there is to know of each.
@@ -46,6 +50,18 @@ impl Disks {
     /// The call of this thread that is under way.
     pub fn call_of(&mut self, thread: u32) -> Option<&mut Call> {
         self.calls.iter_mut().find(|call| call.thread == thread)
+    }
+
+    /// Whether a call uses any of these bytes.
+    pub fn uses(&self, memory: Slice) -> bool {
+        self.calls.iter().any(|call| call.uses(memory))
+    }
+
+    /// Has this thread woken when a call ends.
+    pub fn await_end(&mut self, thread: u32) -> Result<(), Errno> {
+        self.excluded.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.excluded.push(thread);
+        Ok(())
     }
 
     /// Begins a call.
@@ -100,8 +116,18 @@ impl Disks {
         }
     }
 
+    /// Wakes the threads that may have waited for a call to end.
+    pub fn wake_excluded(&mut self, threads: &mut Threads) {
+        for thread in core::mem::take(&mut self.excluded) {
+            if let Some((slot, _)) = threads.find(thread) {
+                threads.wake(slot);
+            }
+        }
+        self.wake_idle(threads);
+    }
+
     /// Wakes the threads whose calls can do something.
-    pub fn wake_idle(&self, threads: &mut Threads) {
+    fn wake_idle(&self, threads: &mut Threads) {
         for call in self.calls.iter().filter(|call| call.under_way == 0) {
             if let Some((slot, _)) = threads.find(call.thread) {
                 threads.wake(slot);

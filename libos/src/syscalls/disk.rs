@@ -112,11 +112,27 @@ fn go_on(libos: &mut Libos, thread: u32) -> Answer {
     match result {
         Some(result) => {
             // Some may have waited for this one to end.
-            disks.wake_idle(threads);
+            disks.wake_excluded(threads);
             Ok(result?)
         }
-        None => Err(Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: Then::Again, expired: Then::Again })),
+        None => Err(until_woken()),
     }
+}
+
+/// Waits until no call on a disk uses these bytes of the program's memory, which are about to be taken from it.
+pub fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
+    let Libos { disks, threads, .. } = libos;
+    let thread = threads.current();
+    thread.held = disks.uses(Slice::new(address, length));
+    if !thread.held {
+        return Ok(());
+    }
+    disks.await_end(thread.id)?;
+    Err(until_woken())
+}
+
+fn until_woken() -> Stop {
+    Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: Then::Again, expired: Then::Again })
 }
 
 /// fsync(2) and its like.

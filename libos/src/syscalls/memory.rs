@@ -1,6 +1,6 @@
 //! Calls about memory: the program's claims are checked here, the work is [`crate::memory`]'s.
 
-use super::{Arguments, transfer};
+use super::{Arguments, disk, transfer};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::inode::Kind;
@@ -33,6 +33,9 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
     }
     if flags & MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM.into());
+    }
+    if flags & MAP_FIXED != 0 {
+        disk::await_memory(libos, address, length)?;
     }
     if flags & MAP_ANONYMOUS != 0 {
         if address == 0
@@ -123,10 +126,11 @@ fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Resul
 }
 
 /// munmap(2).
-pub fn munmap(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
+pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
     if length == 0 {
         return Err(Errno::EINVAL.into());
     }
+    disk::await_memory(libos, address, length)?;
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there is nothing that can be unmapped: on Linux that is no error.
         Ok(()) | Err(Errno::ENOMEM) => Ok(0),
@@ -135,7 +139,7 @@ pub fn munmap(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Ans
 }
 
 /// mremap(2).
-pub fn mremap(_: &mut Libos, Arguments([address, old, new, flags, ..]): Arguments) -> Answer {
+pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, ..]): Arguments) -> Answer {
     let flags = flags as u32;
     if !address.is_multiple_of(PAGE) || old == 0 || new == 0 || flags & !MREMAP_MAYMOVE != 0 {
         return Err(Errno::EINVAL.into());
@@ -143,6 +147,7 @@ pub fn mremap(_: &mut Libos, Arguments([address, old, new, flags, ..]): Argument
     if Region::contains(&visible_stack(), address) {
         return Err(Errno::ENOMEM.into());
     }
+    disk::await_memory(libos, address, old)?;
     let resized = memory::of(address).lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
     Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
 }
@@ -165,6 +170,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     if info.image.contains(address) || info.main_stack.contains(address) {
         return Err(Errno::EACCES.into());
     }
+    disk::await_memory(libos, address, length)?;
     let memory = memory::of(address);
     for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
         other.lock().settle()?;

@@ -49,8 +49,8 @@ pub struct Threads {
     next_id: u32,
     /// How many there are.
     count: usize,
-    /// Size of a vector area; 0 until there is a second thread.
-    vector_size: usize,
+    /// What there is to keep of a thread's vector state; unknown until there is a second thread.
+    vectors: Option<vector::Shape>,
 }
 
 /// Where the tender finds the threads. A slot is the address of a thread, or 0.
@@ -75,7 +75,7 @@ impl Threads {
             slice_end: 0,
             next_id: PROCESS + 1,
             count: 1,
-            vector_size: 0,
+            vectors: None,
         };
         threads.reserve(1)?;
         threads.slots.push(Some(Box::new(Thread::new(PROCESS, registers))));
@@ -110,13 +110,11 @@ impl Threads {
 
     /// Adds a thread that starts with these registers and this FS base, and the current one's vector state.
     pub fn add(&mut self, registers: Registers, base: u64) -> Result<&mut Thread, Errno> {
-        if self.vector_size == 0 {
-            self.vector_size = vector::size();
-        }
-        let mut vectors = vector::Area::new(self.vector_size)?;
-        vectors.save();
+        let shape = *self.vectors.get_or_insert_with(vector::Shape::ask);
+        let mut vectors = vector::Area::new(shape)?;
+        vectors.save(shape.in_use());
         if self.current().vectors.is_none() {
-            self.current().vectors = Some(vector::Area::new(self.vector_size)?);
+            self.current().vectors = Some(vector::Area::new(shape)?);
         }
         let slot = match self.slots.iter().position(Option::is_none) {
             Some(free) => Slot(free as u32),
@@ -248,18 +246,19 @@ impl Threads {
         if self.loaded == Some(slot) {
             return;
         }
+        let used = self.vectors.map_or(vector::Use::Any, vector::Shape::in_use);
         if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
         {
             old.base = arch::thread_base();
             if let Some(vectors) = &mut old.vectors {
-                vectors.save();
+                vectors.save(used);
             }
         }
         self.loaded = Some(slot);
         let new = self.current();
         arch::set_thread_base(new.base);
         if let Some(vectors) = &new.vectors {
-            vectors.load();
+            vectors.load(used);
         }
     }
 }

@@ -1,0 +1,95 @@
+//! Threads that fill the vector and floating-point registers, each kind of thread others of them, and let the next thread
+//! run; none may find anything but what it left.
+
+use std::arch::{asm, is_x86_feature_detected};
+use std::thread;
+
+const SCHED_YIELD: u64 = 24;
+const ROUNDS: u64 = 500;
+
+/// Fills registers from memory, `$width` bytes each, yields, and stores them: the bytes are the same.
+macro_rules! check {
+    ($seed:expr, $move:literal, $kind:literal, $width:literal, [$($number:literal)*]) => {{
+        let before: Vec<u8> = (0..32 * $width).map(|at: u64| (at * 7 + $seed) as u8).collect();
+        let mut after = before.clone();
+        $(after[$number * $width..][..$width].fill(0);)*
+        // SAFETY: both buffers have room for 32 registers; all of these are given up to us.
+        unsafe {
+            asm!(
+                $(concat!($move, " ", $kind, $number, ", [{before} + ", $number, " * ", $width, "]"),)*
+                "syscall",
+                $(concat!($move, " [{after} + ", $number, " * ", $width, "], ", $kind, $number),)*
+                before = in(reg) before.as_ptr(), after = in(reg) after.as_mut_ptr(), inout("rax") SCHED_YIELD => _,
+                out("rcx") _, out("r11") _, clobber_abi("sysv64"),
+            );
+        }
+        assert!(before == after, "{}", $kind);
+    }};
+}
+
+fn sse(seed: u64) {
+    check!(seed, "movups", "xmm", 16, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
+}
+
+/// How SSE rounds is a thread's own too.
+fn rounding(seed: u64) {
+    let (mine, mut found, mut usual) = (0x1f80 | (seed as u32 % 4) << 13, 0u32, 0u32);
+    // SAFETY: MXCSR is put back.
+    unsafe {
+        asm!(
+            "stmxcsr [{usual}]", "ldmxcsr [{mine}]", "syscall", "stmxcsr [{found}]", "ldmxcsr [{usual}]",
+            usual = in(reg) &raw mut usual, mine = in(reg) &raw const mine, found = in(reg) &raw mut found,
+            inout("rax") SCHED_YIELD => _, out("rcx") _, out("r11") _,
+        );
+    }
+    assert_eq!(mine, found, "MXCSR");
+}
+
+fn avx(seed: u64) {
+    check!(seed, "vmovups", "ymm", 32, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
+    if seed.is_multiple_of(2) {
+        // SAFETY: nobody counts on the upper halves, which are not in use then.
+        unsafe { asm!("vzeroupper", clobber_abi("sysv64")) };
+    }
+}
+
+fn avx512(seed: u64) {
+    check!(seed, "vmovups", "zmm", 64, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31]);
+    check!(seed, "kmovq", "k", 8, [1 2 3 4 5 6 7]);
+}
+
+fn x87(seed: u64) {
+    let (mine, mut found) = (seed as f64, 0.0f64);
+    // SAFETY: the stack of registers is empty before and after.
+    unsafe {
+        asm!(
+            "fninit", "fld qword ptr [{mine}]", "syscall", "fstp qword ptr [{found}]", "fninit",
+            mine = in(reg) &raw const mine, found = in(reg) &raw mut found,
+            inout("rax") SCHED_YIELD => _, clobber_abi("sysv64"),
+        );
+    }
+    assert_eq!(mine.to_bits(), found.to_bits(), "x87");
+}
+
+fn main() {
+    let mut kinds: Vec<fn(u64)> = vec![sse, rounding, x87, sse];
+    if is_x86_feature_detected!("avx") {
+        kinds.extend([avx as fn(u64), sse]);
+    }
+    if is_x86_feature_detected!("avx512bw") {
+        kinds.push(avx512);
+    }
+    thread::scope(|scope| {
+        // Each kind comes after each other, and some end early.
+        for number in 0..kinds.len() * 2 {
+            let (kind, other) = (kinds[number % kinds.len()], kinds[number * 3 % kinds.len()]);
+            scope.spawn(move || {
+                for round in 0..ROUNDS / (1 + number as u64 % 3) {
+                    let act = if round % 5 < 3 { kind } else { other };
+                    act(round + number as u64 * 11);
+                }
+            });
+        }
+    });
+    println!("all registers kept");
+}
