@@ -42,6 +42,9 @@ const TEST: &str = "cargo husk test [OPTIONS] [CARGO OPTIONS] [TEST NAME] [-- AR
 /// `cargo husk build`.
 #[derive(Debug, Args)]
 pub struct Build {
+    /// Refused.
+    #[arg(long, hide = true)]
+    pub target: Option<String>,
     /// Flags of cargo.
     #[command(flatten)]
     pub cargo: Cargo,
@@ -68,6 +71,9 @@ pub struct Guest {
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Run it in a virtual machine or in a process; by default with KVM if it can be used, or as HUSK_TARGET says
+    #[arg(long, value_name = "hvt|spt")]
+    pub target: Option<String>,
     /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,
@@ -148,8 +154,6 @@ pub struct Cargo {
 /// Flags of cargo that are known here only for their values.
 #[derive(Debug, Default, Args)]
 pub struct Other {
-    #[arg(long, hide = true)]
-    pub target: Vec<String>,
     #[arg(long, hide = true)]
     pub message_format: Vec<String>,
     #[arg(long, hide = true)]

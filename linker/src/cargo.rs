@@ -25,7 +25,6 @@ impl Call {
         flags: &arguments::Cargo,
         words: &[String],
     ) -> Result<Self> {
-        refuse(flags)?;
         toolchain::provide(kind)?;
         let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
         let mut command = Command::new(toolchain::cargo());
@@ -70,15 +69,12 @@ fn path_value(path: &Path) -> Result<Value> {
     Ok(Value::String(text.to_owned()))
 }
 
-/// Refuses flags that contradict what images are.
-fn refuse(flags: &arguments::Cargo) -> Result<()> {
-    match flags.other.target.first() {
-        None => Ok(()),
-        Some(target) => Err(Error::new(format!(
-            "--target {target}: an image has no target to choose; remove the option ('std = false' in \
-             [package.metadata.husk] makes a native program)"
-        ))),
-    }
+/// What is said of a target of the compiler's.
+pub fn no_target(target: &str) -> Error {
+    Error::new(format!(
+        "--target {target}: an image is built for every target alike, and runs in a virtual machine (hvt) or a process \
+         (spt); remove the option ('std = false' in [package.metadata.husk] makes a native program)"
+    ))
 }
 
 /// The kinds of program among `members`, each once.

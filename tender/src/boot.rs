@@ -38,14 +38,14 @@ pub fn write(
     devices: &[Open],
 ) -> Result<Vec<u8>, Error> {
     let mut area = vec![0; size_of::<Info>()];
-    let arguments = append(&mut area, &program.arguments);
-    let environment = append(&mut area, &program.environment);
+    let arguments = append(&mut area, layout, &program.arguments);
+    let environment = append(&mut area, layout, &program.environment);
     let devices = match devices {
         [] => 0,
         _ => {
             area.resize(area.len().next_multiple_of(8), 0);
-            let at = BOOT + area.len() as u64;
-            area.extend(table::write(devices, layout.rings.start, at));
+            let at = layout.own(BOOT) + area.len() as u64;
+            area.extend(table::write(devices, layout, at));
             at
         }
     };
@@ -56,8 +56,8 @@ pub fn write(
     let info = Info {
         version: husk_abi::VERSION,
         size: size_of::<Info>() as u32,
-        gate: GATE,
-        clock: CLOCK,
+        gate: layout.own(GATE),
+        clock: layout.own(CLOCK),
         load_bias: layout.load_bias,
         image: layout.image,
         program_headers: image.program_headers.wrapping_add(layout.load_bias),
@@ -80,11 +80,12 @@ pub fn write(
 }
 
 /// Appends strings with their terminators; an interior NUL cannot occur in an argument that came from the host.
-fn append(area: &mut Vec<u8>, strings: &[OsString]) -> Strings {
-    let start = BOOT + area.len() as u64;
+fn append(area: &mut Vec<u8>, layout: &Layout, strings: &[OsString]) -> Strings {
+    let boot = layout.own(BOOT);
+    let start = boot + area.len() as u64;
     for string in strings {
         area.extend_from_slice(string.as_bytes());
         area.push(0);
     }
-    Strings { bytes: Region::between(start, BOOT + area.len() as u64), count: strings.len() as u64 }
+    Strings { bytes: Region::between(start, boot + area.len() as u64), count: strings.len() as u64 }
 }

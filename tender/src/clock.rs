@@ -14,24 +14,67 @@ const INTERVAL_NS: u64 = 100_000_000;
 /// How long a guest that is ahead takes to fall back into step, in nanoseconds.
 const SLEW_NS: u64 = 1_000_000_000;
 
+/// The time stamp counter and the monotonic clock at about the same moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    tsc: u64,
+    monotonic_ns: u64,
+}
+
+impl Sample {
+    /// Of now: the one that took least time of a few, as the thread may be stopped in between.
+    pub fn take() -> Self {
+        let take = |_| {
+            let (before, monotonic_ns, after) = (counter(), monotonic_ns(), counter());
+            (after.wrapping_sub(before), Self { tsc: before.wrapping_add(after) / 2, monotonic_ns })
+        };
+        let best = (0..4).map(take).min_by_key(|(took, _)| *took);
+        best.map_or_else(|| Self { tsc: counter(), monotonic_ns: monotonic_ns() }, |(_, sample)| sample)
+    }
+
+    /// The counter's rate between an earlier sample and this one, as [`Parameters`] has it.
+    fn rate_since(self, start: Self) -> u64 {
+        let (ticks, ns) = (self.tsc.saturating_sub(start.tsc), self.monotonic_ns.saturating_sub(start.monotonic_ns));
+        ((u128::from(ns) << 32) / u128::from(ticks.max(1))) as u64
+    }
+}
+
+/// How fast the time stamp counter runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Rate {
+    /// So many kilohertz.
+    Known(u32),
+    /// As has been seen since this sample was taken: the better, the longer ago.
+    Seen(Sample),
+}
+
+impl Rate {
+    /// As [`Parameters::nanoseconds_per_tick`] has it.
+    fn now(self) -> u64 {
+        match self {
+            Self::Known(khz) => Parameters::rate(khz),
+            Self::Seen(start) => Sample::take().rate_since(start),
+        }
+    }
+}
+
 /// The writer of one guest's clock page.
 #[derive(Debug)]
 pub struct Clock {
     page: NonNull<Page>,
-    /// Rate as KVM tells it.
-    rate: u64,
+    rate: Rate,
     published: Parameters,
 }
 
 impl Clock {
-    /// Starts the clock of a guest whose counter runs at `khz` kilohertz.
+    /// Starts the clock of a guest whose counter runs at this rate.
     ///
     /// # Safety
     ///
     /// `page` points to a page of guest memory that outlives the clock and that only it writes.
-    pub unsafe fn start(page: NonNull<Page>, khz: u32) -> Self {
-        let now = Parameters { nanoseconds_per_tick: Parameters::rate(khz), ..read_host() };
-        let clock = Self { page, rate: now.nanoseconds_per_tick, published: now };
+    pub unsafe fn start(page: NonNull<Page>, rate: Rate) -> Self {
+        let now = Parameters { nanoseconds_per_tick: rate.now(), ..read_host() };
+        let clock = Self { page, rate, published: now };
         clock.publish();
         clock
     }
@@ -39,11 +82,19 @@ impl Clock {
     /// Corrects the page if it is time to.
     pub fn correct(&mut self) {
         let host = read_host();
-        if host.monotonic_ns.saturating_sub(self.published.monotonic_ns) < INTERVAL_NS {
+        if host.monotonic_ns.saturating_sub(self.published.monotonic_ns) < self.interval_ns() {
             return;
         }
-        self.published = corrected(self.published, host, self.rate);
+        self.published = corrected(self.published, host, self.rate.now());
         self.publish();
+    }
+
+    /// A rate that was seen for a moment only is looked at again when it has been seen for twice as long.
+    fn interval_ns(&self) -> u64 {
+        match self.rate {
+            Rate::Known(_) => INTERVAL_NS,
+            Rate::Seen(start) => INTERVAL_NS.min(self.published.monotonic_ns.saturating_sub(start.monotonic_ns)),
+        }
     }
 
     fn publish(&self) {
@@ -69,9 +120,12 @@ fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
 /// The host's clocks at one value of the counter. The rate is left at 0.
 fn read_host() -> Parameters {
     let monotonic_ns = monotonic_ns();
+    Parameters { tsc: counter(), nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+}
+
+fn counter() -> u64 {
     // SAFETY: reading the counter has no preconditions on x86-64.
-    let tsc = unsafe { core::arch::x86_64::_rdtsc() };
-    Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 /// The host's monotonic clock.
@@ -101,6 +155,13 @@ mod tests {
 
     fn at(tsc: u64, monotonic_ns: u64) -> Parameters {
         Parameters { tsc, nanoseconds_per_tick: RATE, monotonic_ns, realtime_ns: 0 }
+    }
+
+    #[test]
+    fn a_rate_is_seen_between_two_samples() {
+        let (start, end) = (Sample { tsc: 1, monotonic_ns: 5 }, Sample { tsc: 2_500_001, monotonic_ns: 1_000_005 });
+        assert_eq!(end.rate_since(start), Parameters::rate(2_500_000));
+        assert_eq!(start.rate_since(end), 0, "neither goes backwards");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::devices::attach::Mismatch;
 use crate::image::Refusal;
+use husk_abi::memory::Region;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +18,10 @@ pub enum Error {
     ArgumentsTooLong { size: u64, maximum: u64 },
     NoMemory(io::Error),
     NotMapped { path: PathBuf, error: io::Error },
+    AddressesTaken { path: PathBuf, all: Region },
     NoKvm,
+    NoBaseInstructions,
+    NoSignals(io::Error),
     KvmNotPermitted,
     KvmTooOld(&'static str),
     Kvm { step: &'static str, error: io::Error },
@@ -25,6 +29,8 @@ pub enum Error {
     Mismatch(Mismatch),
     Device { name: String, reason: String },
     NoThread(io::Error),
+    NotConfined(io::Error),
+    NotThatUser(io::Error),
     Output(io::Error),
 }
 
@@ -66,10 +72,22 @@ impl fmt::Display for Error {
             Self::NotMapped { path, error } => {
                 write!(f, "{}: cannot be mapped: {error}; copy it to a file system that supports mmap", path.display())
             }
+            Self::AddressesTaken { path, all } => write!(
+                f,
+                "{}: without KVM it would be at {:#x} to {:#x}, which are taken in this process; build it as a position-independent executable, or run it with KVM",
+                path.display(),
+                all.start,
+                all.end()
+            ),
             Self::NoKvm => write!(
                 f,
                 "/dev/kvm does not exist; load the kvm module, or enable virtualisation in this machine's firmware or its own hypervisor"
             ),
+            Self::NoBaseInstructions => write!(
+                f,
+                "without KVM, a guest needs a processor and a kernel with FSGSBASE; use Linux 5.9 or newer, or run it with KVM"
+            ),
+            Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
             Self::KvmNotPermitted => write!(
                 f,
                 "no permission to use /dev/kvm; add yourself to its group (`sudo usermod -aG kvm $USER`, then log in again)"
@@ -80,6 +98,10 @@ impl fmt::Display for Error {
             Self::Mismatch(mismatch) => write!(f, "{mismatch}"),
             Self::Device { name, reason } => write!(f, "device '{name}': {reason}"),
             Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
+            Self::NotConfined(error) => {
+                write!(f, "the host's kernel does not let husk confine itself: {error}; it needs seccomp filters")
+            }
+            Self::NotThatUser(error) => write!(f, "cannot go on as that user: {error}; --user takes root"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::image::Image;
+use husk_abi::call::Status;
 use husk_abi::memory::{
     GUARD, HEAP_MINIMUM, IMAGE_OFFSET, LARGE_PAGE, LIBOS_STACK, PAGE, Region, TENDER_SIZE, WINDOW_HIGHEST,
     WINDOW_LOWEST,
@@ -19,6 +20,9 @@ pub const MEMORY_MAXIMUM: u64 = 128 << 30;
 /// Largest image file in bytes, for the same reason.
 pub const IMAGE_MAXIMUM: u64 = 16 << 30;
 
+/// Up to this many bytes, a guest that asks for more gets as much again as it has.
+const LARGE_STEP: u64 = 64 << 20;
+
 /// The sparse region has so many addresses for each byte of memory, within limits.
 const SPARSE_FACTOR: u64 = 8;
 /// Least length of the sparse region, in bytes: a thousand stacks and as many again.
@@ -26,9 +30,22 @@ const SPARSE_MINIMUM: u64 = 4 << 30;
 /// Greatest length of the sparse region, in bytes.
 const SPARSE_MAXIMUM: u64 = 64 << 30;
 
+/// How a guest's addresses come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// By page tables of its own: they say nothing about the host's.
+    Translated,
+    /// The guest is in this process, and its addresses are the host's.
+    Direct,
+}
+
 /// Where everything of one guest lies. Addresses are guest-virtual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
+    /// How its addresses come about.
+    pub addresses: Addresses,
+    /// What to add to a guest-physical address of the tender's own pages.
+    pub own: u64,
     /// Everything the guest has, from base to end; as large as its memory.
     pub window: Region,
     /// What to add to an address in the file.
@@ -52,7 +69,7 @@ pub struct Layout {
 impl Layout {
     /// Plans for `image` with `memory` bytes; `draw` is a random number that decides the base of a relocatable image,
     /// `rings` the size of all rings in whole pages.
-    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64) -> Result<Self, Error> {
+    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64, addresses: Addresses) -> Result<Self, Error> {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
         let memory = memory.ok_or(Error::MemoryTooLarge { maximum: MEMORY_MAXIMUM })?;
@@ -84,7 +101,11 @@ impl Layout {
             let needed = needed.next_multiple_of(LARGE_PAGE);
             return Err(Error::MemoryTooSmall { path: image.path.clone(), memory, needed });
         }
+        // Translated, the pages have their physical addresses; direct, all there is lies side by side.
+        let own = if addresses == Addresses::Direct { base - TENDER_SIZE } else { 0 };
         Ok(Self {
+            addresses,
+            own,
             window: Region::between(base, end),
             load_bias,
             image: loaded,
@@ -95,6 +116,11 @@ impl Layout {
             image_file: Region { start: end, length: file_length },
             sparse: Region { start: end + beyond, length: sparse },
         })
+    }
+
+    /// Where the guest sees a page of the tender's own, by its guest-physical address.
+    pub fn own(&self, physical: u64) -> u64 {
+        self.own + physical
     }
 
     /// Where a region of the image file is loaded.
@@ -108,13 +134,32 @@ impl Layout {
         needed.max(ATTACHED_AT_START).min(self.physical_size())
     }
 
+    /// How many bytes of guest-physical memory a guest must have that has `attached`, and `elsewhere` bytes outside of the
+    /// window, to use the first `length` bytes of its heap: nothing if it has them. It gets as many again as it has, later
+    /// a quarter of that, because what is attached cannot be used elsewhere.
+    pub fn attach(&self, attached: u64, length: u64, elsewhere: u64) -> Result<Option<u64>, Status> {
+        let end = self.physical(self.heap.start) + length.min(self.heap.length);
+        if end <= attached {
+            return Ok(None);
+        }
+        let most = self.physical_size().saturating_sub(elsewhere) & !(PAGE - 1);
+        if end > most {
+            return Err(Status::NoMemory);
+        }
+        let step = attached.min(LARGE_STEP.max(attached / 4));
+        Ok(Some(end.max(attached + step).min(most)))
+    }
+
     /// How much of the heap lies in the first `attached` bytes of guest-physical memory.
     pub fn heap_attached(&self, attached: u64) -> u64 {
         attached.saturating_sub(self.physical(self.heap.start)).min(self.heap.length)
     }
 
-    /// Guest-physical addresses of page tables for the sparse region: enough for all of it.
+    /// Guest-physical addresses of page tables for the sparse region, if there are any: enough for all of it.
     pub fn sparse_tables(&self) -> Region {
+        if self.addresses == Addresses::Direct {
+            return Region { start: self.physical(self.sparse.end()), length: 0 };
+        }
         let levels = [LARGE_PAGE, LARGE_PAGE << 9, LARGE_PAGE << 18];
         // A region that starts in the middle of a table's takes one more.
         let pages: u64 = levels.iter().map(|reach| self.sparse.length / reach + 2).sum();
@@ -172,7 +217,8 @@ mod tests {
         for (relocatable, start) in [(true, 0), (true, 0x1000), (false, 0x40_0000), (false, 0x7fff_f000)] {
             for (length, memory, draw) in [(1, 16 << 20, 0), (0x12345, 64 << 20, 7), (200 << 20, 1 << 30, u64::MAX)] {
                 let image = image(relocatable, start, length);
-                let layout = Layout::plan(&image, memory, draw, 3 * PAGE).expect("enough memory");
+                let layout =
+                    Layout::plan(&image, memory, draw, 3 * PAGE, Addresses::Translated).expect("enough memory");
                 let parts = [layout.libos_stack, layout.image, layout.main_stack, layout.rings, layout.heap];
                 assert!(layout.libos_stack.start >= layout.window.start + GUARD);
                 assert!(parts.windows(2).all(|pair| pair[0].end() + GUARD <= pair[1].start), "{layout:x?}");
@@ -190,7 +236,7 @@ mod tests {
     fn a_draw_moves_a_relocatable_image_and_no_other() {
         let base = |relocatable, draw| {
             let image = image(relocatable, if relocatable { 0 } else { 0x40_0000 }, 0x1000);
-            Layout::plan(&image, 64 << 20, draw, 0).expect("enough memory").image.start
+            Layout::plan(&image, 64 << 20, draw, 0, Addresses::Translated).expect("enough memory").image.start
         };
         assert_ne!(base(true, 1), base(true, 2));
         assert_eq!(base(false, 1), base(false, 2));
@@ -198,9 +244,10 @@ mod tests {
 
     #[test]
     fn too_little_memory_says_how_much_is_needed() {
-        let error = Layout::plan(&image(true, 0, 32 << 20), 16 << 20, 0, 0).expect_err("does not fit");
+        let plan = |memory| Layout::plan(&image(true, 0, 32 << 20), memory, 0, 0, Addresses::Translated);
+        let error = plan(16 << 20).expect_err("does not fit");
         let Error::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
-        assert!(Layout::plan(&image(true, 0, 32 << 20), needed, 0, 0).is_ok(), "what was said is enough");
-        assert!(Layout::plan(&image(true, 0, 32 << 20), u64::MAX, 0, 0).is_err());
+        assert!(plan(needed).is_ok(), "what was said is enough");
+        assert!(plan(u64::MAX).is_err());
     }
 }

@@ -1,14 +1,17 @@
 //! The tender: loads an image into a virtual machine and serves it.
 //!
 //! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
-//! [`clock`] fill in what the guest is told, [`hvt`] makes a processor for it, [`machine`] runs it on that, [`guest`]
-//! answers its calls, [`devices`] serve its rings.
+//! [`clock`] fill in what the guest is told, [`hvt`] or [`spt`] makes a processor for it, [`machine`] runs it on that,
+//! [`guest`] answers its calls, [`devices`] serve its rings. Before it runs, [`confine`] has the tender give up all that it
+//! does not need for that.
 
 pub mod boot;
 pub mod clock;
+pub mod confine;
 pub mod devices;
 pub mod error;
 pub mod fault;
+pub mod gate;
 pub mod guest;
 pub mod hvt;
 pub mod image;
@@ -23,6 +26,7 @@ mod resident;
 pub mod run;
 pub mod signals;
 pub mod sparse;
+pub mod spt;
 pub mod statistics;
 pub mod target;
 pub mod threads;

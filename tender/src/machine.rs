@@ -2,14 +2,15 @@
 
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Rate};
+use crate::confine::Plan;
 use crate::devices::bells::Bells;
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::gate::NO_LIBOS;
 use crate::guest::{Guest, Next};
-use crate::hvt::ring0;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::operands;
@@ -22,6 +23,7 @@ use crate::turns::Turns;
 use husk_abi::call::Status;
 use husk_abi::memory::CLOCK;
 use husk_abi::signals::{QUIT, bit};
+use libc::sock_filter;
 use std::sync::Arc;
 
 /// A guest and its processor.
@@ -54,7 +56,12 @@ pub enum End {
 }
 
 /// Connects the doorbell, and starts to serve the devices, if there are any.
-fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> Result<Option<Service>, Error> {
+fn serve(
+    target: &mut dyn Target,
+    memory: &Arc<Memory>,
+    devices: Vec<Open>,
+    plan: &Plan,
+) -> Result<Option<Service>, Error> {
     if devices.is_empty() {
         return Ok(None);
     }
@@ -65,29 +72,31 @@ fn serve(target: &mut dyn Target, memory: &Arc<Memory>, devices: Vec<Open>) -> R
         let queues = table::queues(rings, index, open.kind());
         open.connect(memory, queues)
     });
-    Service::start(bells, served.collect()).map(Some)
+    Service::start(bells, served.collect(), plan.for_devices()).map(Some)
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter has this rate.
+    /// A machine for `image` on `target`, whose time stamp counter runs at this rate. The thread that serves the devices is
+    /// confined as `plan` says; that of the processor, which is the calling one, is yet to be.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
         memory: Arc<Memory>,
-        khz: u32,
+        rate: Rate,
         statistics: Statistics,
         devices: Vec<Open>,
+        plan: &Plan,
     ) -> Result<Self, Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
-        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), khz) };
+        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), rate) };
         let turns = Turns::new(image, &memory);
         // Without turns, there is no way to tell a guest that does not call.
         let record = image.notes.signals.filter(|_| turns.is_some());
         let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
-        let service = serve(&mut *target, &memory, devices)?;
+        let service = serve(&mut *target, &memory, devices, plan)?;
         Ok(Self {
             halt,
             target,
@@ -96,6 +105,12 @@ impl Machine {
             again: None,
             guest: Guest { clock, memory, told, statistics, service },
         })
+    }
+
+    /// Takes what the target needs of this thread, which is to be confined then. Tells with which instructions of
+    /// seccomp(2) first.
+    pub fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+        self.target.prepare()
     }
 
     /// Lets what the guest has sent go out, once it has ended.
@@ -169,7 +184,8 @@ impl Machine {
                     continue;
                 }
                 Stop::Exception { vector, error } => return self.exception(vector, error),
-                Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
+                Stop::Forbidden { address: None } => Fault::Forbidden { address: self.forbidden()? },
+                Stop::Forbidden { address } => Fault::Forbidden { address },
                 Stop::Shutdown => Fault::Shutdown,
                 Stop::Strange(how) => Fault::StrangeExit(how),
             };
@@ -237,7 +253,9 @@ impl Machine {
     fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
         let registers = self.target.registers()?;
         let fault = match (vector, registers.rip) {
-            (6, ring0::NO_LIBOS) => Fault::NoLibos { system_call: registers.rax },
+            (6, rip) if rip == self.guest.memory.layout().own(NO_LIBOS) => {
+                Fault::NoLibos { system_call: registers.rax }
+            }
             _ => Fault::Exception { vector, error, address: registers.cr2 },
         };
         Ok(End::Fault { fault, registers: Box::new(registers) })

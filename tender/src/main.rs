@@ -9,11 +9,15 @@ use cli::Command;
 use husk_abi::fault::TENDER_ERROR;
 use husk_tender::Error;
 use husk_tender::boot::Program;
+use husk_tender::confine::calls;
+use husk_tender::confine::explain::Explanation;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
+use husk_tender::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Instant;
 
 /// musl's allocator maps pages anew for every few objects: a twentieth of a start.
@@ -47,7 +51,11 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
 /// Does what the command line says and tells the exit status.
 fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
-        Ok(Command::Run(run)) => run::run(&options(run, started)).map_err(|error| error.to_string()),
+        Ok(Command::Run(run)) if run.explain => default_target()
+            .and_then(|usual| explain(&run, run.target.unwrap_or(usual)).map_err(|error| error.to_string())),
+        Ok(Command::Run(run)) => {
+            options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
+        }
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -66,13 +74,23 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
     }
 }
 
+fn explain(run: &cli::Run, target: Choice) -> Result<u8, Error> {
+    let feature = if run::kvm(target)?.is_some() { &calls::KVM } else { &calls::SPT };
+    let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
+    let explanation = Explanation::of(image, run.memory, &run.devices, feature)?;
+    match run.json {
+        true => print(&format!("{}\n", explanation.json())),
+        false => print(&explanation.with_colour(std::io::stdout().is_terminal()).to_string()),
+    }
+}
+
 fn print(text: &str) -> Result<u8, Error> {
     let mut output = std::io::stdout();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map(|()| 0).map_err(Error::Output)
 }
 
-fn options(run: cli::Run, started: Instant) -> Options {
-    Options {
+fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
+    Ok(Options {
         image: run.line.first().cloned().unwrap_or_default().into(),
         memory: run.memory,
         program: Program {
@@ -80,10 +98,21 @@ fn options(run: cli::Run, started: Instant) -> Options {
             environment: run.environment.into_iter().filter_map(assignment).collect(),
         },
         randomize: !run.fixed_base,
+        target: run.target.map_or_else(default_target, Ok)?,
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
+        user: run.user_to_be,
         started,
+    })
+}
+
+/// What a guest runs in if the command line does not say so.
+fn default_target() -> Result<Choice, String> {
+    const VARIABLE: &str = "HUSK_TARGET";
+    match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        Some(value) => Choice::parse(&value.to_string_lossy()).map_err(|error| format!("{VARIABLE}: {error}")),
+        None => Ok(Choice::Automatic),
     }
 }
 

@@ -10,7 +10,6 @@ use husk_abi::memory::PAGE;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::OnceLock;
 
 /// Longest range that is looked at, in pages: its entries take as many words.
 const PAGES_MAXIMUM: u64 = 1 << 16;
@@ -24,11 +23,16 @@ const HOLDS_SOMETHING: u64 = 1 << 63 | 1 << 62;
 /// What there is to write.
 static ZEROS: [u8; (RUN_MAXIMUM * PAGE) as usize] = [0; (RUN_MAXIMUM * PAGE) as usize];
 
-/// The way to find out, opened when it is first needed.
-#[derive(Debug, Default)]
-pub struct Resident(OnceLock<Option<File>>);
+/// The way to find out, if the host gives it.
+#[derive(Debug)]
+pub struct Resident(Option<File>);
 
 impl Resident {
+    /// Opens it.
+    pub fn open() -> Self {
+        Self(File::open("/proc/self/pagemap").ok())
+    }
+
     /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` hold anything. If not,
     /// or if it cannot be done, nothing is said about them.
     pub fn clear(&self, address: u64, length: u64, kept: u64) -> bool {
@@ -36,7 +40,7 @@ impl Resident {
         if count > PAGES_MAXIMUM {
             return false;
         }
-        let Some(map) = self.0.get_or_init(|| File::open("/proc/self/pagemap").ok()) else { return false };
+        let Some(map) = &self.0 else { return false };
         let mut entries = vec![0; count as usize * size_of::<u64>()];
         if map.read_exact_at(&mut entries, address / PAGE * size_of::<u64>() as u64).is_err() {
             return false;
@@ -110,7 +114,7 @@ mod tests {
         let last = unsafe { start.add(5 * PAGE as usize) };
         // SAFETY: as above.
         unsafe { last.write_volatile(7) };
-        let resident = Resident::default();
+        let resident = Resident::open();
         assert!(resident.clear(start as u64, length as u64, 4));
         // SAFETY: as above.
         assert_eq!(unsafe { last.read_volatile() }, 0);

@@ -1,22 +1,27 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
-use crate::devices::attach::{self, Attachment};
+use crate::clock::{Rate, Sample};
+use crate::confine::{Plan, User, calls, files, privileges};
+use crate::devices::attach::{self, Attachment, What};
 use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
 use crate::hvt::{self, Hvt};
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::layout::{Addresses, Layout};
 use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
-use crate::report::{self, Report, place};
+use crate::report::{self, DebugFiles, Report, place};
 use crate::signals;
+use crate::spt::Spt;
 use crate::statistics::Statistics;
+use crate::target::{Choice, Target};
 use crate::threads::Thread;
 use husk_abi::boot::Flags;
 use husk_abi::note::kind;
+use kvm_ioctls::Kvm;
 use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
@@ -33,35 +38,65 @@ pub struct Options {
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
     pub randomize: bool,
+    /// What it is to run in.
+    pub target: Choice,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How long a guest may take to end when it has been told to, in seconds.
     pub grace_s: u64,
     /// Whether to tell what the guest does.
     pub verbose: bool,
+    /// Whom to go on as, once everything is open.
+    pub user: Option<User>,
     /// When the tender began.
     pub started: Instant,
 }
 
 /// Runs an image to its end and returns the exit status. A fault is reported on standard error.
 pub fn run(options: &Options) -> Result<u8, Error> {
+    files::close_inherited(options.devices.iter().filter_map(Attachment::descriptor).collect());
+    privileges::check(options.user)?;
     signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
-    let devices = open_devices(&image, &options.devices)?;
-    let kvm = hvt::open()?;
+    let matched = matched(&image, &options.devices)?;
+    let start = Sample::take();
+    let kvm = kvm(options.target)?;
+    let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
+    let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
+    let devices: Vec<Open> =
+        matched.into_iter().map(|(name, what)| Open::new(name, &what)).collect::<Result<_, _>>()?;
     let (draw, entropy) = random()?;
     let memory = options.memory.unwrap_or(image.notes.manifest.memory);
     let rings = table::rings_size(devices.len());
-    let layout = Layout::plan(&image, memory, if options.randomize { draw } else { 0 }, rings)?;
+    let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
+    let draw = if options.randomize { draw } else { 0 };
+    let memory = placed(&image, draw, |draw| Layout::plan(&image, memory, draw, rings, addresses))?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
-    let boot = boot::write(&image, &layout, &options.program, flags, entropy, &devices)?;
-    let memory = Memory::map(layout, &image)?;
+    let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
     let statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
-    let machine = Machine::new(Box::new(target), &image, memory, khz, statistics, devices)?;
+    let (target, memory, rate): (Box<dyn Target>, _, _) = match kvm {
+        Some(kvm) => {
+            let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
+            (Box::new(target), memory, Rate::Known(khz))
+        }
+        None => {
+            let (target, memory) = Spt::new(&image, memory, &boot)?;
+            (Box::new(target), memory, Rate::Seen(start))
+        }
+    };
+    let reporter = Reporter::new(&image);
+    plan.confine_process(options.user)?;
+    // From here on, nothing can be opened.
+    #[cfg(feature = "attack")]
+    crate::confine::attack::attempt("process");
+    let machine = Machine::new(target, &image, memory, rate, statistics, devices, &plan)?;
     let mut machine = ManuallyDrop::new(machine);
+    let first = machine.prepare()?;
+    plan.confine_processor(&first)?;
+    #[cfg(feature = "attack")]
+    crate::confine::attack::attempt("processor");
     loop {
         let end = machine.run()?;
         if options.verbose && !matches!(end, End::Asked) {
@@ -73,19 +108,39 @@ pub fn run(options: &Options) -> Result<u8, Error> {
                 return Ok(status);
             }
             End::Fault { fault, registers } => {
-                tell(&stopped(&image, &machine, &fault, *registers));
+                tell(&reporter.stopped(&machine, &fault, *registers));
                 return Ok(fault.status());
             }
-            End::Asked => tell(&report(&image, &machine, None, None, &machine.threads()?)),
+            End::Asked => tell(&reporter.report(&machine, None, None, &machine.threads()?)),
         }
     }
 }
 
-/// Opens the devices that the image wants and the user attaches.
-fn open_devices(image: &Image, given: &[Attachment]) -> Result<Vec<Open>, Error> {
+/// The image in its memory, where a `plan` for this random number has it; where that is taken, for another number.
+fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Error>) -> Result<Memory, Error> {
+    /// Next to nothing is taken: one in a thousand tries finds something.
+    const TRIES: u64 = 8;
+    /// The golden ratio, which scatters what follows each other.
+    const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let tries = if image.relocatable { TRIES } else { 1 };
+    let place = |attempt: u64| Memory::map(plan(draw.wrapping_add(attempt.wrapping_mul(SCATTER)))?, image);
+    let taken = |result: &Result<_, Error>| matches!(result, Err(Error::AddressesTaken { .. }));
+    (0..tries - 1).map(place).find(|result| !taken(result)).unwrap_or_else(|| place(tries - 1))
+}
+
+/// Opens KVM, if the guest is to have a virtual machine.
+pub fn kvm(target: Choice) -> Result<Option<Kvm>, Error> {
+    match target {
+        Choice::Spt => Ok(None),
+        Choice::Hvt => hvt::open().map(Some),
+        Choice::Automatic => Ok(hvt::open().map_err(|why| eprintln!("husk: runs as a process: {why}")).ok()),
+    }
+}
+
+/// Which of the user's devices is which of the image's.
+pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String, What)>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
-    let matched = attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)?;
-    matched.into_iter().map(|(name, what)| Open::new(name, &what)).collect()
+    attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
 }
 
 /// Writes a report to standard error, if anybody reads it.
@@ -93,53 +148,69 @@ fn tell(report: &Report) {
     let _ = std::io::stderr().write_all(report.to_string().as_bytes());
 }
 
-/// The report on a guest that broke the contract.
-fn stopped(image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
-    let threads = machine.threads_at(registers);
-    let (what, past) = (Some(fault.to_string()), fault.is_past());
-    if *fault == Fault::Deadlock {
-        return report(image, machine, what, None, &threads);
-    }
-    let current = threads.first().filter(|thread| thread.has_processor());
-    // What the program did, not how the libos told of it.
-    let registers = match (fault, current) {
-        (Fault::Signal(_), Some(thread)) => thread.registers,
-        _ => registers,
-    };
-    // One thread needs no name.
-    let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
-    let stop = report::Stop { access: fault.access(), registers, past, thread };
-    let mut report = report(image, machine, what, Some(stop), &[]);
-    if fault.gave_up()
-        && let Some(asked) = machine.guest().statistics.refused()
-    {
-        let memory = Size(machine.guest().memory.layout().window.length);
-        report.note(format!("it was refused memory before: it asked for {asked} bytes more, and --memory is {memory}"));
-    }
-    report
+/// Makes reports, with what had to be opened for that before.
+struct Reporter<'i> {
+    image: &'i Image,
+    debug_files: DebugFiles,
+    colour: bool,
 }
 
-/// A report on `what` stopped the guest, if anything did, and where, and on these threads.
-fn report(
-    image: &Image,
-    machine: &Machine,
-    what: Option<String>,
-    stop: Option<report::Stop>,
-    threads: &[Thread],
-) -> Report {
-    let memory = &machine.guest().memory;
-    let inquiry = report::Inquiry {
-        what,
-        stop,
-        threads,
-        image: &image.path,
-        file: &image.file,
-        load_bias: memory.layout().load_bias,
-        map: &place::map(image, memory.layout()),
-        read_guest: &mut |address| memory.peek(address),
-        debug_directory: None,
-    };
-    inquiry.report().with_colour(std::io::stderr().is_terminal())
+impl<'i> Reporter<'i> {
+    fn new(image: &'i Image) -> Self {
+        let debug_files = DebugFiles::open(&image.path, &image.notes.build_id, None);
+        Self { image, debug_files, colour: std::io::stderr().is_terminal() }
+    }
+
+    /// The report on a guest that broke the contract.
+    fn stopped(&self, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
+        let threads = machine.threads_at(registers);
+        let (what, past) = (Some(fault.to_string()), fault.is_past());
+        if *fault == Fault::Deadlock {
+            return self.report(machine, what, None, &threads);
+        }
+        let current = threads.first().filter(|thread| thread.has_processor());
+        // What the program did, not how the libos told of it.
+        let registers = match (fault, current) {
+            (Fault::Signal(_), Some(thread)) => thread.registers,
+            _ => registers,
+        };
+        // One thread needs no name.
+        let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
+        let stop = report::Stop { access: fault.access(), registers, past, thread };
+        let mut report = self.report(machine, what, Some(stop), &[]);
+        if fault.gave_up()
+            && let Some(asked) = machine.guest().statistics.refused()
+        {
+            let memory = Size(machine.guest().memory.layout().window.length);
+            report.note(format!(
+                "it was refused memory before: it asked for {asked} bytes more, and --memory is {memory}"
+            ));
+        }
+        report
+    }
+
+    /// A report on `what` stopped the guest, if anything did, and where, and on these threads.
+    fn report(
+        &self,
+        machine: &Machine,
+        what: Option<String>,
+        stop: Option<report::Stop>,
+        threads: &[Thread],
+    ) -> Report {
+        let memory = &machine.guest().memory;
+        let inquiry = report::Inquiry {
+            what,
+            stop,
+            threads,
+            image: &self.image.path,
+            file: &self.image.file,
+            load_bias: memory.layout().load_bias,
+            map: &place::map(self.image, memory.layout()),
+            read_guest: &mut |address| memory.peek(address),
+            debug_files: Some(&self.debug_files),
+        };
+        inquiry.report().with_colour(self.colour)
+    }
 }
 
 /// A number for the layout and what the guest gets, never used twice.

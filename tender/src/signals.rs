@@ -49,7 +49,8 @@ pub fn receive(grace_s: u64) {
     }
 }
 
-fn received() -> impl Iterator<Item = libc::c_int> {
+/// All that are.
+pub fn received() -> impl Iterator<Item = libc::c_int> {
     TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM, bells::SIGNAL])
 }
 

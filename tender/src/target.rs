@@ -6,11 +6,41 @@ use crate::error::Error;
 use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use husk_abi::call::Status;
+use libc::sock_filter;
 use std::fmt;
 use std::ptr::NonNull;
 
+/// Which target a guest is to have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A virtual machine if KVM can be used, else a process.
+    #[default]
+    Automatic,
+    /// A virtual machine.
+    Hvt,
+    /// A process.
+    Spt,
+}
+
+impl Choice {
+    /// Reads `hvt` or `spt`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "hvt" => Ok(Self::Hvt),
+            "spt" => Ok(Self::Spt),
+            _ => Err(format!("'{text}' is no target; it is hvt (a virtual machine) or spt (a process)")),
+        }
+    }
+}
+
 /// The processor that a guest runs on.
 pub trait Target: fmt::Debug {
+    /// Takes what it needs of the thread that is to run the guest: all there is to open is open, and the thread is about to
+    /// be confined. Tells which instructions of seccomp(2) are to decide first.
+    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+        Ok(vec![])
+    }
+
     /// Runs the guest until it stops.
     fn run(&mut self) -> Result<Stop, Error>;
 
@@ -67,8 +97,11 @@ pub enum Stop {
     OutOfMemory,
     /// A signal arrived for the tender.
     Interrupted,
-    /// The guest touched memory that the host mapping forbids, and nobody knows where.
-    Forbidden,
+    /// The guest touched memory that the host mapping forbids.
+    Forbidden {
+        /// Where, if that is known.
+        address: Option<u64>,
+    },
     /// The processor cannot go on.
     Shutdown,
     /// Anything else.

@@ -14,6 +14,9 @@ use husk_abi::turns::{INTERVAL_MS, Record};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// The timer's signal.
+pub const SIGNAL: libc::c_int = libc::SIGVTALRM;
+
 /// What the image's note says, as addresses of the guest, and the record as one of ours.
 #[derive(Debug)]
 pub struct Turns {
@@ -73,7 +76,6 @@ extern "C" fn nothing(_: libc::c_int) {}
 
 /// Starts the timer for this thread, which will run the guest. Without one, threads switch at calls only.
 fn start_timer() -> bool {
-    const SIGNAL: libc::c_int = libc::SIGVTALRM;
     // SAFETY: all zeros is a valid value: default flags, no mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;

@@ -99,7 +99,7 @@ impl Waiting {
             load_bias: self.bias,
             map: &map,
             read_guest: &mut |address| self.read(address),
-            debug_directory: None,
+            debug_files: None,
         }
         .report()
         .to_string()

@@ -23,6 +23,20 @@ pub fn husk() -> &'static Path {
     })
 }
 
+/// The tender with attempts to break out of its confinement built in.
+pub fn attacking_husk() -> &'static Path {
+    static HUSK: OnceLock<PathBuf> = OnceLock::new();
+    HUSK.get_or_init(|| {
+        let target = "x86_64-unknown-linux-musl";
+        // In a directory of its own: elsewhere it could be taken for what is shipped.
+        let directory = target_directory().join("attack");
+        let mut line = vec!["build", "--quiet", "--package", "husk-tender", "--bin", "husk", "--features", "attack"];
+        line.extend(["--target", target, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
+        cargo(&line);
+        directory.join(target).join("debug/husk")
+    })
+}
+
 /// `cargo husk`, as a person has it who works in this checkout.
 pub fn cargo_husk() -> &'static Path {
     static CARGO_HUSK: OnceLock<PathBuf> = OnceLock::new();

@@ -1,6 +1,6 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::{Conversation, Outcome, Running, build, requires};
+use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ pub struct Guest {
     input: Vec<u8>,
     through: Vec<OsString>,
     user: Option<u32>,
+    attack: Option<String>,
 }
 
 impl Guest {
@@ -31,7 +32,15 @@ impl Guest {
 
     /// Any image file.
     pub fn image(image: impl Into<PathBuf>) -> Self {
-        Self { image: image.into(), flags: vec![], arguments: vec![], input: vec![], through: vec![], user: None }
+        Self {
+            image: image.into(),
+            flags: vec![],
+            arguments: vec![],
+            input: vec![],
+            through: vec![],
+            user: None,
+            attack: None,
+        }
     }
 
     /// Adds a flag of `husk run`.
@@ -64,6 +73,12 @@ impl Guest {
         self
     }
 
+    /// Has a thread of the tender try something, as if it had been taken over, once it is confined.
+    pub fn attack(mut self, thread: &str, attempt: &str) -> Self {
+        self.attack = Some(format!("{thread}:{attempt}"));
+        self
+    }
+
     /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
@@ -73,29 +88,30 @@ impl Guest {
 
     /// Starts it, with its standard input open; it has a minute from now.
     pub fn spawn(self) -> Running {
-        if !requires::kvm() {
-            return Running::skipped();
-        }
         let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the tender starts");
         Running::new(self.image.display().to_string(), child, Duration::from_secs(60))
     }
 
-    /// Starts it to talk with it; nothing if this machine cannot run it.
-    pub fn converse(self) -> Option<Conversation> {
-        requires::kvm().then(|| Conversation::start(self.command()))
+    /// Starts it to talk with it.
+    pub fn converse(self) -> Conversation {
+        Conversation::start(self.command())
     }
 
     /// The command line of the run.
     fn command(&self) -> Command {
         let mut line = self.through.clone();
-        line.extend([build::husk().into(), "run".into()]);
+        let husk = if self.attack.is_some() { build::attacking_husk() } else { build::husk() };
+        line.extend([husk.into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
         line.extend(["--".into(), self.image.clone().into()]);
         line.extend(self.arguments.iter().cloned());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]);
+        if let Some(attack) = &self.attack {
+            command.env("HUSK_ATTACK", attack);
+        }
         if let Some(id) = self.user {
             command.uid(id).gid(id);
         }

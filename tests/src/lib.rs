@@ -20,6 +20,7 @@ mod outcome;
 mod project;
 pub mod requires;
 mod running;
+mod target;
 pub mod wire;
 
 pub use conversation::Conversation;
@@ -28,3 +29,4 @@ pub use guest::Guest;
 pub use outcome::Outcome;
 pub use project::{CargoHusk, Project, package};
 pub use running::Running;
+pub use target::Target;

@@ -4,21 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Once;
 
-/// Whether guests can run here. The first time that they cannot, says so past the capture of test output.
-pub fn kvm() -> bool {
-    static TOLD: Once = Once::new();
-    match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => true,
-        Err(error) => {
-            TOLD.call_once(|| {
-                let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: tests that run guests, as /dev/kvm: {error} ***\n");
-            });
-            false
-        }
-    }
-}
-
-/// Whether we are root, as tests that change user or mount something need; told as loudly.
+/// Whether we are root, as tests that change user or mount something need. The first time that we are not, says so past the capture of test
+/// output.
 pub fn root() -> bool {
     static TOLD: Once = Once::new();
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);

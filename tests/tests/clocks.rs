@@ -15,7 +15,7 @@ struct Reading {
 
 #[test]
 fn both_clocks_are_right_now_and_ten_seconds_later() {
-    let Some(mut guest) = Guest::program("clocks").converse() else { return };
+    let mut guest = Guest::program("clocks").converse();
     let start = Instant::now();
     let mut read = || {
         let host = || {

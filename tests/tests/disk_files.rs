@@ -56,9 +56,6 @@ fn a_disk_that_is_read_only_is_not_opened_to_write() {
 fn what_was_synced_survives_the_death_of_the_tender() {
     const LENGTH: usize = 700;
     for round in 0..5u64 {
-        if !requires::kvm() {
-            return;
-        }
         let disk = Disk::empty(16 << 20);
         let mut writer = program("disk_records").flag(disk.flag("")).spawn();
         writer.expect_printed("\n", 10);
@@ -83,7 +80,7 @@ fn a_disk_that_becomes_full_is_full() {
     let disk = Disk::empty(64 << 10);
     let outcome = program("disk_records").flag(disk.flag("")).run();
     outcome.expect_success();
-    assert!(outcome.stdout().ends_with("93\nfull: StorageFull\n") || !requires::kvm(), "{outcome}");
+    assert!(outcome.stdout().ends_with("93\nfull: StorageFull\n"), "{outcome}");
 }
 
 #[test]
@@ -97,7 +94,7 @@ fn what_the_host_cannot_read_is_the_programs_error() {
 
 #[test]
 fn what_the_host_cannot_write_is_the_programs_error() {
-    if !requires::root() || !requires::kvm() {
+    if !requires::root() {
         return;
     }
     // A file system of its own, smaller than the disk that is on it.

@@ -280,11 +280,12 @@ fn no_kvm_and_no_permission_to_use_it() {
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our own directory");
     let private_dev = "mount --make-rprivate / && mount -t tmpfs none /dev && exec \"$@\"";
     let without_dev = ["unshare", "--mount", "sh", "-c", private_dev, "sh"];
-    Guest::image(&path).through(&without_dev).run().expect_refusal(&["/dev/kvm does not exist"]);
+    let guest = || Guest::image(&path).flag("--target=hvt");
+    guest().through(&without_dev).run().expect_refusal(&["/dev/kvm does not exist"]);
     let kept_for_root = "mount --make-rprivate / && mount -t tmpfs none /dev && mknod -m 600 /dev/kvm c 10 232 \
         && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
     let as_nobody = ["unshare", "--mount", "sh", "-c", kept_for_root, "sh"];
-    Guest::image(&path).through(&as_nobody).run().expect_refusal(&["no permission to use /dev/kvm", "usermod"]);
+    guest().through(&as_nobody).run().expect_refusal(&["no permission to use /dev/kvm", "usermod"]);
 }
 
 /// Where `pattern` starts.

@@ -17,6 +17,9 @@ use std::process::{self, ExitCode, Stdio};
 
 /// Builds what `build` says, with the other words of the command line in `divided`.
 pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
+    if let Some(target) = &build.target {
+        return Err(cargo::no_target(target));
+    }
     let project = Project::select(&build.cargo, &divided.cargo)?;
     let kinds = cargo::kinds(&project.members);
     let mut images = Vec::new();

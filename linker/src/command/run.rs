@@ -15,6 +15,9 @@ use std::process::ExitCode;
 /// Variables that a guest gets without being told: they choose how much a program says.
 const PASSED_ON: [&str; 3] = ["RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
 
+/// What a guest may run in.
+const TARGETS: [&str; 2] = ["hvt", "spt"];
+
 /// Replaces this process by `cargo run` or `cargo test`; its exit status is the guest's.
 pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     let options = options(&run.guest)?;
@@ -54,6 +57,12 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     if let Some(memory) = &guest.memory {
         size::parse(memory).map_err(|error| Error::new(format!("--memory {memory}: {error}")))?;
         words.extend(["--memory".to_owned(), memory.clone()]);
+    }
+    if let Some(target) = &guest.target {
+        if !TARGETS.contains(&target.as_str()) {
+            return Err(cargo::no_target(target));
+        }
+        words.push(format!("--target={target}"));
     }
     for name in PASSED_ON {
         if let Ok(value) = env::var(name) {
@@ -95,6 +104,7 @@ mod tests {
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
+            target: Some("spt".into()),
             net,
             publish,
             allow,
@@ -112,7 +122,7 @@ mod tests {
     #[test]
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
-        assert!(words.starts_with("run --memory 64M"), "{words}");
+        assert!(words.starts_with("run --memory 64M --target=spt"), "{words}");
         let network = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
@@ -122,5 +132,6 @@ mod tests {
     fn bad_values_are_named() {
         let message = |guest| options(&guest).expect_err("not valid").to_string();
         assert!(message(Guest { memory: Some("lots".into()), ..guest() }).starts_with("--memory lots"));
+        assert!(message(Guest { target: Some("i686".into()), ..guest() }).starts_with("--target i686: an image"));
     }
 }

@@ -6,7 +6,7 @@
 //! GATE                     guest r-x         gate, system call stub            (hvt only: ring 0 enters here)
 //! FRAME                    guest r--         the stub's constant return frame  (hvt only)
 //! CLOCK                    guest r--         clock page
-//! BOOT .. + BOOT_SIZE      guest r--         boot information, arguments, environment
+//! BOOT .. + BOOT_SIZE      guest r--         boot information, arguments, environment, right behind it
 //! RING0 .. + RING0_SIZE    ring 0 only       descriptor tables, exception stubs, their stack (hvt only)
 //!
 //! window                   (base chosen by the tender: random, or what a fixed image dictates; 2 MiB-aligned)
@@ -34,8 +34,12 @@
 //! touched; devices have no business there.
 //!
 //! The tender's own area (the low rows and the page tables, which are mapped nowhere) lies in guest-physical memory
-//! below the window: physical address `p` of the window is [`TENDER_SIZE`]` + (virtual - window base)`. No address
-//! above `FRAME` is fixed by contract: a guest takes the others from [`boot::Info`](crate::boot::Info).
+//! below the window: physical address `p` of the window is [`TENDER_SIZE`]` + (virtual - window base)`.
+//!
+//! That is how it is in a virtual machine (hvt). In a process (spt) there are no page tables to lead from one to the
+//! other: what is physical memory above lies there in one piece, so that the low rows are found at the window's base less
+//! [`TENDER_SIZE`], plus the addresses that they have above; those of ring 0 are missing. So no address is fixed by
+//! contract: a guest takes all of them from [`boot::Info`](crate::boot::Info).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -54,15 +58,15 @@ pub const GATE: u64 = 0x1_0000;
 pub const FRAME: u64 = 0x1_1000;
 /// The clock page.
 pub const CLOCK: u64 = 0x1_2000;
-/// Ring-0 pages: descriptor tables, exception stubs, exception stack.
-pub const RING0: u64 = 0x1_4000;
-/// Size of the ring-0 pages in bytes.
-pub const RING0_SIZE: u64 = 0x8000;
 /// Boot information.
-pub const BOOT: u64 = 0x4_0000;
+pub const BOOT: u64 = CLOCK + PAGE;
 /// Size of boot information, arguments and environment in bytes: as much as Linux grants at its default stack limit
 /// would be 2 MiB; an image that needs more than this is better served by a file.
 pub const BOOT_SIZE: u64 = 256 << 10;
+/// Ring-0 pages: descriptor tables, exception stubs, exception stack.
+pub const RING0: u64 = 0x6_0000;
+/// Size of the ring-0 pages in bytes.
+pub const RING0_SIZE: u64 = 0x8000;
 
 /// Guest-physical bytes below the window: the tender's own pages.
 pub const TENDER_SIZE: u64 = 2 << 20;

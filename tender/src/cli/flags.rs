@@ -3,10 +3,12 @@
 use super::limits::{Limit, Limited};
 use super::{Inspect, Run};
 use husk_abi::size;
+use husk_tender::confine::User;
 use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
 use husk_tender::devices::{block, net};
+use husk_tender::target::Choice;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -121,6 +123,16 @@ pub const RUN: &[Flag<Run>] = &[
         },
     },
     Flag {
+        long: "target",
+        short: None,
+        value: Some("hvt|spt"),
+        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else with KVM if it can be used",
+        set: |run, value| {
+            run.target = Some(Choice::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
         long: "no-aslr",
         short: None,
         value: None,
@@ -138,6 +150,36 @@ pub const RUN: &[Flag<Run>] = &[
         set: |run, value| {
             let seconds = value.to_string_lossy().parse().map_err(|_| "write a number of seconds, such as 30")?;
             run.stop_timeout_s = Some(seconds);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "user",
+        short: None,
+        value: Some("UID[:GID]"),
+        help: "Go on as this user once everything is open; takes root",
+        set: |run, value| {
+            run.user_to_be = Some(User::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "explain",
+        short: None,
+        value: None,
+        help: "Tell what the guest and husk itself may do, call by call, and do not run it",
+        set: |run, _| {
+            run.explain = true;
+            Ok(())
+        },
+    },
+    Flag {
+        long: "json",
+        short: None,
+        value: None,
+        help: "With --explain: print one line of JSON instead of a table",
+        set: |run, _| {
+            run.json = true;
             Ok(())
         },
     },

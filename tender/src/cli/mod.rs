@@ -8,8 +8,10 @@ mod help;
 mod limits;
 
 use flags::Flag;
+use husk_tender::confine::User;
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::net::{self, Backend, user};
+use husk_tender::target::Choice;
 use lexopt::{Arg, Parser};
 use limits::Limit;
 use std::ffi::OsString;
@@ -36,6 +38,8 @@ pub struct Run {
     pub environment: Vec<OsString>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
+    /// What it is to run in, if given.
+    pub target: Option<Choice>,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How fast devices may be.
@@ -46,6 +50,12 @@ pub struct Run {
     pub stop_timeout_s: Option<u64>,
     /// Tell what the guest does.
     pub verbose: bool,
+    /// Whom to go on as, if not as who we are.
+    pub user_to_be: Option<User>,
+    /// Tell what the guest may do, instead of running it.
+    pub explain: bool,
+    /// As JSON.
+    pub json: bool,
     /// The image, then the program's arguments.
     pub line: Vec<OsString>,
 }
@@ -117,6 +127,9 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
     match run.line.is_empty() {
         true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
         false => {
+            if run.json && !run.explain {
+                return Err(Error("--json goes with --explain".to_owned()));
+            }
             connect(&mut run)?;
             limits::give(&mut run)?;
             Ok(Command::Run(run))
@@ -216,11 +229,15 @@ mod tests {
             memory: Some(64 << 20),
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
+            target: None,
             devices: vec![],
             limits: vec![],
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
+            user_to_be: None,
+            explain: false,
+            json: false,
             line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
         };
         let words = [
@@ -290,6 +307,8 @@ mod tests {
         assert!(refused("husk run --memory").contains("memory"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
+        assert!(refused("husk run --json app").contains("--json goes with --explain"));
+        assert!(refused("husk run --user root app").contains("--user: write numbers"));
         assert!(refused("husk run").contains("which image?"));
         assert!(refused("husk inspect a b").contains("one image at a time"));
         assert!(refused("husk start app").contains("no such command: start"));

@@ -3,6 +3,7 @@
 use super::{block, net};
 use husk_abi::note::{self, DEFAULT_NETWORK, device_kind};
 use std::fmt;
+use std::os::fd::RawFd;
 
 /// What kind of device something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,16 @@ impl What {
         match self {
             Self::Network(_) => Kind::Network,
             Self::Block(_) => Kind::Block,
+        }
+    }
+}
+
+impl Attachment {
+    /// The file that we were started with for this device, if it is one.
+    pub const fn descriptor(&self) -> Option<RawFd> {
+        match &self.what {
+            What::Network(net::Options { backend: net::Backend::Descriptor(descriptor), .. }) => Some(*descriptor),
+            What::Network(_) | What::Block(_) => None,
         }
     }
 }

@@ -321,7 +321,7 @@ mod tests {
     use crate::devices::attach::Kind;
     use crate::devices::table;
     use crate::image::{Image, Notes, Relocations, Segment};
-    use crate::layout::Layout;
+    use crate::layout::{Addresses, Layout};
     use husk_abi::memory::{BOOT, Region};
     use std::fs::File;
 
@@ -344,7 +344,8 @@ mod tests {
             relocations: Relocations::default(),
             notes,
         };
-        let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(1)).expect("enough memory");
+        let layout =
+            Layout::plan(&image, 16 << 20, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
         Memory::map(layout, &image).expect("the host has that much")
     }
 

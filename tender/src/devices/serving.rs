@@ -11,8 +11,10 @@ use super::patience::Patience;
 use super::relay::Relay;
 use super::service::Devices;
 use crate::clock::{monotonic_ns, time_until};
+use crate::confine::Program;
 use crate::error::Error;
 use crate::fault::Fault;
+use husk_abi::fault::TENDER_ERROR;
 use std::ptr::{self, null, null_mut};
 use std::sync::Arc;
 use std::thread::Builder;
@@ -31,18 +33,25 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts the thread.
-    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>) -> Result<(), Error> {
+    /// Starts the thread, which holds itself to `program` before it looks at anything of the guest's.
+    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, program: Program) -> Result<(), Error> {
         let serving = Self { bells, relay, patience: Patience::default(), nap_ns: NAP_NS.0 };
         let before = block_signals();
         // It ends with the process.
-        let thread = Builder::new().name("devices".to_owned()).spawn(move || serving.run());
+        let thread = Builder::new().name("devices".to_owned()).spawn(move || serving.run(&program));
         // SAFETY: the set is a variable of ours.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
         thread.map(drop).map_err(Error::NoThread)
     }
 
-    fn run(mut self) {
+    fn run(mut self, program: &Program) {
+        if let Err(error) = program.enter() {
+            // Nobody else could: whoever made this thread does not wait for it.
+            eprintln!("husk: {error}");
+            std::process::exit(TENDER_ERROR.into());
+        }
+        #[cfg(feature = "attack")]
+        crate::confine::attack::attempt("devices");
         if let Err(fault) = self.serve() {
             self.bells.stop(fault);
         }

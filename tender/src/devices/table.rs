@@ -2,7 +2,8 @@
 
 use super::Open;
 use super::attach::Kind;
-use crate::hvt::ring0::DOORBELL;
+use crate::gate::DOORBELL;
+use crate::layout::Layout;
 use husk_abi::device::{Device, Queue, Table};
 use husk_abi::memory::PAGE;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, device_kind};
@@ -39,9 +40,10 @@ pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
     })
 }
 
-/// The bytes of the table, which is to lie at the guest address `at`, for rings that start at `rings`.
-pub fn write(devices: &[Open], rings: u64, at: u64) -> Vec<u8> {
-    let table = Table { count: devices.len() as u32, stride: size_of::<Device>() as u32, doorbell: DOORBELL };
+/// The bytes of the table, which is to lie at the guest address `at`, for a guest with this layout.
+pub fn write(devices: &[Open], layout: &Layout, at: u64) -> Vec<u8> {
+    let doorbell = layout.own(DOORBELL);
+    let table = Table { count: devices.len() as u32, stride: size_of::<Device>() as u32, doorbell };
     let mut properties_at = at + (size_of::<Table>() + devices.len() * size_of::<Device>()) as u64;
     let (mut bytes, mut properties) = (table.as_bytes().to_vec(), Vec::new());
     for (index, open) in devices.iter().enumerate() {
@@ -52,7 +54,7 @@ pub fn write(devices: &[Open], rings: u64, at: u64) -> Vec<u8> {
             Kind::Block => device_kind::BLOCK,
         };
         let name_length = open.name.len() as u32;
-        let queues = queues(rings, index, open.kind());
+        let queues = queues(layout.rings.start, index, open.kind());
         let device = Device { kind, name_length, name, queues, properties: properties_at };
         bytes.extend_from_slice(device.as_bytes());
         let told = open.properties();

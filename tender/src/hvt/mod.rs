@@ -9,16 +9,18 @@ mod vcpu;
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
+use crate::gate::NO_LIBOS;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
+use crate::sparse::given::Touch;
 use crate::target::{Stop, Target};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, FRAME, GATE};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use ring0::Frame;
 use slots::Slots;
-use sparse::{Sparse, Touch};
+use sparse::Sparse;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -62,7 +64,7 @@ impl Hvt {
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;
         let bias = memory.layout().load_bias;
         let ports = if has_devices { &[ring0::GATE_PORT, ring0::DOORBELL_PORT][..] } else { &[ring0::GATE_PORT] };
-        let dispatcher = image.notes.system_calls.map_or(ring0::NO_LIBOS, |address| address.wrapping_add(bias));
+        let dispatcher = image.notes.system_calls.map_or(NO_LIBOS, |address| address.wrapping_add(bias));
         memory.write_own(GATE, &ring0::gate_page());
         memory.write_own(FRAME, &ring0::return_frame(dispatcher));
         memory.write_own(ring0::TABLES, &ring0::tables_page(ports));

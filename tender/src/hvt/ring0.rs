@@ -8,6 +8,7 @@
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
 
+use crate::gate::{self, DOORBELL};
 use husk_abi::memory::{FRAME, GATE, PAGE, RING0};
 use x86_64::structures::gdt::DescriptorFlags;
 
@@ -23,11 +24,6 @@ pub const VECTORS: u8 = 32;
 
 /// Where in the gate page the system call stub lies.
 pub const SYSTEM_CALL_STUB: u64 = GATE + 0x10;
-/// Where a `syscall` of a program without libos continues: an undefined instruction, told by its address.
-pub const NO_LIBOS: u64 = GATE + 0x20;
-
-/// Where in the gate page the doorbell lies: a function.
-pub const DOORBELL: u64 = GATE + 0x30;
 
 /// Descriptor tables and task state, in one page.
 pub const TABLES: u64 = RING0;
@@ -83,19 +79,11 @@ pub fn exception_stubs() -> [u8; 2 * VECTORS as usize] {
 
 /// The page of the gate. Except for the stub, it only ever runs at CPL 3.
 pub fn gate_page() -> [u8; PAGE as usize] {
-    const INT3: u8 = 0xcc;
-    let mut page = [INT3; PAGE as usize];
-    page[..3].copy_from_slice(&[
-        0xe6, GATE_PORT, // out %al, $port       the call; the tender reads and writes the registers
-        0xc3,      //       ret
-    ]);
-    let stub = (SYSTEM_CALL_STUB - GATE) as usize;
-    page[stub..stub + 10].copy_from_slice(&system_call_stub());
-    let no_libos = (NO_LIBOS - GATE) as usize;
-    page[no_libos..no_libos + 2].copy_from_slice(&[0x0f, 0x0b]); // ud2
-    let doorbell = (DOORBELL - GATE) as usize;
-    page[doorbell..doorbell + 3].copy_from_slice(&[0xe6, DOORBELL_PORT, 0xc3]); // out %al, $port; ret
-    page
+    gate::page(&[
+        (GATE, &[0xe6, GATE_PORT, 0xc3]), // out %al, $port; ret: the call; the tender reads and writes the registers
+        (SYSTEM_CALL_STUB, &system_call_stub()),
+        (DOORBELL, &[0xe6, DOORBELL_PORT, 0xc3]),
+    ])
 }
 
 /// The frame that the stub returns through: to `dispatcher`, with an empty stack.

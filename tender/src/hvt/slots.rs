@@ -1,20 +1,16 @@
 //! The guest's memory as KVM has it: in slots, the first made at the start, others when the guest asks for more.
 //!
 //! What KVM keeps about a slot grows with its size; on a KVM that shadows page tables it is paid when the slot is made,
-//! 0.3 ms for a gigabyte. So a guest starts with little, and each further slot is as large as all before it; later a quarter
-//! of that, because what has a slot cannot be used elsewhere.
+//! 0.3 ms for a gigabyte. So a guest starts with little ([`crate::layout::Layout::attach`]).
 
 #![expect(unsafe_code, reason = "guest memory is given to KVM by address")]
 
 use crate::error::Error;
 use crate::memory::Memory;
 use husk_abi::call::Status;
-use husk_abi::memory::{PAGE, Region};
+use husk_abi::memory::Region;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-
-/// Up to this many bytes, a further slot is as large as all before it.
-const LARGE_STEP: u64 = 64 << 20;
 
 /// The slots made so far: side by side from guest-physical address 0.
 #[derive(Debug)]
@@ -38,14 +34,7 @@ impl Slots {
     /// memory that the guest has outside of the window.
     pub fn attach(&mut self, vm: &VmFd, memory: &Memory, length: u64, elsewhere: u64) -> Result<u64, Status> {
         let layout = memory.layout();
-        let end = layout.physical(layout.heap.start) + length.min(layout.heap.length);
-        if end > self.attached {
-            let most = layout.physical_size().saturating_sub(elsewhere) & !(PAGE - 1);
-            if end > most {
-                return Err(Status::NoMemory);
-            }
-            let step = self.attached.min(LARGE_STEP.max(self.attached / 4));
-            let end = end.max(self.attached + step).min(most);
+        if let Some(end) = layout.attach(self.attached, length, elsewhere)? {
             self.grow(vm, memory, end).map_err(|_| Status::NoMemory)?;
         }
         Ok(layout.heap_attached(self.attached))

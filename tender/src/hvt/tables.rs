@@ -5,13 +5,13 @@
 use crate::image::Image;
 use crate::layout::{IMAGE_MAXIMUM, MEMORY_MAXIMUM};
 use crate::memory::Memory;
-use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
+use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, RING0, RING0_SIZE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use super::ring0;
 
 /// Guest-physical address of the first table; the tender's area has room for tables up to its end.
-const FIRST_TABLE: u64 = BOOT + BOOT_SIZE;
+const FIRST_TABLE: u64 = RING0 + RING0_SIZE;
 const ENTRIES: u64 = 512;
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 

@@ -124,13 +124,15 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
             Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
         }
         // A write to a page whose host mapping is read-only may come out as an access to a device that is not there.
-        Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
+        Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => {
+            Stop::Forbidden { address: None }
+        }
         Ok(VcpuExit::Shutdown) => Stop::Shutdown,
         Ok(VcpuExit::Intr) => Stop::Interrupted,
         Ok(other) => Stop::Strange(format!("{other:?}")),
         Err(error) => match error.errno() {
             libc::EINTR | libc::EAGAIN => Stop::Interrupted,
-            libc::EFAULT => Stop::Forbidden,
+            libc::EFAULT => Stop::Forbidden { address: None },
             _ => return Err(Error::kvm("run the guest")(error)),
         },
     };

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 /// A JSON value.
-enum Value {
+pub enum Value {
     Nothing,
     Flag(bool),
     Number(u64),

@@ -3,6 +3,8 @@
 mod json;
 mod show;
 
+pub(crate) use json::Value;
+
 use crate::devices::attach::Wanted;
 use crate::error::Error;
 use crate::image::{Image, Segment};

@@ -28,6 +28,31 @@ pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<Pa
     places
 }
 
+/// Files that may be the debug file of an image: opened while that can be done.
+pub struct DebugFiles(Vec<(PathBuf, Option<File>)>);
+
+impl DebugFiles {
+    /// Opens what there is at the [`candidates`].
+    pub fn open(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Self {
+        let opened = |path: PathBuf| {
+            let file = open_regular(&path);
+            (path, file)
+        };
+        Self(candidates(image, build_id, extra).into_iter().map(opened).collect())
+    }
+
+    /// The first that is a file of this build-id.
+    pub fn search(&self, build_id: &[u8]) -> Search {
+        let searched = self.0.iter().map(|(path, _)| path.clone()).collect();
+        let found = self.0.iter().find_map(|(path, file)| {
+            let file = file.as_ref()?;
+            belongs(file.try_clone().ok()?, build_id).then_some((path.clone(), file.try_clone().ok()?))
+        });
+        let (path, file) = found.unzip();
+        Search { build_id: build_id.to_vec(), searched, path, file }
+    }
+}
+
 /// A search for a debug file, and what came of it.
 #[derive(Default)]
 pub struct Search {
@@ -39,17 +64,6 @@ pub struct Search {
     pub path: Option<PathBuf>,
     /// The file found.
     pub file: Option<File>,
-}
-
-/// Opens the first candidate that is a file of this build-id.
-pub fn search(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Search {
-    let searched = candidates(image, build_id, extra);
-    let found = searched.iter().find_map(|path| {
-        let file = open_regular(path)?;
-        belongs(file.try_clone().ok()?, build_id).then(|| (path.clone(), file))
-    });
-    let (path, file) = found.unzip();
-    Search { build_id: build_id.to_vec(), searched, path, file }
 }
 
 fn belongs(file: File, build_id: &[u8]) -> bool {

@@ -20,6 +20,7 @@ mod symbols;
 mod text;
 mod unwind;
 
+pub use debug_file::DebugFiles;
 use show::Backtrace;
 pub use show::Report;
 pub use unwind::ReadGuest;
@@ -74,8 +75,8 @@ pub struct Inquiry<'a> {
     pub map: &'a [Place],
     /// Reads 8 bytes of the guest's memory, if it is the guest's.
     pub read_guest: &'a mut ReadGuest<'a>,
-    /// A directory with debug files, searched before the usual ones.
-    pub debug_directory: Option<&'a Path>,
+    /// Files that may be the image's debug file, if they were opened before; else they are now.
+    pub debug_files: Option<&'a DebugFiles>,
 }
 
 impl Inquiry<'_> {
@@ -95,7 +96,10 @@ impl Inquiry<'_> {
         if !image.has(".debug_info")
             && let Some(build_id) = image.build_id()
         {
-            debug_file = debug_file::search(self.image, build_id, self.debug_directory);
+            debug_file = match self.debug_files {
+                Some(opened) => opened.search(build_id),
+                None => DebugFiles::open(self.image, build_id, None).search(build_id),
+            };
         }
         let debug_bytes = debug_file.file.take().map(Bytes::new);
         let debug = debug_bytes.as_ref().and_then(Elf::parse);

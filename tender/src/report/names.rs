@@ -1,6 +1,6 @@
 //! Where the names of an image's functions are.
 
-use super::debug_file;
+use super::debug_file::DebugFiles;
 use super::elf::{Bytes, Elf};
 pub use super::text::{Clean, hexadecimal};
 use crate::image::Image;
@@ -29,7 +29,8 @@ impl Names {
         if lines || image.notes.build_id.is_empty() {
             return Self { symbols, lines, ..Self::default() };
         }
-        let search = debug_file::search(&image.path, &image.notes.build_id, debug_directory);
+        let build_id = &image.notes.build_id;
+        let search = DebugFiles::open(&image.path, build_id, debug_directory).search(build_id);
         let searched = if search.path.is_some() { Vec::new() } else { search.searched };
         Self { symbols, lines, debug_file: search.path, searched }
     }

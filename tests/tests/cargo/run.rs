@@ -142,18 +142,13 @@ fn a_reader_that_goes_away_ends_the_program() {
     let image = &plain().build("--release")[0];
     let line =
         format!("set -o pipefail; '{}' run '{}' yes | head -n 1", husk_tests::build::husk().display(), image.display());
-    if husk_tests::requires::kvm() {
-        let output = Command::new("bash").args(["-c", &line]).output().expect("bash starts");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\n");
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+    let output = Command::new("bash").args(["-c", &line]).output().expect("bash starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\n");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
 fn an_interrupt_ends_the_program_and_all_that_started_it() {
-    if !husk_tests::requires::kvm() {
-        return;
-    }
     let mut command = plain().husk("run -q -- sleep").command();
     let mut child = command.stdout(Stdio::piped()).spawn().expect("cargo husk starts");
     let mut line = String::new();

@@ -74,10 +74,8 @@ pub struct Served {
     queue: Queue,
     properties: Block,
     file: Arc<File>,
-    /// As many steps as that are under way at once.
-    entries: u32,
-    /// Made for the first request: many guests attach more than they use.
-    engine: Option<Box<dyn Engine>>,
+    /// Made here and now: nobody can make one any more once the guest runs.
+    engine: Box<dyn Engine>,
     /// The host has seen all steps that were started.
     seen: bool,
     /// What may be read and written in bytes, and how many requests.
@@ -98,13 +96,13 @@ pub struct Served {
 impl Served {
     /// Connects `drive` with its queue.
     pub fn new(drive: Drive, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
+        let file = Arc::new(drive.disk.file);
         Self {
             queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
             properties: drive.disk.properties,
-            file: Arc::new(drive.disk.file),
-            entries: place.entries,
-            engine: None,
+            engine: engine(&file, place.entries),
+            file,
             seen: true,
             limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
             limited_until_ns: 0,
@@ -233,13 +231,12 @@ impl Served {
     fn start_waiting(&mut self) {
         while let Some(number) = self.waiting.pop() {
             let Some(step) = self.work.get(number).and_then(Option::as_ref).map(|work| work.step()) else { continue };
-            let engine = self.engine.get_or_insert_with(|| engine(&self.file, self.entries));
-            if !engine.has_room() {
+            if !self.engine.has_room() {
                 self.waiting.push(number);
                 return;
             }
             // SAFETY: as above, until the result is told.
-            unsafe { engine.start(number, step) };
+            unsafe { self.engine.start(number, step) };
             self.started += 1;
         }
     }
@@ -266,7 +263,7 @@ impl Served {
         let mut results = 0;
         self.submit();
         while results < BATCH
-            && let Some((number, result)) = self.engine.as_mut().and_then(|engine| engine.next())
+            && let Some((number, result)) = self.engine.next()
         {
             self.started -= 1;
             results += 1;
@@ -277,15 +274,9 @@ impl Served {
         Ok(results)
     }
 
-    /// Whether the engine makes its caller wait.
-    fn may_wait(&mut self) -> bool {
-        let wanted = self.engine.is_some() || !self.waiting.is_empty();
-        wanted && self.engine.get_or_insert_with(|| engine(&self.file, self.entries)).waits()
-    }
-
     fn submit(&mut self) {
         self.start_waiting();
-        self.seen = self.engine.as_mut().is_none_or(|engine| engine.submit());
+        self.seen = self.engine.submit();
     }
 }
 
@@ -308,7 +299,7 @@ impl Device for Served {
     }
 
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
-        if !self.may_wait() {
+        if !self.engine.waits() {
             return self.serve();
         }
         let progress = self.take()?;
@@ -321,9 +312,9 @@ impl Device for Served {
     }
 
     fn file(&self) -> (RawFd, i16) {
-        match &self.engine {
-            Some(engine) if self.started > 0 => (engine.file(), libc::POLLIN),
-            _ => (-1, 0),
+        match self.started {
+            0 => (-1, 0),
+            _ => (self.engine.file(), libc::POLLIN),
         }
     }
 

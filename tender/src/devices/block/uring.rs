@@ -1,8 +1,12 @@
 //! Requests in the hands of the host's kernel, many at once: io_uring(7).
+//!
+//! What goes through a ring goes past the filter of system calls. So the ring itself is held to what steps are made of before
+//! it takes anything.
 
 #![expect(unsafe_code, reason = "the kernel is handed guest memory by address")]
 
 use super::engine::{Engine, Result, Step};
+use io_uring::register::Restriction;
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{IoUring, opcode};
@@ -33,7 +37,10 @@ impl Uring {
     pub fn new(file: &Arc<File>, steps: u32) -> io::Result<Self> {
         // The kernel interrupts the thread that has started a step for its result: so that of the processor cannot keep
         // it from the other while its guest runs.
-        let ring = IoUring::new(steps)?;
+        let ring = IoUring::builder().setup_r_disabled().build(steps)?;
+        let submitter = ring.submitter();
+        submitter.register_restrictions(&mut restrictions())?;
+        submitter.register_enable_rings()?;
         Ok(Self { ring, file: Arc::clone(file), unseen: 0, under_way: 0, room: steps as usize })
     }
 
@@ -58,6 +65,18 @@ impl Uring {
             }
         }
     }
+}
+
+/// What a ring takes: what [`Uring::entry`] makes. Nothing can be registered any more.
+fn restrictions() -> [Restriction; 6] {
+    [
+        Restriction::sqe_op(opcode::Read::CODE),
+        Restriction::sqe_op(opcode::Write::CODE),
+        Restriction::sqe_op(opcode::Readv::CODE),
+        Restriction::sqe_op(opcode::Writev::CODE),
+        Restriction::sqe_op(opcode::Fsync::CODE),
+        Restriction::sqe_op(opcode::Fallocate::CODE),
+    ]
 }
 
 impl Engine for Uring {
@@ -98,5 +117,36 @@ impl Engine for Uring {
 
     fn file(&self) -> RawFd {
         self.ring.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io_uring::types::Fd;
+
+    #[test]
+    fn a_ring_takes_nothing_but_steps() {
+        let path = std::env::temp_dir().join(format!("husk-uring-{}", std::process::id()));
+        std::fs::write(&path, [7; 512]).expect("a file");
+        let file = Arc::new(File::open(&path).expect("the file"));
+        let _ = std::fs::remove_file(&path);
+        let Ok(mut uring) = Uring::new(&file, 8) else { return eprintln!("*** SKIPPED: no io_uring here ***") };
+        let mut bytes = [0; 16];
+        let read = uring.entry(Step::Read { address: bytes.as_mut_ptr(), length: 16, offset: 0 });
+        let mut answer = |entry: Entry| {
+            // SAFETY: the names and the buffer stay until the result is here.
+            unsafe { uring.ring.submission().push(&entry) }.expect("room");
+            uring.ring.submit_and_wait(1).expect("a result");
+            uring.ring.completion().next().expect("one").result()
+        };
+        assert_eq!(answer(read), 16);
+        let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), c"/etc/passwd".as_ptr()).build();
+        let unlink = opcode::UnlinkAt::new(Fd(libc::AT_FDCWD), c"/tmp/husk-nothing".as_ptr()).build();
+        let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build();
+        for refused in [open, unlink, socket] {
+            assert_eq!(answer(refused), -libc::EACCES);
+        }
+        assert!(uring.ring.submitter().register_files(&[0]).is_err());
     }
 }

@@ -6,6 +6,6 @@
 husk::entry!(main);
 
 fn main() {
-    husk::gate::raw(1, 1, 0x1_4000, 16, 0);
+    husk::gate::raw(1, 1, husk::abi::memory::RING0, 16, 0);
     guests::survived();
 }

@@ -7,6 +7,7 @@
 
 use super::addresses::{DNS_PORT, Place, place};
 use crate::devices::net::options::network;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// The rules of one network.
@@ -68,6 +69,18 @@ impl Rule {
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to ", if self.allow { "connections" } else { "no connections" })?;
+        match self.to {
+            To::Host => write!(f, "the host's loopback")?,
+            To::All => write!(f, "anything outside")?,
+            To::Network(network, prefix) => write!(f, "{network}/{prefix}")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ", port {port}"))
+    }
+}
+
 fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -100,9 +113,20 @@ impl Policy {
         }
     }
 
+    /// What it comes to, in words: a line for each rule, and one for the rest.
+    pub fn lines(&self) -> Vec<String> {
+        let rest = if self.is_list() { "nothing else" } else { "everything else outside but link-local addresses" };
+        self.0.iter().map(Rule::to_string).chain([format!("connections to {rest}")]).collect()
+    }
+
+    /// Whether only what is allowed is reached.
+    fn is_list(&self) -> bool {
+        self.0.iter().any(|rule| rule.allow && rule.to != To::Host)
+    }
+
     fn allows(&self, to: SocketAddr) -> bool {
         let decided = self.0.iter().find(|rule| rule.fits(to)).map(|rule| rule.allow);
-        let is_list = self.0.iter().any(|rule| rule.allow && rule.to != To::Host);
+        let is_list = self.is_list();
         decided.unwrap_or_else(|| !is_list && place(to.ip()) == Place::Outside && !is_link_local(to.ip()))
     }
 }

@@ -7,15 +7,17 @@
 
 #![expect(unsafe_code, reason = "mappings are made by address, and guest memory is reached by pointer")]
 
+mod direct;
+mod load;
+
 use crate::error::Error;
 use crate::fault::Fault;
-use crate::image::{Image, Segment};
-use crate::layout::Layout;
+use crate::image::Image;
+use crate::layout::{Addresses, Layout};
 use crate::resident::Resident;
 use crate::sparse::Sparse;
-use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights, TENDER_SIZE};
+use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
 /// A range of bytes that the guest says is its own.
@@ -30,7 +32,11 @@ pub struct Claim {
 /// All memory of one guest.
 #[derive(Debug)]
 pub struct Memory {
-    base: NonNull<u8>,
+    /// Where guest-physical address 0 is, or would be: a guest in this process has nothing before its gate.
+    base: u64,
+    /// Where the tender writes the pages that it shows to the guest, from the clock page on, if that is not where the guest
+    /// reads them.
+    shown: Option<NonNull<u8>>,
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
@@ -46,11 +52,18 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
-        let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
+        let (base, shown) = match layout.addresses {
+            Addresses::Translated => {
+                let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
+                (base.as_ptr() as u64, None)
+            }
+            Addresses::Direct => direct::reserve(&layout, image)?,
+        };
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
-        let mut memory = Self { base, layout, regions, sparse: Sparse::new(&layout), resident: Resident::default() };
+        let mut memory =
+            Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident: Resident::open() };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
@@ -61,8 +74,14 @@ impl Memory {
             memory.regions.push((layout.image_file, readable));
         }
         memory.regions.push((layout.libos_stack, writable));
-        memory.regions.push((Region { start: BOOT, length: BOOT_SIZE }, readable));
+        memory.regions.push((Region { start: layout.own(BOOT), length: BOOT_SIZE }, readable));
         Ok(memory)
+    }
+
+    /// Takes from a guest in this process what it may not do with its image and the tender's pages: they are as they are
+    /// to be.
+    pub fn seal(&self, image: &Image) -> Result<(), Error> {
+        direct::seal(&self.layout, image).map_err(Error::NoMemory)
     }
 
     /// The plan this memory follows.
@@ -72,7 +91,14 @@ impl Memory {
 
     /// Where guest-physical memory starts in the tender's address space.
     pub fn host_address(&self) -> u64 {
-        self.base.as_ptr() as u64
+        self.base
+    }
+
+    /// A host pointer to a guest-physical address.
+    fn host(&self, physical: u64) -> NonNull<u8> {
+        assert!(physical <= self.layout.physical_extent(), "the layout has room for everything");
+        // SAFETY: a mapping has no address 0.
+        unsafe { NonNull::new_unchecked((self.base + physical) as *mut u8) }
     }
 
     /// The only way from a guest address to a host pointer: the claim must lie within one region that the guest was
@@ -86,10 +112,9 @@ impl Memory {
         };
         let physical = match claim.address >= self.layout.window.start {
             true => self.layout.physical(claim.address),
-            false => claim.address,
+            false => claim.address - self.layout.own,
         };
-        // SAFETY: the claim lies in a region of the layout, all of which is inside the one mapping.
-        Ok(unsafe { self.base.add(physical as usize) })
+        Ok(self.host(physical))
     }
 
     /// The sparse region's part.
@@ -113,15 +138,13 @@ impl Memory {
     pub fn ring(&self, address: u64, length: u64) -> NonNull<u8> {
         let rings = self.layout.rings;
         assert!(address >= rings.start && address + length <= rings.end(), "rings are where the layout has them");
-        // SAFETY: asserted to be inside the rings, which are inside the mapping.
-        unsafe { self.base.add(self.layout.physical(address) as usize) }
+        self.host(self.layout.physical(address))
     }
 
     /// Copies `bytes` to the tender's own guest-physical pages.
     pub fn write_own(&mut self, physical: u64, bytes: &[u8]) {
         assert!(physical + bytes.len() as u64 <= TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        // SAFETY: asserted to be inside the mapping, below the window.
-        let to = unsafe { self.base.add(physical as usize) };
+        let to = self.own(physical);
         // SAFETY: the guest does not run yet, nobody else has a pointer there, and `bytes` lies outside guest memory.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
@@ -132,8 +155,12 @@ impl Memory {
             return table;
         }
         assert!(physical < TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        // SAFETY: asserted to be inside the mapping.
-        unsafe { self.base.add(physical as usize) }
+        let shown = self.shown.filter(|_| direct::SHOWN.contains(physical));
+        // SAFETY: that mapping is as long.
+        shown.map_or_else(
+            || self.host(physical),
+            |shown| unsafe { shown.add((physical - direct::SHOWN.start) as usize) },
+        )
     }
 
     /// Writes a word of the tender's own pages.
@@ -166,17 +193,11 @@ impl Memory {
 
     /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
     pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
+        if self.layout.addresses == Addresses::Direct && self.sparse.find(claim).is_some() {
+            return Ok(self.sparse.protect(claim, rights));
+        }
         let from = self.pages(claim)?;
-        let mut protection = libc::PROT_NONE;
-        if rights.contains(Rights::READ) {
-            protection |= libc::PROT_READ;
-        }
-        if rights.contains(Rights::WRITE) {
-            protection |= libc::PROT_WRITE;
-        }
-        // SAFETY: `pages` found the claim to be guest memory, which we reach by system calls and raw copies only.
-        let result = unsafe { libc::mprotect(from.as_ptr().cast(), claim.length as usize, protection) };
-        Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
+        Ok(protect(Region { start: from.as_ptr() as u64, length: claim.length }, rights))
     }
 
     /// Gives whole pages of the heap back to the host; or has them hold zeros, if no more than `kept` hold anything.
@@ -189,118 +210,16 @@ impl Memory {
         let result = unsafe { libc::madvise(from.as_ptr().cast(), claim.length as usize, libc::MADV_DONTNEED) };
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
-
-    /// Brings a segment's contents into memory: mapped from the file, but for pages that differ from it: those with
-    /// words to relocate, and a last one that is filled up with zeros. These are copied.
-    fn load(&self, image: &Image, segment: &Segment) -> Result<(), Error> {
-        let not_mapped = |error| Error::NotMapped { path: image.path.clone(), error };
-        let pages = segment.pages();
-        let contents_end = segment.region.start + segment.file_size;
-        let zeros_follow = segment.region.length > segment.file_size;
-        let mappable = if zeros_follow { contents_end & !(PAGE - 1) } else { contents_end.next_multiple_of(PAGE) };
-        let relocations = image.relocations.within(segment.region);
-        let copied = match (relocations.clone().next(), relocations.clone().next_back()) {
-            (Some(first), Some(last)) => {
-                Region::between(first.address & !(PAGE - 1), (last.address + 8).next_multiple_of(PAGE).min(pages.end()))
-            }
-            _ => Region { start: mappable, length: 0 },
-        };
-        self.map_file(image, segment, Region::between(pages.start, copied.start.min(mappable))).map_err(not_mapped)?;
-        self.map_file(image, segment, Region::between(copied.end(), mappable)).map_err(not_mapped)?;
-        self.copy(image, segment, copied).map_err(not_mapped)?;
-        self.copy(image, segment, Region::between(mappable.max(copied.end()), contents_end)).map_err(not_mapped)?;
-        for relocation in relocations {
-            let value = self.layout.load_bias.wrapping_add(relocation.addend);
-            // SAFETY: the image was checked to have the whole word in this writable segment, whose pages with
-            // relocations were copied above; the guest does not run yet.
-            unsafe { self.at(relocation.address).cast::<u64>().write_unaligned(value) };
-        }
-        Ok(())
-    }
-
-    /// Maps the whole image file behind the window.
-    fn map_image_file(&self, image: &Image) -> Result<(), Error> {
-        // SAFETY: the extent of the mapping includes the file.
-        let to = unsafe { self.base.add(self.layout.physical(self.layout.image_file.start) as usize) };
-        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
-        let result = unsafe {
-            libc::mmap(
-                to.as_ptr().cast(),
-                self.layout.image_file.length as usize,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE | libc::MAP_FIXED,
-                image.file.as_raw_fd(),
-                0,
-            )
-        };
-        match result {
-            libc::MAP_FAILED => Err(Error::NotMapped { path: image.path.clone(), error: io::Error::last_os_error() }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Maps whole pages of a segment privately from the file.
-    fn map_file(&self, image: &Image, segment: &Segment, pages: Region) -> io::Result<()> {
-        if pages.length == 0 {
-            return Ok(());
-        }
-        let mut protection = libc::PROT_READ;
-        if segment.rights.contains(Rights::WRITE) {
-            protection |= libc::PROT_WRITE;
-        }
-        let offset = segment.file_offset.wrapping_add(pages.start.wrapping_sub(segment.region.start));
-        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
-        let result = unsafe {
-            libc::mmap(
-                self.at(pages.start).as_ptr().cast(),
-                pages.length as usize,
-                protection,
-                libc::MAP_PRIVATE | libc::MAP_FIXED,
-                image.file.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if result == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-
-    /// Copies what the file has for these addresses of a segment; where it has nothing, zeros remain.
-    fn copy(&self, image: &Image, segment: &Segment, wanted: Region) -> io::Result<()> {
-        let start = wanted.start.max(segment.region.start);
-        let end = wanted.end().min(segment.region.start + segment.file_size);
-        let (mut offset, end) = (segment.file_offset + (start - segment.region.start), end.saturating_sub(start));
-        let mut copied = 0;
-        while copied < end {
-            let to = self.at(start + copied);
-            // SAFETY: `start` to its end lies in the segment, inside our mapping; the guest does not run yet.
-            let count = unsafe {
-                let length = (end - copied) as usize;
-                libc::pread(image.file.as_raw_fd(), to.as_ptr().cast(), length, offset as libc::off_t)
-            };
-            match u64::try_from(count) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => (copied, offset) = (copied + count, offset + count),
-                Err(_) => match io::Error::last_os_error() {
-                    error if error.kind() == io::ErrorKind::Interrupted => {}
-                    error => return Err(error),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// Where an address of the image file is in the host mapping.
-    fn at(&self, address_in_file: u64) -> NonNull<u8> {
-        let physical = self.layout.physical(address_in_file.wrapping_add(self.layout.load_bias));
-        assert!(physical <= self.layout.physical_size(), "the layout has room for the whole image");
-        // SAFETY: asserted to be inside the mapping.
-        unsafe { self.base.add(physical as usize) }
-    }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        let all = match self.layout.addresses {
+            Addresses::Translated => Region { start: self.base, length: self.layout.physical_extent() },
+            Addresses::Direct => direct::extent(&self.layout),
+        };
         // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.layout.physical_extent() as usize) };
+        unsafe { libc::munmap(all.start as *mut libc::c_void, all.length as usize) };
     }
 }
 
@@ -321,4 +240,20 @@ pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
         return Err(io::Error::last_os_error());
     }
     NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
+}
+
+/// Gives whole pages of guest memory these rights in the host's mapping.
+pub fn protect(pages: Region, rights: Rights) -> io::Result<()> {
+    let start = pages.start as *mut libc::c_void;
+    // SAFETY: guest memory is reached by system calls and raw copies only, which may fail.
+    match unsafe { libc::mprotect(start, pages.length as usize, protection(rights)) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Rights as mmap(2) takes them.
+fn protection(rights: Rights) -> libc::c_int {
+    let bits = [(Rights::READ, libc::PROT_READ), (Rights::WRITE, libc::PROT_WRITE), (Rights::EXECUTE, libc::PROT_EXEC)];
+    bits.into_iter().filter(|(right, _)| rights.contains(*right)).fold(libc::PROT_NONE, |all, (_, bit)| all | bit)
 }

@@ -1,0 +1,155 @@
+//! Attempts at what a tender that has been taken over would do, made by its own threads once they are confined: what tests
+//! show of confinement. `HUSK_ATTACK=THREAD:ATTEMPT` says which.
+
+#![expect(unsafe_code, reason = "system calls, made as whoever has taken the thread over would make them")]
+
+use crate::devices::bells;
+use libc::*;
+use std::io;
+use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+/// An attempt, and how it is made: the answer of the call.
+type Attempt = (&'static str, fn() -> c_long);
+
+/// Makes the attempt that was asked for, if this is the thread for it; tells what came of it on standard error, if anybody
+/// is left to tell it.
+pub fn attempt(thread: &str) {
+    // SAFETY: has no conditions.
+    let _ = PARENT.get_or_init(|| unsafe { getppid() });
+    // The first time, before the environment is forgotten.
+    static ASKED: OnceLock<Option<String>> = OnceLock::new();
+    let Some(asked) = ASKED.get_or_init(|| std::env::var("HUSK_ATTACK").ok()) else { return };
+    let Some(("", name)) = asked.strip_prefix(thread).and_then(|rest| rest.split_once(':')) else {
+        // The guest is not to end before.
+        while thread == "processor" && asked.starts_with("devices:") && !MADE.load(Acquire) {
+            std::hint::spin_loop();
+        }
+        return;
+    };
+    let Some((_, make)) = ATTEMPTS.iter().find(|(known, _)| *known == name) else {
+        eprintln!("attack: there is no {name}");
+        std::process::exit(1);
+    };
+    match make() {
+        -1 => eprintln!("attack: {name} failed: {}", io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        answer => eprintln!("attack: {name} succeeded: {answer}"),
+    }
+    MADE.store(true, Release);
+}
+
+/// The attempt has been made.
+static MADE: AtomicBool = AtomicBool::new(false);
+
+/// Makes a system call with these arguments; the rest are 0.
+fn call(number: c_long, [a, b, c, d]: [usize; 4]) -> c_long {
+    // SAFETY: what the arguments point to is constant, and the process is there to be broken.
+    unsafe { syscall(number, a, b, c, d, 0, 0) }
+}
+
+fn text(text: &'static std::ffi::CStr) -> usize {
+    text.as_ptr() as usize
+}
+
+/// Who started us: asked for while that can be done.
+static PARENT: OnceLock<pid_t> = OnceLock::new();
+
+fn parent() -> usize {
+    PARENT.get().map_or(0, |parent| *parent as usize)
+}
+
+fn socket(family: c_int, kind: c_int) -> c_long {
+    let protocol = if family == AF_INET { IPPROTO_TCP } else { 0 };
+    call(SYS_socket, [family as usize, kind as usize, protocol as usize, 0])
+}
+
+/// An address of this machine, at port 9.
+static LOOPBACK: [u8; 16] = [AF_INET as u8, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Makes an IPv4 socket, and does this with it and the address.
+fn with_socket(number: c_long) -> c_long {
+    match socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC) {
+        -1 => -1,
+        socket => call(number, [socket as usize, LOOPBACK.as_ptr() as usize, LOOPBACK.len(), 0]),
+    }
+}
+
+/// A call of a 32-bit program: its number 20 is getpid.
+fn call_of_32_bits() -> c_long {
+    let answer: i64;
+    // SAFETY: the registers are declared; the call does nothing.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("rax") 20_i64 => answer, out("r8") _, out("r9") _, out("r10") _, out("r11") _)
+    };
+    answer
+}
+
+fn map_code() -> c_long {
+    // SAFETY: a new mapping.
+    unsafe { mmap(null_mut(), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) as c_long }
+}
+
+fn map_file() -> c_long {
+    // SAFETY: a new mapping.
+    unsafe { mmap(null_mut(), 4096, PROT_READ, MAP_PRIVATE, 3, 0) as c_long }
+}
+
+/// Makes what we may write to executable.
+fn protect_code() -> c_long {
+    static mut PAGE: [u8; 8192] = [0; 8192];
+    let page = (&raw mut PAGE as usize).next_multiple_of(4096);
+    call(SYS_mprotect, [page, 4096, (PROT_READ | PROT_WRITE | PROT_EXEC) as usize, 0])
+}
+
+fn read_memory_of_parent() -> c_long {
+    // SAFETY: the call fails before it looks at anything.
+    unsafe { process_vm_readv(parent() as pid_t, null(), 0, null(), 0, 0) as c_long }
+}
+
+const CREATE_VCPU: usize = 0xae41;
+const X32: c_long = 1 << 30;
+const ROOT: usize = 0;
+
+static ATTEMPTS: &[Attempt] = &[
+    ("nothing", || 0),
+    ("execve", || call(SYS_execve, [text(c"/bin/true"), 0, 0, 0])),
+    ("execveat", || call(SYS_execveat, [AT_FDCWD as usize, text(c"/bin/true"), 0, 0])),
+    ("fork", || call(SYS_fork, [0; 4])),
+    ("clone", || call(SYS_clone, [SIGCHLD as usize, 0, 0, 0])),
+    ("ptrace", || call(SYS_ptrace, [PTRACE_ATTACH as usize, parent(), 0, 0])),
+    ("kill", || call(SYS_kill, [parent(), 0, 0, 0])),
+    ("tgkill", || call(SYS_tgkill, [parent(), parent(), bells::SIGNAL as usize, 0])),
+    ("process_vm_readv", read_memory_of_parent),
+    ("open", || call(SYS_open, [text(c"/etc/passwd"), O_RDONLY as usize, 0, 0])),
+    ("create", || {
+        call(SYS_openat, [AT_FDCWD as usize, text(c"/tmp/husk-attack"), (O_CREAT | O_WRONLY) as usize, 0o600])
+    }),
+    ("openat2", || call(SYS_openat2, [AT_FDCWD as usize, text(c"/etc/passwd"), 0, 0])),
+    ("unlink", || call(SYS_unlink, [text(c"/tmp/husk-attack"), 0, 0, 0])),
+    ("mkdir", || call(SYS_mkdir, [text(c"/tmp/husk-attack"), 0o700, 0, 0])),
+    ("chroot", || call(SYS_chroot, [text(c"/"), 0, 0, 0])),
+    ("mount", || call(SYS_mount, [text(c"none"), text(c"/mnt"), text(c"tmpfs"), 0])),
+    ("unix_socket", || socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)),
+    ("raw_socket", || socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC)),
+    ("netlink_socket", || socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC)),
+    ("tcp_socket", || socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC)),
+    ("tcp_connect", || with_socket(SYS_connect)),
+    ("tcp_bind", || with_socket(SYS_bind)),
+    ("map_code", map_code),
+    ("map_file", map_file),
+    ("protect_code", protect_code),
+    ("memfd", || call(SYS_memfd_create, [text(c"x"), 0, 0, 0])),
+    ("io_uring_setup", || call(SYS_io_uring_setup, [8, LOOPBACK.as_ptr() as usize, 0, 0])),
+    ("terminal_input", || call(SYS_ioctl, [0, TIOCSTI as usize, LOOPBACK.as_ptr() as usize, 0])),
+    ("create_processor", || call(SYS_ioctl, [5, CREATE_VCPU, 1, 0])),
+    ("prctl", || call(SYS_prctl, [PR_SET_DUMPABLE as usize, 1, 0, 0])),
+    ("seccomp", || call(SYS_seccomp, [SECCOMP_SET_MODE_FILTER as usize, 0, 0, 0])),
+    ("setuid", || call(SYS_setuid, [ROOT, 0, 0, 0])),
+    ("bpf", || call(SYS_bpf, [0; 4])),
+    ("userfaultfd", || call(SYS_userfaultfd, [0; 4])),
+    ("x32", || call(SYS_getpid | X32, [0; 4])),
+    ("call_of_32_bits", call_of_32_bits),
+    ("dumpable", || call(SYS_prctl, [PR_GET_DUMPABLE as usize, 0, 0, 0])),
+];

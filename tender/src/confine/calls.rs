@@ -1,0 +1,261 @@
+//! The system calls that the tender makes once a guest runs, by feature: each with a reason, and with what its arguments
+//! are held to.
+//!
+//! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
+
+use kvm_bindings::{kvm_regs, kvm_sregs, kvm_userspace_memory_region};
+use libc::*;
+
+/// Something that the tender does, and the system calls that it makes for it.
+#[derive(Debug)]
+pub struct Feature {
+    /// What it is called.
+    pub name: &'static str,
+    /// The calls.
+    pub calls: &'static [Call],
+}
+
+/// A system call that may be made.
+#[derive(Debug)]
+pub struct Call {
+    /// Its number on this processor.
+    pub number: c_long,
+    /// Its name.
+    pub name: &'static str,
+    /// What its arguments are held to: all of it.
+    pub only: &'static [Argument],
+    /// What it is needed for.
+    pub reason: &'static str,
+}
+
+/// What one argument is held to. Arguments count from 0; of each, the low 32 bits are looked at, which is as much as the
+/// kernel looks at where these are used.
+#[derive(Clone, Copy, Debug)]
+pub enum Argument {
+    /// It has this value.
+    Is(u8, u32),
+    /// It has none of these bits.
+    Without(u8, u32),
+    /// It is the number of our own process.
+    OwnProcess(u8),
+}
+
+use Argument::{Is, OwnProcess, Without};
+
+/// A system call that fails rather than end the process.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its number on this processor.
+    pub number: c_long,
+    /// Its name.
+    pub name: &'static str,
+    /// Who tries it.
+    pub reason: &'static str,
+}
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $feature:ident = $name:literal { $($call:ident $([$($only:expr),+])? $reason:literal;)* })*) => {
+        $(
+            $(#[$doc])*
+            pub static $feature: Feature = Feature {
+                name: $name,
+                calls: &[$(Call {
+                    number: $call,
+                    name: stringify!($call),
+                    only: &[$($($only),+)?],
+                    reason: $reason,
+                }),*],
+            };
+        )*
+    };
+}
+
+/// The number of a request of KVM's to ioctl(2) (asm-generic/ioctl.h): what it does with its argument, of this size.
+const fn kvm(direction: u32, number: u32, size: usize) -> u32 {
+    const KVM: u32 = 0xae;
+    direction << 30 | (size as u32) << 16 | KVM << 8 | number
+}
+const NONE: u32 = 0;
+const TAKES: u32 = 1;
+const GIVES: u32 = 2;
+/// No file: memory that is nobody else's.
+const NO_FILE: u32 = u32::MAX;
+
+const EXECUTABLE: u32 = PROT_EXEC as u32;
+const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
+const DATAGRAM: u32 = (SOCK_DGRAM | SOCK_CLOEXEC) as u32;
+const V4: u32 = AF_INET as u32;
+const V6: u32 = AF_INET6 as u32;
+
+features! {
+    /// What every thread does.
+    PROCESS = "process" {
+        SYS_futex "locks, and waiting for a thread to end";
+        SYS_rt_sigreturn "the end of a signal's handler";
+        SYS_restart_syscall "a wait that a stop of the process interrupted";
+        SYS_rt_sigprocmask "signals are taken where they are waited for";
+        SYS_rt_sigaction "a fault that is not the guest's goes to whoever handled it before";
+        SYS_close "a file that is not needed any more";
+        SYS_fcntl [Is(1, F_GETFD as u32)] "whether a file that is closed was open, in debug builds";
+        SYS_exit "the end of a thread";
+        SYS_exit_group "the end";
+        SYS_getpid "calls that name our own process";
+        SYS_gettid "a signal to one thread";
+    }
+
+    /// The tender's own heap.
+    MEMORY = "memory" {
+        SYS_mmap [Without(2, EXECUTABLE), Is(4, NO_FILE)] "memory for the tender, or for the guest's sparse region";
+        SYS_mremap "a large allocation grows";
+        SYS_munmap "memory is given back";
+        SYS_brk "the C library looks for room";
+    }
+
+    /// Time.
+    CLOCK = "clock" {
+        SYS_clock_gettime "the time, on hosts whose kernel does not give it without a call";
+        SYS_ppoll "waiting, for a time or a file";
+    }
+
+    /// A virtual machine that has been made.
+    KVM = "KVM" {
+        SYS_ioctl [Is(1, kvm(NONE, 0x80, 0))] "KVM_RUN: runs the guest";
+        SYS_ioctl [Is(1, kvm(GIVES, 0x81, size_of::<kvm_regs>()))] "KVM_GET_REGS: where the guest is";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<kvm_regs>()))] "KVM_SET_REGS: ends a thread's turn";
+        SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<kvm_sregs>()))] "KVM_GET_SREGS: which address a fault is about";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>()))] "KVM_SET_SREGS: goes on after a fault";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>()))]
+            "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";
+    }
+
+    /// A guest in this process.
+    SPT = "guest" {
+        SYS_rt_sigreturn "the guest goes on where it was stopped";
+        SYS_rt_sigprocmask "it is stopped for one signal at a time";
+    }
+
+    /// Calls that are about the guest's memory.
+    GUEST_MEMORY = "guest memory" {
+        SYS_mprotect [Without(2, EXECUTABLE)] "the guest protects pages; and room for a thread's stack";
+        SYS_madvise "the guest gives pages back";
+        SYS_process_vm_readv [OwnProcess(0)] "reads memory that the guest may have protected";
+        SYS_process_vm_writev [OwnProcess(0)] "clears memory that the guest may have protected";
+        SYS_pread64 "which pages the guest has touched";
+    }
+
+    /// The guest's standard streams.
+    CONSOLE = "console" {
+        SYS_write "what the guest prints, and what is said about it";
+        SYS_writev "the same in several pieces";
+        SYS_read "the guest's input";
+    }
+
+    /// Signals to the tender.
+    SIGNALS = "signals" {
+        SYS_setitimer "the time of grace of a guest that was told to end";
+        SYS_poll "whether a last word can be said without waiting";
+    }
+
+    /// The report on a guest. The files were opened before.
+    REPORT = "report" {
+        SYS_pread64 "names and lines, from the image and its debug file";
+        SYS_fstat "how long these are";
+        SYS_fcntl [Is(1, F_DUPFD_CLOEXEC as u32)] "these are read in several places";
+        SYS_fcntl [Is(1, F_SETFD as u32)] "the same, in the C library";
+        SYS_getrandom "the seed of a hash map";
+    }
+
+    /// What the thread of the devices and that of the processor tell each other.
+    BELLS = "bells" {
+        SYS_read "takes what was rung";
+        SYS_write "rings";
+        SYS_tgkill [OwnProcess(0), Is(2, crate::devices::bells::SIGNAL as u32)] "stops the processor for a fault";
+        SYS_madvise "the stack of a thread that ends";
+    }
+
+    /// A TAP interface.
+    TAP = "TAP interface" {
+        SYS_readv "a frame for the guest";
+        SYS_writev "a frame of the guest's";
+        SYS_read "a frame for the guest";
+        SYS_write "a frame of the guest's";
+    }
+
+    /// The user-mode network.
+    USER_NETWORK = "user-mode network" {
+        SYS_socket [Is(0, V4), Is(1, STREAM), Is(2, IPPROTO_TCP as u32)] "a connection of the guest's";
+        SYS_socket [Is(0, V6), Is(1, STREAM), Is(2, IPPROTO_TCP as u32)] "a connection of the guest's";
+        SYS_socket [Is(0, V4), Is(1, DATAGRAM), Is(2, IPPROTO_UDP as u32)] "datagrams of the guest's";
+        SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_UDP as u32)] "datagrams of the guest's";
+        SYS_socket [Is(0, V4), Is(1, DATAGRAM), Is(2, IPPROTO_ICMP as u32)] "a question for an echo";
+        SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_ICMPV6 as u32)] "a question for an echo";
+        SYS_connect "to where the rules let the guest connect";
+        SYS_accept4 "a client of a published port";
+        SYS_getpeername "whether a connection is there";
+        SYS_getsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_ERROR as u32)] "why it is not";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_NODELAY as u32)] "small pieces go at once";
+        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_LINGER as u32)] "a connection that the guest breaks off";
+        SYS_fcntl [Is(1, F_GETFL as u32)] "sockets that do not wait";
+        SYS_fcntl [Is(1, F_SETFL as u32)] "sockets that do not wait";
+        SYS_fcntl [Is(1, F_SETFD as u32)] "sockets are for nobody else";
+        SYS_ioctl [Is(1, FIONBIO as u32)] "sockets that do not wait";
+        SYS_recvfrom "data for the guest";
+        SYS_sendto "data of the guest's";
+        SYS_recvmsg "data for the guest";
+        SYS_sendmsg "data of the guest's";
+        SYS_readv "data for the guest";
+        SYS_writev "data of the guest's";
+        SYS_shutdown "the end of one direction";
+        SYS_epoll_ctl "a socket that is to be watched";
+        SYS_epoll_pwait "which sockets are ready";
+        SYS_epoll_wait "which sockets are ready";
+        SYS_getrandom "sequence numbers that nobody guesses";
+    }
+
+    /// A disk.
+    BLOCK = "disk" {
+        SYS_preadv2 "a read that the page cache can answer";
+        SYS_pwritev2 "a write that the page cache takes";
+        SYS_preadv "a read, without io_uring";
+        SYS_pwritev "a write, without io_uring";
+        SYS_fdatasync "a flush, without io_uring";
+        SYS_fallocate "a discard, without io_uring";
+        SYS_io_uring_enter "requests to a ring that takes nothing but these, on this file";
+    }
+}
+
+macro_rules! refused {
+    ($($call:ident $reason:literal;)*) => {
+        /// Calls that fail, with EACCES, in every thread.
+        pub static REFUSED: &[Refused] =
+            &[$(Refused { number: $call, name: stringify!($call), reason: $reason }),*];
+    };
+}
+
+refused! {
+    SYS_open "libraries look for files, such as those of the processor's or a backtrace of our own";
+    SYS_openat "the same";
+    SYS_readlink "the same: our own path";
+    SYS_getcwd "the same: where we are";
+    SYS_stat "the same";
+    SYS_newfstatat "the same";
+    SYS_sched_getaffinity "how many processors there are";
+}
+
+impl Call {
+    /// Its name, without the prefix that constants have.
+    pub fn plain_name(&self) -> &'static str {
+        plain(self.name)
+    }
+}
+
+impl Refused {
+    /// Its name, without the prefix that constants have.
+    pub fn plain_name(&self) -> &'static str {
+        plain(self.name)
+    }
+}
+
+fn plain(name: &'static str) -> &'static str {
+    name.strip_prefix("SYS_").unwrap_or(name)
+}

@@ -1,0 +1,174 @@
+//! `husk run --explain`: what an image with these devices may do once it runs, without running it.
+
+use super::calls::{self, Argument, Call, Feature, REFUSED};
+use super::{Plan, files};
+use crate::devices::attach::{Attachment, What};
+use crate::devices::net::Backend;
+use crate::devices::net::user;
+use crate::error::{Error, Size};
+use crate::image::Image;
+use crate::inspect::Value;
+use crate::report::names::Clean;
+use crate::run::matched;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a run may do. Displays as a table; [`Explanation::json`] is for programs.
+#[derive(Debug)]
+pub struct Explanation {
+    path: PathBuf,
+    memory: u64,
+    devices: Vec<(String, What)>,
+    landlock: Option<u32>,
+    plan: Plan,
+    colour: bool,
+}
+
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+impl Explanation {
+    /// For the image at `path` with these devices, which are not opened, on the target whose processor's thread needs
+    /// `target`. `memory` is what the user says, if anything.
+    pub fn of(
+        path: &Path,
+        memory: Option<u64>,
+        devices: &[Attachment],
+        target: &'static Feature,
+    ) -> Result<Self, Error> {
+        let image = Image::open(path)?;
+        let devices = matched(&image, devices)?;
+        let plan = Plan::new(target, devices.iter().map(|(_, what)| what));
+        let memory = memory.unwrap_or(image.notes.manifest.memory);
+        Ok(Self { path: image.path, memory, devices, landlock: files::version(), plan, colour: false })
+    }
+
+    /// Marks headings for a terminal.
+    #[must_use]
+    pub fn with_colour(self, colour: bool) -> Self {
+        Self { colour, ..self }
+    }
+
+    /// All of it as one line of JSON.
+    pub fn json(&self) -> String {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let device = |(name, what): &(String, What)| {
+            let means = reach(what).into_iter().map(Value::Text).collect();
+            Value::Object(vec![
+                ("name", text(name)),
+                ("kind", text(what.kind().name())),
+                ("reaches", Value::List(means)),
+            ])
+        };
+        let call = |feature: &Feature, call: &Call| {
+            Value::Object(vec![
+                ("feature", text(feature.name)),
+                ("call", text(call.plain_name())),
+                ("only", Value::List(call.only.iter().map(|only| Value::Text(only.to_string())).collect())),
+                ("reason", text(call.reason)),
+            ])
+        };
+        let thread = |(name, features): &(&str, &Vec<&'static Feature>)| {
+            let calls = features.iter().flat_map(|feature| feature.calls.iter().map(|one| call(feature, one)));
+            Value::Object(vec![("name", text(name)), ("calls", Value::List(calls.collect()))])
+        };
+        let refused = REFUSED.iter().map(|call| text(call.plain_name())).collect();
+        Value::Object(vec![
+            ("path", Value::Text(self.path.to_string_lossy().into_owned())),
+            ("memory", Value::Number(self.memory)),
+            ("devices", Value::List(self.devices.iter().map(device).collect())),
+            ("landlock_version", self.landlock.map_or(Value::Nothing, |version| Value::Number(version.into()))),
+            ("capabilities", Value::List(vec![])),
+            ("threads", Value::List(self.threads().iter().map(thread).collect())),
+            ("refused", Value::List(refused)),
+        ])
+        .to_string()
+    }
+
+    fn threads(&self) -> Vec<(&'static str, &Vec<&'static Feature>)> {
+        let all = [("processor", &self.plan.processor), ("devices", &self.plan.devices)];
+        all.into_iter().filter(|(_, features)| !features.is_empty()).collect()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let landlock = match self.landlock {
+            Some(version) => format!("Landlock {version}: nothing can be opened, bound or signalled by name"),
+            None => "this kernel has no Landlock: only the filters below keep files from being opened".to_owned(),
+        };
+        let sandbox = match self.plan.processor.iter().any(|feature| std::ptr::eq(*feature, &calls::SPT)) {
+            true => "husk's own process",
+            false => "a virtual machine",
+        };
+        let mut facts = vec![
+            ("guest", format!("CPL 3 in {sandbox} with {} of memory, never more", Size(self.memory))),
+            ("console", "standard input, output and error".to_owned()),
+        ];
+        for (name, what) in &self.devices {
+            let reach = reach(what).into_iter();
+            facts.extend(reach.map(|reach| (what.kind().name(), format!("'{name}': {reach}"))));
+        }
+        facts.extend([
+            ("files", landlock),
+            ("privileges", "no capabilities, no way to new ones, no core file, not to be traced".to_owned()),
+            ("calls", "those below; any other ends husk at once, by SIGSYS (status 159)".to_owned()),
+        ]);
+        facts
+    }
+}
+
+/// What a device leads to.
+fn reach(what: &What) -> Vec<String> {
+    match what {
+        What::Block(options) => {
+            let writes = if options.read_only { "read" } else { "read and write" };
+            vec![format!("{writes} {}", options.file.display())]
+        }
+        What::Network(options) => match &options.backend {
+            Backend::Tap(interface) => vec![format!("frames of the interface {interface}")],
+            Backend::Descriptor(descriptor) => vec![format!("frames of the interface open as descriptor {descriptor}")],
+            Backend::User(options) => user_reach(options),
+        },
+    }
+}
+
+fn user_reach(options: &user::Options) -> Vec<String> {
+    let published = options.publish.iter().map(|publish| {
+        let protocol = if publish.udp { "UDP" } else { "TCP" };
+        let address = publish.address.map_or("every address".to_owned(), |address| address.to_string());
+        format!("clients of {protocol} port {} of {address}, at port {}", publish.host, publish.guest)
+    });
+    published.chain(options.policy.lines()).collect()
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(index, value) => write!(f, "argument {index} is {value:#x}"),
+            Self::Without(index, bits) => write!(f, "argument {index} without {bits:#x}"),
+            Self::OwnProcess(index) => write!(f, "argument {index} is husk itself"),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bold, plain) = if self.colour { (BOLD, PLAIN) } else { ("", "") };
+        writeln!(f, "{bold}{}{plain}", Clean(&self.path.to_string_lossy()))?;
+        for (name, value) in self.facts() {
+            writeln!(f, "  {bold}{name:<12}{plain}  {}", Clean(&value))?;
+        }
+        for (thread, features) in self.threads() {
+            writeln!(f, "\n{bold}system calls of the {thread}'s thread{plain}")?;
+            for feature in features {
+                let mut name = feature.name;
+                for call in feature.calls {
+                    let only: String = call.only.iter().map(|only| format!(" [{only}]")).collect();
+                    writeln!(f, "  {bold}{name:<18}{plain} {:<18} {}{only}", call.plain_name(), call.reason)?;
+                    name = "";
+                }
+            }
+        }
+        writeln!(f, "\n{bold}system calls that fail{plain}")?;
+        REFUSED.iter().try_for_each(|call| writeln!(f, "  {:<18} {:<18} {}", "", call.plain_name(), call.reason))
+    }
+}

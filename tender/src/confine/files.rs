@@ -1,0 +1,54 @@
+//! Everything that has a name is closed to the process: files and directories, sockets by path or number, processes to
+//! signal (landlock(7)).
+//!
+//! What is open already stays open, with the rights that it was opened with. The filters of the threads refuse the same
+//! calls; this holds for what goes past them, such as requests to an io_uring.
+
+#![expect(unsafe_code, reason = "system calls without a wrapper")]
+
+use crate::error::Error;
+use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr::null;
+
+/// The newest version of Landlock of which we know what there is to close. An older kernel closes what it can.
+const KNOWN: ABI = ABI::V6;
+
+/// Closes it all, but that TCP sockets can be connected if it `connects`. On a kernel without Landlock nothing is done.
+pub fn close_the_rest(connects: bool) -> Result<(), Error> {
+    let close = || {
+        let mut network = AccessNet::from_all(KNOWN);
+        if connects {
+            network.remove(AccessNet::ConnectTcp);
+        }
+        Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(KNOWN))?
+            .handle_access(network)?
+            .scope(Scope::from_all(KNOWN))?
+            .create()?
+            .restrict_self()
+    };
+    let closed = close().map_err(|error: landlock::RulesetError| io::Error::other(error.to_string()));
+    closed.map(drop).map_err(Error::NotConfined)
+}
+
+/// Closes what whoever started us has left open, beyond the standard streams, by accident: all but `kept`.
+pub fn close_inherited(mut kept: Vec<RawFd>) {
+    kept.push(libc::STDERR_FILENO);
+    kept.sort_unstable();
+    let ends = kept.iter().skip(1).map(|next| next - 1).chain([RawFd::MAX]);
+    for (first, last) in kept.iter().map(|kept| kept + 1).zip(ends).filter(|(first, last)| first <= last) {
+        // SAFETY: nobody has opened anything yet but those who gave us `kept`. An old kernel leaves all open.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    }
+}
+
+/// Which version of Landlock this kernel has; nothing if it has none.
+pub fn version() -> Option<u32> {
+    const ASK: libc::c_long = 1;
+    // SAFETY: with this flag, there is nothing to point to.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null::<u8>(), 0, ASK) };
+    u32::try_from(version).ok()
+}

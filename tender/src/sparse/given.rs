@@ -1,0 +1,100 @@
+//! What the guest has of the sparse region: which pages it gets at a touch, and how many they may be. See
+//! [`husk_abi::memory`].
+
+use crate::memory::{Claim, Memory};
+use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
+
+/// What is mapped at a touch, in bytes, if that much is left: the pages around it.
+const GRANULE: u64 = 64 << 10;
+/// The same where the guest has what lies before it, and so seems to use one page after the other; if it has many times
+/// that left.
+pub const LARGE_GRANULE: u64 = 1 << 20;
+const PLENTY: u64 = 64 * LARGE_GRANULE;
+/// Most page tables that a touch can need, in bytes.
+const TABLES: u64 = 3 * PAGE;
+/// What is left for the window, in bytes: a libos that has no more memory itself could not even say so.
+const FOR_THE_WINDOW: u64 = 2 << 20;
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Bytes that count: pages that are mapped, and page tables.
+    bytes: u64,
+}
+
+/// What became of a touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// The page is there.
+    Mapped,
+    /// It was before: that is not why the guest faulted.
+    Known,
+    /// The guest has no memory left, or the host has not.
+    OutOfMemory,
+}
+
+impl Given {
+    /// Bytes of memory that the guest has here.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many more bytes of memory the guest can get here, when it has `attached` bytes of guest-physical memory
+    /// already.
+    pub fn room(&self, memory: &Memory, attached: u64) -> u64 {
+        let size = memory.layout().physical_size();
+        let window = attached.saturating_add(FOR_THE_WINDOW).min(size);
+        size.saturating_sub(window + self.bytes)
+    }
+
+    /// The guest touched an address of the region. `map` maps the pages of a range that the guest does not have, and
+    /// tells how many bytes of page tables that took; nothing if it cannot be done.
+    pub fn touch(
+        &mut self,
+        memory: &Memory,
+        attached: u64,
+        address: u64,
+        map: impl FnOnce(Region) -> Option<u64>,
+    ) -> Touch {
+        let sparse = memory.sparse();
+        if sparse.has(address) {
+            return Touch::Known;
+        }
+        let page = Region { start: address & !(PAGE - 1), length: PAGE };
+        let small = granule(page, GRANULE, sparse.region());
+        let wanted = match self.room(memory, attached).saturating_sub(TABLES) {
+            ..PAGE => return Touch::OutOfMemory,
+            PLENTY.. if sparse.has(small.start.wrapping_sub(PAGE)) => granule(page, LARGE_GRANULE, sparse.region()),
+            GRANULE.. => small,
+            _ => page,
+        };
+        let Some(tables) = map(wanted) else { return Touch::OutOfMemory };
+        self.bytes += tables;
+        for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
+            if !sparse.has(address) {
+                sparse.note(address, true);
+                self.bytes += PAGE;
+            }
+        }
+        Touch::Mapped
+    }
+
+    /// The guest gives pages of the region up; `unmap` takes one that it has.
+    pub fn release(&mut self, memory: &Memory, claim: Claim, mut unmap: impl FnMut(Region)) {
+        for address in (claim.address..claim.address + claim.length).step_by(PAGE as usize) {
+            if memory.sparse().has(address) {
+                unmap(Region { start: address, length: PAGE });
+                memory.sparse().note(address, false);
+                self.bytes -= PAGE;
+            }
+        }
+    }
+}
+
+/// The granule of this size that a page lies in. It lies in one piece, as the region starts at a multiple of its size.
+fn granule(page: Region, size: u64, region: Region) -> Region {
+    let start = page.start & !(size - 1);
+    Region::between(start, (start + size).min(region.end()))
+}
+
+const _: () = assert!(LARGE_PAGE.is_multiple_of(LARGE_GRANULE));

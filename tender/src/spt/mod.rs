@@ -1,0 +1,274 @@
+//! The target spt: the guest in this process, which can do nothing but what its devices need.
+
+#![expect(unsafe_code, reason = "what the switch between tender and guest shares is reached by pointer")]
+
+mod bounds;
+mod frame;
+mod origin;
+mod signals;
+mod sparse;
+mod switch;
+
+use crate::devices::bells::Bells;
+use crate::error::Error;
+use crate::gate::{DOORBELL, NO_LIBOS};
+use crate::image::Image;
+use crate::memory::{Claim, Memory, protect};
+use crate::registers::Registers;
+use crate::sparse::given::Touch;
+use crate::target::{Stop, Target};
+use husk_abi::call::Status;
+use husk_abi::memory::{BOOT, GATE, Region, Rights};
+use libc::sock_filter;
+use signals::Mask;
+use sparse::Sparse;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use switch::{DOORBELL_FILE, General, SWITCH, Switch};
+
+/// Vectors of exceptions (Intel SDM volume 3, 6.3.1).
+const PROTECTION: u8 = 13;
+const PAGE_FAULT: u8 = 14;
+/// Bit of a page fault's error code: it was an instruction that was wanted from there.
+const EXECUTION: u64 = 1 << 4;
+/// What an `int 0x80` leaves as error code where there is no such gate.
+const INT_80: u64 = 0x80 << 3 | 2;
+
+/// A guest in this process, which has only one.
+#[derive(Debug)]
+pub struct Spt {
+    memory: Arc<Memory>,
+    /// Where the guest's system calls go.
+    dispatcher: u64,
+    /// Bytes of guest-physical memory that it can use in the window.
+    attached: u64,
+    sparse: Sparse,
+    /// The signals of its thread, once they are taken as they must be while it runs.
+    mask: Option<Mask>,
+}
+
+impl Spt {
+    /// Prepares to run `image`, whose memory is mapped already; `boot` is the boot information area.
+    pub fn new(image: &Image, mut memory: Memory, boot: &[u8]) -> Result<(Self, Arc<Memory>), Error> {
+        if !has_base_instructions() {
+            return Err(Error::NoBaseInstructions);
+        }
+        let layout = *memory.layout();
+        gate().for_each(|(address, code)| memory.write_own(address, &code));
+        memory.write_own(BOOT, boot);
+        memory.seal(image)?;
+        let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
+        let entry = image.entry.wrapping_add(layout.load_bias);
+        // SAFETY: no other guest is in this process, and this one does not run yet.
+        unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT)) };
+        let memory = Arc::new(memory);
+        let attached = layout.attached_at_start();
+        Ok((Self { memory: Arc::clone(&memory), dispatcher, attached, sparse: Sparse::default(), mask: None }, memory))
+    }
+
+    /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
+    fn enter(&mut self) -> u32 {
+        let into_handler = switch().handler_stack != 0;
+        let mask = self.mask.as_ref();
+        mask.filter(|_| into_handler).inspect(|mask| mask.set(true));
+        // SAFETY: `new` has prepared the switch, and the stacks are those of this thread.
+        unsafe { switch::husk_spt_enter() };
+        let from_handler = switch().handler_stack != 0;
+        mask.filter(|_| into_handler || from_handler).inspect(|mask| mask.set(false));
+        switch().stop
+    }
+
+    /// A signal has stopped the guest.
+    fn signal(&mut self, signal: libc::c_int) -> Option<Stop> {
+        let switch = switch();
+        // SAFETY: of a handler that has not returned.
+        let information = unsafe { &*switch.information };
+        // SAFETY: as above; nobody else looks at it while the guest does not run.
+        let context = unsafe { &mut *switch.context };
+        if !signals::RAISED.contains(&signal) {
+            signals::forward(signal, information, context);
+            return Some(Stop::Interrupted);
+        }
+        // Sent by somebody (sigaction(2), si_code).
+        if information.si_code <= 0 {
+            signals::default(signal);
+        }
+        if signal == libc::SIGSYS {
+            if !signals::is_native(information) {
+                return Some(Stop::Exception { vector: PROTECTION, error: INT_80 });
+            }
+            frame::system_call(context, self.dispatcher);
+            return None;
+        }
+        let (vector, error) = frame::exception(context);
+        let address = frame::registers(context).cr2;
+        if vector == PAGE_FAULT && self.memory.sparse().region().contains(address) {
+            match self.sparse.touch(&self.memory, self.attached, address) {
+                Touch::Mapped => return Some(Stop::Touched),
+                Touch::OutOfMemory => return Some(Stop::OutOfMemory),
+                Touch::Known => {}
+            }
+        }
+        // The guest may have taken its own rights to the page, which looks to the processor as if there were none.
+        if vector == PAGE_FAULT && error & EXECUTION == 0 && self.has(address) {
+            return Some(Stop::Forbidden { address: Some(address) });
+        }
+        Some(Stop::Exception { vector, error })
+    }
+
+    /// Whether an address lies in memory whose protection is the guest's own affair.
+    fn has(&self, address: u64) -> bool {
+        let layout = self.memory.layout();
+        let heap = Region { length: layout.heap_attached(self.attached), ..layout.heap };
+        heap.contains(address) || self.memory.sparse().has(address)
+    }
+}
+
+impl Target for Spt {
+    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+        self.mask = Some(signals::take().map_err(Error::NoSignals)?);
+        bounds::limit_memory(&self.memory).map_err(Error::NoMemory)?;
+        bounds::forget_environment();
+        Ok(origin::instructions())
+    }
+
+    fn run(&mut self) -> Result<Stop, Error> {
+        loop {
+            match self.enter() {
+                switch::GATE => {
+                    let General { rdi, rsi, rdx, rcx, r8, .. } = switch().general;
+                    return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });
+                }
+                switch::HALTED => return Ok(Stop::Interrupted),
+                signal => {
+                    if let Some(stop) = self.signal(signal as libc::c_int) {
+                        return Ok(stop);
+                    }
+                }
+            }
+        }
+    }
+
+    fn resume_with(&mut self, result: u64) {
+        switch().general.rax = result;
+    }
+
+    fn registers(&self) -> Result<Registers, Error> {
+        let switch = switch();
+        let gs_base = gs_base();
+        if switch.handler_stack != 0 {
+            // SAFETY: of a handler that has not returned.
+            let registers = frame::registers(unsafe { &*switch.context });
+            return Ok(Registers { fs_base: switch.fs_base, gs_base, ..registers });
+        }
+        let General { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags } =
+            switch.general;
+        Ok(Registers {
+            rax,
+            rbx,
+            rcx,
+            rdx,
+            rsi,
+            rdi,
+            rbp,
+            rsp,
+            r8,
+            r9,
+            r10,
+            r11,
+            r12,
+            r13,
+            r14,
+            r15,
+            rip,
+            rflags,
+            fs_base: switch.fs_base,
+            gs_base,
+            cr2: 0,
+        })
+    }
+
+    fn jump(&mut self, rip: u64) -> Result<(), Error> {
+        let switch = switch();
+        match switch.handler_stack {
+            0 => switch.general.rip = rip,
+            // SAFETY: of a handler that has not returned.
+            _ => frame::set(unsafe { &mut *switch.context }, libc::REG_RIP, rip),
+        }
+        Ok(())
+    }
+
+    fn halt(&mut self) -> NonNull<u8> {
+        NonNull::from(&mut switch().halt)
+    }
+
+    fn connect(&mut self, bells: &Bells) {
+        DOORBELL_FILE.store(bells.doorbell().as_raw_fd(), Relaxed);
+    }
+
+    fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {
+        let layout = memory.layout();
+        if let Some(end) = layout.attach(self.attached, length, self.sparse.bytes())? {
+            let window = layout.window.start - layout.physical(layout.window.start);
+            let more = Region::between(window.wrapping_add(self.attached), window.wrapping_add(end));
+            protect(more, Rights::READ | Rights::WRITE).map_err(|_| Status::NoMemory)?;
+            self.attached = end;
+        }
+        Ok(layout.heap_attached(self.attached))
+    }
+
+    fn release(&mut self, memory: &Memory, claim: Claim) {
+        self.sparse.release(memory, claim);
+    }
+
+    fn room(&self, memory: &Memory) -> u64 {
+        self.sparse.room(memory, self.attached)
+    }
+
+    fn attach_image(&mut self, _: &Memory) -> Result<u64, Status> {
+        // It is mapped where it belongs.
+        Ok(0)
+    }
+}
+
+/// What the switch knows. The guest does not run while anybody has it.
+fn switch() -> &'static mut Switch {
+    // SAFETY: only the thread that runs the guest comes here, and no caller keeps it across another.
+    unsafe { &mut *SWITCH.get() }
+}
+
+/// The code of the gate's page, each piece with its guest-physical address. `call *address; ret` leads to the tender and
+/// back, so a guest that is stopped in a call is in this page.
+fn gate() -> impl Iterator<Item = (u64, [u8; 16])> {
+    let way = |function: *const u8| {
+        let mut code = [0; 16];
+        code[..7].copy_from_slice(&[0xff, 0x15, 2, 0, 0, 0, 0xc3]); // call *2(%rip); ret; and behind it
+        code[8..].copy_from_slice(&(function as u64).to_le_bytes());
+        code
+    };
+    let mut no_libos = [0; 16];
+    no_libos[..2].copy_from_slice(&[0x0f, 0x0b]); // ud2
+    [
+        (GATE, way(&raw const switch::husk_spt_gate)),
+        (NO_LIBOS, no_libos),
+        (DOORBELL, way(&raw const switch::husk_spt_doorbell)),
+    ]
+    .into_iter()
+}
+
+/// Whether programs may use RDFSBASE and its like, as the contract has it: AT_HWCAP2 says so (Linux 5.9).
+fn has_base_instructions() -> bool {
+    const HWCAP2_FSGSBASE: libc::c_ulong = 1 << 1;
+    // SAFETY: has no conditions.
+    unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }
+}
+
+/// The guest's, as the tender uses none.
+fn gs_base() -> u64 {
+    let base;
+    // SAFETY: `new` has made sure that there is such an instruction; it reads one register.
+    unsafe { core::arch::asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}

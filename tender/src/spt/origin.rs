@@ -1,0 +1,139 @@
+//! Where a system call comes from decides whose it is: the tender's own code calls the kernel, everybody else the libos.
+//!
+//! A guest can still jump to an instruction of the tender's that makes a call. What it gets there is what the tender
+//! itself may do by then, and no more: see [`crate::confine`].
+
+#![expect(unsafe_code, reason = "the loader tells of the process by pointers")]
+
+use husk_abi::memory::Region;
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+
+/// Where the address after the instruction is (struct seccomp_data): its low half, then the high one.
+const LOW: u32 = 8;
+const HIGH: u32 = 12;
+/// Bytes of which an address's high half says the same.
+const HALF: u64 = 1 << 32;
+
+/// Instructions that tell whether an address lies in one piece.
+const LENGTH: usize = 5;
+
+/// Instructions of seccomp(2) that have SIGSYS raised for a call from elsewhere than this process's own code, and go on
+/// with what follows them for one from there.
+pub fn instructions() -> Vec<sock_filter> {
+    only_from(&code())
+}
+
+fn only_from(code: &[Region]) -> Vec<sock_filter> {
+    let mut instructions = vec![];
+    let pieces: Vec<Region> = code.iter().flat_map(halves).collect();
+    for (piece, left) in pieces.iter().zip((0..pieces.len()).rev()) {
+        // The others', and the answer.
+        let past_the_rest = (LENGTH * left + 1) as u8;
+        let (first, last) = (piece.start, piece.end() - 1);
+        instructions.extend([
+            load(HIGH),
+            compare(BPF_JEQ, (first / HALF) as u32, 0, 3),
+            load(LOW),
+            compare(BPF_JGE, (first % HALF) as u32, 0, 1),
+            compare(BPF_JGT, (last % HALF) as u32, 0, past_the_rest),
+        ]);
+    }
+    instructions.push(sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: libc::SECCOMP_RET_TRAP });
+    instructions
+}
+
+/// The region in pieces whose addresses have the same high half.
+fn halves(region: &Region) -> impl Iterator<Item = Region> + use<> {
+    let Region { start, length } = *region;
+    let end = start + length;
+    (start / HALF..end.div_ceil(HALF))
+        .map(move |half| Region::between(start.max(half * HALF), end.min((half + 1) * HALF)))
+}
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+
+fn compare(how: u32, value: u32, yes: u8, no: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt: yes, jf: no, k: value }
+}
+
+/// All code of this process: the program's and, if there are any, that of the libraries and the kernel's.
+fn code() -> Vec<Region> {
+    let mut found: Vec<Region> = vec![];
+    // SAFETY: the callback keeps to what the loader shows it, and the pointer is to a variable of ours.
+    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut found).cast()) };
+    found
+}
+
+/// Adds the code of one object.
+unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: libc::size_t, found: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the loader passes an object of its own.
+    let object = unsafe { &*object };
+    // SAFETY: `code` passes its variable.
+    let found = unsafe { &mut *found.cast::<Vec<Region>>() };
+    // SAFETY: the loader says how many headers there are.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+    let executable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
+    found.extend(
+        headers
+            .iter()
+            .filter(executable)
+            .map(|header| Region { start: object.dlpi_addr.wrapping_add(header.p_vaddr), length: header.p_memsz }),
+    );
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a call with this address after its instruction is trapped, as the kernel's interpreter finds.
+    fn is_trapped(program: &[sock_filter], address: u64) -> bool {
+        let (mut at, mut loaded) = (0, 0);
+        while let Some(instruction) = program.get(at) {
+            at += 1;
+            let holds = match u32::from(instruction.code) {
+                code if code == BPF_LD | BPF_W | BPF_ABS => {
+                    loaded = if instruction.k == HIGH { (address / HALF) as u32 } else { address as u32 };
+                    continue;
+                }
+                code if code == BPF_JMP | BPF_JEQ | BPF_K => loaded == instruction.k,
+                code if code == BPF_JMP | BPF_JGE | BPF_K => loaded >= instruction.k,
+                code if code == BPF_JMP | BPF_JGT | BPF_K => loaded > instruction.k,
+                _ => return true,
+            };
+            at += usize::from(if holds { instruction.jt } else { instruction.jf });
+        }
+        false
+    }
+
+    #[test]
+    fn calls_from_the_regions_pass_and_no_others() {
+        let regions = [
+            Region::between(0x5555_0000_1000, 0x5555_0002_0000),
+            Region::between(0x6fff_ffff_f000, 0x7000_0000_1000),
+            Region::between(0x7fff_0000_0000, 0x7fff_0000_2000),
+        ];
+        let program = only_from(&regions);
+        for region in regions {
+            for (address, outside) in [
+                (region.start - 1, true),
+                (region.start, false),
+                (region.start + 0x234, false),
+                (region.end() - 1, false),
+                (region.end(), true),
+            ] {
+                assert_eq!(is_trapped(&program, address), outside, "{address:#x}");
+            }
+        }
+        assert!(is_trapped(&program, 0x1000) && is_trapped(&program, u64::MAX));
+    }
+
+    #[test]
+    fn our_own_code_is_found() {
+        let here = calls_from_the_regions_pass_and_no_others as fn() as usize as u64;
+        assert!(code().iter().any(|region| region.contains(here)));
+        assert!(!is_trapped(&instructions(), here));
+    }
+}

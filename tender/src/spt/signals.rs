@@ -1,0 +1,122 @@
+//! Signals of a process that has a guest in it: those that the guest's own instructions raise, and those for the tender,
+//! whose handlers must find the tender's stack and thread pointer.
+
+#![expect(unsafe_code, reason = "signal handlers and their stack")]
+
+use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
+use std::io;
+use std::ptr::null_mut;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Raised by instructions, and SIGSYS for a system call that is not to reach the kernel.
+pub const RAISED: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
+
+/// See sigaltstack(2).
+const SS_AUTODISARM: libc::c_int = 1 << 31;
+const SIGNALS_MAXIMUM: usize = 65;
+
+/// The tender's own handlers, by signal; 0 for those that have none.
+static HANDLERS: [AtomicUsize; SIGNALS_MAXIMUM] = [const { AtomicUsize::new(0) }; SIGNALS_MAXIMUM];
+
+/// The signals of the thread that runs the guest, which a handler's end lets through again.
+///
+/// A handler is entered with all of them blocked: of several that arrive at once, the guest stops for one, where it is, and
+/// not in the handler of another. The tender opens them when it is at work again, and blocks them before it goes back into
+/// a handler, so that this is over when the next one arrives.
+#[derive(Debug)]
+pub struct Mask(libc::sigset_t);
+
+impl Mask {
+    /// Blocks all, or lets through what is usual.
+    pub fn set(&self, blocked: bool) {
+        let (how, set) = if blocked { (libc::SIG_BLOCK, &all()) } else { (libc::SIG_SETMASK, &self.0) };
+        // SAFETY: the set is a variable.
+        unsafe { libc::pthread_sigmask(how, set, null_mut()) };
+    }
+}
+
+fn all() -> libc::sigset_t {
+    // SAFETY: all zeros is a valid value.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut set) };
+    set
+}
+
+/// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread.
+pub fn take() -> io::Result<Mask> {
+    let stack = libc::stack_t { ss_sp: SIGNALS.get().cast(), ss_flags: SS_AUTODISARM, ss_size: SIGNAL_STACK };
+    // SAFETY: the stack is a static of that size, which nothing else uses.
+    if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all zeros is a valid value.
+    let mut usual = unsafe { std::mem::zeroed() };
+    // None may arrive while its handler is not known.
+    // SAFETY: both are variables.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all(), &mut usual) };
+    let handled = crate::signals::received().chain([crate::turns::SIGNAL]);
+    let taken = handled.chain(RAISED).try_for_each(take_one);
+    for signal in RAISED {
+        // One that is raised while it is blocked ends the process, and who started us may have blocked it.
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigdelset(&mut usual, signal) };
+    }
+    let mask = Mask(usual);
+    mask.set(false);
+    taken.map(|()| mask)
+}
+
+fn take_one(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: all zeros is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = &raw const husk_spt_signal as usize;
+    action.sa_flags = libc::SA_ONSTACK | libc::SA_SIGINFO;
+    action.sa_mask = all();
+    // SAFETY: as above.
+    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the handler keeps to the stacks that are told apart in `switch`.
+    if unsafe { libc::sigaction(signal, &action, &mut before) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match before.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN if RAISED.contains(&signal) => {}
+        // Nobody in here wants it.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: what it was.
+            unsafe { libc::sigaction(signal, &before, null_mut()) };
+        }
+        handler => HANDLERS[signal as usize].store(handler, Relaxed),
+    }
+    Ok(())
+}
+
+/// Whether the system call that SIGSYS tells of was made in the way of 64-bit programs.
+pub fn is_native(information: &libc::siginfo_t) -> bool {
+    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    /// Behind signal, error and code, and the address and number of the call (sigaction(2)).
+    const ARCHITECTURE: usize = 28;
+    let start = std::ptr::from_ref(information).cast::<u8>();
+    // SAFETY: inside the structure, aligned.
+    let architecture = unsafe { start.wrapping_add(ARCHITECTURE).cast::<u32>().read() };
+    architecture == AUDIT_ARCH_X86_64
+}
+
+/// A signal that did not stop the guest: the tender's own handler, or the default for those that end a process.
+pub extern "C" fn forward(signal: libc::c_int, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {
+    match HANDLERS.get(signal as usize).map_or(0, |handler| handler.load(Relaxed)) {
+        0 => default(signal),
+        // SAFETY: `take_one` found this handler installed, of the kind that takes the signal alone; as all of ours are.
+        handler => unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal) },
+    }
+}
+
+/// Leaves the signal to its default: an instruction raises it again, and anybody else's is sent again.
+pub fn default(signal: libc::c_int) {
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY: has no conditions.
+    unsafe { libc::raise(signal) };
+}

@@ -1,0 +1,354 @@
+//! From the tender to its guest and back, in one thread: two stacks, two sets of registers.
+//!
+//! `husk_spt_enter` lets the guest go on and returns when it stops. It stops in one of two ways. It goes through the
+//! gate, a function call: then what it had in its registers is in [`Switch`]. Or a signal arrives while it runs, one that
+//! an instruction of its own has raised or one for the tender: then the kernel has put its registers on the signal
+//! stack, and they stay there; `husk_spt_enter` returns all the same, as if the handler had never been, and the handler
+//! only returns when the guest is to go on.
+//!
+//! `in_guest` tells which of the two is interrupted by a signal. It is set when everything that `husk_spt_enter` needs
+//! to return is in place, and cleared when the tender's FS base is: in between, either answer would do, because a
+//! handler that stops the guest keeps what it found and puts it back. The same order sees to it that no signal is lost:
+//! one that arrives before `in_guest` is set has set `halt`, which is looked at after it.
+//!
+//! `SS_AUTODISARM` gives the signal stack up while a guest is stopped on it, so that a signal for the tender finds the
+//! tender's own stack.
+
+#![expect(unsafe_code, reason = "stacks and registers are exchanged by assembler")]
+
+use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+
+/// Bytes for the vector state of a guest: XSAVE's area with everything that processors have (Intel SDM volume 1, 13.4).
+const VECTOR_STATE: usize = 16 << 10;
+/// Bytes of the signal stack: a few frames, each as large as a vector state.
+pub const SIGNAL_STACK: usize = 64 << 10;
+
+/// The guest went through the gate.
+pub const GATE: u32 = 0;
+/// It did not run, because `halt` was set. Any other stop is the number of a signal.
+pub const HALTED: u32 = u32::MAX;
+
+/// What the assembler below reads and writes. There is one: a process has one guest.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Switch {
+    vector_state: [u8; VECTOR_STATE],
+    /// The guest's registers, unless it stopped for a signal.
+    pub general: General,
+    /// The guest's FS base, and the tender's.
+    pub fs_base: u64,
+    tender_fs_base: u64,
+    /// Where `husk_spt_enter` goes on.
+    tender_stack: u64,
+    /// If the guest stopped for a signal, the stack pointer of the handler; else 0.
+    pub handler_stack: u64,
+    /// The handler's second and third argument.
+    pub information: *const libc::siginfo_t,
+    pub context: *mut libc::ucontext_t,
+    /// Why the guest has stopped.
+    pub stop: u32,
+    in_guest: u8,
+    /// Keeps the guest from running.
+    pub halt: u8,
+}
+
+/// General registers.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct General {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rbp: u64,
+    pub rsp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rip: u64,
+    pub rflags: u64,
+}
+
+/// A static that the thread which runs the guest writes.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Place<T>(UnsafeCell<T>);
+
+// SAFETY: only the thread that runs the guest uses it, through the pointers of `get`.
+unsafe impl<T> Sync for Place<T> {}
+
+impl<T> Place<T> {
+    /// Where it is.
+    pub const fn get(&self) -> *mut T {
+        self.0.get()
+    }
+}
+
+/// See [`Switch`].
+pub static SWITCH: Place<Switch> = Place(UnsafeCell::new(Switch::NEW));
+
+/// Where signals are taken while the guest runs.
+pub static SIGNALS: Place<[u8; SIGNAL_STACK]> = Place(UnsafeCell::new([0; SIGNAL_STACK]));
+
+impl Switch {
+    const NEW: Self = Self {
+        vector_state: [0; VECTOR_STATE],
+        general: General {
+            rax: 0,
+            rbx: 0,
+            rcx: 0,
+            rdx: 0,
+            rsi: 0,
+            rdi: 0,
+            rbp: 0,
+            rsp: 0,
+            r8: 0,
+            r9: 0,
+            r10: 0,
+            r11: 0,
+            r12: 0,
+            r13: 0,
+            r14: 0,
+            r15: 0,
+            rip: 0,
+            rflags: 0,
+        },
+        fs_base: 0,
+        tender_fs_base: 0,
+        tender_stack: 0,
+        handler_stack: 0,
+        information: core::ptr::null(),
+        context: core::ptr::null_mut(),
+        stop: HALTED,
+        in_guest: 0,
+        halt: 0,
+    };
+
+    /// A guest that is to start at `entry` with `argument`, everything else as in a processor that was just reset.
+    pub fn start(&mut self, entry: u64, argument: u64) {
+        const RESERVED_FLAG: u64 = 2;
+        const MXCSR: usize = 24;
+        self.general = General { rip: entry, rdi: argument, rflags: RESERVED_FLAG, ..General::default() };
+        // XRSTOR takes it from here even if the header says that there is nothing (Intel SDM volume 1, 13.8.1).
+        self.vector_state[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
+    }
+}
+
+unsafe extern "C" {
+    /// Lets the guest in [`SWITCH`] go on until it stops.
+    pub fn husk_spt_enter();
+    /// What the gate calls.
+    pub safe static husk_spt_gate: u8;
+    /// What the doorbell calls.
+    pub safe static husk_spt_doorbell: u8;
+    /// The handler of signals: stops the guest, or goes on to [`super::signals::forward`].
+    pub safe static husk_spt_signal: u8;
+}
+
+/// The file that the doorbell writes to, an eventfd(2), or -1.
+pub static DOORBELL_FILE: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(-1);
+
+global_asm!(
+    ".pushsection .text.husk_spt, \"ax\", @progbits",
+    ".macro husk_spt_general operation",
+    "    \\operation rbx, {rbx}",
+    "    \\operation rdx, {rdx}",
+    "    \\operation rsi, {rsi}",
+    "    \\operation rdi, {rdi}",
+    "    \\operation rbp, {rbp}",
+    "    \\operation r8, {r8}",
+    "    \\operation r9, {r9}",
+    "    \\operation r10, {r10}",
+    "    \\operation r11, {r11}",
+    "    \\operation r12, {r12}",
+    "    \\operation r13, {r13}",
+    "    \\operation r14, {r14}",
+    "    \\operation r15, {r15}",
+    ".endm",
+    ".macro husk_spt_save register, place",
+    "    mov [rip + {switch} + \\place], \\register",
+    ".endm",
+    ".macro husk_spt_load register, place",
+    "    mov \\register, [rip + {switch} + \\place]",
+    ".endm",
+    "",
+    ".globl husk_spt_enter",
+    ".type husk_spt_enter, @function",
+    "husk_spt_enter:",
+    "    push rbp",
+    "    push rbx",
+    "    push r12",
+    "    push r13",
+    "    push r14",
+    "    push r15",
+    "    sub rsp, 8",
+    "    stmxcsr [rsp]",
+    "    rdfsbase rax",
+    "    mov [rip + {switch} + {tender_fs_base}], rax",
+    "    mov [rip + {switch} + {tender_stack}], rsp",
+    "    mov byte ptr [rip + {switch} + {in_guest}], 1",
+    "    cmp byte ptr [rip + {switch} + {halt}], 0",
+    "    jne 3f",
+    "    mov rcx, [rip + {switch} + {handler_stack}]",
+    "    mov rax, [rip + {switch} + {fs_base}]",
+    "    test rcx, rcx",
+    "    jz 2f",
+    // Back into the handler, which returns.
+    "    wrfsbase rax",
+    "    mov rsp, rcx",
+    "    ret",
+    // Back from the gate.
+    "2:  wrfsbase rax",
+    "    lea rcx, [rip + {switch} + {vector_state}]",
+    "    mov eax, -1",
+    "    mov edx, -1",
+    "    xrstor64 [rcx]",
+    "    push qword ptr [rip + {switch} + {rflags}]",
+    "    popfq", // Nothing below changes flags.
+    "    husk_spt_general husk_spt_load",
+    "    mov rcx, [rip + {switch} + {rcx}]",
+    "    mov rax, [rip + {switch} + {rax}]",
+    "    mov rsp, [rip + {switch} + {rsp}]",
+    "    jmp qword ptr [rip + {switch} + {rip}]",
+    "3:  mov dword ptr [rip + {switch} + {stop}], {halted}",
+    "    mov byte ptr [rip + {switch} + {in_guest}], 0",
+    "    jmp 4f",
+    "",
+    // Called by the gate, on a stack of the guest's.
+    ".globl husk_spt_gate",
+    ".type husk_spt_gate, @function",
+    "husk_spt_gate:",
+    "    pop qword ptr [rip + {switch} + {rip}]",
+    "    mov [rip + {switch} + {rsp}], rsp",
+    "    mov [rip + {switch} + {rax}], rax",
+    "    mov [rip + {switch} + {rcx}], rcx",
+    "    husk_spt_general husk_spt_save",
+    "    pushfq",
+    "    pop qword ptr [rip + {switch} + {rflags}]",
+    "    lea rcx, [rip + {switch} + {vector_state}]",
+    "    mov eax, -1",
+    "    mov edx, -1",
+    "    xsave64 [rcx]",
+    "    mov qword ptr [rip + {switch} + {handler_stack}], 0",
+    "    mov dword ptr [rip + {switch} + {stop}], {gate}",
+    "    rdfsbase rax",
+    "    mov [rip + {switch} + {fs_base}], rax",
+    "husk_spt_leave:",
+    "    mov rax, [rip + {switch} + {tender_fs_base}]",
+    "    wrfsbase rax",
+    "    mov byte ptr [rip + {switch} + {in_guest}], 0",
+    "4:  mov rsp, [rip + {switch} + {tender_stack}]",
+    "    push 2", // No flags: no alignment checks, strings upwards.
+    "    popfq",
+    "    fninit",
+    "    ldmxcsr [rsp]",
+    "    add rsp, 8",
+    "    pop r15",
+    "    pop r14",
+    "    pop r13",
+    "    pop r12",
+    "    pop rbx",
+    "    pop rbp",
+    "    ret",
+    ".size husk_spt_enter, . - husk_spt_enter",
+    "",
+    // rdi, rsi, rdx: as of every handler. On the signal stack if it is the guest that was interrupted.
+    ".globl husk_spt_signal",
+    ".type husk_spt_signal, @function",
+    "husk_spt_signal:",
+    "    cmp byte ptr [rip + {switch} + {in_guest}], 0",
+    "    je {forward}",
+    // Another thread may have got it, which has no such stack.
+    "    lea rax, [rip + {signals}]",
+    "    cmp rsp, rax",
+    "    jb {forward}",
+    "    add rax, {signal_stack}",
+    "    cmp rsp, rax",
+    "    jae {forward}",
+    "    mov [rip + {switch} + {handler_stack}], rsp",
+    "    mov [rip + {switch} + {stop}], edi",
+    "    mov [rip + {switch} + {information}], rsi",
+    "    mov [rip + {switch} + {context}], rdx",
+    "    rdfsbase rax",
+    "    mov [rip + {switch} + {fs_base}], rax",
+    "    jmp husk_spt_leave",
+    ".size husk_spt_signal, . - husk_spt_signal",
+    "",
+    // Called by the doorbell. Keeps every register, as an instruction would.
+    ".globl husk_spt_doorbell",
+    ".type husk_spt_doorbell, @function",
+    "husk_spt_doorbell:",
+    "    push rax",
+    "    push rcx",
+    "    push rdx",
+    "    push rsi",
+    "    push rdi",
+    "    push r11",
+    "    pushfq",
+    "    mov edi, [rip + {doorbell_file}]",
+    "    lea rsi, [rip + husk_spt_one]",
+    "    mov edx, 8",
+    "    mov eax, {write}",
+    "    syscall",
+    "    popfq",
+    "    pop r11",
+    "    pop rdi",
+    "    pop rsi",
+    "    pop rdx",
+    "    pop rcx",
+    "    pop rax",
+    "    ret",
+    ".balign 8",
+    "husk_spt_one:",
+    "    .quad 1",
+    ".size husk_spt_doorbell, . - husk_spt_doorbell",
+    ".purgem husk_spt_general",
+    ".purgem husk_spt_save",
+    ".purgem husk_spt_load",
+    ".popsection",
+    switch = sym SWITCH,
+    signals = sym SIGNALS,
+    doorbell_file = sym DOORBELL_FILE,
+    forward = sym super::signals::forward,
+    signal_stack = const SIGNAL_STACK,
+    gate = const GATE,
+    halted = const HALTED,
+    write = const libc::SYS_write,
+    vector_state = const offset_of!(Switch, vector_state),
+    fs_base = const offset_of!(Switch, fs_base),
+    tender_fs_base = const offset_of!(Switch, tender_fs_base),
+    tender_stack = const offset_of!(Switch, tender_stack),
+    handler_stack = const offset_of!(Switch, handler_stack),
+    information = const offset_of!(Switch, information),
+    context = const offset_of!(Switch, context),
+    stop = const offset_of!(Switch, stop),
+    in_guest = const offset_of!(Switch, in_guest),
+    halt = const offset_of!(Switch, halt),
+    rax = const offset_of!(Switch, general) + offset_of!(General, rax),
+    rbx = const offset_of!(Switch, general) + offset_of!(General, rbx),
+    rcx = const offset_of!(Switch, general) + offset_of!(General, rcx),
+    rdx = const offset_of!(Switch, general) + offset_of!(General, rdx),
+    rsi = const offset_of!(Switch, general) + offset_of!(General, rsi),
+    rdi = const offset_of!(Switch, general) + offset_of!(General, rdi),
+    rbp = const offset_of!(Switch, general) + offset_of!(General, rbp),
+    rsp = const offset_of!(Switch, general) + offset_of!(General, rsp),
+    r8 = const offset_of!(Switch, general) + offset_of!(General, r8),
+    r9 = const offset_of!(Switch, general) + offset_of!(General, r9),
+    r10 = const offset_of!(Switch, general) + offset_of!(General, r10),
+    r11 = const offset_of!(Switch, general) + offset_of!(General, r11),
+    r12 = const offset_of!(Switch, general) + offset_of!(General, r12),
+    r13 = const offset_of!(Switch, general) + offset_of!(General, r13),
+    r14 = const offset_of!(Switch, general) + offset_of!(General, r14),
+    r15 = const offset_of!(Switch, general) + offset_of!(General, r15),
+    rip = const offset_of!(Switch, general) + offset_of!(General, rip),
+    rflags = const offset_of!(Switch, general) + offset_of!(General, rflags),
+);

@@ -1,0 +1,36 @@
+//! What guests run in: the same tests hold for every target, but for where things are.
+
+use husk_abi::memory::{TENDER_SIZE, WINDOW_LOWEST};
+use std::env;
+use std::fs::OpenOptions;
+use std::sync::OnceLock;
+
+/// A target of `husk run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A virtual machine.
+    Hvt,
+    /// A process.
+    Spt,
+}
+
+impl Target {
+    /// The one that `husk run` takes here if nobody tells it which.
+    pub fn usual() -> Self {
+        static USUAL: OnceLock<Target> = OnceLock::new();
+        *USUAL.get_or_init(|| match env::var("HUSK_TARGET").as_deref() {
+            Ok("spt") => Self::Spt,
+            Ok("hvt") => Self::Hvt,
+            _ if OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok() => Self::Hvt,
+            _ => Self::Spt,
+        })
+    }
+
+    /// Where a guest that runs with `--no-aslr` sees a page of the tender's own.
+    pub fn own(self, physical: u64) -> u64 {
+        match self {
+            Self::Hvt => physical,
+            Self::Spt => WINDOW_LOWEST - TENDER_SIZE + physical,
+        }
+    }
+}

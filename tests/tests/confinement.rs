@@ -1,0 +1,184 @@
+//! The tender confines itself before the guest runs: each thread of it, once it is confined, tries what somebody would who
+//! has taken it over.
+
+use husk_tests::{Disk, Guest, Outcome, build, requires};
+use std::process::Command;
+
+/// The signal of a call that is not in the tables, SIGSYS.
+const BAD_CALL: i32 = 31;
+const PERMISSION: i32 = 1;
+const ACCESS: i32 = 13;
+
+/// What no thread may ever do, whatever is attached.
+const NEVER: &[&str] = &[
+    "execve",
+    "execveat",
+    "fork",
+    "clone",
+    "ptrace",
+    "kill",
+    "tgkill",
+    "process_vm_readv",
+    "openat2",
+    "unlink",
+    "mkdir",
+    "chroot",
+    "mount",
+    "unix_socket",
+    "raw_socket",
+    "netlink_socket",
+    "tcp_bind",
+    "map_code",
+    "map_file",
+    "protect_code",
+    "memfd",
+    "io_uring_setup",
+    "terminal_input",
+    "create_processor",
+    "prctl",
+    "seccomp",
+    "setuid",
+    "bpf",
+    "userfaultfd",
+    "x32",
+    "call_of_32_bits",
+];
+
+fn hello() -> Guest {
+    Guest::image(build::image("hello-std", "hello-std"))
+}
+
+/// The attempt was made, and failed with this error.
+#[track_caller]
+fn expect_failed(outcome: &Outcome, attempt: &str, error: i32) {
+    outcome.expect_success().expect_stderr(&format!("attack: {attempt} failed: {error}\n"));
+}
+
+/// The attempt ended the tender at once.
+#[track_caller]
+fn expect_killed(outcome: &Outcome, attempt: &str) {
+    assert_eq!(outcome.signal(), Some(BAD_CALL), "{attempt}: {outcome}");
+    assert!(!outcome.stderr().contains("attack:"), "{attempt}: {outcome}");
+}
+
+#[test]
+fn attempts_are_made_when_the_tender_is_built_for_them() {
+    for thread in ["process", "processor", "devices"] {
+        let outcome = hello().flag("--net=user").attack(thread, "nothing").run();
+        outcome.expect_success().expect_stderr("attack: nothing succeeded: 0\n");
+    }
+}
+
+#[test]
+fn the_thread_of_the_processor_makes_no_call_that_it_does_not_need() {
+    for attempt in NEVER.iter().chain(&["tcp_socket", "tcp_connect"]) {
+        expect_killed(&hello().attack("processor", attempt).run(), attempt);
+    }
+}
+
+#[test]
+fn the_thread_of_the_devices_makes_no_call_that_they_do_not_need() {
+    for attempt in NEVER {
+        expect_killed(&hello().flag("--net=user").attack("devices", attempt).run(), attempt);
+    }
+    let disk = Disk::empty(1 << 20);
+    for attempt in ["tcp_socket", "execve", "io_uring_setup"] {
+        let guest = Guest::image(build::image("block-guests", "disk_use"));
+        let outcome = guest.flag(disk.flag("")).argument("512").attack("devices", attempt).run();
+        expect_killed(&outcome, attempt);
+    }
+}
+
+#[test]
+fn sockets_are_for_the_user_mode_network_and_never_bound() {
+    for thread in ["processor", "devices"] {
+        let attempt = |attempt| hello().flag("--net=user").attack(thread, attempt).run();
+        attempt("tcp_socket").expect_success().expect_stderr("attack: tcp_socket succeeded");
+        expect_killed(&attempt("tcp_bind"), "tcp_bind");
+    }
+}
+
+#[test]
+fn files_are_not_opened_by_either() {
+    for thread in ["processor", "devices"] {
+        for attempt in ["open", "create"] {
+            let outcome = hello().flag("--net=user").attack(thread, attempt).run();
+            expect_failed(&outcome, attempt, ACCESS);
+        }
+    }
+}
+
+/// Whether this kernel has Landlock, in a version that closes this; told loudly.
+fn landlock(least: u32) -> bool {
+    let mut husk = Command::new(build::husk());
+    let output = husk.args(["run", "--explain", "--json"]).arg(build::image("hello", "hello")).output();
+    let output = output.expect("husk starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, rest) = text.split_once("\"landlock_version\":").expect("it is told");
+    let version: u32 = rest.split(',').next().and_then(|version| version.parse().ok()).unwrap_or(0);
+    if version < least {
+        eprintln!("\n*** SKIPPED: what Landlock {least} closes, as this kernel has {version} ***\n");
+    }
+    version >= least
+}
+
+#[test]
+fn what_has_a_name_is_out_of_reach_without_any_filter() {
+    if !landlock(6) {
+        return;
+    }
+    for (attempt, error) in [
+        ("open", ACCESS),
+        ("create", ACCESS),
+        ("mkdir", ACCESS),
+        ("execve", ACCESS),
+        ("tcp_bind", ACCESS),
+        ("tcp_connect", ACCESS),
+        ("kill", PERMISSION),
+    ] {
+        expect_failed(&hello().attack("process", attempt).run(), attempt, error);
+    }
+    // With a network, sockets are connected, and never bound.
+    expect_failed(&hello().flag("--net=user").attack("process", "tcp_bind").run(), "tcp_bind", ACCESS);
+}
+
+#[test]
+fn root_is_nobody_special_once_the_guest_runs() {
+    for attempt in ["raw_socket", "chroot", "mount", "bpf"] {
+        let outcome = hello().attack("process", attempt).run();
+        outcome.expect_success().expect_stderr(&format!("attack: {attempt} failed: "));
+    }
+    hello().attack("process", "dumpable").run().expect_stderr("attack: dumpable succeeded: 0\n");
+    if requires::root() {
+        let outcome = hello().flag("--user=65534:65534").attack("process", "setuid").run();
+        expect_failed(&outcome, "setuid", PERMISSION);
+    }
+}
+
+#[test]
+fn a_user_to_be_takes_root() {
+    if requires::root() {
+        hello().user(65534).flag("--user=0").run().expect_refusal(&["--user takes root"]);
+    }
+}
+
+#[test]
+fn what_a_run_may_do_is_explained_without_it() {
+    let image = build::image("hello-std", "hello-std");
+    let explain = |flags: &[&str]| {
+        let output = Command::new(build::husk()).args(["run", "--explain"]).args(flags).arg(&image).output();
+        let output = output.expect("husk starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let plain = explain(&[]);
+    assert!(plain.contains("system calls of the processor's thread") && !plain.contains("devices's"), "{plain}");
+    assert!(plain.contains("KVM_RUN: runs the guest") && !plain.contains("Hello"), "{plain}");
+    let network = explain(&["-p", "8080:80", "--allow", "192.0.2.0/24:443"]);
+    for part in ["TCP port 8080 of every address", "connections to 192.0.2.0/24, port 443", "nothing else", "sendto"] {
+        assert!(network.contains(part), "no '{part}' in {network}");
+    }
+    let json = explain(&["--json", "--net", "user"]);
+    assert!(json.starts_with('{') && json.ends_with("}\n") && json.lines().count() == 1, "{json}");
+    assert!(json.contains(r#"{"feature":"KVM","call":"ioctl","only":["argument 1 is 0xae80"],"#), "{json}");
+}

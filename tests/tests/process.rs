@@ -1,0 +1,114 @@
+//! A guest in a process makes no system call: what it tries is answered by its libos, or ends it.
+
+use husk_abi::fault::ILLEGAL_INSTRUCTION;
+use husk_tests::{Guest, Target, build};
+use std::fs;
+use std::process::{Command, Stdio};
+
+/// The signal of a call that the tender may not make, SIGSYS.
+const BAD_CALL: i32 = 31;
+
+fn program(call: &[&str]) -> Guest {
+    call.iter().fold(Guest::program("hidden_calls").flag("--target=spt"), |guest, word| guest.argument(*word))
+}
+
+/// Makes one call by an instruction of the tender's.
+fn through_tender(call: &[i64]) -> Guest {
+    let guest = Guest::native("through_tender").flag("--target=spt");
+    call.iter().fold(guest, |guest, word| guest.argument(word.to_string()))
+}
+
+#[test]
+fn the_same_image_runs_as_a_machine_and_as_a_process() {
+    let image = build::image("hello", "hello");
+    let before = fs::read(&image).expect("it was built");
+    for target in ["hvt", "spt"] {
+        if target == "hvt" && Target::usual() != Target::Hvt {
+            continue;
+        }
+        let outcome = Guest::image(&image).flag(format!("--target={target}")).run();
+        outcome.expect_success().expect_stdout("Hello from a Husk guest\n");
+    }
+    assert!(before == fs::read(&image).expect("it was built"), "the image is as it was");
+}
+
+#[test]
+fn who_names_no_target_gets_a_process_where_there_is_no_kvm() {
+    if !husk_tests::requires::root() {
+        return;
+    }
+    let private_dev = "mount --make-rprivate / && mount -t tmpfs none /dev && unset HUSK_TARGET && exec \"$@\"";
+    let without_dev = ["unshare", "--mount", "sh", "-c", private_dev, "sh"];
+    let outcome = Guest::image(build::image("hello", "hello")).through(&without_dev).run();
+    outcome.expect_success().expect_stdout("Hello from a Husk guest\n");
+    outcome.expect_stderr("husk: runs as a process: /dev/kvm does not exist");
+}
+
+#[test]
+fn calls_that_nobody_could_find_are_answered_as_in_a_machine() {
+    let process = program(&["all"]).run();
+    process.expect_success();
+    let answers = process.stdout();
+    assert!(answers.lines().count() > 900, "{answers}");
+    // A file of the host's would not be an error; and the host knows calls that the libos does not.
+    assert!(answers.contains("\n2: -14\n") && answers.contains("\n425: -38\n"), "{answers}");
+    if Target::usual() == Target::Hvt {
+        let machine = Guest::program("hidden_calls").flag("--target=hvt").argument("all").run();
+        assert_eq!(machine.stdout(), answers);
+    }
+}
+
+#[test]
+fn a_program_without_libos_ends_at_its_first_call() {
+    Guest::native("system_call").flag("--target=spt").run().expect_fault(ILLEGAL_INSTRUCTION, "system call");
+}
+
+#[test]
+fn hidden_calls_reach_nothing_of_the_hosts() {
+    let folder = std::env::temp_dir().join(format!("husk-process-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("made").display().to_string();
+    // open(O_CREAT | O_WRONLY), mkdir, creat: in the guest's own file system, which has no such folder.
+    for call in [["2", "@", "65", "511", &path], ["83", "@", "511", "0", &path], ["85", "@", "511", "0", &path]] {
+        program(&[&["one"], &call[..]].concat()).run().expect_success().expect_stdout("-2\n");
+    }
+    // execve: there is no program.
+    program(&["one", "59", "@", "0", "0", "/bin/true"]).run().expect_success().expect_stdout("-2\n");
+    // mmap(PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS): refused.
+    program(&["one", "9", "0", "4096", "7", "34", "-1"]).run().expect_success().expect_stdout("-13\n");
+    // io_uring_setup, ptrace, bpf, userfaultfd: unknown.
+    for call in ["425", "101", "321", "323"] {
+        program(&["one", call, "1", "0", "0", "0", "x"]).run().expect_success().expect_stdout("-38\n");
+    }
+    // kill of a process that is there: of another world.
+    let mut other = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep starts");
+    program(&["one", "62", &other.id().to_string(), "9", "x"]).run().expect_success().expect_stdout("-3\n");
+    assert!(other.try_wait().expect("our own child").is_none(), "it still sleeps");
+    other.kill().and_then(|()| other.wait()).expect("our own child");
+    assert_eq!(fs::read_dir(&folder).expect("our folder").count(), 0);
+    fs::remove_dir(&folder).expect("our folder");
+}
+
+#[test]
+fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
+    let calls: &[(&str, &[i64])] = &[
+        ("execve", &[59, 0, 0, 0]),
+        ("socket", &[41, 2, 1, 0]),
+        ("ptrace", &[101, 16, 1]),
+        ("kill", &[62, 1, 0]),
+        ("mmap of code", &[9, 0, 4096, 5, 34, -1]),
+        ("mprotect to code", &[10, 0x1_0000_0000, 4096, 7]),
+        ("io_uring_setup", &[425, 1, 0]),
+        ("prctl", &[157, 22, 0]),
+        ("clone", &[56, 0, 0]),
+        ("vfork", &[58]),
+        ("unlink", &[87, 0]),
+        ("setuid", &[105, 0]),
+        ("a call of another kind", &[0x4000_0000 | 39]),
+    ];
+    for (name, call) in calls {
+        let outcome = through_tender(call).run();
+        assert_eq!(outcome.signal(), Some(BAD_CALL), "{name}: {outcome}");
+        assert_eq!(outcome.stdout(), "found one\n", "{name}");
+    }
+}
