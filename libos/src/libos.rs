@@ -9,6 +9,7 @@ use crate::fs::console::Input;
 use crate::memory;
 use crate::memory::lent::Lent;
 use crate::net::Net;
+use crate::processor_time;
 use crate::random::Random;
 use crate::signals::Signals;
 use crate::syscalls::{Arguments, files, internet, signal, table};
@@ -56,6 +57,7 @@ impl Libos {
     /// A libos for a program whose first thread starts with these registers.
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
+        processor_time::start(started);
         let (files, threads) = (files::start()?, Threads::new(registers)?);
         let (net, disks, signals, lent) = Default::default();
         Ok(Self { files, net, disks, threads, signals, random, lent, auxiliary, started, looked: 0 })
@@ -167,6 +169,12 @@ impl Libos {
     /// Leaves the guest until `deadline`, until there is news of what threads wait for, or a signal arrives. If nothing
     /// of that can ever be, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
+        let before = husk::clock::monotonic_ns();
+        self.leave_until(deadline);
+        processor_time::waited(husk::clock::monotonic_ns().saturating_sub(before));
+    }
+
+    fn leave_until(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
         let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
         let expected = input || self.net.expects() || self.disks.busy();

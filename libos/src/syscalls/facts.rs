@@ -3,6 +3,7 @@
 use crate::fs::generated::{Facts, Generated};
 use crate::libos::Libos;
 use crate::memory::MEMORY;
+use crate::processor_time;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -30,6 +31,7 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         threads: libos.threads.count() as u32,
         processors: 1,
         uptime_ns,
+        processor_ns: processor_time::of_program(),
         started_ns: husk::clock::realtime_ns().saturating_sub(uptime_ns),
     })
 }

@@ -8,7 +8,7 @@ use crate::libos::Libos;
 use crate::memory::MEMORY;
 use crate::threads::PROCESS;
 use crate::user::{self, Slice};
-use crate::{arch, clock};
+use crate::{arch, clock, processor_time};
 use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
@@ -138,9 +138,18 @@ fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
     }
 }
 
+/// `RUSAGE_CHILDREN`, which the bindings have as a signed number.
+const CHILDREN: u32 = u32::MAX;
+
 /// getrusage(2).
-pub fn getrusage(libos: &mut Libos, Arguments([_who, into, ..]): Arguments) -> Answer {
-    let [seconds, nanoseconds] = clock::to_timespec(husk::clock::monotonic_ns().saturating_sub(libos.started));
+pub fn getrusage(_: &mut Libos, Arguments([who, into, ..]): Arguments) -> Answer {
+    let time = match who as u32 {
+        RUSAGE_SELF => processor_time::of_program(),
+        RUSAGE_THREAD => processor_time::of_thread(),
+        CHILDREN => 0,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let [seconds, nanoseconds] = clock::to_timespec(time);
     let (size, free) = MEMORY.lock().size();
     Slice::new(into, size_of::<rusage>() as u64).zero()?;
     user::write(into, &[seconds, nanoseconds / 1000])?;

@@ -97,7 +97,7 @@ calls! {
     __NR_getrlimit process::getrlimit, Answered;
     __NR_setrlimit process::setrlimit, Partial, "of open files; another to what it is";
     __NR_prlimit64 process::prlimit64, Partial, "as for setrlimit";
-    __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
+    __NR_getrusage process::getrusage, Partial, "processor time and memory";
     // Threads.
     __NR_clone thread::clone, Partial, "threads only, not processes";
     __NR_clone3 => ENOSYS, "a C library then uses clone";
@@ -126,11 +126,11 @@ calls! {
     // Time.
     __NR_nanosleep time::nanosleep, Answered;
     __NR_clock_nanosleep time::clock_nanosleep, Answered;
-    __NR_clock_gettime time::clock_gettime, Answered;
+    __NR_clock_gettime time::clock_gettime, Partial, "what a thread has run is counted from when a program first asks for that of any";
     __NR_clock_getres time::clock_getres, Answered;
     __NR_gettimeofday time::gettimeofday, Answered;
     __NR_time time::time, Answered;
-    __NR_times time::times, Partial, "time since the start";
+    __NR_times time::times, Partial, "all of the program's time is its own, none the system's";
     __NR_alarm timer::alarm, Answered;
     __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
     __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";

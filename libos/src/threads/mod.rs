@@ -14,6 +14,7 @@ pub use thread::{CutShort, NO_STACK, Name, SignalStack, Slot, State, Thread};
 
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;
+use crate::processor_time;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -250,6 +251,7 @@ impl Threads {
         if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
         {
             old.base = arch::thread_base();
+            old.processor_time = processor_time::stop().unwrap_or(old.processor_time);
             if let Some(vectors) = &mut old.vectors {
                 vectors.save(used);
             }
@@ -257,6 +259,7 @@ impl Threads {
         self.loaded = Some(slot);
         let new = self.current();
         arch::set_thread_base(new.base);
+        processor_time::go_on(new.processor_time);
         if let Some(vectors) = &new.vectors {
             vectors.load(used);
         }
