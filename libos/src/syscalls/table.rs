@@ -3,8 +3,8 @@
 //! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, signal, socket,
-    system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, scheduling, signal,
+    socket, system, thread, time, timer, transfer, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -72,6 +72,13 @@ calls! {
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
     __NR_mprotect memory::mprotect, Partial, "never executable";
+    __NR_msync memory::msync, Answered;
+    __NR_mincore memory::mincore, Answered;
+    __NR_mlock memory::stay, Answered;
+    __NR_mlock2 memory::stay, Answered;
+    __NR_munlock memory::stay, Answered;
+    __NR_mlockall process::zero, Answered;
+    __NR_munlockall process::zero, Answered;
     __NR_madvise memory::madvise, Partial, "MADV_DONTNEED and MADV_FREE zero; other advice is taken silently";
     // Process.
     __NR_exit thread::exit, Answered;
@@ -86,6 +93,8 @@ calls! {
     __NR_getgid process::zero, Answered;
     __NR_getegid process::zero, Answered;
     __NR_getgroups process::zero, Answered;
+    __NR_getresuid process::getresid, Answered;
+    __NR_getresgid process::getresid, Answered;
     __NR_fork => ENOSYS, "one image, one program";
     __NR_vfork => ENOSYS, "one image, one program";
     __NR_execve => ENOSYS, "one image, one program";
@@ -106,7 +115,16 @@ calls! {
     __NR_set_robust_list process::zero, Partial, "the list is ignored: nobody outlives a program that dies";
     __NR_sched_yield thread::sched_yield, Answered;
     __NR_sched_getaffinity thread::sched_getaffinity, Answered;
-    __NR_sched_setaffinity process::zero, Partial, "there is one processor";
+    __NR_sched_setaffinity thread::sched_setaffinity, Answered;
+    __NR_sched_getscheduler scheduling::sched_getscheduler, Answered;
+    __NR_sched_setscheduler scheduling::sched_setscheduler, Partial, "threads take turns of equal length; no real-time policy";
+    __NR_sched_getparam scheduling::sched_getparam, Answered;
+    __NR_sched_setparam scheduling::sched_setparam, Answered;
+    __NR_sched_get_priority_max scheduling::highest, Answered;
+    __NR_sched_get_priority_min scheduling::lowest, Answered;
+    __NR_sched_rr_get_interval scheduling::sched_rr_get_interval, Answered;
+    __NR_getpriority scheduling::getpriority, Partial, "that of all threads is the same";
+    __NR_setpriority scheduling::setpriority, Partial, "taken silently: threads take turns of equal length";
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
@@ -128,6 +146,8 @@ calls! {
     __NR_clock_nanosleep time::clock_nanosleep, Answered;
     __NR_clock_gettime time::clock_gettime, Partial, "what a thread has run is counted from when a program first asks for that of any";
     __NR_clock_getres time::clock_getres, Answered;
+    __NR_clock_settime => EPERM, "the host's clocks are not the guest's";
+    __NR_settimeofday => EPERM, "the host's clocks are not the guest's";
     __NR_gettimeofday time::gettimeofday, Answered;
     __NR_time time::time, Answered;
     __NR_times time::times, Partial, "all of the program's time is its own, none the system's";

@@ -66,6 +66,12 @@ pub fn sched_yield(libos: &mut Libos, _: Arguments) -> Answer {
     Ok(0)
 }
 
+/// sched_setaffinity(2): to any processors of which the only one is one.
+pub fn sched_setaffinity(_: &mut Libos, Arguments([_thread, length, from, ..]): Arguments) -> Answer {
+    let first: u8 = if length == 0 { 0 } else { user::read(from)? };
+    if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
+}
+
 /// sched_getaffinity(2): the first processor, in a set of one word.
 pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): Arguments) -> Answer {
     if length < 8 || !length.is_multiple_of(8) {

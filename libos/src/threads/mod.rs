@@ -24,7 +24,7 @@ use husk::abi::threads::Table;
 use timers::Timers;
 
 /// How long a thread may run while others wait, in nanoseconds.
-const SLICE: u64 = 2_000_000;
+pub const SLICE: u64 = 2_000_000;
 
 /// All threads.
 #[derive(Debug)]
