@@ -12,6 +12,7 @@ use crate::net::Net;
 use crate::processor_time;
 use crate::random::Random;
 use crate::signals::Signals;
+use crate::syscalls::process::Limit;
 use crate::syscalls::{Arguments, files, internet, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
@@ -42,6 +43,8 @@ pub struct Libos {
     pub random: Random,
     /// The mapping whose guard is lent.
     pub lent: Lent,
+    /// Limits that the program has set.
+    pub limits: Vec<Limit>,
     /// The auxiliary vector that the program got.
     pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
@@ -60,7 +63,19 @@ impl Libos {
         processor_time::start(started);
         let (files, threads) = (files::start()?, Threads::new(registers)?);
         let (net, disks, signals, lent) = Default::default();
-        Ok(Self { files, net, disks, threads, signals, random, lent, auxiliary, started, looked: 0 })
+        Ok(Self {
+            files,
+            net,
+            disks,
+            threads,
+            signals,
+            random,
+            lent,
+            limits: Vec::new(),
+            auxiliary,
+            started,
+            looked: 0,
+        })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.

@@ -104,7 +104,7 @@ calls! {
     __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
-    __NR_setrlimit process::setrlimit, Partial, "of open files; another to what it is";
+    __NR_setrlimit process::setrlimit, Partial, "those of open files and of threads count; another is only remembered";
     __NR_prlimit64 process::prlimit64, Partial, "as for setrlimit";
     __NR_getrusage process::getrusage, Partial, "processor time and memory";
     // Threads.

@@ -1,6 +1,6 @@
 //! Calls about threads.
 
-use super::{Arguments, internet};
+use super::{Arguments, internet, process};
 use crate::answer::{Answer, Stop};
 use crate::arch;
 use crate::errno::Errno;
@@ -16,6 +16,9 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
     let flags = flags as u32;
     if flags & THREAD != THREAD || stack == 0 {
         return Err(Errno::ENOSYS.into());
+    }
+    if libos.threads.count() as u64 >= process::threads_maximum(libos) {
+        return Err(Errno::EAGAIN.into());
     }
     let mut registers = libos.threads.current().registers.on_stack(stack);
     registers.set_result(0);

@@ -98,6 +98,11 @@ impl Threads {
         }
     }
 
+    /// Every thread.
+    pub fn all(&self) -> impl Iterator<Item = &Thread> {
+        self.slots.iter().flatten().map(|thread| &**thread)
+    }
+
     /// Whether this holds for any thread.
     pub fn any(&self, holds: fn(&Thread) -> bool) -> bool {
         self.slots.iter().flatten().any(|thread| holds(thread))

@@ -129,6 +129,13 @@ impl Thread {
         }
     }
 
+    /// Its name; without one, that of the program whose path this is, as Linux has it.
+    pub fn named<'t>(&'t self, program: &'t [u8]) -> &'t [u8] {
+        let own = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if own.is_empty() { name.get(..self.name.len() - 1).unwrap_or(name) } else { own }
+    }
+
     /// Ends its call in progress with this result; if that is an error, what was done counts more.
     #[inline]
     pub fn end_call(&mut self, result: i64) {
