@@ -1,6 +1,7 @@
 //! Linux's clocks, by the numbers of clock_gettime(2), in nanoseconds.
 
 use crate::errno::Errno;
+use crate::processor_time;
 use linux_raw_sys::general as linux;
 
 /// Nanoseconds in a second.
@@ -15,8 +16,8 @@ pub enum Base {
     Realtime,
 }
 
-/// Which of the two times the clock `id` shows. The times that a process or thread has run count from some start, too:
-/// one program owns the processor.
+/// Which of the two times the clock `id` is measured against. Those of processor time are measured against all time where
+/// somebody waits for them.
 #[inline]
 pub fn base(id: i32) -> Result<Base, Errno> {
     match id as u32 {
@@ -31,7 +32,17 @@ pub fn base(id: i32) -> Result<Base, Errno> {
     }
 }
 
-/// The clock's time now.
+/// What the clock `id` shows now.
+#[inline]
+pub fn read(id: i32) -> Result<u64, Errno> {
+    match id as u32 {
+        linux::CLOCK_PROCESS_CPUTIME_ID => Ok(processor_time::of_program()),
+        linux::CLOCK_THREAD_CPUTIME_ID => Ok(processor_time::of_thread()),
+        _ => base(id).map(now),
+    }
+}
+
+/// The time now.
 #[inline]
 pub fn now(base: Base) -> u64 {
     match base {

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
+pub mod processor_time;
 pub mod random;
 pub mod signals;
 pub mod stack;

@@ -9,8 +9,10 @@ use crate::fs::console::Input;
 use crate::memory;
 use crate::memory::lent::Lent;
 use crate::net::Net;
+use crate::processor_time;
 use crate::random::Random;
 use crate::signals::Signals;
+use crate::syscalls::process::Limit;
 use crate::syscalls::{Arguments, files, internet, signal, table};
 use crate::threads::{State, Threads};
 use alloc::vec::Vec;
@@ -41,6 +43,8 @@ pub struct Libos {
     pub random: Random,
     /// The mapping whose guard is lent.
     pub lent: Lent,
+    /// Limits that the program has set.
+    pub limits: Vec<Limit>,
     /// The auxiliary vector that the program got.
     pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
@@ -56,9 +60,22 @@ impl Libos {
     /// A libos for a program whose first thread starts with these registers.
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
+        processor_time::start(started);
         let (files, threads) = (files::start()?, Threads::new(registers)?);
         let (net, disks, signals, lent) = Default::default();
-        Ok(Self { files, net, disks, threads, signals, random, lent, auxiliary, started, looked: 0 })
+        Ok(Self {
+            files,
+            net,
+            disks,
+            threads,
+            signals,
+            random,
+            lent,
+            limits: Vec::new(),
+            auxiliary,
+            started,
+            looked: 0,
+        })
     }
 
     /// Answers the current thread's call; tells the registers to go on with.
@@ -167,6 +184,12 @@ impl Libos {
     /// Leaves the guest until `deadline`, until there is news of what threads wait for, or a signal arrives. If nothing
     /// of that can ever be, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
+        let before = husk::clock::monotonic_ns();
+        self.leave_until(deadline);
+        processor_time::waited(husk::clock::monotonic_ns().saturating_sub(before));
+    }
+
+    fn leave_until(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
         let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
         let expected = input || self.net.expects() || self.disks.busy();

@@ -6,7 +6,7 @@ use crate::{clock, user};
 
 /// `__vdso_clock_gettime(clock, into)`.
 pub extern "sysv64" fn clock_gettime(id: i32, into: u64) -> i32 {
-    result(clock::base(id).and_then(|base| user::write(into, &clock::to_timespec(clock::now(base)))))
+    result(clock::read(id).and_then(|time| user::write(into, &clock::to_timespec(time))))
 }
 
 /// `__vdso_clock_getres(clock, into)`: the counter ticks at least once a nanosecond.

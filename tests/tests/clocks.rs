@@ -42,3 +42,10 @@ fn both_clocks_are_right_now_and_ten_seconds_later() {
     let bracket = before - first_after - TOLERANCE..=after - first_before + TOLERANCE;
     assert!(bracket.contains(&(second - first)), "{} passed, not within {bracket:?}", second - first);
 }
+
+#[test]
+fn processor_time_is_that_of_work_and_each_threads_own() {
+    let expected = "asleep: [false, false, false]\nat work: [true, true, true]\nanother at work: [true, false, true]\n\
+        in another: [true, true, true]\nin /proc: true\n";
+    Guest::program("processor_time").run().expect_success().expect_stdout(expected);
+}

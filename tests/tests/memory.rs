@@ -104,3 +104,10 @@ fn a_guest_cannot_have_the_tender_write_to_memory_that_it_has_only_reserved() {
     let guest = Guest::program("sparse_memory").flag("--no-aslr").argument("by the tender").argument(gate.to_string());
     guest.input(b"something\n").run().expect_fault(CALL, "not memory that it may write");
 }
+
+#[test]
+fn memory_is_written_back_and_stays_and_is_there_as_far_as_it_is_mapped() {
+    let expected = "of four pages, all but the third\nmsync 0 12\nodd 22\nboth 22\nmlock 0 12\nmunlock 0\nmincore 0\n\
+        mincore over the hole 12\non the stack 0\n[1, 1, 0, 0]\n";
+    Guest::program("mapped").run().expect_success().expect_stdout(expected);
+}

@@ -116,3 +116,10 @@ fn calls_are_made_again_after_a_handler_as_linux_does() {
 fn timers_send_signals_as_on_linux() {
     expect_as_natively("timers");
 }
+
+#[test]
+fn a_handler_is_told_where_its_signal_comes_from() {
+    let expected = "raised: code -6\nkilled: code 0\nqueued: code -1, value 77\n\
+        queued before another: code -1, value 78\nkilled: code 0\n";
+    Guest::program("origins").run().expect_success().expect_stdout(expected);
+}

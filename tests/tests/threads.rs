@@ -110,3 +110,10 @@ fn a_stack_overflow_names_the_thread_and_the_address() {
         expect(&outcome, &["stack overflow of thread 'deep-thought'", "thread_overflow::recurse"]);
     }
 }
+
+#[test]
+fn threads_are_in_proc_by_name_and_can_be_limited() {
+    let expected = "[\"tasks\"]\n[\"first\", \"second, of a lo\", \"tasks\"]\nanother: true\n[\"tasks\"]\n\
+        another: Ok(\"is there again\")\n";
+    Guest::program("tasks").run().expect_success().expect_stdout(expected);
+}

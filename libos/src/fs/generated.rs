@@ -1,5 +1,7 @@
 //! Files whose text is made when they are opened: `/proc` and `/sys`.
 
+use crate::clock::SECOND;
+use crate::stack::TICKS_PER_SECOND;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -34,6 +36,9 @@ macro_rules! generated {
     };
 }
 
+/// Nanoseconds in the unit that processor time is told in.
+const TICK: u64 = SECOND / TICKS_PER_SECOND;
+
 /// What the texts tell of.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
@@ -59,6 +64,8 @@ pub struct Facts<'a> {
     pub processors: u32,
     /// How long the guest has run, in nanoseconds.
     pub uptime_ns: u64,
+    /// How long of that the program has had the processor.
+    pub processor_ns: u64,
     /// When it started, in nanoseconds since 1970.
     pub started_ns: u64,
 }
@@ -68,6 +75,10 @@ impl Facts<'_> {
     fn name(&self) -> &[u8] {
         let name = self.program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         name.get(..15).unwrap_or(name)
+    }
+
+    fn idle_ns(&self) -> u64 {
+        self.uptime_ns.saturating_sub(self.processor_ns)
     }
 
     fn named(&self) -> alloc::borrow::Cow<'_, str> {
@@ -113,8 +124,8 @@ generated! {
     Machine = "/proc/stat", Written(machine);
     /// How long it has run.
     Uptime = "/proc/uptime", Written(|out, facts| {
-        let hundredths = facts.uptime_ns / 10_000_000;
-        writeln!(out, "{}.{:02} 0.00", hundredths / 100, hundredths % 100)
+        let [all, idle] = [facts.uptime_ns, facts.idle_ns()].map(|ns| ns / (SECOND / 100));
+        writeln!(out, "{}.{:02} {}.{:02}", all / 100, all % 100, idle / 100, idle % 100)
     });
     /// Load.
     Load = "/proc/loadavg", Written(|out, facts| {
@@ -182,7 +193,8 @@ fn status(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
 }
 
 fn process(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
-    write!(out, "1 ({}) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {} 0 0 ", facts.named(), facts.threads)?;
+    let ticks = facts.processor_ns / TICK;
+    write!(out, "1 ({}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {} 0 0 ", facts.named(), facts.threads)?;
     let pages = (facts.memory - facts.memory_free) / 4096;
     write!(out, "{} {pages} 18446744073709551615", facts.mapped)?;
     // The 27 fields after: addresses, signals, processors, exit status, none of which there is anything to say about.
@@ -208,9 +220,9 @@ fn memory(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
 }
 
 fn machine(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
-    let ticks = facts.uptime_ns / 10_000_000;
-    writeln!(out, "cpu  {ticks} 0 0 0 0 0 0 0 0 0")?;
-    (0..facts.processors).try_for_each(|number| writeln!(out, "cpu{number} {ticks} 0 0 0 0 0 0 0 0 0"))?;
+    let [busy, idle] = [facts.processor_ns, facts.idle_ns()].map(|ns| ns / TICK);
+    writeln!(out, "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0")?;
+    (0..facts.processors).try_for_each(|number| writeln!(out, "cpu{number} {busy} 0 0 {idle} 0 0 0 0 0 0"))?;
     writeln!(out, "ctxt 0\nbtime {}\nprocesses 1\nprocs_running 1\nprocs_blocked 0", facts.started_ns / 1_000_000_000)
 }
 

@@ -95,7 +95,7 @@ impl Files {
     }
 
     /// Takes the name `name` from `node`.
-    fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
+    pub(super) fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
         let parent = &mut self.nodes[directory];
         if parent.directory_mut().and_then(|entries| entries.remove(&mut self.space, name)).is_none() {
             return;

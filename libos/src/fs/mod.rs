@@ -37,6 +37,7 @@ pub mod slab;
 pub mod socket;
 pub mod source;
 pub mod space;
+pub mod tasks;
 pub mod timer;
 pub mod times;
 pub mod transfer;

@@ -175,7 +175,7 @@ impl Files {
     }
 
     /// The directories that lead to `path`.
-    fn seed_parents(&mut self, path: &str, now: Time) -> Result<(), Errno> {
+    pub(super) fn seed_parents(&mut self, path: &str, now: Time) -> Result<(), Errno> {
         path.match_indices('/').skip(1).try_for_each(|(end, _)| self.seed_directory(&path[..end], 0o555, now))
     }
 

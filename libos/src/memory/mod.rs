@@ -207,6 +207,11 @@ impl<H: Host> Memory<H> {
         Ok(())
     }
 
+    /// ENOMEM unless all of these pages are the program's.
+    pub fn is_mapped(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+        self.mapped(address, length).map(|_| ())
+    }
+
     /// Changes the length of a mapping, and tells where it is then: elsewhere only if `may_move`.
     pub fn resize(&mut self, address: u64, old: u64, new: u64, may_move: bool) -> Result<u64, Errno> {
         let span = self.mapped(address, old).map_err(|_| Errno::EFAULT)?;

@@ -51,6 +51,15 @@ impl Origin {
     /// `SI_USER`: the program itself, through kill(2) or one of its like, or somebody outside.
     pub const USER: Self = Self { code: 0, sender: PROCESS, overrun: 0, value: 0 };
 
+    /// `SI_TKILL`: the program itself, to one thread.
+    pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
+
+    /// What a `siginfo_t` tells.
+    pub fn from_information(words: [u32; 32]) -> Self {
+        let [_, _, code, _, sender, overrun, low, high, ..] = words;
+        Self { code: code as i32, sender, overrun, value: u64::from(high) << 32 | u64::from(low) }
+    }
+
     /// `siginfo_t` of the signal.
     pub fn information(self, signal: u32) -> [u32; 32] {
         let [low, high] = [self.value as u32, (self.value >> 32) as u32];
@@ -111,6 +120,15 @@ impl Signals {
         self.origins.try_reserve(more).map_err(|_| Errno::EAGAIN)
     }
 
+    /// Notes where a signal comes from that was sent just now, if there is memory for it.
+    pub fn note_origin(&mut self, signal: u32, origin: Origin) {
+        if origin != Origin::USER && self.reserve_origins().is_ok() {
+            self.set_origin(signal, origin);
+        } else {
+            self.take_origin(signal);
+        }
+    }
+
     /// Notes where a signal comes from, if there is room.
     fn set_origin(&mut self, signal: u32, origin: Origin) {
         self.origins.retain(|(other, _)| *other != signal);
@@ -125,6 +143,11 @@ impl Signals {
             Some(at) => self.origins.swap_remove(at).1,
             None => Origin::USER,
         }
+    }
+
+    /// Whether nothing is done about a signal.
+    pub fn is_ignored(&self, signal: u32) -> bool {
+        self.fate(signal) == Fate::Ignored
     }
 
     fn fate(&self, signal: u32) -> Fate {

@@ -1,8 +1,11 @@
 //! What the texts of `/proc` and `/sys` tell, gathered from the whole libos.
 
+use crate::errno::Errno;
 use crate::fs::generated::{Facts, Generated};
 use crate::libos::Libos;
 use crate::memory::MEMORY;
+use crate::processor_time;
+use crate::syscalls::files::now;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -30,8 +33,18 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         threads: libos.threads.count() as u32,
         processors: 1,
         uptime_ns,
+        processor_ns: processor_time::of_program(),
         started_ns: husk::clock::realtime_ns().saturating_sub(uptime_ns),
     })
+}
+
+/// Brings `/proc/self/task` up to date.
+#[cold]
+pub fn show_tasks(libos: &mut Libos) -> Result<(), Errno> {
+    let program = program();
+    let Libos { files, threads, .. } = libos;
+    let shown: Vec<_> = threads.all().map(|thread| (thread.id, thread.named(&program))).collect();
+    files.show_tasks(&shown, now())
 }
 
 /// Where the program appears to be: the path that it was started by, made absolute.

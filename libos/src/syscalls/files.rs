@@ -12,6 +12,7 @@ use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::inode::Time;
 use crate::fs::path::PATH_MAXIMUM;
 use crate::fs::seed::RESOLVER;
+use crate::fs::tasks;
 use crate::image;
 use crate::libos::Libos;
 use crate::memory::sparse;
@@ -171,6 +172,9 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
     let path = path(at)?;
     if path == RESOLVER {
         internet::until_addressed(libos, None)?;
+    }
+    if tasks::concerns(&path) {
+        facts::show_tasks(libos)?;
     }
     let opened = change(libos, |files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
     if let Some(generated) = libos.files.generated(opened) {

@@ -7,7 +7,7 @@ use crate::fs::inode::Kind;
 use crate::image;
 use crate::libos::Libos;
 use crate::memory::{self, MEMORY, sparse};
-use crate::user::Slice;
+use crate::user::{self, Slice};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::boot::Flags;
@@ -197,6 +197,49 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
         | MADV_PAGEOUT | MADV_POPULATE_READ | MADV_POPULATE_WRITE => Ok(0),
         _ => Err(Errno::EINVAL.into()),
     }
+}
+
+/// msync(2): there is no shared mapping that could be written to.
+pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> Answer {
+    let both = MS_ASYNC | MS_SYNC;
+    let flags = flags as u32;
+    if !address.is_multiple_of(PAGE) || flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
+        return Err(Errno::EINVAL.into());
+    }
+    is_mapped(address, length)?;
+    Ok(0)
+}
+
+/// mlock(2) and munlock(2): memory that the guest has it does not lose.
+pub fn stay(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
+    let start = address - address % PAGE;
+    is_mapped(start, length.saturating_add(address - start))?;
+    Ok(0)
+}
+
+/// mincore(2): so all of it is there.
+pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> Answer {
+    if !address.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL.into());
+    }
+    is_mapped(address, length)?;
+    for page in 0..length.div_ceil(PAGE) {
+        user::write(into.wrapping_add(page), &1u8)?;
+    }
+    Ok(0)
+}
+
+/// ENOMEM unless all of these bytes are the program's.
+fn is_mapped(address: u64, length: u64) -> Result<(), Errno> {
+    let info = husk::boot::info();
+    let last = address.checked_add(length.max(1) - 1).ok_or(Errno::ENOMEM)?;
+    if [info.image, info.main_stack, info.image_file]
+        .iter()
+        .any(|region| region.contains(address) && region.contains(last))
+    {
+        return Ok(());
+    }
+    memory::of(address).lock().is_mapped(address, length)
 }
 
 /// `PROT_*` as rights. EACCES if the program wants to execute the memory: all its code is in the image.

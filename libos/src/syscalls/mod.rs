@@ -15,6 +15,7 @@ pub mod message;
 pub mod metadata;
 pub mod names;
 pub mod process;
+pub mod scheduling;
 pub mod signal;
 pub mod socket;
 pub mod system;

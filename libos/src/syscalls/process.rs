@@ -1,6 +1,6 @@
 //! Calls about the process: there is one, it has no parent, no children and no lesser rights.
 
-use super::{Arguments, internet};
+use super::{Arguments, facts, internet};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
@@ -8,7 +8,7 @@ use crate::libos::Libos;
 use crate::memory::MEMORY;
 use crate::threads::PROCESS;
 use crate::user::{self, Slice};
-use crate::{arch, clock};
+use crate::{arch, clock, processor_time};
 use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
@@ -25,6 +25,14 @@ pub fn process(_: &mut Libos, _: Arguments) -> Answer {
 
 /// Calls whose answer is always 0.
 pub fn zero(_: &mut Libos, _: Arguments) -> Answer {
+    Ok(0)
+}
+
+/// getresuid(2) and getresgid(2).
+pub fn getresid(_: &mut Libos, Arguments([real, effective, saved, ..]): Arguments) -> Answer {
+    for into in [real, effective, saved] {
+        user::write(into, &0u32)?;
+    }
     Ok(0)
 }
 
@@ -48,7 +56,10 @@ pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Argum
             Ok(0)
         }
         PR_GET_NAME => {
-            user::write(argument, &thread.name)?;
+            let (program, mut name) = (facts::program(), [0u8; 16]);
+            let own = thread.named(&program);
+            name.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
+            user::write(argument, &name)?;
             Ok(0)
         }
         PR_GET_AUXV => {
@@ -86,8 +97,22 @@ pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) ->
     }
 }
 
+/// A limit that the program has set.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// `RLIMIT_*`.
+    resource: u32,
+    /// What counts.
+    soft: u64,
+    /// What `soft` can be raised to.
+    hard: u64,
+}
+
 fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
     const NONE: u64 = u64::MAX;
+    if let Some(limit) = libos.limits.iter().find(|limit| u64::from(limit.resource) == resource) {
+        return Ok([limit.soft, limit.hard]);
+    }
     match resource as u32 {
         RLIMIT_STACK => Ok([husk::boot::info().main_stack.length; 2]),
         RLIMIT_NOFILE => Ok([libos.files.descriptors.limit, DESCRIPTORS_MAXIMUM]),
@@ -124,23 +149,42 @@ pub fn prlimit64(libos: &mut Libos, Arguments([process, resource, from, into, ..
     Ok(0)
 }
 
-/// A program may change how many files it can have open; any other limit only to what it is.
-fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
-    let [soft, hard]: [u64; 2] = user::read(from)?;
-    match resource as u32 {
-        RLIMIT_NOFILE if soft > hard => Err(Errno::EINVAL.into()),
-        RLIMIT_NOFILE if hard == DESCRIPTORS_MAXIMUM => {
-            libos.files.descriptors.limit = soft;
-            Ok(0)
-        }
-        _ if [soft, hard] == limit(libos, resource)? => Ok(0),
-        _ => Err(Errno::EPERM.into()),
-    }
+/// How many threads there may be.
+pub fn threads_maximum(libos: &Libos) -> u64 {
+    limit(libos, RLIMIT_NPROC.into()).map_or(u64::MAX, |[soft, _]| soft)
 }
 
+fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
+    let [soft, hard]: [u64; 2] = user::read(from)?;
+    let [_, highest] = limit(libos, resource)?;
+    if soft > hard {
+        return Err(Errno::EINVAL.into());
+    }
+    if hard > highest {
+        return Err(Errno::EPERM.into());
+    }
+    let resource = resource as u32;
+    if resource == RLIMIT_NOFILE {
+        libos.files.descriptors.limit = soft;
+    }
+    libos.limits.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    libos.limits.retain(|limit| limit.resource != resource);
+    libos.limits.push(Limit { resource, soft, hard });
+    Ok(0)
+}
+
+/// `RUSAGE_CHILDREN`, which the bindings have as a signed number.
+const CHILDREN: u32 = u32::MAX;
+
 /// getrusage(2).
-pub fn getrusage(libos: &mut Libos, Arguments([_who, into, ..]): Arguments) -> Answer {
-    let [seconds, nanoseconds] = clock::to_timespec(husk::clock::monotonic_ns().saturating_sub(libos.started));
+pub fn getrusage(_: &mut Libos, Arguments([who, into, ..]): Arguments) -> Answer {
+    let time = match who as u32 {
+        RUSAGE_SELF => processor_time::of_program(),
+        RUSAGE_THREAD => processor_time::of_thread(),
+        CHILDREN => 0,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let [seconds, nanoseconds] = clock::to_timespec(time);
     let (size, free) = MEMORY.lock().size();
     Slice::new(into, size_of::<rusage>() as u64).zero()?;
     user::write(into, &[seconds, nanoseconds / 1000])?;

@@ -6,7 +6,7 @@ use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
-use crate::signals::{self, Action, HIGHEST, UNSTOPPABLE, bit};
+use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
 use crate::threads::{NO_STACK, PROCESS, SignalStack, Thread};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -169,14 +169,48 @@ pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> A
         _ => return Err(Errno::ESRCH.into()),
     }
     if signal != 0 {
-        libos.send_signal_to_any(number(signal)?);
+        send_to_any(libos, number(signal)?, Origin::USER);
     }
     Ok(0)
 }
 
+/// rt_sigqueueinfo(2).
+pub fn rt_sigqueueinfo(libos: &mut Libos, Arguments([process, signal, from, ..]): Arguments) -> Answer {
+    let origin = Origin::from_information(user::read(from)?);
+    if process as u32 != PROCESS {
+        return Err(Errno::ESRCH.into());
+    }
+    if signal != 0 {
+        send_to_any(libos, number(signal)?, origin);
+    }
+    Ok(0)
+}
+
+/// rt_tgsigqueueinfo(2).
+pub fn rt_tgsigqueueinfo(libos: &mut Libos, Arguments([process, thread, signal, from, ..]): Arguments) -> Answer {
+    let origin = Origin::from_information(user::read(from)?);
+    if process as u32 != PROCESS {
+        return Err(Errno::ESRCH.into());
+    }
+    send(libos, thread as u32, signal, origin)
+}
+
+fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
+    note(libos, signal, origin);
+    libos.send_signal_to_any(signal);
+}
+
+/// Notes where a signal comes from, unless it changes nothing: of two that wait, the first counts.
+fn note(libos: &mut Libos, signal: u32, origin: Origin) {
+    let pending = libos.signals.pending | libos.threads.all_pending();
+    if pending & bit(signal) == 0 && !libos.signals.is_ignored(signal) {
+        libos.signals.note_origin(signal, origin);
+    }
+}
+
 /// tkill(2).
 pub fn tkill(libos: &mut Libos, Arguments([thread, signal, ..]): Arguments) -> Answer {
-    send(libos, thread as u32, signal)
+    send(libos, thread as u32, signal, Origin::THREAD)
 }
 
 /// tgkill(2).
@@ -184,15 +218,19 @@ pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Argum
     if process as u32 != PROCESS {
         return Err(Errno::ESRCH.into());
     }
-    send(libos, thread as u32, signal)
+    send(libos, thread as u32, signal, Origin::THREAD)
 }
 
 /// Sends a signal to a thread; signal 0 only asks whether it exists.
-fn send(libos: &mut Libos, thread: u32, signal: u64) -> Answer {
-    match signal {
-        0 => libos.threads.find(thread).map(|_| 0).ok_or(Errno::ESRCH.into()),
-        _ => Ok(libos.send_signal(thread, number(signal)?).map(|()| 0)?),
+fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> Answer {
+    let _ = libos.threads.find(thread).ok_or(Errno::ESRCH)?;
+    if signal == 0 {
+        return Ok(0);
     }
+    let signal = number(signal)?;
+    note(libos, signal, origin);
+    libos.send_signal(thread, signal)?;
+    Ok(0)
 }
 
 /// A signal's number.

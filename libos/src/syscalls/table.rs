@@ -3,8 +3,8 @@
 //! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, signal, socket,
-    system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, scheduling, signal,
+    socket, system, thread, time, timer, transfer, wait,
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -72,6 +72,13 @@ calls! {
     __NR_munmap memory::munmap, Answered;
     __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
     __NR_mprotect memory::mprotect, Partial, "never executable";
+    __NR_msync memory::msync, Answered;
+    __NR_mincore memory::mincore, Answered;
+    __NR_mlock memory::stay, Answered;
+    __NR_mlock2 memory::stay, Answered;
+    __NR_munlock memory::stay, Answered;
+    __NR_mlockall process::zero, Answered;
+    __NR_munlockall process::zero, Answered;
     __NR_madvise memory::madvise, Partial, "MADV_DONTNEED and MADV_FREE zero; other advice is taken silently";
     // Process.
     __NR_exit thread::exit, Answered;
@@ -86,6 +93,8 @@ calls! {
     __NR_getgid process::zero, Answered;
     __NR_getegid process::zero, Answered;
     __NR_getgroups process::zero, Answered;
+    __NR_getresuid process::getresid, Answered;
+    __NR_getresgid process::getresid, Answered;
     __NR_fork => ENOSYS, "one image, one program";
     __NR_vfork => ENOSYS, "one image, one program";
     __NR_execve => ENOSYS, "one image, one program";
@@ -95,9 +104,9 @@ calls! {
     __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
-    __NR_setrlimit process::setrlimit, Partial, "of open files; another to what it is";
+    __NR_setrlimit process::setrlimit, Partial, "those of open files and of threads count; another is only remembered";
     __NR_prlimit64 process::prlimit64, Partial, "as for setrlimit";
-    __NR_getrusage process::getrusage, Partial, "time since the start, and memory";
+    __NR_getrusage process::getrusage, Partial, "processor time and memory";
     // Threads.
     __NR_clone thread::clone, Partial, "threads only, not processes";
     __NR_clone3 => ENOSYS, "a C library then uses clone";
@@ -106,7 +115,16 @@ calls! {
     __NR_set_robust_list process::zero, Partial, "the list is ignored: nobody outlives a program that dies";
     __NR_sched_yield thread::sched_yield, Answered;
     __NR_sched_getaffinity thread::sched_getaffinity, Answered;
-    __NR_sched_setaffinity process::zero, Partial, "there is one processor";
+    __NR_sched_setaffinity thread::sched_setaffinity, Answered;
+    __NR_sched_getscheduler scheduling::sched_getscheduler, Answered;
+    __NR_sched_setscheduler scheduling::sched_setscheduler, Partial, "threads take turns of equal length; no real-time policy";
+    __NR_sched_getparam scheduling::sched_getparam, Answered;
+    __NR_sched_setparam scheduling::sched_setparam, Answered;
+    __NR_sched_get_priority_max scheduling::highest, Answered;
+    __NR_sched_get_priority_min scheduling::lowest, Answered;
+    __NR_sched_rr_get_interval scheduling::sched_rr_get_interval, Answered;
+    __NR_getpriority scheduling::getpriority, Partial, "that of all threads is the same";
+    __NR_setpriority scheduling::setpriority, Partial, "taken silently: threads take turns of equal length";
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
@@ -121,16 +139,20 @@ calls! {
     __NR_pause signal::pause, Answered;
     __NR_sigaltstack signal::sigaltstack, Answered;
     __NR_kill signal::kill, Partial, "to the program itself; no signal waits twice";
+    __NR_rt_sigqueueinfo signal::rt_sigqueueinfo, Partial, "as for kill";
+    __NR_rt_tgsigqueueinfo signal::rt_tgsigqueueinfo, Partial, "as for kill";
     __NR_tkill signal::tkill, Partial, "as for kill";
     __NR_tgkill signal::tgkill, Partial, "as for kill";
     // Time.
     __NR_nanosleep time::nanosleep, Answered;
     __NR_clock_nanosleep time::clock_nanosleep, Answered;
-    __NR_clock_gettime time::clock_gettime, Answered;
+    __NR_clock_gettime time::clock_gettime, Partial, "what a thread has run is counted from when a program first asks for that of any";
     __NR_clock_getres time::clock_getres, Answered;
+    __NR_clock_settime => EPERM, "the host's clocks are not the guest's";
+    __NR_settimeofday => EPERM, "the host's clocks are not the guest's";
     __NR_gettimeofday time::gettimeofday, Answered;
     __NR_time time::time, Answered;
-    __NR_times time::times, Partial, "time since the start";
+    __NR_times time::times, Partial, "all of the program's time is its own, none the system's";
     __NR_alarm timer::alarm, Answered;
     __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
     __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";

@@ -1,6 +1,6 @@
 //! Calls about threads.
 
-use super::{Arguments, internet};
+use super::{Arguments, internet, process};
 use crate::answer::{Answer, Stop};
 use crate::arch;
 use crate::errno::Errno;
@@ -16,6 +16,9 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
     let flags = flags as u32;
     if flags & THREAD != THREAD || stack == 0 {
         return Err(Errno::ENOSYS.into());
+    }
+    if libos.threads.count() as u64 >= process::threads_maximum(libos) {
+        return Err(Errno::EAGAIN.into());
     }
     let mut registers = libos.threads.current().registers.on_stack(stack);
     registers.set_result(0);
@@ -64,6 +67,12 @@ pub fn set_tid_address(libos: &mut Libos, Arguments([address, ..]): Arguments) -
 pub fn sched_yield(libos: &mut Libos, _: Arguments) -> Answer {
     libos.threads.yield_turn();
     Ok(0)
+}
+
+/// sched_setaffinity(2): to any processors of which the only one is one.
+pub fn sched_setaffinity(_: &mut Libos, Arguments([_thread, length, from, ..]): Arguments) -> Answer {
+    let first: u8 = if length == 0 { 0 } else { user::read(from)? };
+    if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
 /// sched_getaffinity(2): the first processor, in a set of one word.

@@ -6,7 +6,7 @@ use crate::clock::{self, Base, Timespec};
 use crate::libos::Libos;
 use crate::stack::TICKS_PER_SECOND;
 use crate::threads::Thread;
-use crate::{user, vdso};
+use crate::{processor_time, user, vdso};
 use linux_raw_sys::general::{__NR_clock_nanosleep, __NR_nanosleep, TIMER_ABSTIME};
 
 /// nanosleep(2).
@@ -51,7 +51,7 @@ fn sleep_until(deadline: u64) -> Answer {
 
 /// clock_gettime(2).
 pub fn clock_gettime(_: &mut Libos, Arguments([id, into, ..]): Arguments) -> Answer {
-    user::write(into, &clock::to_timespec(clock::now(clock::base(id as i32)?)))?;
+    user::write(into, &clock::to_timespec(clock::read(id as i32)?))?;
     Ok(0)
 }
 
@@ -70,12 +70,11 @@ pub fn time(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
     Ok(vdso::time(into) as u64)
 }
 
-/// times(2): ticks since the start, all of them the program's own.
-pub fn times(libos: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
+/// times(2), in ticks: the program's own, and since some start.
+pub fn times(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
     let ticks = |ns: u64| ns / (clock::SECOND / TICKS_PER_SECOND);
-    let now = clock::now(Base::Monotonic);
     if into != 0 {
-        user::write(into, &[ticks(now.saturating_sub(libos.started)), 0, 0, 0])?;
+        user::write(into, &[ticks(processor_time::of_program()), 0, 0, 0])?;
     }
-    Ok(ticks(now))
+    Ok(ticks(clock::now(Base::Monotonic)))
 }

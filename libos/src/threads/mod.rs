@@ -14,6 +14,7 @@ pub use thread::{CutShort, NO_STACK, Name, SignalStack, Slot, State, Thread};
 
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;
+use crate::processor_time;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ use husk::abi::threads::Table;
 use timers::Timers;
 
 /// How long a thread may run while others wait, in nanoseconds.
-const SLICE: u64 = 2_000_000;
+pub const SLICE: u64 = 2_000_000;
 
 /// All threads.
 #[derive(Debug)]
@@ -95,6 +96,11 @@ impl Threads {
             Some(Some(thread)) => thread,
             _ => unreachable!("the current thread has ended"),
         }
+    }
+
+    /// Every thread.
+    pub fn all(&self) -> impl Iterator<Item = &Thread> {
+        self.slots.iter().flatten().map(|thread| &**thread)
     }
 
     /// Whether this holds for any thread.
@@ -250,6 +256,7 @@ impl Threads {
         if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
         {
             old.base = arch::thread_base();
+            old.processor_time = processor_time::stop().unwrap_or(old.processor_time);
             if let Some(vectors) = &mut old.vectors {
                 vectors.save(used);
             }
@@ -257,6 +264,7 @@ impl Threads {
         self.loaded = Some(slot);
         let new = self.current();
         arch::set_thread_base(new.base);
+        processor_time::go_on(new.processor_time);
         if let Some(vectors) = &new.vectors {
             vectors.load(used);
         }

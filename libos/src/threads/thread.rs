@@ -62,6 +62,8 @@ pub struct Thread {
     pub base: u64,
     /// Vector state, valid while another thread runs; the only thread of a program has none.
     pub vectors: Option<vector::Area>,
+    /// How long it has had the processor, in nanoseconds, while it has it not; if that is counted.
+    pub processor_time: u64,
     /// What it does next.
     pub state: State,
     /// When its call in progress gives up: set when the call is made first, and kept while it is made again.
@@ -113,6 +115,7 @@ impl Thread {
             name: [0; 16],
             base: 0,
             vectors: None,
+            processor_time: 0,
             state: State::Ready,
             deadline: None,
             progress: 0,
@@ -124,6 +127,13 @@ impl Thread {
             signal_stack: NO_STACK,
             cut_short: None,
         }
+    }
+
+    /// Its name; without one, that of the program whose path this is, as Linux has it.
+    pub fn named<'t>(&'t self, program: &'t [u8]) -> &'t [u8] {
+        let own = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if own.is_empty() { name.get(..self.name.len() - 1).unwrap_or(name) } else { own }
     }
 
     /// Ends its call in progress with this result; if that is an error, what was done counts more.
