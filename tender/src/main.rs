@@ -75,7 +75,11 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
 }
 
 fn explain(run: &cli::Run, target: Choice) -> Result<u8, Error> {
-    let feature = if run::kvm(target)?.is_some() { &calls::KVM } else { &calls::SPT };
+    let feature = match target {
+        Choice::Hvt => &calls::KVM,
+        Choice::Automatic if run::kvm(target)?.is_some() => &calls::KVM,
+        Choice::Automatic | Choice::Spt => &calls::SPT,
+    };
     let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
     let explanation = Explanation::of(image, run.memory, &run.devices, feature)?;
     match run.json {

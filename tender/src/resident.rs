@@ -24,7 +24,7 @@ const HOLDS_SOMETHING: u64 = 1 << 63 | 1 << 62;
 static ZEROS: [u8; (RUN_MAXIMUM * PAGE) as usize] = [0; (RUN_MAXIMUM * PAGE) as usize];
 
 /// The way to find out, if the host gives it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Resident(Option<File>);
 
 impl Resident {

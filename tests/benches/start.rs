@@ -11,7 +11,11 @@ use std::process::Command;
 fn main() {
     let rounds = measure::rounds(200);
     let baseline = |name: &str| vec![build::baseline(name).into_os_string()];
-    let guest = |image: PathBuf| vec![build::husk().into(), "run".into(), image.into_os_string()];
+    let husk = build::installed_husk();
+    let on = |target: &str, image: PathBuf| {
+        vec![husk.clone().into_os_string(), "run".into(), format!("--target={target}").into(), image.into_os_string()]
+    };
+    let guest = |image| on("hvt", image);
     let table = build::large_image();
     let rows = [
         Row::new("bare KVM program", baseline("bare_kvm")),
@@ -20,11 +24,20 @@ fn main() {
         Row::new("hello-std", guest(build::image("hello-std", "hello-std"))),
         Row::new("hello-std + 200 MB table", guest(table)),
     ];
+    println!("a virtual machine (hvt)");
+    measure::compare(&rows, rounds);
+
+    let rows = [
+        Row::new("static process", baseline("static_process")),
+        Row::new("hello (no_std)", on("spt", build::image("hello", "hello"))),
+        Row::new("hello-std", on("spt", build::image("hello-std", "hello-std"))),
+    ];
+    println!("\na process (spt)");
     measure::compare(&rows, rounds);
 
     println!("\n{:<26} {:>10} {:>10}", "memory at rest", "RSS KiB", "PSS KiB");
     for (name, image) in [("no_std", build::image("guests", "idle")), ("std", build::image("programs", "idle_std"))] {
-        let (rss, pss) = measure::memory(Command::new(build::husk()).arg("run").arg(image));
+        let (rss, pss) = measure::memory(Command::new(&husk).arg("run").arg(image));
         println!("{name:<26} {rss:>10} {pss:>10}");
     }
 }

@@ -23,6 +23,23 @@ pub fn husk() -> &'static Path {
     })
 }
 
+/// The same as `cargo install` leaves it: a copy. What a linker writes piece by piece lies in the page cache in small pieces,
+/// which takes each start 0.04 ms longer to map.
+pub fn installed_husk() -> PathBuf {
+    copied(husk())
+}
+
+/// A copy of a program, made anew.
+fn copied(program: &Path) -> PathBuf {
+    let folder = target_directory().join("installed");
+    std::fs::create_dir_all(&folder).expect("the target directory is ours");
+    let copy = folder.join(program.file_name().expect("a program has a name"));
+    // A program that runs cannot be written to, but it can be replaced.
+    let _ = std::fs::remove_file(&copy);
+    std::fs::copy(program, &copy).expect("the target directory is ours");
+    copy
+}
+
 /// The tender with attempts to break out of its confinement built in.
 pub fn attacking_husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
@@ -77,7 +94,7 @@ pub fn large_image() -> PathBuf {
 pub fn baseline(name: &str) -> PathBuf {
     let target = "x86_64-unknown-linux-musl";
     cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", target]);
-    target_directory().join(target).join("release").join(name)
+    copied(&target_directory().join(target).join("release").join(name))
 }
 
 /// The same program as [`image`] makes an image of, as a process of this machine.

@@ -171,14 +171,16 @@ fn what_a_run_may_do_is_explained_without_it() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let plain = explain(&[]);
+    let plain = explain(&["--target=hvt"]);
     assert!(plain.contains("system calls of the processor's thread") && !plain.contains("devices's"), "{plain}");
     assert!(plain.contains("KVM_RUN: runs the guest") && !plain.contains("Hello"), "{plain}");
     let network = explain(&["-p", "8080:80", "--allow", "192.0.2.0/24:443"]);
     for part in ["TCP port 8080 of every address", "connections to 192.0.2.0/24, port 443", "nothing else", "sendto"] {
         assert!(network.contains(part), "no '{part}' in {network}");
     }
-    let json = explain(&["--json", "--net", "user"]);
+    let process = explain(&["--target=spt"]);
+    assert!(process.contains("in husk's own process") && !process.contains("KVM"), "{process}");
+    let json = explain(&["--target=hvt", "--json", "--net", "user"]);
     assert!(json.starts_with('{') && json.ends_with("}\n") && json.lines().count() == 1, "{json}");
     assert!(json.contains(r#"{"feature":"KVM","call":"ioctl","only":["argument 1 is 0xae80"],"#), "{json}");
 }

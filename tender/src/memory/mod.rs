@@ -62,8 +62,9 @@ impl Memory {
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
-        let mut memory =
-            Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident: Resident::open() };
+        // A native program keeps no pages: it need not wait for what tells which hold something.
+        let resident = if layout.sparse.length > 0 { Resident::open() } else { Resident::default() };
+        let mut memory = Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
