@@ -210,3 +210,11 @@ fn a_block_that_is_freed_twice_ends_the_program_with_a_message() {
     let outcome = Guest::program("frees_twice").run();
     outcome.expect_status(PANIC.into()).expect_stdout("about to free twice\n").expect_stderr("given back before");
 }
+
+#[test]
+fn who_opens_a_named_pipe_waits_for_the_other_end() {
+    let expected = "reader late: \"through the pipe\"\nwriter late: \"through the pipe\"\nat once, to read: Ok(())\n\
+        at once, to write: Err(Some(6))\nboth: Ok(())\ninterrupted: true\nnobody is left to read: true\n\
+        restarted: Ok(\"after a signal\")\nnothing stays open: true\n";
+    Guest::program("named_pipes").run().expect_success().expect_stdout(expected);
+}

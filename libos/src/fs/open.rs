@@ -153,7 +153,7 @@ impl Files {
     }
 }
 
-/// Opening a named pipe never waits here: a reader without writers is at the end, a writer needs a reader.
+/// Who opens a named pipe to write, and does not want to wait for a reader, needs one; others see [`Files::opening`].
 fn check_open_pipe(pipe: &Pipe, flags: u32) -> Result<(), Errno> {
     match Access::from_flags(flags) == Access::WRITE && flags & linux::O_NONBLOCK != 0 && !pipe.has_readers() {
         true => Err(Errno::ENXIO),

@@ -27,6 +27,23 @@ pub struct Pipe {
     length: usize,
     readers: u32,
     writers: u32,
+    /// How many readers there have been, and how many writers.
+    ever: [u64; 2],
+}
+
+/// A descriptor of a named pipe that somebody waits to have opened, until the other end is, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    descriptor: i32,
+    /// How many had opened the other end when this one was opened.
+    others: u64,
+}
+
+impl Opening {
+    /// The descriptor.
+    pub fn descriptor(self) -> i32 {
+        self.descriptor
+    }
 }
 
 impl Pipe {
@@ -53,6 +70,15 @@ impl Pipe {
     /// Whether anybody might write.
     pub fn has_writers(&self) -> bool {
         self.writers > 0
+    }
+
+    /// How many have the other end open for who has one, and how many ever had.
+    fn other_end(&self, access: Access) -> Option<(u32, u64)> {
+        match access {
+            Access::READ => Some((self.writers, self.ever[1])),
+            Access::WRITE => Some((self.readers, self.ever[0])),
+            _ => None,
+        }
     }
 
     fn take(&mut self, into: Slice) -> Result<u64, Errno> {
@@ -118,7 +144,27 @@ impl Files {
         if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
             pipe.readers += u32::from(access.contains(Access::READ));
             pipe.writers += u32::from(access.contains(Access::WRITE));
+            pipe.ever[0] += u64::from(access.contains(Access::READ));
+            pipe.ever[1] += u64::from(access.contains(Access::WRITE));
             self.notify(node, Ready::empty());
+        }
+    }
+
+    /// What there is to wait for, if a descriptor that was opened just now has to.
+    pub fn opening(&self, descriptor: i32) -> Option<Opening> {
+        let description = self.description(descriptor).ok()?;
+        let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return None };
+        let (now, others) = pipe.other_end(description.access())?;
+        (now == 0 && !description.is_nonblocking()).then_some(Opening { descriptor, others })
+    }
+
+    /// The descriptor, once the other end has been opened since.
+    pub fn opened(&self, opening: Opening) -> Answer {
+        let description = self.description(opening.descriptor)?;
+        let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return Err(Errno::EBADF.into()) };
+        match pipe.other_end(description.access()) {
+            Some((_, others)) if others == opening.others => Err(wait(description.node)),
+            _ => Ok(opening.descriptor as u64),
         }
     }
 

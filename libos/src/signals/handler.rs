@@ -7,7 +7,7 @@ use super::{DEFAULT, Fate, Origin, UNSTOPPABLE, bit, end};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
-use crate::syscalls::internet;
+use crate::syscalls::{files, internet};
 use crate::threads::{CutShort, SignalStack, Thread};
 use linux_raw_sys::general::*;
 
@@ -28,6 +28,7 @@ impl Libos {
     /// Lets the current thread, which is about to go on, have the signals that wait for it and that it does not block.
     #[cold]
     pub fn take_signals(&mut self) {
+        files::give_up_opening(self);
         while let Some(signal) = self.threads.current().next_signal() {
             self.threads.current().pending &= !bit(signal);
             match self.signals.fate(signal) {

@@ -169,6 +169,9 @@ pub fn creat(libos: &mut Libos, Arguments([path, mode, ..]): Arguments) -> Answe
 
 /// openat(2).
 pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Arguments) -> Answer {
+    if libos.threads.current().opening.is_some() {
+        return meet(libos);
+    }
     let path = path(at)?;
     if path == RESOLVER {
         internet::until_addressed(libos, None)?;
@@ -181,7 +184,31 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
         let text = facts::text(libos, generated);
         libos.files.set_text(opened, text)?;
     }
+    if let Some(opening) = libos.files.opening(opened) {
+        libos.threads.current().opening = Some(opening);
+        return meet(libos);
+    }
     Ok(opened as u64)
+}
+
+/// Waits until the other end of a named pipe is open, too.
+fn meet(libos: &mut Libos) -> Answer {
+    let Libos { files, threads, .. } = libos;
+    let thread = threads.current();
+    let opening = thread.opening.take().ok_or(Errno::EBADF)?;
+    let opened = files.opened(opening);
+    if let Err(Stop::Sleep(_)) = opened {
+        thread.opening = Some(opening);
+    }
+    opened
+}
+
+/// The current thread's call is over; what it had opened in vain is closed.
+pub fn give_up_opening(libos: &mut Libos) {
+    if let Some(opening) = libos.threads.current().opening.take() {
+        // Somebody may have closed it.
+        let _ = change(libos, |files, _| files.close(opening.descriptor()));
+    }
 }
 
 /// memfd_create(2).

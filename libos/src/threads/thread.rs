@@ -3,6 +3,7 @@
 use crate::answer::Then;
 use crate::arch::{Registers, vector};
 use crate::errno::Errno;
+use crate::fs::pipe::Opening;
 use crate::syscalls::time;
 use alloc::boxed::Box;
 use core::mem::offset_of;
@@ -72,6 +73,8 @@ pub struct Thread {
     pub progress: u64,
     /// The tender has memory of its call in its hands: nothing ends that early.
     pub held: bool,
+    /// What its call in progress has opened, and is not to return before the other end is open, too.
+    pub opening: Option<Opening>,
     /// Where to write 0, and wake one, when it ends.
     pub clear_at_exit: u64,
     /// Signals it does not take now, and those that wait for it; bit n-1 for signal n.
@@ -120,6 +123,7 @@ impl Thread {
             deadline: None,
             progress: 0,
             held: false,
+            opening: None,
             clear_at_exit: 0,
             blocked: 0,
             pending: 0,
