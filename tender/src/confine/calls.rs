@@ -179,6 +179,7 @@ features! {
         SYS_writev "a frame of the guest's";
         SYS_read "a frame for the guest";
         SYS_write "a frame of the guest's";
+        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32)] "the guest takes unfinished frames, or does not";
     }
 
     /// The user-mode network.
