@@ -182,6 +182,14 @@ features! {
         SYS_ioctl [Is(1, TUNSETOFFLOAD as u32)] "the guest takes unfinished frames, or does not";
     }
 
+    /// A connection with passt.
+    PASST = "passt" {
+        SYS_read "frames for the guest";
+        SYS_recvfrom "frames for the guest";
+        SYS_write "frames of the guest's; and that there is no passt any more";
+        SYS_sendto "frames of the guest's";
+    }
+
     /// The user-mode network.
     USER_NETWORK = "user-mode network" {
         SYS_socket [Is(0, V4), Is(1, STREAM), Is(2, IPPROTO_TCP as u32)] "a connection of the guest's";

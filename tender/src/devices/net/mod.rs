@@ -1,6 +1,7 @@
 //! Network devices: frames between a guest's queues and a wire, of which there are several kinds.
 
 pub mod options;
+pub mod passt;
 pub mod tap;
 pub mod user;
 
@@ -40,6 +41,11 @@ pub trait Wire: std::fmt::Debug + Send {
         Offers::empty()
     }
 
+    /// Whether it takes a frame now.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Sends a frame, or drops it, as a wire may. It lacks what the wire offers to do at most.
     fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable>;
 
@@ -52,12 +58,12 @@ pub trait Wire: std::fmt::Debug + Send {
         false
     }
 
-    /// The file that is readable when there may be a frame, or other work.
+    /// The file that is ready when there may be a frame, or other work.
     fn file(&self) -> RawFd;
 
-    /// Whether that matters, given whether the guest has a buffer for a frame.
-    fn is_watched(&self, has_buffer: bool) -> bool {
-        has_buffer
+    /// For which events it is to be watched, given whether the guest has a buffer for a frame.
+    fn events(&self, has_buffer: bool) -> i16 {
+        if has_buffer { libc::POLLIN } else { 0 }
     }
 
     /// Monotonic time at which there is work in any case, in nanoseconds.
@@ -89,8 +95,9 @@ impl Card {
     /// Opens what `options` say, for the device `name`.
     pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
         let opened = match &options.backend {
-            Backend::Tap(interface) => tap::by_name(interface).map(|tap| Self::on_tap(tap, options)),
-            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|tap| Self::on_tap(tap, options)),
+            Backend::Tap(interface) => tap::by_name(interface).map(|opened| Self::on(opened, options)),
+            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|opened| Self::on(opened, options)),
+            Backend::Passt(path) => passt::open(path).map(|opened| Self::on(opened, options)),
             Backend::User(user) => {
                 let mac = options.mac.unwrap_or(user::addresses::GUEST_MAC);
                 let [v4, v6] = user::addresses::told();
@@ -105,9 +112,9 @@ impl Card {
         opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
     }
 
-    fn on_tap((tap, mac, mtu): tap::Opened, options: &Options) -> Self {
+    fn on((wire, mac, mtu): (impl Wire + 'static, [u8; 6], u16), options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
-        Self { properties, wire: Box::new(tap), rate: options.rate }
+        Self { properties, wire: Box::new(wire), rate: options.rate }
     }
 }
 
@@ -145,7 +152,7 @@ impl Served {
     /// Sends what the guest has to be sent. How many frames that was.
     fn send(&mut self) -> Result<usize, Broken> {
         for count in 0..BATCH {
-            if self.is_limited(TRANSMIT) {
+            if self.is_limited(TRANSMIT) || !self.wire.has_room() {
                 return Ok(count);
             }
             let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
@@ -242,15 +249,16 @@ impl Device for Served {
 
     fn sleep(&mut self) -> Result<bool, Broken> {
         let [sending, receiving] = self.limited_until_ns.map(|until_ns| until_ns > 0);
-        // With a buffer at hand, it is the wire that is waited for.
+        // With a buffer at hand, or no room, it is the wire that is waited for.
+        let sending = sending || !self.wire.has_room();
         Ok((sending || self.transmit.sleep()?) && (receiving || self.buffer.is_some() || self.receive.sleep()?))
     }
 
     fn file(&self) -> (RawFd, i16) {
         let may_receive = self.buffer.is_some() && self.limited_until_ns[RECEIVE] == 0;
-        match self.wire.is_watched(may_receive) {
-            true => (self.wire.file(), libc::POLLIN),
-            false => (-1, 0),
+        match self.wire.events(may_receive) {
+            0 => (-1, 0),
+            events => (self.wire.file(), events),
         }
     }
 

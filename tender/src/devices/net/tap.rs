@@ -176,7 +176,7 @@ fn mtu(name: &str) -> io::Result<u16> {
 }
 
 /// A hardware address that is the same each time for this interface of this machine, and another for another.
-fn stable_mac(interface: &str) -> [u8; 6] {
+pub(super) fn stable_mac(interface: &str) -> [u8; 6] {
     let machine = fs::read("/etc/machine-id").unwrap_or_default();
     // FNV-1a: nothing is secret here.
     let hash = machine

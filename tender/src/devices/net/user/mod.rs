@@ -357,8 +357,8 @@ impl Wire for Network {
         self.flows.file()
     }
 
-    fn is_watched(&self, _: bool) -> bool {
-        self.outbox.has_room()
+    fn events(&self, _: bool) -> i16 {
+        if self.outbox.has_room() { libc::POLLIN } else { 0 }
     }
 
     fn deadline_ns(&self) -> u64 {
