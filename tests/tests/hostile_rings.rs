@@ -52,6 +52,8 @@ fn flags_operations_and_details_that_do_not_exist_are_faults() {
     stopped("flags", "transmit", "flags 0x8000");
     stopped("operation", "transmit", "operation 7 does not exist");
     stopped("detail", "transmit", "detail 0x9");
+    stopped("offload", "transmit", "detail 0x5000000000000");
+    stopped("unfinished", "receive", "detail 0x2");
 }
 
 #[test]
@@ -100,4 +102,10 @@ fn frames_of_nonsense_go_out_and_those_of_impossible_length_are_refused() {
     let Some(guest) = guest("frames_malformed") else { return };
     // 1 to 13, and 1515 to 2000.
     guest.run().expect_success().expect_stdout("499 refused\n");
+}
+
+#[test]
+fn nonsense_that_is_to_be_finished_goes_out_or_is_lost() {
+    let Some(guest) = guest("offloads_malformed") else { return };
+    guest.run().expect_success().expect_stdout("done\n");
 }

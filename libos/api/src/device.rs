@@ -7,7 +7,7 @@ use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::block::Block;
-use husk_abi::device::{Device, Network, Table};
+use husk_abi::device::{Device, Network, Offers, Table};
 use husk_abi::note::device_kind;
 
 /// Why a device is not there for the program.
@@ -58,6 +58,13 @@ pub fn all() -> impl Iterator<Item = &'static Device> {
 /// The name of a device.
 pub fn name(device: &Device) -> &[u8] {
     device.name.get(..device.name_length as usize).unwrap_or_default()
+}
+
+/// What a network device does beyond sending and receiving frames as they are.
+pub fn offers(device: &'static Device) -> Offers {
+    // A tender that does not know of this has shorter records.
+    let told = table().is_some_and(|table| table.stride as usize >= size_of::<Device>());
+    if told { Offers::from_bits_truncate(device.offers) } else { Offers::empty() }
 }
 
 /// What there is to know about a network device.

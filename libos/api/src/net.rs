@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
-use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
+use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
 use husk_abi::note::device_kind;
 use husk_abi::ring::{Descriptor, status};
 
@@ -34,6 +34,8 @@ use husk_abi::ring::{Descriptor, status};
 const BYTES_MAXIMUM: usize = 1 << 20;
 /// Fewest buffers of one direction.
 const BUFFERS_MINIMUM: usize = 64;
+/// Buffers for rows of TCP segments that are to be sent: more than are on their way at a time.
+const ROWS: usize = 16;
 /// Alignment of buffers, and what their size is a multiple of: a cache line.
 const BUFFER_ALIGNMENT: usize = 64;
 /// So many frames or buffers are shown to the tender at once, if there are as many.
@@ -52,13 +54,36 @@ pub struct Link {
 impl Link {
     /// Opens the network device `name`.
     pub fn open(name: &str) -> Result<Self, Error> {
+        Self::with(name, false)
+    }
+
+    /// The same for a stack of TCP/IP that leaves work to the device, if it offers that ([`Link::offloads`]): then frames
+    /// that arrive may be rows of TCP segments, or lack their checksum.
+    pub fn open_to_offload(name: &str) -> Result<Self, Error> {
+        Self::with(name, true)
+    }
+
+    fn with(name: &str, offload: bool) -> Result<Self, Error> {
         let device = device::open(name, device_kind::NETWORK)?;
         let properties = device::network(device).ok_or(Error::OtherKind)?;
         let frame = FRAME_HEADER + usize::from(properties.mtu);
         // SAFETY: the tender told of both, and `device::open` gives a device to one caller only.
         let [sending, receiving] = [TRANSMIT, RECEIVE].map(|index| unsafe { Queue::new(&device.queues[index]) });
-        let sender = Sender::new(sending, frame)?;
-        Ok(Self { sender, receiver: Receiver::new(receiving, frame)?, properties })
+        let offered = offload && device::offers(device).contains(Offers::OFFLOAD);
+        // Without memory for that, the device is as others are.
+        let rows = if offered { Rows::new() } else { None };
+        let (rows, buffers) = match rows {
+            Some(Rows { to_send, to_receive }) => (Some(to_send), to_receive),
+            None => (None, Buffers::new(frame, receiving.entries() as usize)?),
+        };
+        let detail = if rows.is_some() { UNFINISHED } else { 0 };
+        let sender = Sender::new(sending, frame, rows)?;
+        Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties })
+    }
+
+    /// Whether frames may be unfinished.
+    pub const fn offloads(&self) -> bool {
+        self.sender.rows.is_some()
     }
 
     /// What there is to know about it: addresses and MTU.
@@ -68,6 +93,10 @@ impl Link {
 }
 
 impl Source for Link {
+    fn show(&mut self) -> bool {
+        self.sender.show() | self.receiver.show()
+    }
+
     fn ready(&mut self) -> bool {
         self.receiver.ready() || self.sender.stuck() && self.sender.queue.has_completion()
     }
@@ -77,6 +106,20 @@ impl Source for Link {
         self.receiver.flush();
         // A sender with a free buffer has nothing to wait for.
         self.receiver.queue.sleep() && (!self.sender.stuck() || self.sender.queue.sleep())
+    }
+}
+
+/// Buffers for rows of TCP segments.
+struct Rows {
+    to_send: Buffers,
+    to_receive: Buffers,
+}
+
+impl Rows {
+    /// Buffers, if there is memory for them.
+    fn new() -> Option<Self> {
+        let buffers = |maximum| Buffers::new(FRAME_HEADER + ROW_MAXIMUM, maximum).ok();
+        Some(Self { to_send: buffers(ROWS)?, to_receive: buffers(BUFFERS_MINIMUM)? })
     }
 }
 
@@ -93,9 +136,10 @@ struct Buffers {
 unsafe impl Send for Buffers {}
 
 impl Buffers {
-    fn new(frame: usize, entries: u32) -> Result<Self, Error> {
+    /// Buffers for frames of that many bytes, `maximum` or fewer.
+    fn new(frame: usize, maximum: usize) -> Result<Self, Error> {
         let size = frame.next_multiple_of(BUFFER_ALIGNMENT);
-        let count = (BYTES_MAXIMUM / size).max(BUFFERS_MINIMUM).min(entries as usize);
+        let count = (BYTES_MAXIMUM / size).max(BUFFERS_MINIMUM).min(maximum);
         let layout = Layout::from_size_align(size * count, BUFFER_ALIGNMENT).map_err(|_| Error::NoMemory)?;
         // SAFETY: the layout has a size: a frame is never empty, and there are entries.
         let start = NonNull::new(unsafe { alloc(layout) }).ok_or(Error::NoMemory)?;
@@ -110,11 +154,12 @@ impl Buffers {
         // SAFETY: asserted to be inside the allocation.
         unsafe { self.start.add(index * self.size) }
     }
+}
 
-    fn descriptor(&self, index: usize, length: usize) -> Descriptor {
-        let address = self.at(index).as_ptr() as u64;
-        Descriptor { address, length: length as u32, token: index as u64, ..Descriptor::default() }
-    }
+/// The descriptor of a request of one part.
+fn descriptor(start: NonNull<u8>, token: usize, length: usize) -> Descriptor {
+    let address = start.as_ptr() as u64;
+    Descriptor { address, length: length as u32, token: token as u64, ..Descriptor::default() }
 }
 
 /// The half that sends.
@@ -124,14 +169,19 @@ pub struct Sender {
     buffers: Buffers,
     /// Buffers that are ours; the last one was used last, and is likely to be in the cache.
     free: Vec<u16>,
+    /// The same for rows of TCP segments, if the device takes these. Their tokens come after those of the others.
+    rows: Option<Buffers>,
+    free_rows: Vec<u16>,
     unpublished: usize,
 }
 
 impl Sender {
-    fn new(queue: Queue, frame: usize) -> Result<Self, Error> {
-        let buffers = Buffers::new(frame, queue.entries())?;
-        let free = (0..buffers.count as u16).rev().collect();
-        Ok(Self { queue, buffers, free, unpublished: 0 })
+    fn new(queue: Queue, frame: usize, rows: Option<Buffers>) -> Result<Self, Error> {
+        let free = |buffers: &Buffers| (0..buffers.count as u16).rev().collect();
+        let free_rows: Vec<u16> = rows.as_ref().map_or_else(Vec::new, free);
+        // Whoever has a buffer has room in the queue.
+        let buffers = Buffers::new(frame, queue.entries() as usize - free_rows.len())?;
+        Ok(Self { free: free(&buffers), queue, buffers, rows, free_rows, unpublished: 0 })
     }
 
     /// Whether there is a buffer for a frame.
@@ -145,13 +195,35 @@ impl Sender {
     pub fn frame(&mut self) -> Option<Outgoing<'_>> {
         self.reclaim();
         let index = usize::from(self.free.pop()?);
-        let start = self.buffers.at(index);
-        Some(Outgoing { sender: self, index, start })
+        let (start, length) = (self.buffers.at(index), self.buffers.frame);
+        Some(Outgoing { sender: self, index, start, length })
     }
 
-    /// Whether there is no buffer to be filled.
+    /// The same for a row of TCP segments, which only a device that [offloads](Link::offloads) takes.
+    pub fn row(&mut self) -> Option<Outgoing<'_>> {
+        self.reclaim();
+        let rows = self.rows.as_ref()?;
+        let index = usize::from(self.free_rows.pop()?);
+        let (start, length, index) = (rows.at(index), rows.frame, self.buffers.count + index);
+        Some(Outgoing { sender: self, index, start, length })
+    }
+
+    /// Whether frames may be unfinished.
+    pub const fn offloads(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// Whether there is no buffer to be filled, of one kind or the other.
     fn stuck(&self) -> bool {
-        self.free.is_empty()
+        self.free.is_empty() || self.rows.is_some() && self.free_rows.is_empty()
+    }
+
+    /// Takes a buffer back, by its token.
+    fn release(&mut self, token: usize) {
+        match token.checked_sub(self.buffers.count) {
+            None => self.free.push(token as u16),
+            Some(index) => self.free_rows.push(index as u16),
+        }
     }
 
     /// Takes back the buffers that have been sent, if they are needed.
@@ -165,7 +237,7 @@ impl Sender {
 
     fn take_back(&mut self) {
         while let Some(completion) = self.queue.complete() {
-            self.free.push(completion.token as u16);
+            self.release(completion.token as usize);
         }
     }
 
@@ -173,13 +245,21 @@ impl Sender {
     pub fn is_done(&mut self) -> bool {
         self.flush();
         self.take_back();
-        self.free.len() == self.buffers.count
+        let rows = self.rows.as_ref().map_or(0, |rows| rows.count);
+        self.free.len() == self.buffers.count && self.free_rows.len() == rows
     }
 
     /// Lets go out what has been sent.
     pub fn flush(&mut self) {
+        if self.show() {
+            device::ring_doorbell();
+        }
+    }
+
+    /// Shows the tender what is to be sent. Whether it must be woken for that.
+    fn show(&mut self) -> bool {
         self.unpublished = 0;
-        self.queue.publish();
+        self.queue.show()
     }
 }
 
@@ -187,8 +267,10 @@ impl Sender {
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     sender: &'a mut Sender,
+    /// Its token.
     index: usize,
     start: NonNull<u8>,
+    length: usize,
 }
 
 impl Outgoing<'_> {
@@ -198,8 +280,17 @@ impl Outgoing<'_> {
     ///
     /// If the frame is not that long.
     pub fn send(self, length: usize) {
+        self.send_unfinished(length, Offload::default());
+    }
+
+    /// The same for a frame that lacks something, which only a device that [offloads](Link::offloads) takes.
+    ///
+    /// # Panics
+    ///
+    /// If the frame is not that long.
+    pub fn send_unfinished(self, length: usize, lacks: Offload) {
         assert!(length <= self.len(), "a frame has at most {} bytes", self.len());
-        let part = self.sender.buffers.descriptor(self.index, length);
+        let part = Descriptor { detail: lacks.encode(), ..descriptor(self.start, self.index, length) };
         // SAFETY: the buffer is not in the list of those that are ours, and comes there only by its completion.
         let submitted = length > 0 && unsafe { self.sender.queue.submit(&[part]) };
         if submitted {
@@ -214,7 +305,7 @@ impl Outgoing<'_> {
 
 impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
-        self.sender.free.push(self.index as u16);
+        self.sender.release(self.index);
     }
 }
 
@@ -223,14 +314,14 @@ impl Deref for Outgoing<'_> {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: the buffer is ours until it is sent, as long, and initialized.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.sender.buffers.frame) }
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for Outgoing<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above.
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.sender.buffers.frame) }
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
@@ -239,16 +330,18 @@ impl DerefMut for Outgoing<'_> {
 pub struct Receiver {
     queue: Queue,
     buffers: Buffers,
+    /// What to say of a buffer.
+    detail: u64,
     unpublished: usize,
 }
 
 impl Receiver {
-    fn new(queue: Queue, frame: usize) -> Result<Self, Error> {
-        let buffers = Buffers::new(frame, queue.entries())?;
-        let mut receiver = Self { queue, buffers, unpublished: 0 };
-        (0..receiver.buffers.count).for_each(|index| receiver.submit(index));
+    fn new(queue: Queue, buffers: Buffers, detail: u64) -> Self {
+        let count = buffers.count.min(queue.entries() as usize);
+        let mut receiver = Self { queue, buffers, detail, unpublished: 0 };
+        (0..count).for_each(|index| receiver.submit(index));
         receiver.flush();
-        Ok(receiver)
+        receiver
     }
 
     /// The next frame that has arrived.
@@ -259,7 +352,8 @@ impl Receiver {
             if completion.status == status::DONE {
                 let start = self.buffers.at(index);
                 let length = (completion.length as usize).min(self.buffers.frame);
-                return Some(Incoming { receiver: self, index, start, length });
+                let checked = completion.flags & CHECKED != 0;
+                return Some(Incoming { receiver: self, index, start, length, checked });
             }
             self.submit(index);
         }
@@ -273,7 +367,8 @@ impl Receiver {
 
     /// Gives the tender a buffer to be filled.
     fn submit(&mut self, index: usize) {
-        let part = self.buffers.descriptor(index, self.buffers.frame);
+        let part = descriptor(self.buffers.at(index), index, self.buffers.frame);
+        let part = Descriptor { detail: self.detail, ..part };
         // SAFETY: whoever has the buffer gives it up with this; there is room, for it was under way before.
         let submitted = unsafe { self.queue.submit(&[part]) };
         debug_assert!(submitted, "there are no more buffers than entries");
@@ -284,8 +379,14 @@ impl Receiver {
     }
 
     fn flush(&mut self) {
+        if self.show() {
+            device::ring_doorbell();
+        }
+    }
+
+    fn show(&mut self) -> bool {
         self.unpublished = 0;
-        self.queue.publish();
+        self.queue.show()
     }
 }
 
@@ -296,6 +397,15 @@ pub struct Incoming<'a> {
     index: usize,
     start: NonNull<u8>,
     length: usize,
+    checked: bool,
+}
+
+impl Incoming<'_> {
+    /// Whether the checksum of the segment or datagram in it need not be looked at, which only devices tell that
+    /// [offload](Link::offloads).
+    pub const fn is_checked(&self) -> bool {
+        self.checked
+    }
 }
 
 impl Drop for Incoming<'_> {

@@ -38,9 +38,9 @@ impl Device {
 }
 
 /// The smallest and the largest buffer of a connection, in bytes.
-const BUFFER: (u64, u64) = (4 << 10, 256 << 10);
+const BUFFER: (u64, u64) = (4 << 10, 1 << 20);
 /// Connections that share half of the memory as if there were always so many.
-const SHARES: u64 = 128;
+const SHARES: u64 = 32;
 
 /// A buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot make buffers
 /// grow, so their size follows from how many there are: the first are large, and ten thousand take half the memory.

@@ -79,7 +79,7 @@ impl Net {
         nonblocking: bool,
     ) -> Answer {
         let headers = if to.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };
-        let longest = self.device.as_ref().map_or(0, |device| device.stack.longest);
+        let longest = self.device.as_ref().map_or(0, |device| device.stack.limits.longest);
         let length = bytes.length() as usize;
         if length + headers > longest {
             return Err(Errno::EMSGSIZE.into());

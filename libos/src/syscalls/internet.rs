@@ -59,7 +59,7 @@ pub fn network<T>(libos: &mut Libos, call: impl FnOnce(&mut Net, &mut Files, &mu
 pub fn attach(libos: &mut Libos) {
     let network = device::all().find(|device| device.kind == device_kind::NETWORK);
     let name = network.and_then(|network| core::str::from_utf8(device::name(network)).ok());
-    let link = name.and_then(|name| husk::net::Link::open(name).ok());
+    let link = name.and_then(|name| husk::net::Link::open_to_offload(name).ok());
     if let Some(link) = link {
         let properties = *link.properties();
         network_attached(libos, Box::new(link), &properties);

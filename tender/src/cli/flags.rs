@@ -51,7 +51,7 @@ pub const RUN: &[Flag<Run>] = &[
         long: "net",
         short: None,
         value: Some("[NAME=]WIRE"),
-        help: "Attach a network: user, tap:INTERFACE or fd:NUMBER; see below",
+        help: "Attach a network: user, tap:INTERFACE, fd:NUMBER or passt:SOCKET; see below",
         set: |run, value| {
             run.devices.push(net::Options::parse(&value.to_string_lossy())?);
             Ok(())

@@ -23,7 +23,8 @@ pub const RUN: Topic<super::Run> = Topic {
             given, it may connect to what is allowed; of several rules, the first that fits decides. NETWORK is an\n\
             address, 192.0.2.0/24, all, or host: the host's loopback, which the guest sees as 10.0.2.4.\n\
             `--net tap:INTERFACE` takes ,ip=ADDRESS/PREFIX ,gw=ADDRESS ,dns=ADDRESS (else the guest asks by DHCP) and,\n\
-            like any, ,mac=ADDRESS. Before either, NAME= says which device of the image it is, if there are several.\n\n\
+            like any, ,mac=ADDRESS. `--net passt:SOCKET` is the passt that listens there. Before any, NAME= says which device\n\
+            of the image it is, if there are several.\n\n\
             Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
             would have sent; 125 if husk itself could not start it or go on.\n",
 };

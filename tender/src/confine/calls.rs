@@ -179,6 +179,15 @@ features! {
         SYS_writev "a frame of the guest's";
         SYS_read "a frame for the guest";
         SYS_write "a frame of the guest's";
+        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32)] "the guest takes unfinished frames, or does not";
+    }
+
+    /// A connection with passt.
+    PASST = "passt" {
+        SYS_read "frames for the guest";
+        SYS_recvfrom "frames for the guest";
+        SYS_write "frames of the guest's; and that there is no passt any more";
+        SYS_sendto "frames of the guest's";
     }
 
     /// The user-mode network.

@@ -126,6 +126,7 @@ fn reach(what: &What) -> Vec<String> {
         What::Network(options) => match &options.backend {
             Backend::Tap(interface) => vec![format!("frames of the interface {interface}")],
             Backend::Descriptor(descriptor) => vec![format!("frames of the interface open as descriptor {descriptor}")],
+            Backend::Passt(path) => vec![format!("frames of the passt at {}", path.display())],
             Backend::User(options) => user_reach(options),
         },
     }

@@ -206,6 +206,7 @@ mod tests {
         &calls::REPORT,
         &calls::BELLS,
         &calls::TAP,
+        &calls::PASST,
         &calls::USER_NETWORK,
         &calls::BLOCK,
     ];

@@ -86,6 +86,7 @@ fn served_by(device: &What) -> &'static Feature {
     match device {
         What::Network(options) => match options.backend {
             Backend::Tap(_) | Backend::Descriptor(_) => &calls::TAP,
+            Backend::Passt(_) => &calls::PASST,
             Backend::User(_) => &calls::USER_NETWORK,
         },
         What::Block(_) => &calls::BLOCK,

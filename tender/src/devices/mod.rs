@@ -68,6 +68,14 @@ impl Open {
         }
     }
 
+    /// What it does beyond what every device of its kind does: [`husk_abi::device::Device::offers`].
+    pub fn offers(&self) -> u32 {
+        match &self.what {
+            Opened::Network(card) => card.offers().bits(),
+            Opened::Block(_) => 0,
+        }
+    }
+
     /// What the guest is told of it.
     pub fn properties(&self) -> &[u8] {
         match &self.what {

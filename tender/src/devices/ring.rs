@@ -123,21 +123,26 @@ impl Operations {
     }
 }
 
-/// The memory of a request.
+/// The memory of a request: parts as system calls take them.
 #[derive(Debug)]
 pub struct Parts {
-    parts: [Option<Part>; PARTS_MAXIMUM],
+    vectors: [libc::iovec; PARTS_MAXIMUM],
     count: usize,
     length: usize,
 }
 
+// SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
+unsafe impl Send for Parts {}
+
 impl Parts {
     const fn empty() -> Self {
-        Self { parts: [None; PARTS_MAXIMUM], count: 0, length: 0 }
+        let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Self { vectors: [nothing; PARTS_MAXIMUM], count: 0, length: 0 }
     }
 
     fn push(&mut self, part: Part) -> Result<(), Violation> {
-        *self.parts.get_mut(self.count).ok_or(Violation::TooManyParts)? = Some(part);
+        let vector = self.vectors.get_mut(self.count).ok_or(Violation::TooManyParts)?;
+        *vector = libc::iovec { iov_base: part.start.as_ptr().cast(), iov_len: part.length };
         self.count += 1;
         self.length += part.length;
         Ok(())
@@ -155,16 +160,14 @@ impl Parts {
 
     /// Each part, in order.
     pub fn iter(&self) -> impl Iterator<Item = Part> {
-        self.parts.iter().take(self.count).flatten().copied()
+        let part =
+            |vector: &libc::iovec| Some(Part { start: NonNull::new(vector.iov_base.cast())?, length: vector.iov_len });
+        self.vectors().iter().filter_map(part)
     }
 
-    /// The parts as system calls take them, and how many there are.
-    pub fn vectors(&self) -> ([libc::iovec; PARTS_MAXIMUM], usize) {
-        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM];
-        for (vector, part) in vectors.iter_mut().zip(self.iter()) {
-            *vector = libc::iovec { iov_base: part.start.as_ptr().cast(), iov_len: part.length };
-        }
-        (vectors, self.count)
+    /// The parts as system calls take them.
+    pub fn vectors(&self) -> &[libc::iovec] {
+        &self.vectors[..self.count]
     }
 }
 
@@ -264,9 +267,14 @@ impl Queue {
 
     /// Answers a request that [`Queue::next`] has given.
     pub fn complete(&mut self, token: u64, length: usize, status: u16) {
+        self.complete_with(token, length, status, 0);
+    }
+
+    /// The same, with flags that the queue has.
+    pub fn complete_with(&mut self, token: u64, length: usize, status: u16, flags: u16) {
         self.under_way -= 1;
         let position = self.completions.write() as usize;
-        let completion = Completion { token, length: length as u32, status, flags: 0 };
+        let completion = Completion { token, length: length as u32, status, flags };
         // SAFETY: the position is below the number of entries, for which `new` found the memory.
         let entry = unsafe { self.completion_entries.add(position) };
         // SAFETY: the same.

@@ -55,7 +55,8 @@ pub fn write(devices: &[Open], layout: &Layout, at: u64) -> Vec<u8> {
         };
         let name_length = open.name.len() as u32;
         let queues = queues(layout.rings.start, index, open.kind());
-        let device = Device { kind, name_length, name, queues, properties: properties_at };
+        let offers = open.offers();
+        let device = Device { kind, name_length, name, queues, properties: properties_at, offers, reserved: 0 };
         bytes.extend_from_slice(device.as_bytes());
         let told = open.properties();
         properties.extend_from_slice(told);

@@ -28,6 +28,8 @@ pub struct Load {
     pub median: Duration,
     /// See [`Load::median`].
     pub p99: Duration,
+    /// All answers, those before and after the time that is measured included.
+    pub answers: usize,
 }
 
 /// Longest answer that is taken, in bytes.
@@ -46,7 +48,7 @@ impl Http {
         }
         let start = Instant::now() + self.duration / 5;
         let end = start + self.duration;
-        let mut took = Vec::new();
+        let (mut took, mut answers) = (Vec::new(), 0);
         for connection in &mut connections {
             connection.ask(&request)?;
         }
@@ -60,6 +62,7 @@ impl Http {
                 let connection = &mut connections[event.token().0];
                 while connection.take_answer()? {
                     let now = Instant::now();
+                    answers += 1;
                     if (start..end).contains(&now) {
                         took.push(now - connection.asked);
                     }
@@ -72,7 +75,7 @@ impl Http {
         }
         took.sort_unstable();
         let rate = took.len() as f64 / self.duration.as_secs_f64();
-        Ok(Load { rate, median: took[took.len() / 2], p99: took[took.len() * 99 / 100] })
+        Ok(Load { rate, median: took[took.len() / 2], p99: took[took.len() * 99 / 100], answers })
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod load;
 mod namespace;
+mod server;
 
 pub use load::{Http, Load};
 pub use namespace::{Namespace, ip, leave};
+pub use server::Server;

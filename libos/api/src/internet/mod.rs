@@ -32,6 +32,7 @@ pub mod connection;
 pub mod frame;
 mod host;
 mod lease;
+mod offload;
 pub mod stack;
 mod tcp;
 mod udp;

@@ -6,7 +6,7 @@
 //! of a packet is the same with one connection and with all of them.
 
 use super::lease::Lease;
-use super::wire::{Exchange, Sender, Wire};
+use super::wire::{Exchange, Limits, Sender, Wire};
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -43,8 +43,8 @@ pub struct Stack<K> {
     lease: Option<Lease>,
     /// No sockets.
     nobody: SocketSet<'static>,
-    /// Bytes of the longest frame, its header included.
-    pub longest: usize,
+    /// What its wire can do.
+    pub limits: Limits,
     /// Name servers.
     servers: Vec<IpAddr>,
     /// Whether nobody has been told of the name servers yet.
@@ -86,11 +86,11 @@ fn is_unicast(address: IpAddr) -> bool {
 impl<K> Stack<K> {
     /// The stack on a wire, whose properties are `network`. `seed` is random, and serves no other purpose.
     pub fn new(wire: &mut dyn Wire, network: &Network, seed: u64, now: u64) -> Self {
-        let (mac, longest) = (wire.address(), wire.longest());
+        let (mac, limits) = (wire.address(), Limits::of(&*wire));
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
         config.random_seed = seed;
         config.slaac = network.v6.source == source::ASK;
-        let mut exchange = Exchange { frame: None, sender: wire.sender(), longest };
+        let mut exchange = Exchange { frame: None, sender: wire.sender(), limits };
         let interface = Interface::new(config, &mut exchange, instant(now));
         let mut stack = Self {
             interface,
@@ -100,7 +100,7 @@ impl<K> Stack<K> {
             opening: 0,
             lease: None,
             nobody: SocketSet::new(Vec::new()),
-            longest,
+            limits,
             servers: Vec::new(),
             servers_changed: false,
             routed: [false, network.v6.source == source::ASK],
@@ -214,7 +214,7 @@ impl<K> Stack<K> {
 
     /// Lets a set take a frame, and answer it.
     pub fn take(&mut self, frame: &[u8], sender: &mut dyn Sender, set: Option<&mut SocketSet<'static>>, now: u64) {
-        let mut exchange = Exchange { frame: Some(frame), sender, longest: self.longest };
+        let mut exchange = Exchange { frame: Some(frame), sender, limits: self.limits };
         self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
     }
 
@@ -235,7 +235,7 @@ impl<K> Stack<K> {
     pub fn send(&mut self, sender: &mut dyn Sender, set: &mut SocketSet<'static>, now: u64) -> (bool, Option<u64>) {
         let (mut sent, instant) = (false, instant(now));
         loop {
-            let mut exchange = Exchange { frame: None, sender: &mut *sender, longest: self.longest };
+            let mut exchange = Exchange { frame: None, sender: &mut *sender, limits: self.limits };
             match self.interface.poll_egress(instant, &mut exchange, set) {
                 PollResult::SocketStateChanged => sent = true,
                 PollResult::None => break,

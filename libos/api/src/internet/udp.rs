@@ -53,7 +53,7 @@ impl UdpSocket {
         let mut host = self.host.borrow_mut();
         let sockets = host.sockets();
         let source = sockets.source(to.ip())?;
-        if bytes.len() + if to.is_ipv4() { HEADERS } else { HEADERS_V6 } > sockets.stack.longest {
+        if bytes.len() + if to.is_ipv4() { HEADERS } else { HEADERS_V6 } > sockets.stack.limits.longest {
             return Err(Error::TooLong);
         }
         let datagrams = sockets.datagrams(self.slot).ok_or(Error::NotYet)?;

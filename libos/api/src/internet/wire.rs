@@ -1,8 +1,11 @@
 //! What a network device does for the stack: frames in and out. [`Wire`] is the seam; behind it is the tender's device
 //! ([`crate::net::Link`]), or in tests another stack. The rest fits it to what smoltcp calls a device.
 
+use super::offload;
 use core::fmt::Debug;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use core::num::{NonZeroU16, NonZeroUsize};
+use husk_abi::device::{FRAME_HEADER, Offload, ROW_MAXIMUM};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// A network device: Ethernet frames without check sequences.
@@ -12,6 +15,12 @@ pub trait Wire: Debug + Send {
 
     /// Bytes of the longest frame, its header included.
     fn longest(&self) -> usize;
+
+    /// Whether the device fills in the checksums of TCP, takes large segments apart, and hands out only frames of TCP and
+    /// UDP whose checksums are right.
+    fn offloads(&self) -> bool {
+        false
+    }
 
     /// Hands the next frame that has arrived to `take`, with the way to send an answer; whether there was one.
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool;
@@ -35,8 +44,9 @@ pub trait Sender {
     /// Whether there is room for a frame.
     fn has_room(&mut self) -> bool;
 
-    /// Sends a frame of `length` bytes that `fill` makes, if there is room.
-    fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8]));
+    /// Sends a frame of `length` bytes that `fill` makes, if there is room; as several TCP segments, with `segment` bytes
+    /// of payload each, unless that is 0.
+    fn send(&mut self, length: usize, segment: u16, fill: &mut dyn FnMut(&mut [u8]));
 }
 
 impl Wire for crate::net::Link {
@@ -48,9 +58,16 @@ impl Wire for crate::net::Link {
         usize::from(self.properties().mtu) + husk_abi::device::FRAME_HEADER
     }
 
+    fn offloads(&self) -> bool {
+        Self::offloads(self)
+    }
+
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {
         let Some(frame) = self.receiver.frame() else { return false };
-        take(&frame, &mut self.sender);
+        // What is damaged is lost.
+        if !self.sender.offloads() || frame.is_checked() || offload::is_right(&frame) {
+            take(&frame, &mut self.sender);
+        }
         true
     }
 
@@ -78,12 +95,15 @@ impl Sender for crate::net::Sender {
         Self::has_room(self)
     }
 
-    fn send(&mut self, length: usize, fill: &mut dyn FnMut(&mut [u8])) {
-        if let Some(mut frame) = self.frame()
+    fn send(&mut self, length: usize, segment: u16, fill: &mut dyn FnMut(&mut [u8])) {
+        let offloads = self.offloads();
+        let frame = if segment > 0 { self.row() } else { self.frame() };
+        if let Some(mut frame) = frame
             && let Some(part) = frame.get_mut(..length)
         {
             fill(part);
-            frame.send(length);
+            let lacks = if offloads { offload::leave_out(part, segment) } else { Offload::default() };
+            frame.send_unfinished(length, lacks);
         }
     }
 }
@@ -92,14 +112,34 @@ impl Sender for crate::net::Sender {
 pub(super) struct Exchange<'a> {
     pub(super) frame: Option<&'a [u8]>,
     pub(super) sender: &'a mut dyn Sender,
-    pub(super) longest: usize,
+    pub(super) limits: Limits,
 }
 
-/// What a wire of this longest frame can do.
-pub(super) fn capabilities(longest: usize) -> DeviceCapabilities {
-    let mut capabilities = DeviceCapabilities::default();
-    (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ethernet, longest);
-    capabilities
+/// What a wire can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// See [`Wire::longest`].
+    pub longest: usize,
+    /// See [`Wire::offloads`].
+    pub offloads: bool,
+}
+
+impl Limits {
+    /// Those of `wire`.
+    pub(super) fn of(wire: &dyn Wire) -> Self {
+        Self { longest: wire.longest(), offloads: wire.offloads() }
+    }
+
+    fn capabilities(self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ethernet, self.longest);
+        if self.offloads {
+            (capabilities.checksum.tcp, capabilities.checksum.udp) = (Checksum::None, Checksum::Tx);
+            // What smoltcp 0.14 sends over IPv6 must fit the wire.
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(FRAME_HEADER + ROW_MAXIMUM);
+        }
+        capabilities
+    }
 }
 
 impl Device for Exchange<'_> {
@@ -114,15 +154,15 @@ impl Device for Exchange<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
         let frame = self.frame.take()?;
-        Some((Incoming(frame), Outgoing(self.sender)))
+        Some((Incoming(frame), Outgoing { sender: self.sender, segment: 0 }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
-        if self.sender.has_room() { Some(Outgoing(self.sender)) } else { None }
+        if self.sender.has_room() { Some(Outgoing { sender: self.sender, segment: 0 }) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.longest)
+        self.limits.capabilities()
     }
 }
 
@@ -136,12 +176,20 @@ impl RxToken for Incoming<'_> {
 }
 
 /// Leave to send a frame.
-pub(super) struct Outgoing<'a>(&'a mut dyn Sender);
+pub(super) struct Outgoing<'a> {
+    sender: &'a mut dyn Sender,
+    /// Bytes of payload of each TCP segment that it is to become; 0 for one frame as it is.
+    segment: u16,
+}
 
 impl TxToken for Outgoing<'_> {
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size.map_or(0, NonZeroU16::get);
+    }
+
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let (mut fill, mut result) = (Some(fill), None);
-        self.0.send(length, &mut |frame| result = fill.take().map(|fill| fill(frame)));
+        self.sender.send(length, self.segment, &mut |frame| result = fill.take().map(|fill| fill(frame)));
         // An answer for which there is no room is made nevertheless, and lost.
         match (result, fill) {
             (Some(result), _) => result,

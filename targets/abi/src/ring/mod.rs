@@ -99,7 +99,7 @@ pub struct Completion {
     pub length: u32,
     /// A value of [`status`].
     pub status: u16,
-    /// 0.
+    /// 0, unless the queue says otherwise.
     pub flags: u16,
 }
 

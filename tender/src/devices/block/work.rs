@@ -130,7 +130,9 @@ impl Work {
 
 impl Transfer {
     fn new(writes: bool, offset: u64, parts: &Parts) -> Self {
-        let (vectors, count) = parts.vectors();
+        let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM];
+        let count = parts.vectors().len();
+        vectors[..count].copy_from_slice(parts.vectors());
         Self { writes, offset, vectors, first: 0, count, done: 0, length: parts.length() }
     }
 

@@ -1,6 +1,7 @@
 //! Network devices: frames between a guest's queues and a wire, of which there are several kinds.
 
 pub mod options;
+pub mod passt;
 pub mod tap;
 pub mod user;
 
@@ -10,7 +11,7 @@ use super::{Device, Progress};
 use crate::clock::monotonic_ns;
 use crate::error::Error;
 use crate::memory::Memory;
-use husk_abi::device::{FRAME_HEADER, Network, RECEIVE, TRANSMIT};
+use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
 pub use options::{Backend, Options};
@@ -35,23 +36,34 @@ pub struct Unreachable;
 
 /// Where a network device's frames go to and come from.
 pub trait Wire: std::fmt::Debug + Send {
-    /// Sends a frame, or drops it, as a wire may.
-    fn send(&mut self, frame: &Parts) -> Result<(), Unreachable>;
+    /// What it does beyond sending and receiving frames as they are.
+    fn offers(&self) -> Offers {
+        Offers::empty()
+    }
 
-    /// Receives a frame, of which only a part may fit, and tells its length; nothing if there is none.
-    fn receive(&mut self, into: &Parts) -> Result<Option<usize>, Unreachable>;
+    /// Whether it takes a frame now.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Sends a frame, or drops it, as a wire may. It lacks what the wire offers to do at most.
+    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable>;
+
+    /// Receives a frame, or drops one if it does not fit; nothing if there is none. It may be unfinished only if that is
+    /// said and offered.
+    fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable>;
 
     /// Does what else there is to do. Whether something was done.
     fn work(&mut self) -> bool {
         false
     }
 
-    /// The file that is readable when there may be a frame, or other work.
+    /// The file that is ready when there may be a frame, or other work.
     fn file(&self) -> RawFd;
 
-    /// Whether that matters, given whether the guest has a buffer for a frame.
-    fn is_watched(&self, has_buffer: bool) -> bool {
-        has_buffer
+    /// For which events it is to be watched, given whether the guest has a buffer for a frame.
+    fn events(&self, has_buffer: bool) -> i16 {
+        if has_buffer { libc::POLLIN } else { 0 }
     }
 
     /// Monotonic time at which there is work in any case, in nanoseconds.
@@ -60,12 +72,32 @@ pub trait Wire: std::fmt::Debug + Send {
     }
 }
 
+/// What became of a frame that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It is there.
+    Frame {
+        /// Its length in bytes.
+        length: usize,
+        /// Whether its checksum need not be looked at.
+        checked: bool,
+    },
+    /// It is lost.
+    Dropped,
+}
+
 impl Card {
+    /// What it offers.
+    pub fn offers(&self) -> Offers {
+        self.wire.offers()
+    }
+
     /// Opens what `options` say, for the device `name`.
     pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
         let opened = match &options.backend {
-            Backend::Tap(interface) => tap::by_name(interface).map(|tap| Self::on_tap(tap, options)),
-            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|tap| Self::on_tap(tap, options)),
+            Backend::Tap(interface) => tap::by_name(interface).map(|opened| Self::on(opened, options)),
+            Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|opened| Self::on(opened, options)),
+            Backend::Passt(path) => passt::open(path).map(|opened| Self::on(opened, options)),
             Backend::User(user) => {
                 let mac = options.mac.unwrap_or(user::addresses::GUEST_MAC);
                 let [v4, v6] = user::addresses::told();
@@ -80,9 +112,9 @@ impl Card {
         opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
     }
 
-    fn on_tap((tap, mac, mtu): tap::Opened, options: &Options) -> Self {
+    fn on((wire, mac, mtu): (impl Wire + 'static, [u8; 6], u16), options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
-        Self { properties, wire: Box::new(tap), rate: options.rate }
+        Self { properties, wire: Box::new(wire), rate: options.rate }
     }
 }
 
@@ -120,15 +152,16 @@ impl Served {
     /// Sends what the guest has to be sent. How many frames that was.
     fn send(&mut self) -> Result<usize, Broken> {
         for count in 0..BATCH {
-            if self.is_limited(TRANSMIT) {
+            if self.is_limited(TRANSMIT) || !self.wire.has_room() {
                 return Ok(count);
             }
             let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
-            check(&self.transmit, &request)?;
             let length = request.parts.length();
-            let status = match (FRAME_HEADER..=self.longest).contains(&length) {
+            let lacks = self.lacks(&request)?;
+            let longest = if lacks.segment > 0 { FRAME_HEADER + ROW_MAXIMUM } else { self.longest };
+            let status = match (FRAME_HEADER..=longest).contains(&length) {
                 true => {
-                    let sent = self.wire.send(&request.parts);
+                    let sent = self.wire.send(&request.parts, lacks);
                     sent.map_err(|_| unreachable(&self.transmit, &request))?;
                     status::DONE
                 }
@@ -144,20 +177,21 @@ impl Served {
     fn receive(&mut self) -> Result<usize, Broken> {
         let mut count = 0;
         while count < BATCH && !self.is_limited(RECEIVE) {
-            let Some(buffer) = self.next_buffer()? else { break };
-            let received = self.wire.receive(&buffer.parts).map_err(|_| unreachable(&self.receive, &buffer))?;
-            match received {
-                Some(length) if length <= buffer.parts.length() => {
-                    self.receive.complete(buffer.token, length, status::DONE);
+            if self.buffer.is_none() {
+                self.buffer = self.next_buffer()?;
+            }
+            let Some(buffer) = &self.buffer else { break };
+            let received = self.wire.receive(&buffer.parts, buffer.detail == UNFINISHED);
+            match received.map_err(|_| unreachable(&self.receive, buffer))? {
+                Some(Received::Frame { length, checked }) => {
+                    let flags = if checked { CHECKED } else { 0 };
+                    self.receive.complete_with(buffer.token, length, status::DONE, flags);
+                    self.buffer = None;
                     self.limits[RECEIVE].take(length);
                     count += 1;
                 }
-                // Dropped: it does not fit.
-                Some(_) => self.buffer = Some(buffer),
-                None => {
-                    self.buffer = Some(buffer);
-                    break;
-                }
+                Some(Received::Dropped) => {}
+                None => break,
             }
         }
         Ok(count)
@@ -176,22 +210,26 @@ impl Served {
     }
 
     fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
-        if let Some(buffer) = self.buffer.take() {
-            return Ok(Some(buffer));
-        }
         let buffer = self.receive.next(&self.memory)?;
-        if let Some(buffer) = &buffer {
-            check(&self.receive, buffer)?;
+        match buffer.as_ref().map_or(0, |buffer| buffer.detail) {
+            0 => Ok(buffer),
+            UNFINISHED if self.offers_offload() => Ok(buffer),
+            detail => Err(self.receive.broken(Violation::Detail(detail))),
         }
-        Ok(buffer)
     }
-}
 
-/// There is nothing more to say about the one operation of either queue.
-fn check(queue: &Queue, request: &Request) -> Result<(), Broken> {
-    match request.detail {
-        0 => Ok(()),
-        detail => Err(queue.broken(Violation::Detail(detail))),
+    /// What a frame that is to be sent lacks.
+    fn lacks(&self, request: &Request) -> Result<Offload, Broken> {
+        let lacks = match request.detail {
+            0 => Some(Offload::default()),
+            detail if self.offers_offload() => Offload::check(detail, request.parts.length()),
+            _ => None,
+        };
+        lacks.ok_or_else(|| self.transmit.broken(Violation::Detail(request.detail)))
+    }
+
+    fn offers_offload(&self) -> bool {
+        self.wire.offers().contains(Offers::OFFLOAD)
     }
 }
 
@@ -211,15 +249,16 @@ impl Device for Served {
 
     fn sleep(&mut self) -> Result<bool, Broken> {
         let [sending, receiving] = self.limited_until_ns.map(|until_ns| until_ns > 0);
-        // With a buffer at hand, it is the wire that is waited for.
+        // With a buffer at hand, or no room, it is the wire that is waited for.
+        let sending = sending || !self.wire.has_room();
         Ok((sending || self.transmit.sleep()?) && (receiving || self.buffer.is_some() || self.receive.sleep()?))
     }
 
     fn file(&self) -> (RawFd, i16) {
         let may_receive = self.buffer.is_some() && self.limited_until_ns[RECEIVE] == 0;
-        match self.wire.is_watched(may_receive) {
-            true => (self.wire.file(), libc::POLLIN),
-            false => (-1, 0),
+        match self.wire.events(may_receive) {
+            0 => (-1, 0),
+            events => (self.wire.file(), events),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::devices::limit::Rate;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 /// How a network device is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Backend {
     Tap(String),
     /// The TAP interface that is open as this descriptor.
     Descriptor(RawFd),
+    /// The passt(1) that listens at this path.
+    Passt(PathBuf),
     /// The user-mode network.
     User(user::Options),
 }
@@ -41,7 +44,7 @@ impl Default for Options {
 }
 
 /// What can be written.
-const USAGE: &str = "write [NAME=]user, [NAME=]tap:INTERFACE or [NAME=]fd:NUMBER";
+const USAGE: &str = "write [NAME=]user, [NAME=]tap:INTERFACE, [NAME=]fd:NUMBER or [NAME=]passt:SOCKET";
 
 impl Options {
     /// Reads the value of a `--net` flag.
@@ -55,6 +58,7 @@ impl Options {
         let backend = match backend.split_once(':') {
             Some(("tap", interface)) => Backend::Tap(interface.to_owned()),
             Some(("fd", number)) => Backend::Descriptor(number.parse().map_err(|_| USAGE.to_owned())?),
+            Some(("passt", path)) if !path.is_empty() => Backend::Passt(path.into()),
             None if backend == "user" => Backend::User(user::Options::default()),
             _ => return Err(USAGE.to_owned()),
         };
@@ -146,6 +150,8 @@ mod tests {
         let (name, what) = parsed("fd:3");
         assert_eq!((name, what.backend), (None, Backend::Descriptor(3)));
         assert_eq!(what.v4.source, source::ASK);
+        let (_, what) = parsed("passt:/run/user/1000/passt.socket");
+        assert_eq!(what.backend, Backend::Passt("/run/user/1000/passt.socket".into()));
     }
 
     #[test]
@@ -154,6 +160,7 @@ mod tests {
             ("", "[NAME=]user"),
             ("bridge:br0", "tap:INTERFACE"),
             ("fd:x", "fd:NUMBER"),
+            ("passt:", "passt:SOCKET"),
             ("tap:a,ip=10.0.0.2", "ip=ADDRESS/PREFIX"),
             ("tap:a,ip=10.0.0.2/33", "ip=ADDRESS/PREFIX"),
             ("tap:a,gw=x", "gw=ADDRESS"),

@@ -1,14 +1,21 @@
 //! A TAP interface of the host: a wire that the host's own network stack, a bridge or anything else holds the other end
 //! of. Frames go from guest memory to the kernel and back without a copy in between.
+//!
+//! Each has the header of virtio's network devices (Virtio 1.2, 5.1.6) in front, by which the kernel takes unfinished
+//! frames and hands some out. That header is in our memory: guests neither see nor write it.
 
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
-use super::{Parts, Unreachable, Wire};
+use super::{Parts, Received, Unreachable, Wire};
+use husk_abi::device::{Offers, Offload};
+use husk_abi::ring::PARTS_MAXIMUM;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::ptr;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Largest frame payload that a guest can be told of.
 const MTU_MAXIMUM: libc::c_int = u16::MAX as libc::c_int;
@@ -17,6 +24,56 @@ const MTU_MAXIMUM: libc::c_int = u16::MAX as libc::c_int;
 #[derive(Debug)]
 pub struct Tap {
     file: File,
+    /// Whether frames have a header in front.
+    has_header: bool,
+    /// Whether the kernel may hand out unfinished frames.
+    hands_out_unfinished: bool,
+}
+
+/// What is in front of a frame: `struct virtio_net_hdr`, in the byte order of the host.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Header {
+    flags: u8,
+    kind: u8,
+    /// A hint of how long the headers are.
+    headers: u16,
+    segment: u16,
+    start: u16,
+    checksum: u16,
+}
+
+/// [`Header::flags`]: the checksum is missing, from `start` on; it is known to be right.
+const MISSING: u8 = 1;
+const VALID: u8 = 2;
+/// [`Header::kind`]: a row of TCP segments, by version of IP.
+const ROW_V4: u8 = 1;
+const ROW_V6: u8 = 4;
+
+impl Header {
+    fn new(lacks: Offload) -> Self {
+        Self {
+            flags: if lacks.start > 0 { MISSING } else { 0 },
+            kind: match lacks.family {
+                0 => 0,
+                4 => ROW_V4,
+                _ => ROW_V6,
+            },
+            headers: 0,
+            segment: lacks.segment,
+            start: lacks.start,
+            checksum: lacks.checksum,
+        }
+    }
+
+    /// Whether a frame with this can be taken for a finished one.
+    fn is_finished(&self) -> bool {
+        self.flags & MISSING == 0 && self.kind == 0
+    }
+
+    fn vector(&mut self) -> libc::iovec {
+        libc::iovec { iov_base: ptr::from_mut(self).cast(), iov_len: size_of::<Self>() }
+    }
 }
 
 /// What is opened: the wire, the hardware address for the guest, and the most that a frame may carry.
@@ -33,7 +90,7 @@ pub fn by_name(name: &str) -> Result<Opened, String> {
     }
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
     let file = file.map_err(|error| format!("/dev/net/tun cannot be opened: {error}; load the tun module"))?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
     // SAFETY: the request is a variable of ours, of the type that this takes.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
     if result < 0 {
@@ -45,7 +102,7 @@ pub fn by_name(name: &str) -> Result<Opened, String> {
         };
         return Err(format!("interface '{name}' cannot be attached: {error}; {hint}"));
     }
-    opened(file, name)
+    opened(file, name, true)
 }
 
 /// Takes the open TAP interface that we were started with as descriptor `descriptor`.
@@ -59,20 +116,32 @@ pub fn by_descriptor(descriptor: RawFd) -> Result<Opened, String> {
     // SAFETY: the call succeeded, so it has set the flags.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     let has = |flag: libc::c_int| libc::c_int::from(flags) & flag != 0;
-    if !has(libc::IFF_TAP) || !has(libc::IFF_NO_PI) || has(libc::IFF_VNET_HDR) {
-        return Err(format!("descriptor {descriptor} must be opened with IFF_TAP | IFF_NO_PI and nothing else"));
+    if !has(libc::IFF_TAP) || !has(libc::IFF_NO_PI) {
+        return Err(format!(
+            "descriptor {descriptor} must be opened with IFF_TAP | IFF_NO_PI, IFF_VNET_HDR if you like"
+        ));
     }
     // SAFETY: the descriptor is open, as the ioctl has shown, and given to us to keep.
     let file = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
     // SAFETY: it changes flags of a file that is ours.
     unsafe { libc::fcntl(descriptor, libc::F_SETFL, libc::O_NONBLOCK) };
     let name: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
-    opened(file, &String::from_utf8_lossy(&name))
+    opened(file, &String::from_utf8_lossy(&name), has(libc::IFF_VNET_HDR))
 }
 
-fn opened(file: File, name: &str) -> Result<Opened, String> {
+fn opened(file: File, name: &str, has_header: bool) -> Result<Opened, String> {
     let mtu = mtu(name).map_err(|error| format!("the MTU of interface '{name}' is not told: {error}"))?;
-    Ok((Tap { file }, stable_mac(name), mtu))
+    let mut tap = Tap { file, has_header, hands_out_unfinished: false };
+    if has_header {
+        let size = size_of::<Header>() as libc::c_int;
+        // SAFETY: the size is a variable of ours, of the type that this takes.
+        if unsafe { libc::ioctl(tap.file.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &size) } < 0 {
+            return Err(format!("interface '{name}' has no headers of frames: {}", io::Error::last_os_error()));
+        }
+        // Whoever had it before may have wanted more.
+        tap.set_offload(false);
+    }
+    Ok((tap, stable_mac(name), mtu))
 }
 
 /// A request about the interface `name`, which may be 15 bytes long.
@@ -107,7 +176,7 @@ fn mtu(name: &str) -> io::Result<u16> {
 }
 
 /// A hardware address that is the same each time for this interface of this machine, and another for another.
-fn stable_mac(interface: &str) -> [u8; 6] {
+pub(super) fn stable_mac(interface: &str) -> [u8; 6] {
     let machine = fs::read("/etc/machine-id").unwrap_or_default();
     // FNV-1a: nothing is secret here.
     let hash = machine
@@ -119,27 +188,66 @@ fn stable_mac(interface: &str) -> [u8; 6] {
     [0x02, a, b, c, d, e]
 }
 
+impl Tap {
+    /// Lets the kernel hand out unfinished frames, or not. If it cannot, it finishes them.
+    fn set_offload(&mut self, on: bool) {
+        let features = if on { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
+        // SAFETY: takes a number.
+        unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(features)) };
+        self.hands_out_unfinished = on;
+    }
+}
+
+/// Vectors of a header, a request's parts, and one thing more.
+type Vectors = [libc::iovec; PARTS_MAXIMUM + 2];
+
+/// The vectors of `header`, unless there is none, of `parts`, and of what is `behind`; and how many they are.
+fn vectors(header: Option<&mut Header>, parts: &Parts, behind: Option<&mut u8>) -> (Vectors, usize) {
+    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM + 2];
+    let behind = behind.map(|byte| libc::iovec { iov_base: ptr::from_mut(byte).cast(), iov_len: 1 });
+    let all = header.map(Header::vector).into_iter().chain(parts.vectors().iter().copied()).chain(behind);
+    let count = vectors.iter_mut().zip(all).map(|(vector, one)| *vector = one).count();
+    (vectors, count)
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EFAULT)
+}
+
 impl Wire for Tap {
-    fn send(&mut self, frame: &Parts) -> Result<(), Unreachable> {
-        let (vectors, count) = frame.vectors();
-        // SAFETY: each vector was checked to be guest memory; should it be protected by now, the kernel says EFAULT.
+    fn offers(&self) -> Offers {
+        if self.has_header { Offers::OFFLOAD } else { Offers::empty() }
+    }
+
+    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
+        let mut header = Header::new(lacks);
+        let (vectors, count) = vectors(self.has_header.then_some(&mut header), frame, None);
+        // SAFETY: the vectors are of a variable of ours, and of guest memory that was checked; should it be protected by
+        // now, the kernel says EFAULT.
         let result = unsafe { libc::writev(self.file.as_raw_fd(), vectors.as_ptr(), count as libc::c_int) };
-        match result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT) {
+        match result < 0 && is_unreachable(&io::Error::last_os_error()) {
             true => Err(Unreachable),
             // Whatever else is wrong, such as an interface that is down: a wire loses frames.
             false => Ok(()),
         }
     }
 
-    fn receive(&mut self, into: &Parts) -> Result<Option<usize>, Unreachable> {
-        let (vectors, count) = into.vectors();
+    fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable> {
+        if self.has_header && may_be_unfinished != self.hands_out_unfinished {
+            self.set_offload(may_be_unfinished);
+        }
+        // What comes to lie behind the buffer does not fit.
+        let (mut header, mut behind) = (Header::default(), 0);
+        let (vectors, count) = vectors(self.has_header.then_some(&mut header), into, Some(&mut behind));
         // SAFETY: as above.
         let result = unsafe { libc::readv(self.file.as_raw_fd(), vectors.as_ptr(), count as libc::c_int) };
-        match usize::try_from(result) {
-            Ok(length) => Ok(Some(length)),
-            Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT) => Err(Unreachable),
-            Err(_) => Ok(None),
-        }
+        let Ok(length) = usize::try_from(result) else {
+            return if is_unreachable(&io::Error::last_os_error()) { Err(Unreachable) } else { Ok(None) };
+        };
+        let length = length.saturating_sub(if self.has_header { size_of::<Header>() } else { 0 });
+        let fits = length <= into.length() && (may_be_unfinished || header.is_finished());
+        let checked = may_be_unfinished && header.flags & (MISSING | VALID) != 0;
+        Ok(Some(if fits { Received::Frame { length, checked } } else { Received::Dropped }))
     }
 
     fn file(&self) -> RawFd {

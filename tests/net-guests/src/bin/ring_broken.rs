@@ -5,7 +5,7 @@
 
 use guests::word;
 use husk::abi::call::Number;
-use husk::abi::device::{RECEIVE, TRANSMIT};
+use husk::abi::device::{Offload, RECEIVE, TRANSMIT, UNFINISHED};
 use husk::abi::memory::PAGE;
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
 use husk::{boot, gate};
@@ -44,6 +44,12 @@ fn main() {
         "long" => send(Descriptor { length: u32::MAX, ..frame }),
         "operation" => send(Descriptor { operation: 7, ..frame }),
         "detail" => send(Descriptor { detail: 9, ..frame }),
+        "offload" => send(Descriptor { detail: Offload { family: 5, ..Offload::default() }.encode(), ..frame }),
+        "unfinished" => {
+            let receive = Raw::open(RECEIVE);
+            receive.describe(0, Descriptor { detail: UNFINISHED + 1, ..frame });
+            receive.submitted(1);
+        }
         "outside" => send(Descriptor { address: 0xdead_0000_0000, ..frame }),
         "wrapping" => send(Descriptor { address: u64::MAX - 10, ..frame }),
         "rings" => send(Descriptor { address: transmit.0.submission, ..frame }),

@@ -22,11 +22,12 @@ pub mod publish;
 mod stack;
 mod tcp;
 
-use super::{Parts, Unreachable, Wire};
+use super::{Parts, Received, Unreachable, Wire};
 use crate::clock::monotonic_ns;
 use crate::devices::copy;
 use addresses::{Place, place};
 use flows::{Flow, Flows, Key, Protocol};
+use husk_abi::device::Offload;
 use listen::Listener;
 use outbox::Outbox;
 use packet::{Echo, Packet, Pair};
@@ -305,7 +306,7 @@ fn resolvers(text: &str) -> Vec<IpAddr> {
 }
 
 impl Wire for Network {
-    fn send(&mut self, frame: &Parts) -> Result<(), Unreachable> {
+    fn send(&mut self, frame: &Parts, _: Offload) -> Result<(), Unreachable> {
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();
         copy::from_guest(frame, &mut bytes)?;
@@ -314,14 +315,15 @@ impl Wire for Network {
         Ok(())
     }
 
-    fn receive(&mut self, into: &Parts) -> Result<Option<usize>, Unreachable> {
+    fn receive(&mut self, into: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {
         let Some(frame) = self.outbox.first() else { return Ok(None) };
         let length = frame.len();
-        if length <= into.length() {
+        let fits = length <= into.length();
+        if fits {
             copy::to_guest(into, frame)?;
         }
         self.outbox.pop();
-        Ok(Some(length))
+        Ok(Some(if fits { Received::Frame { length, checked: false } } else { Received::Dropped }))
     }
 
     fn work(&mut self) -> bool {
@@ -355,8 +357,8 @@ impl Wire for Network {
         self.flows.file()
     }
 
-    fn is_watched(&self, _: bool) -> bool {
-        self.outbox.has_room()
+    fn events(&self, _: bool) -> i16 {
+        if self.outbox.has_room() { libc::POLLIN } else { 0 }
     }
 
     fn deadline_ns(&self) -> u64 {

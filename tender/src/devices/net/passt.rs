@@ -1,0 +1,163 @@
+//! passt(1) as a wire: a process of the same user that translates between frames and ordinary sockets. It is reached by a
+//! UNIX socket, through which frames go as a stream, each after its length in four bytes, the first the highest.
+
+use super::{Parts, Received, Unreachable, Wire, tap};
+use crate::devices::copy;
+use husk_abi::device::{FRAME_HEADER, Offload};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// Most bytes that a frame carries: passt would take more, the rest of the world does not.
+const MTU: u16 = 1500;
+/// Bytes of a length.
+const PREFIX: usize = size_of::<u32>();
+/// Longest frame that passt may send.
+const FRAME_MAXIMUM: usize = FRAME_HEADER + u16::MAX as usize;
+/// So many bytes wait for passt at most, but for one frame more.
+const UNSENT_MAXIMUM: usize = 256 << 10;
+/// So many bytes are read at once.
+const CHUNK: usize = 256 << 10;
+
+/// A connection with passt.
+#[derive(Debug)]
+pub struct Passt {
+    path: PathBuf,
+    /// Nothing, once it has come to an end.
+    socket: Option<UnixStream>,
+    /// What has been read, up to `end`, and how much of that was taken.
+    read: Vec<u8>,
+    taken: usize,
+    end: usize,
+    /// What is to be written, and how much of that was.
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+/// Connects with the passt that listens at `path`.
+pub fn open(path: &Path) -> Result<(Passt, [u8; 6], u16), String> {
+    let shown = path.display();
+    let socket = UnixStream::connect(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => format!("there is no socket '{shown}'; start passt: `passt --socket {shown}`"),
+        ErrorKind::ConnectionRefused => format!("nobody listens at '{shown}'; start passt anew, it serves one guest"),
+        _ => format!("passt cannot be reached at '{shown}': {error}"),
+    })?;
+    socket.set_nonblocking(true).map_err(|error| format!("the socket '{shown}' cannot be used: {error}"))?;
+    let passt = Passt {
+        path: path.to_owned(),
+        socket: Some(socket),
+        read: Vec::new(),
+        taken: 0,
+        end: 0,
+        unsent: Vec::new(),
+        sent: 0,
+    };
+    Ok((passt, tap::stable_mac(&path.to_string_lossy()), MTU))
+}
+
+impl Passt {
+    /// Goes on without passt, as with a cable that somebody has pulled, and says so.
+    fn end(&mut self, why: &str) {
+        if self.socket.take().is_some() {
+            eprintln!("husk: passt at '{}' {why}: the guest has no network any more", self.path.display());
+        }
+        (self.unsent, self.sent) = (Vec::new(), 0);
+    }
+
+    /// Takes what an attempt to read or write came to: a number of bytes, or nothing if that would wait.
+    fn came_to(&mut self, result: io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(0) => self.end("has closed its socket"),
+            Ok(count) => return Some(count),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => self.end(&format!("cannot be reached ({error})")),
+        }
+        None
+    }
+
+    /// Where the next frame lies among what has been read, if it is all there.
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let unread = self.read.get(self.taken..self.end)?;
+        let length = u32::from_be_bytes(*unread.first_chunk()?) as usize;
+        if !(FRAME_HEADER..=FRAME_MAXIMUM).contains(&length) {
+            self.end(&format!("sent a frame of {length} bytes"));
+            (self.taken, self.end) = (0, 0);
+            return None;
+        }
+        (unread.len() >= PREFIX + length).then_some((self.taken + PREFIX, length))
+    }
+
+    /// Reads more. Whether there was something.
+    fn fill(&mut self) -> bool {
+        if self.read.is_empty() {
+            self.read = vec![0; CHUNK];
+        }
+        self.read.copy_within(self.taken..self.end, 0);
+        (self.taken, self.end) = (0, self.end - self.taken);
+        let Some(socket) = &mut self.socket else { return false };
+        let result = socket.read(&mut self.read[self.end..]);
+        let count = self.came_to(result).unwrap_or(0);
+        self.end += count;
+        count > 0
+    }
+}
+
+impl Wire for Passt {
+    fn has_room(&self) -> bool {
+        self.unsent.len() - self.sent < UNSENT_MAXIMUM
+    }
+
+    fn send(&mut self, frame: &Parts, _: Offload) -> Result<(), Unreachable> {
+        if self.socket.is_none() {
+            return Ok(());
+        }
+        if self.sent > 0 {
+            self.unsent.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.unsent.extend_from_slice(&(frame.length() as u32).to_be_bytes());
+        copy::from_guest(frame, &mut self.unsent)
+    }
+
+    fn receive(&mut self, into: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {
+        let (start, length) = loop {
+            match self.next() {
+                Some(found) => break found,
+                None if self.fill() => {}
+                None => return Ok(None),
+            }
+        };
+        self.taken = start + length;
+        if length > into.length() {
+            return Ok(Some(Received::Dropped));
+        }
+        copy::to_guest(into, &self.read[start..start + length])?;
+        Ok(Some(Received::Frame { length, checked: false }))
+    }
+
+    fn work(&mut self) -> bool {
+        if self.sent == self.unsent.len() {
+            return false;
+        }
+        let Some(socket) = &mut self.socket else { return false };
+        let result = socket.write(&self.unsent[self.sent..]);
+        let count = self.came_to(result).unwrap_or(0);
+        self.sent += count;
+        if self.sent == self.unsent.len() {
+            self.unsent.clear();
+            self.sent = 0;
+        }
+        count > 0
+    }
+
+    fn file(&self) -> RawFd {
+        self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    fn events(&self, has_buffer: bool) -> i16 {
+        let reads = if has_buffer { libc::POLLIN } else { 0 };
+        let writes = if self.sent < self.unsent.len() { libc::POLLOUT } else { 0 };
+        reads | writes
+    }
+}

@@ -1,0 +1,63 @@
+//! Sends nonsense, and has the device finish it in every way that may be asked for: fill in checksums at any place, and
+//! take it apart as rows of TCP segments which it is not.
+
+#![no_std]
+#![no_main]
+
+use guests::Numbers;
+use husk::abi::device::{FRAME_HEADER, Offload, ROW_MAXIMUM, SEGMENT_MINIMUM, TRANSMIT};
+use husk::abi::ring::{Descriptor, status};
+use husk::boot;
+use net_guests::Raw;
+
+husk::entry!(main);
+
+const FRAMES: u32 = 3000;
+/// Types of what frames carry, and what comes first in it: IPv4 with TCP, IPv6 with TCP, nothing of the kind.
+const BEGINNINGS: [[u8; 4]; 3] = [[0x08, 0x00, 0x45, 0x00], [0x86, 0xdd, 0x60, 0x00], [0x88, 0xb5, 0x00, 0x00]];
+/// Where the protocol lies in each, and what it is for TCP.
+const PROTOCOLS: [usize; 3] = [23, 20, 23];
+const TCP: u8 = 6;
+
+fn main() {
+    let transmit = Raw::open(TRANSMIT);
+    let start = boot::info().heap.start as *mut u8;
+    let mut numbers = Numbers(815);
+    for offset in (0..FRAME_HEADER + ROW_MAXIMUM).step_by(8) {
+        // SAFETY: the heap is as long, and nothing else is in it.
+        unsafe { start.add(offset).cast::<u64>().write_unaligned(numbers.draw()) };
+    }
+    let (mut sent, mut refused) = (0, 0);
+    for number in 0..FRAMES {
+        let kind = numbers.below(3) as usize;
+        for (offset, byte) in BEGINNINGS[kind].into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { start.add(12 + offset).write(byte) };
+        }
+        // SAFETY: as above.
+        unsafe { start.add(PROTOCOLS[kind]).write(TCP) };
+        let length = 60 + numbers.below((FRAME_HEADER + ROW_MAXIMUM - 60) as u64) as usize;
+        let lacks = Offload {
+            start: FRAME_HEADER as u16 + numbers.below(60) as u16,
+            checksum: numbers.below(40) as u16,
+            segment: SEGMENT_MINIMUM + numbers.below(3000) as u16,
+            family: if kind == 1 { 6 } else { 4 },
+        };
+        let Some(lacks) = Offload::check(lacks.encode(), length) else {
+            refused += 1;
+            continue;
+        };
+        let address = start as u64;
+        let part = Descriptor { address, length: length as u32, detail: lacks.encode(), ..Descriptor::default() };
+        transmit.describe(sent, part);
+        sent += 1;
+        transmit.submitted(sent);
+        while transmit.completed() < sent {
+            core::hint::spin_loop();
+        }
+        assert_eq!(transmit.completion(sent - 1).status, status::DONE, "frame {number}");
+        transmit.consumed(sent);
+    }
+    assert!(sent > refused, "most of them can be asked for");
+    husk::println!("done");
+}
