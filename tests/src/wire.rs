@@ -202,6 +202,8 @@ fn raw_socket(family: i32, protocol: i32) -> std::net::UdpSocket {
 /// Tells everybody on the interface `name`, as a router does, that addresses there begin with these 64 bits: RFC 4861. It
 /// says so again and again, as long as the test runs.
 pub fn advertise(name: &str, prefix: [u8; 8]) {
+    // The host has its own address there at once, without asking whether somebody else has it.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0");
     let socket = raw_socket(libc::AF_INET6, libc::IPPROTO_ICMPV6);
     let hops: libc::c_int = 255;
     // SAFETY: the option is a variable of ours, of that size.

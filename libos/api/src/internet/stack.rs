@@ -20,8 +20,10 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 /// Whose alarm it is when it is no socket's: the interface's own.
 const HOUSE: u32 = u32::MAX;
-/// How often members of groups are looked after, in nanoseconds.
+/// How often members of groups, and questions for routers, are looked after, in nanoseconds.
 const REPORT: u64 = 1_000_000_000;
+/// For how long routers are asked, in nanoseconds: three times, RFC 4861 says, and four seconds between.
+const QUESTIONS: u64 = 12_000_000_000;
 /// Port of those who ask for an address: RFC 2131.
 const LEASE_PORT: u16 = 68;
 /// Nanoseconds in a microsecond, which is what the stack counts time in.
@@ -53,8 +55,9 @@ pub struct Stack<K> {
     servers: Vec<IpAddr>,
     /// Whether nobody has been told of the name servers yet.
     servers_changed: bool,
-    /// Whether routers are asked for an IPv6 address.
+    /// Whether routers are asked for an IPv6 address, and until when that is said again, in nanoseconds.
     asks_routers: bool,
+    asks_until: u64,
     /// Whether there is a router for each family, or somebody has been asked for one.
     routed: [bool; 2],
 }
@@ -116,6 +119,7 @@ impl<K> Stack<K> {
             servers: Vec::new(),
             servers_changed: false,
             asks_routers: network.v6.source == source::ASK,
+            asks_until: now + QUESTIONS,
             routed: [false, network.v6.source == source::ASK],
         };
         stack.configure(network, mac);
@@ -199,12 +203,17 @@ impl<K> Stack<K> {
     /// Whether the network has been asked for an address from which packets can go to `to`, and has not answered: but it
     /// need not, if there is no router for IPv6.
     pub fn awaits(&self, to: IpAddr) -> bool {
-        let is_from = |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv6(_)) && !is_on_link(cidr.address().into());
         match to {
             to if to.is_loopback() || is_on_link(to) => false,
             IpAddr::V4(_) => self.is_asking(),
-            IpAddr::V6(_) => self.asks_routers && !self.interface.ip_addrs().iter().any(is_from),
+            IpAddr::V6(_) => self.awaits_router(),
         }
+    }
+
+    /// Whether no router has told of an IPv6 address that could.
+    fn awaits_router(&self) -> bool {
+        let reaches = |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv6(_)) && !is_on_link(cidr.address().into());
+        self.asks_routers && !self.interface.ip_addrs().iter().any(reaches)
     }
 
     /// The name servers that it was told of.
@@ -242,7 +251,12 @@ impl<K> Stack<K> {
     /// Lets a set take a frame, and answer it.
     pub fn take(&mut self, frame: &[u8], sender: &mut dyn Sender, set: Option<&mut SocketSet<'static>>, now: u64) {
         let mut exchange = Exchange { frame: Some(frame), sender, limits: self.limits };
+        let is_for_nobody = set.is_none();
         self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
+        if is_for_nobody {
+            // What a router has told is heeded only now.
+            self.interface.poll_maintenance(instant(now));
+        }
     }
 
     /// Joins a group, once for each time that this is called. Whether there was room for one more.
@@ -330,8 +344,10 @@ impl<K> Stack<K> {
         self.lease = lease;
         // What wants to be done at once has not found room: a little later it may.
         let at = at.map(|at| at.max(now + AGAIN));
-        // smoltcp does not say when it wants to answer those who ask for members of groups.
-        let report = (!self.groups.is_empty()).then_some(now + REPORT);
+        // smoltcp does not say when it wants to answer those who ask for members of groups, nor, without a lease, when it
+        // wants to ask for routers again.
+        let asks = now < self.asks_until && self.awaits_router();
+        let report = (asks || !self.groups.is_empty()).then_some(now + REPORT);
         self.schedule(HOUSE, u64::MAX, at.into_iter().chain(report).min());
         self.take_lease();
     }
