@@ -241,3 +241,46 @@ impl Net {
         core::iter::once(loopback).chain(device).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question of this kind, for everything there is.
+    fn asked(kind: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        tell(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, 7, &[0; 8], &[]);
+        bytes
+    }
+
+    #[test]
+    fn questions_that_are_cut_off_are_none() {
+        let whole = asked(GET_LINK);
+        for length in 0..whole.len() {
+            assert!(question(&whole[..length]).is_none(), "{length}");
+        }
+        let mut short = whole;
+        short[0] = 3;
+        assert!(question(&short).is_none());
+    }
+
+    #[test]
+    fn each_question_in_a_row_is_answered() {
+        let both = [asked(GET_LINK), asked(999)].concat();
+        let (first, rest) = question(&both).expect("whole");
+        let mut told = Vec::new();
+        answer(&Net::default().interfaces(), &first, &mut told);
+        let (link, done) = question(&told).expect("an answer");
+        assert_eq!((link.kind, link.sequence), (NEW_LINK, 7));
+        assert!(link.body.windows(3).any(|bytes| bytes == b"lo\0"));
+        assert_eq!(question(done).map(|(done, rest)| (u32::from(done.kind), rest.len())), Some((NLMSG_DONE, 0)));
+
+        let (second, rest) = question(rest).expect("whole");
+        assert!(rest.is_empty());
+        told.clear();
+        answer(&[], &second, &mut told);
+        let (refusal, _) = question(&told).expect("an answer");
+        assert_eq!(u32::from(refusal.kind), NLMSG_ERROR);
+        assert_eq!(refusal.body[..4], (Errno::EOPNOTSUPP.to_result() as i32).to_ne_bytes());
+    }
+}

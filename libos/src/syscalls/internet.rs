@@ -18,7 +18,7 @@ use husk::internet::wire::Wire;
 /// How long a program waits for an address before it is told that there is no network, in nanoseconds from its start.
 const LEASE_PATIENCE: u64 = 5_000_000_000;
 /// The same for a router to tell of an IPv6 address, which it does within half a second if there is one: RFC 4861.
-const ROUTER_PATIENCE: u64 = 2_000_000_000;
+const ROUTER_PATIENCE: u64 = 1_000_000_000;
 /// How often it looks whether it has one, in nanoseconds.
 const LEASE_INTERVAL: u64 = 2_000_000;
 

@@ -16,7 +16,7 @@ use crate::net::address::Family;
 use crate::net::{self, Protocol};
 use crate::threads::PROCESS;
 use crate::user::{self, Slice};
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use linux_raw_sys::net::*;
 use linux_raw_sys::netlink::NETLINK_ROUTE;
@@ -124,7 +124,12 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
             let to = if none? { None } else { Some(address::read_internet(&libos.net, socket, address, length)?) };
-            internet::until_addressed(libos, to.map_or(Some(Ipv4Addr::LOCALHOST.into()), |to| Some(to.ip())))?;
+            // Whoever connects a socket of datagrams to an IPv6 address wants to know whether there is a way, as
+            // getaddrinfo(3) does.
+            let waits = |to: &SocketAddr| to.is_ipv4() || libos.net.is_stream(socket);
+            if let Some(to) = to.filter(waits) {
+                internet::until_addressed(libos, Some(to.ip()))?;
+            }
             done(network(libos, |net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
         }
     };
