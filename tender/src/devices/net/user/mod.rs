@@ -5,6 +5,8 @@
 //! and questions for echoes go through sockets too (`datagrams`); and what concerns the network itself is answered here
 //! (`local`). Clients of published ports (`listen`) come in the other way round. Addresses are in [`addresses`].
 //!
+//! Packets in parts are dropped: a guest that heeds the MTU, which is that of the longest packet, makes none.
+//!
 //! Everything is bounded: the number of flows, the bytes that wait in each, and those that wait for the guest
 //! (`outbox`).
 

@@ -84,6 +84,18 @@ fn each_sample_is_understood() {
 }
 
 #[test]
+fn parts_of_packets_are_dropped() {
+    const V4_FRAGMENT: usize = 20;
+    let sample = samples().into_iter().find(|sample| matches!(Packet::parse(sample), Some((Packet::Udp { .. }, _))));
+    let whole = sample.expect("there is a datagram");
+    for part in [[0x20, 0], [0, 1], [0x3f, 0xff]] {
+        let mut frame = whole.clone();
+        frame[V4_FRAGMENT..V4_FRAGMENT + 2].copy_from_slice(&part);
+        assert_eq!(Packet::parse(&frame), None, "{part:?}");
+    }
+}
+
+#[test]
 fn no_frame_upsets_the_network() {
     let mut network = network();
     let samples = samples();
