@@ -3,6 +3,7 @@
 //! Flags of cargo that matter here, or that take a value, are declared too; whatever else starts with a dash is cargo's
 //! as well and passed on as it is (see [`crate::forward`]).
 
+use crate::rules::Rules;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -80,9 +81,9 @@ pub struct Guest {
     /// Lead a port of the host to the guest (-p is cargo's); of UDP with /udp at its end; may be repeated
     #[arg(long, value_name = "[ADDRESS:]HOST:GUEST")]
     pub publish: Vec<String>,
-    /// Let the guest connect to this network, and only to what is allowed; see husk run --help
-    #[arg(long, value_name = "NETWORK[:PORT]")]
-    pub allow: Vec<String>,
+    /// Where the guest may connect to.
+    #[command(flatten)]
+    pub rules: Rules,
     /// Let a network send, and receive, so many bytes a second
     #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
     pub net_rate: Vec<String>,
@@ -92,9 +93,6 @@ pub struct Guest {
     /// Let a disk carry out so many requests a second
     #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
     pub block_iops: Vec<String>,
-    /// Do not let the guest connect to this network; all that is allowed comes before all that is denied
-    #[arg(long, value_name = "NETWORK[:PORT]")]
-    pub deny: Vec<String>,
     /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,

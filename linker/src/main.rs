@@ -12,6 +12,7 @@ mod link;
 mod patch;
 mod profile;
 mod project;
+mod rules;
 mod settings;
 mod tender;
 mod toolchain;

@@ -1,5 +1,7 @@
 //! What a machine must have for a test, and how loudly its absence is told.
 
+#![expect(unsafe_code, reason = "limits of the process have no other interface")]
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Once;
@@ -31,4 +33,19 @@ pub fn tun() -> bool {
             false
         }
     }
+}
+
+/// Whether this process can have so many descriptors, as many as it may from now on; told as loudly.
+pub fn descriptors(count: u64) -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is a variable of ours.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(result, 0, "there is such a limit");
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    if limit.rlim_max < count {
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: a test that needs {count} descriptors (ulimit -Hn) ***\n");
+    }
+    limit.rlim_max >= count
 }

@@ -51,13 +51,11 @@ impl Tap {
         assert!(socket >= 0, "root can have a packet socket: {}", io::Error::last_os_error());
         // SAFETY: it was just made.
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-        let c_name = std::ffi::CString::new(name).expect("no NUL");
         // SAFETY: all zeros is a valid value.
         let mut address: libc::sockaddr_ll = unsafe { zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        // SAFETY: the name is a string.
-        address.sll_ifindex = unsafe { libc::if_nametoindex(c_name.as_ptr()) } as i32;
+        address.sll_ifindex = interface(name) as i32;
         let size = size_of_val(&address) as u32;
         // SAFETY: the address is a variable of ours, of that size.
         let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
@@ -133,6 +131,13 @@ impl Tap {
     }
 }
 
+/// Number of the interface `name`.
+pub fn interface(name: &str) -> u32 {
+    let name = std::ffi::CString::new(name).expect("no NUL");
+    // SAFETY: the name is a string.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
 /// Writes `count` frames of `length` bytes to the interface `name`, as an ordinary process would, and tells how long it
 /// took.
 pub fn write_frames(name: &str, count: usize, length: usize) -> Duration {
@@ -164,25 +169,60 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
 }
 
 /// Whether somebody at `address` answers ping in time.
-pub fn ping(address: std::net::Ipv4Addr) -> bool {
-    // SAFETY: makes a new descriptor.
-    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) };
-    assert!(socket >= 0, "root can have a raw socket: {}", io::Error::last_os_error());
-    // SAFETY: it was just made.
-    let socket = std::net::UdpSocket::from(unsafe { OwnedFd::from_raw_fd(socket) });
+pub fn ping(address: std::net::IpAddr) -> bool {
+    // An echo request of no series, number 1: RFC 792, with its checksum; and RFC 4443, where the host reckons that.
+    let (family, protocol, request, answer_at, answer) = match address.is_ipv4() {
+        true => (libc::AF_INET, libc::IPPROTO_ICMP, [8, 0, 0xf7, 0xfe, 0, 0, 0, 1], 20, 0),
+        false => (libc::AF_INET6, libc::IPPROTO_ICMPV6, [128, 0, 0, 0, 0, 0, 0, 1], 0, 129),
+    };
+    let socket = raw_socket(family, protocol);
     socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has timeouts");
-    // An echo request of no series, number 1, with its checksum (RFC 792).
-    let request = [8, 0, 0xf7, 0xfe, 0, 0, 0, 1];
     let deadline = Instant::now() + PATIENCE;
-    let mut answer = [0; 128];
+    let mut bytes = [0; 128];
     while Instant::now() < deadline {
         socket.send_to(&request, (address, 0)).expect("it can be sent");
-        if let Ok((length, from)) = socket.recv_from(&mut answer)
+        if let Ok((length, from)) = socket.recv_from(&mut bytes)
             && from.ip() == address
-            && answer[..length].get(20) == Some(&0)
+            && bytes[..length].get(answer_at) == Some(&answer)
         {
             return true;
         }
     }
     false
+}
+
+fn raw_socket(family: i32, protocol: i32) -> std::net::UdpSocket {
+    // SAFETY: makes a new descriptor.
+    let socket = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, protocol) };
+    assert!(socket >= 0, "root can have a raw socket: {}", io::Error::last_os_error());
+    // SAFETY: it was just made.
+    std::net::UdpSocket::from(unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// Tells everybody on the interface `name`, as a router does, that addresses there begin with these 64 bits: RFC 4861. It
+/// says so again and again, as long as the test runs.
+pub fn advertise(name: &str, prefix: [u8; 8]) {
+    // The host has its own address there at once, without asking whether somebody else has it.
+    let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0");
+    let socket = raw_socket(libc::AF_INET6, libc::IPPROTO_ICMPV6);
+    let hops: libc::c_int = 255;
+    // SAFETY: the option is a variable of ours, of that size.
+    let result = unsafe {
+        let (level, size) = (libc::IPPROTO_IPV6, size_of_val(&hops) as u32);
+        libc::setsockopt(socket.as_raw_fd(), level, libc::IPV6_MULTICAST_HOPS, (&raw const hops).cast(), size)
+    };
+    assert_eq!(result, 0, "an option: {}", io::Error::last_os_error());
+    let everybody = std::net::SocketAddrV6::new([0xff02, 0, 0, 0, 0, 0, 0, 1].into(), 0, 0, interface(name));
+    // A router for half an hour; a prefix of 64 bits, on the link and for addresses, for a day, preferred for an hour.
+    let mut advert = vec![134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    advert.extend([3, 4, 64, 0xc0, 0, 1, 0x51, 0x80, 0, 0, 14, 16, 0, 0, 0, 0]);
+    advert.extend(prefix);
+    advert.extend([0; 8]);
+    std::thread::spawn(move || {
+        // It cannot be sent before the other side has the interface open.
+        loop {
+            let _ = socket.send_to(&advert, everybody);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
 }

@@ -1,7 +1,7 @@
 //! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
 //! network device there is a TAP interface, and this machine is at the other end.
 
-use husk_tests::{Guest, build, wire};
+use husk_tests::{Guest, build, network, requires, wire};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -226,4 +226,113 @@ fn a_native_program_reaches_a_server() {
 #[test]
 fn a_native_program_asks_for_its_address() {
     native_client(ASKING, None);
+}
+
+/// A hardware address, and the IPv6 address on the link that follows from it: RFC 4291, appendix A.
+const MAC: &str = "mac=02:00:00:00:00:07";
+const ON_LINK: &str = "fe80::ff:fe00:7";
+
+#[test]
+fn interfaces_are_told() {
+    let loopback = "lo 127.0.0.1/8\nlo ::1/128\n";
+    Guest::program("interfaces").run().expect_success().expect_stdout(&format!("{loopback}1 lo\n"));
+    if !attached() {
+        return;
+    }
+    let attached = Guest::program("interfaces").flag(format!("{DEVICE},{MAC}"));
+    let addresses = format!("net {ON_LINK}/64\nnet 10.0.0.2/24\nnet fd00::2/64\n");
+    attached.run().expect_success().expect_stdout(&format!("{loopback}{addresses}1 lo\n2 net\n"));
+}
+
+#[test]
+fn a_program_has_the_address_that_a_router_tells() {
+    if !attached() {
+        return;
+    }
+    wire::advertise("tap0", [0xfd, 0, 0, 0, 0, 0, 0, 0]);
+    let listener = TcpListener::bind("[fd00::1]:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let from = thread::spawn(move || {
+        let (mut stream, from) = listener.accept().expect("a connection");
+        let _ = stream.read_to_end(&mut Vec::new());
+        from.ip()
+    });
+    let guest = Guest::program("connects").flag(format!("--net=tap:tap0,ip=10.0.0.2/24,{MAC}"));
+    guest.argument(format!("[fd00::1]:{port}")).run().expect_success();
+    assert_eq!(from.join().expect("no panic").to_string(), "fd00::ff:fe00:7");
+}
+
+#[test]
+fn a_program_answers_ping() {
+    if !attached() {
+        return;
+    }
+    let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
+    server.expect_printed("ready", 1);
+    for address in ["10.0.0.2", "fd00::2"] {
+        assert!(wire::ping(address.parse().expect("an address")), "{address}");
+    }
+}
+
+/// A program and this machine hear what is sent to a group that they have joined.
+#[test]
+fn groups_are_joined_and_left() {
+    if !attached() {
+        return;
+    }
+    wire::ip("route add 239.0.0.0/8 dev tap0");
+    let groups = ["239.1.2.3", "ff15::7"];
+    let mut guest = groups.into_iter().fold(Guest::program("groups").flag(DEVICE), Guest::argument).spawn();
+    for (group, bound, guest_address) in [(groups[0], "0.0.0.0", "10.0.0.2"), (groups[1], "::", "fd00::2")] {
+        let socket = UdpSocket::bind((bound, 5001)).expect("a port");
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("allowed");
+        match group.parse().expect("an address") {
+            IpAddr::V4(group) => socket.join_multicast_v4(&group, &[10, 0, 0, 1].into()),
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, wire::interface("tap0")),
+        }
+        .expect("it can be joined");
+        guest.expect_printed(&format!("{group} joined\n"), 1);
+        socket.send_to(b"hello", (group, 5000)).expect("there is a way");
+        guest.expect_printed(&format!("{group} left\n"), 1);
+        let mut bytes = [0; 100];
+        let (length, from) = socket.recv_from(&mut bytes).expect("it comes");
+        assert_eq!((&bytes[..length], from.ip().to_string().as_str()), (&b"from the guest"[..], guest_address));
+        // It has left: nothing but the second is heard.
+        socket.send_to(b"unheard", (group, 5000)).expect("there is a way");
+        socket.send_to(b"end", (guest_address, 5000)).expect("there is a way");
+    }
+    let said = |from| format!("hello from {from}\n");
+    guest.finish().expect_success().expect_stdout(&format!(
+        "239.1.2.3 joined\n{}239.1.2.3 left\nff15::7 joined\n{}ff15::7 left\n",
+        said("10.0.0.1"),
+        said("fd00::1")
+    ));
+}
+
+/// Connections that are opened at once, and in all.
+const BURST: usize = 1000;
+const CROWD: usize = 10_000;
+
+#[test]
+fn thousands_of_connections_from_outside_are_opened_at_once_and_held() {
+    if !requires::descriptors(CROWD as u64 + 500) || !attached() {
+        return;
+    }
+    let crowd = Guest::program("crowd").flag(DEVICE).flag("--memory=512M").argument(CROWD.to_string());
+    let mut server = crowd.spawn();
+    server.expect_printed("ready", 1);
+    let mut streams = Vec::with_capacity(CROWD);
+    while streams.len() < CROWD {
+        streams.extend(network::connect_at_once(([10, 0, 0, 2], 7).into(), BURST));
+    }
+    server.expect_printed(&format!("holding {CROWD}"), 1);
+    for (number, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&number.to_ne_bytes()).expect("connected");
+    }
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let mut bytes = [0; 8];
+        stream.read_exact(&mut bytes).expect("an answer");
+        assert_eq!(usize::from_ne_bytes(bytes), number);
+    }
+    server.finish().expect_success();
 }

@@ -11,16 +11,25 @@ pub enum Family {
     V4,
     /// `AF_INET6`
     V6,
+    /// `AF_NETLINK`, whose addresses say nothing.
+    Routes,
 }
 
 /// Bytes of a `struct sockaddr_in`.
 const LENGTH_V4: usize = 16;
 /// Bytes of a `struct sockaddr_in6`.
 pub const LENGTH_MAXIMUM: usize = 28;
+/// Bytes of a `struct sockaddr_nl`.
+const LENGTH_ROUTES: usize = 12;
 /// Bytes of a `struct sockaddr_in6` before it had a scope, which Linux takes, too.
 const LENGTH_V6_LEAST: usize = 24;
 
 impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
     /// The family of this number, if it is of the internet.
     pub fn from_raw(number: u32) -> Option<Self> {
         match number {
@@ -35,13 +44,14 @@ impl Family {
         match self {
             Self::V4 => net::AF_INET,
             Self::V6 => net::AF_INET6,
+            Self::Routes => net::AF_NETLINK,
         }
     }
 
     /// Its address that stands for all of a machine's addresses.
     pub fn any(self) -> IpAddr {
         match self {
-            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V4 | Self::Routes => Ipv4Addr::UNSPECIFIED.into(),
             Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
         }
     }
@@ -56,6 +66,9 @@ impl Family {
 
     /// The address in the bytes of a `struct sockaddr` that a socket of this family is given, in canonical form.
     pub fn parse(self, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+        if self == Self::Routes {
+            return parse_routes(bytes);
+        }
         let least = if self == Self::V4 { LENGTH_V4 } else { LENGTH_V6_LEAST };
         let family = bytes.first_chunk().ok_or(Errno::EINVAL)?;
         match (self, Self::from_raw(u16::from_ne_bytes(*family).into())) {
@@ -64,6 +77,16 @@ impl Family {
             (Self::V6, Some(Self::V6)) => parse_v6(bytes),
             _ => Err(Errno::EAFNOSUPPORT),
         }
+    }
+}
+
+/// A `struct sockaddr_nl`. Nobody is told of changes.
+fn parse_routes(bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    let address: [u8; LENGTH_ROUTES] = bytes.first_chunk().copied().ok_or(Errno::EINVAL)?;
+    match address {
+        [low, high, ..] if u32::from(u16::from_ne_bytes([low, high])) != net::AF_NETLINK => Err(Errno::EINVAL),
+        [.., 0, 0, 0, 0] => Ok(SocketAddr::new(Family::Routes.any(), 0)),
+        _ => Err(Errno::EOPNOTSUPP),
     }
 }
 
@@ -105,6 +128,14 @@ pub fn format(address: &SocketAddr) -> ([u8; LENGTH_MAXIMUM], usize) {
             (bytes, LENGTH_MAXIMUM)
         }
     }
+}
+
+/// The `struct sockaddr_nl` of this number.
+pub fn format_routes(number: u32) -> [u8; LENGTH_ROUTES] {
+    let mut bytes = [0; LENGTH_ROUTES];
+    bytes[..2].copy_from_slice(&(net::AF_NETLINK as u16).to_ne_bytes());
+    bytes[4..8].copy_from_slice(&number.to_ne_bytes());
+    bytes
 }
 
 /// Where somebody who names no address in particular means to go: the program itself.

@@ -1,6 +1,6 @@
 //! How connections come about: who listens, connects and accepts.
 
-use super::address::{concrete, loopback};
+use super::address::{Family, concrete, loopback};
 use super::{Listener, Net, Protocol, Socket, SocketKey, State};
 use crate::answer::Stop;
 use crate::errno::Errno;
@@ -152,6 +152,8 @@ impl Net {
         let ip = match &self.device {
             _ if self.is_local(to.ip()) => loopback(to.ip()),
             Some(device) => device.stack.source(to.ip()).ok_or(Errno::ENETUNREACH)?,
+            // Others in the program may have joined the group.
+            None if to.ip().is_multicast() => loopback(Family::of(to.ip()).any()),
             None => return Err(Errno::ENETUNREACH),
         };
         match socket.local {

@@ -1,6 +1,6 @@
 //! Datagrams. One that finds no room is lost, as anywhere on the way.
 
-use super::address::concrete;
+use super::address::{Family, concrete};
 use super::{Net, Protocol, SocketKey};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
@@ -32,6 +32,7 @@ impl Net {
     ) -> Answer {
         match self.sockets[key].protocol {
             Protocol::Tcp => self.send_stream(files, key, from, nonblocking),
+            Protocol::Udp if self.family(key) == Family::Routes => self.ask_routes(files, key, from),
             Protocol::Udp => self.send_datagram(files, devices, key, from, to, nonblocking),
         }
     }
@@ -59,6 +60,9 @@ impl Net {
         key: SocketKey,
         to: Option<SocketAddr>,
     ) -> Result<(), Errno> {
+        if self.family(key) == Family::Routes {
+            return Ok(());
+        }
         let remote = match to.map(concrete) {
             Some(to) => {
                 self.check_receiver(key, to)?;
@@ -108,6 +112,9 @@ impl Net {
         }
         self.check_receiver(key, to)?;
         let source = self.source(devices, key, to)?;
+        if to.ip().is_multicast() {
+            return self.send_to_group(files, devices, key, from, (source, to), nonblocking);
+        }
         if !self.is_local(to.ip()) {
             return self.send_out(files, devices, key, from, (source, to), nonblocking);
         }

@@ -14,15 +14,17 @@ pub(super) type Stack = husk::internet::stack::Stack<SocketKey>;
 /// A network device with its stack.
 #[derive(Debug)]
 pub struct Device {
+    /// What the image calls it.
+    pub(super) name: &'static [u8],
     pub(super) wire: Box<dyn Wire>,
     pub(super) stack: Stack,
 }
 
 impl Device {
     /// Takes a device into use. `seed` is random, and serves no other purpose.
-    pub(super) fn new(mut wire: Box<dyn Wire>, network: &Network, seed: u64, now: u64) -> Self {
+    pub(super) fn new(name: &'static [u8], mut wire: Box<dyn Wire>, network: &Network, seed: u64, now: u64) -> Self {
         let stack = Stack::new(&mut *wire, network, seed, now);
-        Self { wire, stack }
+        Self { name, wire, stack }
     }
 
     /// Waits for the device, as [`Wire::wait`] does, but no longer than the stack has nothing to do.

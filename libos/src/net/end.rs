@@ -155,6 +155,7 @@ impl Net {
             if let Some(local) = socket.local {
                 self.ports.remove(socket.protocol, local.port(), key);
             }
+            socket.groups.into_iter().for_each(|group| self.forget_group(group));
         }
     }
 }

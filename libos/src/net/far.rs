@@ -91,7 +91,7 @@ impl Net {
         work: impl FnOnce(&mut Self, &mut Stack, &mut dyn Sender) -> T,
     ) -> Option<T> {
         let mut device = self.device.take()?;
-        let Device { wire, stack } = &mut *device;
+        let Device { wire, stack, .. } = &mut *device;
         let result = work(self, stack, wire.sender());
         wire.flush();
         self.device = Some(device);
@@ -129,13 +129,20 @@ impl Net {
     }
 
     /// A socket for a connection that the other side opens, if somebody listens and there is room.
-    pub(super) fn open_for(&mut self, stack: &mut Stack, to: SocketAddr, from: SocketAddr) -> Result<SocketKey, Errno> {
+    pub(super) fn open_for(
+        &mut self,
+        files: &mut Files,
+        stack: &mut Stack,
+        to: SocketAddr,
+        from: SocketAddr,
+    ) -> Result<SocketKey, Errno> {
         let listener = self.listener_at(to, from).ok_or(Errno::ECONNREFUSED)?;
         let behind = &self.sockets[listener];
-        if stack.opening >= OPENING_MAXIMUM || behind.listener().is_none_or(super::Listener::is_full) {
+        if behind.listener().is_none_or(super::Listener::is_full) {
             return Err(Errno::EAGAIN);
         }
-        let options = behind.options.try_clone()?;
+        let (options, family) = (behind.options.try_clone()?, behind.family);
+        self.make_room(files, stack);
         let mut connection = Connection::new((to, from), &options, stack.connections.len())?;
         connection.listener = Some(listener);
         connection.told = true;
@@ -143,16 +150,30 @@ impl Net {
             return Err(Errno::EINVAL);
         }
         stack.connections.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        stack.opening.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let socket = Socket {
             local: Some(to),
             remote: Some(from),
             state: State::Far(connection),
             options,
-            ..Socket::new(Protocol::Tcp, behind.family)
+            ..Socket::new(Protocol::Tcp, family)
         };
         let key = self.sockets.insert(socket)?;
         stack.connections.insert((to, from), key);
-        stack.opening += 1;
+        stack.opening.push_back(key);
         Ok(key)
+    }
+
+    /// Makes room for another that opens a connection: whoever has been at it longest is forgotten, for most likely nobody
+    /// is there.
+    fn make_room(&mut self, files: &mut Files, stack: &mut Stack) {
+        if stack.opening.len() >= OPENING_MAXIMUM
+            && let Some(oldest) = stack.opening.pop_front()
+        {
+            if let Some(connection) = self.sockets.get(oldest).and_then(Socket::connection) {
+                stack.connections.remove(&connection.ends());
+            }
+            self.free(files, oldest);
+        }
     }
 }

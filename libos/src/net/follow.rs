@@ -47,7 +47,9 @@ impl Net {
         news.set(Ready::IN, observed.readable);
         news.set(Ready::OUT, observed.writable);
         let opened_by_other = if observed.opened { connection.listener.take() } else { None };
-        stack.opening -= usize::from(opened_by_other.is_some());
+        if opened_by_other.is_some() {
+            stack.opening.retain(|opening| *opening != key);
+        }
         if observed.finished {
             (socket.finished, socket.read_shut) = (true, true);
             news |= Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP;

@@ -1,4 +1,4 @@
-//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP.
+//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP; and those that tell of interfaces ([`routes`]).
 //!
 //! Who talks to the program itself (127.0.0.1, ::1, its own addresses) does so directly: a connection is two sockets, each with what it has
 //! received and nobody has read, and to send is to put something into the other's queue, as for `AF_UNIX`. There are no
@@ -17,10 +17,12 @@ mod end;
 mod far;
 mod farewell;
 mod follow;
+mod groups;
 mod options;
 mod outbox;
 mod poll;
 mod ports;
+mod routes;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,8 @@ use crate::fs::socket::Queue;
 use address::Family;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use core::net::SocketAddr;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use device::Device;
 use far::Connection;
 use options::Options;
@@ -91,6 +94,8 @@ pub struct Socket {
     /// What the next call is told, once.
     error: Option<Errno>,
     options: Options,
+    /// Groups that it has joined.
+    groups: Vec<IpAddr>,
 }
 
 /// What has become of a socket. Datagrams need no connection: they stay [`State::Closed`].
@@ -146,6 +151,7 @@ impl Socket {
             finished: false,
             error: None,
             options: Options::new(protocol),
+            groups: Vec::new(),
         }
     }
 

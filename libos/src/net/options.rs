@@ -1,5 +1,6 @@
 //! Options of sockets. Most are numbers that are only remembered: they say something about packets, and there are none.
 
+use super::address::Family;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -73,7 +74,7 @@ known! {
         IP_MULTICAST_TTL 1 in 0 255;
         IP_MULTICAST_LOOP 1 in 0 1;
         IP_MULTICAST_ALL 1 in 0 1;
-        IP_MULTICAST_IF 0 in 0 i32::MAX;
+        IP_MULTICAST_IF 0 in -2_147_483_648 i32::MAX;
         IP_MTU_DISCOVER 1 in 0 5;
         IP_FREEBIND 0 in 0 1;
         IP_PKTINFO 0 in 0 1;
@@ -190,8 +191,28 @@ impl Options {
 
     /// The class of traffic of what is sent.
     pub(super) fn class(&self, v6: bool) -> u8 {
-        let (level, number) = if v6 { (net::SOL_IPV6, net::IPV6_TCLASS) } else { (net::SOL_IP, net::IP_TOS) };
-        place(level, number).map_or(0, |place| self.number(place) as u8)
+        self.number_at(net::IP_TOS, net::IPV6_TCLASS, v6) as u8
+    }
+
+    /// Whether it gets what is sent to groups that others of the program have joined.
+    pub(super) fn hears_all_groups(&self, v6: bool) -> bool {
+        self.number_at(net::IP_MULTICAST_ALL, net::IPV6_MULTICAST_ALL, v6) != 0
+    }
+
+    /// Whether the program gets what it sends to groups that it has joined.
+    pub(super) fn hears_itself(&self, v6: bool) -> bool {
+        self.number_at(net::IP_MULTICAST_LOOP, net::IPV6_MULTICAST_LOOP, v6) != 0
+    }
+
+    /// How many hops what is sent to groups may take.
+    pub(super) fn group_hops(&self, v6: bool) -> u8 {
+        self.number_at(net::IP_MULTICAST_TTL, net::IPV6_MULTICAST_HOPS, v6) as u8
+    }
+
+    /// The option of IPv4, or of IPv6.
+    fn number_at(&self, number: u32, number_v6: u32, v6: bool) -> i32 {
+        let (level, number) = if v6 { (net::SOL_IPV6, number_v6) } else { (net::SOL_IP, number) };
+        place(level, number).map_or(0, |place| self.number(place))
     }
 
     /// Whether a little that is to be sent may wait for more.
@@ -236,6 +257,8 @@ pub fn takes(level: u32, number: u32) -> Result<Takes, Errno> {
         (net::SOL_SOCKET, net::SO_LINGER) => Ok(Takes::Pair),
         (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_SNDBUF) => Ok(Takes::Number),
         (net::SOL_SOCKET, net::SO_RCVBUFFORCE | net::SO_SNDBUFFORCE) => Ok(Takes::Number),
+        (net::SOL_IP, net::IP_ADD_MEMBERSHIP | net::IP_DROP_MEMBERSHIP) => Ok(Takes::Group),
+        (net::SOL_IPV6, net::IPV6_ADD_MEMBERSHIP | net::IPV6_DROP_MEMBERSHIP) => Ok(Takes::GroupV6),
         _ if place(level, number).is_some() => Ok(Takes::Number),
         _ => Err(Errno::ENOPROTOOPT),
     }
@@ -257,6 +280,7 @@ impl Net {
             (net::SO_TYPE, Protocol::Tcp) => net::SOCK_STREAM as i32,
             (net::SO_TYPE, Protocol::Udp) => net::SOCK_DGRAM as i32,
             (net::SO_PROTOCOL, Protocol::Tcp) => net::IPPROTO_TCP as i32,
+            (net::SO_PROTOCOL, Protocol::Udp) if socket.family == Family::Routes => 0,
             (net::SO_PROTOCOL, Protocol::Udp) => net::IPPROTO_UDP as i32,
             (net::SO_DOMAIN, _) => socket.family.number() as i32,
             (net::SO_ACCEPTCONN, _) => matches!(socket.state, State::Listening(_)).into(),
@@ -287,6 +311,12 @@ impl Net {
         value: Value,
     ) -> Result<(), Errno> {
         self.check_level(key, level)?;
+        if let Value::Group(group, interface) = value {
+            return match number {
+                net::IP_ADD_MEMBERSHIP | net::IPV6_ADD_MEMBERSHIP => self.join_group(key, group, interface),
+                _ => self.leave_group(key, group),
+            };
+        }
         let socket = &mut self.sockets[key];
         let options = &mut socket.options;
         // As on Linux, which doubles the number because it counts its own expenses.

@@ -84,7 +84,11 @@ impl Net {
         if length + headers > longest {
             return Err(Errno::EMSGSIZE.into());
         }
-        let hops = self.sockets[key].options.hop_limit();
+        let options = &self.sockets[key].options;
+        let hops = match to.ip().is_multicast() {
+            true => Some(options.group_hops(to.is_ipv6())),
+            false => options.hop_limit(),
+        };
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
         if socket.outbox.is_none() {

@@ -11,7 +11,7 @@ use crate::fs::poll::Ready;
 use crate::fs::socket::Arrival;
 use alloc::boxed::Box;
 use alloc::vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use husk::abi::device::Network;
 use husk::internet::frame::{self, Carried};
 use husk::internet::wire::{Sender, Wire};
@@ -22,11 +22,11 @@ use smoltcp::socket::udp;
 const BATCH: usize = 256;
 
 impl Net {
-    /// Takes the program's network device into use.
-    pub fn attach(&mut self, wire: Box<dyn Wire>, network: &Network, devices: &mut dyn Devices) {
+    /// Takes the program's network device into use, which the image calls `name`.
+    pub fn attach(&mut self, name: &'static [u8], wire: Box<dyn Wire>, network: &Network, devices: &mut dyn Devices) {
         let mut seed = [0; 8];
         devices.random(&mut seed);
-        let device = Device::new(wire, network, u64::from_ne_bytes(seed), devices.monotonic_ns());
+        let device = Device::new(name, wire, network, u64::from_ne_bytes(seed), devices.monotonic_ns());
         self.device = Some(Box::new(device));
     }
 
@@ -58,6 +58,11 @@ impl Net {
         self.device.as_ref().is_some_and(|device| device.stack.is_asking())
     }
 
+    /// Whether it has been asked for one from which packets can go to `to`, and has not answered.
+    pub fn awaits(&self, to: IpAddr) -> bool {
+        self.device.as_ref().is_some_and(|device| device.stack.awaits(to))
+    }
+
     /// Takes frames that have arrived, and does what is to be done by now.
     pub fn poll(&mut self, files: &mut Files, devices: &mut dyn Devices) {
         let now = devices.monotonic_ns();
@@ -65,7 +70,7 @@ impl Net {
             return;
         }
         let Some(mut device) = self.device.take() else { return };
-        let Device { wire, stack } = &mut *device;
+        let Device { wire, stack, .. } = &mut *device;
         let mut touched = None;
         for _ in 0..BATCH {
             let mut next = None;
@@ -109,7 +114,7 @@ impl Net {
             Carried::Segment { to, from, opens } => {
                 let known = stack.connections.get(&(to, from)).copied();
                 let key = match known {
-                    None if opens => match self.open_for(stack, to, from) {
+                    None if opens => match self.open_for(files, stack, to, from) {
                         // It will come again.
                         Err(Errno::EAGAIN | Errno::ENOMEM) => return None,
                         opened => opened.ok(),
@@ -175,8 +180,11 @@ impl Net {
         stack.take(frame, sender, Some(&mut set), now);
         match set.get_mut::<udp::Socket<'_>>(handle).recv() {
             Ok((bytes, meta)) => {
-                let arrival = Arrival { to: to.ip(), class: frame::class(frame) };
-                self.deliver(files, receiver, Buffers::own(bytes), meta.endpoint.into(), arrival)
+                let (bytes, from, class) = (Buffers::own(bytes), meta.endpoint.into(), frame::class(frame));
+                match to.ip().is_multicast() {
+                    true => self.deliver_to_group(files, bytes, (from, to), class),
+                    false => self.deliver(files, receiver, bytes, from, Arrival { to: to.ip(), class }),
+                }
             }
             Err(_) => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Ports: who has which, who may share one, and who is behind an address.
 
+use super::address::Family;
 use super::device::Device;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
@@ -17,7 +18,7 @@ const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 pub(super) struct Ports(HashMap<(Protocol, u16), Vec<SocketKey>>);
 
 impl Ports {
-    fn at(&self, protocol: Protocol, port: u16) -> &[SocketKey] {
+    pub(super) fn at(&self, protocol: Protocol, port: u16) -> &[SocketKey] {
         self.0.get(&(protocol, port)).map_or(&[], |sockets| sockets)
     }
 
@@ -42,7 +43,7 @@ impl Ports {
 
 impl Socket {
     /// How well a socket bound to `local` answers to `to`; the better the higher. Not at all if it does not.
-    fn answers(&self, to: IpAddr) -> Option<u8> {
+    pub(super) fn answers(&self, to: IpAddr) -> Option<u8> {
         match (self.local?.ip(), to) {
             (local, to) if local == to => Some(2),
             (IpAddr::V4(local), IpAddr::V4(_)) if local.is_unspecified() => Some(1),
@@ -74,6 +75,9 @@ impl Net {
     /// bind(2).
     pub fn bind(&mut self, devices: &mut dyn Devices, key: SocketKey, to: SocketAddr) -> Result<(), Errno> {
         let socket = &self.sockets[key];
+        if socket.family == Family::Routes {
+            return Ok(());
+        }
         if socket.local.is_some() || !matches!(socket.state, State::Closed) {
             return Err(Errno::EINVAL);
         }

@@ -17,6 +17,8 @@ use husk::internet::wire::Wire;
 
 /// How long a program waits for an address before it is told that there is no network, in nanoseconds from its start.
 const LEASE_PATIENCE: u64 = 5_000_000_000;
+/// The same for a router to tell of an IPv6 address, which it does within half a second if there is one: RFC 4861.
+const ROUTER_PATIENCE: u64 = 1_000_000_000;
 /// How often it looks whether it has one, in nanoseconds.
 const LEASE_INTERVAL: u64 = 2_000_000;
 
@@ -60,14 +62,14 @@ pub fn attach(libos: &mut Libos) {
     let network = device::all().find(|device| device.kind == device_kind::NETWORK);
     let name = network.and_then(|network| core::str::from_utf8(device::name(network)).ok());
     let link = name.and_then(|name| husk::net::Link::open_to_offload(name).ok());
-    if let Some(link) = link {
+    if let (Some(name), Some(link)) = (name, link) {
         let properties = *link.properties();
-        network_attached(libos, Box::new(link), &properties);
+        network_attached(libos, name.as_bytes(), Box::new(link), &properties);
     }
 }
 
-fn network_attached(libos: &mut Libos, wire: Box<dyn Wire>, properties: &Network) {
-    network(libos, |net, _, devices| net.attach(wire, properties, devices));
+fn network_attached(libos: &mut Libos, name: &'static [u8], wire: Box<dyn Wire>, properties: &Network) {
+    network(libos, |net, _, devices| net.attach(name, wire, properties, devices));
     poll(libos);
 }
 
@@ -85,15 +87,17 @@ pub fn take_leave(libos: &mut Libos) {
 }
 
 /// The call waits until the network has lent the program an address, or has had time enough to: made again meanwhile.
-/// It does not wait if it is about an address `to` that does not need one.
+/// If it is about an address `to`, it waits for one from which packets can go there.
 pub fn until_addressed(libos: &mut Libos, to: Option<IpAddr>) -> Result<(), Stop> {
-    if !libos.net.is_asking() || to.is_some_and(|to| to.is_loopback() || to.is_ipv6()) {
+    let waits = |libos: &Libos| to.map_or(libos.net.is_asking(), |to| libos.net.awaits(to));
+    if !waits(libos) {
         return Ok(());
     }
     poll(libos);
-    let end = libos.started.saturating_add(LEASE_PATIENCE);
+    let patience = if to.is_some_and(|to| to.is_ipv6()) { ROUTER_PATIENCE } else { LEASE_PATIENCE };
+    let end = libos.started.saturating_add(patience);
     let now = husk::clock::monotonic_ns();
-    if !libos.net.is_asking() || now >= end {
+    if !waits(libos) || now >= end {
         return Ok(());
     }
     let deadline = Some(end.min(now.saturating_add(LEASE_INTERVAL)));

@@ -10,6 +10,7 @@ use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
 use crate::fs::socket::{Address, Received, Sending};
 use crate::libos::Libos;
+use crate::net::address::Family;
 use crate::signals::PIPE;
 use crate::threads::PROCESS;
 use crate::user::{self, Slice};
@@ -90,8 +91,9 @@ fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, se
         return Err(Errno::EINVAL.into());
     }
     let to = if let Some(Address::Internet(to)) = sending.to { Some(to) } else { None };
-    if let Some(to) = to {
-        internet::until_addressed(libos, Some(to.ip()))?;
+    // Whoever asks for addresses wants them all.
+    if to.is_some() || libos.net.family(socket) == Family::Routes {
+        internet::until_addressed(libos, to.map(|to| to.ip()))?;
     }
     let nonblocking = sending.nonblocking || libos.files.description(file)?.is_nonblocking();
     network(libos, |net, files, devices| net.send(files, devices, socket, from, to, nonblocking))

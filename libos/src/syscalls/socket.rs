@@ -14,13 +14,18 @@ use crate::fs::socket::{Address, Style, Takes, Value};
 use crate::libos::Libos;
 use crate::net::address::Family;
 use crate::net::{self, Protocol};
+use crate::threads::PROCESS;
 use crate::user::{self, Slice};
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use linux_raw_sys::net::*;
+use linux_raw_sys::netlink::NETLINK_ROUTE;
 
 /// The flags among the bits of a socket's type: `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 const FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;
+
+/// The highest number of an interface.
+const INTERFACES: u32 = 2;
 
 /// The kind and the flags in the bits of a socket's type.
 fn split(raw: u64) -> (u32, u32) {
@@ -56,6 +61,15 @@ pub fn socket(libos: &mut Libos, Arguments([family, raw, number, ..]): Arguments
             let protocol = protocol(kind, number)?;
             descriptor(network(libos, |net, files, _| net.open(files, protocol, family, flags, now())))
         }
+        None if family as u32 == AF_NETLINK => match (kind, number as u32) {
+            (SOCK_RAW | SOCK_DGRAM, NETLINK_ROUTE) => {
+                let opened =
+                    network(libos, |net, files, _| net.open(files, Protocol::Udp, Family::Routes, flags, now()));
+                descriptor(opened)
+            }
+            (SOCK_RAW | SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT.into()),
+            _ => Err(Errno::ESOCKTNOSUPPORT.into()),
+        },
         None if family as u32 == AF_UNIX => descriptor(libos.files.open_socket(style(kind, number)?, flags, now())),
         None => Err(Errno::EAFNOSUPPORT.into()),
     }
@@ -110,7 +124,12 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
             let to = if none? { None } else { Some(address::read_internet(&libos.net, socket, address, length)?) };
-            internet::until_addressed(libos, to.map_or(Some(Ipv4Addr::LOCALHOST.into()), |to| Some(to.ip())))?;
+            // Whoever connects a socket of datagrams to an IPv6 address wants to know whether there is a way, as
+            // getaddrinfo(3) does.
+            let waits = |to: &SocketAddr| to.is_ipv4() || libos.net.is_stream(socket);
+            if let Some(to) = to.filter(waits) {
+                internet::until_addressed(libos, Some(to.ip()))?;
+            }
             done(network(libos, |net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
         }
     };
@@ -165,6 +184,7 @@ pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> Ans
 pub fn getsockname(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
     let name = match internet::socket(libos, file as i32)? {
         Socket::Unix => libos.files.socket_name(file as i32)?.map(Address::Unix),
+        Socket::Internet(socket) if libos.net.family(socket) == Family::Routes => Some(Address::Routes(PROCESS)),
         Socket::Internet(socket) => Some(Address::Internet(libos.net.name(socket))),
     };
     done(address::write(name.as_ref(), address, room))
@@ -199,6 +219,8 @@ pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room,
         }
         Value::Pair(pair) => copy_option(into, &pair.map(i32::to_ne_bytes).concat()),
         Value::Triple(triple) => copy_option(into, &triple.map(i32::to_ne_bytes).concat()),
+        // There is no option to be read with such a value.
+        Value::Group(..) => Err(Errno::ENOPROTOOPT),
     };
     done(user::write(room, &copied?))
 }
@@ -221,7 +243,8 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
         // Where Linux is content with a byte, so are programs.
         Takes::Number if level as u32 == SOL_IP && matches!(length, 1..4) => 1,
         Takes::Number => 4,
-        Takes::Pair => 8,
+        Takes::Pair | Takes::Group => 8,
+        Takes::GroupV6 => 20,
         Takes::Time => 16,
     };
     if (length as i32) < size {
@@ -232,6 +255,18 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
         Takes::Number => Value::Number(user::read(from)?),
         Takes::Pair => Value::Pair(user::read(from)?),
         Takes::Time => Value::Time(timeout(user::read(from)?)?),
+        Takes::Group => {
+            let [group, interface]: [[u8; 4]; 2] = user::read(from)?;
+            let interface = Ipv4Addr::from(interface);
+            Value::Group(Ipv4Addr::from(group).into(), (!interface.is_unspecified()).then_some(interface.into()))
+        }
+        Takes::GroupV6 => {
+            let (group, interface): ([u8; 16], u32) = (user::read(from)?, user::read(from.wrapping_add(16))?);
+            if interface > INTERFACES {
+                return Err(Errno::ENODEV.into());
+            }
+            Value::Group(Ipv6Addr::from(group).into(), None)
+        }
     };
     done(match socket {
         Socket::Unix => libos.files.set_socket_option(file as i32, number as u32, value),

@@ -262,7 +262,7 @@ calls! {
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
     // Sockets.
-    __NR_socket socket::socket, Partial, "AF_UNIX, and TCP and UDP of AF_INET and AF_INET6";
+    __NR_socket socket::socket, Partial, "AF_UNIX; TCP and UDP of AF_INET and AF_INET6; AF_NETLINK tells of interfaces";
     __NR_socketpair socket::socketpair, Answered;
     __NR_bind socket::bind, Answered;
     __NR_listen socket::listen, Answered;
@@ -272,7 +272,7 @@ calls! {
     __NR_shutdown socket::shutdown, Answered;
     __NR_getsockname socket::getsockname, Answered;
     __NR_getpeername socket::getpeername, Answered;
-    __NR_getsockopt socket::getsockopt, Partial, "options of sockets, TCP and IP";
+    __NR_getsockopt socket::getsockopt, Partial, "options of sockets, TCP and IP, groups included";
     __NR_setsockopt socket::setsockopt, Partial, "as for getsockopt; those about packets are only remembered";
     __NR_sendto message::sendto, Partial, "nothing out of band; a datagram that leaves the program fits into one packet";
     __NR_sendmsg message::sendmsg, Partial, "as for sendto";

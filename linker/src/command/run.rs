@@ -75,8 +75,6 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     let devices = [
         ("--net", &guest.net),
         ("--publish", &guest.publish),
-        ("--allow", &guest.allow),
-        ("--deny", &guest.deny),
         ("--net-rate", &guest.net_rate),
         ("--block", &guest.block),
         ("--block-rate", &guest.block_rate),
@@ -85,6 +83,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     for (flag, values) in devices {
         words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
+    words.extend(guest.rules.words());
     words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
     words.extend(guest.verbose.then(|| "--verbose".to_owned()));
     words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
@@ -96,10 +95,11 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Rules;
 
     fn guest() -> Guest {
-        let [net, publish, allow, deny, net_rate, block] =
-            [["tap:a"], ["80:80"], ["host"], ["all"], ["1M"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
+        let [net, publish, net_rate, block] =
+            [["tap:a"], ["80:80"], ["1M"], ["b.img"]].map(|value| value.map(str::to_owned).to_vec());
         let [block_rate, block_iops] = [["2M"], ["9"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
@@ -107,8 +107,7 @@ mod tests {
             target: Some("spt".into()),
             net,
             publish,
-            allow,
-            deny,
+            rules: Rules::default(),
             net_rate,
             block,
             block_rate,
@@ -123,7 +122,7 @@ mod tests {
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M --target=spt"), "{words}");
-        let network = "--net tap:a --publish 80:80 --allow host --deny all --net-rate 1M";
+        let network = "--net tap:a --publish 80:80 --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
     }

@@ -1,9 +1,11 @@
 //! Networks that exist for one test or bench, and clients that load a server.
 
+mod burst;
 mod load;
 mod namespace;
 mod server;
 
+pub use burst::connect_at_once;
 pub use load::{Http, Load};
 pub use namespace::{Namespace, ip, leave};
 pub use server::Server;

@@ -7,7 +7,7 @@
 
 use super::lease::Lease;
 use super::wire::{Exchange, Limits, Sender, Wire};
-use alloc::collections::BinaryHeap;
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
@@ -20,6 +20,10 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 /// Whose alarm it is when it is no socket's: the interface's own.
 const HOUSE: u32 = u32::MAX;
+/// How often members of groups, and questions for routers, are looked after, in nanoseconds.
+const REPORT: u64 = 1_000_000_000;
+/// For how long routers are asked, in nanoseconds: three times, RFC 4861 says, and four seconds between.
+const QUESTIONS: u64 = 12_000_000_000;
 /// Port of those who ask for an address: RFC 2131.
 const LEASE_PORT: u16 = 68;
 /// Nanoseconds in a microsecond, which is what the stack counts time in.
@@ -37,8 +41,10 @@ pub struct Stack<K> {
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
     /// Sockets that cannot send before a neighbour has answered, or the device has room.
     pub stalled: Vec<K>,
-    /// Connections that are being opened by the other side.
-    pub opening: usize,
+    /// Connections that are being opened by the other side, the oldest first; and some that were.
+    pub opening: VecDeque<K>,
+    /// Groups, and how often each was joined.
+    groups: Vec<(IpAddr, usize)>,
     /// How the network is asked for an address.
     lease: Option<Lease>,
     /// No sockets.
@@ -49,6 +55,9 @@ pub struct Stack<K> {
     servers: Vec<IpAddr>,
     /// Whether nobody has been told of the name servers yet.
     servers_changed: bool,
+    /// Whether routers are asked for an IPv6 address, and until when that is said again, in nanoseconds.
+    asks_routers: bool,
+    asks_until: u64,
     /// Whether there is a router for each family, or somebody has been asked for one.
     routed: [bool; 2],
 }
@@ -83,6 +92,11 @@ fn is_unicast(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
+/// Whether an address is of IPv6, and means something on its own link only.
+fn is_on_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 impl<K> Stack<K> {
     /// The stack on a wire, whose properties are `network`. `seed` is random, and serves no other purpose.
     pub fn new(wire: &mut dyn Wire, network: &Network, seed: u64, now: u64) -> Self {
@@ -97,12 +111,15 @@ impl<K> Stack<K> {
             connections: HashMap::new(),
             alarms: BinaryHeap::new(),
             stalled: Vec::new(),
-            opening: 0,
+            opening: VecDeque::new(),
+            groups: Vec::new(),
             lease: None,
             nobody: SocketSet::new(Vec::new()),
             limits,
             servers: Vec::new(),
             servers_changed: false,
+            asks_routers: network.v6.source == source::ASK,
+            asks_until: now + QUESTIONS,
             routed: [false, network.v6.source == source::ASK],
         };
         stack.configure(network, mac);
@@ -183,6 +200,22 @@ impl<K> Stack<K> {
         self.lease.as_ref().is_some_and(Lease::is_asking)
     }
 
+    /// Whether the network has been asked for an address from which packets can go to `to`, and has not answered: but it
+    /// need not, if there is no router for IPv6.
+    pub fn awaits(&self, to: IpAddr) -> bool {
+        match to {
+            to if to.is_loopback() || is_on_link(to) => false,
+            IpAddr::V4(_) => self.is_asking(),
+            IpAddr::V6(_) => self.awaits_router(),
+        }
+    }
+
+    /// Whether no router has told of an IPv6 address that could.
+    fn awaits_router(&self) -> bool {
+        let reaches = |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv6(_)) && !is_on_link(cidr.address().into());
+        self.asks_routers && !self.interface.ip_addrs().iter().any(reaches)
+    }
+
     /// The name servers that it was told of.
     pub fn name_servers(&self) -> &[IpAddr] {
         &self.servers
@@ -206,16 +239,50 @@ impl<K> Stack<K> {
     pub fn source(&self, to: IpAddr) -> Option<IpAddr> {
         let found: Option<IpAddr> = self.interface.get_source_address(&to.into()).map(Into::into);
         let near = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&to.into()));
-        let reached = near || self.routed[usize::from(to.is_ipv6())] || to == IpAddr::V4(Ipv4Addr::BROADCAST);
-        let usable =
-            |found: &IpAddr| found.is_ipv4() == to.is_ipv4() && !found.is_unspecified() && !found.is_loopback();
+        let reached = near || self.routed[usize::from(to.is_ipv6())] || !is_unicast(to);
+        // Nobody beyond the link could answer an address of the link.
+        let stays = |found: &IpAddr| is_on_link(*found) && !is_on_link(to) && is_unicast(to);
+        let usable = |found: &IpAddr| {
+            found.is_ipv4() == to.is_ipv4() && !found.is_unspecified() && !found.is_loopback() && !stays(found)
+        };
         found.filter(|found| reached && usable(found))
     }
 
     /// Lets a set take a frame, and answer it.
     pub fn take(&mut self, frame: &[u8], sender: &mut dyn Sender, set: Option<&mut SocketSet<'static>>, now: u64) {
         let mut exchange = Exchange { frame: Some(frame), sender, limits: self.limits };
+        let is_for_nobody = set.is_none();
         self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
+        if is_for_nobody {
+            // What a router has told is heeded only now.
+            self.interface.poll_maintenance(instant(now));
+        }
+    }
+
+    /// Joins a group, once for each time that this is called. Whether there was room for one more.
+    pub fn join(&mut self, group: IpAddr, sender: &mut dyn Sender, now: u64) -> bool {
+        if let Some((_, members)) = self.groups.iter_mut().find(|(joined, _)| *joined == group) {
+            *members += 1;
+            return true;
+        }
+        let joined = self.groups.try_reserve(1).is_ok() && self.interface.join_multicast_group(group).is_ok();
+        if joined {
+            self.groups.push((group, 1));
+            self.look_after_house(sender, now);
+        }
+        joined
+    }
+
+    /// Leaves a group that was joined, when this has been called as often.
+    pub fn leave(&mut self, group: IpAddr, sender: &mut dyn Sender, now: u64) {
+        let Some(place) = self.groups.iter().position(|(joined, _)| *joined == group) else { return };
+        self.groups[place].1 -= 1;
+        if self.groups[place].1 == 0 {
+            self.groups.swap_remove(place);
+            // Nothing can be wrong with an address that was joined.
+            let _ = self.interface.leave_multicast_group(group);
+            self.look_after_house(sender, now);
+        }
     }
 
     /// Whether a datagram to this address is for none of the sockets.
@@ -277,7 +344,11 @@ impl<K> Stack<K> {
         self.lease = lease;
         // What wants to be done at once has not found room: a little later it may.
         let at = at.map(|at| at.max(now + AGAIN));
-        self.schedule(HOUSE, u64::MAX, at);
+        // smoltcp does not say when it wants to answer those who ask for members of groups, nor, without a lease, when it
+        // wants to ask for routers again.
+        let asks = now < self.asks_until && self.awaits_router();
+        let report = (asks || !self.groups.is_empty()).then_some(now + REPORT);
+        self.schedule(HOUSE, u64::MAX, at.into_iter().chain(report).min());
         self.take_lease();
     }
 }

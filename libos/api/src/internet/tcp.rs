@@ -1,7 +1,8 @@
 //! Streams: who listens, and connections.
 
 use super::Error;
-use super::host::{Host, Stream};
+use super::host::Host;
+use super::sockets::Stream;
 use crate::clock;
 use alloc::rc::Rc;
 use core::cell::RefCell;

@@ -1,6 +1,7 @@
 //! Datagrams.
 
-use super::host::{Datagrams, Host};
+use super::host::Host;
+use super::sockets::Datagrams;
 use super::{Error, buffer};
 use crate::clock;
 use alloc::rc::Rc;

@@ -14,6 +14,8 @@ pub enum Address {
     Unix(Name),
     /// Of `AF_INET` or `AF_INET6`.
     Internet(SocketAddr),
+    /// Of `AF_NETLINK`: a number, which is 0 for whoever answers.
+    Routes(u32),
 }
 
 /// What else is known of a datagram of the internet families that has arrived.
@@ -31,12 +33,17 @@ impl Address {
         match address {
             Some(Self::Internet(internet)) => {
                 let (bytes, length) = address::format(internet);
-                let mut padded = [0; LENGTH_MAXIMUM];
-                padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
-                (padded, length)
+                padded(&bytes[..length])
             }
+            Some(Self::Routes(number)) => padded(&address::format_routes(*number)),
             Some(Self::Unix(name)) => name::format(Some(name)),
             None => name::format(None),
         }
     }
+}
+
+fn padded(bytes: &[u8]) -> ([u8; LENGTH_MAXIMUM], usize) {
+    let mut padded = [0; LENGTH_MAXIMUM];
+    padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    (padded, bytes.len())
 }

@@ -4,6 +4,7 @@
 use super::queue::CAPACITY;
 use super::{Files, Socket};
 use crate::errno::Errno;
+use core::net::IpAddr;
 use linux_raw_sys::net;
 
 /// What is set.
@@ -29,6 +30,8 @@ pub enum Value {
     Pair([i32; 2]),
     /// As above.
     Triple([i32; 3]),
+    /// A group of the internet families, and the address of the interface by which it is joined, or of any.
+    Group(IpAddr, Option<IpAddr>),
 }
 
 /// What kind of value setsockopt(2) takes for an option.
@@ -40,6 +43,10 @@ pub enum Takes {
     Time,
     /// Two numbers.
     Pair,
+    /// A `struct ip_mreq`.
+    Group,
+    /// A `struct ipv6_mreq`.
+    GroupV6,
 }
 
 impl Value {

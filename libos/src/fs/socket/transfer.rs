@@ -41,7 +41,7 @@ impl Files {
         }
         let to = match &sending.to {
             Some(Address::Unix(name)) => Some(name),
-            Some(Address::Internet(_)) => return Err(Errno::EINVAL.into()),
+            Some(Address::Internet(_) | Address::Routes(_)) => return Err(Errno::EINVAL.into()),
             None => None,
         };
         let receiver = self.receiver(node, to)?;

@@ -84,7 +84,16 @@ fn datagram(host: &mut Host, to: SocketAddr, port: u16) -> Option<Vec<u8>> {
     let socket = host.sockets.get_mut::<udp::Socket<'_>>(handle);
     socket.bind(port).expect("the port is free");
     socket.send_slice(b"hello", to).expect("there is room");
-    until(host, |host| Some(host.sockets.get_mut::<udp::Socket<'_>>(handle).recv().ok()?.0.to_vec()))
+    let packets = || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 4], vec![0; 1024]);
+    let refusals = host.sockets.add(icmp::Socket::new(packets(), packets()));
+    let socket = host.sockets.get_mut::<icmp::Socket<'_>>(refusals);
+    socket.bind(icmp::Endpoint::Udp(port.into())).expect("it is free");
+    until(host, |host| {
+        if host.sockets.get_mut::<icmp::Socket<'_>>(refusals).recv().is_ok() {
+            return Some(b"refused".to_vec());
+        }
+        Some(host.sockets.get_mut::<udp::Socket<'_>>(handle).recv().ok()?.0.to_vec())
+    })
 }
 
 fn ping(host: &mut Host, to: IpAddr, identifier: u16) -> Option<Vec<u8>> {

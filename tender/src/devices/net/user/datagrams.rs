@@ -5,7 +5,10 @@ use super::outbox::Outbox;
 use super::packet::{Echo, Pair};
 use crate::clock::monotonic_ns;
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpProtocol};
+use smoltcp::wire::{
+    Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr, IpProtocol,
+    Ipv4Repr, Ipv6Repr, UdpPacket,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -61,13 +64,26 @@ impl Flow {
     }
 
     /// Sends a datagram of the guest's; one that the host does not take is lost.
-    pub fn send(&mut self, payload: &[u8]) {
+    pub fn send(&mut self, payload: &[u8], outbox: &mut Outbox) {
         self.used_ns = monotonic_ns();
-        let _ = self.socket.send(payload);
+        if let Err(error) = self.socket.send(payload)
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            // That was said of one before, and this one was not sent.
+            self.refuse(outbox);
+            let _ = self.socket.send(payload);
+        }
+    }
+
+    /// Tells the guest that nobody is at the port that it sends to.
+    fn refuse(&self, outbox: &mut Outbox) {
+        if self.kind == Kind::Datagrams {
+            refuse(self.pair, outbox);
+        }
     }
 
     /// Sends a question of the guest's.
-    pub fn ask(&mut self, echo: &Echo<'_>) {
+    pub fn ask(&mut self, echo: &Echo<'_>, outbox: &mut Outbox) {
         let mut bytes = Vec::new();
         if self.pair.far.is_ipv4() {
             let repr = Icmpv4Repr::EchoRequest { ident: echo.identifier, seq_no: echo.sequence, data: echo.data };
@@ -81,7 +97,7 @@ impl Flow {
             let checksums = ChecksumCapabilities::ignored();
             repr.emit(&none, &none, &mut Icmpv6Packet::new_unchecked(&mut bytes[..]), &checksums);
         }
-        self.send(&bytes);
+        self.send(&bytes, outbox);
     }
 
     /// Passes on what the peer has sent. Whether there may be more.
@@ -95,6 +111,7 @@ impl Flow {
                 Ok(length) => self.give(&bytes[..length], outbox),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // That the peer refuses is told once, and is no end.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(outbox),
                 Err(_) => {}
             }
         }
@@ -132,6 +149,41 @@ fn answer(bytes: &[u8], is_v4: bool) -> Option<(u16, &[u8])> {
     let (header, data) = bytes.split_at_checked(8)?;
     let is_reply = header[0] == if is_v4 { REPLY_V4 } else { REPLY_V6 };
     is_reply.then(|| (u16::from_be_bytes([header[6], header[7]]), data))
+}
+
+/// Bytes of a datagram's header.
+const HEADER: usize = 8;
+
+/// Answers a datagram of the guest's as a machine does where nobody is at the port: by its header (RFC 792, RFC 4443).
+pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
+    let mut data = [0; HEADER];
+    let mut header = UdpPacket::new_unchecked(&mut data[..]);
+    header.set_src_port(guest.port());
+    header.set_dst_port(far.port());
+    header.set_len(HEADER as u16);
+    let hop_limit = 64;
+    match (far.ip(), guest.ip()) {
+        (IpAddr::V4(dst_addr), IpAddr::V4(src_addr)) => {
+            let next_header = IpProtocol::Udp;
+            let about = Ipv4Repr { src_addr, dst_addr, next_header, payload_len: HEADER, hop_limit };
+            let reason = Icmpv4DstUnreachable::PortUnreachable;
+            let repr = Icmpv4Repr::DstUnreachable { reason, header: about, data: &data };
+            outbox.push_ip((far.ip(), guest.ip()), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
+                repr.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
+            });
+        }
+        (IpAddr::V6(dst_addr), IpAddr::V6(src_addr)) => {
+            let next_header = IpProtocol::Udp;
+            let about = Ipv6Repr { src_addr, dst_addr, next_header, payload_len: HEADER, hop_limit };
+            let reason = Icmpv6DstUnreachable::PortUnreachable;
+            let repr = Icmpv6Repr::DstUnreachable { reason, header: about, data: &data };
+            outbox.push_ip((far.ip(), guest.ip()), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
+                let packet = &mut Icmpv6Packet::new_unchecked(bytes);
+                repr.emit(&dst_addr, &src_addr, packet, &ChecksumCapabilities::default());
+            });
+        }
+        _ => {}
+    }
 }
 
 /// Answers a question for an echo.

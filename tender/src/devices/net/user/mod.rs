@@ -5,6 +5,8 @@
 //! and questions for echoes go through sockets too (`datagrams`); and what concerns the network itself is answered here
 //! (`local`). Clients of published ports (`listen`) come in the other way round. Addresses are in [`addresses`].
 //!
+//! Packets in parts are dropped: a guest that heeds the MTU, which is that of the longest packet, makes none.
+//!
 //! Everything is bounded: the number of flows, the bytes that wait in each, and those that wait for the guest
 //! (`outbox`).
 
@@ -140,16 +142,21 @@ impl Network {
         let key = (Protocol::Datagrams, pair);
         let slot = match self.flows.find(&key) {
             Some(slot) => Some(slot),
+            // It is lost, as datagrams may be.
+            None if !self.flows.has_room() => None,
             None => {
                 let target = self.target(pair.far);
-                let flow = target.and_then(|target| datagrams::Flow::datagrams(pair, target).ok());
-                flow.and_then(|flow| self.flows.add(Some(key), Flow::Datagrams(flow)))
+                match target.and_then(|target| datagrams::Flow::datagrams(pair, target).ok()) {
+                    Some(flow) => self.flows.add(Some(key), Flow::Datagrams(flow)),
+                    None if place(pair.far.ip()) == Place::Nowhere => None,
+                    None => return datagrams::refuse(pair, &mut self.outbox),
+                }
             }
         };
         let Some(slot) = slot else { return };
         match self.flows.get(slot) {
             Some(Flow::Datagrams(flow)) => {
-                flow.send(payload);
+                flow.send(payload, &mut self.outbox);
                 let deadline_ns = flow.deadline_ns();
                 self.flows.set_deadline(slot, deadline_ns);
             }
@@ -179,7 +186,7 @@ impl Network {
         if let Some(slot) = slot
             && let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
         {
-            flow.ask(echo);
+            flow.ask(echo, &mut self.outbox);
             let deadline_ns = flow.deadline_ns();
             self.flows.set_deadline(slot, deadline_ns);
         }

@@ -1,0 +1,104 @@
+//! Groups: addresses that several may have. Who sends to a group reaches its members in the program, and those behind the
+//! network device. There is one device, so it does not matter by which interface a socket joins.
+
+use super::device::Stack;
+use super::{Net, Protocol, Socket, SocketKey};
+use crate::answer::Answer;
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::buffers::Buffers;
+use crate::fs::device::Devices;
+use crate::fs::socket::Arrival;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use husk::internet::wire::Sender;
+
+/// Most groups of one socket; Linux's default.
+const MAXIMUM: usize = 20;
+
+impl Net {
+    /// `IP_ADD_MEMBERSHIP` and `IPV6_ADD_MEMBERSHIP`, by the interface that has this address, or any.
+    pub(super) fn join_group(&mut self, key: SocketKey, group: IpAddr, interface: Option<IpAddr>) -> Result<(), Errno> {
+        if interface.is_some_and(|interface| !self.is_local(interface)) {
+            return Err(Errno::ENODEV);
+        }
+        let socket = &mut self.sockets[key];
+        if !group.is_multicast() || socket.protocol != Protocol::Udp {
+            return Err(Errno::EINVAL);
+        }
+        if socket.groups.contains(&group) {
+            return Err(Errno::EADDRINUSE);
+        }
+        if socket.groups.len() >= MAXIMUM {
+            return Err(Errno::ENOBUFS);
+        }
+        socket.groups.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let join = |_: &mut Self, stack: &mut Stack, sender: &mut dyn Sender| {
+            stack.join(group, sender, husk::clock::monotonic_ns())
+        };
+        if self.with_device(join) == Some(false) {
+            return Err(Errno::ENOBUFS);
+        }
+        self.sockets[key].groups.push(group);
+        Ok(())
+    }
+
+    /// `IP_DROP_MEMBERSHIP` and `IPV6_DROP_MEMBERSHIP`.
+    pub(super) fn leave_group(&mut self, key: SocketKey, group: IpAddr) -> Result<(), Errno> {
+        let groups = &mut self.sockets[key].groups;
+        let place = groups.iter().position(|joined| *joined == group).ok_or(Errno::EADDRNOTAVAIL)?;
+        groups.swap_remove(place);
+        self.forget_group(group);
+        Ok(())
+    }
+
+    /// A socket has left a group.
+    pub(super) fn forget_group(&mut self, group: IpAddr) {
+        self.with_device(|_, stack, sender| stack.leave(group, sender, husk::clock::monotonic_ns()));
+    }
+
+    /// All sockets that a datagram from `from` to the group and port `to` is for.
+    fn members(&self, to: SocketAddr, from: SocketAddr) -> Vec<SocketKey> {
+        let is_for = |socket: &Socket| {
+            let joined = socket.groups.contains(&to.ip()) || socket.options.hears_all_groups(to.is_ipv6());
+            joined && socket.answers(to.ip()).is_some() && socket.remote.is_none_or(|remote| remote == from)
+        };
+        let sockets = self.ports.at(Protocol::Udp, to.port()).iter();
+        sockets.filter(|key| is_for(&self.sockets[**key])).copied().collect()
+    }
+
+    /// Puts a datagram into the queue of everybody whom it is for.
+    pub(super) fn deliver_to_group(
+        &mut self,
+        files: &mut Files,
+        bytes: Buffers<'_>,
+        (from, to): (SocketAddr, SocketAddr),
+        class: u8,
+    ) -> Result<(), Errno> {
+        for member in self.members(to, from) {
+            self.deliver(files, member, bytes, from, Arrival { to: to.ip(), class })?;
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram to a group: to its members here unless that is not wanted, and through the device.
+    pub(super) fn send_to_group(
+        &mut self,
+        files: &mut Files,
+        devices: &mut dyn Devices,
+        key: SocketKey,
+        bytes: Buffers<'_>,
+        (from, to): (SocketAddr, SocketAddr),
+        nonblocking: bool,
+    ) -> Answer {
+        let options = &self.sockets[key].options;
+        let (class, leaves) = (options.class(to.is_ipv6()), options.group_hops(to.is_ipv6()) > 0);
+        if options.hears_itself(to.is_ipv6()) {
+            self.deliver_to_group(files, bytes, (from, to), class)?;
+        }
+        match self.device.is_some() && leaves {
+            true => self.send_out(files, devices, key, bytes, (from, to), nonblocking),
+            false => Ok(bytes.length()),
+        }
+    }
+}
