@@ -11,6 +11,8 @@ use husk_abi::call::{News, Number};
 
 /// How long to look at most, in nanoseconds: about what leaving the guest costs.
 const SPIN_NS: u64 = 20_000;
+/// The same for the first look after many waits without one.
+const TRIAL_NS: u64 = SPIN_NS + 1;
 /// How long is too short to be worth it, in nanoseconds.
 const SPIN_MINIMUM_NS: u64 = 1_000;
 /// So many waits without a look are followed by one with it.
@@ -43,6 +45,12 @@ pub fn is_served() -> bool {
     PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS
 }
 
+/// Whether the next wait tries if somebody serves the devices while the guest runs, as nobody has for many waits: who has
+/// something that is soon done wakes the tender for that.
+pub fn is_trial() -> bool {
+    PATIENCE.load(Relaxed) == TRIAL_NS
+}
+
 /// Waits until one of `sources` has something to be done, there are `news` of another kind, or the monotonic clock
 /// reaches `deadline_ns`; `u64::MAX` for no deadline. It may also come back for nothing. Tells the news.
 pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> News {
@@ -59,7 +67,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
             return News::DEVICES;
         }
     } else if PATIENCE.fetch_add(1, Relaxed) >= WAITS {
-        PATIENCE.store(SPIN_NS, Relaxed);
+        PATIENCE.store(TRIAL_NS, Relaxed);
     }
     if !sources.iter_mut().all(|source| source.sleep()) {
         if owed {

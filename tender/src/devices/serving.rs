@@ -97,32 +97,33 @@ impl Serving {
         rung
     }
 
-    /// Serves until the guest waits, and is served then.
+    /// Serves until the guest waits, is served then, and leaves nothing to be done for a moment.
     fn attend(&mut self) -> Result<(), Fault> {
-        let changes = self.relay.changes();
-        while self.relay.changes() == changes && !Relay::<Devices>::are_taken(changes) {
-            if !self.look_around()? && self.may_sleep()? {
+        loop {
+            let changes = self.relay.changes();
+            if self.look_around()? {
+                continue;
+            }
+            if self.relay.changes() != changes || Relay::<Devices>::are_taken(changes) {
+                return Ok(());
+            }
+            if self.may_sleep()? {
                 self.wait();
             }
         }
-        Ok(())
     }
 
-    /// Serves as long as there is something to do, and a little longer. Whether there was something.
+    /// Looks for something to do for a while, and serves as long as there is. Whether there was something.
     fn look_around(&mut self) -> Result<bool, Fault> {
         let mut found = false;
         while self.round()? {
             found = true;
         }
-        if !found {
-            return Ok(false);
-        }
         let look_ns = self.patience.look_ns();
-        if look_ns == 0 {
-            return Ok(false);
+        if found || look_ns == 0 {
+            return Ok(found);
         }
         let until = monotonic_ns() + look_ns;
-        let mut found = false;
         while !found && monotonic_ns() < until {
             found = self.round()?;
             std::hint::spin_loop();

@@ -57,6 +57,9 @@ impl Server {
     }
 
     fn end(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
         // A guest tells what it has done when it is asked to end.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").arg(pid).status();

