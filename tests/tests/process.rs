@@ -112,3 +112,15 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
         assert_eq!(outcome.stdout(), "found one\n", "{name}");
     }
 }
+
+#[test]
+fn a_guest_may_stop_for_calls_and_signals_as_often_as_it_likes() {
+    let mut running = Guest::program("stops_often").spawn();
+    running.expect_printed(".\n", 1);
+    for _ in 0..20 {
+        running.signal("WINCH", 100);
+    }
+    let outcome = running.finish();
+    outcome.expect_success();
+    assert!(outcome.stdout().ends_with(".\nitself\n"), "{outcome}");
+}

@@ -62,7 +62,7 @@ impl Spt {
         let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
         let entry = image.entry.wrapping_add(layout.load_bias);
         // SAFETY: no other guest is in this process, and this one does not run yet.
-        unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT)) };
+        unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT), layout.libos_stack.end()) };
         let memory = Arc::new(memory);
         let attached = layout.attached_at_start();
         Ok((Self { memory: Arc::clone(&memory), dispatcher, attached, sparse: Sparse::default(), mask: None }, memory))
@@ -161,7 +161,7 @@ impl Target for Spt {
         if switch.handler_stack != 0 {
             // SAFETY: of a handler that has not returned.
             let registers = frame::registers(unsafe { &*switch.context });
-            return Ok(Registers { fs_base: switch.fs_base, gs_base, ..registers });
+            return Ok(Registers { fs_base: switch.handler_fs_base, gs_base, ..registers });
         }
         let General { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags } =
             switch.general;

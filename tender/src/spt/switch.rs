@@ -7,9 +7,10 @@
 //! only returns when the guest is to go on.
 //!
 //! `in_guest` tells which of the two is interrupted by a signal. It is set when everything that `husk_spt_enter` needs
-//! to return is in place, and cleared when the tender's FS base is: in between, either answer would do, because a
-//! handler that stops the guest keeps what it found and puts it back. The same order sees to it that no signal is lost:
-//! one that arrives before `in_guest` is set has set `halt`, which is looked at after it.
+//! to return is in place, and cleared when the tender's FS base is: in between, the tender's own instructions are the
+//! guest's, and are stopped and go on like these. So they keep nothing in places that a handler writes (`stop`,
+//! `handler_stack`, `handler_fs_base`) or on the tender's stack. The same order sees to it that no signal is lost: one that
+//! arrives before `in_guest` is set has set `halt`, which is looked at after it.
 //!
 //! `SS_AUTODISARM` gives the signal stack up while a guest is stopped on it, so that a signal for the tender finds the
 //! tender's own stack.
@@ -37,13 +38,15 @@ pub struct Switch {
     vector_state: [u8; VECTOR_STATE],
     /// The guest's registers, unless it stopped for a signal.
     pub general: General,
-    /// The guest's FS base, and the tender's.
+    /// The guest's FS base, unless it stopped for a signal, and the tender's.
     pub fs_base: u64,
     tender_fs_base: u64,
     /// Where `husk_spt_enter` goes on.
     tender_stack: u64,
     /// If the guest stopped for a signal, the stack pointer of the handler; else 0.
     pub handler_stack: u64,
+    /// The FS base then.
+    pub handler_fs_base: u64,
     /// The handler's second and third argument.
     pub information: *const libc::siginfo_t,
     pub context: *mut libc::ucontext_t,
@@ -126,6 +129,7 @@ impl Switch {
         tender_fs_base: 0,
         tender_stack: 0,
         handler_stack: 0,
+        handler_fs_base: 0,
         information: core::ptr::null(),
         context: core::ptr::null_mut(),
         stop: HALTED,
@@ -133,11 +137,12 @@ impl Switch {
         halt: 0,
     };
 
-    /// A guest that is to start at `entry` with `argument`, everything else as in a processor that was just reset.
-    pub fn start(&mut self, entry: u64, argument: u64) {
+    /// A guest that is to start at `entry` with `argument`, everything else as in a processor that was just reset, but for a
+    /// little `stack` for its flags to be loaded from.
+    pub fn start(&mut self, entry: u64, argument: u64, stack: u64) {
         const RESERVED_FLAG: u64 = 2;
         const MXCSR: usize = 24;
-        self.general = General { rip: entry, rdi: argument, rflags: RESERVED_FLAG, ..General::default() };
+        self.general = General { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..General::default() };
         // XRSTOR takes it from here even if the header says that there is nothing (Intel SDM volume 1, 13.8.1).
         self.vector_state[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
     }
@@ -195,32 +200,35 @@ global_asm!(
     "    rdfsbase rax",
     "    mov [rip + {switch} + {tender_fs_base}], rax",
     "    mov [rip + {switch} + {tender_stack}], rsp",
+    "    mov rbx, [rip + {switch} + {handler_stack}]",
     "    mov byte ptr [rip + {switch} + {in_guest}], 1",
     "    cmp byte ptr [rip + {switch} + {halt}], 0",
     "    jne 3f",
-    "    mov rcx, [rip + {switch} + {handler_stack}]",
-    "    mov rax, [rip + {switch} + {fs_base}]",
-    "    test rcx, rcx",
+    "    test rbx, rbx",
     "    jz 2f",
     // Back into the handler, which returns.
+    "    mov rax, [rip + {switch} + {handler_fs_base}]",
     "    wrfsbase rax",
-    "    mov rsp, rcx",
+    "    mov rsp, rbx",
     "    ret",
     // Back from the gate.
-    "2:  wrfsbase rax",
+    "2:  mov rax, [rip + {switch} + {fs_base}]",
+    "    wrfsbase rax",
     "    lea rcx, [rip + {switch} + {vector_state}]",
     "    mov eax, -1",
     "    mov edx, -1",
     "    xrstor64 [rcx]",
+    "    mov rsp, [rip + {switch} + {rsp}]",
     "    push qword ptr [rip + {switch} + {rflags}]",
     "    popfq", // Nothing below changes flags.
     "    husk_spt_general husk_spt_load",
     "    mov rcx, [rip + {switch} + {rcx}]",
     "    mov rax, [rip + {switch} + {rax}]",
-    "    mov rsp, [rip + {switch} + {rsp}]",
     "    jmp qword ptr [rip + {switch} + {rip}]",
-    "3:  mov dword ptr [rip + {switch} + {stop}], {halted}",
-    "    mov byte ptr [rip + {switch} + {in_guest}], 0",
+    // Not at all: all is as it was.
+    "3:  mov byte ptr [rip + {switch} + {in_guest}], 0",
+    "    mov [rip + {switch} + {handler_stack}], rbx",
+    "    mov dword ptr [rip + {switch} + {stop}], {halted}",
     "    jmp 4f",
     "",
     // Called by the gate, on a stack of the guest's.
@@ -238,14 +246,15 @@ global_asm!(
     "    mov eax, -1",
     "    mov edx, -1",
     "    xsave64 [rcx]",
-    "    mov qword ptr [rip + {switch} + {handler_stack}], 0",
-    "    mov dword ptr [rip + {switch} + {stop}], {gate}",
     "    rdfsbase rax",
     "    mov [rip + {switch} + {fs_base}], rax",
-    "husk_spt_leave:",
     "    mov rax, [rip + {switch} + {tender_fs_base}]",
     "    wrfsbase rax",
     "    mov byte ptr [rip + {switch} + {in_guest}], 0",
+    "    mov qword ptr [rip + {switch} + {handler_stack}], 0",
+    "    mov dword ptr [rip + {switch} + {stop}], {gate}",
+    "    jmp 4f",
+    "husk_spt_leave:",
     "4:  mov rsp, [rip + {switch} + {tender_stack}]",
     "    push 2", // No flags: no alignment checks, strings upwards.
     "    popfq",
@@ -279,7 +288,10 @@ global_asm!(
     "    mov [rip + {switch} + {information}], rsi",
     "    mov [rip + {switch} + {context}], rdx",
     "    rdfsbase rax",
-    "    mov [rip + {switch} + {fs_base}], rax",
+    "    mov [rip + {switch} + {handler_fs_base}], rax",
+    "    mov rax, [rip + {switch} + {tender_fs_base}]",
+    "    wrfsbase rax",
+    "    mov byte ptr [rip + {switch} + {in_guest}], 0",
     "    jmp husk_spt_leave",
     ".size husk_spt_signal, . - husk_spt_signal",
     "",
@@ -325,6 +337,7 @@ global_asm!(
     write = const libc::SYS_write,
     vector_state = const offset_of!(Switch, vector_state),
     fs_base = const offset_of!(Switch, fs_base),
+    handler_fs_base = const offset_of!(Switch, handler_fs_base),
     tender_fs_base = const offset_of!(Switch, tender_fs_base),
     tender_stack = const offset_of!(Switch, tender_stack),
     handler_stack = const offset_of!(Switch, handler_stack),
