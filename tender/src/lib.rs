@@ -24,12 +24,14 @@ pub mod registers;
 pub mod report;
 mod resident;
 pub mod run;
+pub mod share;
 pub mod signals;
 pub mod sparse;
 pub mod spt;
 pub mod statistics;
 pub mod target;
 pub mod threads;
+pub mod timeout;
 pub mod turns;
 
 pub use error::Error;
