@@ -11,6 +11,8 @@ pub mod confine;
 pub mod devices;
 pub mod error;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gate;
 pub mod guest;
 pub mod hvt;

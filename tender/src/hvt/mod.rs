@@ -4,7 +4,7 @@ mod cpuid;
 pub mod ring0;
 mod slots;
 mod sparse;
-mod tables;
+pub(crate) mod tables;
 mod vcpu;
 
 pub use cpuid::Cpu;
