@@ -31,6 +31,8 @@ pub enum Error {
     NoThread(io::Error),
     NotConfined(io::Error),
     NotThatUser(io::Error),
+    NoTimer(io::Error),
+    NoOtherProcessor,
     Output(io::Error),
 }
 
@@ -99,9 +101,16 @@ impl fmt::Display for Error {
             Self::Device { name, reason } => write!(f, "device '{name}': {reason}"),
             Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
             Self::NotConfined(error) => {
-                write!(f, "the host's kernel does not let husk confine itself: {error}; it needs seccomp filters")
+                write!(
+                    f,
+                    "husk cannot confine itself, and does not run without: {error}; it takes a kernel with seccomp"
+                )
             }
             Self::NotThatUser(error) => write!(f, "cannot go on as that user: {error}; --user takes root"),
+            Self::NoOtherProcessor => {
+                write!(f, "--cpu baseline takes a virtual machine; in a process, the guest finds the host's processor")
+            }
+            Self::NoTimer(error) => write!(f, "the host has no timer left for --cpu-limit or --timeout: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -1,7 +1,7 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
 use crate::clock::Clock;
-use crate::devices::console;
+use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::fault::Fault;
 use crate::memory::{Claim, Memory};
@@ -26,6 +26,8 @@ pub struct Guest {
     pub told: Option<Told>,
     /// What it has done so far.
     pub statistics: Statistics,
+    /// Where it prints.
+    pub console: Console,
     /// What serves its devices, if it has some.
     pub service: Option<Service>,
 }
@@ -95,13 +97,15 @@ impl Guest {
 
     /// Whether a signal has arrived of which the guest does not know.
     pub fn signals_pending(&self) -> bool {
-        signals::any() || self.told.as_ref().is_some_and(Told::pending)
+        pending(self.told.as_ref())
     }
 
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<Answer, Fault> {
         let from = self.claim(address, length, Rights::READ)?;
         self.statistics.output();
-        Ok(from.map_or(Ok(0), |from| console::write(stream, from, length, || self.signals_pending())))
+        let Self { console, told, .. } = self;
+        let interrupted = || pending(told.as_ref());
+        Ok(from.map_or(Ok(0), |from| console.write(stream, from, length, interrupted)))
     }
 
     fn console_read(&mut self, address: u64, length: u64) -> Result<Answer, Fault> {
@@ -167,6 +171,11 @@ impl Guest {
             _ => self.memory.check_with_sparse(Claim { address, length }, rights).map(Some),
         }
     }
+}
+
+/// Whether a signal has arrived of which a guest with this record does not know.
+fn pending(told: Option<&Told>) -> bool {
+    signals::any() || told.is_some_and(Told::pending)
 }
 
 /// A claim of whole pages, if these are some.

@@ -11,6 +11,8 @@ pub mod confine;
 pub mod devices;
 pub mod error;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gate;
 pub mod guest;
 pub mod hvt;
@@ -24,12 +26,14 @@ pub mod registers;
 pub mod report;
 mod resident;
 pub mod run;
+pub mod share;
 pub mod signals;
 pub mod sparse;
 pub mod spt;
 pub mod statistics;
 pub mod target;
 pub mod threads;
+pub mod timeout;
 pub mod turns;
 
 pub use error::Error;

@@ -5,6 +5,7 @@
 use crate::clock::{Clock, Rate};
 use crate::confine::Plan;
 use crate::devices::bells::Bells;
+use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
 use crate::error::Error;
@@ -15,6 +16,7 @@ use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::operands;
 use crate::registers::Registers;
+use crate::share::{Hold, Share};
 use crate::signals::{self, Halt, Told};
 use crate::statistics::Statistics;
 use crate::target::{Stop, Target};
@@ -33,6 +35,7 @@ pub struct Machine {
     halt: Halt,
     target: Box<dyn Target>,
     turns: Option<Turns>,
+    hold: Option<Hold>,
     threads: Option<Threads>,
     /// A call that was made and not answered yet.
     again: Option<Stop>,
@@ -96,14 +99,16 @@ impl Machine {
         let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
+        let console = Console::new(console::Options::default());
         let service = serve(&mut *target, &memory, devices, plan)?;
         Ok(Self {
             halt,
             target,
             turns,
+            hold: None,
             threads: Threads::new(image, bias),
             again: None,
-            guest: Guest { clock, memory, told, statistics, service },
+            guest: Guest { clock, memory, told, statistics, console, service },
         })
     }
 
@@ -111,6 +116,19 @@ impl Machine {
     /// seccomp(2) first.
     pub fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
         self.target.prepare()
+    }
+
+    /// Treats the guest's output like this.
+    #[must_use]
+    pub fn with_console(mut self, options: console::Options) -> Self {
+        self.guest.console = Console::new(options);
+        self
+    }
+
+    /// Holds the guest to a share of a processor from now on. The calling thread is the one that will run it.
+    pub fn hold_to(&mut self, share: Share) -> Result<(), Error> {
+        self.hold = Some(Hold::start(share)?);
+        Ok(())
     }
 
     /// Lets what the guest has sent go out, once it has ended.
@@ -126,6 +144,11 @@ impl Machine {
         loop {
             if let Some(end) = self.hear()? {
                 return Ok(end);
+            }
+            if let Some(hold) = self.hold.as_mut().filter(|_| Hold::is_due()) {
+                hold.wait();
+                self.halt.let_run();
+                continue;
             }
             let fault = match self.stop()? {
                 Stop::Call { number, arguments } => match self.guest.answer(number, arguments) {

@@ -54,7 +54,7 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
         Ok(Command::Run(run)) if run.explain => default_target()
             .and_then(|usual| explain(&run, run.target.unwrap_or(usual)).map_err(|error| error.to_string())),
         Ok(Command::Run(run)) => {
-            options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
+            options(*run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
         }
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
@@ -106,6 +106,10 @@ fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,
+        console: run.console,
+        share: run.share,
+        timeout: run.timeout,
+        cpu: run.cpu,
         user: run.user_to_be,
         started,
     })

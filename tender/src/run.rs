@@ -4,28 +4,32 @@ use crate::boot::{self, Entropy, Program};
 use crate::clock::{Rate, Sample};
 use crate::confine::{Plan, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
+use crate::devices::console;
 use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
-use crate::hvt::{self, Hvt};
+use crate::hvt::{self, Cpu, Hvt};
 use crate::image::Image;
 use crate::layout::{Addresses, Layout};
 use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
+use crate::share::Share;
 use crate::signals;
 use crate::spt::Spt;
 use crate::statistics::Statistics;
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
+use crate::timeout;
 use husk_abi::boot::Flags;
+use husk_abi::fault;
 use husk_abi::note::kind;
 use kvm_ioctls::Kvm;
 use std::io::{IsTerminal, Write};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -46,6 +50,14 @@ pub struct Options {
     pub grace_s: u64,
     /// Whether to tell what the guest does.
     pub verbose: bool,
+    /// How the guest's output is treated.
+    pub console: console::Options,
+    /// Which share of a processor the guest may use.
+    pub share: Option<Share>,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// Which processor a std program is shown.
+    pub cpu: Cpu,
     /// Whom to go on as, once everything is open.
     pub user: Option<User>,
     /// When the tender began.
@@ -78,9 +90,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
     let (target, memory, rate): (Box<dyn Target>, _, _) = match kvm {
         Some(kvm) => {
-            let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty())?;
+            let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu)?;
             (Box::new(target), memory, Rate::Known(khz))
         }
+        None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
         None => {
             let (target, memory) = Spt::new(&image, memory, &boot)?;
             (Box::new(target), memory, Rate::Seen(start))
@@ -92,7 +105,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
     let machine = Machine::new(target, &image, memory, rate, statistics, devices, &plan)?;
+    let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
+    options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
+    options.timeout.map_or(Ok(()), timeout::start)?;
     let first = machine.prepare()?;
     plan.confine_processor(&first)?;
     #[cfg(feature = "attack")]
@@ -105,7 +121,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
         match end {
             End::Exit(status) => {
                 machine.finish();
-                return Ok(status);
+                return Ok(if signals::time_is_up() { fault::TIME_IS_UP } else { status });
             }
             End::Fault { fault, registers } => {
                 tell(&reporter.stopped(&machine, &fault, *registers));

@@ -9,11 +9,14 @@
 use crate::clock::time_until;
 use crate::devices::bells;
 use crate::memory::{Claim, Memory};
+use crate::{share, turns};
+use husk_abi::fault;
 use husk_abi::memory::Rights;
 use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
+use std::io;
 use std::ptr::{self, NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
 
 /// How often the time of grace is looked at, in milliseconds. Each look interrupts a system call that waits, too: so a
 /// signal is heard even if it came just before the tender began to wait for somebody to read the guest's output.
@@ -28,14 +31,14 @@ static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
 /// What is left of the time of grace, in ticks.
 static GRACE: AtomicU64 = AtomicU64::new(0);
 
+/// The guest's time was up.
+static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
+
 /// Receives signals from now on, but for those that whoever started us has ignored. A guest has `grace_s` seconds to end
 /// after the first signal of [`STOP`].
 pub fn receive(grace_s: u64) {
     GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
-    // SAFETY: all zeros is a valid value: default flags, so system calls are interrupted, and an empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = arrived as extern "C" fn(libc::c_int) as usize;
-    action.sa_mask = set();
+    let action = action(arrived);
     for signal in received() {
         // SAFETY: as above.
         let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -49,8 +52,76 @@ pub fn receive(grace_s: u64) {
     }
 }
 
-/// All that are.
-pub fn received() -> impl Iterator<Item = libc::c_int> {
+fn action(handler: extern "C" fn(libc::c_int)) -> libc::sigaction {
+    // SAFETY: all zeros is a valid value: default flags, so system calls are interrupted, and an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_mask = set();
+    action
+}
+
+/// Has a signal handled.
+///
+/// # Safety
+///
+/// The handler does nothing that a handler must not do (signal-safety(7)).
+pub unsafe fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> io::Result<()> {
+    // SAFETY: the caller vouches for the handler.
+    let result = unsafe { libc::sigaction(signal, &action(handler), null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes SIGXCPU, from now on, to say that the guest's time is up.
+pub fn receive_time_is_up() -> io::Result<()> {
+    // SAFETY: the handler uses nothing but atomics and system calls.
+    unsafe { handle(libc::SIGXCPU, arrived) }
+}
+
+/// Whether the guest's time was up.
+pub fn time_is_up() -> bool {
+    TIME_IS_UP.load(Relaxed)
+}
+
+/// Starts a timer that sends the calling thread a signal, first after `value` of the clock's time, then every `interval`.
+pub fn start_timer(
+    clock: libc::clockid_t,
+    signal: libc::c_int,
+    value: libc::timespec,
+    interval: libc::timespec,
+) -> io::Result<()> {
+    // SAFETY: all zeros is a valid value.
+    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+    event.sigev_notify = libc::SIGEV_THREAD_ID;
+    event.sigev_signo = signal;
+    // SAFETY: has no conditions.
+    event.sigev_notify_thread_id = unsafe { libc::gettid() };
+    let mut timer: libc::timer_t = null_mut();
+    // SAFETY: both pointers are to variables of ours.
+    if unsafe { libc::timer_create(clock, &mut event, &mut timer) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let times = libc::itimerspec { it_interval: interval, it_value: value };
+    // SAFETY: the timer was just made, and the times are a variable of ours.
+    match unsafe { libc::timer_settime(timer, 0, &times, null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Keeps the processor from running, or stops it soon. For handlers of signals.
+pub fn halt() {
+    if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
+        // SAFETY: a byte of a mapping that `Halt` keeps, which only this thread and KVM use.
+        unsafe { halt.write_volatile(1) };
+    }
+}
+
+/// All signals for which there may be a handler.
+pub fn handled() -> impl Iterator<Item = libc::c_int> {
+    received().chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
+}
+
+fn received() -> impl Iterator<Item = libc::c_int> {
     TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM, bells::SIGNAL])
 }
 
@@ -75,6 +146,13 @@ extern "C" fn arrived(signal: libc::c_int) {
         }
         return;
     }
+    let signal = match signal {
+        libc::SIGXCPU => {
+            TIME_IS_UP.store(true, Relaxed);
+            libc::SIGTERM
+        }
+        signal => signal,
+    };
     if STOP.contains(&(signal as u32)) {
         let only = STOPPED_BY.compare_exchange(0, signal, Relaxed, Relaxed).is_ok();
         if !only || GRACE.load(Relaxed) == 0 {
@@ -87,10 +165,7 @@ extern "C" fn arrived(signal: libc::c_int) {
         };
     }
     ARRIVED.fetch_or(bit(signal as u32), Relaxed);
-    if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
-        // SAFETY: a byte of a mapping that `Halt` keeps, which only this thread and KVM use.
-        unsafe { halt.write_volatile(1) };
-    }
+    halt();
 }
 
 /// Ends the process because of `signal`, saying so if that can be done without waiting.
@@ -102,8 +177,9 @@ fn end(signal: libc::c_int) -> ! {
         // SAFETY: the bytes are constant.
         unsafe { libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
     }
+    let status = if time_is_up() { fault::TIME_IS_UP.into() } else { 128 + signal };
     // SAFETY: has no conditions.
-    unsafe { libc::_exit(128 + signal) }
+    unsafe { libc::_exit(status) }
 }
 
 /// Whether something has arrived.
@@ -141,6 +217,18 @@ impl Halt {
     pub unsafe fn new(byte: NonNull<u8>) -> Self {
         HALT.store(byte.as_ptr(), Relaxed);
         Self(())
+    }
+
+    /// Lets the processor run again, unless a signal has arrived.
+    pub fn let_run(&self) {
+        if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
+            // SAFETY: `new`'s caller vouched for the byte.
+            unsafe { halt.write_volatile(0) };
+        }
+        // In this order: what arrives in between stops the processor, here or in its handler.
+        if any() {
+            self::halt();
+        }
     }
 
     /// Takes what has arrived, and lets the processor run again.

@@ -8,6 +8,7 @@
 use crate::error::Error;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
+use crate::signals;
 use crate::target::Target;
 use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{INTERVAL_MS, Record};
@@ -83,19 +84,6 @@ fn start_timer() -> bool {
     if unsafe { libc::sigaction(SIGNAL, &action, std::ptr::null_mut()) } != 0 {
         return false;
     }
-    // SAFETY: all zeros is a valid value.
-    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-    event.sigev_notify = libc::SIGEV_THREAD_ID;
-    event.sigev_signo = SIGNAL;
-    // SAFETY: has no conditions.
-    event.sigev_notify_thread_id = unsafe { libc::gettid() };
-    let mut timer: libc::timer_t = std::ptr::null_mut();
-    // SAFETY: both pointers are to variables of ours.
-    if unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) } != 0 {
-        return false;
-    }
     let interval = libc::timespec { tv_sec: 0, tv_nsec: (INTERVAL_MS * 1_000_000) as libc::c_long };
-    let every = libc::itimerspec { it_interval: interval, it_value: interval };
-    // SAFETY: the timer was just made, and the times are a variable of ours.
-    unsafe { libc::timer_settime(timer, 0, &every, std::ptr::null_mut()) == 0 }
+    signals::start_timer(libc::CLOCK_THREAD_CPUTIME_ID, SIGNAL, interval, interval).is_ok()
 }

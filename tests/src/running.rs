@@ -59,8 +59,32 @@ impl Running {
 
     /// Resident memory of its tender in KiB; nothing if it does not run.
     pub fn resident_kib(&self) -> Option<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most that it has had.
+    pub fn peak_kib(&self) -> Option<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.started.as_ref()?.child.id())).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+        status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
+    }
+
+    /// Processor time of its tender, the guest's included; nothing if it does not run.
+    pub fn processor_time(&self) -> Option<Duration> {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.started.as_ref()?.child.id())).ok()?;
+        // After the name, which may have spaces in it, user and system time are the fields 12 and 13 (proc_pid_stat(5)).
+        let (_, fields) = status.rsplit_once(')')?;
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        const TICK: Duration = Duration::from_millis(10);
+        Some(TICK * ticks as u32)
+    }
+
+    /// How many bytes it has printed to standard output.
+    pub fn printed(&self) -> usize {
+        self.started.as_ref().map_or(0, |started| lock(&started.stdout.bytes).len())
     }
 
     /// Writes a line to its standard input, which stays open.

@@ -156,6 +156,14 @@ fn root_is_nobody_special_once_the_guest_runs() {
 }
 
 #[test]
+fn what_was_left_open_by_accident_is_closed() {
+    let leaky = ["bash", "-c", "exec 77< /etc/passwd; exec \"$@\"", "bash"];
+    let outcome = hello().through(&leaky).attack("process", "inherited").run();
+    const NOT_OPEN: i32 = 9;
+    expect_failed(&outcome, "inherited", NOT_OPEN);
+}
+
+#[test]
 fn a_user_to_be_takes_root() {
     if requires::root() {
         hello().user(65534).flag("--user=0").run().expect_refusal(&["--user takes root"]);

@@ -33,3 +33,5 @@ statuses! {
 
 /// Exit status when the tender could not start or go on with a guest, through no fault of the guest's.
 pub const TENDER_ERROR: u8 = 125;
+/// Exit status when the guest's time was up, as of timeout(1).
+pub const TIME_IS_UP: u8 = 124;

@@ -8,7 +8,10 @@ use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
 use husk_tender::devices::{block, net};
+use husk_tender::hvt::Cpu;
+use husk_tender::share::Share;
 use husk_tender::target::Choice;
+use husk_tender::timeout;
 use std::ffi::OsString;
 
 /// One flag of a command whose words are gathered in a `T`.
@@ -154,6 +157,53 @@ pub const RUN: &[Flag<Run>] = &[
         },
     },
     Flag {
+        long: "console",
+        short: None,
+        value: Some("raw|escaped"),
+        help: "How what the guest prints is shown: as it is (default), or with control characters as text",
+        set: |run, value| run.console.set_mode(&value.to_string_lossy()),
+    },
+    Flag {
+        long: "console-rate",
+        short: None,
+        value: Some("RATE[:BURST]"),
+        help: "Let the guest print so many bytes a second, such as 64K",
+        set: |run, value| {
+            run.console.rate = Some(rate(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "cpu-limit",
+        short: None,
+        value: Some("SHARE"),
+        help: "Let the guest, husk included, use so much of a processor, such as 50%",
+        set: |run, value| {
+            run.share = Some(Share::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "timeout",
+        short: None,
+        value: Some("TIME"),
+        help: "Have the guest end after this time, such as 90s, as by SIGTERM; exit status 124",
+        set: |run, value| {
+            run.timeout = Some(timeout::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "cpu",
+        short: None,
+        value: Some("host|baseline"),
+        help: "Which features of the processor a std program finds; baseline: x86-64-v2, on any host",
+        set: |run, value| {
+            run.cpu = Cpu::parse(&value.to_string_lossy())?;
+            Ok(())
+        },
+    },
+    Flag {
         long: "user",
         short: None,
         value: Some("UID[:GID]"),
@@ -210,9 +260,14 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
 /// Reads `[NAME=]RATE[:BURST]`.
 fn limit(what: Limited, text: &str) -> Result<Limit, String> {
     let (name, rate) = text.split_once('=').map_or((None, text), |(name, rate)| (Some(name.to_owned()), rate));
-    let (rate, burst) = rate.split_once(':').map_or((rate, None), |(rate, burst)| (rate, Some(burst)));
+    Ok(Limit { what, name, rate: self::rate(rate)? })
+}
+
+/// Reads `RATE[:BURST]`.
+fn rate(text: &str) -> Result<Rate, String> {
+    let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
     let size = |text| size::parse(text).map_err(|error| error.to_string());
-    Ok(Limit { what, name, rate: Rate::new(size(rate)?, burst.map(size).transpose()?) })
+    Ok(Rate::new(size(rate)?, burst.map(size).transpose()?))
 }
 
 fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {

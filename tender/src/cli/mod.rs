@@ -10,19 +10,23 @@ mod limits;
 use flags::Flag;
 use husk_tender::confine::User;
 use husk_tender::devices::attach::{Attachment, What};
+use husk_tender::devices::console;
 use husk_tender::devices::net::{self, Backend, user};
+use husk_tender::hvt::Cpu;
+use husk_tender::share::Share;
 use husk_tender::target::Choice;
 use lexopt::{Arg, Parser};
 use limits::Limit;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the user wants done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Run an image.
-    Run(Run),
+    Run(Box<Run>),
     /// Tell what an image is.
     Inspect(Inspect),
     /// Print this text.
@@ -50,6 +54,14 @@ pub struct Run {
     pub stop_timeout_s: Option<u64>,
     /// Tell what the guest does.
     pub verbose: bool,
+    /// How the guest's output is treated.
+    pub console: console::Options,
+    /// Which share of a processor the guest may use, if not all of it.
+    pub share: Option<Share>,
+    /// How long it may run, if not for ever.
+    pub timeout: Option<Duration>,
+    /// Which processor a std program is shown.
+    pub cpu: Cpu,
     /// Whom to go on as, if not as who we are.
     pub user_to_be: Option<User>,
     /// Tell what the guest may do, instead of running it.
@@ -132,7 +144,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
             }
             connect(&mut run)?;
             limits::give(&mut run)?;
-            Ok(Command::Run(run))
+            Ok(Command::Run(Box::new(run)))
         }
     }
 }
@@ -235,6 +247,10 @@ mod tests {
             user: user::Options::default(),
             stop_timeout_s: Some(3),
             verbose: true,
+            console: console::Options::default(),
+            share: None,
+            timeout: None,
+            cpu: Cpu::Host,
             user_to_be: None,
             explain: false,
             json: false,
@@ -257,14 +273,14 @@ mod tests {
             "--memory",
             "x",
         ];
-        assert_eq!(parse(words.map(OsString::from)), Ok(Command::Run(run)));
+        assert_eq!(parse(words.map(OsString::from)), Ok(Command::Run(Box::new(run))));
     }
 
     #[test]
     fn flags_may_follow_the_image_and_end_at_the_first_argument() {
         let run = |verbose: bool, line: &[&str]| {
             let line = line.iter().map(OsString::from).collect();
-            Ok(Command::Run(Run { verbose, line, ..Run::default() }))
+            Ok(Command::Run(Box::new(Run { verbose, line, ..Run::default() })))
         };
         assert_eq!(parsed("husk run app -v"), run(true, &["app"]));
         assert_eq!(parsed("husk run app -v serve -v"), run(true, &["app", "serve", "-v"]));
@@ -308,6 +324,7 @@ mod tests {
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
         assert!(refused("husk run --json app").contains("--json goes with --explain"));
+        assert!(refused("husk run --cpu fast app").contains("--cpu: write host or baseline"));
         assert!(refused("husk run --user root app").contains("--user: write numbers"));
         assert!(refused("husk run").contains("which image?"));
         assert!(refused("husk inspect a b").contains("one image at a time"));

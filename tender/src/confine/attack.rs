@@ -108,12 +108,15 @@ fn read_memory_of_parent() -> c_long {
     unsafe { process_vm_readv(parent() as pid_t, null(), 0, null(), 0, 0) as c_long }
 }
 
+/// A descriptor that a test leaves open.
+const INHERITED: usize = 77;
 const CREATE_VCPU: usize = 0xae41;
 const X32: c_long = 1 << 30;
 const ROOT: usize = 0;
 
 static ATTEMPTS: &[Attempt] = &[
     ("nothing", || 0),
+    ("inherited", || call(SYS_fcntl, [INHERITED, F_GETFD as usize, 0, 0])),
     ("execve", || call(SYS_execve, [text(c"/bin/true"), 0, 0, 0])),
     ("execveat", || call(SYS_execveat, [AT_FDCWD as usize, text(c"/bin/true"), 0, 0])),
     ("fork", || call(SYS_fork, [0; 4])),

@@ -4,8 +4,10 @@ mod cpuid;
 pub mod ring0;
 mod slots;
 mod sparse;
-mod tables;
+pub(crate) mod tables;
 mod vcpu;
+
+pub use cpuid::Cpu;
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
@@ -50,14 +52,15 @@ pub fn open() -> Result<Kvm, Error> {
 }
 
 impl Hvt {
-    /// Makes a machine for `image`, whose memory is mapped already; `boot` is the boot information area, and
-    /// `has_devices` says whether there is a doorbell. Tells the rate of the guest's time stamp counter in kHz, too.
+    /// Makes a machine for `image`, whose memory is mapped already; `boot` is the boot information area, `has_devices` says
+    /// whether there is a doorbell, and `cpu` which processor a std program is shown. Tells the rate of the guest's time stamp counter in kHz, too.
     pub fn new(
         kvm: &Kvm,
         image: &Image,
         mut memory: Memory,
         boot: &[u8],
         has_devices: bool,
+        cpu: Cpu,
     ) -> Result<(Self, Arc<Memory>, u32), Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
         let slots = Slots::start(&vm, &memory)?;
@@ -71,7 +74,7 @@ impl Hvt {
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
         let root = tables::write(&memory, image, boot.len() as u64);
-        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind)?;
+        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind, cpu)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
         let memory = Arc::new(memory);
         let sparse = Sparse::default();

@@ -69,7 +69,8 @@ impl Image {
         Self::check(file, path, metadata.len()).map_err(refuse)
     }
 
-    fn check(file: File, path: &Path, file_size: u64) -> Result<Self, Refusal> {
+    /// Checks the image in a file of this size.
+    pub fn check(file: File, path: &Path, file_size: u64) -> Result<Self, Refusal> {
         let bytes = read(&file, file_size, 0, size_of::<FileHeader64<LittleEndian>>() as u64, "the ELF header")?;
         let header = header(&bytes)?;
         let headers = program_headers(&file, file_size, header)?;

@@ -57,8 +57,7 @@ pub fn take() -> io::Result<Mask> {
     // None may arrive while its handler is not known.
     // SAFETY: both are variables.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all(), &mut usual) };
-    let handled = crate::signals::received().chain([crate::turns::SIGNAL]);
-    let taken = handled.chain(RAISED).try_for_each(take_one);
+    let taken = crate::signals::handled().chain(RAISED).try_for_each(take_one);
     for signal in RAISED {
         // One that is raised while it is blocked ends the process, and who started us may have blocked it.
         // SAFETY: a variable of ours, and a signal that exists.

@@ -10,6 +10,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// Most bytes of memory in one request: where larger ones would not be faster any more.
 const REQUEST_MAXIMUM: u32 = 1 << 20;
@@ -89,19 +90,31 @@ fn not_opened(options: &Options, error: &io::Error) -> String {
     }
 }
 
-/// Takes the disk for this guest alone, or with others that only read it. The lock ends with the process.
+/// How often, and for how long, a lock is waited for that somebody else has.
+const PAUSES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes the disk for this guest alone, or with others that only read it. The lock ends with the process, and with what it
+/// has had under way: a tender that was killed may leave a flush behind that the kernel is still about.
 fn lock(file: &File, options: &Options) -> Result<(), String> {
     let kind = if options.read_only { libc::LOCK_SH } else { libc::LOCK_EX };
-    // SAFETY: only numbers.
-    if unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
-        return Ok(());
-    }
-    match io::Error::last_os_error() {
-        error if error.kind() == io::ErrorKind::WouldBlock => Err(match options.read_only {
-            true => "somebody else writes to it".to_owned(),
-            false => "somebody else uses it; a disk has one writer, or readers that add ',ro' all".to_owned(),
-        }),
-        error => Err(format!("it cannot be locked: {error}")),
+    let mut pauses = std::iter::repeat_n(PAUSE, PAUSES);
+    loop {
+        // SAFETY: only numbers.
+        if unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        let is_taken = error.kind() == io::ErrorKind::WouldBlock;
+        match pauses.next().filter(|_| is_taken) {
+            Some(pause) => std::thread::sleep(pause),
+            None if is_taken && options.read_only => return Err("somebody else writes to it".to_owned()),
+            None if is_taken => {
+                let rule = "somebody else uses it; a disk has one writer, or readers that add ',ro' all";
+                return Err(rule.to_owned());
+            }
+            None => return Err(format!("it cannot be locked: {error}")),
+        }
     }
 }
 

@@ -15,6 +15,8 @@
 pub mod addresses;
 mod datagrams;
 mod flows;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod listen;
 mod local;
 mod outbox;

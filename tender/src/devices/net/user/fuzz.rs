@@ -1,0 +1,25 @@
+//! Frames that somebody made up: see [`crate::fuzz`].
+
+use super::policy::{Policy, Rule};
+use super::{Network, Options, addresses};
+use crate::devices::net::Wire;
+
+/// A guest's frames, one after the other: each byte pair is a length, and so many bytes follow. Nobody outside is bothered.
+pub fn frames(bytes: &[u8]) {
+    let deny = ["all", "host"].map(|to| Rule::parse(false, to).expect("well-formed"));
+    let options = Options { publish: vec![], policy: Policy(deny.to_vec()) };
+    let Ok(mut network) = Network::open(&options, addresses::GUEST_MAC) else { return };
+    network.resolvers.clear();
+    let mut rest = bytes;
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(after.len());
+        let (frame, after) = after.split_at(length);
+        network.take(frame);
+        network.work();
+        while network.outbox.first().is_some() {
+            network.outbox.pop();
+        }
+        rest = after;
+    }
+    assert_eq!(network.flows.count(), 0, "nothing may be connected");
+}

@@ -1,0 +1,251 @@
+//! What is fed with bytes that somebody else made up: an image, a guest's calls, a guest's frames. Each function takes any
+//! bytes, and panics if something holds no more that must hold. Fuzzers (`fuzz/`) call them with bytes that they evolve; the
+//! tests below with random ones and with the corpus, so that every build does.
+
+#![expect(unsafe_code, reason = "a file without a name")]
+
+use crate::boot::{self, Entropy, Program};
+use crate::clock::{Clock, Rate};
+use crate::devices::console::{self, Console};
+pub use crate::devices::net::user::fuzz::frames;
+use crate::devices::table;
+use crate::guest::{Guest, Next};
+use crate::hvt::tables;
+use crate::image::{Image, Notes, Relocations, Segment};
+use crate::layout::{Addresses, Layout};
+use crate::memory::{Claim, Memory};
+use crate::statistics::Statistics;
+use husk_abi::boot::Flags;
+use husk_abi::call::{News, Number, Status};
+use husk_abi::memory::{BOOT, CLOCK, PAGE, Region, Rights};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::FromRawFd;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// Memory of the guests, in bytes.
+const MEMORY: u64 = 16 << 20;
+
+/// A file of these bytes; nothing if the host has none left.
+fn file(bytes: &[u8]) -> Option<File> {
+    // SAFETY: makes a new descriptor.
+    let descriptor = unsafe { libc::memfd_create(c"husk-fuzz".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: it was just made, and is nobody else's.
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    file.write_all(bytes).ok()?;
+    Some(file)
+}
+
+/// An image file: it is refused, or can be mapped, every part where the plan has room for it.
+pub fn image(bytes: &[u8]) {
+    let Some(file) = file(bytes) else { return };
+    let Ok(image) = Image::check(file, Path::new("fuzz"), bytes.len() as u64) else { return };
+    let draw = bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let Ok(layout) = Layout::plan(&image, MEMORY, draw, table::rings_size(1), Addresses::Translated) else { return };
+    for (part, _) in image.parts() {
+        let part = layout.loaded(part);
+        assert!(part.start >= layout.image.start && part.end() <= layout.image.end(), "{part:?} in {layout:?}");
+    }
+    for other in [layout.main_stack, layout.libos_stack, layout.rings, layout.heap] {
+        let is_apart = other.end() <= layout.image.start || other.start >= layout.image.end();
+        assert!(is_apart && other.end() <= layout.window.end(), "{other:?} in {layout:?}");
+    }
+    let program = Program { arguments: vec!["fuzz".into()], environment: vec![] };
+    let Ok(boot) = boot::write(&image, &layout, &program, Flags::empty(), Entropy::default(), &[]) else { return };
+    if let Ok(memory) = Memory::map(layout, &image) {
+        tables::write(&memory, &image, boot.len() as u64);
+    }
+}
+
+/// Memory of a guest without an image to speak of.
+fn memory() -> Arc<Memory> {
+    static MADE: OnceLock<Arc<Memory>> = OnceLock::new();
+    let make = || {
+        let region = Region { start: 0, length: PAGE };
+        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
+        let mut notes = Notes::default();
+        notes.manifest.main_stack = 1 << 20;
+        let image = Image {
+            file: File::open("/dev/null").expect("every Linux has it"),
+            path: "image".into(),
+            file_size: 0,
+            relocatable: true,
+            entry: 0,
+            program_headers: 0,
+            program_header_count: 1,
+            segments: vec![segment],
+            constant: Region::default(),
+            relocations: Relocations::default(),
+            notes,
+        };
+        let layout =
+            Layout::plan(&image, MEMORY, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
+        Arc::new(Memory::map(layout, &image).expect("the host has that much"))
+    };
+    Arc::clone(MADE.get_or_init(make))
+}
+
+/// Takes arguments from bytes: one of what a guest may well mean, or anything.
+struct Arguments<'b>(&'b [u8]);
+
+impl Arguments<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self, layout: &Layout) -> Option<u64> {
+        let small = |byte| u64::from(byte) * PAGE;
+        Some(match self.byte()? {
+            0 => layout.heap.start + small(self.byte()?),
+            1 => layout.heap.end() - small(self.byte()?),
+            2 => layout.main_stack.start + small(self.byte()?),
+            3 => layout.image.start.wrapping_sub(small(self.byte()?)),
+            4 => BOOT + u64::from(self.byte()?),
+            5 => layout.rings.start + small(self.byte()?),
+            6 => small(self.byte()?),
+            7 => layout.heap.length,
+            8 => 0,
+            9 => u64::MAX - u64::from(self.byte()?),
+            10 => layout.libos_stack.end() - u64::from(self.byte()?),
+            _ => {
+                let mut bytes = [0; 8];
+                for byte in &mut bytes {
+                    *byte = self.byte()?;
+                }
+                u64::from_le_bytes(bytes)
+            }
+        })
+    }
+}
+
+/// A guest's calls, one after the other: each is answered with a status or a fault, and only memory that is the guest's is
+/// touched. Those that would print, read or wait are left out.
+pub fn calls(bytes: &[u8]) {
+    let memory = memory();
+    let layout = *memory.layout();
+    // SAFETY: the page is the guest's, outlives the clock, and nobody else writes it.
+    let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), Rate::Known(1_000_000)) };
+    let statistics = Statistics::new(false, Instant::now());
+    let console = Console::new(console::Options::default());
+    let mut guest = Guest { memory: Arc::clone(&memory), clock, told: None, statistics, console, service: None };
+    let mut arguments = Arguments(bytes);
+    while let Some(number) = arguments.byte() {
+        let number = u64::from(number) % (Number::ALL.len() as u64 + 2);
+        let mut next = || arguments.number(&layout);
+        let (Some(a), Some(b), Some(c), Some(d)) = (next(), next(), next(), next()) else { return };
+        match Number::from_raw(number) {
+            Some(Number::ConsoleRead) => continue,
+            Some(Number::ConsoleWrite) if (1..=2).contains(&a) => continue,
+            // The standard input is the fuzzer's.
+            Some(Number::Wait) if a != 0 || b & News::INPUT.bits() != 0 => continue,
+            _ => {}
+        }
+        if let Ok(next) = guest.answer(number, [a, b, c, d]) {
+            check(&memory, number, [a, b, c], next);
+        }
+    }
+    // As it was, for the next time.
+    let heap = Claim { address: layout.heap.start, length: layout.heap.length };
+    let _ = memory.protect(heap, Rights::READ | Rights::WRITE);
+}
+
+/// What was answered can be meant.
+fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], next: Next) {
+    let layout = memory.layout();
+    match next {
+        Next::Attach(length) => assert!(length <= layout.heap.length),
+        Next::Resume(result) => assert!(result as i64 >= Status::NotOpen as i64, "{result:#x}"),
+        Next::Release(claim) => assert!(memory.sparse().region().contains(claim.address)),
+        Next::Again | Next::Exit(_) | Next::AttachImage | Next::Room => {}
+    }
+    let done = Number::from_raw(number) == Some(Number::Protect) && next == Next::Resume(0);
+    if done {
+        let inside = |region: Region| a >= region.start && b <= region.length && a + b <= region.end();
+        let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image];
+        assert!(writable.into_iter().any(inside), "{a:#x} {b:#x}");
+        let rights = Rights::from_bits(c).expect("others are refused");
+        assert!(!rights.contains(Rights::EXECUTE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop};
+    use proptest::test_runner::{Config, TestRunner};
+    use std::path::PathBuf;
+
+    /// Runs `target` with what the corpus has for it, and with `count` cases of `strategy`.
+    fn holds<S: Strategy<Value = Vec<u8>>>(name: &str, count: u32, target: fn(&[u8]), strategy: S) {
+        for bytes in corpus(name) {
+            target(&bytes);
+        }
+        // A case that fails is printed whole: it goes into the corpus by hand.
+        let config = Config { cases: count, failure_persistence: None, ..Config::default() };
+        let run = TestRunner::new(config).run(&strategy, |bytes| {
+            target(&bytes);
+            Ok(())
+        });
+        run.expect("it holds");
+    }
+
+    fn corpus(name: &str) -> Vec<Vec<u8>> {
+        let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus")).join(name);
+        let files = std::fs::read_dir(&directory).expect("the corpus is in the repository");
+        let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{}", directory.display());
+        paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
+    }
+
+    /// One of the corpus, with some bytes changed.
+    fn changed(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
+        let whole = prop::sample::select(corpus(name));
+        let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..8);
+        (whole, changes, any::<prop::sample::Index>(), 0..4_u8).prop_map(|(mut bytes, changes, length, cut)| {
+            for (at, byte) in changes {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+            }
+            if cut == 0 {
+                bytes.truncate(length.index(bytes.len() + 1));
+            }
+            bytes
+        })
+    }
+
+    #[test]
+    fn any_file_is_an_image_or_refused() {
+        holds("image", 3000, image, changed("image"));
+    }
+
+    #[test]
+    fn the_image_of_the_corpus_is_one() {
+        let good = corpus("image").into_iter().filter(|bytes| {
+            let file = file(bytes).expect("the host has a file");
+            Image::check(file, Path::new("fuzz"), bytes.len() as u64).is_ok()
+        });
+        assert!(good.count() > 0, "else nothing beyond the first check was tried");
+    }
+
+    #[test]
+    fn any_call_is_answered_or_a_fault() {
+        holds("calls", 3000, calls, vec(any::<u8>(), 0..200));
+        holds("calls", 1000, calls, vec(0..12_u8, 0..200));
+    }
+
+    #[test]
+    fn no_frames_upset_the_user_mode_network() {
+        holds("frames", 1000, frames, changed("frames"));
+    }
+}

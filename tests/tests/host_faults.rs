@@ -1,0 +1,65 @@
+//! A host that has not enough of something: the tender says so in one line, and what it has started is gone.
+
+use husk_tests::{Disk, Guest, Outcome, build};
+
+/// The guest under a limit of the shell's: `ulimit` with these words.
+fn limited(guest: Guest, limit: &str) -> Outcome {
+    let line = format!("ulimit {limit} && exec \"$@\"");
+    guest.through(&["sh", "-c", &line, "sh"]).run()
+}
+
+/// It ran, or was refused in one line.
+#[track_caller]
+fn ran_or_refused(outcome: &Outcome, what: &str) -> bool {
+    match outcome.status() {
+        Some(125) => {
+            let stderr = outcome.stderr();
+            // Without a descriptor for it, there is no KVM, and that is said, too.
+            let lines = stderr.lines().filter(|line| !line.starts_with("husk: runs as a process: "));
+            let lines: Vec<_> = lines.collect();
+            assert!(matches!(lines[..], [line] if line.starts_with("husk: ")), "{what}: {outcome}");
+            false
+        }
+        status => {
+            assert_eq!((status.unwrap_or(0), outcome.signal()), (0, None), "{what}: {outcome}");
+            true
+        }
+    }
+}
+
+#[test]
+fn descriptors_run_out() {
+    let ran: Vec<bool> = (4..=20)
+        .map(|count| {
+            let disk = Disk::of(&[b'.'; 8 * 512]);
+            let guest = Guest::image(build::image("block-guests", "disk_use"));
+            let limit = format!("-n {count}");
+            ran_or_refused(&limited(guest.flag(disk.flag("")).argument("512"), &limit), &limit)
+        })
+        .collect();
+    assert!(ran.last() == Some(&true), "{ran:?}");
+    for count in [4, 6, 8, 10, 12] {
+        let limit = format!("-n {count}");
+        ran_or_refused(&limited(Guest::native("heap_and_clock").argument("0").flag("--verbose"), &limit), &limit);
+    }
+}
+
+#[test]
+fn addresses_run_out() {
+    let guest = || Guest::image(build::image("hello", "hello"));
+    let ran: Vec<bool> = [3, 4, 8, 16, 32, 48, 64, 66, 67, 68, 70, 72, 80, 128, 600]
+        .into_iter()
+        .map(|megabytes| {
+            let limit = format!("-v {}", megabytes * 1024);
+            ran_or_refused(&limited(guest(), &limit), &limit)
+        })
+        .collect();
+    assert!(ran.last() == Some(&true) && ran.first() == Some(&false) || ran.iter().all(|ran| *ran), "{ran:?}");
+}
+
+#[test]
+fn a_disk_is_full() {
+    let outcome = Guest::image(build::image("hello", "hello")).through(&["sh", "-c", "exec \"$@\" > /dev/full", "sh"]);
+    let outcome = outcome.run();
+    assert_eq!(outcome.signal(), None, "{outcome}");
+}

@@ -1,0 +1,56 @@
+//! Tenders that are killed at random moments, starting up or at work: what they used is free again at once.
+
+use husk_tests::{Disk, Guest, Outcome, build, wire};
+use std::time::Duration;
+
+/// How often; `HUSK_KILLS` says otherwise.
+const KILLS: u64 = 50;
+/// The latest moment.
+const LATEST_US: u64 = 25_000;
+
+fn kills() -> u64 {
+    std::env::var("HUSK_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(KILLS)
+}
+
+/// Kills a run of the guest at a moment that differs from round to round.
+fn killed(guest: Guest, round: u64) -> Outcome {
+    let mut running = guest.spawn();
+    std::thread::sleep(Duration::from_micros(round * 7919 % LATEST_US));
+    running.signal("KILL", 1);
+    running.finish()
+}
+
+/// Processes with this in their command line.
+fn processes(part: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains(part)).collect()
+}
+
+#[test]
+fn a_disk_is_free_at_once() {
+    let disk = Disk::empty(1 << 20);
+    let guest = || Guest::image(build::image("block-guests", "disk_flood")).flag(disk.flag(""));
+    for round in 0..kills() {
+        let outcome = killed(guest(), round);
+        assert!(!outcome.stderr().contains("husk:"), "round {round}: {outcome}");
+        let left = processes(&disk.path().display().to_string());
+        assert!(left.is_empty(), "round {round}: {left:?}");
+    }
+    guest().run().expect_success();
+}
+
+#[test]
+fn an_interface_is_free_at_once() {
+    if !wire::alone() {
+        return;
+    }
+    wire::ip("tuntap add tap0 mode tap");
+    wire::ip("link set tap0 up");
+    let guest = || Guest::image(build::image("net-guests", "bell_endless")).flag("--net=tap:tap0");
+    for round in 0..kills() {
+        let outcome = killed(guest(), round);
+        assert!(!outcome.stderr().contains("husk:"), "round {round}: {outcome}");
+    }
+    wire::ip("link del tap0");
+}
