@@ -123,3 +123,16 @@ fn a_handler_is_told_where_its_signal_comes_from() {
         queued before another: code -1, value 78\nkilled: code 0\n";
     Guest::program("origins").run().expect_success().expect_stdout(expected);
 }
+
+#[test]
+fn a_guest_that_calls_all_the_time_is_not_hurt_by_signals() {
+    for target in ["hvt", "spt"] {
+        if target == "hvt" && !std::path::Path::new("/dev/kvm").exists() {
+            continue;
+        }
+        let guest = Guest::native("hostile_load").argument("tell").flag(format!("--target={target}"));
+        let mut running = guest.spawn();
+        running.expect_printed("ready", 1).signal("WINCH", 2000).signal("TERM", 1);
+        running.finish().expect_status(143);
+    }
+}
