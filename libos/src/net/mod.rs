@@ -1,4 +1,4 @@
-//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP; and those that tell of interfaces ([`routes`]).
+//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP; and those that tell of interfaces (`routes`).
 //!
 //! Who talks to the program itself (127.0.0.1, ::1, its own addresses) does so directly: a connection is two sockets, each with what it has
 //! received and nobody has read, and to send is to put something into the other's queue, as for `AF_UNIX`. There are no

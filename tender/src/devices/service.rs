@@ -2,7 +2,7 @@
 //!
 //! While the guest waits, the thread of its processor has nothing else to do, and serves them: no other thread has to be
 //! woken, and everything that there is goes to the guest at once. While the guest runs, they have a thread of their own
-//! ([`Serving`]). [`Relay`] is how they go from one to the other.
+//! (`Serving`). `Relay` is how they go from one to the other.
 
 use super::bells::Bells;
 use super::patience::Patience;

@@ -32,7 +32,7 @@ pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<Pa
 pub struct DebugFiles(Vec<(PathBuf, Option<File>)>);
 
 impl DebugFiles {
-    /// Opens what there is at the [`candidates`].
+    /// Opens what there is at the candidates.
     pub fn open(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Self {
         let opened = |path: PathBuf| {
             let file = open_regular(&path);

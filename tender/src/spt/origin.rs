@@ -58,12 +58,31 @@ fn compare(how: u32, value: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt: yes, jf: no, k: value }
 }
 
-/// All code of this process: the program's and, if there are any, that of the libraries and the kernel's.
+/// All code of this process: the program's, that of the libraries if there are any, and what the kernel has put there for
+/// them, which makes a call where it cannot read a clock by itself (vdso(7)).
 fn code() -> Vec<Region> {
     let mut found: Vec<Region> = vec![];
     // SAFETY: the callback keeps to what the loader shows it, and the pointer is to a variable of ours.
     unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut found).cast()) };
+    // SAFETY: has no conditions.
+    let kernels = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+    // Some C libraries tell of it themselves.
+    if kernels != 0 && !found.iter().any(|region| region.contains(kernels)) {
+        // SAFETY: the kernel has an ELF header there.
+        let header = unsafe { &*(kernels as *const libc::Elf64_Ehdr) };
+        let headers = (kernels + header.e_phoff) as *const libc::Elf64_Phdr;
+        // SAFETY: and the program headers that it tells of.
+        found.extend(executable(kernels, unsafe { std::slice::from_raw_parts(headers, header.e_phnum.into()) }));
+    }
     found
+}
+
+/// What can be executed of an object that is loaded at this address.
+fn executable(base: u64, headers: &[libc::Elf64_Phdr]) -> impl Iterator<Item = Region> {
+    let executable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
+    let region =
+        move |header: &libc::Elf64_Phdr| Region { start: base.wrapping_add(header.p_vaddr), length: header.p_memsz };
+    headers.iter().filter(executable).map(region)
 }
 
 /// Adds the code of one object.
@@ -74,13 +93,7 @@ unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: libc::size_t, found
     let found = unsafe { &mut *found.cast::<Vec<Region>>() };
     // SAFETY: the loader says how many headers there are.
     let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
-    let executable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
-    found.extend(
-        headers
-            .iter()
-            .filter(executable)
-            .map(|header| Region { start: object.dlpi_addr.wrapping_add(header.p_vaddr), length: header.p_memsz }),
-    );
+    found.extend(executable(object.dlpi_addr, headers));
     0
 }
 
@@ -128,6 +141,13 @@ mod tests {
             }
         }
         assert!(is_trapped(&program, 0x1000) && is_trapped(&program, u64::MAX));
+    }
+
+    #[test]
+    fn the_kernels_code_is_found_once() {
+        // SAFETY: has no conditions.
+        let kernels = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+        assert_eq!(code().iter().filter(|region| region.contains(kernels)).count(), usize::from(kernels != 0));
     }
 
     #[test]
