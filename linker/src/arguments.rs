@@ -99,6 +99,30 @@ pub struct Guest {
     /// Attach a disk, such as data=disk.img; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]FILE[,ro]")]
     pub block: Vec<String>,
+    /// How what the guest prints is shown: as it is, or with control characters as text
+    #[arg(long, value_name = "raw|escaped")]
+    pub console: Option<String>,
+    /// Let the guest print so many bytes a second
+    #[arg(long, value_name = "RATE[:BURST]")]
+    pub console_rate: Option<String>,
+    /// Let the guest, the tender included, use so much of a processor, such as 50%
+    #[arg(long, value_name = "SHARE")]
+    pub cpu_limit: Option<String>,
+    /// Have the guest end after this time, such as 90s, as by SIGTERM; exit status 124
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Which features of the processor a std program finds; baseline: x86-64-v2
+    #[arg(long, value_name = "host|baseline")]
+    pub cpu: Option<String>,
+    /// Have the tender go on as this user once everything is open; takes root
+    #[arg(long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+    /// Tell what guest and tender may do, call by call, and do not run it
+    #[arg(long)]
+    pub explain: bool,
+    /// With --explain: print one line of JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
     /// Have the tender and the libos say more (-v makes cargo say more)
     #[arg(long)]
     pub verbose: bool,

@@ -84,9 +84,23 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
     words.extend(guest.rules.words());
+    let rest = [
+        ("--console", &guest.console),
+        ("--console-rate", &guest.console_rate),
+        ("--cpu-limit", &guest.cpu_limit),
+        ("--timeout", &guest.timeout),
+        ("--cpu", &guest.cpu),
+        ("--user", &guest.user),
+    ];
+    words.extend(rest.into_iter().filter_map(|(flag, value)| Some(format!("{flag}={}", value.as_ref()?))));
     words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
-    words.extend(guest.verbose.then(|| "--verbose".to_owned()));
-    words.extend(guest.no_aslr.then(|| "--no-aslr".to_owned()));
+    let switches = [
+        ("--verbose", guest.verbose),
+        ("--no-aslr", guest.no_aslr),
+        ("--explain", guest.explain),
+        ("--json", guest.json),
+    ];
+    words.extend(switches.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.to_owned()));
     // cargo adds the image and the program's arguments: all of them are its own.
     words.push("--".to_owned());
     Ok(words)
@@ -112,6 +126,14 @@ mod tests {
             block,
             block_rate,
             block_iops,
+            console: Some("escaped".into()),
+            console_rate: None,
+            cpu_limit: None,
+            timeout: None,
+            cpu: None,
+            user: None,
+            explain: false,
+            json: false,
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
@@ -124,7 +146,10 @@ mod tests {
         assert!(words.starts_with("run --memory 64M --target=spt"), "{words}");
         let network = "--net tap:a --publish 80:80 --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
-        assert!(words.ends_with(&format!("-e A=b c -e D {devices} --stop-timeout=3 --verbose --")), "{words}");
+        assert!(
+            words.ends_with(&format!("-e A=b c -e D {devices} --console=escaped --stop-timeout=3 --verbose --")),
+            "{words}"
+        );
     }
 
     #[test]
