@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "guest memory is written by system call")]
 
+use crate::confine::privileges::without_capabilities;
 use husk_abi::memory::PAGE;
 use std::fs::File;
 use std::ops::Range;
@@ -28,9 +29,9 @@ static ZEROS: [u8; (RUN_MAXIMUM * PAGE) as usize] = [0; (RUN_MAXIMUM * PAGE) as 
 pub struct Resident(Option<File>);
 
 impl Resident {
-    /// Opens it.
+    /// Opens it, in a way that shows nobody where pages are in the machine's memory, even to root.
     pub fn open() -> Self {
-        Self(File::open("/proc/self/pagemap").ok())
+        Self(without_capabilities(|| File::open("/proc/self/pagemap")).ok())
     }
 
     /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` hold anything. If not,

@@ -82,6 +82,8 @@ const GIVES: u32 = 2;
 const NO_FILE: u32 = u32::MAX;
 
 const EXECUTABLE: u32 = PROT_EXEC as u32;
+/// What the kernel's limit on data does not count.
+const SHARED_OR_GROWING: u32 = (MAP_SHARED | MAP_GROWSDOWN) as u32;
 const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
 const DATAGRAM: u32 = (SOCK_DGRAM | SOCK_CLOEXEC) as u32;
 const V4: u32 = AF_INET as u32;
@@ -105,7 +107,7 @@ features! {
 
     /// The tender's own heap.
     MEMORY = "memory" {
-        SYS_mmap [Without(2, EXECUTABLE), Is(4, NO_FILE)] "memory for the tender, or for the guest's sparse region";
+        SYS_mmap [Without(2, EXECUTABLE), Without(3, SHARED_OR_GROWING), Is(4, NO_FILE)] "memory for the tender, or for the guest's sparse region";
         SYS_mremap "a large allocation grows";
         SYS_munmap "memory is given back";
         SYS_brk "the C library looks for room";

@@ -67,6 +67,9 @@ fn become_user(User { user, group }: User) -> io::Result<()> {
     answer(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) })
 }
 
+/// See capset(2).
+const VERSION_3: u32 = 0x2008_0522;
+
 /// What capset(2) takes.
 #[repr(C)]
 struct Header {
@@ -74,9 +77,28 @@ struct Header {
     process: libc::c_int,
 }
 
+/// Does something without the capabilities that this thread has: what it opens tells no more than anybody may know.
+pub fn without_capabilities<T>(act: impl FnOnce() -> T) -> T {
+    let header = Header { version: VERSION_3, process: 0 };
+    let mut usual = [0_u32; 6];
+    // SAFETY: both are variables of ours, as long as this version has them.
+    let known = unsafe { libc::syscall(libc::SYS_capget, &raw const header, usual.as_mut_ptr()) } == 0;
+    let set = |capabilities: &[u32; 6]| {
+        // SAFETY: as above. That it cannot be done is a matter of the thread's privileges, which it has less of then.
+        unsafe { libc::syscall(libc::SYS_capset, &raw const header, capabilities.as_ptr()) };
+    };
+    let [effective, permitted, inheritable, effective_above, permitted_above, inheritable_above] = usual;
+    if !known || effective | effective_above == 0 {
+        return act();
+    }
+    set(&[0, permitted, inheritable, 0, permitted_above, inheritable_above]);
+    let result = act();
+    set(&[effective, permitted, inheritable, effective_above, permitted_above, inheritable_above]);
+    result
+}
+
 /// Gives up all capabilities of this thread, and those that it makes. With no_new_privs there is no way back.
 fn drop_capabilities() -> io::Result<()> {
-    const VERSION_3: u32 = 0x2008_0522;
     let header = Header { version: VERSION_3, process: 0 };
     // Effective, permitted and inheritable, of 32 each, twice.
     let none = MaybeUninit::<[u32; 6]>::zeroed();

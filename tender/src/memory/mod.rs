@@ -19,6 +19,8 @@ use crate::sparse::Sparse;
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A range of bytes that the guest says is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Memory {
     /// Where the tender writes the pages that it shows to the guest, from the clock page on, if that is not where the guest
     /// reads them.
     shown: Option<NonNull<u8>>,
+    /// How many bytes of its heap a guest in this process may use so far.
+    attached: AtomicU64,
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
@@ -64,7 +68,16 @@ impl Memory {
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
         // A native program keeps no pages: it need not wait for what tells which hold something.
         let resident = if layout.sparse.length > 0 { Resident::open() } else { Resident::default() };
-        let mut memory = Self { base, shown, layout, regions, sparse: Sparse::new(&layout), resident };
+        let heap = layout.heap_attached(layout.attached_at_start());
+        let mut memory = Self {
+            base,
+            shown,
+            attached: AtomicU64::new(heap),
+            layout,
+            regions,
+            sparse: Sparse::new(&layout),
+            resident,
+        };
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
@@ -83,6 +96,11 @@ impl Memory {
     /// to be.
     pub fn seal(&self, image: &Image) -> Result<(), Error> {
         direct::seal(&self.layout, image).map_err(Error::NoMemory)
+    }
+
+    /// Notes that a guest in this process may use so many bytes of its heap.
+    pub fn note_attached(&self, bytes: u64) {
+        self.attached.store(bytes, Relaxed);
     }
 
     /// The plan this memory follows.
@@ -194,8 +212,15 @@ impl Memory {
 
     /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
     pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
-        if self.layout.addresses == Addresses::Direct && self.sparse.find(claim).is_some() {
-            return Ok(self.sparse.protect(claim, rights));
+        if self.layout.addresses == Addresses::Direct {
+            if self.sparse.find(claim).is_some() {
+                return Ok(self.sparse.protect(claim, rights));
+            }
+            // What is not attached does not count yet.
+            let attached = Region { length: self.attached.load(Relaxed), ..self.layout.heap };
+            if self.layout.heap.contains(claim.address) && claim.address + claim.length > attached.end() {
+                return Ok(Err(io::ErrorKind::OutOfMemory.into()));
+            }
         }
         let from = self.pages(claim)?;
         Ok(protect(Region { start: from.as_ptr() as u64, length: claim.length }, rights))

@@ -4,8 +4,10 @@
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
-/// What is mapped at a touch, in bytes, if that much is left: the pages around it.
+/// What is mapped at a touch, in bytes, if that much is left: the pages around it. A guest that has much gets more, as the
+/// host can tell so many pieces apart and no more.
 const GRANULE: u64 = 64 << 10;
+const PIECES: u64 = 8192;
 /// The same where the guest has what lies before it, and so seems to use one page after the other; if it has many times
 /// that left.
 pub const LARGE_GRANULE: u64 = 1 << 20;
@@ -61,11 +63,13 @@ impl Given {
             return Touch::Known;
         }
         let page = Region { start: address & !(PAGE - 1), length: PAGE };
-        let small = granule(page, GRANULE, sparse.region());
+        let usual = (self.bytes / PIECES).next_power_of_two().clamp(GRANULE, LARGE_PAGE);
+        let small = granule(page, usual, sparse.region());
         let wanted = match self.room(memory, attached).saturating_sub(TABLES) {
             ..PAGE => return Touch::OutOfMemory,
+            PLENTY.. if usual > GRANULE => small,
             PLENTY.. if sparse.has(small.start.wrapping_sub(PAGE)) => granule(page, LARGE_GRANULE, sparse.region()),
-            GRANULE.. => small,
+            GRANULE.. => granule(page, GRANULE, sparse.region()),
             _ => page,
         };
         let Some(tables) = map(wanted) else { return Touch::OutOfMemory };

@@ -6,8 +6,9 @@
 use crate::memory::Memory;
 use std::io;
 
-/// What the tender itself may have beside the guest's memory, in bytes: its heap and the stacks of its threads.
-const OWN: u64 = 64 << 20;
+/// What the tender itself may have beside the guest's memory, in bytes: twice what it takes at most, which is by a
+/// user-mode network, for what peers and guest leave unread, and a report.
+const OWN: u64 = 1 << 30;
 
 /// Limits the memory that this process can write, whoever asks the kernel for more.
 pub fn limit_memory(memory: &Memory) -> io::Result<()> {

@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use switch::{DOORBELL_FILE, General, SWITCH, Switch};
 
 /// Vectors of exceptions (Intel SDM volume 3, 6.3.1).
+const INVALID_OPCODE: u8 = 6;
 const PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
 /// Bit of a page fault's error code: it was an instruction that was wanted from there.
@@ -93,7 +94,7 @@ impl Spt {
         }
         // Sent by somebody (sigaction(2), si_code).
         if information.si_code <= 0 {
-            signals::default(signal);
+            signals::default(signal, information);
         }
         if signal == libc::SIGSYS {
             if !signals::is_native(information) {
@@ -102,7 +103,11 @@ impl Spt {
             frame::system_call(context, self.dispatcher);
             return None;
         }
-        let (vector, error) = frame::exception(context);
+        let (mut vector, error) = frame::exception(context);
+        // The kernel raises it for some calls, too, and leaves what it knew of the last exception.
+        if signal == libc::SIGILL {
+            vector = INVALID_OPCODE;
+        }
         let address = frame::registers(context).cr2;
         if vector == PAGE_FAULT && self.memory.sparse().region().contains(address) {
             match self.sparse.touch(&self.memory, self.attached, address) {
@@ -215,6 +220,7 @@ impl Target for Spt {
             let more = Region::between(window.wrapping_add(self.attached), window.wrapping_add(end));
             protect(more, Rights::READ | Rights::WRITE).map_err(|_| Status::NoMemory)?;
             self.attached = end;
+            memory.note_attached(layout.heap_attached(end));
         }
         Ok(layout.heap_attached(self.attached))
     }

@@ -103,19 +103,26 @@ pub fn is_native(information: &libc::siginfo_t) -> bool {
     architecture == AUDIT_ARCH_X86_64
 }
 
+/// How the tender's own handlers are called; those that take the signal alone leave the rest.
+type Handler = extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::ucontext_t);
+
 /// A signal that did not stop the guest: the tender's own handler, or the default for those that end a process.
-pub extern "C" fn forward(signal: libc::c_int, _: *const libc::siginfo_t, _: *const libc::ucontext_t) {
+pub extern "C" fn forward(signal: libc::c_int, information: *const libc::siginfo_t, context: *const libc::ucontext_t) {
     match HANDLERS.get(signal as usize).map_or(0, |handler| handler.load(Relaxed)) {
-        0 => default(signal),
-        // SAFETY: `take_one` found this handler installed, of the kind that takes the signal alone; as all of ours are.
-        handler => unsafe { std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal) },
+        // SAFETY: the kernel passes one to every handler.
+        0 => default(signal, unsafe { &*information }),
+        // SAFETY: `take_one` found this handler installed.
+        handler => unsafe { std::mem::transmute::<usize, Handler>(handler)(signal, information, context) },
     }
 }
 
-/// Leaves the signal to its default: an instruction raises it again, and anybody else's is sent again.
-pub fn default(signal: libc::c_int) {
+/// Leaves the signal to its default, which is the end.
+pub fn default(signal: libc::c_int, information: &libc::siginfo_t) {
+    // An instruction that has raised one does so again; what was sent (sigaction(2), si_code) is gone.
+    if information.si_code <= 0 || signal == libc::SIGSYS {
+        // SAFETY: nothing is left to be written or put away.
+        unsafe { libc::_exit(128 + signal) };
+    }
     // SAFETY: no handler is involved.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
-    // SAFETY: has no conditions.
-    unsafe { libc::raise(signal) };
 }

@@ -37,6 +37,7 @@ pub struct Passt {
 
 /// Connects with the passt that listens at `path`.
 pub fn open(path: &Path) -> Result<(Passt, [u8; 6], u16), String> {
+    copy::prepare();
     let shown = path.display();
     let socket = UnixStream::connect(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => format!("there is no socket '{shown}'; start passt: `passt --socket {shown}`"),
@@ -116,8 +117,10 @@ impl Wire for Passt {
             self.unsent.drain(..self.sent);
             self.sent = 0;
         }
+        let before = self.unsent.len();
         self.unsent.extend_from_slice(&(frame.length() as u32).to_be_bytes());
-        copy::from_guest(frame, &mut self.unsent)
+        // What was begun of a frame that cannot be read would put the rest out of step.
+        copy::from_guest(frame, &mut self.unsent).inspect_err(|_| self.unsent.truncate(before))
     }
 
     fn receive(&mut self, into: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {

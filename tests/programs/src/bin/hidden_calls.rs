@@ -22,6 +22,8 @@ const NOT_MADE: &[usize] = &[
     231, // exit_group
     270, // pselect6, for ever
     271, // ppoll, for ever
+    335, // uretprobe and uprobe, which the kernel itself puts into programs, and
+    336, // lets through every filter: whoever makes them without is ended
     435, // clone3
     436, // close_range
 ];
