@@ -26,7 +26,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use switch::{DOORBELL_FILE, General, SWITCH, Switch};
+use switch::{DOORBELL_FILE, SWITCH, Switch};
 
 /// Vectors of exceptions (Intel SDM volume 3, 6.3.1).
 const INVALID_OPCODE: u8 = 6;
@@ -143,7 +143,7 @@ impl Target for Spt {
         loop {
             match self.enter() {
                 switch::GATE => {
-                    let General { rdi, rsi, rdx, rcx, r8, .. } = switch().general;
+                    let Registers { rdi, rsi, rdx, rcx, r8, .. } = switch().guest;
                     return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });
                 }
                 switch::HALTED => return Ok(Stop::Interrupted),
@@ -157,7 +157,7 @@ impl Target for Spt {
     }
 
     fn resume_with(&mut self, result: u64) {
-        switch().general.rax = result;
+        switch().guest.rax = result;
     }
 
     fn registers(&self) -> Result<Registers, Error> {
@@ -168,37 +168,13 @@ impl Target for Spt {
             let registers = frame::registers(unsafe { &*switch.context });
             return Ok(Registers { fs_base: switch.handler_fs_base, gs_base, ..registers });
         }
-        let General { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags } =
-            switch.general;
-        Ok(Registers {
-            rax,
-            rbx,
-            rcx,
-            rdx,
-            rsi,
-            rdi,
-            rbp,
-            rsp,
-            r8,
-            r9,
-            r10,
-            r11,
-            r12,
-            r13,
-            r14,
-            r15,
-            rip,
-            rflags,
-            fs_base: switch.fs_base,
-            gs_base,
-            cr2: 0,
-        })
+        Ok(Registers { gs_base, ..switch.guest })
     }
 
     fn jump(&mut self, rip: u64) -> Result<(), Error> {
         let switch = switch();
         match switch.handler_stack {
-            0 => switch.general.rip = rip,
+            0 => switch.guest.rip = rip,
             // SAFETY: of a handler that has not returned.
             _ => frame::set(unsafe { &mut *switch.context }, libc::REG_RIP, rip),
         }

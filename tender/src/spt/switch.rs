@@ -17,6 +17,7 @@
 
 #![expect(unsafe_code, reason = "stacks and registers are exchanged by assembler")]
 
+use crate::registers::Registers;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
@@ -36,10 +37,8 @@ pub const HALTED: u32 = u32::MAX;
 #[repr(C, align(64))]
 pub struct Switch {
     vector_state: [u8; VECTOR_STATE],
-    /// The guest's registers, unless it stopped for a signal.
-    pub general: General,
-    /// The guest's FS base, unless it stopped for a signal, and the tender's.
-    pub fs_base: u64,
+    /// The guest's registers, unless it stopped for a signal; but for GS and the address of a fault.
+    pub guest: Registers,
     tender_fs_base: u64,
     /// Where `husk_spt_enter` goes on.
     tender_stack: u64,
@@ -55,30 +54,6 @@ pub struct Switch {
     in_guest: u8,
     /// Keeps the guest from running.
     pub halt: u8,
-}
-
-/// General registers.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct General {
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub rbp: u64,
-    pub rsp: u64,
-    pub r8: u64,
-    pub r9: u64,
-    pub r10: u64,
-    pub r11: u64,
-    pub r12: u64,
-    pub r13: u64,
-    pub r14: u64,
-    pub r15: u64,
-    pub rip: u64,
-    pub rflags: u64,
 }
 
 /// A static that the thread which runs the guest writes.
@@ -103,46 +78,15 @@ pub static SWITCH: Place<Switch> = Place(UnsafeCell::new(Switch::NEW));
 pub static SIGNALS: Place<[u8; SIGNAL_STACK]> = Place(UnsafeCell::new([0; SIGNAL_STACK]));
 
 impl Switch {
-    const NEW: Self = Self {
-        vector_state: [0; VECTOR_STATE],
-        general: General {
-            rax: 0,
-            rbx: 0,
-            rcx: 0,
-            rdx: 0,
-            rsi: 0,
-            rdi: 0,
-            rbp: 0,
-            rsp: 0,
-            r8: 0,
-            r9: 0,
-            r10: 0,
-            r11: 0,
-            r12: 0,
-            r13: 0,
-            r14: 0,
-            r15: 0,
-            rip: 0,
-            rflags: 0,
-        },
-        fs_base: 0,
-        tender_fs_base: 0,
-        tender_stack: 0,
-        handler_stack: 0,
-        handler_fs_base: 0,
-        information: core::ptr::null(),
-        context: core::ptr::null_mut(),
-        stop: HALTED,
-        in_guest: 0,
-        halt: 0,
-    };
+    // SAFETY: all zeros is a valid value of numbers and pointers.
+    const NEW: Self = Self { stop: HALTED, ..unsafe { core::mem::zeroed() } };
 
     /// A guest that is to start at `entry` with `argument`, everything else as in a processor that was just reset, but for a
     /// little `stack` for its flags to be loaded from.
     pub fn start(&mut self, entry: u64, argument: u64, stack: u64) {
         const RESERVED_FLAG: u64 = 2;
         const MXCSR: usize = 24;
-        self.general = General { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..General::default() };
+        self.guest = Registers { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..Registers::default() };
         // XRSTOR takes it from here even if the header says that there is nothing (Intel SDM volume 1, 13.8.1).
         self.vector_state[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
     }
@@ -336,7 +280,7 @@ global_asm!(
     halted = const HALTED,
     write = const libc::SYS_write,
     vector_state = const offset_of!(Switch, vector_state),
-    fs_base = const offset_of!(Switch, fs_base),
+    fs_base = const offset_of!(Switch, guest) + offset_of!(Registers, fs_base),
     handler_fs_base = const offset_of!(Switch, handler_fs_base),
     tender_fs_base = const offset_of!(Switch, tender_fs_base),
     tender_stack = const offset_of!(Switch, tender_stack),
@@ -346,22 +290,22 @@ global_asm!(
     stop = const offset_of!(Switch, stop),
     in_guest = const offset_of!(Switch, in_guest),
     halt = const offset_of!(Switch, halt),
-    rax = const offset_of!(Switch, general) + offset_of!(General, rax),
-    rbx = const offset_of!(Switch, general) + offset_of!(General, rbx),
-    rcx = const offset_of!(Switch, general) + offset_of!(General, rcx),
-    rdx = const offset_of!(Switch, general) + offset_of!(General, rdx),
-    rsi = const offset_of!(Switch, general) + offset_of!(General, rsi),
-    rdi = const offset_of!(Switch, general) + offset_of!(General, rdi),
-    rbp = const offset_of!(Switch, general) + offset_of!(General, rbp),
-    rsp = const offset_of!(Switch, general) + offset_of!(General, rsp),
-    r8 = const offset_of!(Switch, general) + offset_of!(General, r8),
-    r9 = const offset_of!(Switch, general) + offset_of!(General, r9),
-    r10 = const offset_of!(Switch, general) + offset_of!(General, r10),
-    r11 = const offset_of!(Switch, general) + offset_of!(General, r11),
-    r12 = const offset_of!(Switch, general) + offset_of!(General, r12),
-    r13 = const offset_of!(Switch, general) + offset_of!(General, r13),
-    r14 = const offset_of!(Switch, general) + offset_of!(General, r14),
-    r15 = const offset_of!(Switch, general) + offset_of!(General, r15),
-    rip = const offset_of!(Switch, general) + offset_of!(General, rip),
-    rflags = const offset_of!(Switch, general) + offset_of!(General, rflags),
+    rax = const offset_of!(Switch, guest) + offset_of!(Registers, rax),
+    rbx = const offset_of!(Switch, guest) + offset_of!(Registers, rbx),
+    rcx = const offset_of!(Switch, guest) + offset_of!(Registers, rcx),
+    rdx = const offset_of!(Switch, guest) + offset_of!(Registers, rdx),
+    rsi = const offset_of!(Switch, guest) + offset_of!(Registers, rsi),
+    rdi = const offset_of!(Switch, guest) + offset_of!(Registers, rdi),
+    rbp = const offset_of!(Switch, guest) + offset_of!(Registers, rbp),
+    rsp = const offset_of!(Switch, guest) + offset_of!(Registers, rsp),
+    r8 = const offset_of!(Switch, guest) + offset_of!(Registers, r8),
+    r9 = const offset_of!(Switch, guest) + offset_of!(Registers, r9),
+    r10 = const offset_of!(Switch, guest) + offset_of!(Registers, r10),
+    r11 = const offset_of!(Switch, guest) + offset_of!(Registers, r11),
+    r12 = const offset_of!(Switch, guest) + offset_of!(Registers, r12),
+    r13 = const offset_of!(Switch, guest) + offset_of!(Registers, r13),
+    r14 = const offset_of!(Switch, guest) + offset_of!(Registers, r14),
+    r15 = const offset_of!(Switch, guest) + offset_of!(Registers, r15),
+    rip = const offset_of!(Switch, guest) + offset_of!(Registers, rip),
+    rflags = const offset_of!(Switch, guest) + offset_of!(Registers, rflags),
 );
