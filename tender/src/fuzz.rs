@@ -168,7 +168,7 @@ fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], next: Next) {
     let done = Number::from_raw(number) == Some(Number::Protect) && next == Next::Resume(0);
     if done {
         let inside = |region: Region| a >= region.start && b <= region.length && a + b <= region.end();
-        let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image];
+        let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image, layout.sparse];
         assert!(writable.into_iter().any(inside), "{a:#x} {b:#x}");
         let rights = Rights::from_bits(c).expect("others are refused");
         assert!(!rights.contains(Rights::EXECUTE));

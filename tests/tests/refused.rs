@@ -155,6 +155,14 @@ fn overlapping_unordered_oversized_and_wrapping_segments() {
 }
 
 #[test]
+fn a_fixed_image_where_the_null_page_must_be() {
+    let mut image = Image::good();
+    // It is linked for address 0, as what can be anywhere is.
+    image.header().e_type.set(LE, elf::ET_EXEC);
+    image.refused(&["below the 4 MiB that a fixed image must leave free", "position-independent"]);
+}
+
+#[test]
 fn strange_headers() {
     let mut image = Image::good();
     image.header().e_phnum.set(LE, 0);

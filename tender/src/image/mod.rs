@@ -83,7 +83,8 @@ impl Image {
         {
             return Err(Refusal::Truncated("its tree of files"));
         }
-        let segments = segments::check(&headers, file_size)?;
+        let relocatable = header.e_type(LittleEndian) == elf::ET_DYN;
+        let segments = segments::check(&headers, file_size, relocatable)?;
         let relocations =
             dynamic::relocations(&headers, &segments, |offset, size, what| read(&file, file_size, offset, size, what))?;
         let entry = header.e_entry(LittleEndian);
@@ -99,7 +100,7 @@ impl Image {
         Ok(Self {
             path: path.to_owned(),
             file_size,
-            relocatable: header.e_type(LittleEndian) == elf::ET_DYN,
+            relocatable,
             entry,
             program_headers,
             program_header_count: header.e_phnum(LittleEndian),

@@ -32,7 +32,11 @@ impl Segment {
 }
 
 /// The loadable segments among `headers`, or why they will not do.
-pub fn check(headers: &[ProgramHeader64<LittleEndian>], file_size: u64) -> Result<Vec<Segment>, Refusal> {
+pub fn check(
+    headers: &[ProgramHeader64<LittleEndian>],
+    file_size: u64,
+    relocatable: bool,
+) -> Result<Vec<Segment>, Refusal> {
     let fixed_floor = 2 * IMAGE_OFFSET;
     let mut segments: Vec<Segment> = Vec::new();
     for header in headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_LOAD) {
@@ -49,8 +53,8 @@ pub fn check(headers: &[ProgramHeader64<LittleEndian>], file_size: u64) -> Resul
         segments.push(segment);
     }
     let Some(first) = segments.first() else { return Err(Refusal::NoSegments) };
-    // A relocatable image starts at 0; anything between 0 and the floor could be neither.
-    if first.region.start >= LARGE_PAGE && first.region.start < fixed_floor {
+    // What lies below its window is the tender's, and the null page.
+    if !relocatable && first.region.start < fixed_floor {
         return Err(Refusal::TooLow { address: first.region.start });
     }
     Ok(segments)
