@@ -22,6 +22,16 @@ pub fn attempt(thread: &str) {
     // The first time, before the environment is forgotten.
     static ASKED: OnceLock<Option<String>> = OnceLock::new();
     let Some(asked) = ASKED.get_or_init(|| std::env::var("HUSK_ATTACK").ok()) else { return };
+    match thread {
+        "processor" => READY.store(true, Release),
+        // A kernel that ends a process lets nobody handle the signal any more, which the other thread would call an error.
+        "devices" => {
+            while !READY.load(Acquire) {
+                std::hint::spin_loop();
+            }
+        }
+        _ => {}
+    }
     let Some(("", name)) = asked.strip_prefix(thread).and_then(|rest| rest.split_once(':')) else {
         // The guest is not to end before.
         while thread == "processor" && asked.starts_with("devices:") && !MADE.load(Acquire) {
@@ -39,6 +49,9 @@ pub fn attempt(thread: &str) {
     }
     MADE.store(true, Release);
 }
+
+/// The thread of the processor has prepared everything.
+static READY: AtomicBool = AtomicBool::new(false);
 
 /// The attempt has been made.
 static MADE: AtomicBool = AtomicBool::new(false);
