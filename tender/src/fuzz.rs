@@ -11,9 +11,10 @@ pub use crate::devices::net::user::fuzz::frames;
 use crate::devices::table;
 use crate::guest::{Guest, Next};
 use crate::hvt::tables;
-use crate::image::{Image, Notes, Relocations, Segment};
+use crate::image::Image;
 use crate::layout::{Addresses, Layout};
 use crate::memory::{Claim, Memory};
+use crate::sample;
 use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Status};
@@ -65,29 +66,7 @@ pub fn image(bytes: &[u8]) {
 /// Memory of a guest without an image to speak of.
 fn memory() -> Arc<Memory> {
     static MADE: OnceLock<Arc<Memory>> = OnceLock::new();
-    let make = || {
-        let region = Region { start: 0, length: PAGE };
-        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
-        let mut notes = Notes::default();
-        notes.manifest.main_stack = 1 << 20;
-        let image = Image {
-            file: File::open("/dev/null").expect("every Linux has it"),
-            path: "image".into(),
-            file_size: 0,
-            relocatable: true,
-            entry: 0,
-            program_headers: 0,
-            program_header_count: 1,
-            segments: vec![segment],
-            constant: Region::default(),
-            relocations: Relocations::default(),
-            notes,
-        };
-        let layout =
-            Layout::plan(&image, MEMORY, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
-        Arc::new(Memory::map(layout, &image).expect("the host has that much"))
-    };
-    Arc::clone(MADE.get_or_init(make))
+    Arc::clone(MADE.get_or_init(|| Arc::new(sample::memory())))
 }
 
 /// Takes arguments from bytes: one of what a guest may well mean, or anything.

@@ -131,9 +131,7 @@ impl Guest {
         if let Some(service) = self.service.as_ref().filter(|_| wanted.contains(News::DEVICES)) {
             return service.wait(input, deadline_ns);
         }
-        // A negative one is no file.
-        let fd = if input { libc::STDIN_FILENO } else { -1 };
-        let mut files = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+        let mut files = [signals::input(input)];
         signals::wait(&mut files, deadline_ns);
         Ok(if files[0].revents != 0 { News::INPUT } else { News::empty() })
     }

@@ -187,29 +187,11 @@ const _: () = assert!(IMAGE_OFFSET >= LIBOS_STACK + 2 * GUARD && GUARD.is_multip
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Notes, Relocations, Segment};
-    use husk_abi::memory::Rights;
-    use std::fs::File;
+    use crate::sample;
 
-    /// An image of one segment at `start`, which is never looked into.
+    /// An image of one segment at `start`.
     fn image(relocatable: bool, start: u64, length: u64) -> Image {
-        let region = Region { start, length };
-        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
-        let mut notes = Notes::default();
-        notes.manifest.main_stack = 8 << 20;
-        Image {
-            file: File::open("/dev/null").expect("every Linux has it"),
-            path: "image".into(),
-            file_size: 0,
-            relocatable,
-            entry: start,
-            program_headers: start,
-            program_header_count: 1,
-            segments: vec![segment],
-            constant: Region::default(),
-            relocations: Relocations::default(),
-            notes,
-        }
+        sample::image(relocatable, Region { start, length }, 8 << 20)
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod registers;
 pub mod report;
 mod resident;
 pub mod run;
+#[cfg(any(test, fuzzing))]
+mod sample;
 pub mod share;
 pub mod signals;
 pub mod sparse;

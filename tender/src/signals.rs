@@ -110,9 +110,13 @@ pub fn start_timer(
 
 /// Keeps the processor from running, or stops it soon. For handlers of signals.
 pub fn halt() {
+    set_halt(1);
+}
+
+fn set_halt(value: u8) {
     if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
-        // SAFETY: a byte of a mapping that `Halt` keeps, which only this thread and KVM use.
-        unsafe { halt.write_volatile(1) };
+        // SAFETY: `Halt::new`'s caller vouched for the byte, which only this thread and the processor use.
+        unsafe { halt.write_volatile(value) };
     }
 }
 
@@ -187,6 +191,16 @@ pub fn any() -> bool {
     ARRIVED.load(Relaxed) != 0
 }
 
+/// A file to wait for until it can be read; a negative number is none.
+pub fn readable(fd: libc::c_int) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+/// The guest's input, if that is to be waited for.
+pub fn input(wanted: bool) -> libc::pollfd {
+    readable(if wanted { libc::STDIN_FILENO } else { -1 })
+}
+
 /// Waits until the monotonic clock reaches `deadline_ns`, one of `files` is ready, or a signal arrives; not at all if
 /// one has arrived.
 pub fn wait(files: &mut [libc::pollfd], deadline_ns: u64) {
@@ -221,10 +235,7 @@ impl Halt {
 
     /// Lets the processor run again, unless a signal has arrived.
     pub fn let_run(&self) {
-        if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
-            // SAFETY: `new`'s caller vouched for the byte.
-            unsafe { halt.write_volatile(0) };
-        }
+        set_halt(0);
         // In this order: what arrives in between stops the processor, here or in its handler.
         if any() {
             self::halt();
@@ -233,10 +244,7 @@ impl Halt {
 
     /// Takes what has arrived, and lets the processor run again.
     pub fn take(&self) -> u64 {
-        if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
-            // SAFETY: `new`'s caller vouched for the byte.
-            unsafe { halt.write_volatile(0) };
-        }
+        set_halt(0);
         // In this order: what arrives in between is taken now, and stops the processor once more for nothing.
         ARRIVED.swap(0, Relaxed)
     }

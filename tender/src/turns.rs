@@ -77,11 +77,8 @@ extern "C" fn nothing(_: libc::c_int) {}
 
 /// Starts the timer for this thread, which will run the guest. Without one, threads switch at calls only.
 fn start_timer() -> bool {
-    // SAFETY: all zeros is a valid value: default flags, no mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
     // SAFETY: the handler does nothing.
-    if unsafe { libc::sigaction(SIGNAL, &action, std::ptr::null_mut()) } != 0 {
+    if unsafe { signals::handle(SIGNAL, nothing) }.is_err() {
         return false;
     }
     let interval = libc::timespec { tv_sec: 0, tv_nsec: (INTERVAL_MS * 1_000_000) as libc::c_long };

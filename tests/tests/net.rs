@@ -1,7 +1,7 @@
 //! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
 //! network device there is a TAP interface, and this machine is at the other end.
 
-use husk_tests::{Guest, build, network, requires, wire};
+use husk_tests::{Guest, Running, build, network, requires, wire};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -152,13 +152,18 @@ fn a_program_reaches_a_server_by_ipv6() {
     client_of(DEVICE, "fd00::1", "fd00::1", "fd00::77", expected);
 }
 
+/// A server that is ready, on a network of this thread's; nothing if there can be none.
+fn echo_server() -> Option<Running> {
+    attached().then(|| {
+        let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
+        server.expect_printed("ready", 1);
+        server
+    })
+}
+
 #[test]
 fn a_server_answers_many_at_once() {
-    if !attached() {
-        return;
-    }
-    let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
-    server.expect_printed("ready", 1);
+    let Some(server) = echo_server() else { return };
     let connect = |address: &str| {
         let stream = TcpStream::connect((address, 7)).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("allowed");
@@ -264,11 +269,7 @@ fn a_program_has_the_address_that_a_router_tells() {
 
 #[test]
 fn a_program_answers_ping() {
-    if !attached() {
-        return;
-    }
-    let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
-    server.expect_printed("ready", 1);
+    let Some(_server) = echo_server() else { return };
     for address in ["10.0.0.2", "fd00::2"] {
         assert!(wire::ping(address.parse().expect("an address")), "{address}");
     }

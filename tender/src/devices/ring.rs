@@ -328,34 +328,8 @@ mod tests {
     use super::*;
     use crate::devices::attach::Kind;
     use crate::devices::table;
-    use crate::image::{Image, Notes, Relocations, Segment};
-    use crate::layout::{Addresses, Layout};
+    use crate::sample::memory;
     use husk_abi::memory::{BOOT, Region};
-    use std::fs::File;
-
-    /// Memory with rings for one device, of an image of one page.
-    fn memory() -> Memory {
-        let region = Region { start: 0, length: 0x1000 };
-        let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
-        let mut notes = Notes::default();
-        notes.manifest.main_stack = 1 << 20;
-        let image = Image {
-            file: File::open("/dev/null").expect("every Linux has it"),
-            path: "image".into(),
-            file_size: 0,
-            relocatable: true,
-            entry: 0,
-            program_headers: 0,
-            program_header_count: 1,
-            segments: vec![segment],
-            constant: Region::default(),
-            relocations: Relocations::default(),
-            notes,
-        };
-        let layout =
-            Layout::plan(&image, 16 << 20, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
-        Memory::map(layout, &image).expect("the host has that much")
-    }
 
     /// Numbers that look random (xorshift, by Marsaglia).
     struct Numbers(u64);

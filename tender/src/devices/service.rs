@@ -76,7 +76,7 @@ impl Service {
 
     /// Waits while the other thread serves the devices.
     fn wait_for_others(&self, input: bool, deadline_ns: u64) -> News {
-        let mut files = [input_file(input), readable(self.bells.news())];
+        let mut files = [signals::input(input), signals::readable(self.bells.news())];
         signals::wait(&mut files, deadline_ns);
         let mut devices = self.relay.take();
         devices.left = false;
@@ -160,7 +160,7 @@ impl Devices {
             }
             let mut files = std::mem::take(&mut self.files);
             files.clear();
-            files.push(input_file(input));
+            files.push(signals::input(input));
             files.extend(self.files());
             signals::wait(&mut files, deadline_ns.min(self.deadline_ns()));
             let input = files[0].revents != 0;
@@ -204,15 +204,6 @@ impl Devices {
         }
         Ok(None)
     }
-}
-
-fn readable(fd: libc::c_int) -> libc::pollfd {
-    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
-}
-
-/// Standard input, if it is wanted: a negative number is no file.
-fn input_file(wanted: bool) -> libc::pollfd {
-    readable(if wanted { libc::STDIN_FILENO } else { -1 })
 }
 
 fn fault(device: &str, broken: Broken) -> Fault {

@@ -14,6 +14,7 @@ use crate::clock::{monotonic_ns, time_until};
 use crate::confine::Program;
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::signals::readable;
 use husk_abi::fault::TENDER_ERROR;
 use std::ptr::{self, null, null_mut};
 use std::sync::Arc;
@@ -88,7 +89,7 @@ impl Serving {
 
     /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Whether it did.
     fn rest(&self, deadline_ns: u64) -> bool {
-        let mut files = [doorbell(&self.bells)];
+        let mut files = [readable(self.bells.doorbell_file())];
         sleep(&mut files, deadline_ns);
         let rung = files[0].revents != 0;
         if rung {
@@ -149,7 +150,7 @@ impl Serving {
 
     /// Sleeps.
     fn wait(&self) {
-        let mut files = vec![doorbell(&self.bells)];
+        let mut files = vec![readable(self.bells.doorbell_file())];
         let Some(devices) = self.relay.devices() else { return };
         files.extend(devices.files());
         let deadline_ns = devices.deadline_ns();
@@ -157,10 +158,6 @@ impl Serving {
         sleep(&mut files, deadline_ns);
         self.bells.heard();
     }
-}
-
-fn doorbell(bells: &Bells) -> libc::pollfd {
-    libc::pollfd { fd: bells.doorbell_file(), events: libc::POLLIN, revents: 0 }
 }
 
 /// Sleeps until one of `files` is ready, or the monotonic clock reaches `deadline_ns`.

@@ -17,6 +17,12 @@ const PIECE: u64 = 256 << 20;
 #[derive(Debug, Default)]
 pub struct Sparse {
     given: Given,
+    ways: Ways,
+}
+
+/// What leads to it.
+#[derive(Debug, Default)]
+struct Ways {
     /// Where the next page table goes, once there is one.
     next_table: Option<u64>,
     /// Pieces that have a slot.
@@ -36,64 +42,56 @@ impl Sparse {
 
     /// The guest touched an address of the region.
     pub fn touch(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, address: u64) -> Touch {
-        let Self { given, next_table, pieces } = self;
+        let Self { given, ways } = self;
         given.touch(memory, slots.attached(), address, |pages| {
-            let next = prepare(next_table, pieces, vm, slots, memory, pages)?;
-            let after = map(memory, pages, next);
-            *next_table = Some(after);
-            Some(after - next)
+            ways.prepare(vm, slots, memory, pages)?;
+            ways.map(memory, pages)
         })
     }
 
     /// The guest gives pages of the region up: their memory must be given back to the host at once.
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
-        let Some(next) = self.next_table else { return };
+        let Some(next) = self.ways.next_table else { return };
         let mut tables = Tables::at(memory, next);
         self.given.release(memory, claim, |page| tables.unmap(page.start));
     }
 }
 
-/// Makes the slots that these pages and their tables lie in. Tells where the next table goes.
-fn prepare(
-    next_table: &mut Option<u64>,
-    pieces: &mut Vec<u64>,
-    vm: &VmFd,
-    slots: &mut Slots,
-    memory: &Memory,
-    pages: Region,
-) -> Option<u64> {
-    let (layout, host) = (memory.layout(), memory.sparse().host_address()?);
-    let region = layout.sparse;
-    let next = match *next_table {
-        Some(next) => next,
-        None => {
+impl Ways {
+    /// Makes the slots that these pages and their tables lie in.
+    fn prepare(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, pages: Region) -> Option<()> {
+        let (layout, host) = (memory.layout(), memory.sparse().host_address()?);
+        let region = layout.sparse;
+        if self.next_table.is_none() {
             let tables = layout.sparse_tables();
             slots.add(vm, tables, host + region.length).ok()?;
-            *next_table.insert(tables.start)
+            self.next_table = Some(tables.start);
         }
-    };
-    let piece = (pages.start - region.start) / PIECE;
-    if !pieces.contains(&piece) {
-        let offset = piece * PIECE;
-        let length = PIECE.min(region.length - offset);
-        let physical = Region { start: layout.physical(region.start) + offset, length };
-        slots.add(vm, physical, host + offset).ok()?;
-        pieces.push(piece);
+        let piece = (pages.start - region.start) / PIECE;
+        if !self.pieces.contains(&piece) {
+            let offset = piece * PIECE;
+            let length = PIECE.min(region.length - offset);
+            let physical = Region { start: layout.physical(region.start) + offset, length };
+            slots.add(vm, physical, host + offset).ok()?;
+            self.pieces.push(piece);
+        }
+        Some(())
     }
-    Some(next)
-}
 
-/// Maps those of these pages that the guest does not have. Tells where the next table goes.
-fn map(memory: &Memory, wanted: Region, next: u64) -> u64 {
-    let mut tables = Tables::at(memory, next);
-    for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
-        if !memory.sparse().has(address) {
-            let physical = memory.layout().physical(address);
-            let page = Region { start: address, length: PAGE };
-            tables.map(page, physical, Rights::READ | Rights::WRITE, Owner::Guest);
+    /// Maps those of these pages that the guest does not have. Tells how many bytes of page tables that took.
+    fn map(&mut self, memory: &Memory, wanted: Region) -> Option<u64> {
+        let next = self.next_table?;
+        let mut tables = Tables::at(memory, next);
+        for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
+            if !memory.sparse().has(address) {
+                let physical = memory.layout().physical(address);
+                let page = Region { start: address, length: PAGE };
+                tables.map(page, physical, Rights::READ | Rights::WRITE, Owner::Guest);
+            }
         }
+        self.next_table = Some(tables.next());
+        Some(tables.next() - next)
     }
-    tables.next()
 }
 
 const _: () = assert!(PIECE.is_multiple_of(LARGE_GRANULE));

@@ -39,7 +39,7 @@ pub struct Memory {
     /// Where the tender writes the pages that it shows to the guest, from the clock page on, if that is not where the guest
     /// reads them.
     shown: Option<NonNull<u8>>,
-    /// How many bytes of its heap a guest in this process may use so far.
+    /// How many bytes of guest-physical memory a guest in this process may use so far.
     attached: AtomicU64,
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
@@ -68,11 +68,10 @@ impl Memory {
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
         // A native program keeps no pages: it need not wait for what tells which hold something.
         let resident = if layout.sparse.length > 0 { Resident::open() } else { Resident::default() };
-        let heap = layout.heap_attached(layout.attached_at_start());
         let mut memory = Self {
             base,
             shown,
-            attached: AtomicU64::new(heap),
+            attached: AtomicU64::new(layout.attached_at_start()),
             layout,
             regions,
             sparse: Sparse::new(&layout),
@@ -98,9 +97,19 @@ impl Memory {
         direct::seal(&self.layout, image).map_err(Error::NoMemory)
     }
 
-    /// Notes that a guest in this process may use so many bytes of its heap.
+    /// How many bytes of guest-physical memory a guest in this process may use so far.
+    pub fn attached(&self) -> u64 {
+        self.attached.load(Relaxed)
+    }
+
+    /// Notes that it may use so many.
     pub fn note_attached(&self, bytes: u64) {
         self.attached.store(bytes, Relaxed);
+    }
+
+    /// What it may use of its heap.
+    pub fn attached_heap(&self) -> Region {
+        Region { length: self.layout.heap_attached(self.attached()), ..self.layout.heap }
     }
 
     /// The plan this memory follows.
@@ -217,8 +226,7 @@ impl Memory {
                 return Ok(self.sparse.protect(claim, rights));
             }
             // What is not attached does not count yet.
-            let attached = Region { length: self.attached.load(Relaxed), ..self.layout.heap };
-            if self.layout.heap.contains(claim.address) && claim.address + claim.length > attached.end() {
+            if self.layout.heap.contains(claim.address) && claim.address + claim.length > self.attached_heap().end() {
                 return Ok(Err(io::ErrorKind::OutOfMemory.into()));
             }
         }

@@ -11,7 +11,7 @@ mod switch;
 
 use crate::devices::bells::Bells;
 use crate::error::Error;
-use crate::gate::{DOORBELL, NO_LIBOS};
+use crate::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
 use crate::image::Image;
 use crate::memory::{Claim, Memory, protect};
 use crate::registers::Registers;
@@ -43,8 +43,6 @@ pub struct Spt {
     memory: Arc<Memory>,
     /// Where the guest's system calls go.
     dispatcher: u64,
-    /// Bytes of guest-physical memory that it can use in the window.
-    attached: u64,
     sparse: Sparse,
     /// The signals of its thread, once they are taken as they must be while it runs.
     mask: Option<Mask>,
@@ -57,7 +55,9 @@ impl Spt {
             return Err(Error::NoBaseInstructions);
         }
         let layout = *memory.layout();
-        gate().for_each(|(address, code)| memory.write_own(address, &code));
+        memory.write_own(GATE, &way(&raw const switch::husk_spt_gate));
+        memory.write_own(NO_LIBOS, &UNDEFINED);
+        memory.write_own(DOORBELL, &way(&raw const switch::husk_spt_doorbell));
         memory.write_own(BOOT, boot);
         memory.seal(image)?;
         let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
@@ -65,19 +65,21 @@ impl Spt {
         // SAFETY: no other guest is in this process, and this one does not run yet.
         unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT), layout.libos_stack.end()) };
         let memory = Arc::new(memory);
-        let attached = layout.attached_at_start();
-        Ok((Self { memory: Arc::clone(&memory), dispatcher, attached, sparse: Sparse::default(), mask: None }, memory))
+        Ok((Self { memory: Arc::clone(&memory), dispatcher, sparse: Sparse::default(), mask: None }, memory))
     }
 
     /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
     fn enter(&mut self) -> u32 {
         let into_handler = switch().handler_stack != 0;
-        let mask = self.mask.as_ref();
-        mask.filter(|_| into_handler).inspect(|mask| mask.set(true));
+        if let Some(mask) = self.mask.as_ref().filter(|_| into_handler) {
+            mask.set(true);
+        }
         // SAFETY: `new` has prepared the switch, and the stacks are those of this thread.
         unsafe { switch::husk_spt_enter() };
         let from_handler = switch().handler_stack != 0;
-        mask.filter(|_| into_handler || from_handler).inspect(|mask| mask.set(false));
+        if let Some(mask) = self.mask.as_ref().filter(|_| into_handler || from_handler) {
+            mask.set(false);
+        }
         switch().stop
     }
 
@@ -108,9 +110,9 @@ impl Spt {
         if signal == libc::SIGILL {
             vector = INVALID_OPCODE;
         }
-        let address = frame::registers(context).cr2;
+        let address = frame::get(context, libc::REG_CR2);
         if vector == PAGE_FAULT && self.memory.sparse().region().contains(address) {
-            match self.sparse.touch(&self.memory, self.attached, address) {
+            match self.sparse.touch(&self.memory, address) {
                 Touch::Mapped => return Some(Stop::Touched),
                 Touch::OutOfMemory => return Some(Stop::OutOfMemory),
                 Touch::Known => {}
@@ -125,9 +127,7 @@ impl Spt {
 
     /// Whether an address lies in memory whose protection is the guest's own affair.
     fn has(&self, address: u64) -> bool {
-        let layout = self.memory.layout();
-        let heap = Region { length: layout.heap_attached(self.attached), ..layout.heap };
-        heap.contains(address) || self.memory.sparse().has(address)
+        self.memory.attached_heap().contains(address) || self.memory.sparse().has(address)
     }
 }
 
@@ -191,14 +191,12 @@ impl Target for Spt {
 
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {
         let layout = memory.layout();
-        if let Some(end) = layout.attach(self.attached, length, self.sparse.bytes())? {
-            let window = layout.window.start - layout.physical(layout.window.start);
-            let more = Region::between(window.wrapping_add(self.attached), window.wrapping_add(end));
+        if let Some(end) = layout.attach(memory.attached(), length, self.sparse.bytes())? {
+            let more = Region::between(layout.own(memory.attached()), layout.own(end));
             protect(more, Rights::READ | Rights::WRITE).map_err(|_| Status::NoMemory)?;
-            self.attached = end;
-            memory.note_attached(layout.heap_attached(end));
+            memory.note_attached(end);
         }
-        Ok(layout.heap_attached(self.attached))
+        Ok(memory.attached_heap().length)
     }
 
     fn release(&mut self, memory: &Memory, claim: Claim) {
@@ -206,7 +204,7 @@ impl Target for Spt {
     }
 
     fn room(&self, memory: &Memory) -> u64 {
-        self.sparse.room(memory, self.attached)
+        self.sparse.room(memory)
     }
 
     fn attach_image(&mut self, _: &Memory) -> Result<u64, Status> {
@@ -221,23 +219,12 @@ fn switch() -> &'static mut Switch {
     unsafe { &mut *SWITCH.get() }
 }
 
-/// The code of the gate's page, each piece with its guest-physical address. `call *address; ret` leads to the tender and
-/// back, so a guest that is stopped in a call is in this page.
-fn gate() -> impl Iterator<Item = (u64, [u8; 16])> {
-    let way = |function: *const u8| {
-        let mut code = [0; 16];
-        code[..7].copy_from_slice(&[0xff, 0x15, 2, 0, 0, 0, 0xc3]); // call *2(%rip); ret; and behind it
-        code[8..].copy_from_slice(&(function as u64).to_le_bytes());
-        code
-    };
-    let mut no_libos = [0; 16];
-    no_libos[..2].copy_from_slice(&[0x0f, 0x0b]); // ud2
-    [
-        (GATE, way(&raw const switch::husk_spt_gate)),
-        (NO_LIBOS, no_libos),
-        (DOORBELL, way(&raw const switch::husk_spt_doorbell)),
-    ]
-    .into_iter()
+/// Code of the gate's page that calls a function of ours and returns: so a guest that is stopped in a call is in this page.
+fn way(function: *const u8) -> [u8; 16] {
+    let mut code = [0; 16];
+    code[..7].copy_from_slice(&[0xff, 0x15, 2, 0, 0, 0, 0xc3]); // call *2(%rip); ret; and behind it
+    code[8..].copy_from_slice(&(function as u64).to_le_bytes());
+    code
 }
 
 /// Whether programs may use RDFSBASE and its like, as the contract has it: AT_HWCAP2 says so (Linux 5.9).

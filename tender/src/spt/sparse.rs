@@ -14,18 +14,18 @@ impl Sparse {
         self.0.bytes()
     }
 
-    /// How many more bytes the guest can get here, when it has `attached` bytes of guest-physical memory.
-    pub fn room(&self, memory: &Memory, attached: u64) -> u64 {
-        self.0.room(memory, attached)
+    /// How many more bytes the guest can get here.
+    pub fn room(&self, memory: &Memory) -> u64 {
+        self.0.room(memory, memory.attached())
     }
 
     /// The guest touched an address of the region.
-    pub fn touch(&mut self, memory: &Memory, attached: u64, address: u64) -> Touch {
+    pub fn touch(&mut self, memory: &Memory, address: u64) -> Touch {
         // Makes the record of pages, if there is none yet.
         if memory.sparse().host_address().is_none() {
             return Touch::OutOfMemory;
         }
-        self.0.touch(memory, attached, address, |pages| {
+        self.0.touch(memory, memory.attached(), address, |pages| {
             let no_tables = 0;
             memory.sparse().open(pages).ok().map(|()| no_tables)
         })

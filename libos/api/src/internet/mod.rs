@@ -33,6 +33,7 @@ pub mod frame;
 mod host;
 mod lease;
 mod offload;
+mod socket;
 mod sockets;
 pub mod stack;
 mod tcp;

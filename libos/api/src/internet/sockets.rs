@@ -2,15 +2,14 @@
 
 use super::connection::Connection;
 use super::frame::{self, Carried};
+use super::socket::{Datagrams, Socket, Stream};
 use super::stack::{AGAIN, Stack};
 use super::wire::Sender;
 use super::{Error, buffer, share};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::State;
-use smoltcp::socket::udp;
 
 /// Most connections that are being opened by others at once. Then the oldest gives way.
 const OPENING_MAXIMUM: usize = 256;
@@ -30,57 +29,6 @@ pub struct Sockets {
     next_port: u16,
     /// Something has happened that a program may want to know.
     news: bool,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Stream(Stream),
-    Datagrams(Datagrams),
-}
-
-/// A connection.
-#[derive(Debug)]
-pub struct Stream {
-    pub connection: Connection,
-    /// Port of the listener that it will belong to, while it is being opened by the other side.
-    listener: Option<u16>,
-    /// The program has said that it sends no more.
-    pub finished: bool,
-    /// The program has it no more.
-    orphaned: bool,
-    /// Why it has ended.
-    pub error: Option<Error>,
-}
-
-/// A socket of datagrams.
-pub struct Datagrams {
-    set: SocketSet<'static>,
-    handle: SocketHandle,
-    alarm: u64,
-    /// The program has found no room.
-    full: bool,
-}
-
-impl core::fmt::Debug for Datagrams {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Datagrams").field("full", &self.full).finish_non_exhaustive()
-    }
-}
-
-impl Datagrams {
-    pub fn new(set: SocketSet<'static>, handle: SocketHandle) -> Self {
-        Self { set, handle, alarm: u64::MAX, full: false }
-    }
-
-    /// The stack's socket.
-    pub fn udp(&mut self) -> &mut udp::Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-
-    /// The program is to be told when there is room.
-    pub fn await_room(&mut self) {
-        self.full = true;
-    }
 }
 
 /// Those who wait to be accepted at a port.

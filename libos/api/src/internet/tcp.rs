@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::host::Host;
-use super::sockets::Stream;
+use super::socket::Stream;
 use crate::clock;
 use alloc::rc::Rc;
 use core::cell::RefCell;

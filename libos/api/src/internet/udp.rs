@@ -1,7 +1,7 @@
 //! Datagrams.
 
 use super::host::Host;
-use super::sockets::Datagrams;
+use super::socket::Datagrams;
 use super::{Error, buffer};
 use crate::clock;
 use alloc::rc::Rc;

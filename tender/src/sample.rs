@@ -1,0 +1,35 @@
+//! An image of nothing and memory for it, for tests and fuzzers of what works on these.
+
+use crate::devices::table;
+use crate::image::{Image, Notes, Relocations, Segment};
+use crate::layout::{Addresses, Layout};
+use crate::memory::Memory;
+use husk_abi::memory::{PAGE, Region, Rights};
+use std::fs::File;
+
+/// An image of one writable segment, which is never looked into, with a main stack of so many bytes.
+pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
+    let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
+    let mut notes = Notes::default();
+    notes.manifest.main_stack = main_stack;
+    Image {
+        file: File::open("/dev/null").expect("every Linux has it"),
+        path: "image".into(),
+        file_size: 0,
+        relocatable,
+        entry: region.start,
+        program_headers: region.start,
+        program_header_count: 1,
+        segments: vec![segment],
+        constant: Region::default(),
+        relocations: Relocations::default(),
+        notes,
+    }
+}
+
+/// 16 MiB of memory, with rings for one device, of an image of one page.
+pub fn memory() -> Memory {
+    let image = image(true, Region { start: 0, length: PAGE }, 1 << 20);
+    let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
+    Memory::map(layout, &image).expect("the host has that much")
+}
