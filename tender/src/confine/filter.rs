@@ -78,19 +78,26 @@ fn verdicts<'c>(features: &[&'c Feature]) -> Verdicts<'c> {
     verdicts
 }
 
-/// Where the number of the call, the architecture and the arguments are (struct seccomp_data).
+/// Where the number of the call, the architecture, the address after the instruction and the arguments are (struct
+/// seccomp_data).
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
+const INSTRUCTION: u32 = 8;
 const fn argument(index: u8) -> u32 {
     16 + 8 * index as u32
 }
+
+/// As the first instruction: has the kernel enter the program without a look at it. For each number, it would run it up to
+/// the first thing that it does not know beforehand, to remember which are always allowed (seccomp_cache_prepare in
+/// kernel/seccomp.c). That takes 10 us, to save some 20 ns at each such call.
+pub const UNFORESEEN: sock_filter = load(INSTRUCTION);
 
 /// AUDIT_ARCH_X86_64 (linux/audit.h).
 const X86_64: u32 = 0xc000_003e;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 const FAIL: u32 = libc::SECCOMP_RET_ERRNO | libc::EACCES as u32;
 
-fn load(offset: u32) -> sock_filter {
+const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
