@@ -6,7 +6,9 @@
 
 #![expect(unsafe_code, reason = "the clock page is shared with the guest, reached by pointer")]
 
+use crate::memory::Memory;
 use husk_abi::clock::{Page, Parameters};
+use husk_abi::memory::CLOCK;
 use std::ptr::NonNull;
 
 /// Least time between two corrections, in nanoseconds.
@@ -71,7 +73,7 @@ impl Clock {
     ///
     /// # Safety
     ///
-    /// `page` points to a page of guest memory that outlives the clock and that only it writes.
+    /// `page` points to the clock page of guest memory that outlives the clock and that only it writes. So far, it can.
     pub unsafe fn start(page: NonNull<Page>, rate: Rate) -> Self {
         let now = Parameters { nanoseconds_per_tick: rate.now(), ..read_host() };
         let clock = Self { page, rate, published: now };
@@ -79,14 +81,14 @@ impl Clock {
         clock
     }
 
-    /// Corrects the page if it is time to.
-    pub fn correct(&mut self) {
+    /// Corrects the page, which is in `memory`, if it is time to.
+    pub fn correct(&mut self, memory: &Memory) {
         let host = read_host();
         if host.monotonic_ns.saturating_sub(self.published.monotonic_ns) < self.interval_ns() {
             return;
         }
         self.published = corrected(self.published, host, self.rate.now());
-        self.publish();
+        memory.rewrite_own(CLOCK, || self.publish());
     }
 
     /// A rate that was seen for a moment only is looked at again when it has been seen for twice as long.

@@ -111,7 +111,7 @@ impl Guest {
     fn console_read(&mut self, address: u64, length: u64) -> Result<Answer, Fault> {
         let into = self.claim(address, length, Rights::READ | Rights::WRITE)?;
         let answer = into.map_or(Ok(0), |into| console::read(into, length, || self.signals_pending()));
-        self.clock.correct();
+        self.clock.correct(&self.memory);
         Ok(answer)
     }
 
@@ -122,7 +122,7 @@ impl Guest {
         } else {
             news = self.wait_for(wanted, deadline_ns)?;
         }
-        self.clock.correct();
+        self.clock.correct(&self.memory);
         Ok(Ok(news.bits()))
     }
 

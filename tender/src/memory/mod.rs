@@ -36,9 +36,6 @@ pub struct Claim {
 pub struct Memory {
     /// Where guest-physical address 0 is, or would be: a guest in this process has nothing before its gate.
     base: u64,
-    /// Where the tender writes the pages that it shows to the guest, from the clock page on, if that is not where the guest
-    /// reads them.
-    shown: Option<NonNull<u8>>,
     /// How many bytes of guest-physical memory a guest in this process may use so far.
     attached: AtomicU64,
     layout: Layout,
@@ -56,11 +53,8 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
-        let (base, shown) = match layout.addresses {
-            Addresses::Translated => {
-                let base = reserve(layout.physical_extent()).map_err(Error::NoMemory)?;
-                (base.as_ptr() as u64, None)
-            }
+        let base = match layout.addresses {
+            Addresses::Translated => reserve(layout.physical_extent()).map_err(Error::NoMemory)?.as_ptr() as u64,
             Addresses::Direct => direct::reserve(&layout, image)?,
         };
         let readable = Rights::READ;
@@ -70,7 +64,6 @@ impl Memory {
         let resident = if layout.sparse.length > 0 { Resident::open() } else { Resident::default() };
         let mut memory = Self {
             base,
-            shown,
             attached: AtomicU64::new(layout.attached_at_start()),
             layout,
             regions,
@@ -91,10 +84,23 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Takes from a guest in this process what it may not do with its image and the tender's pages: they are as they are
-    /// to be.
+    /// Takes from a guest in this process what it may not do with its image, which is as it is to be.
     pub fn seal(&self, image: &Image) -> Result<(), Error> {
         direct::seal(&self.layout, image).map_err(Error::NoMemory)
+    }
+
+    /// The same for the tender's own pages: from here on, they can only be written by [`Self::rewrite_own`].
+    pub fn seal_own(&self) -> Result<(), Error> {
+        direct::seal_own(&self.layout).map_err(Error::NoMemory)
+    }
+
+    /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads; the guest does not
+    /// run meanwhile.
+    pub fn rewrite_own(&self, physical: u64, write: impl FnOnce()) {
+        match self.layout.addresses {
+            Addresses::Translated => write(),
+            Addresses::Direct => direct::rewrite(&self.layout, physical, write),
+        }
     }
 
     /// How many bytes of guest-physical memory a guest in this process may use so far.
@@ -183,12 +189,7 @@ impl Memory {
             return table;
         }
         assert!(physical < TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        let shown = self.shown.filter(|_| direct::SHOWN.contains(physical));
-        // SAFETY: that mapping is as long.
-        shown.map_or_else(
-            || self.host(physical),
-            |shown| unsafe { shown.add((physical - direct::SHOWN.start) as usize) },
-        )
+        self.host(physical)
     }
 
     /// Writes a word of the tender's own pages.

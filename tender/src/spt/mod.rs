@@ -134,6 +134,7 @@ impl Spt {
 impl Target for Spt {
     fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
         self.mask = Some(signals::take().map_err(Error::NoSignals)?);
+        self.memory.seal_own()?;
         bounds::limit_memory(&self.memory).map_err(Error::NoMemory)?;
         bounds::forget_environment();
         Ok(origin::instructions())
