@@ -4,6 +4,8 @@
 
 #![expect(unsafe_code, reason = "a file without a name")]
 
+mod report;
+
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Clock, Rate};
 use crate::devices::console::{self, Console};
@@ -20,6 +22,7 @@ use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{BOOT, CLOCK, PAGE, Region, Rights};
+pub use report::report;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::FromRawFd;
@@ -231,6 +234,11 @@ mod tests {
         holds("rings", 2000, rings, vec(any::<u8>(), 0..400));
         holds("rings", 1000, rings, vec(prop_oneof![3 => 0..12_u8, 1 => any::<u8>()], 0..400));
         holds("rings", 1000, rings, changed("rings"));
+    }
+
+    #[test]
+    fn any_file_is_reported_on() {
+        holds("report", 2000, report, changed("report"));
     }
 
     #[test]
