@@ -27,9 +27,9 @@ pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
     }
 }
 
-/// 16 MiB of memory, with rings for one device, of an image of one page.
+/// 16 MiB of memory, with rings for two devices, of an image of one page.
 pub fn memory() -> Memory {
     let image = image(true, Region { start: 0, length: PAGE }, 1 << 20);
-    let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(1), Addresses::Translated).expect("enough memory");
+    let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(2), Addresses::Translated).expect("enough memory");
     Memory::map(layout, &image).expect("the host has that much")
 }

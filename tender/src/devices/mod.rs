@@ -8,6 +8,8 @@ pub mod bells;
 pub mod block;
 pub mod console;
 mod copy;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod limit;
 pub mod net;
 mod patience;

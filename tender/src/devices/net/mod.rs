@@ -112,7 +112,8 @@ impl Card {
         opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
     }
 
-    fn on((wire, mac, mtu): (impl Wire + 'static, [u8; 6], u16), options: &Options) -> Self {
+    /// A card on a wire that is open, with its hardware address and the longest frame beyond its header.
+    pub(super) fn on((wire, mac, mtu): (impl Wire + 'static, [u8; 6], u16), options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
         Self { properties, wire: Box::new(wire), rate: options.rate }
     }
@@ -173,7 +174,7 @@ impl Served {
         Ok(BATCH)
     }
 
-    /// Fills the guest's buffers with what has arrived. How many frames that was.
+    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included.
     fn receive(&mut self) -> Result<usize, Broken> {
         let mut count = 0;
         while count < BATCH && !self.is_limited(RECEIVE) {
@@ -188,11 +189,12 @@ impl Served {
                     self.receive.complete_with(buffer.token, length, status::DONE, flags);
                     self.buffer = None;
                     self.limits[RECEIVE].take(length);
-                    count += 1;
                 }
+                // It has had its turn, too: whoever floods us with such is not to have all of them.
                 Some(Received::Dropped) => {}
                 None => break,
             }
+            count += 1;
         }
         Ok(count)
     }
@@ -265,5 +267,53 @@ impl Device for Served {
     fn deadline_ns(&self) -> u64 {
         let limited = self.limited_until_ns.into_iter().filter(|until_ns| *until_ns > 0);
         limited.min().unwrap_or(u64::MAX).min(self.wire.deadline_ns())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(unsafe_code, reason = "a buffer is submitted by pointer, as a guest does")]
+
+    use super::*;
+    use crate::devices::attach::Kind;
+    use crate::devices::table;
+    use crate::sample;
+    use husk_abi::ring::{Descriptor, ENTRIES, PRODUCER};
+
+    /// A wire on which there is always another frame, which never fits.
+    #[derive(Debug)]
+    struct Flood(usize);
+
+    impl Wire for Flood {
+        fn send(&mut self, _: &Parts, _: Offload) -> Result<(), Unreachable> {
+            Ok(())
+        }
+
+        fn receive(&mut self, _: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {
+            self.0 += 1;
+            assert!(self.0 <= BATCH, "others have their turn, too");
+            Ok(Some(Received::Dropped))
+        }
+
+        fn file(&self) -> RawFd {
+            -1
+        }
+    }
+
+    #[test]
+    fn a_flood_of_frames_that_do_not_fit_ends_for_the_moment() {
+        let memory = Arc::new(sample::memory());
+        let layout = *memory.layout();
+        let queues = table::queues(layout.rings.start, 0, Kind::Network);
+        let submission = queues[RECEIVE].submission;
+        let buffer = Descriptor { address: layout.heap.start, length: 1, ..Descriptor::default() };
+        // SAFETY: it is the first entry of the ring, and nobody else uses it.
+        unsafe { memory.ring(submission + ENTRIES, 32).cast::<Descriptor>().write_volatile(buffer) };
+        // SAFETY: it is a word of the ring.
+        unsafe { memory.ring(submission + PRODUCER, 4).cast::<u32>().write_volatile(1) };
+        let card = Card::on((Flood(0), [2; 6], 1500), &Options::default());
+        let mut served = Served::new(card, &memory, queues);
+        let progress = served.serve().expect("nothing is broken");
+        assert!(progress.done && progress.full && !progress.wake, "{progress:?}");
     }
 }

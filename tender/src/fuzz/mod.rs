@@ -4,9 +4,12 @@
 
 #![expect(unsafe_code, reason = "a file without a name")]
 
+mod report;
+
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Clock, Rate};
 use crate::devices::console::{self, Console};
+pub use crate::devices::fuzz::rings;
 pub use crate::devices::net::user::fuzz::frames;
 use crate::devices::table;
 use crate::guest::{Guest, Next};
@@ -19,6 +22,7 @@ use crate::statistics::Statistics;
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{BOOT, CLOCK, PAGE, Region, Rights};
+pub use report::report;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::FromRawFd;
@@ -30,7 +34,7 @@ use std::time::Instant;
 const MEMORY: u64 = 16 << 20;
 
 /// A file of these bytes; nothing if the host has none left.
-fn file(bytes: &[u8]) -> Option<File> {
+pub(crate) fn file(bytes: &[u8]) -> Option<File> {
     // SAFETY: makes a new descriptor.
     let descriptor = unsafe { libc::memfd_create(c"husk-fuzz".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -70,16 +74,18 @@ fn memory() -> Arc<Memory> {
 }
 
 /// Takes arguments from bytes: one of what a guest may well mean, or anything.
-struct Arguments<'b>(&'b [u8]);
+pub(crate) struct Arguments<'b>(pub &'b [u8]);
 
 impl Arguments<'_> {
-    fn byte(&mut self) -> Option<u8> {
+    /// A byte.
+    pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn number(&mut self, layout: &Layout) -> Option<u64> {
+    /// A number that a guest may well mean, or any.
+    pub fn number(&mut self, layout: &Layout) -> Option<u64> {
         let small = |byte| u64::from(byte) * PAGE;
         Some(match self.byte()? {
             0 => layout.heap.start + small(self.byte()?),
@@ -158,7 +164,7 @@ fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], next: Next) {
 mod tests {
     use super::*;
     use proptest::collection::vec;
-    use proptest::prelude::{Strategy, any, prop};
+    use proptest::prelude::{Strategy, any, prop, prop_oneof};
     use proptest::test_runner::{Config, TestRunner};
     use std::path::PathBuf;
 
@@ -221,6 +227,18 @@ mod tests {
     fn any_call_is_answered_or_a_fault() {
         holds("calls", 3000, calls, vec(any::<u8>(), 0..200));
         holds("calls", 1000, calls, vec(0..12_u8, 0..200));
+    }
+
+    #[test]
+    fn nothing_in_rings_reaches_beyond_the_guest() {
+        holds("rings", 2000, rings, vec(any::<u8>(), 0..400));
+        holds("rings", 1000, rings, vec(prop_oneof![3 => 0..12_u8, 1 => any::<u8>()], 0..400));
+        holds("rings", 1000, rings, changed("rings"));
+    }
+
+    #[test]
+    fn any_file_is_reported_on() {
+        holds("report", 2000, report, changed("report"));
     }
 
     #[test]

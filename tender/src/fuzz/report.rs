@@ -1,0 +1,73 @@
+//! A report on a crash whose image, debug file and memory somebody made up: it is made, is text that a terminal takes, and is
+//! no longer than one that a person reads.
+
+use super::file;
+use crate::registers::Registers;
+use crate::report::exception::{Access, Use};
+use crate::report::place::{Kind, Place};
+use crate::report::{Inquiry, Stop};
+use husk_abi::memory::{PAGE, Region, Rights};
+use std::panic::{self, PanicHookInfo};
+use std::path::Path;
+use std::sync::Once;
+
+/// Words at the end of the bytes that are the guest's registers and its stack.
+const WORDS: usize = 8;
+/// Where the image is loaded.
+const BIAS: u64 = 4 << 30;
+/// Longest report, in bytes: so many frames as are shown, with names and paths as long as they are shown.
+const LONGEST: usize = 2 << 20;
+
+/// An image file, and the last words of the bytes as the guest's state.
+pub fn report(bytes: &[u8]) {
+    static FORGIVE: Once = Once::new();
+    FORGIVE.call_once(forgive_libraries);
+    let (image, state) = bytes.split_at(bytes.len().saturating_sub(8 * WORDS));
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(state.chunks_exact(8)) {
+        *word = bytes.try_into().map_or(0, u64::from_le_bytes);
+    }
+    let Some(file) = file(image) else { return };
+    let [rip, rsp, rbp, rbx, ..] = words;
+    let registers = Registers { rip: BIAS.wrapping_add(rip), rsp, rbp, rbx, ..Registers::default() };
+    let rights = Rights::READ | Rights::EXECUTE;
+    let map = [Place { kind: Kind::Image, region: Region { start: BIAS, length: 1 << 20 }, rights }];
+    let access = (rsp % 3 == 0).then_some(Access { address: BIAS.wrapping_add(rbx), how: Some(Use::Write) });
+    // Words of the stack may point into the image; a page in four is not there.
+    let mut read = |address: u64| {
+        let word = words[(address >> 3) as usize % WORDS];
+        let is_there = !(address / PAGE).is_multiple_of(4);
+        is_there.then_some(if address & 8 == 0 { BIAS.wrapping_add(word) } else { word })
+    };
+    let report = Inquiry {
+        what: Some("made up".to_owned()),
+        stop: Some(Stop { access, registers, past: rbp % 2 == 0, thread: None }),
+        threads: &[],
+        image: Path::new("fuzz"),
+        file: &file,
+        load_bias: BIAS,
+        map: &map,
+        read_guest: &mut read,
+        debug_files: None,
+    }
+    .report()
+    .to_string();
+    assert!(report.len() <= LONGEST, "{} bytes", report.len());
+    let wrong = report.chars().find(|character| character.is_control() && *character != '\n');
+    assert!(wrong.is_none(), "{wrong:?}");
+}
+
+/// Lets a report survive what it survives: a library that forgets a check. A fuzzer takes any panic for the end.
+fn forgive_libraries() {
+    let before = panic::take_hook();
+    let of_library = |info: &PanicHookInfo<'_>| {
+        info.location().is_some_and(|location| {
+            ["/gimli-", "/object-", "/rustc-demangle-"].iter().any(|name| location.file().contains(name))
+        })
+    };
+    panic::set_hook(Box::new(move |info| {
+        if !of_library(info) {
+            before(info);
+        }
+    }));
+}
