@@ -70,7 +70,10 @@ impl fmt::Display for Error {
                 f,
                 "arguments and environment take {size} bytes, where a guest can be given {maximum}; pass large values in a file"
             ),
-            Self::NoMemory(error) => write!(f, "cannot reserve the guest's memory: {error}; give a smaller --memory"),
+            Self::NoMemory(error) => write!(
+                f,
+                "cannot reserve the guest's memory: {error}; give a smaller --memory, or more addresses (`ulimit -v`)"
+            ),
             Self::NotMapped { path, error } => {
                 write!(f, "{}: cannot be mapped: {error}; copy it to a file system that supports mmap", path.display())
             }

@@ -269,6 +269,12 @@ fn a_directory_a_missing_file_and_one_without_permission() {
 }
 
 #[test]
+fn an_image_that_the_host_cannot_open_now() {
+    let guest = Guest::native("heap_and_clock").through(&["sh", "-c", "ulimit -n 3 && exec \"$@\"", "sh"]);
+    guest.run().expect_refusal(&["cannot be opened", "os error 24"]);
+}
+
+#[test]
 fn an_image_that_may_not_be_read() {
     if !requires::root() {
         return;

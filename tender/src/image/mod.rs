@@ -21,6 +21,7 @@ use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -58,8 +59,9 @@ impl Image {
     /// Opens and checks the image at `path`.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let refuse = |refusal| Error::Image { path: path.to_owned(), refusal };
-        let file = File::open(path).map_err(|error| refuse(Refusal::NotOpened(error.kind())))?;
-        let metadata = file.metadata().map_err(|error| refuse(Refusal::NotOpened(error.kind())))?;
+        let not_opened = |error: io::Error| refuse(Refusal::NotOpened(error.kind(), error.to_string()));
+        let file = File::open(path).map_err(not_opened)?;
+        let metadata = file.metadata().map_err(not_opened)?;
         if metadata.is_dir() {
             return Err(refuse(Refusal::Directory));
         }

@@ -10,7 +10,7 @@ const REBUILD: &str = "build it again with `cargo husk build`";
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Refusal {
-    NotOpened(ErrorKind),
+    NotOpened(ErrorKind, String),
     Directory,
     NotRegular,
     Truncated(&'static str),
@@ -46,13 +46,13 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NotOpened(ErrorKind::NotFound) => {
+            Self::NotOpened(ErrorKind::NotFound, _) => {
                 write!(f, "no such file; `cargo husk build` prints the path of each image")
             }
-            Self::NotOpened(ErrorKind::PermissionDenied) => {
+            Self::NotOpened(ErrorKind::PermissionDenied, _) => {
                 write!(f, "no permission to read it; `chmod +r` it, or run as its owner")
             }
-            Self::NotOpened(kind) => write!(f, "cannot be opened: {kind}"),
+            Self::NotOpened(_, ref why) => write!(f, "cannot be opened: {why}"),
             Self::Directory => write!(f, "is a directory; name the image file inside it"),
             Self::NotRegular => write!(f, "is not a regular file; copy the image to one, so that it can be mapped"),
             Self::Truncated(what) => write!(f, "is truncated: {what} would lie beyond its end; copy or build it again"),
