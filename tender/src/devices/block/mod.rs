@@ -15,7 +15,7 @@ mod uring;
 mod work;
 
 use super::limit::{Bucket, Rate};
-use super::ring::{Broken, Need, Operations, Queue, Request, Violation};
+use super::ring::{Broken, Need, Operations, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
 use crate::clock::monotonic_ns;
 use crate::error::Error;
@@ -74,6 +74,8 @@ pub struct Served {
     queue: Queue,
     properties: Block,
     file: Arc<File>,
+    /// The memory of the request that is being begun.
+    parts: Parts,
     /// Made here and now: nobody can make one any more once the guest runs.
     engine: Box<dyn Engine>,
     /// The host has seen all steps that were started.
@@ -101,6 +103,7 @@ impl Served {
             queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
             properties: drive.disk.properties,
+            parts: Parts::default(),
             engine: engine(&file, place.entries),
             file,
             seen: true,
@@ -121,11 +124,11 @@ impl Served {
             if self.is_limited() {
                 break;
             }
-            let Some(request) = self.queue.next(&self.memory)? else { break };
+            let Some(request) = self.queue.next(&self.memory, &mut self.parts)? else { break };
             self.begin(&request)?;
             progress.full = count == BATCH;
             let [bytes, operations] = &mut self.limits;
-            bytes.take(request.parts.length());
+            bytes.take(self.parts.length());
             operations.take(1);
             progress.done = true;
             // The guest goes on with this one while the next is carried out.
@@ -157,7 +160,7 @@ impl Served {
             self.queue.complete(request.token, length, status::DONE);
             return Ok(());
         }
-        match Work::new(request.token, request.operation, request.address, &request.parts, range) {
+        match Work::new(request.token, request.operation, request.address, &self.parts, range) {
             Some(work) => self.start(Box::new(work)),
             None => {
                 self.queue.complete(request.token, 0, status::DONE);
@@ -169,7 +172,7 @@ impl Served {
     /// Carries out a request of one part, if that goes without waiting: most do, and need no more than this. Tells its
     /// length, if all of it was done.
     fn at_once(&mut self, request: &Request, offset: u64) -> Option<usize> {
-        let part = request.parts.only()?;
+        let part = self.parts.only()?;
         let (address, length) = (part.start.as_ptr(), part.length);
         let step = match request.operation {
             READ => Step::Read { address, length, offset },
@@ -184,7 +187,7 @@ impl Served {
     /// Which bytes of the disk a request is about; nothing if it is to be refused.
     fn range(&self, request: &Request) -> Result<Option<(u64, u64)>, Broken> {
         let disk = &self.properties;
-        let (offset, memory) = (request.detail, request.parts.length());
+        let (offset, memory) = (request.detail, self.parts.length());
         let length = match request.operation {
             FLUSH => {
                 let odd = [offset, request.address].into_iter().find(|number| *number != 0);
@@ -199,7 +202,7 @@ impl Served {
         let possible = disk.holds(offset, length)
             && memory <= disk.request_maximum as usize
             && !changes
-            && request.parts.iter().all(is_aligned);
+            && self.parts.iter().all(is_aligned);
         Ok(possible.then_some((offset, length)))
     }
 

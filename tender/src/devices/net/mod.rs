@@ -125,8 +125,11 @@ pub struct Served {
     memory: Arc<Memory>,
     transmit: Queue,
     receive: Queue,
-    /// A buffer that waits for a frame.
+    /// The memory of the frame that is being sent.
+    frame: Parts,
+    /// A buffer that waits for a frame, and its memory.
     buffer: Option<Request>,
+    room: Parts,
     longest: usize,
     wire: Box<dyn Wire>,
     /// What may be sent, and received.
@@ -142,7 +145,9 @@ impl Served {
             transmit: Queue::new("transmit", Rights::READ, memory, queues[TRANSMIT]),
             receive: Queue::new("receive", Rights::READ | Rights::WRITE, memory, queues[RECEIVE]),
             memory: Arc::clone(memory),
+            frame: Parts::default(),
             buffer: None,
+            room: Parts::default(),
             longest: FRAME_HEADER + usize::from(card.properties.mtu),
             wire: card.wire,
             limits: [TRANSMIT, RECEIVE].map(|_| Bucket::new(card.rate, monotonic_ns())),
@@ -156,13 +161,13 @@ impl Served {
             if self.is_limited(TRANSMIT) || !self.wire.has_room() {
                 return Ok(count);
             }
-            let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
-            let length = request.parts.length();
+            let Some(request) = self.transmit.next(&self.memory, &mut self.frame)? else { return Ok(count) };
+            let length = self.frame.length();
             let lacks = self.lacks(&request)?;
             let longest = if lacks.segment > 0 { FRAME_HEADER + ROW_MAXIMUM } else { self.longest };
             let status = match (FRAME_HEADER..=longest).contains(&length) {
                 true => {
-                    let sent = self.wire.send(&request.parts, lacks);
+                    let sent = self.wire.send(&self.frame, lacks);
                     sent.map_err(|_| unreachable(&self.transmit, &request))?;
                     status::DONE
                 }
@@ -182,7 +187,7 @@ impl Served {
                 self.buffer = self.next_buffer()?;
             }
             let Some(buffer) = &self.buffer else { break };
-            let received = self.wire.receive(&buffer.parts, buffer.detail == UNFINISHED);
+            let received = self.wire.receive(&self.room, buffer.detail == UNFINISHED);
             match received.map_err(|_| unreachable(&self.receive, buffer))? {
                 Some(Received::Frame { length, checked }) => {
                     let flags = if checked { CHECKED } else { 0 };
@@ -212,7 +217,7 @@ impl Served {
     }
 
     fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
-        let buffer = self.receive.next(&self.memory)?;
+        let buffer = self.receive.next(&self.memory, &mut self.room)?;
         match buffer.as_ref().map_or(0, |buffer| buffer.detail) {
             0 => Ok(buffer),
             UNFINISHED if self.offers_offload() => Ok(buffer),
@@ -220,11 +225,11 @@ impl Served {
         }
     }
 
-    /// What a frame that is to be sent lacks.
+    /// What the frame that is to be sent lacks.
     fn lacks(&self, request: &Request) -> Result<Offload, Broken> {
         let lacks = match request.detail {
             0 => Some(Offload::default()),
-            detail if self.offers_offload() => Offload::check(detail, request.parts.length()),
+            detail if self.offers_offload() => Offload::check(detail, self.frame.length()),
             _ => None,
         };
         lacks.ok_or_else(|| self.transmit.broken(Violation::Detail(request.detail)))
