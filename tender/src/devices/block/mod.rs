@@ -12,6 +12,7 @@ mod engine;
 mod hurry;
 mod options;
 mod uring;
+mod view;
 mod work;
 
 use super::limit::{Bucket, Rate};
@@ -31,10 +32,13 @@ use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use uring::Uring;
+use view::View;
 use work::{Next, Work};
 
 /// Requests that are taken before other devices have their turn.
 const BATCH: usize = 64;
+/// So many are carried out before a guest is shown what became of them, if it runs meanwhile.
+const SHOWN: usize = 4;
 
 /// A block device that is open.
 #[derive(Debug)]
@@ -99,6 +103,10 @@ impl Served {
     /// Connects `drive` with its queue.
     pub fn new(drive: Drive, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
         let file = Arc::new(drive.disk.file);
+        let is_direct = drive.disk.properties.alignment > 1;
+        // As a process, a guest could look there by itself, past all limits.
+        let is_limited = drive.limits.iter().any(Option::is_some);
+        let view = if is_direct || is_limited { None } else { View::new(&file, drive.disk.properties.size) };
         Self {
             queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
@@ -109,7 +117,7 @@ impl Served {
             seen: true,
             limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
             limited_until_ns: 0,
-            hurry: Hurry::new(drive.disk.properties.alignment > 1),
+            hurry: Hurry::new(is_direct, view),
             waiting: Vec::new(),
             started: 0,
             work: Vec::new(),
@@ -117,9 +125,10 @@ impl Served {
         }
     }
 
-    /// Takes requests.
-    fn take(&mut self) -> Result<Progress, Broken> {
+    /// Takes requests, and shows the guest what became of `shown` of them at a time.
+    fn take(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = Progress::default();
+        self.hurry.begin();
         for count in 1..=BATCH {
             if self.is_limited() {
                 break;
@@ -131,9 +140,11 @@ impl Served {
             bytes.take(self.parts.length());
             operations.take(1);
             progress.done = true;
-            // The guest goes on with this one while the next is carried out.
-            progress.wake |= self.queue.publish();
+            if count % shown == 0 {
+                progress.wake |= self.queue.publish();
+            }
         }
+        progress.wake |= self.queue.publish();
         Ok(progress)
     }
 
@@ -277,6 +288,15 @@ impl Served {
         Ok(results)
     }
 
+    /// Takes requests and results, and shows the guest what became of `shown` requests at a time.
+    fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
+        let mut progress = self.take(shown)?;
+        let results = self.finish()?;
+        progress.done |= results > 0;
+        progress.wake |= self.queue.publish();
+        Ok(progress)
+    }
+
     fn submit(&mut self) {
         self.start_waiting();
         self.seen = self.engine.submit();
@@ -294,18 +314,14 @@ fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
 
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
-        let mut progress = self.take()?;
-        let results = self.finish()?;
-        progress.done |= results > 0;
-        progress.wake |= self.queue.publish();
-        Ok(progress)
+        self.serve_and_show(SHOWN)
     }
 
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
         if !self.engine.waits() {
-            return self.serve();
+            return self.serve_and_show(BATCH);
         }
-        let progress = self.take()?;
+        let progress = self.take(BATCH)?;
         Ok(Progress { left: self.started > 0 || !self.waiting.is_empty(), ..progress })
     }
 
