@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Frames of one kind that are moved before other things have their turn.
 const BATCH: usize = 64;
+/// So many are moved before the guest is shown them: it may run meanwhile, and not look for long.
+const SHOWN: usize = 8;
 
 /// A network device that is open.
 #[derive(Debug)]
@@ -155,13 +157,11 @@ impl Served {
         }
     }
 
-    /// Sends what the guest has to be sent. How many frames that was.
-    fn send(&mut self) -> Result<usize, Broken> {
-        for count in 0..BATCH {
-            if self.is_limited(TRANSMIT) || !self.wire.has_room() {
-                return Ok(count);
-            }
-            let Some(request) = self.transmit.next(&self.memory, &mut self.frame)? else { return Ok(count) };
+    /// Sends what the guest has to be sent. How many frames that was; and whether the guest wants to be woken.
+    fn send(&mut self) -> Result<(usize, bool), Broken> {
+        let (mut count, mut wake) = (0, false);
+        while count < BATCH && !self.is_limited(TRANSMIT) && self.wire.has_room() {
+            let Some(request) = self.transmit.next(&self.memory, &mut self.frame)? else { break };
             let length = self.frame.length();
             let lacks = self.lacks(&request)?;
             let longest = if lacks.segment > 0 { FRAME_HEADER + ROW_MAXIMUM } else { self.longest };
@@ -175,13 +175,19 @@ impl Served {
             };
             self.transmit.complete(request.token, length, status);
             self.limits[TRANSMIT].take(length);
+            count += 1;
+            if count % SHOWN == 0 {
+                wake |= self.transmit.publish();
+            }
         }
-        Ok(BATCH)
+        wake |= count > 0 && self.transmit.publish();
+        Ok((count, wake))
     }
 
-    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included.
-    fn receive(&mut self) -> Result<usize, Broken> {
-        let mut count = 0;
+    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included; and whether the guest
+    /// wants to be woken.
+    fn receive(&mut self) -> Result<(usize, bool), Broken> {
+        let (mut count, mut wake) = (0, false);
         while count < BATCH && !self.is_limited(RECEIVE) {
             if self.buffer.is_none() {
                 self.buffer = self.next_buffer()?;
@@ -200,8 +206,12 @@ impl Served {
                 None => break,
             }
             count += 1;
+            if count % SHOWN == 0 {
+                wake |= self.receive.publish();
+            }
         }
-        Ok(count)
+        wake |= count > 0 && self.receive.publish();
+        Ok((count, wake))
     }
 
     /// Whether the limit of a queue lets nothing through at the moment.
@@ -246,10 +256,10 @@ fn unreachable(queue: &Queue, request: &Request) -> Broken {
 
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
-        let sent = self.send()?;
+        let (sent, wake_for_sent) = self.send()?;
         let worked = self.wire.work();
-        let received = self.receive()?;
-        let wake = (sent > 0 && self.transmit.publish()) | (received > 0 && self.receive.publish());
+        let (received, wake_for_received) = self.receive()?;
+        let wake = wake_for_sent | wake_for_received;
         let full = sent == BATCH || received == BATCH;
         Ok(Progress { done: sent > 0 || received > 0 || worked, wake, full, left: false })
     }
