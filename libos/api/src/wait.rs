@@ -11,15 +11,17 @@ use husk_abi::call::{News, Number};
 
 /// How long to look at most, in nanoseconds: about what leaving the guest costs.
 const SPIN_NS: u64 = 20_000;
-/// The same for the first look after many waits without one.
-const TRIAL_NS: u64 = SPIN_NS + 1;
+/// The same for the first look after many waits without one: the other processor may have to be woken.
+const TRIAL_NS: u64 = 100_000;
 /// How long is too short to be worth it, in nanoseconds.
 const SPIN_MINIMUM_NS: u64 = 1_000;
-/// So many waits without a look are followed by one with it.
-const WAITS: u64 = 64;
+/// So many waits without a look are followed by one with it: at first, and after many that have found nothing.
+const WAITS: (u64, u64) = (64, 512);
 
 /// How long the next wait looks, in nanoseconds; or, below the least that is worth it, how many waits have not looked.
 static PATIENCE: AtomicU64 = AtomicU64::new(SPIN_NS);
+/// How many waits without a look are followed by one with it.
+static BETWEEN: AtomicU64 = AtomicU64::new(WAITS.0);
 
 /// Something that can be waited for.
 pub trait Source {
@@ -66,7 +68,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
         if look(sources, deadline_ns) {
             return News::DEVICES;
         }
-    } else if PATIENCE.fetch_add(1, Relaxed) >= WAITS {
+    } else if PATIENCE.fetch_add(1, Relaxed) >= BETWEEN.load(Relaxed) {
         PATIENCE.store(TRIAL_NS, Relaxed);
     }
     if !sources.iter_mut().all(|source| source.sleep()) {
@@ -87,11 +89,16 @@ fn look(sources: &mut [&mut dyn Source], deadline_ns: u64) -> bool {
     while clock::monotonic_ns() < until {
         if sources.iter_mut().any(|source| source.ready()) {
             PATIENCE.store((patience_ns * 2).min(SPIN_NS), Relaxed);
+            BETWEEN.store(WAITS.0, Relaxed);
             return true;
         }
         core::hint::spin_loop();
     }
+    let was_trial = patience_ns == TRIAL_NS;
+    if was_trial {
+        BETWEEN.store((BETWEEN.load(Relaxed) * 2).min(WAITS.1), Relaxed);
+    }
     let less = patience_ns * 3 / 4;
-    PATIENCE.store(if less >= SPIN_MINIMUM_NS { less } else { 0 }, Relaxed);
+    PATIENCE.store(if less >= SPIN_MINIMUM_NS && !was_trial { less } else { 0 }, Relaxed);
     false
 }

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "guest memory is copied by address, and a signal handler steps over what fails")]
 
 use super::net::Unreachable;
-use super::ring::Parts;
+use super::ring::{Part, Parts};
 use std::mem::zeroed;
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
@@ -110,6 +110,19 @@ pub fn to_guest(parts: &Parts, bytes: &[u8]) -> Result<(), Unreachable> {
         rest = later;
     }
     Ok(())
+}
+
+/// Copies to a part of a request's memory as much as it is long.
+///
+/// # Safety
+///
+/// So much is mapped at `from`, which nobody of ours writes to; its pages may be gone.
+pub unsafe fn one(from: *const u8, part: Part) -> Result<(), Unreachable> {
+    // SAFETY: the caller's; the guest's part was checked.
+    match unsafe { copy(part.start.as_ptr(), from, part.length) } {
+        0 => Ok(()),
+        _ => Err(Unreachable),
+    }
 }
 
 #[cfg(test)]

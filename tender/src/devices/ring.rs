@@ -81,8 +81,8 @@ pub struct Part {
 // SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
 unsafe impl Send for Part {}
 
-/// A request.
-#[derive(Debug)]
+/// A request, but for its memory.
+#[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// See [`Descriptor::token`].
     pub token: u64,
@@ -92,8 +92,6 @@ pub struct Request {
     pub detail: u64,
     /// Guest address of its first part; of a request without memory, what it says there.
     pub address: u64,
-    /// Its memory; none, if its operation takes none.
-    pub parts: Parts,
 }
 
 /// What requests of a queue can ask for.
@@ -123,7 +121,8 @@ impl Operations {
     }
 }
 
-/// The memory of a request: parts as system calls take them.
+/// The memory of a request: parts as system calls take them. Whoever takes requests has one, and uses it again for each: it
+/// is too large to be made and moved every time.
 #[derive(Debug)]
 pub struct Parts {
     vectors: [libc::iovec; PARTS_MAXIMUM],
@@ -134,10 +133,16 @@ pub struct Parts {
 // SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
 unsafe impl Send for Parts {}
 
-impl Parts {
-    const fn empty() -> Self {
+impl Default for Parts {
+    fn default() -> Self {
         let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Self { vectors: [nothing; PARTS_MAXIMUM], count: 0, length: 0 }
+    }
+}
+
+impl Parts {
+    fn clear(&mut self) {
+        (self.count, self.length) = (0, 0);
     }
 
     fn push(&mut self, part: Part) -> Result<(), Violation> {
@@ -218,14 +223,15 @@ impl Queue {
         }
     }
 
-    /// The next request, if there is one; it must be completed some time.
-    pub fn next(&mut self, memory: &Memory) -> Result<Option<Request>, Broken> {
-        let request = self.take(memory).map_err(|how| self.broken(how))?;
+    /// The next request, if there is one; it must be completed some time. Its memory is in `parts` then: none, if its
+    /// operation takes none.
+    pub fn next(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Broken> {
+        let request = self.take(memory, parts).map_err(|how| self.broken(how))?;
         self.under_way += u32::from(request.is_some());
         Ok(request)
     }
 
-    fn take(&mut self, memory: &Memory) -> Result<Option<Request>, Violation> {
+    fn take(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Violation> {
         let mut available = self.requests.available().map_err(Violation::SubmissionsOutOfStep)?;
         if available == 0 {
             return Ok(None);
@@ -236,7 +242,8 @@ impl Queue {
         }
         let first = self.read();
         let Descriptor { token, operation, detail, address, .. } = first;
-        let mut request = Request { token, operation, detail, address, parts: Parts::empty() };
+        let request = Request { token, operation, detail, address };
+        parts.clear();
         let rights = match self.operations.need(operation).ok_or(Violation::Operation(operation))? {
             Need::Memory(rights) => rights,
             Need::Nothing => return bare(&first).map(|()| Some(request)),
@@ -244,7 +251,7 @@ impl Queue {
         let mut descriptor = first;
         loop {
             let flags = Flags::from_bits(descriptor.flags).ok_or(Violation::Flags(descriptor.flags))?;
-            request.parts.push(check(memory, rights, &descriptor)?)?;
+            parts.push(check(memory, rights, &descriptor)?)?;
             if !flags.contains(Flags::MORE) {
                 return Ok(Some(request));
             }
@@ -369,7 +376,7 @@ mod tests {
                 unsafe { memory.ring(address, 4).cast::<u32>().write_volatile(value) };
             };
             let mut produced = 0u32;
-            let mut under_way = Vec::new();
+            let (mut under_way, mut parts) = (Vec::new(), Parts::default());
             for _ in 0..40 {
                 for position in 0..8 {
                     let descriptor = Descriptor {
@@ -391,11 +398,11 @@ mod tests {
                 produced = produced.wrapping_add(numbers.pick(&[0, 1, 8]) as u32);
                 set(place.submission + PRODUCER, produced);
                 set(place.completion + CONSUMER, numbers.pick(&[0, 0, taken]) as u32);
-                match queue.next(&memory) {
+                match queue.next(&memory, &mut parts) {
                     Ok(None) => {}
                     Ok(Some(request)) => {
                         taken += 1;
-                        for part in request.parts.iter() {
+                        for part in parts.iter() {
                             let offset = part.start.as_ptr() as u64 - memory.host_address();
                             let end = offset + part.length as u64;
                             let inside = |region: Region| {

@@ -1,25 +1,56 @@
 //! What can be done without waiting: reads and writes that end in the host's page cache.
 //!
-//! That is most of them, and it takes one system call and no other thread.
+//! That is most of them, and it takes one system call and no other thread, or for a read none at all ([`View`]).
+//!
+//! Some file systems do not tell whether a write would wait. Nearly none does: it fills a page. So it is made all the same,
+//! until one has taken long, as a host does that lets no more be written than its disk can take. For a while, they are left
+//! to somebody who can wait.
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
 use super::engine::Step;
+use super::view::View;
+use crate::clock::monotonic_ns;
+use crate::devices::ring::Part;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+/// From when on a write has taken long, in nanoseconds; and how long others are not attempted then.
+const LONG_NS: u64 = 2_000_000;
+const PAUSE_NS: u64 = 200_000_000;
 
 /// Which of them are worth an attempt.
 #[derive(Debug)]
 pub struct Hurry {
     reads: bool,
-    writes: bool,
+    writes: Writes,
+    view: Option<View>,
+}
+
+/// How a write is attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writes {
+    Never,
+    /// The host tells if it would wait.
+    IfAtOnce,
+    /// It does not: from this monotonic time on, in nanoseconds.
+    From(u64),
 }
 
 impl Hurry {
-    /// For a file whose accesses go past the page cache if it is `direct`: these always wait.
-    pub fn new(is_direct: bool) -> Self {
-        Self { reads: !is_direct, writes: !is_direct }
+    /// For a file whose accesses go past the page cache if it is `direct`: these always wait. It may be read by a `view`.
+    pub fn new(is_direct: bool, view: Option<View>) -> Self {
+        let writes = if is_direct { Writes::Never } else { Writes::IfAtOnce };
+        Self { reads: !is_direct, writes, view: view.filter(|_| !is_direct) }
+    }
+
+    /// Begins with some steps.
+    pub fn begin(&mut self) {
+        if let Some(view) = &mut self.view {
+            view.set_time(monotonic_ns());
+        }
     }
 
     /// Carries out a step, unless it would wait: then nothing has been done.
@@ -28,39 +59,113 @@ impl Hurry {
     ///
     /// The memory that the step names is there; should a guest have protected it, that is EFAULT.
     pub unsafe fn carry_out(&mut self, file: &File, step: Step) -> Option<Result<usize, i32>> {
-        let (vectors, count, offset, writes) = match step {
-            Step::Read { address, length, offset } => (&part(address, length), 1, offset, false),
-            Step::Write { address, length, offset } => (&part(address.cast_mut(), length), 1, offset, true),
-            // SAFETY: the caller vouches for the vectors.
-            Step::ReadParts { vectors, count, offset } => (unsafe { &*vectors }, count, offset, false),
-            // SAFETY: the caller vouches for the vectors.
-            Step::WriteParts { vectors, count, offset } => (unsafe { &*vectors }, count, offset, true),
-            Step::Sync | Step::Allocate { .. } => return None,
-        };
-        let worth = if writes { &mut self.writes } else { &mut self.reads };
-        if !*worth {
+        match step {
+            Step::Read { address, length, offset } => {
+                let seen =
+                    |view: &View| view.read(Part { start: NonNull::new(address)?, length }, offset).then_some(());
+                if self.view.as_ref().and_then(seen).is_some() {
+                    return Some(Ok(length));
+                }
+                // SAFETY: the caller vouches for the memory.
+                let result = unsafe { self.read(file, &part(address, length), 1, offset) };
+                if let (Some(view), Some(Ok(count))) = (&mut self.view, result) {
+                    view.note(offset, count);
+                }
+                result
+            }
+            Step::Write { address, length, offset } => {
+                // SAFETY: the caller vouches for the memory.
+                unsafe { self.write(file, &part(address.cast_mut(), length), 1, offset) }
+            }
+            // SAFETY: the caller vouches for the vectors and the memory.
+            Step::ReadParts { vectors, count, offset } => unsafe { self.read(file, vectors, count, offset) },
+            // SAFETY: the same.
+            Step::WriteParts { vectors, count, offset } => unsafe { self.write(file, vectors, count, offset) },
+            Step::Sync | Step::Allocate { .. } => None,
+        }
+    }
+
+    /// Reads to these vectors, for which the caller vouches.
+    unsafe fn read(
+        &mut self,
+        file: &File,
+        vectors: *const libc::iovec,
+        count: usize,
+        offset: u64,
+    ) -> Option<Result<usize, i32>> {
+        if !self.reads {
             return None;
         }
-        let (file, vectors, count, offset) = (file.as_raw_fd(), &raw const *vectors, count as i32, offset as i64);
-        let result = match writes {
-            // SAFETY: the caller vouches for the memory.
-            true => unsafe { libc::pwritev2(file, vectors, count, offset, libc::RWF_NOWAIT) },
-            // SAFETY: the same.
-            false => unsafe { libc::preadv2(file, vectors, count, offset, libc::RWF_NOWAIT) },
-        };
-        let error = match usize::try_from(result) {
-            Ok(count) => return Some(Ok(count)),
-            Err(_) => io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO),
-        };
-        match error {
-            libc::EAGAIN | libc::EINTR => None,
-            // This file system does not tell what would wait.
-            libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL => {
-                *worth = false;
+        let call = (libc::SYS_preadv2, libc::RWF_NOWAIT);
+        // SAFETY: the caller vouches for the memory.
+        match unsafe { transfer(file, call, vectors, count, offset) } {
+            Err(error) if does_not_tell(error) => {
+                self.reads = false;
                 None
             }
-            error => Some(Err(error)),
+            result => unless_waiting(result),
         }
+    }
+
+    /// Writes these vectors, for which the caller vouches.
+    unsafe fn write(
+        &mut self,
+        file: &File,
+        vectors: *const libc::iovec,
+        count: usize,
+        offset: u64,
+    ) -> Option<Result<usize, i32>> {
+        let began_ns = match self.writes {
+            Writes::Never => return None,
+            Writes::IfAtOnce => {
+                let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
+                // SAFETY: the caller vouches for the memory.
+                match unsafe { transfer(file, call, vectors, count, offset) } {
+                    Err(error) if does_not_tell(error) => monotonic_ns(),
+                    result => return unless_waiting(result),
+                }
+            }
+            Writes::From(begin_ns) => match monotonic_ns() {
+                now_ns if now_ns < begin_ns => return None,
+                now_ns => now_ns,
+            },
+        };
+        // SAFETY: the caller vouches for the memory.
+        let result = unsafe { transfer(file, (libc::SYS_pwritev2, 0), vectors, count, offset) };
+        let end_ns = monotonic_ns();
+        let is_long = end_ns.saturating_sub(began_ns) > LONG_NS;
+        self.writes = Writes::From(if is_long { end_ns + PAUSE_NS } else { 0 });
+        unless_waiting(result)
+    }
+}
+
+/// Makes the call of this number, with these flags.
+///
+/// # Safety
+///
+/// The vectors are so many, and their memory is there; should a guest have protected it, that is EFAULT.
+unsafe fn transfer(
+    file: &File,
+    (call, flags): (libc::c_long, libc::c_int),
+    vectors: *const libc::iovec,
+    count: usize,
+    offset: u64,
+) -> Result<usize, i32> {
+    // Not by the C library's function: that is a place where a thread may be cancelled, which takes its time.
+    // SAFETY: the caller's.
+    let result = unsafe { libc::syscall(call, file.as_raw_fd(), vectors, count, offset, 0, flags) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Whether a file system does not tell what would wait.
+fn does_not_tell(error: i32) -> bool {
+    matches!(error, libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)
+}
+
+fn unless_waiting(result: Result<usize, i32>) -> Option<Result<usize, i32>> {
+    match result {
+        Err(libc::EAGAIN | libc::EINTR) => None,
+        result => Some(result),
     }
 }
 

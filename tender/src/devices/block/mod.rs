@@ -12,10 +12,11 @@ mod engine;
 mod hurry;
 mod options;
 mod uring;
+mod view;
 mod work;
 
 use super::limit::{Bucket, Rate};
-use super::ring::{Broken, Need, Operations, Queue, Request, Violation};
+use super::ring::{Broken, Need, Operations, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
 use crate::clock::monotonic_ns;
 use crate::error::Error;
@@ -31,10 +32,13 @@ use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use uring::Uring;
+use view::View;
 use work::{Next, Work};
 
 /// Requests that are taken before other devices have their turn.
 const BATCH: usize = 64;
+/// So many are carried out before a guest is shown what became of them, if it runs meanwhile.
+const SHOWN: usize = 4;
 
 /// A block device that is open.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ pub struct Served {
     queue: Queue,
     properties: Block,
     file: Arc<File>,
+    /// The memory of the request that is being begun.
+    parts: Parts,
     /// Made here and now: nobody can make one any more once the guest runs.
     engine: Box<dyn Engine>,
     /// The host has seen all steps that were started.
@@ -97,16 +103,21 @@ impl Served {
     /// Connects `drive` with its queue.
     pub fn new(drive: Drive, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
         let file = Arc::new(drive.disk.file);
+        let is_direct = drive.disk.properties.alignment > 1;
+        // As a process, a guest could look there by itself, past all limits.
+        let is_limited = drive.limits.iter().any(Option::is_some);
+        let view = if is_direct || is_limited { None } else { View::new(&file, drive.disk.properties.size) };
         Self {
             queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
             properties: drive.disk.properties,
+            parts: Parts::default(),
             engine: engine(&file, place.entries),
             file,
             seen: true,
             limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
             limited_until_ns: 0,
-            hurry: Hurry::new(drive.disk.properties.alignment > 1),
+            hurry: Hurry::new(is_direct, view),
             waiting: Vec::new(),
             started: 0,
             work: Vec::new(),
@@ -114,23 +125,26 @@ impl Served {
         }
     }
 
-    /// Takes requests.
-    fn take(&mut self) -> Result<Progress, Broken> {
+    /// Takes requests, and shows the guest what became of `shown` of them at a time.
+    fn take(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = Progress::default();
+        self.hurry.begin();
         for count in 1..=BATCH {
             if self.is_limited() {
                 break;
             }
-            let Some(request) = self.queue.next(&self.memory)? else { break };
+            let Some(request) = self.queue.next(&self.memory, &mut self.parts)? else { break };
             self.begin(&request)?;
             progress.full = count == BATCH;
             let [bytes, operations] = &mut self.limits;
-            bytes.take(request.parts.length());
+            bytes.take(self.parts.length());
             operations.take(1);
             progress.done = true;
-            // The guest goes on with this one while the next is carried out.
-            progress.wake |= self.queue.publish();
+            if count % shown == 0 {
+                progress.wake |= self.queue.publish();
+            }
         }
+        progress.wake |= self.queue.publish();
         Ok(progress)
     }
 
@@ -157,7 +171,7 @@ impl Served {
             self.queue.complete(request.token, length, status::DONE);
             return Ok(());
         }
-        match Work::new(request.token, request.operation, request.address, &request.parts, range) {
+        match Work::new(request.token, request.operation, request.address, &self.parts, range) {
             Some(work) => self.start(Box::new(work)),
             None => {
                 self.queue.complete(request.token, 0, status::DONE);
@@ -169,7 +183,7 @@ impl Served {
     /// Carries out a request of one part, if that goes without waiting: most do, and need no more than this. Tells its
     /// length, if all of it was done.
     fn at_once(&mut self, request: &Request, offset: u64) -> Option<usize> {
-        let part = request.parts.only()?;
+        let part = self.parts.only()?;
         let (address, length) = (part.start.as_ptr(), part.length);
         let step = match request.operation {
             READ => Step::Read { address, length, offset },
@@ -184,7 +198,7 @@ impl Served {
     /// Which bytes of the disk a request is about; nothing if it is to be refused.
     fn range(&self, request: &Request) -> Result<Option<(u64, u64)>, Broken> {
         let disk = &self.properties;
-        let (offset, memory) = (request.detail, request.parts.length());
+        let (offset, memory) = (request.detail, self.parts.length());
         let length = match request.operation {
             FLUSH => {
                 let odd = [offset, request.address].into_iter().find(|number| *number != 0);
@@ -199,7 +213,7 @@ impl Served {
         let possible = disk.holds(offset, length)
             && memory <= disk.request_maximum as usize
             && !changes
-            && request.parts.iter().all(is_aligned);
+            && self.parts.iter().all(is_aligned);
         Ok(possible.then_some((offset, length)))
     }
 
@@ -274,6 +288,15 @@ impl Served {
         Ok(results)
     }
 
+    /// Takes requests and results, and shows the guest what became of `shown` requests at a time.
+    fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
+        let mut progress = self.take(shown)?;
+        let results = self.finish()?;
+        progress.done |= results > 0;
+        progress.wake |= self.queue.publish();
+        Ok(progress)
+    }
+
     fn submit(&mut self) {
         self.start_waiting();
         self.seen = self.engine.submit();
@@ -291,18 +314,14 @@ fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
 
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
-        let mut progress = self.take()?;
-        let results = self.finish()?;
-        progress.done |= results > 0;
-        progress.wake |= self.queue.publish();
-        Ok(progress)
+        self.serve_and_show(SHOWN)
     }
 
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
         if !self.engine.waits() {
-            return self.serve();
+            return self.serve_and_show(BATCH);
         }
-        let progress = self.take()?;
+        let progress = self.take(BATCH)?;
         Ok(Progress { left: self.started > 0 || !self.waiting.is_empty(), ..progress })
     }
 

@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Frames of one kind that are moved before other things have their turn.
 const BATCH: usize = 64;
+/// So many are moved before the guest is shown them: it may run meanwhile, and not look for long.
+const SHOWN: usize = 8;
 
 /// A network device that is open.
 #[derive(Debug)]
@@ -125,8 +127,11 @@ pub struct Served {
     memory: Arc<Memory>,
     transmit: Queue,
     receive: Queue,
-    /// A buffer that waits for a frame.
+    /// The memory of the frame that is being sent.
+    frame: Parts,
+    /// A buffer that waits for a frame, and its memory.
     buffer: Option<Request>,
+    room: Parts,
     longest: usize,
     wire: Box<dyn Wire>,
     /// What may be sent, and received.
@@ -142,7 +147,9 @@ impl Served {
             transmit: Queue::new("transmit", Rights::READ, memory, queues[TRANSMIT]),
             receive: Queue::new("receive", Rights::READ | Rights::WRITE, memory, queues[RECEIVE]),
             memory: Arc::clone(memory),
+            frame: Parts::default(),
             buffer: None,
+            room: Parts::default(),
             longest: FRAME_HEADER + usize::from(card.properties.mtu),
             wire: card.wire,
             limits: [TRANSMIT, RECEIVE].map(|_| Bucket::new(card.rate, monotonic_ns())),
@@ -150,19 +157,17 @@ impl Served {
         }
     }
 
-    /// Sends what the guest has to be sent. How many frames that was.
-    fn send(&mut self) -> Result<usize, Broken> {
-        for count in 0..BATCH {
-            if self.is_limited(TRANSMIT) || !self.wire.has_room() {
-                return Ok(count);
-            }
-            let Some(request) = self.transmit.next(&self.memory)? else { return Ok(count) };
-            let length = request.parts.length();
+    /// Sends what the guest has to be sent. How many frames that was; and whether the guest wants to be woken.
+    fn send(&mut self) -> Result<(usize, bool), Broken> {
+        let (mut count, mut wake) = (0, false);
+        while count < BATCH && !self.is_limited(TRANSMIT) && self.wire.has_room() {
+            let Some(request) = self.transmit.next(&self.memory, &mut self.frame)? else { break };
+            let length = self.frame.length();
             let lacks = self.lacks(&request)?;
             let longest = if lacks.segment > 0 { FRAME_HEADER + ROW_MAXIMUM } else { self.longest };
             let status = match (FRAME_HEADER..=longest).contains(&length) {
                 true => {
-                    let sent = self.wire.send(&request.parts, lacks);
+                    let sent = self.wire.send(&self.frame, lacks);
                     sent.map_err(|_| unreachable(&self.transmit, &request))?;
                     status::DONE
                 }
@@ -170,19 +175,25 @@ impl Served {
             };
             self.transmit.complete(request.token, length, status);
             self.limits[TRANSMIT].take(length);
+            count += 1;
+            if count % SHOWN == 0 {
+                wake |= self.transmit.publish();
+            }
         }
-        Ok(BATCH)
+        wake |= count > 0 && self.transmit.publish();
+        Ok((count, wake))
     }
 
-    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included.
-    fn receive(&mut self) -> Result<usize, Broken> {
-        let mut count = 0;
+    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included; and whether the guest
+    /// wants to be woken.
+    fn receive(&mut self) -> Result<(usize, bool), Broken> {
+        let (mut count, mut wake) = (0, false);
         while count < BATCH && !self.is_limited(RECEIVE) {
             if self.buffer.is_none() {
                 self.buffer = self.next_buffer()?;
             }
             let Some(buffer) = &self.buffer else { break };
-            let received = self.wire.receive(&buffer.parts, buffer.detail == UNFINISHED);
+            let received = self.wire.receive(&self.room, buffer.detail == UNFINISHED);
             match received.map_err(|_| unreachable(&self.receive, buffer))? {
                 Some(Received::Frame { length, checked }) => {
                     let flags = if checked { CHECKED } else { 0 };
@@ -195,8 +206,12 @@ impl Served {
                 None => break,
             }
             count += 1;
+            if count % SHOWN == 0 {
+                wake |= self.receive.publish();
+            }
         }
-        Ok(count)
+        wake |= count > 0 && self.receive.publish();
+        Ok((count, wake))
     }
 
     /// Whether the limit of a queue lets nothing through at the moment.
@@ -212,7 +227,7 @@ impl Served {
     }
 
     fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
-        let buffer = self.receive.next(&self.memory)?;
+        let buffer = self.receive.next(&self.memory, &mut self.room)?;
         match buffer.as_ref().map_or(0, |buffer| buffer.detail) {
             0 => Ok(buffer),
             UNFINISHED if self.offers_offload() => Ok(buffer),
@@ -220,11 +235,11 @@ impl Served {
         }
     }
 
-    /// What a frame that is to be sent lacks.
+    /// What the frame that is to be sent lacks.
     fn lacks(&self, request: &Request) -> Result<Offload, Broken> {
         let lacks = match request.detail {
             0 => Some(Offload::default()),
-            detail if self.offers_offload() => Offload::check(detail, request.parts.length()),
+            detail if self.offers_offload() => Offload::check(detail, self.frame.length()),
             _ => None,
         };
         lacks.ok_or_else(|| self.transmit.broken(Violation::Detail(request.detail)))
@@ -241,10 +256,10 @@ fn unreachable(queue: &Queue, request: &Request) -> Broken {
 
 impl Device for Served {
     fn serve(&mut self) -> Result<Progress, Broken> {
-        let sent = self.send()?;
+        let (sent, wake_for_sent) = self.send()?;
         let worked = self.wire.work();
-        let received = self.receive()?;
-        let wake = (sent > 0 && self.transmit.publish()) | (received > 0 && self.receive.publish());
+        let (received, wake_for_received) = self.receive()?;
+        let wake = wake_for_sent | wake_for_received;
         let full = sent == BATCH || received == BATCH;
         Ok(Progress { done: sent > 0 || received > 0 || worked, wake, full, left: false })
     }

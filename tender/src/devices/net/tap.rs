@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
 use super::{Parts, Received, Unreachable, Wire};
+use crate::devices::copy;
 use husk_abi::device::{Offers, Offload};
 use husk_abi::ring::PARTS_MAXIMUM;
 use std::fs::{self, File, OpenOptions};
@@ -20,10 +21,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Largest frame payload that a guest can be told of.
 const MTU_MAXIMUM: libc::c_int = u16::MAX as libc::c_int;
 
+/// Longest frame that is copied before it is sent, in bytes: that takes less time than a system call with vectors.
+const COPIED: usize = 2048;
+
 /// One TAP interface.
 #[derive(Debug)]
 pub struct Tap {
     file: File,
+    /// The copy of a frame, and its header.
+    copy: Vec<u8>,
     /// Whether frames have a header in front.
     has_header: bool,
     /// Whether the kernel may hand out unfinished frames.
@@ -131,7 +137,9 @@ pub fn by_descriptor(descriptor: RawFd) -> Result<Opened, String> {
 
 fn opened(file: File, name: &str, has_header: bool) -> Result<Opened, String> {
     let mtu = mtu(name).map_err(|error| format!("the MTU of interface '{name}' is not told: {error}"))?;
-    let mut tap = Tap { file, has_header, hands_out_unfinished: false };
+    let copy = Vec::with_capacity(size_of::<Header>() + COPIED);
+    copy::prepare();
+    let mut tap = Tap { file, copy, has_header, hands_out_unfinished: false };
     if has_header {
         let size = size_of::<Header>() as libc::c_int;
         // SAFETY: the size is a variable of ours, of the type that this takes.
@@ -196,22 +204,55 @@ impl Tap {
         unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(features)) };
         self.hands_out_unfinished = on;
     }
-}
 
-/// Vectors of a header, a request's parts, and one thing more.
-type Vectors = [libc::iovec; PARTS_MAXIMUM + 2];
+    /// Sends a copy of a frame.
+    fn send_copy(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
+        self.copy.clear();
+        if self.has_header {
+            self.copy.extend_from_slice(Header::new(lacks).as_bytes());
+        }
+        copy::from_guest(frame, &mut self.copy)?;
+        // Whatever is wrong, such as an interface that is down: a wire loses frames.
+        // SAFETY: the bytes are ours, and so many.
+        unsafe { libc::syscall(libc::SYS_write, self.file.as_raw_fd(), self.copy.as_ptr(), self.copy.len()) };
+        Ok(())
+    }
 
-/// The vectors of `header`, unless there is none, of `parts`, and of what is `behind`; and how many they are.
-fn vectors(header: Option<&mut Header>, parts: &Parts, behind: Option<&mut u8>) -> (Vectors, usize) {
-    let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM + 2];
-    let behind = behind.map(|byte| libc::iovec { iov_base: ptr::from_mut(byte).cast(), iov_len: 1 });
-    let all = header.map(Header::vector).into_iter().chain(parts.vectors().iter().copied()).chain(behind);
-    let count = vectors.iter_mut().zip(all).map(|(vector, one)| *vector = one).count();
-    (vectors, count)
-}
+    /// Makes the call of this number, writev(2) or readv(2), for a frame in `parts`, after `header` if frames have one, and
+    /// before what is `behind`. Tells how many bytes were moved, or the error number.
+    fn transfer(
+        &self,
+        call: libc::c_long,
+        header: &mut Header,
+        parts: &Parts,
+        behind: Option<&mut u8>,
+    ) -> Result<usize, i32> {
+        // Most frames are in one piece, and an array for the others takes its time to be filled.
+        match parts.only() {
+            Some(_) => self.transfer_with::<3>(call, header, parts, behind),
+            None => self.transfer_with::<{ PARTS_MAXIMUM + 2 }>(call, header, parts, behind),
+        }
+    }
 
-fn is_unreachable(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EFAULT)
+    /// The same with an array of so many vectors.
+    fn transfer_with<const VECTORS: usize>(
+        &self,
+        call: libc::c_long,
+        header: &mut Header,
+        parts: &Parts,
+        behind: Option<&mut u8>,
+    ) -> Result<usize, i32> {
+        let mut vectors = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; VECTORS];
+        let header = self.has_header.then(|| header.vector());
+        let behind = behind.map(|byte| libc::iovec { iov_base: ptr::from_mut(byte).cast(), iov_len: 1 });
+        let all = header.into_iter().chain(parts.vectors().iter().copied()).chain(behind);
+        let count = vectors.iter_mut().zip(all).map(|(vector, one)| *vector = one).count();
+        // Not by the C library's functions: they are places where a thread may be cancelled, which takes its time.
+        // SAFETY: the vectors are of variables that the caller has, and of guest memory that was checked; should it be
+        // protected by now, the kernel says EFAULT.
+        let result = unsafe { libc::syscall(call, self.file.as_raw_fd(), vectors.as_ptr(), count) };
+        usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    }
 }
 
 impl Wire for Tap {
@@ -220,15 +261,13 @@ impl Wire for Tap {
     }
 
     fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
-        let mut header = Header::new(lacks);
-        let (vectors, count) = vectors(self.has_header.then_some(&mut header), frame, None);
-        // SAFETY: the vectors are of a variable of ours, and of guest memory that was checked; should it be protected by
-        // now, the kernel says EFAULT.
-        let result = unsafe { libc::writev(self.file.as_raw_fd(), vectors.as_ptr(), count as libc::c_int) };
-        match result < 0 && is_unreachable(&io::Error::last_os_error()) {
-            true => Err(Unreachable),
+        if frame.length() <= COPIED {
+            return self.send_copy(frame, lacks);
+        }
+        match self.transfer(libc::SYS_writev, &mut Header::new(lacks), frame, None) {
+            Err(libc::EFAULT) => Err(Unreachable),
             // Whatever else is wrong, such as an interface that is down: a wire loses frames.
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -238,11 +277,10 @@ impl Wire for Tap {
         }
         // What comes to lie behind the buffer does not fit.
         let (mut header, mut behind) = (Header::default(), 0);
-        let (vectors, count) = vectors(self.has_header.then_some(&mut header), into, Some(&mut behind));
-        // SAFETY: as above.
-        let result = unsafe { libc::readv(self.file.as_raw_fd(), vectors.as_ptr(), count as libc::c_int) };
-        let Ok(length) = usize::try_from(result) else {
-            return if is_unreachable(&io::Error::last_os_error()) { Err(Unreachable) } else { Ok(None) };
+        let length = match self.transfer(libc::SYS_readv, &mut header, into, Some(&mut behind)) {
+            Ok(length) => length,
+            Err(libc::EFAULT) => return Err(Unreachable),
+            Err(_) => return Ok(None),
         };
         let length = length.saturating_sub(if self.has_header { size_of::<Header>() } else { 0 });
         let fits = length <= into.length() && (may_be_unfinished || header.is_finished());

@@ -30,6 +30,11 @@ fn main() {
         "outside" => Descriptor { address: 0xdead_0000_0000, operation: WRITE, ..read },
         "rings" => Descriptor { address: device.queues[0].submission, ..read },
         "protected" => {
+            // What has been read a moment ago is copied from the page cache as it is mapped.
+            // SAFETY: nobody touches that memory.
+            unsafe { queue.submit(&[read]) };
+            queue.publish();
+            while queue.complete().is_none() {}
             gate::call(Number::Protect, page, PAGE, 0, 0).expect("a page of our own");
             read
         }

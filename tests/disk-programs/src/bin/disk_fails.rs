@@ -8,10 +8,13 @@ fn main() -> io::Result<()> {
     let file = File::options().read(true).write(true).open("/dev/data")?;
     let length = 64 << 10;
     let mut buffer = vec![1; length];
-    file.read_exact_at(&mut buffer, 0)?;
+    let far = 1 << 20;
+    // What has been read a moment ago fails no less.
+    for offset in [0, far, far] {
+        file.read_exact_at(&mut buffer, offset)?;
+    }
     println!("ready");
     io::stdin().read_line(&mut String::new())?;
-    let far = 1 << 20;
     match std::env::args().nth(1).as_deref() {
         Some("read") => println!("{:?}", file.read_at(&mut buffer, far).map_err(|error| error.raw_os_error())),
         _ => {

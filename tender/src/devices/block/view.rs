@@ -1,0 +1,136 @@
+//! A disk as the tender sees it in its own memory: the host's page cache, mapped for reading. What has been read a moment ago
+//! is there still, and is copied without a system call.
+//!
+//! To copy what is not there any more would be to wait for it. So a page counts as there only for the moment in which the
+//! host has read it without waiting. Only what goes on for long keeps pages out of the cache that are in use all the time;
+//! then, once in a while, one is waited for.
+//!
+//! A page that cannot be had, as the file has been cut short or the host's disk fails, is left to a system call, which tells
+//! why.
+
+#![expect(unsafe_code, reason = "the page cache is mapped, and copied by address")]
+
+use crate::devices::copy;
+use crate::devices::ring::Part;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::ptr::{NonNull, null_mut};
+
+const PAGE: u64 = 4096;
+/// How many pages are remembered at most: of more, the ones that are read now.
+const PAGES: usize = 1 << 16;
+/// Binary logarithm of the nanoseconds in a moment: about one second.
+const MOMENT: u32 = 30;
+/// Longest read, in bytes; a system call is no matter for a longer one.
+const LENGTH_MAXIMUM: usize = 64 << 10;
+
+/// A disk's file, mapped.
+#[derive(Debug)]
+pub struct View {
+    start: NonNull<u8>,
+    length: u64,
+    /// Pages that were there, and when: by their number, modulo how many are remembered. Of those never asked for, this takes
+    /// no memory.
+    there: Vec<u64>,
+    moment: u16,
+}
+
+// SAFETY: the mapping stays until the view is dropped, and is only copied from.
+unsafe impl Send for View {}
+
+impl View {
+    /// A view of the first `length` bytes of `file`, if the host can map them.
+    pub fn new(file: &File, length: u64) -> Option<Self> {
+        let size = usize::try_from(length).ok()?;
+        let descriptor = file.as_raw_fd();
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let start = unsafe { libc::mmap(null_mut(), size, libc::PROT_READ, libc::MAP_SHARED, descriptor, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        copy::prepare();
+        Some(Self { start: NonNull::new(start.cast())?, length, there: vec![0; PAGES], moment: 0 })
+    }
+
+    /// Sets the time, in nanoseconds.
+    pub fn set_time(&mut self, now_ns: u64) {
+        // Never 0, which stands for pages that were never there.
+        self.moment = (now_ns >> MOMENT) as u16 | 1 << 15;
+    }
+
+    /// Reads from the byte `offset` on, if all of it is there. Whether that was done.
+    pub fn read(&self, into: Part, offset: u64) -> bool {
+        let inside = offset.checked_add(into.length as u64).is_some_and(|end| end <= self.length);
+        if !inside || into.length > LENGTH_MAXIMUM || !pages(offset, into.length).all(|page| self.is_there(page)) {
+            return false;
+        }
+        let from = self.start.as_ptr().wrapping_add(offset as usize);
+        // SAFETY: that lies in the mapping, whose pages may be gone; the guest's memory was checked.
+        unsafe { copy::one(from, into) }.is_ok()
+    }
+
+    /// Notes that the host has read this without waiting.
+    pub fn note(&mut self, offset: u64, length: usize) {
+        if length > LENGTH_MAXIMUM {
+            return;
+        }
+        for page in pages(offset, length) {
+            let entry = self.entry(page);
+            self.there[page as usize % PAGES] = entry;
+        }
+    }
+
+    fn is_there(&self, page: u64) -> bool {
+        self.there[page as usize % PAGES] == self.entry(page)
+    }
+
+    fn entry(&self, page: u64) -> u64 {
+        page << u16::BITS | u64::from(self.moment)
+    }
+}
+
+/// The numbers of the pages that some bytes lie in.
+fn pages(offset: u64, length: usize) -> std::ops::Range<u64> {
+    offset / PAGE..(offset + length as u64).div_ceil(PAGE)
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and has this length.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length as usize) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    #[test]
+    fn only_what_was_there_a_moment_ago_is_read() {
+        let path = std::env::temp_dir().join(format!("husk-view-{}", std::process::id()));
+        std::fs::write(&path, [[1; 4096], [2; 4096], [3; 4096]].concat()).expect("a file");
+        let file = File::options().read(true).write(true).open(&path).expect("the file");
+        std::fs::remove_file(&path).expect("it is there");
+        let mut view = View::new(&file, 3 * PAGE).expect("it can be mapped");
+        let mut bytes = [0; 4096];
+        let start: NonNull<u8> = NonNull::from(&mut bytes).cast();
+        let whole = Part { start, length: 4096 };
+        view.set_time(SECOND_NS);
+        assert!(!view.read(whole, 0), "nobody has read it");
+        view.note(0, 4096);
+        view.note(PAGE, 1);
+        assert!(view.read(whole, PAGE / 2));
+        // SAFETY: one of the bytes above.
+        let byte = |at: usize| unsafe { start.as_ptr().wrapping_add(at).read_volatile() };
+        assert_eq!((byte(0), byte(4095)), (1, 2));
+        assert!(!view.read(whole, PAGE + 1) && !view.read(whole, 3 * PAGE) && !view.read(whole, u64::MAX));
+        view.set_time(4 * SECOND_NS);
+        assert!(!view.read(whole, 0), "it may be gone");
+        view.note(2 * PAGE, 4096);
+        assert!(view.read(whole, 2 * PAGE));
+        file.set_len(PAGE).expect("it can be shorter");
+        assert!(!view.read(whole, 2 * PAGE), "it is not there any more");
+    }
+}
