@@ -79,7 +79,7 @@ impl Libos {
     }
 
     /// Answers the current thread's call; tells the registers to go on with.
-    fn system_call(&mut self) -> *mut Registers {
+    pub fn system_call(&mut self) -> *mut Registers {
         let mut running = self.answer();
         if running && self.threads.turn_is_over() {
             self.threads.put_last();

@@ -147,6 +147,12 @@ pub fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Er
     Slice::new(address, bytes.len() as u64).copy_in(bytes)
 }
 
+/// The addresses of `count` entries of `size` bytes, one after the other. What lies behind the last address is not the
+/// program's.
+pub fn entries(address: u64, size: u64, count: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(move |index| address.saturating_add(index.saturating_mul(size)))
+}
+
 /// Bytes that [`read_string`] reads at once. Pages are multiples of it, so what it reads needlessly after a NUL is in the
 /// page of the NUL.
 const BLOCK: u64 = 64;
@@ -193,6 +199,12 @@ mod tests {
             assert_eq!(read_string(address, string.len()), Err(Errno::ENAMETOOLONG));
             assert_eq!(read_string(address, string.len() + 1).as_ref(), Ok(&string));
         }
+    }
+
+    #[test]
+    fn entries_behind_the_last_address_are_refused() {
+        assert_eq!(entries(8, 16, 3).collect::<Vec<_>>(), [8, 24, 40]);
+        assert!(entries(u64::MAX - 20, 16, 4).skip(2).all(|entry| read::<u16>(entry) == Err(Errno::EFAULT)));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
         match (level as u32, kind as u32) {
             (SOL_SOCKET, SCM_RIGHTS) if data.length / 4 > RIGHTS_MAXIMUM => return Err(Errno::EINVAL),
             (SOL_SOCKET, SCM_RIGHTS) => {
-                for address in (data.address..).step_by(4).take(data.length as usize / 4) {
+                for address in user::entries(data.address, 4, data.length / 4) {
                     rights.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
                     rights.push(user::read(address)?);
                 }
@@ -277,7 +277,7 @@ pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]):
 /// Makes a call for each `struct mmsghdr`, until one fails; that is the answer only if it is the first.
 fn each_message(entries: u64, count: u64, mut call: impl FnMut(u64) -> Answer) -> Answer {
     let mut done = 0;
-    for entry in (entries..).step_by(ENTRY as usize).take(count.min(MESSAGES_MAXIMUM) as usize) {
+    for entry in user::entries(entries, ENTRY, count.min(MESSAGES_MAXIMUM)) {
         match call(entry) {
             Ok(length) => user::write(entry.wrapping_add(size_of::<MessageHeader>() as u64), &(length as u32))?,
             Err(_) if done > 0 => break,

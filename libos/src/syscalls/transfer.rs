@@ -244,7 +244,7 @@ pub fn each_slice(vectors: u64, count: u64) -> Result<Vec<Slice>, Errno> {
     let mut slices = Vec::new();
     slices.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
     let mut total = 0u64;
-    for address in (vectors..).step_by(size_of::<Vector>()).take(count as usize) {
+    for address in user::entries(vectors, size_of::<Vector>() as u64, count) {
         let Vector { address, length } = user::read(address)?;
         total = total.checked_add(length).filter(|total| *total <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
         slices.push(Slice::new(address, length));

@@ -100,7 +100,7 @@ fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, c
         return Err(Errno::EINVAL);
     }
     let (mut found, mut on) = (0, On::Time);
-    for address in (entries..).step_by(size_of::<PollEntry>()).take(count as usize) {
+    for address in user::entries(entries, size_of::<PollEntry>() as u64, count) {
         let entry: PollEntry = user::read(address)?;
         let mut returned = Ready::empty();
         if entry.descriptor >= 0 {

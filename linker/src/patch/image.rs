@@ -8,24 +8,28 @@ use object::elf;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, SymbolKind};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Where a patched site continues in the libos.
 const DIRECT: &str = "husk_system_call_direct";
 
 /// Patches the ELF file `image` in place; says what was done.
 pub fn patch(image: &mut [u8]) -> Result<Plan> {
-    let unreadable = |error| Error::new(format!("the linker made a file that is not understood: {error}"));
     let file = ElfFile64::<LittleEndian>::parse(&*image).map_err(unreadable)?;
-    let plan = Plan::for_program(&program(&file).map_err(unreadable)?, &libos(&file)?);
+    let plan = Plan::for_program(&program(&file)?, &libos(&file)?);
     let offsets = plan.writes.iter().map(|(address, _)| offset(&file, *address)).collect::<Option<Vec<_>>>();
     let offsets = offsets.ok_or_else(|| Error::new("the linker made code that is in no section"))?;
     for (start, (_, bytes)) in offsets.into_iter().zip(&plan.writes) {
-        match image.get_mut(start..start + bytes.len()) {
+        match image.get_mut(start..start.saturating_add(bytes.len())) {
             Some(place) => place.copy_from_slice(bytes),
             None => return Err(Error::new("the linker made a section that is not in the file")),
         }
     }
     Ok(plan)
+}
+
+fn unreadable(error: impl fmt::Display) -> Error {
+    Error::new(format!("the linker made a file that is not understood: {error}"))
 }
 
 /// Finds what the libos provides.
@@ -35,17 +39,21 @@ fn libos(file: &ElfFile64<'_, LittleEndian>) -> Result<Libos> {
         found.ok_or_else(|| Error::new(format!("the linked program has no symbol '{name}' of the libos")))
     };
     let stubs = symbol(husk_abi::stub::AREA)?;
-    Ok(Libos { stubs: stubs.address()..stubs.address() + stubs.size(), direct: symbol(DIRECT)?.address() })
+    let end = stubs.address().checked_add(stubs.size()).ok_or_else(|| unreadable("stubs beyond the last address"))?;
+    Ok(Libos { stubs: stubs.address()..end, direct: symbol(DIRECT)?.address() })
 }
 
 /// The code of an ELF file.
-fn program<'a>(file: &ElfFile64<'a, LittleEndian>) -> object::read::Result<Program<'a>> {
+fn program<'a>(file: &ElfFile64<'a, LittleEndian>) -> Result<Program<'a>> {
     let mut program = Program::default();
     let mut data = Vec::new();
     let mut frames = None;
     for section in file.sections() {
         let loaded = matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC));
-        let (address, bytes) = (section.address(), section.data()?);
+        let (address, bytes) = (section.address(), section.data().map_err(unreadable)?);
+        if address.checked_add(bytes.len() as u64).is_none() {
+            return Err(unreadable("a section reaches beyond the last address"));
+        }
         match section.kind() {
             SectionKind::Text => program.sections.push(Section { address, bytes }),
             _ if loaded => data.push(Data { address, bytes }),
@@ -81,7 +89,7 @@ fn add_symbols(program: &mut Program<'_>, file: &ElfFile64<'_, LittleEndian>) {
     for (start, (size, name)) in functions {
         // Assembly may leave the size out: such a function ends where the next name begins.
         let next = program.landmarks.range(start + 1..).next().copied();
-        let end = if size > 0 { start + size } else { next.unwrap_or(start) };
+        let end = if size > 0 { start.saturating_add(size) } else { next.unwrap_or(start) };
         if program.bytes(start..end).is_some() {
             program.functions.push(Function { name: name.to_owned(), range: start..end });
         }
@@ -109,8 +117,8 @@ fn add_pointers(program: &mut Program<'_>, file: &ElfFile64<'_, LittleEndian>, d
 fn offset(file: &ElfFile64<'_, LittleEndian>, address: u64) -> Option<usize> {
     let section = file.sections().find(|section| {
         section.kind() == SectionKind::Text
-            && (section.address()..section.address() + section.size()).contains(&address)
+            && address.checked_sub(section.address()).is_some_and(|offset| offset < section.size())
     })?;
     let (start, _) = section.file_range()?;
-    usize::try_from(address - section.address() + start).ok()
+    usize::try_from((address - section.address()).checked_add(start)?).ok()
 }

@@ -4,6 +4,8 @@
 //! trapping, which is slow and right. What is safe is decided in [`sweep`] and [`window`], on bytes and addresses
 //! alone; [`image`] reads and writes the ELF file.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod image;
 mod landing;
 mod program;

@@ -1,6 +1,7 @@
 //! The target hvt: the guest in a KVM virtual machine.
 
 mod cpuid;
+mod msrs;
 pub mod ring0;
 mod slots;
 mod sparse;
@@ -76,6 +77,7 @@ impl Hvt {
         let root = tables::write(&memory, image, boot.len() as u64);
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind, cpu)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
+        msrs::deny(&vm)?;
         let memory = Arc::new(memory);
         let sparse = Sparse::default();
         Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, khz))

@@ -13,9 +13,7 @@ use x86_64::registers::control::{Cr0Flags, Cr4Flags};
 use x86_64::registers::model_specific::EferFlags;
 use x86_64::registers::rflags::RFlags;
 
-/// Model-specific registers (SDM volume 4). Those that the tender sets; a guest at CPL 3 reads and writes none. A filter of
-/// KVM's (KVM_X86_SET_MSR_FILTER) would say that once more, and take 0.06 ms of a start, or some milliseconds now and then,
-/// as the kernel waits for all its readers.
+/// Model-specific registers (SDM volume 4). Those that the tender sets; a guest reads and writes none (`msrs`).
 mod msr {
     pub const STAR: u32 = 0xc000_0081;
     pub const LSTAR: u32 = 0xc000_0082;

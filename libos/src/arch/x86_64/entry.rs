@@ -99,9 +99,24 @@ pub fn take_signals() -> u64 {
 /// Room for the code that the linker step makes for each patched site, in bytes.
 const STUBS: usize = 8 << 10;
 
+/// Where call frame information goes: not into memory, as only reports take it.
+#[cfg(target_os = "none")]
+macro_rules! cfi_sections {
+    () => {
+        ".cfi_sections .debug_frame"
+    };
+}
+/// In a test, what stands in for the tender unwinds through functions beside these.
+#[cfg(not(target_os = "none"))]
+macro_rules! cfi_sections {
+    () => {
+        ".cfi_sections .eh_frame, .debug_frame"
+    };
+}
+
 global_asm!(
+    cfi_sections!(),
     // For crash reports: the thread's registers are in memory, at the address in \base.
-    ".cfi_sections .debug_frame",
     ".macro husk_saved_at base",
     "    .cfi_def_cfa \\base, 0",
     "    .cfi_offset rip, {rip}",
