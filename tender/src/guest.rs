@@ -49,6 +49,8 @@ pub enum Next {
     Release(Claim),
     /// It goes on, and is told how much memory is left for it.
     Room,
+    /// It goes on, and turns of its threads are to end.
+    Tick,
 }
 
 /// Outcome of a call that always comes back: a value, or an ordinary "no".
@@ -74,6 +76,7 @@ impl Guest {
             },
             Number::Discard => self.discard(a, b, c)?,
             Number::Room => return Ok(Next::Room),
+            Number::Tick => return Ok(Next::Tick),
             Number::Panic => return Err(self.panic(a, b)?),
             Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
             Number::AttachImage if self.memory.layout().image_file.length > 0 => return Ok(Next::AttachImage),

@@ -178,6 +178,11 @@ impl Machine {
                         }
                         Err(fault) => fault,
                     },
+                    Ok(Next::Tick) => {
+                        self.turns.iter_mut().for_each(Turns::tick);
+                        self.target.resume_with(0);
+                        continue;
+                    }
                     Ok(Next::Room) => {
                         let room = self.target.room(&self.guest.memory);
                         self.target.resume_with(Status::encode(Ok(room)));
@@ -195,7 +200,7 @@ impl Machine {
                     if let Some(end) = self.hear()? {
                         return Ok(end);
                     }
-                    if let Some(turns) = &self.turns {
+                    if let Some(turns) = &mut self.turns {
                         turns.look(&mut *self.target, self.guest.signals_pending())?;
                     }
                     continue;
@@ -238,7 +243,11 @@ impl Machine {
             return Ok(Some(End::Fault { fault, registers: Box::new(self.target.registers()?) }));
         }
         match (&self.guest.told, signals::fatal(arrived)) {
-            (Some(told), _) => told.tell(signals::told(arrived)),
+            (Some(told), _) => {
+                told.tell(signals::told(arrived));
+                // The guest may be where it cannot be stopped now.
+                self.turns.iter_mut().for_each(Turns::tick);
+            }
             (None, Some(signal)) => return Ok(Some(End::Exit(128 + signal as u8))),
             (None, None) => {}
         }

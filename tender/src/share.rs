@@ -98,7 +98,7 @@ fn start_timer() -> io::Result<()> {
     let interval = libc::timespec { tv_sec: 0, tv_nsec: INTERVAL_NS };
     // SAFETY: the handler uses nothing but atomics and the byte that keeps the processor from running.
     unsafe { signals::handle(SIGNAL, look) }?;
-    signals::start_timer(libc::CLOCK_PROCESS_CPUTIME_ID, SIGNAL, interval, interval)
+    signals::Timer::new(libc::CLOCK_PROCESS_CPUTIME_ID, SIGNAL)?.set(interval, interval)
 }
 
 #[cfg(test)]

@@ -82,29 +82,36 @@ pub fn time_is_up() -> bool {
     TIME_IS_UP.load(Relaxed)
 }
 
-/// Starts a timer that sends the calling thread a signal, first after `value` of the clock's time, then every `interval`.
-pub fn start_timer(
-    clock: libc::clockid_t,
-    signal: libc::c_int,
-    value: libc::timespec,
-    interval: libc::timespec,
-) -> io::Result<()> {
-    // SAFETY: all zeros is a valid value.
-    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-    event.sigev_notify = libc::SIGEV_THREAD_ID;
-    event.sigev_signo = signal;
-    // SAFETY: has no conditions.
-    event.sigev_notify_thread_id = unsafe { libc::gettid() };
-    let mut timer: libc::timer_t = null_mut();
-    // SAFETY: both pointers are to variables of ours.
-    if unsafe { libc::timer_create(clock, &mut event, &mut timer) } != 0 {
-        return Err(io::Error::last_os_error());
+/// A timer that sends a signal to the thread that has made it. It lasts as long as the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Timer(libc::timer_t);
+
+impl Timer {
+    /// A timer of this clock, which is not set.
+    pub fn new(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
+        // SAFETY: all zeros is a valid value.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal;
+        // SAFETY: has no conditions.
+        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        let mut timer = null_mut();
+        // SAFETY: both pointers are to variables of ours.
+        match unsafe { libc::timer_create(clock, &mut event, &mut timer) } {
+            0 => Ok(Self(timer)),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
-    let times = libc::itimerspec { it_interval: interval, it_value: value };
-    // SAFETY: the timer was just made, and the times are a variable of ours.
-    match unsafe { libc::timer_settime(timer, 0, &times, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+
+    /// Sets it: the signal comes first after `value` of the clock's time, then every `interval`. A `value` of no time
+    /// stops it.
+    pub fn set(self, value: libc::timespec, interval: libc::timespec) -> io::Result<()> {
+        let times = libc::itimerspec { it_interval: interval, it_value: value };
+        // SAFETY: `new` has made the timer, and the times are a variable of ours.
+        match unsafe { libc::timer_settime(self.0, 0, &times, null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub fn start(after: Duration) -> Result<(), Error> {
     let value = libc::timespec { tv_sec: after.as_secs() as i64, tv_nsec: after.subsec_nanos().into() };
     let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     signals::receive_time_is_up()
-        .and_then(|()| signals::start_timer(libc::CLOCK_MONOTONIC, libc::SIGXCPU, value, once))
+        .and_then(|()| signals::Timer::new(libc::CLOCK_MONOTONIC, libc::SIGXCPU)?.set(value, once))
         .map_err(Error::NoTimer)
 }
 

@@ -1,17 +1,18 @@
 //! Ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
 //!
 //! A timer counts the processor time of the thread that runs the guest, so a guest that sleeps is never disturbed. Its
-//! signal does nothing but stop it.
+//! signal does nothing but stop it. It runs while the record says that it does (`ticking`), which is from when the guest
+//! or a signal wants that until there was nothing to do for some looks.
 
 #![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
 
 use crate::error::Error;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
-use crate::signals;
+use crate::signals::{self, Timer};
 use crate::target::Target;
 use husk_abi::memory::{Region, Rights};
-use husk_abi::turns::{INTERVAL_MS, Record};
+use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +27,9 @@ pub struct Turns {
     /// Where the guest must not be stopped.
     closed: Region,
     image: Region,
+    timer: Timer,
+    /// How many looks are left in which somebody must want something; the timer does not run if it is 0.
+    left: u32,
 }
 
 impl Turns {
@@ -36,13 +40,31 @@ impl Turns {
         let claim = Claim { address: note.record.wrapping_add(bias), length: size_of::<Record>() as u64 };
         let record = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
         let extent = image.extent();
-        let turns = Self {
+        let timer = timer().filter(|_| claim.address.is_multiple_of(8))?;
+        Some(Self {
             record: record.cast(),
             entry: note.entry.wrapping_add(bias),
             closed: Region::between(note.from.wrapping_add(bias), note.to.wrapping_add(bias)),
             image: Region { start: extent.start.wrapping_add(bias), ..extent },
-        };
-        (claim.address.is_multiple_of(8) && start_timer()).then_some(turns)
+            timer,
+            left: 0,
+        })
+    }
+
+    /// Looks from now on, until there was nothing to do for some time.
+    pub fn tick(&mut self) {
+        if self.left == 0 {
+            self.set(INTERVAL_MS);
+        }
+        self.left = IDLE_LOOKS;
+    }
+
+    /// Sets the timer; to nothing if the interval is 0.
+    fn set(&self, interval_ms: u64) {
+        let interval = libc::timespec { tv_sec: 0, tv_nsec: (interval_ms * 1_000_000) as libc::c_long };
+        // It fails only for times that are none, and timers that were not made.
+        let _ = self.timer.set(interval, interval);
+        self.record().ticking.store(u32::from(interval_ms > 0), Relaxed);
     }
 
     /// Whether the libos is at work.
@@ -57,9 +79,14 @@ impl Turns {
 
     /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
     /// it is.
-    pub fn look(&self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
+    pub fn look(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
+        if !(must || self.record().wanted.load(Relaxed) != 0) {
+            self.rest();
+            return Ok(());
+        }
+        self.tick();
         let record = self.record();
-        if !(must || record.wanted.load(Relaxed) != 0) || record.inside.load(Relaxed) != 0 {
+        if record.inside.load(Relaxed) != 0 {
             return Ok(());
         }
         let registers = target.registers()?;
@@ -71,16 +98,21 @@ impl Turns {
         record.rflags.store(registers.rflags, Relaxed);
         target.jump(self.entry)
     }
+
+    /// There was nothing to do. The last time for now, if that was often enough.
+    fn rest(&mut self) {
+        if self.left == 1 {
+            self.set(0);
+        }
+        self.left = self.left.saturating_sub(1);
+    }
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
 
-/// Starts the timer for this thread, which will run the guest. Without one, threads switch at calls only.
-fn start_timer() -> bool {
+/// The timer, for this thread, which will run the guest. Without one, threads switch at calls only.
+fn timer() -> Option<Timer> {
     // SAFETY: the handler does nothing.
-    if unsafe { signals::handle(SIGNAL, nothing) }.is_err() {
-        return false;
-    }
-    let interval = libc::timespec { tv_sec: 0, tv_nsec: (INTERVAL_MS * 1_000_000) as libc::c_long };
-    signals::start_timer(libc::CLOCK_THREAD_CPUTIME_ID, SIGNAL, interval, interval).is_ok()
+    unsafe { signals::handle(SIGNAL, nothing) }.ok()?;
+    Timer::new(libc::CLOCK_THREAD_CPUTIME_ID, SIGNAL).ok()
 }

@@ -1,8 +1,9 @@
 //! The cost of threads, locks, channels and runtimes, in a guest and as a process, both on one and the same processor.
 //!
-//! The same program runs in a guest and as a process, in turn; the medians of its own figures are printed. Where threads
-//! wait for each other in turn, as with crossbeam's channel, a figure depends on whom the kernel lets run first, and
-//! Linux's own differs by two from run to run: so there are many rounds, and the spread of the ratios stands beside them.
+//! The same program runs in a guest and as a process, in turn, once for each of its own figures, whose medians are printed.
+//! Where threads wait for each other in turn, as with crossbeam's channel, a figure depends on whom the kernel lets run
+//! first, and Linux's own differs by two from run to run: so there are many rounds, and the spread of the ratios stands
+//! beside them.
 //! `cargo bench -p husk-tests --bench scheduler [-- ROUNDS]`
 
 #![expect(unsafe_code, reason = "keeps to one processor")]
@@ -27,5 +28,5 @@ fn keep_to_one_processor() {
 fn main() {
     let [image, native] = figures::built("scheduler", "scheduler");
     keep_to_one_processor();
-    figures::compare([image, native], "ns a step", measure::rounds(21));
+    figures::compare_each([image, native], "ns a step", measure::rounds(21));
 }

@@ -12,11 +12,31 @@ pub fn built(package: &str, name: &str) -> [PathBuf; 2] {
 /// Runs a program both ways, in turn, and prints the medians of each of its figures. The ratio is the median of those
 /// within each round, so that what changes from round to round weighs on both alike; with it come the ratios below
 /// which a quarter of the rounds lies, and above which another does.
-pub fn compare([image, native]: [PathBuf; 2], title: &str, rounds: usize) {
+pub fn compare(programs: [PathBuf; 2], title: &str, rounds: usize) {
+    compare_runs(programs, title, rounds, &[None]);
+}
+
+/// The same for a program that prints the names of its figures, a line each, if its argument is `names`, and takes a
+/// single one if it is that one's name. Each figure has a guest and a process of its own: what one leaves on the heap
+/// is nothing to the next.
+pub fn compare_each(programs: [PathBuf; 2], title: &str, rounds: usize) {
+    let output = Command::new(&programs[1]).arg("names").output().expect("the program starts");
+    let names = String::from_utf8(output.stdout).expect("names in UTF-8");
+    let names: Vec<_> = names.lines().map(Some).collect();
+    compare_runs(programs, title, rounds, &names);
+}
+
+/// Runs the programs with each of these arguments in each round.
+fn compare_runs([image, native]: [PathBuf; 2], title: &str, rounds: usize, arguments: &[Option<&str>]) {
     let mut figures: Vec<(String, [Vec<f64>; 2])> = Vec::new();
-    for round in 0..rounds {
-        let guest = &mut Command::new(build::husk());
-        let mut commands = [(0, guest.arg("run").arg(&image)), (1, &mut Command::new(&native))];
+    for (round, argument) in (0..rounds).flat_map(|round| arguments.iter().map(move |argument| (round, argument))) {
+        let (guest, process) = (&mut Command::new(build::husk()), &mut Command::new(&native));
+        guest.arg("run").arg(&image);
+        if let Some(argument) = argument {
+            guest.arg("--").arg(argument);
+            process.arg(argument);
+        }
+        let mut commands = [(0, guest), (1, process)];
         // Whatever comes second may find something warm.
         commands.rotate_left(round % 2);
         for (target, command) in commands {

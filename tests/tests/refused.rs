@@ -184,7 +184,7 @@ fn strange_headers() {
 #[test]
 fn another_version_missing_notes_and_malformed_notes() {
     let mut image = Image::good();
-    let at = find(&image.0, b"Husk\0\0\0\0\x01\0\0\0");
+    let at = contract_note(&image.0);
     image.0[at + 8] = 99;
     image.refused(&["contract version 99", "install a newer husk"]);
 
@@ -195,7 +195,7 @@ fn another_version_missing_notes_and_malformed_notes() {
     image.refused(&["not a husk image: build it with `cargo husk build`"]);
 
     let mut image = Image::good();
-    let at = find(&image.0, b"Husk\0\0\0\0\x01\0\0\0");
+    let at = contract_note(&image.0);
     image.0[at - 12..at - 8].copy_from_slice(&u32::MAX.to_le_bytes());
     image.refused(&["malformed note"]);
 }
@@ -300,6 +300,11 @@ fn no_kvm_and_no_permission_to_use_it() {
         && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
     let as_nobody = ["unshare", "--mount", "sh", "-c", kept_for_root, "sh"];
     guest().through(&as_nobody).run().expect_refusal(&["no permission to use /dev/kvm", "usermod"]);
+}
+
+/// Where the name of the note starts that tells the version of the contract.
+fn contract_note(bytes: &[u8]) -> usize {
+    find(bytes, &[&b"Husk\0\0\0\0"[..], &husk_abi::VERSION.to_le_bytes()].concat())
 }
 
 /// Where `pattern` starts.

@@ -73,6 +73,22 @@ fn a_thread_whose_sleep_is_over_comes_before_those_that_spin() {
 }
 
 #[test]
+fn a_thread_that_had_the_processor_for_long_gives_it_up_to_whatever_comes() {
+    let outcome = Guest::program("long_turns").input(b"x").run();
+    outcome.expect_success().expect_stdout("a new thread\na woken thread\na sleeper\nan alarm\ninput\n");
+}
+
+#[test]
+fn a_thread_that_nobody_waits_for_is_left_alone() {
+    let outcome = Guest::program("long_turns").argument("alone").flag("--verbose").run();
+    outcome.expect_success().expect_stdout("was alone\n");
+    let told = outcome.stderr();
+    let count = told.trim_end().rsplit_once("interrupted ").and_then(|(_, count)| count.parse::<u32>().ok());
+    // A look every few milliseconds would be hundreds in the second that it takes.
+    assert!(count.is_some_and(|count| count < 20), "{told}");
+}
+
+#[test]
 fn no_thread_starves_for_its_place_in_the_order_of_turns() {
     Guest::program("leavings").run().expect_success().expect_stdout("each took some\n");
 }

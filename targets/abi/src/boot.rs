@@ -58,7 +58,7 @@ pub struct Info {
 }
 
 /// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 1 && size_of::<Info>() == 256, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 2 && size_of::<Info>() == 256, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

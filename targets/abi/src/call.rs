@@ -89,6 +89,9 @@ calls! {
     Notice = 13,
     /// `()`: tells how many more bytes of memory the guest can get by touching the sparse region.
     Room = 14,
+    /// `()`: tells that the processor has come to be wanted while the tender did not look; see [`crate::turns`]. Value: 0,
+    /// also for a guest whose threads take no turns.
+    Tick = 15,
 }
 
 /// What guests tell their tender of without asking for anything.

@@ -29,4 +29,4 @@ pub mod threads;
 pub mod turns;
 
 /// Version of the contract that this crate describes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

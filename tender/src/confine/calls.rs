@@ -155,6 +155,7 @@ features! {
     /// Signals to the tender.
     SIGNALS = "signals" {
         SYS_setitimer "the time of grace of a guest that was told to end";
+        SYS_timer_settime "whether turns of the guest's threads are to end";
         SYS_poll "whether a last word can be said without waiting";
     }
 

@@ -20,6 +20,7 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use husk::abi::boot::Info;
+use husk::abi::call::Number;
 use husk::abi::memory::Region;
 use husk::abi::signals;
 use husk::abi::turns::Record;
@@ -50,6 +51,8 @@ pub static PROCESSOR: Processor = Processor {
         inside: AtomicU32::new(1),
         rip: AtomicU64::new(0),
         rflags: AtomicU64::new(0),
+        ticking: AtomicU32::new(0),
+        reserved: AtomicU32::new(0),
     },
     signals: signals::Record { pending: AtomicU64::new(0) },
 };
@@ -83,6 +86,16 @@ pub fn direct() -> u64 {
 #[inline]
 pub fn want_turn(wanted: bool) {
     PROCESSOR.turns.wanted.store(u32::from(wanted), Relaxed);
+    if wanted && PROCESSOR.turns.ticking.load(Relaxed) == 0 {
+        tick();
+    }
+}
+
+/// Has the tender look whether the running thread's turn is to end.
+#[cold]
+fn tick() {
+    // It always does.
+    let _ = husk::gate::call(Number::Tick, 0, 0, 0, 0);
 }
 
 /// Whether the tender has told of signals that nobody has taken.
