@@ -5,8 +5,11 @@
 use crate::boot;
 use husk_abi::call::{Number, Status};
 
-/// What the gate looks like from here; see [`husk_abi::call`]. A tender does not unwind, but what stands in for one in a
-/// test may: that is how a guest ends there.
+/// What the gate looks like from here; see [`husk_abi::call`].
+#[cfg(target_os = "none")]
+type Gate = extern "sysv64" fn(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64;
+/// What stands in for a tender in a test may unwind: that is how a guest ends there.
+#[cfg(not(target_os = "none"))]
 type Gate = extern "sysv64-unwind" fn(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64;
 
 /// Makes a call to the tender. Arguments that a call does not take are ignored.
