@@ -133,7 +133,7 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
         }
         Number::Attach if a <= place.heap.length => Ok(a.next_multiple_of(64 * PAGE).min(place.heap.length)),
         Number::Attach | Number::AttachImage => Err(Status::Invalid),
-        Number::Unanswered | Number::Notice | Number::Room => Ok(0),
+        Number::Unanswered | Number::Notice | Number::Room | Number::Tick => Ok(0),
         Number::Panic => panic!("the libos gives up"),
         Number::Exit | Number::Deadlock | Number::Abort => resume_unwind(Box::new(Ended)),
     };
