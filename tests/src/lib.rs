@@ -11,6 +11,7 @@ mod bounded;
 pub mod build;
 mod conversation;
 mod disk;
+pub mod failing;
 pub mod figures;
 mod guest;
 pub mod measure;
