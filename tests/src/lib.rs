@@ -24,6 +24,7 @@ mod running;
 mod target;
 pub mod wire;
 
+pub use bounded::kills;
 pub use conversation::Conversation;
 pub use disk::Disk;
 pub use guest::Guest;
