@@ -19,9 +19,16 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const GUESTS: std::ops::Range<u64> = 4 << 30..0x4000_0000_0000;
 /// The last call of the C library's own start, which has no words for a failure.
 const START: i64 = libc::SYS_set_tid_address;
-/// Calls that do not fail.
-const SURE: [i64; 5] =
-    [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_rt_sigreturn, libc::SYS_getpid, libc::SYS_getrandom];
+/// Calls that do not fail, or not in such ways.
+const SURE: [i64; 7] = [
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_futex,
+    libc::SYS_rt_sigprocmask,
+];
 
 /// A call that fails.
 #[derive(Clone, Copy, Debug)]
