@@ -177,10 +177,14 @@ pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
 mod tests {
     use super::*;
 
+    /// Whole blocks, as pages are.
+    #[repr(align(64))]
+    struct Blocks([u8; 6 * BLOCK as usize]);
+
     #[test]
     fn what_is_written_is_read() {
-        let mut memory = [0u8; 16];
-        let address = memory.as_mut_ptr() as u64;
+        let mut memory = Blocks([0; 6 * BLOCK as usize]);
+        let address = memory.0.as_mut_ptr() as u64;
         write(address + 1, &0x1234_5678u32).expect("own memory");
         assert_eq!(read::<u32>(address + 1), Ok(0x1234_5678));
         Slice::new(address, 3).copy_in(b"ab\0").expect("own memory");
@@ -191,11 +195,11 @@ mod tests {
     #[test]
     fn strings_are_read_whole_from_any_alignment() {
         for start in 0..70 {
-            let mut memory = [b'x'; 300];
-            memory[250] = 0;
-            let address = memory.as_ptr() as u64 + start;
+            let mut memory = Blocks([b'x'; 6 * BLOCK as usize]);
+            memory.0[250] = 0;
+            let address = memory.0.as_ptr() as u64 + start;
             let string = read_string(address, 4096).expect("own memory");
-            assert_eq!(string, &memory[start as usize..250]);
+            assert_eq!(string, &memory.0[start as usize..250]);
             assert_eq!(read_string(address, string.len()), Err(Errno::ENAMETOOLONG));
             assert_eq!(read_string(address, string.len() + 1).as_ref(), Ok(&string));
         }

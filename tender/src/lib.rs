@@ -15,6 +15,7 @@ pub mod fault;
 pub mod fuzz;
 pub mod gate;
 pub mod guest;
+pub mod heap;
 pub mod hvt;
 pub mod image;
 pub mod inspect;

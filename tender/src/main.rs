@@ -11,6 +11,7 @@ use husk_tender::Error;
 use husk_tender::boot::Program;
 use husk_tender::confine::calls;
 use husk_tender::confine::explain::Explanation;
+use husk_tender::heap::Heap;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
 use husk_tender::target::Choice;
@@ -20,9 +21,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
-/// musl's allocator maps pages anew for every few objects: a twentieth of a start.
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static HEAP: Heap = Heap;
 
 /// How long a guest may take to end when it has been told to, unless the user says otherwise.
 const GRACE_S: u64 = 10;

@@ -4,6 +4,11 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// How often a tender is killed at a moment of no choice: so often, or as `HUSK_KILLS` says.
+pub fn kills(usual: u64) -> u64 {
+    std::env::var("HUSK_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
 /// Runs `command` to its end, with `input` on its standard input. Ends it after `timeout`, which fails the test.
 pub fn output(mut command: Command, input: Vec<u8>, timeout: Duration) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,5 +1,6 @@
 //! One run of an image, described and carried out within a bounded time.
 
+use crate::failing::{self, Failed, Failure};
 use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -92,6 +93,11 @@ impl Guest {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the tender starts");
         Running::new(self.image.display().to_string(), child, Duration::from_secs(60))
+    }
+
+    /// Runs it with a call that fails.
+    pub fn run_failing(self, failure: Failure) -> Failed {
+        failing::run(self.command(), failure)
     }
 
     /// Starts it to talk with it.

@@ -11,6 +11,7 @@ mod bounded;
 pub mod build;
 mod conversation;
 mod disk;
+pub mod failing;
 pub mod figures;
 mod guest;
 pub mod measure;
@@ -23,6 +24,7 @@ mod running;
 mod target;
 pub mod wire;
 
+pub use bounded::kills;
 pub use conversation::Conversation;
 pub use disk::Disk;
 pub use guest::Guest;

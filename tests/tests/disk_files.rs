@@ -1,6 +1,6 @@
 //! Ordinary programs and their disks, which they have as `/dev/NAME`.
 
-use husk_tests::{Disk, Guest, build, requires};
+use husk_tests::{Disk, Guest, build, kills, requires};
 use std::fs::{self, File};
 use std::io;
 use std::process::Command;
@@ -55,7 +55,7 @@ fn a_disk_that_is_read_only_is_not_opened_to_write() {
 #[test]
 fn what_was_synced_survives_the_death_of_the_tender() {
     const LENGTH: usize = 700;
-    for round in 0..5u64 {
+    for round in 0..kills(5) {
         let disk = Disk::empty(16 << 20);
         let mut writer = program("disk_records").flag(disk.flag("")).spawn();
         writer.expect_printed("\n", 10);

@@ -1,16 +1,12 @@
 //! Tenders that are killed at random moments, starting up or at work: what they used is free again at once.
 
-use husk_tests::{Disk, Guest, Outcome, build, wire};
+use husk_tests::{Disk, Guest, Outcome, build, kills, wire};
 use std::time::Duration;
 
-/// How often; `HUSK_KILLS` says otherwise.
+/// How often, unless `HUSK_KILLS` says otherwise.
 const KILLS: u64 = 50;
 /// The latest moment.
 const LATEST_US: u64 = 25_000;
-
-fn kills() -> u64 {
-    std::env::var("HUSK_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(KILLS)
-}
 
 /// Kills a run of the guest at a moment that differs from round to round.
 fn killed(guest: Guest, round: u64) -> Outcome {
@@ -31,7 +27,7 @@ fn processes(part: &str) -> Vec<String> {
 fn a_disk_is_free_at_once() {
     let disk = Disk::empty(1 << 20);
     let guest = || Guest::image(build::image("block-guests", "disk_flood")).flag(disk.flag(""));
-    for round in 0..kills() {
+    for round in 0..kills(KILLS) {
         let outcome = killed(guest(), round);
         assert!(!outcome.stderr().contains("husk:"), "round {round}: {outcome}");
         let left = processes(&disk.path().display().to_string());
@@ -48,7 +44,7 @@ fn an_interface_is_free_at_once() {
     wire::ip("tuntap add tap0 mode tap");
     wire::ip("link set tap0 up");
     let guest = || Guest::image(build::image("net-guests", "bell_endless")).flag("--net=tap:tap0");
-    for round in 0..kills() {
+    for round in 0..kills(KILLS) {
         let outcome = killed(guest(), round);
         assert!(!outcome.stderr().contains("husk:"), "round {round}: {outcome}");
     }

@@ -121,9 +121,18 @@ fn read_memory_of_parent() -> c_long {
     unsafe { process_vm_readv(parent() as pid_t, null(), 0, null(), 0, 0) as c_long }
 }
 
+fn write_memory_of_parent() -> c_long {
+    // SAFETY: the call fails before it looks at anything.
+    unsafe { process_vm_writev(parent() as pid_t, null(), 0, null(), 0, 0) as c_long }
+}
+
 /// A descriptor that a test leaves open.
 const INHERITED: usize = 77;
 const CREATE_VCPU: usize = 0xae41;
+/// KVM_X86_SET_MSR_FILTER and KVM_SET_MSRS.
+const SET_MSR_FILTER: usize = 0x4188_aec6;
+const SET_MSRS: usize = 0x4008_ae89;
+const READ_IMPLIES_EXEC: c_int = 0x40_0000;
 const X32: c_long = 1 << 30;
 const ROOT: usize = 0;
 
@@ -156,9 +165,25 @@ static ATTEMPTS: &[Attempt] = &[
     ("map_code", map_code),
     ("map_file", map_file),
     ("protect_code", protect_code),
+    ("protect_by_key", || call(SYS_pkey_mprotect, [0, 0, PROT_EXEC as usize, 0])),
+    ("share_memory", || call(SYS_shmget, [IPC_PRIVATE as usize, 4096, 0o600, 0])),
+    ("personality", || call(SYS_personality, [READ_IMPLIES_EXEC as usize, 0, 0, 0])),
+    ("unshare", || call(SYS_unshare, [CLONE_NEWUSER as usize, 0, 0, 0])),
+    ("pidfd_open", || call(SYS_pidfd_open, [parent(), 0, 0, 0])),
+    ("perf_event_open", || call(SYS_perf_event_open, [0; 4])),
+    ("keyctl", || call(SYS_keyctl, [0; 4])),
+    ("signal_of_another_kind", || {
+        // SAFETY: has no conditions.
+        let thread = unsafe { gettid() };
+        call(SYS_tgkill, [std::process::id() as usize, thread as usize, SIGUSR1 as usize, 0])
+    }),
+    ("process_vm_writev", write_memory_of_parent),
     ("memfd", || call(SYS_memfd_create, [text(c"x"), 0, 0, 0])),
+    ("io_uring_register", || call(SYS_io_uring_register, [8, 0, 0, 0])),
     ("io_uring_setup", || call(SYS_io_uring_setup, [8, LOOPBACK.as_ptr() as usize, 0, 0])),
     ("terminal_input", || call(SYS_ioctl, [0, TIOCSTI as usize, LOOPBACK.as_ptr() as usize, 0])),
+    ("unfilter_registers", || call(SYS_ioctl, [4, SET_MSR_FILTER, LOOPBACK.as_ptr() as usize, 0])),
+    ("set_registers", || call(SYS_ioctl, [5, SET_MSRS, LOOPBACK.as_ptr() as usize, 0])),
     ("create_processor", || call(SYS_ioctl, [5, CREATE_VCPU, 1, 0])),
     ("prctl", || call(SYS_prctl, [PR_SET_DUMPABLE as usize, 1, 0, 0])),
     ("seccomp", || call(SYS_seccomp, [SECCOMP_SET_MODE_FILTER as usize, 0, 0, 0])),

@@ -9,6 +9,8 @@
 
 mod direct;
 mod load;
+#[cfg(test)]
+mod property;
 
 use crate::error::Error;
 use crate::fault::Fault;
