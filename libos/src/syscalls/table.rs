@@ -128,7 +128,7 @@ calls! {
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
-    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
+    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities (ENOSYS)";
     // Signals.
     __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
@@ -154,9 +154,9 @@ calls! {
     __NR_time time::time, Answered;
     __NR_times time::times, Partial, "all of the program's time is its own, none the system's";
     __NR_alarm timer::alarm, Answered;
-    __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
-    __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";
-    __NR_timer_create timer::timer_create, Partial, "a clock of processor time counts all time";
+    __NR_setitimer timer::setitimer, Answered;
+    __NR_getitimer timer::getitimer, Answered;
+    __NR_timer_create timer::timer_create, Partial, "the clock of a thread's processor time counts that of all";
     __NR_timer_settime timer::timer_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timer_gettime timer::timer_gettime, Answered;
     __NR_timer_getoverrun timer::timer_getoverrun, Answered;
