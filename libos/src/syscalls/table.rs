@@ -70,7 +70,7 @@ calls! {
     __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
     __NR_mmap memory::mmap, Partial, "never executable; a file is copied, unless it is read only and the image brought it; a shared mapping of one cannot be written to";
     __NR_munmap memory::munmap, Answered;
-    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
+    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow; without MREMAP_DONTUNMAP";
     __NR_mprotect memory::mprotect, Partial, "never executable";
     __NR_msync memory::msync, Answered;
     __NR_mincore memory::mincore, Answered;
