@@ -14,7 +14,7 @@ use linux_raw_sys::general::{SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM};
 const TIMERS_MAXIMUM: usize = 1024;
 
 /// `SI_TIMER`, which the bindings have as an unsigned number.
-const FROM_TIMER: i32 = -2;
+pub(super) const FROM_TIMER: i32 = -2;
 
 /// Time left and interval, in nanoseconds.
 pub type Setting = [u64; 2];

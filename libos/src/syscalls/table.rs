@@ -258,6 +258,8 @@ calls! {
     __NR_pipe2 events::pipe2, Answered;
     __NR_eventfd events::eventfd, Answered;
     __NR_eventfd2 events::eventfd2, Answered;
+    __NR_signalfd signal::signalfd, Partial, "a signal to a certain thread can be read by all";
+    __NR_signalfd4 signal::signalfd4, Partial, "as for signalfd";
     __NR_timerfd_create events::timerfd_create, Answered;
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
