@@ -185,6 +185,10 @@ calls! {
     __NR_lseek files::lseek, Answered;
     __NR_sendfile files::sendfile, Partial, "from regular files";
     __NR_copy_file_range files::copy_file_range, Answered;
+    __NR_splice => ENOSYS, "std and others then copy";
+    __NR_tee => ENOSYS, "as for splice";
+    __NR_vmsplice => ENOSYS, "as for splice";
+    __NR_io_uring_setup => ENOSYS, "runtimes then use epoll";
     __NR_fsync files::sync_file, Answered;
     __NR_fdatasync files::sync_file, Answered;
     __NR_syncfs files::sync_file, Answered;
@@ -216,6 +220,8 @@ calls! {
     __NR_symlinkat names::symlinkat, Answered;
     __NR_readlink names::readlink, Answered;
     __NR_readlinkat names::readlinkat, Answered;
+    __NR_inotify_init => ENOSYS, "who watches files has to look now and then";
+    __NR_inotify_init1 => ENOSYS, "who watches files has to look now and then";
     __NR_getcwd names::getcwd, Answered;
     __NR_chdir names::chdir, Answered;
     __NR_fchdir names::fchdir, Answered;
