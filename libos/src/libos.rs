@@ -186,12 +186,14 @@ impl Libos {
     fn wait(&mut self, deadline: Option<u64>) {
         let before = husk::clock::monotonic_ns();
         self.leave_until(deadline);
-        processor_time::waited(husk::clock::monotonic_ns().saturating_sub(before));
+        let waited = husk::clock::monotonic_ns().saturating_sub(before);
+        processor_time::waited(waited);
+        self.signals.timers.slept(waited);
     }
 
     fn leave_until(&mut self, deadline: Option<u64>) {
         let input = self.files.input == Input::Wanted;
-        let deadline = deadline.into_iter().chain(self.signals.timers.next()).min();
+        let deadline = deadline.into_iter().chain(self.signals.timers.next_in_sleep()).min();
         let expected = input || self.net.expects() || self.disks.busy();
         if deadline.is_none() && !expected && !self.signals_expected() {
             husk::process::deadlock();

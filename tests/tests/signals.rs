@@ -113,6 +113,18 @@ fn calls_are_made_again_after_a_handler_as_linux_does() {
 }
 
 #[test]
+fn signals_can_be_read_from_a_file_as_on_linux() {
+    expect_as_natively("signal_files");
+}
+
+#[test]
+fn a_signal_from_outside_can_be_read_from_a_file() {
+    let mut running = Guest::program("signal_files").argument("and wait").spawn();
+    running.expect_printed("\nready\n", 1).signal("TERM", 1);
+    assert!(running.finish().expect_success().stdout().ends_with("from outside: Ok(15)\n"));
+}
+
+#[test]
 fn timers_send_signals_as_on_linux() {
     expect_as_natively("timers");
 }

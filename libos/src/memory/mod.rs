@@ -229,12 +229,31 @@ impl<H: Host> Memory<H> {
             return Err(Errno::ENOMEM);
         }
         let moved = self.map(new, Rights::READ | Rights::WRITE)?;
+        self.carry(span, moved, new, rights)
+    }
+
+    /// Changes the length of a mapping and moves it to `to`, in place of what the program may have there; EINVAL if the
+    /// two overlap.
+    pub fn move_to(&mut self, address: u64, old: u64, to: u64, new: u64) -> Result<u64, Errno> {
+        let span = self.mapped(address, old).map_err(|_| Errno::EFAULT)?;
+        let target = self.span(to, new)?;
+        if target.start < span.end && span.start < target.end {
+            return Err(Errno::EINVAL);
+        }
+        let rights = self.rights(span.start);
+        let moved = self.map_at(to, new, Rights::READ | Rights::WRITE, true)?;
+        self.carry(span, moved, new, rights)
+    }
+
+    /// Carries what a mapping holds to another of `length` bytes, open for that, which gets these rights; the old one is no
+    /// more.
+    fn carry(&mut self, span: Span, to: u64, length: u64, rights: Rights) -> Result<u64, Errno> {
         self.set_rights(span.clone(), Rights::READ | Rights::WRITE)?;
-        let from = self.bytes(&span);
-        self.host.copy(from, moved);
-        self.unmap(address, old)?;
-        self.protect(moved, new, rights)?;
-        Ok(moved)
+        let old = self.bytes(&span);
+        self.host.copy(Region { length: old.length.min(length.next_multiple_of(PAGE)), ..old }, to);
+        self.unmap(old.start, old.length)?;
+        self.protect(to, length, rights)?;
+        Ok(to)
     }
 
     /// Has the tender give memory to these pages, if it has not yet.

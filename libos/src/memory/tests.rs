@@ -218,6 +218,21 @@ fn a_mapping_grows_in_place_or_moves() {
 }
 
 #[test]
+fn a_mapping_moves_to_where_it_is_told_and_replaces_what_is_there() {
+    let mut memory = memory(1000);
+    assert_eq!(memory.map(4 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.map(8 * PAGE, READ_WRITE), Ok(at(4)));
+    assert_eq!(memory.move_to(START, 4 * PAGE, at(3), 2 * PAGE), Err(Errno::EINVAL));
+    assert_eq!(memory.move_to(START, 4 * PAGE, at(6), 2 * PAGE), Ok(at(6)));
+    assert!(asked(&mut memory).contains(&Asked::Copy(0..2, 6)));
+    assert_eq!(memory.move_to(START, 4 * PAGE, at(20), PAGE), Err(Errno::EFAULT));
+    assert_eq!(memory.move_to(at(6), 2 * PAGE, at(20), 3 * PAGE), Ok(at(20)));
+    assert!(asked(&mut memory).contains(&Asked::Copy(6..8, 20)));
+    assert_eq!(memory.move_to(at(20), 3 * PAGE, at(999), 3 * PAGE), Err(Errno::ENOMEM));
+    assert_eq!(memory.size().1, (1000 - 6 - 3) * PAGE);
+}
+
+#[test]
 fn addresses_outside_are_refused() {
     let mut memory = memory(100);
     assert_eq!(memory.unmap(START + 1, PAGE), Err(Errno::EINVAL));

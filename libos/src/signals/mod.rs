@@ -3,6 +3,7 @@
 //! A signal waits with a thread until that thread is about to go on with its program ([`handler`]). One that is sent to
 //! the program and that all threads block waits for the first that does so no longer.
 
+pub mod files;
 pub mod handler;
 pub mod timers;
 
@@ -54,6 +55,11 @@ impl Origin {
     /// `SI_TKILL`: the program itself, to one thread.
     pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
 
+    /// Whether it was a timer.
+    fn is_of_timer(self) -> bool {
+        self.code == timers::FROM_TIMER
+    }
+
     /// What a `siginfo_t` tells.
     pub fn from_information(words: [u32; 32]) -> Self {
         let [_, _, code, _, sender, overrun, low, high, ..] = words;
@@ -86,6 +92,8 @@ pub struct Signals {
     origins: Vec<(u32, Origin)>,
     /// The program's timers.
     pub timers: timers::Timers,
+    /// Files to read signals from.
+    pub files: files::SignalFiles,
 }
 
 /// What becomes of a signal.
@@ -109,9 +117,9 @@ impl Signals {
         self.actions.get_mut(index).ok_or(Errno::EINVAL)
     }
 
-    /// Whether the program has a function for a signal that may come from outside.
+    /// Whether the program has a function for a signal that may come from outside, or reads it from a file.
     pub fn awaited(&self) -> bool {
-        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled)
+        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled) || self.files.may_hear()
     }
 
     /// Makes sure that there is room for the origin of any signal.
@@ -217,6 +225,9 @@ impl Libos {
         }
         if self.signals.timers.is_due() {
             self.ring();
+        }
+        if !self.signals.files.is_empty() {
+            self.tell_signal_files();
         }
     }
 

@@ -18,6 +18,7 @@ use crate::libos::Libos;
 use crate::memory::sparse;
 use crate::net::Net;
 use crate::random::Random;
+use crate::signals::Signals;
 use crate::threads::Threads;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
@@ -113,18 +114,18 @@ pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
 
 /// Lets `call` work on the files; wakes who waits for one, if that has changed any.
 pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
-    let Libos { files, net, random, threads, .. } = libos;
+    let Libos { files, net, random, signals, threads, .. } = libos;
     let result = call(files, &mut Outside::new(random, threads));
-    settle(files, net, threads);
+    settle(files, net, signals, threads);
     result
 }
 
 /// Passes on what has changed: to other parts of the libos which of their files nobody has any more, to threads which
 /// files may have become ready.
 #[inline]
-pub fn settle(files: &mut Files, net: &mut Net, threads: &mut Threads) {
+pub fn settle(files: &mut Files, net: &mut Net, signals: &mut Signals, threads: &mut Threads) {
     if !files.orphans.is_empty() {
-        forget(files, net);
+        forget(files, net, signals);
     }
     if !files.news.is_empty() {
         tell(files, threads);
@@ -132,12 +133,16 @@ pub fn settle(files: &mut Files, net: &mut Net, threads: &mut Threads) {
 }
 
 #[cold]
-fn forget(files: &mut Files, net: &mut Net) {
+fn forget(files: &mut Files, net: &mut Net, signals: &mut Signals) {
     while let Some(Foreign { owner, handle }) = files.orphans.pop() {
-        if owner == Owner::Socket
-            && let Ok(socket) = net.socket(handle)
-        {
-            net.close(files, socket);
+        match owner {
+            Owner::Socket => {
+                if let Ok(socket) = net.socket(handle) {
+                    net.close(files, socket);
+                }
+            }
+            Owner::Signal => signals.files.forget(handle),
+            Owner::Disk => {}
         }
     }
 }

@@ -46,13 +46,13 @@ pub fn internet(libos: &Libos, file: i32) -> Option<SocketKey> {
 
 /// Lets `call` work on the sockets; wakes who waits for one, if that has changed any.
 pub fn network<T>(libos: &mut Libos, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
-    let Libos { files, net, random, threads, .. } = libos;
+    let Libos { files, net, random, signals, threads, .. } = libos;
     let devices = &mut Outside::new(random, threads);
     if net.has_device() {
         net.poll(files, devices);
     }
     let result = call(net, files, devices);
-    settle(files, net, threads);
+    settle(files, net, signals, threads);
     result
 }
 

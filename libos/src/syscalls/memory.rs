@@ -71,6 +71,13 @@ fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Err
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         return memory::of(address).lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
     }
+    // Where the program would like it best, if that is free: a wish, for which nothing fails. Linux rounds it down.
+    let address = address - address % PAGE;
+    if address != 0
+        && let Ok(mapped) = memory::of(address).lock().map_at(address, length, rights, false)
+    {
+        return Ok(mapped);
+    }
     if rights.is_empty()
         && let Some(reserved) = sparse::map(length)
     {
@@ -139,15 +146,25 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
 }
 
 /// mremap(2).
-pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, ..]): Arguments) -> Answer {
+pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): Arguments) -> Answer {
     let flags = flags as u32;
-    if !address.is_multiple_of(PAGE) || old == 0 || new == 0 || flags & !MREMAP_MAYMOVE != 0 {
+    let is_strange = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED) != 0 || flags == MREMAP_FIXED;
+    if !address.is_multiple_of(PAGE) || old == 0 || new == 0 || is_strange {
         return Err(Errno::EINVAL.into());
     }
     if Region::contains(&visible_stack(), address) {
         return Err(Errno::ENOMEM.into());
     }
     disk::await_memory(libos, address, old)?;
+    if flags & MREMAP_FIXED != 0 {
+        disk::await_memory(libos, to, new)?;
+        let memory = memory::of(address);
+        return match ptr::eq(memory, memory::of(to)) {
+            true => Ok(memory.lock().move_to(address, old, to, new)?),
+            // From the heap to where stacks are reserved, or back.
+            false => Err(Errno::ENOMEM.into()),
+        };
+    }
     let resized = memory::of(address).lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
     Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
 }

@@ -1,6 +1,7 @@
 //! Calls about signals.
 
 use super::Arguments;
+use super::files::descriptor;
 use super::wait::timeout_at;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
@@ -107,6 +108,22 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
     let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
     let expired = Then::Return(Errno::EAGAIN.to_result());
     Err(Stop::Sleep(Sleep { on: On::Time, deadline, woken: Then::Again, expired }))
+}
+
+/// signalfd4(2).
+pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arguments) -> Answer {
+    let flags = flags as u32;
+    // `SFD_NONBLOCK` and `SFD_CLOEXEC` are these.
+    if size != SET || flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let set = user::read::<u64>(set)? & !UNSTOPPABLE;
+    descriptor(libos.signal_file(file as i32, set, flags))
+}
+
+/// signalfd(2).
+pub fn signalfd(libos: &mut Libos, Arguments([file, set, size, ..]): Arguments) -> Answer {
+    signalfd4(libos, Arguments([file, set, size, 0, 0, 0]))
 }
 
 /// The signals that a thread waits for in rt_sigtimedwait(2), if it does.

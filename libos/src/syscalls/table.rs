@@ -70,7 +70,7 @@ calls! {
     __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
     __NR_mmap memory::mmap, Partial, "never executable; a file is copied, unless it is read only and the image brought it; a shared mapping of one cannot be written to";
     __NR_munmap memory::munmap, Answered;
-    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow";
+    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow; without MREMAP_DONTUNMAP";
     __NR_mprotect memory::mprotect, Partial, "never executable";
     __NR_msync memory::msync, Answered;
     __NR_mincore memory::mincore, Answered;
@@ -128,7 +128,7 @@ calls! {
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
-    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities";
+    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities (ENOSYS)";
     // Signals.
     __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
@@ -154,9 +154,9 @@ calls! {
     __NR_time time::time, Answered;
     __NR_times time::times, Partial, "all of the program's time is its own, none the system's";
     __NR_alarm timer::alarm, Answered;
-    __NR_setitimer timer::setitimer, Partial, "ITIMER_REAL";
-    __NR_getitimer timer::getitimer, Partial, "ITIMER_REAL";
-    __NR_timer_create timer::timer_create, Partial, "a clock of processor time counts all time";
+    __NR_setitimer timer::setitimer, Answered;
+    __NR_getitimer timer::getitimer, Answered;
+    __NR_timer_create timer::timer_create, Partial, "the clock of a thread's processor time counts that of all";
     __NR_timer_settime timer::timer_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timer_gettime timer::timer_gettime, Answered;
     __NR_timer_getoverrun timer::timer_getoverrun, Answered;
@@ -185,6 +185,10 @@ calls! {
     __NR_lseek files::lseek, Answered;
     __NR_sendfile files::sendfile, Partial, "from regular files";
     __NR_copy_file_range files::copy_file_range, Answered;
+    __NR_splice => ENOSYS, "std and others then copy";
+    __NR_tee => ENOSYS, "as for splice";
+    __NR_vmsplice => ENOSYS, "as for splice";
+    __NR_io_uring_setup => ENOSYS, "runtimes then use epoll";
     __NR_fsync files::sync_file, Answered;
     __NR_fdatasync files::sync_file, Answered;
     __NR_syncfs files::sync_file, Answered;
@@ -216,6 +220,8 @@ calls! {
     __NR_symlinkat names::symlinkat, Answered;
     __NR_readlink names::readlink, Answered;
     __NR_readlinkat names::readlinkat, Answered;
+    __NR_inotify_init => ENOSYS, "who watches files has to look now and then";
+    __NR_inotify_init1 => ENOSYS, "who watches files has to look now and then";
     __NR_getcwd names::getcwd, Answered;
     __NR_chdir names::chdir, Answered;
     __NR_fchdir names::fchdir, Answered;
@@ -258,6 +264,8 @@ calls! {
     __NR_pipe2 events::pipe2, Answered;
     __NR_eventfd events::eventfd, Answered;
     __NR_eventfd2 events::eventfd2, Answered;
+    __NR_signalfd signal::signalfd, Partial, "a signal to a certain thread can be read by all";
+    __NR_signalfd4 signal::signalfd4, Partial, "as for signalfd";
     __NR_timerfd_create events::timerfd_create, Answered;
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;

@@ -6,7 +6,8 @@ use crate::answer::Answer;
 use crate::clock::{self, SECOND, Timespec};
 use crate::errno::Errno;
 use crate::libos::Libos;
-use crate::signals::timers::{Notice, Setting, due};
+use crate::processor_time;
+use crate::signals::timers::{Counted, Notice, Setting, due};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -16,7 +17,7 @@ const MICROSECOND: u64 = 1000;
 /// alarm(2): the seconds that were left, rounded, but not to none.
 pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> Answer {
     let seconds = u64::from(seconds as u32);
-    let [left, _] = libos.signals.timers.set_alarm([seconds * SECOND, 0], now())?;
+    let [left, _] = libos.signals.timers.set_of_process(ITIMER_REAL, [seconds * SECOND, 0], now())?;
     libos.signals.reserve_origins()?;
     Ok(match (left / SECOND, left % SECOND) {
         (0, 1..) => 1,
@@ -26,9 +27,8 @@ pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> Answer {
 
 /// setitimer(2).
 pub fn setitimer(libos: &mut Libos, Arguments([which, from, into, ..]): Arguments) -> Answer {
-    check_real(which)?;
     let new = if from == 0 { [0; 2] } else { read_micro(from)? };
-    let before = libos.signals.timers.set_alarm(new, now())?;
+    let before = libos.signals.timers.set_of_process(which as u32, new, now())?;
     libos.signals.reserve_origins()?;
     if into != 0 {
         write_micro(into, before)?;
@@ -38,13 +38,8 @@ pub fn setitimer(libos: &mut Libos, Arguments([which, from, into, ..]): Argument
 
 /// getitimer(2).
 pub fn getitimer(libos: &mut Libos, Arguments([which, into, ..]): Arguments) -> Answer {
-    check_real(which)?;
-    write_micro(into, libos.signals.timers.alarm(now()))?;
+    write_micro(into, libos.signals.timers.of_process(which as u32, now())?)?;
     Ok(0)
-}
-
-fn check_real(which: u64) -> Result<(), Errno> {
-    if which as u32 == ITIMER_REAL { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// A `struct itimerval`: interval, then value, each in seconds and microseconds.
@@ -67,6 +62,10 @@ fn write_micro(into: u64, [left, interval]: Setting) -> Result<(), Errno> {
 /// timer_create(2). Of a `struct sigevent` count the value, the signal, how to tell, and whom.
 pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Arguments) -> Answer {
     let base = clock::base(clock as i32)?;
+    let counted = match clock as u32 {
+        CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => Counted::Processor,
+        _ => Counted::All,
+    };
     let (value, signal, thread) = match event {
         0 => (None, SIGALRM, None),
         event => {
@@ -88,7 +87,7 @@ pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Argu
     let made = libos
         .signals
         .timers
-        .make(base, |number| Notice::of_timer(signal, thread, number, value.unwrap_or(u64::from(number))))?;
+        .make(base, counted, |number| Notice::of_timer(signal, thread, number, value.unwrap_or(u64::from(number))))?;
     if let Err(errno) = user::write(into, &made) {
         libos.signals.timers.remove(made)?;
         return Err(errno.into());
@@ -100,9 +99,16 @@ pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Argu
 pub fn timer_settime(libos: &mut Libos, Arguments([timer, flags, from, into, ..]): Arguments) -> Answer {
     let [interval, value]: [Timespec; 2] = user::read(from)?;
     let (interval, value) = (clock::from_timespec(interval)?, clock::from_timespec(value)?);
-    let base = libos.signals.timers.get(timer as u32)?.base;
+    let (base, counted) = libos.signals.timers.get(timer as u32).map(|timer| (timer.base, timer.counted))?;
     let now = now();
-    let due = due(base, value, flags as u32 & TIMER_ABSTIME != 0, now);
+    let is_absolute = flags as u32 & TIMER_ABSTIME != 0;
+    let due = match counted {
+        // What its clock shows at that time is what the program has had already, and what is left.
+        Counted::Processor if is_absolute && value != 0 => {
+            now.saturating_add(value.saturating_sub(processor_time::of_program())).max(1)
+        }
+        _ => due(base, value, is_absolute, now),
+    };
     let before = libos.signals.timers.set(timer as u32, due, interval, now)?;
     if into != 0 {
         write_setting(into, before)?;

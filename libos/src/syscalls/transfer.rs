@@ -43,6 +43,11 @@ fn unread(libos: &mut Libos, file: i32, into: Slice, stop: Stop) -> Answer {
     {
         return disk::read(libos, file, disk, &[into], None);
     }
+    if stop == Errno::EINVAL.into()
+        && let Ok(Some(handle)) = libos.signal_handle(file)
+    {
+        return libos.read_signals(file, handle, into);
+    }
     patiently(libos, file, false, Err(stop))
 }
 

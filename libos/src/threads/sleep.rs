@@ -101,6 +101,21 @@ impl Threads {
         self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending)
     }
 
+    /// Those of them that their threads block.
+    pub fn all_blocked(&self) -> u64 {
+        self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending & thread.blocked)
+    }
+
+    /// Takes the first signal of this set that waits with a thread which blocks it.
+    pub fn take_blocked(&mut self, set: u64) -> Option<u32> {
+        self.slots.iter_mut().flatten().find_map(|thread| {
+            let due = thread.pending & thread.blocked & set;
+            // The lowest bit.
+            thread.pending &= !(due & due.wrapping_neg());
+            (due != 0).then(|| due.trailing_zeros() + 1)
+        })
+    }
+
     /// A thread's time is over.
     fn expire(&mut self, slot: Slot) {
         self.futexes.remove(slot);

@@ -2,7 +2,7 @@
 
 use libc::*;
 use programs::errno;
-use std::ptr::null_mut;
+use std::ptr::{null_mut, without_provenance_mut};
 
 const PAGE: usize = 4096;
 const READ_WRITE: c_int = PROT_READ | PROT_WRITE;
@@ -86,6 +86,39 @@ fn rights_come_and_go() {
     }
 }
 
+/// Garbage collectors put mappings where they want them.
+fn mappings_go_where_they_are_wished() {
+    let room = map(null_mut(), 32 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    let at = |page: usize| room.wrapping_add(page * PAGE).cast::<c_void>();
+    // SAFETY: it is used no more.
+    assert_eq!(unsafe { munmap(room.cast(), 32 * PAGE) }, 0);
+    let wished = map(at(8).wrapping_byte_add(1), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    assert_eq!(wished.cast(), at(8), "a wish for what is free");
+    let elsewhere = map(at(10), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    assert_ne!(elsewhere.cast(), at(10), "a wish for what is not");
+    assert!(map(without_provenance_mut(1), PAGE, READ_WRITE, MAP_PRIVATE).is_ok(), "a wish for what cannot be");
+    // SAFETY: it is used no more.
+    assert_eq!(unsafe { munmap(elsewhere.cast(), 4 * PAGE) }, 0);
+
+    (0..4).for_each(|page| set(wished, page * PAGE, page as u8 + 1));
+    let mut replaced = map(at(20), 2 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
+    set(replaced, 0, 99);
+    // SAFETY: the mappings are ours, and what is replaced is used no more.
+    let moved = |from: *mut u8, old, new, flags, to: *mut c_void| unsafe { mremap(from.cast(), old, new, flags, to) };
+    let fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+    for (flags, to) in [(MREMAP_FIXED, at(20)), (fixed, at(10)), (fixed, at(20).wrapping_byte_add(1))] {
+        assert_eq!((moved(wished, 4 * PAGE, 3 * PAGE, flags, to), errno()), (MAP_FAILED, EINVAL));
+    }
+    assert_eq!(moved(wished, 4 * PAGE, 3 * PAGE, fixed, at(20)), at(20));
+    replaced = replaced.with_addr(at(20) as usize);
+    assert!((0..3).all(|page| byte(replaced, page * PAGE) == page as u8 + 1));
+    // SAFETY: it is not used any more.
+    assert_eq!((unsafe { mprotect(at(8), PAGE, PROT_READ) }, errno()), (-1, ENOMEM), "it is gone from where it was");
+    assert_eq!(moved(replaced, 3 * PAGE, 5 * PAGE, fixed, at(1)), at(1));
+    assert!((0..3).all(|page| byte(room, (page + 1) * PAGE) == page as u8 + 1));
+    assert_eq!(byte(room, 5 * PAGE), 0);
+}
+
 /// dlmalloc resizes its mappings.
 fn mappings_move_with_their_contents() {
     let start = map(null_mut(), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
@@ -117,6 +150,7 @@ fn main() {
     nothing_is_executed();
     ends_can_be_cut_off();
     rights_come_and_go();
+    mappings_go_where_they_are_wished();
     mappings_move_with_their_contents();
     the_break_stays_or_moves();
     println!("mappings work");

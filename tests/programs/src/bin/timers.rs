@@ -107,6 +107,25 @@ fn timers() {
     println!("to the thread that was named: {}", THREAD.load(Relaxed) == own);
 }
 
+/// Timers that count the time of the processor.
+fn work() {
+    let time = libc::timeval { tv_sec: 0, tv_usec: 10_000 };
+    let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
+    for (which, signal) in [(libc::ITIMER_PROF, libc::SIGPROF), (libc::ITIMER_VIRTUAL, libc::SIGVTALRM)] {
+        handle(signal);
+        COUNT.store(0, Relaxed);
+        // SAFETY: the setting is a variable of ours.
+        let set = unsafe { libc::setitimer(which, &once, null_mut()) };
+        thread::sleep(Duration::from_millis(50));
+        print!("timer of work: {set}, after a sleep {}", COUNT.load(Relaxed));
+        wait_for(1, true);
+        println!(", after some work {}", COUNT.load(Relaxed));
+    }
+    let mut setting = once;
+    // SAFETY: as above.
+    println!("no such timer: {}", unsafe { libc::getitimer(3, &mut setting) });
+}
+
 /// A thread that waits for a signal which all block.
 fn waiter() {
     // SAFETY: all zeros is an empty set.
@@ -140,5 +159,6 @@ fn waiter() {
 fn main() {
     alarms();
     timers();
+    work();
     waiter();
 }
