@@ -1,39 +1,67 @@
-//! How many frames a second a native guest sends to a TAP interface, against a process that writes them there.
-//!
-//! `cargo bench -p husk-tests --bench frames [ROUNDS]`; takes root. In a network of its own.
+//! Frames between a native guest and a TAP interface, against a process that writes and reads them there.
 
-use husk_tests::{Guest, build, measure, wire};
+use super::table::{Row, Sample, head, rows};
+use husk_tests::measure::exits;
+use husk_tests::wire::{self, Count, Flood, Tap, ip};
+use husk_tests::{Guest, Target, build};
+use std::time::Duration;
 
 const FRAMES: usize = 200_000;
+/// For how long frames are sent to a guest as fast as that goes.
+const FLOOD: Duration = Duration::from_millis(400);
+const INTERFACE: &str = "tap0";
 
-fn main() {
-    if !wire::alone() {
-        return;
+pub fn run(rounds: usize) {
+    head("frm");
+    ip(&format!("tuntap add {INTERFACE} mode tap"));
+    ip(&format!("link set {INTERFACE} up"));
+    for (length, solo5) in [(60, "2,000 and 1,020,000"), (1514, "170 and 1,000,000")] {
+        let native = || [FRAMES as f64 / wire::write_frames(INTERFACE, FRAMES, length).as_secs_f64()];
+        rows([Row::new(format!("sent/s, {length} bytes"), solo5)], rounds, native, |target| send(target, length));
     }
-    wire::ip("tuntap add tap0 mode tap");
-    wire::ip("link set tap0 up");
-    let image = build::image("net-guests", "frames_send");
-    println!("{:<14} {:>14} {:>14} {:>8} {:>14}", "frames", "guest 1000/s", "process", "ratio", "exits/frame");
-    for length in [60, 1514] {
-        let (mut guest, mut process, mut ratio, mut exits) = (vec![], vec![], vec![], vec![]);
-        for _ in 0..measure::rounds(5) {
-            let run = Guest::image(&image).flag("--net=tap:tap0").flag("--verbose");
-            let outcome = run.argument(FRAMES.to_string()).argument(length.to_string()).run();
-            let took_ns: f64 = outcome.stdout().trim().parse().expect("a time");
-            let native = wire::write_frames("tap0", FRAMES, length).as_secs_f64() * 1e9;
-            guest.push(FRAMES as f64 / took_ns * 1e6);
-            process.push(FRAMES as f64 / native * 1e6);
-            ratio.push(native / took_ns);
-            exits.push(calls(&outcome.stderr()) / FRAMES as f64);
-        }
-        let [guest, process, ratio, exits] =
-            [guest, process, ratio, exits].map(|mut values| measure::median(&mut values));
-        println!("{:<14} {guest:>14.0} {process:>14.0} {ratio:>8.2} {exits:>14.4}", format!("{length} bytes"));
+    ip(&format!("link delete {INTERFACE}"));
+    // Whoever sends frames has a socket there, which would see all those of the guest's, too.
+    let tap = Tap::new(INTERFACE, 1500);
+    for (length, solo5) in [(60, "5,000 and 300,000, paced"), (1514, "8,000 and 500,000, paced")] {
+        let native = || {
+            let mut flood = None;
+            let count = wire::read_frames(INTERFACE, || flood = Some(tap.flood(length, FLOOD)));
+            received_and_lost(count, flood)
+        };
+        let what = [
+            Row::new(format!("received/s, {length} bytes"), solo5),
+            Row::new(format!("lost of 100, {length} bytes"), ""),
+        ];
+        rows(what, rounds, native, |target| receive(target, &tap, length));
     }
 }
 
-/// The calls that a guest made, by what its tender tells at the end.
-fn calls(told: &str) -> f64 {
-    let line = told.lines().find(|line| line.starts_with("husk: exits:")).unwrap_or_default();
-    line.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum()
+fn guest(target: Target, name: &str) -> Guest {
+    Guest::image(build::image("net-guests", name)).flag(target.flag()).flag("--net=tap:tap0").flag("--verbose")
+}
+
+fn send(target: Target, length: usize) -> Sample<1> {
+    let outcome = guest(target, "frames_send").argument(FRAMES.to_string()).argument(length.to_string()).run();
+    let took_ns: f64 = outcome.stdout().trim().parse().expect("a time");
+    Sample { values: [FRAMES as f64 / took_ns * 1e9], exits: exits(&outcome.stderr()) / FRAMES as f64 }
+}
+
+fn receive(target: Target, tap: &Tap, length: usize) -> Sample<2> {
+    let mut running = guest(target, "frames_receive").spawn();
+    running.expect_printed("ready\n", 1);
+    tap.wait_until_up();
+    let flood = tap.flood(length, FLOOD);
+    let outcome = running.input(vec![]).finish();
+    let told = outcome.stdout();
+    let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [frames, ns] = numbers[..] else { panic!("no figures: {outcome}") };
+    let count = Count { frames, took: Duration::from_nanos(ns) };
+    Sample { values: received_and_lost(count, Some(flood)), exits: exits(&outcome.stderr()) / frames as f64 }
+}
+
+/// Frames received a second, and how many of a hundred were not.
+fn received_and_lost(count: Count, flood: Option<Flood>) -> [f64; 2] {
+    let sent = flood.map_or(0, Flood::sent);
+    let lost = 100.0 - 100.0 * count.frames as f64 / sent as f64;
+    [count.frames as f64 / count.took.as_secs_f64(), lost]
 }
