@@ -8,7 +8,7 @@ use std::process::Command;
 /// Bytes of the disk.
 const SIZE: usize = 64 << 20;
 /// How long a case runs at once.
-const DURATION_MS: &str = "100";
+const DURATION_MS: &str = "300";
 
 pub fn run(rounds: usize) {
     let disk = Disk::of(&vec![7; SIZE]);

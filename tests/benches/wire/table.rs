@@ -29,7 +29,7 @@ pub struct Sample<const ROWS: usize> {
 
 /// The rows' first lines.
 pub fn head(unit: &str) {
-    print!("{:<40} {:>11}", "", "linux");
+    print!("{:<44} {:>11}", "", "linux");
     for target in Target::all() {
         print!(" {:>11} {:>6} {:>8}", target.name(), "ratio", format!("exits/{unit}"));
     }
@@ -60,7 +60,7 @@ pub fn rows<const ROWS: usize>(
         }
     }
     for (row, Row { name, solo5 }) in rows.into_iter().enumerate() {
-        print!("{name:<40} {:>11}", short(median(&mut linux[row])));
+        print!("{name:<44} {:>11}", short(median(&mut linux[row])));
         for figures in &mut guests {
             let [value, ratio, exits] = figures[row].each_mut().map(|values| median(values));
             let ratio = if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() };
