@@ -68,6 +68,12 @@ pub fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// How often a guest left for its tender, by what that has told with `--verbose` at the end.
+pub fn exits(told: &str) -> f64 {
+    let line = told.lines().find(|line| line.starts_with("husk: exits:")).unwrap_or_default();
+    line.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum()
+}
+
 /// The values that a quarter, a half and three quarters lie below.
 pub fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);

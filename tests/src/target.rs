@@ -21,9 +21,30 @@ impl Target {
         *USUAL.get_or_init(|| match env::var("HUSK_TARGET").as_deref() {
             Ok("spt") => Self::Spt,
             Ok("hvt") => Self::Hvt,
-            _ if OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok() => Self::Hvt,
+            _ if has_kvm() => Self::Hvt,
             _ => Self::Spt,
         })
+    }
+
+    /// Those that can be used here.
+    pub fn all() -> Vec<Self> {
+        if has_kvm() { vec![Self::Hvt, Self::Spt] } else { vec![Self::Spt] }
+    }
+
+    /// What `husk run` calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hvt => "hvt",
+            Self::Spt => "spt",
+        }
+    }
+
+    /// The flag of `husk run` that asks for it.
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::Hvt => "--target=hvt",
+            Self::Spt => "--target=spt",
+        }
     }
 
     /// Where a guest that runs with `--no-aslr` sees a page of the tender's own.
@@ -33,4 +54,8 @@ impl Target {
             Self::Spt => WINDOW_LOWEST - TENDER_SIZE + physical,
         }
     }
+}
+
+fn has_kvm() -> bool {
+    OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
 }

@@ -7,10 +7,13 @@
 
 pub use crate::network::ip;
 use crate::{network, requires};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a frame is waited for.
@@ -138,11 +141,10 @@ pub fn interface(name: &str) -> u32 {
     unsafe { libc::if_nametoindex(name.as_ptr()) }
 }
 
-/// Writes `count` frames of `length` bytes to the interface `name`, as an ordinary process would, and tells how long it
-/// took.
-pub fn write_frames(name: &str, count: usize, length: usize) -> Duration {
-    use std::io::Write;
-    let mut file = std::fs::File::options().read(true).write(true).open("/dev/net/tun").expect("root can open it");
+/// The interface `name` as an ordinary process opens it.
+fn open(name: &str, flags: libc::c_int) -> File {
+    let file = File::options().read(true).write(true).custom_flags(flags).open("/dev/net/tun");
+    let file = file.expect("root can open it");
     // SAFETY: all zeros is a valid value.
     let mut request: libc::ifreq = unsafe { zeroed() };
     request.ifr_name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from as libc::c_char);
@@ -150,6 +152,13 @@ pub fn write_frames(name: &str, count: usize, length: usize) -> Duration {
     // SAFETY: the request is a variable of ours, of the type that this takes.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
     assert_eq!(result, 0, "the interface is free: {}", io::Error::last_os_error());
+    file
+}
+
+/// Writes `count` frames of `length` bytes to the interface `name`, as an ordinary process would, and tells how long it
+/// took.
+pub fn write_frames(name: &str, count: usize, length: usize) -> Duration {
+    let mut file = open(name, 0);
     let mut bytes = frame(&[]);
     bytes[..6].fill(0xff);
     bytes.resize(length, 0);
@@ -159,6 +168,88 @@ pub fn write_frames(name: &str, count: usize, length: usize) -> Duration {
         let _ = file.write(&bytes);
     }
     started.elapsed()
+}
+
+/// Frames that were received, and how long it took from the first to the last.
+#[derive(Clone, Copy, Debug)]
+pub struct Count {
+    /// How many.
+    pub frames: u64,
+    /// How long.
+    pub took: Duration,
+}
+
+/// Reads frames from the interface `name`, as an ordinary process would, until there is a pause; `ready` is called when they
+/// can be sent.
+pub fn read_frames(name: &str, ready: impl FnOnce()) -> Count {
+    let mut file = open(name, libc::O_NONBLOCK);
+    // The host sends some time after the interface was opened.
+    std::thread::sleep(FLOOD_PAUSE);
+    ready();
+    let (mut frames, mut bytes) = (0, [0; 2048]);
+    let mut times = None;
+    loop {
+        match file.read(&mut bytes) {
+            Ok(14..) if bytes[12..14] == [0x88, 0xb5] => {
+                frames += 1;
+                continue;
+            }
+            Ok(_) => continue,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "the interface is there"),
+        }
+        let now = Instant::now();
+        let (first, _, before) = times.unwrap_or((now, now, 0));
+        if frames > before {
+            times = Some((first, now, frames));
+        }
+        let mut room = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry of ours.
+        if unsafe { libc::poll(&mut room, 1, FLOOD_PAUSE.as_millis() as i32) } == 0 && frames > 0 {
+            let took = times.map_or(Duration::ZERO, |(first, last, _)| last - first);
+            return Count { frames, took };
+        }
+    }
+}
+
+/// After which pause no more frames are waited for.
+const FLOOD_PAUSE: Duration = Duration::from_millis(200);
+/// How many frames are handed to the kernel at once.
+const AT_ONCE: usize = 64;
+
+/// Frames that are sent as fast as that goes, in a thread of their own.
+#[derive(Debug)]
+pub struct Flood(JoinHandle<u64>);
+
+impl Flood {
+    /// How many were sent, once it is over.
+    pub fn sent(self) -> u64 {
+        self.0.join().expect("it does not panic")
+    }
+}
+
+impl Tap {
+    /// Sends frames of `length` bytes for so long. Those for which there is no room any more count as well.
+    pub fn flood(&self, length: usize, duration: Duration) -> Flood {
+        let socket = self.socket.try_clone().expect("a descriptor");
+        Flood(std::thread::spawn(move || {
+            let mut bytes = frame(&[]);
+            bytes.resize(length, 0);
+            let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: length };
+            // SAFETY: all zeros is a valid value.
+            let mut messages: [libc::mmsghdr; AT_ONCE] = unsafe { zeroed() };
+            for message in &mut messages {
+                (message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen) = (&mut part, 1);
+            }
+            let (end, mut sent) = (Instant::now() + duration, 0);
+            while Instant::now() < end {
+                // SAFETY: so many messages, of one frame that is ours.
+                let count = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), AT_ONCE as u32, 0) };
+                // One that does not fit ends the row.
+                sent += count.max(1) as u64;
+            }
+            sent
+        }))
+    }
 }
 
 /// A frame of the type for experiments (IEEE 802, 9.2.3) from us to the guest.

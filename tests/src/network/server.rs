@@ -2,7 +2,7 @@
 //! interface, and as a process behind a veth pair.
 
 use super::Namespace;
-use crate::build;
+use crate::{Target, build, measure};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
@@ -29,13 +29,13 @@ impl Server {
     }
 
     /// The same as a guest.
-    pub fn guest(package: &str, name: &str) -> Self {
+    pub fn guest(target: Target, package: &str, name: &str) -> Self {
         let client = Namespace::new();
         client.ip("tuntap add wire mode tap");
         client.ip("address add 10.1.1.1/24 dev wire");
         client.ip("link set wire up");
         let (image, husk) = (build::image(package, name), build::husk());
-        let run = ["run", "--verbose", "--net", "tap:wire,ip=10.1.1.2/24"];
+        let run = ["run", target.flag(), "--verbose", "--net", "tap:wire,ip=10.1.1.2/24"];
         let process = client.run(|| started(Command::new(husk).args(run).arg(image)));
         Self { process, client, _there: None, address: "10.1.1.2" }
     }
@@ -45,15 +45,14 @@ impl Server {
         self.client.run(what)
     }
 
-    /// Ends it. How often it has left the VM, if it is a guest.
+    /// Ends it. How often it has left for its tender, if it is a guest.
     pub fn exits(mut self) -> f64 {
         self.end();
         let mut told = String::new();
         if let Some(stderr) = &mut self.process.stderr {
             let _ = stderr.read_to_string(&mut told);
         }
-        let line = told.lines().find(|line| line.starts_with("husk: exits:")).unwrap_or_default();
-        line.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum()
+        measure::exits(&told)
     }
 
     fn end(&mut self) {

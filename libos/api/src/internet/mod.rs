@@ -95,6 +95,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// How large a heap is in bytes that has room for the buffers of a device that offloads, which are 5 MiB.
+const OFFLOAD_HEAP: u64 = 32 << 20;
+
 /// A network device on which this program speaks TCP and UDP.
 ///
 /// Its sockets stay open when it is dropped, but nothing comes or goes any more.
@@ -102,9 +105,12 @@ impl core::error::Error for Error {}
 pub struct Internet(Rc<RefCell<Host>>);
 
 impl Internet {
-    /// Takes the network device `name`.
+    /// Takes the network device `name`. If that finishes frames and makes rows of TCP segments, it does so here, given
+    /// room: that takes some memory, of which a small heap keeps all for its program.
     pub fn open(name: &str) -> Result<Self, device::Error> {
-        Ok(Self(Rc::new(RefCell::new(Host::new(Link::open(name)?, clock::monotonic_ns())))))
+        let has_room = boot::info().heap.length >= OFFLOAD_HEAP;
+        let link = if has_room { Link::open_to_offload(name) } else { Link::open(name) }?;
+        Ok(Self(Rc::new(RefCell::new(Host::new(link, clock::monotonic_ns())))))
     }
 
     /// Its addresses at this moment, each with the number of bits of its network. The first is the one for its own link.

@@ -195,3 +195,37 @@ impl Flows {
         events.iter().take(count).filter_map(slot).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn there_are_no_more_flows_than_there_may_be() {
+        let mut flows = Flows::new().expect("a descriptor");
+        let end = |number: usize, last| {
+            let [.., high, low] = number.to_be_bytes();
+            SocketAddr::from((Ipv4Addr::new(10, high, low, last), 7))
+        };
+        let key = |number| (Protocol::Datagrams, Pair { guest: end(number, 1), far: end(number, 2) });
+        // One that has no socket, of which nobody may have so many.
+        let flow = |number| Flow::Client { listener: 0, peer: end(number, 2), until_ns: 0 };
+        for number in 0..MAXIMUM {
+            let slot = flows.add(Some(key(number)), flow(number)).expect("there is room");
+            flows.set_deadline(slot, number as u64 + 1);
+        }
+        for beyond in [MAXIMUM, MAXIMUM + 1] {
+            assert!(!flows.has_room());
+            assert_eq!(flows.add(Some(key(beyond)), flow(beyond)), None);
+            assert_eq!(flows.find(&key(beyond)), None, "nothing is left of it");
+        }
+        assert_eq!(flows.count(), MAXIMUM);
+        let slot = flows.due(1).expect("the first one's time has come");
+        assert!(flows.remove(slot).is_some() && flows.has_room());
+        assert_eq!(flows.find(&key(0)), None);
+        assert_eq!(flows.add(Some(key(MAXIMUM)), flow(MAXIMUM)), Some(slot), "it takes the place");
+        assert_eq!((flows.count(), flows.find(&key(MAXIMUM))), (MAXIMUM, Some(slot)));
+        assert!(!flows.has_room());
+    }
+}

@@ -1,0 +1,42 @@
+//! Networks and disks: what a guest does with them, as a virtual machine and as a process, against what an ordinary process
+//! of this machine does with the same, all in turn.
+//!
+//! `cargo bench -p husk-tests --bench wire [-- PART…] [ROUNDS]`; the parts are `http`, `bulk`, `frames` and `block`, and are
+//! all run if none is named. All but `block` take root: they make networks of their own.
+
+mod block;
+mod bulk;
+mod frames;
+mod http;
+mod table;
+
+use husk_tests::{measure, requires, wire};
+use std::env;
+
+/// A part: its name, whether it takes networks, how many rounds it usually has, and what runs it.
+type Part = (&'static str, bool, usize, fn(usize));
+
+const PARTS: [Part; 4] = [
+    ("http", true, 3, http::run),
+    ("bulk", true, 3, bulk::run),
+    ("frames", true, 5, frames::run),
+    ("block", false, 3, block::run),
+];
+
+fn main() {
+    let named = |name: &str| env::args().skip(1).any(|word| word == name);
+    let all = !PARTS.iter().any(|(name, ..)| named(name));
+    for (name, takes_networks, rounds, run) in PARTS {
+        if !all && !named(name) || takes_networks && (!requires::root() || !requires::tun()) {
+            continue;
+        }
+        println!("\n{name}");
+        match takes_networks {
+            // Interfaces have the same names as those of others.
+            true => std::thread::scope(|scope| {
+                scope.spawn(|| wire::alone().then(|| run(measure::rounds(rounds))));
+            }),
+            false => run(measure::rounds(rounds)),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The table that every part prints: a row for each thing that is measured, with what Linux does, and for each target what a
+//! guest does, its ratio to Linux, and how often it left for its tender.
+
+use husk_tests::Target;
+use husk_tests::measure::median;
+
+/// What is measured, and what others do there.
+pub struct Row {
+    /// What, with its unit.
+    pub name: String,
+    /// Solo5 0.12.1, hvt and spt, as it was once measured on the machine of the README; elsewhere it only gives an idea.
+    pub solo5: &'static str,
+}
+
+impl Row {
+    /// A row.
+    pub fn new(name: impl Into<String>, solo5: &'static str) -> Self {
+        Self { name: name.into(), solo5 }
+    }
+}
+
+/// What was measured once: a value for each row.
+pub struct Sample<const ROWS: usize> {
+    /// The values.
+    pub values: [f64; ROWS],
+    /// How often a guest left for its tender, for each thing that it did.
+    pub exits: f64,
+}
+
+/// The rows' first lines.
+pub fn head(unit: &str) {
+    print!("{:<44} {:>11}", "", "linux");
+    for target in Target::all() {
+        print!(" {:>11} {:>6} {:>8}", target.name(), "ratio", format!("exits/{unit}"));
+    }
+    println!("   Solo5, hvt and spt");
+}
+
+/// Measures some rows at once, in rounds: on Linux, and in a guest of each target. Prints medians, the ratios being those
+/// within a round.
+pub fn rows<const ROWS: usize>(
+    rows: [Row; ROWS],
+    rounds: usize,
+    native: impl Fn() -> [f64; ROWS],
+    guest: impl Fn(Target) -> Sample<ROWS>,
+) {
+    let targets = Target::all();
+    let mut linux = [const { Vec::new() }; ROWS];
+    let mut guests = vec![[const { [const { Vec::new() }; 3] }; ROWS]; targets.len()];
+    for _ in 0..rounds {
+        let native = native();
+        linux.iter_mut().zip(native).for_each(|(values, value)| values.push(value));
+        for (target, figures) in targets.iter().zip(&mut guests) {
+            let sample = guest(*target);
+            for (row, [values, ratios, exits]) in figures.iter_mut().enumerate() {
+                values.push(sample.values[row]);
+                ratios.push(sample.values[row] / native[row]);
+                exits.push(sample.exits);
+            }
+        }
+    }
+    for (row, Row { name, solo5 }) in rows.into_iter().enumerate() {
+        print!("{name:<44} {:>11}", short(median(&mut linux[row])));
+        for figures in &mut guests {
+            let [value, ratio, exits] = figures[row].each_mut().map(|values| median(values));
+            let ratio = if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() };
+            print!(" {:>11} {ratio:>6} {exits:>8.4}", short(value));
+        }
+        println!("   {solo5}");
+    }
+}
+
+/// A value with as many digits as it is worth.
+fn short(value: f64) -> String {
+    if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
