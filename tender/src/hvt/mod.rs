@@ -64,6 +64,7 @@ impl Hvt {
         cpu: Cpu,
     ) -> Result<(Self, Arc<Memory>, u32), Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
+        msrs::deny(&vm)?;
         let slots = Slots::start(&vm, &memory)?;
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;
         let bias = memory.layout().load_bias;
@@ -77,7 +78,6 @@ impl Hvt {
         let root = tables::write(&memory, image, boot.len() as u64);
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind, cpu)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
-        msrs::deny(&vm)?;
         let memory = Arc::new(memory);
         let sparse = Sparse::default();
         Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, khz))

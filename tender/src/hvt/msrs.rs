@@ -9,8 +9,8 @@ use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, Vm
 
 /// Denies all of them, if KVM can: Linux has been able to since 5.10.
 ///
-/// The kernel waits for whoever still uses what was before. That takes 10 us if nothing has changed for a moment, and
-/// milliseconds right after a slot of memory was made: so this comes last.
+/// The kernel waits for whoever still uses what was before: for 10 us if nothing of the machine has changed yet, and for
+/// milliseconds while it still puts away what a change of its memory has left. So this comes first.
 pub fn deny(vm: &VmFd) -> Result<(), Error> {
     // No range at all would switch the filter off; this one denies what is denied anyway.
     let flags = MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE;
@@ -47,6 +47,9 @@ mod tests {
     /// Runs an instruction on a model-specific register in ring 0; tells the port that was written to.
     fn run(kvm: &Kvm, is_filtered: bool, index: u32, instruction: [u8; 2]) -> Option<u16> {
         let vm = kvm.create_vm().expect("a virtual machine");
+        if is_filtered {
+            deny(&vm).expect("it can be filtered");
+        }
         let mut page = Box::new(Page([0; 4096]));
         let mut write = |at: u16, bytes: &[u8]| page.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
         // The entry for vector 13 in the table at address 0: offset and segment.
@@ -69,9 +72,6 @@ mod tests {
         let mut registers = vcpu.get_regs().expect("its registers");
         (registers.rip, registers.rsp, registers.rflags) = (CODE.into(), 0x1000, 2);
         vcpu.set_regs(&registers).expect("its registers");
-        if is_filtered {
-            deny(&vm).expect("it can be filtered");
-        }
         let port = match vcpu.run() {
             Ok(VcpuExit::IoOut(port, _)) => Some(port),
             other => {
