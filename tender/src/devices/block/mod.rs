@@ -37,6 +37,9 @@ use work::{Next, Work};
 
 /// Requests that are taken before other devices have their turn.
 const BATCH: usize = 64;
+/// Steps of one request that are carried out at once. To write zeros to a whole disk takes one for each part of it: the rest of
+/// them are left to the engine, while others have their turn.
+const STEPS: usize = 8;
 /// So many are carried out before a guest is shown what became of them, if it runs meanwhile.
 const SHOWN: usize = 4;
 
@@ -228,23 +231,27 @@ impl Served {
 
     /// Carries out the steps of a request as far as it goes at once, and starts the next one.
     fn go_on(&mut self, number: usize) -> Result<(), Broken> {
-        while let Some(step) = self.work.get(number).and_then(Option::as_ref).map(|work| work.step()) {
+        for _ in 0..STEPS {
+            let Some(step) = self.step(number) else { return Ok(()) };
             // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in a box that stays.
-            match unsafe { self.hurry.carry_out(&self.file, step) } {
-                Some(result) => self.went(number, result)?,
-                None => {
-                    self.waiting.push(number);
-                    break;
-                }
-            }
+            let Some(result) = (unsafe { self.hurry.carry_out(&self.file, step) }) else { break };
+            self.went(number, result)?;
+        }
+        if self.step(number).is_some() {
+            self.waiting.push(number);
         }
         Ok(())
+    }
+
+    /// The next step of a request, if it is not done.
+    fn step(&self, number: usize) -> Option<Step> {
+        self.work.get(number)?.as_ref().map(|work| work.step())
     }
 
     /// Hands the steps to the engine that take waiting. They are told of in the thread that does this.
     fn start_waiting(&mut self) {
         while let Some(number) = self.waiting.pop() {
-            let Some(step) = self.work.get(number).and_then(Option::as_ref).map(|work| work.step()) else { continue };
+            let Some(step) = self.step(number) else { continue };
             if !self.engine.has_room() {
                 self.waiting.push(number);
                 return;
