@@ -131,6 +131,11 @@ impl Net {
         self.tell(files, key, Ready::all());
     }
 
+    /// There is no file of the socket's any more that could be told what it is ready for.
+    pub fn leave_file(&mut self, key: SocketKey) {
+        self.sockets[key].node = None;
+    }
+
     /// Nobody has the socket any more.
     pub fn close(&mut self, files: &mut Files, key: SocketKey) {
         let by_reset = self.sockets[key].options.lingers() == Some(0);

@@ -134,6 +134,12 @@ pub fn settle(files: &mut Files, net: &mut Net, signals: &mut Signals, threads: 
 
 #[cold]
 fn forget(files: &mut Files, net: &mut Net, signals: &mut Signals) {
+    // The end of one is no news to another that has gone together with it.
+    for Foreign { owner, handle } in &files.orphans {
+        if let (Owner::Socket, Ok(socket)) = (owner, net.socket(*handle)) {
+            net.leave_file(socket);
+        }
+    }
     while let Some(Foreign { owner, handle }) = files.orphans.pop() {
         match owner {
             Owner::Socket => {

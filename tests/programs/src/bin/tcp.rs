@@ -360,6 +360,23 @@ fn mistakes() {
     assert_eq!((unsafe { connect(file.as_raw_fd(), (&raw const address).cast(), 16) }, errno()), (-1, EAFNOSUPPORT));
 }
 
+/// Both ends of a connection, its listener and who waits there are closed by one call.
+fn both_ends_go_at_once() {
+    const FIRST: i32 = 200;
+    let listener = listener("127.0.0.1");
+    let address = listener.local_addr().expect("bound");
+    let connect = || TcpStream::connect(address).expect("it listens");
+    let (client, waiting) = (connect(), connect());
+    let accepted = listener.accept().expect("connected").0;
+    let files: [OwnedFd; 4] = [client.into(), accepted.into(), listener.into(), waiting.into()];
+    for (file, to) in files.iter().zip(FIRST..) {
+        assert_eq!(unsafe { dup2(file.as_raw_fd(), to) }, to);
+    }
+    drop(files);
+    assert_eq!(unsafe { syscall(SYS_close_range, FIRST, FIRST + 3, 0) }, 0, "{}", errno());
+    assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+}
+
 fn main() {
     bytes_go_both_ways("127.0.0.1");
     bytes_go_both_ways("::1");
@@ -367,6 +384,7 @@ fn main() {
     much_goes_through_little_room();
     half_a_connection_can_end();
     connections_end_badly();
+    both_ends_go_at_once();
     bursts_find_room();
     queues_are_as_long_as_was_said();
     nobody_listens();
