@@ -271,6 +271,11 @@ impl Machine {
         &self.guest
     }
 
+    /// What is counted about it.
+    pub fn statistics(&mut self) -> &mut Statistics {
+        &mut self.guest.statistics
+    }
+
     /// The address that the host refused, which it does not tell: the first one that the instruction may touch and that
     /// cannot be read; or the first of all, if it is the writing that was refused.
     fn forbidden(&self) -> Result<Option<u64>, Error> {

@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
     let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
-    let statistics = Statistics::new(options.verbose, options.started);
+    let mut statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
     let (target, memory, rate): (Box<dyn Target>, _, _) = match kvm {
         Some(kvm) => {
@@ -100,7 +100,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
         }
     };
     let reporter = Reporter::new(&image);
+    let confining = Instant::now();
     plan.confine_process(options.user)?;
+    statistics.confine(confining.elapsed());
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
@@ -110,7 +112,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
     options.timeout.map_or(Ok(()), timeout::start)?;
     let first = machine.prepare()?;
+    let confining = Instant::now();
     plan.confine_processor(&first)?;
+    machine.statistics().confine(confining.elapsed());
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
     loop {

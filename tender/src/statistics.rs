@@ -3,13 +3,14 @@
 use husk_abi::call::{Number, notice};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Counters of one guest's run.
 #[derive(Debug)]
 pub struct Statistics {
     verbose: bool,
     started: Instant,
+    confined: Duration,
     first_instruction: Option<Instant>,
     first_output: Option<Instant>,
     calls: [u64; Number::ALL.len()],
@@ -26,6 +27,7 @@ impl Statistics {
         Self {
             verbose,
             started,
+            confined: Duration::ZERO,
             first_instruction: None,
             first_output: None,
             calls: Default::default(),
@@ -35,6 +37,11 @@ impl Statistics {
             refused: None,
             execution_refused: false,
         }
+    }
+
+    /// The tender has confined itself some more, which took so long.
+    pub fn confine(&mut self, took: Duration) {
+        self.confined += took;
     }
 
     /// The guest is about to run.
@@ -104,6 +111,7 @@ impl fmt::Display for Statistics {
             Some(instant) => format!("{:.3} ms", instant.duration_since(self.started).as_secs_f64() * 1e3),
             None => "never".to_owned(),
         };
+        writeln!(f, "husk: confined itself in      {:.3} ms", self.confined.as_secs_f64() * 1e3)?;
         writeln!(f, "husk: first instruction after {}", since(self.first_instruction))?;
         writeln!(f, "husk: first output after      {}", since(self.first_output))?;
         write!(f, "husk: exits:")?;

@@ -35,6 +35,15 @@ fn main() {
     println!("\na process (spt)");
     measure::compare(&rows, rounds);
 
+    println!("\n{:<26} {:>14}", "the tender's confinement", "ms");
+    for target in ["hvt", "spt"] {
+        let line = on(target, build::image("hello", "hello"));
+        let run = || Command::new(&line[0]).arg("run").arg("--verbose").args(&line[2..]).output().expect("husk starts");
+        let took = |_| measure::confinement_ms(&String::from_utf8_lossy(&run().stderr));
+        let mut times: Vec<f64> = (0..rounds).map(took).collect();
+        println!("{target:<26} {:>14.3}", measure::median(&mut times));
+    }
+
     println!("\n{:<26} {:>10} {:>10}", "memory at rest", "RSS KiB", "PSS KiB");
     for (name, image) in [("no_std", build::image("guests", "idle")), ("std", build::image("programs", "idle_std"))] {
         let (rss, pss) = measure::memory(Command::new(&husk).arg("run").arg(image));

@@ -74,6 +74,12 @@ pub fn exits(told: &str) -> f64 {
     line.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum()
 }
 
+/// How long a tender took to confine itself, in milliseconds, by what it has told with `--verbose` at the end.
+pub fn confinement_ms(told: &str) -> f64 {
+    let line = told.lines().find_map(|line| line.strip_prefix("husk: confined itself in")).unwrap_or_default();
+    line.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(f64::NAN)
+}
+
 /// The values that a quarter, a half and three quarters lie below.
 pub fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);

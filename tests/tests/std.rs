@@ -136,7 +136,7 @@ fn unanswered_system_calls_say_enosys_and_are_told_once_if_asked() {
     for call in ["system call 250,", "system call 321,"] {
         assert!(verbose.stderr().is_empty() || verbose.stderr().matches(call).count() == 1, "{verbose}");
     }
-    for part in ["first instruction after", "first output after", "exits: ConsoleWrite"] {
+    for part in ["confined itself in", "first instruction after", "first output after", "exits: ConsoleWrite"] {
         verbose.expect_stderr(part);
     }
 }
