@@ -40,10 +40,10 @@ enum Writes {
 }
 
 impl Hurry {
-    /// For a file whose accesses go past the page cache if it is `direct`: these always wait. It may be read by a `view`.
+    /// For a file whose accesses go past the page cache if it is `direct`: these always wait. Others may be read by a `view`.
     pub fn new(is_direct: bool, view: Option<View>) -> Self {
         let writes = if is_direct { Writes::Never } else { Writes::IfAtOnce };
-        Self { reads: !is_direct, writes, view: view.filter(|_| !is_direct) }
+        Self { reads: !is_direct, writes, view }
     }
 
     /// Begins with some steps.

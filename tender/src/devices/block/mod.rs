@@ -147,7 +147,7 @@ impl Served {
                 progress.wake |= self.queue.publish();
             }
         }
-        progress.wake |= self.queue.publish();
+        progress.wake |= progress.done && self.queue.publish();
         Ok(progress)
     }
 
@@ -300,7 +300,7 @@ impl Served {
         let mut progress = self.take(shown)?;
         let results = self.finish()?;
         progress.done |= results > 0;
-        progress.wake |= self.queue.publish();
+        progress.wake |= results > 0 && self.queue.publish();
         Ok(progress)
     }
 
