@@ -147,7 +147,8 @@ impl Layout {
             return Err(Status::NoMemory);
         }
         let step = attached.min(LARGE_STEP.max(attached / 4));
-        Ok(Some(end.max(attached + step).min(most)))
+        // A quarter of some pages need not be whole pages.
+        Ok(Some(end.max((attached + step) & !(PAGE - 1)).min(most)))
     }
 
     /// How much of the heap lies in the first `attached` bytes of guest-physical memory.
@@ -231,5 +232,20 @@ mod tests {
         let Error::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
         assert!(plan(needed).is_ok(), "what was said is enough");
         assert!(plan(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn memory_is_attached_in_whole_pages_to_the_end() {
+        for memory in [64 << 20, 4 << 30, MEMORY_MAXIMUM] {
+            let layout = Layout::plan(&image(true, 0, 0x12345), memory, 0, 0, Addresses::Translated).expect("enough");
+            let mut attached = layout.attached_at_start();
+            while attached < layout.physical_size() {
+                let next = layout.attach(attached, layout.heap_attached(attached) + PAGE, 0);
+                let next = next.expect("there is more").expect("it is not attached");
+                assert!(next > attached && next.is_multiple_of(PAGE), "{attached:#x} then {next:#x}");
+                attached = next;
+            }
+            assert_eq!(layout.attach(attached, layout.heap.length, 0), Ok(None));
+        }
     }
 }

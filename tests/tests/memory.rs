@@ -40,6 +40,12 @@ fn a_program_that_runs_out_of_memory_ends_as_natively_and_says_what_it_had() {
 }
 
 #[test]
+fn almost_all_of_a_large_memory_can_be_taken_piece_by_piece() {
+    let outcome = Guest::program("large_heap").flag("--memory=4G").argument("3900").run();
+    outcome.expect_success().expect_stdout("3900 MiB taken\n");
+}
+
+#[test]
 fn mappings_are_what_allocators_expect() {
     let outcome = Guest::program("mappings").run();
     outcome.expect_success().expect_stdout("mappings work\n");

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -21,9 +22,16 @@ pub struct Crate {
     pub name: String,
     /// Exactly this version.
     pub version: String,
-    /// Features on top of the default ones.
+    /// Whether it has its default features.
+    #[serde(default = "yes")]
+    pub default_features: bool,
+    /// Features on top of these.
     #[serde(default)]
     pub features: Vec<String>,
+    /// Dependencies of its tests that the published manifest has lost, with their versions: cargo leaves out what the
+    /// manifest in the repository names by a path alone.
+    #[serde(default)]
+    pub add: BTreeMap<String, String>,
     /// Dependencies that only benches and examples use; they are not compiled.
     #[serde(default)]
     pub drop: Vec<String>,
@@ -51,6 +59,11 @@ pub struct Tests {
     pub skip: bool,
 }
 
+/// On, unless an entry says otherwise.
+fn yes() -> bool {
+    true
+}
+
 /// The limit of a crate that asks for no other.
 fn limit() -> u64 {
     180
@@ -60,7 +73,8 @@ impl Crate {
     /// A crate of which nothing else is known.
     pub fn new(name: &str, version: &str) -> Self {
         let [name, version] = [name, version].map(str::to_owned);
-        Self { name, version, limit: limit(), features: vec![], drop: vec![], skip: vec![], differs: vec![] }
+        let (features, add, drop, skip, differs) = Default::default();
+        Self { name, version, default_features: true, features, add, drop, limit: limit(), skip, differs }
     }
 }
 

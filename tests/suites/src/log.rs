@@ -55,7 +55,15 @@ pub fn path(one: &Crate, side: Side) -> PathBuf {
 
 /// What a log of `one` is about: one with another first line is of no use.
 fn what(one: &Crate) -> String {
-    format!("{} {} {:?} without {:?}", one.name, one.version, one.features, one.drop)
+    let Crate { name, version, features, drop, add, .. } = one;
+    let mut what = format!("{name} {version} {features:?} without {drop:?}");
+    if !one.default_features {
+        what.push_str(", no default features");
+    }
+    if !add.is_empty() {
+        what.push_str(&format!(", with {add:?}"));
+    }
+    what
 }
 
 /// The runs that the complete log of `one` on `side` tells of.

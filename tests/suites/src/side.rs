@@ -140,6 +140,9 @@ impl Side {
                 command.env_remove(name);
             }
         }
+        if !one.default_features {
+            command.arg("--no-default-features");
+        }
         if !one.features.is_empty() {
             command.arg("--features").arg(one.features.join(","));
         }

@@ -7,6 +7,7 @@ use crate::list::Crate;
 use crate::side::TARGET;
 use crate::{Result, folder};
 use cargo_metadata::MetadataCommand;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -49,7 +50,7 @@ fn fetch(one: &Crate) -> Result<PathBuf> {
     Ok(package.manifest_path.parent().unwrap_or(&package.manifest_path).into())
 }
 
-/// The manifest `text` as that of a workspace of its own, without what the list says to leave out.
+/// The manifest `text` as that of a workspace of its own, without what the list says to leave out, and with what it adds.
 fn edit(text: &str, one: &Crate) -> std::result::Result<String, toml::de::Error> {
     let drop = &one.drop;
     let mut manifest: Table = toml::from_str(text)?;
@@ -64,6 +65,7 @@ fn edit(text: &str, one: &Crate) -> std::result::Result<String, toml::de::Error>
         });
     }
     without(&mut manifest, drop);
+    with(&mut manifest, &one.add);
     if let Some(Value::Table(targets)) = manifest.get_mut("target") {
         targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()).for_each(|target| without(target, drop));
     }
@@ -79,6 +81,14 @@ fn edit(text: &str, one: &Crate) -> std::result::Result<String, toml::de::Error>
 fn without(table: &mut Table, drop: &[String]) {
     if let Some(Value::Table(dependencies)) = table.get_mut("dev-dependencies") {
         dependencies.retain(|name, _| !drop.iter().any(|dropped| dropped == name));
+    }
+}
+
+/// Adds the names and versions `add` to the dependencies of tests in `table`.
+fn with(table: &mut Table, add: &BTreeMap<String, String>) {
+    let dependencies = table.entry("dev-dependencies").or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(dependencies) = dependencies {
+        dependencies.extend(add.iter().map(|(name, version)| (name.clone(), Value::String(version.clone()))));
     }
 }
 
@@ -113,5 +123,17 @@ mod tests {
         let one: Crate = toml::from_str("name = 'a'\nversion = '1'\ndrop = ['slow']").expect("valid");
         let edited = edit(text, &one).expect("valid");
         assert!(!edited.contains("slow") && edited.contains("quick") && edited.contains("[workspace]"), "{edited}");
+    }
+
+    #[test]
+    fn dependencies_are_added_whether_there_were_any_or_not() {
+        let one: Crate = toml::from_str("name = 'a'\nversion = '1'\nadd = { b = '=2.0.1' }").expect("valid");
+        for before in ["", "[dev-dependencies]\nc = \"1\"\n"] {
+            let edited = edit(&format!("[package]\nname = \"a\"\n{before}"), &one).expect("valid");
+            let manifest: Table = toml::from_str(&edited).expect("it is a manifest");
+            let dependencies = manifest["dev-dependencies"].as_table().expect("it is a table");
+            assert_eq!(dependencies["b"].as_str(), Some("=2.0.1"));
+            assert_eq!(dependencies.contains_key("c"), !before.is_empty());
+        }
     }
 }
