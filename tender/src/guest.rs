@@ -121,7 +121,8 @@ impl Guest {
     fn wait(&mut self, deadline_ns: u64, wanted: News) -> Result<Answer, Fault> {
         let mut news = News::empty();
         if self.signals_pending() {
-            // The guest hears of the signal first, and asks again.
+            // The guest hears of the signal first, and asks again. It counts on having rung.
+            self.service.iter().for_each(|service| service.bells().ring());
         } else {
             news = self.wait_for(wanted, deadline_ns)?;
         }

@@ -39,51 +39,66 @@ impl Bell {
     }
 }
 
-/// Requests that were made, and how many of them are done.
+/// Requests that were made, how many of them are done, and whether the guest is to ring for the next.
 #[derive(Default)]
-struct Devices {
+struct Queue {
     made: u32,
     done: u32,
+    wanted: bool,
 }
 
-/// A guest waits so often, and then runs on for ever, with a request that it does not ring for.
+impl Queue {
+    /// For the guest: makes a request. Whether to ring for it.
+    fn make(&mut self) -> bool {
+        self.made += 1;
+        std::mem::take(&mut self.wanted)
+    }
+}
+
+/// A guest waits so often, each time with a request, for which it does not ring then; and runs on for ever, with one for
+/// which it rings if it has been asked to.
 fn a_guest_that_waits(times: u32) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
+    model.preemption_bound = Some(3);
     model.check(move || {
-        let (relay, bell) = (Arc::new(Relay::new(Devices::default())), Arc::new(Bell::default()));
+        let (relay, bell) = (Arc::new(Relay::new(())), Arc::new(Bell::default()));
+        let queue = Arc::new(sync::Mutex::new(Queue::default()));
         let processor = {
-            let (relay, bell) = (relay.clone(), bell.clone());
+            let (relay, bell, queue) = (relay.clone(), bell.clone(), queue.clone());
             thread::spawn(move || {
                 for _ in 0..times {
-                    let mut devices = relay.take();
-                    devices.made += 1;
-                    devices.done = devices.made;
+                    // A wait counts as a ring.
+                    queue.lock().unwrap().make();
+                    let devices = relay.take();
+                    let mut queue = queue.lock().unwrap();
+                    queue.done = queue.made;
+                    drop(queue);
                     if relay.give_back(devices) {
                         bell.ring();
                     }
                 }
+                if queue.lock().unwrap().make() {
+                    bell.ring();
+                }
             })
         };
-        // Everything that the guest does in the end, the other thread finds: it sleeps only with somebody to wake it.
+        // Whatever the guest does, the other thread finds: it sleeps only with somebody to wake it.
         loop {
-            let before = relay.changes();
-            thread::yield_now();
-            if before != relay.changes() {
-                continue;
-            }
-            if Relay::<Devices>::are_taken(before) {
-                if relay.sleep() {
-                    bell.wait();
-                }
-            } else if let Some(mut devices) = relay.devices() {
-                assert!(devices.done == devices.made, "whoever had them before has done everything");
-                devices.made += 1;
-                devices.done += 1;
-                if devices.done > times && before == 2 * times {
+            let changes = relay.changes();
+            if let Some(devices) = relay.devices() {
+                let mut queue = queue.lock().unwrap();
+                queue.done = queue.made;
+                if queue.done > times {
                     break;
                 }
+                queue.wanted = true;
+                drop((queue, devices));
             }
+            if relay.sleep(changes) {
+                bell.wait();
+                relay.wake();
+            }
+            thread::yield_now();
         }
         processor.join().unwrap();
     });

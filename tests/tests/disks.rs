@@ -39,6 +39,12 @@ fn many_requests_are_under_way_at_once_and_none_is_mixed_up() {
 }
 
 #[test]
+fn requests_of_a_guest_that_does_not_wait_are_served_while_it_runs() {
+    let disk = Disk::empty(1 << 20);
+    guest("disk_polls").flag(disk.flag("")).run().expect_success().expect_stdout("polled\n");
+}
+
+#[test]
 fn limits_lose_no_request() {
     let disk = Disk::empty(4 << 20);
     let guest =

@@ -2,8 +2,9 @@
 //!
 //! Whoever has the lock serves. The processor's thread has it for as long as the guest waits, and gives it back without a
 //! word, as most guests wait again soon. So the other thread naps for a moment at a time, and takes part when the guest
-//! has run for longer than a nap. It sleeps without an end only while the guest waits, and has said so before it looked
-//! once more whether the guest does. Who gives the devices back has done so before it looks whether the other thread said
+//! has run for longer than a nap. It sleeps without an end only while the guest waits, or when it has asked the guest to ring:
+//! what the guest then does when it waits, it does not ring for. So this thread says that it sleeps before it looks once more
+//! whether the devices have changed hands. Who gives the devices back has done so before it looks whether the other thread said
 //! so. Between the two steps of each lies a full fence, so at least one of them sees what the other did: no guest runs
 //! with nobody to look after its devices.
 //!
@@ -58,16 +59,23 @@ impl<T> Relay<T> {
         (!Self::are_taken(self.changes())).then(|| self.lock())
     }
 
-    /// For the other thread: whether it may sleep until it is woken, as the processor's thread has the devices.
+    /// For the other thread: whether it may sleep until it is woken, as the devices have not changed hands since there
+    /// were so many changes.
     #[must_use]
-    pub fn sleep(&self) -> bool {
-        self.asleep.store(true, Relaxed);
+    pub fn sleep(&self, changes: u32) -> bool {
+        // By an exchange, as every change of it: the model checker does not know that none can come between its two halves.
+        self.asleep.swap(true, Relaxed);
         fence(SeqCst);
-        let taken = Self::are_taken(self.changes());
-        if !taken {
-            self.asleep.store(false, Relaxed);
+        let stays = self.changes() == changes;
+        if !stays {
+            self.wake();
         }
-        taken
+        stays
+    }
+
+    /// For the other thread: it does not sleep any more.
+    pub fn wake(&self) {
+        self.asleep.swap(false, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, T> {

@@ -81,8 +81,9 @@ impl Serving {
         if !Relay::<Devices>::are_taken(changes) {
             return true;
         }
-        if self.relay.sleep() {
+        if self.relay.sleep(changes) {
             self.rest(u64::MAX);
+            self.relay.wake();
         }
         self.relay.devices().is_some_and(|devices| devices.left)
     }
@@ -108,8 +109,12 @@ impl Serving {
             if self.relay.changes() != changes || Relay::<Devices>::are_taken(changes) {
                 return Ok(());
             }
-            if self.may_sleep()? {
+            if self.may_sleep()? && self.relay.sleep(changes) {
                 self.wait();
+                self.relay.wake();
+                if self.relay.changes() != changes {
+                    return Ok(());
+                }
             }
         }
     }
