@@ -85,6 +85,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let memory = placed(&image, draw, |draw| Layout::plan(&image, memory, draw, rings, addresses))?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
+    flags.set(Flags::NEAR, kvm.is_none());
     let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
     let mut statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.

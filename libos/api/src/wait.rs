@@ -3,10 +3,14 @@
 //! What follows at once is looked for before the guest is left: if another processor of the host serves the devices, that
 //! is faster than to sleep and be woken. If none does, it is time lost, so how long to look is learned from what has come
 //! of it.
+//!
+//! Where leaving costs next to nothing, there is nothing to be looked for: the tender serves the devices then, on this
+//! processor, where the requests have just been written.
 
-use crate::{clock, device, gate};
+use crate::{boot, clock, device, gate};
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number};
 
 /// How long to look at most, in nanoseconds: about what leaving the guest costs.
@@ -44,13 +48,18 @@ pub trait Source {
 
 /// Whether somebody seems to serve the devices while the guest runs. If not, they are served when it waits.
 pub fn is_served() -> bool {
-    PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS
+    PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS && !is_near()
 }
 
 /// Whether the next wait tries if somebody serves the devices while the guest runs, as nobody has for many waits: who has
 /// something that is soon done wakes the tender for that.
 pub fn is_trial() -> bool {
-    PATIENCE.load(Relaxed) == TRIAL_NS
+    PATIENCE.load(Relaxed) == TRIAL_NS && !is_near()
+}
+
+/// Whether it takes next to nothing to leave.
+fn is_near() -> bool {
+    boot::info().flags & Flags::NEAR.bits() != 0
 }
 
 /// Waits until one of `sources` has something to be done, there are `news` of another kind, or the monotonic clock
@@ -68,7 +77,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
         if look(sources, deadline_ns) {
             return News::DEVICES;
         }
-    } else if PATIENCE.fetch_add(1, Relaxed) >= BETWEEN.load(Relaxed) {
+    } else if !is_near() && PATIENCE.fetch_add(1, Relaxed) >= BETWEEN.load(Relaxed) {
         PATIENCE.store(TRIAL_NS, Relaxed);
     }
     if !sources.iter_mut().all(|source| source.sleep()) {

@@ -77,5 +77,9 @@ bitflags::bitflags! {
         /// Tell the tender about system calls that the libos does not answer
         /// ([`crate::call::Number::Unanswered`]).
         const VERBOSE = 1;
+        /// A call takes no longer than a function of that length, and the tender serves the devices within it. Who waits
+        /// does best to call at once. Without this, leaving is dear enough to look for a while whether another processor of
+        /// the host serves them.
+        const NEAR = 2;
     }
 }

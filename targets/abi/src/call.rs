@@ -6,7 +6,7 @@
 //! against the memory it gave, and a false one is a [`crate::fault`], as is a number that nobody answers.
 //!
 //! Under hvt the gate is `out %al, $PORT; ret`; under spt it is a function of the tender's own process. A guest never
-//! knows which.
+//! knows which; only whether it is dear ([`crate::boot::Flags::NEAR`]).
 
 /// Declares [`Number`]: the one list from which numbers, names and both sides' dispatch follow.
 macro_rules! calls {
