@@ -174,14 +174,13 @@ impl Devices {
     /// Serves as long as there is something to do, and a little longer. What [`Devices::attend`] comes to, unless there
     /// is nothing but to sleep.
     fn look_around(&mut self, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
-        let look_ns = self.patience.look_ns();
-        let began_ns = monotonic_ns();
-        let (mut until, mut rounds) = (began_ns + look_ns, 0);
+        // How long to look, and until when: to be known by who does not find something at once.
+        let mut look = None;
+        let was_long = |look: Option<(u64, u64)>| look.is_some_and(|(look_ns, _)| look_ns > 0);
         loop {
             let progress = self.serve_at_once()?;
-            let now_ns = monotonic_ns();
             if std::mem::take(&mut self.news) {
-                if rounds > 0 && look_ns > 0 {
+                if was_long(look) {
                     self.patience.learn(true);
                 }
                 return Ok(Some(Some(News::DEVICES)));
@@ -189,17 +188,20 @@ impl Devices {
             if progress.left {
                 return Ok(Some(None));
             }
+            let now_ns = monotonic_ns();
             if signals::any() || now_ns >= deadline_ns {
                 return Ok(Some(Some(News::empty())));
             }
-            if progress.done {
-                until = now_ns + look_ns;
-            } else if now_ns >= until {
+            let (look_ns, until) = look.unwrap_or_else(|| {
+                let look_ns = self.patience.look_ns();
+                (look_ns, now_ns + look_ns)
+            });
+            if !progress.done && now_ns >= until {
                 break;
             }
-            rounds += 1;
+            look = Some((look_ns, if progress.done { now_ns + look_ns } else { until }));
         }
-        if look_ns > 0 {
+        if was_long(look) {
             self.patience.learn(false);
         }
         Ok(None)

@@ -10,7 +10,7 @@
 
 use super::engine::Step;
 use super::view::View;
-use crate::clock::monotonic_ns;
+use crate::clock::{coarse_monotonic_ns, monotonic_ns};
 use crate::devices::ring::Part;
 use std::fs::File;
 use std::io;
@@ -49,7 +49,7 @@ impl Hurry {
     /// Begins with some steps.
     pub fn begin(&mut self) {
         if let Some(view) = &mut self.view {
-            view.set_time(monotonic_ns());
+            view.set_time(coarse_monotonic_ns());
         }
     }
 
@@ -131,12 +131,28 @@ impl Hurry {
             },
         };
         // SAFETY: the caller vouches for the memory.
-        let result = unsafe { transfer(file, (libc::SYS_pwritev2, 0), vectors, count, offset) };
+        let result = unsafe { write_waiting(file, vectors, count, offset) };
         let end_ns = monotonic_ns();
         let is_long = end_ns.saturating_sub(began_ns) > LONG_NS;
         self.writes = Writes::From(if is_long { end_ns + PAUSE_NS } else { 0 });
         unless_waiting(result)
     }
+}
+
+/// Writes, whether that waits or not. Of one vector, the kernel need not be told by a vector.
+///
+/// # Safety
+///
+/// As of [`transfer`].
+unsafe fn write_waiting(file: &File, vectors: *const libc::iovec, count: usize, offset: u64) -> Result<usize, i32> {
+    if count != 1 {
+        // SAFETY: the caller's.
+        return unsafe { transfer(file, (libc::SYS_pwritev2, 0), vectors, count, offset) };
+    }
+    // SAFETY: there is one.
+    let libc::iovec { iov_base: start, iov_len: length } = unsafe { vectors.read() };
+    // SAFETY: the caller's.
+    outcome(unsafe { libc::syscall(libc::SYS_pwrite64, file.as_raw_fd(), start, length, offset) })
 }
 
 /// Makes the call of this number, with these flags.
@@ -153,7 +169,11 @@ unsafe fn transfer(
 ) -> Result<usize, i32> {
     // Not by the C library's function: that is a place where a thread may be cancelled, which takes its time.
     // SAFETY: the caller's.
-    let result = unsafe { libc::syscall(call, file.as_raw_fd(), vectors, count, offset, 0, flags) };
+    outcome(unsafe { libc::syscall(call, file.as_raw_fd(), vectors, count, offset, 0, flags) })
+}
+
+/// What a system call has come to: bytes, or an error.
+fn outcome(result: libc::c_long) -> Result<usize, i32> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
