@@ -2,6 +2,8 @@
 
 use husk_abi::fault::CALL;
 use husk_tests::{Guest, Target, build};
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction};
+use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -123,4 +125,39 @@ fn a_guest_may_stop_for_calls_and_signals_as_often_as_it_likes() {
     let outcome = running.finish();
     outcome.expect_success();
     assert!(outcome.stdout().ends_with(".\nitself\n"), "{outcome}");
+}
+
+/// A guest goes on with all registers as they were, and its tender saves those only that it may have changed itself.
+#[test]
+fn the_tender_changes_no_vector_registers_but_those_it_saves() {
+    /// The C library's printf, for numbers that nobody prints.
+    const NEVER_CALLED: [&str; 3] = ["fmt_fp", "frexpl", "pop_arg"];
+    let bytes = fs::read(build::husk()).expect("it was built");
+    let husk = object::File::parse(&*bytes).expect("an ELF file");
+    let text = husk.section_by_name(".text").expect("it has code");
+    let code = text.data().expect("it is in the file");
+    // Functions of assembler do not tell how long they are: each lasts until the next.
+    let names = husk.symbols().filter(|symbol| symbol.section_index() == Some(text.index()));
+    let mut names: Vec<(u64, &str)> =
+        names.filter_map(|symbol| Some((symbol.address() - text.address(), symbol.name().ok()?))).collect();
+    names.sort_unstable();
+    assert!(names.len() > 1000, "{} functions were found", names.len());
+    for (index, (start, name)) in names.iter().enumerate() {
+        let end = names.get(index + 1).map_or(code.len() as u64, |(next, _)| *next);
+        let body = &code[*start as usize..end as usize];
+        for instruction in Decoder::with_ip(64, body, text.address() + start, DecoderOptions::NONE) {
+            let is_known = NEVER_CALLED.iter().any(|known| name.starts_with(known));
+            assert!(is_known || !changes_others(&instruction), "{name}: {instruction:?}");
+        }
+    }
+}
+
+/// Whether an instruction may change a vector or floating-point register that is none of the sixteen of SSE.
+fn changes_others(instruction: &Instruction) -> bool {
+    use CpuidFeature::{FPU, FPU287, FPU387, FXSR, MMX, XSAVE, XSAVEC, XSAVEOPT, XSAVES};
+    let old = [FPU, FPU287, FPU387, MMX, FXSR, XSAVE, XSAVEC, XSAVEOPT, XSAVES];
+    let registers = (0..instruction.op_count()).map(|operand| instruction.op_register(operand));
+    instruction.code().encoding() != EncodingKind::Legacy
+        || instruction.cpuid_features().iter().any(|feature| old.contains(feature))
+        || registers.into_iter().any(|register| register.is_mm() || register.is_st())
 }

@@ -1,6 +1,7 @@
 //! Ordinary programs, unmodified: what they print, read, and end with is what it would be on Linux.
 
 use husk_abi::fault::{MEMORY, PANIC};
+use husk_tests::measure::exits;
 use husk_tests::{Guest, build};
 
 #[test]
@@ -124,7 +125,9 @@ fn system_calls_keep_every_register_but_those_they_may_change() {
 
 #[test]
 fn threads_keep_their_vector_registers_apart() {
-    Guest::program("vectors").run().expect_success().expect_stdout("all registers kept\n");
+    let outcome = Guest::program("vectors").flag("--verbose").run();
+    outcome.expect_success().expect_stdout("all registers kept\n");
+    assert!(exits(&outcome.stderr()) > 100.0, "most of those who sleep leave: {outcome}");
 }
 
 #[test]

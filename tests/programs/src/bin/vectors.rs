@@ -1,11 +1,23 @@
 //! Threads that fill the vector and floating-point registers, each kind of thread others of them, and let the next thread
-//! run; none may find anything but what it left.
+//! run; none may find anything but what it left. Then one thread does so alone, and sleeps, for which it leaves the guest.
 
 use std::arch::{asm, is_x86_feature_detected};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 const SCHED_YIELD: u64 = 24;
+const NANOSLEEP: u64 = 35;
 const ROUNDS: u64 = 500;
+/// Seconds and nanoseconds: enough that it is not over before anybody looks.
+static MOMENT: [u64; 2] = [0, 100_000];
+/// There is no other thread.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// A system call that stops this thread for a moment.
+fn stop() -> u64 {
+    if ALONE.load(Relaxed) { NANOSLEEP } else { SCHED_YIELD }
+}
 
 /// Fills registers from memory, `$width` bytes each, yields, and stores them: the bytes are the same.
 macro_rules! check {
@@ -19,8 +31,8 @@ macro_rules! check {
                 $(concat!($move, " ", $kind, $number, ", [{before} + ", $number, " * ", $width, "]"),)*
                 "syscall",
                 $(concat!($move, " [{after} + ", $number, " * ", $width, "], ", $kind, $number),)*
-                before = in(reg) before.as_ptr(), after = in(reg) after.as_mut_ptr(), inout("rax") SCHED_YIELD => _,
-                out("rcx") _, out("r11") _, clobber_abi("sysv64"),
+                before = in(reg) before.as_ptr(), after = in(reg) after.as_mut_ptr(), inout("rax") stop() => _,
+                inout("rdi") &raw const MOMENT => _, inout("rsi") 0 => _, clobber_abi("sysv64"),
             );
         }
         assert!(before == after, "{}", $kind);
@@ -39,7 +51,7 @@ fn rounding(seed: u64) {
         asm!(
             "stmxcsr [{usual}]", "ldmxcsr [{mine}]", "syscall", "stmxcsr [{found}]", "ldmxcsr [{usual}]",
             usual = in(reg) &raw mut usual, mine = in(reg) &raw const mine, found = in(reg) &raw mut found,
-            inout("rax") SCHED_YIELD => _, out("rcx") _, out("r11") _,
+            inout("rax") stop() => _, in("rdi") &raw const MOMENT, in("rsi") 0, out("rcx") _, out("r11") _,
         );
     }
     assert_eq!(mine, found, "MXCSR");
@@ -65,7 +77,7 @@ fn x87(seed: u64) {
         asm!(
             "fninit", "fld qword ptr [{mine}]", "syscall", "fstp qword ptr [{found}]", "fninit",
             mine = in(reg) &raw const mine, found = in(reg) &raw mut found,
-            inout("rax") SCHED_YIELD => _, clobber_abi("sysv64"),
+            inout("rax") stop() => _, inout("rdi") &raw const MOMENT => _, inout("rsi") 0 => _, clobber_abi("sysv64"),
         );
     }
     assert_eq!(mine.to_bits(), found.to_bits(), "x87");
@@ -91,5 +103,7 @@ fn main() {
             });
         }
     });
+    ALONE.store(true, Relaxed);
+    (0..20).for_each(|round| kinds.iter().for_each(|kind| kind(round)));
     println!("all registers kept");
 }
