@@ -17,6 +17,8 @@ use std::time::Duration;
 const NAME: &str = "husk";
 /// The target it is built for: one static file.
 const TARGET: &str = "x86_64-unknown-linux-musl";
+/// The profile it is built with.
+const PROFILE: &str = "tender";
 /// Work that takes longer than this is announced.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub fn find() -> Result<PathBuf> {
         .ok_or_else(|| {
             Error::new(format!(
                 "the tender 'husk', which runs images, is not installed: put it in the PATH, or set HUSK to it; from a \
-                 checkout of Husk: cargo install --path tender --target {TARGET}"
+                 checkout of Husk: cargo install --path tender --profile {PROFILE} --target {TARGET}"
             ))
         })
 }
@@ -67,10 +69,10 @@ impl Checkout {
     /// Builds its tender, which is quick if it is up to date.
     fn build(&self) -> Result<PathBuf> {
         let mut command = Command::new(toolchain::cargo());
-        command.args(["build", "--release", "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
+        command.args(["build", "--profile", PROFILE, "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
         command.arg("--target-dir").arg(&self.target_folder).current_dir(self.root);
         command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
-        let path = self.target_folder.join(TARGET).join("release").join(NAME);
+        let path = self.target_folder.join(TARGET).join(PROFILE).join(NAME);
         let what = "Building husk, the tender";
         let output = if path.is_file() {
             patiently(what, command.arg("--quiet"))?

@@ -27,13 +27,20 @@ fn main() {
     println!("a virtual machine (hvt)");
     measure::compare(&rows, rounds);
 
-    let rows = [
-        Row::new("static process", baseline("static_process")),
+    let processes = [
         Row::new("hello (no_std)", on("spt", build::image("hello", "hello"))),
         Row::new("hello-std", on("spt", build::image("hello-std", "hello-std"))),
     ];
-    println!("\na process (spt)");
-    measure::compare(&rows, rounds);
+    // One is Rust's with musl, as the tender is itself; the other is what a C compiler makes.
+    let rust = Some(Row::new("static process (musl)", baseline("static_process")));
+    let c = build::baseline_of_c("static_process").map(|path| Row::new("static process (C)", vec![path.into()]));
+    if c.is_none() {
+        println!("\n*** SKIPPED: a static process of C, as `cc -static` finds no C library ***");
+    }
+    for first in [c, rust].into_iter().flatten() {
+        println!("\na process (spt)");
+        measure::compare(&[vec![first], processes.to_vec()].concat(), rounds);
+    }
 
     println!("\n{:<26} {:>14}", "the tender's confinement", "ms");
     for target in ["hvt", "spt"] {

@@ -18,8 +18,18 @@ pub fn husk() -> &'static Path {
     HUSK.get_or_init(|| {
         take_signals();
         let target = "x86_64-unknown-linux-musl";
-        cargo(&["build", "--quiet", "--release", "--package", "husk-tender", "--bin", "husk", "--target", target]);
-        target_directory().join(target).join("release/husk")
+        cargo(&[
+            "build",
+            "--quiet",
+            "--profile=tender",
+            "--package",
+            "husk-tender",
+            "--bin",
+            "husk",
+            "--target",
+            target,
+        ]);
+        target_directory().join(target).join("tender/husk")
     })
 }
 
@@ -95,6 +105,15 @@ pub fn baseline(name: &str) -> PathBuf {
     let target = "x86_64-unknown-linux-musl";
     cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", target]);
     copied(&target_directory().join(target).join("release").join(name))
+}
+
+/// The same for a program in C, linked statically with the C library of this machine; nothing if it has none for that.
+pub fn baseline_of_c(name: &str) -> Option<PathBuf> {
+    let source = workspace().join("tests/baseline/c").join(name).with_extension("c");
+    let program = target_directory().join("c").join(name);
+    std::fs::create_dir_all(program.parent()?).expect("the target directory is ours");
+    let status = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&program).arg(source).status();
+    status.is_ok_and(|status| status.success()).then_some(program)
 }
 
 /// The same program as [`image`] makes an image of, as a process of this machine.

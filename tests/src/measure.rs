@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// One thing to be started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Row {
     name: &'static str,
     command: Vec<OsString>,
