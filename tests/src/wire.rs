@@ -77,18 +77,9 @@ impl Tap {
         Self { name: name.to_owned(), socket }
     }
 
-    /// Waits until the host sends frames, which it does some time after somebody has opened the interface.
+    /// Waits as [`wait_until_up`] does.
     pub fn wait_until_up(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let output = Command::new("ip").args(["-o", "link", "show", &self.name]).output().expect("ip starts");
-            let text = String::from_utf8_lossy(&output.stdout);
-            if text.contains("state UP") && !text.contains("qdisc noop") {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{} does not come up: {text}", self.name);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until_up(&self.name);
     }
 
     /// Sends a frame to the guest, and tells whether it went out: it does not while nobody has the interface open, or
@@ -131,6 +122,21 @@ impl Tap {
                 return Some(frame[..length].to_vec());
             }
         }
+    }
+}
+
+/// Waits until the host sends frames through the interface `name`, which it does some time after somebody has opened it:
+/// until then, it throws away what is to be sent, and says nothing.
+pub fn wait_until_up(name: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = Command::new("ip").args(["-o", "link", "show", name]).output().expect("ip starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.contains("state UP") && !text.contains("qdisc noop") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} does not come up: {text}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

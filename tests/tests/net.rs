@@ -293,6 +293,8 @@ fn groups_are_joined_and_left() {
         }
         .expect("it can be joined");
         guest.expect_printed(&format!("{group} joined\n"), 1);
+        // A datagram that is lost is not sent again.
+        wire::wait_until_up("tap0");
         socket.send_to(b"hello", (group, 5000)).expect("there is a way");
         guest.expect_printed(&format!("{group} left\n"), 1);
         let mut bytes = [0; 100];
