@@ -59,7 +59,7 @@ impl Queue {
 /// which it rings if it has been asked to.
 fn a_guest_that_waits(times: u32) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    model.preemption_bound = Some(4);
     model.check(move || {
         let (relay, bell) = (Arc::new(Relay::new(())), Arc::new(Bell::default()));
         let queue = Arc::new(sync::Mutex::new(Queue::default()));
