@@ -227,8 +227,8 @@ features! {
     /// A disk.
     BLOCK = "disk" {
         SYS_preadv2 "a read that the page cache can answer";
-        SYS_pwritev2 "a write that the page cache takes, if the file system tells";
-        SYS_pwrite64 "a write that it takes, if not";
+        SYS_pwritev2 "a write that the page cache takes";
+        SYS_pwrite64 "the same, of one part, if the file system does not tell what would wait";
         SYS_preadv "a read, without io_uring";
         SYS_pwritev "a write, without io_uring";
         SYS_fdatasync "a flush, without io_uring";
