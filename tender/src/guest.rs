@@ -122,7 +122,9 @@ impl Guest {
         let mut news = News::empty();
         if self.signals_pending() {
             // The guest hears of the signal first, and asks again. It counts on having rung.
-            self.service.iter().for_each(|service| service.bells().ring());
+            if let Some(service) = &self.service {
+                service.bells().ring();
+            }
         } else {
             news = self.wait_for(wanted, deadline_ns)?;
         }

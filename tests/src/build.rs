@@ -18,17 +18,7 @@ pub fn husk() -> &'static Path {
     HUSK.get_or_init(|| {
         take_signals();
         let target = "x86_64-unknown-linux-musl";
-        cargo(&[
-            "build",
-            "--quiet",
-            "--profile=tender",
-            "--package",
-            "husk-tender",
-            "--bin",
-            "husk",
-            "--target",
-            target,
-        ]);
+        cargo(&["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk", "--target", target]);
         target_directory().join(target).join("tender/husk")
     })
 }

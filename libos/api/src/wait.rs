@@ -48,13 +48,13 @@ pub trait Source {
 
 /// Whether somebody seems to serve the devices while the guest runs. If not, they are served when it waits.
 pub fn is_served() -> bool {
-    PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS && !is_near()
+    !is_near() && PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS
 }
 
 /// Whether the next wait tries if somebody serves the devices while the guest runs, as nobody has for many waits: who has
 /// something that is soon done wakes the tender for that.
 pub fn is_trial() -> bool {
-    PATIENCE.load(Relaxed) == TRIAL_NS && !is_near()
+    PATIENCE.load(Relaxed) == TRIAL_NS
 }
 
 /// Whether it takes next to nothing to leave.

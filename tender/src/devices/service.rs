@@ -174,13 +174,11 @@ impl Devices {
     /// Serves as long as there is something to do, and a little longer. What [`Devices::attend`] comes to, unless there
     /// is nothing but to sleep.
     fn look_around(&mut self, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
-        // How long to look, and until when: to be known by who does not find something at once.
-        let mut look = None;
-        let was_long = |look: Option<(u64, u64)>| look.is_some_and(|(look_ns, _)| look_ns > 0);
-        loop {
+        let (mut look_ns, mut until) = (0, 0);
+        for round in 0u64.. {
             let progress = self.serve_at_once()?;
             if std::mem::take(&mut self.news) {
-                if was_long(look) {
+                if look_ns > 0 {
                     self.patience.learn(true);
                 }
                 return Ok(Some(Some(News::DEVICES)));
@@ -192,16 +190,18 @@ impl Devices {
             if signals::any() || now_ns >= deadline_ns {
                 return Ok(Some(Some(News::empty())));
             }
-            let (look_ns, until) = look.unwrap_or_else(|| {
-                let look_ns = self.patience.look_ns();
-                (look_ns, now_ns + look_ns)
-            });
+            // Most have found something by now.
+            if round == 0 {
+                look_ns = self.patience.look_ns();
+            }
+            if round == 0 || progress.done {
+                until = now_ns + look_ns;
+            }
             if !progress.done && now_ns >= until {
                 break;
             }
-            look = Some((look_ns, if progress.done { now_ns + look_ns } else { until }));
         }
-        if was_long(look) {
+        if look_ns > 0 {
             self.patience.learn(false);
         }
         Ok(None)
