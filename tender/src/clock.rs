@@ -62,43 +62,59 @@ impl Rate {
     }
 }
 
+/// A guest's time stamp counter.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    /// How far it is ahead of the host's, modulo 2^64.
+    pub offset: u64,
+    /// Its rate.
+    pub rate: Rate,
+}
+
+impl Counter {
+    /// Its value now.
+    fn now(self) -> u64 {
+        counter().wrapping_add(self.offset)
+    }
+}
+
 /// The writer of one guest's clock page.
 #[derive(Debug)]
 pub struct Clock {
     page: NonNull<Page>,
-    rate: Rate,
+    counter: Counter,
     published: Parameters,
 }
 
 impl Clock {
-    /// Starts the clock of a guest whose counter runs at this rate.
+    /// Starts the clock of a guest with this counter.
     ///
     /// # Safety
     ///
     /// `page` points to the clock page of guest memory that outlives the clock and that only it writes. So far, it can.
-    pub unsafe fn start(page: NonNull<Page>, rate: Rate) -> Self {
-        let now = Parameters { nanoseconds_per_tick: rate.now(), ..read_host() };
-        let clock = Self { page, rate, published: now };
+    pub unsafe fn start(page: NonNull<Page>, counter: Counter) -> Self {
+        let now = Parameters { nanoseconds_per_tick: counter.rate.now(), ..read_host(counter) };
+        let clock = Self { page, counter, published: now };
         clock.publish();
         clock
     }
 
     /// Corrects the page, which is in `memory`, if it is time to: by the counter, which is faster to read than a clock.
     pub fn correct(&mut self, memory: &Memory) {
-        let tsc = counter();
+        let tsc = self.counter.now();
         // It may have begun anew with a host that has slept, or be far from where it was: then its rate tells nothing.
         let is_near = tsc.checked_sub(self.published.tsc).is_some_and(|ticks| ticks < INTERVAL_TICKS);
         if is_near && self.published.elapsed_ns(tsc) < self.interval_ns() {
             return;
         }
-        let host = read_host();
-        self.published = corrected(self.published, host, self.rate.now());
+        let host = read_host(self.counter);
+        self.published = corrected(self.published, host, self.counter.rate.now());
         memory.rewrite_own(CLOCK, || self.publish());
     }
 
     /// A rate that was seen for a moment only is looked at again when it has been seen for twice as long.
     fn interval_ns(&self) -> u64 {
-        match self.rate {
+        match self.counter.rate {
             Rate::Known(_) => INTERVAL_NS,
             Rate::Seen(start) => INTERVAL_NS.min(self.published.monotonic_ns.saturating_sub(start.monotonic_ns)),
         }
@@ -124,13 +140,15 @@ fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
     }
 }
 
-/// The host's clocks at one value of the counter. The rate is left at 0.
-fn read_host() -> Parameters {
+/// The host's clocks at one value of the guest's counter. The rate is left at 0.
+fn read_host(counter: Counter) -> Parameters {
     let monotonic_ns = monotonic_ns();
-    Parameters { tsc: counter(), nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+    let tsc = counter.now();
+    Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
 }
 
-fn counter() -> u64 {
+/// The host's time stamp counter.
+pub fn counter() -> u64 {
     // SAFETY: reading the counter has no preconditions on x86-64.
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
-use crate::clock::{Clock, Rate};
+use crate::clock::{Clock, Counter};
 use crate::confine::Plan;
 use crate::devices::bells::Bells;
 use crate::devices::console::{self, Console};
@@ -79,20 +79,20 @@ fn serve(
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter runs at this rate. The thread that serves the devices is
+    /// A machine for `image` on `target`, whose time stamp counter is this one. The thread that serves the devices is
     /// confined as `plan` says; that of the processor, which is the calling one, is yet to be.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
         memory: Arc<Memory>,
-        rate: Rate,
+        counter: Counter,
         statistics: Statistics,
         devices: Vec<Open>,
         plan: &Plan,
     ) -> Result<Self, Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
-        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), rate) };
+        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
         let turns = Turns::new(image, &memory);
         // Without turns, there is no way to tell a guest that does not call.
         let record = image.notes.signals.filter(|_| turns.is_some());

@@ -1,7 +1,7 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Rate, Sample};
+use crate::clock::{Counter, Rate, Sample};
 use crate::confine::{Plan, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
@@ -89,15 +89,16 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
     let mut statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.
-    let (target, memory, rate): (Box<dyn Target>, _, _) = match kvm {
+    let (target, memory, counter): (Box<dyn Target>, _, _) = match kvm {
         Some(kvm) => {
-            let (target, memory, khz) = Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu)?;
-            (Box::new(target), memory, Rate::Known(khz))
+            let (target, memory, counter) =
+                Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu, start)?;
+            (Box::new(target), memory, counter)
         }
         None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
         None => {
             let (target, memory) = Spt::new(&image, memory, &boot)?;
-            (Box::new(target), memory, Rate::Seen(start))
+            (Box::new(target), memory, Counter { offset: 0, rate: Rate::Seen(start) })
         }
     };
     let reporter = Reporter::new(&image);
@@ -107,7 +108,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
-    let machine = Machine::new(target, &image, memory, rate, statistics, devices, &plan)?;
+    let machine = Machine::new(target, &image, memory, counter, statistics, devices, &plan)?;
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;

@@ -7,7 +7,7 @@
 mod report;
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Clock, Rate};
+use crate::clock::{Clock, Counter, Rate};
 use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::rings;
 pub use crate::devices::net::user::fuzz::frames;
@@ -115,8 +115,9 @@ impl Arguments<'_> {
 pub fn calls(bytes: &[u8]) {
     let memory = memory();
     let layout = *memory.layout();
+    let counter = Counter { offset: 0, rate: Rate::Known(1_000_000) };
     // SAFETY: the page is the guest's, outlives the clock, and nobody else writes it.
-    let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), Rate::Known(1_000_000)) };
+    let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
     let mut guest = Guest { memory: Arc::clone(&memory), clock, told: None, statistics, console, service: None };

@@ -1,5 +1,6 @@
 //! The target hvt: the guest in a KVM virtual machine.
 
+mod counter;
 mod cpuid;
 mod msrs;
 pub mod ring0;
@@ -10,6 +11,7 @@ mod vcpu;
 
 pub use cpuid::Cpu;
 
+use crate::clock::{Counter, Sample};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::NO_LIBOS;
@@ -54,7 +56,8 @@ pub fn open() -> Result<Kvm, Error> {
 
 impl Hvt {
     /// Makes a machine for `image`, whose memory is mapped already; `boot` is the boot information area, `has_devices` says
-    /// whether there is a doorbell, and `cpu` which processor a std program is shown. Tells the rate of the guest's time stamp counter in kHz, too.
+    /// whether there is a doorbell, and `cpu` which processor a std program is shown. `began` is when the tender did. Returns the
+    /// guest's time stamp counter, too.
     pub fn new(
         kvm: &Kvm,
         image: &Image,
@@ -62,7 +65,8 @@ impl Hvt {
         boot: &[u8],
         has_devices: bool,
         cpu: Cpu,
-    ) -> Result<(Self, Arc<Memory>, u32), Error> {
+        began: Sample,
+    ) -> Result<(Self, Arc<Memory>, Counter), Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
         msrs::deny(&vm)?;
         let slots = Slots::start(&vm, &memory)?;
@@ -77,10 +81,10 @@ impl Hvt {
         memory.write_own(BOOT, boot);
         let root = tables::write(&memory, image, boot.len() as u64);
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind, cpu)?;
-        let khz = vcpu.get_tsc_khz().map_err(Error::kvm("tell the rate of its time stamp counter"))?;
+        let counter = counter::start(&vcpu, began);
         let memory = Arc::new(memory);
         let sparse = Sparse::default();
-        Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, khz))
+        Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, counter))
     }
 
     /// If the guest has faulted on a page of the sparse region, gives it the page and lets it go on when it is run again,
