@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
 use crate::clock::{Clock, Counter};
-use crate::confine::Plan;
+use crate::confine::{Confined, Crew};
 use crate::devices::bells::Bells;
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
@@ -63,7 +63,7 @@ fn serve(
     target: &mut dyn Target,
     memory: &Arc<Memory>,
     devices: Vec<Open>,
-    plan: &Plan,
+    crew: &mut Crew,
 ) -> Result<Option<Service>, Error> {
     if devices.is_empty() {
         return Ok(None);
@@ -75,12 +75,12 @@ fn serve(
         let queues = table::queues(rings, index, open.kind());
         open.connect(memory, queues)
     });
-    Service::start(bells, served.collect(), plan.for_devices()).map(Some)
+    Service::start(bells, served.collect(), crew).map(Some)
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter is this one. The thread that serves the devices is
-    /// confined as `plan` says; that of the processor, which is the calling one, is yet to be.
+    /// A machine for `image` on `target`, whose time stamp counter is this one. The thread that serves the devices joins
+    /// `crew`; that of the processor is the calling one.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
@@ -88,7 +88,7 @@ impl Machine {
         counter: Counter,
         statistics: Statistics,
         devices: Vec<Open>,
-        plan: &Plan,
+        crew: &mut Crew,
     ) -> Result<Self, Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
@@ -100,7 +100,7 @@ impl Machine {
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
         let console = Console::new(console::Options::default());
-        let service = serve(&mut *target, &memory, devices, plan)?;
+        let service = serve(&mut *target, &memory, devices, crew)?;
         Ok(Self {
             halt,
             target,
@@ -138,8 +138,8 @@ impl Machine {
         }
     }
 
-    /// Runs the guest to its end, or until somebody asks about it.
-    pub fn run(&mut self) -> Result<End, Error> {
+    /// Runs the guest to its end, or until somebody asks about it. Takes the proof that no thread is left unconfined.
+    pub fn run(&mut self, _: &Confined) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
             if let Some(end) = self.hear()? {

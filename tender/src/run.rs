@@ -103,24 +103,24 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     };
     let reporter = Reporter::new(&image);
     let confining = Instant::now();
-    plan.confine_process(options.user)?;
+    let mut crew = plan.confine_process(options.user)?;
     statistics.confine(confining.elapsed());
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
-    let machine = Machine::new(target, &image, memory, counter, statistics, devices, &plan)?;
+    let machine = Machine::new(target, &image, memory, counter, statistics, devices, &mut crew)?;
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
     options.timeout.map_or(Ok(()), timeout::start)?;
     let first = machine.prepare()?;
     let confining = Instant::now();
-    plan.confine_processor(&first)?;
+    let confined = crew.confine_processor(&first)?;
     machine.statistics().confine(confining.elapsed());
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
     loop {
-        let end = machine.run()?;
+        let end = machine.run(&confined)?;
         if options.verbose && !matches!(end, End::Asked) {
             eprintln!("{}", machine.guest().statistics);
         }

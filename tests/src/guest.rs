@@ -18,6 +18,7 @@ pub struct Guest {
     through: Vec<OsString>,
     user: Option<u32>,
     attack: Option<String>,
+    delay: Option<String>,
 }
 
 impl Guest {
@@ -41,6 +42,7 @@ impl Guest {
             through: vec![],
             user: None,
             attack: None,
+            delay: None,
         }
     }
 
@@ -80,6 +82,12 @@ impl Guest {
         self
     }
 
+    /// Has a thread of the tender wait before it confines itself, for so many milliseconds.
+    pub fn delay(mut self, thread: &str, milliseconds: u64) -> Self {
+        self.delay = Some(format!("{thread}:{milliseconds}"));
+        self
+    }
+
     /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
@@ -108,7 +116,7 @@ impl Guest {
     /// The command line of the run.
     fn command(&self) -> Command {
         let mut line = self.through.clone();
-        let husk = if self.attack.is_some() { build::attacking_husk() } else { build::husk() };
+        let husk = if self.attack.is_some() || self.delay.is_some() { build::attacking_husk() } else { build::husk() };
         line.extend([husk.into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
         line.extend(["--".into(), self.image.clone().into()]);
@@ -117,6 +125,9 @@ impl Guest {
         command.args(&line[1..]);
         if let Some(attack) = &self.attack {
             command.env("HUSK_ATTACK", attack);
+        }
+        if let Some(delay) = &self.delay {
+            command.env("HUSK_ATTACK_DELAY", delay);
         }
         if let Some(id) = self.user {
             command.uid(id).gid(id);

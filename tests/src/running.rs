@@ -82,6 +82,16 @@ impl Running {
         Some(TICK * ticks as u32)
     }
 
+    /// The seccomp mode of each thread of its tender (proc_pid_status(5)).
+    pub fn seccomp_modes(&self) -> Vec<String> {
+        let Some(started) = &self.started else { return vec![] };
+        let threads = std::fs::read_dir(format!("/proc/{}/task", started.child.id())).expect("it runs");
+        let mode =
+            |status: String| Some(status.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim().to_owned());
+        let statuses = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("status")));
+        statuses.flatten().filter_map(mode).collect()
+    }
+
     /// How many bytes it has printed to standard output.
     pub fn printed(&self) -> usize {
         self.started.as_ref().map_or(0, |started| lock(&started.stdout.bytes).len())

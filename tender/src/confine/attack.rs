@@ -10,6 +10,7 @@ use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
 
 /// An attempt, and how it is made: the answer of the call.
 type Attempt = (&'static str, fn() -> c_long);
@@ -48,6 +49,13 @@ pub fn attempt(thread: &str) {
         answer => eprintln!("attack: {name} succeeded: {answer}"),
     }
     MADE.store(true, Release);
+}
+
+/// How long a new thread is to wait before it enters its filter: `HUSK_ATTACK_DELAY=THREAD:MILLISECONDS`.
+pub fn delay(thread: &str) -> Duration {
+    let asked = std::env::var("HUSK_ATTACK_DELAY").ok();
+    let milliseconds = asked.as_deref().and_then(|asked| asked.strip_prefix(thread)?.strip_prefix(':')?.parse().ok());
+    Duration::from_millis(milliseconds.unwrap_or(0))
 }
 
 /// The thread of the processor has prepared everything.

@@ -12,6 +12,7 @@
 #[cfg(feature = "attack")]
 pub mod attack;
 pub mod calls;
+pub mod crew;
 pub mod explain;
 
 pub mod files;
@@ -22,8 +23,8 @@ use crate::devices::attach::What;
 use crate::devices::net::Backend;
 use crate::error::Error;
 use calls::Feature;
+pub use crew::{Confined, Crew};
 pub use filter::Program;
-use libc::sock_filter;
 pub use privileges::User;
 
 /// What each thread of a run may do.
@@ -62,24 +63,11 @@ impl Plan {
     }
 
     /// Gives up, for this thread and those that it makes from now on, what nobody needs once all is open: as `user` if
-    /// there is one.
-    pub fn confine_process(&self, user: Option<User>) -> Result<(), Error> {
+    /// there is one. The threads are confined next.
+    pub fn confine_process(self, user: Option<User>) -> Result<Crew, Error> {
         privileges::drop(user)?;
         files::close_the_rest(self.connects)?;
-        Ok(())
-    }
-
-    /// What the thread that serves the devices is to enter, before it looks at anything of the guest's.
-    pub fn for_devices(&self) -> Program {
-        Program::new(&self.devices, &[])
-    }
-
-    /// Gives up the system calls that the thread which runs the guest does not make. It is the calling one. `first` are
-    /// instructions of its target's, which decide before.
-    pub fn confine_processor(&self, first: &[sock_filter]) -> Result<(), Error> {
-        // One that is entered at every start is entered fast.
-        let quick = [filter::UNFORESEEN];
-        Program::new(&self.processor, if first.is_empty() { &quick } else { first }).enter()
+        Ok(Crew::new(self))
     }
 }
 

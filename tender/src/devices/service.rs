@@ -11,7 +11,7 @@ use super::ring::Broken;
 use super::serving::Serving;
 use super::{Progress, Served};
 use crate::clock::monotonic_ns;
-use crate::confine::Program;
+use crate::confine::Crew;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::signals;
@@ -44,12 +44,12 @@ pub struct Devices {
 }
 
 impl Service {
-    /// Starts to serve `devices`; their own thread holds itself to `program` first.
-    pub fn start(bells: Arc<Bells>, devices: Vec<Served>, program: Program) -> Result<Self, Error> {
+    /// Starts to serve `devices`; their own thread joins `crew`.
+    pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
         let devices =
             Devices { all: devices, news: false, left: false, files: Vec::new(), patience: Patience::default() };
         let relay = Arc::new(Relay::new(devices));
-        Serving::start(Arc::clone(&bells), Arc::clone(&relay), program)?;
+        Serving::start(Arc::clone(&bells), Arc::clone(&relay), crew)?;
         Ok(Self { bells, relay })
     }
 

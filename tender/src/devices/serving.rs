@@ -4,21 +4,19 @@
 //! rings the doorbell. Then it serves as long as there is something to do, looks around for a moment longer ([`Patience`]),
 //! and sleeps until the doorbell, a file of a device or a device's own time: until the guest waits again.
 
-#![expect(unsafe_code, reason = "system calls that wait, and the signal mask of a thread")]
+#![expect(unsafe_code, reason = "system calls that wait")]
 
 use super::bells::Bells;
 use super::patience::Patience;
 use super::relay::Relay;
 use super::service::Devices;
 use crate::clock::{monotonic_ns, time_until};
-use crate::confine::Program;
+use crate::confine::Crew;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::signals::readable;
-use husk_abi::fault::TENDER_ERROR;
-use std::ptr::{self, null, null_mut};
+use std::ptr::{self, null};
 use std::sync::Arc;
-use std::thread::Builder;
 
 /// How long a nap takes, in nanoseconds: the least, and the most, when guests wait all the time.
 const NAP_NS: (u64, u64) = (50_000, 400_000);
@@ -34,23 +32,13 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts the thread, which holds itself to `program` before it looks at anything of the guest's.
-    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, program: Program) -> Result<(), Error> {
+    /// Starts the thread, which looks at nothing of the guest's before it is confined.
+    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, crew: &mut Crew) -> Result<(), Error> {
         let serving = Self { bells, relay, patience: Patience::default(), nap_ns: NAP_NS.0 };
-        let before = block_signals();
-        // It ends with the process.
-        let thread = Builder::new().name("devices".to_owned()).spawn(move || serving.run(&program));
-        // SAFETY: the set is a variable of ours.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
-        thread.map(drop).map_err(Error::NoThread)
+        crew.spawn_devices(move || serving.run())
     }
 
-    fn run(mut self, program: &Program) {
-        if let Err(error) = program.enter() {
-            // Nobody else could: whoever made this thread does not wait for it.
-            eprintln!("husk: {error}");
-            std::process::exit(TENDER_ERROR.into());
-        }
+    fn run(mut self) {
         #[cfg(feature = "attack")]
         crate::confine::attack::attempt("devices");
         if let Err(fault) = self.serve() {
@@ -171,20 +159,4 @@ fn sleep(files: &mut [libc::pollfd], deadline_ns: u64) {
     let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
     // SAFETY: `files` has as many entries; the time is a variable; no set is given.
     unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, null()) };
-}
-
-/// Blocks all signals for this thread, and so for one that it makes: they are for the processor's thread. Tells which
-/// were blocked before.
-fn block_signals() -> libc::sigset_t {
-    // SAFETY: all zeros is a valid value.
-    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut all) };
-    for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: a variable of ours; the signals exist.
-        unsafe { libc::sigdelset(&mut all, signal) };
-    }
-    // SAFETY: both sets are variables of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
-    before
 }

@@ -24,6 +24,12 @@ pub fn peek(address: u64) -> u8 {
     unsafe { (address as *const u8).read_volatile() }
 }
 
+/// Reads a word at an address of any alignment.
+pub fn peek_word(address: u64) -> u64 {
+    // SAFETY: none: the test is that the guest is stopped, unless it shares memory with its tender.
+    unsafe { (address as *const u64).read_unaligned() }
+}
+
 /// Jumps to an address.
 pub fn jump(address: u64) {
     // SAFETY: none: the test is that the guest is stopped.

@@ -1,0 +1,69 @@
+//! A guest of spt that overwrites the start routine of the tender's second thread, found by the layout of musl's threads, and
+//! sees whether its own code then runs there outside of a filter.
+
+#![no_std]
+#![no_main]
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use guests::peek_word;
+use husk::{boot, clock};
+
+husk::entry!(main);
+
+/// How long the other thread may take to run what was put in its place, in nanoseconds.
+const PATIENCE_NS: u64 = 200_000_000;
+/// Bytes of text that the tender may have at either side of its gate.
+const TEXT: u64 = 64 << 20;
+const NOT_YET: i64 = i64::MIN;
+
+/// What the kernel has answered to a call that no filter lets through.
+static ANSWER: AtomicI64 = AtomicI64::new(NOT_YET);
+
+/// socket(AF_UNIX, SOCK_STREAM, 0), made by whichever thread comes here.
+extern "C" fn payload(_: u64) -> u64 {
+    const SYS_SOCKET: i64 = 41;
+    let answer: i64;
+    // SAFETY: none: the test is that no thread runs this.
+    unsafe {
+        asm!("syscall", inlateout("rax") SYS_SOCKET => answer, in("rdi") 1, in("rsi") 1, in("rdx") 0, out("rcx") _, out("r11") _)
+    };
+    ANSWER.store(answer, SeqCst);
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// The start routine of the thread beside the one with this FS base, on its stack (struct pthread and struct start_args of
+/// musl): a function of the tender's, an argument, and a zero.
+fn start_routine(fs: u64, gate: u64) -> Option<u64> {
+    const NEXT: u64 = 24;
+    const STACK: u64 = 88;
+    let stack = peek_word(peek_word(fs + NEXT) + STACK);
+    let is_start = |at: &u64| {
+        let (routine, argument, control) = (peek_word(*at), peek_word(at + 8), peek_word(at + 16) as u32);
+        routine.abs_diff(gate) < TEXT && argument > 0x10000 && control == 0
+    };
+    (0x20..0x400).step_by(8).map(|back| stack - back).find(is_start)
+}
+
+fn main() {
+    let gate = peek_word(boot::info().gate + 8);
+    // rdfsbase rax; mov [rip + …], rax; mov rax, [rip + the tender's FS base]
+    let saves =
+        (gate..gate + 0x400).find(|at| peek_word(*at) & 0xff_ffff_ffff == 0xc0_ae0f_48f3).expect("it has an FS base");
+    let loads = saves + 5 + 7;
+    let fs = peek_word((loads + 7).wrapping_add_signed((peek_word(loads + 3) as i32).into()));
+    let found = start_routine(fs, gate).expect("there is a second thread");
+    // SAFETY: none: it is the attack.
+    unsafe { (found as *mut u64).write_volatile(payload as *const () as u64) };
+    husk::println!("overwritten");
+    let until = clock::monotonic_ns() + PATIENCE_NS;
+    while ANSWER.load(SeqCst) == NOT_YET && clock::monotonic_ns() < until {
+        core::hint::spin_loop();
+    }
+    match ANSWER.load(SeqCst) {
+        NOT_YET => {}
+        answer => husk::println!("ran outside of the filter: {answer}"),
+    }
+}

@@ -1,0 +1,47 @@
+//! No thread of the tender is outside of its filter when the first instruction of a guest runs.
+
+use husk_tests::{Disk, Guest, Target, build};
+
+/// How long a thread is held up before its filter: many times what a start takes.
+const DELAY_MS: u64 = 300;
+/// How often a race is run, unless `HUSK_RACES` says otherwise.
+const RACES: usize = 20;
+
+/// Mode of a thread in a filter (proc_pid_status(5)).
+const FILTER: &str = "2";
+
+fn overwrite() -> Guest {
+    Guest::image(build::image("net-guests", "overwrite_thread")).flag(Target::Spt.flag()).flag("--net=user")
+}
+
+#[test]
+fn a_guest_waits_for_every_thread_to_be_confined() {
+    let disk = Disk::empty(1 << 20);
+    for target in Target::all() {
+        let net = Guest::image(build::image("net-guests", "bell_endless")).flag("--net=user");
+        let block = Guest::image(build::image("block-guests", "disk_ready")).flag(disk.flag(""));
+        for guest in [net, block] {
+            let mut running = guest.flag(target.flag()).delay("devices", DELAY_MS).spawn();
+            running.expect_printed("ready", 1);
+            let modes = running.seccomp_modes();
+            // Some kernels show threads of their own beside those of the tender.
+            assert!(modes.len() >= 2 && modes.iter().all(|mode| mode == FILTER), "{}: {modes:?}", target.name());
+        }
+    }
+}
+
+#[test]
+fn a_guest_cannot_take_a_thread_before_its_filter() {
+    overwrite().delay("devices", DELAY_MS).run().expect_success().expect_stdout("overwritten\n");
+}
+
+#[test]
+fn a_guest_does_not_win_a_race_against_a_filter() {
+    let races = std::env::var("HUSK_RACES").ok().and_then(|count| count.parse().ok()).unwrap_or(RACES);
+    for processors in ["0", "0,1"] {
+        for _ in 0..races {
+            let outcome = overwrite().through(&["taskset", "--cpu-list", processors]).run();
+            outcome.expect_success().expect_stdout("overwritten\n");
+        }
+    }
+}
