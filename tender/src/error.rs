@@ -22,6 +22,7 @@ pub enum Error {
     NoKvm,
     NoBaseInstructions,
     NoSignals(io::Error),
+    NoStreams(io::Error),
     KvmNotPermitted,
     KvmTooOld(&'static str),
     Kvm { step: &'static str, error: io::Error },
@@ -93,6 +94,10 @@ impl fmt::Display for Error {
                 "without KVM, a guest needs a processor and a kernel with FSGSBASE; use Linux 5.9 or newer, or run it with KVM"
             ),
             Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
+            Self::NoStreams(error) => write!(
+                f,
+                "a standard stream is closed, and /dev/null cannot be opened for it: {error}; start husk with standard input, output and error"
+            ),
             Self::KvmNotPermitted => write!(
                 f,
                 "no permission to use /dev/kvm; add yourself to its group (`sudo usermod -aG kvm $USER`, then log in again)"

@@ -34,6 +34,7 @@ pub mod signals;
 pub mod sparse;
 pub mod spt;
 pub mod statistics;
+pub mod streams;
 pub mod target;
 pub mod threads;
 pub mod timeout;

@@ -14,6 +14,7 @@ use husk_tender::confine::explain::Explanation;
 use husk_tender::heap::Heap;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
+use husk_tender::streams;
 use husk_tender::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -28,8 +29,8 @@ static HEAP: Heap = Heap;
 const GRACE_S: u64 = 10;
 
 /// Entered from the C library's start code: what std does before its own `main` (a guard for the stack of a thread that
-/// does not recurse, tests of the standard streams) takes longer than everything else that `husk run` does before it
-/// asks for a machine.
+/// does not recurse, a poll of the standard streams) takes longer than everything else that `husk run` does before it
+/// asks for a machine. What of it is needed is done here.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
     let started = Instant::now();
@@ -43,7 +44,11 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
         let word = unsafe { CStr::from_ptr(*word) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     });
-    let status = husk(words, started);
+    // Before anything is opened.
+    let status = match streams::open_closed() {
+        Ok(()) => husk(words, started),
+        Err(error) => fail(&error.to_string()),
+    };
     // SAFETY: nothing is left to be written or put away.
     unsafe { libc::_exit(status.into()) }
 }
@@ -60,10 +65,13 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("husk: {error}");
-        TENDER_ERROR
-    })
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+/// Says why `husk` could not do what it was asked for. Returns the exit status.
+fn fail(error: &str) -> u8 {
+    eprintln!("husk: {error}");
+    TENDER_ERROR
 }
 
 fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
