@@ -9,8 +9,15 @@ pub fn kills(usual: u64) -> u64 {
     std::env::var("HUSK_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
+/// A bound on how long something may take: `usual`, times `HUSK_SLOW` on a machine that is that much slower.
+pub fn patience(usual: Duration) -> Duration {
+    let factor = std::env::var("HUSK_SLOW").ok().and_then(|factor| factor.parse::<u32>().ok());
+    usual * factor.unwrap_or(1)
+}
+
 /// Runs `command` to its end, with `input` on its standard input. Ends it after `timeout`, which fails the test.
 pub fn output(mut command: Command, input: Vec<u8>, timeout: Duration) -> Output {
+    let timeout = patience(timeout);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let mut stdin = child.stdin.take().expect("piped");

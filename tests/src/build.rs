@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "what is done about signals is told by a function of C")]
 
+use crate::prebuilt;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +18,9 @@ pub fn husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| {
         take_signals();
+        if let Some(husk) = prebuilt::path("husk") {
+            return husk;
+        }
         let target = "x86_64-unknown-linux-musl";
         cargo(&["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk", "--target", target]);
         target_directory().join(target).join("tender/husk")
@@ -38,6 +42,18 @@ fn copied(program: &Path) -> PathBuf {
     let _ = std::fs::remove_file(&copy);
     std::fs::copy(program, &copy).expect("the target directory is ours");
     copy
+}
+
+/// The tender for QEMU's emulation of AMD-V, which wants another type of task state segment than any processor.
+pub fn husk_for_qemu() -> PathBuf {
+    let target = "x86_64-unknown-linux-musl";
+    // In a directory of its own: elsewhere it could be taken for what is shipped.
+    let directory = target_directory().join("lab/build");
+    let mut line = vec!["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk"];
+    line.extend(["--features=available-tss", "--target", target]);
+    line.extend(["--target-dir", directory.to_str().expect("a path in UTF-8")]);
+    cargo(&line);
+    directory.join(target).join("tender/husk")
 }
 
 /// The tender with attempts to break out of its confinement built in.
@@ -75,14 +91,23 @@ fn take_signals() {
 
 /// The image that the binary `name` of `package` becomes, in the release profile.
 pub fn image(package: &str, name: &str) -> PathBuf {
+    if let Some(image) = prebuilt::path(Path::new("images").join(package).join(name)) {
+        return image;
+    }
+    let images = images(package);
+    let found = images.iter().find(|path| path.file_name().is_some_and(|file| file == name));
+    found.unwrap_or_else(|| panic!("`cargo husk build` made no '{name}', only {images:?}")).clone()
+}
+
+/// All images of `package`, in the release profile.
+pub fn images(package: &str) -> Vec<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, Vec<PathBuf>>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let images = built.get_or_insert_default().entry(package.to_owned()).or_insert_with(|| {
         let output = cargo(&["husk", "build", "--release", "--package", package]);
         output.lines().map(PathBuf::from).collect()
     });
-    let found = images.iter().find(|path| path.file_name().is_some_and(|file| file == name));
-    found.unwrap_or_else(|| panic!("`cargo husk build` made no '{name}', only {images:?}")).clone()
+    images.clone()
 }
 
 /// An ordinary program with a table of 200 MB in it.
@@ -108,6 +133,9 @@ pub fn baseline_of_c(name: &str) -> Option<PathBuf> {
 
 /// The same program as [`image`] makes an image of, as a process of this machine.
 pub fn native(package: &str, name: &str) -> PathBuf {
+    if let Some(program) = prebuilt::path(Path::new("native").join(package).join(name)) {
+        return program;
+    }
     cargo(&["build", "--quiet", "--release", "--package", package, "--bin", name]);
     target_directory().join("release").join(name)
 }

@@ -18,13 +18,14 @@ pub mod measure;
 pub mod native;
 pub mod network;
 mod outcome;
+pub mod prebuilt;
 mod project;
 pub mod requires;
 mod running;
 mod target;
 pub mod wire;
 
-pub use bounded::kills;
+pub use bounded::{kills, patience};
 pub use conversation::Conversation;
 pub use disk::Disk;
 pub use guest::Guest;

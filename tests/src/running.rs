@@ -1,6 +1,6 @@
 //! A guest that runs: what it has printed so far, signals to its tender, and its end within a bounded time.
 
-use crate::Outcome;
+use crate::{Outcome, patience};
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ impl Running {
         let stdin = child.stdin.take();
         let stdout = Stream::of(child.stdout.take().expect("piped"));
         let stderr = Stream::of(child.stderr.take().expect("piped"));
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + patience(timeout);
         Self { started: Some(Started { name, child, stdin, stdout, stderr, deadline }) }
     }
 

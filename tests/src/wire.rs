@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "namespaces and packet sockets have no other interface")]
 
 pub use crate::network::ip;
-use crate::{network, requires};
+use crate::{network, patience, requires};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::zeroed;
@@ -91,7 +91,7 @@ impl Tap {
 
     /// The next frame from the guest that is `wanted`; nothing if none comes in time.
     pub fn receive(&self, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-        self.receive_within(PATIENCE, wanted)
+        self.receive_within(patience(PATIENCE), wanted)
     }
 
     /// The same with another patience.
@@ -128,7 +128,7 @@ impl Tap {
 /// Waits until the host sends frames through the interface `name`, which it does some time after somebody has opened it:
 /// until then, it throws away what is to be sent, and says nothing.
 pub fn wait_until_up(name: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience(PATIENCE);
     loop {
         let output = Command::new("ip").args(["-o", "link", "show", name]).output().expect("ip starts");
         let text = String::from_utf8_lossy(&output.stdout);
@@ -274,7 +274,7 @@ pub fn ping(address: std::net::IpAddr) -> bool {
     };
     let socket = raw_socket(family, protocol);
     socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket has timeouts");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience(PATIENCE);
     let mut bytes = [0; 128];
     while Instant::now() < deadline {
         socket.send_to(&request, (address, 0)).expect("it can be sent");

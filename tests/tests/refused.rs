@@ -1,13 +1,13 @@
 //! Files that are not run, each with one line that names the file, the reason and the remedy.
 
-use husk_tests::{Guest, build, requires};
+use husk_tests::{Guest, build, patience, requires};
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The user that owns nothing.
@@ -327,7 +327,8 @@ fn numbers(seed: u64) -> impl FnMut() -> usize {
 fn briefly(command: &mut Command) -> Option<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the tender starts");
-    for _ in 0..200 {
+    let deadline = Instant::now() + patience(Duration::from_millis(200));
+    while Instant::now() < deadline {
         if child.try_wait().expect("our own child").is_some() {
             return Some(child.wait_with_output().expect("our own child"));
         }

@@ -67,14 +67,15 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
         | EferFlags::NO_EXECUTE_ENABLE;
     (special.cr0, special.cr3, special.cr4, special.efer) = (cr0.bits(), root, cr4.bits(), efer.bits());
 
-    const BUSY_TSS: u8 = 0xb;
+    // Busy (SDM volume 3, 8.2.2), as VT-x demands (SDM volume 3, 27.3.1.2). QEMU's emulation of AMD-V looks for "available".
+    const TSS_TYPE: u8 = if cfg!(feature = "available-tss") { 0x9 } else { 0xb };
     let (code, data) = user_segments();
     special.cs = code;
     (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
     let (base, size) = ring0::TSS;
     special.tr = kvm_segment {
         selector: selector::TASK,
-        type_: BUSY_TSS,
+        type_: TSS_TYPE,
         base,
         limit: u32::from(size) - 1,
         present: 1,

@@ -1,0 +1,121 @@
+//! What the machines get: tests, images, tenders, and the tools of this machine that tests call, all built outside.
+
+use crate::emulator::Machine;
+use husk_tests::build;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Packages whose images tests run.
+const PACKAGES: &[&str] = &["guests", "programs", "net-guests", "block-guests", "disk-programs", "hello", "hello-std"];
+/// Programs that tests run as processes, too.
+const NATIVE: &[&str] = &["interruptions", "signal_files", "timers"];
+/// Tools that tests call. The others are busybox's.
+const TOOLS: &[&str] = &["bash", "ip", "kill", "mount", "setpriv", "sh", "unshare"];
+
+/// A folder with everything.
+#[derive(Debug)]
+pub struct Content {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The test executables in it, by name.
+    pub tests: Vec<String>,
+}
+
+impl Content {
+    /// The names of the tests in the executable `test`.
+    pub fn names(&self, test: &str) -> Vec<String> {
+        let output = Command::new(self.folder.join("tests").join(test)).args(["--list", "--format=terse"]).output();
+        let output = output.expect("a test executable lists its tests");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+    }
+}
+
+/// Builds and gathers what `machine` gets.
+pub fn gather(machine: Machine) -> Content {
+    let folder = build::target_directory().join("lab").join(machine.name());
+    let _ = fs::remove_dir_all(&folder);
+    let content = Content { tests: gather_tests(&folder), folder };
+    copy(&machine.husk(), &content.folder.join("husk"));
+    for package in PACKAGES {
+        for image in build::images(package) {
+            let folder = content.folder.join("images").join(package);
+            copy(&image, &folder.join(image.file_name().expect("a file")));
+            copy_debug_information(&image, &folder);
+        }
+    }
+    for name in NATIVE {
+        let to = content.folder.join("native/programs").join(name);
+        copy(&build::native("programs", name), &to);
+    }
+    gather_tools(&content);
+    content
+}
+
+/// Builds the executables of the tests of [`crate::plan::TESTS`] and copies them, without debug information.
+fn gather_tests(folder: &Path) -> Vec<String> {
+    let mut line = vec!["test", "--no-run", "--message-format=json", "--package=husk-tests"];
+    line.extend(crate::plan::TESTS.iter().flat_map(|test| ["--test", test]));
+    let messages = build::cargo(&line);
+    let executables = messages.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
+    let mut names = vec![];
+    for executable in executables.map(Path::new) {
+        let file = executable.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
+        // Cargo appends a hash.
+        let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
+        let to = folder.join("tests").join(name);
+        copy(executable, &to);
+        let stripped = Command::new("strip").arg("--strip-debug").arg(&to).status();
+        assert!(stripped.is_ok_and(|status| status.success()), "strip comes with the linker");
+        names.push(name.to_owned());
+    }
+    assert_eq!(names.len(), crate::plan::TESTS.len(), "cargo names each executable: {names:?}");
+    names
+}
+
+/// Copies the debug information of `image` to where the tender looks for it.
+fn copy_debug_information(image: &Path, folder: &Path) {
+    let source = image.parent().expect("a folder").join(".build-id");
+    let record = source.join(image.file_name().expect("a file")).with_added_extension("last");
+    // An image that is not stripped has none.
+    if let Ok(name) = fs::read_to_string(record) {
+        copy(&source.join(&name), &folder.join(".build-id").join(&name));
+    }
+}
+
+/// Copies tools, and the libraries that they and the tests need.
+fn gather_tools(content: &Content) {
+    let mut programs: Vec<_> = content.tests.iter().map(|test| content.folder.join("tests").join(test)).collect();
+    programs.extend(NATIVE.iter().map(|name| content.folder.join("native/programs").join(name)));
+    for tool in TOOLS {
+        let from = find(tool).unwrap_or_else(|| panic!("tests call {tool}: it is not in PATH"));
+        copy(&from, &content.folder.join("bin").join(tool));
+        programs.push(from);
+    }
+    let libraries: BTreeSet<_> = programs.iter().flat_map(|program| libraries(program)).collect();
+    for library in libraries {
+        copy(&library, &content.folder.join("root").join(library.strip_prefix("/").expect("an absolute path")));
+    }
+}
+
+/// The file that `tool` is, through all links.
+pub fn find(tool: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&folders).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
+    folders.iter().map(|folder| folder.join(tool)).find(|path| path.is_file())?.canonicalize().ok()
+}
+
+/// The shared libraries of `program`, the loader included: absolute paths, as the loader has them.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().expect("ldd comes with the C library");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = text.split_whitespace().filter(|word| word.starts_with('/'));
+    words.map(PathBuf::from).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().expect("a folder")).expect("the target directory is ours");
+    fs::copy(from, to).unwrap_or_else(|error| panic!("copying {} to {}: {error}", from.display(), to.display()));
+}

@@ -1,0 +1,60 @@
+#!/bin/busybox sh
+# The first process of an emulated machine: mounts what there is, loads modules, and runs the tests of the plan.
+#
+# For the test outside, it prints lines that begin with '@' on the console: `@start TEST`, then `@end STATUS TEST`, and of a
+# test that failed, before that, `@out TEST: LINE`.
+
+/bin/busybox mkdir -p /proc /sys /dev /tmp /lab /etc /root /usr /run
+/bin/busybox --install -s /bin
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t devtmpfs none /dev
+mount -t tmpfs none /tmp
+exec < /dev/null > /dev/console 2>&1
+for module in $(cat /modules/order); do insmod "/modules/$module" 2> /dev/null; done
+
+# The disk, once the kernel has found it.
+for attempt in $(seq 100); do
+    for disk in /dev/vda /dev/sr0; do
+        [ -b "$disk" ] && mount -t iso9660 -o ro "$disk" /lab 2> /dev/null && break 2
+    done
+    usleep 100000
+done
+[ -f /lab/plan ] || { echo "@broken the disk is not there"; poweroff -f; }
+[ -c /dev/kvm ] || { echo "@broken there is no /dev/kvm"; dmesg | tail -30; poweroff -f; }
+cp -a /lab/root/* /
+mkdir -p /dev/net
+[ -c /dev/net/tun ] || mknod /dev/net/tun c 10 200
+ifconfig lo 127.0.0.1 up
+echo 'root:x:0:0::/root:/bin/sh' > /etc/passwd
+: > /etc/resolv.conf
+hostname lab
+
+. /lab/settings
+export PATH=/lab/bin:/bin HUSK_PREBUILT=/lab TMPDIR=/tmp HUSK_SLOW HUSK_TARGET
+
+# Runs one test: its executable, its name, and how many seconds it may take.
+cat > /bin/one << 'END'
+#!/bin/busybox sh
+executable=$1 name=$2 limit=$3
+echo "@start $executable::$name"
+output=/tmp/output.$$
+cd /tmp
+timeout -s KILL "$limit" "/lab/tests/$executable" --exact --nocapture --test-threads=1 "$name" > "$output" 2>&1
+status=$?
+grep -q '1 passed' "$output" || [ "$status" != 0 ] || status=none
+if [ "$status" != 0 ]; then
+    # A test that was killed leaves its guests behind.
+    pkill -KILL -P 1 husk
+    tail -n 60 "$output" | cut -c 1-300 | sed "s/^/@out $executable::$name: /"
+else
+    grep -F '*** SKIPPED' "$output" | sed "s/^/@out $executable::$name: /"
+fi
+rm -f "$output"
+echo "@end $status $executable::$name"
+END
+chmod +x /bin/one
+echo "@ready $(nproc) $(uname -r)"
+xargs -P "$AT_ONCE" -n 3 one < /lab/plan
+echo "@done"
+poweroff -f
