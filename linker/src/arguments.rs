@@ -78,7 +78,8 @@ pub struct Guest {
     /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,
-    /// Lead a port of the host to the guest (-p is cargo's); of UDP with /udp at its end; may be repeated
+    /// Lead a port of the host, at 127.0.0.1 unless told otherwise, to the guest (-p is cargo's); of UDP with /udp at
+    /// its end; may be repeated
     #[arg(long, value_name = "[ADDRESS:]HOST:GUEST")]
     pub publish: Vec<String>,
     /// Where the guest may connect to.

@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
     let devices: Vec<Open> =
-        matched.into_iter().map(|(name, what)| Open::new(name, &what)).collect::<Result<_, _>>()?;
+        matched.iter().map(|(name, what)| Open::new(name.clone(), what)).collect::<Result<_, _>>()?;
     let (draw, entropy) = random()?;
     let memory = options.memory.unwrap_or(image.notes.manifest.memory);
     let rings = table::rings_size(devices.len());
@@ -119,6 +119,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     machine.statistics().confine(confining.elapsed());
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
+    matched.iter().flat_map(|(_, what)| what.published()).for_each(|publish| tell(&format!("husk: {publish}\n")));
     loop {
         let end = machine.run(&confined)?;
         if options.verbose && !matches!(end, End::Asked) {
@@ -130,10 +131,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
                 return Ok(if signals::time_is_up() { fault::TIME_IS_UP } else { status });
             }
             End::Fault { fault, registers } => {
-                tell(&reporter.stopped(&machine, &fault, *registers));
+                tell(&reporter.stopped(&machine, &fault, *registers).to_string());
                 return Ok(fault.status());
             }
-            End::Asked => tell(&reporter.report(&machine, None, None, &machine.threads()?)),
+            End::Asked => tell(&reporter.report(&machine, None, None, &machine.threads()?).to_string()),
         }
     }
 }
@@ -165,9 +166,9 @@ pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String
     attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
 }
 
-/// Writes a report to standard error, if anybody reads it.
-fn tell(report: &Report) {
-    let _ = std::io::stderr().write_all(report.to_string().as_bytes());
+/// Writes a text to standard error, in one piece, if anybody reads it.
+fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Makes reports, with what had to be opened for that before.

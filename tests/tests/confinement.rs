@@ -195,7 +195,9 @@ fn what_a_run_may_do_is_explained_without_it() {
     assert!(plain.contains("system calls of the processor's thread") && !plain.contains("devices's"), "{plain}");
     assert!(plain.contains("KVM_RUN: runs the guest") && !plain.contains("Hello"), "{plain}");
     let network = explain(&["-p", "8080:80", "--allow", "192.0.2.0/24:443"]);
-    for part in ["TCP port 8080 of every address", "connections to 192.0.2.0/24, port 443", "nothing else", "sendto"] {
+    for part in
+        ["clients of TCP 127.0.0.1:8080, at port 80", "connections to 192.0.2.0/24, port 443", "nothing else", "sendto"]
+    {
         assert!(network.contains(part), "no '{part}' in {network}");
     }
     let process = explain(&["--target=spt"]);

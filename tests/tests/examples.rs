@@ -63,7 +63,7 @@ fn an_echo_comes_back_from_a_program_without_an_operating_system() {
         return;
     }
     let server = Guest::image(build::image("echo", "echo")).argument("4007");
-    let mut running = server.flag("-p7777:4007").flag("-p7777:4007/udp").spawn();
+    let mut running = server.flag("-p[::]:7777:4007").flag("-p7777:4007/udp").spawn();
     running.expect_printed("listening at port 4007\n", 1);
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
     for address in ["127.0.0.1:7777", "[::1]:7777"] {

@@ -75,7 +75,7 @@ pub const RUN: &[Flag<Run>] = &[
         long: "publish",
         short: Some('p'),
         value: Some("[ADDR:]HOST:GUEST"),
-        help: "Lead a port of the host to the guest, of UDP with /udp at its end; implies --net user",
+        help: "Lead a port of the host, at 127.0.0.1 unless told otherwise, to the guest; see below",
         set: |run, value| {
             run.user.publish.push(Publish::parse(&value.to_string_lossy())?);
             Ok(())

@@ -25,6 +25,9 @@ pub const RUN: Topic<super::Run> = Topic {
             `--net tap:INTERFACE` takes ,ip=ADDRESS/PREFIX ,gw=ADDRESS ,dns=ADDRESS (else the guest asks by DHCP) and,\n\
             like any, ,mac=ADDRESS. `--net passt:SOCKET` is the passt that listens there. Before any, NAME= says which device\n\
             of the image it is, if there are several.\n\n\
+            Published ports: `-p 8080:80` leads clients of 127.0.0.1:8080 to port 80 of the guest, `-p 0.0.0.0:8080:80`\n\
+            those of every IPv4 address of the host, `-p [::]:8080:80` of IPv6 as well; /udp at its end is for UDP. A line\n\
+            at the start says where each is. Implies --net user.\n\n\
             Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
             would have sent; 125 if husk itself could not start it or go on.\n",
 };

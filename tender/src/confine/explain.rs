@@ -133,11 +133,10 @@ fn reach(what: &What) -> Vec<String> {
 }
 
 fn user_reach(options: &user::Options) -> Vec<String> {
-    let published = options.publish.iter().map(|publish| {
-        let protocol = if publish.udp { "UDP" } else { "TCP" };
-        let address = publish.address.map_or("every address".to_owned(), |address| address.to_string());
-        format!("clients of {protocol} port {} of {address}, at port {}", publish.host, publish.guest)
-    });
+    let published = options
+        .publish
+        .iter()
+        .map(|publish| format!("clients of {} {}, at port {}", publish.protocol(), publish.host, publish.guest));
     published.chain(options.policy.lines()).collect()
 }
 

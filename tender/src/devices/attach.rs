@@ -83,6 +83,14 @@ impl What {
             Self::Block(_) => Kind::Block,
         }
     }
+
+    /// Ports of the host that lead to the guest through this device.
+    pub fn published(&self) -> &[net::user::publish::Publish] {
+        match self {
+            Self::Network(net::Options { backend: net::Backend::User(user), .. }) => &user.publish,
+            Self::Network(_) | Self::Block(_) => &[],
+        }
+    }
 }
 
 impl Attachment {

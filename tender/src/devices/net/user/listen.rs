@@ -22,14 +22,12 @@ pub struct Listener {
 impl Listener {
     /// Listens.
     pub fn open(publish: Publish) -> Result<Self, String> {
-        let mut reason = String::new();
-        for address in publish.addresses() {
-            match listen(address, publish.udp) {
-                Ok(socket) => return Ok(Self { socket, publish }),
-                Err(error) => reason = format!("port {} of the host cannot be published: {error}", publish.host),
+        match listen(publish.host, publish.udp) {
+            Ok(socket) => Ok(Self { socket, publish }),
+            Err(error) => {
+                Err(format!("{} {} of the host cannot be published: {error}", publish.protocol(), publish.host))
             }
         }
-        Err(reason)
     }
 
     /// The next connection, if there is one.

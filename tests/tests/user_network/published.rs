@@ -1,0 +1,126 @@
+//! Published ports: clients of the host reach the guest, where the user says.
+
+use super::{connect, expect_datagram, expect_echo, guest, with_server};
+use husk_tests::wire;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+#[test]
+fn published_ports_lead_to_the_guest() {
+    if !wire::alone() {
+        return;
+    }
+    let guest = guest("serve").flag("-p[::]:8007:7").flag("-p").flag("127.0.0.1:8008:7").flag("-p8007:7/udp");
+    let outcome = with_server(guest, "127.0.0.1:8007", || {
+        expect_echo("127.0.0.1:8007", 5);
+        expect_echo("127.0.0.1:8007", 20 << 20);
+        expect_echo("127.0.0.1:8008", 100_000);
+        expect_echo("[::1]:8007", 100_000);
+        expect_datagram("127.0.0.1:8007", 5);
+        expect_datagram("127.0.0.1:8007", 60_000);
+        assert!(TcpStream::connect("[::1]:8008").is_err(), "published at one address only");
+    });
+    outcome.expect_success();
+}
+
+#[test]
+fn many_clients_are_served_at_once() {
+    if !wire::alone() {
+        return;
+    }
+    let outcome = with_server(guest("serve").flag("-p8007:7"), "127.0.0.1:8007", || {
+        let mut clients: Vec<_> = (0..60).map(|_| connect("127.0.0.1:8007")).collect();
+        for round in 0..20u8 {
+            clients.iter_mut().for_each(|client| client.write_all(&[round; 1000]).expect("it reads"));
+            for client in &mut clients {
+                let mut answer = [0; 1000];
+                client.read_exact(&mut answer).expect("it answers");
+                assert_eq!(answer, [round; 1000]);
+            }
+        }
+    });
+    outcome.expect_success();
+}
+
+/// A tender that can have few descriptors serves as many clients as it can, and the others when those have left.
+#[test]
+fn clients_beyond_what_the_tender_can_have_wait_for_their_turn() {
+    const CLIENTS: usize = 150;
+    if !wire::alone() {
+        return;
+    }
+    // The guest has 64 places: enough for those that can be served, and as many that have just left.
+    let few = ["sh", "-c", "ulimit -n 44 && exec \"$@\"", "sh"];
+    let outcome = with_server(guest("serve").flag("-p8007:7").through(&few), "127.0.0.1:8007", || {
+        let mut waiting: Vec<_> = (0..CLIENTS).map(|_| connect("127.0.0.1:8007")).collect();
+        waiting.iter_mut().for_each(|client| client.write_all(b"hello").expect("it can be sent"));
+        for mut client in waiting {
+            let mut answer = [0; 5];
+            client.read_exact(&mut answer).expect("its turn comes");
+            assert_eq!(&answer, b"hello");
+        }
+    });
+    outcome.expect_success();
+}
+
+/// A guest that takes nothing costs its tender no more than some frames, however much is sent to it.
+#[test]
+fn what_a_guest_does_not_take_does_not_pile_up() {
+    const DATAGRAMS: usize = 100_000;
+    const CLIENTS: usize = 50;
+    // What each client has that is let in: a buffer for each direction.
+    const BUFFERS_KIB: u64 = CLIENTS as u64 * 2 * 256;
+    if !wire::alone() {
+        return;
+    }
+    let mut running = guest("deaf").flag("-p8007:7").flag("-p8007:7/udp").spawn();
+    running.expect_printed("ready", 1);
+    let before = running.resident_kib();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect("127.0.0.1:8007")).collect();
+    clients.iter_mut().for_each(|client| client.write_all(&[0; 10_000]).expect("the host takes so much"));
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    for _ in 0..DATAGRAMS {
+        // What the host does not take either is lost.
+        let _ = socket.send_to(&[0; 1000], "127.0.0.1:8007");
+    }
+    if let (Some(before), Some(after)) = (before, running.resident_kib()) {
+        assert!(after < before + BUFFERS_KIB + 16 * 1024, "{before} KiB, and {after} KiB with what waits");
+    }
+    running.input(b"now\n".to_vec()).finish().expect_success().expect_stdout("ready\nheard nothing\n");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    if !wire::alone() {
+        return;
+    }
+    let _taken = TcpListener::bind("127.0.0.1:8007").expect("a free port");
+    let outcome = guest("serve").flag("-p127.0.0.1:8007:7").run();
+    outcome.expect_refusal(&["device 'net'", "TCP 127.0.0.1:8007 of the host cannot be published", "in use"]);
+}
+
+#[test]
+fn a_port_is_published_at_the_loopback_unless_the_user_says_where() {
+    if !wire::alone() {
+        return;
+    }
+    wire::ip("addr add 198.51.100.1/32 dev lo");
+    let guest = guest("serve").flag("-p8007:7").flag("-p8007:7/udp").flag("-p0.0.0.0:8008:7").flag("-p[::]:8009:7");
+    let outcome = with_server(guest, "127.0.0.1:8007", || {
+        expect_echo("127.0.0.1:8007", 5);
+        expect_datagram("127.0.0.1:8007", 5);
+        for closed in ["198.51.100.1:8007", "[::1]:8007", "[::1]:8008"] {
+            assert!(TcpStream::connect(closed).is_err(), "{closed}");
+        }
+        for open in ["198.51.100.1:8008", "198.51.100.1:8009", "[::1]:8009"] {
+            expect_echo(open, 5);
+        }
+    });
+    outcome
+        .expect_success()
+        .expect_stderr("husk: TCP port 7 of the guest is at 127.0.0.1:8007\n")
+        .expect_stderr("husk: UDP port 7 of the guest is at 127.0.0.1:8007\n")
+        .expect_stderr("husk: TCP port 7 of the guest is at 0.0.0.0:8008, every IPv4 address of this host\n")
+        .expect_stderr("husk: TCP port 7 of the guest is at [::]:8009, every address of this host\n");
+}
