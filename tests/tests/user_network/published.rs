@@ -124,3 +124,34 @@ fn a_port_is_published_at_the_loopback_unless_the_user_says_where() {
         .expect_stderr("husk: TCP port 7 of the guest is at 0.0.0.0:8008, every IPv4 address of this host\n")
         .expect_stderr("husk: TCP port 7 of the guest is at [::]:8009, every address of this host\n");
 }
+
+/// Clients that look alike for the guest, as neither address means anything to it and their ports are the same.
+#[test]
+fn an_answer_goes_to_the_client_that_asked() {
+    const ROUNDS: u8 = 20;
+    if !wire::alone() {
+        return;
+    }
+    let guest = guest("serve").flag("-p8007:7").flag("-p8007:7/udp").flag("-p[::1]:8007:7/udp");
+    let outcome = with_server(guest, "127.0.0.1:8007", || {
+        let client = |(address, server): (&str, &str)| {
+            let socket = UdpSocket::bind(address).expect("a free port");
+            socket.connect(server).expect("a loopback");
+            socket.set_read_timeout(Some(super::PATIENCE)).expect("a socket has timeouts");
+            socket
+        };
+        let v4 = ["127.0.0.1:5555", "127.0.0.2:5555", "127.0.0.3:5555"].map(|address| (address, "127.0.0.1:8007"));
+        let clients = v4.into_iter().chain([("[::1]:5555", "[::1]:8007")]).map(client).collect::<Vec<_>>();
+        for round in 0..ROUNDS {
+            for (number, client) in clients.iter().enumerate() {
+                client.send(&[number as u8, round]).expect("it can be sent");
+            }
+            for (number, client) in clients.iter().enumerate() {
+                let mut answer = [0; 100];
+                let length = client.recv(&mut answer).expect("an answer");
+                assert_eq!(answer[..length], [number as u8, round], "the answer to client {number}");
+            }
+        }
+    });
+    outcome.expect_success();
+}

@@ -74,6 +74,8 @@ pub struct Flows {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     by_key: HashMap<Key, usize>,
+    /// Clients of published ports of datagrams: by the slot of the port and their address.
+    clients: HashMap<(usize, SocketAddr), usize>,
     by_time: BTreeSet<(u64, usize)>,
     generation: u32,
     epoll: Epoll,
@@ -86,6 +88,7 @@ impl Flows {
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::new(),
+            clients: HashMap::new(),
             by_time: BTreeSet::new(),
             generation: 0,
             epoll: Epoll::new()?,
@@ -127,6 +130,9 @@ impl Flows {
                 return None;
             }
         }
+        if let Flow::Client { listener, peer, .. } = flow {
+            self.clients.insert((listener, peer), slot);
+        }
         let entry = Some(Slot { flow, key, deadline_ns: u64::MAX, generation: self.generation });
         match self.slots.get_mut(slot) {
             Some(empty) => *empty = entry,
@@ -143,6 +149,13 @@ impl Flows {
         self.by_key.get(key).copied()
     }
 
+    /// The client at `peer` of the published port in the slot `listener`: its slot, and its ends as the guest sees them.
+    pub fn find_client(&self, listener: usize, peer: SocketAddr) -> Option<(usize, Pair)> {
+        let slot = *self.clients.get(&(listener, peer))?;
+        let (_, pair) = self.slots.get(slot)?.as_ref()?.key?;
+        Some((slot, pair))
+    }
+
     /// The flow in a slot.
     pub fn get(&mut self, slot: usize) -> Option<&mut Flow> {
         self.slots.get_mut(slot)?.as_mut().map(|slot| &mut slot.flow)
@@ -154,6 +167,9 @@ impl Flows {
         self.by_time.remove(&(removed.deadline_ns, slot));
         if let Some(key) = &removed.key {
             self.by_key.remove(key);
+        }
+        if let Flow::Client { listener, peer, .. } = removed.flow {
+            self.clients.remove(&(listener, peer));
         }
         self.free.push(slot);
         Some(removed.flow)

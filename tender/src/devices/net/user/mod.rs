@@ -248,24 +248,15 @@ impl Network {
             }
             let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
             let guest_port = listener.publish.guest;
-            let pair = |peer: SocketAddr| {
-                let far = addresses::client(peer);
-                Pair { guest: SocketAddr::new(addresses::guest(far.ip()), guest_port), far }
-            };
             if listener.publish.udp {
                 let mut payload = vec![0; usize::from(u16::MAX)];
                 let Some((length, peer)) = listener.receive(&mut payload) else { return Next::Wait };
-                let pair = pair(peer);
-                self.client(slot, peer, pair);
-                self.outbox.push_datagram(pair.far, pair.guest, &payload[..length]);
+                if let Some(pair) = self.client(slot, peer, guest_port) {
+                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..length]);
+                }
             } else {
                 let Some((socket, peer)) = listener.accept() else { return Next::Wait };
-                let mut pair = pair(peer);
-                // Two clients may seem to come from the same port of the gateway.
-                while self.flows.find(&(Protocol::Stream, pair)).is_some() {
-                    pair.far = SocketAddr::new(addresses::v4(2).into(), pair.far.port().wrapping_add(1).max(1024));
-                    pair.guest.set_ip(addresses::guest(pair.far.ip()));
-                }
+                let pair = self.free_pair(Protocol::Stream, peer, guest_port);
                 let room = stack::buffer(self.flows.count());
                 if let Some(flow) = tcp::Flow::publish(pair, room, socket, &mut self.outbox) {
                     self.begin((Protocol::Stream, pair), Flow::Stream(Box::new(flow)));
@@ -275,20 +266,34 @@ impl Network {
         Next::More
     }
 
-    /// Remembers a client of a published port of datagrams.
-    fn client(&mut self, listener: usize, peer: SocketAddr, pair: Pair) {
-        let until_ns = monotonic_ns() + CLIENT_NS;
-        let key = (Protocol::Datagrams, pair);
-        let slot = match self.flows.find(&key) {
-            Some(slot) => Some(slot),
-            None => self.flows.add(Some(key), Flow::Client { listener, peer, until_ns }),
-        };
-        if let Some(slot) = slot {
-            if let Some(Flow::Client { until_ns: remembered, .. }) = self.flows.get(slot) {
-                *remembered = until_ns;
+    /// The ends of a new flow from the client at `peer`, as the guest sees them. They belong to no other flow: a client
+    /// whose own address is not for the guest, or is taken, appears as a port of the gateway.
+    fn free_pair(&self, protocol: Protocol, peer: SocketAddr, guest_port: u16) -> Pair {
+        let mut far = addresses::client(peer);
+        loop {
+            let pair = Pair { guest: SocketAddr::new(addresses::guest(far.ip()), guest_port), far };
+            // There are fewer flows than ports.
+            if self.flows.find(&(protocol, pair)).is_none() {
+                return pair;
             }
-            self.flows.set_deadline(slot, until_ns);
+            far = SocketAddr::new(addresses::v4(2).into(), far.port().wrapping_add(1).max(1024));
         }
+    }
+
+    /// Remembers the client at `peer` of the published port of datagrams in the slot `listener`, and returns its ends as
+    /// the guest sees them; nothing if there is no room for it.
+    fn client(&mut self, listener: usize, peer: SocketAddr, guest_port: u16) -> Option<Pair> {
+        let until_ns = monotonic_ns() + CLIENT_NS;
+        let (slot, pair) = self.flows.find_client(listener, peer).or_else(|| {
+            let pair = self.free_pair(Protocol::Datagrams, peer, guest_port);
+            let slot = self.flows.add(Some((Protocol::Datagrams, pair)), Flow::Client { listener, peer, until_ns })?;
+            Some((slot, pair))
+        })?;
+        if let Some(Flow::Client { until_ns: remembered, .. }) = self.flows.get(slot) {
+            *remembered = until_ns;
+        }
+        self.flows.set_deadline(slot, until_ns);
+        Some(pair)
     }
 }
 
