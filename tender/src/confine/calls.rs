@@ -211,8 +211,8 @@ features! {
         SYS_fcntl [Is(1, F_SETFL as u32)] "sockets that do not wait";
         SYS_fcntl [Is(1, F_SETFD as u32)] "sockets are for nobody else";
         SYS_ioctl [Is(1, FIONBIO as u32)] "sockets that do not wait";
-        SYS_recvfrom "data for the guest";
-        SYS_sendto "data of the guest's";
+        SYS_recvfrom "data for the guest; what the routing table says";
+        SYS_sendto "data of the guest's; whether an address is the host's own";
         SYS_recvmsg "data for the guest";
         SYS_sendmsg "data of the guest's";
         SYS_readv "data for the guest";

@@ -10,7 +10,7 @@ use crate::boot::{self, Entropy, Program};
 use crate::clock::{Clock, Counter, Rate};
 use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::rings;
-pub use crate::devices::net::user::fuzz::frames;
+pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::table;
 use crate::guest::{Guest, Next};
 use crate::hvt::tables;
@@ -245,5 +245,10 @@ mod tests {
     #[test]
     fn no_frames_upset_the_user_mode_network() {
         holds("frames", 1000, frames, changed("frames"));
+    }
+
+    #[test]
+    fn what_is_taken_for_a_query_or_an_answer_is_one() {
+        holds("dns", 5000, dns, changed("dns"));
     }
 }

@@ -1,15 +1,95 @@
-//! What a guest reaches, and what the rules keep it from.
+//! What a guest reaches, and what the rules keep it from. The host, the network outside, and a name server of the host are
+//! network namespaces of the test's own.
 
 use super::guest;
+use husk_tests::network::Namespace;
 use husk_tests::{Guest, wire};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::thread;
 
-/// A server that answers one client with `heard ` and what it said, for TCP and UDP.
-fn answer_one(address: &str) {
-    let listener = TcpListener::bind(address).expect("a free port");
-    let socket = UdpSocket::bind(address).expect("a free port");
+/// Addresses outside: public ones, a private one, and those of metadata services in several forms.
+const OUTSIDE: [&str; 12] = [
+    "192.0.2.1",
+    "2001:db8::1",
+    "64:ff9b::192.0.2.1",
+    "10.1.2.3",
+    "fd12::3",
+    "169.254.169.254",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fd00:ec2::254",
+    "64:ff9b::169.254.169.254",
+    "2002:a9fe:a9fe::1",
+];
+/// Addresses of the host itself.
+const OWN: [&str; 3] = ["198.18.0.1", "203.0.113.1", "2001:db8:1::1"];
+/// Where somebody answers, at each of these addresses.
+const PORT: u16 = 9000;
+
+/// A host, and what is outside of it.
+struct World {
+    host: Namespace,
+    _outside: Namespace,
+}
+
+impl World {
+    /// Makes one in which somebody answers everywhere; nothing if this machine cannot.
+    fn new() -> Option<Self> {
+        if !wire::alone() {
+            return None;
+        }
+        let [host, outside] = Namespace::pair("host", "outside");
+        let allow =
+            || fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").expect("it is our own network's");
+        host.run(allow);
+        host.ip("address add 198.18.0.1/24 dev host");
+        host.ip("address add 2001:db8:1::1/64 dev host nodad");
+        host.ip("address add 203.0.113.1/32 dev lo");
+        host.ip("route add default via 198.18.0.2");
+        host.ip("-6 route add default via 2001:db8:1::2");
+        outside.ip("address add 198.18.0.2/24 dev outside");
+        outside.ip("address add 2001:db8:1::2/64 dev outside nodad");
+        for address in OUTSIDE {
+            let prefix = if address.contains(':') { "128 dev lo nodad" } else { "32 dev lo" };
+            outside.ip(&format!("address add {address}/{prefix}"));
+        }
+        outside.run(|| OUTSIDE.iter().for_each(|address| answer_all(address)));
+        host.run(|| OWN.iter().chain(&["127.0.0.1"]).for_each(|address| answer_all(address)));
+        Some(Self { host, _outside: outside })
+    }
+
+    /// A guest with these flags that tries `words` finds these answers.
+    fn reached(&self, flags: &[&str], words: &[(&str, &str)]) {
+        let guest = flags.iter().fold(guest("reach"), |guest, flag| guest.flag(*flag));
+        self.host.run(|| reached(guest, words));
+    }
+
+    /// A guest with these flags gets the same answer from each of the `addresses`.
+    fn each(&self, flags: &[&str], addresses: &[&str], answer: &str) {
+        let word = |address: &&str| {
+            let address = if address.contains(':') { format!("[{address}]") } else { (*address).to_owned() };
+            format!("tcp:{address}:{PORT}")
+        };
+        let words: Vec<_> = addresses.iter().map(word).collect();
+        let words: Vec<_> = words.iter().map(|word| (word.as_str(), answer)).collect();
+        self.reached(flags, &words);
+    }
+}
+
+/// The guest that tries `words` finds these answers.
+fn reached(guest: Guest, words: &[(&str, &str)]) {
+    let expected: String = words.iter().map(|(word, answer)| format!("{word}: {answer}\n")).collect();
+    let guest = words.iter().fold(guest, |guest, (word, _)| guest.argument(*word));
+    guest.run().expect_success().expect_stdout(&expected);
+}
+
+/// A server at an address that answers clients with `heard ` and what they said, for TCP and UDP.
+fn answer_all(address: &str) {
+    let listener = TcpListener::bind((address, PORT)).expect("a free port");
+    let socket = UdpSocket::bind((address, PORT)).expect("a free port");
     // Threads share the network of the one that makes them. They end with the process.
     thread::spawn(move || {
         while let Ok((mut client, _)) = listener.accept() {
@@ -27,26 +107,73 @@ fn answer_one(address: &str) {
     });
 }
 
-/// Two addresses that are outside for a guest: the host's own, as it happens.
-fn outside() {
-    wire::ip("addr add 192.0.2.1/32 dev lo");
-    wire::ip("-6 addr add 2001:db8::1/128 dev lo nodad");
+/// The answer to a query of the guest's: its question, and an address.
+fn name_answer(query: &[u8], address: [u8; 4]) -> Vec<u8> {
+    let mut answer = query.to_vec();
+    answer[2] |= 0x80;
+    answer[7] = 1;
+    answer.extend(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04");
+    answer.extend(address);
+    answer
+}
+
+/// A name server at 127.0.0.1 that answers 192.0.2.7, and by UDP sends what is no answer to that query before.
+fn answer_names() {
+    let listener = TcpListener::bind("127.0.0.1:53").expect("a free port");
+    let socket = UdpSocket::bind("127.0.0.1:53").expect("a free port");
+    thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let mut length = [0; 2];
+            let _ = client.read_exact(&mut length);
+            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+            if client.read_exact(&mut query).is_ok() {
+                let answer = name_answer(&query, [192, 0, 2, 7]);
+                let length = (answer.len() as u16).to_be_bytes();
+                // In pieces, as it may come.
+                for piece in [&length[..1], &length[1..], &answer[..20], &answer[20..]] {
+                    let _ = client.write_all(piece);
+                }
+            }
+        }
+    });
+    thread::spawn(move || {
+        let mut query = [0; 600];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let query = &query[..length];
+            assert!(query.len() > 12 && query[2] & 0x80 == 0, "nothing but queries comes here");
+            let mut forged = name_answer(query, [6, 6, 6, 6]);
+            forged[0] ^= 0xff;
+            let mut renamed = name_answer(query, [6, 6, 6, 6]);
+            renamed[14] ^= 1;
+            let cut = &name_answer(query, [6, 6, 6, 6])[..query.len() + 10];
+            for wrong in [&forged, &renamed, cut, &b"heard hello, and far more than a header"[..], query] {
+                let _ = socket.send_to(wrong, from);
+            }
+            let _ = socket.send_to(&name_answer(query, [192, 0, 2, 7]), from);
+        }
+    });
+}
+
+/// A guest for which 127.0.0.1 is the host's name server.
+fn with_name_server(flags: &[&str], words: &[(&str, &str)]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("resolv.conf");
+    fs::write(&file, "nameserver 127.0.0.1\n").expect("a file");
+    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
+    let guest = flags.iter().fold(guest("reach"), |guest, flag| guest.flag(*flag));
+    reached(guest.through(&["unshare", "-m", "sh", "-c", &script, "sh"]), words);
 }
 
 #[test]
 fn a_guest_reaches_what_is_outside() {
-    if !wire::alone() {
-        return;
-    }
-    outside();
-    answer_one("192.0.2.1:9000");
-    answer_one("[2001:db8::1]:9000");
-    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").expect("it is our own network's");
+    let Some(world) = World::new() else { return };
     let words = [
         ("tcp:192.0.2.1:9000", "heard hello"),
         ("udp:192.0.2.1:9000", "heard hello"),
         ("tcp:[2001:db8::1]:9000", "heard hello"),
         ("udp:[2001:db8::1]:9000", "heard hello"),
+        ("tcp:[64:ff9b::192.0.2.1]:9000", "heard hello"),
+        ("tcp:10.1.2.3:9000", "heard hello"),
         ("tcp:192.0.2.1:9001", "refused"),
         ("udp:192.0.2.1:9001", "refused"),
         ("udp:[2001:db8::1]:9001", "refused"),
@@ -55,54 +182,105 @@ fn a_guest_reaches_what_is_outside() {
         ("ping:192.0.2.1", "echo"),
         ("ping:2001:db8::1", "echo"),
     ];
-    reached(guest("reach").flag("--net=user"), &words);
-}
-
-/// The guest that tries `words` finds these answers.
-fn reached(guest: Guest, words: &[(&str, &str)]) {
-    let expected: String = words.iter().map(|(word, answer)| format!("{word}: {answer}\n")).collect();
-    let guest = words.iter().fold(guest, |guest, (word, _)| guest.argument(*word));
-    guest.run().expect_success().expect_stdout(&expected);
+    world.reached(&["--net=user"], &words);
 }
 
 #[test]
 fn rules_say_what_a_guest_reaches() {
-    if !wire::alone() {
-        return;
-    }
-    outside();
-    answer_one("192.0.2.1:9000");
-    answer_one("192.0.2.1:9001");
-    let answers = |first, second| [("tcp:192.0.2.1:9000", first), ("tcp:192.0.2.1:9001", second)];
-    reached(guest("reach").flag("--deny=all:9000"), &answers("refused", "heard hello"));
-    reached(guest("reach").flag("--allow=192.0.2.0/24:9000"), &answers("heard hello", "refused"));
-    reached(guest("reach").flag("--deny=192.0.2.1").flag("--allow=all"), &answers("refused", "refused"));
+    let Some(world) = World::new() else { return };
+    let answers = |first, second| [("tcp:192.0.2.1:9000", first), ("tcp:10.1.2.3:9000", second)];
+    world.reached(&["--deny=192.0.2.0/24:9000"], &answers("refused", "heard hello"));
+    world.reached(&["--allow=192.0.2.0/24:9000"], &answers("heard hello", "refused"));
+    world.reached(&["--deny=192.0.2.1", "--allow=all"], &answers("refused", "heard hello"));
+    world.reached(&["--allow=private"], &answers("refused", "heard hello"));
+    world.each(&["--deny=private"], &["10.1.2.3", "fd12::3"], "refused");
+    world.each(&["--deny=192.0.2.1"], &["64:ff9b::192.0.2.1"], "refused");
 }
 
 #[test]
-fn the_hosts_loopback_is_reached_only_if_it_is_allowed() {
-    if !wire::alone() {
-        return;
-    }
-    answer_one("127.0.0.1:9000");
-    reached(guest("reach").flag("--net=user"), &[("tcp:10.0.2.4:9000", "refused"), ("udp:10.0.2.4:9000", "refused")]);
-    let words = [("tcp:10.0.2.4:9000", "heard hello"), ("udp:10.0.2.4:9000", "heard hello")];
-    reached(guest("reach").flag("--allow=host:9000"), &words);
+fn nothing_leaves_a_guest_that_is_denied_all() {
+    let Some(world) = World::new() else { return };
+    let flags = ["--deny=all"];
+    world.each(&flags, &OUTSIDE, "refused");
+    world.each(&flags, &OWN, "refused");
+    let words = [
+        ("udp:192.0.2.1:9000", "refused"),
+        ("udp:[2001:db8::1]:9000", "refused"),
+        ("ping:10.0.2.2", "echo"),
+        ("ping:192.0.2.1", "silence"),
+        ("ping:2001:db8::1", "silence"),
+        ("tcp:10.0.2.4:9000", "refused"),
+    ];
+    world.reached(&flags, &words);
 }
 
 #[test]
-fn name_servers_of_the_host_are_asked() {
+fn services_that_tell_secrets_are_reached_only_if_they_are_allowed() {
+    let Some(world) = World::new() else { return };
+    let secrets = &OUTSIDE[5..];
+    world.each(&["--net=user"], secrets, "refused");
+    world.each(&["--allow=all"], secrets, "refused");
+    world.each(&["--allow=metadata"], secrets, "heard hello");
+    world.reached(&["--net=user"], &[("udp:169.254.169.254:9000", "refused"), ("ping:169.254.169.254", "silence")]);
+}
+
+#[test]
+fn the_host_itself_is_reached_only_if_it_is_allowed() {
+    let Some(world) = World::new() else { return };
+    let loopback = |answer| [("tcp:10.0.2.4:9000", answer), ("udp:10.0.2.4:9000", answer)];
+    world.reached(&["--net=user"], &loopback("refused"));
+    world.reached(&["--allow=host:9000"], &loopback("heard hello"));
+    world.each(&["--net=user"], &OWN, "refused");
+    world.each(&["--allow=host"], &OWN, "heard hello");
+    world.each(&["--allow=203.0.113.1:9000"], &["203.0.113.1"], "heard hello");
+    world.each(&["--allow=203.0.113.0/24"], &["203.0.113.1"], "refused");
+    world.reached(&["--net=user"], &[("udp:198.18.0.1:9000", "refused"), ("ping:203.0.113.1", "silence")]);
+}
+
+/// What the host is called may change while a guest runs.
+#[test]
+fn an_address_that_the_host_gets_later_is_its_own() {
+    let Some(world) = World::new() else { return };
+    let later = || {
+        let guest = guest("reach").flag("--net=user").argument("wait").argument("tcp:192.0.2.1:9000");
+        let mut running = guest.spawn();
+        running.expect_printed("waiting", 1);
+        wire::ip("address add 192.0.2.1/32 dev lo");
+        answer_all("192.0.2.1");
+        running.say("now");
+        running.finish().expect_success().expect_stdout("waiting\ntcp:192.0.2.1:9000: refused\n");
+    };
+    world.host.run(later);
+}
+
+#[test]
+fn name_servers_of_the_host_are_asked_for_names_alone() {
     if !wire::alone() {
         return;
     }
-    answer_one("127.0.0.1:53");
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("resolv.conf");
-    std::fs::write(&file, "nameserver 127.0.0.1\n").expect("a file");
-    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
-    let guest = guest("reach").flag("--net=user").through(&["unshare", "-m", "sh", "-c", &script, "sh"]);
-    reached(
-        guest,
-        &[("udp:10.0.2.3:53", "heard hello"), ("tcp:10.0.2.3:53", "heard hello"), ("tcp:10.0.2.3:54", "refused")],
-    );
+    answer_names();
+    let words = [
+        ("name:10.0.2.3:53", "192.0.2.7"),
+        ("name-tcp:10.0.2.3:53", "192.0.2.7"),
+        ("name:[fd68:7573:6b00:2::3]:53", "192.0.2.7"),
+        ("udp:10.0.2.3:53", "refused"),
+        ("tcp:10.0.2.3:53", "refused"),
+        ("tcp:10.0.2.3:54", "refused"),
+        ("udp:10.0.2.3:54", "refused"),
+    ];
+    with_name_server(&["--net=user"], &words);
+}
+
+#[test]
+fn rules_say_whether_names_are_asked_for() {
+    if !wire::alone() {
+        return;
+    }
+    answer_names();
+    let answers = |answer| [("name:10.0.2.3:53", answer), ("name-tcp:10.0.2.3:53", answer)];
+    for denied in ["--deny=dns", "--deny=all", "--deny=all:53", "--allow=192.0.2.0/24"] {
+        with_name_server(&[denied], &answers("refused"));
+    }
+    with_name_server(&["--allow=192.0.2.0/24", "--allow=dns"], &answers("192.0.2.7"));
+    with_name_server(&["--deny=private"], &answers("192.0.2.7"));
 }

@@ -1,5 +1,7 @@
 //! Tries to reach what its arguments name, one after the other, and says what came of it: `tcp:ADDRESS`, `udp:ADDRESS`
-//! (both with a port: says `hello` there and tells the answer) or `ping:ADDRESS`.
+//! (both with a port: says `hello` there and tells the answer), `ping:ADDRESS`, or `name:ADDRESS` and `name-tcp:ADDRESS`
+//! (both with a port: asks there for the address of a name, and tells the last address of the answer). `wait` waits for a
+//! line of input.
 
 #![no_std]
 #![no_main]
@@ -9,7 +11,8 @@ extern crate alloc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use husk::{boot, clock};
+use husk::abi::call::News;
+use husk::{boot, clock, wait};
 use net_guests::host::Host;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::{icmp, tcp, udp};
@@ -24,11 +27,22 @@ fn main() {
     let mut host = Host::new(false);
     for (number, word) in boot::arguments().skip(1).enumerate() {
         let word = core::str::from_utf8(word).expect("text");
+        if word == "wait" {
+            husk::println!("waiting");
+            while !wait::any(&mut [], News::INPUT, u64::MAX).contains(News::INPUT) {}
+            continue;
+        }
         let (how, to) = word.split_once(':').expect("how:whom");
         let port = 40_000 + number as u16;
         let answer = match how {
-            "tcp" => stream(&mut host, to.parse().expect("an address"), port),
-            "udp" => datagram(&mut host, to.parse().expect("an address"), port),
+            "tcp" => stream(&mut host, to.parse().expect("an address"), port, b"hello", |_| false),
+            "udp" => datagram(&mut host, to.parse().expect("an address"), port, b"hello"),
+            "name" => datagram(&mut host, to.parse().expect("an address"), port, QUERY).map(address),
+            "name-tcp" => {
+                let framed = [&(QUERY.len() as u16).to_be_bytes()[..], QUERY].concat();
+                let whole = |heard: &[u8]| heard.len() > 2 && heard.len() - 2 == usize::from(heard[1]);
+                stream(&mut host, to.parse().expect("an address"), port, &framed, whole).map(address)
+            }
             "ping" => ping(&mut host, to.parse().expect("an address"), port),
             _ => panic!("no way '{how}'"),
         };
@@ -36,6 +50,17 @@ fn main() {
             Some(answer) => husk::println!("{word}: {}", core::str::from_utf8(&answer).unwrap_or("?")),
             None => husk::println!("{word}: silence"),
         }
+    }
+}
+
+/// Asks for the address of `example.test` (RFC 1035).
+const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x04test\x00\x00\x01\x00\x01";
+
+/// The address at the end of an answer, in words; what is no answer, as it is.
+fn address(answer: Vec<u8>) -> Vec<u8> {
+    match answer[..] {
+        [.., a, b, c, d] if answer.len() > QUERY.len() => alloc::format!("{a}.{b}.{c}.{d}").into_bytes(),
+        _ => answer,
     }
 }
 
@@ -52,7 +77,8 @@ fn until(host: &mut Host, mut done: impl FnMut(&mut Host) -> Option<Vec<u8>>) ->
     None
 }
 
-fn stream(host: &mut Host, to: SocketAddr, port: u16) -> Option<Vec<u8>> {
+/// What comes back to `what`, until the other side ends or all of it is there.
+fn stream(host: &mut Host, to: SocketAddr, port: u16, what: &[u8], is_all: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let buffer = || tcp::SocketBuffer::new(vec![0; 16 << 10]);
     let handle = host.sockets.add(tcp::Socket::new(buffer(), buffer()));
     let context = host.interface.context();
@@ -65,8 +91,10 @@ fn stream(host: &mut Host, to: SocketAddr, port: u16) -> Option<Vec<u8>> {
             return Some(if heard.is_empty() { b"refused".to_vec() } else { heard.clone() });
         }
         if !said && socket.can_send() {
-            said = socket.send_slice(b"hello").is_ok();
-            socket.close();
+            said = socket.send_slice(what).is_ok();
+            if what == b"hello" {
+                socket.close();
+            }
         }
         if socket.can_recv() {
             let _ = socket.recv(|bytes| {
@@ -74,16 +102,17 @@ fn stream(host: &mut Host, to: SocketAddr, port: u16) -> Option<Vec<u8>> {
                 (bytes.len(), ())
             });
         }
-        (said && !socket.may_recv() && !heard.is_empty()).then(|| heard.clone())
+        let is_over = said && !socket.may_recv() && !heard.is_empty();
+        (is_over || is_all(&heard)).then(|| heard.clone())
     })
 }
 
-fn datagram(host: &mut Host, to: SocketAddr, port: u16) -> Option<Vec<u8>> {
+fn datagram(host: &mut Host, to: SocketAddr, port: u16, what: &[u8]) -> Option<Vec<u8>> {
     let packets = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 4], vec![0; 4096]);
     let handle = host.sockets.add(udp::Socket::new(packets(), packets()));
     let socket = host.sockets.get_mut::<udp::Socket<'_>>(handle);
     socket.bind(port).expect("the port is free");
-    socket.send_slice(b"hello", to).expect("there is room");
+    socket.send_slice(what, to).expect("there is room");
     let packets = || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 4], vec![0; 1024]);
     let refusals = host.sockets.add(icmp::Socket::new(packets(), packets()));
     let socket = host.sockets.get_mut::<icmp::Socket<'_>>(refusals);

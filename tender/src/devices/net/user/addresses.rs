@@ -4,7 +4,7 @@
 //!              IPv4         IPv6
 //! network      10.0.2.0/24  fd68:7573:6b00:2::/64
 //! gateway      10.0.2.2     fd68:7573:6b00:2::2    answers ping; published ports seem to be reached from here
-//! name server  10.0.2.3     fd68:7573:6b00:2::3    port 53 is the host's first resolver
+//! name server  10.0.2.3     fd68:7573:6b00:2::3    port 53 is the host's resolver, for queries of names alone
 //! host         10.0.2.4     fd68:7573:6b00:2::4    the host's loopback, if --allow host says so
 //! guest        10.0.2.15    fd68:7573:6b00:2::15
 //! ```
@@ -66,6 +66,11 @@ pub fn place(address: IpAddr) -> Place {
             _ => Place::Outside,
         },
     }
+}
+
+/// Whether it is the name server's port.
+pub fn is_dns(far: SocketAddr) -> bool {
+    place(far.ip()) == Place::NameServer && far.port() == DNS_PORT
 }
 
 /// Whether a guest may have `address` as its own.

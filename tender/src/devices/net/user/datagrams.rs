@@ -1,6 +1,7 @@
 //! Flows of datagrams, and of questions for echoes: sockets of the host that last as long as somebody uses them.
 
-use super::addresses;
+use super::addresses::DNS_PORT;
+use super::dns::{Query, Waiting};
 use super::outbox::Outbox;
 use super::packet::{Echo, Pair};
 use crate::clock::monotonic_ns;
@@ -33,16 +34,25 @@ pub struct Flow {
     answered: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     Datagrams,
-    Echoes { identifier: u16 },
+    /// Queries of names, which wait for their answers.
+    Queries(Waiting),
+    Echoes {
+        identifier: u16,
+    },
 }
 
 impl Flow {
     /// A flow of datagrams to `target`.
     pub fn datagrams(pair: Pair, target: SocketAddr) -> io::Result<Self> {
         Self::new(pair, Kind::Datagrams, target, Protocol::UDP)
+    }
+
+    /// A flow of queries to the name server `target`.
+    pub fn queries(pair: Pair, target: SocketAddr) -> io::Result<Self> {
+        Self::new(pair, Kind::Queries(Waiting::default()), target, Protocol::UDP)
     }
 
     /// A flow of echoes from `target`: where users may ask for those, or we may ourselves.
@@ -63,6 +73,13 @@ impl Flow {
         &self.socket
     }
 
+    /// Lets the answer to a query through, which is sent next.
+    pub fn expect_answer(&mut self, query: Query) {
+        if let Kind::Queries(waiting) = &mut self.kind {
+            waiting.add(query);
+        }
+    }
+
     /// Sends a datagram of the guest's; one that the host does not take is lost.
     pub fn send(&mut self, payload: &[u8], outbox: &mut Outbox) {
         self.used_ns = monotonic_ns();
@@ -77,7 +94,7 @@ impl Flow {
 
     /// Tells the guest that nobody is at the port that it sends to.
     fn refuse(&self, outbox: &mut Outbox) {
-        if self.kind == Kind::Datagrams {
+        if !matches!(self.kind, Kind::Echoes { .. }) {
             refuse(self.pair, outbox);
         }
     }
@@ -119,10 +136,15 @@ impl Flow {
     }
 
     fn give(&mut self, bytes: &[u8], outbox: &mut Outbox) {
-        (self.used_ns, self.answered) = (monotonic_ns(), true);
         let Pair { guest, far } = self.pair;
+        if let Kind::Queries(waiting) = &mut self.kind
+            && !waiting.take_datagram(bytes)
+        {
+            return;
+        }
+        (self.used_ns, self.answered) = (monotonic_ns(), true);
         match self.kind {
-            Kind::Datagrams => outbox.push_datagram(far, guest, bytes),
+            Kind::Datagrams | Kind::Queries(_) => outbox.push_datagram(far, guest, bytes),
             Kind::Echoes { identifier } => {
                 let Some((sequence, data)) = answer(bytes, far.is_ipv4()) else { return };
                 give_echo(&Echo { guest: guest.ip(), far: far.ip(), identifier, sequence, data }, outbox);
@@ -130,14 +152,14 @@ impl Flow {
         }
     }
 
-    /// Whether it is a question of a name server that got no answer.
+    /// Whether it asked a name server of the host's, and got no answer.
     pub fn was_ignored(&self) -> bool {
-        !self.answered && self.pair.far.port() == addresses::DNS_PORT
+        !self.answered && matches!(self.kind, Kind::Queries(_))
     }
 
     /// Monotonic time at which it is over unless it is used, in nanoseconds.
     pub fn deadline_ns(&self) -> u64 {
-        let is_question = self.kind != Kind::Datagrams || self.pair.far.port() == addresses::DNS_PORT;
+        let is_question = !matches!(self.kind, Kind::Datagrams) || self.pair.far.port() == DNS_PORT;
         self.used_ns + if is_question { QUESTION_NS } else { IDLE_NS }
     }
 }

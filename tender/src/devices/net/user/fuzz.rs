@@ -4,6 +4,13 @@ use super::policy::{Policy, Rule};
 use super::{Network, Options, addresses};
 use crate::devices::net::Wire;
 
+/// A query, and an answer to it: what is taken for one is one, in its simplest form.
+pub fn dns(bytes: &[u8]) {
+    let (length, rest) = bytes.split_first().map_or((0, bytes), |(length, rest)| (usize::from(*length) * 2, rest));
+    let (message, answer) = rest.split_at(length.min(rest.len()));
+    super::dns::check(message, answer);
+}
+
 /// A guest's frames, one after the other: each byte pair is a length, and so many bytes follow. Nobody outside is bothered.
 pub fn frames(bytes: &[u8]) {
     let deny = ["all", "host"].map(|to| Rule::parse(false, to).expect("well-formed"));

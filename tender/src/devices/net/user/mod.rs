@@ -2,8 +2,9 @@
 //!
 //! The tender plays everybody whom the guest talks to. It takes the guest's frames apart (`packet`), ends its TCP
 //! connections in a stack of its own (`stack`) and passes their data on to a socket of the host (`tcp`); datagrams
-//! and questions for echoes go through sockets too (`datagrams`); and what concerns the network itself is answered here
-//! (`local`). Clients of published ports (`listen`) come in the other way round. Addresses are in [`addresses`].
+//! and questions for echoes go through sockets too (`datagrams`), and so do those of names (`dns`); what concerns the
+//! network itself is answered here (`local`). Clients of published ports (`listen`) come in the other way round. Addresses
+//! are in [`addresses`]; where the guest may connect to is the matter of [`policy`].
 //!
 //! Packets in parts are dropped: a guest that heeds the MTU, which is that of the longest packet, makes none.
 //!
@@ -14,6 +15,8 @@
 
 pub mod addresses;
 mod datagrams;
+mod destination;
+mod dns;
 mod flows;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -23,6 +26,7 @@ mod outbox;
 mod packet;
 pub mod policy;
 pub mod publish;
+mod routes;
 mod stack;
 mod tcp;
 
@@ -37,6 +41,7 @@ use outbox::Outbox;
 use packet::{Echo, Packet, Pair};
 use policy::Policy;
 use publish::Publish;
+use routes::Routes;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
@@ -64,6 +69,8 @@ pub struct Network {
     flows: Flows,
     outbox: Outbox,
     policy: Policy,
+    /// What the host says of its addresses, where it matters.
+    routes: Option<Routes>,
     /// The host's name servers, and which of them is asked.
     resolvers: Vec<IpAddr>,
     resolver: usize,
@@ -81,9 +88,20 @@ impl Network {
         for publish in &options.publish {
             flows.add(None, Flow::Listener(Listener::open(*publish)?)).ok_or("too many ports are published")?;
         }
+        let routes = match Routes::open() {
+            Ok(routes) => Some(routes),
+            Err(_) if options.policy.allows_host() => None,
+            Err(error) => {
+                return Err(format!(
+                    "the host does not tell its own addresses, which the guest is kept from (AF_NETLINK: {error}); \
+                     --allow host lets it connect to them"
+                ));
+            }
+        };
         Ok(Self {
             flows,
             outbox: Outbox::new(guest_mac),
+            routes,
             policy: options.policy.clone(),
             resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
             resolver: 0,
@@ -110,8 +128,11 @@ impl Network {
         }
     }
 
-    fn target(&self, far: SocketAddr) -> Option<SocketAddr> {
-        self.policy.target(far, self.resolvers.get(self.resolver).copied())
+    fn target(&mut self, far: SocketAddr) -> Option<SocketAddr> {
+        let resolver = self.resolvers.get(self.resolver).copied();
+        let routes = &mut self.routes;
+        // An address of which nothing is known counts as the host's own.
+        self.policy.target(far, resolver, |address| routes.as_mut().is_none_or(|routes| routes.is_local(address)))
     }
 
     fn segment(&mut self, pair: Pair, opens: bool, resets: bool, packet: &[u8]) {
@@ -128,7 +149,7 @@ impl Network {
             Some(_) if opens && !self.flows.has_room() => return,
             Some(target) if opens => {
                 let room = stack::buffer(self.flows.count());
-                tcp::Flow::open(pair, room, packet, target).ok()
+                tcp::Flow::open(pair, room, packet, target, addresses::is_dns(pair.far)).ok()
             }
             _ => None,
         };
@@ -142,13 +163,22 @@ impl Network {
 
     fn datagram(&mut self, pair: Pair, payload: &[u8]) {
         let key = (Protocol::Datagrams, pair);
+        let is_dns = addresses::is_dns(pair.far);
+        let query = if is_dns { dns::Query::parse(payload) } else { None };
+        if is_dns && query.is_none() {
+            return datagrams::refuse(pair, &mut self.outbox);
+        }
         let slot = match self.flows.find(&key) {
             Some(slot) => Some(slot),
             // It is lost, as datagrams may be.
             None if !self.flows.has_room() => None,
             None => {
                 let target = self.target(pair.far);
-                match target.and_then(|target| datagrams::Flow::datagrams(pair, target).ok()) {
+                let open = |target| match is_dns {
+                    true => datagrams::Flow::queries(pair, target),
+                    false => datagrams::Flow::datagrams(pair, target),
+                };
+                match target.and_then(|target| open(target).ok()) {
                     Some(flow) => self.flows.add(Some(key), Flow::Datagrams(flow)),
                     None if place(pair.far.ip()) == Place::Nowhere => None,
                     None => return datagrams::refuse(pair, &mut self.outbox),
@@ -158,6 +188,7 @@ impl Network {
         let Some(slot) = slot else { return };
         match self.flows.get(slot) {
             Some(Flow::Datagrams(flow)) => {
+                query.into_iter().for_each(|query| flow.expect_answer(query));
                 flow.send(payload, &mut self.outbox);
                 let deadline_ns = flow.deadline_ns();
                 self.flows.set_deadline(slot, deadline_ns);

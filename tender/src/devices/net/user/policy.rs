@@ -1,14 +1,16 @@
 //! Where a guest may connect to: `--allow` and `--deny NETWORK[:PORT]`.
 //!
 //! The rules are looked at in the order in which they were given, and the first that fits decides. If none fits, the guest
-//! may connect to anything outside but link-local addresses, where clouds keep their secrets; and to nothing at all as
-//! soon as there is one `--allow`, for then that is the list. The host's loopback has to be allowed by its name, `host`.
-//! The name server is the gateway's own, and not subject to rules.
+//! may connect to anything outside and ask the name server; and to nothing at all as soon as there is one `--allow`, for
+//! then that is the list. Three kinds of destination have to be allowed by name: the host itself, services of clouds that
+//! tell secrets, and neighbours without an address ([`Class`]). A network that happens to contain one of the first two
+//! does not name it; its single address does.
 
 use super::addresses::{DNS_PORT, Place, place};
+use super::destination::{Class, Forms, contains, is_private};
 use crate::devices::net::options::network;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The rules of one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,116 +27,175 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum To {
     Host,
+    Dns,
+    Metadata,
+    Private,
     All,
     Network(IpAddr, u8),
+}
+
+/// Destinations that have a word, and how each is called.
+const WORDS: [(&str, To, &str); 5] = [
+    ("host", To::Host, "the host itself"),
+    ("dns", To::Dns, "the name server"),
+    ("metadata", To::Metadata, "metadata services of clouds"),
+    ("private", To::Private, "private networks"),
+    ("all", To::All, "anything outside"),
+];
+
+/// What the guest asks for.
+#[derive(Debug)]
+struct Destination {
+    class: Class,
+    port: u16,
+    /// Its address as the guest has it.
+    written: IpAddr,
+    /// What that leads to, unless it is one that the network itself has.
+    forms: Option<Forms>,
 }
 
 impl Rule {
     /// Reads the value of `--allow` or `--deny`.
     pub fn parse(allow: bool, text: &str) -> Result<Self, String> {
-        const USAGE: &str =
-            "write NETWORK[:PORT], such as 192.0.2.0/24, 192.0.2.1:443, [2001:db8::]/32, all:25 or host:5432";
+        const USAGE: &str = "write NETWORK[:PORT], such as 192.0.2.0/24, 192.0.2.1:443, [2001:db8::]/32, all:25 or \
+                             host:5432; words are all, private, dns, host and metadata";
         let read = || {
             let (to, port) = match text.rsplit_once(':') {
                 // The colons of an IPv6 network are inside brackets, or it has no port.
                 Some((to, port)) if !to.contains(':') || to.contains(']') => (to, Some(port.parse().ok()?)),
                 _ => (text, None),
             };
+            if let Some((_, to, _)) = WORDS.iter().find(|(word, ..)| *word == to) {
+                return Some((*to, port));
+            }
             let bare = to.replace(['[', ']'], "");
-            let to = match bare.as_str() {
-                "host" => To::Host,
-                "all" => To::All,
-                _ => {
-                    let (address, prefix) = network(&bare).or_else(|| {
-                        let address: IpAddr = bare.parse().ok()?;
-                        Some((address, if address.is_ipv4() { 32 } else { 128 }))
-                    })?;
-                    To::Network(address, prefix)
-                }
-            };
-            Some((to, port))
+            let (address, prefix) = network(&bare).or_else(|| {
+                let address: IpAddr = bare.parse().ok()?;
+                Some((address, longest(address)))
+            })?;
+            Some((To::Network(address, prefix), port))
         };
         let (to, port) = read().ok_or(USAGE)?;
         Ok(Self { allow, to, port })
     }
 
-    fn fits(&self, to: SocketAddr) -> bool {
-        let is_host = place(to.ip()) == Place::Host;
-        self.port.is_none_or(|port| port == to.port())
-            && match self.to {
-                To::Host => is_host,
-                To::All => !is_host,
-                To::Network(network, prefix) => !is_host && contains(network, prefix, to.ip()),
-            }
+    fn fits(&self, to: &Destination) -> bool {
+        self.port.is_none_or(|port| port == to.port) && if self.allow { self.permits(to) } else { self.forbids(to) }
     }
+
+    fn permits(&self, to: &Destination) -> bool {
+        let is_apart = matches!(to.class, Class::Host | Class::Metadata);
+        match self.to {
+            To::Host => to.class == Class::Host,
+            To::Dns => to.class == Class::Dns,
+            To::Metadata => to.class == Class::Metadata,
+            To::All => matches!(to.class, Class::Outside | Class::Dns),
+            To::Private => !is_apart && to.forms.as_ref().is_some_and(|forms| forms.each(is_private)),
+            To::Network(address, prefix) if prefix == longest(address) => {
+                address == to.written || to.forms.as_ref().is_some_and(|forms| forms.each(|form| form == address))
+            }
+            To::Network(address, prefix) => {
+                let within = |form| contains((address, prefix), form);
+                !is_apart && to.forms.as_ref().is_some_and(|forms| forms.each(within))
+            }
+        }
+    }
+
+    fn forbids(&self, to: &Destination) -> bool {
+        match self.to {
+            To::Host => to.class == Class::Host,
+            To::Dns => to.class == Class::Dns,
+            To::Metadata => to.class == Class::Metadata,
+            To::All => to.class != Class::Host,
+            To::Private => to.forms.as_ref().is_some_and(|forms| forms.any(is_private)),
+            To::Network(address, prefix) => {
+                let within = |form| contains((address, prefix), form);
+                prefix == longest(address) && address == to.written
+                    || to.forms.as_ref().is_some_and(|forms| forms.any(within))
+            }
+        }
+    }
+}
+
+fn longest(address: IpAddr) -> u8 {
+    (if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS }) as u8
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to ", if self.allow { "connections" } else { "no connections" })?;
-        match self.to {
-            To::Host => write!(f, "the host's loopback")?,
-            To::All => write!(f, "anything outside")?,
-            To::Network(network, prefix) => write!(f, "{network}/{prefix}")?,
+        match (self.to, WORDS.iter().find(|(_, to, _)| *to == self.to)) {
+            (To::Network(network, prefix), _) => write!(f, "{network}/{prefix}")?,
+            (_, Some((.., called))) => f.write_str(called)?,
+            (_, None) => {}
         }
         self.port.map_or(Ok(()), |port| write!(f, ", port {port}"))
     }
 }
 
-fn contains(network: IpAddr, prefix: u8, address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            (u32::from(network) ^ u32::from(address)) & mask == 0
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-            (u128::from(network) ^ u128::from(address)) & mask == 0
-        }
-        _ => false,
-    }
-}
-
 impl Policy {
-    /// Where the host connects to when the guest wants `to`; nothing if it may not. `resolver` is the host's own.
-    pub fn target(&self, to: SocketAddr, resolver: Option<IpAddr>) -> Option<SocketAddr> {
+    /// Where the host connects to when the guest wants `to`; nothing if it may not. `resolver` is the host's own, and
+    /// `is_local` says whether an address is one of the host's.
+    pub fn target(
+        &self,
+        to: SocketAddr,
+        resolver: Option<IpAddr>,
+        is_local: impl FnMut(IpAddr) -> bool,
+    ) -> Option<SocketAddr> {
+        let own = |class| Destination { class, port: to.port(), written: to.ip(), forms: None };
         match place(to.ip()) {
-            Place::NameServer if to.port() == DNS_PORT => resolver.map(|resolver| SocketAddr::new(resolver, DNS_PORT)),
-            Place::Host if self.allows(to) => {
-                let loopback = if to.is_ipv4() {
-                    IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
-                } else {
-                    IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)
-                };
+            Place::NameServer if to.port() == DNS_PORT && self.allows(&own(Class::Dns)) => {
+                resolver.map(|resolver| SocketAddr::new(resolver, DNS_PORT))
+            }
+            Place::Host if self.allows(&own(Class::Host)) => {
+                let loopback: IpAddr =
+                    if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
                 Some(SocketAddr::new(loopback, to.port()))
             }
-            Place::Outside if self.allows(to) => Some(to),
+            Place::Outside => self.lets_out(to, is_local).then_some(to),
             _ => None,
         }
     }
 
+    /// Whether the guest may connect to what seems to be outside.
+    fn lets_out(&self, to: SocketAddr, is_local: impl FnMut(IpAddr) -> bool) -> bool {
+        let Some(forms) = Forms::of(to.ip()) else { return false };
+        let class = forms.class();
+        let addresses: Vec<_> = forms.all().collect();
+        let mut to = Destination { class, port: to.port(), written: to.ip(), forms: Some(forms) };
+        let if_outside = self.allows(&to);
+        to.class = Class::Host;
+        let if_host = self.allows(&to);
+        match class == Class::Metadata && !if_outside {
+            true => false,
+            false if if_outside == if_host => if_host,
+            // The host is asked only where it matters.
+            false if addresses.into_iter().any(is_local) => if_host,
+            false => if_outside,
+        }
+    }
+
+    /// Whether a rule lets the guest connect to the host itself.
+    pub fn allows_host(&self) -> bool {
+        self.0.iter().any(|rule| rule.allow && rule.to == To::Host)
+    }
+
     /// What it comes to, in words: a line for each rule, and one for the rest.
     pub fn lines(&self) -> Vec<String> {
-        let rest = if self.is_list() { "nothing else" } else { "everything else outside but link-local addresses" };
+        const REST: &str = "everything else outside, and to the name server; but not to link-local addresses, metadata \
+                            services of clouds and the host itself";
+        let rest = if self.is_list() { "nothing else" } else { REST };
         self.0.iter().map(Rule::to_string).chain([format!("connections to {rest}")]).collect()
     }
 
-    /// Whether only what is allowed is reached.
+    /// Whether only what is allowed is reached: not for a rule that adds what has to be named anyway.
     fn is_list(&self) -> bool {
-        self.0.iter().any(|rule| rule.allow && rule.to != To::Host)
+        self.0.iter().any(|rule| rule.allow && !matches!(rule.to, To::Host | To::Metadata))
     }
 
-    fn allows(&self, to: SocketAddr) -> bool {
+    fn allows(&self, to: &Destination) -> bool {
         let decided = self.0.iter().find(|rule| rule.fits(to)).map(|rule| rule.allow);
-        let is_list = self.is_list();
-        decided.unwrap_or_else(|| !is_list && place(to.ip()) == Place::Outside && !is_link_local(to.ip()))
-    }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
+        decided.unwrap_or_else(|| !self.is_list() && matches!(to.class, Class::Outside | Class::Dns))
     }
 }
 
@@ -146,19 +207,39 @@ mod tests {
         Policy(rules.iter().map(|(allow, text)| Rule::parse(*allow, text).expect(text)).collect())
     }
 
+    /// Whether a guest reaches `to` from a host that has the addresses 198.51.100.1 and 2001:db8::1.
     fn reaches(rules: &[(bool, &str)], to: &str) -> bool {
-        policy(rules).target(to.parse().expect(to), Some([9, 9, 9, 9].into())).is_some()
+        let own: [IpAddr; 2] = [[198, 51, 100, 1].into(), "2001:db8::1".parse().expect("an address")];
+        let resolver = Some([9, 9, 9, 9].into());
+        policy(rules).target(to.parse().expect(to), resolver, |address| own.contains(&address)).is_some()
     }
 
     #[test]
     fn without_rules_everything_outside_is_reached_but_secrets() {
-        assert!(reaches(&[], "1.1.1.1:443") && reaches(&[], "[2606:4700::1]:443") && reaches(&[], "192.168.1.1:80"));
-        for to in ["169.254.169.254:80", "[fe80::1]:80", "127.0.0.1:80", "10.0.2.4:80", "10.0.2.2:80", "224.0.0.1:5"] {
+        for to in ["1.1.1.1:443", "[2606:4700::1]:443", "192.168.1.1:80", "[64:ff9b::1.1.1.1]:80", "10.0.2.3:53"] {
+            assert!(reaches(&[], to), "{to}");
+        }
+        for to in [
+            "169.254.169.254:80",
+            "[64:ff9b::169.254.169.254]:80",
+            "[fd00:ec2::254]:80",
+            "100.100.100.200:80",
+            "[fe80::1]:80",
+            "127.0.0.1:80",
+            "[64:ff9b::127.0.0.1]:80",
+            "10.0.2.4:80",
+            "198.51.100.1:80",
+            "[2001:db8::1]:80",
+            "[64:ff9b::198.51.100.1]:80",
+            "10.0.2.2:80",
+            "10.0.2.3:80",
+            "224.0.0.1:5",
+        ] {
             assert!(!reaches(&[], to), "{to}");
         }
-        let resolver = policy(&[]).target("10.0.2.3:53".parse().expect("an address"), Some([9, 9, 9, 9].into()));
+        let resolver =
+            policy(&[]).target("10.0.2.3:53".parse().expect("an address"), Some([9, 9, 9, 9].into()), |_| false);
         assert_eq!(resolver, Some("9.9.9.9:53".parse().expect("an address")));
-        assert!(!reaches(&[], "10.0.2.3:80"));
     }
 
     #[test]
@@ -166,24 +247,74 @@ mod tests {
         let rules = [(false, "192.0.2.1"), (true, "192.0.2.0/24:443"), (false, "all:25")];
         assert!(!reaches(&rules, "192.0.2.1:443"));
         assert!(reaches(&rules, "192.0.2.2:443"));
+        assert!(reaches(&rules, "[64:ff9b::192.0.2.2]:443") && !reaches(&rules, "[64:ff9b::192.0.2.1]:443"));
         assert!(!reaches(&rules, "192.0.2.2:80"), "a list is all there is");
         assert!(!reaches(&[(false, "all:25")], "1.1.1.1:25") && reaches(&[(false, "all:25")], "1.1.1.1:26"));
         assert!(!reaches(&[(false, "all")], "[2606::1]:26") && reaches(&[(true, "169.254.0.0/16")], "169.254.1.1:80"));
         assert!(!reaches(&[(false, "[2001:db8::]/32")], "[2001:db8::5]:1"));
+        assert!(!reaches(&[(false, "all"), (true, "all")], "1.1.1.1:1") && reaches(&[(true, "all")], "1.1.1.1:1"));
+    }
+
+    #[test]
+    fn names_are_asked_for_unless_a_rule_is_against_it() {
+        for rules in [&[(false, "dns")][..], &[(false, "all")], &[(false, "all:53")], &[(true, "192.0.2.0/24")]] {
+            assert!(!reaches(rules, "10.0.2.3:53"), "{rules:?}");
+            assert!(!reaches(rules, "[fd68:7573:6b00:2::3]:53"), "{rules:?}");
+        }
+        let listed = [(true, "192.0.2.0/24"), (true, "dns")];
+        for rules in [&listed[..], &[(true, "all")], &[(false, "10.0.0.0/8")], &[(false, "private")], &[(true, "host")]]
+        {
+            assert!(reaches(rules, "10.0.2.3:53"), "{rules:?}");
+        }
+        assert!(!reaches(&[(true, "dns")], "1.1.1.1:443"), "it is a list");
+        assert!(!reaches(&[(false, "10.0.2.3")], "10.0.2.3:53"), "by its address");
     }
 
     #[test]
     fn the_host_is_reached_by_its_name_only() {
-        assert!(!reaches(&[(true, "all")], "10.0.2.4:80"));
-        assert!(reaches(&[(true, "host:80")], "10.0.2.4:80") && !reaches(&[(true, "host:80")], "10.0.2.4:81"));
+        for to in ["10.0.2.4:80", "198.51.100.1:80", "[2001:db8::1]:80"] {
+            for rules in [&[(true, "all")][..], &[(true, "198.51.100.0/24")], &[(true, "::/0")], &[(true, "0.0.0.0/0")]]
+            {
+                assert!(!reaches(rules, to), "{rules:?} {to}");
+            }
+            assert!(reaches(&[(true, "host:80")], to) && !reaches(&[(true, "host:81")], to), "{to}");
+            assert!(reaches(&[(false, "all"), (true, "host")], to), "all is what is outside");
+            assert!(!reaches(&[(false, "host"), (true, "host")], to));
+        }
+        assert!(reaches(&[(true, "198.51.100.1")], "198.51.100.1:80"), "by its single address");
+        assert!(!reaches(&[(false, "198.51.100.0/24"), (true, "host")], "198.51.100.1:80"));
         assert!(reaches(&[(true, "host")], "1.1.1.1:80"), "the host on a list does not make it one");
-        let target = policy(&[(true, "host")]).target("[fd68:7573:6b00:2::4]:80".parse().expect("an address"), None);
+        let target = policy(&[(true, "host")]);
+        let target = target.target("[fd68:7573:6b00:2::4]:80".parse().expect("an address"), None, |_| false);
         assert_eq!(target, Some("[::1]:80".parse().expect("an address")));
     }
 
     #[test]
+    fn secrets_are_told_only_if_they_are_named() {
+        let forms = ["169.254.169.254:80", "[64:ff9b::169.254.169.254]:80", "[2002:a9fe:a9fe::]:80"];
+        for to in forms {
+            for rules in [(true, "all"), (true, "private"), (true, "169.254.0.0/16"), (true, "::/0"), (true, "host")] {
+                assert!(!reaches(&[rules], to), "{rules:?} {to}");
+            }
+            assert!(reaches(&[(true, "metadata")], to) && reaches(&[(true, "169.254.169.254")], to), "{to}");
+            assert!(!reaches(&[(false, "private"), (true, "metadata")], to), "{to}");
+        }
+        assert!(reaches(&[(true, "metadata")], "1.1.1.1:80"), "it adds to what is reached");
+    }
+
+    #[test]
+    fn private_networks_have_a_word() {
+        for to in ["10.1.2.3:80", "[fd12::1]:80", "100.64.0.1:80", "[64:ff9b::10.1.2.3]:80", "192.168.0.1:80"] {
+            assert!(reaches(&[], to) && !reaches(&[(false, "private")], to), "{to}");
+            assert!(reaches(&[(true, "private")], to), "{to}");
+        }
+        assert!(reaches(&[(true, "private")], "169.254.1.1:80"));
+        assert!(reaches(&[(false, "private")], "1.1.1.1:80") && !reaches(&[(true, "private")], "1.1.1.1:80"));
+    }
+
+    #[test]
     fn rules_that_make_no_sense_are_refused() {
-        for wrong in ["", "x", "1.2.3.4/33", "1.2.3.4:x", "host:99999", ":80"] {
+        for wrong in ["", "x", "1.2.3.4/33", "1.2.3.4:x", "host:99999", ":80", "dns/8", "[all]"] {
             assert!(Rule::parse(true, wrong).is_err(), "{wrong}");
         }
     }

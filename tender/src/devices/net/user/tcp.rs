@@ -3,6 +3,7 @@
 //! Both have buffers of a fixed size. What one side cannot take waits in the other's, whose window closes: so whoever
 //! sends too fast is held up at the source.
 
+use super::dns;
 use super::outbox::Outbox;
 use super::packet::Pair;
 use super::stack::{self, Stack};
@@ -30,6 +31,8 @@ pub struct Flow {
     /// Whether each side has said all that it has to say, and the other has been told.
     host_ended: bool,
     guest_ended: bool,
+    /// The messages, if it leads to a name server.
+    dns: Option<Box<dns::stream::Stream>>,
 }
 
 /// The far end, as the guest sees it.
@@ -52,8 +55,9 @@ pub enum Next {
 }
 
 impl Flow {
-    /// Begins to connect to `target` for a guest that has asked for it with `packet`; with buffers of `room` bytes.
-    pub fn open(pair: Pair, room: usize, packet: &[u8], target: SocketAddr) -> io::Result<Self> {
+    /// Begins to connect to `target` for a guest that has asked for it with `packet`; with buffers of `room` bytes. Whether
+    /// that `is_dns` decides what is passed on.
+    pub fn open(pair: Pair, room: usize, packet: &[u8], target: SocketAddr, is_dns: bool) -> io::Result<Self> {
         let host = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
         host.set_nonblocking(true)?;
         match host.connect(&target.into()) {
@@ -62,7 +66,8 @@ impl Flow {
         }
         // What the guest sends in small pieces it means so.
         let _ = host.set_tcp_nodelay(true);
-        Ok(Self::new(pair, room, host, Far::Connecting(packet.to_vec())))
+        let dns = is_dns.then(Box::default);
+        Ok(Self { dns, ..Self::new(pair, room, host, Far::Connecting(packet.to_vec())) })
     }
 
     /// Passes a connection of the host's on to the guest; with buffers of `room` bytes.
@@ -74,7 +79,8 @@ impl Flow {
     }
 
     fn new(pair: Pair, room: usize, host: Socket, far: Far) -> Self {
-        Self { pair, room, host, far, readable: true, writable: true, host_ended: false, guest_ended: false }
+        let (readable, writable, host_ended, guest_ended) = (true, true, false, false);
+        Self { pair, room, host, far, readable, writable, host_ended, guest_ended, dns: None }
     }
 
     /// The host's socket.
@@ -142,10 +148,13 @@ impl Flow {
             return false;
         }
         let mut host = &self.host;
-        let received = socket.send(|room| match host.read(room) {
-            Ok(count) => (count, Ok(count)),
-            Err(error) => (0, Err(error)),
-        });
+        let received = match &mut self.dns {
+            Some(dns) => dns.receive(socket, &mut host),
+            None => socket.send(|room| match host.read(room) {
+                Ok(count) => (count, Ok(count)),
+                Err(error) => (0, Err(error)),
+            }),
+        };
         match received {
             Ok(Ok(0)) => {
                 self.host_ended = true;
@@ -166,7 +175,7 @@ impl Flow {
     fn pass_to_host(&mut self) -> bool {
         let Far::Open(stack) = &mut self.far else { return false };
         let socket = stack.socket();
-        if socket.recv_queue() == 0 {
+        if socket.recv_queue() == 0 && !self.dns.as_ref().is_some_and(|dns| dns.has_query()) {
             let has_ended =
                 matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
             if has_ended && !self.guest_ended {
@@ -179,10 +188,13 @@ impl Flow {
             return false;
         }
         let mut host = &self.host;
-        let sent = socket.recv(|data| match host.write(data) {
-            Ok(count) => (count, Ok(())),
-            Err(error) => (0, Err(error)),
-        });
+        let sent = match &mut self.dns {
+            Some(dns) => dns.send(socket, &mut host),
+            None => socket.recv(|data| match host.write(data) {
+                Ok(count) => (count, Ok(())),
+                Err(error) => (0, Err(error)),
+            }),
+        };
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
