@@ -85,6 +85,12 @@ pub struct Guest {
     /// Where the guest may connect to.
     #[command(flatten)]
     pub rules: Rules,
+    /// Ask a peer that is silent for this time whether it is still there, instead of 60s
+    #[arg(long, value_name = "TIME|off")]
+    pub net_keepalive: Option<String>,
+    /// End a connection in which nothing moves for this time, instead of 124m
+    #[arg(long, value_name = "TIME|off")]
+    pub net_idle: Option<String>,
     /// Let a network send, and receive, so many bytes a second
     #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
     pub net_rate: Vec<String>,

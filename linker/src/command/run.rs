@@ -85,6 +85,8 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     }
     words.extend(guest.rules.words());
     let rest = [
+        ("--net-keepalive", &guest.net_keepalive),
+        ("--net-idle", &guest.net_idle),
         ("--console", &guest.console),
         ("--console-rate", &guest.console_rate),
         ("--cpu-limit", &guest.cpu_limit),
@@ -122,6 +124,8 @@ mod tests {
             net,
             publish,
             rules: Rules::default(),
+            net_keepalive: None,
+            net_idle: Some("5m".into()),
             net_rate,
             block,
             block_rate,
@@ -147,7 +151,9 @@ mod tests {
         let network = "--net tap:a --publish 80:80 --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(
-            words.ends_with(&format!("-e A=b c -e D {devices} --console=escaped --stop-timeout=3 --verbose --")),
+            words.ends_with(&format!(
+                "-e A=b c -e D {devices} --net-idle=5m --console=escaped --stop-timeout=3 --verbose --"
+            )),
             "{words}"
         );
     }

@@ -5,6 +5,7 @@ use super::{Inspect, Run};
 use husk_abi::size;
 use husk_tender::confine::User;
 use husk_tender::devices::limit::Rate;
+use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
 use husk_tender::devices::{block, net};
@@ -13,6 +14,7 @@ use husk_tender::share::Share;
 use husk_tender::target::Choice;
 use husk_tender::timeout;
 use std::ffi::OsString;
+use std::time::Duration;
 
 /// One flag of a command whose words are gathered in a `T`.
 pub struct Flag<T> {
@@ -94,6 +96,29 @@ pub const RUN: &[Flag<Run>] = &[
         value: Some("NETWORK[:PORT]"),
         help: "Do not let the guest connect to this",
         set: |run, value| rule(run, false, &value.to_string_lossy()),
+    },
+    Flag {
+        long: "net-keepalive",
+        short: None,
+        value: Some("TIME|off"),
+        help: "Ask a peer that is silent for this time whether it is still there; default: 60s",
+        set: |run, value| {
+            run.user.keepalive = time_or_off(&value.to_string_lossy())?;
+            match run.user.keepalive {
+                Some(time) if !user::KEEPALIVES.contains(&time) => Err("write a time from 1s to 9h, or off".to_owned()),
+                _ => Ok(()),
+            }
+        },
+    },
+    Flag {
+        long: "net-idle",
+        short: None,
+        value: Some("TIME|off"),
+        help: "End a connection in which nothing moves for this time; default: 124m",
+        set: |run, value| {
+            run.user.idle = time_or_off(&value.to_string_lossy())?;
+            Ok(())
+        },
     },
     Flag {
         long: "net-rate",
@@ -268,6 +293,14 @@ fn rate(text: &str) -> Result<Rate, String> {
     let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
     let size = |text| size::parse(text).map_err(|error| error.to_string());
     Ok(Rate::new(size(rate)?, burst.map(size).transpose()?))
+}
+
+/// Reads a time, or `off`.
+fn time_or_off(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "off" => Ok(None),
+        _ => timeout::parse(text).map(Some).map_err(|error| format!("{error}, or off")),
+    }
 }
 
 fn rule(run: &mut Run, allow: bool, text: &str) -> Result<(), String> {

@@ -163,7 +163,7 @@ fn connect(run: &mut Run) -> Result<(), Error> {
             *network = std::mem::take(&mut run.user);
             Ok(())
         }
-        _ => Err(Error("--publish, --allow and --deny go with one user-mode network; there are several".to_owned())),
+        _ => Err(Error("--publish, --allow, --deny, --net-keepalive and --net-idle go with one user-mode network; there are several".to_owned())),
     }
 }
 
@@ -306,6 +306,11 @@ mod tests {
             [Some("front"), Some("back")]
         );
         assert!(devices("husk run app").is_empty());
+        let mut kept = devices("husk run app --net-keepalive off --net-idle 5m");
+        let kept = user_network(&mut kept[0]).expect("the user-mode network");
+        assert_eq!((kept.keepalive, kept.idle), (None, Some(Duration::from_secs(300))));
+        assert!(refused("husk run --net-keepalive 10h app").contains("from 1s to 9h"));
+        assert!(refused("husk run --net-idle never app").contains("or off"));
         assert!(refused("husk run -p 1:1 --net a=user --net b=user app").contains("there are several"));
         let mut limited = devices("husk run --net-rate 10M:1M --net a=user --net-rate b=1M --net b=user app");
         let rates = [Rate::new(10 << 20, Some(1 << 20)), Rate::new(1 << 20, None)].map(Some);

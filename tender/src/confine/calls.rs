@@ -206,6 +206,10 @@ features! {
         SYS_getpeername "whether a connection is there";
         SYS_getsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_ERROR as u32)] "why it is not";
         SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_NODELAY as u32)] "small pieces go at once";
+        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_KEEPALIVE as u32)] "a server that vanishes is found out";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPIDLE as u32)] "when it is asked first";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPINTVL as u32)] "how soon again";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPCNT as u32)] "how often";
         SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_LINGER as u32)] "a connection that the guest breaks off";
         SYS_fcntl [Is(1, F_GETFL as u32)] "sockets that do not wait";
         SYS_fcntl [Is(1, F_SETFL as u32)] "sockets that do not wait";

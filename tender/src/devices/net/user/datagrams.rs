@@ -68,6 +68,11 @@ impl Flow {
         Ok(Self { pair, socket, kind, used_ns: monotonic_ns(), answered: false })
     }
 
+    /// Monotonic time at which it was used last, in nanoseconds.
+    pub fn used_ns(&self) -> u64 {
+        self.used_ns
+    }
+
     /// Its socket.
     pub fn socket(&self) -> &Socket {
         &self.socket

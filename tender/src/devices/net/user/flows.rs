@@ -1,21 +1,20 @@
 //! All flows of a guest: found by their ends, by what the host says of their sockets, and by time.
 //!
-//! There are at most [`MAXIMUM`]. When a new one finds no room, the guest sees a machine that does not answer.
+//! How many there may be is the matter of their budgets ([`super::budget`]).
 
+use super::budget::{Admission, Budget, Limits, Party};
 use super::listen::Listener;
 use super::packet::Pair;
 use super::{datagrams, tcp};
+use crate::clock::monotonic_ns;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-/// Most flows at a time.
-const MAXIMUM: usize = 10_240;
-
 /// What a flow is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP.
     Stream,
@@ -23,6 +22,50 @@ pub enum Protocol {
     Datagrams,
     /// ICMP, with the series in place of the guest's port.
     Echoes,
+}
+
+/// Whose places a flow takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// Those of clients of published ports of TCP.
+    InboundTcp,
+    /// Those of clients of published ports of UDP, which take no descriptor.
+    InboundUdp,
+    /// Those of what the guest opens.
+    Outbound,
+    /// Those of its queries of names.
+    Dns,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// The limits of each account, in the order in which they are declared, where the host has descriptors for all.
+const LIMITS: [Limits; 4] = [
+    Limits { maximum: 8192, party: 4096, crowd: 512, in_use_ns: SECOND_NS },
+    Limits { maximum: 4096, party: 1024, crowd: 0, in_use_ns: 0 },
+    Limits { maximum: 4096, party: usize::MAX, crowd: usize::MAX, in_use_ns: SECOND_NS },
+    Limits { maximum: 256, party: usize::MAX, crowd: 0, in_use_ns: 0 },
+];
+/// Descriptors that are not for flows: what the tender has open beside them is less.
+const OTHER_DESCRIPTORS: usize = 32;
+/// Of a budget that is small, a party may have so much.
+const FEW: usize = 64;
+
+/// The limits of each account for a process that may have so many `descriptors`: each gets less, in proportion, where that
+/// is not enough.
+fn limits(descriptors: usize) -> [Limits; 4] {
+    let taken = |account: &usize| *account != Account::InboundUdp as usize;
+    let wanted: usize = (0..LIMITS.len()).filter(taken).map(|account| LIMITS[account].maximum).sum();
+    let available = descriptors.saturating_sub(OTHER_DESCRIPTORS).min(wanted);
+    std::array::from_fn(|account| {
+        let limits = LIMITS[account];
+        if !taken(&account) || available == wanted {
+            return limits;
+        }
+        let maximum = (limits.maximum * available / wanted).max(1);
+        let part = |whole: usize| if whole == usize::MAX { whole } else { whole * available / wanted };
+        let few = |whole: usize| if whole == 0 { 0 } else { part(whole).max(FEW) };
+        Limits { maximum, party: few(limits.party), crowd: few(limits.crowd), ..limits }
+    })
 }
 
 /// Its name.
@@ -41,8 +84,8 @@ pub enum Flow {
         listener: usize,
         /// The client.
         peer: SocketAddr,
-        /// Until when it is remembered, in nanoseconds.
-        until_ns: u64,
+        /// Monotonic time at which it was used last, in nanoseconds.
+        used_ns: u64,
     },
     /// A published port.
     Listener(Listener),
@@ -57,12 +100,23 @@ impl Flow {
             Self::Client { .. } => None,
         }
     }
+
+    /// Monotonic time at which it was used last, in nanoseconds.
+    fn used_ns(&self) -> u64 {
+        match self {
+            Self::Stream(flow) => flow.used_ns(),
+            Self::Datagrams(flow) => flow.used_ns(),
+            Self::Client { used_ns, .. } => *used_ns,
+            Self::Listener(_) => u64::MAX,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Slot {
     flow: Flow,
     key: Option<Key>,
+    account: Option<Account>,
     deadline_ns: u64,
     /// Tells this flow from one that had the slot before.
     generation: u32,
@@ -72,6 +126,7 @@ struct Slot {
 #[derive(Debug)]
 pub struct Flows {
     slots: Vec<Option<Slot>>,
+    budgets: [Budget; 4],
     free: Vec<usize>,
     by_key: HashMap<Key, usize>,
     /// Clients of published ports of datagrams: by the slot of the port and their address.
@@ -82,10 +137,11 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// None yet.
-    pub fn new() -> io::Result<Self> {
+    /// None yet, in a process that may have so many descriptors.
+    pub fn new(descriptors: usize) -> io::Result<Self> {
         Ok(Self {
             slots: Vec::new(),
+            budgets: limits(descriptors).map(Budget::new),
             free: Vec::new(),
             by_key: HashMap::new(),
             clients: HashMap::new(),
@@ -101,20 +157,38 @@ impl Flows {
     }
 
     /// How many there are.
+    #[cfg(any(test, fuzzing))]
     pub fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Whether there is room for another.
-    pub fn has_room(&self) -> bool {
-        self.count() < MAXIMUM
+    /// How many there are that may be connections.
+    pub fn connections(&self) -> usize {
+        let accounts = [Account::InboundTcp, Account::Outbound, Account::Dns];
+        accounts.into_iter().map(|account| self.budgets[account as usize].count()).sum()
     }
 
-    /// Adds a flow; tells its slot. Nothing if there is no room, or the host does not watch its socket.
-    pub fn add(&mut self, key: Option<Key>, flow: Flow) -> Option<usize> {
-        if !self.has_room() {
-            return None;
-        }
+    /// Whether there is a place in `account` for a flow of `party`, or of any that is not known yet.
+    pub fn admit(&mut self, account: Account, party: Option<Party>) -> Admission {
+        let slots = &self.slots;
+        let used_ns = |slot: usize| slots.get(slot).and_then(Option::as_ref).map_or(0, |slot| slot.flow.used_ns());
+        self.budgets[account as usize].admit(party, monotonic_ns(), used_ns)
+    }
+
+    /// Adds a published port; returns its slot. Nothing if the host does not watch it.
+    pub fn add_listener(&mut self, listener: Listener) -> Option<usize> {
+        self.insert(None, None, Flow::Listener(listener))
+    }
+
+    /// Adds a flow that was admitted to `account` for `party`; returns its slot. Nothing if the host does not watch its
+    /// socket.
+    pub fn add(&mut self, key: Key, account: Account, party: Party, flow: Flow) -> Option<usize> {
+        let slot = self.insert(Some(key), Some(account), flow)?;
+        self.budgets[account as usize].enter(slot, party, monotonic_ns());
+        Some(slot)
+    }
+
+    fn insert(&mut self, key: Option<Key>, account: Option<Account>, flow: Flow) -> Option<usize> {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         self.generation = self.generation.wrapping_add(1);
         if let Some(file) = flow.file() {
@@ -133,7 +207,7 @@ impl Flows {
         if let Flow::Client { listener, peer, .. } = flow {
             self.clients.insert((listener, peer), slot);
         }
-        let entry = Some(Slot { flow, key, deadline_ns: u64::MAX, generation: self.generation });
+        let entry = Some(Slot { flow, key, account, deadline_ns: u64::MAX, generation: self.generation });
         match self.slots.get_mut(slot) {
             Some(empty) => *empty = entry,
             None => self.slots.push(entry),
@@ -161,6 +235,20 @@ impl Flows {
         self.slots.get_mut(slot)?.as_mut().map(|slot| &mut slot.flow)
     }
 
+    /// Whose places the flow in a slot takes.
+    pub fn account(&self, slot: usize) -> Option<Account> {
+        self.slots.get(slot)?.as_ref()?.account
+    }
+
+    /// Whether the host says when clients of the published port in a slot wait: it need not while they cannot be let in.
+    pub fn listen(&mut self, slot: usize, listens: bool) {
+        let Some(Some(Slot { flow: Flow::Listener(listener), generation, .. })) = self.slots.get(slot) else { return };
+        let events = if listens { EventSet::IN } else { EventSet::empty() };
+        let event = EpollEvent::new(events, u64::from(*generation) << 32 | slot as u64);
+        // It was added, and a change needs no memory.
+        let _ = self.epoll.ctl(ControlOperation::Modify, listener.socket.as_raw_fd(), event);
+    }
+
     /// Ends a flow; its socket is closed with it.
     pub fn remove(&mut self, slot: usize) -> Option<Flow> {
         let removed = self.slots.get_mut(slot)?.take()?;
@@ -170,6 +258,9 @@ impl Flows {
         }
         if let Flow::Client { listener, peer, .. } = removed.flow {
             self.clients.remove(&(listener, peer));
+        }
+        if let Some(account) = removed.account {
+            self.budgets[account as usize].leave(slot);
         }
         self.free.push(slot);
         Some(removed.flow)
@@ -217,31 +308,55 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
+    fn flows(descriptors: usize) -> Flows {
+        Flows::new(descriptors).expect("a descriptor")
+    }
+
+    /// Adds a client of UDP, which needs no socket, with an address of its own if it is `alone`.
+    fn add(flows: &mut Flows, number: usize, alone: bool) -> usize {
+        let [.., high, low] = number.to_be_bytes();
+        let peer = SocketAddr::from((Ipv4Addr::new(10, high, low, 1), 7));
+        let party = Party::of(if alone { peer.ip() } else { [192, 0, 2, 1].into() });
+        match flows.admit(Account::InboundUdp, Some(party)) {
+            Admission::Room => {}
+            Admission::InsteadOf(slot) => drop(flows.remove(slot).expect("it is there")),
+            Admission::Refused => panic!("clients of UDP give way"),
+        }
+        let pair = Pair { guest: SocketAddr::from((Ipv4Addr::LOCALHOST, 7)), far: peer };
+        let flow = Flow::Client { listener: 0, peer, used_ns: monotonic_ns() };
+        flows.add((Protocol::Datagrams, pair), Account::InboundUdp, party, flow).expect("it needs no socket")
+    }
+
     #[test]
     fn there_are_no_more_flows_than_there_may_be() {
-        let mut flows = Flows::new().expect("a descriptor");
-        let end = |number: usize, last| {
-            let [.., high, low] = number.to_be_bytes();
-            SocketAddr::from((Ipv4Addr::new(10, high, low, last), 7))
-        };
-        let key = |number| (Protocol::Datagrams, Pair { guest: end(number, 1), far: end(number, 2) });
-        // One that has no socket, of which nobody may have so many.
-        let flow = |number| Flow::Client { listener: 0, peer: end(number, 2), until_ns: 0 };
-        for number in 0..MAXIMUM {
-            let slot = flows.add(Some(key(number)), flow(number)).expect("there is room");
-            flows.set_deadline(slot, number as u64 + 1);
+        let [_, udp, ..] = LIMITS;
+        let mut flows = flows(usize::MAX);
+        let first = add(&mut flows, 0, true);
+        let (_, pair) = flows.slots[first].as_ref().and_then(|slot| slot.key).expect("it has a name");
+        for number in 1..2 * udp.party {
+            add(&mut flows, number, false);
         }
-        for beyond in [MAXIMUM, MAXIMUM + 1] {
-            assert!(!flows.has_room());
-            assert_eq!(flows.add(Some(key(beyond)), flow(beyond)), None);
-            assert_eq!(flows.find(&key(beyond)), None, "nothing is left of it");
+        assert_eq!(flows.count(), 1 + udp.party, "a party has no more than its own");
+        assert_eq!(flows.find(&(Protocol::Datagrams, pair)), Some(first), "another is not touched");
+        for number in 2 * udp.party..2 * udp.party + udp.maximum {
+            add(&mut flows, number, true);
         }
-        assert_eq!(flows.count(), MAXIMUM);
-        let slot = flows.due(1).expect("the first one's time has come");
-        assert!(flows.remove(slot).is_some() && flows.has_room());
-        assert_eq!(flows.find(&key(0)), None);
-        assert_eq!(flows.add(Some(key(MAXIMUM)), flow(MAXIMUM)), Some(slot), "it takes the place");
-        assert_eq!((flows.count(), flows.find(&key(MAXIMUM))), (MAXIMUM, Some(slot)));
-        assert!(!flows.has_room());
+        assert_eq!(flows.count(), udp.maximum);
+        assert_eq!(flows.connections(), 0, "they take nobody else's places");
+        assert_eq!(flows.admit(Account::InboundTcp, None), Admission::Room);
+        let count = (flows.by_key.len(), flows.clients.len(), flows.by_time.len());
+        assert_eq!(count, (udp.maximum, udp.maximum, 0), "nothing is left of those that are gone");
+    }
+
+    #[test]
+    fn few_descriptors_are_shared_in_proportion() {
+        assert_eq!(limits(usize::MAX), LIMITS);
+        for descriptors in [36, 44, 256, 1024, 4096, 12_000] {
+            let [tcp, udp, outbound, dns] = limits(descriptors);
+            let sum = tcp.maximum + outbound.maximum + dns.maximum;
+            assert!(sum <= descriptors - OTHER_DESCRIPTORS + 1, "{descriptors}: {sum}");
+            assert!(tcp.maximum >= outbound.maximum && dns.maximum > 0 && udp == LIMITS[1], "{descriptors}");
+        }
+        assert!(limits(0).iter().all(|limits| limits.maximum > 0));
     }
 }

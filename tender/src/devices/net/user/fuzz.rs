@@ -14,7 +14,7 @@ pub fn dns(bytes: &[u8]) {
 /// A guest's frames, one after the other: each byte pair is a length, and so many bytes follow. Nobody outside is bothered.
 pub fn frames(bytes: &[u8]) {
     let deny = ["all", "host"].map(|to| Rule::parse(false, to).expect("well-formed"));
-    let options = Options { publish: vec![], policy: Policy(deny.to_vec()) };
+    let options = Options { policy: Policy(deny.to_vec()), ..Options::default() };
     let Ok(mut network) = Network::open(&options, addresses::GUEST_MAC) else { return };
     network.resolvers.clear();
     let mut rest = bytes;

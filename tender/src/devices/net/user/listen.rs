@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the socket takes room that need not be initialized")]
 
 use super::publish::Publish;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
 
@@ -20,9 +20,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens.
-    pub fn open(publish: Publish) -> Result<Self, String> {
-        match listen(publish.host, publish.udp) {
+    /// Listens; connections are kept alive as said.
+    pub fn open(publish: Publish, keepalive: Option<&TcpKeepalive>) -> Result<Self, String> {
+        match listen(publish.host, publish.udp, keepalive) {
             Ok(socket) => Ok(Self { socket, publish }),
             Err(error) => {
                 Err(format!("{} {} of the host cannot be published: {error}", publish.protocol(), publish.host))
@@ -30,14 +30,15 @@ impl Listener {
         }
     }
 
-    /// The next connection, if there is one.
-    pub fn accept(&self) -> Option<(Socket, SocketAddr)> {
+    /// The next connection, if there is one; an error if it cannot be had.
+    pub fn accept(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
         loop {
             match self.socket.accept() {
-                Ok((socket, peer)) => return Some((socket, peer.as_socket()?)),
+                Ok((socket, peer)) => return Ok(peer.as_socket().map(|peer| (socket, peer))),
                 // That client has gone again.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -56,7 +57,7 @@ impl Listener {
     }
 }
 
-fn listen(address: SocketAddr, udp: bool) -> io::Result<Socket> {
+fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> io::Result<Socket> {
     let (kind, protocol) = if udp { (Type::DGRAM, Protocol::UDP) } else { (Type::STREAM, Protocol::TCP) };
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
@@ -66,6 +67,10 @@ fn listen(address: SocketAddr, udp: bool) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if !udp {
+        if let Some(keepalive) = keepalive {
+            // Connections inherit it.
+            socket.set_tcp_keepalive(keepalive)?;
+        }
         socket.listen(BACKLOG)?;
     }
     Ok(socket)

@@ -8,24 +8,28 @@
 //!
 //! Packets in parts are dropped: a guest that heeds the MTU, which is that of the longest packet, makes none.
 //!
-//! Everything is bounded: the number of flows, the bytes that wait in each, and those that wait for the guest
+//! Everything is bounded: the number of flows (`budget`), the bytes that wait in each, and those that wait for the guest
 //! (`outbox`).
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
 pub mod addresses;
+mod budget;
 mod datagrams;
 mod destination;
 mod dns;
 mod flows;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod inbound;
 mod listen;
 mod local;
+mod outbound;
 mod outbox;
 mod packet;
 pub mod policy;
 pub mod publish;
+mod room;
 mod routes;
 mod stack;
 mod tcp;
@@ -33,34 +37,62 @@ mod tcp;
 use super::{Parts, Received, Unreachable, Wire};
 use crate::clock::monotonic_ns;
 use crate::devices::copy;
-use addresses::{Place, place};
-use flows::{Flow, Flows, Key, Protocol};
+use budget::{Admission, Party};
+use flows::{Account, Flow, Flows};
 use husk_abi::device::Offload;
 use listen::Listener;
 use outbox::Outbox;
-use packet::{Echo, Packet, Pair};
+use packet::{Packet, Pair};
 use policy::Policy;
 use publish::Publish;
 use routes::Routes;
+use socket2::TcpKeepalive;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
+use std::time::Duration;
 use tcp::Next;
 
 /// Most bytes of a frame beyond its header: what the longest datagram takes.
 pub const MTU: u16 = 65_520;
 /// How long a client of a published port of datagrams is remembered, in nanoseconds.
 const CLIENT_NS: u64 = 120_000_000_000;
-/// Clients that are let in from one published port before others have their turn.
-const ACCEPTED: usize = 64;
+/// How long a peer may be silent before it is asked whether it is still there, unless the user says otherwise.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// What the kernel takes for that.
+pub const KEEPALIVES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
+/// How long a connection may be idle, unless the user says otherwise: what RFC 5382 asks of others in between (REQ-5).
+const IDLE: Duration = Duration::from_secs(124 * 60);
+/// A peer is asked this often, each time after this part of the time before it is asked first.
+const PROBES: u32 = 4;
 
 /// What is said of a user-mode network.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Ports of the host that lead to the guest.
     pub publish: Vec<Publish>,
     /// Where the guest may connect to.
     pub policy: Policy,
+    /// How long a peer may be silent before it is asked whether it is still there, if it ever is.
+    pub keepalive: Option<Duration>,
+    /// How long a connection may be idle, if there is a limit.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { publish: vec![], policy: Policy::default(), keepalive: Some(KEEPALIVE), idle: Some(IDLE) }
+    }
+}
+
+impl Options {
+    /// How the host is to find out that peers have vanished.
+    fn probes(&self) -> Option<TcpKeepalive> {
+        let silent = self.keepalive?;
+        let interval = (silent / PROBES).max(Duration::from_secs(1));
+        Some(TcpKeepalive::new().with_time(silent).with_interval(interval).with_retries(PROBES))
+    }
 }
 
 /// One guest's network.
@@ -76,6 +108,11 @@ pub struct Network {
     resolver: usize,
     /// Flows that have something to do.
     busy: BTreeSet<usize>,
+    /// Published ports whose clients wait for a place.
+    held_back: BTreeSet<usize>,
+    keepalive: Option<TcpKeepalive>,
+    /// How long a connection may be idle, in nanoseconds.
+    idle_ns: u64,
     frame: Vec<u8>,
 }
 
@@ -83,10 +120,12 @@ impl Network {
     /// Makes the network, and publishes its ports.
     pub fn open(options: &Options, guest_mac: [u8; 6]) -> Result<Self, String> {
         copy::prepare();
-        allow_descriptors();
-        let mut flows = Flows::new().map_err(|error| format!("the host gives no descriptor: {error}"))?;
+        let descriptors = allow_descriptors().saturating_sub(options.publish.len());
+        let mut flows = Flows::new(descriptors).map_err(|error| format!("the host gives no descriptor: {error}"))?;
+        let keepalive = options.probes();
         for publish in &options.publish {
-            flows.add(None, Flow::Listener(Listener::open(*publish)?)).ok_or("too many ports are published")?;
+            let listener = Listener::open(*publish, keepalive.as_ref())?;
+            flows.add_listener(listener).ok_or("too many ports are published")?;
         }
         let routes = match Routes::open() {
             Ok(routes) => Some(routes),
@@ -106,6 +145,9 @@ impl Network {
             resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
             resolver: 0,
             busy: BTreeSet::new(),
+            held_back: BTreeSet::new(),
+            keepalive,
+            idle_ns: options.idle.map_or(u64::MAX, |idle| idle.as_nanos().try_into().unwrap_or(u64::MAX)),
             frame: Vec::new(),
         })
     }
@@ -128,119 +170,53 @@ impl Network {
         }
     }
 
-    fn target(&mut self, far: SocketAddr) -> Option<SocketAddr> {
-        let resolver = self.resolvers.get(self.resolver).copied();
-        let routes = &mut self.routes;
-        // An address of which nothing is known counts as the host's own.
-        self.policy.target(far, resolver, |address| routes.as_mut().is_none_or(|routes| routes.is_local(address)))
-    }
-
-    fn segment(&mut self, pair: Pair, opens: bool, resets: bool, packet: &[u8]) {
-        let key = (Protocol::Stream, pair);
-        if let Some(slot) = self.flows.find(&key) {
-            if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
-                let next = flow.take(packet, resets, &mut self.outbox);
-                self.go_on(slot, next);
+    /// Makes room in `account` for a flow of `party`, or of any that is not known yet; whether there is room.
+    fn make_room(&mut self, account: Account, party: Option<Party>) -> bool {
+        match self.flows.admit(account, party) {
+            Admission::Room => true,
+            Admission::Refused => false,
+            Admission::InsteadOf(slot) => {
+                self.break_off(slot);
+                true
             }
-            return;
-        }
-        let opened = match self.target(pair.far) {
-            // It asks again; somebody may have left by then.
-            Some(_) if opens && !self.flows.has_room() => return,
-            Some(target) if opens => {
-                let room = stack::buffer(self.flows.count());
-                tcp::Flow::open(pair, room, packet, target, addresses::is_dns(pair.far)).ok()
-            }
-            _ => None,
-        };
-        match opened {
-            Some(flow) => self.begin(key, Flow::Stream(Box::new(flow))),
-            // Nobody has that address, or many do.
-            None if resets || place(pair.far.ip()) == Place::Nowhere => {}
-            None => stack::refuse(pair, packet, &mut self.outbox),
         }
     }
 
-    fn datagram(&mut self, pair: Pair, payload: &[u8]) {
-        let key = (Protocol::Datagrams, pair);
-        let is_dns = addresses::is_dns(pair.far);
-        let query = if is_dns { dns::Query::parse(payload) } else { None };
-        if is_dns && query.is_none() {
-            return datagrams::refuse(pair, &mut self.outbox);
+    /// Ends a flow that nobody has asked to be ended.
+    fn break_off(&mut self, slot: usize) {
+        if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
+            flow.abort(&mut self.outbox);
         }
-        let slot = match self.flows.find(&key) {
-            Some(slot) => Some(slot),
-            // It is lost, as datagrams may be.
-            None if !self.flows.has_room() => None,
-            None => {
-                let target = self.target(pair.far);
-                let open = |target| match is_dns {
-                    true => datagrams::Flow::queries(pair, target),
-                    false => datagrams::Flow::datagrams(pair, target),
-                };
-                match target.and_then(|target| open(target).ok()) {
-                    Some(flow) => self.flows.add(Some(key), Flow::Datagrams(flow)),
-                    None if place(pair.far.ip()) == Place::Nowhere => None,
-                    None => return datagrams::refuse(pair, &mut self.outbox),
-                }
-            }
-        };
-        let Some(slot) = slot else { return };
-        match self.flows.get(slot) {
-            Some(Flow::Datagrams(flow)) => {
-                query.into_iter().for_each(|query| flow.expect_answer(query));
-                flow.send(payload, &mut self.outbox);
-                let deadline_ns = flow.deadline_ns();
-                self.flows.set_deadline(slot, deadline_ns);
-            }
-            Some(Flow::Client { listener, peer, until_ns }) => {
-                *until_ns = monotonic_ns() + CLIENT_NS;
-                let (listener, peer, until_ns) = (*listener, *peer, *until_ns);
-                self.flows.set_deadline(slot, until_ns);
-                if let Some(Flow::Listener(listener)) = self.flows.get(listener) {
-                    listener.send(payload, peer);
-                }
-            }
-            _ => {}
-        }
+        self.end(slot);
     }
 
-    fn echo(&mut self, echo: &Echo<'_>) {
-        if matches!(place(echo.far), Place::Gateway | Place::NameServer | Place::Host) {
-            return datagrams::give_echo(echo, &mut self.outbox);
+    fn end(&mut self, slot: usize) {
+        self.busy.remove(&slot);
+        if self.flows.account(slot) == Some(Account::InboundTcp) {
+            // There is a place for somebody who waits.
+            self.busy.extend(&self.held_back);
         }
-        let pair = Pair { guest: SocketAddr::new(echo.guest, echo.identifier), far: SocketAddr::new(echo.far, 0) };
-        let key = (Protocol::Echoes, pair);
-        let slot = self.flows.find(&key).or_else(|| {
-            let target = self.target(pair.far)?.ip();
-            let flow = datagrams::Flow::echoes(pair, echo.identifier, target).ok()?;
-            self.flows.add(Some(key), Flow::Datagrams(flow))
-        });
-        if let Some(slot) = slot
-            && let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
+        if let Some(Flow::Datagrams(flow)) = self.flows.remove(slot)
+            && flow.was_ignored()
         {
-            flow.ask(echo, &mut self.outbox);
-            let deadline_ns = flow.deadline_ns();
-            self.flows.set_deadline(slot, deadline_ns);
-        }
-    }
-
-    fn begin(&mut self, key: Key, flow: Flow) {
-        if let Some(slot) = self.flows.add(Some(key), flow) {
-            self.busy.insert(slot);
+            self.resolver = (self.resolver + 1) % self.resolvers.len().max(1);
         }
     }
 
     /// Serves the flow in `slot`.
     fn serve(&mut self, slot: usize) {
+        let now_ns = monotonic_ns();
         let next = match self.flows.get(slot) {
-            Some(Flow::Stream(flow)) => flow.serve(&mut self.outbox),
+            Some(Flow::Stream(flow)) => match flow.serve(&mut self.outbox) {
+                Next::Wait if flow.idle_until_ns(self.idle_ns) <= now_ns => return self.break_off(slot),
+                next => next,
+            },
             Some(Flow::Datagrams(flow)) => match flow.serve(&mut self.outbox) {
-                _ if flow.deadline_ns() <= monotonic_ns() => Next::Over,
+                _ if flow.deadline_ns() <= now_ns => Next::Over,
                 true => Next::More,
                 false => Next::Wait,
             },
-            Some(Flow::Client { until_ns, .. }) if *until_ns <= monotonic_ns() => Next::Over,
+            Some(Flow::Client { used_ns, .. }) if *used_ns + CLIENT_NS <= now_ns => Next::Over,
             Some(Flow::Client { .. }) | None => Next::Wait,
             Some(Flow::Listener(_)) => self.welcome(slot),
         };
@@ -250,93 +226,31 @@ impl Network {
     fn go_on(&mut self, slot: usize, next: Next) {
         match next {
             Next::More => drop(self.busy.insert(slot)),
-            Next::Over => {
-                self.busy.remove(&slot);
-                if let Some(Flow::Datagrams(flow)) = self.flows.remove(slot)
-                    && flow.was_ignored()
-                {
-                    self.resolver = (self.resolver + 1) % self.resolvers.len().max(1);
-                }
-                return;
-            }
+            Next::Over => return self.end(slot),
             Next::Wait => {}
         }
         let deadline_ns = match self.flows.get(slot) {
-            Some(Flow::Stream(flow)) => flow.deadline_ns(),
+            Some(Flow::Stream(flow)) => flow.deadline_ns().min(flow.idle_until_ns(self.idle_ns)),
             Some(Flow::Datagrams(flow)) => flow.deadline_ns(),
-            Some(Flow::Client { until_ns, .. }) => *until_ns,
-            Some(Flow::Listener(_)) | None => u64::MAX,
+            Some(Flow::Client { used_ns, .. }) => *used_ns + CLIENT_NS,
+            // It has its own.
+            Some(Flow::Listener(_)) | None => return,
         };
         self.flows.set_deadline(slot, deadline_ns);
     }
-
-    /// Lets clients of a published port in.
-    fn welcome(&mut self, slot: usize) -> Next {
-        for _ in 0..ACCEPTED {
-            if !self.flows.has_room() || !self.outbox.has_room() {
-                // The host keeps them until there is.
-                return Next::Wait;
-            }
-            let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
-            let guest_port = listener.publish.guest;
-            if listener.publish.udp {
-                let mut payload = vec![0; usize::from(u16::MAX)];
-                let Some((length, peer)) = listener.receive(&mut payload) else { return Next::Wait };
-                if let Some(pair) = self.client(slot, peer, guest_port) {
-                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..length]);
-                }
-            } else {
-                let Some((socket, peer)) = listener.accept() else { return Next::Wait };
-                let pair = self.free_pair(Protocol::Stream, peer, guest_port);
-                let room = stack::buffer(self.flows.count());
-                if let Some(flow) = tcp::Flow::publish(pair, room, socket, &mut self.outbox) {
-                    self.begin((Protocol::Stream, pair), Flow::Stream(Box::new(flow)));
-                }
-            }
-        }
-        Next::More
-    }
-
-    /// The ends of a new flow from the client at `peer`, as the guest sees them. They belong to no other flow: a client
-    /// whose own address is not for the guest, or is taken, appears as a port of the gateway.
-    fn free_pair(&self, protocol: Protocol, peer: SocketAddr, guest_port: u16) -> Pair {
-        let mut far = addresses::client(peer);
-        loop {
-            let pair = Pair { guest: SocketAddr::new(addresses::guest(far.ip()), guest_port), far };
-            // There are fewer flows than ports.
-            if self.flows.find(&(protocol, pair)).is_none() {
-                return pair;
-            }
-            far = SocketAddr::new(addresses::v4(2).into(), far.port().wrapping_add(1).max(1024));
-        }
-    }
-
-    /// Remembers the client at `peer` of the published port of datagrams in the slot `listener`, and returns its ends as
-    /// the guest sees them; nothing if there is no room for it.
-    fn client(&mut self, listener: usize, peer: SocketAddr, guest_port: u16) -> Option<Pair> {
-        let until_ns = monotonic_ns() + CLIENT_NS;
-        let (slot, pair) = self.flows.find_client(listener, peer).or_else(|| {
-            let pair = self.free_pair(Protocol::Datagrams, peer, guest_port);
-            let slot = self.flows.add(Some((Protocol::Datagrams, pair)), Flow::Client { listener, peer, until_ns })?;
-            Some((slot, pair))
-        })?;
-        if let Some(Flow::Client { until_ns: remembered, .. }) = self.flows.get(slot) {
-            *remembered = until_ns;
-        }
-        self.flows.set_deadline(slot, until_ns);
-        Some(pair)
-    }
 }
 
-/// Lets this process have as many descriptors as it may: each flow takes one. Without, there are fewer flows.
-fn allow_descriptors() {
+/// Lets this process have as many descriptors as it may, and returns how many: each flow takes one.
+fn allow_descriptors() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is a variable of ours.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: as above.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return 0;
     }
+    let most = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: as above.
+    let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &most) } == 0;
+    usize::try_from(if raised { most } else { limit }.rlim_cur).unwrap_or(usize::MAX)
 }
 
 fn is_dhcp(pair: &Pair) -> bool {

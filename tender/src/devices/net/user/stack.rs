@@ -4,8 +4,11 @@
 //! Each connection has a stack for itself. So a packet costs the same however many connections there are, and none can
 //! take another's.
 
+#![expect(unsafe_code, reason = "the buffers are lent by the room that is dropped after them")]
+
 use super::outbox::Outbox;
 use super::packet::Pair;
+use super::room::Room;
 use crate::clock::monotonic_ns;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -35,8 +38,10 @@ pub fn now() -> Instant {
 /// One connection's stack.
 pub struct Stack {
     interface: Interface,
+    /// Before the room of the buffers in it: fields are dropped in this order.
     sockets: SocketSet<'static>,
     handle: SocketHandle,
+    _room: Room,
 }
 
 impl std::fmt::Debug for Stack {
@@ -67,22 +72,24 @@ pub fn refuse(pair: Pair, packet: &[u8], outbox: &mut Outbox) {
 }
 
 impl Stack {
-    fn new(pair: Pair, room: usize, outbox: &mut Outbox) -> Self {
-        let buffer = || tcp::SocketBuffer::new(vec![0; room]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
+    fn new(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
+        let room = Room::new(room)?;
+        // SAFETY: it is made here, and dropped after the socket, which nothing takes out of the stack.
+        let [incoming, outgoing] = unsafe { room.buffers() };
+        let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(incoming), tcp::SocketBuffer::new(outgoing));
         // What the host has is passed on at once, and what the guest sends is acknowledged as soon as a batch of it
         // has been looked at.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         let mut sockets = SocketSet::new(Vec::new());
         let handle = sockets.add(socket);
-        Self { interface: interface(pair.far.ip(), outbox), sockets, handle }
+        Some(Self { interface: interface(pair.far.ip(), outbox), sockets, handle, _room: room })
     }
 
     /// The far end of a connection that the guest opens with `packet`, with buffers of `room` bytes; nothing if that does
     /// not open one.
     pub fn accept(pair: Pair, room: usize, packet: &[u8], outbox: &mut Outbox) -> Option<Self> {
-        let mut stack = Self::new(pair, room, outbox);
+        let mut stack = Self::new(pair, room, outbox)?;
         stack.socket().listen(pair.far).ok()?;
         stack.take(packet, outbox);
         (stack.socket().state() == tcp::State::SynReceived).then_some(stack)
@@ -90,7 +97,7 @@ impl Stack {
 
     /// The far end of a connection that is opened to the guest, with buffers of `room` bytes.
     pub fn connect(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
-        let mut stack = Self::new(pair, room, outbox);
+        let mut stack = Self::new(pair, room, outbox)?;
         let context = stack.interface.context();
         let socket = stack.sockets.get_mut::<tcp::Socket<'_>>(stack.handle);
         socket.connect(context, pair.guest, pair.far).ok()?;

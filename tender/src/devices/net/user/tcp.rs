@@ -3,18 +3,23 @@
 //! Both have buffers of a fixed size. What one side cannot take waits in the other's, whose window closes: so whoever
 //! sends too fast is held up at the source.
 
-use super::dns;
 use super::outbox::Outbox;
 use super::packet::Pair;
 use super::stack::{self, Stack};
+use super::{addresses, dns};
+use crate::clock::monotonic_ns;
 use smoltcp::socket::tcp::State;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 /// How often data is passed on before others have their turn.
 const ROUNDS: usize = 8;
+/// How long a connection may take to open on the guest's side, in nanoseconds.
+const OPENING_NS: u64 = 60_000_000_000;
+/// Deadlines for idle connections are this part of the limit apart: so that one does not change with each use.
+const GRAIN: u64 = 16;
 
 /// One connection.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub struct Flow {
     /// Whether each side has said all that it has to say, and the other has been told.
     host_ended: bool,
     guest_ended: bool,
+    /// Monotonic time at which data was passed on last, in nanoseconds.
+    used_ns: u64,
     /// The messages, if it leads to a name server.
     dns: Option<Box<dns::stream::Stream>>,
 }
@@ -55,9 +62,15 @@ pub enum Next {
 }
 
 impl Flow {
-    /// Begins to connect to `target` for a guest that has asked for it with `packet`; with buffers of `room` bytes. Whether
-    /// that `is_dns` decides what is passed on.
-    pub fn open(pair: Pair, room: usize, packet: &[u8], target: SocketAddr, is_dns: bool) -> io::Result<Self> {
+    /// Begins to connect to `target` for a guest that has asked for it with `packet`; with buffers of `room` bytes. Where it
+    /// leads to decides what is passed on.
+    pub fn open(
+        pair: Pair,
+        room: usize,
+        packet: &[u8],
+        target: SocketAddr,
+        keepalive: Option<&TcpKeepalive>,
+    ) -> io::Result<Self> {
         let host = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
         host.set_nonblocking(true)?;
         match host.connect(&target.into()) {
@@ -66,7 +79,10 @@ impl Flow {
         }
         // What the guest sends in small pieces it means so.
         let _ = host.set_tcp_nodelay(true);
-        let dns = is_dns.then(Box::default);
+        if let Some(keepalive) = keepalive {
+            let _ = host.set_tcp_keepalive(keepalive);
+        }
+        let dns = addresses::is_dns(pair.far).then(Box::default);
         Ok(Self { dns, ..Self::new(pair, room, host, Far::Connecting(packet.to_vec())) })
     }
 
@@ -80,12 +96,18 @@ impl Flow {
 
     fn new(pair: Pair, room: usize, host: Socket, far: Far) -> Self {
         let (readable, writable, host_ended, guest_ended) = (true, true, false, false);
-        Self { pair, room, host, far, readable, writable, host_ended, guest_ended, dns: None }
+        let used_ns = monotonic_ns();
+        Self { pair, room, host, far, readable, writable, host_ended, guest_ended, used_ns, dns: None }
     }
 
     /// The host's socket.
     pub fn socket(&self) -> &Socket {
         &self.host
+    }
+
+    /// Monotonic time at which it was used last, in nanoseconds.
+    pub fn used_ns(&self) -> u64 {
+        self.used_ns
     }
 
     /// Takes a packet of the guest's.
@@ -123,6 +145,9 @@ impl Flow {
         }
         for _ in 0..ROUNDS {
             let moved = self.pass_to_guest() | self.pass_to_host();
+            if moved {
+                self.used_ns = monotonic_ns();
+            }
             let Far::Open(stack) = &mut self.far else { return Next::Wait };
             stack.give(outbox);
             let socket = stack.socket();
@@ -212,6 +237,30 @@ impl Flow {
         if !(self.guest_ended && self.host_ended) {
             let _ = self.host.set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Breaks it off, on both sides.
+    pub fn abort(&mut self, outbox: &mut Outbox) {
+        match &mut self.far {
+            Far::Open(stack) => {
+                stack.socket().abort();
+                stack.give(outbox);
+            }
+            Far::Connecting(packet) => stack::refuse(self.pair, packet, outbox),
+        }
+        let _ = self.host.set_linger(Some(Duration::ZERO));
+    }
+
+    /// Monotonic time at which it has been idle for too long, if that is `idle_ns`; in nanoseconds.
+    pub fn idle_until_ns(&mut self, idle_ns: u64) -> u64 {
+        let is_opening = match &mut self.far {
+            Far::Open(stack) => matches!(stack.socket().state(), State::SynSent | State::SynReceived),
+            // The host knows how long that may take.
+            Far::Connecting(_) => false,
+        };
+        let idle_ns = if is_opening { idle_ns.min(OPENING_NS) } else { idle_ns };
+        let grain = (idle_ns / GRAIN).max(1);
+        (self.used_ns / grain * grain).saturating_add(idle_ns).saturating_add(grain)
     }
 
     /// Monotonic time at which it must be served in any case, in nanoseconds.

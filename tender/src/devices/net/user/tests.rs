@@ -1,6 +1,8 @@
 //! Frames of nonsense, and of almost none.
 
+use super::addresses::{Place, place};
 use super::*;
+use std::net::SocketAddr;
 
 fn network() -> Network {
     Network::open(&Options::default(), addresses::GUEST_MAC).expect("the host has a descriptor")

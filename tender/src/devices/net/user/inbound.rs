@@ -1,0 +1,117 @@
+//! What clients of published ports send.
+
+use super::budget::Party;
+use super::flows::{Account, Flow, Protocol};
+use super::packet::Pair;
+use super::tcp::Next;
+use super::{CLIENT_NS, Network, addresses, stack, tcp};
+use crate::clock::monotonic_ns;
+use socket2::Socket;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Clients that are let in from one published port before others have their turn.
+const ACCEPTED: usize = 64;
+/// After this time it is tried again to let clients in for whom there was no place, in nanoseconds.
+const AGAIN_NS: u64 = 100_000_000;
+/// Longest datagram.
+const DATAGRAM: usize = 1 << 16;
+
+impl Network {
+    /// Lets clients of a published port in.
+    pub(super) fn welcome(&mut self, slot: usize) -> Next {
+        let mut payload = Vec::new();
+        for _ in 0..ACCEPTED {
+            if !self.outbox.has_room() {
+                // The host keeps them until there is.
+                return if self.held_back.contains(&slot) { self.hold_back(slot) } else { Next::Wait };
+            }
+            let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
+            let guest_port = listener.publish.guest;
+            if listener.publish.udp {
+                payload.resize(DATAGRAM, 0);
+                let Some((length, peer)) = listener.receive(&mut payload) else { return Next::Wait };
+                if let Some(pair) = self.client(slot, peer, guest_port) {
+                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..length]);
+                }
+                continue;
+            }
+            if !self.make_room(Account::InboundTcp, None) {
+                return self.hold_back(slot);
+            }
+            let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
+            match listener.accept() {
+                Ok(Some((socket, peer))) => self.let_in(socket, peer, guest_port),
+                Ok(None) => return self.all_in(slot, Next::Wait),
+                // There is no descriptor, or no memory.
+                Err(_) => return self.hold_back(slot),
+            }
+        }
+        self.all_in(slot, Next::More)
+    }
+
+    /// Nobody is held back any more.
+    fn all_in(&mut self, slot: usize, next: Next) -> Next {
+        if self.held_back.remove(&slot) {
+            self.flows.listen(slot, true);
+        }
+        next
+    }
+
+    /// Leaves clients with the host until another flow ends, or some time has passed.
+    fn hold_back(&mut self, slot: usize) -> Next {
+        if self.held_back.insert(slot) {
+            self.flows.listen(slot, false);
+        }
+        self.flows.set_deadline(slot, monotonic_ns() + AGAIN_NS);
+        Next::Wait
+    }
+
+    /// Lets the client at `peer` in, unless its party has all places that it may have, and uses them.
+    fn let_in(&mut self, socket: Socket, peer: SocketAddr, guest_port: u16) {
+        let (account, party) = (Account::InboundTcp, Party::of(peer.ip()));
+        if !self.make_room(account, Some(party)) {
+            let _ = socket.set_linger(Some(Duration::ZERO));
+            return;
+        }
+        let pair = self.free_pair(Protocol::Stream, peer, guest_port);
+        let room = stack::buffer(self.flows.connections());
+        if let Some(flow) = tcp::Flow::publish(pair, room, socket, &mut self.outbox)
+            && let Some(slot) = self.flows.add((Protocol::Stream, pair), account, party, Flow::Stream(Box::new(flow)))
+        {
+            self.busy.insert(slot);
+        }
+    }
+
+    /// The ends of a new flow from the client at `peer`, as the guest sees them. They belong to no other flow: a client
+    /// whose own address is not for the guest, or is taken, appears as a port of the gateway.
+    fn free_pair(&self, protocol: Protocol, peer: SocketAddr, guest_port: u16) -> Pair {
+        let mut far = addresses::client(peer);
+        loop {
+            let pair = Pair { guest: SocketAddr::new(addresses::guest(far.ip()), guest_port), far };
+            // There are fewer flows than ports.
+            if self.flows.find(&(protocol, pair)).is_none() {
+                return pair;
+            }
+            far = SocketAddr::new(addresses::v4(2).into(), far.port().wrapping_add(1).max(1024));
+        }
+    }
+
+    /// Remembers the client at `peer` of the published port of datagrams in the slot `listener`, and returns its ends as
+    /// the guest sees them; nothing if there is no room for it.
+    fn client(&mut self, listener: usize, peer: SocketAddr, guest_port: u16) -> Option<Pair> {
+        let now_ns = monotonic_ns();
+        let (slot, pair) = self.flows.find_client(listener, peer).or_else(|| {
+            let (account, party) = (Account::InboundUdp, Party::of(peer.ip()));
+            self.make_room(account, Some(party)).then_some(())?;
+            let pair = self.free_pair(Protocol::Datagrams, peer, guest_port);
+            let flow = Flow::Client { listener, peer, used_ns: now_ns };
+            Some((self.flows.add((Protocol::Datagrams, pair), account, party, flow)?, pair))
+        })?;
+        if let Some(Flow::Client { used_ns, .. }) = self.flows.get(slot) {
+            *used_ns = now_ns;
+        }
+        self.flows.set_deadline(slot, now_ns + CLIENT_NS);
+        Some(pair)
+    }
+}

@@ -1,0 +1,124 @@
+//! What the guest sends: to flows that there are, and to new ones where the rules let it connect.
+
+use super::addresses::{self, Place, place};
+use super::budget::Party;
+use super::flows::{Account, Flow, Protocol};
+use super::packet::{Echo, Pair};
+use super::{CLIENT_NS, Network, datagrams, dns, stack, tcp};
+use crate::clock::monotonic_ns;
+use std::net::SocketAddr;
+
+/// Whose places a flow to `far` takes.
+fn account(far: SocketAddr) -> Account {
+    if addresses::is_dns(far) { Account::Dns } else { Account::Outbound }
+}
+
+impl Network {
+    /// Where the host connects to when the guest wants `far`; nothing if it may not.
+    fn target(&mut self, far: SocketAddr) -> Option<SocketAddr> {
+        let resolver = self.resolvers.get(self.resolver).copied();
+        let routes = &mut self.routes;
+        // An address of which nothing is known counts as the host's own.
+        self.policy.target(far, resolver, |address| routes.as_mut().is_none_or(|routes| routes.is_local(address)))
+    }
+
+    /// Takes a segment of a TCP connection.
+    pub(super) fn segment(&mut self, pair: Pair, opens: bool, resets: bool, packet: &[u8]) {
+        let key = (Protocol::Stream, pair);
+        if let Some(slot) = self.flows.find(&key) {
+            if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
+                let next = flow.take(packet, resets, &mut self.outbox);
+                self.go_on(slot, next);
+            }
+            return;
+        }
+        let (account, party) = (account(pair.far), Party::Protocol(Protocol::Stream));
+        let opened = match self.target(pair.far) {
+            // It asks again; another may have ended by then.
+            Some(_) if opens && !self.make_room(account, Some(party)) => return,
+            Some(target) if opens => {
+                let room = stack::buffer(self.flows.connections());
+                tcp::Flow::open(pair, room, packet, target, self.keepalive.as_ref()).ok()
+            }
+            _ => None,
+        };
+        match opened {
+            Some(flow) => {
+                if let Some(slot) = self.flows.add(key, account, party, Flow::Stream(Box::new(flow))) {
+                    self.busy.insert(slot);
+                }
+            }
+            // Nobody has that address, or many do.
+            None if resets || place(pair.far.ip()) == Place::Nowhere => {}
+            None => stack::refuse(pair, packet, &mut self.outbox),
+        }
+    }
+
+    /// Takes a datagram.
+    pub(super) fn datagram(&mut self, pair: Pair, payload: &[u8]) {
+        let key = (Protocol::Datagrams, pair);
+        let is_dns = addresses::is_dns(pair.far);
+        let query = if is_dns { dns::Query::parse(payload) } else { None };
+        if is_dns && query.is_none() {
+            return datagrams::refuse(pair, &mut self.outbox);
+        }
+        let slot = match self.flows.find(&key) {
+            Some(slot) => Some(slot),
+            None => {
+                let target = self.target(pair.far);
+                let (account, party) = (account(pair.far), Party::Protocol(Protocol::Datagrams));
+                let open = |target| match is_dns {
+                    true => datagrams::Flow::queries(pair, target),
+                    false => datagrams::Flow::datagrams(pair, target),
+                };
+                match target.and_then(|target| open(target).ok()) {
+                    // It is lost, as datagrams may be.
+                    Some(_) if !self.make_room(account, Some(party)) => None,
+                    Some(flow) => self.flows.add(key, account, party, Flow::Datagrams(flow)),
+                    None if place(pair.far.ip()) == Place::Nowhere => None,
+                    None => return datagrams::refuse(pair, &mut self.outbox),
+                }
+            }
+        };
+        let Some(slot) = slot else { return };
+        match self.flows.get(slot) {
+            Some(Flow::Datagrams(flow)) => {
+                query.into_iter().for_each(|query| flow.expect_answer(query));
+                flow.send(payload, &mut self.outbox);
+                let deadline_ns = flow.deadline_ns();
+                self.flows.set_deadline(slot, deadline_ns);
+            }
+            Some(Flow::Client { listener, peer, used_ns }) => {
+                *used_ns = monotonic_ns();
+                let (listener, peer, until_ns) = (*listener, *peer, *used_ns + CLIENT_NS);
+                self.flows.set_deadline(slot, until_ns);
+                if let Some(Flow::Listener(listener)) = self.flows.get(listener) {
+                    listener.send(payload, peer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a question for an echo.
+    pub(super) fn echo(&mut self, echo: &Echo<'_>) {
+        if matches!(place(echo.far), Place::Gateway | Place::NameServer | Place::Host) {
+            return datagrams::give_echo(echo, &mut self.outbox);
+        }
+        let pair = Pair { guest: SocketAddr::new(echo.guest, echo.identifier), far: SocketAddr::new(echo.far, 0) };
+        let key = (Protocol::Echoes, pair);
+        let slot = self.flows.find(&key).or_else(|| {
+            let target = self.target(pair.far)?.ip();
+            let (account, party) = (Account::Outbound, Party::Protocol(Protocol::Echoes));
+            let flow = datagrams::Flow::echoes(pair, echo.identifier, target).ok()?;
+            self.make_room(account, Some(party)).then(|| self.flows.add(key, account, party, Flow::Datagrams(flow)))?
+        });
+        if let Some(slot) = slot
+            && let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
+        {
+            flow.ask(echo, &mut self.outbox);
+            let deadline_ns = flow.deadline_ns();
+            self.flows.set_deadline(slot, deadline_ns);
+        }
+    }
+}
