@@ -1,6 +1,7 @@
 //! Published ports: clients of the host reach the guest, where the user says.
 
 use super::{connect, expect_datagram, expect_echo, guest, with_server};
+use husk_tests::network::Namespace;
 use husk_tests::wire;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -154,4 +155,42 @@ fn an_answer_goes_to_the_client_that_asked() {
         }
     });
     outcome.expect_success();
+}
+
+/// A host with several addresses answers from the one that was asked: a client takes it from no other.
+#[test]
+fn an_answer_comes_from_the_address_that_was_asked() {
+    if !wire::alone() {
+        return;
+    }
+    let [host, away] = Namespace::pair("host", "away");
+    host.ip("address add 198.18.0.1/24 dev host");
+    host.ip("address add 203.0.113.1/32 dev lo");
+    host.ip("address add 2001:db8:1::1/64 dev host nodad");
+    host.ip("address add 2001:db8:2::1/128 dev lo nodad");
+    away.ip("address add 198.18.0.2/24 dev away");
+    away.ip("address add 2001:db8:1::2/64 dev away nodad");
+    away.ip("route add 203.0.113.1 via 198.18.0.1");
+    away.ip("-6 route add 2001:db8:2::1 via 2001:db8:1::1");
+    let guest = guest("serve").flag("-p8007:7").flag("-p0.0.0.0:8007:7/udp").flag("-p[::]:8008:7/udp");
+    let mut running = host.run(|| guest.spawn());
+    running.expect_printed("ready", 1);
+    away.run(|| {
+        let addresses = ["198.18.0.1:8007", "203.0.113.1:8007", "203.0.113.1:8008", "[2001:db8:2::1]:8008"];
+        for address in addresses {
+            let own = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+            let socket = UdpSocket::bind(own).expect("a free port");
+            socket.connect(address).expect("there is a route");
+            socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket has timeouts");
+            let mut answer = [0; 100];
+            // The first may be lost while the neighbours get to know each other.
+            let asked = (0..10).find_map(|_| {
+                socket.send(b"hello").expect("it can be sent");
+                socket.recv(&mut answer).ok()
+            });
+            assert_eq!(asked, Some(5), "{address}");
+        }
+    });
+    host.run(|| connect("127.0.0.1:8007").write_all(b"quit").expect("it listens"));
+    running.finish().expect_success();
 }

@@ -98,13 +98,17 @@ impl Budget {
     /// Gives the flow in `slot` a place.
     pub fn enter(&mut self, slot: usize, party: Party, now_ns: u64) {
         self.flows.insert(slot, (party, now_ns));
-        self.change(party, |flows| drop(flows.insert((now_ns, slot))));
+        self.change(party, |flows| {
+            flows.insert((now_ns, slot));
+        });
     }
 
     /// Takes the place of the flow in `slot`.
     pub fn leave(&mut self, slot: usize) {
         if let Some((party, since_ns)) = self.flows.remove(&slot) {
-            self.change(party, |flows| drop(flows.remove(&(since_ns, slot))));
+            self.change(party, |flows| {
+                flows.remove(&(since_ns, slot));
+            });
         }
     }
 

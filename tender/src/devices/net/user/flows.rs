@@ -2,6 +2,7 @@
 //!
 //! How many there may be is the matter of their budgets ([`super::budget`]).
 
+use super::asked::Asked;
 use super::budget::{Admission, Budget, Limits, Party};
 use super::listen::Listener;
 use super::packet::Pair;
@@ -84,6 +85,8 @@ pub enum Flow {
         listener: usize,
         /// The client.
         peer: SocketAddr,
+        /// The address of the host that it asked last, if that is not the only one.
+        asked: Option<Asked>,
         /// Monotonic time at which it was used last, in nanoseconds.
         used_ns: u64,
     },
@@ -323,7 +326,7 @@ mod tests {
             Admission::Refused => panic!("clients of UDP give way"),
         }
         let pair = Pair { guest: SocketAddr::from((Ipv4Addr::LOCALHOST, 7)), far: peer };
-        let flow = Flow::Client { listener: 0, peer, used_ns: monotonic_ns() };
+        let flow = Flow::Client { listener: 0, peer, asked: None, used_ns: monotonic_ns() };
         flows.add((Protocol::Datagrams, pair), Account::InboundUdp, party, flow).expect("it needs no socket")
     }
 

@@ -1,7 +1,8 @@
 //! What clients of published ports send.
 
-use super::budget::Party;
+use super::budget::{Admission, Party};
 use super::flows::{Account, Flow, Protocol};
+use super::listen::Datagram;
 use super::packet::Pair;
 use super::tcp::Next;
 use super::{CLIENT_NS, Network, addresses, stack, tcp};
@@ -30,13 +31,14 @@ impl Network {
             let guest_port = listener.publish.guest;
             if listener.publish.udp {
                 payload.resize(DATAGRAM, 0);
-                let Some((length, peer)) = listener.receive(&mut payload) else { return Next::Wait };
-                if let Some(pair) = self.client(slot, peer, guest_port) {
-                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..length]);
+                let Some(datagram) = listener.receive(&mut payload) else { return Next::Wait };
+                if let Some(pair) = self.client(slot, &datagram, guest_port) {
+                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..datagram.length]);
                 }
                 continue;
             }
-            if !self.make_room(Account::InboundTcp, None) {
+            // Nobody gives way before there is a client.
+            if self.flows.admit(Account::InboundTcp, None) == Admission::Refused {
                 return self.hold_back(slot);
             }
             let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
@@ -70,7 +72,7 @@ impl Network {
     /// Lets the client at `peer` in, unless its party has all places that it may have, and uses them.
     fn let_in(&mut self, socket: Socket, peer: SocketAddr, guest_port: u16) {
         let (account, party) = (Account::InboundTcp, Party::of(peer.ip()));
-        if !self.make_room(account, Some(party)) {
+        if !self.make_room(account, party) {
             let _ = socket.set_linger(Some(Duration::ZERO));
             return;
         }
@@ -97,19 +99,19 @@ impl Network {
         }
     }
 
-    /// Remembers the client at `peer` of the published port of datagrams in the slot `listener`, and returns its ends as
+    /// Remembers the client that sent a `datagram` to the published port in the slot `listener`, and returns its ends as
     /// the guest sees them; nothing if there is no room for it.
-    fn client(&mut self, listener: usize, peer: SocketAddr, guest_port: u16) -> Option<Pair> {
-        let now_ns = monotonic_ns();
+    fn client(&mut self, listener: usize, datagram: &Datagram, guest_port: u16) -> Option<Pair> {
+        let (peer, now_ns) = (datagram.peer, monotonic_ns());
         let (slot, pair) = self.flows.find_client(listener, peer).or_else(|| {
             let (account, party) = (Account::InboundUdp, Party::of(peer.ip()));
-            self.make_room(account, Some(party)).then_some(())?;
+            self.make_room(account, party).then_some(())?;
             let pair = self.free_pair(Protocol::Datagrams, peer, guest_port);
-            let flow = Flow::Client { listener, peer, used_ns: now_ns };
+            let flow = Flow::Client { listener, peer, asked: None, used_ns: now_ns };
             Some((self.flows.add((Protocol::Datagrams, pair), account, party, flow)?, pair))
         })?;
-        if let Some(Flow::Client { used_ns, .. }) = self.flows.get(slot) {
-            *used_ns = now_ns;
+        if let Some(Flow::Client { used_ns, asked, .. }) = self.flows.get(slot) {
+            (*used_ns, *asked) = (now_ns, datagram.asked);
         }
         self.flows.set_deadline(slot, now_ns + CLIENT_NS);
         Some(pair)

@@ -2,9 +2,11 @@
 
 #![expect(unsafe_code, reason = "the socket takes room that need not be initialized")]
 
+use super::asked::{Asked, CONTROL};
 use super::publish::Publish;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use std::io;
+use socket2::{Domain, MaybeUninitSlice, MsgHdr, MsgHdrMut, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
 /// Connections that wait for us, as far as the host lets them.
@@ -43,18 +45,49 @@ impl Listener {
         }
     }
 
-    /// The next datagram, if there is one: its length and who sent it.
-    pub fn receive(&self, into: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    /// The next datagram, if there is one.
+    pub fn receive(&self, into: &mut [u8]) -> Option<Datagram> {
         // SAFETY: bytes that may stay as they are can be written as if they held nothing yet.
-        let room = unsafe { &mut *(std::ptr::from_mut(into) as *mut [std::mem::MaybeUninit<u8>]) };
-        let (length, peer) = self.socket.recv_from(room).ok()?;
-        Some((length, peer.as_socket()?))
+        let room = unsafe { &mut *(std::ptr::from_mut(into) as *mut [MaybeUninit<u8>]) };
+        if !self.publish.host.ip().is_unspecified() {
+            let (length, peer) = self.socket.recv_from(room).ok()?;
+            return Some(Datagram { length, peer: peer.as_socket()?, asked: None });
+        }
+        // An address of the family of the socket, in whose place that of the peer comes.
+        let mut peer = SockAddr::from(self.publish.host);
+        let mut control = [const { MaybeUninit::new(0) }; CONTROL];
+        let mut parts = [MaybeUninitSlice::new(room)];
+        let mut message = MsgHdrMut::new().with_addr(&mut peer).with_buffers(&mut parts).with_control(&mut control);
+        let length = self.socket.recvmsg(&mut message, 0).ok()?;
+        let said = message.control_len().min(CONTROL);
+        // SAFETY: all of it was initialized, and the kernel only writes to it.
+        let control = control.map(|byte| unsafe { byte.assume_init() });
+        Some(Datagram { length, peer: peer.as_socket()?, asked: Asked::parse(&control[..said]) })
     }
 
-    /// Sends a datagram to a client; one that the host does not take is lost.
-    pub fn send(&self, payload: &[u8], to: SocketAddr) {
-        let _ = self.socket.send_to(payload, &to.into());
+    /// Sends a datagram to a client, from the address that it has asked; one that the host does not take is lost.
+    pub fn send(&self, payload: &[u8], to: SocketAddr, asked: Option<&Asked>) {
+        let to = SockAddr::from(to);
+        let _ = match asked {
+            None => self.socket.send_to(payload, &to),
+            Some(asked) => {
+                let parts = [IoSlice::new(payload)];
+                let message = MsgHdr::new().with_addr(&to).with_buffers(&parts).with_control(asked.control());
+                self.socket.sendmsg(&message, 0)
+            }
+        };
     }
+}
+
+/// A datagram of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram {
+    /// Its bytes.
+    pub length: usize,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address of the host that it came to, if that is not the only one.
+    pub asked: Option<Asked>,
 }
 
 fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> io::Result<Socket> {
@@ -65,6 +98,9 @@ fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> i
     }
     socket.set_reuse_address(!udp)?;
     socket.set_nonblocking(true)?;
+    if udp && address.ip().is_unspecified() {
+        Asked::listen(&socket, address.is_ipv6())?;
+    }
     socket.bind(&address.into())?;
     if !udp {
         if let Some(keepalive) = keepalive {

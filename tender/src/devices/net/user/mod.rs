@@ -14,6 +14,7 @@
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
 pub mod addresses;
+mod asked;
 mod budget;
 mod datagrams;
 mod destination;
@@ -170,9 +171,9 @@ impl Network {
         }
     }
 
-    /// Makes room in `account` for a flow of `party`, or of any that is not known yet; whether there is room.
-    fn make_room(&mut self, account: Account, party: Option<Party>) -> bool {
-        match self.flows.admit(account, party) {
+    /// Makes room in `account` for a flow of `party`; whether there is room.
+    fn make_room(&mut self, account: Account, party: Party) -> bool {
+        match self.flows.admit(account, Some(party)) {
             Admission::Room => true,
             Admission::Refused => false,
             Admission::InsteadOf(slot) => {

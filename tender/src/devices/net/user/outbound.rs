@@ -35,7 +35,7 @@ impl Network {
         let (account, party) = (account(pair.far), Party::Protocol(Protocol::Stream));
         let opened = match self.target(pair.far) {
             // It asks again; another may have ended by then.
-            Some(_) if opens && !self.make_room(account, Some(party)) => return,
+            Some(_) if opens && !self.make_room(account, party) => return,
             Some(target) if opens => {
                 let room = stack::buffer(self.flows.connections());
                 tcp::Flow::open(pair, room, packet, target, self.keepalive.as_ref()).ok()
@@ -73,7 +73,7 @@ impl Network {
                 };
                 match target.and_then(|target| open(target).ok()) {
                     // It is lost, as datagrams may be.
-                    Some(_) if !self.make_room(account, Some(party)) => None,
+                    Some(_) if !self.make_room(account, party) => None,
                     Some(flow) => self.flows.add(key, account, party, Flow::Datagrams(flow)),
                     None if place(pair.far.ip()) == Place::Nowhere => None,
                     None => return datagrams::refuse(pair, &mut self.outbox),
@@ -88,12 +88,12 @@ impl Network {
                 let deadline_ns = flow.deadline_ns();
                 self.flows.set_deadline(slot, deadline_ns);
             }
-            Some(Flow::Client { listener, peer, used_ns }) => {
+            Some(Flow::Client { listener, peer, asked, used_ns }) => {
                 *used_ns = monotonic_ns();
-                let (listener, peer, until_ns) = (*listener, *peer, *used_ns + CLIENT_NS);
+                let (listener, peer, asked, until_ns) = (*listener, *peer, *asked, *used_ns + CLIENT_NS);
                 self.flows.set_deadline(slot, until_ns);
                 if let Some(Flow::Listener(listener)) = self.flows.get(listener) {
-                    listener.send(payload, peer);
+                    listener.send(payload, peer, asked.as_ref());
                 }
             }
             _ => {}
@@ -111,7 +111,7 @@ impl Network {
             let target = self.target(pair.far)?.ip();
             let (account, party) = (Account::Outbound, Party::Protocol(Protocol::Echoes));
             let flow = datagrams::Flow::echoes(pair, echo.identifier, target).ok()?;
-            self.make_room(account, Some(party)).then(|| self.flows.add(key, account, party, Flow::Datagrams(flow)))?
+            self.make_room(account, party).then(|| self.flows.add(key, account, party, Flow::Datagrams(flow)))?
         });
         if let Some(slot) = slot
             && let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
