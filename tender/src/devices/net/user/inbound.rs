@@ -21,43 +21,53 @@ const DATAGRAM: usize = 1 << 16;
 impl Network {
     /// Lets clients of a published port in.
     pub(super) fn welcome(&mut self, slot: usize) -> Next {
-        let mut payload = Vec::new();
+        let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
+        let (is_udp, guest_port) = (listener.publish.udp, listener.publish.guest);
+        let mut payload = std::mem::take(&mut self.payload);
+        payload.resize(DATAGRAM, 0);
+        let mut next = Next::More;
         for _ in 0..ACCEPTED {
-            if !self.outbox.has_room() {
+            next = match (self.outbox.has_room(), is_udp) {
+                (true, true) => self.take_datagram(slot, guest_port, &mut payload),
+                (true, false) => self.take_connection(slot, guest_port),
                 // The host keeps them until there is.
-                return if self.held_back.contains(&slot) { self.hold_back(slot) } else { Next::Wait };
-            }
-            let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
-            let guest_port = listener.publish.guest;
-            if listener.publish.udp {
-                payload.resize(DATAGRAM, 0);
-                let Some(datagram) = listener.receive(&mut payload) else { return Next::Wait };
-                if let Some(pair) = self.client(slot, &datagram, guest_port) {
-                    self.outbox.push_datagram(pair.far, pair.guest, &payload[..datagram.length]);
-                }
-                continue;
-            }
-            // Nobody gives way before there is a client.
-            if self.flows.admit(Account::InboundTcp, None) == Admission::Refused {
-                return self.hold_back(slot);
-            }
-            let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
-            match listener.accept() {
-                Ok(Some((socket, peer))) => self.let_in(socket, peer, guest_port),
-                Ok(None) => return self.all_in(slot, Next::Wait),
-                // There is no descriptor, or no memory.
-                Err(_) => return self.hold_back(slot),
+                (false, _) if self.held_back.contains(&slot) => self.hold_back(slot),
+                (false, _) => Next::Wait,
+            };
+            if next != Next::More {
+                break;
             }
         }
-        self.all_in(slot, Next::More)
+        self.payload = payload;
+        next
     }
 
-    /// Nobody is held back any more.
-    fn all_in(&mut self, slot: usize, next: Next) -> Next {
-        if self.held_back.remove(&slot) {
+    fn take_datagram(&mut self, slot: usize, guest_port: u16, payload: &mut [u8]) -> Next {
+        let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
+        let Some(datagram) = listener.receive(payload) else { return Next::Wait };
+        if let Some(pair) = self.client(slot, &datagram, guest_port) {
+            self.outbox.push_datagram(pair.far, pair.guest, &payload[..datagram.length]);
+        }
+        Next::More
+    }
+
+    fn take_connection(&mut self, slot: usize, guest_port: u16) -> Next {
+        // Nobody gives way before there is a client.
+        if self.flows.admit(Account::InboundTcp, None) == Admission::Refused {
+            return self.hold_back(slot);
+        }
+        let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
+        let accepted = listener.accept();
+        if accepted.is_ok() && self.held_back.remove(&slot) {
             self.flows.listen(slot, true);
         }
-        next
+        match accepted {
+            Ok(Some((socket, peer))) => self.let_in(socket, peer, guest_port),
+            Ok(None) => return Next::Wait,
+            // There is no descriptor, or no memory.
+            Err(_) => return self.hold_back(slot),
+        }
+        Next::More
     }
 
     /// Leaves clients with the host until another flow ends, or some time has passed.

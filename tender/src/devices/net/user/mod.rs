@@ -115,6 +115,8 @@ pub struct Network {
     /// How long a connection may be idle, in nanoseconds.
     idle_ns: u64,
     frame: Vec<u8>,
+    /// A datagram that is being taken.
+    payload: Vec<u8>,
 }
 
 impl Network {
@@ -150,6 +152,7 @@ impl Network {
             keepalive,
             idle_ns: options.idle.map_or(u64::MAX, |idle| idle.as_nanos().try_into().unwrap_or(u64::MAX)),
             frame: Vec::new(),
+            payload: Vec::new(),
         })
     }
 
