@@ -28,6 +28,7 @@ pub mod wire;
 pub use bounded::{kills, patience};
 pub use conversation::Conversation;
 pub use disk::Disk;
+pub use husk_skip::skip;
 pub use guest::Guest;
 pub use outcome::Outcome;
 pub use project::{CargoHusk, Project, package};

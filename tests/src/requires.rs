@@ -1,41 +1,31 @@
-//! What a machine must have for a test, and how loudly its absence is told.
+//! What a machine must have for a test; its absence is a loud skip.
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
+use husk_skip::skip;
 use std::fs::OpenOptions;
-use std::io::Write;
-use std::sync::Once;
 
-/// Whether we are root, as tests that change user or mount something need. The first time that we are not, says so past the capture of test
-/// output.
+/// Whether we are root, as tests that change user or mount something need.
 pub fn root() -> bool {
-    static TOLD: Once = Once::new();
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    if root {
-        return true;
+    if !root {
+        skip!("tests that need root");
     }
-    TOLD.call_once(|| {
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: tests that need root ***\n");
-    });
-    false
+    root
 }
 
-/// Whether there are TAP interfaces; told as loudly.
+/// Whether there are TAP interfaces.
 pub fn tun() -> bool {
-    static TOLD: Once = Once::new();
     match OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
         Ok(_) => true,
         Err(error) => {
-            TOLD.call_once(|| {
-                let _ =
-                    writeln!(std::io::stderr(), "\n*** SKIPPED: tests with interfaces, as /dev/net/tun: {error} ***\n");
-            });
+            skip!("tests with interfaces, as /dev/net/tun: {error}");
             false
         }
     }
 }
 
-/// Whether this process can have so many descriptors, as many as it may from now on; told as loudly.
+/// Whether this process can have so many descriptors, as many as it may from now on.
 pub fn descriptors(count: u64) -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the limit is a variable of ours.
@@ -45,7 +35,7 @@ pub fn descriptors(count: u64) -> bool {
     // SAFETY: as above.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
     if limit.rlim_max < count {
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: a test that needs {count} descriptors (ulimit -Hn) ***\n");
+        skip!("a test that needs {count} descriptors (ulimit -Hn)");
     }
     limit.rlim_max >= count
 }

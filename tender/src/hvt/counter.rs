@@ -61,6 +61,7 @@ fn offset(guest: impl Fn() -> Option<u64>, host: impl Fn() -> u64) -> Option<u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_skip::skip;
     use kvm_ioctls::Kvm;
     use std::cell::Cell;
 
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_new_processor_counts_as_the_host_does() {
-        let Ok(kvm) = Kvm::new() else { return eprintln!("\n*** SKIPPED: a test that needs /dev/kvm ***\n") };
+        let Ok(kvm) = Kvm::new() else { return skip!("tests of the host's KVM, as /dev/kvm does not open") };
         let vm = kvm.create_vm().expect("a virtual machine");
         let vcpu = vm.create_vcpu(0).expect("a processor");
         let counter = start(&vcpu, Sample::take());

@@ -26,6 +26,7 @@ mod tests {
     #![expect(unsafe_code, reason = "memory is given to KVM by address")]
 
     use super::*;
+    use husk_skip::skip;
     use kvm_bindings::kvm_userspace_memory_region;
     use kvm_ioctls::{Cap, Kvm, VcpuExit};
 
@@ -92,12 +93,12 @@ mod tests {
         const WRITE: [u8; 2] = [0x0f, 0x30];
         /// The time stamp counter, the page attributes, the system call entry, KVM's own clock.
         const INDICES: [u32; 4] = [0x10, 0x277, 0xc000_0082, 0x4b56_4d01];
-        let Ok(kvm) = Kvm::new() else { return eprintln!("\n*** SKIPPED: a test that needs /dev/kvm ***\n") };
+        let Ok(kvm) = Kvm::new() else { return skip!("tests of the host's KVM, as /dev/kvm does not open") };
         if !kvm.check_extension(Cap::X86MsrFilter) {
-            return eprintln!("\n*** SKIPPED: this KVM has no filter of model-specific registers ***\n");
+            return skip!("model-specific registers, as this KVM has no filter of them");
         }
         if run(&kvm, false, INDICES[0], READ) != Some(WENT_ON) {
-            return eprintln!("\n*** SKIPPED: this KVM does not run the code that reads one, filter or not ***\n");
+            return skip!("model-specific registers, as this KVM does not run the code that reads one, filter or not");
         }
         for (index, instruction) in INDICES.into_iter().flat_map(|index| [(index, READ), (index, WRITE)]) {
             assert_eq!(run(&kvm, true, index, instruction), Some(FAULTED), "{index:#x} by {instruction:x?}");

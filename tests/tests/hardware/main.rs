@@ -14,14 +14,12 @@ mod plan;
 
 use console::Summary;
 use emulator::Machine;
-use std::io::Write;
+use husk_tests::skip;
 
 /// Runs the tests of `machine` in it.
 fn run(machine: Machine) {
     if let Err(missing) = machine.available() {
-        // Past the capture of libtest, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: the {machine} host, as {missing} ***\n");
-        return;
+        return skip!("the {machine} host, as {missing}");
     }
     let content = content::gather(machine);
     let plan = plan::make(machine, &content);

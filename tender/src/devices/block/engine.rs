@@ -123,6 +123,7 @@ impl Engine for InTurn {
 mod tests {
     use super::super::uring::Uring;
     use super::*;
+    use husk_skip::skip;
     use std::time::{Duration, Instant};
 
     /// What a step comes to; the memory that it names outlives this call.
@@ -178,7 +179,7 @@ mod tests {
             if uring {
                 match Uring::new(&file, 8) {
                     Ok(mut engine) => use_of(&mut engine, &file),
-                    Err(error) => eprintln!("*** SKIPPED: io_uring, which this host does not have: {error} ***"),
+                    Err(error) => skip!("io_uring, which this host does not have: {error}"),
                 }
             } else {
                 use_of(&mut InTurn::new(&file), &file);

@@ -123,6 +123,7 @@ impl Engine for Uring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_skip::skip;
     use io_uring::types::Fd;
 
     #[test]
@@ -131,7 +132,10 @@ mod tests {
         std::fs::write(&path, [7; 512]).expect("a file");
         let file = Arc::new(File::open(&path).expect("the file"));
         let _ = std::fs::remove_file(&path);
-        let Ok(mut uring) = Uring::new(&file, 8) else { return eprintln!("*** SKIPPED: no io_uring here ***") };
+        let mut uring = match Uring::new(&file, 8) {
+            Ok(uring) => uring,
+            Err(error) => return skip!("io_uring, which this host does not have: {error}"),
+        };
         let mut bytes = [0; 16];
         let read = uring.entry(Step::Read { address: bytes.as_mut_ptr(), length: 16, offset: 0 });
         let mut answer = |entry: Entry| {
