@@ -5,6 +5,7 @@
 
 use husk_tests::build;
 use husk_tests::measure::{self, Row};
+use husk_tests::skip;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -35,7 +36,7 @@ fn main() {
     let rust = Some(Row::new("static process (musl)", baseline("static_process")));
     let c = build::baseline_of_c("static_process").map(|path| Row::new("static process (C)", vec![path.into()]));
     if c.is_none() {
-        println!("\n*** SKIPPED: a static process of C, as `cc -static` finds no C library ***");
+        skip!("a static process of C, as `cc -static` finds no C library");
     }
     for first in [c, rust].into_iter().flatten() {
         println!("\na process (spt)");

@@ -1,8 +1,8 @@
 //! A process that gets an input and a limited time.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use crate::{Outcome, Running};
+use std::process::Command;
+use std::time::Duration;
 
 /// How often a tender is killed at a moment of no choice: so often, or as `HUSK_KILLS` says.
 pub fn kills(usual: u64) -> u64 {
@@ -16,23 +16,14 @@ pub fn patience(usual: Duration) -> Duration {
 }
 
 /// Runs `command` to its end, with `input` on its standard input. Ends it after `timeout`, which fails the test.
-pub fn output(mut command: Command, input: Vec<u8>, timeout: Duration) -> Output {
-    let timeout = patience(timeout);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let mut stdin = child.stdin.take().expect("piped");
-    // A program need not read its input; that it stops early is not the writer's failure.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let id = child.id().to_string();
-    let reader = std::thread::spawn(move || child.wait_with_output());
-    let deadline = Instant::now() + timeout;
-    while !reader.is_finished() {
-        if Instant::now() > deadline {
-            let _ = Command::new("kill").args(["-KILL", &id]).status();
-            panic!("{command:?} did not end within {timeout:?}");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    writer.join().expect("the writer does not panic");
-    reader.join().expect("the reader does not panic").expect("its output can be read")
+#[track_caller]
+pub fn run(command: Command, input: Vec<u8>, timeout: Duration) -> Outcome {
+    Running::start(format!("{command:?}"), command, timeout).input(input).finish()
+}
+
+/// Runs `command`, which starts no guest and takes no input, to its end.
+#[track_caller]
+pub fn run_briefly(command: &mut Command) -> Outcome {
+    let program = std::mem::replace(command, Command::new(""));
+    run(program, vec![], Duration::from_secs(60))
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long a run may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a report of what its guest does may take.
+const REPORT: Duration = Duration::from_secs(3);
 /// Where guests in processes are: calls from there are theirs, and go to their libos.
 const GUESTS: std::ops::Range<u64> = 4 << 30..0x4000_0000_0000;
 /// The last call of the C library's own start, which has no words for a failure.
@@ -59,10 +61,15 @@ pub fn run(mut command: Command, failure: Failure) -> Failed {
     let (ended, watch) = mpsc::channel();
     let id = child.id() as libc::pid_t;
     let watchman = thread::spawn(move || {
-        let late = watch.recv_timeout(TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout);
-        if late {
-            // SAFETY: it is our child, which nobody has waited for yet.
-            unsafe { libc::kill(id, libc::SIGKILL) };
+        let is_late = |timeout| watch.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
+        let late = is_late(TIMEOUT);
+        // It first reports what its guest does.
+        for (signal, timeout) in [(libc::SIGQUIT, REPORT), (libc::SIGKILL, Duration::ZERO)] {
+            if late && is_late(Duration::ZERO) {
+                // SAFETY: it is our child, which nobody has waited for yet.
+                unsafe { libc::kill(id, signal) };
+                is_late(timeout);
+            }
         }
         late
     });

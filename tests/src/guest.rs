@@ -5,8 +5,11 @@ use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
+
+/// How long a run may take: far longer than any does, on a machine that does other things as well.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A run to be made. Nothing happens before [`Guest::run`] or [`Guest::spawn`].
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub struct Guest {
     user: Option<u32>,
     attack: Option<String>,
     delay: Option<String>,
+    timeout: Duration,
 }
 
 impl Guest {
@@ -43,6 +47,7 @@ impl Guest {
             user: None,
             attack: None,
             delay: None,
+            timeout: TIMEOUT,
         }
     }
 
@@ -88,19 +93,22 @@ impl Guest {
         self
     }
 
-    /// Runs it to its end. A run that takes longer than a minute is ended and fails the test.
+    /// Gives it this time instead of `TIMEOUT`.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs it to its end. A run that takes longer than `TIMEOUT` is ended and fails the test.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
         let input = std::mem::take(&mut self.input);
         self.spawn().input(input).finish()
     }
 
-    /// Starts it, with its standard input open; it has a minute from now.
+    /// Starts it, with its standard input open; it has `TIMEOUT` from now.
     pub fn spawn(self) -> Running {
-        let mut command = self.command();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().expect("the tender starts");
-        Running::new(self.image.display().to_string(), child, Duration::from_secs(60))
+        Running::start(self.image.display().to_string(), self.command(), self.timeout)
     }
 
     /// Runs it with a call that fails.
@@ -110,7 +118,7 @@ impl Guest {
 
     /// Starts it to talk with it.
     pub fn converse(self) -> Conversation {
-        Conversation::start(self.command())
+        Conversation::with(self.spawn())
     }
 
     /// The command line of the run.

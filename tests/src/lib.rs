@@ -23,14 +23,15 @@ mod project;
 pub mod requires;
 mod running;
 mod target;
+mod watch;
 pub mod wire;
 
-pub use bounded::{kills, patience};
+pub use bounded::{kills, patience, run_briefly};
 pub use conversation::Conversation;
 pub use disk::Disk;
-pub use husk_skip::skip;
 pub use guest::Guest;
-pub use outcome::Outcome;
+pub use husk_skip::skip;
+pub use outcome::{End, Outcome};
 pub use project::{CargoHusk, Project, package};
 pub use running::Running;
 pub use target::Target;

@@ -1,6 +1,6 @@
 //! Programs as processes of this machine, to compare guests with.
 
-use crate::{Outcome, bounded, build};
+use crate::{bounded, build};
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[track_caller]
 pub fn output(package: &str, name: &str) -> String {
     let command = Command::new(build::native(package, name));
-    let outcome = Outcome::of(bounded::output(command, vec![], Duration::from_secs(60)));
+    let outcome = bounded::run(command, vec![], Duration::from_secs(60));
     outcome.expect_success();
     outcome.stdout()
 }

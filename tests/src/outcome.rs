@@ -1,52 +1,79 @@
 //! What a run came to, and what a test expects of it.
 
+use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exit(i32),
+    /// This signal ended it. A tender that ends so by itself has a defect, whatever its guest did.
+    Signal(i32),
+}
 
 /// The end of a run. Each expectation fails with everything that the run printed.
 #[derive(Debug)]
 pub struct Outcome {
-    output: Option<Output>,
+    end: End,
+    stdout: String,
+    stderr: String,
 }
 
 impl Outcome {
-    /// The outcome of a run that was made.
+    /// The outcome of a process that has ended.
     pub fn of(output: Output) -> Self {
-        Self { output: Some(output) }
+        let end = match (output.status.code(), output.status.signal()) {
+            (Some(status), _) => End::Exit(status),
+            (None, Some(signal)) => End::Signal(signal),
+            (None, None) => unreachable!("a process that was waited for has exited or was ended by a signal"),
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { end, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// The outcome of a run that this machine cannot make: everything that is expected of it holds.
-    pub fn skipped() -> Self {
-        Self { output: None }
-    }
-
-    /// Standard output; empty if skipped.
+    /// Standard output.
     pub fn stdout(&self) -> String {
-        self.output.as_ref().map_or_else(String::new, |output| String::from_utf8_lossy(&output.stdout).into_owned())
+        self.stdout.clone()
     }
 
-    /// Standard error; empty if skipped.
+    /// Standard error.
     pub fn stderr(&self) -> String {
-        self.output.as_ref().map_or_else(String::new, |output| String::from_utf8_lossy(&output.stderr).into_owned())
+        self.stderr.clone()
     }
 
-    /// Its exit status, unless a signal ended it.
-    pub fn status(&self) -> Option<i32> {
-        self.output.as_ref()?.status.code()
+    /// How it ended.
+    pub fn end(&self) -> End {
+        self.end
     }
 
-    /// The signal that ended it.
-    pub fn signal(&self) -> Option<i32> {
-        self.output.as_ref()?.status.signal()
+    /// The status that it exited with; an end by a signal fails the test.
+    #[track_caller]
+    pub fn status(&self) -> i32 {
+        match self.end {
+            End::Exit(status) => status,
+            End::Signal(_) => panic!("{self}"),
+        }
     }
 
-    /// It ended with this exit status.
+    /// It ended in one of these ways.
+    #[track_caller]
+    pub fn expect_end(&self, ends: &[End]) -> &Self {
+        assert!(ends.contains(&self.end), "not {ends:?}: {self}");
+        self
+    }
+
+    /// It exited with this status.
     #[track_caller]
     pub fn expect_status(&self, status: i32) -> &Self {
-        if let Some(output) = &self.output {
-            assert_eq!(output.status.code(), Some(status), "signal {:?}, {self}", output.status.signal());
-        }
-        self
+        self.expect_end(&[End::Exit(status)])
+    }
+
+    /// This signal ended it.
+    #[track_caller]
+    pub fn expect_signal(&self, signal: i32) -> &Self {
+        self.expect_end(&[End::Signal(signal)])
     }
 
     /// It ended well.
@@ -58,18 +85,14 @@ impl Outcome {
     /// Its standard output is exactly this.
     #[track_caller]
     pub fn expect_stdout(&self, text: &str) -> &Self {
-        if self.output.is_some() {
-            assert_eq!(self.stdout(), text, "{self}");
-        }
+        assert_eq!(self.stdout, text, "{self}");
         self
     }
 
     /// Its standard error has this in it.
     #[track_caller]
     pub fn expect_stderr(&self, part: &str) -> &Self {
-        if self.output.is_some() {
-            assert!(self.stderr().contains(part), "no '{part}' in {self}");
-        }
+        assert!(self.stderr.contains(part), "no '{part}' in {self}");
         self
     }
 
@@ -77,12 +100,9 @@ impl Outcome {
     #[track_caller]
     pub fn expect_fault(&self, status: u8, part: &str) -> &Self {
         self.expect_status(status.into());
-        if self.output.is_some() {
-            let stderr = self.stderr();
-            let line = stderr.lines().find(|line| line.starts_with("husk: the guest stopped: ")).unwrap_or_default();
-            assert!(line.contains(part), "no '{part}' in the report of {self}");
-            assert!(!self.stdout().contains("survived"), "{self}");
-        }
+        let line = self.stderr.lines().find(|line| line.starts_with("husk: the guest stopped: ")).unwrap_or_default();
+        assert!(line.contains(part), "no '{part}' in the report of {self}");
+        assert!(!self.stdout.contains("survived"), "{self}");
         self
     }
 
@@ -90,20 +110,41 @@ impl Outcome {
     #[track_caller]
     pub fn expect_refusal(&self, parts: &[&str]) -> &Self {
         self.expect_status(husk_abi::fault::TENDER_ERROR.into());
-        if self.output.is_some() {
-            let stderr = self.stderr();
-            assert_eq!(stderr.lines().count(), 1, "one line for the person at the terminal: {self}");
-            for part in parts {
-                assert!(stderr.contains(part), "no '{part}' in {self}");
-            }
+        assert_eq!(self.stderr.lines().count(), 1, "one line for the person at the terminal: {self}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no '{part}' in {self}");
         }
         self
     }
 }
 
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let status = self.output.as_ref().map(|output| output.status);
-        write!(f, "{status:?}\n--- stdout\n{}--- stderr\n{}", self.stdout(), self.stderr())
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}\n--- stdout\n{}--- stderr\n{}", self.end, self.stdout, self.stderr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+    use std::process::Command;
+
+    fn outcome(script: &str) -> Outcome {
+        Outcome::of(Command::new("sh").args(["-c", script]).output().expect("there is a shell"))
+    }
+
+    #[test]
+    fn an_end_by_a_signal_is_no_status() {
+        let killed = outcome("kill -SEGV $$");
+        assert_eq!(killed.end(), End::Signal(libc::SIGSEGV));
+        killed.expect_signal(libc::SIGSEGV);
+        let missed = |expectation: fn(&Outcome) -> &Outcome| catch_unwind(|| expectation(&killed).end()).is_err();
+        assert!(catch_unwind(|| killed.status()).is_err());
+        assert!(missed(Outcome::expect_success));
+        assert!(missed(|outcome| outcome.expect_status(128 + libc::SIGSEGV)));
+        assert!(missed(|outcome| outcome.expect_end(&[End::Exit(0), End::Signal(libc::SIGTERM)])));
+        // A shell's own way of speaking of signals is a status like any other.
+        outcome("exit 139").expect_status(139).expect_end(&[End::Exit(1), End::Exit(139)]);
     }
 }

@@ -3,7 +3,7 @@
 //! A project keeps its folder from one run of the tests to the next, and all build into one target folder: what has not
 //! changed is not compiled again. Names of packages differ, then, from test to test.
 
-use crate::{Outcome, bounded, build};
+use crate::{Outcome, Running, build};
 use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -51,7 +51,7 @@ impl Project {
             }
         }
         command.env("CARGO_TARGET_DIR", build::target_directory().join("projects")).env("HUSK", build::husk());
-        CargoHusk { command, input: vec![] }
+        CargoHusk::of(command)
     }
 
     /// The images that `cargo husk build` with these words makes; nothing else is on its standard output.
@@ -86,6 +86,11 @@ pub struct CargoHusk {
 }
 
 impl CargoHusk {
+    /// A call that is carried out by this command.
+    pub fn of(command: Command) -> Self {
+        Self { command, input: vec![] }
+    }
+
     /// Sets an environment variable of the tool.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
@@ -116,17 +121,20 @@ impl CargoHusk {
         self
     }
 
-    /// The call, to be carried out in some other way.
-    pub fn command(self) -> Command {
-        self.command
+    /// Starts it. It has ten minutes from now, which is time to compile everything on a machine that does other things as
+    /// well.
+    pub fn spawn(self) -> Running {
+        Running::start(format!("{:?}", self.command), self.command, Duration::from_secs(600)).input(self.input)
     }
 
     /// Carries out something that starts no guest.
+    #[track_caller]
     pub fn build(self) -> Outcome {
-        Outcome::of(bounded::output(self.command, self.input, Duration::from_secs(300)))
+        self.spawn().finish()
     }
 
     /// Carries out something that starts guests.
+    #[track_caller]
     pub fn run(self) -> Outcome {
         self.build()
     }

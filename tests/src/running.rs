@@ -1,8 +1,9 @@
 //! A guest that runs: what it has printed so far, signals to its tender, and its end within a bounded time.
 
+use crate::watch::Watch;
 use crate::{Outcome, patience};
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command, Output};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,20 +21,34 @@ struct Started {
     stdin: Option<ChildStdin>,
     stdout: Stream,
     stderr: Stream,
-    deadline: Instant,
+    watch: Watch,
+    /// Once it has ended.
+    status: Option<ExitStatus>,
 }
 
 /// How often something is looked at.
 const LOOK: Duration = Duration::from_millis(1);
+/// How long after its end its output may come, if it has left somebody who has that open.
+const REST: Duration = Duration::from_secs(10);
 
 impl Running {
-    /// Takes over a process whose streams are pipes and that is to end within `timeout`.
-    pub(crate) fn new(name: String, mut child: Child, timeout: Duration) -> Self {
+    /// Starts `command`, which is to end within `timeout`.
+    pub(crate) fn start(name: String, command: Command, timeout: Duration) -> Self {
+        Self::start_with(Stdio::piped(), name, command, timeout)
+    }
+
+    /// The same for a command whose standard error is ours, where a person can follow it.
+    pub(crate) fn start_shown(name: String, command: Command, timeout: Duration) -> Self {
+        Self::start_with(Stdio::inherit(), name, command, timeout)
+    }
+
+    fn start_with(stderr: Stdio, name: String, mut command: Command, timeout: Duration) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let stdin = child.stdin.take();
-        let stdout = Stream::of(child.stdout.take().expect("piped"));
-        let stderr = Stream::of(child.stderr.take().expect("piped"));
-        let deadline = Instant::now() + patience(timeout);
-        Self { started: Some(Started { name, child, stdin, stdout, stderr, deadline }) }
+        let (stdout, stderr) = (Stream::of(child.stdout.take()), Stream::of(child.stderr.take()));
+        let watch = Watch::over(name.clone(), child.id(), patience(timeout));
+        Self { started: Some(Started { name, child, stdin, stdout, stderr, watch, status: None }) }
     }
 
     /// Writes to its standard input from now on, and closes that afterwards.
@@ -51,6 +66,14 @@ impl Running {
         self.until(&format!("printed {count} times '{text}'"), |started| started.stdout.count(text) >= count)
     }
 
+    /// Waits until it has printed so many lines to standard output; returns the last of them.
+    #[track_caller]
+    pub fn line(&mut self, count: usize) -> String {
+        self.until(&format!("printed {count} lines"), |started| started.stdout.count("\n") >= count);
+        let text = self.started.as_ref().map(|started| started.stdout.text()).unwrap_or_default();
+        text.lines().nth(count - 1).unwrap_or_default().to_owned()
+    }
+
     /// Waits until `text` was printed to standard error `count` times.
     #[track_caller]
     pub fn expect_told(&mut self, text: &str, count: usize) -> &mut Self {
@@ -62,7 +85,12 @@ impl Running {
         self.status_kib("VmRSS:")
     }
 
-    /// The most that it has had.
+    /// The part of that which is its own, and not a file's.
+    pub fn anonymous_kib(&self) -> Option<u64> {
+        self.status_kib("RssAnon:")
+    }
+
+    /// The most resident memory that it has had.
     pub fn peak_kib(&self) -> Option<u64> {
         self.status_kib("VmHWM:")
     }
@@ -107,8 +135,10 @@ impl Running {
 
     /// Sends its tender a signal, by name and as often as said.
     pub fn signal(&mut self, name: &str, times: usize) -> &mut Self {
-        if let Some(started) = &self.started {
-            // The process is ours until `finish` has waited for it, so its number is, too.
+        if let Some(started) = &mut self.started
+            && !started.has_ended()
+        {
+            // The process is ours until it was waited for, so its number is, too.
             let line = format!("for i in $(seq {times}); do kill -{name} {} || exit; done", started.child.id());
             let _ = Command::new("sh").args(["-c", &line]).status();
         }
@@ -121,19 +151,27 @@ impl Running {
         if let Some(started) = &mut self.started {
             started.stdin = None;
         }
-        self.until("ended", |started| started.child.try_wait().expect("it is our child").is_some());
-        let Some(mut started) = self.started.take() else { return Outcome::skipped() };
-        let status = started.child.wait().expect("it is our child");
-        Outcome::of(Output { status, stdout: started.stdout.whole(), stderr: started.stderr.whole() })
+        self.until("ended", Started::has_ended);
+        let mut started = self.started.take().expect("it has not been finished before");
+        let status = started.status.expect("it has ended");
+        Outcome::of(Output {
+            status,
+            stdout: started.stdout.whole(&started.name),
+            stderr: started.stderr.whole(&started.name),
+        })
     }
 
     #[track_caller]
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Started) -> bool) -> &mut Self {
-        let Some(started) = &mut self.started else { return self };
+        let started = self.started.as_mut().expect("it has not been finished before");
         while !done(started) {
-            if Instant::now() > started.deadline {
-                let (stdout, stderr) = (started.stdout.text(), started.stderr.text());
-                panic!("{} has not {what} in time\n--- stdout\n{stdout}--- stderr\n{stderr}", started.name);
+            // What comes out of it can still be on its way, until its streams are closed.
+            let is_over = started.has_ended() && started.stdout.is_over() && started.stderr.is_over();
+            if is_over && !done(started) {
+                panic!("{} has ended and not {what}: {:?}{}", started.name, started.status, started.text());
+            }
+            if started.watch.is_late() {
+                panic!("{} has not {what} in time{}", started.name, started.text());
             }
             thread::sleep(LOOK);
         }
@@ -141,11 +179,28 @@ impl Running {
     }
 }
 
+impl Started {
+    fn has_ended(&mut self) -> bool {
+        let child = &mut self.child;
+        let status = self.status.or_else(|| self.watch.ended(|| child.try_wait().expect("it is our child")));
+        self.status = status;
+        // One that was killed as its time was up has not ended by itself.
+        status.is_some() && !self.watch.is_late()
+    }
+
+    /// What it has printed so far.
+    fn text(&self) -> String {
+        format!("\n--- stdout\n{}--- stderr\n{}", self.stdout.text(), self.stderr.text())
+    }
+}
+
 impl Drop for Started {
     fn drop(&mut self) {
         // Neither has anything to do if it has ended.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = &mut self.child;
+        self.watch.ended(|| child.wait().ok());
+        self.watch.leave();
     }
 }
 
@@ -157,11 +212,13 @@ struct Stream {
 }
 
 impl Stream {
-    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+    /// What comes through `pipe`; nothing if there is none.
+    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&bytes);
         let reader = thread::spawn(move || {
             let mut part = [0; 1 << 16];
+            let Some(mut pipe) = pipe else { return };
             while let Ok(count @ 1..) = pipe.read(&mut part) {
                 lock(&gathered).extend_from_slice(&part[..count]);
             }
@@ -177,8 +234,14 @@ impl Stream {
         self.text().matches(text).count()
     }
 
-    fn whole(&mut self) -> Vec<u8> {
-        while !self.reader.is_finished() {
+    fn is_over(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn whole(&mut self, name: &str) -> Vec<u8> {
+        let deadline = Instant::now() + patience(REST);
+        while !self.is_over() {
+            assert!(Instant::now() < deadline, "{name} has left a process that has its output open\n{}", self.text());
             thread::sleep(LOOK);
         }
         std::mem::take(&mut lock(&self.bytes))

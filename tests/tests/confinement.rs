@@ -1,7 +1,7 @@
 //! The tender confines itself before the guest runs: each thread of it, once it is confined, tries what somebody would who
 //! has taken it over.
 
-use husk_tests::{Disk, Guest, Outcome, build, requires};
+use husk_tests::{Disk, End, Guest, Outcome, build, requires, run_briefly, skip};
 use std::process::Command;
 
 /// The signal of a call that is not in the tables, SIGSYS.
@@ -69,7 +69,7 @@ fn expect_failed(outcome: &Outcome, attempt: &str, error: i32) {
 /// The attempt ended the tender at once.
 #[track_caller]
 fn expect_killed(outcome: &Outcome, attempt: &str) {
-    assert_eq!(outcome.signal(), Some(BAD_CALL), "{attempt}: {outcome}");
+    assert_eq!(outcome.end(), End::Signal(BAD_CALL), "{attempt}: {outcome}");
     assert!(!outcome.stderr().contains("attack:"), "{attempt}: {outcome}");
 }
 
@@ -123,13 +123,11 @@ fn files_are_not_opened_by_either() {
 /// Whether this kernel has Landlock, in a version that closes this; told loudly.
 fn landlock(least: u32) -> bool {
     let mut husk = Command::new(build::husk());
-    let output = husk.args(["run", "--explain", "--json"]).arg(build::image("hello", "hello")).output();
-    let output = output.expect("husk starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = run_briefly(husk.args(["run", "--explain", "--json"]).arg(build::image("hello", "hello"))).stdout();
     let (_, rest) = text.split_once("\"landlock_version\":").expect("it is told");
     let version: u32 = rest.split(',').next().and_then(|version| version.parse().ok()).unwrap_or(0);
     if version < least {
-        eprintln!("\n*** SKIPPED: what Landlock {least} closes, as this kernel has {version} ***\n");
+        skip!("what Landlock {least} closes, as this kernel has {version}");
     }
     version >= least
 }
@@ -186,10 +184,8 @@ fn a_user_to_be_takes_root() {
 fn what_a_run_may_do_is_explained_without_it() {
     let image = build::image("hello-std", "hello-std");
     let explain = |flags: &[&str]| {
-        let output = Command::new(build::husk()).args(["run", "--explain"]).args(flags).arg(&image).output();
-        let output = output.expect("husk starts");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8")
+        let outcome = run_briefly(Command::new(build::husk()).args(["run", "--explain"]).args(flags).arg(&image));
+        outcome.expect_success().stdout()
     };
     let plain = explain(&["--target=hvt"]);
     assert!(plain.contains("system calls of the processor's thread") && !plain.contains("devices's"), "{plain}");

@@ -62,7 +62,7 @@ fn what_was_synced_survives_the_death_of_the_tender() {
         std::thread::sleep(Duration::from_micros(round * 7919 % 30_000));
         writer.signal("KILL", 1);
         let outcome = writer.finish();
-        assert_eq!(outcome.signal(), Some(9), "{outcome}");
+        outcome.expect_signal(libc::SIGKILL);
         let stdout = outcome.stdout();
         let whole_lines = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
         let last: u64 = whole_lines.lines().last().and_then(|line| line.parse().ok()).expect("ten were printed");

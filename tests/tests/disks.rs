@@ -1,6 +1,6 @@
 //! Native guests and their disks.
 
-use husk_tests::{Disk, Guest, build};
+use husk_tests::{Disk, Guest, build, skip};
 use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ fn a_disk_is_read_and_written_in_sectors_of_any_size() {
         let outcome = guest("disk_use").flag(flag).argument(sector.to_string()).run();
         // Not every file system has direct access.
         if outcome.stderr().contains("leave out ',direct'") {
+            skip!("disks with direct access, which this file system has not");
             continue;
         }
         outcome.expect_success().expect_stdout("used\n");
@@ -57,9 +58,10 @@ fn requests_go_past_the_page_cache_where_that_is_asked_for() {
     let disk = Disk::empty(4 << 20);
     let outcome = guest("disk_many").flag(disk.flag(",direct")).run();
     // Not every file system has direct access.
-    if !outcome.stderr().contains("leave out ',direct'") {
-        outcome.expect_success().expect_stdout("4000 requests\n");
+    if outcome.stderr().contains("leave out ',direct'") {
+        return skip!("disks with direct access, which this file system has not");
     }
+    outcome.expect_success().expect_stdout("4000 requests\n");
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn a_limited_disk_is_as_fast_as_it_may_be() {
         let started = Instant::now();
         let outcome = guest("disk_many").flag(disk.flag("")).flag(limit).run();
         outcome.expect_success().expect_stdout("4000 requests\n");
-        assert!(outcome.status().is_none() || started.elapsed() > Duration::from_secs(1), "{limit}");
+        assert!(started.elapsed() > Duration::from_secs(1), "{limit}");
     }
 }
 

@@ -4,7 +4,7 @@
 //! Each call fails in one of these ways, in turns; `HUSK_FAULTS=all` has each fail in all of them.
 
 use husk_tests::failing::{Failed, Failure};
-use husk_tests::{Disk, Guest, build, wire};
+use husk_tests::{Disk, End, Guest, build, wire};
 
 /// EIO, ENOMEM, EMFILE, ENOSPC.
 const ERRORS: [i32; 4] = [5, 12, 24, 28];
@@ -48,20 +48,20 @@ fn check(what: &str, failure: Failure, call: i64, Failed { outcome, .. }: &Faile
     let context = format!("{what}: call {call} failed: {failure:?}: {outcome}");
     let stderr = outcome.stderr();
     // Some of the standard library's own memory is from the C library, and these are the words for it.
-    if outcome.signal() == Some(ABORTED) && MEMORY.contains(&call) {
+    if outcome.end() == End::Signal(ABORTED) && MEMORY.contains(&call) {
         assert!(stderr.starts_with("memory allocation of "), "{context}");
         return false;
     }
-    assert!(outcome.signal().is_none() && !stderr.contains("panicked at tender"), "{context}");
-    match outcome.status() {
-        Some(0) => true,
-        Some(125) => {
+    assert!(!stderr.contains("panicked at tender"), "{context}");
+    match outcome.end() {
+        End::Exit(0) => true,
+        End::Exit(125) => {
             let lines: Vec<_> = stderr.lines().filter(|line| !line.starts_with("husk: runs as a process: ")).collect();
             assert!(matches!(lines[..], [line] if line.starts_with("husk: ")), "{context}");
             false
         }
         // It is told, and ends by itself.
-        _ if GUESTS.contains(&call) => true,
+        End::Exit(_) if GUESTS.contains(&call) => true,
         _ => panic!("{context}"),
     }
 }

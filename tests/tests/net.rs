@@ -1,18 +1,16 @@
 //! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
 //! network device there is a TAP interface, and this machine is at the other end.
 
-use husk_tests::{Guest, Running, build, network, requires, wire};
+use husk_tests::network::accept;
+use husk_tests::{Guest, Running, build, native, network, requires, wire};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 /// The program `name` ends well here, as a process, and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
-    let process = Command::new(build::native("programs", name)).output().expect("it starts");
-    assert!(process.status.success(), "{process:?}");
-    Guest::program(name).run().expect_success().expect_stdout(&String::from_utf8_lossy(&process.stdout));
+    Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
 }
 
 #[test]
@@ -53,7 +51,7 @@ fn attached() -> bool {
 
 /// Sends back what the next connection sends, until it sends no more.
 fn serve_one(listener: &TcpListener) {
-    let (mut stream, _) = listener.accept().expect("a connection");
+    let (mut stream, _) = accept(listener);
     let mut bytes = vec![0; 64 << 10];
     loop {
         match stream.read(&mut bytes).expect("bytes") {
@@ -119,7 +117,7 @@ fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &
     let datagrams = UdpSocket::bind((address, port)).expect("a port");
     let last = thread::spawn(move || {
         serve_one(&listener);
-        let (mut stream, _) = listener.accept().expect("a connection");
+        let (mut stream, _) = accept(&listener);
         thread::sleep(Duration::from_millis(300));
         stream.read_to_end(&mut Vec::new())
     });
@@ -206,10 +204,10 @@ fn native_client(device: &str, nowhere: Option<&str>) {
     let last = thread::spawn(move || {
         serve_one(&listener);
         // To close what has something unread is to reset it.
-        let (mut stream, _) = listener.accept().expect("a connection");
+        let (mut stream, _) = accept(&listener);
         stream.read_exact(&mut [0]).expect("there is more than that");
         drop(stream);
-        let (mut stream, _) = listener.accept().expect("a connection");
+        let (mut stream, _) = accept(&listener);
         thread::sleep(Duration::from_millis(300));
         stream.read_to_end(&mut Vec::new())
     });
@@ -258,7 +256,7 @@ fn a_program_has_the_address_that_a_router_tells() {
     let listener = TcpListener::bind("[fd00::1]:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let from = thread::spawn(move || {
-        let (mut stream, from) = listener.accept().expect("a connection");
+        let (mut stream, from) = accept(&listener);
         let _ = stream.read_to_end(&mut Vec::new());
         from.ip()
     });

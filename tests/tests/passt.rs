@@ -1,6 +1,6 @@
 //! Guests on passt's socket, against a peer that speaks its protocol, and against passt itself where it is installed.
 
-use husk_tests::{Guest, build, wire};
+use husk_tests::{Guest, build, skip, wire};
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,7 +31,17 @@ struct Peer(UnixStream);
 
 impl Peer {
     fn accept(listener: &UnixListener) -> Self {
-        let (stream, _) = listener.accept().expect("the guest connects");
+        listener.set_nonblocking(true).expect("a socket need not wait");
+        let deadline = Instant::now() + PATIENCE;
+        let stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) => assert!(Instant::now() < deadline, "the guest does not connect: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        stream.set_nonblocking(false).expect("a socket can wait");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket has timeouts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
         Self(stream)
     }
@@ -132,7 +142,7 @@ fn a_passt_that_sends_nonsense_is_left() {
 fn passt() -> bool {
     let found = Command::new("passt").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: a test with passt, which is not installed ***\n");
+        skip!("tests with passt, which is not installed");
     }
     found
 }
@@ -173,7 +183,7 @@ fn a_program_serves_through_passt() {
     }
     assert_eq!(&answer, b"hello");
     guest.signal("TERM", 1);
-    guest.finish();
+    guest.finish().expect_status(128 + libc::SIGTERM);
     let _ = passt.kill();
     let _ = passt.wait();
 }

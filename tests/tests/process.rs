@@ -1,7 +1,7 @@
 //! A guest in a process makes no system call: what it tries is answered by its libos, or ends it.
 
 use husk_abi::fault::CALL;
-use husk_tests::{Guest, Target, build};
+use husk_tests::{End, Guest, Target, build};
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs;
@@ -110,7 +110,7 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
     ];
     for (name, call) in calls {
         let outcome = through_tender(call).run();
-        assert_eq!(outcome.signal(), Some(BAD_CALL), "{name}: {outcome}");
+        assert_eq!(outcome.end(), End::Signal(BAD_CALL), "{name}: {outcome}");
         assert_eq!(outcome.stdout(), "found one\n", "{name}");
     }
 }

@@ -1,13 +1,13 @@
 //! Which processor a guest finds.
 
-use husk_tests::Guest;
+use husk_tests::{Guest, skip};
 
 #[test]
 fn a_guest_sees_no_hypervisor_and_the_features_that_it_is_given() {
     let run = |cpu: &str| Guest::program("processor").flag(format!("--cpu={cpu}")).run();
     // Without virtualisation in hardware, a processor that can be asked at CPL 3 answers for itself.
     if run("host").stdout().contains("leaves: false") {
-        return eprintln!("\n*** SKIPPED: what cpuid says, as this KVM leaves that to the processor ***\n");
+        return skip!("what cpuid says, as this KVM leaves that to the processor");
     }
     for (cpu, outcome) in [("host", run("host")), ("baseline", run("baseline"))] {
         outcome.expect_success();

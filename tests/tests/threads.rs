@@ -1,8 +1,9 @@
 //! Threads in reports: whoever asks, and whoever is to blame, is told by name who does what.
 
 use husk_abi::fault::{ARITHMETIC, MEMORY, PANIC};
-use husk_tests::{Guest, Outcome, Running};
-use std::time::Duration;
+use husk_tests::{End, Guest, Outcome, Running};
+use std::panic::{UnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 const ASKED: &str = "husk: the guest's threads:";
 const TERMINATED: i32 = 128 + 15;
@@ -73,7 +74,7 @@ fn asking_at_any_moment_of_the_start_or_the_end_does_no_harm() {
         running.signal("QUIT", 3);
         let outcome = running.finish();
         // Before the tender receives signals, it ends by this one itself.
-        assert!(outcome.signal() == Some(3) || outcome.status().is_none_or(|status| status == 0), "{outcome}");
+        outcome.expect_end(&[End::Signal(libc::SIGQUIT), End::Exit(0)]);
     }
 }
 
@@ -116,4 +117,28 @@ fn threads_are_in_proc_by_name_and_can_be_limited() {
     let expected = "[\"tasks\"]\n[\"first\", \"second, of a lo\", \"tasks\"]\nanother: true\n[\"tasks\"]\n\
         another: Ok(\"is there again\")\n";
     Guest::program("tasks").run().expect_success().expect_stdout(expected);
+}
+
+/// What a test fails with that does this.
+fn failure(test: impl FnOnce() + UnwindSafe) -> String {
+    let panic = catch_unwind(test).expect_err("it fails");
+    *panic.downcast::<String>().expect("a message that was made")
+}
+
+#[test]
+fn a_test_whose_guest_does_not_end_fails_with_what_every_thread_did() {
+    let failure = failure(|| drop(program("busy").within(Duration::from_secs(2)).run()));
+    for part in ["has not ended in time", "ready\n", "'spinner' runs", "'sleeper' waits in sleep", "threads::doze"] {
+        assert!(failure.contains(part), "no '{part}' in {failure}");
+    }
+}
+
+#[test]
+fn a_test_whose_guest_has_died_fails_at_once() {
+    let started = Instant::now();
+    let failure = failure(|| {
+        program("abort").spawn().expect_printed("never printed", 1);
+    });
+    assert!(failure.contains("has ended and not printed 1 times 'never printed'"), "{failure}");
+    assert!(failure.contains("SIGABRT") && started.elapsed() < Duration::from_secs(60), "{failure}");
 }

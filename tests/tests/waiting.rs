@@ -1,13 +1,10 @@
 //! Programs that wait for files: what they see is what Linux would show them, so each also passes as a process.
 
-use husk_tests::{Guest, build};
-use std::process::Command;
+use husk_tests::{Guest, native};
 
 /// The program `name` ends well here, as a process, and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
-    let process = Command::new(build::native("programs", name)).output().expect("it starts");
-    assert!(process.status.success(), "{process:?}");
-    Guest::program(name).run().expect_success().expect_stdout(&String::from_utf8_lossy(&process.stdout));
+    Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
 }
 
 #[test]

@@ -5,6 +5,11 @@ use super::Namespace;
 use crate::{Target, build, measure};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that is ended when it is not needed any more.
 #[derive(Debug)]
@@ -62,7 +67,14 @@ impl Server {
         // A guest tells what it has done when it is asked to end.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").arg(pid).status();
-        let _ = self.process.wait();
+        let deadline = Instant::now() + PATIENCE;
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                eprintln!("a server does not end within {PATIENCE:?} when it is asked to, and is killed");
+                let _ = self.process.kill();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo husk build`: what it prints, and images that need nothing of the folder they were built in.
 
-use husk_tests::{Guest, Outcome, Project, build, package};
+use husk_tests::{Guest, Outcome, Project, build, package, run_briefly};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -77,9 +77,8 @@ fn two_builds_at_once_both_end_well() {
 
 /// What `husk inspect` with these words prints about `image`.
 fn inspect(words: &[&str], image: &Path) -> String {
-    let output = Command::new(build::husk()).arg("inspect").args(words).arg(image).output().expect("husk starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let output = run_briefly(Command::new(build::husk()).arg("inspect").args(words).arg(image));
+    output.expect_success().stdout()
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Files from the host at build time: `[package.metadata.husk] files = "…"`.
 
-use husk_tests::{Guest, Project, build, package};
+use husk_tests::{Guest, Project, build, package, run_briefly};
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Does what its first argument says; fails by panic.
@@ -140,8 +139,7 @@ fn a_program_finds_and_changes_the_files_of_its_image() {
     Guest::image(&image).argument("map").run().expect_success().expect_stdout("\x07\x07\x07");
     // What one run changed, the next does not see.
     Guest::image(&image).argument("see").run().expect_success();
-    let inspected = Command::new(build::husk()).arg("inspect").arg(&image).output().expect("husk starts");
-    let text = String::from_utf8_lossy(&inspected.stdout);
+    let text = run_briefly(Command::new(build::husk()).arg("inspect").arg(&image)).stdout();
     assert!(text.contains("7 files, folders and links, 10"), "{text}");
     // An ordinary run, too: the tests of such a package would find their files.
     Guest::image(&image).run().expect_success().expect_stdout("nothing\n");
@@ -150,17 +148,10 @@ fn a_program_finds_and_changes_the_files_of_its_image() {
 #[test]
 fn contents_stay_in_the_image() {
     let image = image(&project("with-mapped-files"));
-    let mut command = Command::new(build::husk());
-    let mut child = command.arg("run").arg(&image).arg("rest").stdout(Stdio::piped()).spawn().expect("husk starts");
-    let mut sum = [0; 9];
-    child.stdout.as_mut().expect("piped").read_exact(&mut sum).expect("it prints the sum");
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("our own child");
-    child.kill().expect("our own child");
-    child.wait().expect("our own child");
-    assert_eq!(sum, *b"70000007\n");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line of it");
-    let anonymous_kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
-    assert!(anonymous_kib < 5_000, "all of it has been read, but none copied: {line}");
+    let mut running = Guest::image(&image).argument("rest").spawn();
+    assert_eq!(running.line(1), "70000007");
+    let anonymous_kib = running.anonymous_kib().expect("it still runs");
+    assert!(anonymous_kib < 5_000, "all of it has been read, but none copied: {anonymous_kib} KiB");
 }
 
 #[test]
@@ -190,7 +181,7 @@ fn damaged_files_hurt_nobody() {
         let mut bytes = bytes.clone();
         bytes[word..word + 4].fill(0xff);
         let outcome = run(&bytes);
-        assert!(outcome.status().is_none_or(|status| status == 0), "{outcome}");
+        outcome.expect_success();
         assert!(outcome.stdout().is_empty() || outcome.stdout().len() < 30, "{outcome}");
     }
     run(&bytes[..bytes.len() - 1]).expect_refusal(&["is truncated: its tree of files"]);

@@ -1,10 +1,9 @@
 //! `cargo husk run`: profiles and flags, what goes into a program and what comes out of it.
 
-use husk_tests::{Project, package};
+use husk_tests::{Project, package, run_briefly};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Does what its first argument says.
 const ACTOR: &str = r#"
@@ -142,23 +141,16 @@ fn a_reader_that_goes_away_ends_the_program() {
     let image = &plain().build("--release")[0];
     let line =
         format!("set -o pipefail; '{}' run '{}' yes | head -n 1", husk_tests::build::husk().display(), image.display());
-    let output = Command::new("bash").args(["-c", &line]).output().expect("bash starts");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "yes\n");
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    run_briefly(Command::new("bash").args(["-c", &line])).expect_success().expect_stdout("yes\n");
 }
 
 #[test]
 fn an_interrupt_ends_the_program_and_all_that_started_it() {
-    let mut command = plain().husk("run -q -- sleep").command();
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("cargo husk starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("the guest prints");
-    assert_eq!(line, "asleep\n");
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
-    assert!(status.success());
-    let status = child.wait().expect("our own child");
+    let mut running = plain().husk("run -q -- sleep").spawn();
+    assert_eq!(running.line(1), "asleep");
+    running.signal("INT", 1);
     // The program has no handler: it ends as by default, with the status that a shell shows for that.
-    assert_eq!(status.code(), Some(130), "{status}");
+    running.finish().expect_status(130);
 }
 
 #[test]
@@ -168,8 +160,7 @@ fn the_tender_of_the_checkout_is_found_without_being_named() {
 
 #[test]
 fn every_flag_of_the_tender_is_a_flag_of_the_tool() {
-    let help = Command::new(husk_tests::build::husk()).args(["run", "--help"]).output().expect("husk starts");
-    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    let help = run_briefly(Command::new(husk_tests::build::husk()).args(["run", "--help"])).stdout();
     let flags: Vec<_> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
     assert!(flags.contains(&"--stop-timeout"), "{help}");
     let own = plain().husk("run --help").build();
