@@ -5,10 +5,11 @@
 //! use: nothing else in it can then collide with, or be bound to, a symbol of the program. Local names stay, for the
 //! patcher and for crash reports.
 
+use husk_toolchain::{MUSL, NONE, TARGETS, Toolchain};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// What is compiled into an object.
 struct Part {
@@ -22,11 +23,11 @@ struct Part {
 }
 
 /// Saves no vector registers when the program calls it, so it has none.
-const LIBOS: Part = Part { name: "libos", target: "x86_64-unknown-none", names: &["husk_start"], is_weak: false };
+const LIBOS: Part = Part { name: "libos", target: NONE, names: &["husk_start"], is_weak: false };
 
 const MALLOC: Part = Part {
     name: "malloc",
-    target: "x86_64-unknown-none",
+    target: NONE,
     names: &[
         "malloc",
         "free",
@@ -40,12 +41,8 @@ const MALLOC: Part = Part {
     is_weak: true,
 };
 
-const BYTES: Part = Part {
-    name: "bytes",
-    target: "x86_64-unknown-linux-musl",
-    names: &["memcpy", "memmove", "memset", "memcmp", "bcmp"],
-    is_weak: true,
-};
+const BYTES: Part =
+    Part { name: "bytes", target: MUSL, names: &["memcpy", "memmove", "memset", "memcmp", "bcmp"], is_weak: true };
 
 const PROFILE: &str = "libos";
 
@@ -60,38 +57,62 @@ const FOREIGN: [&str; 7] = [
     "RUSTC_WRAPPER",
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let workspace = variable("CARGO_MANIFEST_DIR").join("..");
     let inputs = ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "libos/bytes", "targets/abi"];
     for input in inputs.into_iter().chain(["Cargo.toml", "Cargo.lock"]) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
-
-    let out = variable("OUT_DIR");
-    let tools = Tools::find();
-    for part in [LIBOS, MALLOC, BYTES] {
-        let archive = compile(&part, &workspace, &target_folder(&out));
-        let object = prelink(&tools, &part, &archive, &out);
-        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", part.name.to_uppercase(), object.display());
+    match make(&workspace) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said(message)) => {
+            // cargo prints this line, and after a script that ended well nothing else.
+            println!("cargo::error={message}");
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Command(message)) => {
+            println!("cargo::error={message}");
+            ExitCode::FAILURE
+        }
     }
 }
 
+/// Why there are no objects.
+enum Failure {
+    /// Something is missing, and the message says all of it.
+    Said(String),
+    /// A command failed, and has said why to standard error: cargo shows that of a script that fails.
+    Command(String),
+}
+
+/// Makes all objects.
+fn make(workspace: &Path) -> Result<(), Failure> {
+    let out = variable("OUT_DIR");
+    let tools = Tools::find().map_err(Failure::Said)?;
+    for part in [LIBOS, MALLOC, BYTES] {
+        let archive = compile(&part, workspace, &target_folder(&out))?;
+        let object = prelink(&tools, &part, &archive, &out)?;
+        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", part.name.to_uppercase(), object.display());
+    }
+    Ok(())
+}
+
 /// Makes one object of what a part's names need, in which they alone are global.
-fn prelink(tools: &Tools, part: &Part, archive: &Path, out: &Path) -> PathBuf {
+fn prelink(tools: &Tools, part: &Part, archive: &Path, out: &Path) -> Result<PathBuf, Failure> {
     let file = |end| out.join(format!("{}{end}", part.name));
     let (prelinked, object) = (file("-prelinked.o"), file(".o"));
     let options = ["-flavor", "gnu", "-r", "--gc-sections", "-e", part.names[0]].map(String::from);
     let wanted = part.names.iter().map(|name| format!("--undefined={name}"));
-    tools.run("rust-lld", options.into_iter().chain(wanted), [archive, Path::new("-o"), &prelinked]);
+    tools.run(&tools.editor, options.into_iter().chain(wanted), [archive, Path::new("-o"), &prelinked])?;
     let kept = part.names.iter().map(|name| format!("--keep-global-symbol={name}"));
     let weakened = part.names.iter().filter(|_| part.is_weak).map(|name| format!("--weaken-symbol={name}"));
-    tools.run("rust-objcopy", kept.chain(weakened), [prelinked.as_path(), &object]);
-    object
+    tools.run(&tools.objcopy, kept.chain(weakened), [prelinked.as_path(), &object])?;
+    Ok(object)
 }
 
 /// Compiles a part; returns its archive.
-fn compile(part: &Part, workspace: &Path, target_folder: &Path) -> PathBuf {
+fn compile(part: &Part, workspace: &Path, target_folder: &Path) -> Result<PathBuf, Failure> {
     let mut cargo = Command::new(variable("CARGO"));
     cargo.args(["rustc", "--quiet", "--package", &format!("husk-{}", part.name), "--lib", "--crate-type", "staticlib"]);
     cargo.args(["--target", part.target, "--profile", PROFILE, "--target-dir"]).arg(target_folder);
@@ -99,8 +120,8 @@ fn compile(part: &Part, workspace: &Path, target_folder: &Path) -> PathBuf {
     for name in FOREIGN {
         cargo.env_remove(name);
     }
-    run(cargo);
-    target_folder.join(part.target).join(PROFILE).join(format!("libhusk_{}.a", part.name))
+    run(cargo)?;
+    Ok(target_folder.join(part.target).join(PROFILE).join(format!("libhusk_{}.a", part.name)))
 }
 
 /// `libos` in the outer target folder, where debug, release and clippy builds of this tool share it: `OUT_DIR` is
@@ -114,38 +135,41 @@ fn target_folder(out: &Path) -> PathBuf {
 
 /// The tools that come with the compiler.
 struct Tools {
-    folder: PathBuf,
+    editor: PathBuf,
+    objcopy: PathBuf,
     libraries: PathBuf,
 }
 
 impl Tools {
-    fn find() -> Self {
-        let rustc = env::var_os("RUSTC").unwrap_or("rustc".into());
-        let output = Command::new(rustc).args(["--print", "sysroot"]).output().expect("rustc starts");
-        let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    /// Finds them in a toolchain that has all targets.
+    fn find() -> Result<Self, String> {
+        let toolchain = Toolchain::of(&variable("RUSTC"))?;
+        toolchain.provide(&TARGETS)?;
         let host = env::var("HOST").expect("cargo sets HOST");
-        Self { folder: sysroot.join("lib/rustlib").join(host).join("bin"), libraries: sysroot.join("lib") }
+        let tool = |name| toolchain.tool(&host, name);
+        Ok(Self { editor: tool("rust-lld")?, objcopy: tool("rust-objcopy")?, libraries: toolchain.shared_libraries() })
     }
 
     fn run<'a, S: Into<OsString>>(
         &self,
-        tool: &str,
+        tool: &Path,
         options: impl IntoIterator<Item = S>,
         files: impl IntoIterator<Item = &'a Path>,
-    ) {
-        let mut command = Command::new(self.folder.join(tool));
+    ) -> Result<(), Failure> {
+        let mut command = Command::new(tool);
         // The tools load LLVM from there; nobody else may see it.
         command.env("LD_LIBRARY_PATH", &self.libraries);
         command.args(options.into_iter().map(Into::into)).args(files);
-        run(command);
+        run(command)
     }
 }
 
-fn run(mut command: Command) {
+fn run(mut command: Command) -> Result<(), Failure> {
+    let program = Path::new(command.get_program()).display().to_string();
     match command.status() {
-        Ok(status) if status.success() => {}
-        Ok(status) => panic!("building the libos: {command:?} ended with {status}"),
-        Err(error) => panic!("building the libos: cannot start {command:?}: {error}"),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Command(format!("building the libos failed: '{program}' ended with {status}"))),
+        Err(error) => Err(Failure::Said(format!("building the libos failed: cannot start '{program}': {error}"))),
     }
 }
 

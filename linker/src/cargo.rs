@@ -25,7 +25,7 @@ impl Call {
         flags: &arguments::Cargo,
         words: &[String],
     ) -> Result<Self> {
-        toolchain::provide(kind)?;
+        toolchain::provide(kind.target())?;
         let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
         let mut command = Command::new(toolchain::cargo());
         command.args([subcommand, "--target", kind.target()]);

@@ -32,8 +32,8 @@ impl Kind {
     /// The rustc target that it is built for.
     pub const fn target(self) -> &'static str {
         match self {
-            Self::Std => "x86_64-unknown-linux-musl",
-            Self::Native => "x86_64-unknown-none",
+            Self::Std => husk_toolchain::MUSL,
+            Self::Native => husk_toolchain::NONE,
         }
     }
 

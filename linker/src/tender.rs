@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The executable.
 const NAME: &str = "husk";
 /// The target it is built for: one static file.
-const TARGET: &str = "x86_64-unknown-linux-musl";
+const TARGET: &str = husk_toolchain::MUSL;
 /// The profile it is built with.
 const PROFILE: &str = "tender";
 /// Work that takes longer than this is announced.
@@ -68,6 +68,7 @@ impl Checkout {
 
     /// Builds its tender, which is quick if it is up to date.
     fn build(&self) -> Result<PathBuf> {
+        toolchain::provide(TARGET)?;
         let mut command = Command::new(toolchain::cargo());
         command.args(["build", "--profile", PROFILE, "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
         command.arg("--target-dir").arg(&self.target_folder).current_dir(self.root);

@@ -1,6 +1,7 @@
 //! What `husk inspect` says about a real image.
 
 use husk_tender::inspect::Inspection;
+use husk_toolchain::{MUSL, Toolchain};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +11,8 @@ fn build(name: &str, options: &[&str]) -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory for the image");
     let image = directory.join("image.husk");
+    let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
+    toolchain.unwrap_or_else(|error| panic!("{error}"));
     let status = Command::new("rustc")
         .args(["--edition=2024", "--target=x86_64-unknown-linux-musl"])
         .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])

@@ -10,6 +10,7 @@ use husk_tender::registers::Registers;
 use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use husk_tender::report::{Inquiry, Stop};
+use husk_toolchain::{MUSL, Toolchain};
 use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Object, ObjectSection, ObjectSymbol};
@@ -37,6 +38,8 @@ fn build(name: &str, options: &[&str]) -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory for the program");
     let program = directory.join("nested");
+    let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
+    toolchain.unwrap_or_else(|error| panic!("{error}"));
     let status = Command::new("rustc")
         .args(["--edition=2024", "--target=x86_64-unknown-linux-musl", "-Copt-level=3"])
         .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])

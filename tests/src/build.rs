@@ -2,11 +2,17 @@
 
 #![expect(unsafe_code, reason = "what is done about signals is told by a function of C")]
 
-use crate::prebuilt;
+use crate::network::in_original;
+use crate::{Running, prebuilt};
+use husk_toolchain::{MUSL, TARGETS, Toolchain};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// How long a build may take; others may be under way, for which it waits.
+const TIMEOUT: Duration = Duration::from_secs(1200);
 
 /// The workspace.
 pub fn workspace() -> &'static Path {
@@ -21,9 +27,8 @@ pub fn husk() -> &'static Path {
         if let Some(husk) = prebuilt::path("husk") {
             return husk;
         }
-        let target = "x86_64-unknown-linux-musl";
-        cargo(&["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk", "--target", target]);
-        target_directory().join(target).join("tender/husk")
+        cargo(&["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk", "--target", MUSL]);
+        target_directory().join(MUSL).join("tender/husk")
     })
 }
 
@@ -46,27 +51,25 @@ fn copied(program: &Path) -> PathBuf {
 
 /// The tender for QEMU's emulation of AMD-V, which wants another type of task state segment than any processor.
 pub fn husk_for_qemu() -> PathBuf {
-    let target = "x86_64-unknown-linux-musl";
     // In a directory of its own: elsewhere it could be taken for what is shipped.
     let directory = target_directory().join("lab/build");
     let mut line = vec!["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk"];
-    line.extend(["--features=available-tss", "--target", target]);
+    line.extend(["--features=available-tss", "--target", MUSL]);
     line.extend(["--target-dir", directory.to_str().expect("a path in UTF-8")]);
     cargo(&line);
-    directory.join(target).join("tender/husk")
+    directory.join(MUSL).join("tender/husk")
 }
 
 /// The tender with attempts to break out of its confinement built in.
 pub fn attacking_husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| {
-        let target = "x86_64-unknown-linux-musl";
         // In a directory of its own: elsewhere it could be taken for what is shipped.
         let directory = target_directory().join("attack");
         let mut line = vec!["build", "--quiet", "--package", "husk-tender", "--bin", "husk", "--features", "attack"];
-        line.extend(["--target", target, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
+        line.extend(["--target", MUSL, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
         cargo(&line);
-        directory.join(target).join("debug/husk")
+        directory.join(MUSL).join("debug/husk")
     })
 }
 
@@ -117,9 +120,8 @@ pub fn large_image() -> PathBuf {
 
 /// A program that the benches compare with, linked statically as the tender is.
 pub fn baseline(name: &str) -> PathBuf {
-    let target = "x86_64-unknown-linux-musl";
-    cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", target]);
-    copied(&target_directory().join(target).join("release").join(name))
+    cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", MUSL]);
+    copied(&target_directory().join(MUSL).join("release").join(name))
 }
 
 /// The same for a program in C, linked statically with the C library of this machine; nothing if it has none for that.
@@ -140,10 +142,31 @@ pub fn native(package: &str, name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
-/// Runs cargo in the workspace and returns its standard output; what it says otherwise goes to ours.
+/// Gets the targets that are missing in the toolchain, which whatever is built here is built for.
+pub fn provide_targets() {
+    static PROVIDED: OnceLock<()> = OnceLock::new();
+    PROVIDED.get_or_init(|| {
+        let rustc = cargo_program().with_file_name("rustc");
+        let rustc = if rustc.is_absolute() && rustc.is_file() { rustc } else { "rustc".into() };
+        let provided = Toolchain::of(&rustc).and_then(|toolchain| toolchain.provide(&TARGETS));
+        provided.unwrap_or_else(|error| panic!("{error}"));
+    });
+}
+
+fn cargo_program() -> PathBuf {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).into()
+}
+
+/// Runs cargo in the workspace and returns its standard output; what it says otherwise goes to ours. It may fetch something,
+/// so it has the network that this process was started in.
 pub fn cargo(arguments: &[&str]) -> String {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(workspace()).stdin(Stdio::null()).stderr(Stdio::inherit());
+    in_original(|| cargo_here(arguments))
+}
+
+fn cargo_here(arguments: &[&str]) -> String {
+    provide_targets();
+    let mut command = Command::new(cargo_program());
+    command.args(arguments).current_dir(workspace());
     // What cargo sets for a test must not leak into a build of something else.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -151,9 +174,8 @@ pub fn cargo(arguments: &[&str]) -> String {
             command.env_remove(name);
         }
     }
-    let output = command.output().expect("cargo starts");
-    assert!(output.status.success(), "cargo {} failed", arguments.join(" "));
-    String::from_utf8(output.stdout).expect("cargo prints UTF-8")
+    let running = Running::start_shown(format!("cargo {}", arguments.join(" ")), command, TIMEOUT);
+    running.finish().expect_success().stdout()
 }
 
 /// Where the workspace's builds go.
@@ -161,5 +183,17 @@ pub fn target_directory() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => workspace().join(directory),
         None => workspace().join("target"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_targets_are_there() {
+        provide_targets();
+        let toolchain = Toolchain::of("rustc".as_ref()).expect("it was asked before");
+        assert_eq!(toolchain.missing(&TARGETS), [""; 0]);
     }
 }

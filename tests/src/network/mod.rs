@@ -9,5 +9,5 @@ mod server;
 pub use accept::accept;
 pub use burst::connect_at_once;
 pub use load::{Http, Load};
-pub use namespace::{Namespace, ip, leave};
+pub use namespace::{Namespace, in_original, ip, leave};
 pub use server::Server;

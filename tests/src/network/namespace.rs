@@ -7,11 +7,30 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
+
+/// The network that this process was started in, once a thread has left it.
+static ORIGINAL: OnceLock<Namespace> = OnceLock::new();
+
+/// Does `what` in the network that this process was started in, whichever one the calling thread has: what is built may have
+/// to be fetched first.
+pub fn in_original<T: Send>(what: impl FnOnce() -> T + Send) -> T {
+    match ORIGINAL.get() {
+        Some(original) => original.run(what),
+        None => what(),
+    }
+}
+
+/// The network of the calling thread.
+fn current() -> File {
+    File::open("/proc/thread-self/ns/net").expect("our own thread")
+}
 
 /// Gives the calling thread, and the processes that it starts from now on, a network of its own, in which there is nothing
 /// but a loopback; takes root.
 pub fn leave() {
+    ORIGINAL.get_or_init(|| Namespace(current()));
     // SAFETY: has no conditions.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "root may make network namespaces: {}", io::Error::last_os_error());
@@ -40,7 +59,7 @@ impl Namespace {
     pub fn new() -> Self {
         let make = || {
             leave();
-            File::open("/proc/thread-self/ns/net").expect("our own thread")
+            current()
         };
         Self(thread::scope(|scope| scope.spawn(make).join()).expect("it does not panic"))
     }
@@ -73,5 +92,29 @@ impl Namespace {
         };
         let result = thread::scope(|scope| scope.spawn(there).join());
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requires;
+    use std::path::PathBuf;
+
+    fn network() -> PathBuf {
+        std::fs::read_link("/proc/thread-self/ns/net").expect("our own thread")
+    }
+
+    #[test]
+    fn what_is_built_for_a_network_without_a_way_out_is_built_outside_it() {
+        let original = network();
+        assert_eq!(in_original(network), original);
+        if !requires::root() {
+            return;
+        }
+        leave();
+        assert_ne!(network(), original);
+        assert_eq!(in_original(network), original);
+        Namespace::new().run(|| assert_eq!(in_original(network), original));
     }
 }

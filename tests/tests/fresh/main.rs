@@ -1,0 +1,83 @@
+//! A fresh machine: the first command of a person who has cloned the repository.
+
+mod machine;
+
+use husk_tests::{Outcome, requires};
+use husk_toolchain::{MUSL, NONE, TARGETS};
+use machine::Machine;
+use std::fs;
+
+/// A rustup that has no network.
+const FAILING: &str = "#!/bin/sh
+echo 'info: downloading component rust-std' >&2
+echo 'error: component download failed for rust-std' >&2
+echo >&2
+echo 'Caused by:' >&2
+echo '    0: could not download a file' >&2
+echo '    1: Temporary failure in name resolution' >&2
+exit 1
+";
+
+/// cargo ended with an error of `cargo husk`'s build script: one line with these in it, and no trace of how it came to that.
+#[track_caller]
+fn expect_line(outcome: &Outcome, parts: &[&str]) {
+    outcome.expect_status(101);
+    let stderr = outcome.stderr();
+    let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error")).collect();
+    let [ours, _] = errors[..] else { panic!("{outcome}") };
+    assert!(ours.starts_with("error: cargo-husk@") && parts.iter().all(|part| ours.contains(part)), "{outcome}");
+    for noise in ["panicked", "stack backtrace", "--- stderr", "--- stdout"] {
+        assert!(!stderr.contains(noise), "{outcome}");
+    }
+}
+
+/// The build script, which runs again until it has succeeded, and what it says where it cannot get the targets.
+fn what_cannot_be_had_is_told_in_a_line(machine: &Machine) {
+    let build = "build --package cargo-husk";
+    let add = format!("run 'rustup target add --toolchain 1.95.0-x86_64-unknown-linux-gnu {NONE} {MUSL}'");
+    let failing = machine.script("rustup", FAILING);
+    let programs = machine.toolchain().join("bin");
+    let reason = "(component download failed for rust-std: Temporary failure in name resolution)";
+    expect_line(&machine.call(&[&failing, &programs], "cargo", build).build(), &[NONE, MUSL, reason, &add]);
+    let nothing = machine.call(&[&programs], "cargo", build).build();
+    expect_line(&nothing, &[NONE, MUSL, "'rustup' does not start", "install rustup from https://rustup.rs"]);
+
+    let system = machine.system_toolchain();
+    let call = || machine.call(&[&system.join("bin"), &machine.rustups()], "cargo", build).build();
+    expect_line(&call(), &[NONE, MUSL, "not one of rustup's", "install the package of your system"]);
+    for target in TARGETS {
+        fs::create_dir_all(system.join("lib/rustlib").join(target).join("lib")).expect("a folder of ours");
+        fs::write(system.join("lib/rustlib").join(target).join("lib/libcore-0.rlib"), "").expect("a folder of ours");
+    }
+    fs::remove_file(system.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld")).expect("it was copied");
+    expect_line(&call(), &["has no 'rust-lld'", "not one of rustup's: install Rust from https://rustup.rs"]);
+
+    if requires::root() {
+        let alone = machine.call(&[&machine.rustups()], "unshare", &format!("--net cargo {build}"));
+        expect_line(&alone.build(), &[NONE, MUSL, "component download failed", &add]);
+    }
+    assert!(machine.targets().is_empty());
+
+    // Nothing of ours runs before the C compiler has linked it: the words are rustc's.
+    let alone = machine.call_alone("build --package husk-abi --target-dir target/alone").build();
+    alone.expect_status(101).expect_stderr("error: linker `cc` not found");
+    assert!(!alone.stderr().contains("panicked"), "{alone}");
+}
+
+#[test]
+fn the_first_command_gets_what_is_missing_or_says_what_to_do() {
+    let Some(machine) = Machine::new() else { return };
+    what_cannot_be_had_is_told_in_a_line(&machine);
+
+    let run = machine.cargo("husk run --package hello");
+    if run.stderr().contains("rustup cannot add it") && machine.add_targets().status() != 0 {
+        return husk_skip::skip!("the first command on a fresh machine, as rustup has no network here");
+    }
+    run.expect_success().expect_stdout("Hello from a Husk guest\n");
+    assert_eq!(machine.targets(), TARGETS);
+
+    // A test may be the first command as well, and a bench, which begin likewise.
+    machine.install();
+    machine.cargo("test --package husk-tests --lib -- --exact build::tests::the_targets_are_there").expect_success();
+    assert_eq!(machine.targets(), TARGETS);
+}
