@@ -91,7 +91,8 @@ impl fmt::Display for Error {
             ),
             Self::NoBaseInstructions => write!(
                 f,
-                "without KVM, a guest needs a processor and a kernel with FSGSBASE; use Linux 5.9 or newer, or run it with KVM"
+                "programs with std, and all guests without KVM, need a processor and a kernel with FSGSBASE; use Linux 5.9 or \
+                newer, on a processor of 2013 or newer"
             ),
             Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
             Self::NoStreams(error) => write!(

@@ -137,6 +137,22 @@ fn a_handler_is_told_where_its_signal_comes_from() {
 }
 
 #[test]
+fn handlers_run_on_alternate_stacks_as_on_linux() {
+    expect_as_natively("signal_stack");
+}
+
+#[test]
+fn a_handler_runs_on_the_smallest_stack_that_there_is() {
+    Guest::program("signal_stack").argument("smallest").run().expect_success().expect_stdout("handled 1\n");
+}
+
+#[test]
+fn handlers_that_an_alternate_stack_does_not_hold_are_a_memory_fault() {
+    const MEMORY: i32 = 128 + 11;
+    Guest::program("signal_stack").argument("overflow").run().expect_status(MEMORY).expect_stdout("");
+}
+
+#[test]
 fn a_guest_that_calls_all_the_time_is_not_hurt_by_signals() {
     for target in Target::all() {
         let guest = Guest::native("hostile_load").argument("tell").flag(target.flag());

@@ -8,7 +8,7 @@ use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::libos::Libos;
 use crate::syscalls::{files, internet};
-use crate::threads::{CutShort, SignalStack, Thread};
+use crate::threads::{CutShort, NO_STACK, SignalStack, Thread};
 use linux_raw_sys::general::*;
 
 /// One signal on its way to a handler.
@@ -37,8 +37,7 @@ impl Libos {
                     internet::take_leave(self);
                     end(signal)
                 }
-                // As on Linux, where a frame that cannot be written is a memory fault without a handler.
-                Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| end(SIGSEGV)),
+                Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| self.fail_delivery(signal)),
             }
         }
         // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
@@ -53,6 +52,7 @@ impl Libos {
 
     fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
         let origin = self.signals.take_origin(signal);
+        let shape = self.threads.vectors();
         let thread = self.threads.current();
         let action = self.signals.action(signal)?;
         if let Some(call) = thread.cut_short.take()
@@ -61,15 +61,30 @@ impl Libos {
         {
             thread.registers.make_again(call.number);
         }
-        let mask = thread.blocked_after.take().unwrap_or(thread.blocked);
+        let mask = thread.blocked_after.unwrap_or(thread.blocked);
         let delivery = Delivery { signal, origin, mask, stack: thread.signal_stack };
-        signal_frame::push(&mut thread.registers, action, &delivery)?;
+        signal_frame::push(&mut thread.registers, action, &delivery, &shape)?;
+        thread.blocked_after = None;
+        if thread.signal_stack.flags & SS_AUTODISARM != 0 {
+            thread.signal_stack = NO_STACK;
+        }
         let own = if action.flags & u64::from(SA_NODEFER) != 0 { 0 } else { bit(signal) };
         thread.blocked |= (action.mask | own) & !UNSTOPPABLE;
         if action.flags & u64::from(SA_RESETHAND) != 0 {
             action.handler = DEFAULT;
         }
         Ok(())
+    }
+
+    /// The frame of a signal cannot be written: that is SIGSEGV, which a handler of its own may take elsewhere. If that one
+    /// cannot be called either, or now, the program ends.
+    fn fail_delivery(&mut self, signal: u32) {
+        let is_blocked = self.threads.current().blocked & bit(SIGSEGV) != 0;
+        if signal == SIGSEGV || is_blocked || self.signals.fate(SIGSEGV) != Fate::Handled {
+            end(SIGSEGV);
+        }
+        self.signals.note_origin(SIGSEGV, Origin::KERNEL);
+        self.threads.current().pending |= bit(SIGSEGV);
     }
 }
 

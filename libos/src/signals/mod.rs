@@ -55,6 +55,9 @@ impl Origin {
     /// `SI_TKILL`: the program itself, to one thread.
     pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
 
+    /// `SI_KERNEL`: no program.
+    pub const KERNEL: Self = Self { code: SI_KERNEL as i32, sender: 0, overrun: 0, value: 0 };
+
     /// Whether it was a timer.
     fn is_of_timer(self) -> bool {
         self.code == timers::FROM_TIMER

@@ -57,10 +57,14 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
 
 /// rt_sigreturn(2): a handler is done. Its "result" is the register's value in the frame.
 pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
+    let shape = libos.threads.vectors();
     let thread = libos.threads.current();
     // Without its frame the thread cannot go on, on Linux neither.
-    let Ok(mask) = signal_frame::pop(&mut thread.registers) else { signals::end(SIGSEGV) };
-    thread.blocked = mask & !UNSTOPPABLE;
+    let Ok(frame) = signal_frame::pop(&mut thread.registers, &shape) else { signals::end(SIGSEGV) };
+    thread.blocked = frame.mask & !UNSTOPPABLE;
+    if let Ok(stack) = checked(frame.stack) {
+        thread.signal_stack = stack;
+    }
     Ok(thread.registers.number())
 }
 
@@ -153,26 +157,35 @@ pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) 
     Ok(0)
 }
 
+/// An alternate stack that a program gives, if it is one.
+fn checked(stack: SignalStack) -> Result<SignalStack, Errno> {
+    match stack.flags & !SS_AUTODISARM {
+        SS_DISABLE => Ok(NO_STACK),
+        0 | SS_ONSTACK if stack.length < u64::from(MINSIGSTKSZ) => Err(Errno::ENOMEM),
+        0 | SS_ONSTACK => Ok(SignalStack { flags: stack.flags & SS_AUTODISARM, ..stack }),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// sigaltstack(2). A `stack_t` is three words, of which the middle one holds 32 bits.
 pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> Answer {
     let thread = libos.threads.current();
     let old = thread.signal_stack;
+    let is_on = old.contains(thread.registers.rsp);
     if from == 0 && old.flags & SS_DISABLE != 0 {
         libos.lent.expect_signal_stack();
     }
     let thread = libos.threads.current();
     if from != 0 {
         let [start, flags, length]: [u64; 3] = user::read(from)?;
-        let flags = flags as u32;
-        thread.signal_stack = match flags & !SS_AUTODISARM {
-            SS_DISABLE => NO_STACK,
-            0 | SS_ONSTACK if length < u64::from(MINSIGSTKSZ) => return Err(Errno::ENOMEM.into()),
-            0 | SS_ONSTACK => SignalStack { start, flags: 0, length },
-            _ => return Err(Errno::EINVAL.into()),
-        };
+        if is_on {
+            return Err(Errno::EPERM.into());
+        }
+        thread.signal_stack = checked(SignalStack { start, flags: flags as u32, length })?;
     }
     if into != 0 {
-        user::write(into, &[old.start, u64::from(old.flags), old.length])?;
+        let flags = old.flags | if is_on { SS_ONSTACK } else { 0 };
+        user::write(into, &[old.start, u64::from(flags), old.length])?;
     }
     Ok(0)
 }

@@ -50,7 +50,7 @@ pub struct Threads {
     next_id: u32,
     /// How many there are.
     count: usize,
-    /// What there is to keep of a thread's vector state; unknown until there is a second thread.
+    /// What there is to keep of a thread's vector state; unknown until there is a second thread, or a signal.
     vectors: Option<vector::Shape>,
 }
 
@@ -116,11 +116,11 @@ impl Threads {
 
     /// Adds a thread that starts with these registers and this FS base, and the current one's vector state.
     pub fn add(&mut self, registers: Registers, base: u64) -> Result<&mut Thread, Errno> {
-        let shape = *self.vectors.get_or_insert_with(vector::Shape::ask);
-        let mut vectors = vector::Area::new(shape)?;
+        let shape = self.vectors();
+        let mut vectors = vector::Area::new(&shape)?;
         vectors.save(shape.in_use());
         if self.current().vectors.is_none() {
-            self.current().vectors = Some(vector::Area::new(shape)?);
+            self.current().vectors = Some(vector::Area::new(&shape)?);
         }
         let slot = match self.slots.iter().position(Option::is_none) {
             Some(free) => Slot(free as u32),
@@ -140,6 +140,11 @@ impl Threads {
         let place = self.slots.get_mut(slot.index()).ok_or(Errno::EAGAIN)?;
         let thread = Thread { base, vectors: Some(vectors), blocked, name, ..Thread::new(id, registers) };
         Ok(place.insert(Box::new(thread)))
+    }
+
+    /// What there is to keep of a thread's vector state.
+    pub fn vectors(&mut self) -> vector::Shape {
+        *self.vectors.get_or_insert_with(vector::Shape::ask)
     }
 
     /// Tells the tender where the slots are.
@@ -252,7 +257,7 @@ impl Threads {
         if self.loaded == Some(slot) {
             return;
         }
-        let used = self.vectors.map_or(vector::Use::Any, vector::Shape::in_use);
+        let used = self.vectors.as_ref().map_or(vector::Use::Any, vector::Shape::in_use);
         if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
         {
             old.base = arch::thread_base();

@@ -8,6 +8,7 @@ use crate::syscalls::time;
 use alloc::boxed::Box;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
+use linux_raw_sys::general::SS_AUTODISARM;
 
 /// A thread's place in the tables; another thread may get it after this one has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +41,17 @@ pub type Name = [u8; 16];
 pub struct SignalStack {
     /// First address.
     pub start: u64,
-    /// `SS_DISABLE`, or what the program gave.
+    /// `SS_DISABLE`, `SS_AUTODISARM` or 0.
     pub flags: u32,
     /// Bytes.
     pub length: u64,
+}
+
+impl SignalStack {
+    /// Whether a thread with this stack pointer runs on it. One that is disarmed while it is used does not count.
+    pub fn contains(&self, pointer: u64) -> bool {
+        self.flags & SS_AUTODISARM == 0 && pointer > self.start && pointer - self.start <= self.length
+    }
 }
 
 /// Everything about one thread. Its general registers are written by the system call entry while it runs. It begins with

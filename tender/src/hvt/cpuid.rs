@@ -1,16 +1,18 @@
 //! What the guest sees when it executes `cpuid`: a short list of leaves, each bit chosen.
 //!
 //! There are leaves for what a program looks for: vendor and signature (0, 1), features (1, 7, 0x8000_0001), sizes of XSAVE
-//! areas (0xd), of addresses (0x8000_0008). There are none for caches, topology, frequencies, power, performance counters,
-//! serial numbers, virtualisation of the guest's own, nor a hypervisor's. [`Cpu::Baseline`] shows the same features on every
-//! host, and the same signature. On a KVM that emulates ring 0, all this holds for ring 0 only: at CPL 3 the processor itself
-//! answers, unless it can be told not to.
+//! areas and where components lie in them (0xd), of addresses (0x8000_0008). There are none for caches, topology,
+//! frequencies, power, performance counters, serial numbers, virtualisation of the guest's own, nor a hypervisor's.
+//! [`Cpu::Baseline`] shows the same features on every host, and the same signature. On a KVM that emulates ring 0, all this
+//! holds for ring 0 only: at CPL 3 the processor itself answers, unless it can be told not to.
 //!
 //! Computed from the host's own `cpuid` rather than asked of KVM: a feature that a host *process* can use and that
 //! adds no state beyond XSAVE's is one that KVM can give to a guest, and asking costs a third of a millisecond on a
 //! KVM that emulates ring 0.
 
-use core::arch::x86_64::{__cpuid_count, CpuidResult};
+#![expect(unsafe_code, reason = "XCR0 is read by an instruction that not every processor has")]
+
+use core::arch::x86_64::{__cpuid_count, _xgetbv, CpuidResult};
 use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
 
 /// x87, SSE, AVX and the three AVX-512 components: what XCR0 may enable for a guest (SDM volume 1, 13.1).
@@ -51,6 +53,20 @@ mod baseline {
     pub const SIGNATURE: u32 = 0x06f0;
 }
 
+/// Features that need the upper halves of AVX's registers: in leaf 1, ecx, FMA, AVX, F16C; in leaf 7, ebx, AVX2, and ecx,
+/// VAES, VPCLMULQDQ.
+const NEED_AVX: [u32; 3] = [bits(&[12, 28, 29]), bits(&[5]), bits(&[9, 10])];
+/// Features that need AVX-512's registers: in leaf 7, ebx, AVX512F, DQ, IFMA, CD, BW, VL, and ecx, VBMI, VBMI2, VNNI, BITALG,
+/// VPOPCNTDQ.
+const NEED_AVX512: [u32; 2] = [bits(&[16, 17, 21, 28, 30, 31]), bits(&[1, 6, 11, 12, 14])];
+/// XSAVE in leaf 1, ecx, and whether the host's kernel uses it.
+const XSAVE: u32 = 1 << 26;
+const OSXSAVE: u32 = 1 << 27;
+/// FSGSBASE in leaf 7, ebx.
+const FSGSBASE: u32 = 1;
+/// Leaf 0xd, sub-leaf 1, eax: XSAVEOPT, XSAVEC, XGETBV with ECX = 1. What is missing here is for ring 0.
+const XSAVE_EXTENSIONS: u32 = bits(&[0, 1, 2]);
+
 /// Which processor a guest is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cpu {
@@ -72,8 +88,12 @@ impl Cpu {
     }
 }
 
-/// AVX-512's state components, as bits of XCR0: all or none.
+/// State components, as bits of XCR0: AVX-512's are all there or none.
+const AVX: u64 = 1 << 2;
 const AVX512: u64 = 0b111 << 5;
+/// Where AVX's lies in an XSAVE area (Intel SDM volume 1, 13.5.2), and the end of what every area has, in bytes.
+const AVX_PLACE: (u32, u32) = (576, 256);
+const SMALLEST_AREA: u32 = 576;
 
 const fn bits(positions: &[u32]) -> u32 {
     let (mut mask, mut i) = (0, 0);
@@ -88,18 +108,21 @@ const fn bits(positions: &[u32]) -> u32 {
 pub struct Model {
     /// The leaves.
     pub leaves: Vec<kvm_cpuid_entry2>,
-    /// State components the guest may use.
-    pub xcr0: u64,
+    /// State components the guest may use; `None` if there is no XSAVE, and it has x87 and SSE.
+    pub xcr0: Option<u64>,
+    /// Whether it has FSGSBASE.
+    pub has_base_instructions: bool,
 }
 
 impl Model {
     /// The model for this host.
     pub fn new(cpu: Cpu) -> Self {
-        Self::from(__cpuid_count, cpu)
+        // SAFETY: only asked for if CPUID says that the register is there.
+        Self::from(__cpuid_count, || unsafe { _xgetbv(0) }, cpu)
     }
 
-    /// The model for a processor that answers `cpuid` with `host`.
-    fn from(host: impl Fn(u32, u32) -> CpuidResult, cpu: Cpu) -> Self {
+    /// The model for a processor that answers `cpuid` with `host` and, if it has XSAVE, has this XCR0.
+    fn from(host: impl Fn(u32, u32) -> CpuidResult, xcr0: impl Fn() -> u64, cpu: Cpu) -> Self {
         let is_baseline = cpu == Cpu::Baseline;
         let only = |mask: u32, baseline: u32| if is_baseline { mask & baseline } else { mask };
         let mut leaves = Vec::with_capacity(16);
@@ -112,29 +135,34 @@ impl Model {
         add(0, None, vendor.eax.min(0xd), vendor.ebx, vendor.ecx, vendor.edx);
 
         let one = host(1, 0);
+        // A kernel can leave XSAVE, or components of its state, switched off: then KVM has none of them for a guest.
+        let has_xsave = vendor.eax >= 0xd && one.ecx & (XSAVE | OSXSAVE) == XSAVE | OSXSAVE;
+        let xcr0 = has_xsave.then(|| components(xcr0(), is_baseline));
+        let [hidden_one, hidden_ebx, hidden_ecx] = hidden(xcr0);
         const CACHE_LINE: u32 = 0xff00;
         const ONE_PROCESSOR: u32 = 1 << 16;
         let signature = if is_baseline { baseline::SIGNATURE } else { one.eax };
-        let features = one.ecx & only(LEAF1_ECX, baseline::LEAF1_ECX);
+        let features = one.ecx & only(LEAF1_ECX, baseline::LEAF1_ECX) & !hidden_one;
         add(1, None, signature, one.ebx & CACHE_LINE | ONE_PROCESSOR, features, one.edx & LEAF1_EDX);
 
+        let mut has_base_instructions = false;
         if vendor.eax >= 7 {
             let seven = host(7, 0);
-            let features = seven.ebx & only(LEAF7_EBX, baseline::LEAF7_EBX);
-            add(7, Some(0), 0, features, seven.ecx & only(LEAF7_ECX, 0), seven.edx & only(LEAF7_EDX, 0));
+            let features = seven.ebx & only(LEAF7_EBX, baseline::LEAF7_EBX) & !hidden_ebx;
+            let more = seven.ecx & only(LEAF7_ECX, 0) & !hidden_ecx;
+            add(7, Some(0), 0, features, more, seven.edx & only(LEAF7_EDX, 0));
+            has_base_instructions = features & FSGSBASE != 0;
         }
 
-        const XSAVE: u32 = 1 << 26;
-        let mut xcr0 = 1;
-        if vendor.eax >= 0xd && one.ecx & XSAVE != 0 {
-            let state = host(0xd, 0);
-            xcr0 = u64::from(state.eax) & if is_baseline { baseline::XSTATE_MASK } else { XSTATE_MASK };
-            if xcr0 & AVX512 != AVX512 {
-                xcr0 &= !AVX512;
+        if let Some(xcr0) = xcr0 {
+            let places: Vec<_> =
+                (2..32).filter(|bit| xcr0 & 1 << bit != 0).map(|bit| (bit, place(&host, bit))).collect();
+            let size = places.iter().map(|(_, (offset, size))| offset + size).fold(SMALLEST_AREA, u32::max);
+            add(0xd, Some(0), xcr0 as u32, size, size, 0);
+            add(0xd, Some(1), host(0xd, 1).eax & XSAVE_EXTENSIONS, 0, 0, 0);
+            for (bit, (offset, size)) in places {
+                add(0xd, Some(bit), size, offset, 0, 0);
             }
-            // Sizes for everything that the host could save: no less than what the guest's part takes. Where each
-            // component lies, in further subleaves, is left out: XSAVE itself knows.
-            add(0xd, Some(0), xcr0 as u32, state.ecx, state.ecx, 0);
         }
 
         let extended = host(0x8000_0001, 0);
@@ -142,7 +170,7 @@ impl Model {
         let features = extended.ecx & only(EXTENDED_ECX, baseline::EXTENDED_ECX);
         add(0x8000_0001, None, if is_baseline { 0 } else { extended.eax }, 0, features, extended.edx & EXTENDED_EDX);
         add(0x8000_0008, None, ADDRESS_SIZES, 0, 0, 0);
-        Self { leaves, xcr0 }
+        Self { leaves, xcr0, has_base_instructions }
     }
 
     /// The leaves in the form that KVM takes; nothing if there are more than it can hold, which cannot happen.
@@ -151,52 +179,135 @@ impl Model {
     }
 }
 
+/// Of the components that the host has enabled, those for the guest.
+fn components(enabled: u64, is_baseline: bool) -> u64 {
+    let given = enabled & if is_baseline { baseline::XSTATE_MASK } else { XSTATE_MASK };
+    if given & AVX512 == AVX512 && given & AVX != 0 { given } else { given & !AVX512 }
+}
+
+/// Features that a guest without some components cannot have: in leaf 1, ecx, and leaf 7, ebx and ecx.
+fn hidden(xcr0: Option<u64>) -> [u32; 3] {
+    let has = |part| xcr0.unwrap_or(0) & part == part;
+    let [avx_one, avx_ebx, avx_ecx] = if has(AVX) { [0; 3] } else { NEED_AVX };
+    let [avx512_ebx, avx512_ecx] = if has(AVX512) { [0; 2] } else { NEED_AVX512 };
+    [avx_one | if xcr0.is_some() { 0 } else { XSAVE }, avx_ebx | avx512_ebx, avx_ecx | avx512_ecx]
+}
+
+/// Offset and size of a component in an XSAVE area of the standard format.
+fn place(host: impl Fn(u32, u32) -> CpuidResult, component: u32) -> (u32, u32) {
+    match 1 << component {
+        AVX => AVX_PLACE,
+        _ => {
+            let CpuidResult { eax: size, ebx: offset, .. } = host(0xd, component);
+            (offset, size)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Everything that there is in XCR0, up to AMX.
+    const EVERYTHING: u64 = 0x602e7;
+
+    /// A processor with every bit set, and AVX-512 and AMX where Intel has them.
+    fn all(leaf: u32, sub_leaf: u32) -> CpuidResult {
+        let [eax, ebx, ecx] = match (leaf, sub_leaf) {
+            (0, _) => [0x20, 0, 0],
+            (0xd, 5) => [64, 1088, 0],
+            (0xd, 6) => [512, 1152, 0],
+            (0xd, 7) => [1024, 1664, 0],
+            (0xd, 9..) => panic!("a component that no guest has"),
+            _ => [!0, 64, !0],
+        };
+        let ebx = if leaf == 7 { !0 } else { ebx };
+        CpuidResult { eax, ebx, ecx, edx: !0 }
+    }
+
+    fn leaf(model: &Model, function: u32, index: u32) -> Option<[u32; 4]> {
+        let found = model.leaves.iter().find(|leaf| (leaf.function, leaf.index) == (function, index))?;
+        Some([found.eax, found.ebx, found.ecx, found.edx])
+    }
+
     #[test]
     fn a_processor_with_every_bit_set_shows_no_virtualisation() {
-        let all = |leaf: u32, _| match leaf {
-            0 => CpuidResult { eax: 0x20, ebx: 0, ecx: 0, edx: 0 },
-            _ => CpuidResult { eax: !0, ebx: 64, ecx: !0, edx: !0 },
-        };
-        let model = Model::from(all, Cpu::Host);
-        assert_eq!(model.xcr0, XSTATE_MASK);
-        let leaf1 = model.leaves.iter().find(|leaf| leaf.function == 1).expect("leaf 1");
+        let model = Model::from(all, || EVERYTHING, Cpu::Host);
+        assert_eq!(model.xcr0, Some(XSTATE_MASK));
+        let [_, _, features, _] = leaf(&model, 1, 0).expect("leaf 1");
         const VMX_AND_HYPERVISOR: u32 = 1 << 5 | 1 << 31;
-        assert_eq!(leaf1.ecx & VMX_AND_HYPERVISOR, 0);
+        assert_eq!(features & VMX_AND_HYPERVISOR, 0);
         assert!(model.leaves.iter().all(|leaf| leaf.function & 0x4000_0000 == 0), "no hypervisor leaves");
-        assert!(model.to_kvm().is_some());
+        assert!(model.to_kvm().is_some() && model.has_base_instructions);
+    }
+
+    #[test]
+    fn every_combination_of_components_has_its_area_and_no_features_of_the_others() {
+        for combination in 0..1 << 4 {
+            let parts = [AVX, AVX512, 1 << 9, 0b11 << 17];
+            let chosen = parts.iter().enumerate().filter(|(index, _)| combination & 1 << index != 0);
+            let enabled = chosen.fold(0b11, |enabled, (_, part)| enabled | part);
+            let model = Model::from(all, || enabled, Cpu::Host);
+            let xcr0 = model.xcr0.expect("it has XSAVE");
+            let (avx, avx512) = (enabled & AVX != 0, enabled & (AVX | AVX512) == AVX | AVX512);
+            let size = if avx512 {
+                2688
+            } else if avx {
+                832
+            } else {
+                576
+            };
+            assert_eq!(xcr0, 0b11 | if avx { AVX } else { 0 } | if avx512 { AVX512 } else { 0 }, "{enabled:#x}");
+            assert_eq!(leaf(&model, 0xd, 0), Some([xcr0 as u32, size, size, 0]), "{enabled:#x}");
+            assert_eq!(leaf(&model, 0xd, 1), Some([0b111, 0, 0, 0]));
+            assert_eq!(leaf(&model, 0xd, 2), avx.then_some([256, 576, 0, 0]));
+            assert_eq!(leaf(&model, 0xd, 7), avx512.then_some([1024, 1664, 0, 0]));
+            let [_, _, one, _] = leaf(&model, 1, 0).expect("leaf 1");
+            let [_, seven, more, _] = leaf(&model, 7, 0).expect("leaf 7");
+            assert_eq!([one & 1 << 28 != 0, seven & 1 << 5 != 0, more & 1 << 9 != 0], [avx; 3], "{enabled:#x}");
+            assert_eq!([seven & 1 << 16 != 0, more & 1 << 1 != 0], [avx512; 2], "{enabled:#x}");
+        }
     }
 
     #[test]
     fn the_baseline_is_the_same_on_hosts_that_differ() {
         let host = |signature: u32, more: u32| {
-            move |leaf: u32, _| match leaf {
+            move |leaf: u32, sub_leaf: u32| match leaf {
                 0 => CpuidResult { eax: 0x20, ebx: 0, ecx: 0, edx: 0 },
-                1 | 0x8000_0001 => CpuidResult { eax: signature, ebx: 64 << 8, ecx: 0x0698_2203 | more, edx: !0 },
-                0xd => CpuidResult { eax: 0b111 | more & 0xe0, ebx: 0, ecx: 0x340, edx: 0 },
+                1 | 0x8000_0001 => CpuidResult { eax: signature, ebx: 64 << 8, ecx: 0x0e98_2203 | more, edx: !0 },
+                0xd => CpuidResult { eax: 0xf & !sub_leaf, ebx: 0, ecx: 0, edx: 0 },
                 _ => CpuidResult { eax: 0, ebx: 0x21 | more, ecx: more, edx: more },
             }
         };
-        let shown = |signature, more| {
-            let model = Model::from(host(signature, more), Cpu::Baseline);
+        let shown = |signature, more, enabled| {
+            let model = Model::from(host(signature, more), || enabled, Cpu::Baseline);
             (
                 model.leaves.iter().map(|leaf| (leaf.function, leaf.eax, leaf.ebx, leaf.ecx)).collect::<Vec<_>>(),
                 model.xcr0,
             )
         };
-        assert_eq!(shown(0x906a4, 0xf000_10e0), shown(0xa20f10, 0));
-        assert_eq!(shown(1, !0).1, 0b11);
+        assert_eq!(shown(0x906a4, 0xf000_10e0, EVERYTHING), shown(0xa20f10, 0, 0b111));
+        assert_eq!(shown(1, !0, EVERYTHING).1, Some(0b11));
     }
 
     #[test]
-    fn a_processor_without_xsave_gets_x87_only() {
+    fn a_processor_without_xsave_or_one_that_its_kernel_does_not_use_gets_x87_and_sse() {
         let old = |leaf: u32, _| match leaf {
             0 => CpuidResult { eax: 1, ebx: 0, ecx: 0, edx: 0 },
             _ => CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 },
         };
-        assert_eq!(Model::from(old, Cpu::Host).xcr0, 1);
+        let off = |leaf, sub_leaf| match leaf {
+            1 => CpuidResult { ecx: !OSXSAVE, ..all(leaf, sub_leaf) },
+            _ => all(leaf, sub_leaf),
+        };
+        for (model, bases) in [
+            (Model::from(old, || panic!("there is none"), Cpu::Host), false),
+            (Model::from(off, || panic!("there is none"), Cpu::Host), true),
+        ] {
+            assert_eq!((model.xcr0, model.has_base_instructions), (None, bases));
+            assert_eq!(leaf(&model, 0xd, 0), None);
+            let [_, _, features, _] = leaf(&model, 1, 0).expect("leaf 1");
+            assert_eq!(features & (XSAVE | 1 << 28), 0, "neither XSAVE nor AVX");
+        }
     }
 }

@@ -30,14 +30,17 @@ const APIC_BASE: u64 = 0xfee0_0900;
 pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32, cpu: Cpu) -> Result<(), Error> {
     let model = (kind != kind::NATIVE).then(|| Model::new(cpu));
     if let Some(model) = &model {
+        if !model.has_base_instructions {
+            return Err(Error::NoBaseInstructions);
+        }
         let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
         vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
     }
-    let special = special(root, model.is_some());
+    let special = special(root, model.as_ref());
     vcpu.set_sregs(&special).map_err(Error::kvm("set the processor's state"))?;
-    if let Some(model) = &model {
+    if let Some(value) = model.and_then(|model| model.xcr0) {
         let mut enabled = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
-        enabled.xcrs[0] = kvm_xcr { xcr: 0, value: model.xcr0, ..Default::default() };
+        enabled.xcrs[0] = kvm_xcr { xcr: 0, value, ..Default::default() };
         vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
     }
     set_system_call_entry(vcpu)?;
@@ -49,7 +52,7 @@ pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32, cpu: Cpu) ->
     Ok(())
 }
 
-fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
+fn special(root: u64, model: Option<&Model>) -> kvm_sregs {
     let mut special = kvm_sregs { apic_base: APIC_BASE, ..Default::default() };
     let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
         | Cr0Flags::MONITOR_COPROCESSOR
@@ -60,7 +63,8 @@ fn special(root: u64, with_cpuid: bool) -> kvm_sregs {
     // No SMEP and SMAP: where KVM emulates ring 0, the system call stub runs at CPL 3, so its page must be the guest's.
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
     // These two are refused for a guest whose CPUID does not have them.
-    cr4.set(Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE, with_cpuid);
+    cr4.set(Cr4Flags::OSXSAVE, model.is_some_and(|model| model.xcr0.is_some()));
+    cr4.set(Cr4Flags::FSGSBASE, model.is_some());
     let efer = EferFlags::SYSTEM_CALL_EXTENSIONS
         | EferFlags::LONG_MODE_ENABLE
         | EferFlags::LONG_MODE_ACTIVE

@@ -2,11 +2,12 @@
 //! state. Handlers may look at it and change it, so its layout is an interface.
 
 use super::registers::Registers;
-use super::vector;
+use super::vector::{self, Shape};
 use crate::errno::Errno;
 use crate::signals::Action;
 use crate::signals::handler::Delivery;
-use crate::user::{self, Slice};
+use crate::threads::SignalStack;
+use crate::user;
 use linux_raw_sys::general::SA_ONSTACK;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -41,25 +42,29 @@ struct Frame {
 /// Bytes below the stack pointer that a function may use without moving it (psABI 3.2.2).
 const RED_ZONE: u64 = 128;
 
+/// `UC_FP_XSTATE`: the vector state is one of XSAVE's.
+const EXTENDED_STATE: u64 = 1;
+
 /// Makes the thread, whose vector state is in the processor, run a handler next, and later what it was about to run.
-pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery) -> Result<(), Errno> {
+/// EFAULT if there is no room for that, which is less than all of the frame on the alternate stack: nothing is written
+/// below it, as on Linux.
+pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery, shape: &Shape) -> Result<(), Errno> {
     let stack = &delivery.stack;
-    let on_it = registers.rsp.wrapping_sub(stack.start) < stack.length;
-    let top = if action.flags & u64::from(SA_ONSTACK) != 0 && stack.length != 0 && !on_it {
-        stack.start.saturating_add(stack.length)
-    } else {
-        registers.rsp.saturating_sub(RED_ZONE)
-    };
-    let size = vector::size() as u64;
-    let vectors = top.saturating_sub(size) & !63;
-    vector::save_at(Slice::new(vectors, size))?;
+    let is_on = stack.contains(registers.rsp);
+    let enters = action.flags & u64::from(SA_ONSTACK) != 0 && stack.length != 0 && !is_on;
+    let top = if enters { stack.start.saturating_add(stack.length) } else { registers.rsp.saturating_sub(RED_ZONE) };
+    let (vectors, components) = vector::frame::place(top, shape);
     // A function expects its stack pointer to be 8 off a multiple of 16.
     let bottom = (vectors.saturating_sub(size_of::<Frame>() as u64) & !15).saturating_sub(8);
+    if (enters || is_on) && bottom < stack.start {
+        return Err(Errno::EFAULT);
+    }
+    vector::frame::save(vectors, components, shape)?;
     let information = delivery.origin.information(delivery.signal);
     let r = &*registers;
     let frame = Frame {
         restorer: action.restorer,
-        flags: 0,
+        flags: if components == 0 { 0 } else { EXTENDED_STATE },
         link: 0,
         stack: [stack.start, u64::from(stack.flags), stack.length],
         general: [
@@ -88,11 +93,19 @@ pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery) -> 
     Ok(())
 }
 
-/// Undoes [`push`], with what the handler has made of it, when it has returned through its restorer. Tells which signals
-/// are blocked from now on.
-pub fn pop(registers: &mut Registers) -> Result<u64, Errno> {
+/// What a thread goes on with after a handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Popped {
+    /// Signals that are blocked.
+    pub mask: u64,
+    /// The alternate stack.
+    pub stack: SignalStack,
+}
+
+/// Undoes [`push`], with what the handler has made of it, when it has returned through its restorer.
+pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
     let frame: Frame = user::read(registers.rsp.wrapping_sub(8))?;
-    vector::load_from(Slice::new(frame.vectors, vector::size() as u64))?;
+    vector::frame::load(frame.vectors, shape)?;
     let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip] = frame.general;
     *registers = Registers {
         rax,
@@ -113,12 +126,58 @@ pub fn pop(registers: &mut Registers) -> Result<u64, Errno> {
         ..Registers::start(rip, rsp)
     };
     registers.make_whole(frame.rflags);
-    Ok(frame.mask)
+    let [start, flags, length] = frame.stack;
+    Ok(Popped { mask: frame.mask, stack: SignalStack { start, flags: flags as u32, length } })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::Origin;
+    use crate::threads::NO_STACK;
+    use core::arch::x86_64::CpuidResult;
+    use linux_raw_sys::general::MINSIGSTKSZ;
+
+    /// As much as std gives a thread, and room to see what is written beside it.
+    const LENGTH: usize = 8192;
+    #[repr(align(64))]
+    struct Memory([u8; 3 * LENGTH]);
+
+    /// A processor with everything up to AMX, of which the libos keeps x87, SSE, AVX and AVX-512 (2,688 bytes).
+    fn everything() -> Shape {
+        let cpuid = |leaf, sub_leaf| {
+            let (eax, ebx) = match (leaf, sub_leaf) {
+                (0xd, 0) => (0x600e7, 11_008),
+                (0xd, 5) => (64, 1088),
+                (0xd, 6) => (512, 1152),
+                (0xd, 7) => (1024, 1664),
+                _ => (0, 0),
+            };
+            CpuidResult { eax, ebx, ecx: if leaf == 1 { 1 << 27 } else { 11_008 }, edx: 0 }
+        };
+        Shape::of(cpuid, || 0x600e7)
+    }
+
+    /// The same with nothing beyond AVX.
+    fn avx() -> Shape {
+        let cpuid = |leaf, sub_leaf| CpuidResult {
+            eax: if (leaf, sub_leaf) == (0xd, 0) { 7 } else { 0 },
+            ebx: 832,
+            ecx: if leaf == 1 { 1 << 27 } else { 832 },
+            edx: 0,
+        };
+        Shape::of(cpuid, || 7)
+    }
+
+    /// Pushes a frame for a handler with these flags onto an alternate stack of `length` bytes in the middle of `memory`.
+    fn deliver(memory: &mut Memory, length: u64, shape: &Shape) -> (SignalStack, Result<Registers, Errno>) {
+        let start = memory.0.as_mut_ptr() as u64 + LENGTH as u64;
+        let stack = SignalStack { start, flags: 0, length };
+        let action = Action { handler: 1, flags: SA_ONSTACK.into(), ..Action::default() };
+        let delivery = Delivery { signal: 10, origin: Origin::USER, mask: 6, stack };
+        let mut registers = Registers { r12: 12, ..Registers::start(0x1234, start + 2 * LENGTH as u64) };
+        (stack, push(&mut registers, &action, &delivery, shape).map(|()| registers))
+    }
 
     #[test]
     fn the_frame_is_laid_out_as_linux_has_it() {
@@ -127,5 +186,69 @@ mod tests {
         assert_eq!(core::mem::offset_of!(Frame, vectors) - core::mem::offset_of!(Frame, general), 184);
         assert_eq!(core::mem::offset_of!(Frame, mask) - core::mem::offset_of!(Frame, general), 256);
         assert_eq!(size_of::<Frame>(), 8 + 304 + 128);
+    }
+
+    #[test]
+    fn a_frame_stays_on_an_alternate_stack_that_holds_it_and_comes_back_from_there() {
+        for (length, shape) in [(LENGTH as u64, everything()), (MINSIGSTKSZ.into(), avx())] {
+            let mut memory = Memory([0xa5; 3 * LENGTH]);
+            let (stack, pushed) = deliver(&mut memory, length, &shape);
+            let mut registers = pushed.expect("there is room");
+            assert!(stack.contains(registers.rsp) && registers.rip == 1 && registers.rdi == 10);
+            assert!(memory.0[..LENGTH].iter().all(|byte| *byte == 0xa5), "written below the stack");
+            let frame: Frame = user::read(registers.rsp).expect("it is there");
+            assert!(frame.vectors > registers.rsp && frame.vectors + shape.size() as u64 + 4 <= stack.start + length);
+            // In a test nothing is stored of the processor: this is where it would be.
+            user::write(frame.vectors + 24, &0x1f80_u32).expect("own memory");
+            registers.rsp += 8;
+            let popped = pop(&mut registers, &shape).expect("it is whole");
+            assert_eq!((registers.rip, registers.r12, popped.mask), (0x1234, 12, 6));
+            assert_eq!((popped.stack.start, popped.stack.length), (stack.start, length));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_an_alternate_stack_does_not_hold_is_not_written() {
+        for room in [0, 100, 600] {
+            let mut memory = Memory([0xa5; 3 * LENGTH]);
+            let (_, pushed) = deliver(&mut memory, u64::from(MINSIGSTKSZ) + room, &everything());
+            assert_eq!(pushed.expect_err("2,688 bytes and the frame are more"), Errno::EFAULT);
+            assert!(memory.0.iter().all(|byte| *byte == 0xa5));
+        }
+    }
+
+    #[test]
+    fn a_handler_on_the_alternate_stack_leaves_less_room_for_the_next() {
+        let mut memory = Memory([0xa5; 3 * LENGTH]);
+        let shape = everything();
+        let (stack, pushed) = deliver(&mut memory, LENGTH as u64, &shape);
+        let mut registers = pushed.expect("there is room");
+        let action = Action { handler: 1, flags: SA_ONSTACK.into(), ..Action::default() };
+        let delivery = Delivery { signal: 10, origin: Origin::USER, mask: 0, stack };
+        push(&mut registers, &action, &delivery, &shape).expect("there is room for two");
+        assert!(push(&mut registers, &action, &delivery, &shape).is_err());
+        assert!(memory.0[..LENGTH].iter().all(|byte| *byte == 0xa5), "written below the stack");
+    }
+
+    #[test]
+    fn what_a_handler_has_made_nonsense_of_is_refused() {
+        // XSTATE_BV with a component that is not kept, a compacted area, a bit of MXCSR that no processor has.
+        for (offset, value) in [(512, 1u64 << 9), (520, 1 << 63), (24, 1 << 31)] {
+            let mut memory = Memory([0; 3 * LENGTH]);
+            let shape = everything();
+            let (_, pushed) = deliver(&mut memory, LENGTH as u64, &shape);
+            let mut registers = pushed.expect("there is room");
+            let frame: Frame = user::read(registers.rsp).expect("it is there");
+            user::write(frame.vectors + offset, &value).expect("own memory");
+            registers.rsp += 8;
+            assert_eq!(pop(&mut registers, &shape).expect_err("nonsense"), Errno::EFAULT);
+        }
+    }
+
+    #[test]
+    fn a_thread_without_an_alternate_stack_is_on_none() {
+        assert!(!NO_STACK.contains(0) && !NO_STACK.contains(u64::MAX));
+        let stack = SignalStack { start: 0x1000, flags: 0, length: 0x800 };
+        assert!(!stack.contains(0x1000) && stack.contains(0x1001) && stack.contains(0x1800) && !stack.contains(0x1801));
     }
 }

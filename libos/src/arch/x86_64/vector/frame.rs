@@ -1,0 +1,89 @@
+//! The vector state in a signal frame: Linux's `struct _fpstate_64` (arch/x86/include/uapi/asm/sigcontext.h), which is an
+//! XSAVE area that tells of itself, cut off behind the last component in it.
+
+#![expect(unsafe_code, reason = "XSAVE writes to the program's memory")]
+
+use super::shape::{HEADER, LEGACY};
+use super::{ALIGNMENT, ALONE, Shape, instructions};
+use crate::errno::Errno;
+use crate::user::{self, Slice};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `FP_XSTATE_MAGIC1` and `FP_XSTATE_MAGIC2`, behind the area.
+const MAGIC: (u32, u32) = (0x4650_5853, 0x4650_5845);
+const MAGIC_SIZE: u64 = size_of::<u32>() as u64;
+/// Where [`Software`] is.
+const SOFTWARE: u64 = 464;
+/// Where MXCSR is, and the bits that processors have in it.
+const MXCSR: u64 = 24;
+const MXCSR_BITS: u32 = 0xffff;
+
+/// `struct _fpx_sw_bytes`, in bytes that the processor leaves to software.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Software {
+    magic: u32,
+    /// With the second magic number.
+    extended_size: u32,
+    components: u64,
+    size: u32,
+    reserved: [u32; 7],
+}
+
+/// The XSAVE header (Intel SDM volume 1, 13.4.2).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Header {
+    present: u64,
+    /// 0 in the standard format.
+    compacted: u64,
+    reserved: [u64; 6],
+}
+const _: () = assert!(size_of::<Header>() == HEADER && SOFTWARE as usize + size_of::<Software>() == LEGACY);
+
+/// Where the state is stored that ends below `top`, and the components in it.
+pub fn place(top: u64, shape: &Shape) -> (u64, u64) {
+    let components = shape.components_in_use();
+    let size = shape.size_of(components) as u64 + if components == 0 { 0 } else { MAGIC_SIZE };
+    (top.saturating_sub(size) & !(ALIGNMENT as u64 - 1), components)
+}
+
+/// Stores these components of the processor's state in the program's memory, at an address from [`place`].
+pub fn save(at: u64, components: u64, shape: &Shape) -> Result<(), Errno> {
+    let size = shape.size_of(components);
+    let area = Slice::new(at, size as u64);
+    let start = area.check()?;
+    let mut software = Software { magic: 0, extended_size: 0, components, size: size as u32, reserved: [0; 7] };
+    if components != 0 {
+        area.after(LEGACY as u64).first(HEADER as u64).zero()?;
+        user::write(at + size as u64, &MAGIC.1)?;
+        (software.magic, software.extended_size) = (MAGIC.0, size as u32 + MAGIC_SIZE as u32);
+    }
+    if ALONE {
+        // SAFETY: the place is the program's, aligned, large enough, and its header zero.
+        unsafe { instructions::save(start, components) };
+    }
+    user::write(at + SOFTWARE, &software)
+}
+
+/// Loads what [`save`] stored, and the handler may have changed: EFAULT for what the processor would not take.
+pub fn load(at: u64, shape: &Shape) -> Result<(), Errno> {
+    let mut size = LEGACY;
+    if shape.mask != 0 {
+        let header: Header = user::read(at.saturating_add(LEGACY as u64))?;
+        if header.present & !shape.mask != 0 || header.compacted != 0 || header.reserved != [0; 6] {
+            return Err(Errno::EFAULT);
+        }
+        size = shape.size_of(header.present);
+    }
+    let start = Slice::new(at, size as u64).check()?;
+    let mxcsr: u32 = user::read(at.saturating_add(MXCSR))?;
+    if !at.is_multiple_of(ALIGNMENT as u64) || mxcsr & !MXCSR_BITS != 0 {
+        return Err(Errno::EFAULT);
+    }
+    if ALONE {
+        // SAFETY: the place is the program's, aligned, and as large as its header demands.
+        unsafe { instructions::load(start, shape.mask) };
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Handlers on alternate stacks: which stacks there can be, that registers survive, and what a frame says of itself.
+//! `smallest` takes one on the smallest stack that there is; `overflow` takes more than the stack holds.
+
+use std::arch::{asm, is_x86_feature_detected};
+use std::io::Error;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// What a handler has found.
+static FOUND: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+const TKILL: u64 = 200;
+const AUTODISARM: i32 = 1 << 31;
+const FLAGS: i32 = libc::SA_ONSTACK | libc::SA_SIGINFO;
+
+type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut u8);
+
+fn handle(handler: Handler, flags: i32) {
+    // SAFETY: all zeros is a valid value.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = flags;
+    // SAFETY: the handlers below use nothing but atomics and system calls.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) }, 0);
+}
+
+fn raise() {
+    // SAFETY: has no conditions.
+    unsafe { libc::raise(libc::SIGUSR1) };
+}
+
+/// sigaltstack(2), with the old stack.
+fn stack(new: Option<(&mut [u8], i32)>) -> Result<libc::stack_t, i32> {
+    let new = new.map(|(stack, flags)| libc::stack_t {
+        ss_sp: stack.as_mut_ptr().cast(),
+        ss_flags: flags,
+        ss_size: stack.len(),
+    });
+    // SAFETY: all zeros is a valid value.
+    let mut old: libc::stack_t = unsafe { std::mem::zeroed() };
+    let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // Not by the C library, some of which judge the flags themselves.
+    // SAFETY: the stacks given outlive their use.
+    match unsafe { libc::syscall(libc::SYS_sigaltstack, new, &raw mut old) } {
+        0 => Ok(old),
+        _ => Err(Error::last_os_error().raw_os_error().unwrap_or(0)),
+    }
+}
+
+/// Counts, and fills vector registers.
+extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
+    COUNT.fetch_add(1, Relaxed);
+    // SAFETY: the registers are given up.
+    unsafe { asm!("pcmpeqd xmm0, xmm0", "pcmpeqd xmm15, xmm15", out("xmm0") _, out("xmm15") _) };
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: the processor has them, and they are given up.
+        unsafe { asm!("vcmptrueps ymm1, ymm1, ymm1", out("ymm1") _) };
+    }
+}
+
+/// Fills registers from memory, `$width` bytes each, sends a signal to this thread, and stores them.
+macro_rules! survive {
+    ($move:literal, $kind:literal, $width:literal, [$($number:literal)*]) => {{
+        let before: Vec<u8> = (0..16 * $width).map(|at: u32| at as u8 ^ 0x5a).collect();
+        let mut after = vec![0u8; before.len()];
+        // SAFETY: both buffers have room for all registers, which are given up to us.
+        unsafe {
+            asm!(
+                $(concat!($move, " ", $kind, $number, ", [{before} + ", $number, " * ", $width, "]"),)*
+                "syscall",
+                $(concat!($move, " [{after} + ", $number, " * ", $width, "], ", $kind, $number),)*
+                before = in(reg) before.as_ptr(), after = in(reg) after.as_mut_ptr(), inout("rax") TKILL => _,
+                inout("rdi") libc::gettid() as u64 => _, inout("rsi") libc::SIGUSR1 as u64 => _, clobber_abi("sysv64"),
+            );
+        }
+        assert!(before == after, "{}", $kind);
+    }};
+}
+
+/// Looks at the stack that it is on, tries to change it, and whether that is still possible otherwise.
+extern "C" fn inquire(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
+    let current = stack(None).map_or(0, |old| old.ss_flags as u32);
+    FOUND[0].store(current.into(), Relaxed);
+    let off = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+    // SAFETY: no stack is given.
+    let changed = unsafe { libc::sigaltstack(&off, std::ptr::null_mut()) };
+    let error = if changed == 0 { 0 } else { Error::last_os_error().raw_os_error().unwrap_or(0) };
+    FOUND[1].store(error as u64, Relaxed);
+}
+
+/// Looks at the vector state in its frame, and changes a register there.
+extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut u8) {
+    const VECTORS: usize = 40 + 23 * 8;
+    let word = |at: *const u8| u64::from(unsafe_word(at));
+    // SAFETY: a `struct ucontext`, which has a pointer there.
+    let state = unsafe { context.add(VECTORS).cast::<*mut u8>().read() };
+    let size = word(state.wrapping_add(464 + 16));
+    FOUND[0].store(word(state.wrapping_add(464)), Relaxed);
+    FOUND[1].store(word(state.wrapping_add(size as usize)), Relaxed);
+    FOUND[2].store(u64::from(state as usize % 64 == 0 && word(state.wrapping_add(464 + 4)) == size + 4), Relaxed);
+    // SAFETY: XMM1 is there.
+    unsafe { state.add(160 + 16).cast::<u64>().write(77) };
+}
+
+fn unsafe_word(at: *const u8) -> u32 {
+    // SAFETY: the callers look into the frame of a handler that runs.
+    unsafe { at.cast::<u32>().read_unaligned() }
+}
+
+/// Takes as many more as there is room for.
+extern "C" fn again(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
+    COUNT.fetch_add(1, Relaxed);
+    raise();
+}
+
+fn stacks(memory: &mut [u8]) {
+    println!("too small: {:?}", stack(Some((&mut memory[..2047], 0))).err());
+    println!("no flag: {:?}", stack(Some((&mut memory[..8192], 8))).err());
+    handle(inquire, FLAGS);
+    for flags in [0, libc::SS_ONSTACK, AUTODISARM] {
+        let new = stack(Some((&mut memory[..16384], flags))).map(|_| ());
+        raise();
+        let [inside, change, ..] = &FOUND;
+        let after = stack(None).map(|old| (old.ss_flags, old.ss_size));
+        println!(
+            "{flags:x}: {new:?}, inside {:x}, change {}, then {after:x?}",
+            inside.load(Relaxed),
+            change.load(Relaxed)
+        );
+    }
+}
+
+fn frame() {
+    handle(look, FLAGS);
+    let mut changed: u64 = 5;
+    // SAFETY: the register is given up.
+    unsafe {
+        asm!(
+            "movq xmm1, r12", "syscall", "movq r12, xmm1", inout("r12") changed, inout("rax") TKILL => _,
+            inout("rdi") libc::gettid() as u64 => _, inout("rsi") libc::SIGUSR1 as u64 => _, clobber_abi("sysv64"),
+        );
+    }
+    let [first, last, sizes, _] = FOUND.each_ref().map(|found| found.load(Relaxed));
+    println!("frame: {first:x} {last:x} {sizes}, xmm1 changed to {changed}");
+}
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("smallest") => {
+            handle(count, FLAGS);
+            let memory = Box::leak(vec![0u8; libc::MINSIGSTKSZ].into_boxed_slice());
+            stack(Some((memory, 0))).expect("large enough");
+            raise();
+            println!("handled {}", COUNT.load(Relaxed));
+        }
+        Some(_) => {
+            handle(again, FLAGS | libc::SA_NODEFER);
+            raise();
+        }
+        None => {
+            // The stack that std has given this thread.
+            handle(count, FLAGS);
+            let number = std::hint::black_box(7.25);
+            raise();
+            survive!("movups", "xmm", 16, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
+            if is_x86_feature_detected!("avx") {
+                survive!("vmovups", "ymm", 32, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
+            } else {
+                raise();
+            }
+            println!("handled {} {number}", COUNT.load(Relaxed));
+            frame();
+            stacks(&mut vec![0; 16384]);
+        }
+    }
+}
