@@ -1,89 +1,73 @@
 //! Keeps the guest's clock page true: see [`husk_abi::clock`].
 //!
-//! The guest's monotonic clock is the host's. The rate of the time stamp counter is only known to about a part in a
-//! million, and the host's clock is disciplined from outside; so the page is corrected whenever the guest leaves the
-//! VM and the last correction is old enough. A guest that was ahead is slowed down, never set back.
+//! The guest's monotonic clock is the host's. The page is corrected before the guest is entered, if it is old enough, or
+//! the guest has asked for it. What it says then is the [`Keeper`]'s business.
 
 #![expect(unsafe_code, reason = "the clock page is shared with the guest, reached by pointer")]
 
+mod keeper;
+
+pub use keeper::Moment;
+
 use crate::memory::Memory;
-use husk_abi::clock::{Page, Parameters};
+use husk_abi::clock::Page;
 use husk_abi::memory::CLOCK;
+use keeper::Keeper;
+use std::arch::x86_64::__cpuid;
 use std::ptr::NonNull;
 
-/// Least time between two corrections, in nanoseconds.
-const INTERVAL_NS: u64 = 100_000_000;
-/// The same for a counter whose rate is not what it seems: some tenths of a second for any processor.
-const INTERVAL_TICKS: u64 = 1 << 30;
-/// How long a guest that is ahead takes to fall back into step, in nanoseconds.
-const SLEW_NS: u64 = 1_000_000_000;
-
-/// The time stamp counter and the monotonic clock at about the same moment.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    tsc: u64,
-    monotonic_ns: u64,
-}
-
-impl Sample {
-    /// Of now: the one that took least time of a few, as the thread may be stopped in between.
-    pub fn take() -> Self {
+impl Moment {
+    /// Now, with a guest's counter that is ahead of the host's by `offset`: the reading that took least time of a few, as
+    /// the thread may be stopped in between.
+    pub fn now(offset: u64) -> Self {
         let take = |_| {
-            let (before, monotonic_ns, after) = (counter(), monotonic_ns(), counter());
-            (after.wrapping_sub(before), Self { tsc: before.wrapping_add(after) / 2, monotonic_ns })
+            let (before, monotonic_ns, realtime_ns) = (counter(), monotonic_ns(), nanoseconds(libc::CLOCK_REALTIME));
+            let took = counter().wrapping_sub(before);
+            let host = before.wrapping_add(took / 2);
+            (took, Self { host, guest: host.wrapping_add(offset), monotonic_ns, realtime_ns })
         };
-        let best = (0..4).map(take).min_by_key(|(took, _)| *took);
-        best.map_or_else(|| Self { tsc: counter(), monotonic_ns: monotonic_ns() }, |(_, sample)| sample)
-    }
-
-    /// The counter's rate between an earlier sample and this one, as [`Parameters`] has it.
-    fn rate_since(self, start: Self) -> u64 {
-        let (ticks, ns) = (self.tsc.saturating_sub(start.tsc), self.monotonic_ns.saturating_sub(start.monotonic_ns));
-        ((u128::from(ns) << 32) / u128::from(ticks.max(1))) as u64
-    }
-}
-
-/// How fast the time stamp counter runs.
-#[derive(Clone, Copy, Debug)]
-pub enum Rate {
-    /// So many kilohertz.
-    Known(u32),
-    /// As has been seen since this sample was taken: the better, the longer ago.
-    Seen(Sample),
-}
-
-impl Rate {
-    /// As [`Parameters::nanoseconds_per_tick`] has it.
-    fn now(self) -> u64 {
-        match self {
-            Self::Known(khz) => Parameters::rate(khz),
-            Self::Seen(start) => Sample::take().rate_since(start),
-        }
+        (0..4).map(take).min_by_key(|(took, _)| *took).map_or_else(Self::default, |(_, moment)| moment)
     }
 }
 
 /// A guest's time stamp counter.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
-    /// How far it is ahead of the host's, modulo 2^64.
-    pub offset: u64,
-    /// Its rate.
-    pub rate: Rate,
+    /// How far it is ahead of the host's.
+    pub offset: Offset,
+    /// Its rate in kilohertz, if that is known.
+    pub khz: Option<u32>,
+    /// Some time ago, by the host's clocks: a rate that is not known is measured from there.
+    pub began: Moment,
+    /// Whether it is the same on all processors of the host.
+    pub steady: bool,
 }
 
 impl Counter {
-    /// Its value now.
-    fn now(self) -> u64 {
-        counter().wrapping_add(self.offset)
+    /// The host's own counter, of a rate that is yet to be measured.
+    pub fn of_host(began: Moment) -> Self {
+        Self { offset: Offset::default(), khz: None, began, steady: is_steady() }
     }
+}
+
+/// How far a guest's counter is ahead of the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offset {
+    /// In ticks, modulo 2^64.
+    pub ticks: u64,
+    /// By how many ticks that may be wrong.
+    pub slack: u64,
 }
 
 /// The writer of one guest's clock page.
 #[derive(Debug)]
 pub struct Clock {
     page: NonNull<Page>,
-    counter: Counter,
-    published: Parameters,
+    keeper: Keeper,
+    offset: Offset,
+    /// The host's counter when the guest was left.
+    left: u64,
+    is_asked: bool,
 }
 
 impl Clock {
@@ -93,58 +77,64 @@ impl Clock {
     ///
     /// `page` points to the clock page of guest memory that outlives the clock and that only it writes. So far, it can.
     pub unsafe fn start(page: NonNull<Page>, counter: Counter) -> Self {
-        let now = Parameters { nanoseconds_per_tick: counter.rate.now(), ..read_host(counter) };
-        let clock = Self { page, counter, published: now };
+        let Counter { offset, began, .. } = counter;
+        let began = Moment { guest: began.host.wrapping_add(offset.ticks), ..began };
+        let now = Moment::now(offset.ticks);
+        let keeper = Keeper::start(&began, &now, counter.khz, counter.steady);
+        let clock = Self { page, keeper, offset, left: now.host, is_asked: false };
         clock.publish();
         clock
     }
 
-    /// Corrects the page, which is in `memory`, if it is time to: by the counter, which is faster to read than a clock.
-    pub fn correct(&mut self, memory: &Memory) {
-        let tsc = self.counter.now();
-        // It may have begun anew with a host that has slept, or be far from where it was: then its rate tells nothing.
-        let is_near = tsc.checked_sub(self.published.tsc).is_some_and(|ticks| ticks < INTERVAL_TICKS);
-        if is_near && self.published.elapsed_ns(tsc) < self.interval_ns() {
-            return;
-        }
-        let host = read_host(self.counter);
-        self.published = corrected(self.published, host, self.counter.rate.now());
-        memory.rewrite_own(CLOCK, || self.publish());
+    /// Notes that the guest does not run from now on.
+    pub fn leave(&mut self) {
+        self.left = counter();
     }
 
-    /// A rate that was seen for a moment only is looked at again when it has been seen for twice as long.
-    fn interval_ns(&self) -> u64 {
-        match self.counter.rate {
-            Rate::Known(_) => INTERVAL_NS,
-            Rate::Seen(start) => INTERVAL_NS.min(self.published.monotonic_ns.saturating_sub(start.monotonic_ns)),
-        }
+    /// Has the page corrected before the guest goes on.
+    pub fn ask(&mut self) {
+        self.is_asked = true;
+    }
+
+    /// Whether the page is to be corrected before the guest goes on.
+    pub fn is_due(&self) -> bool {
+        self.is_asked || self.keeper.is_due(counter())
+    }
+
+    /// Corrects the page, which is in `memory`. The guest's counter is ahead of the host's by `offset`, if that was read
+    /// back; otherwise it is as before.
+    pub fn correct(&mut self, memory: &Memory, offset: Option<Offset>) {
+        // Each reading is a little different: what is known is kept as long as it can be right.
+        let is_new = |offset: &Offset| {
+            let change = offset.ticks.wrapping_sub(self.offset.ticks) as i64;
+            change.unsigned_abs() > offset.slack.saturating_add(self.offset.slack)
+        };
+        self.offset = offset.filter(is_new).unwrap_or(self.offset);
+        self.is_asked = false;
+        self.keeper.correct(&Moment::now(self.offset.ticks), self.left);
+        memory.rewrite_own(CLOCK, || self.publish());
     }
 
     fn publish(&self) {
         // SAFETY: `start`'s caller vouched for the page; its fields are atomics, which the guest only reads.
-        unsafe { self.page.as_ref() }.write(self.published);
+        unsafe { self.page.as_ref() }.write(self.keeper.published());
     }
 }
 
-/// What to publish next, given what the guest computes with and what the host's clocks say.
-fn corrected(published: Parameters, host: Parameters, rate: u64) -> Parameters {
-    let guest_ns = published.monotonic_ns(host.tsc);
-    let ahead_ns = guest_ns.saturating_sub(host.monotonic_ns);
-    // Ahead by one part in a thousand at most is taken back within the slew time; more takes longer.
-    let slower = (u128::from(rate) * u128::from(ahead_ns.min(SLEW_NS / 1000)) / u128::from(SLEW_NS)) as u64;
-    Parameters {
-        tsc: host.tsc,
-        nanoseconds_per_tick: rate - slower,
-        monotonic_ns: guest_ns.max(host.monotonic_ns),
-        realtime_ns: host.realtime_ns,
-    }
+/// Whether the host's counter is the same on all its processors, and never stops.
+fn is_steady() -> bool {
+    const OFFERED: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+    is_steady_where(std::fs::read_to_string(OFFERED).ok().as_deref(), || {
+        const POWER: u32 = 0x8000_0007;
+        const INVARIANT: u32 = 1 << 8;
+        __cpuid(0x8000_0000).eax >= POWER && __cpuid(POWER).edx & INVARIANT != 0
+    })
 }
 
-/// The host's clocks at one value of the guest's counter. The rate is left at 0.
-fn read_host(counter: Counter) -> Parameters {
-    let monotonic_ns = monotonic_ns();
-    let tsc = counter.now();
-    Parameters { tsc, nanoseconds_per_tick: 0, monotonic_ns, realtime_ns: nanoseconds(libc::CLOCK_REALTIME) }
+/// The same where the kernel offers these sources for its clock: the counter is one as long as the kernel trusts it. Where
+/// /sys does not tell, the processor's own promise counts (SDM volume 3, 18.17.1).
+fn is_steady_where(offered: Option<&str>, is_promised: impl FnOnce() -> bool) -> bool {
+    offered.map_or_else(is_promised, |names| names.split_whitespace().any(|name| name == "tsc"))
 }
 
 /// The host's time stamp counter.
@@ -181,31 +171,24 @@ fn nanoseconds(clock: libc::clockid_t) -> u64 {
 mod tests {
     use super::*;
 
-    const RATE: u64 = 1 << 32;
-
-    fn at(tsc: u64, monotonic_ns: u64) -> Parameters {
-        Parameters { tsc, nanoseconds_per_tick: RATE, monotonic_ns, realtime_ns: 0 }
+    #[test]
+    fn a_counter_is_steady_if_the_kernel_offers_it_or_else_the_processor_says_so() {
+        for (offered, promised, steady) in [
+            (Some("tsc kvm-clock \n"), false, true),
+            (Some("tsc-early hpet acpi_pm\n"), true, false),
+            (Some("kvm-clock acpi_pm\n"), true, false),
+            (None, true, true),
+            (None, false, false),
+        ] {
+            assert_eq!(is_steady_where(offered, || promised), steady, "{offered:?}");
+        }
     }
 
     #[test]
-    fn a_rate_is_seen_between_two_samples() {
-        let (start, end) = (Sample { tsc: 1, monotonic_ns: 5 }, Sample { tsc: 2_500_001, monotonic_ns: 1_000_005 });
-        assert_eq!(end.rate_since(start), Parameters::rate(2_500_000));
-        assert_eq!(start.rate_since(end), 0, "neither goes backwards");
-    }
-
-    #[test]
-    fn a_guest_behind_is_set_forward() {
-        let next = corrected(at(0, 0), at(1_000_000, 1_000_500), RATE);
-        assert_eq!((next.monotonic_ns, next.nanoseconds_per_tick), (1_000_500, RATE));
-    }
-
-    #[test]
-    fn a_guest_ahead_is_slowed_and_never_set_back() {
-        let next = corrected(at(0, 0), at(1_000_000, 999_500), RATE);
-        assert_eq!(next.monotonic_ns, 1_000_000);
-        assert!(next.nanoseconds_per_tick < RATE);
-        let a_second_later = next.monotonic_ns(1_000_000 + 1_000_000_000);
-        assert!(a_second_later.abs_diff(999_500 + 1_000_000_000) < 10, "back in step after the slew time");
+    fn a_moment_is_that_of_the_clocks() {
+        let (before, moment, after) = (monotonic_ns(), Moment::now(7), monotonic_ns());
+        assert!((before..=after).contains(&moment.monotonic_ns));
+        assert_eq!(moment.guest.wrapping_sub(moment.host), 7);
+        assert!(moment.realtime_ns.abs_diff(nanoseconds(libc::CLOCK_REALTIME)) < 60_000_000_000);
     }
 }

@@ -228,9 +228,17 @@ impl Machine {
         Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
     }
 
-    /// Runs the guest until it stops, unless it has a call to be answered again.
+    /// Runs the guest until it stops, with the right time, unless it has a call to be answered again.
     fn stop(&mut self) -> Result<Stop, Error> {
-        self.again.take().map_or_else(|| self.target.run(), Ok)
+        if let Some(call) = self.again.take() {
+            return Ok(call);
+        }
+        if self.guest.clock.is_due() {
+            self.guest.clock.correct(&self.guest.memory, self.target.counter());
+        }
+        let stop = self.target.run();
+        self.guest.clock.leave();
+        stop
     }
 
     /// Tells the guest which signals have arrived. A guest that takes none may end by one.

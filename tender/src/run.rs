@@ -1,7 +1,7 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Counter, Rate, Sample};
+use crate::clock::{Counter, Moment};
 use crate::confine::{Plan, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
@@ -71,7 +71,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     signals::receive(options.grace_s);
     let image = Image::open(&options.image)?;
     let matched = matched(&image, &options.devices)?;
-    let start = Sample::take();
+    let began = Moment::now(0);
     let kvm = kvm(options.target)?;
     let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
@@ -92,13 +92,13 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let (target, memory, counter): (Box<dyn Target>, _, _) = match kvm {
         Some(kvm) => {
             let (target, memory, counter) =
-                Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu, start)?;
+                Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu, began)?;
             (Box::new(target), memory, counter)
         }
         None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
         None => {
             let (target, memory) = Spt::new(&image, memory, &boot)?;
-            (Box::new(target), memory, Counter { offset: 0, rate: Rate::Seen(start) })
+            (Box::new(target), memory, Counter::of_host(began))
         }
     };
     let reporter = Reporter::new(&image);

@@ -1,6 +1,7 @@
 //! Targets: the sandboxes that a guest may run in. What differs between them is how the guest's processor is started and
 //! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
 
+use crate::clock::Offset;
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::memory::{Claim, Memory};
@@ -43,6 +44,11 @@ pub trait Target: fmt::Debug {
 
     /// Runs the guest until it stops.
     fn run(&mut self) -> Result<Stop, Error>;
+
+    /// How far the guest's time stamp counter is ahead of the host's, if they can differ.
+    fn counter(&self) -> Option<Offset> {
+        None
+    }
 
     /// Lets the guest go on with this in its result register, when it is run again.
     fn resume_with(&mut self, result: u64);

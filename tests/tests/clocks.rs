@@ -1,6 +1,6 @@
 //! Clocks of a guest against those of the host.
 
-use husk_tests::Guest;
+use husk_tests::{Conversation, Guest};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,27 +13,30 @@ struct Reading {
     monotonic: [i128; 3],
 }
 
-#[test]
-fn both_clocks_are_right_now_and_ten_seconds_later() {
-    let mut guest = Guest::program("clocks").converse();
+/// Asks a guest for its clocks twice, the second time with this request and after this pause: both are right then, and as
+/// much time has passed in between as here.
+fn compare(mut guest: Conversation, pause: Duration, request: &str) {
     let start = Instant::now();
-    let mut read = || {
-        let host = || {
-            let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-            [day, start.elapsed()].map(|time| time.as_micros() as i128)
-        };
+    let host = || {
+        let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        [day, start.elapsed()].map(|time| time.as_micros() as i128)
+    };
+    let mut read = |request: &str| {
         let before = host();
-        let answer = guest.ask("now");
+        let answer = guest.ask(request);
         let after = host();
         let numbers: Vec<i128> = answer.split(' ').map(|number| number.parse().expect("a number")).collect();
         let [day, monotonic] = [0, 1].map(|clock| [before[clock], numbers[clock], after[clock]]);
         Reading { day, monotonic }
     };
     // The first answer waits for the guest to start.
-    read();
-    let first = read();
-    thread::sleep(Duration::from_secs(10));
-    let second = read();
+    read("now");
+    let first = read("now");
+    thread::sleep(pause);
+    if request != "now" {
+        read(request);
+    }
+    let second = read("now");
     for Reading { day: [before, guest, after], .. } in [&first, &second] {
         let bracket = before - TOLERANCE..=after + TOLERANCE;
         assert!(bracket.contains(guest), "the time of day is {guest}, not within {bracket:?}");
@@ -41,6 +44,21 @@ fn both_clocks_are_right_now_and_ten_seconds_later() {
     let ([first_before, first, first_after], [before, second, after]) = (first.monotonic, second.monotonic);
     let bracket = before - first_after - TOLERANCE..=after - first_before + TOLERANCE;
     assert!(bracket.contains(&(second - first)), "{} passed, not within {bracket:?}", second - first);
+}
+
+#[test]
+fn both_clocks_are_right_now_and_ten_seconds_later() {
+    compare(Guest::program("clocks").converse(), Duration::from_secs(10), "now");
+}
+
+#[test]
+fn both_clocks_are_right_after_ten_seconds_of_reading_them() {
+    compare(Guest::program("clocks").converse(), Duration::ZERO, "watch 10");
+}
+
+#[test]
+fn both_clocks_are_right_after_some_seconds_without_a_call() {
+    compare(Guest::program("clocks").converse(), Duration::ZERO, "compute 3");
 }
 
 #[test]

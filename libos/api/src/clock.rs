@@ -9,13 +9,15 @@ use husk_abi::clock::{Page, Parameters};
 /// Nanoseconds since an arbitrary start; never goes back.
 #[inline]
 pub fn monotonic_ns() -> u64 {
-    parameters().monotonic_ns(arch::ticks())
+    let (parameters, ticks) = read();
+    parameters.monotonic_ns(ticks)
 }
 
 /// Nanoseconds since 1970-01-01 00:00 UTC.
 #[inline]
 pub fn realtime_ns() -> u64 {
-    parameters().realtime_ns(arch::ticks())
+    let (parameters, ticks) = read();
+    parameters.realtime_ns(ticks)
 }
 
 /// Sleeps until the monotonic clock reaches `deadline_ns`.
@@ -31,9 +33,24 @@ pub fn sleep(duration: core::time::Duration) {
     sleep_until(monotonic_ns().saturating_add(ns));
 }
 
+/// Parameters that hold, and the counter.
 #[inline]
-fn parameters() -> Parameters {
+fn read() -> (Parameters, u64) {
+    let (parameters, ticks) = (page().read(), arch::ticks());
+    if parameters.hold_at(ticks) { (parameters, ticks) } else { renew() }
+}
+
+/// Has the tender write the page anew. Where it does not hold even then, as the counter is of no use, it is that of now.
+#[cold]
+fn renew() -> (Parameters, u64) {
+    // It always does.
+    let _ = gate::call(Number::Time, 0, 0, 0, 0);
+    let (parameters, ticks) = (page().read(), arch::ticks());
+    (parameters, if parameters.hold_at(ticks) { ticks } else { parameters.tsc })
+}
+
+#[inline]
+fn page() -> &'static Page {
     // SAFETY: the contract says that a clock page lies there, readable for good; its fields are atomics.
-    let page = unsafe { &*(boot::info().clock as *const Page) };
-    page.read()
+    unsafe { &*(boot::info().clock as *const Page) }
 }

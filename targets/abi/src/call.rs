@@ -92,6 +92,8 @@ calls! {
     /// `()`: tells that the processor has come to be wanted while the tender did not look; see [`crate::turns`]. Value: 0,
     /// also for a guest whose threads take no turns.
     Tick = 15,
+    /// `()`: makes the clock page that of now; for a reader to whom it does not hold any more ([`crate::clock`]). Value: 0.
+    Time = 16,
 }
 
 /// What guests tell their tender of without asking for anything.

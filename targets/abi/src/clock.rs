@@ -3,6 +3,12 @@
 //! The tender may rewrite the page at any time (a restore, a correction), so it is guarded by a sequence number: odd
 //! while the tender writes. A reader takes the number, reads the rest, and starts over if the number was odd or has
 //! changed. Within one run the monotonic time never goes back.
+//!
+//! The page holds for a [`limit`](Page::limit) only: the host's clock is disciplined from outside, and the counter can jump
+//! where a host sleeps or moves. A reader whose counter lies before the page's or beyond the limit makes the call
+//! [`Time`](crate::call::Number::Time), after which the page is that of now, and reads it again; if it does not hold even
+//! then, the counter is of no use, and the time is that of the base. So a guest that computes without any other call has the
+//! right time, and one that does not read the clock is not disturbed for it.
 
 /// The page. All fields but `sequence` are stable while `sequence` is even and unchanged.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Page {
     pub monotonic_ns: core::sync::atomic::AtomicU64,
     /// Wall-clock time at `tsc`, in nanoseconds since 1970-01-01 00:00 UTC.
     pub realtime_ns: core::sync::atomic::AtomicU64,
+    /// For how many counter ticks after `tsc` the page holds; 0 if it does for good.
+    pub limit: core::sync::atomic::AtomicU64,
 }
 
 /// One consistent reading of the page's parameters.
@@ -33,14 +41,24 @@ pub struct Parameters {
     pub monotonic_ns: u64,
     /// See [`Page::realtime_ns`].
     pub realtime_ns: u64,
+    /// See [`Page::limit`].
+    pub limit: u64,
 }
 
 impl Parameters {
-    /// Nanoseconds between [`Parameters::tsc`] and the counter value `tsc`; 0 if it lies before.
+    /// Whether they hold at the counter value `tsc`.
+    #[inline]
+    pub fn hold_at(&self, tsc: u64) -> bool {
+        // A counter before the base is beyond every limit.
+        tsc.wrapping_sub(self.tsc) <= self.limit.wrapping_sub(1)
+    }
+
+    /// Nanoseconds between [`Parameters::tsc`] and the counter value `tsc`: 0 if it lies before, and no more than to the
+    /// limit.
     #[inline]
     pub fn elapsed_ns(&self, tsc: u64) -> u64 {
-        let ticks = u128::from(tsc.saturating_sub(self.tsc));
-        ((ticks * u128::from(self.nanoseconds_per_tick)) >> 32) as u64
+        let ticks = tsc.saturating_sub(self.tsc).min(self.limit.wrapping_sub(1));
+        ((u128::from(ticks) * u128::from(self.nanoseconds_per_tick)) >> 32) as u64
     }
 
     /// Monotonic time at the counter value `tsc`, in nanoseconds.
@@ -72,6 +90,7 @@ impl Page {
         self.nanoseconds_per_tick.store(to.nanoseconds_per_tick, Relaxed);
         self.monotonic_ns.store(to.monotonic_ns, Relaxed);
         self.realtime_ns.store(to.realtime_ns, Relaxed);
+        self.limit.store(to.limit, Relaxed);
         self.sequence.store(before.wrapping_add(2), Release);
     }
 
@@ -86,6 +105,7 @@ impl Page {
                 nanoseconds_per_tick: self.nanoseconds_per_tick.load(Relaxed),
                 monotonic_ns: self.monotonic_ns.load(Relaxed),
                 realtime_ns: self.realtime_ns.load(Relaxed),
+                limit: self.limit.load(Relaxed),
             };
             fence(Acquire);
             if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
@@ -107,11 +127,25 @@ mod tests {
             nanoseconds_per_tick: Parameters::rate(2_500_000),
             monotonic_ns: 7,
             realtime_ns: 9,
+            limit: 0,
         };
         let later = 1_000 + 2_500_000_000;
         assert!(at.monotonic_ns(later).abs_diff(1_000_000_007) < 2);
         assert!(at.realtime_ns(later).abs_diff(1_000_000_009) < 2);
         assert_eq!(at.monotonic_ns(0), 7, "a counter before the base does not run backwards");
+    }
+
+    #[test]
+    fn parameters_hold_from_their_base_to_their_limit() {
+        let rate = Parameters::rate(1_000_000);
+        let at = Parameters { tsc: 1_000, nanoseconds_per_tick: rate, monotonic_ns: 7, realtime_ns: 9, limit: 500 };
+        assert!(at.hold_at(1_000) && at.hold_at(1_499));
+        assert!(!at.hold_at(999) && !at.hold_at(1_500) && !at.hold_at(0) && !at.hold_at(u64::MAX));
+        assert_eq!((at.monotonic_ns(1_499), at.monotonic_ns(1 << 40)), (506, 506), "time stops at the limit");
+        let always = Parameters { limit: 0, ..at };
+        assert!(always.hold_at(1_000) && always.hold_at(1 << 60) && always.monotonic_ns(1 << 40) > 1 << 39);
+        let never = Parameters { limit: 1, ..at };
+        assert!(!never.hold_at(1_001) && never.monotonic_ns(1 << 40) == 7);
     }
 
     #[test]
@@ -123,8 +157,9 @@ mod tests {
             nanoseconds_per_tick: Default::default(),
             monotonic_ns: Default::default(),
             realtime_ns: Default::default(),
+            limit: Default::default(),
         };
-        let parameters = Parameters { tsc: 1, nanoseconds_per_tick: 2, monotonic_ns: 3, realtime_ns: 4 };
+        let parameters = Parameters { tsc: 1, nanoseconds_per_tick: 2, monotonic_ns: 3, realtime_ns: 4, limit: 5 };
         page.write(parameters);
         assert_eq!(page.read(), parameters);
     }

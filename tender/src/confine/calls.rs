@@ -3,7 +3,7 @@
 //!
 //! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
 
-use kvm_bindings::{kvm_regs, kvm_sregs, kvm_userspace_memory_region};
+use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use libc::*;
 
 /// Something that the tender does, and the system calls that it makes for it.
@@ -126,6 +126,7 @@ features! {
         SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<kvm_regs>()))] "KVM_SET_REGS: ends a thread's turn";
         SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<kvm_sregs>()))] "KVM_GET_SREGS: which address a fault is about";
         SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>()))] "KVM_SET_SREGS: goes on after a fault";
+        SYS_ioctl [Is(1, kvm(GIVES | TAKES, 0x88, size_of::<kvm_msrs>()))] "KVM_GET_MSRS: the guest's time stamp counter";
         SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>()))]
             "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";
     }

@@ -7,7 +7,7 @@
 mod report;
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Clock, Counter, Rate};
+use crate::clock::{Clock, Counter, Moment, Offset};
 use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::rings;
 pub use crate::devices::net::user::fuzz::{dns, frames};
@@ -115,7 +115,7 @@ impl Arguments<'_> {
 pub fn calls(bytes: &[u8]) {
     let memory = memory();
     let layout = *memory.layout();
-    let counter = Counter { offset: 0, rate: Rate::Known(1_000_000) };
+    let counter = Counter { offset: Offset::default(), khz: Some(1_000_000), began: Moment::now(0), steady: true };
     // SAFETY: the page is the guest's, outlives the clock, and nobody else writes it.
     let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());

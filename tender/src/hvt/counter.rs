@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "an ioctl of KVM's that kvm-ioctls has for other processors only")]
 
-use crate::clock::{self, Counter, Rate, Sample};
+use crate::clock::{self, Counter, Moment, Offset};
 use kvm_bindings::{KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, Msrs, kvm_device_attr, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::ioctl::ioctl_with_ref;
@@ -17,16 +17,17 @@ ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 /// IA32_TIME_STAMP_COUNTER.
 const TSC: u32 = 0x10;
 
-/// Sets the counter of a new processor to the host's, and returns its relation to that. `start` is when the tender began:
-/// a rate that KVM does not know is measured from there.
-pub fn start(vcpu: &VcpuFd, start: Sample) -> Counter {
-    // KVM knows none where the host's counter is not stable.
-    let rate = match vcpu.get_tsc_khz() {
-        Ok(khz @ 1..) => Rate::Known(khz),
-        _ => Rate::Seen(start),
-    };
-    let offset = if clear_offset(vcpu) { 0 } else { offset(|| read(vcpu), clock::counter).unwrap_or(0) };
-    Counter { offset, rate }
+/// Sets the counter of a new processor to the host's, if that can be done. `began` is when the tender did.
+pub fn start(vcpu: &VcpuFd, began: Moment) -> Counter {
+    let offset = if clear_offset(vcpu) { Some(Offset::default()) } else { offset(vcpu) };
+    // KVM knows no rate where the host's counter is not stable. It keeps a guest's from going back there.
+    let khz = vcpu.get_tsc_khz().ok().filter(|khz| *khz > 0);
+    Counter { offset: offset.unwrap_or_default(), khz, began, steady: true }
+}
+
+/// How far the processor's counter is ahead of the host's, read back.
+pub fn offset(vcpu: &VcpuFd) -> Option<Offset> {
+    quickest(|| read(vcpu), clock::counter)
 }
 
 /// Sets the offset to 0; returns whether the kernel can.
@@ -48,14 +49,14 @@ fn read(vcpu: &VcpuFd) -> Option<u64> {
     (vcpu.get_msrs(&mut entries).ok()? == 1).then(|| entries.as_slice()[0].data)
 }
 
-/// How far the guest's counter is ahead of the host's, modulo 2^64: by the reading that took least time of a few.
-fn offset(guest: impl Fn() -> Option<u64>, host: impl Fn() -> u64) -> Option<u64> {
+/// The difference of two counters, by the reading that took least time of a few.
+fn quickest(guest: impl Fn() -> Option<u64>, host: impl Fn() -> u64) -> Option<Offset> {
     let take = |_| {
         let (before, guest, after) = (host(), guest()?, host());
         let took = after.wrapping_sub(before);
-        Some((took, guest.wrapping_sub(before.wrapping_add(took / 2))))
+        Some(Offset { ticks: guest.wrapping_sub(before.wrapping_add(took / 2)), slack: took })
     };
-    (0..4).filter_map(take).min_by_key(|(took, _)| *took).map(|(_, offset)| offset)
+    (0..4).filter_map(take).min_by_key(|offset| offset.slack)
 }
 
 #[cfg(test)]
@@ -76,9 +77,10 @@ mod tests {
             // Half the cost before the counter is read, half after.
             Some((time.get() - cost / 2).wrapping_sub(5_000))
         };
-        let offset = offset(guest, host).expect("it can be read");
-        assert!(offset.wrapping_add(5_000).wrapping_add(2) <= 4, "{offset} is not about -5000");
-        assert_eq!(super::offset(|| None, || 0), None);
+        let offset = quickest(guest, host).expect("it can be read");
+        assert!(offset.ticks.wrapping_add(5_000).wrapping_add(2) <= 4, "{offset:?} is not about -5000");
+        assert!((8..=10).contains(&offset.slack));
+        assert_eq!(quickest(|| None, || 0), None);
     }
 
     #[test]
@@ -86,11 +88,9 @@ mod tests {
         let Ok(kvm) = Kvm::new() else { return skip!("tests of the host's KVM, as /dev/kvm does not open") };
         let vm = kvm.create_vm().expect("a virtual machine");
         let vcpu = vm.create_vcpu(0).expect("a processor");
-        let counter = start(&vcpu, Sample::take());
-        let (before, guest, after) = (clock::counter(), read(&vcpu).expect("its counter"), clock::counter());
-        // Read back, the offset is exact to half of what a reading takes.
-        let slack = after - before;
-        let guest = guest.wrapping_sub(counter.offset);
-        assert!((before - slack..=after + slack).contains(&guest), "{before} {guest} {after}");
+        let counter = start(&vcpu, Moment::now(0));
+        let found = offset(&vcpu).expect("its counter");
+        let change = found.ticks.wrapping_sub(counter.offset.ticks) as i64;
+        assert!(change.unsigned_abs() <= found.slack + counter.offset.slack, "{counter:?}, then {found:?}");
     }
 }

@@ -11,7 +11,7 @@ mod vcpu;
 
 pub use cpuid::Cpu;
 
-use crate::clock::{Counter, Sample};
+use crate::clock::{Counter, Moment, Offset};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::NO_LIBOS;
@@ -56,8 +56,8 @@ pub fn open() -> Result<Kvm, Error> {
 
 impl Hvt {
     /// Makes a machine for `image`, whose memory is mapped already; `boot` is the boot information area, `has_devices` says
-    /// whether there is a doorbell, and `cpu` which processor a std program is shown. `began` is when the tender did. Returns the
-    /// guest's time stamp counter, too.
+    /// whether there is a doorbell, and `cpu` which processor a std program is shown. `began` is when the
+    /// tender did. Returns the guest's time stamp counter, too.
     pub fn new(
         kvm: &Kvm,
         image: &Image,
@@ -65,7 +65,7 @@ impl Hvt {
         boot: &[u8],
         has_devices: bool,
         cpu: Cpu,
-        began: Sample,
+        began: Moment,
     ) -> Result<(Self, Arc<Memory>, Counter), Error> {
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
         msrs::deny(&vm)?;
@@ -120,6 +120,10 @@ impl Target for Hvt {
             return Ok(stop);
         }
         Ok(Stop::Exception { vector, error: frame.error })
+    }
+
+    fn counter(&self) -> Option<Offset> {
+        counter::offset(&self.vcpu)
     }
 
     fn resume_with(&mut self, result: u64) {

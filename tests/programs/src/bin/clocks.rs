@@ -1,12 +1,47 @@
-//! For each line of input, prints the time of day and the monotonic time since its start, both in microseconds.
+//! For each line of input, prints the time of day and the monotonic time since its start, both in microseconds. Before that
+//! it reads its clocks for some seconds (`watch 10`), or computes for about as long without reading them (`compute 3`), and
+//! makes no system call meanwhile.
 
+use std::hint::black_box;
 use std::io::BufRead;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 fn main() {
     let start = Instant::now();
-    for _ in std::io::stdin().lock().lines() {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("a line");
+        let (what, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let number = number.parse().expect("a number");
+        match what {
+            "watch" => watch(Duration::from_secs(number)),
+            "compute" => compute(Duration::from_secs(number)),
+            _ => {}
+        }
         let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros();
         println!("{day} {}", start.elapsed().as_micros());
     }
+}
+
+/// The clock never goes back.
+fn watch(time: Duration) {
+    let mut last = Instant::now();
+    let end = last + time;
+    while last < end {
+        let now = Instant::now();
+        assert!(now >= last, "{last:?}, then {now:?}");
+        last = now;
+    }
+}
+
+/// As many steps as take about this time, going by how long a few take.
+fn compute(time: Duration) {
+    const FEW: u64 = 3_000_000;
+    let start = Instant::now();
+    work(FEW);
+    let steps = u128::from(FEW) * time.as_nanos() / start.elapsed().as_nanos().max(1);
+    work(steps as u64);
+}
+
+fn work(steps: u64) {
+    black_box((0..steps).fold(1u64, |number, step| black_box(number.wrapping_mul(3) ^ step)));
 }
