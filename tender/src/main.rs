@@ -85,7 +85,7 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
 fn explain(run: &cli::Run, target: Choice) -> Result<u8, Error> {
     let feature = match target {
         Choice::Hvt => &calls::KVM,
-        Choice::Automatic if run::kvm(target)?.is_some() => &calls::KVM,
+        Choice::Automatic if run::kvm(target, run.strict)?.is_some() => &calls::KVM,
         Choice::Automatic | Choice::Spt => &calls::SPT,
     };
     let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
@@ -111,6 +111,7 @@ fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
         },
         randomize: !run.fixed_base,
         target: run.target.map_or_else(default_target, Ok)?,
+        strict: run.strict,
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,

@@ -1,6 +1,7 @@
 //! One run of an image, described and carried out within a bounded time.
 
 use crate::failing::{self, Failed, Failure};
+use crate::pretence::{self, Pretence, Pretended};
 use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,7 @@ pub struct Guest {
     user: Option<u32>,
     attack: Option<String>,
     delay: Option<String>,
+    chooses: bool,
 }
 
 impl Guest {
@@ -43,6 +45,7 @@ impl Guest {
             user: None,
             attack: None,
             delay: None,
+            chooses: false,
         }
     }
 
@@ -73,6 +76,12 @@ impl Guest {
     /// Starts the tender as another user; takes root.
     pub fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
+        self
+    }
+
+    /// Lets the tender choose the target, whatever the environment says.
+    pub fn of_any_target(mut self) -> Self {
+        self.chooses = true;
         self
     }
 
@@ -108,6 +117,16 @@ impl Guest {
         failing::run(self.command(), failure)
     }
 
+    /// Runs it on a host that lacks something.
+    pub fn run_pretending(self, pretences: &[Pretence]) -> Pretended {
+        pretence::run(self.command(), pretences)
+    }
+
+    /// Runs it, and returns what kinds of calls its tender makes.
+    pub fn calls(self) -> Vec<Pretence> {
+        pretence::calls(self.command())
+    }
+
     /// Starts it to talk with it.
     pub fn converse(self) -> Conversation {
         Conversation::start(self.command())
@@ -128,6 +147,9 @@ impl Guest {
         }
         if let Some(delay) = &self.delay {
             command.env("HUSK_ATTACK_DELAY", delay);
+        }
+        if self.chooses {
+            command.env_remove("HUSK_TARGET");
         }
         if let Some(id) = self.user {
             command.uid(id).gid(id);

@@ -97,6 +97,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     let switches = [
         ("--verbose", guest.verbose),
         ("--no-aslr", guest.no_aslr),
+        ("--strict", guest.strict),
         ("--explain", guest.explain),
         ("--json", guest.json),
     ];
@@ -137,6 +138,7 @@ mod tests {
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
+            strict: true,
         }
     }
 
@@ -147,7 +149,9 @@ mod tests {
         let network = "--net tap:a --publish 80:80 --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(
-            words.ends_with(&format!("-e A=b c -e D {devices} --console=escaped --stop-timeout=3 --verbose --")),
+            words.ends_with(&format!(
+                "-e A=b c -e D {devices} --console=escaped --stop-timeout=3 --verbose --strict --"
+            )),
             "{words}"
         );
     }

@@ -129,9 +129,19 @@ pub const RUN: &[Flag<Run>] = &[
         long: "target",
         short: None,
         value: Some("hvt|spt"),
-        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else with KVM if it can be used",
+        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else in a machine where there is KVM",
         set: |run, value| {
             run.target = Some(Choice::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "strict",
+        short: None,
+        value: None,
+        help: "Refuse a host that protects less than others: no KVM, no filter of MSRs, none or an old Landlock",
+        set: |run, _| {
+            run.strict = true;
             Ok(())
         },
     },

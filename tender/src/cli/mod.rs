@@ -44,6 +44,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// What it is to run in, if given.
     pub target: Option<Choice>,
+    /// Refuse hosts that protect less than Husk can use.
+    pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How fast devices may be.
@@ -242,6 +244,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             target: None,
+            strict: true,
             devices: vec![],
             limits: vec![],
             user: user::Options::default(),
@@ -264,6 +267,7 @@ mod tests {
             "A=b c",
             "--env=D",
             "--no-aslr",
+            "--strict",
             "--stop-timeout",
             "3",
             "-v",
