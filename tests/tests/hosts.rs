@@ -86,6 +86,7 @@ fn hosts() -> Vec<Row> {
     use Needs::{Disk, Network, Nothing};
     let populate = || vec![advice(libc::MADV_POPULATE_READ), advice(libc::MADV_POPULATE_WRITE)];
     let setup = |errno| vec![Pretence::call(libc::SYS_io_uring_setup, errno)];
+    let enter = vec![Pretence::call(libc::SYS_io_uring_enter, libc::EPERM)];
     let path = |start, errno| vec![Pretence::Path { start, errno }];
     let no_landlock = |errno| vec![Pretence::call(libc::SYS_landlock_create_ruleset, errno)];
     let linux_5_10 = [populate(), vec![Pretence::CallsAbove(LAST_OF_5_10)]].concat();
@@ -111,6 +112,7 @@ fn hosts() -> Vec<Row> {
         ("io_uring, by kernel.io_uring_disabled", setup(libc::EPERM), Disk, DoesWithout, DoesWithout),
         ("io_uring, by a container's filter", io_uring(libc::EPERM), Disk, DoesWithout, DoesWithout),
         ("io_uring", io_uring(libc::ENOSYS), Disk, DoesWithout, DoesWithout),
+        ("io_uring, by a filter of its use", enter, Disk, DoesWithout, DoesWithout),
         ("memory for io_uring", setup(libc::ENOMEM), Disk, DoesWithout, DoesWithout),
         ("memfd_create", vec![Pretence::call(libc::SYS_memfd_create, libc::ENOSYS)], Nothing, Works, Works),
         ("MADV_POPULATE_WRITE", populate(), Nothing, Works, Works),
