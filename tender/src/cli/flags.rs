@@ -1,7 +1,7 @@
 //! The flags of each command: name, value, help, and what each sets.
 
 use super::limits::{Limit, Limited};
-use super::{Inspect, Run};
+use super::{Check, Inspect, Run};
 use husk_abi::size;
 use husk_tender::confine::User;
 use husk_tender::devices::limit::Rate;
@@ -263,6 +263,18 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
     help: "Print one line of JSON instead of a table",
     set: |inspect, _| {
         inspect.json = true;
+        Ok(())
+    },
+}];
+
+/// Flags of `husk check`.
+pub const CHECK: &[Flag<Check>] = &[Flag {
+    long: "json",
+    short: None,
+    value: None,
+    help: "Print one line of JSON instead of a table",
+    set: |check, _| {
+        check.json = true;
         Ok(())
     },
 }];
