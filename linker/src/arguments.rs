@@ -72,9 +72,12 @@ pub struct Guest {
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
-    /// Run it in a virtual machine or in a process; by default with KVM if it can be used, or as HUSK_TARGET says
+    /// Run it in a virtual machine or in a process; by default in a machine where there is KVM, or as HUSK_TARGET says
     #[arg(long, value_name = "hvt|spt")]
     pub target: Option<String>,
+    /// Refuse a host that protects less than others, such as one without KVM
+    #[arg(long)]
+    pub strict: bool,
     /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
     #[arg(long, value_name = "[NAME=]WIRE")]
     pub net: Vec<String>,

@@ -1,6 +1,8 @@
 //! Errors for the person at the terminal: what, about which thing, what to do.
 
+use crate::confine::Lacks;
 use crate::devices::attach::Mismatch;
+use crate::hvt::open::NotOpened;
 use crate::image::Refusal;
 use husk_abi::memory::Region;
 use std::fmt;
@@ -19,11 +21,12 @@ pub enum Error {
     NoMemory(io::Error),
     NotMapped { path: PathBuf, error: io::Error },
     AddressesTaken { path: PathBuf, all: Region },
-    NoKvm,
+    KvmNotOpened(NotOpened),
+    StrictWithoutKvm(NotOpened),
+    TooWeak(Lacks),
     NoBaseInstructions,
     NoSignals(io::Error),
     NoStreams(io::Error),
-    KvmNotPermitted,
     KvmTooOld(&'static str),
     Kvm { step: &'static str, error: io::Error },
     NoEntropy(io::Error),
@@ -85,10 +88,12 @@ impl fmt::Display for Error {
                 all.start,
                 all.end()
             ),
-            Self::NoKvm => write!(
+            Self::KvmNotOpened(why) => write!(f, "{why}"),
+            Self::StrictWithoutKvm(why) => write!(
                 f,
-                "/dev/kvm does not exist; load the kvm module, or enable virtualisation in this machine's firmware or its own hypervisor"
+                "{why}; --strict takes the weaker sandbox of a process only where it is chosen, by --target spt"
             ),
+            Self::TooWeak(lacks) => write!(f, "{lacks}; --strict refuses to run a guest like that"),
             Self::NoBaseInstructions => write!(
                 f,
                 "programs with std, and all guests without KVM, need a processor and a kernel with FSGSBASE; use Linux 5.9 or \
@@ -98,10 +103,6 @@ impl fmt::Display for Error {
             Self::NoStreams(error) => write!(
                 f,
                 "a standard stream is closed, and /dev/null cannot be opened for it: {error}; start husk with standard input, output and error"
-            ),
-            Self::KvmNotPermitted => write!(
-                f,
-                "no permission to use /dev/kvm; add yourself to its group (`sudo usermod -aG kvm $USER`, then log in again)"
             ),
             Self::KvmTooOld(missing) => write!(f, "this kernel's KVM lacks {missing}; use Linux 5.10 or newer"),
             Self::Kvm { step, error } => write!(f, "KVM failed to {step}: {error}"),

@@ -6,6 +6,7 @@
 //! does not need for that.
 
 pub mod boot;
+pub mod check;
 pub mod clock;
 pub mod confine;
 pub mod devices;

@@ -9,6 +9,7 @@ use cli::Command;
 use husk_abi::fault::TENDER_ERROR;
 use husk_tender::Error;
 use husk_tender::boot::Program;
+use husk_tender::check::Check;
 use husk_tender::confine::calls;
 use husk_tender::confine::explain::Explanation;
 use husk_tender::heap::Heap;
@@ -62,6 +63,7 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
             options(*run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
         }
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
+        Ok(Command::Check(check)) => self::check(&check).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
@@ -82,10 +84,34 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
     }
 }
 
+/// Exit status of a check on a host where guests do not run well in virtual machines.
+const NOT_WELL: u8 = 1;
+
+fn check(check: &cli::Check) -> Result<u8, Error> {
+    // A line that the table replaces: a slow host takes a moment.
+    let shows_progress = std::io::stderr().is_terminal();
+    if shows_progress {
+        eprint!("measuring ...\r");
+    }
+    let found = Check::here();
+    let is_well = found.is_well();
+    if shows_progress {
+        eprint!("             \r");
+    }
+    match check.json {
+        true => print(&format!("{}\n", found.json()))?,
+        false => {
+            let colour = std::io::stdout().is_terminal();
+            print(&found.with_colour(colour).to_string())?
+        }
+    };
+    Ok(if is_well { 0 } else { NOT_WELL })
+}
+
 fn explain(run: &cli::Run, target: Choice) -> Result<u8, Error> {
     let feature = match target {
         Choice::Hvt => &calls::KVM,
-        Choice::Automatic if run::kvm(target)?.is_some() => &calls::KVM,
+        Choice::Automatic if run::kvm(target, run.strict)?.is_some() => &calls::KVM,
         Choice::Automatic | Choice::Spt => &calls::SPT,
     };
     let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
@@ -111,6 +137,7 @@ fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
         },
         randomize: !run.fixed_base,
         target: run.target.map_or_else(default_target, Ok)?,
+        strict: run.strict,
         devices: run.devices,
         grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
         verbose: run.verbose,

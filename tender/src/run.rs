@@ -2,7 +2,7 @@
 
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Counter, Moment};
-use crate::confine::{Plan, User, calls, files, privileges};
+use crate::confine::{Lacks, Plan, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
 use crate::devices::{Open, table};
@@ -44,6 +44,8 @@ pub struct Options {
     pub randomize: bool,
     /// What it is to run in.
     pub target: Choice,
+    /// Refuse hosts that protect less than Husk can use.
+    pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How long a guest may take to end when it has been told to, in seconds.
@@ -72,7 +74,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let image = Image::open(&options.image)?;
     let matched = matched(&image, &options.devices)?;
     let began = Moment::now(0);
-    let kvm = kvm(options.target)?;
+    let kvm = kvm(options.target, options.strict)?;
     let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
     let devices: Vec<Open> =
@@ -103,8 +105,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     };
     let reporter = Reporter::new(&image);
     let confining = Instant::now();
-    let mut crew = plan.confine_process(options.user)?;
+    let (mut crew, lack) = plan.confine_process(options.user)?;
+    let lacks = Lacks::from_iter(target.lack().into_iter().chain(lack));
     statistics.confine(confining.elapsed());
+    lacks.accept(options.strict)?;
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
@@ -151,12 +155,19 @@ fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Error>)
     (0..tries - 1).map(place).find(|result| !taken(result)).unwrap_or_else(|| place(tries - 1))
 }
 
-/// Opens KVM, if the guest is to have a virtual machine.
-pub fn kvm(target: Choice) -> Result<Option<Kvm>, Error> {
-    match target {
-        Choice::Spt => Ok(None),
-        Choice::Hvt => hvt::open().map(Some),
-        Choice::Automatic => Ok(hvt::open().map_err(|why| eprintln!("husk: runs as a process: {why}")).ok()),
+/// Opens KVM, if the guest is to have a virtual machine. Where the user names no target, only a host without any KVM changes
+/// that, and not if the user is `strict`: a KVM that is there and cannot be used is an error to be mended.
+pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
+    if target == Choice::Spt {
+        return Ok(None);
+    }
+    match hvt::open::open() {
+        Err(why) if target == Choice::Automatic && why.is_absent() && strict => Err(Error::StrictWithoutKvm(why)),
+        Err(why) if target == Choice::Automatic && why.is_absent() => {
+            eprintln!("husk: runs as a process: {why}");
+            Ok(None)
+        }
+        opened => opened.map(Some).map_err(Error::KvmNotOpened),
     }
 }
 

@@ -2,6 +2,7 @@
 //! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
 
 use crate::clock::Offset;
+use crate::confine::Lack;
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::memory::{Claim, Memory};
@@ -36,6 +37,11 @@ impl Choice {
 
 /// The processor that a guest runs on.
 pub trait Target: fmt::Debug {
+    /// Protection that this target would have on another host.
+    fn lack(&self) -> Option<Lack> {
+        None
+    }
+
     /// Takes what it needs of the thread that is to run the guest: all there is to open is open, and the thread is about to
     /// be confined. Tells which instructions of seccomp(2) are to decide first.
     fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {

@@ -1,6 +1,7 @@
 //! One run of an image, described and carried out within a bounded time.
 
 use crate::failing::{self, Failed, Failure};
+use crate::pretence::{self, Pretence, Pretended};
 use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -23,6 +24,7 @@ pub struct Guest {
     attack: Option<String>,
     delay: Option<String>,
     timeout: Duration,
+    chooses: bool,
 }
 
 impl Guest {
@@ -48,6 +50,7 @@ impl Guest {
             attack: None,
             delay: None,
             timeout: TIMEOUT,
+            chooses: false,
         }
     }
 
@@ -78,6 +81,12 @@ impl Guest {
     /// Starts the tender as another user; takes root.
     pub fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
+        self
+    }
+
+    /// Lets the tender choose the target, whatever the environment says.
+    pub fn of_any_target(mut self) -> Self {
+        self.chooses = true;
         self
     }
 
@@ -116,6 +125,16 @@ impl Guest {
         failing::run(self.command(), failure)
     }
 
+    /// Runs it on a host that lacks something.
+    pub fn run_pretending(self, pretences: &[Pretence]) -> Pretended {
+        pretence::run(self.command(), pretences)
+    }
+
+    /// Runs it, and returns what kinds of calls its tender makes.
+    pub fn calls(self) -> Vec<Pretence> {
+        pretence::calls(self.command())
+    }
+
     /// Starts it to talk with it.
     pub fn converse(self) -> Conversation {
         Conversation::with(self.spawn())
@@ -136,6 +155,9 @@ impl Guest {
         }
         if let Some(delay) = &self.delay {
             command.env("HUSK_ATTACK_DELAY", delay);
+        }
+        if self.chooses {
+            command.env_remove("HUSK_TARGET");
         }
         if let Some(id) = self.user {
             command.uid(id).gid(id);

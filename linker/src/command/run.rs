@@ -99,6 +99,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
     let switches = [
         ("--verbose", guest.verbose),
         ("--no-aslr", guest.no_aslr),
+        ("--strict", guest.strict),
         ("--explain", guest.explain),
         ("--json", guest.json),
     ];
@@ -141,6 +142,7 @@ mod tests {
             stop_timeout: Some(3),
             verbose: true,
             no_aslr: false,
+            strict: true,
         }
     }
 
@@ -152,7 +154,7 @@ mod tests {
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(
             words.ends_with(&format!(
-                "-e A=b c -e D {devices} --net-idle=5m --console=escaped --stop-timeout=3 --verbose --"
+                "-e A=b c -e D {devices} --net-idle=5m --console=escaped --stop-timeout=3 --verbose --strict --"
             )),
             "{words}"
         );

@@ -1,7 +1,7 @@
 //! The flags of each command: name, value, help, and what each sets.
 
 use super::limits::{Limit, Limited};
-use super::{Inspect, Run};
+use super::{Check, Inspect, Run};
 use husk_abi::size;
 use husk_tender::confine::User;
 use husk_tender::devices::limit::Rate;
@@ -154,9 +154,19 @@ pub const RUN: &[Flag<Run>] = &[
         long: "target",
         short: None,
         value: Some("hvt|spt"),
-        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else with KVM if it can be used",
+        help: "Run in a virtual machine or in a process; default: $HUSK_TARGET, else in a machine where there is KVM",
         set: |run, value| {
             run.target = Some(Choice::parse(&value.to_string_lossy())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "strict",
+        short: None,
+        value: None,
+        help: "Refuse a host that protects less than others: no KVM, no filter of MSRs, none or an old Landlock",
+        set: |run, _| {
+            run.strict = true;
             Ok(())
         },
     },
@@ -278,6 +288,18 @@ pub const INSPECT: &[Flag<Inspect>] = &[Flag {
     help: "Print one line of JSON instead of a table",
     set: |inspect, _| {
         inspect.json = true;
+        Ok(())
+    },
+}];
+
+/// Flags of `husk check`.
+pub const CHECK: &[Flag<Check>] = &[Flag {
+    long: "json",
+    short: None,
+    value: None,
+    help: "Print one line of JSON instead of a table",
+    set: |check, _| {
+        check.json = true;
         Ok(())
     },
 }];

@@ -43,13 +43,28 @@ pub const INSPECT: Topic<super::Inspect> = Topic {
     after: "",
 };
 
+/// `husk check`.
+pub const CHECK: Topic<super::Check> = Topic {
+    usage: "husk check [FLAGS]",
+    about: "Shows what this host offers and what Husk makes of it: KVM, with the cost of an exit, a trap and a page measured\n\
+            in a small virtual machine; processor, kernel, networks, disks, limits. Takes less than a second, on a slow\n\
+            emulator some more.",
+    flags: flags::CHECK,
+    after: "Beside each thing: ok; is, a fact; without, Husk has a substitute that is slower or does less; weaker, guests\n\
+            are protected less and `husk run --strict` refuses; shared, what other guests on this machine may learn;\n\
+            missing, guests do not run in virtual machines. Remedies follow `->`.\n\n\
+            Exit status: 0 if guests run well in virtual machines here, so if nothing is missing: KVM opens and has the\n\
+            extensions that are needed, a test guest ran to its end, and husk can confine itself; else 1; 125 if husk\n\
+            itself could not go on.\n",
+};
+
 /// `husk --help`.
 pub fn overview() -> String {
     format!(
         "husk runs Husk images: single-application virtual machines.\n\n\
-         Commands:\n  {:<56} Run an image; the exit status is the guest's\n  {:<56} Tell what an image is\n\n\
+         Commands:\n  {:<56} Run an image; the exit status is the guest's\n  {:<56} Tell what an image is\n  {:<56} Show what this host offers\n\n\
          `husk COMMAND --help` tells more, `husk --version` the version.\n",
-        RUN.usage, INSPECT.usage
+        RUN.usage, INSPECT.usage, CHECK.usage
     )
 }
 

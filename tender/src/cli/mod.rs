@@ -29,6 +29,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Tell what an image is.
     Inspect(Inspect),
+    /// Look at what this host offers.
+    Check(Check),
     /// Print this text.
     Print(String),
 }
@@ -44,6 +46,8 @@ pub struct Run {
     pub fixed_base: bool,
     /// What it is to run in, if given.
     pub target: Option<Choice>,
+    /// Refuse hosts that protect less than Husk can use.
+    pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
     /// How fast devices may be.
@@ -81,6 +85,13 @@ pub struct Inspect {
     pub image: PathBuf,
 }
 
+/// `husk check`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// Print JSON.
+    pub json: bool,
+}
+
 /// A command line that cannot be carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Error(String);
@@ -107,9 +118,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
         Some(Arg::Value(command)) => match command.to_str() {
             Some("run") => run(parser),
             Some("inspect") => inspect(parser),
+            Some("check") => check(parser),
             Some("help") => Ok(Command::Print(help::overview())),
             _ => Err(Error(format!(
-                "no such command: {}; there are `husk run` and `husk inspect`, see `husk --help`",
+                "no such command: {}; there are `husk run`, `husk inspect` and `husk check`, see `husk --help`",
                 command.display()
             ))),
         },
@@ -202,6 +214,23 @@ fn inspect(mut parser: Parser) -> Result<Command, Error> {
     }
 }
 
+fn check(mut parser: Parser) -> Result<Command, Error> {
+    let mut check = Check::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(word) => {
+                return Err(Error(format!("`husk check` takes no image; {} is too much", word.display())));
+            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::CHECK))),
+            flag => {
+                let flag = find(flags::CHECK, "check", &flag)?;
+                apply(&mut check, flag, &mut parser)?;
+            }
+        }
+    }
+    Ok(Command::Check(check))
+}
+
 /// The flag in the table of its command.
 fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&'static Flag<T>, Error> {
     let (written, found) = match *flag {
@@ -242,6 +271,7 @@ mod tests {
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             target: None,
+            strict: true,
             devices: vec![],
             limits: vec![],
             user: user::Options::default(),
@@ -264,6 +294,7 @@ mod tests {
             "A=b c",
             "--env=D",
             "--no-aslr",
+            "--strict",
             "--stop-timeout",
             "3",
             "-v",
@@ -335,6 +366,14 @@ mod tests {
         assert!(refused("husk inspect a b").contains("one image at a time"));
         assert!(refused("husk start app").contains("no such command: start"));
         assert!(refused("husk -v run app").contains("flags come after the command"));
+    }
+
+    #[test]
+    fn a_check_takes_a_flag_and_no_image() {
+        assert_eq!(parsed("husk check"), Ok(Command::Check(Check { json: false })));
+        assert_eq!(parsed("husk check --json"), Ok(Command::Check(Check { json: true })));
+        assert!(refused("husk check app").contains("takes no image"));
+        assert!(refused("husk check --fast").contains("no flag --fast"));
     }
 
     #[test]

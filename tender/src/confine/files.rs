@@ -6,17 +6,20 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
+use super::Lack;
 use crate::error::Error;
-use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, Scope,
+};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::null;
 
 /// The newest version of Landlock of which we know what there is to close. An older kernel closes what it can.
-const KNOWN: ABI = ABI::V6;
+pub const KNOWN: ABI = ABI::V6;
 
-/// Closes it all, but that TCP sockets can be connected if it `connects`. On a kernel without Landlock nothing is done.
-pub fn close_the_rest(connects: bool) -> Result<(), Error> {
+/// Closes it all, but that TCP sockets can be connected if it `connects`. Returns what the kernel cannot close.
+pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {
     let close = || {
         let mut network = AccessNet::from_all(KNOWN);
         if connects {
@@ -31,7 +34,15 @@ pub fn close_the_rest(connects: bool) -> Result<(), Error> {
             .restrict_self()
     };
     let closed = close().map_err(|error: landlock::RulesetError| io::Error::other(error.to_string()));
-    closed.map(drop).map_err(Error::NotConfined)
+    closed.map(|status| lack(&status.landlock)).map_err(Error::NotConfined)
+}
+
+/// Rights that a Landlock of this status does not know.
+fn lack(status: &LandlockStatus) -> Option<Lack> {
+    match status {
+        LandlockStatus::Available { effective_abi, .. } => Lack::of_landlock(Some(*effective_abi as u32)),
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => Lack::of_landlock(None),
+    }
 }
 
 /// Closes what whoever started us has left open, beyond the standard streams, by accident: all but `kept`.

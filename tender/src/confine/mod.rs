@@ -17,6 +17,7 @@ pub mod explain;
 
 pub mod files;
 pub mod filter;
+mod lacks;
 pub mod privileges;
 
 use crate::devices::attach::What;
@@ -25,6 +26,7 @@ use crate::error::Error;
 use calls::Feature;
 pub use crew::{Confined, Crew};
 pub use filter::Program;
+pub use lacks::{Lack, Lacks};
 pub use privileges::User;
 
 /// What each thread of a run may do.
@@ -63,11 +65,11 @@ impl Plan {
     }
 
     /// Gives up, for this thread and those that it makes from now on, what nobody needs once all is open: as `user` if
-    /// there is one. The threads are confined next.
-    pub fn confine_process(self, user: Option<User>) -> Result<Crew, Error> {
+    /// there is one. The threads are confined next. Returns what this kernel cannot take, too.
+    pub fn confine_process(self, user: Option<User>) -> Result<(Crew, Option<Lack>), Error> {
         privileges::drop(user)?;
-        files::close_the_rest(self.connects)?;
-        Ok(Crew::new(self))
+        let lack = files::close_the_rest(self.connects)?;
+        Ok((Crew::new(self), lack))
     }
 }
 

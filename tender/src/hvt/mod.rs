@@ -3,6 +3,7 @@
 mod counter;
 mod cpuid;
 mod msrs;
+pub mod open;
 pub mod ring0;
 mod slots;
 mod sparse;
@@ -12,6 +13,7 @@ mod vcpu;
 pub use cpuid::Cpu;
 
 use crate::clock::{Counter, Moment, Offset};
+use crate::confine::Lack;
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::NO_LIBOS;
@@ -43,15 +45,8 @@ pub struct Hvt {
     memory: Arc<Memory>,
     /// What the processor pushed, if it stopped for an exception.
     frame: Option<Frame>,
-}
-
-/// Opens /dev/kvm.
-pub fn open() -> Result<Kvm, Error> {
-    Kvm::new().map_err(|error| match error.errno() {
-        libc::ENOENT | libc::ENODEV | libc::ENXIO => Error::NoKvm,
-        libc::EACCES | libc::EPERM => Error::KvmNotPermitted,
-        _ => Error::kvm("open /dev/kvm")(error),
-    })
+    /// Whether KVM denies the guest all model-specific registers.
+    denies_msrs: bool,
 }
 
 impl Hvt {
@@ -67,8 +62,8 @@ impl Hvt {
         cpu: Cpu,
         began: Moment,
     ) -> Result<(Self, Arc<Memory>, Counter), Error> {
-        let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
-        msrs::deny(&vm)?;
+        let vm = open::create_vm(kvm)?;
+        let denies_msrs = msrs::deny(&vm)?;
         let slots = Slots::start(&vm, &memory)?;
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;
         let bias = memory.layout().load_bias;
@@ -84,7 +79,8 @@ impl Hvt {
         let counter = counter::start(&vcpu, began);
         let memory = Arc::new(memory);
         let sparse = Sparse::default();
-        Ok((Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None }, memory, counter))
+        let hvt = Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None, denies_msrs };
+        Ok((hvt, memory, counter))
     }
 
     /// If the guest has faulted on a page of the sparse region, gives it the page and lets it go on when it is run again,
@@ -107,6 +103,10 @@ impl Hvt {
 }
 
 impl Target for Hvt {
+    fn lack(&self) -> Option<Lack> {
+        (!self.denies_msrs).then_some(Lack::MsrFilter)
+    }
+
     fn run(&mut self) -> Result<Stop, Error> {
         let stop = vcpu::run(&mut self.vcpu)?;
         let Stop::Exception { vector, .. } = stop else { return Ok(stop) };

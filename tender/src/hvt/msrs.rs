@@ -7,17 +7,17 @@
 use crate::error::Error;
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
-/// Denies all of them, if KVM can: Linux has been able to since 5.10.
+/// Denies all of them, if KVM can: Linux has been able to since 5.10. Returns whether it can.
 ///
 /// The kernel waits for whoever still uses what was before: for 10 us if nothing of the machine has changed yet, and for
 /// milliseconds while it still puts away what a change of its memory has left. So this comes first.
-pub fn deny(vm: &VmFd) -> Result<(), Error> {
+pub fn deny(vm: &VmFd) -> Result<bool, Error> {
     // No range at all would switch the filter off; this one denies what is denied anyway.
     let flags = MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE;
     let range = MsrFilterRange { flags, base: 0, msr_count: 8, bitmap: &[0] };
     match vm.set_msr_filter(MsrFilterDefaultAction::DENY, &[range]) {
-        Err(error) if error.errno() == libc::ENOTTY => Ok(()),
-        done => done.map_err(Error::kvm("deny the guest all model-specific registers")),
+        Err(error) if error.errno() == libc::ENOTTY => Ok(false),
+        done => done.map(|()| true).map_err(Error::kvm("deny the guest all model-specific registers")),
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
     fn run(kvm: &Kvm, is_filtered: bool, index: u32, instruction: [u8; 2]) -> Option<u16> {
         let vm = kvm.create_vm().expect("a virtual machine");
         if is_filtered {
-            deny(&vm).expect("it can be filtered");
+            assert!(deny(&vm).expect("it can be filtered"));
         }
         let mut page = Box::new(Page([0; 4096]));
         let mut write = |at: u16, bytes: &[u8]| page.0[at as usize..][..bytes.len()].copy_from_slice(bytes);

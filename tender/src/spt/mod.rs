@@ -229,7 +229,7 @@ fn way(function: *const u8) -> [u8; 16] {
 }
 
 /// Whether programs may use RDFSBASE and its like, as the contract has it: AT_HWCAP2 says so (Linux 5.9).
-fn has_base_instructions() -> bool {
+pub fn has_base_instructions() -> bool {
     const HWCAP2_FSGSBASE: libc::c_ulong = 1 << 1;
     // SAFETY: has no conditions.
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }

@@ -31,7 +31,7 @@ pub use options::Options;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use uring::Uring;
+pub use uring::Uring;
 use view::View;
 use work::{Next, Work};
 

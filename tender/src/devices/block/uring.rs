@@ -41,6 +41,9 @@ impl Uring {
         let submitter = ring.submitter();
         submitter.register_restrictions(&mut restrictions())?;
         submitter.register_enable_rings()?;
+        // A filter may let rings be made and not be used: then steps would wait for ever.
+        // SAFETY: nothing is submitted, and no set of signals is given.
+        unsafe { submitter.enter::<libc::sigset_t>(0, 0, 0, None) }?;
         Ok(Self { ring, file: Arc::clone(file), unseen: 0, under_way: 0, room: steps as usize })
     }
 

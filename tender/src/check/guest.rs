@@ -1,0 +1,238 @@
+//! A guest of sixty bytes, made like any other, that measures what the host takes for an exit, a page and a trap.
+//!
+//! It waits in the gate for what to do next, so the tender's clock sees each round: nothing that a guest would have to be
+//! trusted with.
+
+#![expect(unsafe_code, reason = "the guest's code is written to its memory, which is populated by address")]
+
+use crate::boot::{self, Entropy, Program};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::hvt::{Cpu, Hvt, ring0};
+use crate::image::{Image, Notes, Relocations, Segment};
+use crate::layout::{Addresses, Layout};
+use crate::memory::Memory;
+use crate::signals::{self, Timer};
+use crate::target::{Stop, Target};
+use husk_abi::boot::Flags;
+use husk_abi::memory::{PAGE, Region, Rights};
+use kvm_ioctls::Kvm;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Medians, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// From the guest to the tender and back.
+    pub exit_ns: u64,
+    /// A `syscall` instruction, to the libos's entry.
+    pub trap_ns: u64,
+    /// The first touch of a page that the host does not have yet.
+    pub touch_ns: u64,
+    /// The same of one that it has (MADV_POPULATE_WRITE); nothing if the host cannot populate.
+    pub populated_touch_ns: Option<u64>,
+    /// From opening KVM to the first exit.
+    pub start_ns: u64,
+}
+
+/// Why a test guest did not run to its end.
+#[derive(Debug)]
+pub enum Failed {
+    /// The tender could not make it.
+    NotMade(Error),
+    /// It stopped for this instead of a call.
+    Stopped(String),
+    /// It did not come back.
+    Late,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::NotMade(error)
+    }
+}
+
+const MEMORY: u64 = 32 << 20;
+/// How much each answer has the guest do.
+const TRAPS: u32 = 16;
+const PAGES: u32 = 64;
+/// Rounds of each kind.
+const EXITS: usize = 101;
+const ROUNDS: usize = 9;
+/// How long the guest may take for everything, in seconds; a slow emulator takes less.
+const PATIENCE_S: i64 = 20;
+
+/// What the guest does after the gate has answered: any other answer is the address of pages to touch.
+const AGAIN: u64 = 0;
+const TRAP: u64 = 1;
+const END: u64 = 2;
+/// Number of the call by which it says that it has come to its end.
+const ENDED: u64 = 1;
+
+const DISPATCHER: u64 = 60;
+
+/// The guest's code; comments give the offset of each instruction.
+fn code() -> [u8; 62] {
+    let ([t0, t1, t2, t3], [p0, p1, p2, p3]) = (TRAPS.to_le_bytes(), PAGES.to_le_bytes());
+    let port = ring0::GATE_PORT;
+    [
+        0x31, 0xff, //                          0: xor %edi, %edi
+        0xe6, port, //                          2: out %al, $port      the gate answers in rax
+        0x48, 0x83, 0xf8, 0x01, //              4: cmp $1, %rax
+        0x72, 0xf6, //                          8: jb 0
+        0x74, 0x1a, //                         10: je 38
+        0x48, 0x83, 0xf8, 0x02, //             12: cmp $2, %rax
+        0x74, 0x21, //                         16: je 51
+        0xb9, p0, p1, p2, p3, //               18: mov $PAGES, %ecx
+        0xc6, 0x00, 0x01, //                   23: movb $1, (%rax)
+        0x48, 0x05, 0x00, 0x10, 0x00, 0x00, // 26: add $4096, %rax
+        0xff, 0xc9, //                         32: dec %ecx
+        0x75, 0xf3, //                         34: jnz 23
+        0xeb, 0xda, //                         36: jmp 0
+        0xbd, t0, t1, t2, t3, //               38: mov $TRAPS, %ebp
+        0x0f, 0x05, //                         43: syscall
+        0xff, 0xcd, //                         45: dec %ebp
+        0x75, 0xfa, //                         47: jnz 43
+        0xeb, 0xcd, //                         49: jmp 0
+        0xbf, 0x01, 0x00, 0x00, 0x00, //       51: mov $ENDED, %edi
+        0xe6, port, //                         56: out %al, $port
+        0xeb, 0xf7, //                         58: jmp 51
+        0xff, 0xe1, //                         60: jmp *%rcx           the dispatcher: back behind the `syscall`
+    ]
+}
+
+/// Runs the test guest to its end and returns what things took.
+pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
+    let started = Instant::now();
+    let image = image().map_err(Error::NoMemory)?;
+    let layout = Layout::plan(&image, MEMORY, 0, 0, Addresses::Translated)?;
+    let boot = boot::write(&image, &layout, &Program::default(), Flags::empty(), Entropy::default(), &[])?;
+    let memory = Memory::map(layout, &image)?;
+    write_code(&memory);
+    let (hvt, memory, _) = Hvt::new(kvm, &image, memory, &boot, false, Cpu::Host, Moment::now(0))?;
+    watch().map_err(Error::NoTimer)?;
+    let mut guest = Guest { hvt, memory };
+    guest.wait(0)?;
+    let start_ns = started.elapsed().as_nanos() as u64;
+    let exit_ns = guest.median(EXITS, 1, 0, |_, _| AGAIN)?;
+    let trap_ns = guest.median(ROUNDS, TRAPS, exit_ns, |_, _| TRAP)?;
+    let round = u64::from(PAGES) * PAGE;
+    let heap = layout.heap.start.next_multiple_of(round);
+    let place = |round_number: usize| heap + round_number as u64 * round;
+    let touch_ns = guest.median(ROUNDS, PAGES, exit_ns, |_, round| place(round))?;
+    let populated = Region { start: place(ROUNDS), length: ROUNDS as u64 * round };
+    let populated_touch_ns = match populate(&guest.memory, populated) {
+        true => Some(guest.median(ROUNDS, PAGES, exit_ns, |_, round| place(ROUNDS + round))?),
+        false => None,
+    };
+    guest.hvt.resume_with(END);
+    guest.wait(ENDED)?;
+    Ok(Costs { exit_ns, trap_ns, touch_ns, populated_touch_ns, start_ns })
+}
+
+struct Guest {
+    hvt: Hvt,
+    memory: Arc<Memory>,
+}
+
+impl Guest {
+    /// Runs until the guest makes this call.
+    fn wait(&mut self, expected: u64) -> Result<(), Failed> {
+        match self.hvt.run()? {
+            Stop::Call { number, .. } if number == expected => Ok(()),
+            Stop::Interrupted => Err(Failed::Late),
+            other => Err(Failed::Stopped(format!("{other:?}"))),
+        }
+    }
+
+    /// Returns what one of the `count` things takes that an answer has the guest do, less the exit that it comes with.
+    fn median(
+        &mut self,
+        rounds: usize,
+        count: u32,
+        exit_ns: u64,
+        answer: impl Fn(&Self, usize) -> u64,
+    ) -> Result<u64, Failed> {
+        let mut times = Vec::with_capacity(rounds);
+        for round in 0..rounds {
+            let answer = answer(self, round);
+            let before = Instant::now();
+            self.hvt.resume_with(answer);
+            self.wait(0)?;
+            times.push(before.elapsed().as_nanos() as u64);
+        }
+        times.sort_unstable();
+        Ok(times[rounds / 2].saturating_sub(exit_ns) / u64::from(count))
+    }
+}
+
+/// An image of one page of zeros that can be executed, of an ordinary program.
+fn image() -> std::io::Result<Image> {
+    let region = Region { start: 0, length: PAGE };
+    let mut notes = Notes { system_calls: Some(DISPATCHER), ..Notes::default() };
+    notes.manifest.main_stack = 64 << 10;
+    Ok(Image {
+        // Nothing is read from it, and every host has it.
+        file: File::open("/")?,
+        path: PathBuf::from("the test guest"),
+        file_size: 0,
+        relocatable: true,
+        entry: 0,
+        program_headers: 0,
+        program_header_count: 0,
+        segments: vec![Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::EXECUTE }],
+        constant: Region::default(),
+        relocations: Relocations::default(),
+        notes,
+    })
+}
+
+fn host_address(memory: &Memory, address: u64) -> *mut u8 {
+    (memory.host_address() + memory.layout().physical(address)) as *mut u8
+}
+
+fn write_code(memory: &Memory) {
+    let code = code();
+    let to = host_address(memory, memory.layout().image.start);
+    // SAFETY: the image has a page there, and the guest does not run yet.
+    unsafe { to.copy_from_nonoverlapping(code.as_ptr(), code.len()) };
+}
+
+/// Has the host take memory for a region of the guest's; returns whether it can.
+fn populate(memory: &Memory, region: Region) -> bool {
+    let start = host_address(memory, region.start).cast();
+    // SAFETY: the region lies in the guest's heap; that it gets pages changes nothing that it holds.
+    unsafe { libc::madvise(start, region.length as usize, libc::MADV_POPULATE_WRITE) == 0 }
+}
+
+/// Has a signal interrupt a guest that does not come back.
+fn watch() -> std::io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: the handler does nothing.
+    unsafe { signals::handle(libc::SIGALRM, nothing) }?;
+    let value = libc::timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
+    // More than one, as the first may come between two runs.
+    let interval = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    Timer::new(libc::CLOCK_MONOTONIC, libc::SIGALRM)?.set(value, interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
+
+    #[test]
+    fn the_code_is_what_its_comments_say() {
+        let code = code();
+        let instructions: Vec<Instruction> = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE).into_iter().collect();
+        let starts: Vec<u64> = instructions.iter().map(Instruction::ip).collect();
+        assert!(instructions.iter().all(|instruction| !instruction.is_invalid()));
+        let jumps = instructions.iter().filter(|instruction| instruction.op0_kind() == OpKind::NearBranch64);
+        let targets: Vec<u64> = jumps.map(Instruction::near_branch_target).collect();
+        assert_eq!(targets, [0, 38, 51, 23, 0, 43, 0, 51]);
+        assert!(targets.iter().chain([&DISPATCHER]).all(|target| starts.contains(target)), "{starts:?}");
+        assert_eq!(instructions.last().map(|last| last.ip()), Some(DISPATCHER));
+    }
+}

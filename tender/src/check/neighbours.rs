@@ -1,0 +1,102 @@
+//! What guests of different owners on one machine share: hints for hosts in production.
+
+use super::{Host, Row, State};
+
+const GROUP: &str = "neighbours";
+
+/// Everything that is shared, as far as the kernel's files say.
+pub fn rows(host: &Host) -> Vec<Row> {
+    [threads(host), merged(host), swap(host), vulnerable(host)].into_iter().flatten().collect()
+}
+
+fn threads(host: &Host) -> Option<Row> {
+    let row = |state, value: &str| Row::new(GROUP, "hardware threads", state, value);
+    match host.number("sys/devices/system/cpu/smt/active")? {
+        0 => Some(row(State::Good, "one for each core")),
+        _ => Some(row(State::Shared, "several share a core, and what its caches and buffers give away").remedy(
+            "for strangers' code, switch SMT off (kernel parameter nosmt) or keep owners on cores of their own (cpusets)",
+        )),
+    }
+}
+
+fn merged(host: &Host) -> Option<Row> {
+    let row = |state, value: &str| Row::new(GROUP, "equal pages", state, value);
+    match host.number("sys/kernel/mm/ksm/run")? {
+        1 => Some(
+            row(State::Shared, "are merged (KSM), so the time of a write tells what others hold")
+                .remedy("echo 2 > /sys/kernel/mm/ksm/run"),
+        ),
+        _ => Some(row(State::Good, "are not merged")),
+    }
+}
+
+fn swap(host: &Host) -> Option<Row> {
+    let used = host.read("proc/swaps")?.lines().count() > 1;
+    let row = |state, value: &str| Row::new(GROUP, "swap", state, value);
+    Some(match used {
+        true => row(State::Shared, "guests' memory may be written to a disk").remedy(
+            "encrypt the swap space, or switch it off (`swapoff -a`), or set memory.swap.max of the control group to 0",
+        ),
+        false => row(State::Good, "none: guests' memory stays in memory"),
+    })
+}
+
+fn vulnerable(host: &Host) -> Option<Row> {
+    let folder = host.root.join("sys/devices/system/cpu/vulnerabilities");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| {
+            let text = host.read(format!("sys/devices/system/cpu/vulnerabilities/{name}"));
+            text.is_some_and(|text| text.starts_with("Vulnerable"))
+        })
+        .collect();
+    names.sort();
+    let row = |state, value: String| Row::new(GROUP, "processor flaws", state, value);
+    Some(match names.is_empty() {
+        true => row(State::Good, "none is left open, says the kernel".to_owned()),
+        false => row(State::Shared, format!("open: {}", names.join(", ")))
+            .remedy("update microcode and kernel, and start it without mitigations=off"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::host;
+    use super::*;
+
+    const FLAWS: &str = "sys/devices/system/cpu/vulnerabilities";
+
+    #[test]
+    fn a_machine_that_is_shared_says_what_to_do() {
+        let open = host(
+            "shared",
+            &[
+                ("sys/devices/system/cpu/smt/active", "1\n"),
+                ("sys/kernel/mm/ksm/run", "1\n"),
+                ("proc/swaps", "Filename\tType\n/dev/sda2 partition\n"),
+                (&format!("{FLAWS}/mds"), "Vulnerable: Clear CPU buffers attempted, no microcode\n"),
+                (&format!("{FLAWS}/meltdown"), "Mitigation: PTI\n"),
+            ],
+        );
+        let rows = rows(&open);
+        assert_eq!(rows.len(), 4);
+        assert!(rows.iter().all(|row| row.state == State::Shared && row.remedy.is_some()), "{rows:?}");
+        assert_eq!(rows[3].value, "open: mds");
+    }
+
+    #[test]
+    fn a_machine_that_is_not_has_nothing_to_do() {
+        let closed = host(
+            "closed",
+            &[
+                ("sys/devices/system/cpu/smt/active", "0\n"),
+                ("sys/kernel/mm/ksm/run", "0\n"),
+                ("proc/swaps", "Filename\tType\n"),
+                (&format!("{FLAWS}/meltdown"), "Not affected\n"),
+            ],
+        );
+        assert!(rows(&closed).iter().all(|row| row.state == State::Good));
+        assert!(rows(&host("unknown", &[])).is_empty());
+    }
+}
