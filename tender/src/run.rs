@@ -2,7 +2,7 @@
 
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Counter, Rate, Sample};
-use crate::confine::{Plan, User, calls, files, privileges};
+use crate::confine::{Descriptors, Plan, Role, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
 use crate::devices::{Open, table};
@@ -69,7 +69,8 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     files::close_inherited(options.devices.iter().filter_map(Attachment::descriptor).collect());
     privileges::check(options.user)?;
     signals::receive(options.grace_s);
-    let image = Image::open(&options.image)?;
+    // Not closed: once the guest has run, no call is allowed that needless.
+    let image = ManuallyDrop::new(Image::open(&options.image)?);
     let matched = matched(&image, &options.devices)?;
     let start = Sample::take();
     let kvm = kvm(options.target)?;
@@ -101,10 +102,11 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             (Box::new(target), memory, Counter { offset: 0, rate: Rate::Seen(start) })
         }
     };
-    let reporter = Reporter::new(&image);
+    let reporter = ManuallyDrop::new(Reporter::new(&image));
     let confining = Instant::now();
     let mut crew = plan.confine_process(options.user)?;
     statistics.confine(confining.elapsed());
+    reporter.list(&mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
@@ -182,6 +184,12 @@ impl<'i> Reporter<'i> {
     fn new(image: &'i Image) -> Self {
         let debug_files = DebugFiles::open(&image.path, &image.notes.build_id, None);
         Self { image, debug_files, colour: std::io::stderr().is_terminal() }
+    }
+
+    /// Notes which files it reads.
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Image, &self.image.file);
+        self.debug_files.list(descriptors);
     }
 
     /// The report on a guest that broke the contract.

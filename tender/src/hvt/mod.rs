@@ -12,6 +12,7 @@ mod vcpu;
 pub use cpuid::Cpu;
 
 use crate::clock::{Counter, Sample};
+use crate::confine::{Descriptors, Role};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::NO_LIBOS;
@@ -143,6 +144,11 @@ impl Target for Hvt {
 
     fn halt(&mut self) -> NonNull<u8> {
         NonNull::from(&mut self.vcpu.get_kvm_run().immediate_exit)
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Machine, &self.vm);
+        descriptors.add(Role::Processor, &self.vcpu);
     }
 
     fn connect(&mut self, bells: &Bells) {
