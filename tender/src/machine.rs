@@ -101,6 +101,7 @@ impl Machine {
         let halt = unsafe { Halt::new(target.halt()) };
         let console = Console::new(console::Options::default());
         target.list(&mut crew.descriptors);
+        turns.iter().for_each(|turns| turns.list(&mut crew.descriptors));
         memory.list(&mut crew.descriptors);
         let service = serve(&mut *target, &memory, devices, crew)?;
         Ok(Self {

@@ -17,7 +17,7 @@ use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
 use crate::share::Share;
 use crate::signals;
-use crate::spt::Spt;
+use crate::spt::{Spt, watchdog};
 use crate::statistics::Statistics;
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
@@ -74,6 +74,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let matched = matched(&image, &options.devices)?;
     let start = Sample::take();
     let kvm = kvm(options.target)?;
+    if let Some(share) = options.share.filter(|_| kvm.is_none()) {
+        watchdog::start(share, !matched.is_empty(), options.user)?;
+    }
     let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
     let devices: Vec<Open> =
@@ -114,7 +117,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
-    options.timeout.map_or(Ok(()), timeout::start)?;
+    options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s))?;
     let first = machine.prepare()?;
     let confining = Instant::now();
     let confined = crew.confine_processor(&first)?;

@@ -39,13 +39,15 @@ pub enum Argument {
     Without(u8, u32),
     /// It is the number of our own process.
     OwnProcess(u8),
+    /// It is the timer of turns.
+    Turns(u8),
     /// It is a descriptor for this.
     On(u8, Role),
     /// It is a descriptor that was made since the threads are confined.
     Made(u8),
 }
 
-use Argument::{Is, Made, On, OwnProcess, Without};
+use Argument::{Is, Made, On, OwnProcess, Turns, Without};
 
 /// A system call that fails rather than end the process.
 #[derive(Debug)]
@@ -148,6 +150,16 @@ features! {
         SYS_rt_sigprocmask "it is stopped for one signal at a time";
     }
 
+    /// The process that watches one with a guest in it.
+    WATCHDOG = "watchdog" {
+        SYS_poll "waiting for the end of what it watches, for a second at a time";
+        SYS_restart_syscall "a wait that a stop of the process interrupted";
+        SYS_clock_gettime "processor time of what it watches";
+        SYS_write [On(0, Role::Output)] "why the guest was ended";
+        SYS_pidfd_send_signal [On(0, Role::Tender), Is(1, SIGKILL as u32)] "ends what it watches";
+        SYS_exit_group "the end";
+    }
+
     /// Calls that are about the guest's memory.
     GUEST_MEMORY = "guest memory" {
         SYS_mprotect [Without(2, EXECUTABLE)] "the guest protects pages; and room for a thread's stack";
@@ -166,8 +178,8 @@ features! {
 
     /// Signals to the tender.
     SIGNALS = "signals" {
-        SYS_setitimer "the time of grace of a guest that was told to end";
-        SYS_timer_settime "whether turns of the guest's threads are to end";
+        SYS_setitimer [Is(0, ITIMER_REAL as u32)] "the time of grace of a guest that was told to end";
+        SYS_timer_settime [Turns(0)] "whether turns of the guest's threads are to end";
         SYS_poll "whether a last word can be said without waiting";
     }
 

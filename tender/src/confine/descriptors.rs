@@ -38,37 +38,44 @@ pub enum Role {
     Disk,
     /// The io_uring(7) of a disk.
     Ring,
+    /// The pidfd of the tender, in its watchdog.
+    Tender,
 }
 
 /// The descriptors of a process, with what each is for.
 #[derive(Clone, Debug)]
-pub struct Descriptors(Vec<(Role, RawFd)>);
+pub struct Descriptors {
+    known: Vec<(Role, RawFd)>,
+    /// The kernel's number of the timer of turns, which is no descriptor, if there is one.
+    pub turns: Option<u32>,
+}
 
 impl Default for Descriptors {
     /// The standard streams.
     fn default() -> Self {
-        Self(vec![
+        let known = vec![
             (Role::Input, libc::STDIN_FILENO),
             (Role::Output, libc::STDOUT_FILENO),
             (Role::Output, libc::STDERR_FILENO),
-        ])
+        ];
+        Self { known, turns: None }
     }
 }
 
 impl Descriptors {
     /// Notes what an open file is for.
     pub fn add(&mut self, role: Role, file: &impl AsRawFd) {
-        self.0.push((role, file.as_raw_fd()));
+        self.known.push((role, file.as_raw_fd()));
     }
 
     /// Those for this.
     pub fn of(&self, role: Role) -> impl Iterator<Item = RawFd> {
-        self.0.iter().filter(move |(known, _)| *known == role).map(|(_, descriptor)| *descriptor)
+        self.known.iter().filter(move |(known, _)| *known == role).map(|(_, descriptor)| *descriptor)
     }
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = RawFd> {
-        self.0.iter().map(|(_, descriptor)| *descriptor)
+        self.known.iter().map(|(_, descriptor)| *descriptor)
     }
 }
 
@@ -89,6 +96,7 @@ impl fmt::Display for Role {
             Self::Routes => "the socket of the routing table",
             Self::Disk => "the disk",
             Self::Ring => "the disk's io_uring",
+            Self::Tender => "the pidfd of husk",
         })
     }
 }

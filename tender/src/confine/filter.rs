@@ -200,6 +200,10 @@ impl<'d> Backward<'d> {
             Argument::Is(at, value) => (at, self.compare(BPF_JEQ, value, next, otherwise)),
             Argument::Without(at, bits) => (at, self.compare(BPF_JSET, bits, otherwise, next)),
             Argument::OwnProcess(at) => (at, self.compare(BPF_JEQ, std::process::id(), next, otherwise)),
+            Argument::Turns(at) => match descriptors.turns {
+                Some(timer) => (at, self.compare(BPF_JEQ, timer, next, otherwise)),
+                None => return otherwise,
+            },
             Argument::On(at, role) => {
                 let either = |other, descriptor| self.compare(BPF_JEQ, descriptor as u32, next, other);
                 (at, descriptors.of(role).fold(otherwise, either))
@@ -265,6 +269,7 @@ mod tests {
         for (role, number) in ROLES.into_iter().zip(3..) {
             descriptors.add(role, &number);
         }
+        descriptors.turns = Some(2);
         descriptors
     }
 
@@ -290,6 +295,7 @@ mod tests {
             Argument::Is(at, value) => argument(at) == value,
             Argument::Without(at, bits) => argument(at) & bits == 0,
             Argument::OwnProcess(at) => argument(at) == std::process::id(),
+            Argument::Turns(at) => descriptors().turns == Some(argument(at)),
             Argument::On(at, role) => descriptors().of(role).any(|known| known as u32 == argument(at)),
             Argument::Made(at) => !descriptors().all().any(|known| known as u32 == argument(at)),
         })
@@ -337,7 +343,7 @@ mod tests {
                 Argument::Is(at, value) => arguments[usize::from(at)] = value,
                 Argument::Without(at, bits) => arguments[usize::from(at)] = !bits,
                 Argument::OwnProcess(at) => arguments[usize::from(at)] = std::process::id(),
-                Argument::On(..) | Argument::Made(_) => {}
+                Argument::Turns(_) | Argument::On(..) | Argument::Made(_) => {}
             }
         }
         arguments
