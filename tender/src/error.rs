@@ -36,6 +36,7 @@ pub enum Error {
     NotConfined(io::Error),
     NotThatUser(io::Error),
     NoTimer(io::Error),
+    NoWatchdog(io::Error),
     NoOtherProcessor,
     Output(io::Error),
 }
@@ -121,6 +122,10 @@ impl fmt::Display for Error {
                 write!(f, "--cpu baseline takes a virtual machine; in a process, the guest finds the host's processor")
             }
             Self::NoTimer(error) => write!(f, "the host has no timer left for --cpu-limit or --timeout: {error}"),
+            Self::NoWatchdog(error) => write!(
+                f,
+                "the host has no process left to watch --cpu-limit without KVM: {error}; raise the limit of processes (`ulimit -u`)"
+            ),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -100,6 +100,9 @@ impl Machine {
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
         let console = Console::new(console::Options::default());
+        target.list(&mut crew.descriptors);
+        turns.iter().for_each(|turns| turns.list(&mut crew.descriptors));
+        memory.list(&mut crew.descriptors);
         let service = serve(&mut *target, &memory, devices, crew)?;
         Ok(Self {
             halt,

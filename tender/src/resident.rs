@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "guest memory is written by system call")]
 
 use crate::confine::privileges::without_capabilities;
+use crate::confine::{Descriptors, Role};
 use husk_abi::memory::PAGE;
 use std::fs::File;
 use std::ops::Range;
@@ -32,6 +33,11 @@ impl Resident {
     /// Opens it, in a way that shows nobody where pages are in the machine's memory, even to root.
     pub fn open() -> Self {
         Self(without_capabilities(|| File::open("/proc/self/pagemap")).ok())
+    }
+
+    /// Notes the file, if there is one.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        self.0.iter().for_each(|file| descriptors.add(Role::Pages, file));
     }
 
     /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` hold anything. If not,

@@ -2,7 +2,7 @@
 
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Counter, Moment};
-use crate::confine::{Lacks, Plan, User, calls, files, privileges};
+use crate::confine::{Descriptors, Lacks, Plan, Role, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
 use crate::devices::{Open, table};
@@ -17,7 +17,7 @@ use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
 use crate::share::Share;
 use crate::signals;
-use crate::spt::Spt;
+use crate::spt::{Spt, watchdog};
 use crate::statistics::Statistics;
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
@@ -71,10 +71,14 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     files::close_inherited(options.devices.iter().filter_map(Attachment::descriptor).collect());
     privileges::check(options.user)?;
     signals::receive(options.grace_s);
-    let image = Image::open(&options.image)?;
+    // Not closed: once the guest has run, no call is allowed that needless.
+    let image = ManuallyDrop::new(Image::open(&options.image)?);
     let matched = matched(&image, &options.devices)?;
     let began = Moment::now(0);
     let kvm = kvm(options.target, options.strict)?;
+    if let Some(share) = options.share.filter(|_| kvm.is_none()) {
+        watchdog::start(share, !matched.is_empty(), options.user)?;
+    }
     let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
     let devices: Vec<Open> =
@@ -103,12 +107,13 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             (Box::new(target), memory, Counter::of_host(began))
         }
     };
-    let reporter = Reporter::new(&image);
+    let reporter = ManuallyDrop::new(Reporter::new(&image));
     let confining = Instant::now();
     let (mut crew, lack) = plan.confine_process(options.user)?;
     let lacks = Lacks::from_iter(target.lack().into_iter().chain(lack));
     statistics.confine(confining.elapsed());
     lacks.accept(options.strict)?;
+    reporter.list(&mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
@@ -116,7 +121,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
-    options.timeout.map_or(Ok(()), timeout::start)?;
+    options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s))?;
     let first = machine.prepare()?;
     let confining = Instant::now();
     let confined = crew.confine_processor(&first)?;
@@ -193,6 +198,12 @@ impl<'i> Reporter<'i> {
     fn new(image: &'i Image) -> Self {
         let debug_files = DebugFiles::open(&image.path, &image.notes.build_id, None);
         Self { image, debug_files, colour: std::io::stderr().is_terminal() }
+    }
+
+    /// Notes which files it reads.
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Image, &self.image.file);
+        self.debug_files.list(descriptors);
     }
 
     /// The report on a guest that broke the contract.

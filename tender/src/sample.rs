@@ -13,7 +13,7 @@ pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
     let mut notes = Notes::default();
     notes.manifest.main_stack = main_stack;
     Image {
-        file: File::open("/dev/null").expect("every Linux has it"),
+        file: File::open("/dev/null").expect("every Linux has it").into(),
         path: "image".into(),
         file_size: 0,
         relocatable,

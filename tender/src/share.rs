@@ -37,6 +37,12 @@ impl Share {
         let share = number.filter(|share| (1..=100 * PROCESSORS_MAXIMUM).contains(share));
         share.map(Self).ok_or_else(|| "write a share of a processor, such as 50%".to_owned())
     }
+
+    /// The share and one processor more.
+    #[must_use]
+    pub fn and_a_processor(self) -> Self {
+        Self(self.0 + 100)
+    }
 }
 
 /// Holds this process to a share.
@@ -74,7 +80,7 @@ impl Hold {
 }
 
 /// What may be used, after so much time in which so much was.
-fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: Share) -> i64 {
+pub fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: Share) -> i64 {
     let earned = i128::from(elapsed_ns) * i128::from(share.0) / 100;
     (i128::from(before_ns) + earned - i128::from(used_ns)).clamp(i64::MIN.into(), BURST_NS.into()) as i64
 }

@@ -103,6 +103,11 @@ impl Timer {
         }
     }
 
+    /// The kernel's number of it.
+    pub fn number(self) -> u32 {
+        self.0 as usize as u32
+    }
+
     /// Sets it: the signal comes first after `value` of the clock's time, then every `interval`. A `value` of no time
     /// stops it.
     pub fn set(self, value: libc::timespec, interval: libc::timespec) -> io::Result<()> {

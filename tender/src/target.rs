@@ -2,7 +2,7 @@
 //! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
 
 use crate::clock::Offset;
-use crate::confine::Lack;
+use crate::confine::{Descriptors, Lack};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::memory::{Claim, Memory};
@@ -67,6 +67,9 @@ pub trait Target: fmt::Debug {
 
     /// A byte that keeps the guest from running, or stops it soon, as long as it is not 0. It lasts as long as `self`.
     fn halt(&mut self) -> NonNull<u8>;
+
+    /// Notes which files it has open.
+    fn list(&self, descriptors: &mut Descriptors);
 
     /// Has the guest's doorbell ring there without a stop, if that can be.
     fn connect(&mut self, bells: &Bells);

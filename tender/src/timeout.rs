@@ -1,8 +1,14 @@
 //! The time that a guest has: `--timeout`. When it is over, the guest is told to end as by SIGTERM, with the same time of
 //! grace; the exit status is [`TIME_IS_UP`](husk_abi::fault::TIME_IS_UP) however it ends then.
+//!
+//! A guest of spt that has taken the tender over can block signals. So the kernel has a second timer, whose signal cannot be
+//! blocked, and a limit on processor time behind that; the filters let nobody change either.
+
+#![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
 use crate::error::Error;
 use crate::signals;
+use std::io;
 use std::time::Duration;
 
 /// Reads a time: `90s`, `500ms`, `5m` or `1h`; a number alone is in seconds.
@@ -16,13 +22,53 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     within.map(Duration::from_millis).ok_or_else(|| "write a time, such as 90s, 500ms, 5m or 1h".to_owned())
 }
 
-/// Lets the guest's time begin, for the thread that runs it, which is the calling one.
-pub fn start(after: Duration) -> Result<(), Error> {
-    let value = libc::timespec { tv_sec: after.as_secs() as i64, tv_nsec: after.subsec_nanos().into() };
-    let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+/// How much later than it should have the process ends at the latest.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Lets the guest's time begin, with a time of grace behind it, for the thread that runs it, which is the calling one.
+pub fn start(after: Duration, grace_s: u64) -> Result<(), Error> {
+    let latest = after.saturating_add(Duration::from_secs(grace_s)).saturating_add(MARGIN);
     signals::receive_time_is_up()
-        .and_then(|()| signals::Timer::new(libc::CLOCK_MONOTONIC, libc::SIGXCPU)?.set(value, once))
+        .and_then(|()| send(libc::SIGXCPU, after))
+        .and_then(|()| send(libc::SIGKILL, latest))
+        .and_then(|()| limit_processor_time(latest))
         .map_err(Error::NoTimer)
+}
+
+/// Has the kernel send a signal to this process after some time.
+fn send(signal: libc::c_int, after: Duration) -> io::Result<()> {
+    let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
+    let value = libc::timespec { tv_sec: seconds, tv_nsec: after.subsec_nanos().into() };
+    let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    signals::Timer::new(libc::CLOCK_MONOTONIC, signal)?.set(value, once)
+}
+
+/// Has the kernel end this process when it has used as much processor time as all its processors have in this time.
+fn limit_processor_time(time: Duration) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a variable of ours.
+    if unsafe { libc::getrlimit(libc::RLIMIT_CPU, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let most = limit.rlim_max.min(time.as_secs().saturating_add(1).saturating_mul(processors()));
+    // Both: at the lower one alone, the kernel sends SIGXCPU, which says here that time is up.
+    limit = libc::rlimit { rlim_cur: limit.rlim_cur.min(most), rlim_max: most };
+    // SAFETY: a variable of ours.
+    match unsafe { libc::setrlimit(libc::RLIMIT_CPU, &limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Processors that this process may use.
+fn processors() -> u64 {
+    // SAFETY: all zeros is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours, as long as it says.
+    let known = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } == 0;
+    // SAFETY: reads the variable.
+    let count = unsafe { libc::CPU_COUNT(&set) } as u64;
+    if known { count.max(1) } else { libc::CPU_SETSIZE as u64 }
 }
 
 #[cfg(test)]

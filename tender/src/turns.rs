@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
 
+use crate::confine::Descriptors;
 use crate::error::Error;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
@@ -49,6 +50,11 @@ impl Turns {
             timer,
             left: 0,
         })
+    }
+
+    /// Notes the timer.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.turns = Some(self.timer.number());
     }
 
     /// Looks from now on, until there was nothing to do for some time.

@@ -98,7 +98,7 @@ impl Waiting {
             stop: Some(Stop { access, registers, past: false, thread: None }),
             threads: &[],
             image: file,
-            file: &File::open(file).expect("the program's file"),
+            file: &File::open(file).expect("the program's file").into(),
             load_bias: self.bias,
             map: &map,
             read_guest: &mut |address| self.read(address),

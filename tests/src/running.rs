@@ -80,6 +80,11 @@ impl Running {
         self.until(&format!("told {count} times '{text}'"), |started| started.stderr.count(text) >= count)
     }
 
+    /// The process number of its tender.
+    pub fn id(&self) -> u32 {
+        self.started.as_ref().map_or(0, |started| started.child.id())
+    }
+
     /// Resident memory of its tender in KiB; nothing if it does not run.
     pub fn resident_kib(&self) -> Option<u64> {
         self.status_kib("VmRSS:")

@@ -54,7 +54,22 @@ const NEVER: &[&str] = &[
     "userfaultfd",
     "x32",
     "call_of_32_bits",
+    "move_code",
+    "merge_pages",
+    "write_elsewhere",
+    "write_parts_elsewhere",
+    "discard_elsewhere",
+    "read_output",
+    "write_input",
+    "close_output",
+    "duplicate",
+    "clear_append",
+    "send_to_output",
 ];
+
+/// What neither thread of a guest with a disk may do: its calls are for the disk.
+const ELSEWHERE: &[&str] =
+    &["write_elsewhere", "write_parts_elsewhere", "discard_elsewhere", "read_output", "write_input", "close_output"];
 
 fn hello() -> Guest {
     Guest::image(build::image("hello-std", "hello-std"))
@@ -98,6 +113,18 @@ fn the_thread_of_the_devices_makes_no_call_that_they_do_not_need() {
         let guest = Guest::image(build::image("block-guests", "disk_use"));
         let outcome = guest.flag(disk.flag("")).argument("512").attack("devices", attempt).run();
         expect_killed(&outcome, attempt);
+    }
+}
+
+#[test]
+fn calls_of_a_disk_are_for_the_disk() {
+    let disk = Disk::empty(1 << 20);
+    for thread in ["processor", "devices"] {
+        for attempt in ELSEWHERE {
+            let guest = Guest::image(build::image("block-guests", "disk_use"));
+            let outcome = guest.flag(disk.flag("")).argument("512").attack(thread, attempt).run();
+            expect_killed(&outcome, attempt);
+        }
     }
 }
 
@@ -200,5 +227,10 @@ fn what_a_run_may_do_is_explained_without_it() {
     assert!(process.contains("in husk's own process") && !process.contains("KVM"), "{process}");
     let json = explain(&["--target=hvt", "--json", "--net", "user"]);
     assert!(json.starts_with('{') && json.ends_with("}\n") && json.lines().count() == 1, "{json}");
-    assert!(json.contains(r#"{"feature":"KVM","call":"ioctl","only":["argument 1 is 0xae80"],"#), "{json}");
+    assert!(
+        json.contains(
+            r#"{"feature":"KVM","call":"ioctl","only":["argument 1 is 0xae80","argument 0 is the virtual processor"],"#
+        ),
+        "{json}"
+    );
 }

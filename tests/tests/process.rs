@@ -6,9 +6,13 @@ use iced_x86::{CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction}
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The signal of a call that the tender may not make, SIGSYS.
 const BAD_CALL: i32 = 31;
+/// SIGKILL.
+const KILLED: i32 = 9;
 
 fn program(call: &[&str]) -> Guest {
     call.iter().fold(Guest::program("hidden_calls").flag("--target=spt"), |guest, word| guest.argument(*word))
@@ -107,12 +111,86 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
         ("unlink", &[87, 0]),
         ("setuid", &[105, 0]),
         ("a call of another kind", &[0x4000_0000 | 39]),
+        ("mremap to a place", &[25, 0x1_0000_0000, 4096, 4096, 3, 0x2_0000_0000]),
+        ("mremap that leaves pages", &[25, 0x1_0000_0000, 4096, 4096, 5, 0]),
+        ("madvise(MADV_MERGEABLE)", &[28, 0x1_0000_0000, 4096, 12]),
+        ("madvise(MADV_PAGEOUT)", &[28, 0x1_0000_0000, 4096, 21]),
+        ("madvise(MADV_GUARD_INSTALL)", &[28, 0x1_0000_0000, 4096, 102]),
+        ("pwritev2 to standard output", &[328, 1, 0, 0, 0, 0]),
+        ("fallocate of standard output", &[285, 1, 3, 0, 64]),
+        ("read from standard output", &[0, 1, 0, 0]),
+        ("fcntl(F_DUPFD)", &[72, 1, 0, 0]),
+        ("fcntl(F_SETFL)", &[72, 1, 4, 0]),
+        ("close of standard output", &[3, 1]),
+        ("timer_settime of any timer", &[223, 0, 0, 0, 0]),
+        ("prlimit", &[302, 0, 9, 0, 0]),
     ];
     for (name, call) in calls {
         let outcome = through_tender(call).run();
         assert_eq!(outcome.end(), End::Signal(BAD_CALL), "{name}: {outcome}");
         assert_eq!(outcome.stdout(), "found one\n", "{name}");
     }
+}
+
+/// Runs a guest that owns the process.
+fn owner(attack: &str) -> Guest {
+    Guest::native("owns_tender").flag("--target=spt").argument(attack)
+}
+
+#[test]
+fn a_guest_that_blocks_every_signal_ends_when_its_time_is_up() {
+    let outcome = owner("deaf").flag("--timeout=300ms").flag("--stop-timeout=1").run();
+    outcome.expect_signal(KILLED).expect_stdout("deaf\n");
+}
+
+#[test]
+fn a_guest_that_blocks_every_signal_is_held_to_its_share() {
+    let outcome = owner("deaf").flag("--cpu-limit=10%").run();
+    outcome
+        .expect_signal(KILLED)
+        .expect_stdout("deaf\n")
+        .expect_stderr("husk: the guest took more processor time than --cpu-limit");
+}
+
+/// The process that watches this one.
+fn watchdog(tender: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{tender}/task/{tender}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn kill(process: u32) {
+    let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status().expect("there is kill");
+    assert!(killed.success());
+}
+
+#[test]
+fn a_tender_and_its_watchdog_end_with_each_other() {
+    for watchdog_first in [true, false] {
+        let mut running =
+            Guest::native("endless").argument("sleep").flag("--target=spt").flag("--cpu-limit=50%").spawn();
+        running.expect_printed("ready", 1);
+        let tender = running.id();
+        let watchdog = watchdog(tender).expect("there is one");
+        let status = fs::read_to_string(format!("/proc/{watchdog}/status")).expect("it runs");
+        assert!(status.contains("husk-watchdog") && status.contains("Seccomp:\t2"), "{status}");
+        kill(if watchdog_first { watchdog } else { tender });
+        running.finish().expect_signal(KILLED);
+        let path = format!("/proc/{watchdog}");
+        let until = Instant::now() + Duration::from_secs(10);
+        while fs::exists(&path).expect("a path") && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!fs::exists(&path).expect("a path"), "the watchdog is left");
+    }
+    let mut plain = Guest::native("endless").argument("sleep").flag("--target=spt").spawn();
+    plain.expect_printed("ready", 1);
+    assert_eq!(watchdog(plain.id()), None, "nobody asked for one");
+}
+
+#[test]
+fn page_tables_are_bounded_like_memory() {
+    // 64 GiB of addresses would have 128 MiB of page tables; what is allowed beyond what a start maps has 2 MiB.
+    owner("tables").flag("--memory=16M").run().expect_success().expect_stdout("refused\n");
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn image() -> std::io::Result<Image> {
     notes.manifest.main_stack = 64 << 10;
     Ok(Image {
         // Nothing is read from it, and every host has it.
-        file: File::open("/")?,
+        file: File::open("/")?.into(),
         path: PathBuf::from("the test guest"),
         file_size: 0,
         relocatable: true,

@@ -200,5 +200,21 @@ static ATTEMPTS: &[Attempt] = &[
     ("userfaultfd", || call(SYS_userfaultfd, [0; 4])),
     ("x32", || call(SYS_getpid | X32, [0; 4])),
     ("call_of_32_bits", call_of_32_bits),
+    ("move_code", || {
+        call(
+            SYS_mremap,
+            [map_code as *const () as usize & !0xfff, 4096, 4096, (MREMAP_MAYMOVE | MREMAP_FIXED) as usize],
+        )
+    }),
+    ("merge_pages", || call(SYS_madvise, [0x1000, 4096, MADV_MERGEABLE as usize, 0])),
+    ("write_elsewhere", || call(SYS_pwrite64, [1, LOOPBACK.as_ptr() as usize, 1, 0])),
+    ("write_parts_elsewhere", || call(SYS_pwritev2, [1, 0, 0, 0])),
+    ("discard_elsewhere", || call(SYS_fallocate, [1, FALLOC_FL_KEEP_SIZE as usize, 0, 64])),
+    ("read_output", || call(SYS_read, [1, LOOPBACK.as_ptr() as usize, 0, 0])),
+    ("write_input", || call(SYS_write, [0, LOOPBACK.as_ptr() as usize, 0, 0])),
+    ("close_output", || call(SYS_close, [1, 0, 0, 0])),
+    ("duplicate", || call(SYS_fcntl, [1, F_DUPFD_CLOEXEC as usize, 0, 0])),
+    ("clear_append", || call(SYS_fcntl, [1, F_SETFL as usize, 0, 0])),
+    ("send_to_output", || call(SYS_sendto, [1, LOOPBACK.as_ptr() as usize, 1, 0])),
     ("dumpable", || call(SYS_prctl, [PR_GET_DUMPABLE as usize, 0, 0, 0])),
 ];

@@ -3,6 +3,7 @@
 //!
 //! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
 
+use super::descriptors::Role;
 use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use libc::*;
 
@@ -30,7 +31,7 @@ pub struct Call {
 
 /// What one argument is held to. Arguments count from 0; of each, the low 32 bits are looked at, which is as much as the
 /// kernel looks at where these are used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// It has this value.
     Is(u8, u32),
@@ -38,9 +39,15 @@ pub enum Argument {
     Without(u8, u32),
     /// It is the number of our own process.
     OwnProcess(u8),
+    /// It is the timer of turns.
+    Turns(u8),
+    /// It is a descriptor for this.
+    On(u8, Role),
+    /// It is a descriptor that was made since the threads are confined.
+    Made(u8),
 }
 
-use Argument::{Is, OwnProcess, Without};
+use Argument::{Is, Made, On, OwnProcess, Turns, Without};
 
 /// A system call that fails rather than end the process.
 #[derive(Debug)]
@@ -82,6 +89,10 @@ const GIVES: u32 = 2;
 const NO_FILE: u32 = u32::MAX;
 
 const EXECUTABLE: u32 = PROT_EXEC as u32;
+/// What mremap(2) must not be asked for: a place of the caller's choice, or to leave the old one mapped.
+const NOT_MOVED: u32 = !(MREMAP_MAYMOVE as u32);
+/// Advice of madvise(2) that the tender gives; a case of its own for any other.
+const GIVE_BACK: u32 = MADV_DONTNEED as u32;
 /// What the kernel's limit on data does not count.
 const SHARED_OR_GROWING: u32 = (MAP_SHARED | MAP_GROWSDOWN) as u32;
 const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
@@ -97,10 +108,9 @@ features! {
         SYS_restart_syscall "a wait that a stop of the process interrupted";
         SYS_rt_sigprocmask "signals are taken where they are waited for";
         SYS_rt_sigaction "a fault that is not the guest's goes to whoever handled it before";
-        SYS_close "a file that is not needed any more";
-        SYS_fcntl [Is(1, F_GETFD as u32)] "whether a file that is closed was open, in debug builds";
         SYS_exit "the end of a thread";
         SYS_exit_group "the end";
+        SYS_write [On(0, Role::Output)] "a line on what cannot go on, such as a lost connection or no memory";
         SYS_getpid "calls that name our own process";
         SYS_gettid "a signal to one thread";
     }
@@ -108,7 +118,7 @@ features! {
     /// The tender's own heap.
     MEMORY = "memory" {
         SYS_mmap [Without(2, EXECUTABLE), Without(3, SHARED_OR_GROWING), Is(4, NO_FILE)] "memory for the tender, or for the guest's sparse region";
-        SYS_mremap "a large allocation grows";
+        SYS_mremap [Without(3, NOT_MOVED)] "a large allocation grows";
         SYS_munmap "memory is given back";
         SYS_brk "the C library looks for room";
     }
@@ -121,13 +131,18 @@ features! {
 
     /// A virtual machine that has been made.
     KVM = "KVM" {
-        SYS_ioctl [Is(1, kvm(NONE, 0x80, 0))] "KVM_RUN: runs the guest";
-        SYS_ioctl [Is(1, kvm(GIVES, 0x81, size_of::<kvm_regs>()))] "KVM_GET_REGS: where the guest is";
-        SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<kvm_regs>()))] "KVM_SET_REGS: ends a thread's turn";
-        SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<kvm_sregs>()))] "KVM_GET_SREGS: which address a fault is about";
-        SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>()))] "KVM_SET_SREGS: goes on after a fault";
-        SYS_ioctl [Is(1, kvm(GIVES | TAKES, 0x88, size_of::<kvm_msrs>()))] "KVM_GET_MSRS: the guest's time stamp counter";
-        SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>()))]
+        SYS_ioctl [Is(1, kvm(NONE, 0x80, 0)), On(0, Role::Processor)] "KVM_RUN: runs the guest";
+        SYS_ioctl [Is(1, kvm(GIVES, 0x81, size_of::<kvm_regs>())), On(0, Role::Processor)]
+            "KVM_GET_REGS: where the guest is";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<kvm_regs>())), On(0, Role::Processor)]
+            "KVM_SET_REGS: ends a thread's turn";
+        SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<kvm_sregs>())), On(0, Role::Processor)]
+            "KVM_GET_SREGS: which address a fault is about";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>())), On(0, Role::Processor)]
+            "KVM_SET_SREGS: goes on after a fault";
+        SYS_ioctl [Is(1, kvm(GIVES | TAKES, 0x88, size_of::<kvm_msrs>())), On(0, Role::Processor)]
+            "KVM_GET_MSRS: the guest's time stamp counter";
+        SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>())), On(0, Role::Machine)]
             "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";
     }
 
@@ -137,61 +152,70 @@ features! {
         SYS_rt_sigprocmask "it is stopped for one signal at a time";
     }
 
+    /// The process that watches one with a guest in it.
+    WATCHDOG = "watchdog" {
+        SYS_poll "waiting for the end of what it watches, for a second at a time";
+        SYS_restart_syscall "a wait that a stop of the process interrupted";
+        SYS_clock_gettime "processor time of what it watches";
+        SYS_write [On(0, Role::Output)] "why the guest was ended";
+        SYS_pidfd_send_signal [On(0, Role::Tender), Is(1, SIGKILL as u32)] "ends what it watches";
+        SYS_exit_group "the end";
+    }
+
     /// Calls that are about the guest's memory.
     GUEST_MEMORY = "guest memory" {
         SYS_mprotect [Without(2, EXECUTABLE)] "the guest protects pages; and room for a thread's stack";
-        SYS_madvise "the guest gives pages back";
+        SYS_madvise [Is(2, GIVE_BACK)] "the guest gives pages back";
         SYS_process_vm_readv [OwnProcess(0)] "reads memory that the guest may have protected";
         SYS_process_vm_writev [OwnProcess(0)] "clears memory that the guest may have protected";
-        SYS_pread64 "which pages the guest has touched";
+        SYS_pread64 [On(0, Role::Pages)] "which pages the guest has touched";
     }
 
     /// The guest's standard streams.
     CONSOLE = "console" {
-        SYS_write "what the guest prints, and what is said about it";
-        SYS_writev "the same in several pieces";
-        SYS_read "the guest's input";
+        SYS_write [On(0, Role::Output)] "what the guest prints, and what is said about it";
+        SYS_writev [On(0, Role::Output)] "the same in several pieces";
+        SYS_read [On(0, Role::Input)] "the guest's input";
     }
 
     /// Signals to the tender.
     SIGNALS = "signals" {
-        SYS_setitimer "the time of grace of a guest that was told to end";
-        SYS_timer_settime "whether turns of the guest's threads are to end";
+        SYS_setitimer [Is(0, ITIMER_REAL as u32)] "the time of grace of a guest that was told to end";
+        SYS_timer_settime [Turns(0)] "whether turns of the guest's threads are to end";
         SYS_poll "whether a last word can be said without waiting";
     }
 
     /// The report on a guest. The files were opened before.
     REPORT = "report" {
-        SYS_pread64 "names and lines, from the image and its debug file";
-        SYS_fstat "how long these are";
-        SYS_fcntl [Is(1, F_DUPFD_CLOEXEC as u32)] "these are read in several places";
-        SYS_fcntl [Is(1, F_SETFD as u32)] "the same, in the C library";
+        SYS_pread64 [On(0, Role::Image)] "names and lines, from the image and its debug file";
+        SYS_fstat [On(0, Role::Image)] "how long these are";
         SYS_getrandom "the seed of a hash map";
     }
 
     /// What the thread of the devices and that of the processor tell each other.
     BELLS = "bells" {
-        SYS_read "takes what was rung";
-        SYS_write "rings";
+        SYS_read [On(0, Role::Bell)] "takes what was rung";
+        SYS_write [On(0, Role::Bell)] "rings";
         SYS_tgkill [OwnProcess(0), Is(2, crate::devices::bells::SIGNAL as u32)] "stops the processor for a fault";
-        SYS_madvise "the stack of a thread that ends";
+        SYS_madvise [Is(2, GIVE_BACK)] "the stack of a thread that ends";
     }
 
     /// A TAP interface.
     TAP = "TAP interface" {
-        SYS_readv "a frame for the guest";
-        SYS_writev "a frame of the guest's";
-        SYS_read "a frame for the guest";
-        SYS_write "a frame of the guest's";
-        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32)] "the guest takes unfinished frames, or does not";
+        SYS_readv [On(0, Role::Interface)] "a frame for the guest";
+        SYS_writev [On(0, Role::Interface)] "a frame of the guest's";
+        SYS_read [On(0, Role::Interface)] "a frame for the guest";
+        SYS_write [On(0, Role::Interface)] "a frame of the guest's";
+        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32), On(0, Role::Interface)] "the guest takes unfinished frames, or does not";
     }
 
     /// A connection with passt.
     PASST = "passt" {
-        SYS_read "frames for the guest";
-        SYS_recvfrom "frames for the guest";
-        SYS_write "frames of the guest's; and that there is no passt any more";
-        SYS_sendto "frames of the guest's";
+        SYS_read [On(0, Role::Passt)] "frames for the guest";
+        SYS_recvfrom [On(0, Role::Passt)] "frames for the guest";
+        SYS_write [On(0, Role::Passt)] "frames of the guest's";
+        SYS_sendto [On(0, Role::Passt)] "frames of the guest's";
+        SYS_shutdown [On(0, Role::Passt)] "a passt that sends nonsense";
     }
 
     /// The user-mode network.
@@ -202,43 +226,51 @@ features! {
         SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_UDP as u32)] "datagrams of the guest's";
         SYS_socket [Is(0, V4), Is(1, DATAGRAM), Is(2, IPPROTO_ICMP as u32)] "a question for an echo";
         SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_ICMPV6 as u32)] "a question for an echo";
-        SYS_connect "to where the rules let the guest connect";
-        SYS_accept4 "a client of a published port";
-        SYS_getpeername "whether a connection is there";
-        SYS_getsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_ERROR as u32)] "why it is not";
-        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_NODELAY as u32)] "small pieces go at once";
-        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_KEEPALIVE as u32)] "a server that vanishes is found out";
-        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPIDLE as u32)] "when it is asked first";
-        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPINTVL as u32)] "how soon again";
-        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPCNT as u32)] "how often";
-        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_LINGER as u32)] "a connection that the guest breaks off";
-        SYS_fcntl [Is(1, F_GETFL as u32)] "sockets that do not wait";
-        SYS_fcntl [Is(1, F_SETFL as u32)] "sockets that do not wait";
-        SYS_fcntl [Is(1, F_SETFD as u32)] "sockets are for nobody else";
-        SYS_ioctl [Is(1, FIONBIO as u32)] "sockets that do not wait";
-        SYS_recvfrom "data for the guest; what the routing table says";
-        SYS_sendto "data of the guest's; whether an address is the host's own";
-        SYS_recvmsg "data for the guest";
-        SYS_sendmsg "data of the guest's";
-        SYS_readv "data for the guest";
-        SYS_writev "data of the guest's";
-        SYS_shutdown "the end of one direction";
-        SYS_epoll_ctl "a socket that is to be watched";
-        SYS_epoll_pwait "which sockets are ready";
-        SYS_epoll_wait "which sockets are ready";
+        SYS_connect [Made(0)] "to where the rules let the guest connect";
+        SYS_accept4 [On(0, Role::Published)] "a client of a published port";
+        SYS_getpeername [Made(0)] "whether a connection is there";
+        SYS_getsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_ERROR as u32), Made(0)] "why it is not";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_NODELAY as u32), Made(0)] "small pieces go at once";
+        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_KEEPALIVE as u32), Made(0)] "a server that vanishes is found out";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPIDLE as u32), Made(0)] "when it is asked first";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPINTVL as u32), Made(0)] "how soon again";
+        SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_KEEPCNT as u32), Made(0)] "how often";
+        SYS_setsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_LINGER as u32), Made(0)] "a connection that the guest breaks off";
+        SYS_fcntl [Is(1, F_GETFL as u32), Made(0)] "sockets that do not wait";
+        SYS_fcntl [Is(1, F_SETFL as u32), Made(0)] "sockets that do not wait";
+        SYS_fcntl [Is(1, F_SETFD as u32), Made(0)] "sockets are for nobody else";
+        SYS_ioctl [Is(1, FIONBIO as u32), Made(0)] "sockets that do not wait";
+        SYS_recvfrom [Made(0)] "data for the guest";
+        SYS_recvfrom [On(0, Role::Published)] "a datagram of a client";
+        SYS_sendto [Made(0)] "data of the guest's";
+        SYS_sendto [On(0, Role::Published)] "a datagram for a client";
+        SYS_recvfrom [On(0, Role::Routes)] "what the routing table says";
+        SYS_sendto [On(0, Role::Routes)] "whether an address is the host's own";
+        SYS_recvmsg [Made(0)] "data for the guest";
+        SYS_recvmsg [On(0, Role::Published)] "a datagram of a client";
+        SYS_sendmsg [Made(0)] "data of the guest's";
+        SYS_sendmsg [On(0, Role::Published)] "a datagram for a client";
+        SYS_readv [Made(0)] "data for the guest";
+        SYS_writev [Made(0)] "data of the guest's";
+        SYS_shutdown [Made(0)] "the end of one direction";
+        SYS_close [Made(0)] "the end of both";
+        SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
+        SYS_epoll_ctl [On(0, Role::Watch)] "a socket that is to be watched";
+        SYS_epoll_pwait [On(0, Role::Watch)] "which sockets are ready";
+        SYS_epoll_wait [On(0, Role::Watch)] "which sockets are ready";
         SYS_getrandom "sequence numbers that nobody guesses";
     }
 
     /// A disk.
     BLOCK = "disk" {
-        SYS_preadv2 "a read that the page cache can answer";
-        SYS_pwritev2 "a write that the page cache takes";
-        SYS_pwrite64 "the same, of one part, if the file system does not tell what would wait";
-        SYS_preadv "a read, without io_uring";
-        SYS_pwritev "a write, without io_uring";
-        SYS_fdatasync "a flush, without io_uring";
-        SYS_fallocate "a discard, without io_uring";
-        SYS_io_uring_enter "requests to a ring that takes nothing but these, on this file";
+        SYS_preadv2 [On(0, Role::Disk)] "a read that the page cache can answer";
+        SYS_pwritev2 [On(0, Role::Disk)] "a write that the page cache takes";
+        SYS_pwrite64 [On(0, Role::Disk)] "the same, of one part, if the file system does not tell what would wait";
+        SYS_preadv [On(0, Role::Disk)] "a read, without io_uring";
+        SYS_pwritev [On(0, Role::Disk)] "a write, without io_uring";
+        SYS_fdatasync [On(0, Role::Disk)] "a flush, without io_uring";
+        SYS_fallocate [On(0, Role::Disk)] "a discard, without io_uring";
+        SYS_io_uring_enter [On(0, Role::Ring)] "requests to a ring that takes nothing but these, on this file";
     }
 }
 

@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "the signal mask of a thread")]
 
-use super::{Plan, Program, filter};
+use super::{Descriptors, Plan, Program, filter};
 use crate::error::Error;
 use libc::sock_filter;
 use std::ptr::null_mut;
@@ -17,6 +17,8 @@ use std::thread::Builder;
 /// The threads of a process that has given up its privileges.
 #[derive(Debug)]
 pub struct Crew {
+    /// Every file that is open, with what it is for. A filter goes by those that are known when it is made.
+    pub descriptors: Descriptors,
     plan: Plan,
     roll: Arc<Roll>,
     spawned: usize,
@@ -36,13 +38,13 @@ struct Roll {
 impl Crew {
     /// A crew whose only thread is the calling one.
     pub(super) fn new(plan: Plan) -> Self {
-        Self { plan, roll: Arc::default(), spawned: 0 }
+        Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0 }
     }
 
     /// Starts the thread that serves the devices. `body` runs once the thread is inside its filter, with all signals but
     /// those of a fault blocked: signals are for the processor's thread. The thread ends with the process.
     pub fn spawn_devices(&mut self, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let program = Program::new(&self.plan.devices, &[]);
+        let program = Program::new(&self.plan.devices, &[], &self.descriptors);
         self.spawn("devices", program, body)
     }
 
@@ -81,7 +83,8 @@ impl Crew {
     pub fn confine_processor(self, first: &[sock_filter]) -> Result<Confined, Error> {
         // One that is entered at every start is entered fast.
         let quick = [filter::UNFORESEEN];
-        Program::new(&self.plan.processor, if first.is_empty() { &quick } else { first }).enter()?;
+        let first = if first.is_empty() { &quick } else { first };
+        Program::new(&self.plan.processor, first, &self.descriptors).enter()?;
         self.roll.wait_for(self.spawned)?;
         Ok(Confined(()))
     }

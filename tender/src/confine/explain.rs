@@ -146,6 +146,9 @@ impl fmt::Display for Argument {
             Self::Is(index, value) => write!(f, "argument {index} is {value:#x}"),
             Self::Without(index, bits) => write!(f, "argument {index} without {bits:#x}"),
             Self::OwnProcess(index) => write!(f, "argument {index} is husk itself"),
+            Self::Turns(index) => write!(f, "argument {index} is the timer of turns"),
+            Self::On(index, role) => write!(f, "argument {index} is {role}"),
+            Self::Made(index) => write!(f, "argument {index} is a socket made since"),
         }
     }
 }

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "the program is handed to the kernel by address")]
 
 use super::calls::{Argument, Call, Feature, REFUSED};
+use super::descriptors::Descriptors;
 use crate::error::Error;
 use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 use std::io;
@@ -39,18 +40,18 @@ impl Verdict<'_> {
 }
 
 impl Program {
-    /// Allows what `features` need, and nothing else. `first` are instructions that decide before, or fall through to the
-    /// rest.
-    pub fn new(features: &[&Feature], first: &[sock_filter]) -> Self {
-        let mut code = Backward::new();
+    /// Allows what `features` need, on these descriptors, and nothing else. `first` are instructions that decide before, or
+    /// fall through to the rest.
+    pub fn new(features: &[&Feature], first: &[sock_filter], descriptors: &Descriptors) -> Self {
+        let mut code = Backward::new(descriptors);
         let ranges = ranges(&mut code, features);
         let tree = code.tree(&ranges);
         code.push(load(NUMBER), tree);
         // Numbers mean something else for calls of another kind, such as those of 32-bit programs.
         let start = code.last();
         code.compare(BPF_JEQ, X86_64, start, Label::KILL);
-        code.0.push(load(ARCHITECTURE));
-        Self(first.iter().copied().chain(code.0.into_iter().rev()).collect())
+        code.code.push(load(ARCHITECTURE));
+        Self(first.iter().copied().chain(code.code.into_iter().rev()).collect())
     }
 
     /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
@@ -120,25 +121,31 @@ impl Label {
 }
 
 /// A program that is written from its end, as jumps lead forward only.
-struct Backward(Vec<sock_filter>);
+struct Backward<'d> {
+    code: Vec<sock_filter>,
+    descriptors: &'d Descriptors,
+    /// Tests of a descriptor that allow the call or end with the second label: many calls share one.
+    tests: Vec<(Argument, Label, Label)>,
+}
 
-impl Backward {
+impl<'d> Backward<'d> {
     /// The three answers.
-    fn new() -> Self {
-        Self([KILL, FAIL, libc::SECCOMP_RET_ALLOW].map(answer).to_vec())
+    fn new(descriptors: &'d Descriptors) -> Self {
+        let code = [KILL, FAIL, libc::SECCOMP_RET_ALLOW].map(answer).to_vec();
+        Self { code, descriptors, tests: vec![] }
     }
 
     /// The instruction that was written last.
     fn last(&self) -> Label {
-        Label(self.0.len() - 1)
+        Label(self.code.len() - 1)
     }
 
     /// Writes an instruction after which it goes on at `next`.
     fn push(&mut self, instruction: sock_filter, next: Label) -> Label {
         if next != self.last() {
-            self.0.push(jump(self.distance(next)));
+            self.code.push(jump(self.distance(next)));
         }
-        self.0.push(instruction);
+        self.code.push(instruction);
         self.last()
     }
 
@@ -146,19 +153,19 @@ impl Backward {
     fn compare(&mut self, how: u32, value: u32, yes: Label, no: Label) -> Label {
         let (yes, no) = (self.near(yes), self.near(no));
         let (jt, jf) = (self.distance(yes) as u8, self.distance(no) as u8);
-        self.0.push(sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt, jf, k: value });
+        self.code.push(sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt, jf, k: value });
         self.last()
     }
 
     /// How many instructions lie between the next one and `label`.
     fn distance(&self, label: Label) -> usize {
-        self.0.len() - label.0 - 1
+        self.code.len() - label.0 - 1
     }
 
     /// The label, or a jump to it that a comparison reaches, even if another jump comes in between.
     fn near(&mut self, label: Label) -> Label {
         if self.distance(label) >= usize::from(u8::MAX) {
-            self.0.push(jump(self.distance(label)));
+            self.code.push(jump(self.distance(label)));
             return self.last();
         }
         label
@@ -179,19 +186,43 @@ impl Backward {
 
     /// Allows the call if all its arguments are as they must be; else goes on at `otherwise`.
     fn case(&mut self, call: &Call, otherwise: Label) -> Label {
-        call.only.iter().rev().fold(Label::ALLOW, |next, only| {
-            let (at, test) = match *only {
-                Argument::Is(at, value) => (at, self.compare(BPF_JEQ, value, next, otherwise)),
-                Argument::Without(at, bits) => (at, self.compare(BPF_JSET, bits, otherwise, next)),
-                Argument::OwnProcess(at) => (at, self.compare(BPF_JEQ, std::process::id(), next, otherwise)),
-            };
-            self.push(load(argument(at)), test)
-        })
+        call.only.iter().rev().fold(Label::ALLOW, |next, only| self.test(*only, next, otherwise))
+    }
+
+    /// Goes on at `next` if the argument is as it must be, else at `otherwise`.
+    fn test(&mut self, only: Argument, next: Label, otherwise: Label) -> Label {
+        let known = self.tests.iter().find(|(known, other, _)| (*known, *other) == (only, otherwise));
+        if let Some((_, _, test)) = known.filter(|_| next == Label::ALLOW) {
+            return *test;
+        }
+        let descriptors = self.descriptors;
+        let (at, test) = match only {
+            Argument::Is(at, value) => (at, self.compare(BPF_JEQ, value, next, otherwise)),
+            Argument::Without(at, bits) => (at, self.compare(BPF_JSET, bits, otherwise, next)),
+            Argument::OwnProcess(at) => (at, self.compare(BPF_JEQ, std::process::id(), next, otherwise)),
+            Argument::Turns(at) => match descriptors.turns {
+                Some(timer) => (at, self.compare(BPF_JEQ, timer, next, otherwise)),
+                None => return otherwise,
+            },
+            Argument::On(at, role) => {
+                let either = |other, descriptor| self.compare(BPF_JEQ, descriptor as u32, next, other);
+                (at, descriptors.of(role).fold(otherwise, either))
+            }
+            Argument::Made(at) => {
+                let neither = |other, descriptor| self.compare(BPF_JEQ, descriptor as u32, otherwise, other);
+                (at, descriptors.all().fold(next, neither))
+            }
+        };
+        let test = self.push(load(argument(at)), test);
+        if next == Label::ALLOW && matches!(only, Argument::On(..) | Argument::Made(_)) {
+            self.tests.push((only, otherwise, test));
+        }
+        test
     }
 }
 
 /// Where each range of numbers leads to.
-fn ranges(code: &mut Backward, features: &[&Feature]) -> Vec<(u32, Label)> {
+fn ranges(code: &mut Backward<'_>, features: &[&Feature]) -> Vec<(u32, Label)> {
     let mut ranges = vec![(0, Label::KILL)];
     for verdicts in verdicts(features).chunk_by(|one, other| one.0 == other.0) {
         let number = verdicts[0].0;
@@ -213,6 +244,7 @@ fn ranges(code: &mut Backward, features: &[&Feature]) -> Vec<(u32, Label)> {
 #[cfg(test)]
 mod tests {
     use super::super::calls;
+    use super::super::descriptors::Role;
     use super::*;
 
     const ALL: &[&Feature] = &[
@@ -230,6 +262,44 @@ mod tests {
         &calls::USER_NETWORK,
         &calls::BLOCK,
     ];
+
+    /// One for each role, and the standard streams: 0 to 14.
+    fn descriptors() -> Descriptors {
+        let mut descriptors = Descriptors::default();
+        for (role, number) in ROLES.into_iter().zip(3..) {
+            descriptors.add(role, &number);
+        }
+        descriptors.turns = Some(2);
+        descriptors
+    }
+
+    const ROLES: [Role; 12] = [
+        Role::Image,
+        Role::Pages,
+        Role::Bell,
+        Role::Machine,
+        Role::Processor,
+        Role::Interface,
+        Role::Passt,
+        Role::Watch,
+        Role::Published,
+        Role::Routes,
+        Role::Disk,
+        Role::Ring,
+    ];
+
+    /// Whether arguments are what a call is held to.
+    fn holds(call: &Call, arguments: [u32; 6]) -> bool {
+        let argument = |at: u8| arguments[usize::from(at)];
+        call.only.iter().all(|only| match *only {
+            Argument::Is(at, value) => argument(at) == value,
+            Argument::Without(at, bits) => argument(at) & bits == 0,
+            Argument::OwnProcess(at) => argument(at) == std::process::id(),
+            Argument::Turns(at) => descriptors().turns == Some(argument(at)),
+            Argument::On(at, role) => descriptors().of(role).any(|known| known as u32 == argument(at)),
+            Argument::Made(at) => !descriptors().all().any(|known| known as u32 == argument(at)),
+        })
+    }
 
     /// What the program answers, as the kernel's interpreter does.
     fn run(Program(program): &Program, architecture: u32, number: u32, arguments: [u32; 6]) -> u32 {
@@ -261,26 +331,40 @@ mod tests {
     }
 
     fn is_allowed(features: &[&Feature], number: libc::c_long, arguments: [u32; 6]) -> bool {
-        run(&Program::new(features, &[]), X86_64, number as u32, arguments) == libc::SECCOMP_RET_ALLOW
+        let program = Program::new(features, &[], &descriptors());
+        run(&program, X86_64, number as u32, arguments) == libc::SECCOMP_RET_ALLOW
+    }
+
+    /// Arguments for which a call is allowed, with `first` if that is not held to anything else.
+    fn arguments(call: &Call, first: u32) -> [u32; 6] {
+        let mut arguments = [first, 0, 0, 0, 0, 0];
+        for only in call.only {
+            match *only {
+                Argument::Is(at, value) => arguments[usize::from(at)] = value,
+                Argument::Without(at, bits) => arguments[usize::from(at)] = !bits,
+                Argument::OwnProcess(at) => arguments[usize::from(at)] = std::process::id(),
+                Argument::Turns(_) | Argument::On(..) | Argument::Made(_) => {}
+            }
+        }
+        arguments
     }
 
     #[test]
     fn every_call_of_the_tables_is_allowed_and_no_other_is() {
-        let program = Program::new(ALL, &[]);
-        let arguments = |call: &Call| {
-            let mut arguments = [0; 6];
-            for only in call.only {
-                match *only {
-                    Argument::Is(at, value) => arguments[usize::from(at)] = value,
-                    Argument::Without(at, bits) => arguments[usize::from(at)] = !bits,
-                    Argument::OwnProcess(at) => arguments[usize::from(at)] = std::process::id(),
-                }
+        const MADE: u32 = 15;
+        let program = Program::new(ALL, &[], &descriptors());
+        let mut allowed = 0;
+        let all: Vec<&Call> = ALL.iter().flat_map(|feature| feature.calls).collect();
+        for call in &all {
+            let before = allowed;
+            for first in (0..=MADE).chain([u32::MAX]) {
+                let arguments = arguments(call, first);
+                let expected = all.iter().any(|other| other.number == call.number && holds(other, arguments));
+                let answer = run(&program, X86_64, call.number as u32, arguments);
+                assert_eq!(answer == libc::SECCOMP_RET_ALLOW, expected, "{} {:?} {first}", call.name, call.only);
+                allowed += u32::from(expected);
             }
-            arguments
-        };
-        for call in ALL.iter().flat_map(|feature| feature.calls) {
-            let answer = run(&program, X86_64, call.number as u32, arguments(call));
-            assert_eq!(answer, libc::SECCOMP_RET_ALLOW, "{} {:?}", call.name, call.only);
+            assert!(allowed > before, "{} {:?} is never allowed", call.name, call.only);
         }
         let known = verdicts(ALL);
         for number in (0..1000).chain([1 << 30, 1 << 30 | 9, u32::MAX]) {
@@ -288,11 +372,34 @@ mod tests {
             match known.iter().find(|(known, _)| *known == number) {
                 Some((_, Verdict::Always)) => assert_eq!(answer, libc::SECCOMP_RET_ALLOW, "{number}"),
                 Some((_, Verdict::Fails)) => assert_eq!(answer, FAIL, "{number}"),
-                // No argument is allowed to be this.
-                Some((_, Verdict::Case(_))) | None => assert_eq!(answer, KILL, "{number}"),
+                Some((_, Verdict::Case(_))) => {}
+                None => assert_eq!(answer, KILL, "{number}"),
             }
         }
         assert_eq!(run(&program, 0x4000_0003, libc::SYS_exit as u32, [0; 6]), KILL);
+    }
+
+    #[test]
+    fn calls_are_for_the_descriptors_that_they_are_for() {
+        let of = |role| descriptors().of(role).next().expect("there is one") as u32;
+        let disk =
+            |number, descriptor| is_allowed(&[&calls::CONSOLE, &calls::BLOCK], number, [descriptor, 0, 0, 0, 0, 0]);
+        for number in [libc::SYS_pwritev2, libc::SYS_pwrite64, libc::SYS_fallocate, libc::SYS_preadv2] {
+            assert!(disk(number, of(Role::Disk)) && !disk(number, 1) && !disk(number, of(Role::Image)), "{number}");
+        }
+        assert!(disk(libc::SYS_write, 1) && disk(libc::SYS_write, 2) && !disk(libc::SYS_write, of(Role::Disk)));
+        assert!(disk(libc::SYS_read, 0) && !disk(libc::SYS_read, 1));
+        let network = |number, descriptor| is_allowed(&[&calls::USER_NETWORK], number, [descriptor, 0, 0, 0, 0, 0]);
+        for number in [libc::SYS_sendmsg, libc::SYS_connect, libc::SYS_writev, libc::SYS_close] {
+            assert!(network(number, 15) && !network(number, 1) && !network(number, of(Role::Image)), "{number}");
+        }
+        assert!(network(libc::SYS_accept4, of(Role::Published)) && !network(libc::SYS_accept4, 15));
+        // Nobody has a disk here.
+        let none = Program::new(&[&calls::BLOCK], &[], &Descriptors::default());
+        for descriptor in [0, 1, 2, of(Role::Disk)] {
+            let answer = run(&none, X86_64, libc::SYS_pwritev2 as u32, [descriptor, 0, 0, 0, 0, 0]);
+            assert_eq!(answer, KILL, "{descriptor}");
+        }
     }
 
     #[test]
@@ -352,7 +459,7 @@ mod tests {
 
     #[test]
     fn own_instructions_decide_first() {
-        let program = Program::new(ALL, &[answer(libc::SECCOMP_RET_TRAP)]);
+        let program = Program::new(ALL, &[answer(libc::SECCOMP_RET_TRAP)], &descriptors());
         assert_eq!(run(&program, X86_64, libc::SYS_exit as u32, [0; 6]), libc::SECCOMP_RET_TRAP);
     }
 }

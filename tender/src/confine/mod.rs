@@ -13,6 +13,7 @@
 pub mod attack;
 pub mod calls;
 pub mod crew;
+pub mod descriptors;
 pub mod explain;
 
 pub mod files;
@@ -25,6 +26,7 @@ use crate::devices::net::Backend;
 use crate::error::Error;
 use calls::Feature;
 pub use crew::{Confined, Crew};
+pub use descriptors::{Descriptors, Role};
 pub use filter::Program;
 pub use lacks::{Lack, Lacks};
 pub use privileges::User;

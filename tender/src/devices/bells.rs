@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
+use crate::confine::{Descriptors, Role};
 use crate::error::Error;
 use crate::fault::Fault;
 use std::os::fd::{AsRawFd, RawFd};
@@ -40,6 +41,12 @@ impl Bells {
     /// The file that is readable when the guest has rung.
     pub fn doorbell_file(&self) -> RawFd {
         self.doorbell.as_raw_fd()
+    }
+
+    /// Notes which files these are.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Bell, &self.doorbell);
+        descriptors.add(Role::Bell, &self.news);
     }
 
     /// Rings the doorbell for the guest.

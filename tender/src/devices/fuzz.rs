@@ -10,6 +10,7 @@ use super::attach::Kind;
 use super::net::{self, Received, Unreachable, Wire};
 use super::ring::Parts;
 use super::{Device, block, copy, table};
+use crate::confine::Descriptors;
 use crate::fuzz::{Arguments, file};
 use crate::memory::{Claim, Memory};
 use crate::sample;
@@ -256,6 +257,8 @@ impl Wire for Loop {
         self.frames.pop_front();
         Ok(Some(Received::Frame { length, checked: true }))
     }
+
+    fn list(&self, _: &mut Descriptors) {}
 
     fn file(&self) -> RawFd {
         -1

@@ -25,6 +25,7 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard};
 }
 
+use crate::confine::Descriptors;
 use crate::error::Error;
 use crate::memory::Memory;
 use attach::{Kind, What};
@@ -146,4 +147,7 @@ pub trait Device: std::fmt::Debug + Send {
 
     /// Monotonic time at which it wants to be served in any case, in nanoseconds; `u64::MAX` for never.
     fn deadline_ns(&self) -> u64;
+
+    /// Notes which files it has open.
+    fn list(&self, descriptors: &mut Descriptors);
 }

@@ -48,6 +48,8 @@ impl Service {
     pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
         let devices =
             Devices { all: devices, news: false, left: false, files: Vec::new(), patience: Patience::default() };
+        bells.list(&mut crew.descriptors);
+        devices.all.iter().for_each(|served| served.device.list(&mut crew.descriptors));
         let relay = Arc::new(Relay::new(devices));
         Serving::start(Arc::clone(&bells), Arc::clone(&relay), crew)?;
         Ok(Self { bells, relay })

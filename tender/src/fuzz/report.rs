@@ -9,6 +9,7 @@ use crate::report::{Inquiry, Stop};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Once;
 
 /// Words at the end of the bytes that are the guest's registers and its stack.
@@ -27,7 +28,7 @@ pub fn report(bytes: &[u8]) {
     for (word, bytes) in words.iter_mut().zip(state.chunks_exact(8)) {
         *word = bytes.try_into().map_or(0, u64::from_le_bytes);
     }
-    let Some(file) = file(image) else { return };
+    let Some(file) = file(image).map(Arc::new) else { return };
     let [rip, rsp, rbp, rbx, ..] = words;
     let registers = Registers { rip: BIAS.wrapping_add(rip), rsp, rbp, rbx, ..Registers::default() };
     let rights = Rights::READ | Rights::EXECUTE;

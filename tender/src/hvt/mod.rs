@@ -13,7 +13,7 @@ mod vcpu;
 pub use cpuid::Cpu;
 
 use crate::clock::{Counter, Moment, Offset};
-use crate::confine::Lack;
+use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::NO_LIBOS;
@@ -147,6 +147,11 @@ impl Target for Hvt {
 
     fn halt(&mut self) -> NonNull<u8> {
         NonNull::from(&mut self.vcpu.get_kvm_run().immediate_exit)
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Machine, &self.vm);
+        descriptors.add(Role::Processor, &self.vcpu);
     }
 
     fn connect(&mut self, bells: &Bells) {

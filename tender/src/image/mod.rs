@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Most program headers an image may have: some ten are usual.
 const HEADERS_MAXIMUM: u16 = 64;
@@ -32,7 +33,7 @@ const HEADERS_MAXIMUM: u16 = 64;
 #[derive(Debug)]
 pub struct Image {
     /// The file, for mapping its segments.
-    pub file: File,
+    pub file: Arc<File>,
     /// Where it was found.
     pub path: PathBuf,
     /// Size of the file in bytes.
@@ -110,7 +111,7 @@ impl Image {
             segments,
             relocations,
             notes,
-            file,
+            file: Arc::new(file),
         })
     }
 

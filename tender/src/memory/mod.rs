@@ -12,6 +12,7 @@ mod load;
 #[cfg(test)]
 mod property;
 
+use crate::confine::Descriptors;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::image::Image;
@@ -103,6 +104,11 @@ impl Memory {
             Addresses::Translated => write(),
             Addresses::Direct => direct::rewrite(&self.layout, physical, write),
         }
+    }
+
+    /// Notes which files it has open.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        self.resident.list(descriptors);
     }
 
     /// How many bytes of guest-physical memory a guest in this process may use so far.

@@ -2,9 +2,11 @@
 
 use super::elf::{Bytes, Elf};
 use super::text::hexadecimal;
+use crate::confine::{Descriptors, Role};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where files of this build-id may be, for an image at `image`; `extra` is a directory to search first.
 pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<PathBuf> {
@@ -29,13 +31,13 @@ pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<Pa
 }
 
 /// Files that may be the debug file of an image: opened while that can be done.
-pub struct DebugFiles(Vec<(PathBuf, Option<File>)>);
+pub struct DebugFiles(Vec<(PathBuf, Option<Arc<File>>)>);
 
 impl DebugFiles {
     /// Opens what there is at the candidates.
     pub fn open(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Self {
         let opened = |path: PathBuf| {
-            let file = open_regular(&path);
+            let file = open_regular(&path).map(Arc::new);
             (path, file)
         };
         Self(candidates(image, build_id, extra).into_iter().map(opened).collect())
@@ -46,7 +48,7 @@ impl DebugFiles {
         let searched = self.0.iter().map(|(path, _)| path.clone()).collect();
         let found = self.0.iter().find_map(|(path, file)| {
             let file = file.as_ref()?;
-            belongs(file.try_clone().ok()?, build_id).then_some((path.clone(), file.try_clone().ok()?))
+            belongs(Arc::clone(file), build_id).then(|| (path.clone(), Arc::clone(file)))
         });
         let (path, file) = found.unzip();
         Search { build_id: build_id.to_vec(), searched, path, file }
@@ -63,11 +65,18 @@ pub struct Search {
     /// Where it was found.
     pub path: Option<PathBuf>,
     /// The file found.
-    pub file: Option<File>,
+    pub file: Option<Arc<File>>,
 }
 
-fn belongs(file: File, build_id: &[u8]) -> bool {
+fn belongs(file: Arc<File>, build_id: &[u8]) -> bool {
     Elf::parse(&Bytes::new(file)).is_some_and(|elf| elf.build_id() == Some(build_id))
+}
+
+impl DebugFiles {
+    /// Notes which files these are.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        self.0.iter().filter_map(|(_, file)| file.as_ref()).for_each(|file| descriptors.add(Role::Image, &**file));
+    }
 }
 
 /// Opens a file unless it is something that one could wait for.

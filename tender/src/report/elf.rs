@@ -10,6 +10,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadCacheOps, ReadRef};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Most bytes read from one file; debug information beyond is not looked at.
 const READ_MAXIMUM: u64 = 256 << 20;
@@ -21,14 +22,14 @@ pub struct Bytes(ReadCache<Limited>);
 
 impl Bytes {
     /// Reads `file` from now on, by absolute positions only.
-    pub fn new(file: File) -> Self {
+    pub fn new(file: Arc<File>) -> Self {
         Self(ReadCache::new(Limited { file, position: 0, left: READ_MAXIMUM }))
     }
 }
 
 /// A file behind a limit.
 struct Limited {
-    file: File,
+    file: Arc<File>,
     position: u64,
     left: u64,
 }

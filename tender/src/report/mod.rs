@@ -36,6 +36,7 @@ use stack::{Call, Stack};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use symbols::Symbols;
 use unwind::Unwinder;
 
@@ -68,7 +69,7 @@ pub struct Inquiry<'a> {
     /// Path of the image file.
     pub image: &'a Path,
     /// The image file itself, as it was opened to load it.
-    pub file: &'a File,
+    pub file: &'a Arc<File>,
     /// What to add to an address in the file to get the guest's.
     pub load_bias: u64,
     /// The guest's address space.
@@ -83,8 +84,8 @@ impl Inquiry<'_> {
     /// Finds out. Takes up to a few seconds, for a hostile image; else milliseconds.
     #[cold]
     pub fn report(mut self) -> Report {
-        let image = self.file.try_clone().ok().map(Bytes::new);
-        let image = image.as_ref().and_then(Elf::parse);
+        let image = Bytes::new(Arc::clone(self.file));
+        let image = Elf::parse(&image);
         let stop = self.stop.take();
         let mut report = Report::new(self.what.take(), stop.clone());
         let Some(image) = image else {

@@ -6,6 +6,7 @@ pub use super::text::{Clean, hexadecimal};
 use crate::image::Image;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What names an image carries, and which file carries the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct Names {
 impl Names {
     /// Looks into the image and, if it has no debug information, for its debug file.
     pub fn of(image: &Image, debug_directory: Option<&Path>) -> Self {
-        let bytes = image.file.try_clone().ok().map(Bytes::new);
-        let Some(elf) = bytes.as_ref().and_then(Elf::parse) else { return Self::default() };
+        let bytes = Bytes::new(Arc::clone(&image.file));
+        let Some(elf) = Elf::parse(&bytes) else { return Self::default() };
         let (symbols, lines) = (elf.has(".symtab"), elf.has(".debug_info"));
         if lines || image.notes.build_id.is_empty() {
             return Self { symbols, lines, ..Self::default() };

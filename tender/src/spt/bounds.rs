@@ -4,25 +4,63 @@
 #![expect(unsafe_code, reason = "limits and the environment are the C library's")]
 
 use crate::memory::Memory;
-use std::io;
+use husk_abi::memory::PAGE;
+use std::fs::File;
+use std::io::{self, Read};
 
 /// What the tender itself may have beside the guest's memory, in bytes: twice what it takes at most, which is by a
 /// user-mode network, for what peers and guest leave unread, and a report.
 const OWN: u64 = 1 << 30;
 
-/// Limits the memory that this process can write, whoever asks the kernel for more.
-pub fn limit_memory(memory: &Memory) -> io::Result<()> {
+/// How many addresses this process has mapped: opened while files can be.
+#[derive(Debug)]
+pub struct Mapped(Option<File>);
+
+impl Mapped {
+    /// Opens the kernel's record. A process without /proc has none, and no limit on addresses.
+    pub fn open() -> Self {
+        Self(File::open("/proc/self/statm").ok())
+    }
+
+    /// Bytes of all mappings; nothing if the host does not say.
+    fn bytes(self) -> Option<u64> {
+        let mut text = [0; 64];
+        let length = self.0?.read(&mut text).ok()?;
+        // The first number counts pages (proc_pid_statm(5)).
+        let pages = std::str::from_utf8(&text[..length]).ok()?.split(' ').next()?.parse::<u64>().ok()?;
+        Some(pages * PAGE)
+    }
+}
+
+/// Limits what this process can map, whoever asks the kernel for more: the memory that it can write, and all addresses.
+/// The second bounds page tables, which take a page for each 2 MiB of addresses that are touched, written or not.
+pub fn limit_memory(memory: &Memory, mapped: Mapped) -> io::Result<()> {
+    limit(libc::RLIMIT_DATA as i32, memory.layout().physical_size() + OWN)?;
+    mapped.bytes().map_or(Ok(()), |bytes| limit(libc::RLIMIT_AS as i32, bytes + OWN))
+}
+
+/// Lowers a limit of this process for good.
+fn limit(resource: i32, most: u64) -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a variable of ours.
-    if unsafe { libc::getrlimit(libc::RLIMIT_DATA, &mut limit) } != 0 {
+    if unsafe { libc::getrlimit(resource as _, &mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let most = limit.rlim_max.min(memory.layout().physical_size() + OWN);
+    let most = limit.rlim_max.min(most);
     limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: a variable of ours.
-    match unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) } {
+    match unsafe { libc::setrlimit(resource as _, &limit) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has the processor not speculate past stores and indirect branches for this thread, and those that it makes, where it can
+/// be kept from it: a guest is code of strangers in the tender's own process. Where it cannot, or need not, nothing changes.
+pub fn limit_speculation() {
+    for kind in [libc::PR_SPEC_STORE_BYPASS, libc::PR_SPEC_INDIRECT_BRANCH] {
+        // SAFETY: only numbers.
+        unsafe { libc::prctl(libc::PR_SET_SPECULATION_CTRL, kind, libc::PR_SPEC_FORCE_DISABLE, 0, 0) };
     }
 }
 

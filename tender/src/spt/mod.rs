@@ -8,7 +8,9 @@ mod origin;
 mod signals;
 mod sparse;
 mod switch;
+pub mod watchdog;
 
+use crate::confine::Descriptors;
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
@@ -44,6 +46,8 @@ pub struct Spt {
     /// Where the guest's system calls go.
     dispatcher: u64,
     sparse: Sparse,
+    /// How much is mapped, until that is limited.
+    mapped: Option<bounds::Mapped>,
     /// The signals of its thread, once they are taken as they must be while it runs.
     mask: Option<Mask>,
 }
@@ -65,7 +69,9 @@ impl Spt {
         // SAFETY: no other guest is in this process, and this one does not run yet.
         unsafe { (*SWITCH.get()).start(entry, layout.own(BOOT), layout.libos_stack.end()) };
         let memory = Arc::new(memory);
-        Ok((Self { memory: Arc::clone(&memory), dispatcher, sparse: Sparse::default(), mask: None }, memory))
+        let mapped = Some(bounds::Mapped::open());
+        bounds::limit_speculation();
+        Ok((Self { memory: Arc::clone(&memory), dispatcher, sparse: Sparse::default(), mapped, mask: None }, memory))
     }
 
     /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
@@ -135,7 +141,10 @@ impl Target for Spt {
     fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
         self.mask = Some(signals::take().map_err(Error::NoSignals)?);
         self.memory.seal_own()?;
-        bounds::limit_memory(&self.memory).map_err(Error::NoMemory)?;
+        self.mapped
+            .take()
+            .map_or(Ok(()), |mapped| bounds::limit_memory(&self.memory, mapped))
+            .map_err(Error::NoMemory)?;
         bounds::forget_environment();
         Ok(origin::instructions())
     }
@@ -185,6 +194,8 @@ impl Target for Spt {
     fn halt(&mut self) -> NonNull<u8> {
         NonNull::from(&mut switch().halt)
     }
+
+    fn list(&self, _: &mut Descriptors) {}
 
     fn connect(&mut self, bells: &Bells) {
         DOORBELL_FILE.store(bells.doorbell().as_raw_fd(), Relaxed);

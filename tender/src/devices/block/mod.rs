@@ -19,6 +19,7 @@ use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Need, Operations, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
 use crate::clock::monotonic_ns;
+use crate::confine::{Descriptors, Role};
 use crate::error::Error;
 use crate::memory::Memory;
 use disk::Disk;
@@ -346,5 +347,11 @@ impl Device for Served {
 
     fn deadline_ns(&self) -> u64 {
         if self.limited_until_ns > 0 { self.limited_until_ns } else { u64::MAX }
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Disk, &*self.file);
+        let ring = Some(self.engine.file()).filter(|ring| *ring >= 0);
+        ring.iter().for_each(|ring| descriptors.add(Role::Ring, ring));
     }
 }

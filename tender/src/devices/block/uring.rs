@@ -7,19 +7,17 @@
 
 use super::engine::{Engine, Result, Step};
 use io_uring::register::Restriction;
-use io_uring::squeue::Entry;
-use io_uring::types::{Fd, FsyncFlags};
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{Fixed, FsyncFlags};
 use io_uring::{IoUring, opcode};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
 
 /// A ring of the kernel's.
 pub struct Uring {
     ring: IoUring,
-    file: Arc<File>,
     /// Steps that the kernel has not seen.
     unseen: usize,
     under_way: usize,
@@ -33,46 +31,48 @@ impl fmt::Debug for Uring {
 }
 
 impl Uring {
-    /// A ring for up to `steps` at once, a power of two. Any thread may work with it, one at a time.
-    pub fn new(file: &Arc<File>, steps: u32) -> io::Result<Self> {
+    /// A ring for up to `steps` at once on `file`, a power of two. Any thread may work with it, one at a time.
+    pub fn new(file: &File, steps: u32) -> io::Result<Self> {
         // The kernel interrupts the thread that has started a step for its result: so that of the processor cannot keep
         // it from the other while its guest runs.
         let ring = IoUring::builder().setup_r_disabled().build(steps)?;
         let submitter = ring.submitter();
+        submitter.register_files(&[file.as_raw_fd()])?;
         submitter.register_restrictions(&mut restrictions())?;
         submitter.register_enable_rings()?;
         // A filter may let rings be made and not be used: then steps would wait for ever.
         // SAFETY: nothing is submitted, and no set of signals is given.
         unsafe { submitter.enter::<libc::sigset_t>(0, 0, 0, None) }?;
-        Ok(Self { ring, file: Arc::clone(file), unseen: 0, under_way: 0, room: steps as usize })
+        Ok(Self { ring, unseen: 0, under_way: 0, room: steps as usize })
     }
 
-    fn entry(&self, step: Step) -> Entry {
-        let file = Fd(self.file.as_raw_fd());
+    fn entry(step: Step) -> Entry {
+        const FILE: Fixed = Fixed(0);
         match step {
             Step::Read { address, length, offset } => {
-                opcode::Read::new(file, address, length as u32).offset(offset).build()
+                opcode::Read::new(FILE, address, length as u32).offset(offset).build()
             }
             Step::Write { address, length, offset } => {
-                opcode::Write::new(file, address, length as u32).offset(offset).build()
+                opcode::Write::new(FILE, address, length as u32).offset(offset).build()
             }
             Step::ReadParts { vectors, count, offset } => {
-                opcode::Readv::new(file, vectors, count as u32).offset(offset).build()
+                opcode::Readv::new(FILE, vectors, count as u32).offset(offset).build()
             }
             Step::WriteParts { vectors, count, offset } => {
-                opcode::Writev::new(file, vectors, count as u32).offset(offset).build()
+                opcode::Writev::new(FILE, vectors, count as u32).offset(offset).build()
             }
-            Step::Sync => opcode::Fsync::new(file).flags(FsyncFlags::DATASYNC).build(),
+            Step::Sync => opcode::Fsync::new(FILE).flags(FsyncFlags::DATASYNC).build(),
             Step::Allocate { offset, length, mode } => {
-                opcode::Fallocate::new(file, length).offset(offset).mode(mode).build()
+                opcode::Fallocate::new(FILE, length).offset(offset).mode(mode).build()
             }
         }
     }
 }
 
-/// What a ring takes: what [`Uring::entry`] makes. Nothing can be registered any more.
-fn restrictions() -> [Restriction; 6] {
+/// What a ring takes: what [`Uring::entry`] makes, for the registered file. Nothing can be registered any more.
+fn restrictions() -> [Restriction; 7] {
     [
+        Restriction::sqe_flags_required(Flags::FIXED_FILE.bits()),
         Restriction::sqe_op(opcode::Read::CODE),
         Restriction::sqe_op(opcode::Write::CODE),
         Restriction::sqe_op(opcode::Readv::CODE),
@@ -92,7 +92,7 @@ impl Engine for Uring {
     }
 
     unsafe fn start(&mut self, number: usize, step: Step) {
-        let entry = self.entry(step).user_data(number as u64);
+        let entry = Self::entry(step).user_data(number as u64);
         // SAFETY: the caller promises that the memory stays; should it be protected, the kernel says EFAULT.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         debug_assert!(pushed.is_ok(), "the ring is as long as there are steps under way");
@@ -133,14 +133,14 @@ mod tests {
     fn a_ring_takes_nothing_but_steps() {
         let path = std::env::temp_dir().join(format!("husk-uring-{}", std::process::id()));
         std::fs::write(&path, [7; 512]).expect("a file");
-        let file = Arc::new(File::open(&path).expect("the file"));
+        let file = File::open(&path).expect("the file");
         let _ = std::fs::remove_file(&path);
         let mut uring = match Uring::new(&file, 8) {
             Ok(uring) => uring,
             Err(error) => return skip!("io_uring, which this host does not have: {error}"),
         };
         let mut bytes = [0; 16];
-        let read = uring.entry(Step::Read { address: bytes.as_mut_ptr(), length: 16, offset: 0 });
+        let read = Uring::entry(Step::Read { address: bytes.as_mut_ptr(), length: 16, offset: 0 });
         let mut answer = |entry: Entry| {
             // SAFETY: the names and the buffer stay until the result is here.
             unsafe { uring.ring.submission().push(&entry) }.expect("room");
@@ -151,7 +151,9 @@ mod tests {
         let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), c"/etc/passwd".as_ptr()).build();
         let unlink = opcode::UnlinkAt::new(Fd(libc::AT_FDCWD), c"/tmp/husk-nothing".as_ptr()).build();
         let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build();
-        for refused in [open, unlink, socket] {
+        // Another file than the registered one: standard output, by an entry that is allowed otherwise.
+        let other = opcode::Write::new(Fd(1), bytes.as_ptr(), 16).build();
+        for refused in [open, unlink, socket, other] {
             assert_eq!(answer(refused), -libc::EACCES);
         }
         assert!(uring.ring.submitter().register_files(&[0]).is_err());

@@ -9,6 +9,7 @@ use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Parts, Queue, Request, Violation};
 use super::{Device, Progress};
 use crate::clock::monotonic_ns;
+use crate::confine::Descriptors;
 use crate::error::Error;
 use crate::memory::Memory;
 use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
@@ -62,6 +63,9 @@ pub trait Wire: std::fmt::Debug + Send {
 
     /// The file that is ready when there may be a frame, or other work.
     fn file(&self) -> RawFd;
+
+    /// Notes which files it has open.
+    fn list(&self, descriptors: &mut Descriptors);
 
     /// For which events it is to be watched, given whether the guest has a buffer for a frame.
     fn events(&self, has_buffer: bool) -> i16 {
@@ -283,6 +287,10 @@ impl Device for Served {
         let limited = self.limited_until_ns.into_iter().filter(|until_ns| *until_ns > 0);
         limited.min().unwrap_or(u64::MAX).min(self.wire.deadline_ns())
     }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        self.wire.list(descriptors);
+    }
 }
 
 #[cfg(test)]
@@ -313,6 +321,8 @@ mod tests {
         fn file(&self) -> RawFd {
             -1
         }
+
+        fn list(&self, _: &mut Descriptors) {}
     }
 
     #[test]

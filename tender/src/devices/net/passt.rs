@@ -2,9 +2,11 @@
 //! UNIX socket, through which frames go as a stream, each after its length in four bytes, the first the highest.
 
 use super::{Parts, Received, Unreachable, Wire, tap};
+use crate::confine::{Descriptors, Role};
 use crate::devices::copy;
 use husk_abi::device::{FRAME_HEADER, Offload};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -60,7 +62,10 @@ pub fn open(path: &Path) -> Result<(Passt, [u8; 6], u16), String> {
 impl Passt {
     /// Goes on without passt, as with a cable that somebody has pulled, and says so.
     fn end(&mut self, why: &str) {
-        if self.socket.take().is_some() {
+        if let Some(socket) = self.socket.take() {
+            // Not closed: no other file is to get its number.
+            let _ = socket.shutdown(Shutdown::Both);
+            std::mem::forget(socket);
             eprintln!("husk: passt at '{}' {why}: the guest has no network any more", self.path.display());
         }
         (self.unsent, self.sent) = (Vec::new(), 0);
@@ -156,6 +161,10 @@ impl Wire for Passt {
 
     fn file(&self) -> RawFd {
         self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        self.socket.iter().for_each(|socket| descriptors.add(Role::Passt, socket));
     }
 
     fn events(&self, has_buffer: bool) -> i16 {

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
 use super::{Parts, Received, Unreachable, Wire};
+use crate::confine::{Descriptors, Role};
 use crate::devices::copy;
 use husk_abi::device::{Offers, Offload};
 use husk_abi::ring::PARTS_MAXIMUM;
@@ -290,6 +291,10 @@ impl Wire for Tap {
 
     fn file(&self) -> RawFd {
         self.file.as_raw_fd()
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Interface, &self.file);
     }
 }
 

@@ -8,6 +8,7 @@ use super::listen::Listener;
 use super::packet::Pair;
 use super::{datagrams, tcp};
 use crate::clock::monotonic_ns;
+use crate::confine::{Descriptors, Role};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -157,6 +158,13 @@ impl Flows {
     /// The file that is readable when the host says something of a socket.
     pub fn file(&self) -> RawFd {
         self.epoll.as_raw_fd()
+    }
+
+    /// Notes which files there are.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Watch, &self.epoll);
+        let files = self.slots.iter().flatten().filter_map(|slot| slot.flow.file());
+        files.for_each(|file| descriptors.add(Role::Published, &file));
     }
 
     /// How many there are.

@@ -37,6 +37,7 @@ mod tcp;
 
 use super::{Parts, Received, Unreachable, Wire};
 use crate::clock::monotonic_ns;
+use crate::confine::Descriptors;
 use crate::devices::copy;
 use budget::{Admission, Party};
 use flows::{Account, Flow, Flows};
@@ -318,6 +319,11 @@ impl Wire for Network {
 
     fn file(&self) -> RawFd {
         self.flows.file()
+    }
+
+    fn list(&self, descriptors: &mut Descriptors) {
+        self.flows.list(descriptors);
+        self.routes.iter().for_each(|routes| routes.list(descriptors));
     }
 
     fn events(&self, _: bool) -> i16 {

@@ -3,6 +3,7 @@
 //!
 //! The socket is opened before the tender confines itself. The kernel answers each question before `send` returns.
 
+use crate::confine::{Descriptors, Role};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -40,6 +41,11 @@ impl Routes {
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
         socket.set_nonblocking(true)?;
         Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Notes the socket.
+    pub fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Routes, &self.socket);
     }
 
     /// Whether packets to `address` stay on the host. They do, for all that is known, where the kernel does not answer.

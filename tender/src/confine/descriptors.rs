@@ -1,0 +1,102 @@
+//! Descriptors by what they are for, so that a filter can hold a call to those that it is for.
+//!
+//! All are known when the threads confine themselves, but for sockets of the user-mode network, which come and go. No file
+//! that was open by then is closed or duplicated later (the filters refuse it), so a number never changes its meaning: a
+//! descriptor that is none of these is one that was made since.
+
+use std::fmt;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// What a descriptor is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Standard input.
+    Input,
+    /// Standard output and standard error.
+    Output,
+    /// The image and its debug files.
+    Image,
+    /// Which of the tender's own pages hold something (`/proc/self/pagemap`).
+    Pages,
+    /// An eventfd(2) between the threads.
+    Bell,
+    /// A virtual machine of KVM.
+    Machine,
+    /// A virtual processor of KVM.
+    Processor,
+    /// A TAP interface.
+    Interface,
+    /// The connection with passt.
+    Passt,
+    /// The epoll(7) instance of a user-mode network.
+    Watch,
+    /// The socket of a published port.
+    Published,
+    /// The netlink(7) socket that the host's routing table is asked by.
+    Routes,
+    /// The file of a disk.
+    Disk,
+    /// The io_uring(7) of a disk.
+    Ring,
+    /// The pidfd of the tender, in its watchdog.
+    Tender,
+}
+
+/// The descriptors of a process, with what each is for.
+#[derive(Clone, Debug)]
+pub struct Descriptors {
+    known: Vec<(Role, RawFd)>,
+    /// The kernel's number of the timer of turns, which is no descriptor, if there is one.
+    pub turns: Option<u32>,
+}
+
+impl Default for Descriptors {
+    /// The standard streams.
+    fn default() -> Self {
+        let known = vec![
+            (Role::Input, libc::STDIN_FILENO),
+            (Role::Output, libc::STDOUT_FILENO),
+            (Role::Output, libc::STDERR_FILENO),
+        ];
+        Self { known, turns: None }
+    }
+}
+
+impl Descriptors {
+    /// Notes what an open file is for.
+    pub fn add(&mut self, role: Role, file: &impl AsRawFd) {
+        self.known.push((role, file.as_raw_fd()));
+    }
+
+    /// Those for this.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = RawFd> {
+        self.known.iter().filter(move |(known, _)| *known == role).map(|(_, descriptor)| *descriptor)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = RawFd> {
+        self.known.iter().map(|(_, descriptor)| *descriptor)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "standard input",
+            Self::Output => "standard output or error",
+            Self::Image => "the image or its debug file",
+            Self::Pages => "the map of husk's own pages",
+            Self::Bell => "an eventfd between the threads",
+            Self::Machine => "the virtual machine",
+            Self::Processor => "the virtual processor",
+            Self::Interface => "the interface",
+            Self::Passt => "the connection with passt",
+            Self::Watch => "the network's epoll instance",
+            Self::Published => "the socket of a published port",
+            Self::Routes => "the socket of the routing table",
+            Self::Disk => "the disk",
+            Self::Ring => "the disk's io_uring",
+            Self::Tender => "the pidfd of husk",
+        })
+    }
+}

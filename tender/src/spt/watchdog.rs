@@ -1,0 +1,129 @@
+//! A process beside one that has a guest in it: it ends the two when the guest takes more processor time than `--cpu-limit`.
+//!
+//! The tender holds a guest to its share by a signal, which a guest that has taken the tender over can block. So the clock
+//! of the tender's processor time is read from outside, once a second, by a process that was forked before the guest was
+//! mapped, has nothing but that clock and a pidfd(2), and makes six system calls. Each of the two ends with the other: the
+//! kernel sends SIGKILL to the tender when the watchdog ends (the termination signal of clone(2)), and to the watchdog when
+//! the tender does (PR_SET_PDEATHSIG).
+//!
+//! A guest that is held by the tender never comes near the limit here, which is [`SLACK_NS`] more, and one processor more
+//! for devices, whose thread is not held: what peers send must not end a guest.
+
+#![expect(unsafe_code, reason = "a process is made, and lives, by system calls without a wrapper")]
+
+use crate::confine::privileges::{self, User};
+use crate::confine::{Descriptors, Program, Role, calls};
+use crate::error::Error;
+use crate::share::{Share, left};
+use std::io;
+use std::os::fd::RawFd;
+
+/// Processor time that may be used beyond the share before the watchdog acts, in nanoseconds.
+const SLACK_NS: i64 = 1_000_000_000;
+/// Time between two looks, in milliseconds.
+const LOOK_MS: libc::c_int = 1000;
+
+/// Starts the watchdog of this process, which has one thread, for a guest that is held to `share`. It gives up its identity
+/// for that of `user`, as the tender will.
+pub fn start(share: Share, has_devices: bool, user: Option<User>) -> Result<(), Error> {
+    let share = if has_devices { share.and_a_processor() } else { share };
+    let tender = std::process::id() as libc::pid_t;
+    // SAFETY: only numbers.
+    let file = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) };
+    if file < 0 {
+        return Err(Error::NoWatchdog(io::Error::last_os_error()));
+    }
+    // SAFETY: a copy of this process, which has no other thread, with SIGKILL for this one at its end.
+    let result = match unsafe { libc::syscall(libc::SYS_clone, libc::SIGKILL, 0, 0, 0, 0) } {
+        -1 => Err(Error::NoWatchdog(io::Error::last_os_error())),
+        0 => {
+            let _ = confine(tender, file as RawFd, user);
+            watch(tender, file as RawFd, share)
+        }
+        _ => Ok(()),
+    };
+    // SAFETY: opened above; the watchdog has its own.
+    unsafe { libc::close(file as RawFd) };
+    result
+}
+
+/// Gives up everything but the pidfd and standard error. Ends this process, and so the tender, where that cannot be done.
+fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), Error> {
+    // SAFETY: all zeros is a valid value.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut all) };
+    // What a terminal sends to the group is for the tender.
+    // SAFETY: the set is a variable.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut()) };
+    // SAFETY: the name is a constant.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"husk-watchdog".as_ptr()) };
+    let kept = [libc::STDERR_FILENO, file];
+    for (first, last) in [(0, kept[0] - 1), (kept[0] + 1, kept[1] - 1), (kept[1] + 1, RawFd::MAX)] {
+        if first <= last {
+            // SAFETY: nobody in this process uses them any more.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
+    let mut descriptors = Descriptors::default();
+    descriptors.add(Role::Tender, &file);
+    let confined = privileges::drop(user).and_then(|()| {
+        // After the identity has changed, which clears it.
+        // SAFETY: only numbers.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        // SAFETY: has no conditions.
+        let is_orphan = unsafe { libc::getppid() } != tender;
+        if is_orphan { Err(Error::NoWatchdog(io::ErrorKind::NotFound.into())) } else { Ok(()) }
+    });
+    let confined = confined.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());
+    if let Err(error) = &confined {
+        eprintln!("husk: {error}");
+        end();
+    }
+    confined
+}
+
+/// Watches until the tender has ended, or must be.
+fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
+    const LINE: &[u8] =
+        b"husk: the guest took more processor time than --cpu-limit, and could not be held: it has been ended\n";
+    let (mut at_ns, mut used_ns, mut left_ns) = (clock_ns(libc::CLOCK_MONOTONIC), used_ns(tender), 0);
+    loop {
+        let mut ended = libc::pollfd { fd: file, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry of our own.
+        unsafe { libc::syscall(libc::SYS_poll, &raw mut ended, 1, LOOK_MS) };
+        if ended.revents != 0 {
+            end();
+        }
+        let (now_ns, used_now_ns) = (clock_ns(libc::CLOCK_MONOTONIC), self::used_ns(tender));
+        left_ns = left(left_ns, now_ns.saturating_sub(at_ns), used_now_ns.saturating_sub(used_ns), share);
+        (at_ns, used_ns) = (now_ns, used_now_ns);
+        if left_ns < -SLACK_NS {
+            // SAFETY: the line is as long.
+            unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, LINE.as_ptr(), LINE.len()) };
+            // SAFETY: only numbers; the pidfd is of the tender, whose number nobody else has meanwhile.
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, file, libc::SIGKILL, 0, 0) };
+        }
+    }
+}
+
+fn end() -> ! {
+    // SAFETY: nothing is left to be written or put away.
+    unsafe { libc::syscall(libc::SYS_exit_group, 0) };
+    unreachable!("the process has ended")
+}
+
+/// Processor time of a process.
+fn used_ns(process: libc::pid_t) -> u64 {
+    /// CPUCLOCK_SCHED (linux/posix-timers.h): as clock_getcpuclockid(3) does it.
+    const SCHEDULED: libc::clockid_t = 2;
+    clock_ns(!process << 3 | SCHEDULED)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Not by the C library, whose way through the kernel's page of code ends in a call from there.
+    // SAFETY: `time` is ours to fill. A process that has ended has no clock, and is not looked at again.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
