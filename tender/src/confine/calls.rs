@@ -128,6 +128,7 @@ features! {
         SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>()))] "KVM_SET_SREGS: goes on after a fault";
         SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>()))]
             "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";
+        SYS_mincore "whether the guest uses its memory page by page";
     }
 
     /// A guest in this process.
