@@ -8,7 +8,7 @@ use crate::memory::{Claim, Memory};
 use crate::signals::{self, Told};
 use crate::statistics::Statistics;
 use husk_abi::call::{News, Number, Status};
-use husk_abi::memory::{PAGE, Rights};
+use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub enum Next {
     Attach(u64),
     /// It goes on when the image file can be read.
     AttachImage,
-    /// It goes on when it does not have these pages of the sparse region any more.
+    /// It goes on when it does not have these pages of the sparse region or the heap any more.
     Release(Claim),
     /// It goes on, and is told how much memory is left for it.
     Room,
@@ -67,7 +67,7 @@ impl Guest {
             Number::Exit => return Ok(Next::Exit(a as u8)),
             Number::Wait => self.wait(a, News::from_bits_truncate(b))?,
             Number::Protect => self.protect(a, b, c)?,
-            Number::Discard if self.memory.sparse().region().contains(a) => match pages(a, b) {
+            Number::Discard if self.is_unmapped(a, b, c) => match pages(a, b) {
                 Some(claim) => {
                     self.memory.pages(claim)?;
                     return Ok(Next::Release(claim));
@@ -152,6 +152,13 @@ impl Guest {
         let Some(claim) = pages(address, length) else { return Ok(Err(Status::Invalid)) };
         let result = self.memory.protect(claim, rights)?;
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
+    }
+
+    /// Whether pages that are discarded are taken from the guest's page tables, too, so that the next touch is seen: those
+    /// of the sparse region, and large pieces of the heap.
+    fn is_unmapped(&self, address: u64, length: u64, kept: u64) -> bool {
+        let is_large = length >= LARGE_PAGE && kept == 0 && self.memory.layout().heap.contains(address);
+        is_large || self.memory.sparse().region().contains(address)
     }
 
     fn discard(&mut self, address: u64, length: u64, kept: u64) -> Result<Answer, Fault> {

@@ -147,8 +147,9 @@ impl Layout {
             return Err(Status::NoMemory);
         }
         let step = attached.min(LARGE_STEP.max(attached / 4));
-        // A quarter of some pages need not be whole pages.
-        Ok(Some(end.max((attached + step) & !(PAGE - 1)).min(most)))
+        // In large pages, as far as there are such, because no page lies in two of KVM's slots.
+        let end = end.next_multiple_of(LARGE_PAGE).max((attached + step) & !(LARGE_PAGE - 1));
+        Ok(Some(end.min(most)))
     }
 
     /// How much of the heap lies in the first `attached` bytes of guest-physical memory.

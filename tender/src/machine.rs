@@ -224,7 +224,7 @@ impl Machine {
         }
     }
 
-    /// Takes pages of the sparse region back, with their contents; tells the result of the call.
+    /// Takes pages back, with their contents; tells the result of the call.
     fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
         self.target.release(&self.guest.memory, claim);
         let done = self.guest.memory.discard(claim, 0)?;

@@ -77,7 +77,8 @@ pub trait Target: fmt::Debug {
     /// Makes at least the first `length` bytes of the heap usable, and tells how many are.
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status>;
 
-    /// Takes pages of the sparse region from the guest; the host drops their contents right after.
+    /// Takes pages of the sparse region from the guest, or of its heap as far as a touch maps them again; the host drops their
+    /// contents right after.
     fn release(&mut self, memory: &Memory, claim: Claim);
 
     /// How many more bytes of memory the guest can get in the sparse region.

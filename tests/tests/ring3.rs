@@ -18,6 +18,7 @@ macro_rules! stopped {
 
 stopped! {
     write_text: MEMORY, "write to";
+    beyond_attached: MEMORY, "read of";
     write_rodata: MEMORY, "write to";
     write_relocated: MEMORY, "write to";
     execute_heap: MEMORY, "execution at";

@@ -65,13 +65,16 @@ unsafe fn upwards(to: *mut u8, vector: Vector, length: usize) {
 unsafe fn string(to: *mut u8, word: u64, vector: Vector, length: usize) {
     let offset = VECTOR - to as usize % VECTOR;
     let (words, target) = ((length - offset) / 8, to.wrapping_add(offset));
+    // In ascending order: memory that is walked through from below comes in large pieces.
     // SAFETY: the caller's promise.
-    unsafe { ends(to, vector, length) };
+    unsafe { store(to, vector) };
     // SAFETY: the caller's promise; the direction flag is clear by convention.
     unsafe {
         asm!("rep stosq", inout("rcx") words => _, inout("rdi") target => _, in("rax") word,
             options(nostack, preserves_flags));
     }
+    // SAFETY: the caller's promise.
+    unsafe { store(to.wrapping_add(length - VECTOR), vector) };
 }
 
 #[cfg(test)]

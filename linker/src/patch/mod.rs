@@ -96,9 +96,10 @@ fn write(program: &Program<'_>, start: u64, end: u64, libos: &Libos, free: u64) 
     if free + SIZE as u64 > libos.stubs.end {
         return Err(Reason::NoStub);
     }
-    let moved = program.bytes(start..end - husk_abi::stub::SYSCALL_SIZE).ok_or(Reason::NoStub)?;
-    let stub = stub::encode(free, moved, end, libos.direct).ok_or(Reason::NoStub)?;
-    let entry = stub::entry(free, moved.len());
+    let site = start..end - husk_abi::stub::SYSCALL_SIZE;
+    let entry = stub::entry(free, (site.end - site.start) as usize);
+    let moved = stub::moved(program.bytes(site).ok_or(Reason::NoStub)?, start, entry).ok_or(Reason::Relative)?;
+    let stub = stub::encode(free, &moved, end, libos.direct).ok_or(Reason::NoStub)?;
     let jump = stub::jump(start, (end - start) as usize, entry).ok_or(Reason::NoStub)?;
     Ok([(start, jump), (free, stub.to_vec())])
 }

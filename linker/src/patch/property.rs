@@ -2,9 +2,9 @@
 //! each `syscall` has become a jump to the libos that knows where to return.
 
 use super::program::{Function, Program, Section};
-use super::{Libos, Plan};
+use super::{Libos, Plan, stub};
 use husk_abi::stub::SIZE;
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Register};
 use proptest::prelude::*;
 
 const CODE: u64 = 0x1000;
@@ -22,8 +22,9 @@ enum Piece {
     Branch(&'static [u8], usize),
 }
 
-/// Ordinary instructions of different lengths: push, xor, mov, endbr64, loads, stores, lea with rip, movabs, ret.
-const PLAIN: [&[u8]; 11] = [
+/// Ordinary instructions of different lengths: push, xor, mov, endbr64, loads, stores, lea and a store with rip, movabs,
+/// ret.
+const PLAIN: [&[u8]; 12] = [
     &[0x53],
     &[0x31, 0xff],
     &[0x89, 0x07],
@@ -32,6 +33,7 @@ const PLAIN: [&[u8]; 11] = [
     &[0xb8, 1, 0, 0, 0],
     &[0x4c, 0x8b, 0x54, 0x24, 0x08],
     &[0x48, 0x8d, 0x05, 4, 0, 0, 0],
+    &[0xc7, 0x05, 0, 1, 0, 0, 7, 0, 0, 0],
     &[0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8],
     &[0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0],
     &[0xc3],
@@ -90,10 +92,10 @@ fn follow(memory: &Memory, start: u64) -> Vec<(Vec<u8>, u64)> {
             at = return_address;
         } else if instruction.flow_control() == FlowControl::UnconditionalBranch && target >= STUBS {
             at = target;
-        } else if memory.is_stub(instruction.ip()) && instruction.code() == Code::Lea_r64_m {
+        } else if memory.is_stub(instruction.ip()) && instruction.op0_register() == Register::RCX {
             return_address = instruction.ip_rel_memory_address();
         } else {
-            steps.push((memory.bytes(&instruction).to_vec(), 0));
+            steps.push(memory.meaning(&instruction));
             if matches!(instruction.flow_control(), FlowControl::UnconditionalBranch | FlowControl::Return) {
                 break;
             }
@@ -123,8 +125,18 @@ impl Memory {
         (!bytes.is_empty()).then(|| Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode())
     }
 
-    fn bytes(&self, instruction: &Instruction) -> &[u8] {
-        &self.slice(instruction.ip())[..instruction.len()]
+    /// The bytes of an instruction, and what it is relative to rip about, in place of the distance.
+    fn meaning(&self, instruction: &Instruction) -> (Vec<u8>, u64) {
+        let mut bytes = self.slice(instruction.ip())[..instruction.len()].to_vec();
+        let mut decoder = Decoder::with_ip(64, &bytes, instruction.ip(), DecoderOptions::NONE);
+        let decoded = decoder.decode();
+        match stub::relative(&decoder, &decoded, instruction.ip()) {
+            Some(place) => {
+                bytes[place].fill(0);
+                (bytes, decoded.ip_rel_memory_address())
+            }
+            None => (bytes, 0),
+        }
     }
 
     /// This memory after the writes of `plan`.

@@ -2,6 +2,8 @@
 
 use super::window::JUMP;
 use husk_abi::stub::{RETURN, RETURN_OPCODE, RETURN_SIZE, SIZE};
+use iced_x86::{Decoder, DecoderOptions, Instruction};
+use std::ops::Range;
 
 /// `jmp` with a 32-bit distance.
 const JUMP_OPCODE: u8 = 0xe9;
@@ -20,6 +22,28 @@ pub fn encode(address: u64, moved: &[u8], return_address: u64, direct: u64) -> O
     stub[jump] = JUMP_OPCODE;
     stub[jump + 1..jump + JUMP].copy_from_slice(&distance(address + (jump + JUMP) as u64, direct)?);
     Some(stub)
+}
+
+/// The instructions `bytes`, which lie at `from`, as they do the same at `to`; none if something is too far from there.
+pub fn moved(bytes: &[u8], from: u64, to: u64) -> Option<Vec<u8>> {
+    let mut moved = bytes.to_vec();
+    let mut decoder = Decoder::with_ip(64, bytes, from, DecoderOptions::NONE);
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        if let Some(place) = relative(&decoder, &instruction, from) {
+            let next = to.wrapping_add(instruction.next_ip().wrapping_sub(from));
+            moved.get_mut(place)?.copy_from_slice(&distance(next, instruction.ip_rel_memory_address())?);
+        }
+    }
+    Some(moved)
+}
+
+/// Where in code from `start` on an instruction, which `decoder` decoded last, has its distance from rip, if it has one.
+pub fn relative(decoder: &Decoder<'_>, instruction: &Instruction, start: u64) -> Option<Range<usize>> {
+    let offsets = decoder.get_constant_offsets(instruction);
+    let is_relative = instruction.is_ip_rel_memory_operand() && offsets.displacement_size() == 4;
+    let place = (instruction.ip() - start) as usize + offsets.displacement_offset();
+    is_relative.then_some(place..place + 4)
 }
 
 /// Where control enters the stub at `address` whose moved instructions are `length` bytes long.
@@ -61,6 +85,20 @@ mod tests {
         assert_eq!(decoder.decode().near_branch_target(), 0x9000);
         assert_eq!(decoder.position(), SIZE - skipped);
         assert_eq!(stub::original(0x8000, &bytes, skipped), Some(0x1000));
+    }
+
+    #[test]
+    fn what_is_relative_to_rip_gets_another_distance() {
+        // lea rdi, [0x1107]; mov dword [0x1111], 7
+        let bytes = [0x48, 0x8d, 0x3d, 0, 1, 0, 0, 0xc7, 0x05, 0, 1, 0, 0, 7, 0, 0, 0];
+        let moved = moved(&bytes, 0x1000, 0x8000).expect("near enough");
+        let targets: Vec<_> = Decoder::with_ip(64, &moved, 0x8000, DecoderOptions::NONE)
+            .into_iter()
+            .map(|instruction| (instruction.ip_rel_memory_address(), instruction.len()))
+            .collect();
+        assert_eq!(targets, [(0x1107, 7), (0x1111, 10)]);
+        assert_eq!((&moved[..3], &moved[13..]), (&bytes[..3], &bytes[13..]));
+        assert!(super::moved(&bytes, 0x1000, 1 << 40).is_none());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The bytes that a jump may replace: a `syscall` and enough instructions before it.
 //!
-//! The instructions move to a stub, so each of them must mean the same there, and control must never come to the bytes
+//! The instructions move to a stub, so each of them must mean the same there, which takes a new distance in one that is
+//! relative to rip; and control must never come to the bytes
 //! between the first and the end of the `syscall` by another way than through the first.
 
-use iced_x86::{FlowControl, Instruction};
+use iced_x86::{FlowControl, Instruction, Register};
 use std::fmt;
 
 /// Size of a jump with a 32-bit distance.
@@ -18,7 +19,7 @@ pub enum Reason {
     Target,
     /// An instruction of its window may not go on to the next.
     ControlFlow,
-    /// An instruction of its window means something else at another address.
+    /// An instruction of its window means something else at another address, and cannot be changed to mean the same.
     Relative,
     /// Its function jumps to computed addresses, which may lie in the window.
     ComputedJump,
@@ -60,7 +61,8 @@ pub fn find(function: &[Instruction], site: usize, is_target: impl Fn(u64) -> bo
         if instruction.flow_control() != FlowControl::Next {
             return Err(Reason::ControlFlow);
         }
-        if instruction.is_ip_rel_memory_operand() {
+        // The address size prefix makes it relative to eip, which has no place for another distance.
+        if instruction.memory_base() == Register::EIP {
             return Err(Reason::Relative);
         }
         length += instruction.len();
@@ -102,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn a_load_relative_to_rip_may_move() {
+        // mov eax, [rip]; syscall
+        assert_eq!(window(&[0x8b, 0x05, 0, 0, 0, 0, 0x0f, 0x05], &[]), Ok(0x1000));
+    }
+
+    #[test]
     fn what_cannot_move_stays() {
         // call +0; syscall
         assert_eq!(window(&[0xe8, 0, 0, 0, 0, 0x0f, 0x05], &[]), Err(Reason::ControlFlow));
@@ -109,8 +117,8 @@ mod tests {
         let two = [0x0f, 0x05, 0x90, 0x0f, 0x05];
         let function: Vec<_> = Decoder::with_ip(64, &two, 0x1000, DecoderOptions::NONE).into_iter().collect();
         assert_eq!(find(&function, 2, |_| false), Err(Reason::ControlFlow));
-        // mov eax, [rip]; syscall
-        assert_eq!(window(&[0x8b, 0x05, 0, 0, 0, 0, 0x0f, 0x05], &[]), Err(Reason::Relative));
+        // mov eax, [eip]; syscall
+        assert_eq!(window(&[0x67, 0x8b, 0x05, 0, 0, 0, 0, 0x0f, 0x05], &[]), Err(Reason::Relative));
         assert_eq!(window(&[0x0f, 0x05], &[]), Err(Reason::FunctionStart));
     }
 }

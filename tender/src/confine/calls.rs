@@ -93,6 +93,9 @@ const EXECUTABLE: u32 = PROT_EXEC as u32;
 const NOT_MOVED: u32 = !(MREMAP_MAYMOVE as u32);
 /// Advice of madvise(2) that the tender gives; a case of its own for any other.
 const GIVE_BACK: u32 = MADV_DONTNEED as u32;
+const LARGE: u32 = MADV_HUGEPAGE as u32;
+const NOT_LARGE: u32 = MADV_NOHUGEPAGE as u32;
+const POPULATE: u32 = MADV_POPULATE_WRITE as u32;
 /// What the kernel's limit on data does not count.
 const SHARED_OR_GROWING: u32 = (MAP_SHARED | MAP_GROWSDOWN) as u32;
 const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
@@ -144,6 +147,10 @@ features! {
             "KVM_GET_MSRS: the guest's time stamp counter";
         SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>())), On(0, Role::Machine)]
             "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";
+        SYS_mincore "whether the guest uses its memory page by page";
+        SYS_madvise [Is(2, POPULATE)] "memory ahead of the guest's use";
+        SYS_madvise [Is(2, LARGE)] "the same in a huge page";
+        SYS_madvise [Is(2, NOT_LARGE)] "and no other huge page than that";
     }
 
     /// A guest in this process.

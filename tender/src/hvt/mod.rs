@@ -2,6 +2,7 @@
 
 mod counter;
 mod cpuid;
+mod heap;
 mod msrs;
 pub mod open;
 pub mod ring0;
@@ -22,8 +23,9 @@ use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use crate::sparse::given::Touch;
 use crate::target::{Stop, Target};
+use heap::Heap;
 use husk_abi::call::Status;
-use husk_abi::memory::{BOOT, FRAME, GATE};
+use husk_abi::memory::{BOOT, FRAME, GATE, Region};
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
 use ring0::Frame;
 use slots::Slots;
@@ -41,6 +43,7 @@ pub struct Hvt {
     vcpu: VcpuFd,
     vm: VmFd,
     slots: Slots,
+    heap: Heap,
     sparse: Sparse,
     memory: Arc<Memory>,
     /// What the processor pushed, if it stopped for an exception.
@@ -74,23 +77,28 @@ impl Hvt {
         memory.write_own(ring0::TABLES, &ring0::tables_page(ports));
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
-        let root = tables::write(&memory, image, boot.len() as u64);
-        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), root, image.notes.manifest.kind, cpu)?;
+        let heap = Heap::new(tables::write(&memory, image, boot.len() as u64));
+        vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), tables::FIRST_TABLE, image.notes.manifest.kind, cpu)?;
         let counter = counter::start(&vcpu, began);
         let memory = Arc::new(memory);
         let sparse = Sparse::default();
-        let hvt = Self { vcpu, vm, slots, sparse, memory: Arc::clone(&memory), frame: None, denies_msrs };
+        let hvt = Self { vcpu, vm, slots, heap, sparse, memory: Arc::clone(&memory), frame: None, denies_msrs };
         Ok((hvt, memory, counter))
     }
 
-    /// If the guest has faulted on a page of the sparse region, gives it the page and lets it go on when it is run again,
-    /// if it can have it.
+    /// If the guest has faulted on a page of the heap or the sparse region that it has not touched yet, gives it the page and
+    /// lets it go on when it is run again, if it can have it.
     fn touched(&mut self, frame: &Frame) -> Result<Option<Stop>, Error> {
         // Bit 0 tells that the page was there.
         if frame.error & 1 != 0 || !vcpu::is_guests(frame) {
             return Ok(None);
         }
         let special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+        let layout = self.memory.layout();
+        let usable = Region { length: layout.heap_attached(self.slots.attached()), ..layout.heap };
+        if self.heap.touch(&self.memory, usable, special.cr2) {
+            return vcpu::go_on(&mut self.vcpu, frame, special).map(|()| Some(Stop::Touched));
+        }
         if !self.memory.sparse().region().contains(special.cr2) {
             return Ok(None);
         }
@@ -165,7 +173,10 @@ impl Target for Hvt {
     }
 
     fn release(&mut self, memory: &Memory, claim: Claim) {
-        self.sparse.release(memory, claim);
+        match memory.sparse().region().contains(claim.address) {
+            true => self.sparse.release(memory, claim),
+            false => self.heap.release(memory, claim),
+        }
     }
 
     fn room(&self, memory: &Memory) -> u64 {
@@ -173,6 +184,8 @@ impl Target for Hvt {
     }
 
     fn attach_image(&mut self, memory: &Memory) -> Result<u64, Status> {
-        self.slots.attach_image(&self.vm, memory)
+        let result = self.slots.attach_image(&self.vm, memory)?;
+        self.heap.map_image(memory);
+        Ok(result)
     }
 }

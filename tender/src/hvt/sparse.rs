@@ -43,9 +43,13 @@ impl Sparse {
     /// The guest touched an address of the region.
     pub fn touch(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, address: u64) -> Touch {
         let Self { given, ways } = self;
-        given.touch(memory, slots.attached(), address, |pages| {
+        given.touch(memory, slots.attached(), address, |pages, walks| {
             ways.prepare(vm, slots, memory, pages)?;
-            ways.map(memory, pages)
+            let tables = ways.map(memory, pages)?;
+            if walks {
+                memory.populate(pages);
+            }
+            Some(tables)
         })
     }
 

@@ -1,4 +1,6 @@
-//! The guest's page tables: made once, before it starts, in pages that are mapped nowhere.
+//! The guest's page tables, in pages that are mapped nowhere: made before it starts, and added to where it touches its heap
+//! ([`super::heap`]) or the sparse region ([`super::sparse`]). Nothing is mapped that has no slot, so no access of the guest's
+//! reaches KVM's instruction emulator.
 //!
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
 
@@ -8,10 +10,11 @@ use crate::memory::Memory;
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, RING0, RING0_SIZE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
+use super::heap::Heap;
 use super::ring0;
 
-/// Guest-physical address of the first table; the tender's area has room for tables up to its end.
-const FIRST_TABLE: u64 = RING0 + RING0_SIZE;
+/// Guest-physical address of the first table, the root (CR3); the tender's area has room for tables up to its end.
+pub const FIRST_TABLE: u64 = RING0 + RING0_SIZE;
 const ENTRIES: u64 = 512;
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
@@ -29,8 +32,8 @@ pub struct Tables<'a> {
     next: u64,
 }
 
-/// Makes the tables for a guest and writes them to its memory; returns the address of the root (CR3). `boot_size` is
-/// how much of the boot information area is used, in bytes.
+/// Makes the tables for a guest and writes them to its memory: for all that it has before it runs. `boot_size` is how much
+/// of the boot information area is used, in bytes. Returns where the next table would be.
 pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
     let layout = *memory.layout();
     let mut tables = Tables { memory, next: FIRST_TABLE + PAGE };
@@ -52,12 +55,10 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
         let region = layout.loaded(pages);
         tables.map(region, layout.physical(region.start), rights, Owner::Guest);
     }
-    for region in [layout.libos_stack, layout.main_stack, layout.rings, layout.heap] {
+    for region in [layout.libos_stack, layout.main_stack, layout.rings, Heap::at_start(layout.heap)] {
         tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
     }
-    let file = Region { length: layout.image_file.length.next_multiple_of(PAGE), ..layout.image_file };
-    tables.map(file, layout.physical(file.start), Rights::READ, Owner::Guest);
-    FIRST_TABLE
+    tables.next
 }
 
 /// Whether tables for this layout fit the tender's area: the most there can be is one per GiB of the window and of the
@@ -79,6 +80,38 @@ impl<'a> Tables<'a> {
     /// Where the next table would be.
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Whether an address is mapped.
+    pub fn maps(&self, address: u64) -> bool {
+        self.leaf(address).is_some_and(|(_, entry)| entry != 0)
+    }
+
+    /// Takes a large page of the guest's from it, if one is mapped there.
+    pub fn unmap_large(&mut self, address: u64) {
+        if self.maps(address) && !self.has_table(address) {
+            let place = self.entry(address, 2);
+            self.memory.set_own_word(place, 0);
+        }
+    }
+
+    /// Whether there is a table of pages of 4 KiB for this address.
+    pub fn has_table(&self, address: u64) -> bool {
+        self.leaf(address).is_some_and(|(level, _)| level == 1)
+    }
+
+    /// The level and the value of the last entry that there is for an address, 0 if it leads nowhere; nothing if an upper
+    /// table is missing.
+    pub(super) fn leaf(&self, address: u64) -> Option<(u32, u64)> {
+        let mut table = FIRST_TABLE;
+        for level in (1..=4).rev() {
+            let entry = self.memory.own_word(table + 8 * index(address, level));
+            if level == 1 || level == 2 && (entry == 0 || entry & Flags::HUGE_PAGE.bits() != 0) {
+                return Some((level, entry));
+            }
+            table = Some(entry & ADDRESS_MASK).filter(|below| *below != 0)?;
+        }
+        None
     }
 
     /// Takes a page of the guest's from it, which was mapped by itself.
@@ -123,10 +156,9 @@ impl<'a> Tables<'a> {
     /// Guest-physical address of the entry for `address` in its table of `level` (1: page table, 2: page directory),
     /// with all tables above it.
     fn entry(&mut self, address: u64, level: u32) -> u64 {
-        let index = |level: u32| (address >> (12 + 9 * (level - 1))) % ENTRIES;
         let mut table = FIRST_TABLE;
         for upper in (level + 1..=4).rev() {
-            let place = table + 8 * index(upper);
+            let place = table + 8 * index(address, upper);
             table = match self.memory.own_word(place) & ADDRESS_MASK {
                 0 => {
                     let new = self.next;
@@ -138,6 +170,11 @@ impl<'a> Tables<'a> {
                 below => below,
             };
         }
-        table + 8 * index(level)
+        table + 8 * index(address, level)
     }
+}
+
+/// The number of the entry for an address in its table of this level.
+fn index(address: u64, level: u32) -> u64 {
+    (address >> (12 + 9 * (level - 1))) % ENTRIES
 }

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "mappings are made by address, and guest memory is reached by pointer")]
 
 mod direct;
+mod large;
 mod load;
 #[cfg(test)]
 mod property;
@@ -20,6 +21,7 @@ use crate::layout::{Addresses, Layout};
 use crate::resident::Resident;
 use crate::sparse::Sparse;
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
+pub use large::reserve_aligned;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -57,7 +59,9 @@ impl Memory {
     /// Reserves the memory of `layout` and maps `image` into it.
     pub fn map(layout: Layout, image: &Image) -> Result<Self, Error> {
         let base = match layout.addresses {
-            Addresses::Translated => reserve(layout.physical_extent()).map_err(Error::NoMemory)?.as_ptr() as u64,
+            Addresses::Translated => {
+                reserve_aligned(layout.physical_extent()).map_err(Error::NoMemory)?.as_ptr() as u64
+            }
             Addresses::Direct => direct::reserve(&layout, image)?,
         };
         let readable = Rights::READ;

@@ -2,16 +2,17 @@
 //! [`husk_abi::memory`].
 
 use crate::memory::{Claim, Memory};
+use crate::sparse::Sparse;
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
 /// What is mapped at a touch, in bytes, if that much is left: the pages around it. A guest that has much gets more, as the
 /// host can tell so many pieces apart and no more.
 const GRANULE: u64 = 64 << 10;
 const PIECES: u64 = 8192;
-/// The same where the guest has what lies before it, and so seems to use one page after the other; if it has many times
-/// that left.
-pub const LARGE_GRANULE: u64 = 1 << 20;
-const PLENTY: u64 = 64 * LARGE_GRANULE;
+/// The most that is mapped where the guest has as much right before it, and so seems to use one page after the other; if it
+/// has many times that left.
+pub const LARGE_GRANULE: u64 = LARGE_PAGE;
+const PLENTY: u64 = 32 * LARGE_GRANULE;
 /// Most page tables that a touch can need, in bytes.
 const TABLES: u64 = 3 * PAGE;
 /// What is left for the window, in bytes: a libos that has no more memory itself could not even say so.
@@ -49,14 +50,15 @@ impl Given {
         size.saturating_sub(window + self.bytes)
     }
 
-    /// The guest touched an address of the region. `map` maps the pages of a range that the guest does not have, and
-    /// tells how many bytes of page tables that took; nothing if it cannot be done.
+    /// The guest touched an address of the region. `map` maps the pages of a range that the guest does not have, and returns
+    /// how many bytes of page tables that took; nothing if it cannot be done. It may populate them if the guest walks through
+    /// the region.
     pub fn touch(
         &mut self,
         memory: &Memory,
         attached: u64,
         address: u64,
-        map: impl FnOnce(Region) -> Option<u64>,
+        map: impl FnOnce(Region, bool) -> Option<u64>,
     ) -> Touch {
         let sparse = memory.sparse();
         if sparse.has(address) {
@@ -65,14 +67,15 @@ impl Given {
         let page = Region { start: address & !(PAGE - 1), length: PAGE };
         let usual = (self.bytes / PIECES).next_power_of_two().clamp(GRANULE, LARGE_PAGE);
         let small = granule(page, usual, sparse.region());
-        let wanted = match self.room(memory, attached).saturating_sub(TABLES) {
+        let left = self.room(memory, attached).saturating_sub(TABLES);
+        let walked = walked(sparse, page, usual).filter(|_| left >= PLENTY);
+        let wanted = match left {
             ..PAGE => return Touch::OutOfMemory,
-            PLENTY.. if usual > GRANULE => small,
-            PLENTY.. if sparse.has(small.start.wrapping_sub(PAGE)) => granule(page, LARGE_GRANULE, sparse.region()),
+            PLENTY.. => walked.unwrap_or(small),
             GRANULE.. => granule(page, GRANULE, sparse.region()),
             _ => page,
         };
-        let Some(tables) = map(wanted) else { return Touch::OutOfMemory };
+        let Some(tables) = map(wanted, walked.is_some()) else { return Touch::OutOfMemory };
         self.bytes += tables;
         for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
             if !sparse.has(address) {
@@ -93,6 +96,16 @@ impl Given {
             }
         }
     }
+}
+
+/// The largest granule around a page, larger than usual, that follows as much that the guest has: it walks through the region.
+fn walked(sparse: &Sparse, page: Region, usual: u64) -> Option<Region> {
+    let sizes = std::iter::successors(Some(LARGE_GRANULE), |size| Some(size / 2)).take_while(|size| *size > usual);
+    let mut granules = sizes.map(|size| granule(page, size, sparse.region()));
+    granules.find(|granule| {
+        let before = Claim { address: granule.start.wrapping_sub(granule.length), length: granule.length };
+        sparse.find(before).is_some() && sparse.is_mapped(before)
+    })
 }
 
 /// The granule of this size that a page lies in. It lies in one piece, as the region starts at a multiple of its size.

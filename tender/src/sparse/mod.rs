@@ -7,7 +7,7 @@
 pub mod given;
 
 use crate::layout::{Addresses, Layout};
-use crate::memory::{Claim, protect, reserve};
+use crate::memory::{Claim, protect, reserve_aligned};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::io;
 use std::ptr::NonNull;
@@ -56,7 +56,7 @@ impl Sparse {
         let make = || {
             let size = self.region.length + self.tables.length;
             let base = match self.addresses {
-                Addresses::Translated => reserve(size).ok()?,
+                Addresses::Translated => reserve_aligned(size).ok()?,
                 // It is reserved with everything else.
                 Addresses::Direct => NonNull::new(self.region.start as *mut u8)?,
             };

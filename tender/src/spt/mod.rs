@@ -212,7 +212,9 @@ impl Target for Spt {
     }
 
     fn release(&mut self, memory: &Memory, claim: Claim) {
-        self.sparse.release(memory, claim);
+        if memory.sparse().region().contains(claim.address) {
+            self.sparse.release(memory, claim);
+        }
     }
 
     fn room(&self, memory: &Memory) -> u64 {

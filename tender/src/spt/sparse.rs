@@ -25,7 +25,7 @@ impl Sparse {
         if memory.sparse().host_address().is_none() {
             return Touch::OutOfMemory;
         }
-        self.0.touch(memory, memory.attached(), address, |pages| {
+        self.0.touch(memory, memory.attached(), address, |pages, _| {
             let no_tables = 0;
             memory.sparse().open(pages).ok().map(|()| no_tables)
         })

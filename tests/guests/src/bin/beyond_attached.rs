@@ -1,0 +1,12 @@
+//! Reads memory that it may ask for and has not.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    let info = husk::boot::info();
+    guests::peek(info.heap.start + info.heap_attached);
+    guests::survived();
+}
