@@ -1,7 +1,7 @@
 //! Standard streams that are closed when `husk` is started are no others' files.
 
-use husk_tests::{Disk, Guest, Target, build, requires};
-use std::process::{Command, Output};
+use husk_tests::{CargoHusk, Disk, Guest, Outcome, Target, build, requires};
+use std::process::Command;
 
 const CLOSED: [&str; 4] = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"];
 const PANIC: i32 = husk_abi::fault::PANIC as i32;
@@ -44,10 +44,10 @@ fn a_stream_that_cannot_be_opened_is_refused() {
 }
 
 /// Runs a tool without any stream.
-fn run_without_streams(tool: &std::path::Path, words: &[&str]) -> Output {
+fn run_without_streams(tool: &std::path::Path, words: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &without(CLOSED[3]), "sh"]).arg(tool).args(words).current_dir(build::workspace());
-    command.output().expect("a shell starts")
+    CargoHusk::of(command).run()
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn every_command_does_without_streams() {
         &["nonsense"],
     ];
     for words in commands {
-        let output = run_without_streams(build::husk(), words);
+        let outcome = run_without_streams(build::husk(), words);
         let expected = if words == ["nonsense"] { husk_abi::fault::TENDER_ERROR.into() } else { 0 };
-        assert_eq!(output.status.code(), Some(expected), "{words:?}: {output:?}");
+        assert_eq!(outcome.status(), expected, "{words:?}: {outcome}");
     }
 }
 
@@ -74,9 +74,7 @@ fn cargo_husk_does_without_streams() {
     let disk = Disk::empty(1 << 20);
     let block = disk.flag("");
     let run = ["husk", "run", "--release", "--package", "block-guests", "--bin", "disk_prints", &block];
-    let output = run_without_streams(build::cargo_husk(), &run);
-    assert_eq!(output.status.code(), Some(PANIC), "{output:?}");
+    run_without_streams(build::cargo_husk(), &run).expect_status(PANIC);
     assert!(disk.bytes().iter().all(|byte| *byte == 0), "the disk has changed");
-    let output = run_without_streams(build::cargo_husk(), &["husk", "build", "--release", "--package", "hello"]);
-    assert!(output.status.success(), "{output:?}");
+    run_without_streams(build::cargo_husk(), &["husk", "build", "--release", "--package", "hello"]).expect_success();
 }
