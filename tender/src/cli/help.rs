@@ -21,10 +21,10 @@ pub const RUN: Topic<super::Run> = Topic {
     after: "Networks: `--net user` needs no privilege; the guest is 10.0.2.15, its gateway 10.0.2.2, its name server\n\
             10.0.2.3 (the host's), and it may connect to anything outside. NETWORK is an address, 192.0.2.0/24, or a word:\n\
             all (anything outside, and the name server), private (RFC 1918 and the like), dns (the name server), host (the\n\
-            host: its loopback, seen as 10.0.2.4, and all its addresses) or metadata (services that tell machines of a\n\
+            host: its loopback, seen as 10.0.2.4, and all its addresses) or metadata (services that give machines of a\n\
             cloud their secrets). Of several rules, the first that fits decides. As soon as one --allow is given, the guest\n\
             reaches only what is allowed; host and metadata it reaches only if they are allowed by their word or by their\n\
-            single address. `husk` trusts no address that carries another one: see docs/network.md.\n\
+            single address. An IPv6 address that carries one of IPv4 counts as both.\n\
             `--net tap:INTERFACE` takes ,ip=ADDRESS/PREFIX ,gw=ADDRESS ,dns=ADDRESS (else the guest asks by DHCP) and,\n\
             like any, ,mac=ADDRESS. `--net passt:SOCKET` is the passt that listens there. Before any, NAME= says which device\n\
             of the image it is, if there are several.\n\n\

@@ -2,6 +2,7 @@
 
 mod egress;
 mod fairness;
+mod names;
 mod published;
 
 use husk_tests::{Guest, Outcome, build, wire};

@@ -150,7 +150,7 @@ impl Budget {
         self.parties.get(&party)?.first().map(|(_, slot)| *slot)
     }
 
-    /// The flow of the party with most that is idle for longest; and whether it has so many that it gives way in any case.
+    /// The flow of the party with most that is idle for longest; and whether that party is a crowd, which gives way in any case.
     fn heaviest(&mut self, used_ns: impl Fn(usize) -> u64) -> (Option<usize>, bool) {
         while let Some(&(count, _, party)) = self.ranking.last() {
             if !self.reorder(party, &used_ns) {

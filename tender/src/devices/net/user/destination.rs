@@ -26,7 +26,7 @@ pub enum Class {
     Dns,
     /// The host itself: its loopback by the address that the network has for it, or any address of its interfaces.
     Host,
-    /// A service that tells a machine of a cloud its secrets.
+    /// A metadata service of a cloud, which gives credentials to its machines.
     Metadata,
     /// A neighbour of the host without an address of its own network.
     LinkLocal,
@@ -46,7 +46,7 @@ const fn v6(segments: [u16; 8]) -> IpAddr {
 /// An address and how many of its bits count.
 type Network = (IpAddr, u8);
 
-/// Services that give credentials or configuration to whoever asks from a machine of a cloud.
+/// Metadata services of clouds: they give credentials and configuration to any program of a machine.
 const METADATA: &[Network] = &[
     // Amazon, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner and most others.
     (v4(169, 254, 169, 254), 32),

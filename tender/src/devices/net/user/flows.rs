@@ -49,11 +49,11 @@ const LIMITS: [Limits; 4] = [
 ];
 /// Descriptors that are not for flows: what the tender has open beside them is less.
 const OTHER_DESCRIPTORS: usize = 32;
-/// Of a budget that is small, a party may have so much.
+/// Least limit of a party in a budget that has shrunk.
 const FEW: usize = 64;
 
-/// The limits of each account for a process that may have so many `descriptors`: each gets less, in proportion, where that
-/// is not enough.
+/// The limits of each account for a process that may have this number of `descriptors`: where that is not enough, each but UDP's
+/// shrinks in proportion.
 fn limits(descriptors: usize) -> [Limits; 4] {
     let taken = |account: &usize| *account != Account::InboundUdp as usize;
     let wanted: usize = (0..LIMITS.len()).filter(taken).map(|account| LIMITS[account].maximum).sum();
@@ -141,7 +141,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// None yet, in a process that may have so many descriptors.
+    /// An empty table, for a process that may have this number of descriptors.
     pub fn new(descriptors: usize) -> io::Result<Self> {
         Ok(Self {
             slots: Vec::new(),
@@ -353,7 +353,7 @@ mod tests {
             add(&mut flows, number, true);
         }
         assert_eq!(flows.count(), udp.maximum);
-        assert_eq!(flows.connections(), 0, "they take nobody else's places");
+        assert_eq!(flows.connections(), 0, "they have a budget of their own");
         assert_eq!(flows.admit(Account::InboundTcp, None), Admission::Room);
         let count = (flows.by_key.len(), flows.clients.len(), flows.by_time.len());
         assert_eq!(count, (udp.maximum, udp.maximum, 0), "nothing is left of those that are gone");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Clients that are let in from one published port before others have their turn.
 const ACCEPTED: usize = 64;
-/// After this time it is tried again to let clients in for whom there was no place, in nanoseconds.
+/// Delay after which clients for whom there was no place are tried again, in nanoseconds.
 const AGAIN_NS: u64 = 100_000_000;
 /// Longest datagram.
 const DATAGRAM: usize = 1 << 16;
@@ -52,7 +52,7 @@ impl Network {
     }
 
     fn take_connection(&mut self, slot: usize, guest_port: u16) -> Next {
-        // Nobody gives way before there is a client.
+        // A flow ends only when there is a client for its place.
         if self.flows.admit(Account::InboundTcp, None) == Admission::Refused {
             return self.hold_back(slot);
         }

@@ -60,13 +60,13 @@ use tcp::Next;
 pub const MTU: u16 = 65_520;
 /// How long a client of a published port of datagrams is remembered, in nanoseconds.
 const CLIENT_NS: u64 = 120_000_000_000;
-/// How long a peer may be silent before it is asked whether it is still there, unless the user says otherwise.
+/// Default of `--net-keepalive`.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// What the kernel takes for that.
+/// Values of `--net-keepalive` that the kernel takes (TCP_KEEPIDLE).
 pub const KEEPALIVES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
-/// How long a connection may be idle, unless the user says otherwise: what RFC 5382 asks of others in between (REQ-5).
+/// Default of `--net-idle`: the least that RFC 5382 allows a NAT (REQ-5).
 const IDLE: Duration = Duration::from_secs(124 * 60);
-/// A peer is asked this often, each time after this part of the time before it is asked first.
+/// Number of keep-alive probes; the interval between them is the time before the first divided by it.
 const PROBES: u32 = 4;
 
 /// What is said of a user-mode network.
@@ -89,7 +89,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How the host is to find out that peers have vanished.
+    /// Options of TCP sockets by which the host finds out that a peer has vanished.
     fn probes(&self) -> Option<TcpKeepalive> {
         let silent = self.keepalive?;
         let interval = (silent / PROBES).max(Duration::from_secs(1));
@@ -136,7 +136,7 @@ impl Network {
             Err(_) if options.policy.allows_host() => None,
             Err(error) => {
                 return Err(format!(
-                    "the host does not tell its own addresses, which the guest is kept from (AF_NETLINK: {error}); \
+                    "the host does not give its own addresses, which the guest is kept from (AF_NETLINK: {error}); \
                      --allow host lets it connect to them"
                 ));
             }
@@ -187,7 +187,7 @@ impl Network {
         }
     }
 
-    /// Ends a flow that nobody has asked to be ended.
+    /// Ends a flow for a reason of the tender's: neither side has asked for it.
     fn break_off(&mut self, slot: usize) {
         if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
             flow.abort(&mut self.outbox);
@@ -198,7 +198,7 @@ impl Network {
     fn end(&mut self, slot: usize) {
         self.busy.remove(&slot);
         if self.flows.account(slot) == Some(Account::InboundTcp) {
-            // There is a place for somebody who waits.
+            // There is a place for a client that waits.
             self.busy.extend(&self.held_back);
         }
         if let Some(Flow::Datagrams(flow)) = self.flows.remove(slot)

@@ -89,7 +89,7 @@ impl Query {
 pub struct Waiting(VecDeque<Query>);
 
 impl Waiting {
-    /// Adds one; the oldest is given up if there are too many.
+    /// Adds one, in place of the oldest if there are too many.
     pub fn add(&mut self, query: Query) {
         self.0.retain(|other| *other != query);
         if self.0.len() == WAITING {
