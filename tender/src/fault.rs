@@ -33,6 +33,11 @@ pub enum Fault {
         /// What the call would have done there.
         rights: Rights,
     },
+    /// It wants to protect memory with a record that the tender uses.
+    Record {
+        /// What it named.
+        claim: Claim,
+    },
     /// It made a call that does not exist.
     NoSuchCall(u64),
     /// It broke the contract of a device's rings.
@@ -53,6 +58,8 @@ pub enum Fault {
     Deadlock,
     /// A thread of it died of this signal.
     Signal(u8),
+    /// It used this port with an instruction that is not the gate's.
+    Port(u16),
     /// It brought its processor to a state that cannot go on.
     Shutdown,
     /// It left the VM in a way that the contract does not have.
@@ -86,9 +93,11 @@ impl Fault {
             Self::Exception { vector, error, address } => exception::describe(*vector, *error, *address).status,
             Self::Forbidden { .. } | Self::Shutdown => fault::MEMORY,
             Self::NotGuestMemory { .. }
+            | Self::Record { .. }
             | Self::NoSuchCall(_)
             | Self::Device { .. }
             | Self::NoLibos { .. }
+            | Self::Port(_)
             | Self::StrangeExit(_) => fault::CALL,
             Self::Panic(_) | Self::Deadlock => fault::PANIC,
             Self::OutOfMemory => fault::OUT_OF_MEMORY,
@@ -113,6 +122,11 @@ impl fmt::Display for Fault {
                 claim.address,
                 if rights.contains(Rights::WRITE) { "not memory that it may write" } else { "outside its memory" },
             ),
+            Self::Record { claim } => write!(
+                f,
+                "a call protects {} bytes at {:#x}, which hold a record that the tender uses",
+                claim.length, claim.address,
+            ),
             Self::NoSuchCall(number) => write!(f, "call number {number} does not exist"),
             Self::Device { device, broken } => {
                 write!(f, "device '{device}', {} queue: {}", broken.queue, broken.how)
@@ -123,6 +137,7 @@ impl fmt::Display for Fault {
             Self::Panic(message) => write!(f, "panic: {message}"),
             Self::Deadlock => write!(f, "deadlock: every thread waits for another"),
             Self::Signal(signal) => write!(f, "it died of {}", Signal(*signal)),
+            Self::Port(port) => write!(f, "port {port:#x} was used with an instruction that is not the gate's"),
             Self::Shutdown => write!(f, "triple fault"),
             Self::StrangeExit(how) => write!(f, "the VM stopped in an unexpected way: {how}"),
         }

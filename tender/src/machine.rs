@@ -217,6 +217,7 @@ impl Machine {
                 Stop::Exception { vector, error } => return self.exception(vector, error),
                 Stop::Forbidden { address: None } => Fault::Forbidden { address: self.forbidden()? },
                 Stop::Forbidden { address } => Fault::Forbidden { address },
+                Stop::Port(port) => Fault::Port(port),
                 Stop::Shutdown => Fault::Shutdown,
                 Stop::Strange(how) => Fault::StrangeExit(how),
             };

@@ -118,6 +118,8 @@ pub enum Stop {
         /// Where, if that is known.
         address: Option<u64>,
     },
+    /// The guest used a port that it has, but not as the gate does.
+    Port(u16),
     /// The processor cannot go on.
     Shutdown,
     /// Anything else.

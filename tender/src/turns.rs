@@ -3,6 +3,9 @@
 //! A timer counts the processor time of the thread that runs the guest, so a guest that sleeps is never disturbed. Its
 //! signal does nothing but stop it. It runs while the record says that it does (`ticking`), which is from when the guest
 //! or a signal wants that until there was nothing to do for some looks.
+//!
+//! A look costs processor time itself: where leaving the guest is slow, more than the interval. The interval is then longer,
+//! and starts anew at the end of the look, so that the guest always has most of the time.
 
 #![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
 
@@ -16,6 +19,7 @@ use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// The timer's signal.
 pub const SIGNAL: libc::c_int = libc::SIGVTALRM;
@@ -29,6 +33,8 @@ pub struct Turns {
     closed: Region,
     image: Region,
     timer: Timer,
+    /// What the timer is set to.
+    interval: Duration,
     /// How many looks are left in which somebody must want something; the timer does not run if it is 0.
     left: u32,
 }
@@ -48,6 +54,7 @@ impl Turns {
             closed: Region::between(note.from.wrapping_add(bias), note.to.wrapping_add(bias)),
             image: Region { start: extent.start.wrapping_add(bias), ..extent },
             timer,
+            interval: Duration::ZERO,
             left: 0,
         })
     }
@@ -60,17 +67,18 @@ impl Turns {
     /// Looks from now on, until there was nothing to do for some time.
     pub fn tick(&mut self) {
         if self.left == 0 {
-            self.set(INTERVAL_MS);
+            self.set(INTERVAL);
         }
         self.left = IDLE_LOOKS;
     }
 
     /// Sets the timer; to nothing if the interval is 0.
-    fn set(&self, interval_ms: u64) {
-        let interval = libc::timespec { tv_sec: 0, tv_nsec: (interval_ms * 1_000_000) as libc::c_long };
+    fn set(&mut self, interval: Duration) {
+        self.interval = interval;
+        let time = libc::timespec { tv_sec: 0, tv_nsec: interval.subsec_nanos().into() };
         // It fails only for times that are none, and timers that were not made.
-        let _ = self.timer.set(interval, interval);
-        self.record().ticking.store(u32::from(interval_ms > 0), Relaxed);
+        let _ = self.timer.set(time, time);
+        self.record().ticking.store(u32::from(!interval.is_zero()), Relaxed);
     }
 
     /// Whether the libos is at work.
@@ -86,6 +94,17 @@ impl Turns {
     /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
     /// it is.
     pub fn look(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
+        let started = processor_time();
+        self.end_turn(target, must)?;
+        let interval = interval(processor_time().saturating_sub(started));
+        // Usually the timer goes on by itself.
+        if self.left > 0 && (interval > INTERVAL || interval != self.interval) {
+            self.set(interval);
+        }
+        Ok(())
+    }
+
+    fn end_turn(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
         if !(must || self.record().wanted.load(Relaxed) != 0) {
             self.rest();
             return Ok(());
@@ -108,10 +127,30 @@ impl Turns {
     /// There was nothing to do. The last time for now, if that was often enough.
     fn rest(&mut self) {
         if self.left == 1 {
-            self.set(0);
+            self.set(Duration::ZERO);
         }
         self.left = self.left.saturating_sub(1);
     }
+}
+
+/// The usual interval.
+const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
+/// How much longer than a look the interval is at least. Leaving the guest and entering it again cost some looks more.
+const LOOKS: u32 = 16;
+/// The longest interval.
+const INTERVAL_MAXIMUM: Duration = Duration::from_millis(200);
+
+/// The time from a look that took `cost` to the next one.
+fn interval(cost: Duration) -> Duration {
+    (cost * LOOKS).clamp(INTERVAL, INTERVAL_MAXIMUM)
+}
+
+/// Processor time of this thread so far.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is a variable of ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -121,4 +160,20 @@ fn timer() -> Option<Timer> {
     // SAFETY: the handler does nothing.
     unsafe { signals::handle(SIGNAL, nothing) }.ok()?;
     Timer::new(libc::CLOCK_THREAD_CPUTIME_ID, SIGNAL).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_never_takes_most_of_the_time() {
+        assert_eq!(interval(Duration::from_micros(5)), INTERVAL);
+        for cost_us in [130, 1000, 10_000] {
+            let cost = Duration::from_micros(cost_us);
+            assert!(interval(cost) >= 15 * cost, "{cost_us} us");
+        }
+        // A measurement that cannot be true does not switch turns off.
+        assert_eq!(interval(Duration::from_secs(60)), INTERVAL_MAXIMUM);
+    }
 }

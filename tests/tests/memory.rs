@@ -112,6 +112,13 @@ fn a_guest_cannot_have_the_tender_write_to_memory_that_it_has_only_reserved() {
 }
 
 #[test]
+fn a_guest_cannot_protect_what_the_tender_uses_in_place() {
+    let gate = Target::usual().own(GATE);
+    let guest = Guest::program("protects_records").flag("--no-aslr").argument(gate.to_string());
+    guest.run().expect_fault(CALL, "which hold a record that the tender uses");
+}
+
+#[test]
 fn memory_is_written_back_and_stays_and_is_there_as_far_as_it_is_mapped() {
     let expected = "of four pages, all but the third\nmsync 0 12\nodd 22\nboth 22\nmlock 0 12\nmunlock 0\nmincore 0\n\
         mincore over the hole 12\non the stack 0\n[1, 1, 0, 0]\n";

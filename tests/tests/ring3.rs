@@ -50,6 +50,7 @@ stopped! {
     call_protects_image: CALL, "not memory that it may write";
     system_call: CALL, "Linux system call 39";
     system_call_bad_stack: CALL, "Linux system call 39";
+    system_call_flags: CALL, "Linux system call 39";
 }
 
 #[test]
@@ -63,6 +64,17 @@ fn a_software_interrupt_is_stopped() {
     let outcome = Guest::native("int_80").run();
     assert!(!outcome.stdout().contains("survived"));
     outcome.expect_stderr("husk: the guest stopped: ");
+}
+
+#[test]
+fn the_port_of_the_gate_is_used_by_the_gate_alone() {
+    let message = if Target::usual() == Target::Hvt { "is not the gate's" } else { "general protection" };
+    for how in ["rep", "plain", "one"] {
+        let outcome = Guest::native("port_of_gate").argument(how).run();
+        outcome.expect_stderr(message);
+        assert!(!outcome.stdout().contains("survived"), "{outcome}");
+    }
+    Guest::native("port_of_gate").argument("wide").run().expect_fault(MEMORY, "general protection");
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Target for Hvt {
     fn run(&mut self) -> Result<Stop, Error> {
         let stop = vcpu::run(&mut self.vcpu)?;
         let Stop::Exception { vector, .. } = stop else { return Ok(stop) };
-        let frame = ring0::frame(vector, |index| self.memory.own_word(ring0::STACK_END - index * 8));
+        let frame = ring0::frame(vector, |address| self.memory.own_word(address));
         let touched = if vector == PAGE_FAULT { self.touched(&frame)? } else { None };
         if touched == Some(Stop::Touched) {
             return Ok(Stop::Touched);

@@ -2,8 +2,8 @@
 //!
 //! The guest is entered at CPL 3 and reaches ring 0 in two ways only: a `syscall` instruction runs the three
 //! instructions of [`system_call_stub`], and an exception runs the one instruction of its vector in
-//! [`exception_stubs`], after which the guest is never resumed. Neither writes memory (the processor itself pushes the
-//! exception's frame), both lie in pages that nobody can write.
+//! [`exception_stubs`], after which the guest goes on only if it has touched a page of its sparse region for the first
+//! time. Neither writes memory (the processor itself pushes the exception's frame), both lie in pages that nobody can write.
 //!
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
@@ -32,7 +32,12 @@ pub const STUBS: u64 = RING0 + PAGE;
 /// The exception stack, one page, and its end.
 pub const STACK: u64 = RING0 + 3 * PAGE;
 /// End of the exception stack: a multiple of 16, so the processor's frame is where [`frame`] reads it.
-pub const STACK_END: u64 = STACK + PAGE;
+const STACK_END: u64 = STACK + PAGE;
+/// The stack of double faults, one page. An exception that cannot be delivered on the other stack, or in ring 0 itself,
+/// becomes one; it would end as a triple fault, which says nothing, if it met the same stack.
+pub const DOUBLE_FAULT_STACK: u64 = RING0 + 5 * PAGE;
+/// Vector of the double fault.
+const DOUBLE_FAULT: u8 = 8;
 
 /// Selectors (index times 8, plus the privilege level).
 pub mod selector {
@@ -86,6 +91,12 @@ pub fn gate_page() -> [u8; PAGE as usize] {
     ])
 }
 
+/// Whether an `out` at `rip`, or one that has just been executed before it, is the gate's own. The guest may execute others
+/// at the ports that it has: of several bytes, or `outs`, which KVM emulates. They are not calls.
+pub fn is_gate(rip: u64) -> bool {
+    rip / PAGE == GATE / PAGE
+}
+
 /// The frame that the stub returns through: to `dispatcher`, with an empty stack.
 pub fn return_frame(dispatcher: u64) -> [u8; 40] {
     const RESERVED_FLAG: u64 = 2;
@@ -117,6 +128,7 @@ pub fn tables_page(ports: &[u8]) -> [u8; PAGE as usize] {
         put(IDT_OFFSET + u64::from(vector) * 16, &gate_descriptor(vector));
     }
     put(TSS_OFFSET + 4, &STACK_END.to_le_bytes()); // rsp0
+    put(TSS_OFFSET + 36, &(DOUBLE_FAULT_STACK + PAGE).to_le_bytes()); // ist1
     put(TSS_OFFSET + 102, &(TSS_SIZE as u16).to_le_bytes()); // where the I/O bitmap starts
     let mut io_bitmap = [0xff; IO_BITMAP_SIZE];
     for port in ports {
@@ -141,7 +153,10 @@ fn gate_descriptor(vector: u8) -> [u8; 16] {
     let stub = STUBS + 2 * u64::from(vector);
     // Only `int3` may be executed as an instruction by the guest; any other `int n` is a protection fault.
     let privilege = if vector == BREAKPOINT { FOR_EVERYBODY } else { 0 };
+    // An entry of the interrupt stack table (SDM volume 3, 6.14.5), or 0 for rsp0.
+    let stack_table_index: u64 = if vector == DOUBLE_FAULT { 1 } else { 0 };
     let low = (stub & 0xffff)
+        | stack_table_index << 32
         | u64::from(selector::KERNEL_CODE) << 16
         | INTERRUPT_GATE
         | privilege
@@ -167,8 +182,10 @@ pub struct Frame {
     pub rsp: u64,
 }
 
-/// Reads the frame of `vector` from the words of the exception stack, `word(i)` being the one `i` words below its end.
-pub fn frame(vector: u8, word: impl Fn(u64) -> u64) -> Frame {
+/// Reads the frame of `vector` from its stack; `at` reads the word at a guest-physical address.
+pub fn frame(vector: u8, at: impl Fn(u64) -> u64) -> Frame {
+    let end = if vector == DOUBLE_FAULT { DOUBLE_FAULT_STACK + PAGE } else { STACK_END };
+    let word = |index: u64| at(end - index * 8);
     const WITH_ERROR_CODE: u32 =
         1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
     let error = if WITH_ERROR_CODE >> vector & 1 == 1 { word(6) } else { 0 };
@@ -191,6 +208,22 @@ mod tests {
             let bitmap = (TSS_OFFSET as usize + TSS_SIZE)..(TSS_OFFSET as usize + TSS_SIZE + IO_BITMAP_SIZE);
             let open: u32 = page[bitmap].iter().map(|byte| byte.count_zeros()).sum();
             assert_eq!(open as usize, ports.len());
+        }
+    }
+
+    #[test]
+    fn a_double_fault_has_a_stack_of_its_own() {
+        let page = tables_page(&[]);
+        let word = |offset: u64| u64::from_le_bytes(page[offset as usize..][..8].try_into().expect("eight bytes"));
+        for vector in 0..VECTORS {
+            let index = word(IDT_OFFSET + u64::from(vector) * 16) >> 32 & 7;
+            assert_eq!(index, u64::from(vector == 8), "vector {vector}");
+        }
+        // RSP0 and IST1 (SDM volume 3, figure 8-11).
+        let stacks = [word(TSS_OFFSET + 4), word(TSS_OFFSET + 36)];
+        assert_eq!(stacks.map(|end| end - PAGE), [STACK, DOUBLE_FAULT_STACK]);
+        for (vector, end) in [(8, stacks[1]), (14, stacks[0])] {
+            assert_eq!(frame(vector, |address| end - address).rip, 5 * 8);
         }
     }
 

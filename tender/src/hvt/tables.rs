@@ -47,6 +47,7 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
         (ring0::TABLES, PAGE, Rights::READ, Owner::Ring0),
         (ring0::STUBS, PAGE, read_execute, Owner::Ring0),
         (ring0::STACK, PAGE, read_write, Owner::Ring0),
+        (ring0::DOUBLE_FAULT_STACK, PAGE, read_write, Owner::Ring0),
     ];
     for (start, length, rights, owner) in own {
         tables.map(Region { start, length }, start, rights, owner);

@@ -103,8 +103,8 @@ fn user_segments() -> (kvm_segment, kvm_segment) {
 fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
     // `syscall` loads cs from bits 47:32; `sysret`, which nobody executes, would take bits 63:48.
     let star = u64::from(selector::KERNEL_CODE) << 32 | u64::from(selector::KERNEL_DATA) << 48;
-    let cleared = RFlags::TRAP_FLAG | RFlags::INTERRUPT_FLAG | RFlags::DIRECTION_FLAG | RFlags::ALIGNMENT_CHECK;
-    let entries = [(msr::STAR, star), (msr::LSTAR, ring0::SYSTEM_CALL_STUB), (msr::FMASK, cleared.bits())];
+    // Every flag: with NT, for one, the stub's `iretq` would be a protection fault (SDM volume 2, IRET).
+    let entries = [(msr::STAR, star), (msr::LSTAR, ring0::SYSTEM_CALL_STUB), (msr::FMASK, RFlags::all().bits())];
     let entries = entries.map(|(index, data)| kvm_msr_entry { index, data, ..Default::default() });
     let entries = Msrs::from_entries(&entries).map_err(|_| Error::KvmTooOld("room for three registers"))?;
     match vcpu.set_msrs(&entries).map_err(Error::kvm("set the system call entry"))? {
@@ -113,18 +113,26 @@ fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
     }
 }
 
-/// Runs the guest until it stops.
-pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
-    const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
-    const GATE_PORT: u16 = ring0::GATE_PORT as u16;
-    const DOORBELL_PORT: u16 = ring0::DOORBELL_PORT as u16;
-    let stop = match vcpu.run() {
-        Ok(VcpuExit::IoOut(GATE_PORT, _)) => {
-            let registers = vcpu.sync_regs().regs;
+const GATE_PORT: u16 = ring0::GATE_PORT as u16;
+const DOORBELL_PORT: u16 = ring0::DOORBELL_PORT as u16;
+
+/// What a write to one of the two ports that a guest has comes to.
+fn used(port: u16, registers: &kvm_regs) -> Stop {
+    match port {
+        _ if !ring0::is_gate(registers.rip) => Stop::Port(port),
+        DOORBELL_PORT => Stop::Doorbell,
+        _ => {
             let arguments = [registers.rsi, registers.rdx, registers.rcx, registers.r8];
             Stop::Call { number: registers.rdi, arguments }
         }
-        Ok(VcpuExit::IoOut(DOORBELL_PORT, _)) => Stop::Doorbell,
+    }
+}
+
+/// Runs the guest until it stops.
+pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
+    const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
+    let stop = match vcpu.run() {
+        Ok(VcpuExit::IoOut(port @ (GATE_PORT | DOORBELL_PORT), _)) => used(port, &vcpu.sync_regs().regs),
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
             Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
         }
@@ -132,6 +140,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
         Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => {
             Stop::Forbidden { address: None }
         }
+        Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Stop::Port(port),
         Ok(VcpuExit::Shutdown) => Stop::Shutdown,
         Ok(VcpuExit::Intr) => Stop::Interrupted,
         Ok(other) => Stop::Strange(format!("{other:?}")),

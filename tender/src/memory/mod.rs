@@ -21,6 +21,7 @@ use crate::layout::{Addresses, Layout};
 use crate::resident::Resident;
 use crate::sparse::Sparse;
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
+use husk_abi::{signals, turns};
 pub use large::reserve_aligned;
 use std::io;
 use std::ptr::NonNull;
@@ -46,6 +47,8 @@ pub struct Memory {
     layout: Layout,
     /// What the guest may name in a call, and what it may do there.
     regions: Vec<(Region, Rights)>,
+    /// What the tender reads and writes in place, as it is in use: records of the libos. The guest cannot protect them.
+    records: Vec<Region>,
     sparse: Sparse,
     resident: Resident,
 }
@@ -74,6 +77,7 @@ impl Memory {
             attached: AtomicU64::new(layout.attached_at_start()),
             layout,
             regions,
+            records: records(image, layout.load_bias),
             sparse: Sparse::new(&layout),
             resident,
         };
@@ -233,7 +237,13 @@ impl Memory {
     }
 
     /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
+    /// Pages with a record of the libos stay readable and writable.
     pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
+        let writable = Rights::READ | Rights::WRITE;
+        let end = claim.address.saturating_add(claim.length);
+        if rights != writable && self.records.iter().any(|it| it.start < end && claim.address < it.end()) {
+            return Err(Fault::Record { claim });
+        }
         if self.layout.addresses == Addresses::Direct {
             if self.sparse.find(claim).is_some() {
                 return Ok(self.sparse.protect(claim, rights));
@@ -268,6 +278,14 @@ impl Drop for Memory {
         // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
         unsafe { libc::munmap(all.start as *mut libc::c_void, all.length as usize) };
     }
+}
+
+/// The records that the tender uses in place, as the notes of `image` name them.
+fn records(image: &Image, bias: u64) -> Vec<Region> {
+    let turns = image.notes.turns.map(|note| (note.record, size_of::<turns::Record>()));
+    let signals = image.notes.signals.map(|record| (record, size_of::<signals::Record>()));
+    let found = [turns, signals].into_iter().flatten();
+    found.map(|(start, size)| Region { start: start.wrapping_add(bias), length: size as u64 }).collect()
 }
 
 /// Reserves zeroed memory; pages are only taken when touched.

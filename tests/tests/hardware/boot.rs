@@ -2,7 +2,7 @@
 
 use crate::content::{Content, find};
 use crate::emulator::Machine;
-use crate::modules::Kernel;
+use crate::modules::{self, Kernel};
 use crate::plan::Plan;
 use std::fs;
 use std::io::Write;
@@ -80,16 +80,17 @@ fn initramfs(kernel: &Kernel, to: &Path) {
     fs::copy(find("busybox").expect("it was found before"), folder.join("bin/busybox")).expect("a file");
     let mut order = String::new();
     for module in &kernel.modules {
-        let name = module.file_name().expect("a file");
-        fs::copy(module, folder.join("modules").join(name)).expect("a file");
-        order.push_str(&format!("{}\n", name.display()));
+        let name = format!("{}.ko", modules::stem(module).expect("it was found before"));
+        let bytes = modules::read(module).expect("it was read before");
+        fs::write(folder.join("modules").join(&name), bytes).expect("the target directory is ours");
+        order.push_str(&format!("{name}\n"));
     }
     fs::write(folder.join("modules/order"), order).expect("the target directory is ours");
     let init = folder.join("init");
     fs::write(&init, include_str!("init.sh")).expect("the target directory is ours");
     executable(&init);
     let names = ["init", "bin", "bin/busybox", "modules", "modules/order"].map(str::to_owned).into_iter();
-    let modules = kernel.modules.iter().map(|path| format!("modules/{}", path.file_name().expect("a file").display()));
+    let modules = order.lines().map(|name| format!("modules/{name}"));
     let list: String = names.chain(modules).map(|name| format!("{name}\n")).collect();
     let mut cpio = Command::new("cpio");
     cpio.args(["--quiet", "-o", "-H", "newc"]).current_dir(&folder);

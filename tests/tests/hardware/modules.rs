@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Modules to be loaded, those of which they depend before them. What a machine has no hardware for is loaded in vain.
 const WANTED: &[&str] =
@@ -22,10 +23,7 @@ impl Kernel {
         let mut images: Vec<_> =
             files(&folder.join("boot")).into_iter().filter(|path| starts(path, "vmlinuz")).collect();
         images.sort();
-        let all: Vec<_> = files(&folder.join("lib/modules"))
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|it| it == "ko"))
-            .collect();
+        let all: Vec<_> = files(&folder.join("lib/modules")).into_iter().filter(|path| stem(path).is_some()).collect();
         let mut modules = vec![];
         for name in WANTED {
             add(name, &all, &mut modules)?;
@@ -36,14 +34,13 @@ impl Kernel {
 
 /// Adds the module `name` to `modules`, after those on which it depends.
 fn add(name: &str, all: &[PathBuf], modules: &mut Vec<PathBuf>) -> Option<()> {
-    let same = |path: &Path| {
-        path.file_stem().is_some_and(|stem| stem.to_string_lossy().replace('-', "_") == name.replace('-', "_"))
-    };
+    let plain = |name: &str| name.replace('-', "_");
+    let same = |path: &Path| stem(path).is_some_and(|stem| plain(&stem) == plain(name));
     if modules.iter().any(|module| same(module)) {
         return Some(());
     }
     let path = all.iter().find(|path| same(path))?;
-    let bytes = fs::read(path).ok()?;
+    let bytes = read(path)?;
     // A string of the section .modinfo.
     const KEY: &[u8] = b"\0depends=";
     if let Some(at) = bytes.windows(KEY.len()).position(|window| window == KEY) {
@@ -54,6 +51,21 @@ fn add(name: &str, all: &[PathBuf], modules: &mut Vec<PathBuf>) -> Option<()> {
     }
     modules.push(path.clone());
     Some(())
+}
+
+/// The name of the module in this file, if it is one.
+pub fn stem(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    Some(name.strip_suffix(".xz").unwrap_or(name).strip_suffix(".ko")?.to_owned())
+}
+
+/// The module in this file, expanded.
+pub fn read(path: &Path) -> Option<Vec<u8>> {
+    if path.extension()? != "xz" {
+        return fs::read(path).ok();
+    }
+    let output = Command::new("xz").arg("-dc").arg(path).output().ok()?;
+    output.status.success().then_some(output.stdout)
 }
 
 fn starts(path: &Path, with: &str) -> bool {
