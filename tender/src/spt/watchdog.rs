@@ -6,7 +6,7 @@
 //! kernel sends SIGKILL to the tender when the watchdog ends (the termination signal of clone(2)), and to the watchdog when
 //! the tender does (PR_SET_PDEATHSIG).
 //!
-//! A guest that is held by the tender never comes near the limit here, which is [`SLACK_NS`] more, and one processor more
+//! A guest that is held by the tender never comes near the limit here, which is `SLACK_NS` more, and one processor more
 //! for devices, whose thread is not held: what peers send must not end a guest.
 
 #![expect(unsafe_code, reason = "a process is made, and lives, by system calls without a wrapper")]

@@ -97,7 +97,10 @@ extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut u8) {
     let size = word(state.wrapping_add(464 + 16));
     FOUND[0].store(word(state.wrapping_add(464)), Relaxed);
     FOUND[1].store(word(state.wrapping_add(size as usize)), Relaxed);
-    FOUND[2].store(u64::from(state as usize % 64 == 0 && word(state.wrapping_add(464 + 4)) == size + 4), Relaxed);
+    FOUND[2].store(
+        u64::from((state as usize).is_multiple_of(64) && word(state.wrapping_add(464 + 4)) == size + 4),
+        Relaxed,
+    );
     // SAFETY: XMM1 is there.
     unsafe { state.add(160 + 16).cast::<u64>().write(77) };
 }
