@@ -1,7 +1,7 @@
 //! Keeps the guest's clock page true: see [`husk_abi::clock`].
 //!
 //! The guest's monotonic clock is the host's. The page is corrected before the guest is entered, if it is old enough, or
-//! the guest has asked for it. What it says then is the [`Keeper`]'s business.
+//! the guest has asked for it. What it says then is the `Keeper`'s business.
 
 #![expect(unsafe_code, reason = "the clock page is shared with the guest, reached by pointer")]
 

@@ -1,8 +1,8 @@
 //! `husk check`: what this host offers, what Husk makes of it, and a remedy beside each thing that is missing.
 //!
 //! Everything is asked of the host at this moment, or measured in a virtual machine of the kind that guests get
-//! ([`guest`]); nothing is concluded from names of processors or versions of kernels. Facts that only files tell are read
-//! through [`Host`], so that tests can make up hosts.
+//! (`guest`); nothing is concluded from names of processors or versions of kernels. Facts that only files tell are read
+//! through `Host`, so that tests can make up hosts.
 
 mod backends;
 mod guest;

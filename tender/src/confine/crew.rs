@@ -1,7 +1,7 @@
 //! The threads of the tender, from their creation until each is inside its filter.
 //!
 //! A guest of spt shares the address space: a thread that has not entered its filter when the guest runs would execute,
-//! unfiltered, whatever the guest writes to its stack. So threads are made by [`Crew::spawn`] alone (the lints of this crate
+//! unfiltered, whatever the guest writes to its stack. So threads are made by `Crew::spawn` alone (the lints of this crate
 //! refuse `std::thread`'s own constructors), and a machine runs only with a [`Confined`], which [`Crew::confine_processor`]
 //! returns after every one of them has confirmed.
 

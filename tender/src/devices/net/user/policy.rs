@@ -3,7 +3,7 @@
 //! The rules are looked at in the order in which they were given, and the first that fits decides. If none fits, the guest
 //! may connect to anything outside and ask the name server; and to nothing at all as soon as there is one `--allow`, for
 //! then that is the list. Three kinds of destination have to be allowed by name: the host itself, metadata
-//! services of clouds, and neighbours without an address ([`Class`]). A network that happens to contain one of the first two
+//! services of clouds, and neighbours without an address (`Class`). A network that happens to contain one of the first two
 //! does not name it; its single address does.
 
 use super::addresses::{DNS_PORT, Place, place};
