@@ -2,7 +2,7 @@
 //! guests run well in virtual machines.
 
 use husk_tests::pretence::{self, Pretence};
-use husk_tests::{Outcome, Target, build, requires, run_briefly};
+use husk_tests::{Outcome, Target, build, requires, run_briefly, skip};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -126,6 +126,7 @@ fn what_a_host_lacks_has_a_remedy_beside_it() {
     for (pretences, name, state, remedy) in lacking() {
         let ioctl = |pretence: &Pretence| matches!(pretence, Pretence::Call { number: libc::SYS_ioctl, .. });
         if !has_kvm && pretences.iter().any(ioctl) {
+            skip!("what KVM can lack, as there is no /dev/kvm");
             continue;
         }
         let outcome = pretence::run(check(&["--json"]), &pretences).outcome;
@@ -142,7 +143,7 @@ fn what_a_host_lacks_has_a_remedy_beside_it() {
 #[test]
 fn a_guest_that_does_not_come_back_is_not_well() {
     if !Target::all().contains(&Target::Hvt) {
-        return;
+        return skip!("a test that needs /dev/kvm");
     }
     // As if a signal had arrived: what the check's own alarm does to a guest that runs for ever.
     let interrupted = [Pretence::call(libc::SYS_ioctl, libc::EINTR).with(1, RUN)];

@@ -71,8 +71,6 @@ fn special(root: u64, model: Option<&Model>) -> kvm_sregs {
         | EferFlags::NO_EXECUTE_ENABLE;
     (special.cr0, special.cr3, special.cr4, special.efer) = (cr0.bits(), root, cr4.bits(), efer.bits());
 
-    // Busy (SDM volume 3, 8.2.2), as VT-x demands (SDM volume 3, 27.3.1.2). QEMU's emulation of AMD-V looks for "available".
-    const TSS_TYPE: u8 = if cfg!(feature = "available-tss") { 0x9 } else { 0xb };
     let (code, data) = user_segments();
     special.cs = code;
     (special.ss, special.ds, special.es, special.fs, special.gs) = (data, data, data, data, data);
@@ -89,6 +87,10 @@ fn special(root: u64, model: Option<&Model>) -> kvm_sregs {
     (special.idt.base, special.idt.limit) = (ring0::IDT.0, ring0::IDT.1 - 1);
     special
 }
+
+/// Type of the task state segment: busy (SDM volume 3, 8.2.2), as VT-x demands (SDM volume 3, 27.3.1.2). QEMU's emulation of
+/// AMD-V looks for "available".
+const TSS_TYPE: u8 = if cfg!(feature = "available-tss") { 0x9 } else { 0xb };
 
 /// The segments of a guest at CPL 3: code and data.
 fn user_segments() -> (kvm_segment, kvm_segment) {
@@ -163,6 +165,8 @@ pub fn is_guests(frame: &ring0::Frame) -> bool {
 pub fn go_on(vcpu: &mut VcpuFd, frame: &ring0::Frame, mut special: kvm_sregs) -> Result<(), Error> {
     // The processor has changed these two alone (SDM volume 3, 6.14.2).
     (special.cs, special.ss) = user_segments();
+    // KVM shows this one as busy whatever it is.
+    special.tr.type_ = TSS_TYPE;
     vcpu.set_sregs(&special).map_err(Error::kvm("let the guest go on"))?;
     let registers = &mut vcpu.sync_regs_mut().regs;
     (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);

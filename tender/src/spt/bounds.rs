@@ -58,9 +58,14 @@ fn limit(resource: i32, most: u64) -> io::Result<()> {
 /// Has the processor not speculate past stores and indirect branches for this thread, and those that it makes, where it can
 /// be kept from it: a guest is code of strangers in the tender's own process. Where it cannot, or need not, nothing changes.
 pub fn limit_speculation() {
-    for kind in [libc::PR_SPEC_STORE_BYPASS, libc::PR_SPEC_INDIRECT_BRANCH] {
+    // linux/prctl.h; the libc crate has them for glibc only.
+    const PR_SET_SPECULATION_CTRL: libc::c_int = 53;
+    const PR_SPEC_STORE_BYPASS: libc::c_ulong = 0;
+    const PR_SPEC_INDIRECT_BRANCH: libc::c_ulong = 1;
+    const PR_SPEC_FORCE_DISABLE: libc::c_ulong = 1 << 3;
+    for kind in [PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH] {
         // SAFETY: only numbers.
-        unsafe { libc::prctl(libc::PR_SET_SPECULATION_CTRL, kind, libc::PR_SPEC_FORCE_DISABLE, 0, 0) };
+        unsafe { libc::prctl(PR_SET_SPECULATION_CTRL, kind, PR_SPEC_FORCE_DISABLE, 0, 0) };
     }
 }
 

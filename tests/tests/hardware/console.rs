@@ -2,7 +2,7 @@
 
 use crate::emulator::Emulated;
 use crate::plan::Plan;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -13,33 +13,50 @@ const LAST: usize = 30;
 /// The results of a machine.
 #[derive(Debug, Default)]
 pub struct Summary {
-    passed: usize,
-    failed: Vec<String>,
+    /// How many tests there are.
+    all: usize,
+    passed: HashSet<String>,
+    failed: HashSet<String>,
     /// Tests that were started and have not ended.
     running: HashMap<String, Instant>,
-    /// Tests that are to be run and have not been started yet.
-    left: usize,
     /// Lines that are not about tests.
     last: Vec<String>,
     is_done: bool,
 }
 
 impl Summary {
-    /// Follows the machine to its end, and prints each result as it comes.
-    pub fn of(mut machine: Emulated, plan: &Plan) -> Self {
-        let mut summary = Self { left: plan.tests.len(), ..Self::default() };
-        let started = Instant::now();
-        print(&format!("{}: {} tests", machine.machine, plan.tests.len()));
+    /// The results of a machine that has not been started yet.
+    pub fn new(plan: &Plan) -> Self {
         for (test, reason) in &plan.skipped {
-            print(&format!("{} skips {test}: {reason}", machine.machine));
+            print(&format!("skipped: {test}, as {reason}"));
         }
-        while !summary.is_done {
-            let Some(line) = machine.line() else { break };
-            if let Some(told) = summary.take(&line) {
-                print(&format!("{} {:6.1} s {told}", machine.machine, started.elapsed().as_secs_f64()));
+        Self { all: plan.tests.len(), ..Self::default() }
+    }
+
+    /// Follows a machine until it has run all of its tests or stands still, and prints each result as it comes.
+    pub fn follow(&mut self, mut machine: Emulated) {
+        let (name, started) = (machine.machine, Instant::now());
+        self.running.clear();
+        print(&format!("{name}: {} of {} tests left", self.all - self.passed.len() - self.failed.len(), self.all));
+        while !self.is_done {
+            let Some(line) = machine.line() else {
+                return print(&format!("{name} stands still: {self}"));
+            };
+            if let Some(told) = self.take(&line) {
+                print(&format!("{name} {:6.1} s {told}", started.elapsed().as_secs_f64()));
             }
         }
-        summary
+    }
+
+    /// Whether a machine has got to the end of its tests.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether this test has ended.
+    pub fn has(&self, executable: &str, name: &str) -> bool {
+        let test = format!("{executable}::{name}");
+        self.passed.contains(&test) || self.failed.contains(&test)
     }
 
     /// Takes a line of the console; returns what a person is to read about it.
@@ -54,17 +71,16 @@ impl Summary {
         match word {
             "start" => {
                 self.running.insert(rest.to_owned(), Instant::now());
-                self.left = self.left.saturating_sub(1);
                 None
             }
             "end" => {
                 let (status, test) = rest.split_once(' ')?;
                 let took = self.running.remove(test).map_or(Duration::ZERO, |started| started.elapsed());
                 if status == "0" {
-                    self.passed += 1;
+                    self.passed.insert(test.to_owned());
                     return Some(format!("ok {test} ({:.1} s)", took.as_secs_f64()));
                 }
-                self.failed.push(test.to_owned());
+                self.failed.insert(test.to_owned());
                 Some(format!("FAILED {test} (status {status}, {:.1} s)", took.as_secs_f64()))
             }
             "done" => {
@@ -77,13 +93,13 @@ impl Summary {
 
     /// Whether every test ran, and passed.
     pub fn is_good(&self) -> bool {
-        self.is_done && self.failed.is_empty() && self.running.is_empty() && self.left == 0 && self.passed > 0
+        self.is_done && self.failed.is_empty() && self.passed.len() == self.all && self.all > 0
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} not run", self.passed, self.failed.len(), self.left)?;
+        write!(f, "{} of {} passed, {} failed", self.passed.len(), self.all, self.failed.len())?;
         for test in &self.failed {
             write!(f, "\n  failed: {test}")?;
         }

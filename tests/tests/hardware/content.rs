@@ -2,6 +2,8 @@
 
 use crate::emulator::Machine;
 use husk_tests::build;
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,13 +77,17 @@ fn gather_tests(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Copies the debug information of `image` to where the tender looks for it.
+/// Copies the debug information of `image`, which is named after its build-id, to where the tender looks for it.
 fn copy_debug_information(image: &Path, folder: &Path) {
-    let source = image.parent().expect("a folder").join(".build-id");
-    let record = source.join(image.file_name().expect("a file")).with_added_extension("last");
-    // An image that is not stripped has none.
-    if let Ok(name) = fs::read_to_string(record) {
-        copy(&source.join(&name), &folder.join(".build-id").join(&name));
+    let bytes = fs::read(image).expect("it was just built");
+    let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an image is an ELF file");
+    let Ok(Some(id)) = file.build_id() else { panic!("{} has no build-id", image.display()) };
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = Path::new(".build-id").join(&digits[..2]).join(format!("{}.debug", &digits[2..]));
+    let from = image.parent().expect("a folder").join(&name);
+    // An image that is not stripped has none beside it.
+    if from.is_file() {
+        copy(&from, &folder.join(name));
     }
 }
 

@@ -119,7 +119,7 @@ impl Machine {
         let text = format!(
             "cpu: model=broadwell_ult, ips=100000000, reset_on_triple_fault=0\nmemory: guest=2048, host=2048\n\
              romimage: file=/usr/share/bochs/BIOS-bochs-latest\nvgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n\
-             ata0-master: type=cdrom, path={}, status=inserted\nboot: cdrom\n\
+             panic: action=fatal\nata0-master: type=cdrom, path={}, status=inserted\nboot: cdrom\n\
              com1: enabled=1, mode=file, dev={}\nclock: sync=none\ndisplay_library: term\nlog: {}\n",
             disk.image.display(),
             serial.display(),

@@ -93,7 +93,7 @@ fn the_usual_host() {
 #[test]
 fn a_guest_whose_counter_starts_at_0() {
     expect_right(&run(
-        &Host::with_guest(|time| (time - SECOND + 1_000_000) * 5 / 2),
+        &Host::with_guest(|time| (time + 1_000_000 - SECOND) * 5 / 2),
         Some(2_500_000),
         true,
         always(),
