@@ -98,7 +98,8 @@ fn place() -> &'static Place {
 fn set_time(now_ns: u64) {
     NOW.store(now_ns, Relaxed);
     let realtime_ns = 1_700_000_000_000_000_000_u64.wrapping_add(now_ns);
-    place().clock.write(Parameters { tsc: 0, nanoseconds_per_tick: 0, monotonic_ns: now_ns, realtime_ns, limit: 0 });
+    // A counter that is of no use, so that each reading asks first.
+    place().clock.write(Parameters { tsc: 0, nanoseconds_per_tick: 0, monotonic_ns: now_ns, realtime_ns, limit: 1 });
 }
 
 /// Stands in for the tender.
