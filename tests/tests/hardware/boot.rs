@@ -85,7 +85,7 @@ fn initramfs(kernel: &Kernel, to: &Path) {
         fs::write(folder.join("modules").join(&name), bytes).expect("the target directory is ours");
         order.push_str(&format!("{name}\n"));
     }
-    fs::write(folder.join("modules/order"), order).expect("the target directory is ours");
+    fs::write(folder.join("modules/order"), &order).expect("the target directory is ours");
     let init = folder.join("init");
     fs::write(&init, include_str!("init.sh")).expect("the target directory is ours");
     executable(&init);

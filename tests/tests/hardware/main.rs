@@ -22,8 +22,7 @@ const STARTS: usize = 3;
 /// Runs the tests of `machine` in it.
 fn run(machine: Machine) {
     if let Err(missing) = machine.available() {
-        // Past the capture of libtest, which would swallow it.
-        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: the {machine} host, as {missing} ***\n");
+        skip!("the {machine} host, as {missing}");
         return;
     }
     let content = content::gather(machine);

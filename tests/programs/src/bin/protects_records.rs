@@ -16,9 +16,8 @@ fn call(gate: u64, number: u64, arguments: [u64; 3]) -> i64 {
     let result;
     // SAFETY: the gate takes what it is given; what it does with that is what the test is about.
     unsafe {
-        asm!("call {}", in(reg) gate, in("rdi") number, in("rsi") arguments[0], in("rdx") arguments[1],
-            in("rcx") arguments[2], lateout("rcx") _, lateout("rax") result, out("r8") _, out("r9") _, out("r10") _,
-            out("r11") _);
+        asm!("call {}", in(reg) gate, inout("rdi") number => _, inout("rsi") arguments[0] => _,
+            inout("rdx") arguments[1] => _, inout("rcx") arguments[2] => _, lateout("rax") result, clobber_abi("C"));
     }
     result
 }
