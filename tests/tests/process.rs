@@ -158,6 +158,12 @@ fn watchdog(tender: u32) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
+/// Whether a process has not ended. One that has may still wait for its new parent to collect its status.
+fn runs(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    status.is_ok_and(|status| !status.contains("State:\tZ") && !status.contains("State:\tX"))
+}
+
 fn kill(process: u32) {
     let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status().expect("there is kill");
     assert!(killed.success());
@@ -175,12 +181,11 @@ fn a_tender_and_its_watchdog_end_with_each_other() {
         assert!(status.contains("husk-watchdog") && status.contains("Seccomp:\t2"), "{status}");
         kill(if watchdog_first { watchdog } else { tender });
         running.finish().expect_signal(KILLED);
-        let path = format!("/proc/{watchdog}");
         let until = Instant::now() + Duration::from_secs(10);
-        while fs::exists(&path).expect("a path") && Instant::now() < until {
+        while runs(watchdog) && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(!fs::exists(&path).expect("a path"), "the watchdog is left");
+        assert!(!runs(watchdog), "the watchdog is left");
     }
     let mut plain = Guest::native("endless").argument("sleep").flag("--target=spt").spawn();
     plain.expect_printed("ready", 1);
