@@ -272,10 +272,10 @@ fn guests_run_where_proc_and_sys_are_not_mounted() {
 }
 
 /// Calls that a run takes for granted from its first on, those by which a guest waits and prints, and those on a disk's file,
-/// whose errors are the guest's. Three are older than any Linux that is meant, and libraries take their absence for something
-/// else: without mprotect(2), the C library believes that there is no memory protection, without prlimit64(2), that limits are
-/// those of single threads; and a sleep that fails stops the standard library.
-const TAKEN_FOR_GRANTED: [i64; 18] = [
+/// whose errors are the guest's. Two are older than any Linux that is meant, and libraries take their absence for something
+/// else: without mprotect(2), the C library believes that there is no memory protection; and a sleep that fails stops the
+/// standard library.
+const TAKEN_FOR_GRANTED: [i64; 17] = [
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_rt_sigreturn,
@@ -289,7 +289,6 @@ const TAKEN_FOR_GRANTED: [i64; 18] = [
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_brk,
-    libc::SYS_prlimit64,
     libc::SYS_clock_nanosleep,
     libc::SYS_pwrite64,
     libc::SYS_preadv2,
