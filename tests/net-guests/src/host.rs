@@ -7,7 +7,7 @@ use husk::abi::call::News;
 use husk::abi::device::{Address, FRAME_HEADER, source};
 use husk::net::{Incoming, Link, Sender};
 use husk::{clock, wait};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
@@ -53,9 +53,9 @@ impl Host {
         Self { link, interface, sockets, dhcp }
     }
 
-    /// Does what there is to do now.
-    pub fn work(&mut self) {
-        self.interface.poll(now(), &mut Wire(&mut self.link), &mut self.sockets);
+    /// Does what there is to do now. Returns whether a socket may have changed by that.
+    pub fn work(&mut self) -> bool {
+        let result = self.interface.poll(now(), &mut Wire(&mut self.link), &mut self.sockets);
         if let Some(handle) = self.dhcp {
             match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
                 Some(dhcpv4::Event::Configured(lease)) => {
@@ -76,6 +76,7 @@ impl Host {
             }
         }
         self.link.sender.flush();
+        result == PollResult::SocketStateChanged
     }
 
     /// Waits until there is something to do.

@@ -39,11 +39,14 @@ fn main() {
         for handle in handles {
             last |= serve(host.sockets.get_mut(handle));
         }
-        host.work();
+        // What arrives while answers are sent is to be seen before a wait: nothing else may follow it.
+        let has_changed = host.work();
         if last {
             return;
         }
-        host.wait();
+        if !has_changed {
+            host.wait();
+        }
     }
 }
 
