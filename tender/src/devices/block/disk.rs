@@ -94,6 +94,13 @@ fn not_opened(options: &Options, error: &io::Error) -> String {
 const PAUSES: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Sleeps for about this long; not at all where the kernel refuses, which [`std::thread::sleep`] would panic for.
+fn rest(pause: Duration) {
+    let time = libc::timespec { tv_sec: pause.as_secs() as libc::time_t, tv_nsec: pause.subsec_nanos().into() };
+    // SAFETY: the time is a variable, and what is left of it is not asked for.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+}
+
 /// Takes the disk for this guest alone, or with others that only read it. The lock ends with the process, and with what it
 /// has had under way: a tender that was killed may leave a flush behind that the kernel is still about.
 fn lock(file: &File, options: &Options) -> Result<(), String> {
@@ -107,7 +114,7 @@ fn lock(file: &File, options: &Options) -> Result<(), String> {
         let error = io::Error::last_os_error();
         let is_taken = error.kind() == io::ErrorKind::WouldBlock;
         match pauses.next().filter(|_| is_taken) {
-            Some(pause) => std::thread::sleep(pause),
+            Some(pause) => rest(pause),
             None if is_taken && options.read_only => return Err("somebody else writes to it".to_owned()),
             None if is_taken => {
                 let rule = "somebody else uses it; a disk has one writer, or readers that add ',ro' all";
