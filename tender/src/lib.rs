@@ -5,6 +5,9 @@
 //! [`guest`] answers its calls, [`devices`] serve its rings. Before it runs, [`confine`] has the tender give up all that it
 //! does not need for that.
 
+// Lines are written by `say!`, which survives a standard error that is gone or full.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
+
 pub mod boot;
 pub mod check;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! `husk`: runs images. Reads the command line, does what it says, turns errors into one line and a status.
 
-#![cfg_attr(not(test), no_main)]
+#![cfg_attr(not(test), no_main, deny(clippy::print_stderr, clippy::print_stdout))]
 #![expect(unsafe_code, reason = "it is called by the C library's start code")]
 
 mod cli;
@@ -72,7 +72,7 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
 
 /// Says why `husk` could not do what it was asked for. Returns the exit status.
 fn fail(error: &str) -> u8 {
-    eprintln!("husk: {error}");
+    husk_tender::say!("husk: {error}");
     TENDER_ERROR
 }
 
@@ -91,12 +91,12 @@ fn check(check: &cli::Check) -> Result<u8, Error> {
     // A line that the table replaces: a slow host takes a moment.
     let shows_progress = std::io::stderr().is_terminal();
     if shows_progress {
-        eprint!("measuring ...\r");
+        streams::write_error("measuring ...\r");
     }
     let found = Check::here();
     let is_well = found.is_well();
     if shows_progress {
-        eprint!("             \r");
+        streams::write_error("             \r");
     }
     match check.json {
         true => print(&format!("{}\n", found.json()))?,

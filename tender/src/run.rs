@@ -15,10 +15,12 @@ use crate::machine::{End, Machine};
 use crate::memory::Memory;
 use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
+use crate::say;
 use crate::share::Share;
 use crate::signals;
 use crate::spt::{Spt, watchdog};
 use crate::statistics::Statistics;
+use crate::streams::write_error;
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
 use crate::timeout;
@@ -26,7 +28,7 @@ use husk_abi::boot::Flags;
 use husk_abi::fault;
 use husk_abi::note::kind;
 use kvm_ioctls::Kvm;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -128,11 +130,11 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     machine.statistics().confine(confining.elapsed());
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
-    matched.iter().flat_map(|(_, what)| what.published()).for_each(|publish| tell(&format!("husk: {publish}\n")));
+    matched.iter().flat_map(|(_, what)| what.published()).for_each(|publish| say!("husk: {publish}"));
     loop {
         let end = machine.run(&confined)?;
         if options.verbose && !matches!(end, End::Asked) {
-            eprintln!("{}", machine.guest().statistics);
+            say!("{}", machine.guest().statistics);
         }
         match end {
             End::Exit(status) => {
@@ -140,10 +142,10 @@ pub fn run(options: &Options) -> Result<u8, Error> {
                 return Ok(if signals::time_is_up() { fault::TIME_IS_UP } else { status });
             }
             End::Fault { fault, registers } => {
-                tell(&reporter.stopped(&machine, &fault, *registers).to_string());
+                write_error(&reporter.stopped(&machine, &fault, *registers).to_string());
                 return Ok(fault.status());
             }
-            End::Asked => tell(&reporter.report(&machine, None, None, &machine.threads()?).to_string()),
+            End::Asked => write_error(&reporter.report(&machine, None, None, &machine.threads()?).to_string()),
         }
     }
 }
@@ -169,7 +171,7 @@ pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
     match hvt::open::open() {
         Err(why) if target == Choice::Automatic && why.is_absent() && strict => Err(Error::StrictWithoutKvm(why)),
         Err(why) if target == Choice::Automatic && why.is_absent() => {
-            eprintln!("husk: runs as a process: {why}");
+            say!("husk: runs as a process: {why}");
             Ok(None)
         }
         opened => opened.map(Some).map_err(Error::KvmNotOpened),
@@ -180,11 +182,6 @@ pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
 pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String, What)>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
     attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
-}
-
-/// Writes a text to standard error, in one piece, if anybody reads it.
-fn tell(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Makes reports, with what had to be opened for that before.

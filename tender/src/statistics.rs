@@ -80,7 +80,7 @@ impl Statistics {
     pub fn unanswered(&mut self, system_call: u64) {
         const REMEMBERED_MAXIMUM: usize = 1024;
         if self.verbose && self.unanswered.len() < REMEMBERED_MAXIMUM && self.unanswered.insert(system_call) {
-            eprintln!("husk: the program made system call {system_call}, which is not answered (ENOSYS)");
+            crate::say!("husk: the program made system call {system_call}, which is not answered (ENOSYS)");
         }
     }
 
@@ -90,7 +90,7 @@ impl Statistics {
             notice::MEMORY_REFUSED => self.refused = Some(value),
             notice::EXECUTION_REFUSED if self.verbose && !self.execution_refused => {
                 self.execution_refused = true;
-                eprintln!(
+                crate::say!(
                     "husk: the program asked for memory that it can execute, which no guest gets (EACCES): all code is \
                      in the image"
                 );

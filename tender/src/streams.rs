@@ -3,11 +3,17 @@
 //! The kernel gives a new file the lowest free descriptor. In a process that was started without one of the standard streams,
 //! the next file to be opened, such as a guest's disk, would become that stream: what the guest prints would go to the disk.
 //! The standard library opens /dev/null for them, in the part of its start that `husk` does without.
+//!
+//! Lines for the person at the terminal are written by [`say!`] alone, which neither panics nor changes the exit status when
+//! standard error is gone, and waits where `eprintln!` loses the rest: standard error may be a pipe that another process has
+//! made non-blocking (O_NONBLOCK belongs to the open file description, which they share).
 
 #![expect(unsafe_code, reason = "descriptors are looked at and opened by number")]
 
 use crate::error::Error;
+use std::fmt::{Arguments, Write};
 use std::io;
+use std::time::{Duration, Instant};
 
 /// How each is opened, in the order of their descriptors: nothing is read from an output.
 const MODES: [libc::c_int; 3] = [libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY];
@@ -31,4 +37,60 @@ fn open((descriptor, mode): (libc::c_int, libc::c_int)) -> io::Result<()> {
         opened if opened == descriptor => Ok(()),
         _ => Err(io::Error::from_raw_os_error(libc::EBUSY)),
     }
+}
+
+/// Time for which [`say!`] waits for a reader of a non-blocking standard error.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes a line to standard error, as `eprintln!` does.
+#[macro_export]
+macro_rules! say {
+    ($($piece:tt)*) => {
+        $crate::streams::write_line(format_args!($($piece)*))
+    };
+}
+
+/// See [`say!`].
+pub fn write_line(line: Arguments<'_>) {
+    let mut text = String::new();
+    // A type whose formatting fails leaves what it has written so far.
+    let _ = writeln!(text, "{line}");
+    write_error(&text);
+}
+
+/// Writes to standard error, in one piece where the kernel takes it as one. What nobody can read any more is lost.
+pub fn write_error(text: &str) {
+    write_to(libc::STDERR_FILENO, text.as_bytes());
+}
+
+fn write_to(descriptor: libc::c_int, mut bytes: &[u8]) {
+    let mut until = None;
+    while !bytes.is_empty() {
+        // SAFETY: the bytes are ours.
+        let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+        if let Ok(written) = usize::try_from(written) {
+            bytes = &bytes[written..];
+            continue;
+        }
+        match io::Error::last_os_error().kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock => {
+                let until = *until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                if !has_room(descriptor, until) {
+                    return;
+                }
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Waits until the descriptor takes something. Whether it does before `until`.
+fn has_room(descriptor: libc::c_int, until: Instant) -> bool {
+    let mut room = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    let left = until.saturating_duration_since(Instant::now());
+    let timeout = libc::timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    // A signal interrupts it, and the write is tried again. ppoll(2), which every thread may call.
+    // SAFETY: one entry of our own; the time is a variable; no set is given.
+    !left.is_zero() && unsafe { libc::ppoll(&mut room, 1, &timeout, std::ptr::null()) } != 0
 }

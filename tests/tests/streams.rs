@@ -1,7 +1,16 @@
-//! Standard streams that are closed when `husk` is started are no others' files.
+//! Standard streams that are closed when `husk` is started are no others' files; a standard error that is gone changes no
+//! exit status, and a slow reader of it loses nothing.
+
+#![expect(unsafe_code, reason = "O_NONBLOCK is set by fcntl(2)")]
 
 use husk_tests::{CargoHusk, Disk, Guest, Outcome, Target, build, requires};
-use std::process::Command;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 const CLOSED: [&str; 4] = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"];
 const PANIC: i32 = husk_abi::fault::PANIC as i32;
@@ -44,7 +53,7 @@ fn a_stream_that_cannot_be_opened_is_refused() {
 }
 
 /// Runs a tool without any stream.
-fn run_without_streams(tool: &std::path::Path, words: &[&str]) -> Outcome {
+fn run_without_streams(tool: &Path, words: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &without(CLOSED[3]), "sh"]).arg(tool).args(words).current_dir(build::workspace());
     CargoHusk::of(command).run()
@@ -77,4 +86,70 @@ fn cargo_husk_does_without_streams() {
     run_without_streams(build::cargo_husk(), &run).expect_status(PANIC);
     assert!(disk.bytes().iter().all(|byte| *byte == 0), "the disk has changed");
     run_without_streams(build::cargo_husk(), &["husk", "build", "--release", "--package", "hello"]).expect_success();
+}
+
+/// Runs of `husk` that write to standard error: a refusal, lines of --verbose, reports on faults; with their status.
+fn runs_that_say_something() -> Vec<(Vec<String>, i32)> {
+    let image = |package: &str, name: &str| build::image(package, name).display().to_string();
+    let mut runs = vec![(vec!["/nonexistent".to_owned()], husk_abi::fault::TENDER_ERROR.into())];
+    for target in Target::all() {
+        let run = |flag: &str, image| vec![target.flag().to_owned(), flag.to_owned(), image];
+        runs.push((run("--no-aslr", image("guests", "undefined")), husk_abi::fault::ILLEGAL_INSTRUCTION.into()));
+        runs.push((run("--verbose", image("hello-std", "hello-std")), 0));
+        runs.push((run("--verbose", image("programs", "unanswered")), 0));
+    }
+    runs
+}
+
+fn start(words: &[String], stderr: PipeWriter) -> Child {
+    let mut command = Command::new(build::husk());
+    command.arg("run").args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    command.spawn().expect("husk starts")
+}
+
+#[test]
+fn a_standard_error_without_a_reader_changes_no_status() {
+    for (words, status) in runs_that_say_something() {
+        let (reader, stderr) = io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = start(&words, stderr).wait().expect("it is our child");
+        assert_eq!((ended.code(), ended.signal()), (Some(status), None), "{words:?}");
+    }
+}
+
+/// A pipe whose writing end does not block and is full.
+fn full_pipe() -> (PipeReader, PipeWriter, usize) {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    // SAFETY: concerns a pipe of our own.
+    unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    let mut filled = 0;
+    while let Ok(count) = writer.write(&[b'.'; 4096]) {
+        filled += count;
+    }
+    (reader, writer, filled)
+}
+
+#[test]
+fn a_slow_reader_of_a_standard_error_that_does_not_block_loses_nothing() {
+    for (words, status) in runs_that_say_something() {
+        let (mut reader, stderr, filled) = full_pipe();
+        let mut child = start(&words, stderr);
+        // Long enough for `husk` to find the pipe full; too short is no failure.
+        thread::sleep(Duration::from_millis(100));
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).expect("a pipe");
+        let ended = child.wait().expect("it is our child");
+        assert_eq!((ended.code(), ended.signal()), (Some(status), None), "{words:?}");
+        let said = String::from_utf8_lossy(&text[filled..]).into_owned();
+        let lines = said.lines().filter(|line| line.starts_with("husk: ")).count();
+        assert!(lines > 0 && said.ends_with('\n'), "{words:?}: '{said}'");
+    }
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_ends_no_run_and_holds_none_up_for_ever() {
+    let (reader, stderr, _) = full_pipe();
+    let ended = start(&["/nonexistent".to_owned()], stderr).wait().expect("it is our child");
+    assert_eq!(ended.code(), Some(husk_abi::fault::TENDER_ERROR.into()));
+    drop(reader);
 }

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "system calls, made as whoever has taken the thread over would make them")]
 
 use crate::devices::bells;
+use crate::say;
 use libc::*;
 use std::io;
 use std::ptr::{null, null_mut};
@@ -41,12 +42,12 @@ pub fn attempt(thread: &str) {
         return;
     };
     let Some((_, make)) = ATTEMPTS.iter().find(|(known, _)| *known == name) else {
-        eprintln!("attack: there is no {name}");
+        say!("attack: there is no {name}");
         std::process::exit(1);
     };
     match make() {
-        -1 => eprintln!("attack: {name} failed: {}", io::Error::last_os_error().raw_os_error().unwrap_or(0)),
-        answer => eprintln!("attack: {name} succeeded: {answer}"),
+        -1 => say!("attack: {name} failed: {}", io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        answer => say!("attack: {name} succeeded: {answer}"),
     }
     MADE.store(true, Release);
 }

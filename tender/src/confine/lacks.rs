@@ -68,7 +68,7 @@ impl Lacks {
             (true, _) => Ok(()),
             (false, true) => Err(Error::TooWeak(self)),
             (false, false) => {
-                eprintln!("husk: {self}");
+                crate::say!("husk: {self}");
                 Ok(())
             }
         }

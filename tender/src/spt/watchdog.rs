@@ -77,7 +77,7 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
     });
     let confined = confined.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());
     if let Err(error) = &confined {
-        eprintln!("husk: {error}");
+        crate::say!("husk: {error}");
         end();
     }
     confined

@@ -66,7 +66,7 @@ impl Passt {
             // Not closed: no other file is to get its number.
             let _ = socket.shutdown(Shutdown::Both);
             std::mem::forget(socket);
-            eprintln!("husk: passt at '{}' {why}: the guest has no network any more", self.path.display());
+            crate::say!("husk: passt at '{}' {why}: the guest has no network any more", self.path.display());
         }
         (self.unsent, self.sent) = (Vec::new(), 0);
     }
