@@ -72,6 +72,9 @@ pub struct Guest {
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Refuse an image that asks for more memory; by default, it gets what the package's Cargo.toml asks for
+    #[arg(long, value_name = "SIZE|none")]
+    pub memory_max: Option<String>,
     /// Run it in a virtual machine or in a process; by default in a machine where there is KVM, or as HUSK_TARGET says
     #[arg(long, value_name = "hvt|spt")]
     pub target: Option<String>,

@@ -3,7 +3,7 @@
 //! ```toml
 //! [package.metadata.husk]
 //! std = false         # a native program over the crate `husk`; true unless said otherwise
-//! memory = "64M"      # guest memory
+//! memory = "64M"      # guest memory; more than 512M takes `--memory-max` of who runs the image elsewhere
 //! stack = "1M"        # stack of the main thread
 //! files = "assets"    # a folder of the package, whose contents the program finds at /
 //!

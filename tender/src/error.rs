@@ -15,6 +15,7 @@ use std::path::PathBuf;
 pub enum Error {
     Image { path: PathBuf, refusal: Refusal },
     MemoryTooSmall { path: PathBuf, memory: u64, needed: u64 },
+    MemoryOverMaximum { path: PathBuf, asked: u64, maximum: u64 },
     MemoryTooLarge { maximum: u64 },
     ImageTooLarge { path: PathBuf, maximum: u64 },
     ArgumentsTooLong { size: u64, maximum: u64 },
@@ -61,6 +62,14 @@ impl fmt::Display for Error {
                 Size(*needed),
                 Size(*memory),
                 Size(*needed),
+            ),
+            Self::MemoryOverMaximum { path, asked, maximum } => write!(
+                f,
+                "{}: asks for {} of memory, where an image gets at most {} by itself; allow it with --memory-max {}, or set --memory",
+                path.display(),
+                Size(*asked),
+                Size(*maximum),
+                Size(*asked),
             ),
             Self::MemoryTooLarge { maximum } => {
                 write!(f, "a guest can have at most {} of memory; give a smaller --memory", Size(*maximum))

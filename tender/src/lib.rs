@@ -18,6 +18,7 @@ pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod gate;
+pub mod grant;
 pub mod guest;
 pub mod heap;
 pub mod hvt;

@@ -8,6 +8,7 @@ use crate::devices::console;
 use crate::devices::{Open, table};
 use crate::error::{Error, Size};
 use crate::fault::Fault;
+use crate::grant::Grant;
 use crate::hvt::{self, Cpu, Hvt};
 use crate::image::Image;
 use crate::layout::{Addresses, Layout};
@@ -38,8 +39,8 @@ use std::time::{Duration, Instant};
 pub struct Options {
     /// The image file.
     pub image: PathBuf,
-    /// Guest memory in bytes; what the image asks for if absent.
-    pub memory: Option<u64>,
+    /// How much memory the guest gets.
+    pub memory: Grant,
     /// Arguments and environment.
     pub program: Program,
     /// Whether the base of a relocatable image is drawn at random.
@@ -75,6 +76,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     signals::receive(options.grace_s);
     // Not closed: once the guest has run, no call is allowed that needless.
     let image = ManuallyDrop::new(Image::open(&options.image)?);
+    let memory = options.memory.to(&image)?;
     let matched = matched(&image, &options.devices)?;
     let began = Moment::now(0);
     let kvm = kvm(options.target, options.strict)?;
@@ -86,7 +88,6 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let devices: Vec<Open> =
         matched.iter().map(|(name, what)| Open::new(name.clone(), what)).collect::<Result<_, _>>()?;
     let (draw, entropy) = random()?;
-    let memory = options.memory.unwrap_or(image.notes.manifest.memory);
     let rings = table::rings_size(devices.len());
     let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
     let draw = if options.randomize { draw } else { 0 };

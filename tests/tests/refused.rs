@@ -260,6 +260,27 @@ fn too_little_and_too_much_memory() {
 }
 
 #[test]
+fn an_image_that_asks_for_more_memory_than_it_gets_by_itself() {
+    let asked = (64_u64 << 20).to_le_bytes();
+    let stack = (1_u64 << 20).to_le_bytes();
+    let mut image = Image::good();
+    let at = image.0.windows(16).position(|bytes| bytes == [asked, stack].concat()).expect("a manifest");
+    image.0[at..at + 8].copy_from_slice(&(600_u64 << 20).to_le_bytes());
+    let (_directory, path) = file(&image.0);
+    let guest = || Guest::image(&path);
+    let name = path.display().to_string();
+    guest().run().expect_refusal(&[&name, "asks for 600M", "at most 512M", "--memory-max 600M", "--memory"]);
+    guest().flag("--explain").run().expect_refusal(&[&name, "asks for 600M"]);
+    guest().flag("--memory-max=599M").run().expect_refusal(&["at most 599M"]);
+    for allowed in ["--memory-max=600M", "--memory-max=none", "--memory=64M", "--memory=700M"] {
+        guest().flag(allowed).run().expect_success();
+    }
+    // The operator's own word is not bounded by what bounds the image's.
+    guest().flag("--memory-max=1M").flag("--memory=64M").run().expect_success();
+    Guest::native("heap_and_clock").flag("--memory-max=32M").run().expect_refusal(&["asks for 64M", "at most 32M"]);
+}
+
+#[test]
 fn a_directory_a_missing_file_and_one_without_permission() {
     let (directory, path) = file(&Image::good().0);
     Guest::image(directory.path()).run().expect_refusal(&["is a directory"]);

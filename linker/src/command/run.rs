@@ -58,6 +58,8 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         size::parse(memory).map_err(|error| Error::new(format!("--memory {memory}: {error}")))?;
         words.extend(["--memory".to_owned(), memory.clone()]);
     }
+    // The word of the package's own author, unlike that of an image from elsewhere.
+    words.push(format!("--memory-max={}", guest.memory_max.as_deref().unwrap_or("none")));
     if let Some(target) = &guest.target {
         if !TARGETS.contains(&target.as_str()) {
             return Err(cargo::no_target(target));
@@ -121,6 +123,7 @@ mod tests {
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
             memory: Some("64M".into()),
+            memory_max: None,
             target: Some("spt".into()),
             net,
             publish,
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn flags_become_words_of_the_tender() {
         let words = options(&guest()).expect("all valid").join(" ");
-        assert!(words.starts_with("run --memory 64M --target=spt"), "{words}");
+        assert!(words.starts_with("run --memory 64M --memory-max=none --target=spt"), "{words}");
         let network = "--net tap:a --publish 80:80 --net-rate 1M";
         let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
         assert!(

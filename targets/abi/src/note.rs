@@ -49,7 +49,7 @@ pub const DEVICES_MAXIMUM: usize = 64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Manifest {
-    /// Guest memory that the image asks for in bytes; `--memory` overrides it.
+    /// Guest memory that the image asks for in bytes; `--memory` overrides it, `--memory-max` bounds it.
     pub memory: u64,
     /// Size of the main thread's stack in bytes.
     pub main_stack: u64,

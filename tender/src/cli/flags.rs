@@ -9,6 +9,7 @@ use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
 use husk_tender::devices::{block, net};
+use husk_tender::grant;
 use husk_tender::hvt::Cpu;
 use husk_tender::share::Share;
 use husk_tender::target::Choice;
@@ -36,9 +37,19 @@ pub const RUN: &[Flag<Run>] = &[
         long: "memory",
         short: Some('m'),
         value: Some("SIZE"),
-        help: "Guest memory, such as 64M or 2G; default: what the image asks for",
+        help: "Guest memory, such as 64M or 2G; default: what the image asks for, up to --memory-max",
         set: |run, value| {
-            run.memory = Some(size::parse(&value.to_string_lossy()).map_err(|error| error.to_string())?);
+            run.memory.memory = Some(size::parse(&value.to_string_lossy()).map_err(|error| error.to_string())?);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "memory-max",
+        short: None,
+        value: Some("SIZE|none"),
+        help: "Refuse an image that asks for more, unless --memory says what it gets; default: 512M",
+        set: |run, value| {
+            run.memory.maximum = grant::parse(&value.to_string_lossy())?;
             Ok(())
         },
     },

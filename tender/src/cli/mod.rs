@@ -12,6 +12,7 @@ use husk_tender::confine::User;
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::console;
 use husk_tender::devices::net::{self, Backend, user};
+use husk_tender::grant::Grant;
 use husk_tender::hvt::Cpu;
 use husk_tender::share::Share;
 use husk_tender::target::Choice;
@@ -38,8 +39,8 @@ pub enum Command {
 /// `husk run`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Guest memory in bytes, if given.
-    pub memory: Option<u64>,
+    /// How much memory the guest gets.
+    pub memory: Grant,
     /// Environment, each `NAME=value`, or `NAME` to pass on its value here.
     pub environment: Vec<OsString>,
     /// Load a relocatable image at the same address every time.
@@ -267,7 +268,7 @@ mod tests {
     #[test]
     fn flags_come_before_the_image_and_arguments_after_it() {
         let run = Run {
-            memory: Some(64 << 20),
+            memory: Grant { memory: Some(64 << 20), maximum: 1 << 30 },
             environment: vec!["A=b c".into(), "D".into()],
             fixed_base: true,
             target: None,
@@ -290,6 +291,7 @@ mod tests {
             "husk",
             "run",
             "-m64M",
+            "--memory-max=1G",
             "-e",
             "A=b c",
             "--env=D",
@@ -357,6 +359,7 @@ mod tests {
         assert!(refused("husk run app --port 80").contains("Flags of the program come after `--`"));
         assert!(refused("husk run --memory lots app").contains("--memory: it is not a size; write a number"));
         assert!(refused("husk run --memory").contains("memory"));
+        assert!(refused("husk run --memory-max all app").contains("--memory-max: it is not a size"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
         assert!(refused("husk run --json app").contains("--json goes with --explain"));

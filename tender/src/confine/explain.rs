@@ -6,6 +6,7 @@ use crate::devices::attach::{Attachment, What};
 use crate::devices::net::Backend;
 use crate::devices::net::user;
 use crate::error::{Error, Size};
+use crate::grant::Grant;
 use crate::image::Image;
 use crate::inspect::Value;
 use crate::report::names::Clean;
@@ -29,17 +30,12 @@ const PLAIN: &str = "\x1b[0m";
 
 impl Explanation {
     /// For the image at `path` with these devices, which are not opened, on the target whose processor's thread needs
-    /// `target`. `memory` is what the user says, if anything.
-    pub fn of(
-        path: &Path,
-        memory: Option<u64>,
-        devices: &[Attachment],
-        target: &'static Feature,
-    ) -> Result<Self, Error> {
+    /// `target`. `memory` is what the operator says about it.
+    pub fn of(path: &Path, memory: Grant, devices: &[Attachment], target: &'static Feature) -> Result<Self, Error> {
         let image = Image::open(path)?;
+        let memory = memory.to(&image)?;
         let devices = matched(&image, devices)?;
         let plan = Plan::new(target, devices.iter().map(|(_, what)| what));
-        let memory = memory.unwrap_or(image.notes.manifest.memory);
         Ok(Self { path: image.path, memory, devices, landlock: files::version(), plan, colour: false })
     }
 
