@@ -171,6 +171,10 @@ impl<W: Word> Consumer<W> {
     }
 }
 
+// Nothing but arithmetic, and too much of it for an interpreter.
+#[cfg(all(test, not(miri)))]
+mod exhaustive;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,259 @@
+//! Every state of small rings: both sides against arithmetic on numbers that do not wrap, whatever the other side claims, and
+//! all orders of steps of two sides that keep to the protocol.
+//!
+//! Numbers of entries here count from the start of a ring and are 64 bits wide; `base` is added for what the sides hold, so that
+//! each state is also seen where their 32 bits wrap.
+
+extern crate std;
+
+use super::*;
+use core::cell::Cell;
+use std::collections::{HashSet, VecDeque};
+use std::vec::Vec;
+
+/// Lengths of rings.
+const LENGTHS: [u32; 4] = [1, 2, 4, 8];
+
+impl Word for &Cell<u32> {
+    fn load(&self) -> u32 {
+        self.get()
+    }
+
+    fn store(&self, value: u32) {
+        self.set(value);
+    }
+
+    fn fence() {}
+}
+
+/// The three words of a ring, which one thread uses.
+#[derive(Debug, Default)]
+struct Memory {
+    producer: Cell<u32>,
+    consumer: Cell<u32>,
+    wake_at: Cell<u32>,
+}
+
+impl Memory {
+    fn words(&self) -> Words<&Cell<u32>> {
+        Words { producer: &self.producer, consumer: &self.consumer, wake_at: &self.wake_at }
+    }
+}
+
+/// Bases at which numbers of a ring of this length lie before, on and behind a point where 32 bits wrap or change sign.
+fn bases(length: u32) -> impl Iterator<Item = u32> {
+    let around = move |point: u32| (0..=2 * length + 2).map(move |by| point.wrapping_sub(by));
+    [0, 1 << 31].into_iter().flat_map(around).chain([length])
+}
+
+/// Claims that a hostile side can make: all near `number`, and some far away.
+fn claims(length: u32, number: u32) -> impl Iterator<Item = u32> {
+    let near = (0..=4 * length + 4).map(move |by| number.wrapping_sub(2 * length + 2).wrapping_add(by));
+    near.chain([1 << 31, (1 << 31) - 1, u32::MAX].map(|far| number.wrapping_add(far)))
+}
+
+#[test]
+fn a_consumer_believes_exactly_what_can_be() {
+    let mut checked = 0u32;
+    for length in LENGTHS {
+        for base in bases(length) {
+            for (ahead, claim) in (0..=length).flat_map(|ahead| claims(length, base).map(move |claim| (ahead, claim))) {
+                let memory = Memory::default();
+                memory.producer.set(claim);
+                let seen = base.wrapping_add(ahead);
+                let mut consumer = Consumer { words: memory.words(), entries: length, read: base, seen };
+                // What it has seen stays; else the claim counts, if a ring of this length can hold as many.
+                let claimed = claim.wrapping_sub(base);
+                let expected = match ahead {
+                    0 if claimed > length => Err(OutOfStep(claimed - length)),
+                    0 => Ok(claimed),
+                    _ => Ok(ahead),
+                };
+                assert_eq!(consumer.available(), expected, "length {length}, base {base:#x}, seen {ahead}, {claim:#x}");
+                for entry in 0..expected.unwrap_or(0) {
+                    let position = base.wrapping_add(entry) % length;
+                    assert_eq!(consumer.read(), position, "length {length}, base {base:#x}");
+                }
+                consumer.release();
+                assert_eq!(memory.consumer.get(), base.wrapping_add(expected.unwrap_or(0)));
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10_000, "{checked}");
+}
+
+/// Every `(consumed, published, written)` that a producer can hold, `consumed` being `base`, as distances from it.
+fn producers(length: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..=length).flat_map(|written| (0..=written).map(move |published| (published, written)))
+}
+
+#[test]
+fn a_producer_believes_exactly_what_can_be() {
+    for length in LENGTHS {
+        for base in bases(length) {
+            for (published, written) in producers(length) {
+                for (claim, wanted) in
+                    claims(length, base).flat_map(|claim| (0..=length + 1).map(move |it| (claim, it)))
+                {
+                    let memory = Memory::default();
+                    memory.consumer.set(claim);
+                    let at = |distance: u32| base.wrapping_add(distance);
+                    let (words, entries) = (memory.words(), length);
+                    let (published_at, written_at) = (at(published), at(written));
+                    let mut producer =
+                        Producer { words, entries, written: written_at, published: published_at, consumed: base };
+                    let consumed = claim.wrapping_sub(base);
+                    let expected = match (length - written >= wanted, consumed > published) {
+                        (true, _) => Ok(true),
+                        (false, true) => Err(OutOfStep(consumed - published)),
+                        (false, false) => Ok(length - (written - consumed) >= wanted),
+                    };
+                    let context = (length, base, published, written, claim, wanted);
+                    assert_eq!(producer.has_room(wanted), expected, "{context:?}");
+                    if expected == Ok(true) {
+                        for entry in 0..wanted {
+                            assert_eq!(producer.write(), at(written + entry) % length, "{context:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_producer_wakes_exactly_for_an_entry_that_it_shows() {
+    for length in LENGTHS {
+        for base in bases(length) {
+            for (published, written) in producers(length) {
+                for wish in claims(length, base) {
+                    let memory = Memory::default();
+                    memory.wake_at.set(wish);
+                    let at = |distance: u32| base.wrapping_add(distance);
+                    let (words, entries) = (memory.words(), length);
+                    let (published_at, written_at) = (at(published), at(written));
+                    let mut producer =
+                        Producer { words, entries, written: written_at, published: published_at, consumed: base };
+                    let shown: Vec<u32> = (published..written).map(at).collect();
+                    assert_eq!(producer.publish(), shown.contains(&wish), "{length} {base:#x} {published} {written}");
+                    assert_eq!(memory.producer.get(), if shown.is_empty() { 0 } else { written_at });
+                }
+            }
+        }
+    }
+}
+
+/// All that two sides and their ring hold. Entries are their own numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    /// `written`, `published` and `consumed` of the producer, `read` and `seen` of the consumer.
+    sides: [u32; 5],
+    /// The three words.
+    words: [u32; 3],
+    entries: Vec<u32>,
+    /// Consumer: is asleep, and will not do anything before it is woken.
+    asleep: bool,
+}
+
+/// A step of one of the two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Write,
+    Publish,
+    Read,
+    Release,
+    Sleep,
+}
+
+impl State {
+    fn new(length: u32, base: u32) -> Self {
+        let nothing = base.wrapping_sub(1);
+        Self { sides: [base; 5], words: [base; 3], entries: std::vec![nothing; length as usize], asleep: false }
+    }
+
+    /// The state after a step, by the code of both sides; nothing where the protocol does not allow the step.
+    fn after(&self, step: Step) -> Option<Self> {
+        let mut next = self.clone();
+        let [written, published, consumed, read, seen] = self.sides;
+        let memory = Memory::default();
+        let [producer_word, consumer_word, wake_at] = self.words;
+        memory.producer.set(producer_word);
+        memory.consumer.set(consumer_word);
+        memory.wake_at.set(wake_at);
+        let entries = self.entries.len() as u32;
+        let mut producer = Producer { words: memory.words(), entries, written, published, consumed };
+        let mut consumer = Consumer { words: memory.words(), entries, read, seen };
+        match step {
+            Step::Write => {
+                if producer.has_room(1) != Ok(true) {
+                    return None;
+                }
+                let position = producer.write() as usize;
+                let old = self.entries[position];
+                // Nothing that the consumer may still read: what lies here has been released.
+                let is_released = written.wrapping_sub(consumer_word) < entries;
+                assert!(is_released, "{self:?}: {old:#x} is overwritten");
+                next.entries[position] = written;
+            }
+            Step::Publish => {
+                let wakes = producer.publish();
+                let has_shown = written != published;
+                assert!(!(self.asleep && has_shown) || wakes, "{self:?}: the consumer sleeps for ever");
+                next.asleep &= !wakes;
+            }
+            Step::Read | Step::Release | Step::Sleep if self.asleep => return None,
+            Step::Read => {
+                let available = consumer.available().expect("the producer keeps to the protocol");
+                assert!(available <= published.wrapping_sub(read), "{self:?}: {available} available");
+                if available == 0 {
+                    return None;
+                }
+                let position = consumer.read() as usize;
+                assert_eq!(self.entries[position], read, "{self:?}: entries arrive in order");
+            }
+            Step::Release => consumer.release(),
+            Step::Sleep => {
+                let may_sleep = consumer.sleep().expect("the producer keeps to the protocol");
+                assert_eq!(may_sleep, published == read, "{self:?}");
+                next.asleep = may_sleep;
+            }
+        }
+        next.sides = [producer.written, producer.published, producer.consumed, consumer.read, consumer.seen];
+        next.words = [memory.producer.get(), memory.consumer.get(), memory.wake_at.get()];
+        Some(next)
+    }
+}
+
+/// Follows all orders of steps from a fresh ring until three rounds are written; returns how many states there are.
+fn explore(length: u32, base: u32) -> usize {
+    const STEPS: [Step; 5] = [Step::Write, Step::Publish, Step::Read, Step::Release, Step::Sleep];
+    let first = State::new(length, base);
+    let (mut known, mut open) = (HashSet::from([first.clone()]), VecDeque::from([first]));
+    let mut last = 0;
+    while let Some(state) = open.pop_front() {
+        for step in STEPS {
+            if step == Step::Write && state.sides[0].wrapping_sub(base) == 3 * length {
+                continue;
+            }
+            if let Some(next) = state.after(step)
+                && known.insert(next.clone())
+            {
+                last = last.max(next.sides[3].wrapping_sub(base));
+                open.push_back(next);
+            }
+        }
+    }
+    assert_eq!(last, 3 * length, "everything that is written is read in some order");
+    known.len()
+}
+
+#[test]
+fn two_sides_lose_nothing_and_sleep_no_longer_than_they_must_in_any_order_of_steps() {
+    for length in [1, 2, 4] {
+        for base in [0, 0u32.wrapping_sub(length), 1u32.wrapping_sub(2 * length), (1 << 31) - length] {
+            let states = explore(length, base);
+            assert!(states > 20 * length as usize, "{length}: {states}");
+        }
+    }
+}
