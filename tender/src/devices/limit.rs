@@ -16,20 +16,29 @@ impl Rate {
         let per_second = per_second.clamp(1, 1 << 50);
         Self { per_second, burst: burst.unwrap_or(per_second / 10).clamp(1, 1 << 50) }
     }
+
+    /// Level of a full bucket.
+    fn full(self) -> i128 {
+        i128::from(self.burst) * TOKEN
+    }
 }
 
 /// A bucket; without a rate it is never empty.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: Option<Rate>,
-    tokens: i64,
+    /// What is in it, in billionths of a token: what a rate of one a second gains in a nanosecond, so nothing is rounded.
+    level: i128,
     filled_ns: u64,
 }
+
+/// A token, as levels count.
+const TOKEN: i128 = 1_000_000_000;
 
 impl Bucket {
     /// A full bucket.
     pub fn new(rate: Option<Rate>, now_ns: u64) -> Self {
-        Self { rate, tokens: rate.map_or(1, |rate| rate.burst as i64), filled_ns: now_ns }
+        Self { rate, level: rate.map_or(TOKEN, Rate::full), filled_ns: now_ns }
     }
 
     /// Whether it can be empty.
@@ -40,18 +49,14 @@ impl Bucket {
     /// Monotonic time from which it can be used, in nanoseconds: `now_ns` or later.
     pub fn opens_ns(&mut self, now_ns: u64) -> u64 {
         let Some(rate) = self.rate else { return now_ns };
-        let elapsed_ns = u128::from(now_ns.saturating_sub(self.filled_ns));
-        let gained = elapsed_ns * u128::from(rate.per_second) / SECOND_NS;
-        // What is not a whole token yet goes on to count.
-        self.filled_ns += (gained * SECOND_NS / u128::from(rate.per_second)) as u64;
-        let tokens = i128::from(self.tokens) + gained as i128;
-        self.tokens = tokens.min(rate.burst.into()) as i64;
-        if self.tokens == rate.burst as i64 {
-            self.filled_ns = now_ns.max(self.filled_ns);
-        }
-        match u128::try_from(1 - self.tokens) {
-            Ok(missing @ 1..) => {
-                self.filled_ns.saturating_add((missing * SECOND_NS).div_ceil(u128::from(rate.per_second)) as u64)
+        let per_ns = i128::from(rate.per_second);
+        let gained = i128::from(now_ns.saturating_sub(self.filled_ns)) * per_ns;
+        self.level = (self.level + gained).min(rate.full());
+        self.filled_ns = self.filled_ns.max(now_ns);
+        match TOKEN - self.level {
+            missing @ 1.. => {
+                let wait_ns = (missing + per_ns - 1) / per_ns;
+                self.filled_ns.saturating_add(wait_ns.try_into().unwrap_or(u64::MAX))
             }
             _ => now_ns,
         }
@@ -60,12 +65,14 @@ impl Bucket {
     /// Takes what a use costs.
     pub fn take(&mut self, cost: usize) {
         if self.rate.is_some() {
-            self.tokens = self.tokens.saturating_sub_unsigned(cost as u64);
+            // 2^33 uses of the greatest cost stay above the least number.
+            self.level = self.level.saturating_sub(cost as i128 * TOKEN);
         }
     }
 }
 
-const SECOND_NS: u128 = 1_000_000_000;
+#[cfg(test)]
+mod exhaustive;
 
 #[cfg(test)]
 mod tests {
