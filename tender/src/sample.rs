@@ -27,6 +27,18 @@ pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
     }
 }
 
+/// 16 MiB of memory of a guest of this kind, whose image file has `file_size` zeros, in a virtual machine or in this process.
+#[cfg(test)]
+pub fn memory_of(kind: u32, addresses: Addresses, file_size: u64) -> Memory {
+    let mut image = image(true, Region { start: 0, length: PAGE }, 1 << 20);
+    image.file = crate::fuzz::file(&vec![0; file_size as usize]).expect("the host has a file").into();
+    (image.file_size, image.notes.manifest.kind) = (file_size, kind);
+    // Where no other memory of this process is.
+    const DRAW: u64 = 0x1234_5678;
+    let layout = Layout::plan(&image, 16 << 20, DRAW, table::rings_size(2), addresses).expect("enough memory");
+    Memory::map(layout, &image).expect("the host has that much")
+}
+
 /// 16 MiB of memory, with rings for two devices, of an image of one page.
 pub fn memory() -> Memory {
     let image = image(true, Region { start: 0, length: PAGE }, 1 << 20);

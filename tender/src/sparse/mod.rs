@@ -80,7 +80,8 @@ impl Sparse {
     /// A host pointer to a claim inside the region, good for its length.
     pub fn find(&self, claim: Claim) -> Option<NonNull<u8>> {
         let end = claim.address.checked_add(claim.length)?;
-        if claim.address < self.region.start || end > self.region.end() {
+        // A native guest has no such region, and not even no bytes of it.
+        if self.region.length == 0 || claim.address < self.region.start || end > self.region.end() {
             return None;
         }
         let offset = claim.address - self.region.start;
