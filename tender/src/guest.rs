@@ -1,13 +1,13 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic_ns};
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::fault::Fault;
 use crate::memory::{Claim, Memory};
 use crate::signals::{self, Told};
 use crate::statistics::Statistics;
-use husk_abi::call::{News, Number, Status};
+use husk_abi::call::{News, Number, Status, Waited};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Guest {
             Number::ConsoleWrite => self.console_write(a, b, c)?,
             Number::ConsoleRead => self.console_read(a, b)?,
             Number::Exit => return Ok(Next::Exit(a as u8)),
-            Number::Wait => self.wait(a, News::from_bits_truncate(b))?,
+            Number::Wait => self.wait(a, News::from_bits_truncate(b), c != 0)?,
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard if self.is_unmapped(a, b, c) => match pages(a, b) {
                 Some(claim) => {
@@ -120,7 +120,8 @@ impl Guest {
         Ok(into.map_or(Ok(0), |into| console::read(into, length, || self.signals_pending())))
     }
 
-    fn wait(&mut self, deadline_ns: u64, wanted: News) -> Result<Answer, Fault> {
+    fn wait(&mut self, deadline_ns: u64, wanted: News, measure: bool) -> Result<Answer, Fault> {
+        let begun_ns = if measure { monotonic_ns() } else { 0 };
         let mut news = News::empty();
         if self.signals_pending() {
             // The guest hears of the signal first, and asks again. It counts on having rung.
@@ -130,7 +131,8 @@ impl Guest {
         } else {
             news = self.wait_for(wanted, deadline_ns)?;
         }
-        Ok(Ok(news.bits()))
+        let inside_ns = if measure { monotonic_ns().saturating_sub(begun_ns).max(1) } else { 0 };
+        Ok(Ok(Waited { news, inside_ns }.encode()))
     }
 
     fn wait_for(&self, wanted: News, deadline_ns: u64) -> Result<News, Fault> {

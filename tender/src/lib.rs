@@ -28,6 +28,7 @@ pub mod layout;
 pub mod machine;
 pub mod memory;
 pub mod operands;
+mod processors;
 pub mod registers;
 pub mod report;
 mod resident;

@@ -15,6 +15,7 @@ use crate::guest::{Guest, Next};
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::operands;
+use crate::processors;
 use crate::registers::Registers;
 use crate::share::{Hold, Share};
 use crate::signals::{self, Halt, Told};
@@ -68,7 +69,7 @@ fn serve(
     if devices.is_empty() {
         return Ok(None);
     }
-    let bells = Arc::new(Bells::new()?);
+    let bells = Arc::new(Bells::new(processors::is_alone())?);
     target.connect(&bells);
     let rings = memory.layout().rings.start;
     let served = (0..).zip(devices).map(|(index, open)| {

@@ -14,6 +14,7 @@ use crate::image::Image;
 use crate::layout::{Addresses, Layout};
 use crate::machine::{End, Machine};
 use crate::memory::Memory;
+use crate::processors;
 use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
 use crate::say;
@@ -95,6 +96,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
     flags.set(Flags::NEAR, kvm.is_none());
+    flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
     let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
     let mut statistics = Statistics::new(options.verbose, options.started);
     // Not dropped: the process ends, and what the kernel does then anyway it does faster all at once.

@@ -46,6 +46,15 @@ fn requests_of_a_guest_that_does_not_wait_are_served_while_it_runs() {
 }
 
 #[test]
+fn on_one_processor_requests_are_served_all_the_same() {
+    let one = "exec taskset -c $(taskset -cp $$ | sed 's/.*: //; s/[,-].*//') \"$@\"";
+    let disk = Disk::empty(4 << 20);
+    let guest = |name| guest(name).flag(disk.flag("")).through(&["sh", "-c", one, "sh"]);
+    guest("disk_many").run().expect_success().expect_stdout("4000 requests\n");
+    guest("disk_polls").run().expect_success().expect_stdout("polled\n");
+}
+
+#[test]
 fn limits_lose_no_request() {
     let disk = Disk::empty(4 << 20);
     let guest =

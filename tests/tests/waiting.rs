@@ -1,6 +1,10 @@
 //! Programs that wait for files: what they see is what Linux would show them, so each also passes as a process.
 
-use husk_tests::{Guest, native};
+use husk_tests::{Guest, Target, build, native, wire};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The program `name` ends well here, as a process, and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
@@ -22,4 +26,49 @@ fn a_thread_that_waits_for_input_stops_no_other() {
     let typing = "(sleep 0.3; echo first; sleep 0.3; echo second; sleep 0.2) | \"$@\"";
     let outcome = Guest::program("input").through(&["sh", "-c", typing, "sh"]).run();
     outcome.expect_success().expect_stdout("waiting\nfirst\nsecond\n");
+}
+
+/// Connects to a server that may have just been started.
+fn connect(address: &str) -> TcpStream {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_server_that_has_been_busy_and_is_idle_takes_no_processor_time() {
+    if !wire::alone() {
+        return;
+    }
+    let servers = [
+        ("a native guest", build::image("net-guests", "serve")),
+        ("a program", build::image("programs", "idle_server")),
+    ];
+    for target in Target::all() {
+        for (what, image) in &servers {
+            let guest = Guest::image(image.clone()).flag(target.flag()).flag("-p8007:7").argument("0");
+            let mut running = guest.spawn();
+            running.expect_printed("ready", 1);
+            let mut stream = connect("127.0.0.1:8007");
+            // One by one, these are what it pays to poll for.
+            for _ in 0..2_000 {
+                stream.write_all(b"ping").expect("it listens");
+                stream.read_exact(&mut [0; 4]).expect("it answers");
+            }
+            sleep(Duration::from_millis(200));
+            let before = running.processor_time().expect("it runs");
+            let idle = Duration::from_secs(3);
+            sleep(idle);
+            let took = running.processor_time().expect("it runs") - before;
+            assert!(took < idle / 100, "{what} under {}: {took:?} in {idle:?}", target.name());
+            stream.write_all(b"quit").expect("it listens");
+            drop(stream);
+            let _ = running.signal("TERM", 1);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::gate;
 use core::fmt;
-use husk_abi::call::{News, Number, Status};
+use husk_abi::call::{News, Number, Status, Waited};
 
 /// Number of standard output.
 pub const OUTPUT: u64 = 1;
@@ -21,8 +21,8 @@ pub fn read_at(address: u64, length: u64) -> Result<u64, Status> {
 
 /// Waits until a read would not wait, or the monotonic clock reaches `deadline_ns`; tells whether a read would not wait.
 pub fn wait_for_input(deadline_ns: u64) -> bool {
-    let news = gate::call(Number::Wait, deadline_ns, News::INPUT.bits(), 0, 0);
-    news.is_ok_and(|news| News::from_bits_truncate(news).contains(News::INPUT))
+    let waited = gate::call(Number::Wait, deadline_ns, News::INPUT.bits(), 0, 0);
+    waited.is_ok_and(|value| Waited::decode(value).news.contains(News::INPUT))
 }
 
 /// Writes some of `bytes`, and tells how many.

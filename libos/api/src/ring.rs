@@ -6,9 +6,10 @@
 
 use crate::device;
 use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::device::Queue as Place;
 use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
-use husk_abi::ring::{CONSUMER, Completion, Descriptor, ENTRIES, Flags, PRODUCER, WAKE_AT};
+use husk_abi::ring::{BEAT, CONSUMER, Completion, Descriptor, ENTRIES, Flags, PRODUCER, WAKE_AT};
 
 /// One queue.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Queue {
     answers: *const Completion,
     entries: u32,
     under_way: u32,
+    beat: &'static AtomicU32,
 }
 
 // SAFETY: the pointers lead to rings, which are not bound to a thread.
@@ -47,7 +49,14 @@ impl Queue {
             answers: (place.completion + ENTRIES) as *const Completion,
             entries: place.entries,
             under_way: 0,
+            beat: word(place.submission, BEAT),
         }
+    }
+
+    /// What changes while the tender runs ([`BEAT`]); 0 if that is not told.
+    #[inline]
+    pub fn beat(&self) -> u32 {
+        self.beat.load(Relaxed)
     }
 
     /// How many requests can be under way at once.

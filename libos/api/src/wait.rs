@@ -1,31 +1,29 @@
 //! Waiting for anything: devices, input, a time.
 //!
-//! What follows at once is looked for before the guest is left: if another processor of the host serves the devices, that
-//! is faster than to sleep and be woken. If none does, it is time lost, so how long to look is learned from what has come
-//! of it.
+//! A wait polls before it leaves the guest: if another processor of the host serves the devices, its answer is there sooner than
+//! an exit and a sleep take. How long to poll, if at all, follows what leaving costs on this host and how often polling paid
+//! lately ([`husk_abi::poll`]).
 //!
-//! Where leaving costs next to nothing, there is nothing to be looked for: the tender serves the devices then, on this
-//! processor, where the requests have just been written.
+//! Where leaving costs next to nothing ([`Flags::NEAR`]), nothing is polled: the tender serves the devices within the call, on
+//! this processor, where the requests have just been written.
 
 use crate::{boot, clock, device, gate};
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::boot::Flags;
-use husk_abi::call::{News, Number};
+use husk_abi::call::{News, Number, Waited};
+use husk_abi::poll::{Cost, Poll};
 
-/// How long to look at most, in nanoseconds: about what leaving the guest costs.
-const SPIN_NS: u64 = 20_000;
-/// The same for the first look after many waits without one: the other processor may have to be woken.
-const TRIAL_NS: u64 = 100_000;
-/// How long is too short to be worth it, in nanoseconds.
-const SPIN_MINIMUM_NS: u64 = 1_000;
-/// So many waits without a look are followed by one with it: at first, and after many that have found nothing.
-const WAITS: (u64, u64) = (64, 512);
-
-/// How long the next wait looks, in nanoseconds; or, below the least that is worth it, how many waits have not looked.
-static PATIENCE: AtomicU64 = AtomicU64::new(SPIN_NS);
-/// How many waits without a look are followed by one with it.
-static BETWEEN: AtomicU64 = AtomicU64::new(WAITS.0);
+/// Cost of leaving the guest and coming back.
+static LEAVING: Cost = Cost::unknown();
+/// Polls for what the tender does on another processor.
+static POLL: Poll = Poll::new(SKIPS);
+/// What the beat of the sources was at the last wait.
+static BEAT: AtomicU32 = AtomicU32::new(0);
+/// Most waits without polling between two trials.
+const SKIPS: u32 = 512;
+/// Polls of a trial are longer by this factor: the thread that serves devices has to wake up first.
+const TRIAL: u64 = 4;
 
 /// Something that can be waited for.
 pub trait Source {
@@ -37,6 +35,11 @@ pub trait Source {
     /// Whether it has something to be done.
     fn ready(&mut self) -> bool;
 
+    /// What changes while the tender runs ([`husk_abi::ring::BEAT`]); 0 if that is not told.
+    fn beat(&mut self) -> u32 {
+        0
+    }
+
     /// Asks to be woken when it has. Whether it has nothing yet.
     fn sleep(&mut self) -> bool;
 
@@ -46,20 +49,25 @@ pub trait Source {
     }
 }
 
-/// Whether somebody seems to serve the devices while the guest runs. If not, they are served when it waits.
+/// Whether another processor seems to serve the devices while the guest runs. If not, they are served when the guest waits.
 pub fn is_served() -> bool {
-    !is_near() && PATIENCE.load(Relaxed) >= SPIN_MINIMUM_NS
+    can_poll() && POLL.is_on()
 }
 
-/// Whether the next wait tries if somebody serves the devices while the guest runs, as nobody has for many waits: who has
-/// something that is soon done wakes the tender for that.
+/// Whether the next wait polls to find out if the devices are served while the guest runs: requests that are soon done wake
+/// the tender for that.
 pub fn is_trial() -> bool {
-    PATIENCE.load(Relaxed) == TRIAL_NS
+    can_poll() && POLL.is_trial()
 }
 
-/// Whether it takes next to nothing to leave.
-fn is_near() -> bool {
-    boot::info().flags & Flags::NEAR.bits() != 0
+/// Whether the tender may run while the guest polls, and leaving costs more than that. The first wait measures the cost.
+fn can_poll() -> bool {
+    !has(Flags::NEAR | Flags::ALONE) && LEAVING.ns() > 0
+}
+
+/// Whether one of these switches is on.
+fn has(flags: Flags) -> bool {
+    boot::info().flags & flags.bits() != 0
 }
 
 /// Waits until one of `sources` has something to be done, there are `news` of another kind, or the monotonic clock
@@ -70,15 +78,8 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
     }
     let deadline_ns = sources.iter_mut().fold(deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
     let mut owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
-    if is_served() {
-        if core::mem::take(&mut owed) {
-            device::ring_doorbell();
-        }
-        if look(sources, deadline_ns) {
-            return News::DEVICES;
-        }
-    } else if !is_near() && PATIENCE.fetch_add(1, Relaxed) >= BETWEEN.load(Relaxed) {
-        PATIENCE.store(TRIAL_NS, Relaxed);
+    if can_poll() && poll(sources, &mut owed, deadline_ns) {
+        return News::DEVICES;
     }
     if !sources.iter_mut().all(|source| source.sleep()) {
         if owed {
@@ -86,28 +87,67 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
         }
         return News::DEVICES;
     }
-    // This counts as a ring.
-    let told = gate::call(Number::Wait, deadline_ns, (news | News::DEVICES).bits(), 0, 0);
-    News::from_bits_truncate(told.unwrap_or(0))
+    let news = leave(deadline_ns, news | News::DEVICES);
+    // What was answered within the call does not show that the tender runs beside the guest.
+    BEAT.store(beat(sources), Relaxed);
+    news
 }
 
-/// Looks for a while, and learns for how long the next time. Whether something was found.
-fn look(sources: &mut [&mut dyn Source], deadline_ns: u64) -> bool {
-    let patience_ns = PATIENCE.load(Relaxed);
-    let until = clock::monotonic_ns().saturating_add(patience_ns).min(deadline_ns);
-    while clock::monotonic_ns() < until {
+/// The beat of all sources; 0 if it is not told.
+fn beat(sources: &mut [&mut dyn Source]) -> u32 {
+    sources.iter_mut().fold(0, |beat, source| beat.wrapping_add(source.beat()))
+}
+
+/// Polls for a while, if that may pay; rings the doorbell before if that is `owed`. Whether one of `sources` has something to be
+/// done.
+fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> bool {
+    let cost_ns = LEAVING.ns();
+    let before = beat(sources);
+    let moved = before != BEAT.swap(before, Relaxed);
+    if moved {
+        POLL.present();
+    } else if before != 0 && !*owed && POLL.is_on() {
+        // It has not run since the last wait, nor will the doorbell be rung.
+        POLL.absent();
+    }
+    let is_trial = POLL.is_trial();
+    let poll_ns = match POLL.begin(cost_ns) {
+        0 => return false,
+        poll_ns if is_trial => poll_ns * TRIAL,
+        poll_ns => poll_ns,
+    };
+    if core::mem::take(owed) {
+        device::ring_doorbell();
+    }
+    let begun_ns = clock::monotonic_ns();
+    let until_ns = begun_ns.saturating_add(poll_ns).min(deadline_ns);
+    loop {
+        let now_ns = clock::monotonic_ns();
+        let took_ns = now_ns.saturating_sub(begun_ns);
         if sources.iter_mut().any(|source| source.ready()) {
-            PATIENCE.store((patience_ns * 2).min(SPIN_NS), Relaxed);
-            BETWEEN.store(WAITS.0, Relaxed);
+            // What a trial waits for is the wake-up, which those after it are spared.
+            POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
             return true;
+        }
+        if now_ns >= until_ns {
+            match before != 0 && beat(sources) == before {
+                true => POLL.absent(),
+                false => POLL.miss(took_ns, cost_ns),
+            }
+            return false;
         }
         core::hint::spin_loop();
     }
-    let was_trial = patience_ns == TRIAL_NS;
-    if was_trial {
-        BETWEEN.store((BETWEEN.load(Relaxed) * 2).min(WAITS.1), Relaxed);
+}
+
+/// Leaves the guest until there are `news` or it is time, and measures what leaving costs. Counts as a ring of the doorbell.
+fn leave(deadline_ns: u64, news: News) -> News {
+    let measures = !has(Flags::NEAR);
+    let begun_ns = if measures { clock::monotonic_ns() } else { 0 };
+    let value = gate::call(Number::Wait, deadline_ns, news.bits(), u64::from(measures), 0);
+    let waited = Waited::decode(value.unwrap_or(0));
+    if waited.inside_ns > 0 {
+        LEAVING.sample(clock::monotonic_ns().saturating_sub(begun_ns).saturating_sub(waited.inside_ns));
     }
-    let less = patience_ns * 3 / 4;
-    PATIENCE.store(if less >= SPIN_MINIMUM_NS && !was_trial { less } else { 0 }, Relaxed);
-    false
+    waited.news
 }

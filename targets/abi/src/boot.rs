@@ -81,5 +81,8 @@ bitflags::bitflags! {
         /// does best to call at once. Without this, leaving is dear enough to look for a while whether another processor of
         /// the host serves them.
         const NEAR = 2;
+        /// The host lets guest and tender run on one processor only: while the guest runs, the tender does not. Polling for
+        /// what the tender does is useless.
+        const ALONE = 4;
     }
 }

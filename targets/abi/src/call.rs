@@ -53,9 +53,10 @@ calls! {
     ConsoleRead = 2,
     /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
     Exit = 3,
-    /// `(deadline_ns, news)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or
+    /// `(deadline_ns, news, measure)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or
     /// earlier if there are [`News`] of a kind that `news` names, or a signal arrives. A deadline that is over makes this
-    /// a question. Value: the kinds of which there are news.
+    /// a question. Value: a [`Waited`]: the kinds of which there are news and, unless `measure` is 0, how long this took
+    /// inside the tender.
     Wait = 4,
     /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap or the sparse region to
     /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
@@ -114,6 +115,38 @@ bitflags::bitflags! {
         const INPUT = 1;
         /// A device has completed a request for which the guest wanted to be woken ([`crate::ring`]), or may have.
         const DEVICES = 2;
+    }
+}
+
+/// Value of a [`Number::Wait`].
+///
+/// ```text
+/// bits 0 to 31     news      kinds of which there are news; bits without a meaning are ignored
+/// bits 32 to 62    inside    nanoseconds between the call's arrival in the tender and its answer, if asked for; else 0
+/// ```
+///
+/// What the whole call took for the guest beyond `inside` is what it costs to leave the guest and come back on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Kinds of which there are news.
+    pub news: News,
+    /// Nanoseconds inside the tender; at most [`INSIDE_MAXIMUM_NS`].
+    pub inside_ns: u64,
+}
+
+/// Longest time that [`Waited`] can hold, in nanoseconds.
+pub const INSIDE_MAXIMUM_NS: u64 = (1 << 31) - 1;
+
+impl Waited {
+    /// The value that says this.
+    pub const fn encode(self) -> u64 {
+        let inside_ns = if self.inside_ns > INSIDE_MAXIMUM_NS { INSIDE_MAXIMUM_NS } else { self.inside_ns };
+        self.news.bits() & 0xffff_ffff | inside_ns << 32
+    }
+
+    /// What a value says.
+    pub const fn decode(value: u64) -> Self {
+        Self { news: News::from_bits_truncate(value & 0xffff_ffff), inside_ns: value >> 32 & INSIDE_MAXIMUM_NS }
     }
 }
 
@@ -179,6 +212,16 @@ mod tests {
         }
         assert_eq!(Number::from_raw(0), None);
         assert_eq!(Number::from_raw(u64::MAX), None);
+    }
+
+    #[test]
+    fn waits_survive_the_trip_and_are_no_status() {
+        for (inside_ns, told_ns) in [(0, 0), (71_000, 71_000), (u64::MAX, INSIDE_MAXIMUM_NS)] {
+            let value = Waited { news: News::all(), inside_ns }.encode();
+            assert_eq!(Status::check(value as i64), Ok(value));
+            assert_eq!(Waited::decode(value), Waited { news: News::all(), inside_ns: told_ns });
+        }
+        assert_eq!(Waited::decode(News::INPUT.bits()), Waited { news: News::INPUT, inside_ns: 0 });
     }
 
     #[test]

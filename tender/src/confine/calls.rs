@@ -205,6 +205,8 @@ features! {
         SYS_write [On(0, Role::Bell)] "rings";
         SYS_tgkill [OwnProcess(0), Is(2, crate::devices::bells::SIGNAL as u32)] "stops the processor for a fault";
         SYS_madvise [Is(2, GIVE_BACK)] "the stack of a thread that ends";
+        SYS_getcpu "where the guest runs, on hosts whose kernel does not tell without a call";
+        SYS_sched_setaffinity [Is(0, 0)] "the thread of the devices leaves the guest's processor to the guest";
     }
 
     /// A TAP interface.

@@ -1,17 +1,27 @@
 //! What the processor's thread and that of the devices tell each other: the guest's doorbell, news for a guest that
-//! sleeps, and a fault that the devices have found.
+//! sleeps, and a fault that the devices have found. On the way, it measures what it costs to wake a thread of this host.
 
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
+use crate::clock::monotonic_ns;
 use crate::confine::{Descriptors, Role};
 use crate::error::Error;
 use crate::fault::Fault;
+use crate::processors;
+use husk_abi::poll::Cost;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Mutex, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// The signal that stops the processor for the sake of a device.
 pub const SIGNAL: libc::c_int = libc::SIGIO;
+
+/// No processor of the host.
+const NOWHERE: u32 = u32::MAX;
+/// How many waits of the guest pass between two looks at where it runs.
+const LOOKS: u32 = 16;
 
 /// Made by the thread that runs the processor.
 #[derive(Debug)]
@@ -19,18 +29,39 @@ pub struct Bells {
     doorbell: EventFd,
     news: EventFd,
     fault: Mutex<Option<Fault>>,
+    /// When [`Bells::ring`] was called last, as monotonic time in nanoseconds; 0 once that was heard.
+    rung_ns: AtomicU64,
+    /// Cost of a wake-up: from the ring to the thread that slept.
+    wake_up: Cost,
+    /// Whether there is no other processor for another thread.
+    is_alone: bool,
+    /// Processor of the host on which the guest ran when it was last looked at, or [`NOWHERE`]; and how often it was not.
+    place: AtomicU32,
+    not_looked: AtomicU32,
     process: libc::pid_t,
     processor: libc::pid_t,
 }
 
 impl Bells {
-    /// Bells for the processor that this thread runs.
-    pub fn new() -> Result<Self, Error> {
+    /// Bells for the processor that this thread runs, which is the only one of the host that this process may use if it
+    /// `is_alone`.
+    pub fn new(is_alone: bool) -> Result<Self, Error> {
         let event = || EventFd::new(EFD_NONBLOCK).map_err(Error::NoThread);
         let process = std::process::id() as libc::pid_t;
         // SAFETY: has no conditions.
         let processor = unsafe { libc::gettid() };
-        Ok(Self { doorbell: event()?, news: event()?, fault: Mutex::default(), process, processor })
+        Ok(Self {
+            doorbell: event()?,
+            news: event()?,
+            fault: Mutex::default(),
+            rung_ns: AtomicU64::new(0),
+            wake_up: Cost::unknown(),
+            is_alone,
+            place: AtomicU32::new(NOWHERE),
+            not_looked: AtomicU32::new(0),
+            process,
+            processor,
+        })
     }
 
     /// What the guest's doorbell is to be connected with.
@@ -51,14 +82,50 @@ impl Bells {
 
     /// Rings the doorbell for the guest.
     pub fn ring(&self) {
+        self.rung_ns.store(monotonic_ns(), Relaxed);
         // It fails only if 2^64 rings were not heard, which is as good.
         let _ = self.doorbell.write(1);
     }
 
-    /// Takes what has been rung.
-    pub fn heard(&self) {
+    /// Takes what has been rung, for a thread that began to sleep at this monotonic time, in nanoseconds.
+    pub fn heard(&self, asleep_ns: u64) {
+        let rung_ns = self.rung_ns.swap(0, Relaxed);
+        if rung_ns > asleep_ns {
+            self.wake_up.sample(monotonic_ns().saturating_sub(rung_ns));
+        }
         // It fails only if nothing was.
         let _ = self.doorbell.read();
+    }
+
+    /// What it costs a thread to sleep until another wakes it, in nanoseconds: what it may poll before. 0 as long as that is
+    /// unknown, and if there is no other processor on which something could happen meanwhile.
+    pub fn sleep_ns(&self) -> u64 {
+        if self.is_alone { 0 } else { self.wake_up.ns() }
+    }
+
+    /// Notes where the guest runs, for the thread that runs it.
+    pub fn note_processor(&self) {
+        let count = self.not_looked.load(Relaxed);
+        self.not_looked.store(count.wrapping_add(1), Relaxed);
+        if count.is_multiple_of(LOOKS) && !self.is_alone {
+            self.place.store(processors::current().unwrap_or(NOWHERE), Relaxed);
+        }
+    }
+
+    /// Takes the other thread away from the guest's processor if it is there: only beside the guest is it of use, and a scheduler
+    /// that sees two threads of which one sleeps often may leave both on one processor for long.
+    pub fn keep_apart(&self) {
+        let place = self.place.load(Relaxed);
+        if !self.is_alone && place != NOWHERE && processors::current() == Some(place) {
+            processors::avoid(place);
+        }
+    }
+
+    /// Rings to measure what a wake-up costs, as long as that is unknown.
+    pub fn measure(&self) {
+        if !self.is_alone && self.wake_up.ns() == 0 {
+            self.ring();
+        }
     }
 
     /// Ends the wait of a guest whose devices the other thread serves.

@@ -12,7 +12,6 @@ mod copy;
 pub mod fuzz;
 pub mod limit;
 pub mod net;
-mod patience;
 mod relay;
 pub mod ring;
 pub mod service;
@@ -141,6 +140,9 @@ pub trait Device: std::fmt::Debug + Send {
     /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or one of its files
     /// is ready, or its time has come.
     fn sleep(&mut self) -> Result<bool, Broken>;
+
+    /// Shows the guest that its requests are looked for while it runs.
+    fn beat(&mut self);
 
     /// The file to be watched meanwhile, and for which events; none is negative.
     fn file(&self) -> (RawFd, i16);

@@ -7,11 +7,12 @@ use husk_abi::device;
 use husk_abi::memory::Rights;
 use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
 use husk_abi::ring::{
-    CONSUMER, Completion, Descriptor, ENTRIES, Flags, PART_MAXIMUM, PARTS_MAXIMUM, PRODUCER, WAKE_AT,
+    BEAT, CONSUMER, Completion, Descriptor, ENTRIES, Flags, PART_MAXIMUM, PARTS_MAXIMUM, PRODUCER, WAKE_AT,
 };
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// How a guest broke the contract of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +188,9 @@ pub struct Queue {
     completion_entries: NonNull<Completion>,
     entries: u32,
     under_way: u32,
+    /// [`BEAT`], and what was written there last.
+    beat: &'static AtomicU32,
+    beats: u32,
 }
 
 // SAFETY: the pointers lead to guest memory, which stays mapped as long as the process lives.
@@ -211,7 +215,7 @@ impl Queue {
             wake_at: word(ring, WAKE_AT),
         };
         let count = u64::from(place.entries);
-        Self {
+        let mut queue = Self {
             name,
             operations,
             requests: Consumer::new(words(place.submission), place.entries),
@@ -220,7 +224,19 @@ impl Queue {
             completion_entries: memory.ring(place.completion + ENTRIES, count * size_of::<Completion>() as u64).cast(),
             entries: place.entries,
             under_way: 0,
-        }
+            beat: word(place.submission, BEAT),
+            beats: 0,
+        };
+        queue.beat();
+        queue
+    }
+
+    /// Shows the guest that the tender runs.
+    #[inline]
+    pub fn beat(&mut self) {
+        // Never 0, which stands for a tender that does not do this.
+        self.beats = self.beats.wrapping_add(2) | 1;
+        self.beat.store(self.beats, Relaxed);
     }
 
     /// The next request, if there is one; it must be completed some time. Its memory is in `parts` then: none, if its
@@ -290,6 +306,7 @@ impl Queue {
 
     /// Shows the guest what was completed. Whether it must be woken for it.
     pub fn publish(&mut self) -> bool {
+        self.beat();
         self.requests.release();
         self.completions.publish()
     }

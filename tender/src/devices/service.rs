@@ -5,7 +5,6 @@
 //! (`Serving`). `Relay` is how they go from one to the other.
 
 use super::bells::Bells;
-use super::patience::Patience;
 use super::relay::Relay;
 use super::ring::Broken;
 use super::serving::Serving;
@@ -16,10 +15,13 @@ use crate::error::Error;
 use crate::fault::Fault;
 use crate::signals;
 use husk_abi::call::News;
+use husk_abi::poll::Poll;
 use std::sync::Arc;
 
 /// How long what a guest has sent may take to go out after its end, in nanoseconds.
 const FAREWELL_NS: u64 = 1_000_000_000;
+/// Most waits without polling between two trials.
+const SKIPS: u32 = 64;
 /// How often a device that has had a full share is served again before the guest goes on: that fills a ring.
 const SHARES: usize = 4;
 
@@ -40,14 +42,14 @@ pub struct Devices {
     pub(super) left: bool,
     /// Room for what is waited for.
     files: Vec<libc::pollfd>,
-    patience: Patience,
+    /// Polls before the processor's thread sleeps.
+    poll: Poll,
 }
 
 impl Service {
     /// Starts to serve `devices`; their own thread joins `crew`.
     pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
-        let devices =
-            Devices { all: devices, news: false, left: false, files: Vec::new(), patience: Patience::default() };
+        let devices = Devices { all: devices, news: false, left: false, files: Vec::new(), poll: Poll::new(SKIPS) };
         bells.list(&mut crew.descriptors);
         devices.all.iter().for_each(|served| served.device.list(&mut crew.descriptors));
         let relay = Arc::new(Relay::new(devices));
@@ -63,8 +65,10 @@ impl Service {
     /// Serves the devices until there is something of which the guest wanted to be told, or `input` if that is wanted,
     /// the monotonic clock reaches `deadline_ns`, or a signal arrives.
     pub fn wait(&self, input: bool, deadline_ns: u64) -> Result<News, Fault> {
+        self.bells.measure();
+        self.bells.note_processor();
         let mut devices = self.relay.take();
-        let outcome = devices.attend(input, deadline_ns);
+        let outcome = devices.attend(&self.bells, input, deadline_ns);
         devices.left = matches!(outcome, Ok(None));
         let left = devices.left;
         if self.relay.give_back(devices) || left {
@@ -114,7 +118,12 @@ impl Devices {
         Ok(all)
     }
 
-    /// The same for what takes no waiting.
+    /// Shows the guest that its requests are looked for while it runs.
+    pub(super) fn beat(&mut self) {
+        self.all.iter_mut().for_each(|served| served.device.beat());
+    }
+
+    /// The same as [`Devices::serve`] for what takes no waiting.
     fn serve_at_once(&mut self) -> Result<Progress, Fault> {
         let mut all = Progress::default();
         for served in &mut self.all {
@@ -155,9 +164,9 @@ impl Devices {
     }
 
     /// Serves while the guest waits, as [`Service::wait`] does; nothing if that is to be left to the other thread.
-    fn attend(&mut self, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
+    fn attend(&mut self, bells: &Bells, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
         loop {
-            if let Some(outcome) = self.look_around(deadline_ns)? {
+            if let Some(outcome) = self.look_around(bells.sleep_ns(), deadline_ns)? {
                 return Ok(outcome);
             }
             let mut files = std::mem::take(&mut self.files);
@@ -173,15 +182,15 @@ impl Devices {
         }
     }
 
-    /// Serves as long as there is something to do, and a little longer. What [`Devices::attend`] comes to, unless there
-    /// is nothing but to sleep.
-    fn look_around(&mut self, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
-        let (mut look_ns, mut until) = (0, 0);
+    /// Serves as long as there is something to do, then polls for a while, before a sleep of this cost. What
+    /// [`Devices::attend`] comes to, unless there is nothing but to sleep.
+    fn look_around(&mut self, sleep_ns: u64, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
+        let (mut poll_ns, mut idle_ns, mut since_ns) = (0, 0, 0);
         for round in 0u64.. {
             let progress = self.serve_at_once()?;
             if std::mem::take(&mut self.news) {
-                if look_ns > 0 {
-                    self.patience.learn(true);
+                if poll_ns > 0 {
+                    self.poll.hit(monotonic_ns().saturating_sub(since_ns), sleep_ns);
                 }
                 return Ok(Some(Some(News::DEVICES)));
             }
@@ -194,17 +203,18 @@ impl Devices {
             }
             // Most have found something by now.
             if round == 0 {
-                look_ns = self.patience.look_ns();
+                poll_ns = self.poll.begin(sleep_ns);
             }
             if round == 0 || progress.done {
-                until = now_ns + look_ns;
+                since_ns = now_ns;
             }
-            if !progress.done && now_ns >= until {
+            idle_ns = now_ns.saturating_sub(since_ns);
+            if !progress.done && idle_ns >= poll_ns {
                 break;
             }
         }
-        if look_ns > 0 {
-            self.patience.learn(false);
+        if poll_ns > 0 {
+            self.poll.miss(idle_ns, sleep_ns);
         }
         Ok(None)
     }

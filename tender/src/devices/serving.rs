@@ -1,13 +1,12 @@
 //! The devices' own thread: it serves them while the guest runs.
 //!
 //! A guest that waits often is served then, so this thread naps. It takes part when the guest has run for a whole nap, or
-//! rings the doorbell. Then it serves as long as there is something to do, looks around for a moment longer ([`Patience`]),
+//! rings the doorbell. Then it serves as long as there is something to do, polls for a while longer ([`husk_abi::poll`]),
 //! and sleeps until the doorbell, a file of a device or a device's own time: until the guest waits again.
 
 #![expect(unsafe_code, reason = "system calls that wait")]
 
 use super::bells::Bells;
-use super::patience::Patience;
 use super::relay::Relay;
 use super::service::Devices;
 use crate::clock::{monotonic_ns, time_until};
@@ -15,26 +14,32 @@ use crate::confine::Crew;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::signals::readable;
+use husk_abi::poll::Poll;
 use std::ptr::{self, null};
 use std::sync::Arc;
 
-/// How long a nap takes, in nanoseconds: the least, and the most, when guests wait all the time.
-const NAP_NS: (u64, u64) = (50_000, 400_000);
+/// How long a nap takes, in wake-ups: the least, and the most, when guests wait all the time. So naps take no more than a
+/// quarter of a processor, and a thirtieth.
+const NAP: (u64, u64) = (4, 32);
+/// Most sleeps without polling between two trials: each ended with a request, and more may follow it as fast as the guest can.
+const SKIPS: u32 = 16;
+/// Shortest nap in nanoseconds: the kernel's default slack of a thread's timers.
+const NAP_MINIMUM_NS: u64 = 50_000;
 
 /// The service as its own thread has it.
 #[derive(Debug)]
 pub struct Serving {
     bells: Arc<Bells>,
     relay: Arc<Relay<Devices>>,
-    patience: Patience,
-    /// How long the next nap takes, in nanoseconds.
-    nap_ns: u64,
+    poll: Poll,
+    /// How long the next nap takes, in wake-ups.
+    nap: u64,
 }
 
 impl Serving {
     /// Starts the thread, which looks at nothing of the guest's before it is confined.
     pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, crew: &mut Crew) -> Result<(), Error> {
-        let serving = Self { bells, relay, patience: Patience::default(), nap_ns: NAP_NS.0 };
+        let serving = Self { bells, relay, poll: Poll::new(SKIPS), nap: NAP.0 };
         crew.spawn_devices(move || serving.run())
     }
 
@@ -49,6 +54,7 @@ impl Serving {
     fn serve(&mut self) -> Result<(), Fault> {
         loop {
             if self.nap() {
+                self.bells.keep_apart();
                 self.attend()?;
             }
         }
@@ -57,15 +63,15 @@ impl Serving {
     /// Sleeps for a moment, or for as long as the guest waits. Whether this thread is to serve now.
     fn nap(&mut self) -> bool {
         let before = self.relay.changes();
-        if self.rest(monotonic_ns() + self.nap_ns) {
+        if self.rest(monotonic_ns() + (self.nap * self.bells.sleep_ns()).max(NAP_MINIMUM_NS)) {
             return true;
         }
         let changes = self.relay.changes();
         if changes != before {
-            self.nap_ns = (self.nap_ns * 2).min(NAP_NS.1);
+            self.nap = (self.nap * 2).min(NAP.1);
             return false;
         }
-        self.nap_ns = NAP_NS.0;
+        self.nap = NAP.0;
         if !Relay::<Devices>::are_taken(changes) {
             return true;
         }
@@ -79,10 +85,11 @@ impl Serving {
     /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Whether it did.
     fn rest(&self, deadline_ns: u64) -> bool {
         let mut files = [readable(self.bells.doorbell_file())];
+        let asleep_ns = monotonic_ns();
         sleep(&mut files, deadline_ns);
         let rung = files[0].revents != 0;
         if rung {
-            self.bells.heard();
+            self.bells.heard(asleep_ns);
         }
         rung
     }
@@ -94,6 +101,7 @@ impl Serving {
             if self.look_around()? {
                 continue;
             }
+            self.bells.keep_apart();
             if self.relay.changes() != changes || Relay::<Devices>::are_taken(changes) {
                 return Ok(());
             }
@@ -107,28 +115,41 @@ impl Serving {
         }
     }
 
-    /// Looks for something to do for a while, and serves as long as there is. Whether there was something.
+    /// Serves as long as there is something to do, then polls for a while, also if the guest waits meanwhile and is served then:
+    /// it may go on with requests that it does not wait for. Whether there was something.
     fn look_around(&mut self) -> Result<bool, Fault> {
         let mut found = false;
         while self.round()? {
             found = true;
         }
-        let look_ns = self.patience.look_ns();
-        if found || look_ns == 0 {
-            return Ok(found);
+        if found {
+            return Ok(true);
         }
-        let until = monotonic_ns() + look_ns;
-        while !found && monotonic_ns() < until {
+        let sleep_ns = self.bells.sleep_ns();
+        let poll_ns = self.poll.begin(sleep_ns);
+        if poll_ns == 0 {
+            return Ok(false);
+        }
+        let begun_ns = monotonic_ns();
+        loop {
             found = self.round()?;
+            let took_ns = monotonic_ns().saturating_sub(begun_ns);
+            if found {
+                self.poll.hit(took_ns, sleep_ns);
+                return Ok(true);
+            }
+            if took_ns >= poll_ns {
+                self.poll.miss(took_ns, sleep_ns);
+                return Ok(false);
+            }
             std::hint::spin_loop();
         }
-        self.patience.learn(found);
-        Ok(found)
     }
 
     /// Serves each device once, if that is for this thread to do. Whether something was done.
     fn round(&mut self) -> Result<bool, Fault> {
         let Some(mut devices) = self.relay.devices() else { return Ok(false) };
+        devices.beat();
         let progress = devices.serve()?;
         if progress.wake && devices.left {
             self.bells.tell();
@@ -148,8 +169,9 @@ impl Serving {
         files.extend(devices.files());
         let deadline_ns = devices.deadline_ns();
         drop(devices);
+        let asleep_ns = monotonic_ns();
         sleep(&mut files, deadline_ns);
-        self.bells.heard();
+        self.bells.heard(asleep_ns);
     }
 }
 

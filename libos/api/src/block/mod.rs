@@ -276,6 +276,10 @@ impl Source for Disk {
         !self.done.is_empty() || self.queue.has_completion()
     }
 
+    fn beat(&mut self) -> u32 {
+        self.queue.beat()
+    }
+
     fn sleep(&mut self) -> bool {
         self.done.is_empty() && self.queue.sleep()
     }

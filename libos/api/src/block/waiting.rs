@@ -113,6 +113,10 @@ impl Source for Completions<'_> {
         self.0.queue.has_completion()
     }
 
+    fn beat(&mut self) -> u32 {
+        self.0.queue.beat()
+    }
+
     fn sleep(&mut self) -> bool {
         self.0.queue.sleep()
     }

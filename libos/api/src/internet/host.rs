@@ -54,6 +54,11 @@ impl Host {
         self.link.sleep()
     }
 
+    /// What changes while the tender runs ([`Source::beat`]).
+    pub fn beat(&mut self) -> u32 {
+        self.link.beat()
+    }
+
     /// Takes frames that have arrived, and does what is to be done by now.
     pub fn work(&mut self, now: u64) {
         if self.link.ready() || self.deadline_ns() <= now {

@@ -186,6 +186,10 @@ impl Source for Internet {
         host.has_news()
     }
 
+    fn beat(&mut self) -> u32 {
+        self.0.borrow_mut().beat()
+    }
+
     fn sleep(&mut self) -> bool {
         self.0.borrow_mut().sleep()
     }

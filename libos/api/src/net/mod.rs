@@ -95,6 +95,10 @@ impl Source for Link {
         self.receiver.ready() || self.sender.stuck() && self.sender.queue.has_completion()
     }
 
+    fn beat(&mut self) -> u32 {
+        self.sender.queue.beat()
+    }
+
     fn sleep(&mut self) -> bool {
         self.sender.flush();
         self.receiver.flush();

@@ -11,11 +11,12 @@
 //! offset 0     producer   how many entries have been written so far, modulo 2^32
 //! offset 64    consumer   how many have been read so far, modulo 2^32
 //! offset 68    wake_at    the entry at whose appearance the consumer wants to be woken
+//! offset 72    beat       of a submission ring: changes while the tender runs (BEAT)
 //! offset 128   entries    a power of two of them: entry number n lies at position n modulo their number
 //! ```
 //!
 //! The words of the two sides are 64 bytes apart, so that neither takes the other's cache line to write its own. All
-//! are 0 at the start: nothing is written, and both sides are to be woken for the first entry.
+//! but the beat are 0 at the start: nothing is written, and both sides are to be woken for the first entry.
 //!
 //! **A request** is one [`Descriptor`] or several in a row, all but the last with the flag [`Flags::MORE`]: together
 //! they are its memory, in order. Token, operation and detail count in the first one only. The guest publishes whole
@@ -47,6 +48,10 @@ pub const PRODUCER: u64 = 0;
 pub const CONSUMER: u64 = 64;
 /// Offset of the consumer's second word.
 pub const WAKE_AT: u64 = 68;
+/// Offset of the word that the tender changes before each answer, and each time that it looks for requests beside the running
+/// guest, if there are none yet. Never 0, unless the tender does not
+/// keep it. A guest that sees it stand still would poll for a thread that does not run.
+pub const BEAT: u64 = 72;
 /// Offset of the entries.
 pub const ENTRIES: u64 = 128;
 /// What the address of a ring is a multiple of.

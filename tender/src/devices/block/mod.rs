@@ -338,6 +338,10 @@ impl Device for Served {
         Ok(self.seen && self.waiting.is_empty() && (self.limited_until_ns > 0 || self.queue.sleep()?))
     }
 
+    fn beat(&mut self) {
+        self.queue.beat();
+    }
+
     fn file(&self) -> (RawFd, i16) {
         match self.started {
             0 => (-1, 0),

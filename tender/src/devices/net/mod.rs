@@ -275,6 +275,10 @@ impl Device for Served {
         Ok((sending || self.transmit.sleep()?) && (receiving || self.buffer.is_some() || self.receive.sleep()?))
     }
 
+    fn beat(&mut self) {
+        self.transmit.beat();
+    }
+
     fn file(&self) -> (RawFd, i16) {
         let may_receive = self.buffer.is_some() && self.limited_until_ns[RECEIVE] == 0;
         match self.wire.events(may_receive) {
