@@ -8,6 +8,8 @@ use husk_toolchain::{MUSL, TARGETS, Toolchain};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -19,7 +21,15 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
 }
 
-/// The tender, built as it is shipped.
+/// Whether [`husk`] pretends a slow host.
+static PRETENDS: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`husk`] a tender that pretends a slow host. To be called before that is.
+pub fn pretend_slow_host() {
+    PRETENDS.store(true, Relaxed);
+}
+
+/// The tender, built as it is shipped; but for one that pretends a slow host.
 pub fn husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| {
@@ -27,8 +37,16 @@ pub fn husk() -> &'static Path {
         if let Some(husk) = prebuilt::path("husk") {
             return husk;
         }
-        cargo(&["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk", "--target", MUSL]);
-        target_directory().join(MUSL).join("tender/husk")
+        let pretends = PRETENDS.load(Relaxed);
+        // In a directory of its own: elsewhere it could be taken for what is shipped.
+        let directory = if pretends { target_directory().join("slow-host") } else { target_directory() };
+        let mut line = vec!["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk"];
+        line.extend(["--target", MUSL, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
+        if pretends {
+            line.push("--features=slow-host");
+        }
+        cargo(&line);
+        directory.join(MUSL).join("tender/husk")
     })
 }
 

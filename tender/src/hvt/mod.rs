@@ -7,6 +7,8 @@ mod msrs;
 pub mod open;
 pub mod ring0;
 mod slots;
+#[cfg(feature = "slow-host")]
+mod slow;
 mod sparse;
 pub(crate) mod tables;
 mod vcpu;
@@ -65,6 +67,8 @@ impl Hvt {
         cpu: Cpu,
         began: Moment,
     ) -> Result<(Self, Arc<Memory>, Counter), Error> {
+        #[cfg(feature = "slow-host")]
+        slow::start();
         let vm = open::create_vm(kvm)?;
         let denies_msrs = msrs::deny(&vm)?;
         let slots = Slots::start(&vm, &memory)?;
@@ -94,6 +98,8 @@ impl Hvt {
             return Ok(None);
         }
         let special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+        #[cfg(feature = "slow-host")]
+        slow::touch();
         let layout = self.memory.layout();
         let usable = Region { length: layout.heap_attached(self.slots.attached()), ..layout.heap };
         if self.heap.touch(&self.memory, usable, special.cr2) {

@@ -1,16 +1,19 @@
 //! Networks and disks: what a guest does with them, as a virtual machine and as a process, against what an ordinary process
 //! of this machine does with the same, all in turn.
 //!
-//! `cargo bench -p husk-tests --bench wire [-- PART…] [ROUNDS]`; the parts are `http`, `bulk`, `frames` and `block`, and are
-//! all run if none is named. All but `block` take root: they make networks of their own.
+//! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [ROUNDS]`; the parts are `http`, `bulk`, `frames`
+//! and `block`, and are all run if none is named. All but `block` take root: they make networks of their own. With `--busy`,
+//! another process keeps one processor busy meanwhile; with `--slow-host`, each exit takes longer than it does here.
 
 mod block;
 mod bulk;
 mod frames;
+mod host;
 mod http;
 mod table;
 
-use husk_tests::{measure, requires, wire};
+use host::Busy;
+use husk_tests::{build, measure, requires, wire};
 use std::env;
 
 /// A part: its name, whether it takes networks, how many rounds it usually has, and what runs it.
@@ -25,6 +28,11 @@ const PARTS: [Part; 4] = [
 
 fn main() {
     let named = |name: &str| env::args().skip(1).any(|word| word == name);
+    if named("--slow-host") {
+        build::pretend_slow_host();
+    }
+    host::print_costs();
+    let _busy = named("--busy").then(Busy::start);
     let all = !PARTS.iter().any(|(name, ..)| named(name));
     for (name, takes_networks, rounds, run) in PARTS {
         if !all && !named(name) || takes_networks && (!requires::root() || !requires::tun()) {
