@@ -280,6 +280,7 @@ features! {
         SYS_fdatasync [On(0, Role::Disk)] "a flush, without io_uring";
         SYS_fallocate [On(0, Role::Disk)] "a discard, without io_uring";
         SYS_io_uring_enter [On(0, Role::Ring)] "requests to a ring that takes nothing but these, on this file";
+        SYS_getrusage [Is(0, RUSAGE_THREAD as u32)] "whether a write that took long has blocked";
     }
 }
 

@@ -96,7 +96,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Sleeps for about this long; not at all where the kernel refuses, which [`std::thread::sleep`] would panic for.
 fn rest(pause: Duration) {
-    let time = libc::timespec { tv_sec: pause.as_secs() as libc::time_t, tv_nsec: pause.subsec_nanos().into() };
+    let time = libc::timespec { tv_sec: pause.as_secs() as _, tv_nsec: pause.subsec_nanos().into() };
     // SAFETY: the time is a variable, and what is left of it is not asked for.
     unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
 }

@@ -2,24 +2,19 @@
 //!
 //! That is most of them, and it takes one system call and no other thread, or for a read none at all ([`View`]).
 //!
-//! Some file systems do not tell whether a write would wait. Nearly none does: it fills a page. So it is made all the same,
-//! until one has taken long, as a host does that lets no more be written than its disk can take. For a while, they are left
-//! to somebody who can wait.
+//! Some file systems do not say whether a write would wait ([`Eager`]).
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
+use super::eager::Eager;
 use super::engine::Step;
 use super::view::View;
-use crate::clock::{coarse_monotonic_ns, monotonic_ns};
+use crate::clock::coarse_monotonic_ns;
 use crate::devices::ring::Part;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-
-/// From when on a write has taken long, in nanoseconds; and how long others are not attempted then.
-const LONG_NS: u64 = 2_000_000;
-const PAUSE_NS: u64 = 200_000_000;
 
 /// Which of them are worth an attempt.
 #[derive(Debug)]
@@ -33,10 +28,10 @@ pub struct Hurry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writes {
     Never,
-    /// The host tells if it would wait.
+    /// The host says if it would wait.
     IfAtOnce,
-    /// It does not: from this monotonic time on, in nanoseconds.
-    From(u64),
+    /// It does not say.
+    Eagerly(Eager),
 }
 
 impl Hurry {
@@ -115,27 +110,17 @@ impl Hurry {
         count: usize,
         offset: u64,
     ) -> Option<Result<usize, i32>> {
-        let began_ns = match self.writes {
-            Writes::Never => return None,
-            Writes::IfAtOnce => {
-                let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
-                // SAFETY: the caller vouches for the memory.
-                match unsafe { transfer(file, call, vectors, count, offset) } {
-                    Err(error) if does_not_tell(error) => monotonic_ns(),
-                    result => return unless_waiting(result),
-                }
+        if self.writes == Writes::IfAtOnce {
+            let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
+            // SAFETY: the caller vouches for the memory.
+            match unsafe { transfer(file, call, vectors, count, offset) } {
+                Err(error) if does_not_tell(error) => self.writes = Writes::Eagerly(Eager::default()),
+                result => return unless_waiting(result),
             }
-            Writes::From(begin_ns) => match monotonic_ns() {
-                now_ns if now_ns < begin_ns => return None,
-                now_ns => now_ns,
-            },
-        };
+        }
+        let Writes::Eagerly(eager) = &mut self.writes else { return None };
         // SAFETY: the caller vouches for the memory.
-        let result = unsafe { write_waiting(file, vectors, count, offset) };
-        let end_ns = monotonic_ns();
-        let is_long = end_ns.saturating_sub(began_ns) > LONG_NS;
-        self.writes = Writes::From(if is_long { end_ns + PAUSE_NS } else { 0 });
-        unless_waiting(result)
+        eager.attempt(|| unsafe { write_waiting(file, vectors, count, offset) }).and_then(unless_waiting)
     }
 }
 

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "steps name guest memory by address")]
 
 mod disk;
+mod eager;
 mod engine;
 mod hurry;
 mod options;
