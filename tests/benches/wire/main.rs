@@ -1,9 +1,10 @@
 //! Networks and disks: what a guest does with them, as a virtual machine and as a process, against what an ordinary process
 //! of this machine does with the same, all in turn.
 //!
-//! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [ROUNDS]`; the parts are `http`, `bulk`, `frames`
+//! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [--only TEXT] [ROUNDS]`; the parts are `http`, `bulk`, `frames`
 //! and `block`, and are all run if none is named. All but `block` take root: they make networks of their own. With `--busy`,
-//! another process keeps one processor busy meanwhile; with `--slow-host`, each exit takes longer than it does here.
+//! another process keeps one processor busy meanwhile; with `--slow-host`, each exit takes longer than it does here; with
+//! `--only`, disks have the rows with this text in their title.
 
 mod block;
 mod bulk;
