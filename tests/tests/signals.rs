@@ -56,7 +56,9 @@ fn a_guest_that_does_not_end_is_ended_by_the_second_signal() {
     for how in ["ignore", "stubborn", "stubborn-spin"] {
         let mut running = ready(how);
         running.signal("TERM", 1).signal("HUP", 1).signal("INT", 1);
-        running.finish().expect_status(INTERRUPTED).expect_stderr("was told to end and did not");
+        // On a busy machine, both wait for the tender: of several signals, the kernel delivers the lowest number first.
+        let ends = [INTERRUPTED, TERMINATED].map(End::Exit);
+        running.finish().expect_end(&ends).expect_stderr("was told to end and did not");
     }
 }
 
