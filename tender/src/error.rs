@@ -38,6 +38,8 @@ pub enum Error {
     NotThatUser(io::Error),
     NoTimer(io::Error),
     NoWatchdog(io::Error),
+    NoSupervisor(io::Error),
+    StatusFile { path: PathBuf, reason: String },
     NoOtherProcessor,
     Output(io::Error),
 }
@@ -135,6 +137,11 @@ impl fmt::Display for Error {
                 f,
                 "the host has no process left to watch --cpu-limit without KVM: {error}; raise the limit of processes (`ulimit -u`)"
             ),
+            Self::NoSupervisor(error) => write!(
+                f,
+                "the host has no process left to write --status-file: {error}; raise the limit of processes (`ulimit -u`)"
+            ),
+            Self::StatusFile { path, reason } => write!(f, "--status-file {}: {reason}", path.display()),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

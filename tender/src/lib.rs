@@ -41,6 +41,7 @@ pub mod sparse;
 pub mod spt;
 pub mod statistics;
 pub mod streams;
+pub mod supervise;
 pub mod target;
 pub mod threads;
 pub mod timeout;

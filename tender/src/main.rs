@@ -12,10 +12,13 @@ use husk_tender::boot::Program;
 use husk_tender::check::Check;
 use husk_tender::confine::calls;
 use husk_tender::confine::explain::Explanation;
+use husk_tender::devices::attach::Attachment;
 use husk_tender::heap::Heap;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
 use husk_tender::streams;
+use husk_tender::supervise;
+use husk_tender::supervise::testimony::{self, Verdict};
 use husk_tender::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -59,15 +62,34 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
         Ok(Command::Run(run)) if run.explain => default_target()
             .and_then(|usual| explain(&run, run.target.unwrap_or(usual)).map_err(|error| error.to_string())),
-        Ok(Command::Run(run)) => {
-            options(*run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
-        }
+        Ok(Command::Run(run)) => match run.status_file.clone() {
+            Some(path) => supervised(*run, &path, started).map_err(|error| error.to_string()),
+            None => self::run(*run, started),
+        },
         Ok(Command::Inspect(inspect)) => show(&inspect).map_err(|error| error.to_string()),
         Ok(Command::Check(check)) => self::check(&check).map_err(|error| error.to_string()),
         Ok(Command::Print(text)) => print(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     result.unwrap_or_else(|error| fail(&error))
+}
+
+/// Runs an image. Returns the exit status.
+fn run(run: cli::Run, started: Instant) -> Result<u8, String> {
+    options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
+}
+
+/// Runs an image in a process of its own, and records at this path how that ends.
+fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error> {
+    let image = run.line.first().map(Path::new);
+    let file = supervise::open(path, image.into_iter().chain(run.devices.iter().filter_map(Attachment::path)))?;
+    let user = run.user_to_be;
+    supervise::run(file, user, || {
+        self::run(run, started).unwrap_or_else(|error| {
+            testimony::end(Verdict::Error, &error);
+            fail(&error)
+        })
+    })
 }
 
 /// Says why `husk` could not do what it was asked for. Returns the exit status.

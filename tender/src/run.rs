@@ -1,7 +1,7 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Counter, Moment};
+use crate::clock::{Counter, Moment, monotonic_ns};
 use crate::confine::{Descriptors, Lacks, Plan, Role, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
@@ -23,6 +23,8 @@ use crate::signals;
 use crate::spt::{Spt, watchdog};
 use crate::statistics::Statistics;
 use crate::streams::write_error;
+use crate::supervise;
+use crate::supervise::testimony::{self, Sandbox, Verdict};
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
 use crate::timeout;
@@ -84,7 +86,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     if let Some(share) = options.share.filter(|_| kvm.is_none()) {
         watchdog::start(share, !matched.is_empty(), options.user)?;
     }
-    let feature = if kvm.is_some() { &calls::KVM } else { &calls::SPT };
+    let (feature, sandbox) = if kvm.is_some() { (&calls::KVM, Sandbox::Hvt) } else { (&calls::SPT, Sandbox::Spt) };
     let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
     let devices: Vec<Open> =
         matched.iter().map(|(name, what)| Open::new(name.clone(), what)).collect::<Result<_, _>>()?;
@@ -115,6 +117,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let reporter = ManuallyDrop::new(Reporter::new(&image));
     let confining = Instant::now();
     let (mut crew, lack) = plan.confine_process(options.user)?;
+    supervise::tie()?;
     let lacks = Lacks::from_iter(target.lack().into_iter().chain(lack));
     statistics.confine(confining.elapsed());
     lacks.accept(options.strict)?;
@@ -126,6 +129,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
+    let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
     options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s))?;
     let first = machine.prepare()?;
     let confining = Instant::now();
@@ -134,6 +138,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
     matched.iter().flat_map(|(_, what)| what.published()).for_each(|publish| say!("husk: {publish}"));
+    testimony::begin(sandbox, deadline_ns);
     loop {
         let end = machine.run(&confined)?;
         if options.verbose && !matches!(end, End::Asked) {
@@ -142,10 +147,18 @@ pub fn run(options: &Options) -> Result<u8, Error> {
         match end {
             End::Exit(status) => {
                 machine.finish();
-                return Ok(if signals::time_is_up() { fault::TIME_IS_UP } else { status });
+                let (verdict, status) = match signals::time_is_up() {
+                    true => (Verdict::TimeIsUp, fault::TIME_IS_UP),
+                    false => (Verdict::Exit, status),
+                };
+                testimony::end(verdict, "");
+                return Ok(status);
             }
             End::Fault { fault, registers } => {
                 write_error(&reporter.stopped(&machine, &fault, *registers).to_string());
+                let is_limit = fault == Fault::OutOfMemory;
+                let verdict = if is_limit { Verdict::OutOfMemory } else { Verdict::Fault };
+                testimony::end(verdict, &fault.to_string());
                 return Ok(fault.status());
             }
             End::Asked => write_error(&reporter.report(&machine, None, None, &machine.threads()?).to_string()),

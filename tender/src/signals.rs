@@ -31,6 +31,8 @@ static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
 /// What is left of the time of grace, in ticks.
 static GRACE: AtomicU64 = AtomicU64::new(0);
 
+/// The process whose signals alone are received, or 0.
+static SENDER: AtomicI32 = AtomicI32::new(0);
 /// The guest's time was up.
 static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 
@@ -38,7 +40,9 @@ static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 /// after the first signal of [`STOP`].
 pub fn receive(grace_s: u64) {
     GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
-    let action = action(arrived);
+    let mut action = action(arrived);
+    action.sa_sigaction = received_from as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO;
     for signal in received() {
         // SAFETY: as above.
         let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -49,6 +53,29 @@ pub fn receive(grace_s: u64) {
             // SAFETY: what it was.
             unsafe { libc::sigaction(signal, &before, null_mut()) };
         }
+    }
+}
+
+/// Receives signals for the guest from this process alone, which passes on those that were sent to it: what was sent to the
+/// process group arrives once.
+pub fn take_from(sender: libc::pid_t) {
+    SENDER.store(sender, Relaxed);
+}
+
+/// The process whose signals alone are received, if there is one.
+pub fn sender() -> Option<libc::pid_t> {
+    Some(SENDER.load(Relaxed)).filter(|sender| *sender != 0)
+}
+
+/// The handler of what is received.
+extern "C" fn received_from(signal: libc::c_int, information: *const libc::siginfo_t, _: *const libc::ucontext_t) {
+    let is_own = [libc::SIGALRM, bells::SIGNAL].contains(&signal);
+    // SAFETY: the kernel passes one to every handler.
+    let information = unsafe { &*information };
+    // SAFETY: signals that are received are sent by processes, or by the kernel, which leaves 0 there.
+    let from = unsafe { information.si_pid() };
+    if is_own || sender().is_none_or(|sender| sender == from) {
+        arrived(signal);
     }
 }
 

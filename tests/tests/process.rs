@@ -103,6 +103,7 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
         ("ptrace", &[101, 16, 1]),
         ("kill", &[62, 1, 0]),
         ("mmap of code", &[9, 0, 4096, 5, 34, -1]),
+        ("mmap of shared memory", &[9, 0, 4096, 3, 33, -1]),
         ("mprotect to code", &[10, 0x1_0000_0000, 4096, 7]),
         ("io_uring_setup", &[425, 1, 0]),
         ("prctl", &[157, 22, 0]),

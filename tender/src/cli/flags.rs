@@ -260,6 +260,16 @@ pub const RUN: &[Flag<Run>] = &[
         },
     },
     Flag {
+        long: "status-file",
+        short: None,
+        value: Some("FILE"),
+        help: "Record how the run ended, in a line of JSON that the guest cannot forge; see below",
+        set: |run, value| {
+            run.status_file = Some(value.into());
+            Ok(())
+        },
+    },
+    Flag {
         long: "explain",
         short: None,
         value: None,

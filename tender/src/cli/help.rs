@@ -32,7 +32,10 @@ pub const RUN: Topic<super::Run> = Topic {
             those of every IPv4 address of the host, `-p [::]:8080:80` of IPv6 as well; /udp at its end is for UDP. A line\n\
             at the start says where each is. Implies --net user.\n\n\
             Exit status: the guest's own; 128 + n for a guest that was stopped, n being the signal that Linux\n\
-            would have sent; 125 if husk itself could not start it or go on.\n",
+            would have sent; 125 if husk itself could not start it or go on. A guest can exit with any of these:\n\
+            --status-file tells them apart. Its line has `ended`: guest (it exited by itself), fault (it crashed), limit\n\
+            (of time, memory or cpu), signal (one to husk asked for the end), killed (one ended husk itself) or error (husk\n\
+            could not start it or go on); an empty file is that of a run that goes on, or whose husk was killed.\n",
 };
 
 /// `husk inspect`.

@@ -69,6 +69,8 @@ pub struct Run {
     pub cpu: Cpu,
     /// Whom to go on as, if not as who we are.
     pub user_to_be: Option<User>,
+    /// Where to record how the run ended, if anywhere.
+    pub status_file: Option<PathBuf>,
     /// Tell what the guest may do, instead of running it.
     pub explain: bool,
     /// As JSON.
@@ -154,6 +156,9 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         false => {
             if run.json && !run.explain {
                 return Err(Error("--json goes with --explain".to_owned()));
+            }
+            if run.explain && run.status_file.is_some() {
+                return Err(Error("--status-file goes with a run, not with --explain".to_owned()));
             }
             connect(&mut run)?;
             limits::give(&mut run)?;
@@ -283,6 +288,7 @@ mod tests {
             timeout: None,
             cpu: Cpu::Host,
             user_to_be: None,
+            status_file: Some("s.json".into()),
             explain: false,
             json: false,
             line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
@@ -297,6 +303,7 @@ mod tests {
             "--env=D",
             "--no-aslr",
             "--strict",
+            "--status-file=s.json",
             "--stop-timeout",
             "3",
             "-v",
@@ -362,6 +369,7 @@ mod tests {
         assert!(refused("husk run --memory-max all app").contains("--memory-max: it is not a size"));
         assert!(refused("husk run --stop-timeout 1m app").contains("--stop-timeout: write a number of seconds"));
         assert!(refused("husk run --verbose=yes app").contains("verbose"));
+        assert!(refused("husk run --explain --status-file s app").contains("--status-file goes with a run"));
         assert!(refused("husk run --json app").contains("--json goes with --explain"));
         assert!(refused("husk run --cpu fast app").contains("--cpu: write host or baseline"));
         assert!(refused("husk run --user root app").contains("--user: write numbers"));

@@ -169,6 +169,19 @@ features! {
         SYS_exit_group "the end";
     }
 
+    /// The process that writes a status file.
+    SUPERVISOR = "supervisor" {
+        SYS_rt_sigtimedwait "waiting for signals to pass on, and for the end of the tender";
+        SYS_restart_syscall "a wait that a stop of the process interrupted";
+        SYS_wait4 "how the tender has ended";
+        SYS_pidfd_send_signal [On(0, Role::Tender)] "passes a signal on";
+        SYS_clock_gettime "when it has ended";
+        SYS_write [On(0, Role::Status)] "how the run has ended";
+        SYS_write [On(0, Role::Output)] "why that cannot be written";
+        SYS_ppoll "whether standard error takes it";
+        SYS_exit_group "the end";
+    }
+
     /// Calls that are about the guest's memory.
     GUEST_MEMORY = "guest memory" {
         SYS_mprotect [Without(2, EXECUTABLE)] "the guest protects pages; and room for a thread's stack";

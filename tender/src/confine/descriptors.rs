@@ -38,8 +38,10 @@ pub enum Role {
     Disk,
     /// The io_uring(7) of a disk.
     Ring,
-    /// The pidfd of the tender, in its watchdog.
+    /// The pidfd of the tender, in its watchdog or supervisor.
     Tender,
+    /// The status file, in the supervisor.
+    Status,
 }
 
 /// The descriptors of a process, with what each is for.
@@ -97,6 +99,7 @@ impl fmt::Display for Role {
             Self::Disk => "the disk",
             Self::Ring => "the disk's io_uring",
             Self::Tender => "the pidfd of husk",
+            Self::Status => "the status file",
         })
     }
 }

@@ -4,6 +4,7 @@ use super::{block, net};
 use husk_abi::note::{self, DEFAULT_NETWORK, device_kind};
 use std::fmt;
 use std::os::fd::RawFd;
+use std::path::Path;
 
 /// What kind of device something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,14 @@ impl Attachment {
         match &self.what {
             What::Network(net::Options { backend: net::Backend::Descriptor(descriptor), .. }) => Some(*descriptor),
             What::Network(_) | What::Block(_) => None,
+        }
+    }
+
+    /// The file that holds its bytes, if it is a disk.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.what {
+            What::Block(disk) => Some(&disk.file),
+            What::Network(_) => None,
         }
     }
 }

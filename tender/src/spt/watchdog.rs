@@ -15,6 +15,7 @@ use crate::confine::privileges::{self, User};
 use crate::confine::{Descriptors, Program, Role, calls};
 use crate::error::Error;
 use crate::share::{Share, left};
+use crate::supervise::testimony;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -101,6 +102,7 @@ fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
         if left_ns < -SLACK_NS {
             // SAFETY: the line is as long.
             unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, LINE.as_ptr(), LINE.len()) };
+            testimony::exceed();
             // SAFETY: only numbers; the pidfd is of the tender, whose number nobody else has meanwhile.
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, file, libc::SIGKILL, 0, 0) };
         }

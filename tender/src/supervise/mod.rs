@@ -1,0 +1,179 @@
+//! `--status-file`: how a run ended, recorded by a process that its guest cannot reach.
+//!
+//! An exit status is the guest's to choose: one that exits with 124 or 125 looks as if its time had been up, or `husk` had
+//! failed. So `husk` forks. The child is the tender, which runs the guest. The parent, here called the supervisor, opens the
+//! file, waits for the child, writes one [`Record`](record::Record) and exits as the child did. The tender has no descriptor
+//! of the file: what it knows about the end it leaves in a page that both share ([`testimony`]).
+//!
+//! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
+//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`](crate::signals::take_from)).
+//! Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
+
+#![expect(unsafe_code, reason = "a process is made, watched and signalled by system calls without a wrapper")]
+
+mod file;
+pub mod record;
+pub mod testimony;
+
+pub use file::open;
+
+use crate::clock::monotonic_ns;
+use crate::confine::privileges::{self, User};
+use crate::confine::{Descriptors, Program, Role, calls, files};
+use crate::error::Error;
+use crate::{say, signals};
+use husk_abi::fault::TENDER_ERROR;
+use husk_abi::signals::bit;
+use record::{Ended, Facts};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr::{null, null_mut};
+
+/// Runs `act` in a child process, and records in `file` how that ended, as `user` if there is one to be. Returns, in the
+/// child, what `act` does; the calling process exits with the same status.
+pub fn run(file: File, user: Option<User>, act: impl FnOnce() -> u8) -> Result<u8, Error> {
+    privileges::check(user)?;
+    testimony::prepare().map_err(Error::NoSupervisor)?;
+    // Signals that arrive from now on wait for the supervisor to pass them on.
+    let before = block(&passed_on());
+    // A parent that ignores SIGCHLD is not told of its children's ends.
+    // SAFETY: no handler is involved.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    let supervisor = std::process::id() as libc::pid_t;
+    // SAFETY: this process has one thread.
+    match unsafe { libc::fork() } {
+        -1 => Err(Error::NoSupervisor(io::Error::last_os_error())),
+        0 => {
+            drop(file);
+            signals::take_from(supervisor);
+            tie()?;
+            // SAFETY: the set is a variable.
+            unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
+            Ok(act())
+        }
+        tender => supervise(tender, file, user),
+    }
+}
+
+/// Has the kernel end this process with its supervisor, if it has one. A change of identity undoes that: called again then.
+pub fn tie() -> Result<(), Error> {
+    let Some(supervisor) = signals::sender() else { return Ok(()) };
+    // SAFETY: only numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: has no conditions.
+    match unsafe { libc::getppid() } == supervisor {
+        true => Ok(()),
+        false => Err(Error::NoSupervisor(io::ErrorKind::NotFound.into())),
+    }
+}
+
+/// Waits for the end of the tender, records it, and exits.
+fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>) -> ! {
+    // Of a child that has not been waited for: its number is its own.
+    // SAFETY: only numbers.
+    let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) } as RawFd;
+    let ready = match handle {
+        -1 => Err(Error::NoSupervisor(io::Error::last_os_error())),
+        _ => confine(&file, handle, user),
+    };
+    if let Err(error) = ready {
+        say!("husk: {error}");
+        // Ends the tender, too.
+        exit(TENDER_ERROR);
+    }
+    let (ended, asked) = wait(tender, handle);
+    let record = Facts { ended, asked, ended_ns: monotonic_ns(), testimony: testimony::read() }.record();
+    let status = record.status;
+    match file.write_all(format!("{record}\n").as_bytes()) {
+        Ok(()) => exit(status),
+        Err(error) => {
+            say!("husk: the status file cannot be written: {error}");
+            exit(TENDER_ERROR)
+        }
+    }
+}
+
+/// Gives up everything but the file, the tender's pidfd and standard error.
+fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> {
+    // Whoever reads what the guest prints sees its end when the tender ends.
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: nothing in this process uses them any more.
+        unsafe { libc::close(stream) };
+    }
+    files::close_inherited(vec![file.as_raw_fd(), handle]);
+    privileges::drop(user)?;
+    let mut descriptors = Descriptors::default();
+    descriptors.add(Role::Tender, &handle);
+    descriptors.add(Role::Status, file);
+    Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()
+}
+
+/// Waits for the end of the tender, and passes on what signals arrive. Returns these, too.
+fn wait(tender: libc::pid_t, handle: RawFd) -> (Ended, u64) {
+    let (set, mut asked) = (passed_on(), 0);
+    loop {
+        // The kernel's set has a bit for each of 64 signals.
+        const SET_SIZE: usize = 8;
+        // SAFETY: the set is a variable, longer than the kernel reads; nothing else is asked for.
+        let signal =
+            unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, null::<u8>(), null::<u8>(), SET_SIZE) }
+                as libc::c_int;
+        match signal {
+            libc::SIGCHLD => {
+                let mut status = 0;
+                // SAFETY: the status is a variable of ours.
+                let ended = unsafe { libc::syscall(libc::SYS_wait4, tender, &raw mut status, libc::WNOHANG, 0) };
+                if ended as libc::pid_t == tender {
+                    return (Ended::of(status), asked);
+                }
+            }
+            1.. => {
+                asked |= bit(signal as u32);
+                // SAFETY: only numbers; the pidfd is of the tender.
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, 0, 0) };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Signals that the supervisor waits for: all but those by which a terminal or the kernel stops it, or reports a fault of its
+/// own.
+fn passed_on() -> libc::sigset_t {
+    const KEPT: [libc::c_int; 10] = [
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGCONT,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+    ];
+    // SAFETY: all zeros is a valid value.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut set) };
+    for signal in KEPT {
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigdelset(&mut set, signal) };
+    }
+    set
+}
+
+/// Blocks these signals. Returns the mask before.
+fn block(set: &libc::sigset_t) -> libc::sigset_t {
+    // SAFETY: all zeros is a valid value.
+    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both are variables.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, set, &mut before) };
+    before
+}
+
+fn exit(status: u8) -> ! {
+    // SAFETY: nothing is left to be written or put away.
+    unsafe { libc::_exit(status.into()) }
+}

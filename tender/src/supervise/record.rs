@@ -1,0 +1,245 @@
+//! The line of JSON that a status file gets: its format, and what is made of the facts.
+//!
+//! ```json
+//! {"version":1,"target":"hvt","ended":"limit","status":124,"limit":"time","signal":null,"reason":null}
+//! ```
+//!
+//! What the kernel and the supervisor know goes first: by which signal the tender died, whether the time was up, what signals
+//! were passed on. The tender's own word counts where the guest cannot make it: in a virtual machine, and before a guest of
+//! spt runs. All else is the guest's doing.
+
+use super::testimony::{Sandbox, Testimony, Verdict};
+use crate::inspect::Value;
+use husk_abi::fault::TIME_IS_UP;
+use husk_abi::signals::{TOLD, WINDOW_CHANGE, bit};
+use std::fmt;
+
+/// Version of the format: raised when a field changes its meaning or goes; new fields and values may come without.
+const VERSION: u64 = 1;
+
+/// How the tender's process ended, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this status.
+    Exit(u8),
+    /// This signal ended it.
+    Signal(u8),
+}
+
+impl Ended {
+    /// From a status of wait(2).
+    pub fn of(status: i32) -> Self {
+        match libc::WIFEXITED(status) {
+            true => Self::Exit(libc::WEXITSTATUS(status) as u8),
+            false => Self::Signal(libc::WTERMSIG(status) as u8),
+        }
+    }
+
+    fn status(self) -> u8 {
+        match self {
+            Self::Exit(status) => status,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// What is known about an end.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The end of the tender's process.
+    pub ended: Ended,
+    /// Signals that were passed on to it: bit n-1 for signal n.
+    pub asked: u64,
+    /// When its end was noticed, of CLOCK_MONOTONIC.
+    pub ended_ns: u64,
+    /// The tender's word.
+    pub testimony: Testimony,
+}
+
+/// Who or what ended a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The guest, with a status of its choice.
+    Guest,
+    /// The guest: it crashed, or broke the contract.
+    Fault,
+    /// husk, at this limit.
+    Limit(Limit),
+    /// A signal to husk, which asked for the end.
+    Signal(u8),
+    /// A signal that ended husk itself, such as SIGKILL.
+    Killed(u8),
+    /// husk, which could not start the guest or go on.
+    Error,
+}
+
+/// What husk ends a guest for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `--timeout`.
+    Time,
+    /// `--memory`.
+    Memory,
+    /// `--cpu-limit`, from which a guest of spt had escaped.
+    Processor,
+}
+
+/// How a run ended. Displays as one line of JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What the guest ran in; nothing if it never did.
+    pub sandbox: Option<Sandbox>,
+    /// Who or what ended it.
+    pub cause: Cause,
+    /// The exit status of husk.
+    pub status: u8,
+    /// The line about a fault or an error.
+    pub reason: Option<String>,
+}
+
+impl Facts {
+    /// What they come to.
+    pub fn record(self) -> Record {
+        let (cause, reason) = (self.cause(), self.testimony.verdict.map(|(_, reason)| reason));
+        let has_reason = matches!(cause, Cause::Fault | Cause::Error);
+        Record {
+            sandbox: self.testimony.sandbox,
+            cause,
+            status: self.ended.status(),
+            reason: reason.filter(|reason| has_reason && !reason.is_empty()),
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        let Testimony { sandbox, deadline_ns, exceeded, ref verdict } = self.testimony;
+        let is_late = deadline_ns.is_some_and(|deadline_ns| self.ended_ns >= deadline_ns);
+        let verdict = verdict.as_ref().map(|(verdict, _)| *verdict);
+        let status = match self.ended {
+            Ended::Signal(signal) if self.was_asked(signal) => return Cause::Signal(signal),
+            Ended::Signal(signal) => {
+                let is_kill = i32::from(signal) == libc::SIGKILL;
+                return match (exceeded, is_late) {
+                    (true, _) if is_kill => Cause::Limit(Limit::Processor),
+                    (_, true) if is_kill => Cause::Limit(Limit::Time),
+                    _ => Cause::Killed(signal),
+                };
+            }
+            Ended::Exit(status) => status,
+        };
+        match status.checked_sub(128) {
+            Some(signal) if self.was_asked(signal) => return Cause::Signal(signal),
+            _ => {}
+        }
+        match (sandbox, verdict) {
+            (_, Some(Verdict::Error)) | (None, _) => Cause::Error,
+            (_, Some(Verdict::Exit)) => Cause::Guest,
+            (_, Some(Verdict::Fault)) => Cause::Fault,
+            (_, Some(Verdict::OutOfMemory)) => Cause::Limit(Limit::Memory),
+            (_, Some(Verdict::TimeIsUp)) => Cause::Limit(Limit::Time),
+            // A guest of spt, or one that was ended in its time of grace.
+            (_, None) if is_late && status == TIME_IS_UP => Cause::Limit(Limit::Time),
+            (Some(Sandbox::Spt), None) => Cause::Guest,
+            (Some(Sandbox::Hvt), None) => Cause::Error,
+        }
+    }
+
+    /// Whether this signal was passed on, and is one that ends a guest.
+    fn was_asked(&self, signal: u8) -> bool {
+        let signal = u32::from(signal);
+        TOLD.contains(&signal) && signal != WINDOW_CHANGE && self.asked & bit(signal) != 0
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let (ended, limit, signal) = match self.cause {
+            Cause::Guest => ("guest", None, None),
+            Cause::Fault => ("fault", None, None),
+            Cause::Limit(Limit::Time) => ("limit", Some("time"), None),
+            Cause::Limit(Limit::Memory) => ("limit", Some("memory"), None),
+            Cause::Limit(Limit::Processor) => ("limit", Some("cpu"), None),
+            Cause::Signal(signal) => ("signal", None, Some(signal)),
+            Cause::Killed(signal) => ("killed", None, Some(signal)),
+            Cause::Error => ("error", None, None),
+        };
+        let target = self.sandbox.map(|sandbox| match sandbox {
+            Sandbox::Hvt => "hvt",
+            Sandbox::Spt => "spt",
+        });
+        Value::Object(vec![
+            ("version", Value::Number(VERSION)),
+            ("target", target.map_or(Value::Nothing, text)),
+            ("ended", text(ended)),
+            ("status", Value::Number(self.status.into())),
+            ("limit", limit.map_or(Value::Nothing, text)),
+            ("signal", signal.map_or(Value::Nothing, |signal| Value::Number(signal.into()))),
+            ("reason", self.reason.as_deref().map_or(Value::Nothing, text)),
+        ])
+        .fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE_NS: u64 = 100;
+
+    fn cause(sandbox: Sandbox, ended: Ended, asked: u64, ended_ns: u64, verdict: Option<Verdict>) -> Cause {
+        let verdict = verdict.map(|verdict| (verdict, String::new()));
+        let testimony = Testimony { sandbox: Some(sandbox), deadline_ns: Some(DEADLINE_NS), exceeded: false, verdict };
+        Facts { ended, asked, ended_ns, testimony }.record().cause
+    }
+
+    #[test]
+    fn no_status_of_a_guest_is_taken_for_something_else() {
+        for status in 0..=255 {
+            let ended = Ended::Exit(status);
+            assert_eq!(cause(Sandbox::Hvt, ended, 0, 99, Some(Verdict::Exit)), Cause::Guest, "{status}");
+            assert_eq!(cause(Sandbox::Spt, ended, 0, 99, None), Cause::Guest, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_and_the_supervisor_know_decides() {
+        let asked = bit(15) | bit(WINDOW_CHANGE);
+        for sandbox in [Sandbox::Hvt, Sandbox::Spt] {
+            let cause = |ended, asked, ended_ns| cause(sandbox, ended, asked, ended_ns, None);
+            assert_eq!(cause(Ended::Exit(143), asked, 1), Cause::Signal(15));
+            assert_eq!(cause(Ended::Signal(15), asked, 1), Cause::Signal(15));
+            assert_eq!(cause(Ended::Signal(9), asked, 1), Cause::Killed(9));
+            assert_eq!(cause(Ended::Signal(31), 0, DEADLINE_NS), Cause::Killed(31));
+            assert_eq!(cause(Ended::Signal(9), 0, DEADLINE_NS), Cause::Limit(Limit::Time));
+            assert_eq!(cause(Ended::Exit(124), 0, DEADLINE_NS), Cause::Limit(Limit::Time));
+        }
+        // A change of the window's size is no wish to end.
+        assert_eq!(cause(Sandbox::Spt, Ended::Exit(128 + WINDOW_CHANGE as u8), asked, 1, None), Cause::Guest);
+        let testimony = Testimony { sandbox: Some(Sandbox::Spt), exceeded: true, ..Testimony::default() };
+        let facts = |ended| Facts { ended, asked: 0, ended_ns: 1, testimony: testimony.clone() };
+        assert_eq!(facts(Ended::Signal(9)).record().cause, Cause::Limit(Limit::Processor));
+        assert_eq!(facts(Ended::Exit(0)).record().cause, Cause::Guest);
+    }
+
+    #[test]
+    fn a_guest_that_never_ran_is_an_error_of_husks() {
+        let verdict = Some((Verdict::Error, "no \"image\"\n".to_owned()));
+        let testimony = Testimony { verdict, ..Testimony::default() };
+        let record = Facts { ended: Ended::Exit(125), asked: 0, ended_ns: 1, testimony }.record();
+        let line = r#"{"version":1,"target":null,"ended":"error","status":125,"limit":null,"signal":null,"reason":"no \"image\"\u000a"}"#;
+        assert_eq!(record.to_string(), line);
+    }
+
+    #[test]
+    fn a_reason_is_there_for_faults_and_errors_alone() {
+        let record = |verdict| {
+            let verdict = Some((verdict, "why".to_owned()));
+            let testimony = Testimony { sandbox: Some(Sandbox::Hvt), verdict, ..Testimony::default() };
+            Facts { ended: Ended::Exit(139), asked: 0, ended_ns: 1, testimony }.record()
+        };
+        assert_eq!(record(Verdict::Fault).reason.as_deref(), Some("why"));
+        assert_eq!(record(Verdict::Exit).reason, None);
+        assert_eq!(record(Verdict::OutOfMemory).cause, Cause::Limit(Limit::Memory));
+        assert_eq!(record(Verdict::TimeIsUp).cause, Cause::Limit(Limit::Time));
+    }
+}

@@ -1,0 +1,360 @@
+//! `--status-file`: how a run ended, whatever its guest does to look otherwise.
+
+use husk_abi::fault;
+use husk_tests::{Disk, End, Guest, Outcome, Running, Target, build, requires};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const KILLED: i32 = 9;
+const TERMINATED: i32 = 128 + 15;
+
+/// A status file in a folder of its own.
+struct Status {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Status {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("status.json");
+        Self { _folder: folder, path }
+    }
+
+    fn flag(&self) -> String {
+        flag(&self.path)
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.path).expect("it was made")
+    }
+
+    /// The one line of it.
+    #[track_caller]
+    fn record(&self) -> Value {
+        let text = self.text();
+        assert_eq!((text.lines().count(), text.ends_with('\n')), (1, true), "{text:?}");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// It says this, and that the status is that of `outcome`.
+    #[track_caller]
+    fn expect(&self, outcome: &Outcome, target: Target, ended: &str, limit: Option<&str>, signal: Option<i32>) {
+        let record = self.record();
+        let found = ["version", "target", "ended", "status", "limit", "signal"].map(|field| record[field].clone());
+        let expected =
+            [json!(1), json!(target.name()), json!(ended), json!(outcome.status()), json!(limit), json!(signal)];
+        assert_eq!(found, expected, "{record} {outcome}");
+    }
+}
+
+fn flag(path: &Path) -> String {
+    format!("--status-file={}", path.display())
+}
+
+/// Runs `guest` of this target, and tells what its file says.
+fn run(target: Target, guest: Guest) -> (Status, Outcome) {
+    let status = Status::new();
+    let outcome = guest.flag(target.flag()).flag(status.flag()).run();
+    (status, outcome)
+}
+
+/// The tender of a run that has a supervisor.
+fn tender(running: &Running) -> u32 {
+    let supervisor = running.id();
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).expect("it runs");
+    let mut children = children.split_whitespace().map(|child| child.parse().expect("a number"));
+    let tender = children.next().expect("a tender");
+    assert_eq!(children.next(), None, "one child");
+    tender
+}
+
+fn runs(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    status.is_ok_and(|status| !status.contains("State:\tZ") && !status.contains("State:\tX"))
+}
+
+fn signal(name: &str, process: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), "--", process]).status().expect("there is kill");
+    assert!(sent.success());
+}
+
+#[test]
+fn a_guest_that_exits_with_a_status_of_husks_is_known_to_have_exited() {
+    for target in Target::all() {
+        for status in [0, 1, 101, 124, 125, 130, 132, 133, 134, 135, 136, 137, 139, 143, 159, 255] {
+            let guest = Guest::program("arguments").flag(format!("--env=STATUS={status}"));
+            let (file, outcome) = run(target, guest);
+            outcome.expect_status(status);
+            file.expect(&outcome, target, "guest", None, None);
+        }
+    }
+}
+
+#[test]
+fn a_crash_is_a_fault_of_a_machine_and_the_guests_own_end_in_a_process() {
+    for target in Target::all() {
+        for (name, status, part) in [
+            ("undefined", fault::ILLEGAL_INSTRUCTION, "invalid instruction"),
+            ("main_stack_overflow", fault::MEMORY, "page fault"),
+            ("call_unknown", fault::CALL, "does not exist"),
+            ("native_panic", fault::PANIC, "panic"),
+        ] {
+            let (file, outcome) = run(target, Guest::native(name));
+            outcome.expect_status(status.into());
+            // A guest that shares the process with its tender could say the same and exit.
+            let ended = if target == Target::Hvt { "fault" } else { "guest" };
+            file.expect(&outcome, target, ended, None, None);
+            let reason = file.record()["reason"].as_str().unwrap_or_default().to_owned();
+            assert_eq!(!reason.is_empty(), target == Target::Hvt, "{name}: {reason}");
+            let line = reason.lines().next().unwrap_or(part);
+            assert!(line.contains(part) && outcome.stderr().contains(line), "{name}, not '{part}': {reason}");
+        }
+    }
+}
+
+#[test]
+fn a_guest_that_takes_more_memory_than_it_has_is_stopped_at_that_limit() {
+    for target in Target::all() {
+        let guest = Guest::program("sparse_memory").flag("--memory=64M").argument("everywhere");
+        let (file, outcome) = run(target, guest);
+        outcome.expect_status(fault::OUT_OF_MEMORY.into());
+        match target {
+            Target::Hvt => file.expect(&outcome, target, "limit", Some("memory"), None),
+            Target::Spt => file.expect(&outcome, target, "guest", None, None),
+        }
+    }
+}
+
+#[test]
+fn a_guest_whose_time_is_up_is_stopped_at_that_limit() {
+    for target in Target::all() {
+        let endless = || Guest::native("endless").flag("--timeout=200ms");
+        for guest in [endless(), endless().argument("sleep"), Guest::program("signals").argument("ignore")] {
+            let (file, outcome) = run(target, guest.flag("--timeout=200ms").flag("--stop-timeout=1"));
+            outcome.expect_status(fault::TIME_IS_UP.into());
+            file.expect(&outcome, target, "limit", Some("time"), None);
+        }
+        // In good time, and with that status.
+        let guest = Guest::program("arguments").flag("--env=STATUS=124").flag("--timeout=1h");
+        let (file, outcome) = run(target, guest);
+        file.expect(outcome.expect_status(124), target, "guest", None, None);
+    }
+}
+
+#[test]
+fn a_signal_that_asks_for_the_end_is_named_and_one_that_is_handled_is_not() {
+    for target in Target::all() {
+        let status = Status::new();
+        let start = |guest: Guest| guest.flag(target.flag()).flag(status.flag()).spawn();
+        let mut endless = start(Guest::native("endless"));
+        endless.expect_printed("ready", 1).signal("TERM", 1);
+        let outcome = endless.finish();
+        status.expect(outcome.expect_status(TERMINATED), target, "signal", None, Some(15));
+        for name in ["TERM", "INT", "HUP", "USR1", "WINCH"] {
+            let mut handles = start(Guest::program("signals").argument("sleep"));
+            handles.expect_printed("ready", 1).signal(name, 1);
+            let outcome = handles.finish();
+            status.expect(outcome.expect_status(7), target, "guest", None, None);
+        }
+        let mut ignores = start(Guest::program("signals").flag("--stop-timeout=0").argument("ignore"));
+        ignores.expect_printed("ready", 1).signal("TERM", 1);
+        let outcome = ignores.finish();
+        status.expect(outcome.expect_status(TERMINATED), target, "signal", None, Some(15));
+    }
+}
+
+#[test]
+fn a_signal_to_the_process_group_arrives_once() {
+    for target in Target::all() {
+        let status = Status::new();
+        let guest = Guest::program("signals").argument("stubborn").through(&["setsid"]);
+        let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
+        running.expect_printed("ready", 1);
+        // The second signal ends it: that would be another SIGTERM, if both processes took the one to their group.
+        signal("TERM", &format!("-{}", running.id()));
+        thread::sleep(Duration::from_millis(100));
+        running.signal("INT", 1);
+        let outcome = running.finish();
+        status.expect(outcome.expect_status(128 + 2), target, "signal", None, Some(2));
+    }
+}
+
+#[test]
+fn a_tender_that_is_killed_is_known_to_have_been() {
+    for target in Target::all() {
+        let status = Status::new();
+        let guest = Guest::native("endless").argument("sleep");
+        let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
+        running.expect_printed("ready", 1);
+        signal("KILL", &tender(&running).to_string());
+        let outcome = running.finish();
+        status.expect(outcome.expect_status(128 + KILLED), target, "killed", None, Some(KILLED));
+    }
+}
+
+#[test]
+fn a_supervisor_that_is_killed_takes_the_tender_with_it_and_records_nothing() {
+    for target in Target::all() {
+        for user in [None, Some("--user=65534").filter(|_| requires::root())] {
+            let status = Status::new();
+            let guest = Guest::native("endless").argument("sleep").flag(target.flag()).flag(status.flag());
+            let mut running = user.into_iter().fold(guest, Guest::flag).spawn();
+            running.expect_printed("ready", 1);
+            let tender = tender(&running);
+            running.signal("KILL", 1);
+            running.finish().expect_signal(KILLED);
+            let until = Instant::now() + Duration::from_secs(10);
+            while runs(tender) && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(!runs(tender), "{target:?} {user:?}");
+            assert_eq!(status.text(), "");
+        }
+    }
+}
+
+#[test]
+fn both_processes_are_confined() {
+    for target in Target::all() {
+        let status = Status::new();
+        let guest = Guest::native("endless").argument("sleep").flag(target.flag()).flag(status.flag());
+        let mut running = guest.spawn();
+        running.expect_printed("ready", 1);
+        for process in [running.id(), tender(&running)] {
+            let own = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+            for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000"] {
+                assert!(own.contains(line), "no {line} in {own}");
+            }
+        }
+        // What the tender tells its supervisor by is in no process that has a guest in it.
+        let maps = fs::read_to_string(format!("/proc/{}/maps", tender(&running))).expect("it runs");
+        let is_shared = |map: &&str| map.contains(" rw-s ") && map.ends_with("/dev/zero (deleted)");
+        let shared = maps.lines().filter(is_shared).count();
+        assert_eq!(shared, if target == Target::Hvt { 1 } else { 0 }, "{maps}");
+        // Looked at by root: the tender has no descriptor of the file.
+        let files = fs::read_dir(format!("/proc/{}/fd", tender(&running))).expect("it runs").flatten();
+        let names: Vec<PathBuf> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
+        assert!(!names.is_empty() && !names.contains(&status.path), "{names:?}");
+        running.signal("TERM", 1);
+        running.finish().expect_status(TERMINATED);
+    }
+}
+
+#[test]
+fn a_run_that_does_not_start_says_why() {
+    let status = Status::new();
+    let echo = build::image("echo", "echo");
+    for (guest, part) in [
+        (Guest::image("/bin/sh"), "not a husk image"),
+        (Guest::image("/nowhere"), "no such file"),
+        (Guest::image(echo), "add --net"),
+        (Guest::native("endless").flag("--memory-max=1M"), "asks for 64M"),
+    ] {
+        fs::write(&status.path, "of a run before").expect("our folder");
+        let outcome = guest.flag(status.flag()).run();
+        outcome.expect_refusal(&[part]);
+        let record = status.record();
+        let found = ["target", "ended", "status", "signal"].map(|field| record[field].clone());
+        assert_eq!(found, [json!(null), json!("error"), json!(125), json!(null)], "{record}");
+        let reason = record["reason"].as_str().expect("a reason");
+        assert_eq!(outcome.stderr(), format!("husk: {reason}\n"));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_one_is_refused_before_anything_starts() {
+    let status = Status::new();
+    let folder = status.path.parent().expect("a folder");
+    let refused = |path: &Path, part: &str| {
+        let guest = Guest::native("endless").flag(flag(path));
+        guest.run().expect_refusal(&[&path.display().to_string(), part]).expect_stdout("");
+    };
+    refused(&folder.join("no/such"), "name a file in a folder that exists");
+    refused(folder, "name a file");
+    refused(Path::new("/dev/null"), "not a regular file");
+    let link = folder.join("link");
+    symlink(&status.path, &link).expect("our folder");
+    refused(&link, "symbolic link");
+    let pipe = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("there is mkfifo").success());
+    refused(&pipe, "--status-file");
+    assert!(!status.path.exists(), "nothing was made");
+
+    // What the guest writes to, or husk reads: nothing of it is changed.
+    let image = folder.join("image");
+    fs::copy(build::image("guests", "endless"), &image).expect("our folder");
+    let before = fs::read(&image).expect("our folder");
+    Guest::image(&image).flag(flag(&image)).run().expect_refusal(&["which this run uses"]);
+    assert!(before == fs::read(&image).expect("our folder"));
+    let disk = Disk::of(&[7; 4096]);
+    let guest = Guest::image(build::image("block-guests", "disk_flood")).flag(disk.flag(""));
+    guest.flag(flag(disk.path())).run().expect_refusal(&["which this run uses"]);
+    assert_eq!(disk.bytes(), [7; 4096]);
+    fs::write(&status.path, "kept").expect("our folder");
+    let script = format!("exec \"$@\" >> {}", status.path.display());
+    let guest = Guest::native("endless").through(&["sh", "-c", &script, "sh"]).flag(status.flag());
+    guest.run().expect_refusal(&["standard stream"]);
+    assert_eq!(status.text(), "kept");
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_an_error() {
+    for target in Target::all() {
+        let status = Status::new();
+        let guest = Guest::image(build::image("hello", "hello"));
+        let guest = guest.through(&["sh", "-c", "ulimit -f 0 && exec \"$@\"", "sh"]);
+        let outcome = guest.flag(target.flag()).flag(status.flag()).run();
+        outcome.expect_status(125).expect_stderr("husk: the status file cannot be written");
+        assert_eq!(status.text(), "");
+    }
+}
+
+#[test]
+fn another_user_writes_to_what_root_has_opened() {
+    if !requires::root() {
+        return;
+    }
+    for target in Target::all() {
+        let guest = Guest::image(build::image("hello", "hello")).flag("--user=65534");
+        let (file, outcome) = run(target, guest);
+        file.expect(outcome.expect_success(), target, "guest", None, None);
+    }
+}
+
+/// Runs a guest of spt that owns the tender's process.
+fn owner(words: &[&str]) -> (Status, Outcome) {
+    let guest = Guest::native("owns_tender");
+    run(Target::Spt, words.iter().fold(guest, |guest, word| guest.argument(*word)))
+}
+
+#[test]
+fn a_guest_that_owns_the_tender_cannot_forge_a_record() {
+    for status in ["0", "124", "125", "137", "139", "143", "159"] {
+        // By the tender's own exit_group(2), past all that the tender would say.
+        let (file, outcome) = owner(&["exit", status]);
+        outcome.expect_status(status.parse().expect("a number")).expect_stdout("exits\n");
+        file.expect(&outcome, Target::Spt, "guest", None, None);
+        assert_eq!(file.record()["reason"], json!(null));
+    }
+    // By a call that is not allowed.
+    let (file, outcome) = owner(&["write"]);
+    outcome.expect_stdout("writes\n");
+    file.expect(outcome.expect_status(128 + 31), Target::Spt, "killed", None, Some(31));
+}
+
+#[test]
+fn a_guest_that_owns_the_tender_is_known_to_have_met_a_limit() {
+    let status = Status::new();
+    let guest = || Guest::native("owns_tender").argument("deaf").flag("--target=spt").flag(status.flag());
+    let outcome = guest().flag("--timeout=300ms").flag("--stop-timeout=1").run();
+    status.expect(outcome.expect_end(&[End::Exit(128 + KILLED)]), Target::Spt, "limit", Some("time"), None);
+    let outcome = guest().flag("--cpu-limit=10%").run();
+    status.expect(outcome.expect_end(&[End::Exit(128 + KILLED)]), Target::Spt, "limit", Some("cpu"), None);
+}
