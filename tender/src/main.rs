@@ -150,13 +150,11 @@ fn print(text: &str) -> Result<u8, Error> {
 }
 
 fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
+    let environment = cli::gather(&run).map_err(|error| error.to_string())?;
     Ok(Options {
         image: run.line.first().cloned().unwrap_or_default().into(),
         memory: run.memory,
-        program: Program {
-            arguments: run.line,
-            environment: run.environment.into_iter().filter_map(assignment).collect(),
-        },
+        program: Program { arguments: run.line, environment },
         randomize: !run.fixed_base,
         target: run.target.map_or_else(default_target, Ok)?,
         strict: run.strict,
@@ -179,16 +177,4 @@ fn default_target() -> Result<Choice, String> {
         Some(value) => Choice::parse(&value.to_string_lossy()).map_err(|error| format!("{VARIABLE}: {error}")),
         None => Ok(Choice::Automatic),
     }
-}
-
-/// `NAME=VALUE` as it is, `NAME` with its value here; nothing if it has none.
-fn assignment(given: OsString) -> Option<OsString> {
-    if given.as_bytes().contains(&b'=') {
-        return Some(given);
-    }
-    let value = std::env::var_os(&given)?;
-    let mut assignment = given;
-    assignment.push("=");
-    assignment.push(value);
-    Some(assignment)
 }

@@ -57,9 +57,19 @@ pub const RUN: &[Flag<Run>] = &[
         long: "env",
         short: Some('e'),
         value: Some("NAME[=VALUE]"),
-        help: "Set an environment variable of the guest; NAME alone passes on its value here",
+        help: "Set an environment variable of the guest; NAME alone passes on husk's own, for secrets",
         set: |run, value| {
             run.environment.push(value);
+            Ok(())
+        },
+    },
+    Flag {
+        long: "env-file",
+        short: None,
+        value: Some("FILE"),
+        help: "Set those of a file with a line NAME=VALUE or NAME for each; --env goes before it",
+        set: |run, value| {
+            run.environment_files.push(value.into());
             Ok(())
         },
     },

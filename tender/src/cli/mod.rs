@@ -3,10 +3,12 @@
 //! Each flag is declared once, with its help, in the table of its command ([`flags`]). The tables are small and start-up
 //! is what this program is measured by, so nothing larger than a tokeniser stands behind them.
 
+mod environment;
 mod flags;
 mod help;
 mod limits;
 
+pub use environment::gather;
 use flags::Flag;
 use husk_tender::confine::User;
 use husk_tender::devices::attach::{Attachment, What};
@@ -43,6 +45,8 @@ pub struct Run {
     pub memory: Grant,
     /// Environment, each `NAME=value`, or `NAME` to pass on its value here.
     pub environment: Vec<OsString>,
+    /// Files of more of these.
+    pub environment_files: Vec<PathBuf>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
     /// What it is to run in, if given.
@@ -275,6 +279,7 @@ mod tests {
         let run = Run {
             memory: Grant { memory: Some(64 << 20), maximum: 1 << 30 },
             environment: vec!["A=b c".into(), "D".into()],
+            environment_files: vec!["secrets".into()],
             fixed_base: true,
             target: None,
             strict: true,
@@ -301,6 +306,7 @@ mod tests {
             "-e",
             "A=b c",
             "--env=D",
+            "--env-file=secrets",
             "--no-aslr",
             "--strict",
             "--status-file=s.json",

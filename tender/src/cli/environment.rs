@@ -1,0 +1,110 @@
+//! The environment of a guest: assignments on the command line, values of husk's own environment, and files of both.
+//!
+//! A value may be a secret: no message here has one in it, only names and numbers of lines.
+
+use super::{Error, Run};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// Largest file of assignments, in bytes: more than a guest takes.
+const SIZE_MAXIMUM: u64 = 1 << 20;
+
+/// The assignments of a run, each `NAME=VALUE`, no name twice: what the command line says goes before files, and later words
+/// before earlier ones.
+pub fn gather(run: &Run) -> Result<Vec<OsString>, Error> {
+    let mut gathered: Vec<OsString> = vec![];
+    for path in &run.environment_files {
+        for (number, line) in lines(path)? {
+            let place = || format!("--env-file {}: line {number}", path.display());
+            add(&mut gathered, assignment(&line, own).map_err(|error| Error(format!("{}: {error}", place())))?);
+        }
+    }
+    for word in &run.environment {
+        add(&mut gathered, assignment(word, own).map_err(|error| Error(format!("--env: {error}")))?);
+    }
+    Ok(gathered)
+}
+
+fn own(name: &OsStr) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Adds an assignment in place of another of its name.
+fn add(gathered: &mut Vec<OsString>, assignment: OsString) {
+    let has_name = |other: &OsString| name(other) == name(&assignment);
+    gathered.retain(|other| !has_name(other));
+    gathered.push(assignment);
+}
+
+fn name(assignment: &OsStr) -> Option<&[u8]> {
+    assignment.as_bytes().split(|byte| *byte == b'=').next()
+}
+
+/// `NAME=VALUE` as it is, `NAME` with the value that `own` has for it.
+fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<OsString, String> {
+    let bytes = word.as_bytes();
+    if bytes.is_empty() || bytes.starts_with(b"=") {
+        return Err("a variable has no name; write NAME=VALUE, or NAME for husk's own".to_owned());
+    }
+    if bytes.contains(&b'=') {
+        return Ok(word.to_owned());
+    }
+    let value = own(word).ok_or_else(|| {
+        format!("{} is not in husk's own environment; set it there, or write NAME=VALUE", word.display())
+    })?;
+    Ok(OsString::from_vec([bytes, b"=", value.as_bytes()].concat()))
+}
+
+/// The lines of a file that are no comment, with their numbers, in the format of docker's: spaces at the start of a line are
+/// no part of it; all behind the `=` is the value, quotes included.
+fn lines(path: &Path) -> Result<Vec<(usize, OsString)>, Error> {
+    let refused = |reason: String| Error(format!("--env-file {}: {reason}", path.display()));
+    let mut text = vec![];
+    let read = File::open(path).and_then(|file| file.take(SIZE_MAXIMUM + 1).read_to_end(&mut text));
+    read.map_err(|error| refused(format!("{error}; name a file of lines NAME=VALUE")))?;
+    if text.len() as u64 > SIZE_MAXIMUM {
+        return Err(refused("it is larger than 1M; name a file of lines NAME=VALUE".to_owned()));
+    }
+    let mut lines = vec![];
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let name = line.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if name.iter().any(|byte| byte.is_ascii_whitespace()) || line.contains(&0) {
+            return Err(refused(format!("line {number}: a name has a space or a null byte; write NAME=VALUE")));
+        }
+        lines.push((number, OsStr::from_bytes(line).to_owned()));
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_has_the_value_that_husk_has() {
+        let own = |name: &OsStr| (name == "TOKEN").then(|| OsString::from("a=b c"));
+        let read = |word: &str| assignment(OsStr::new(word), own);
+        assert_eq!(read("TOKEN"), Ok("TOKEN=a=b c".into()));
+        assert_eq!(read("OTHER="), Ok("OTHER=".into()));
+        assert!(read("OTHER").is_err_and(|error| error.starts_with("OTHER is not in husk's own environment")));
+        for nameless in ["", "=", "=value"] {
+            assert!(read(nameless).is_err_and(|error| error.contains("no name")), "{nameless}");
+        }
+    }
+
+    #[test]
+    fn the_last_word_about_a_name_counts() {
+        let mut gathered = vec![];
+        for word in ["A=1", "B=2", "A=3=4", "AB=5"] {
+            add(&mut gathered, word.into());
+        }
+        assert_eq!(gathered, ["B=2", "A=3=4", "AB=5"]);
+    }
+}
