@@ -9,6 +9,7 @@
 
 mod bounded;
 pub mod build;
+pub mod code;
 mod conversation;
 mod disk;
 pub mod failing;

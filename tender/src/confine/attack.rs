@@ -135,6 +135,30 @@ fn write_memory_of_parent() -> c_long {
     unsafe { process_vm_writev(parent() as pid_t, null(), 0, null(), 0, 0) as c_long }
 }
 
+/// Writes where nothing is mapped.
+fn crash() -> c_long {
+    // SAFETY: none: the test is that this is found out.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(0) };
+    0
+}
+
+/// Looks like a guest that has begun, and ends.
+fn exit_in_silence() -> c_long {
+    call(SYS_write, [1, text(c"ready\n"), 6, 0]);
+    call(SYS_exit_group, [139, 0, 0, 0])
+}
+
+/// Leaves a process for ten seconds.
+fn leave_a_process() -> c_long {
+    match call(SYS_fork, [0; 4]) {
+        0 => {
+            std::thread::sleep(Duration::from_secs(10));
+            call(SYS_exit_group, [0; 4])
+        }
+        child => child,
+    }
+}
+
 /// A descriptor that a test leaves open.
 const INHERITED: usize = 77;
 const CREATE_VCPU: usize = 0xae41;
@@ -217,5 +241,16 @@ static ATTEMPTS: &[Attempt] = &[
     ("duplicate", || call(SYS_fcntl, [1, F_DUPFD_CLOEXEC as usize, 0, 0])),
     ("clear_append", || call(SYS_fcntl, [1, F_SETFL as usize, 0, 0])),
     ("send_to_output", || call(SYS_sendto, [1, LOOPBACK.as_ptr() as usize, 1, 0])),
+    ("crash", crash),
+    ("exit_before_the_guest", || call(SYS_exit_group, [0; 4])),
+    ("exit_in_silence", exit_in_silence),
+    ("leave_a_process", leave_a_process),
+    ("spoil_input", || call(SYS_write, [0, text(c"spoilt"), 6, 0])),
+    // Whatever signals come.
+    ("sleep", || {
+        loop {
+            call(SYS_ppoll, [0; 4]);
+        }
+    }),
     ("dumpable", || call(SYS_prctl, [PR_GET_DUMPABLE as usize, 0, 0, 0])),
 ];
