@@ -118,8 +118,8 @@ impl Machine {
 
     /// Takes what the target needs of this thread, which is to be confined then. Tells with which instructions of
     /// seccomp(2) first.
-    pub fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
-        self.target.prepare()
+    pub fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
+        self.target.prepare(crew)
     }
 
     /// Treats the guest's output like this.

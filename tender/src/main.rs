@@ -84,7 +84,7 @@ fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error>
     let image = run.line.first().map(Path::new);
     let file = supervise::open(path, image.into_iter().chain(run.devices.iter().filter_map(Attachment::path)))?;
     let user = run.user_to_be;
-    supervise::run(file, user, || {
+    supervise::run(file, user, run.stop_timeout_s.unwrap_or(GRACE_S), || {
         self::run(run, started).unwrap_or_else(|error| {
             testimony::end(Verdict::Error, &error);
             fail(&error)

@@ -131,7 +131,7 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
     let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
     options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s))?;
-    let first = machine.prepare()?;
+    let first = machine.prepare(&mut crew)?;
     let confining = Instant::now();
     let confined = crew.confine_processor(&first)?;
     machine.statistics().confine(confining.elapsed());

@@ -9,6 +9,7 @@
 use crate::clock::time_until;
 use crate::devices::bells;
 use crate::memory::{Claim, Memory};
+use crate::spt::sentinel::Duty;
 use crate::{share, turns};
 use husk_abi::fault;
 use husk_abi::memory::Rights;
@@ -98,6 +99,38 @@ pub unsafe fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Signals of which each is received in the place of another one of [`STOP`], which a sentinel waits for and passes on like
+/// this. Linux sends neither by itself.
+pub const STAND_INS: [(libc::c_int, libc::c_int); 2] = [(libc::SIGSTKFLT, libc::SIGINT), (libc::SIGPWR, libc::SIGTERM)];
+
+/// Leaves the signals of [`STOP`] that are received to a sentinel, and receives their stand-ins; but not where they come from
+/// a supervisor, which ends this process itself. All signals are blocked; those that are left are added to `mask`.
+pub fn leave_to_sentinel(mask: &mut libc::sigset_t) -> io::Result<Duty> {
+    let mut signals = 0;
+    for (index, (stand_in, signal)) in STAND_INS.into_iter().enumerate().filter(|_| sender().is_none()) {
+        // SAFETY: all zeros is a valid value.
+        let (mut before, none): (libc::sigaction, libc::sigaction) = unsafe { std::mem::zeroed() };
+        // SAFETY: the action is a variable of ours.
+        if unsafe { libc::sigaction(signal, null(), &mut before) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
+            continue;
+        }
+        // SAFETY: the handler uses nothing but atomics and system calls.
+        unsafe { handle(stand_in, arrived) }?;
+        // SAFETY: no handler: the default.
+        if unsafe { libc::sigaction(signal, &none, null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigaddset(mask, signal) };
+        signals |= 1 << index;
+    }
+    let grace_s = GRACE.load(Relaxed).div_ceil(1000 / TICK_MS);
+    Ok(Duty { signals, grace_s, stopped_by: STOPPED_BY.load(Relaxed) })
+}
+
 /// Takes SIGXCPU, from now on, to say that the guest's time is up.
 pub fn receive_time_is_up() -> io::Result<()> {
     // SAFETY: the handler uses nothing but atomics and system calls.
@@ -109,19 +142,31 @@ pub fn time_is_up() -> bool {
     TIME_IS_UP.load(Relaxed)
 }
 
-/// A timer that sends a signal to the thread that has made it. It lasts as long as the process.
+/// A timer that sends a signal. It lasts as long as the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer(libc::timer_t);
 
 impl Timer {
-    /// A timer of this clock, which is not set.
+    /// A timer of this clock, which is not set, for the calling thread.
     pub fn new(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
         // SAFETY: all zeros is a valid value.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = signal;
         // SAFETY: has no conditions.
         event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        Self::create(clock, signal, event)
+    }
+
+    /// The same for the process, whichever of its threads are left.
+    pub fn for_process(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
+        // SAFETY: all zeros is a valid value.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        Self::create(clock, signal, event)
+    }
+
+    fn create(clock: libc::clockid_t, signal: libc::c_int, mut event: libc::sigevent) -> io::Result<Self> {
+        event.sigev_signo = signal;
         let mut timer = null_mut();
         // SAFETY: both pointers are to variables of ours.
         match unsafe { libc::timer_create(clock, &mut event, &mut timer) } {
@@ -161,11 +206,15 @@ fn set_halt(value: u8) {
 
 /// All signals for which there may be a handler.
 pub fn handled() -> impl Iterator<Item = libc::c_int> {
-    received().chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
+    received().chain(stand_ins()).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
 }
 
 fn received() -> impl Iterator<Item = libc::c_int> {
     TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM, bells::SIGNAL])
+}
+
+fn stand_ins() -> impl Iterator<Item = libc::c_int> {
+    STAND_INS.into_iter().map(|(stand_in, _)| stand_in)
 }
 
 /// The signals that are received.
@@ -174,7 +223,7 @@ fn set() -> libc::sigset_t {
     let mut set = unsafe { std::mem::zeroed() };
     // SAFETY: a variable of ours.
     unsafe { libc::sigemptyset(&mut set) };
-    for signal in received() {
+    for signal in received().chain(stand_ins()) {
         // SAFETY: as above; the signals exist.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
@@ -194,7 +243,7 @@ extern "C" fn arrived(signal: libc::c_int) {
             TIME_IS_UP.store(true, Relaxed);
             libc::SIGTERM
         }
-        signal => signal,
+        signal => STAND_INS.into_iter().find(|(stand_in, _)| *stand_in == signal).map_or(signal, |(_, stop)| stop),
     };
     if STOP.contains(&(signal as u32)) {
         let only = STOPPED_BY.compare_exchange(0, signal, Relaxed, Relaxed).is_ok();

@@ -2,7 +2,7 @@
 //! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
 
 use crate::clock::Offset;
-use crate::confine::{Descriptors, Lack};
+use crate::confine::{Crew, Descriptors, Lack};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::memory::{Claim, Memory};
@@ -43,8 +43,8 @@ pub trait Target: fmt::Debug {
     }
 
     /// Takes what it needs of the thread that is to run the guest: all there is to open is open, and the thread is about to
-    /// be confined. Tells which instructions of seccomp(2) are to decide first.
-    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
+    /// be confined; a thread that it needs besides joins `crew`. Tells which instructions of seccomp(2) are to decide first.
+    fn prepare(&mut self, _: &mut Crew) -> Result<Vec<sock_filter>, Error> {
         Ok(vec![])
     }
 

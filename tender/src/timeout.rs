@@ -30,18 +30,18 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub fn start(after: Duration, grace_s: u64) -> Result<(), Error> {
     let latest = after.saturating_add(Duration::from_secs(grace_s)).saturating_add(MARGIN);
     signals::receive_time_is_up()
-        .and_then(|()| send(libc::SIGXCPU, after))
-        .and_then(|()| send(libc::SIGKILL, latest))
+        .and_then(|()| set(signals::Timer::new(libc::CLOCK_MONOTONIC, libc::SIGXCPU)?, after))
+        .and_then(|()| set(signals::Timer::for_process(libc::CLOCK_MONOTONIC, libc::SIGKILL)?, latest))
         .and_then(|()| limit_processor_time(latest))
         .map_err(Error::NoTimer)
 }
 
-/// Has the kernel send a signal to this process after some time.
-fn send(signal: libc::c_int, after: Duration) -> io::Result<()> {
+/// Has a timer send its signal once, after some time.
+fn set(timer: signals::Timer, after: Duration) -> io::Result<()> {
     let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
     let value = libc::timespec { tv_sec: seconds, tv_nsec: after.subsec_nanos().into() };
     let once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    signals::Timer::new(libc::CLOCK_MONOTONIC, signal)?.set(value, once)
+    timer.set(value, once)
 }
 
 /// Has the kernel end this process when it has used as much processor time as all its processors have in this time.

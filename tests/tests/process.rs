@@ -112,8 +112,6 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
         ("unlink", &[87, 0]),
         ("setuid", &[105, 0]),
         ("a call of another kind", &[0x4000_0000 | 39]),
-        ("mremap to a place", &[25, 0x1_0000_0000, 4096, 4096, 3, 0x2_0000_0000]),
-        ("mremap that leaves pages", &[25, 0x1_0000_0000, 4096, 4096, 5, 0]),
         ("madvise(MADV_MERGEABLE)", &[28, 0x1_0000_0000, 4096, 12]),
         ("madvise(MADV_PAGEOUT)", &[28, 0x1_0000_0000, 4096, 21]),
         ("madvise(MADV_GUARD_INSTALL)", &[28, 0x1_0000_0000, 4096, 102]),
@@ -125,6 +123,8 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
         ("close of standard output", &[3, 1]),
         ("timer_settime of any timer", &[223, 0, 0, 0, 0]),
         ("prlimit", &[302, 0, 9, 0, 0]),
+        ("rt_sigaction of SIGTERM", &[13, 15, 0, 0, 8]),
+        ("rt_sigtimedwait", &[128, 0, 0, 0, 8]),
     ];
     for (name, call) in calls {
         let outcome = through_tender(call).run();
@@ -135,7 +135,7 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
 
 /// Runs a guest that owns the process.
 fn owner(attack: &str) -> Guest {
-    Guest::native("owns_tender").flag("--target=spt").argument(attack)
+    Guest::native("owns_tender").flag("--target=spt").argument(attack).within(Duration::from_secs(20))
 }
 
 #[test]
@@ -151,6 +151,40 @@ fn a_guest_that_blocks_every_signal_is_held_to_its_share() {
         .expect_signal(KILLED)
         .expect_stdout("deaf\n")
         .expect_stderr("husk: the guest took more processor time than --cpu-limit");
+}
+
+/// The same with a network, so that the tender has a second thread.
+fn owner_with_devices(attack: &str) -> Guest {
+    let image = build::image("net-guests", "owns_tender_with_network");
+    Guest::image(image).flag("--target=spt").flag("--net=user").argument(attack).within(Duration::from_secs(20))
+}
+
+/// Ways of not hearing a signal, and what is printed when all is done for that.
+const WAYS: [(&str, &str); 3] = [("deaf", "deaf\n"), ("fills", "filled\n"), ("listens", "filled\n")];
+
+#[test]
+fn a_guest_that_owns_the_process_ends_when_it_is_told_to() {
+    for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
+        for owner in [owner, owner_with_devices] {
+            for (attack, printed) in WAYS {
+                let mut running = owner(attack).flag("--stop-timeout=0").spawn();
+                running.expect_printed(printed, 1).signal(name, 1);
+                // By the sentinel; or by the kernel, for a guest that lets the signal through.
+                running.finish().expect_end(&[End::Exit(128 + number), End::Signal(number)]);
+            }
+        }
+        let mut running = owner_with_devices("leaves").flag("--stop-timeout=0").spawn();
+        running.expect_printed("filled\n", 1).signal(name, 1);
+        running.finish().expect_status(128 + number);
+    }
+}
+
+#[test]
+fn a_guest_that_owns_the_process_has_no_more_time_than_others() {
+    for (attack, printed) in [("fills", "filled\n"), ("listens", "filled\n"), ("leaves", "filled\n")] {
+        let outcome = owner_with_devices(attack).flag("--timeout=5s").flag("--stop-timeout=0").run();
+        outcome.expect_signal(KILLED).expect_stdout(printed);
+    }
 }
 
 /// The process that watches this one.
@@ -191,6 +225,11 @@ fn a_tender_and_its_watchdog_end_with_each_other() {
     let mut plain = Guest::native("endless").argument("sleep").flag("--target=spt").spawn();
     plain.expect_printed("ready", 1);
     assert_eq!(watchdog(plain.id()), None, "nobody asked for one");
+}
+
+#[test]
+fn no_code_is_moved_to_where_the_tender_has_its_own() {
+    owner("moves").run().expect_success().expect_stdout("refused\n");
 }
 
 #[test]

@@ -170,6 +170,22 @@ fn a_signal_that_asks_for_the_end_is_named_and_one_that_is_handled_is_not() {
     }
 }
 
+/// Such a guest can block all signals and overwrite the tender's memory.
+#[test]
+fn a_guest_that_owns_the_process_ends_when_its_supervisor_is_told_to() {
+    for attack in ["fills", "listens"] {
+        for (name, number) in [("TERM", 15), ("INT", 2)] {
+            let status = Status::new();
+            let guest = Guest::native("owns_tender").argument(attack).flag("--stop-timeout=0");
+            let mut running =
+                guest.flag(Target::Spt.flag()).flag(status.flag()).within(Duration::from_secs(20)).spawn();
+            running.expect_printed("filled", 1).signal(name, 1);
+            let outcome = running.finish();
+            status.expect(outcome.expect_status(128 + number), Target::Spt, "signal", None, Some(number));
+        }
+    }
+}
+
 #[test]
 fn a_signal_to_the_process_group_arrives_once() {
     for target in Target::all() {

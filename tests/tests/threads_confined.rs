@@ -4,6 +4,8 @@ use husk_tests::{Disk, Guest, Target, build};
 
 /// How long a thread is held up before its filter: many times what a start takes.
 const DELAY_MS: u64 = 300;
+/// The same for the sentinel, which counts in seconds.
+const SENTINEL_DELAY_MS: u64 = 1000;
 /// How often a race is run, unless `HUSK_RACES` says otherwise.
 const RACES: usize = 20;
 
@@ -28,6 +30,15 @@ fn a_guest_waits_for_every_thread_to_be_confined() {
             assert!(modes.len() >= 2 && modes.iter().all(|mode| mode == FILTER), "{}: {modes:?}", target.name());
         }
     }
+}
+
+#[test]
+fn a_guest_waits_for_the_sentinel_to_be_confined() {
+    let guest = Guest::native("endless").argument("spin").flag(Target::Spt.flag());
+    let mut running = guest.delay("sentinel", SENTINEL_DELAY_MS).spawn();
+    running.expect_printed("ready", 1);
+    let modes = running.seccomp_modes();
+    assert!(modes.len() >= 2 && modes.iter().all(|mode| mode == FILTER), "{modes:?}");
 }
 
 #[test]

@@ -231,6 +231,8 @@ static ATTEMPTS: &[Attempt] = &[
             [map_code as *const () as usize & !0xfff, 4096, 4096, (MREMAP_MAYMOVE | MREMAP_FIXED) as usize],
         )
     }),
+    ("take_signal", || call(SYS_rt_sigtimedwait, [LOOPBACK.as_ptr() as usize, 0, 0, 8])),
+    ("handle_signal", || call(SYS_rt_sigaction, [SIGTERM as usize, 0, 0, 8])),
     ("merge_pages", || call(SYS_madvise, [0x1000, 4096, MADV_MERGEABLE as usize, 0])),
     ("write_elsewhere", || call(SYS_pwrite64, [1, LOOPBACK.as_ptr() as usize, 1, 0])),
     ("write_parts_elsewhere", || call(SYS_pwritev2, [1, 0, 0, 0])),

@@ -89,8 +89,6 @@ const GIVES: u32 = 2;
 const NO_FILE: u32 = u32::MAX;
 
 const EXECUTABLE: u32 = PROT_EXEC as u32;
-/// What mremap(2) must not be asked for: a place of the caller's choice, or to leave the old one mapped.
-const NOT_MOVED: u32 = !(MREMAP_MAYMOVE as u32);
 /// Advice of madvise(2) that the tender gives; a case of its own for any other.
 const GIVE_BACK: u32 = MADV_DONTNEED as u32;
 const LARGE: u32 = MADV_HUGEPAGE as u32;
@@ -110,7 +108,8 @@ features! {
         SYS_rt_sigreturn "the end of a signal's handler";
         SYS_restart_syscall "a wait that a stop of the process interrupted";
         SYS_rt_sigprocmask "signals are taken where they are waited for";
-        SYS_rt_sigaction "a fault that is not the guest's goes to whoever handled it before";
+        SYS_rt_sigaction [Is(0, SIGSEGV as u32)] "a fault of the tender's own takes its default";
+        SYS_rt_sigaction [Is(0, SIGBUS as u32)] "the same";
         SYS_exit "the end of a thread";
         SYS_exit_group "the end";
         SYS_write [On(0, Role::Output)] "a line on what cannot go on, such as a lost connection or no memory";
@@ -121,7 +120,6 @@ features! {
     /// The tender's own heap.
     MEMORY = "memory" {
         SYS_mmap [Without(2, EXECUTABLE), Without(3, SHARED_OR_GROWING), Is(4, NO_FILE)] "memory for the tender, or for the guest's sparse region";
-        SYS_mremap [Without(3, NOT_MOVED)] "a large allocation grows";
         SYS_munmap "memory is given back";
         SYS_brk "the C library looks for room";
     }
@@ -157,6 +155,18 @@ features! {
     SPT = "guest" {
         SYS_rt_sigreturn "the guest goes on where it was stopped";
         SYS_rt_sigprocmask "it is stopped for one signal at a time";
+        SYS_rt_sigaction [Is(0, SIGILL as u32)] "an exception of the tender's own takes its default";
+        SYS_rt_sigaction [Is(0, SIGFPE as u32)] "the same";
+        SYS_rt_sigaction [Is(0, SIGTRAP as u32)] "the same";
+    }
+
+    /// The thread that ends a process with a guest in it when it is told to end.
+    SENTINEL = "sentinel" {
+        SYS_futex [Is(1, (FUTEX_WAKE | FUTEX_PRIVATE_FLAG) as u32)] "says that it is confined";
+        SYS_rt_sigtimedwait "waits for SIGINT and SIGTERM";
+        SYS_tgkill [OwnProcess(0)] "passes them on to the processor's thread";
+        SYS_getpid "a call that does nothing, which tracers put in the place of others";
+        SYS_exit_group "the end";
     }
 
     /// The process that watches one with a guest in it.
@@ -313,6 +323,7 @@ refused! {
     SYS_stat "the same";
     SYS_newfstatat "the same";
     SYS_sched_getaffinity "how many processors there are";
+    SYS_mremap "a large allocation grows, and is copied then: code must not be moved";
 }
 
 impl Call {

@@ -7,8 +7,9 @@
 
 #![expect(unsafe_code, reason = "the signal mask of a thread")]
 
-use super::{Descriptors, Plan, Program, filter};
+use super::{Descriptors, Plan, Program, calls, filter};
 use crate::error::Error;
+use crate::spt::sentinel::{Duty, Sentinel};
 use libc::sock_filter;
 use std::ptr::null_mut;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,6 +23,7 @@ pub struct Crew {
     plan: Plan,
     roll: Arc<Roll>,
     spawned: usize,
+    sentinel: Option<Sentinel>,
 }
 
 /// Proof that every thread of the process is inside its filter.
@@ -38,7 +40,7 @@ struct Roll {
 impl Crew {
     /// A crew whose only thread is the calling one.
     pub(super) fn new(plan: Plan) -> Self {
-        Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0 }
+        Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0, sentinel: None }
     }
 
     /// Starts the thread that serves the devices. `body` runs once the thread is inside its filter, with all signals but
@@ -46,6 +48,17 @@ impl Crew {
     pub fn spawn_devices(&mut self, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let program = Program::new(&self.plan.devices, &[], &self.descriptors);
         self.spawn("devices", program, body)
+    }
+
+    /// Starts the sentinel of a process with a guest in it. The calling thread is the one that is to run the guest.
+    pub fn spawn_sentinel(&mut self, duty: Duty) -> Result<(), Error> {
+        let program = Program::new(&[&calls::SENTINEL], &[filter::UNFORESEEN], &self.descriptors);
+        #[cfg(feature = "attack")]
+        let delay_s = super::attack::delay("sentinel").as_secs();
+        #[cfg(not(feature = "attack"))]
+        let delay_s = 0;
+        self.sentinel = Some(Sentinel::start(program, duty, delay_s)?);
+        Ok(())
     }
 
     fn spawn(
@@ -85,6 +98,7 @@ impl Crew {
         let quick = [filter::UNFORESEEN];
         let first = if first.is_empty() { &quick } else { first };
         Program::new(&self.plan.processor, first, &self.descriptors).enter()?;
+        self.sentinel.map_or(Ok(()), Sentinel::wait)?;
         self.roll.wait_for(self.spawned)?;
         Ok(Confined(()))
     }

@@ -82,7 +82,8 @@ impl Explanation {
     }
 
     fn threads(&self) -> Vec<(&'static str, &Vec<&'static Feature>)> {
-        let all = [("processor", &self.plan.processor), ("devices", &self.plan.devices)];
+        let all =
+            [("processor", &self.plan.processor), ("devices", &self.plan.devices), ("sentinel", &self.plan.sentinel)];
         all.into_iter().filter(|(_, features)| !features.is_empty()).collect()
     }
 

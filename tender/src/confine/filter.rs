@@ -54,9 +54,14 @@ impl Program {
         Self(first.iter().copied().chain(code.code.into_iter().rev()).collect())
     }
 
+    /// What seccomp(2) is to be pointed at; valid as long as the program.
+    pub fn header(&self) -> libc::sock_fprog {
+        libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() }
+    }
+
     /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
     pub fn enter(&self) -> Result<(), Error> {
-        let program = libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() };
+        let program = self.header();
         // SAFETY: the kernel copies the program, which has so many instructions.
         match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) } {
             0 => Ok(()),
@@ -261,6 +266,7 @@ mod tests {
         &calls::PASST,
         &calls::USER_NETWORK,
         &calls::BLOCK,
+        &calls::SENTINEL,
     ];
 
     /// One for each role, and the standard streams: 0 to 14.

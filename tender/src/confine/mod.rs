@@ -38,6 +38,8 @@ pub struct Plan {
     pub processor: Vec<&'static Feature>,
     /// The thread that serves the devices while the guest runs; no feature if there is none.
     pub devices: Vec<&'static Feature>,
+    /// The thread that ends a process with a guest in it; no feature if there is none.
+    pub sentinel: Vec<&'static Feature>,
     /// Whether sockets may be connected.
     pub connects: bool,
 }
@@ -63,7 +65,8 @@ impl Plan {
             [&calls::BELLS, served_by(device)].into_iter().for_each(|feature| add(&mut processor, feature));
         }
         let connects = served.iter().any(|feature| std::ptr::eq(*feature, &calls::USER_NETWORK));
-        Self { processor, devices: served, connects }
+        let sentinel = if std::ptr::eq(target, &calls::SPT) { vec![&calls::SENTINEL] } else { vec![] };
+        Self { processor, devices: served, sentinel, connects }
     }
 
     /// Gives up, for this thread and those that it makes from now on, what nobody needs once all is open: as `user` if

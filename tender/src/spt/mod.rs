@@ -5,12 +5,13 @@
 mod bounds;
 mod frame;
 mod origin;
+pub mod sentinel;
 mod signals;
 mod sparse;
 mod switch;
 pub mod watchdog;
 
-use crate::confine::Descriptors;
+use crate::confine::{Crew, Descriptors};
 use crate::devices::bells::Bells;
 use crate::error::Error;
 use crate::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
@@ -138,8 +139,8 @@ impl Spt {
 }
 
 impl Target for Spt {
-    fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
-        self.mask = Some(signals::take().map_err(Error::NoSignals)?);
+    fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
+        self.mask = Some(signals::take(crew)?);
         self.memory.seal_own()?;
         self.mapped
             .take()

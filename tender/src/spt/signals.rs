@@ -3,7 +3,10 @@
 
 #![expect(unsafe_code, reason = "signal handlers and their stack")]
 
+use super::sentinel::Duty;
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
+use crate::confine::Crew;
+use crate::error::Error;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
@@ -45,8 +48,26 @@ fn all() -> libc::sigset_t {
     set
 }
 
-/// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread.
-pub fn take() -> io::Result<Mask> {
+/// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread; those
+/// that end a guest are left to a sentinel, which joins `crew`.
+pub fn take(crew: &mut Crew) -> Result<Mask, Error> {
+    let (mut usual, duty) = take_all().map_err(Error::NoSignals)?;
+    for signal in RAISED {
+        // One that is raised while it is blocked ends the process, and who started us may have blocked it.
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigdelset(&mut usual, signal) };
+    }
+    if duty.signals != 0 {
+        crew.spawn_sentinel(duty)?;
+    }
+    let mask = Mask(usual);
+    mask.set(false);
+    Ok(mask)
+}
+
+/// Has all signals handled as they must be, and returns with all of them blocked: the mask before, and what is left to a
+/// sentinel, whose signals are in that mask.
+fn take_all() -> io::Result<(libc::sigset_t, Duty)> {
     let stack = libc::stack_t { ss_sp: SIGNALS.get().cast(), ss_flags: SS_AUTODISARM, ss_size: SIGNAL_STACK };
     // SAFETY: the stack is a static of that size, which nothing else uses.
     if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
@@ -57,15 +78,9 @@ pub fn take() -> io::Result<Mask> {
     // None may arrive while its handler is not known.
     // SAFETY: both are variables.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all(), &mut usual) };
-    let taken = crate::signals::handled().chain(RAISED).try_for_each(take_one);
-    for signal in RAISED {
-        // One that is raised while it is blocked ends the process, and who started us may have blocked it.
-        // SAFETY: a variable of ours, and a signal that exists.
-        unsafe { libc::sigdelset(&mut usual, signal) };
-    }
-    let mask = Mask(usual);
-    mask.set(false);
-    taken.map(|()| mask)
+    let duty = crate::signals::leave_to_sentinel(&mut usual)?;
+    crate::signals::handled().chain(RAISED).try_for_each(take_one)?;
+    Ok((usual, duty))
 }
 
 fn take_one(signal: libc::c_int) -> io::Result<()> {

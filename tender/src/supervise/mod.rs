@@ -6,7 +6,8 @@
 //! of the file: what it knows about the end it leaves in a page that both share ([`testimony`]).
 //!
 //! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
-//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`](crate::signals::take_from)).
+//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`](crate::signals::take_from)). A tender
+//! that does not end in its time is ended by SIGKILL: a guest of spt may own it, and block all other signals.
 //! Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
 
 #![expect(unsafe_code, reason = "a process is made, watched and signalled by system calls without a wrapper")]
@@ -17,22 +18,26 @@ pub mod testimony;
 
 pub use file::open;
 
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, time_until};
 use crate::confine::privileges::{self, User};
 use crate::confine::{Descriptors, Program, Role, calls, files};
 use crate::error::Error;
 use crate::{say, signals};
 use husk_abi::fault::TENDER_ERROR;
-use husk_abi::signals::bit;
+use husk_abi::signals::{STOP, bit};
 use record::{Ended, Facts};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::ptr::{null, null_mut};
+use std::ptr::{self, null, null_mut};
 
-/// Runs `act` in a child process, and records in `file` how that ended, as `user` if there is one to be. Returns, in the
-/// child, what `act` does; the calling process exits with the same status.
-pub fn run(file: File, user: Option<User>, act: impl FnOnce() -> u8) -> Result<u8, Error> {
+/// How much later than it should have the tender ends at the latest, in nanoseconds.
+const MARGIN_NS: u64 = 1_000_000_000;
+
+/// Runs `act` in a child process, and records in `file` how that ended, as `user` if there is one to be. The child has
+/// `grace_s` seconds to end after the first signal of [`STOP`]. Returns, in the child, what `act` does; the calling process
+/// exits with the same status.
+pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u8) -> Result<u8, Error> {
     privileges::check(user)?;
     testimony::prepare().map_err(Error::NoSupervisor)?;
     // Signals that arrive from now on wait for the supervisor to pass them on.
@@ -52,7 +57,7 @@ pub fn run(file: File, user: Option<User>, act: impl FnOnce() -> u8) -> Result<u
             unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
             Ok(act())
         }
-        tender => supervise(tender, file, user),
+        tender => supervise(tender, file, user, grace_s),
     }
 }
 
@@ -69,7 +74,7 @@ pub fn tie() -> Result<(), Error> {
 }
 
 /// Waits for the end of the tender, records it, and exits.
-fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>) -> ! {
+fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, grace_s: u64) -> ! {
     // Of a child that has not been waited for: its number is its own.
     // SAFETY: only numbers.
     let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) } as RawFd;
@@ -82,7 +87,7 @@ fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>) -> ! {
         // Ends the tender, too.
         exit(TENDER_ERROR);
     }
-    let (ended, asked) = wait(tender, handle);
+    let (ended, asked) = wait(tender, handle, grace_s.saturating_mul(1_000_000_000));
     let record = Facts { ended, asked, ended_ns: monotonic_ns(), testimony: testimony::read() }.record();
     let status = record.status;
     match file.write_all(format!("{record}\n").as_bytes()) {
@@ -109,29 +114,45 @@ fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> 
     Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()
 }
 
-/// Waits for the end of the tender, and passes on what signals arrive. Returns these, too.
-fn wait(tender: libc::pid_t, handle: RawFd) -> (Ended, u64) {
+/// Waits for the end of the tender, and passes on what signals arrive. Returns these, too. Ends a tender that has not ended
+/// within `grace_ns` of the first signal of [`STOP`], or at the second.
+fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
     let (set, mut asked) = (passed_on(), 0);
+    // When the tender is to have ended, and the signal because of which; and whether it has been killed for that.
+    let (mut until_ns, mut stopped_by, mut is_killed) = (u64::MAX, 0, false);
     loop {
+        let left = time_until(until_ns);
+        let left = left.as_ref().map_or(null(), ptr::from_ref);
         // The kernel's set has a bit for each of 64 signals.
         const SET_SIZE: usize = 8;
         // SAFETY: the set is a variable, longer than the kernel reads; nothing else is asked for.
-        let signal =
-            unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, null::<u8>(), null::<u8>(), SET_SIZE) }
-                as libc::c_int;
+        let signal = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, null::<u8>(), left, SET_SIZE) }
+            as libc::c_int;
         match signal {
             libc::SIGCHLD => {
                 let mut status = 0;
                 // SAFETY: the status is a variable of ours.
                 let ended = unsafe { libc::syscall(libc::SYS_wait4, tender, &raw mut status, libc::WNOHANG, 0) };
                 if ended as libc::pid_t == tender {
-                    return (Ended::of(status), asked);
+                    // With the status of a tender that has ended its guest itself.
+                    let ended = if is_killed { Ended::Exit(128 + stopped_by) } else { Ended::of(status) };
+                    return (ended, asked);
                 }
             }
             1.. => {
                 asked |= bit(signal as u32);
                 // SAFETY: only numbers; the pidfd is of the tender.
                 unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, 0, 0) };
+                if STOP.contains(&(signal as u32)) {
+                    let grace_ns = if stopped_by == 0 { grace_ns } else { 0 };
+                    until_ns = until_ns.min(monotonic_ns().saturating_add(grace_ns).saturating_add(MARGIN_NS));
+                    stopped_by = signal as u8;
+                }
+            }
+            _ if monotonic_ns() >= until_ns => {
+                (until_ns, is_killed) = (u64::MAX, true);
+                // SAFETY: as above.
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, libc::SIGKILL, 0, 0) };
             }
             _ => {}
         }

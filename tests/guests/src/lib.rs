@@ -3,6 +3,8 @@
 
 #![no_std]
 
+pub mod owner;
+
 use core::arch::asm;
 use husk::abi::memory::Region;
 use husk::boot;

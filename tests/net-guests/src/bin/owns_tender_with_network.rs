@@ -1,0 +1,10 @@
+//! A guest of spt with a network that owns the process: its argument says what it does with it.
+
+#![no_std]
+#![no_main]
+
+husk::entry!(main);
+
+fn main() {
+    guests::owner::attack();
+}
