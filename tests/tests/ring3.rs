@@ -2,7 +2,7 @@
 
 use husk_abi::fault::{ARITHMETIC, CALL, ILLEGAL_INSTRUCTION, MEMORY, TRAP};
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, PAGE, RING0, RING0_SIZE};
-use husk_tests::{Guest, Target};
+use husk_tests::{Guest, Target, build};
 
 /// Tests of guests that must be stopped: name of the guest (and the test), status, part of the message.
 macro_rules! stopped {
@@ -75,6 +75,28 @@ fn the_port_of_the_gate_is_used_by_the_gate_alone() {
         assert!(!outcome.stdout().contains("survived"), "{outcome}");
     }
     Guest::native("port_of_gate").argument("wide").run().expect_fault(MEMORY, "general protection");
+}
+
+#[test]
+fn the_port_of_the_doorbell_is_used_by_the_doorbell_alone() {
+    let message = if Target::usual() == Target::Hvt { "is not the gate's" } else { "general protection" };
+    let guest = |how| Guest::image(build::image("net-guests", "port_of_doorbell")).flag("--net=user").argument(how);
+    for how in ["rep", "plain", "one"] {
+        let outcome = guest(how).run();
+        outcome.expect_stderr(message);
+        assert!(!outcome.stdout().contains("survived"), "{outcome}");
+    }
+    guest("wide").run().expect_fault(MEMORY, "general protection");
+}
+
+/// No guest can bring that about (`tender/src/hvt/ring0.rs`), so the tender is built to have no stack for exceptions.
+#[test]
+fn a_double_fault_is_reported_as_one() {
+    if Target::usual() == Target::Hvt {
+        for guest in ["undefined", "write_text"] {
+            Guest::native(guest).attack("tables", "no_stack").run().expect_fault(MEMORY, "double fault");
+        }
+    }
 }
 
 #[test]

@@ -59,6 +59,11 @@ pub fn delay(thread: &str) -> Duration {
     Duration::from_millis(milliseconds.unwrap_or(0))
 }
 
+/// Whether the guest is to run without a stack for exceptions.
+pub fn is_without_stack() -> bool {
+    std::env::var("HUSK_ATTACK").is_ok_and(|asked| asked == "tables:no_stack")
+}
+
 /// The thread of the processor has prepared everything.
 static READY: AtomicBool = AtomicBool::new(false);
 

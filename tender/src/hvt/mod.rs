@@ -28,7 +28,7 @@ use crate::target::{Stop, Target};
 use heap::Heap;
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, FRAME, GATE, Region};
-use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, VcpuFd, VmFd};
+use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
 use ring0::Frame;
 use slots::Slots;
 use sparse::Sparse;
@@ -171,7 +171,7 @@ impl Target for Hvt {
     fn connect(&mut self, bells: &Bells) {
         let port = IoEventAddress::Pio(ring0::DOORBELL_PORT.into());
         // Without it, the doorbell comes as an exit: slower, and as good.
-        let _ = self.vm.register_ioevent(bells.doorbell(), &port, NoDatamatch);
+        let _ = self.vm.register_ioevent(bells.doorbell(), &port, ring0::DOORBELL_VALUE);
     }
 
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {

@@ -5,6 +5,14 @@
 //! [`exception_stubs`], after which the guest goes on only if it has touched a page of its sparse region for the first
 //! time. Neither writes memory (the processor itself pushes the exception's frame), both lie in pages that nobody can write.
 //!
+//! No guest can bring a double fault about, which takes an exception while another one is delivered (SDM volume 3, table 6-5).
+//! At CPL 3, delivery reads the descriptor tables and the task state, and writes to the exception stack: all are mapped, have
+//! the rights for that, and their accessed and dirty bits; the guest can change none of them. Every vector below 32 has a
+//! gate, any other is beyond the table's limit, which is a protection fault of the `int` that names it. There is no
+//! interrupt controller, and none of ring 0's instructions raises an exception: `out` leaves the guest, the frame of `iretq` is
+//! constant, and FMASK clears TF, NT and AC; debug registers and so breakpoints in ring 0 are the tender's to set, who sets
+//! none. Still, a double fault has a stack of its own, so that what is wrong here is told as what it is.
+//!
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
 
@@ -14,8 +22,11 @@ use x86_64::structures::gdt::DescriptorFlags;
 
 /// The port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
 pub const GATE_PORT: u8 = 0x10;
-/// The port of the doorbell, which KVM turns into an event without leaving the guest. Only open if there are devices.
+/// The port of the doorbell. Only open if there are devices.
 pub const DOORBELL_PORT: u8 = 0x11;
+/// What the doorbell writes there: KVM turns one byte of this value into an event without leaving the guest. Any other write
+/// is an exit, and a fault.
+pub const DOORBELL_VALUE: u8 = 0xdb;
 /// The port that the stub of exception 0 writes to; those of the others follow. The I/O bitmap denies them to the
 /// guest, so what arrives there comes from a stub.
 pub const EXCEPTION_PORT: u8 = 0x20;
@@ -87,7 +98,7 @@ pub fn gate_page() -> [u8; PAGE as usize] {
     gate::page(&[
         (GATE, &[0xe6, GATE_PORT, 0xc3]), // out %al, $port; ret: the call; the tender reads and writes the registers
         (SYSTEM_CALL_STUB, &system_call_stub()),
-        (DOORBELL, &[0xe6, DOORBELL_PORT, 0xc3]),
+        (DOORBELL, &[0xb0, DOORBELL_VALUE, 0xe6, DOORBELL_PORT, 0xc3]), // mov $value, %al; out %al, $port; ret
     ])
 }
 
@@ -127,7 +138,11 @@ pub fn tables_page(ports: &[u8]) -> [u8; PAGE as usize] {
     for vector in 0..VECTORS {
         put(IDT_OFFSET + u64::from(vector) * 16, &gate_descriptor(vector));
     }
-    put(TSS_OFFSET + 4, &STACK_END.to_le_bytes()); // rsp0
+    #[cfg(feature = "attack")]
+    let stack_end = if crate::confine::attack::is_without_stack() { STACK } else { STACK_END };
+    #[cfg(not(feature = "attack"))]
+    let stack_end = STACK_END;
+    put(TSS_OFFSET + 4, &stack_end.to_le_bytes()); // rsp0
     put(TSS_OFFSET + 36, &(DOUBLE_FAULT_STACK + PAGE).to_le_bytes()); // ist1
     put(TSS_OFFSET + 102, &(TSS_SIZE as u16).to_le_bytes()); // where the I/O bitmap starts
     let mut io_bitmap = [0xff; IO_BITMAP_SIZE];
