@@ -19,6 +19,7 @@ pub fn rows(host: &Host) -> Vec<Row> {
         overcommit(host),
         memory(host),
         processor(host),
+        tasks(host),
     ]
 }
 
@@ -105,6 +106,23 @@ fn processor(host: &Host) -> Row {
     }
 }
 
+fn tasks(host: &Host) -> Row {
+    /// A run has at most three processes, a thread for its devices, and the kernel's workers of io_uring.
+    const ENOUGH: u64 = 32;
+    let limit = files(host, "pids", &["pids.max"]).iter().filter_map(|text| text.parse::<u64>().ok()).min();
+    match limit {
+        Some(count @ ..ENOUGH) => Row::new(GROUP, "tasks", State::Without, format!("{count} for this control group"))
+            .remedy(format!("allow {ENOUGH} for each guest (pids.max, TasksMax=)")),
+        Some(count) => Row::new(GROUP, "tasks", State::Fact, format!("{count} for this control group")),
+        None => Row::new(GROUP, "tasks", State::Good, "no limit of a control group"),
+    }
+}
+
+/// Whether this control group, or one above it, has no swap.
+pub fn is_never_swapped(host: &Host) -> bool {
+    files(host, "memory", &["memory.swap.max"]).iter().any(|text| text == "0")
+}
+
 /// What files of these names say in this process' control group and those above it: of version 2, which has one hierarchy,
 /// and of version 1, which has one for each controller (cgroups(7)).
 fn files(host: &Host, controller: &str, names: &[&str]) -> Vec<String> {
@@ -145,8 +163,13 @@ mod tests {
                 ("sys/fs/cgroup/a/memory.max", "1073741824\n"),
                 ("sys/fs/cgroup/a/b/cpu.max", "50000 100000\n"),
                 ("sys/fs/cgroup/a/cpu.max", "max 100000\n"),
+                ("sys/fs/cgroup/a/b/pids.max", "max\n"),
+                ("sys/fs/cgroup/a/pids.max", "64\n"),
+                ("sys/fs/cgroup/a/memory.swap.max", "0\n"),
             ],
         );
+        assert_eq!(tasks(&host).value, "64 for this control group");
+        assert!(is_never_swapped(&host));
         assert_eq!(memory(&host).value, "1G for this control group");
         assert_eq!(processor(&host).number, Some((50, "%")));
     }
@@ -172,6 +195,7 @@ mod tests {
     #[test]
     fn a_host_without_proc_and_sys_is_unknown() {
         let nothing = host("empty", &[]);
+        assert!(tasks(&nothing).state == State::Good && !is_never_swapped(&nothing));
         assert_eq!((memory(&nothing).state, processor(&nothing).state), (State::Good, State::Good));
         assert_eq!((mappings(&nothing).state, overcommit(&nothing).state), (State::Fact, State::Fact));
     }
@@ -182,6 +206,8 @@ mod tests {
         for row in [descriptors(Some(64)), addresses(Some(1 << 30)), mappings(&small), overcommit(&small)] {
             assert!(row.state == State::Without && row.remedy.is_some(), "{row:?}");
         }
+        let few = host("few", &[("proc/self/cgroup", "3:pids:/x\n"), ("sys/fs/cgroup/pids/x/pids.max", "8\n")]);
+        assert!(tasks(&few).state == State::Without && tasks(&few).remedy.is_some());
         assert_eq!((descriptors(None).state, addresses(None).state), (State::Good, State::Good));
     }
 }

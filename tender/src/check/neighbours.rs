@@ -1,12 +1,24 @@
 //! What guests of different owners on one machine share: hints for hosts in production.
 
-use super::{Host, Row, State};
+use super::{Host, Row, State, limits};
+use std::os::unix::fs::MetadataExt;
 
 const GROUP: &str = "neighbours";
 
 /// Everything that is shared, as far as the kernel's files say.
 pub fn rows(host: &Host) -> Vec<Row> {
-    [threads(host), merged(host), swap(host), vulnerable(host)].into_iter().flatten().collect()
+    [device(host), threads(host), merged(host), swap(host), vulnerable(host)].into_iter().flatten().collect()
+}
+
+fn device(host: &Host) -> Option<Row> {
+    const OTHERS: u32 = 0o006;
+    let found = host.root.join("dev/kvm").metadata().ok()?;
+    let row = |state, value: String| Row::new(GROUP, "/dev/kvm", state, value);
+    Some(match found.mode() & OTHERS {
+        0 => row(State::Good, format!("for user {} and group {}", found.uid(), found.gid())),
+        _ => row(State::Shared, "every user of this machine can make virtual machines".to_owned())
+            .remedy("chgrp kvm /dev/kvm; chmod 660 /dev/kvm (a rule of udev keeps it so), and put into that group who runs guests"),
+    })
 }
 
 fn threads(host: &Host) -> Option<Row> {
@@ -34,6 +46,7 @@ fn swap(host: &Host) -> Option<Row> {
     let used = host.read("proc/swaps")?.lines().count() > 1;
     let row = |state, value: &str| Row::new(GROUP, "swap", state, value);
     Some(match used {
+        true if limits::is_never_swapped(host) => row(State::Good, "none for this control group"),
         true => row(State::Shared, "guests' memory may be written to a disk").remedy(
             "encrypt the swap space, or switch it off (`swapoff -a`), or set memory.swap.max of the control group to 0",
         ),
@@ -64,6 +77,7 @@ fn vulnerable(host: &Host) -> Option<Row> {
 mod tests {
     use super::super::tests::host;
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const FLAWS: &str = "sys/devices/system/cpu/vulnerabilities";
 
@@ -72,6 +86,7 @@ mod tests {
         let open = host(
             "shared",
             &[
+                ("dev/kvm", ""),
                 ("sys/devices/system/cpu/smt/active", "1\n"),
                 ("sys/kernel/mm/ksm/run", "1\n"),
                 ("proc/swaps", "Filename\tType\n/dev/sda2 partition\n"),
@@ -79,10 +94,12 @@ mod tests {
                 (&format!("{FLAWS}/meltdown"), "Mitigation: PTI\n"),
             ],
         );
+        let everyone = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(open.root.join("dev/kvm"), everyone).expect("our file");
         let rows = rows(&open);
-        assert_eq!(rows.len(), 4);
+        assert_eq!(rows.len(), 5);
         assert!(rows.iter().all(|row| row.state == State::Shared && row.remedy.is_some()), "{rows:?}");
-        assert_eq!(rows[3].value, "open: mds");
+        assert_eq!(rows[4].value, "open: mds");
     }
 
     #[test]
@@ -90,13 +107,22 @@ mod tests {
         let closed = host(
             "closed",
             &[
+                ("dev/kvm", ""),
                 ("sys/devices/system/cpu/smt/active", "0\n"),
                 ("sys/kernel/mm/ksm/run", "0\n"),
                 ("proc/swaps", "Filename\tType\n"),
                 (&format!("{FLAWS}/meltdown"), "Not affected\n"),
             ],
         );
-        assert!(rows(&closed).iter().all(|row| row.state == State::Good));
+        let group = std::fs::Permissions::from_mode(0o660);
+        std::fs::set_permissions(closed.root.join("dev/kvm"), group).expect("our file");
+        assert!(rows(&closed).len() == 5 && rows(&closed).iter().all(|row| row.state == State::Good));
+        let group = [
+            ("proc/self/cgroup", "0::/a\n"),
+            ("sys/fs/cgroup/a/memory.swap.max", "0\n"),
+            ("proc/swaps", "Filename\tType\n/dev/sda2 partition\n"),
+        ];
+        assert_eq!(rows(&host("never swapped", &group))[0].state, State::Good);
         assert!(rows(&host("unknown", &[])).is_empty());
     }
 }
