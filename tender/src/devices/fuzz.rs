@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "guest memory is written by pointer, as a guest does")]
 
+mod race;
+
 use super::attach::Kind;
 use super::net::{self, Received, Unreachable, Wire};
 use super::ring::Parts;
@@ -17,6 +19,7 @@ use crate::sample;
 use husk_abi::device::{FRAME_HEADER, Offers, Offload, Queue, RECEIVE, ROW_MAXIMUM, TRANSMIT};
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, PAGE, Region, Rights};
 use husk_abi::ring::{CONSUMER, Descriptor, ENTRIES, PRODUCER};
+pub use race::race;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -294,11 +297,16 @@ fn memory() -> Arc<Memory> {
     Arc::clone(MADE.get_or_init(make))
 }
 
+/// Keeps others from the memory, of which there is one.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A guest's rings and doorbells: what it names is served if it was given, and nothing else is reached; each time its devices
 /// are served, they do no more than they may.
 pub fn rings(bytes: &[u8]) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let memory = memory();
     let start = memory.layout().rings.start;
     let (network, disk) = (table::queues(start, 0, Kind::Network), table::queues(start, 1, Kind::Block));

@@ -9,7 +9,7 @@ mod report;
 use crate::boot::{self, Entropy, Program};
 use crate::clock::{Clock, Counter, Moment, Offset};
 use crate::devices::console::{self, Console};
-pub use crate::devices::fuzz::rings;
+pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::table;
 use crate::guest::{Guest, Next};
@@ -235,6 +235,12 @@ mod tests {
         holds("rings", 2000, rings, vec(any::<u8>(), 0..400));
         holds("rings", 1000, rings, vec(prop_oneof![3 => 0..12_u8, 1 => any::<u8>()], 0..400));
         holds("rings", 1000, rings, changed("rings"));
+    }
+
+    #[test]
+    fn nothing_in_rings_that_change_meanwhile_reaches_beyond_the_guest() {
+        holds("race", 40, race, vec(any::<u8>(), 0..200));
+        holds("race", 40, race, changed("race"));
     }
 
     #[test]
