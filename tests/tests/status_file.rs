@@ -1,7 +1,7 @@
 //! `--status-file`: how a run ended, whatever its guest does to look otherwise.
 
 use husk_abi::fault;
-use husk_tests::{Disk, End, Guest, Outcome, Running, Target, build, requires};
+use husk_tests::{Disk, End, Guest, Outcome, Pretence, Running, Target, build, requires};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -330,6 +330,16 @@ fn a_record_that_cannot_be_written_is_an_error() {
         outcome.expect_status(125).expect_stderr("husk: the status file cannot be written");
         assert_eq!(status.text(), "");
     }
+}
+
+#[test]
+fn a_host_without_room_for_another_process_is_an_error() {
+    const SYS_FORK: i64 = 57;
+    let status = Status::new();
+    let guest = Guest::image(build::image("hello", "hello")).flag(status.flag());
+    let pretended = guest.run_pretending(&[Pretence::call(SYS_FORK, libc::EAGAIN)]);
+    assert!(pretended.times > 0, "husk forks");
+    pretended.outcome.expect_refusal(&["no process left to write --status-file", "ulimit -u"]).expect_stdout("");
 }
 
 #[test]
