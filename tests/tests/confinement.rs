@@ -227,7 +227,7 @@ fn what_a_run_may_do_is_explained_without_it() {
     }
     let process = explain(&["--target=spt"]);
     assert!(process.contains("in husk's own process") && !process.contains("KVM"), "{process}");
-    assert!(process.contains("system calls of the sentinel's thread"), "{process}");
+    assert!(process.contains("argument 4 is known to no other thread"), "{process}");
     let json = explain(&["--target=hvt", "--json", "--net", "user"]);
     assert!(json.starts_with('{') && json.ends_with("}\n") && json.lines().count() == 1, "{json}");
     assert!(

@@ -64,6 +64,13 @@ pub fn is_without_stack() -> bool {
     std::env::var("HUSK_ATTACK").is_ok_and(|asked| asked == "tables:no_stack")
 }
 
+/// Waits, by a call that every filter has.
+pub fn pause(time: Duration) {
+    let time = timespec { tv_sec: time.as_secs() as c_long, tv_nsec: time.subsec_nanos().into() };
+    // SAFETY: no files; the time is a variable.
+    unsafe { ppoll(null_mut(), 0, &time, null()) };
+}
+
 /// The thread of the processor has prepared everything.
 static READY: AtomicBool = AtomicBool::new(false);
 

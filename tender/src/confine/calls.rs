@@ -4,6 +4,7 @@
 //! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
 
 use super::descriptors::Role;
+use crate::signals::STAND_INS;
 use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use libc::*;
 
@@ -45,9 +46,11 @@ pub enum Argument {
     On(u8, Role),
     /// It is a descriptor that was made since the threads are confined.
     Made(u8),
+    /// It is a random number that the sentinel alone knows ([`crate::spt::sentinel`]).
+    Secret(u8),
 }
 
-use Argument::{Is, Made, On, OwnProcess, Turns, Without};
+use Argument::{Is, Made, On, OwnProcess, Secret, Turns, Without};
 
 /// A system call that fails rather than end the process.
 #[derive(Debug)]
@@ -162,11 +165,9 @@ features! {
 
     /// The thread that ends a process with a guest in it when it is told to end.
     SENTINEL = "sentinel" {
-        SYS_futex [Is(1, (FUTEX_WAKE | FUTEX_PRIVATE_FLAG) as u32)] "says that it is confined";
-        SYS_rt_sigtimedwait "waits for SIGINT and SIGTERM";
-        SYS_tgkill [OwnProcess(0)] "passes them on to the processor's thread";
-        SYS_getpid "a call that does nothing, which tracers put in the place of others";
-        SYS_exit_group "the end";
+        SYS_rt_sigtimedwait [Secret(4), Secret(5)] "waits for SIGINT and SIGTERM";
+        SYS_tgkill [OwnProcess(0), Is(2, STAND_INS[0].0 as u32)] "passes SIGINT on to the processor's thread";
+        SYS_tgkill [OwnProcess(0), Is(2, STAND_INS[1].0 as u32)] "passes SIGTERM on";
     }
 
     /// The process that watches one with a guest in it.

@@ -3,16 +3,19 @@
 //! A guest of spt shares the address space: a thread that has not entered its filter when the guest runs would execute,
 //! unfiltered, whatever the guest writes to its stack. So threads are made by `Crew::spawn` alone (the lints of this crate
 //! refuse `std::thread`'s own constructors), and a machine runs only with a [`Confined`], which [`Crew::confine_processor`]
-//! returns after every one of them has confirmed.
+//! returns when the kernel has put all of them into one filter at once, in a process with a guest in it, or else after every
+//! one of them has confirmed that it is inside its own.
 
 #![expect(unsafe_code, reason = "the signal mask of a thread")]
 
-use super::{Descriptors, Plan, Program, calls, filter};
+use super::calls::{self, Feature};
+use super::{Descriptors, Plan, Program, filter};
 use crate::error::Error;
-use crate::spt::sentinel::{Duty, Sentinel};
+use crate::spt::sentinel::{self, Duty};
 use libc::sock_filter;
+use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 
 /// The threads of a process that has given up its privileges.
@@ -22,57 +25,68 @@ pub struct Crew {
     pub descriptors: Descriptors,
     plan: Plan,
     roll: Arc<Roll>,
+    /// Threads with a filter of their own.
     spawned: usize,
-    sentinel: Option<Sentinel>,
+    duty: Option<Duty>,
 }
 
 /// Proof that every thread of the process is inside its filter.
 #[derive(Debug)]
 pub struct Confined(());
 
-/// Threads that have confirmed, and why one could not.
+/// What the threads know of each other's confinement.
 #[derive(Debug, Default)]
 struct Roll {
-    entered: Mutex<(usize, Option<Error>)>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Threads that are inside a filter of their own.
+    entered: usize,
+    /// Why one could not be.
+    error: Option<Error>,
+    /// Whether all are inside the filter that they share.
+    shared: bool,
 }
 
 impl Crew {
     /// A crew whose only thread is the calling one.
     pub(super) fn new(plan: Plan) -> Self {
-        Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0, sentinel: None }
+        Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0, duty: None }
     }
 
     /// Starts the thread that serves the devices. `body` runs once the thread is inside its filter, with all signals but
     /// those of a fault blocked: signals are for the processor's thread. The thread ends with the process.
     pub fn spawn_devices(&mut self, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let program = Program::new(&self.plan.devices, &[], &self.descriptors);
-        self.spawn("devices", program, body)
+        let own = (!self.plan.is_shared).then(|| Program::new(&self.plan.devices, &[], &self.descriptors));
+        self.spawn(c"devices", own, body)
     }
 
-    /// Starts the sentinel of a process with a guest in it. The calling thread is the one that is to run the guest.
-    pub fn spawn_sentinel(&mut self, duty: Duty) -> Result<(), Error> {
-        let program = Program::new(&[&calls::SENTINEL], &[filter::UNFORESEEN], &self.descriptors);
-        #[cfg(feature = "attack")]
-        let delay_s = super::attack::delay("sentinel").as_secs();
-        #[cfg(not(feature = "attack"))]
-        let delay_s = 0;
-        self.sentinel = Some(Sentinel::start(program, duty, delay_s)?);
-        Ok(())
+    /// Has a sentinel do this, in a process with a guest in it, once all threads are confined.
+    pub fn post_sentinel(&mut self, duty: Duty) {
+        self.duty = Some(duty);
     }
 
+    /// Starts a thread, which enters its `own` filter, or waits for the one that all share.
     fn spawn(
         &mut self,
-        name: &'static str,
-        program: Program,
+        name: &'static CStr,
+        own: Option<Program>,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), Error> {
         let roll = Arc::clone(&self.roll);
+        self.spawned += usize::from(own.is_some());
         #[cfg(feature = "attack")]
-        let delay = super::attack::delay(name);
+        let delay = super::attack::delay(name.to_str().unwrap_or_default());
         let start = move || {
             #[cfg(feature = "attack")]
-            std::thread::sleep(delay);
+            super::attack::pause(delay);
+            let Some(program) = own else {
+                roll.wait_for_shared();
+                return body();
+            };
             let result = program.enter();
             let is_confined = result.is_ok();
             roll.confirm(result);
@@ -81,24 +95,34 @@ impl Crew {
                 body();
             }
         };
-        let before = block_signals();
+        let (before, name_before) = (block_signals(), rename(name));
         #[expect(clippy::disallowed_methods, reason = "the one place that makes threads")]
-        let thread = Builder::new().name(name.to_owned()).spawn(start);
+        // It inherits the name: one of its own would take a call that the filter does not have.
+        let thread = Builder::new().spawn(start);
+        rename(&name_before);
         // SAFETY: the set is a variable of ours.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
-        thread.map_err(Error::NoThread)?;
-        self.spawned += 1;
-        Ok(())
+        thread.map(drop).map_err(Error::NoThread)
     }
 
     /// Gives up the system calls that the thread which runs the guest does not make. It is the calling one. `first` are
-    /// instructions of its target's, which decide before. Blocks until every other thread is inside its filter.
+    /// instructions of its target's, which decide before. Returns when every thread is inside a filter.
     pub fn confine_processor(self, first: &[sock_filter]) -> Result<Confined, Error> {
         // One that is entered at every start is entered fast.
         let quick = [filter::UNFORESEEN];
         let first = if first.is_empty() { &quick } else { first };
-        Program::new(&self.plan.processor, first, &self.descriptors).enter()?;
-        self.sentinel.map_or(Ok(()), Sentinel::wait)?;
+        let duty = self.duty.filter(Duty::is_any);
+        let made = |feature: &&&Feature| duty.is_some() || !std::ptr::eq(**feature, &calls::SENTINEL);
+        let features: Vec<_> = self.plan.processor.iter().filter(made).copied().collect();
+        let program = Program::new(&features, first, &self.descriptors);
+        match duty {
+            Some(duty) => sentinel::start(program, duty)?,
+            None if self.plan.is_shared => program.enter_by_all()?,
+            None => program.enter()?,
+        }
+        if self.plan.is_shared {
+            self.roll.share();
+        }
         self.roll.wait_for(self.spawned)?;
         Ok(Confined(()))
     }
@@ -106,21 +130,44 @@ impl Crew {
 
 impl Roll {
     fn confirm(&self, result: Result<(), Error>) {
-        let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(()) => entered.0 += 1,
-            Err(error) => entered.1 = Some(error),
-        }
-        drop(entered);
-        self.changed.notify_one();
+        self.change(|state| match result {
+            Ok(()) => state.entered += 1,
+            Err(error) => state.error = Some(error),
+        });
+    }
+
+    fn share(&self) {
+        self.change(|state| state.shared = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    fn wait_for_shared(&self) {
+        drop(self.wait_while(|state| !state.shared));
     }
 
     fn wait_for(&self, threads: usize) -> Result<(), Error> {
-        let entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_open = |(count, error): &mut (usize, Option<Error>)| *count < threads && error.is_none();
-        let waited = self.changed.wait_while(entered, is_open);
-        waited.unwrap_or_else(PoisonError::into_inner).1.take().map_or(Ok(()), Err)
+        let mut state = self.wait_while(|state| state.entered < threads && state.error.is_none());
+        state.error.take().map_or(Ok(()), Err)
     }
+
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.wait_while(state, |state| condition(state)).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names this thread. Returns its name before.
+fn rename(name: &CStr) -> CString {
+    let mut before = [0_u8; 16];
+    // SAFETY: as long as the kernel's names are.
+    unsafe { libc::prctl(libc::PR_GET_NAME, before.as_mut_ptr()) };
+    // SAFETY: a string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    CStr::from_bytes_until_nul(&before).unwrap_or_default().to_owned()
 }
 
 /// Blocks all signals for this thread, and so for one that it makes. Returns the mask before.

@@ -82,8 +82,7 @@ impl Explanation {
     }
 
     fn threads(&self) -> Vec<(&'static str, &Vec<&'static Feature>)> {
-        let all =
-            [("processor", &self.plan.processor), ("devices", &self.plan.devices), ("sentinel", &self.plan.sentinel)];
+        let all = [("processor", &self.plan.processor), ("devices", &self.plan.devices)];
         all.into_iter().filter(|(_, features)| !features.is_empty()).collect()
     }
 
@@ -143,6 +142,7 @@ impl fmt::Display for Argument {
             Self::Is(index, value) => write!(f, "argument {index} is {value:#x}"),
             Self::Without(index, bits) => write!(f, "argument {index} without {bits:#x}"),
             Self::OwnProcess(index) => write!(f, "argument {index} is husk itself"),
+            Self::Secret(index) => write!(f, "argument {index} is known to no other thread"),
             Self::Turns(index) => write!(f, "argument {index} is the timer of turns"),
             Self::On(index, role) => write!(f, "argument {index} is {role}"),
             Self::Made(index) => write!(f, "argument {index} is a socket made since"),

@@ -59,6 +59,24 @@ impl Program {
         libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() }
     }
 
+    /// Where the program has the value of a secret argument.
+    pub fn secret(&mut self, argument: u8) -> Option<&mut u32> {
+        self.0.iter_mut().find(|one| one.code == COMPARE_EQUAL && one.k == placeholder(argument)).map(|one| &mut one.k)
+    }
+
+    /// Holds all threads of the process to it from now on, at once; none of them is in another filter.
+    pub fn enter_by_all(&self) -> Result<(), Error> {
+        let program = self.header();
+        let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
+        // SAFETY: as in `enter`.
+        match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) } {
+            0 => Ok(()),
+            -1 => Err(Error::NotConfined(io::Error::last_os_error())),
+            // The number of a thread that cannot.
+            _ => Err(Error::NotConfined(io::ErrorKind::ResourceBusy.into())),
+        }
+    }
+
     /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
     pub fn enter(&self) -> Result<(), Error> {
         let program = self.header();
@@ -102,6 +120,13 @@ pub const UNFORESEEN: sock_filter = load(INSTRUCTION);
 const X86_64: u32 = 0xc000_003e;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 const FAIL: u32 = libc::SECCOMP_RET_ERRNO | libc::EACCES as u32;
+
+const COMPARE_EQUAL: u16 = (BPF_JMP | BPF_JEQ | BPF_K) as u16;
+
+/// What stands for a secret argument until there is one: like nothing else that a program compares with.
+const fn placeholder(argument: u8) -> u32 {
+    0x5ec2_e700 | argument as u32
+}
 
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
@@ -205,6 +230,7 @@ impl<'d> Backward<'d> {
             Argument::Is(at, value) => (at, self.compare(BPF_JEQ, value, next, otherwise)),
             Argument::Without(at, bits) => (at, self.compare(BPF_JSET, bits, otherwise, next)),
             Argument::OwnProcess(at) => (at, self.compare(BPF_JEQ, std::process::id(), next, otherwise)),
+            Argument::Secret(at) => (at, self.compare(BPF_JEQ, placeholder(at), next, otherwise)),
             Argument::Turns(at) => match descriptors.turns {
                 Some(timer) => (at, self.compare(BPF_JEQ, timer, next, otherwise)),
                 None => return otherwise,
@@ -302,6 +328,7 @@ mod tests {
             Argument::Without(at, bits) => argument(at) & bits == 0,
             Argument::OwnProcess(at) => argument(at) == std::process::id(),
             Argument::Turns(at) => descriptors().turns == Some(argument(at)),
+            Argument::Secret(at) => argument(at) == placeholder(at),
             Argument::On(at, role) => descriptors().of(role).any(|known| known as u32 == argument(at)),
             Argument::Made(at) => !descriptors().all().any(|known| known as u32 == argument(at)),
         })
@@ -349,6 +376,7 @@ mod tests {
                 Argument::Is(at, value) => arguments[usize::from(at)] = value,
                 Argument::Without(at, bits) => arguments[usize::from(at)] = !bits,
                 Argument::OwnProcess(at) => arguments[usize::from(at)] = std::process::id(),
+                Argument::Secret(at) => arguments[usize::from(at)] = placeholder(at),
                 Argument::Turns(_) | Argument::On(..) | Argument::Made(_) => {}
             }
         }

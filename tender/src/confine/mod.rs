@@ -38,8 +38,8 @@ pub struct Plan {
     pub processor: Vec<&'static Feature>,
     /// The thread that serves the devices while the guest runs; no feature if there is none.
     pub devices: Vec<&'static Feature>,
-    /// The thread that ends a process with a guest in it; no feature if there is none.
-    pub sentinel: Vec<&'static Feature>,
+    /// Whether all threads share the filter of the processor's: a guest in this process that has one of them has all.
+    pub is_shared: bool,
     /// Whether sockets may be connected.
     pub connects: bool,
 }
@@ -65,8 +65,12 @@ impl Plan {
             [&calls::BELLS, served_by(device)].into_iter().for_each(|feature| add(&mut processor, feature));
         }
         let connects = served.iter().any(|feature| std::ptr::eq(*feature, &calls::USER_NETWORK));
-        let sentinel = if std::ptr::eq(target, &calls::SPT) { vec![&calls::SENTINEL] } else { vec![] };
-        Self { processor, devices: served, sentinel, connects }
+        let is_shared = std::ptr::eq(target, &calls::SPT);
+        if is_shared {
+            add(&mut processor, &calls::SENTINEL);
+            served = if served.is_empty() { served } else { processor.clone() };
+        }
+        Self { processor, devices: served, is_shared, connects }
     }
 
     /// Gives up, for this thread and those that it makes from now on, what nobody needs once all is open: as `user` if

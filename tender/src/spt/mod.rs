@@ -140,7 +140,7 @@ impl Spt {
 
 impl Target for Spt {
     fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
-        self.mask = Some(signals::take(crew)?);
+        self.mask = Some(signals::take(crew).map_err(Error::NoSignals)?);
         self.memory.seal_own()?;
         self.mapped
             .take()

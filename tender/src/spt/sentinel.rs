@@ -12,6 +12,11 @@
 //! sentinel ends it. A guest that unblocks them ends at once, by the default, unless husk is process 1 of a PID namespace,
 //! where the kernel drops a signal that nobody handles or blocks.
 //!
+//! All threads share a filter, which they enter at once (SECCOMP_FILTER_FLAG_TSYNC): so the sentinel need not run before the
+//! guest does, and costs a start little. A thread of the guest's must not take its signals, though. The filter lets
+//! rt_sigtimedwait(2) through with 64 random bits in the two registers that it does not use; they are in the sentinel's
+//! registers alone, and whoever guesses ends the process.
+//!
 //! Not the thread of the devices: that one reads memory of the guest's, and has a stack.
 
 #![expect(unsafe_code, reason = "a thread without a stack is made and lives by assembler")]
@@ -22,9 +27,7 @@ use crate::signals::STAND_INS;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use std::io;
-use std::ptr::{null, null_mut};
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Acquire;
+use std::ptr::null_mut;
 
 /// What the sentinel is to do.
 #[derive(Clone, Copy, Debug)]
@@ -37,22 +40,15 @@ pub struct Duty {
     pub stopped_by: libc::c_int,
 }
 
-/// The sentinel, from its creation until it is inside its filter.
-#[derive(Debug)]
-pub struct Sentinel {
-    /// The kernel reads it while the thread enters it.
-    _program: Program,
-    _header: Box<libc::sock_fprog>,
+impl Duty {
+    /// Whether there is something to do.
+    pub fn is_any(&self) -> bool {
+        self.signals != 0
+    }
 }
 
 /// How much later than it should have the process ends at the latest, in seconds.
 const MARGIN_S: u64 = 1;
-
-/// Whether the sentinel has entered its filter: not yet, yes, or it could not.
-static ENTERED: AtomicU32 = AtomicU32::new(NOT_YET);
-const NOT_YET: u32 = 0;
-const YES: u32 = 1;
-const FAILED: u32 = 2;
 
 /// What a thread of this process shares with the others.
 const SHARED: libc::c_int = libc::CLONE_VM
@@ -62,54 +58,60 @@ const SHARED: libc::c_int = libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
 
-/// What the thread takes with it into its registers.
+/// What the thread takes with it into its registers, and the filter.
 #[repr(C)]
 struct Start {
     program: *const libc::sock_fprog,
+    /// Where the program has the secret: two words, overwritten.
+    secret: [*mut u32; 2],
     set: *const u64,
     seconds: u64,
     process: u64,
     processor: u64,
     stopped_by: u64,
-    delay_s: u64,
+    /// Which of [`STEPS`] has failed, if one has.
+    step: u64,
 }
 
-impl Sentinel {
-    /// Starts the sentinel, for a process whose calling thread is to run the guest and blocks all signals.
-    pub fn start(program: Program, duty: Duty, delay_s: u64) -> Result<Self, Error> {
-        if !can_wait() {
-            return Err(Error::NoSignals(io::Error::last_os_error()));
-        }
-        let header = Box::new(program.header());
-        let start = Start {
-            program: &raw const *header,
-            set: (&raw const husk_sentinel_sets).cast::<u64>().wrapping_add(duty.signals),
-            seconds: duty.grace_s.saturating_add(MARGIN_S),
-            process: std::process::id().into(),
-            // SAFETY: has no conditions.
-            processor: unsafe { libc::gettid() } as u64,
-            stopped_by: duty.stopped_by as u64,
-            delay_s,
-        };
-        // SAFETY: the thread reads `start` before it is made, and nothing but the program after.
-        match unsafe { husk_sentinel_start(&start) } {
-            1.. => Ok(Self { _program: program, _header: header }),
-            error => Err(Error::NoThread(io::Error::from_raw_os_error(-error as i32))),
-        }
-    }
+/// Steps of a start: a random number, the thread, the filter.
+const STEPS: [fn(io::Error) -> Error; 3] = [Error::NoEntropy, Error::NoThread, Error::NotConfined];
 
-    /// Blocks until the sentinel is inside its filter.
-    pub fn wait(self) -> Result<(), Error> {
-        loop {
-            match ENTERED.load(Acquire) {
-                YES => return Ok(()),
-                FAILED => return Err(Error::NotConfined(io::ErrorKind::Unsupported.into())),
-                _ => {}
-            }
-            let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-            // SAFETY: the word is a static.
-            unsafe { libc::syscall(libc::SYS_futex, &raw const ENTERED, wait, NOT_YET, null::<libc::timespec>()) };
-        }
+/// Starts the sentinel, and holds all threads to `program` from now on. The calling thread is the one that is to run the guest.
+pub fn start(mut program: Program, duty: Duty) -> Result<(), Error> {
+    let [Some(low), Some(high)] = [4, 5].map(|argument| program.secret(argument).map(|word| &raw mut *word)) else {
+        return Err(Error::NotConfined(io::ErrorKind::InvalidInput.into()));
+    };
+    if !can_wait() {
+        return Err(Error::NoSignals(io::Error::last_os_error()));
+    }
+    let header = program.header();
+    let mut start = Start {
+        program: &raw const header,
+        secret: [low, high],
+        set: (&raw const husk_sentinel_sets).cast::<u64>().wrapping_add(duty.signals),
+        seconds: duty.grace_s.saturating_add(MARGIN_S),
+        process: std::process::id().into(),
+        // SAFETY: has no conditions.
+        processor: unsafe { libc::gettid() } as u64,
+        stopped_by: duty.stopped_by as u64,
+        step: 0,
+    };
+    // SAFETY: all zeros is a valid value.
+    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigfillset(&mut all) };
+    // For the sentinel, which inherits that; and for this thread, as a handler's frame would show the secret.
+    // SAFETY: both sets are variables of ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
+    // SAFETY: the thread reads nothing of `start` once it runs; the program is as long as its header says.
+    let result = unsafe { husk_sentinel_start(&mut start) };
+    // SAFETY: the set is a variable of ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
+    match result {
+        0 => Ok(()),
+        // The number of a thread that is in another filter.
+        1.. => Err(Error::NotConfined(io::ErrorKind::ResourceBusy.into())),
+        error => Err(STEPS[start.step as usize % STEPS.len()](io::Error::from_raw_os_error(-error as i32))),
     }
 }
 
@@ -123,8 +125,8 @@ fn can_wait() -> bool {
 }
 
 unsafe extern "C" {
-    /// Makes the thread. Returns its number, or the error as a negative one.
-    fn husk_sentinel_start(start: &Start) -> i64;
+    /// Makes the thread, and has all enter the filter. Returns 0, or what seccomp(2) says of a thread, or a negative error.
+    fn husk_sentinel_start(start: &mut Start) -> i64;
     /// Sets of signals, by [`Duty::signals`].
     static husk_sentinel_sets: u8;
 }
@@ -173,22 +175,51 @@ global_asm!(
     "    push r13",
     "    push r14",
     "    push r15",
-    "    mov rbp, [rdi + {program}]",
-    "    mov r12, [rdi + {set}]",
-    "    mov r13, [rdi + {seconds}]",
-    "    mov r14, [rdi + {process}]",
-    "    mov r15, [rdi + {processor}]",
-    "    mov r9, [rdi + {stopped_by}]",
-    "    mov rbx, [rdi + {delay_s}]",
+    "    mov rbx, rdi",
+    "    mov rdi, [rbx + {secret}]",
+    "    mov esi, 4",
+    "    xor edx, edx",
+    "    mov eax, {getrandom}",
+    "    syscall",
+    "    cmp rax, 4",
+    "    jne 3f",
+    "    mov rdi, [rbx + {secret} + 8]",
+    "    mov eax, {getrandom}",
+    "    syscall",
+    "    cmp rax, 4",
+    "    jne 3f",
+    "    mov rax, [rbx + {secret}]",
+    "    mov r8d, [rax]",
+    "    mov rax, [rbx + {secret} + 8]",
+    "    mov r9d, [rax]",
+    "    mov rbp, [rbx + {stopped_by}]",
+    "    mov r12, [rbx + {set}]",
+    "    mov r13, [rbx + {seconds}]",
+    "    mov r14, [rbx + {process}]",
+    "    mov r15, [rbx + {processor}]",
+    "    mov qword ptr [rbx + {step}], 1",
     "    mov edi, {shared}",
     "    xor esi, esi",
     "    xor edx, edx",
     "    xor r10d, r10d",
-    "    xor r8d, r8d",
     "    mov eax, {clone}",
     "    syscall",
     "    test rax, rax",
     "    jz husk_sentinel",
+    "    js 3f",
+    "    mov qword ptr [rbx + {step}], 2",
+    "    mov edi, {filter_mode}",
+    "    mov esi, {all_threads}",
+    "    mov rdx, [rbx + {program}]",
+    "    mov eax, {seccomp}",
+    "    syscall",
+    // The secret is forgotten, whatever has come of it.
+    "3:  mov rcx, [rbx + {secret}]",
+    "    mov dword ptr [rcx], 0",
+    "    mov rcx, [rbx + {secret} + 8]",
+    "    mov dword ptr [rcx], 0",
+    "    xor r8d, r8d",
+    "    xor r9d, r9d",
     "    pop r15",
     "    pop r14",
     "    pop r13",
@@ -198,31 +229,9 @@ global_asm!(
     "    ret",
     ".size husk_sentinel_start, . - husk_sentinel_start",
     "",
+    // All that it uses is in registers: the secret in r8 and r9, which no call changes.
     ".type husk_sentinel, @function",
     "husk_sentinel:",
-    "2:  test rbx, rbx",
-    "    jz 3f",
-    "    dec rbx",
-    "    lea rdi, [rip + husk_sentinel_sets]",
-    "    husk_sentinel_wait_a_second",
-    "    jmp 2b",
-    "3:  mov edi, {filter_mode}",
-    "    xor esi, esi",
-    "    mov rdx, rbp",
-    "    mov eax, {seccomp}",
-    "    syscall",
-    "    mov ecx, {yes}",
-    "    mov edx, {failed}",
-    "    test rax, rax",
-    "    cmovne ecx, edx",
-    "    lea rdi, [rip + {entered}]",
-    "    mov [rdi], ecx",
-    // The last use of memory that can be written, and by the kernel as a name alone.
-    "    mov esi, {wake}",
-    "    mov edx, 1",
-    "    mov eax, {futex}",
-    "    syscall",
-    "    mov ebp, r9d",
     "    test ebp, ebp",
     "    jnz 5f",
     // No signal so far. A stop of the process interrupts the wait.
@@ -261,7 +270,6 @@ global_asm!(
     ".purgem husk_sentinel_pass_on",
     ".purgem husk_sentinel_wait_a_second",
     ".popsection",
-    entered = sym ENTERED,
     first = const bit(STAND_INS[0].1),
     second = const bit(STAND_INS[1].1),
     first_signal = const STAND_INS[0].1,
@@ -273,15 +281,14 @@ global_asm!(
     process = const offset_of!(Start, process),
     processor = const offset_of!(Start, processor),
     stopped_by = const offset_of!(Start, stopped_by),
-    delay_s = const offset_of!(Start, delay_s),
+    secret = const offset_of!(Start, secret),
+    step = const offset_of!(Start, step),
     shared = const SHARED,
     clone = const libc::SYS_clone,
     seccomp = const libc::SYS_seccomp,
     filter_mode = const libc::SECCOMP_SET_MODE_FILTER,
-    yes = const YES,
-    failed = const FAILED,
-    futex = const libc::SYS_futex,
-    wake = const libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+    all_threads = const libc::SECCOMP_FILTER_FLAG_TSYNC,
+    getrandom = const libc::SYS_getrandom,
     wait = const libc::SYS_rt_sigtimedwait,
     timed_out = const libc::EAGAIN,
     tgkill = const libc::SYS_tgkill,

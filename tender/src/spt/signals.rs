@@ -6,7 +6,6 @@
 use super::sentinel::Duty;
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
-use crate::error::Error;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
@@ -50,16 +49,14 @@ fn all() -> libc::sigset_t {
 
 /// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread; those
 /// that end a guest are left to a sentinel, which joins `crew`.
-pub fn take(crew: &mut Crew) -> Result<Mask, Error> {
-    let (mut usual, duty) = take_all().map_err(Error::NoSignals)?;
+pub fn take(crew: &mut Crew) -> io::Result<Mask> {
+    let (mut usual, duty) = take_all()?;
     for signal in RAISED {
         // One that is raised while it is blocked ends the process, and who started us may have blocked it.
         // SAFETY: a variable of ours, and a signal that exists.
         unsafe { libc::sigdelset(&mut usual, signal) };
     }
-    if duty.signals != 0 {
-        crew.spawn_sentinel(duty)?;
-    }
+    crew.post_sentinel(duty);
     let mask = Mask(usual);
     mask.set(false);
     Ok(mask)
