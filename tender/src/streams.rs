@@ -4,9 +4,9 @@
 //! the next file to be opened, such as a guest's disk, would become that stream: what the guest prints would go to the disk.
 //! The standard library opens /dev/null for them, in the part of its start that `husk` does without.
 //!
-//! Lines for the person at the terminal are written by [`say!`] alone, which neither panics nor changes the exit status when
-//! standard error is gone, and waits where `eprintln!` loses the rest: standard error may be a pipe that another process has
-//! made non-blocking (O_NONBLOCK belongs to the open file description, which they share).
+//! Lines for the person at the terminal are written by [`say!`](crate::say) alone, which neither panics nor changes the exit
+//! status when standard error is gone, and waits where `eprintln!` loses the rest: standard error may be a pipe that another
+//! process has made non-blocking (O_NONBLOCK belongs to the open file description, which they share).
 
 #![expect(unsafe_code, reason = "descriptors are looked at and opened by number")]
 
@@ -39,7 +39,7 @@ fn open((descriptor, mode): (libc::c_int, libc::c_int)) -> io::Result<()> {
     }
 }
 
-/// Time for which [`say!`] waits for a reader of a non-blocking standard error.
+/// Time for which [`say!`](crate::say) waits for a reader of a non-blocking standard error.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes a line to standard error, as `eprintln!` does.
@@ -50,7 +50,7 @@ macro_rules! say {
     };
 }
 
-/// See [`say!`].
+/// See [`say!`](crate::say).
 pub fn write_line(line: Arguments<'_>) {
     let mut text = String::new();
     // A type whose formatting fails leaves what it has written so far.

@@ -6,7 +6,7 @@
 //! of the file: what it knows about the end it leaves in a page that both share ([`testimony`]).
 //!
 //! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
-//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`](crate::signals::take_from)). A tender
+//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`]). A tender
 //! that does not end in its time is ended by SIGKILL: a guest of spt may own it, and block all other signals.
 //! Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
 
