@@ -6,12 +6,14 @@ use std::io::{Error, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static WORD: AtomicU32 = AtomicU32::new(0);
+/// The wait for the word is over.
+static OVER: AtomicBool = AtomicBool::new(false);
 
 /// So often the handler runs before the call gets what it waits for.
 const OFTEN: u32 = 10;
@@ -67,14 +69,19 @@ fn nothing() {}
 
 fn futex(timeout: *const libc::timespec) -> isize {
     let (word, operation) = (WORD.as_ptr(), libc::FUTEX_WAIT);
+    OVER.store(false, Relaxed);
     // SAFETY: the word is static; the timeout is none, or a variable of the caller's.
-    unsafe { libc::syscall(libc::SYS_futex, word, operation, 0, timeout) as isize }
+    let result = unsafe { libc::syscall(libc::SYS_futex, word, operation, 0, timeout) as isize };
+    OVER.store(true, Relaxed);
+    result
 }
 
+/// Wakes the thread that waits. It does not while its handler runs, and a word that changed then would end its wait otherwise.
 fn wake() {
-    WORD.store(1, Relaxed);
     // SAFETY: the word is static.
-    unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), libc::FUTEX_WAKE, 1) };
+    while !OVER.load(Relaxed) && unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), libc::FUTEX_WAKE, 1) } == 0 {
+        thread::sleep(Duration::from_micros(100));
+    }
 }
 
 fn files() {
@@ -122,7 +129,6 @@ fn files() {
 
 fn waits() {
     interrupt("futex", || futex(null()), wake);
-    WORD.store(0, Relaxed);
     let long = libc::timespec { tv_sec: 20, tv_nsec: 0 };
     interrupt("futex with a timeout", || futex(&long), nothing);
     // SAFETY: no files, no time.
