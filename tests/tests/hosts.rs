@@ -129,12 +129,6 @@ fn hosts() -> Vec<Row> {
     ]
 }
 
-/// The lines that the tender has written, less those about the host's protection.
-fn lines(outcome: &Outcome) -> Vec<String> {
-    let is_warning = |line: &&str| line.starts_with("husk: this host protects less than others: ");
-    outcome.stderr().lines().filter(|line| !is_warning(line)).map(str::to_owned).collect()
-}
-
 fn check(target: Target, (what, pretences, needs, hvt, spt): &Row) {
     let expected = if target == Target::Hvt { hvt } else { spt };
     let disk = Disk::of(&BYTES);
@@ -151,17 +145,15 @@ fn check(target: Target, (what, pretences, needs, hvt, spt): &Row) {
         return;
     }
     assert_eq!((there.outcome.end(), there.outcome.stdout()), (End::Exit(0), here.stdout()), "{context}");
-    assert_eq!(lines(&there.outcome), lines(&here), "{context}");
+    assert_eq!(there.outcome.stderr(), here.stderr(), "{context}");
     match expected {
         Warns(part) => {
-            let stderr = there.outcome.stderr();
-            let warnings = stderr.lines().filter(|line| line.starts_with("husk: this host protects less"));
-            assert!(matches!(warnings.collect::<Vec<_>>()[..], [one] if one.contains(part)), "{context}");
+            assert!(matches!(there.outcome.warnings()[..], [one] if one.contains(part)), "{context}");
             let strict = guest().flag("--strict").run_pretending(pretences);
             strict.outcome.expect_refusal(&["this host protects less than others", part, "--strict"]);
             assert_eq!(strict.outcome.stdout(), "", "{context}");
         }
-        _ => assert_eq!(there.outcome.stderr(), here.stderr(), "{context}"),
+        _ => assert_eq!(there.outcome.warnings(), here.warnings(), "{context}"),
     }
 }
 
@@ -225,7 +217,7 @@ fn a_host_without_kvm_runs_guests_as_processes_and_says_so() {
         process.expect_success().expect_stdout("Hello from a Husk guest\n");
         let stderr = process.stderr();
         assert!(stderr.starts_with("husk: runs as a process: /dev/kvm "), "{process}");
-        assert_eq!(lines(&process).len(), 1, "{process}");
+        assert_eq!(stderr.lines().count(), 1, "{process}");
         let chosen = hello().flag("--target=spt").flag("--strict").run_pretending(&host).outcome;
         assert_eq!((chosen.end(), chosen.stderr().as_str()), (End::Exit(0), ""), "{chosen}");
         let strict = hello().of_any_target().flag("--strict").run_pretending(&host).outcome;
@@ -313,8 +305,8 @@ fn a_call_that_a_host_does_not_have_or_forbids_is_done_without_or_named() {
         for kind in kinds {
             for errno in [libc::ENOSYS, libc::EPERM] {
                 let outcome = guest().run_pretending(&[kind.clone().giving(-i64::from(errno))]).outcome;
-                let lines = lines(&outcome);
-                match (outcome.end(), &lines[..]) {
+                let stderr = outcome.stderr();
+                match (outcome.end(), &stderr.lines().collect::<Vec<_>>()[..]) {
                     (End::Exit(0), []) if outcome.stdout() == stdout => works += 1,
                     (End::Exit(125), [line]) if line.starts_with("husk: ") => refused += 1,
                     _ => wrong.push(format!("{kind:?} is {errno}: {outcome}")),
