@@ -29,7 +29,8 @@ pub fn disk(machine: Machine, content: &Content, plan: &Plan) -> Disk {
     let folder = &content.folder;
     fs::write(folder.join("plan"), plan.lines()).expect("the target directory is ours");
     fs::write(folder.join("settings"), machine.settings()).expect("the target directory is ours");
-    let boot = folder.join("boot");
+    // One of the folders in which ISOLINUX looks for its second part.
+    let boot = folder.join("isolinux");
     fs::create_dir_all(&boot).expect("the target directory is ours");
     fs::copy(&kernel.image, boot.join("linux")).expect("the kernel can be read");
     initramfs(&kernel, &boot.join("initramfs"));
@@ -47,9 +48,9 @@ pub fn disk(machine: Machine, content: &Content, plan: &Plan) -> Disk {
         "-quiet",
         "-R",
         "-b",
-        "boot/isolinux.bin",
+        "isolinux/isolinux.bin",
         "-c",
-        "boot/catalogue",
+        "isolinux/catalogue",
         "-no-emul-boot",
     ]);
     xorriso.args(["-boot-load-size", "4", "-boot-info-table", "-o"]).arg(&image).arg(folder);

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How many of the last lines of a console are kept, for a machine that does not do what it should.
 const LAST: usize = 30;
 
+/// Most failed tests that are run again: on a busy host, one in some hundred misses its time.
+const RETRIES: usize = 3;
+
 /// The results of a machine.
 #[derive(Debug, Default)]
 pub struct Summary {
@@ -17,6 +20,8 @@ pub struct Summary {
     all: usize,
     passed: HashSet<String>,
     failed: HashSet<String>,
+    /// Tests that have failed once and are run again.
+    again: HashSet<String>,
     /// Tests that were started and have not ended.
     running: HashMap<String, Instant>,
     /// Lines that are not about tests.
@@ -57,6 +62,16 @@ impl Summary {
     pub fn has(&self, executable: &str, name: &str) -> bool {
         let test = format!("{executable}::{name}");
         self.passed.contains(&test) || self.failed.contains(&test)
+    }
+
+    /// Forgets the results of tests that have failed for the first time, unless they are many. Whether there are such.
+    pub fn retry(&mut self) -> bool {
+        if self.failed.is_empty() || self.failed.len() > RETRIES || !self.again.is_empty() {
+            return false;
+        }
+        self.again = std::mem::take(&mut self.failed);
+        self.is_done = false;
+        true
     }
 
     /// Takes a line of the console; returns what a person is to read about it.
@@ -102,6 +117,9 @@ impl fmt::Display for Summary {
         write!(f, "{} of {} passed, {} failed", self.passed.len(), self.all, self.failed.len())?;
         for test in &self.failed {
             write!(f, "\n  failed: {test}")?;
+        }
+        for test in &self.again {
+            write!(f, "\n  failed the first time: {test}")?;
         }
         if !self.is_done {
             f.write_str("\nthe machine stood still or ended; the tests that it ran then:")?;

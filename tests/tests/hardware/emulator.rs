@@ -104,7 +104,9 @@ impl Machine {
 
     fn qemu(self, disk: &Disk) -> Emulated {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm,+npt", "-smp", "2", "-m", "6144"]);
+        // One thread runs both processors in turns. With a thread each, a busy host had both stand at a lock of the other for
+        // minutes, and got nothing done but timer interrupts.
+        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,+svm,+npt", "-smp", "2", "-m", "6144"]);
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
         qemu.arg("-kernel").arg(&disk.kernel).arg("-initrd").arg(&disk.initramfs).args(["-append", self.kernel_line()]);
         qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,readonly=on", disk.image.display()));

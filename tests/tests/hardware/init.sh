@@ -46,7 +46,7 @@ grep -q '1 passed' "$output" || [ "$status" != 0 ] || status=none
 if [ "$status" != 0 ]; then
     # A test that was killed leaves its guests behind, as children of the first process.
     for guest in $(ps -o pid,ppid,comm | awk '$2 == 1 && $3 == "husk" { print $1 }'); do kill -KILL "$guest"; done
-    tail -n 60 "$output" | cut -c 1-300 | sed "s/^/@out $executable::$name: /"
+    tail -n 60 "$output" | cut -c 1-2000 | sed "s/^/@out $executable::$name: /"
 else
     grep -F '*** SKIPPED' "$output" | sed "s/^/@out $executable::$name: /"
 fi
