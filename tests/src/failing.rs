@@ -41,6 +41,45 @@ pub fn run(command: Command, failure: Failure) -> Failed {
     Failed { outcome, call: counter.call }
 }
 
+/// Calls of one kind that fail once the guest runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Failures {
+    /// Their number.
+    pub call: i64,
+    /// How they fail.
+    pub errno: i32,
+    /// How many do, of those that come first.
+    pub times: usize,
+}
+
+/// Runs `command`, which publishes a port, with these failures; returns also how many there were.
+pub fn run_serving(command: Command, failures: Failures) -> (Outcome, usize) {
+    let mut serving = Serving { failures, is_published: false, count: 0 };
+    let outcome = tracer::run(command, &mut serving);
+    (outcome, serving.count)
+}
+
+#[derive(Debug)]
+struct Serving {
+    failures: Failures,
+    is_published: bool,
+    count: usize,
+}
+
+impl Judge for Serving {
+    fn judge(&mut self, call: &Call) -> Option<i64> {
+        // What the tender says last before the guest runs.
+        const PUBLISHED: &[u8] = b"husk: TCP port ";
+        if !self.is_published {
+            self.is_published = call.number == libc::SYS_write && call.text(1).starts_with(PUBLISHED);
+            return None;
+        }
+        let fails = call.number == self.failures.call && self.count < self.failures.times;
+        self.count += usize::from(fails);
+        fails.then_some(-i64::from(self.failures.errno))
+    }
+}
+
 #[derive(Debug)]
 struct Counter {
     failure: Failure,

@@ -1,6 +1,6 @@
 //! One run of an image, described and carried out within a bounded time.
 
-use crate::failing::{self, Failed, Failure};
+use crate::failing::{self, Failed, Failure, Failures};
 use crate::pretence::{self, Pretence, Pretended};
 use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
@@ -123,6 +123,11 @@ impl Guest {
     /// Runs it with a call that fails.
     pub fn run_failing(self, failure: Failure) -> Failed {
         failing::run(self.command(), failure)
+    }
+
+    /// Runs it, which publishes a port, with calls that fail; returns also how many did.
+    pub fn run_failing_while_serving(self, failures: Failures) -> (Outcome, usize) {
+        failing::run_serving(self.command(), failures)
     }
 
     /// Runs it on a host that lacks something.

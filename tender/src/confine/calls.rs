@@ -259,8 +259,15 @@ features! {
         SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_UDP as u32)] "datagrams of the guest's";
         SYS_socket [Is(0, V4), Is(1, DATAGRAM), Is(2, IPPROTO_ICMP as u32)] "a question for an echo";
         SYS_socket [Is(0, V6), Is(1, DATAGRAM), Is(2, IPPROTO_ICMPV6 as u32)] "a question for an echo";
+        SYS_socket [Is(0, V4), Is(1, SOCK_STREAM as u32), Is(2, IPPROTO_TCP as u32)] "musl tries again without SOCK_CLOEXEC, where that fails with EINVAL or EPROTONOSUPPORT";
+        SYS_socket [Is(0, V6), Is(1, SOCK_STREAM as u32), Is(2, IPPROTO_TCP as u32)] "the same";
+        SYS_socket [Is(0, V4), Is(1, SOCK_DGRAM as u32), Is(2, IPPROTO_UDP as u32)] "the same";
+        SYS_socket [Is(0, V6), Is(1, SOCK_DGRAM as u32), Is(2, IPPROTO_UDP as u32)] "the same";
+        SYS_socket [Is(0, V4), Is(1, SOCK_DGRAM as u32), Is(2, IPPROTO_ICMP as u32)] "the same";
+        SYS_socket [Is(0, V6), Is(1, SOCK_DGRAM as u32), Is(2, IPPROTO_ICMPV6 as u32)] "the same";
         SYS_connect [Made(0)] "to where the rules let the guest connect";
         SYS_accept4 [On(0, Role::Published)] "a client of a published port";
+        SYS_accept [On(0, Role::Published)] "musl tries again by this, where accept4 fails with EINVAL";
         SYS_getpeername [Made(0)] "whether a connection is there";
         SYS_getsockopt [Is(1, SOL_SOCKET as u32), Is(2, SO_ERROR as u32), Made(0)] "why it is not";
         SYS_setsockopt [Is(1, IPPROTO_TCP as u32), Is(2, TCP_NODELAY as u32), Made(0)] "small pieces go at once";

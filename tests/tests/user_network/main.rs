@@ -1,6 +1,7 @@
 //! The user-mode network: native guests with a TCP/IP stack, and clients and servers of the host.
 
 mod egress;
+mod failures;
 mod fairness;
 mod names;
 mod published;
