@@ -57,4 +57,6 @@ chmod +x /bin/one
 echo "@ready $(nproc) $(uname -r)"
 xargs -P "$AT_ONCE" -n 3 one < /lab/plan
 echo "@done"
+# What the serial line has not sent yet is lost with the power.
+sleep 2
 poweroff -f
