@@ -179,3 +179,17 @@ fn no_call_that_fails_while_the_guest_connects_ends_the_run() {
         assert!(count >= 1, "{failures:?}: {outcome}");
     }
 }
+
+/// As a kernel fails that has no sockets of some kind: musl asks again without flags, which the filter must allow.
+#[test]
+fn a_socket_that_is_asked_for_again_without_flags_ends_no_run() {
+    if !wire::alone() {
+        return;
+    }
+    for errno in [EPROTONOSUPPORT, EINVAL] {
+        let failures = Failures { call: SYS_socket, errno, times: 1 };
+        let guest = guest("reach").flag("-p8007:7").argument("udp:192.0.2.1:9000");
+        let (outcome, count) = guest.run_failing_while_serving(failures);
+        assert_eq!((outcome.end(), count), (End::Exit(0), 1), "{failures:?}: {outcome}");
+    }
+}
