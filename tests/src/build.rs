@@ -69,26 +69,29 @@ fn copied(program: &Path) -> PathBuf {
 
 /// The tender for QEMU's emulation of AMD-V, which wants another type of task state segment than any processor.
 pub fn husk_for_qemu() -> PathBuf {
-    // In a directory of its own: elsewhere it could be taken for what is shipped.
-    let directory = target_directory().join("lab/build");
-    let mut line = vec!["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk"];
-    line.extend(["--features=available-tss", "--target", MUSL]);
-    line.extend(["--target-dir", directory.to_str().expect("a path in UTF-8")]);
-    cargo(&line);
-    directory.join(MUSL).join("tender/husk")
+    husk_with("available-tss", "lab/build", "tender")
+}
+
+/// The same with attempts to break out of its confinement built in.
+pub fn attacking_husk_for_qemu() -> PathBuf {
+    husk_with("attack,available-tss", "lab/attack", "dev")
 }
 
 /// The tender with attempts to break out of its confinement built in.
 pub fn attacking_husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
-    HUSK.get_or_init(|| {
-        // In a directory of its own: elsewhere it could be taken for what is shipped.
-        let directory = target_directory().join("attack");
-        let mut line = vec!["build", "--quiet", "--package", "husk-tender", "--bin", "husk", "--features", "attack"];
-        line.extend(["--target", MUSL, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
-        cargo(&line);
-        directory.join(MUSL).join("debug/husk")
-    })
+    HUSK.get_or_init(|| prebuilt::path("attacking-husk").unwrap_or_else(|| husk_with("attack", "attack", "dev")))
+}
+
+/// A tender with these features, in a directory of its own: elsewhere it could be taken for what is shipped.
+fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {
+    let directory = target_directory().join(directory);
+    let mut line = vec!["build", "--quiet", "--package=husk-tender", "--bin=husk", "--features", features];
+    line.extend(["--profile", profile, "--target", MUSL]);
+    line.extend(["--target-dir", directory.to_str().expect("a path in UTF-8")]);
+    cargo(&line);
+    let folder = if profile == "dev" { "debug" } else { profile };
+    directory.join(MUSL).join(folder).join("husk")
 }
 
 /// `cargo husk`, as a person has it who works in this checkout.

@@ -41,6 +41,7 @@ pub fn gather(machine: Machine) -> Content {
     let _ = fs::remove_dir_all(&folder);
     let content = Content { tests: gather_tests(&folder), folder };
     copy(&machine.husk(), &content.folder.join("husk"));
+    copy(&machine.attacking_husk(), &content.folder.join("attacking-husk"));
     for package in PACKAGES {
         for image in build::images(package) {
             let folder = content.folder.join("images").join(package);

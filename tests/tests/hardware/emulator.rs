@@ -72,6 +72,14 @@ impl Machine {
         }
     }
 
+    /// The tender for it that attacks.
+    pub fn attacking_husk(self) -> PathBuf {
+        match self {
+            Self::AmdV => build::attacking_husk_for_qemu(),
+            Self::VtX => build::attacking_husk().to_owned(),
+        }
+    }
+
     /// Variables of the shell that the first process reads.
     pub fn settings(self) -> String {
         let (at_once, slow) = match self {
