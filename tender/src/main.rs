@@ -23,7 +23,7 @@ use husk_tender::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 #[global_allocator]
@@ -82,7 +82,9 @@ fn run(run: cli::Run, started: Instant) -> Result<u8, String> {
 /// Runs an image in a process of its own, and records at this path how that ends.
 fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error> {
     let image = run.line.first().map(Path::new);
-    let file = supervise::open(path, image.into_iter().chain(run.devices.iter().filter_map(Attachment::path)))?;
+    let read =
+        run.environment_files.iter().map(PathBuf::as_path).chain(run.devices.iter().filter_map(Attachment::path));
+    let file = supervise::open(path, image.into_iter().chain(read))?;
     let user = run.user_to_be;
     supervise::run(file, user, run.stop_timeout_s.unwrap_or(GRACE_S), || {
         self::run(run, started).unwrap_or_else(|error| {

@@ -19,7 +19,7 @@ fn run_hands_flags_to_the_tender_and_arguments_to_the_guest() {
     let output = project.husk(words).env("HUSK", project.path("tender")).env("RUST_LOG", "all").output();
     assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).expect("UTF-8");
-    let expected = "run --memory 64M -e RUST_LOG=all -e A=1 --verbose --no-aslr --";
+    let expected = "run --memory 64M --memory-max=none -e RUST_LOG=all -e A=1 --verbose --no-aslr --";
     let printed: Vec<&str> = printed.lines().collect();
     assert_eq!(printed[..printed.len() - 3].join(" "), expected);
     assert!(printed[printed.len() - 3].ends_with("release/app"), "{printed:?}");

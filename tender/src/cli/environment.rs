@@ -19,11 +19,15 @@ pub fn gather(run: &Run) -> Result<Vec<OsString>, Error> {
     for path in &run.environment_files {
         for (number, line) in lines(path)? {
             let place = || format!("--env-file {}: line {number}", path.display());
-            add(&mut gathered, assignment(&line, own).map_err(|error| Error(format!("{}: {error}", place())))?);
+            // A line may be a piece of a secret, even where it should be a name.
+            let refused = |lack: Lack| Error(format!("{}: {}", place(), lack.of("a variable")));
+            add(&mut gathered, assignment(&line, own).map_err(refused)?);
         }
     }
     for word in &run.environment {
-        add(&mut gathered, assignment(word, own).map_err(|error| Error(format!("--env: {error}")))?);
+        let name = word.to_string_lossy();
+        let refused = |lack: Lack| Error(format!("--env: {}", lack.of(&name.escape_debug().to_string())));
+        add(&mut gathered, assignment(word, own).map_err(refused)?);
     }
     Ok(gathered)
 }
@@ -43,18 +47,33 @@ fn name(assignment: &OsStr) -> Option<&[u8]> {
     assignment.as_bytes().split(|byte| *byte == b'=').next()
 }
 
+/// What an assignment has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    Name,
+    Value,
+}
+
+impl Lack {
+    /// The error about the variable of this name.
+    fn of(self, name: &str) -> String {
+        match self {
+            Self::Name => "a variable has no name; write NAME=VALUE, or NAME for husk's own".to_owned(),
+            Self::Value => format!("{name} is not in husk's own environment; set it there, or write NAME=VALUE"),
+        }
+    }
+}
+
 /// `NAME=VALUE` as it is, `NAME` with the value that `own` has for it.
-fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<OsString, String> {
+fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<OsString, Lack> {
     let bytes = word.as_bytes();
     if bytes.is_empty() || bytes.starts_with(b"=") {
-        return Err("a variable has no name; write NAME=VALUE, or NAME for husk's own".to_owned());
+        return Err(Lack::Name);
     }
     if bytes.contains(&b'=') {
         return Ok(word.to_owned());
     }
-    let value = own(word).ok_or_else(|| {
-        format!("{} is not in husk's own environment; set it there, or write NAME=VALUE", word.display())
-    })?;
+    let value = own(word).ok_or(Lack::Value)?;
     Ok(OsString::from_vec([bytes, b"=", value.as_bytes()].concat()))
 }
 
@@ -93,9 +112,10 @@ mod tests {
         let read = |word: &str| assignment(OsStr::new(word), own);
         assert_eq!(read("TOKEN"), Ok("TOKEN=a=b c".into()));
         assert_eq!(read("OTHER="), Ok("OTHER=".into()));
-        assert!(read("OTHER").is_err_and(|error| error.starts_with("OTHER is not in husk's own environment")));
+        assert_eq!(read("OTHER"), Err(Lack::Value));
+        assert!(Lack::Value.of("OTHER").starts_with("OTHER is not in husk's own environment"));
         for nameless in ["", "=", "=value"] {
-            assert!(read(nameless).is_err_and(|error| error.contains("no name")), "{nameless}");
+            assert_eq!(read(nameless), Err(Lack::Name), "{nameless}");
         }
     }
 

@@ -137,7 +137,8 @@ const fn bit(signal: libc::c_int) -> u64 {
 
 global_asm!(
     ".pushsection .text.husk_sentinel, \"ax\", @progbits",
-    ".balign 8",
+    // All of it in one page: who takes the constants away takes the code away, and the process ends.
+    ".balign 512",
     ".globl husk_sentinel_sets",
     ".type husk_sentinel_sets, @object",
     "husk_sentinel_sets:",
@@ -267,6 +268,8 @@ global_asm!(
     "    syscall",
     "    jmp 8b",
     ".size husk_sentinel, . - husk_sentinel",
+    ".globl husk_sentinel_end",
+    "husk_sentinel_end:",
     ".purgem husk_sentinel_pass_on",
     ".purgem husk_sentinel_wait_a_second",
     ".popsection",
@@ -294,3 +297,18 @@ global_asm!(
     tgkill = const libc::SYS_tgkill,
     exit = const libc::SYS_exit_group,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" {
+        static husk_sentinel_end: u8;
+    }
+
+    #[test]
+    fn all_of_it_lies_in_one_page() {
+        let (start, end) = (&raw const husk_sentinel_sets, &raw const husk_sentinel_end);
+        assert!(start.addr().is_multiple_of(512) && end.addr() - start.addr() <= 512, "{start:?} to {end:?}");
+    }
+}

@@ -100,9 +100,15 @@ fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
         left_ns = left(left_ns, now_ns.saturating_sub(at_ns), used_now_ns.saturating_sub(used_ns), share);
         (at_ns, used_ns) = (now_ns, used_now_ns);
         if left_ns < -SLACK_NS {
-            // SAFETY: the line is as long.
-            unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, LINE.as_ptr(), LINE.len()) };
             testimony::exceed();
+            // The guest may have filled it: what does not fit at once is not waited for.
+            let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+            // SAFETY: one entry of our own.
+            unsafe { libc::syscall(libc::SYS_poll, &raw mut room, 1, 0) };
+            if room.revents & libc::POLLOUT != 0 {
+                // SAFETY: the line is as long.
+                unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, LINE.as_ptr(), LINE.len()) };
+            }
             // SAFETY: only numbers; the pidfd is of the tender, whose number nobody else has meanwhile.
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, file, libc::SIGKILL, 0, 0) };
         }
