@@ -13,6 +13,7 @@
 use crate::error::Error;
 use std::fmt::{Arguments, Write};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How each is opened, in the order of their descriptors: nothing is read from an output.
@@ -42,6 +43,9 @@ fn open((descriptor, mode): (libc::c_int, libc::c_int)) -> io::Result<()> {
 /// Time for which [`say!`](crate::say) waits for a reader of a non-blocking standard error.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A reader was waited for in vain: no line waits for it again before one goes through.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
+
 /// Writes a line to standard error, as `eprintln!` does.
 #[macro_export]
 macro_rules! say {
@@ -70,13 +74,15 @@ fn write_to(descriptor: libc::c_int, mut bytes: &[u8]) {
         let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
         if let Ok(written) = usize::try_from(written) {
             bytes = &bytes[written..];
+            IS_STUCK.store(false, Relaxed);
             continue;
         }
         match io::Error::last_os_error().kind() {
             io::ErrorKind::Interrupted => {}
             io::ErrorKind::WouldBlock => {
                 let until = *until.get_or_insert_with(|| Instant::now() + PATIENCE);
-                if !has_room(descriptor, until) {
+                if IS_STUCK.load(Relaxed) || !has_room(descriptor, until) {
+                    IS_STUCK.store(true, Relaxed);
                     return;
                 }
             }
@@ -93,4 +99,32 @@ fn has_room(descriptor: libc::c_int, until: Instant) -> bool {
     // A signal interrupts it, and the write is tried again. ppoll(2), which every thread may call.
     // SAFETY: one entry of our own; the time is a variable; no set is given.
     !left.is_zero() && unsafe { libc::ppoll(&mut room, 1, &timeout, std::ptr::null()) } != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::{AsRawFd, FromRawFd};
+
+    #[test]
+    fn a_reader_is_waited_for_in_vain_once() {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors.
+        assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) }, 0);
+        // SAFETY: they are new, and nobody else's.
+        let [mut reader, writer] = ends.map(|descriptor| unsafe { File::from_raw_fd(descriptor) });
+        write_to(writer.as_raw_fd(), &vec![b'-'; 1 << 20]);
+        assert!(IS_STUCK.load(Relaxed));
+        // Were each waited for, this would take an hour.
+        (0..1000).for_each(|_| write_to(writer.as_raw_fd(), b"lost\n"));
+        let mut bytes = vec![0; 1 << 20];
+        let read = reader.read(&mut bytes).expect("it is full");
+        assert!(bytes[..read].iter().all(|byte| *byte == b'-'));
+        write_to(writer.as_raw_fd(), b"line\n");
+        assert!(!IS_STUCK.load(Relaxed));
+        let left = reader.read(&mut bytes).expect("there is more");
+        assert!(bytes[..left].ends_with(b"line\n"));
+    }
 }
