@@ -32,7 +32,7 @@ static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
 /// What is left of the time of grace, in ticks.
 static GRACE: AtomicU64 = AtomicU64::new(0);
 
-/// The process whose signals alone are received, or 0.
+/// The supervisor, which passes signals on, or 0.
 static SENDER: AtomicI32 = AtomicI32::new(0);
 /// The guest's time was up.
 static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
@@ -41,11 +41,16 @@ static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 /// after the first signal of [`STOP`].
 pub fn receive(grace_s: u64) {
     GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
-    let mut action = action(arrived);
-    action.sa_sigaction = received_from as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO;
-    for signal in received() {
-        // SAFETY: as above.
+    let action = action(arrived);
+    if sender().is_some() {
+        // Those that were ignored are not passed on.
+        for signal in passed_on() {
+            // SAFETY: the handler uses nothing but atomics and system calls.
+            unsafe { libc::sigaction(forwarded(signal), &action, null_mut()) };
+        }
+    }
+    for signal in received().filter(|signal| sender().is_none() || is_own(*signal)) {
+        // SAFETY: all zeros is a valid value.
         let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: the handler uses nothing but atomics and system calls.
         unsafe { libc::sigaction(signal, &action, &mut before) };
@@ -57,27 +62,58 @@ pub fn receive(grace_s: u64) {
     }
 }
 
-/// Receives signals for the guest from this process alone, which passes on those that were sent to it: what was sent to the
-/// process group arrives once.
-pub fn take_from(sender: libc::pid_t) {
-    SENDER.store(sender, Relaxed);
+/// Difference between a signal that a supervisor passes on and the number under which it does: that of a real-time signal,
+/// above those that C libraries take.
+const FORWARD: libc::c_int = 36;
+const _: () = assert!(WINDOW_CHANGE as libc::c_int + FORWARD <= 64);
+
+/// The signals that a supervisor passes on under another number.
+fn passed_on() -> impl Iterator<Item = libc::c_int> {
+    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int)
 }
 
-/// The process whose signals alone are received, if there is one.
+/// The number under which a supervisor passes a signal on. What a process group is sent reaches the tender too, and two
+/// standard signals of one number merge: which of the two arrives, and from whom, is then a matter of chance. So the tender
+/// ignores those, and receives real-time signals instead, each of which is queued. Others keep their number, but for
+/// real-time signals: the sender asks for the end, which all of them get by the one that has no handler.
+pub fn forwarded(signal: libc::c_int) -> libc::c_int {
+    match signal {
+        32.. => FORWARD,
+        signal if passed_on().any(|passed_on| passed_on == signal) => signal + FORWARD,
+        signal => signal,
+    }
+}
+
+/// The signal that a supervisor passes on under this number.
+pub fn original(number: libc::c_int) -> libc::c_int {
+    passed_on().find(|signal| signal + FORWARD == number).unwrap_or(number)
+}
+
+/// Leaves the signals for the guest to this process, which passes on those that were sent to it; returns `mask` with the
+/// numbers open under which it does. Until [`receive`], they have their default effect. All are blocked.
+pub fn take_from(sender: libc::pid_t, mut mask: libc::sigset_t) -> libc::sigset_t {
+    SENDER.store(sender, Relaxed);
+    for signal in passed_on() {
+        // SAFETY: no handler is involved.
+        let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+        if before == libc::SIG_IGN || signal == WINDOW_CHANGE as libc::c_int {
+            // SAFETY: as above.
+            unsafe { libc::signal(forwarded(signal), libc::SIG_IGN) };
+        }
+        // SAFETY: a variable of ours, and a signal that exists.
+        unsafe { libc::sigdelset(&mut mask, forwarded(signal)) };
+    }
+    mask
+}
+
+/// The supervisor, which passes signals on, if there is one.
 pub fn sender() -> Option<libc::pid_t> {
     Some(SENDER.load(Relaxed)).filter(|sender| *sender != 0)
 }
 
-/// The handler of what is received.
-extern "C" fn received_from(signal: libc::c_int, information: *const libc::siginfo_t, _: *const libc::ucontext_t) {
-    let is_own = [libc::SIGALRM, bells::SIGNAL].contains(&signal);
-    // SAFETY: the kernel passes one to every handler.
-    let information = unsafe { &*information };
-    // SAFETY: signals that are received are sent by processes, or by the kernel, which leaves 0 there.
-    let from = unsafe { information.si_pid() };
-    if is_own || sender().is_none_or(|sender| sender == from) {
-        arrived(signal);
-    }
+/// Whether the tender sends it to itself.
+fn is_own(signal: libc::c_int) -> bool {
+    [libc::SIGALRM, bells::SIGNAL].contains(&signal)
 }
 
 fn action(handler: extern "C" fn(libc::c_int)) -> libc::sigaction {
@@ -206,11 +242,11 @@ fn set_halt(value: u8) {
 
 /// All signals for which there may be a handler.
 pub fn handled() -> impl Iterator<Item = libc::c_int> {
-    received().chain(stand_ins()).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
+    received().chain(stand_ins()).chain(passed_on().map(forwarded)).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
 }
 
 fn received() -> impl Iterator<Item = libc::c_int> {
-    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int).chain([libc::SIGALRM, bells::SIGNAL])
+    passed_on().chain([libc::SIGALRM, bells::SIGNAL])
 }
 
 fn stand_ins() -> impl Iterator<Item = libc::c_int> {
@@ -223,7 +259,7 @@ fn set() -> libc::sigset_t {
     let mut set = unsafe { std::mem::zeroed() };
     // SAFETY: a variable of ours.
     unsafe { libc::sigemptyset(&mut set) };
-    for signal in received().chain(stand_ins()) {
+    for signal in received().chain(stand_ins()).chain(passed_on().map(forwarded)) {
         // SAFETY: as above; the signals exist.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
@@ -238,7 +274,7 @@ extern "C" fn arrived(signal: libc::c_int) {
         }
         return;
     }
-    let signal = match signal {
+    let signal = match original(signal) {
         libc::SIGXCPU => {
             TIME_IS_UP.store(true, Relaxed);
             libc::SIGTERM
@@ -391,5 +427,15 @@ mod tests {
         assert_eq!(fatal(bit(WINDOW_CHANGE)), None);
         assert_eq!(fatal(bit(WINDOW_CHANGE) | bit(15)), Some(15));
         assert_eq!(fatal(bit(QUIT)), None);
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_meaning() {
+        for signal in 1..=64 {
+            let number = forwarded(signal);
+            assert_eq!(original(number), if signal < 32 { signal } else { FORWARD });
+            let is_queued = number > 34;
+            assert_eq!(is_queued, signal >= 32 || passed_on().any(|passed_on| passed_on == signal), "{signal}");
+        }
     }
 }

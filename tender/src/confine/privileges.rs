@@ -36,6 +36,15 @@ pub fn check(user: Option<User>) -> Result<(), Error> {
     }
 }
 
+/// Lets processes of `user` send signals to this one, which is to become that user later, as kill(2) and SIGKILL at a
+/// parent's end need: by its saved user number alone, which gives no access to anything.
+pub fn let_kill(user: Option<User>) -> Result<(), Error> {
+    const SAME: libc::uid_t = libc::uid_t::MAX;
+    let Some(User { user, .. }) = user else { return Ok(()) };
+    // SAFETY: only numbers.
+    answer(unsafe { libc::syscall(libc::SYS_setresuid, SAME, SAME, user) }).map_err(Error::NotThatUser)
+}
+
 /// Gives up identity, if there is another `user` to be, and all capabilities; never gains any again, and is not to be
 /// looked at by other processes of the same user, nor left behind in a core file: it has the guest's secrets.
 pub fn drop(user: Option<User>) -> Result<(), Error> {

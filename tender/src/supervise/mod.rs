@@ -6,7 +6,8 @@
 //! of the file: what it knows about the end it leaves in a page that both share ([`testimony`]).
 //!
 //! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
-//! reaches both; the tender takes those of the supervisor alone ([`signals::take_from`]). A tender
+//! reaches both; the tender ignores those, and takes what the supervisor passes on under other numbers
+//! ([`signals::forwarded`]). What was ignored at the start stays so. A tender
 //! that does not end in its time is ended by SIGKILL: a guest of spt may own it, and block all other signals.
 //! Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
 
@@ -24,7 +25,7 @@ use crate::confine::{Descriptors, Program, Role, calls, files};
 use crate::error::Error;
 use crate::{say, signals};
 use husk_abi::fault::TENDER_ERROR;
-use husk_abi::signals::{STOP, bit};
+use husk_abi::signals::{QUIT, STOP, bit};
 use record::{Ended, Facts};
 use std::fs::File;
 use std::io::{self, Write};
@@ -41,7 +42,8 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
     privileges::check(user)?;
     testimony::prepare().map_err(Error::NoSupervisor)?;
     // Signals that arrive from now on wait for the supervisor to pass them on.
-    let before = block(&passed_on());
+    let set = awaited();
+    let before = block(&set);
     // A parent that ignores SIGCHLD is not told of its children's ends.
     // SAFETY: no handler is involved.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
@@ -51,13 +53,14 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
         -1 => Err(Error::NoSupervisor(io::Error::last_os_error())),
         0 => {
             drop(file);
-            signals::take_from(supervisor);
+            let mask = signals::take_from(supervisor, before);
+            privileges::let_kill(user)?;
             tie()?;
             // SAFETY: the set is a variable.
-            unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
+            unsafe { libc::sigprocmask(libc::SIG_SETMASK, &mask, null_mut()) };
             Ok(act())
         }
-        tender => supervise(tender, file, user, grace_s),
+        tender => supervise(tender, file, user, &set, grace_s),
     }
 }
 
@@ -73,8 +76,8 @@ pub fn tie() -> Result<(), Error> {
     }
 }
 
-/// Waits for the end of the tender, records it, and exits.
-fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, grace_s: u64) -> ! {
+/// Waits for the end of the tender, or one of these signals; records how it has ended, and exits.
+fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, set: &libc::sigset_t, grace_s: u64) -> ! {
     // Of a child that has not been waited for: its number is its own.
     // SAFETY: only numbers.
     let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) } as RawFd;
@@ -87,7 +90,7 @@ fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, grace_s: u
         // Ends the tender, too.
         exit(TENDER_ERROR);
     }
-    let (ended, asked) = wait(tender, handle, grace_s.saturating_mul(1_000_000_000));
+    let (ended, asked) = wait(tender, handle, set, grace_s.saturating_mul(1_000_000_000));
     let record = Facts { ended, asked, ended_ns: monotonic_ns(), testimony: testimony::read() }.record();
     let status = record.status;
     match file.write_all(format!("{record}\n").as_bytes()) {
@@ -114,10 +117,10 @@ fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> 
     Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()
 }
 
-/// Waits for the end of the tender, and passes on what signals arrive. Returns these, too. Ends a tender that has not ended
+/// Waits for the end of the tender, and passes on which of these signals arrive. Returns these, too. Ends a tender that has not ended
 /// within `grace_ns` of the first signal of [`STOP`], or at the second.
-fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
-    let (set, mut asked) = (passed_on(), 0);
+fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64) -> (Ended, u64) {
+    let mut asked = 0;
     // When the tender is to have ended, and the signal because of which; and whether it has been killed for that.
     let (mut until_ns, mut stopped_by, mut is_killed) = (u64::MAX, 0, false);
     loop {
@@ -126,8 +129,9 @@ fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
         // The kernel's set has a bit for each of 64 signals.
         const SET_SIZE: usize = 8;
         // SAFETY: the set is a variable, longer than the kernel reads; nothing else is asked for.
-        let signal = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, null::<u8>(), left, SET_SIZE) }
-            as libc::c_int;
+        let signal =
+            unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, ptr::from_ref(set), null::<u8>(), left, SET_SIZE) }
+                as libc::c_int;
         match signal {
             libc::SIGCHLD => {
                 let mut status = 0;
@@ -142,7 +146,7 @@ fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
             1.. => {
                 asked |= bit(signal as u32);
                 // SAFETY: only numbers; the pidfd is of the tender.
-                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signal, 0, 0) };
+                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signals::forwarded(signal), 0, 0) };
                 if STOP.contains(&(signal as u32)) {
                     let grace_ns = if stopped_by == 0 { grace_ns } else { 0 };
                     until_ns = until_ns.min(monotonic_ns().saturating_add(grace_ns).saturating_add(MARGIN_NS));
@@ -150,9 +154,11 @@ fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
                 }
             }
             _ if monotonic_ns() >= until_ns => {
-                (until_ns, is_killed) = (u64::MAX, true);
                 // SAFETY: as above.
-                unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, libc::SIGKILL, 0, 0) };
+                let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, libc::SIGKILL, 0, 0) };
+                is_killed |= sent == 0;
+                // Once more, if it is still there.
+                until_ns = monotonic_ns().saturating_add(MARGIN_NS);
             }
             _ => {}
         }
@@ -160,8 +166,9 @@ fn wait(tender: libc::pid_t, handle: RawFd, grace_ns: u64) -> (Ended, u64) {
 }
 
 /// Signals that the supervisor waits for: all but those by which a terminal or the kernel stops it, or reports a fault of its
-/// own.
-fn passed_on() -> libc::sigset_t {
+/// own, and those that are ignored. One that is blocked and ignored would arrive here all the same. The end of the tender
+/// matters always; and a shell has background jobs ignore SIGQUIT, which here ends nobody.
+fn awaited() -> libc::sigset_t {
     const KEPT: [libc::c_int; 10] = [
         libc::SIGTSTP,
         libc::SIGTTIN,
@@ -181,6 +188,17 @@ fn passed_on() -> libc::sigset_t {
     for signal in KEPT {
         // SAFETY: a variable of ours, and a signal that exists.
         unsafe { libc::sigdelset(&mut set, signal) };
+    }
+    const SIGNALS: libc::c_int = 64;
+    for signal in (1..=SIGNALS).filter(|signal| ![libc::SIGCHLD, QUIT as libc::c_int].contains(signal)) {
+        // SAFETY: all zeros is a valid value.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a variable of ours; for a signal that the C library keeps, it stays as it is.
+        unsafe { libc::sigaction(signal, null(), &mut action) };
+        if action.sa_sigaction == libc::SIG_IGN {
+            // SAFETY: a variable of ours, and a signal that exists.
+            unsafe { libc::sigdelset(&mut set, signal) };
+        }
     }
     set
 }
