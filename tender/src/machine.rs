@@ -48,6 +48,8 @@ pub struct Machine {
 pub enum End {
     /// By its own will, with this exit status.
     Exit(u8),
+    /// By this signal to the tender, which the guest does not take.
+    Signal(u8),
     /// By breaking the contract.
     Fault {
         /// How.
@@ -261,7 +263,7 @@ impl Machine {
                 // The guest may be where it cannot be stopped now.
                 self.turns.iter_mut().for_each(Turns::tick);
             }
-            (None, Some(signal)) => return Ok(Some(End::Exit(128 + signal as u8))),
+            (None, Some(signal)) => return Ok(Some(End::Signal(signal as u8))),
             (None, None) => {}
         }
         Ok((arrived & bit(QUIT) != 0).then_some(End::Asked))

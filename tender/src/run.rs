@@ -145,15 +145,8 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             say!("{}", machine.guest().statistics);
         }
         match end {
-            End::Exit(status) => {
-                machine.finish();
-                let (verdict, status) = match signals::time_is_up() {
-                    true => (Verdict::TimeIsUp, fault::TIME_IS_UP),
-                    false => (Verdict::Exit, status),
-                };
-                testimony::end(verdict, "");
-                return Ok(status);
-            }
+            End::Exit(status) => return Ok(finish(&mut machine, Verdict::Exit, status)),
+            End::Signal(signal) => return Ok(finish(&mut machine, Verdict::Signal, 128 + signal)),
             End::Fault { fault, registers } => {
                 write_error(&reporter.stopped(&machine, &fault, *registers).to_string());
                 let is_limit = fault == Fault::OutOfMemory;
@@ -164,6 +157,15 @@ pub fn run(options: &Options) -> Result<u8, Error> {
             End::Asked => write_error(&reporter.report(&machine, None, None, &machine.threads()?).to_string()),
         }
     }
+}
+
+/// Ends a run whose guest has ended with this status, and says so. Returns the exit status.
+fn finish(machine: &mut Machine, verdict: Verdict, status: u8) -> u8 {
+    machine.finish();
+    let is_late = signals::time_is_up();
+    let (verdict, status) = if is_late { (Verdict::TimeIsUp, fault::TIME_IS_UP) } else { (verdict, status) };
+    testimony::end(verdict, "");
+    status
 }
 
 /// The image in its memory, where a `plan` for this random number has it; where that is taken, for another number.

@@ -202,6 +202,102 @@ fn a_signal_to_the_process_group_arrives_once() {
     }
 }
 
+/// The kernel gives both processes such a signal, in any order.
+#[test]
+fn a_signal_to_the_process_group_is_never_lost() {
+    for target in Target::all() {
+        for round in 0..30 {
+            let (name, mode) = (["TERM", "INT", "HUP"][round % 3], ["sleep", "spin"][round % 2]);
+            let status = Status::new();
+            let guest = Guest::program("signals").argument(mode).through(&["setsid"]).flag("--stop-timeout=5");
+            let guest = guest.flag(target.flag()).flag(status.flag()).within(Duration::from_secs(30));
+            let mut running = guest.spawn();
+            running.expect_printed("ready", 1);
+            signal(name, &format!("-{}", running.id()));
+            let outcome = running.finish();
+            status.expect(outcome.expect_status(7), target, "guest", None, None);
+        }
+    }
+}
+
+/// As of a job in the background of a script, or under nohup.
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_so() {
+    for target in Target::all() {
+        let status = Status::new();
+        let script = "trap '' INT TERM USR1; exec setsid \"$@\"";
+        let guest = Guest::program("signals").argument("sleep").through(&["sh", "-c", script, "sh"]);
+        let mut running = guest.flag(target.flag()).flag(status.flag()).flag("--stop-timeout=0").spawn();
+        running.expect_printed("ready", 1).signal("INT", 1).signal("TERM", 2);
+        signal("USR1", &format!("-{}", running.id()));
+        // A supervisor that took them would end the tender now.
+        thread::sleep(Duration::from_secs(2));
+        running.signal("HUP", 1);
+        let outcome = running.finish();
+        status.expect(outcome.expect_status(7).expect_stdout("ready\nsignal 1\n"), target, "guest", None, None);
+    }
+}
+
+#[test]
+fn a_guest_that_handles_a_signal_chooses_its_status_in_a_machine() {
+    for (name, number) in [("HUP", 1), ("USR1", 10), ("USR2", 12)] {
+        let handles = Guest::program("signals").argument("sleep").flag(format!("--env=STATUS={}", 128 + number));
+        for (guest, target, ended, signal) in [
+            (handles, Target::Hvt, "guest", None),
+            (Guest::native("endless"), Target::Hvt, "signal", Some(number)),
+            (Guest::native("endless"), Target::Spt, "signal", Some(number)),
+        ] {
+            if !Target::all().contains(&target) {
+                continue;
+            }
+            let status = Status::new();
+            let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
+            running.expect_printed("ready", 1).signal(name, 1);
+            let outcome = running.finish();
+            status.expect(outcome.expect_status(128 + number), target, ended, None, signal);
+        }
+    }
+}
+
+/// Then the tender is still another user than its supervisor.
+#[test]
+fn a_start_that_does_not_go_on_can_be_ended() {
+    let folder = TempDir::new().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("there is mkfifo").success());
+    for user in [None, Some("--user=65534").filter(|_| requires::root())] {
+        for (name, number) in [("TERM", 15), ("KILL", 9)] {
+            let status = Status::new();
+            let guest = Guest::native("endless").flag(format!("--env-file={}", pipe.display())).flag(status.flag());
+            let mut running = user.into_iter().fold(guest, Guest::flag).within(Duration::from_secs(20)).spawn();
+            let own = format!("/proc/{}/status", running.id());
+            while !fs::read_to_string(&own).expect("it runs").contains("Seccomp:\t2") {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let tender = tender(&running);
+            running.signal(name, 1);
+            let outcome = running.finish();
+            let until = Instant::now() + Duration::from_secs(10);
+            while runs(tender) && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let is_left = runs(tender);
+            if is_left {
+                signal("KILL", &tender.to_string());
+            }
+            assert!(!is_left, "{user:?} {name}: the tender outlived its supervisor");
+            if number == KILLED {
+                outcome.expect_signal(KILLED);
+                continue;
+            }
+            outcome.expect_status(128 + number);
+            let record = status.record();
+            let found = ["target", "ended", "signal"].map(|field| record[field].clone());
+            assert_eq!(found, [json!(null), json!("signal"), json!(number)], "{user:?} {record}");
+        }
+    }
+}
+
 #[test]
 fn a_tender_that_is_killed_is_known_to_have_been() {
     for target in Target::all() {

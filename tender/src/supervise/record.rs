@@ -7,11 +7,16 @@
 //! What the kernel and the supervisor know goes first: by which signal the tender died, whether the time was up, what signals
 //! were passed on. The tender's own word counts where the guest cannot make it: in a virtual machine, and before a guest of
 //! spt runs. All else is the guest's doing.
+//!
+//! A status of 128 + n after signal n was passed on counts as an end by the signal: for SIGINT and SIGTERM always, for SIGHUP,
+//! SIGUSR1 and SIGUSR2 where the tender does not know better. In spt that is a guess: a guest that has handled one of these
+//! can exit so later.
 
 use super::testimony::{Sandbox, Testimony, Verdict};
 use crate::inspect::Value;
+use crate::signals;
 use husk_abi::fault::TIME_IS_UP;
-use husk_abi::signals::{TOLD, WINDOW_CHANGE, bit};
+use husk_abi::signals::{STOP, TOLD, WINDOW_CHANGE, bit};
 use std::fmt;
 
 /// Version of the format: raised when a field changes its meaning or goes; new fields and values may come without.
@@ -27,11 +32,11 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// From a status of wait(2).
+    /// From a status of wait(2), with the number that a signal had before it was passed on.
     pub fn of(status: i32) -> Self {
         match libc::WIFEXITED(status) {
             true => Self::Exit(libc::WEXITSTATUS(status) as u8),
-            false => Self::Signal(libc::WTERMSIG(status) as u8),
+            false => Self::Signal(signals::original(libc::WTERMSIG(status)) as u8),
         }
     }
 
@@ -126,20 +131,22 @@ impl Facts {
             }
             Ended::Exit(status) => status,
         };
-        match status.checked_sub(128) {
-            Some(signal) if self.was_asked(signal) => return Cause::Signal(signal),
-            _ => {}
-        }
-        match (sandbox, verdict) {
-            (_, Some(Verdict::Error)) | (None, _) => Cause::Error,
-            (_, Some(Verdict::Exit)) => Cause::Guest,
-            (_, Some(Verdict::Fault)) => Cause::Fault,
-            (_, Some(Verdict::OutOfMemory)) => Cause::Limit(Limit::Memory),
-            (_, Some(Verdict::TimeIsUp)) => Cause::Limit(Limit::Time),
+        let signal = status.checked_sub(128).filter(|signal| self.was_asked(*signal));
+        match (sandbox, verdict, signal) {
+            (_, Some(Verdict::Error), _) => Cause::Error,
+            // A program that has handlers for other signals ends by its own exit, as one that is to stop may.
+            (_, Some(Verdict::Exit), Some(signal)) if STOP.contains(&signal.into()) => Cause::Signal(signal),
+            // The tender's own end, in a time of grace or otherwise; in spt, whoever has exited.
+            (_, None | Some(Verdict::Signal), Some(signal)) => Cause::Signal(signal),
+            (None, ..) => Cause::Error,
+            (_, Some(Verdict::Exit), _) => Cause::Guest,
+            (_, Some(Verdict::Fault), _) => Cause::Fault,
+            (_, Some(Verdict::OutOfMemory), _) => Cause::Limit(Limit::Memory),
+            (_, Some(Verdict::TimeIsUp), _) => Cause::Limit(Limit::Time),
             // A guest of spt, or one that was ended in its time of grace.
-            (_, None) if is_late && status == TIME_IS_UP => Cause::Limit(Limit::Time),
-            (Some(Sandbox::Spt), None) => Cause::Guest,
-            (Some(Sandbox::Hvt), None) => Cause::Error,
+            (_, None, _) if is_late && status == TIME_IS_UP => Cause::Limit(Limit::Time),
+            (Some(Sandbox::Spt), ..) => Cause::Guest,
+            (Some(Sandbox::Hvt), ..) => Cause::Error,
         }
     }
 
@@ -212,6 +219,12 @@ mod tests {
             assert_eq!(cause(Ended::Signal(31), 0, DEADLINE_NS), Cause::Killed(31));
             assert_eq!(cause(Ended::Signal(9), 0, DEADLINE_NS), Cause::Limit(Limit::Time));
             assert_eq!(cause(Ended::Exit(124), 0, DEADLINE_NS), Cause::Limit(Limit::Time));
+        }
+        for (signal, ended) in [(1, Cause::Guest), (12, Cause::Guest), (15, Cause::Signal(15))] {
+            let cause = |verdict| cause(Sandbox::Hvt, Ended::Exit(128 + signal), bit(signal.into()), 1, verdict);
+            assert_eq!(cause(Some(Verdict::Exit)), ended);
+            assert_eq!(cause(Some(Verdict::Fault)), Cause::Fault);
+            assert_eq!((cause(Some(Verdict::Signal)), cause(None)), (Cause::Signal(signal), Cause::Signal(signal)));
         }
         // A change of the window's size is no wish to end.
         assert_eq!(cause(Sandbox::Spt, Ended::Exit(128 + WINDOW_CHANGE as u8), asked, 1, None), Cause::Guest);

@@ -31,6 +31,8 @@ pub enum Sandbox {
 pub enum Verdict {
     /// The guest exited.
     Exit,
+    /// A signal to husk ended the guest, which does not take it.
+    Signal,
     /// The guest crashed, or broke the contract.
     Fault,
     /// The guest touched more memory than it may have.
@@ -41,7 +43,8 @@ pub enum Verdict {
     Error,
 }
 
-const VERDICTS: [Verdict; 5] = [Verdict::Exit, Verdict::Fault, Verdict::OutOfMemory, Verdict::TimeIsUp, Verdict::Error];
+const VERDICTS: [Verdict; 6] =
+    [Verdict::Exit, Verdict::Signal, Verdict::Fault, Verdict::OutOfMemory, Verdict::TimeIsUp, Verdict::Error];
 
 /// The page.
 #[repr(C)]
