@@ -42,12 +42,10 @@ static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 pub fn receive(grace_s: u64) {
     GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
     let action = action(arrived);
-    if sender().is_some() {
-        // Those that were ignored are not passed on.
-        for signal in passed_on() {
-            // SAFETY: the handler uses nothing but atomics and system calls.
-            unsafe { libc::sigaction(forwarded(signal), &action, null_mut()) };
-        }
+    // Those that were ignored are not passed on.
+    for signal in from_supervisor() {
+        // SAFETY: the handler uses nothing but atomics and system calls.
+        unsafe { libc::sigaction(signal, &action, null_mut()) };
     }
     for signal in received().filter(|signal| sender().is_none() || is_own(*signal)) {
         // SAFETY: all zeros is a valid value.
@@ -242,7 +240,7 @@ fn set_halt(value: u8) {
 
 /// All signals for which there may be a handler.
 pub fn handled() -> impl Iterator<Item = libc::c_int> {
-    received().chain(stand_ins()).chain(passed_on().map(forwarded)).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
+    received().chain(stand_ins()).chain(from_supervisor()).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
 }
 
 fn received() -> impl Iterator<Item = libc::c_int> {
@@ -253,13 +251,17 @@ fn stand_ins() -> impl Iterator<Item = libc::c_int> {
     STAND_INS.into_iter().map(|(stand_in, _)| stand_in)
 }
 
+fn from_supervisor() -> impl Iterator<Item = libc::c_int> {
+    passed_on().filter(|_| sender().is_some()).map(forwarded)
+}
+
 /// The signals that are received.
 fn set() -> libc::sigset_t {
     // SAFETY: all zeros is a valid value.
     let mut set = unsafe { std::mem::zeroed() };
     // SAFETY: a variable of ours.
     unsafe { libc::sigemptyset(&mut set) };
-    for signal in received().chain(stand_ins()).chain(passed_on().map(forwarded)) {
+    for signal in received().chain(stand_ins()).chain(from_supervisor()) {
         // SAFETY: as above; the signals exist.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
