@@ -69,6 +69,9 @@ pub struct Guest {
     /// RUST_LOG and RUST_TEST_THREADS are passed on without
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub environment: Vec<String>,
+    /// Set those of a file with a line NAME=VALUE or NAME for each; may be repeated; --env goes before it
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<String>,
     /// Guest memory, such as 64M, instead of what the image asks for
     #[arg(short = 'm', long, value_name = "SIZE")]
     pub memory: Option<String>,
@@ -130,6 +133,9 @@ pub struct Guest {
     /// Have the tender go on as this user once everything is open; takes root
     #[arg(long, value_name = "UID[:GID]")]
     pub user: Option<String>,
+    /// Record how the run ended, in a line of JSON that the guest cannot forge; see husk run --help
+    #[arg(long, value_name = "FILE")]
+    pub status_file: Option<String>,
     /// Tell what guest and tender may do, call by call, and do not run it
     #[arg(long)]
     pub explain: bool,

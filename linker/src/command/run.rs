@@ -75,6 +75,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         words.extend(["-e".to_owned(), variable.clone()]);
     }
     let devices = [
+        ("--env-file", &guest.env_file),
         ("--net", &guest.net),
         ("--publish", &guest.publish),
         ("--net-rate", &guest.net_rate),
@@ -95,6 +96,7 @@ fn options(guest: &Guest) -> Result<Vec<String>> {
         ("--timeout", &guest.timeout),
         ("--cpu", &guest.cpu),
         ("--user", &guest.user),
+        ("--status-file", &guest.status_file),
     ];
     words.extend(rest.into_iter().filter_map(|(flag, value)| Some(format!("{flag}={}", value.as_ref()?))));
     words.extend(guest.stop_timeout.map(|seconds| format!("--stop-timeout={seconds}")));
@@ -122,6 +124,7 @@ mod tests {
         let [block_rate, block_iops] = [["2M"], ["9"]].map(|value| value.map(str::to_owned).to_vec());
         Guest {
             environment: vec!["A=b c".into(), "D".into()],
+            env_file: vec!["secrets".into()],
             memory: Some("64M".into()),
             memory_max: None,
             target: Some("spt".into()),
@@ -140,6 +143,7 @@ mod tests {
             timeout: None,
             cpu: None,
             user: None,
+            status_file: Some("status.json".into()),
             explain: false,
             json: false,
             stop_timeout: Some(3),
@@ -154,10 +158,10 @@ mod tests {
         let words = options(&guest()).expect("all valid").join(" ");
         assert!(words.starts_with("run --memory 64M --memory-max=none --target=spt"), "{words}");
         let network = "--net tap:a --publish 80:80 --net-rate 1M";
-        let devices = format!("{network} --block b.img --block-rate 2M --block-iops 9");
+        let devices = format!("--env-file secrets {network} --block b.img --block-rate 2M --block-iops 9");
         assert!(
             words.ends_with(&format!(
-                "-e A=b c -e D {devices} --net-idle=5m --console=escaped --stop-timeout=3 --verbose --strict --"
+                "-e A=b c -e D {devices} --net-idle=5m --console=escaped --status-file=status.json --stop-timeout=3 --verbose --strict --"
             )),
             "{words}"
         );
