@@ -150,6 +150,12 @@ impl Running {
         self
     }
 
+    /// Waits for its end, with its input left open.
+    #[track_caller]
+    pub fn expect_ended(&mut self) -> &mut Self {
+        self.until("ended", Started::has_ended)
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
