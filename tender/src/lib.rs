@@ -32,6 +32,7 @@ mod processors;
 pub mod registers;
 pub mod report;
 mod resident;
+mod rlimit;
 pub mod run;
 #[cfg(any(test, fuzzing))]
 mod sample;

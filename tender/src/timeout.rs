@@ -7,9 +7,9 @@
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
 use crate::error::Error;
+use crate::rlimit;
 use crate::signals;
 use std::io;
-use std::ptr::{null, null_mut};
 use std::time::Duration;
 
 /// Reads a time: `90s`, `500ms`, `5m` or `1h`; a number alone is in seconds.
@@ -46,20 +46,11 @@ fn set(timer: signals::Timer, after: Duration) -> io::Result<()> {
 
 /// Has the kernel end this process when it has used as much processor time as all its processors have in this time.
 fn limit_processor_time(time: Duration) -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // As in `spt::bounds`: prlimit(2) alone.
-    // SAFETY: a variable of ours.
-    if unsafe { libc::prlimit(0, libc::RLIMIT_CPU, null(), &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    const RESOURCE: i32 = libc::RLIMIT_CPU as i32;
+    let limit = rlimit::get(RESOURCE)?;
     let most = limit.rlim_max.min(time.as_secs().saturating_add(1).saturating_mul(processors()));
     // Both: at the lower one alone, the kernel sends SIGXCPU, which says here that time is up.
-    limit = libc::rlimit { rlim_cur: limit.rlim_cur.min(most), rlim_max: most };
-    // SAFETY: a variable of ours.
-    match unsafe { libc::prlimit(0, libc::RLIMIT_CPU, &limit, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    rlimit::set(RESOURCE, libc::rlimit { rlim_cur: limit.rlim_cur.min(most), rlim_max: most })
 }
 
 /// Processors that this process may use.

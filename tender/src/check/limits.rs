@@ -1,20 +1,18 @@
 //! Limits of this process, and of the control groups that it is in.
 
-#![expect(unsafe_code, reason = "limits are read by a system call without a wrapper")]
-
 use super::{Host, Row, State};
 use crate::error::Size;
+use crate::rlimit;
 use std::path::Path;
-use std::ptr::null;
 
 const GROUP: &str = "limits";
 
 /// Everything that is limited.
 pub fn rows(host: &Host) -> Vec<Row> {
     vec![
-        descriptors(limit(libc::RLIMIT_NOFILE.into())),
-        addresses(limit(libc::RLIMIT_AS.into())),
-        Row::new(GROUP, "locked memory", State::Fact, bytes(limit(libc::RLIMIT_MEMLOCK.into()))),
+        descriptors(limit(libc::RLIMIT_NOFILE as i32)),
+        addresses(limit(libc::RLIMIT_AS as i32)),
+        Row::new(GROUP, "locked memory", State::Fact, bytes(limit(libc::RLIMIT_MEMLOCK as i32))),
         mappings(host),
         overcommit(host),
         memory(host),
@@ -24,11 +22,8 @@ pub fn rows(host: &Host) -> Vec<Row> {
 }
 
 /// The limit that holds, by its number; nothing if there is none.
-fn limit(what: libc::c_long) -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: nothing is set; the old limit goes to a variable of ours.
-    let result = unsafe { libc::syscall(libc::SYS_prlimit64, 0, what, null::<u8>(), &raw mut limit) };
-    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+fn limit(resource: i32) -> Option<u64> {
+    rlimit::get(resource).ok().map(|limit| limit.rlim_cur).filter(|limit| *limit != libc::RLIM_INFINITY)
 }
 
 fn bytes(limit: Option<u64>) -> String {

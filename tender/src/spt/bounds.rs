@@ -4,10 +4,10 @@
 #![expect(unsafe_code, reason = "limits and the environment are the C library's")]
 
 use crate::memory::Memory;
+use crate::rlimit;
 use husk_abi::memory::PAGE;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ptr::{null, null_mut};
 
 /// What the tender itself may have beside the guest's memory, in bytes: twice what it takes at most, which is by a
 /// user-mode network, for what peers and guest leave unread, and a report.
@@ -42,19 +42,8 @@ pub fn limit_memory(memory: &Memory, mapped: Mapped) -> io::Result<()> {
 
 /// Lowers a limit of this process for good.
 fn limit(resource: i32, most: u64) -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // Not setrlimit(2), which the C library has all threads make where there is no prlimit(2): one is in its filter by now.
-    // SAFETY: a variable of ours.
-    if unsafe { libc::prlimit(0, resource as _, null(), &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let most = limit.rlim_max.min(most);
-    limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-    // SAFETY: a variable of ours.
-    match unsafe { libc::prlimit(0, resource as _, &limit, null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    let most = rlimit::get(resource)?.rlim_max.min(most);
+    rlimit::set(resource, libc::rlimit { rlim_cur: most, rlim_max: most })
 }
 
 /// Has the processor not speculate past stores and indirect branches for this thread, and those that it makes, where it can

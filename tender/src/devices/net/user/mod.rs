@@ -11,8 +11,6 @@
 //! Everything is bounded: the number of flows (`budget`), the bytes that wait in each, and those that wait for the guest
 //! (`outbox`).
 
-#![expect(unsafe_code, reason = "limits of the process have no other interface")]
-
 pub mod addresses;
 mod asked;
 mod budget;
@@ -39,6 +37,7 @@ use super::{Parts, Received, Unreachable, Wire};
 use crate::clock::monotonic_ns;
 use crate::confine::Descriptors;
 use crate::devices::copy;
+use crate::rlimit;
 use budget::{Admission, Party};
 use flows::{Account, Flow, Flows};
 use husk_abi::device::Offload;
@@ -247,14 +246,10 @@ impl Network {
 
 /// Lets this process have as many descriptors as it may, and returns how many: each flow takes one.
 fn allow_descriptors() -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is a variable of ours.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return 0;
-    }
+    const RESOURCE: i32 = libc::RLIMIT_NOFILE as i32;
+    let Ok(limit) = rlimit::get(RESOURCE) else { return 0 };
     let most = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-    // SAFETY: as above.
-    let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &most) } == 0;
+    let raised = rlimit::set(RESOURCE, most).is_ok();
     usize::try_from(if raised { most } else { limit }.rlim_cur).unwrap_or(usize::MAX)
 }
 
