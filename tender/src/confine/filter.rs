@@ -66,24 +66,22 @@ impl Program {
 
     /// Holds all threads of the process to it from now on, at once; none of them is in another filter.
     pub fn enter_by_all(&self) -> Result<(), Error> {
+        self.enter_with(libc::SECCOMP_FILTER_FLAG_TSYNC)
+    }
+
+    /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
+    pub fn enter(&self) -> Result<(), Error> {
+        self.enter_with(0)
+    }
+
+    fn enter_with(&self, flags: libc::c_ulong) -> Result<(), Error> {
         let program = self.header();
-        let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
-        // SAFETY: as in `enter`.
+        // SAFETY: the kernel copies the program, which has so many instructions.
         match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) } {
             0 => Ok(()),
             -1 => Err(Error::NotConfined(io::Error::last_os_error())),
             // The number of a thread that cannot.
             _ => Err(Error::NotConfined(io::ErrorKind::ResourceBusy.into())),
-        }
-    }
-
-    /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
-    pub fn enter(&self) -> Result<(), Error> {
-        let program = self.header();
-        // SAFETY: the kernel copies the program, which has so many instructions.
-        match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) } {
-            0 => Ok(()),
-            _ => Err(Error::NotConfined(io::Error::last_os_error())),
         }
     }
 }
