@@ -3,6 +3,7 @@
 //! A value may be a secret: no message here has one in it, only names and numbers of lines.
 
 use super::{Error, Run};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
@@ -21,14 +22,15 @@ pub fn gather(run: &Run) -> Result<Vec<OsString>, Error> {
             let place = || format!("--env-file {}: line {number}", path.display());
             // A line may be a piece of a secret, even where it should be a name.
             let refused = |lack: Lack| Error(format!("{}: {}", place(), lack.of("a variable")));
-            add(&mut gathered, assignment(&line, own).map_err(refused)?);
+            gathered.push(assignment(&line, own).map_err(refused)?);
         }
     }
     for word in &run.environment {
         let name = word.to_string_lossy();
         let refused = |lack: Lack| Error(format!("--env: {}", lack.of(&name.escape_debug().to_string())));
-        add(&mut gathered, assignment(word, own).map_err(refused)?);
+        gathered.push(assignment(word, own).map_err(refused)?);
     }
+    keep_last(&mut gathered);
     Ok(gathered)
 }
 
@@ -36,15 +38,16 @@ fn own(name: &OsStr) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// Adds an assignment in place of another of its name.
-fn add(gathered: &mut Vec<OsString>, assignment: OsString) {
-    let has_name = |other: &OsString| name(other) == name(&assignment);
-    gathered.retain(|other| !has_name(other));
-    gathered.push(assignment);
+/// Keeps of the assignments of one name the last.
+fn keep_last(gathered: &mut Vec<OsString>) {
+    let mut known = HashSet::new();
+    gathered.reverse();
+    gathered.retain(|assignment| known.insert(name(assignment.as_bytes()).to_owned()));
+    gathered.reverse();
 }
 
-fn name(assignment: &OsStr) -> Option<&[u8]> {
-    assignment.as_bytes().split(|byte| *byte == b'=').next()
+fn name(assignment: &[u8]) -> &[u8] {
+    assignment.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 /// What an assignment has not.
@@ -93,8 +96,7 @@ fn lines(path: &Path) -> Result<Vec<(usize, OsString)>, Error> {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let name = line.split(|byte| *byte == b'=').next().unwrap_or_default();
-        if name.iter().any(|byte| byte.is_ascii_whitespace()) || line.contains(&0) {
+        if name(line).iter().any(|byte| byte.is_ascii_whitespace()) || line.contains(&0) {
             return Err(refused(format!("line {number}: a name has a space or a null byte; write NAME=VALUE")));
         }
         lines.push((number, OsStr::from_bytes(line).to_owned()));
@@ -121,10 +123,8 @@ mod tests {
 
     #[test]
     fn the_last_word_about_a_name_counts() {
-        let mut gathered = vec![];
-        for word in ["A=1", "B=2", "A=3=4", "AB=5"] {
-            add(&mut gathered, word.into());
-        }
+        let mut gathered = ["A=1", "B=2", "A=3=4", "AB=5"].map(OsString::from).to_vec();
+        keep_last(&mut gathered);
         assert_eq!(gathered, ["B=2", "A=3=4", "AB=5"]);
     }
 }
