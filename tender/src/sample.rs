@@ -45,3 +45,18 @@ pub fn memory() -> Memory {
     let layout = Layout::plan(&image, 16 << 20, 0, table::rings_size(2), Addresses::Translated).expect("enough memory");
     Memory::map(layout, &image).expect("the host has that much")
 }
+
+/// Numbers that look random (xorshift, by Marsaglia).
+#[cfg(test)]
+pub struct Numbers(pub u64);
+
+#[cfg(test)]
+impl Numbers {
+    /// The next one.
+    pub fn draw(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}

@@ -37,16 +37,10 @@ pub fn husk() -> &'static Path {
         if let Some(husk) = prebuilt::path("husk") {
             return husk;
         }
-        let pretends = PRETENDS.load(Relaxed);
-        // In a directory of its own: elsewhere it could be taken for what is shipped.
-        let directory = if pretends { target_directory().join("slow-host") } else { target_directory() };
-        let mut line = vec!["build", "--quiet", "--profile=tender", "--package=husk-tender", "--bin=husk"];
-        line.extend(["--target", MUSL, "--target-dir", directory.to_str().expect("a path in UTF-8")]);
-        if pretends {
-            line.push("--features=slow-host");
+        match PRETENDS.load(Relaxed) {
+            true => husk_with("slow-host", "slow-host", "tender"),
+            false => husk_with("", "", "tender"),
         }
-        cargo(&line);
-        directory.join(MUSL).join("tender/husk")
     })
 }
 
@@ -83,7 +77,8 @@ pub fn attacking_husk() -> &'static Path {
     HUSK.get_or_init(|| prebuilt::path("attacking-husk").unwrap_or_else(|| husk_with("attack", "attack", "dev")))
 }
 
-/// A tender with these features, in a directory of its own: elsewhere it could be taken for what is shipped.
+/// A tender with these features, built in this part of the target directory: with features, one of its own, as elsewhere it could
+/// be taken for what is shipped.
 fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {
     let directory = target_directory().join(directory);
     let mut line = vec!["build", "--quiet", "--package=husk-tender", "--bin=husk", "--features", features];

@@ -352,20 +352,10 @@ mod tests {
     use super::*;
     use crate::devices::attach::Kind;
     use crate::devices::table;
-    use crate::sample::memory;
+    use crate::sample::{Numbers, memory};
     use husk_abi::memory::{BOOT, Region};
 
-    /// Numbers that look random (xorshift, by Marsaglia).
-    struct Numbers(u64);
-
     impl Numbers {
-        fn draw(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
         /// One of these, or anything.
         fn pick(&mut self, likely: &[u64]) -> u64 {
             match self.draw() {

@@ -32,6 +32,23 @@ pub fn peek_word(address: u64) -> u64 {
     unsafe { (address as *const u64).read_unaligned() }
 }
 
+/// Writes to a port by an instruction that is not the tender's own, as the argument says: `rep` for a string, `one` for one byte of
+/// a string, `wide` for two bytes, anything else for the same instruction elsewhere.
+pub fn write_to_port(port: u16) {
+    let bytes = [0u8; 64];
+    let from = bytes.as_ptr();
+    match word(1) {
+        // SAFETY: none: the test is that the guest is stopped.
+        "rep" => unsafe { asm!("rep outsb", in("dx") port, inout("rsi") from => _, inout("rcx") bytes.len() => _) },
+        // SAFETY: as above.
+        "one" => unsafe { asm!("outsb", in("dx") port, inout("rsi") from => _) },
+        // SAFETY: as above.
+        "wide" => unsafe { asm!("out dx, ax", in("dx") port, in("ax") 0u16) },
+        // SAFETY: as above.
+        _ => unsafe { asm!("out dx, al", in("dx") port, in("al") 0u8) },
+    }
+}
+
 /// Jumps to an address.
 pub fn jump(address: u64) {
     // SAFETY: none: the test is that the guest is stopped.

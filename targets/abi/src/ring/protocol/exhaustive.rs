@@ -38,6 +38,11 @@ impl Memory {
     fn words(&self) -> Words<&Cell<u32>> {
         Words { producer: &self.producer, consumer: &self.consumer, wake_at: &self.wake_at }
     }
+
+    /// A producer that holds these numbers.
+    fn producer(&self, entries: u32, consumed: u32, published: u32, written: u32) -> Producer<&Cell<u32>> {
+        Producer { words: self.words(), entries, written, published, consumed }
+    }
 }
 
 /// Bases at which numbers of a ring of this length lie before, on and behind a point where 32 bits wrap or change sign.
@@ -99,10 +104,7 @@ fn a_producer_believes_exactly_what_can_be() {
                     let memory = Memory::default();
                     memory.consumer.set(claim);
                     let at = |distance: u32| base.wrapping_add(distance);
-                    let (words, entries) = (memory.words(), length);
-                    let (published_at, written_at) = (at(published), at(written));
-                    let mut producer =
-                        Producer { words, entries, written: written_at, published: published_at, consumed: base };
+                    let mut producer = memory.producer(length, base, at(published), at(written));
                     let consumed = claim.wrapping_sub(base);
                     let expected = match (length - written >= wanted, consumed > published) {
                         (true, _) => Ok(true),
@@ -131,13 +133,10 @@ fn a_producer_wakes_exactly_for_an_entry_that_it_shows() {
                     let memory = Memory::default();
                     memory.wake_at.set(wish);
                     let at = |distance: u32| base.wrapping_add(distance);
-                    let (words, entries) = (memory.words(), length);
-                    let (published_at, written_at) = (at(published), at(written));
-                    let mut producer =
-                        Producer { words, entries, written: written_at, published: published_at, consumed: base };
+                    let mut producer = memory.producer(length, base, at(published), at(written));
                     let shown: Vec<u32> = (published..written).map(at).collect();
                     assert_eq!(producer.publish(), shown.contains(&wish), "{length} {base:#x} {published} {written}");
-                    assert_eq!(memory.producer.get(), if shown.is_empty() { 0 } else { written_at });
+                    assert_eq!(memory.producer.get(), if shown.is_empty() { 0 } else { at(written) });
                 }
             }
         }
@@ -182,7 +181,7 @@ impl State {
         memory.consumer.set(consumer_word);
         memory.wake_at.set(wake_at);
         let entries = self.entries.len() as u32;
-        let mut producer = Producer { words: memory.words(), entries, written, published, consumed };
+        let mut producer = memory.producer(entries, consumed, published, written);
         let mut consumer = Consumer { words: memory.words(), entries, read, seen };
         match step {
             Step::Write => {

@@ -2,22 +2,11 @@
 
 use super::addresses::{Place, place};
 use super::*;
+use crate::sample::Numbers;
 use std::net::SocketAddr;
 
 fn network() -> Network {
     Network::open(&Options::default(), addresses::GUEST_MAC).expect("the host has a descriptor")
-}
-
-/// Numbers that look random (xorshift, by Marsaglia).
-struct Numbers(u64);
-
-impl Numbers {
-    fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }
 
 /// Frames that are well-formed, to begin with: one of each kind that is told apart.
