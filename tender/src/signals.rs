@@ -6,11 +6,20 @@
 
 #![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
 
+mod mask;
+mod supervised;
+mod timer;
+
+pub use mask::{all, change_mask};
+pub use supervised::{forwarded, original, sender, take_from};
+use supervised::{from_supervisor, passed_on};
+pub use timer::Timer;
+
 use crate::clock::time_until;
 use crate::devices::bells;
 use crate::memory::{Claim, Memory};
 use crate::spt::sentinel::Duty;
-use crate::{share, turns};
+use crate::{share, streams, turns};
 use husk_abi::fault;
 use husk_abi::memory::Rights;
 use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
@@ -32,8 +41,6 @@ static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
 /// What is left of the time of grace, in ticks.
 static GRACE: AtomicU64 = AtomicU64::new(0);
 
-/// The supervisor, which passes signals on, or 0.
-static SENDER: AtomicI32 = AtomicI32::new(0);
 /// The guest's time was up.
 static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 
@@ -58,55 +65,6 @@ pub fn receive(grace_s: u64) {
             unsafe { libc::sigaction(signal, &before, null_mut()) };
         }
     }
-}
-
-/// Difference between a signal that a supervisor passes on and the number under which it does: that of a real-time signal,
-/// above those that C libraries take.
-const FORWARD: libc::c_int = 36;
-const _: () = assert!(WINDOW_CHANGE as libc::c_int + FORWARD <= 64);
-
-/// The signals that a supervisor passes on under another number.
-fn passed_on() -> impl Iterator<Item = libc::c_int> {
-    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int)
-}
-
-/// The number under which a supervisor passes a signal on. What a process group is sent reaches the tender too, and two
-/// standard signals of one number merge: which of the two arrives, and from whom, is then a matter of chance. So the tender
-/// ignores those, and receives real-time signals instead, each of which is queued. Others keep their number, but for
-/// real-time signals: the sender asks for the end, which all of them get by the one that has no handler.
-pub fn forwarded(signal: libc::c_int) -> libc::c_int {
-    match signal {
-        32.. => FORWARD,
-        signal if passed_on().any(|passed_on| passed_on == signal) => signal + FORWARD,
-        signal => signal,
-    }
-}
-
-/// The signal that a supervisor passes on under this number.
-pub fn original(number: libc::c_int) -> libc::c_int {
-    passed_on().find(|signal| signal + FORWARD == number).unwrap_or(number)
-}
-
-/// Leaves the signals for the guest to this process, which passes on those that were sent to it; returns `mask` with the
-/// numbers open under which it does. Until [`receive`], they have their default effect. All are blocked.
-pub fn take_from(sender: libc::pid_t, mut mask: libc::sigset_t) -> libc::sigset_t {
-    SENDER.store(sender, Relaxed);
-    for signal in passed_on() {
-        // SAFETY: no handler is involved.
-        let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
-        if before == libc::SIG_IGN || signal == WINDOW_CHANGE as libc::c_int {
-            // SAFETY: as above.
-            unsafe { libc::signal(forwarded(signal), libc::SIG_IGN) };
-        }
-        // SAFETY: a variable of ours, and a signal that exists.
-        unsafe { libc::sigdelset(&mut mask, forwarded(signal)) };
-    }
-    mask
-}
-
-/// The supervisor, which passes signals on, if there is one.
-pub fn sender() -> Option<libc::pid_t> {
-    Some(SENDER.load(Relaxed)).filter(|sender| *sender != 0)
 }
 
 /// Whether the tender sends it to itself.
@@ -176,56 +134,6 @@ pub fn time_is_up() -> bool {
     TIME_IS_UP.load(Relaxed)
 }
 
-/// A timer that sends a signal. It lasts as long as the process.
-#[derive(Clone, Copy, Debug)]
-pub struct Timer(libc::timer_t);
-
-impl Timer {
-    /// A timer of this clock, which is not set, for the calling thread.
-    pub fn new(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
-        // SAFETY: all zeros is a valid value.
-        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-        event.sigev_notify = libc::SIGEV_THREAD_ID;
-        // SAFETY: has no conditions.
-        event.sigev_notify_thread_id = unsafe { libc::gettid() };
-        Self::create(clock, signal, event)
-    }
-
-    /// The same for the process, whichever of its threads are left.
-    pub fn for_process(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
-        // SAFETY: all zeros is a valid value.
-        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-        event.sigev_notify = libc::SIGEV_SIGNAL;
-        Self::create(clock, signal, event)
-    }
-
-    fn create(clock: libc::clockid_t, signal: libc::c_int, mut event: libc::sigevent) -> io::Result<Self> {
-        event.sigev_signo = signal;
-        let mut timer = null_mut();
-        // SAFETY: both pointers are to variables of ours.
-        match unsafe { libc::timer_create(clock, &mut event, &mut timer) } {
-            0 => Ok(Self(timer)),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    /// The kernel's number of it.
-    pub fn number(self) -> u32 {
-        self.0 as usize as u32
-    }
-
-    /// Sets it: the signal comes first after `value` of the clock's time, then every `interval`. A `value` of no time
-    /// stops it.
-    pub fn set(self, value: libc::timespec, interval: libc::timespec) -> io::Result<()> {
-        let times = libc::itimerspec { it_interval: interval, it_value: value };
-        // SAFETY: `new` has made the timer, and the times are a variable of ours.
-        match unsafe { libc::timer_settime(self.0, 0, &times, null_mut()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
 /// Keeps the processor from running, or stops it soon. For handlers of signals.
 pub fn halt() {
     set_halt(1);
@@ -249,10 +157,6 @@ fn received() -> impl Iterator<Item = libc::c_int> {
 
 fn stand_ins() -> impl Iterator<Item = libc::c_int> {
     STAND_INS.into_iter().map(|(stand_in, _)| stand_in)
-}
-
-fn from_supervisor() -> impl Iterator<Item = libc::c_int> {
-    passed_on().filter(|_| sender().is_some()).map(forwarded)
 }
 
 /// The signals that are received.
@@ -300,13 +204,7 @@ extern "C" fn arrived(signal: libc::c_int) {
 
 /// Ends the process because of `signal`, saying so if that can be done without waiting.
 fn end(signal: libc::c_int) -> ! {
-    const MESSAGE: &[u8] = b"husk: the guest was told to end and did not: it has been ended\n";
-    let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry of our own.
-    if unsafe { libc::poll(&mut room, 1, 0) } == 1 && room.revents == libc::POLLOUT {
-        // SAFETY: the bytes are constant.
-        unsafe { libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
-    }
+    streams::write_at_once(b"husk: the guest was told to end and did not: it has been ended\n");
     let status = if time_is_up() { fault::TIME_IS_UP.into() } else { 128 + signal };
     // SAFETY: has no conditions.
     unsafe { libc::_exit(status) }
@@ -429,15 +327,5 @@ mod tests {
         assert_eq!(fatal(bit(WINDOW_CHANGE)), None);
         assert_eq!(fatal(bit(WINDOW_CHANGE) | bit(15)), Some(15));
         assert_eq!(fatal(bit(QUIT)), None);
-    }
-
-    #[test]
-    fn what_is_passed_on_keeps_its_meaning() {
-        for signal in 1..=64 {
-            let number = forwarded(signal);
-            assert_eq!(original(number), if signal < 32 { signal } else { FORWARD });
-            let is_queued = number > 34;
-            assert_eq!(is_queued, signal >= 32 || passed_on().any(|passed_on| passed_on == signal), "{signal}");
-        }
     }
 }

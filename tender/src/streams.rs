@@ -62,7 +62,7 @@ pub fn write_line(line: Arguments<'_>) {
     write_error(&text);
 }
 
-/// Writes to standard error, in one piece where the kernel takes it as one. What nobody can read any more is lost.
+/// Writes to standard error, in one piece where the kernel takes it as one. Text without a reader is lost.
 pub fn write_error(text: &str) {
     write_to(libc::STDERR_FILENO, text.as_bytes());
 }
@@ -91,6 +91,16 @@ fn write_to(descriptor: libc::c_int, mut bytes: &[u8]) {
     }
 }
 
+/// Writes a line to standard error if it is taken without waiting, for handlers of signals, too.
+pub fn write_at_once(line: &[u8]) {
+    let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry of our own.
+    if unsafe { libc::poll(&mut room, 1, 0) } == 1 && room.revents == libc::POLLOUT {
+        // SAFETY: the bytes are the caller's.
+        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    }
+}
+
 /// Waits until the descriptor takes something. Whether it does before `until`.
 fn has_room(descriptor: libc::c_int, until: Instant) -> bool {
     let mut room = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
@@ -113,7 +123,7 @@ mod tests {
         let mut ends = [0; 2];
         // SAFETY: room for two descriptors.
         assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) }, 0);
-        // SAFETY: they are new, and nobody else's.
+        // SAFETY: both are new, and owned by nothing else.
         let [mut reader, writer] = ends.map(|descriptor| unsafe { File::from_raw_fd(descriptor) });
         write_to(writer.as_raw_fd(), &vec![b'-'; 1 << 20]);
         assert!(IS_STUCK.load(Relaxed));

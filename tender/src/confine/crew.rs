@@ -11,10 +11,10 @@
 use super::calls::{self, Feature};
 use super::{Descriptors, Plan, Program, filter};
 use crate::error::Error;
+use crate::signals;
 use crate::spt::sentinel::{self, Duty};
 use libc::sock_filter;
 use std::ffi::{CStr, CString};
-use std::ptr::null_mut;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 
@@ -100,8 +100,7 @@ impl Crew {
         // It inherits the name: one of its own would take a call that the filter does not have.
         let thread = Builder::new().spawn(start);
         rename(&name_before);
-        // SAFETY: the set is a variable of ours.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
+        signals::change_mask(libc::SIG_SETMASK, &before);
         thread.map(drop).map_err(Error::NoThread)
     }
 
@@ -172,17 +171,12 @@ fn rename(name: &CStr) -> CString {
 
 /// Blocks all signals for this thread, and so for one that it makes. Returns the mask before.
 fn block_signals() -> libc::sigset_t {
-    // SAFETY: all zeros is a valid value.
-    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut all) };
+    let mut all = signals::all();
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         // SAFETY: a variable of ours; the signals exist.
         unsafe { libc::sigdelset(&mut all, signal) };
     }
-    // SAFETY: both sets are variables of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
-    before
+    signals::change_mask(libc::SIG_SETMASK, &all)
 }
 
 #[cfg(test)]

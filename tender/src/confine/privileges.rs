@@ -45,6 +45,15 @@ pub fn let_kill(user: Option<User>) -> Result<(), Error> {
     answer(unsafe { libc::syscall(libc::SYS_setresuid, SAME, SAME, user) }).map_err(Error::NotThatUser)
 }
 
+/// Has the kernel send SIGKILL to this process at the end of its parent. Returns whether that is `parent` still. A change of
+/// identity undoes it.
+pub fn end_with(parent: libc::pid_t) -> bool {
+    // SAFETY: only numbers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    // SAFETY: has no conditions.
+    unsafe { libc::getppid() == parent }
+}
+
 /// Gives up identity, if there is another `user` to be, and all capabilities; never gains any again, and is not to be
 /// looked at by other processes of the same user, nor left behind in a core file: it has the guest's secrets.
 pub fn drop(user: Option<User>) -> Result<(), Error> {

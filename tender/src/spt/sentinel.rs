@@ -1,4 +1,4 @@
-//! A thread that ends the process when it is told to end by SIGINT or SIGTERM, whatever a guest has done to the tender.
+//! A thread that ends the process at SIGINT or SIGTERM, whatever a guest has done to the tender.
 //!
 //! A guest that owns the process can block signals in its own thread, and have handlers find what it likes in memory. The
 //! sentinel uses no memory that can be written: it lives in registers, which a signal frame alone would expose, and it blocks
@@ -10,12 +10,12 @@
 //! leaves them to the sentinel, which waits for them (rt_sigtimedwait(2)) and passes them on to the processor's thread under
 //! other names ([`STAND_INS`]). If the process has not ended a second after the time of grace, or after a second signal, the
 //! sentinel ends it. A guest that unblocks them ends at once, by the default, unless husk is process 1 of a PID namespace,
-//! where the kernel drops a signal that nobody handles or blocks.
+//! where the kernel drops a signal that is neither handled nor blocked.
 //!
 //! All threads share a filter, which they enter at once (SECCOMP_FILTER_FLAG_TSYNC): so the sentinel need not run before the
 //! guest does, and costs a start little. A thread of the guest's must not take its signals, though. The filter lets
 //! rt_sigtimedwait(2) through with 64 random bits in the two registers that it does not use; they are in the sentinel's
-//! registers alone, and whoever guesses ends the process.
+//! registers alone, and a wrong guess ends the process.
 //!
 //! Not the thread of the devices: that one reads memory of the guest's, and has a stack.
 
@@ -23,7 +23,7 @@
 
 use crate::confine::Program;
 use crate::error::Error;
-use crate::signals::STAND_INS;
+use crate::signals::{self, STAND_INS};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use std::io;
@@ -96,17 +96,11 @@ pub fn start(mut program: Program, duty: Duty) -> Result<(), Error> {
         stopped_by: duty.stopped_by as u64,
         step: 0,
     };
-    // SAFETY: all zeros is a valid value.
-    let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut all) };
     // For the sentinel, which inherits that; and for this thread, as a handler's frame would show the secret.
-    // SAFETY: both sets are variables of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) };
+    let before = signals::change_mask(libc::SIG_SETMASK, &signals::all());
     // SAFETY: the thread reads nothing of `start` once it runs; the program is as long as its header says.
     let result = unsafe { husk_sentinel_start(&mut start) };
-    // SAFETY: the set is a variable of ours.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, null_mut()) };
+    signals::change_mask(libc::SIG_SETMASK, &before);
     match result {
         0 => Ok(()),
         // The number of a thread that is in another filter.

@@ -6,6 +6,7 @@
 use super::sentinel::Duty;
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
+use crate::signals::{all, change_mask};
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
@@ -39,14 +40,6 @@ impl Mask {
     }
 }
 
-fn all() -> libc::sigset_t {
-    // SAFETY: all zeros is a valid value.
-    let mut set = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut set) };
-    set
-}
-
 /// Has every signal that the tender handles, and every one that a guest can raise, stop a guest that runs in this thread; those
 /// that end a guest are left to a sentinel, which joins `crew`.
 pub fn take(crew: &mut Crew) -> io::Result<Mask> {
@@ -70,11 +63,8 @@ fn take_all() -> io::Result<(libc::sigset_t, Duty)> {
     if unsafe { libc::sigaltstack(&stack, null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: all zeros is a valid value.
-    let mut usual = unsafe { std::mem::zeroed() };
     // None may arrive while its handler is not known.
-    // SAFETY: both are variables.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &all(), &mut usual) };
+    let mut usual = change_mask(libc::SIG_BLOCK, &all());
     let duty = crate::signals::leave_to_sentinel(&mut usual)?;
     crate::signals::handled().chain(RAISED).try_for_each(take_one)?;
     Ok((usual, duty))

@@ -16,6 +16,7 @@ use crate::confine::{Descriptors, Program, Role, calls};
 use crate::error::Error;
 use crate::share::{Share, left};
 use crate::supervise::testimony;
+use crate::{signals, streams};
 use std::io;
 use std::os::fd::RawFd;
 
@@ -50,13 +51,8 @@ pub fn start(share: Share, has_devices: bool, user: Option<User>) -> Result<(), 
 
 /// Gives up everything but the pidfd and standard error. Ends this process, and so the tender, where that cannot be done.
 fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), Error> {
-    // SAFETY: all zeros is a valid value.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut all) };
     // What a terminal sends to the group is for the tender.
-    // SAFETY: the set is a variable.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, std::ptr::null_mut()) };
+    signals::change_mask(libc::SIG_SETMASK, &signals::all());
     // SAFETY: the name is a constant.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"husk-watchdog".as_ptr()) };
     let kept = [libc::STDERR_FILENO, file];
@@ -69,12 +65,11 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
     let mut descriptors = Descriptors::default();
     descriptors.add(Role::Tender, &file);
     let confined = privileges::drop(user).and_then(|()| {
-        // After the identity has changed, which clears it.
-        // SAFETY: only numbers.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        // SAFETY: has no conditions.
-        let is_orphan = unsafe { libc::getppid() } != tender;
-        if is_orphan { Err(Error::NoWatchdog(io::ErrorKind::NotFound.into())) } else { Ok(()) }
+        // After the identity has changed, which undoes it.
+        match privileges::end_with(tender) {
+            true => Ok(()),
+            false => Err(Error::NoWatchdog(io::ErrorKind::NotFound.into())),
+        }
     });
     let confined = confined.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());
     if let Err(error) = &confined {
@@ -102,13 +97,7 @@ fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
         if left_ns < -SLACK_NS {
             testimony::exceed();
             // The guest may have filled it: what does not fit at once is not waited for.
-            let mut room = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-            // SAFETY: one entry of our own.
-            unsafe { libc::syscall(libc::SYS_poll, &raw mut room, 1, 0) };
-            if room.revents & libc::POLLOUT != 0 {
-                // SAFETY: the line is as long.
-                unsafe { libc::syscall(libc::SYS_write, libc::STDERR_FILENO, LINE.as_ptr(), LINE.len()) };
-            }
+            streams::write_at_once(LINE);
             // SAFETY: only numbers; the pidfd is of the tender, whose number nobody else has meanwhile.
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, file, libc::SIGKILL, 0, 0) };
         }

@@ -7,9 +7,8 @@
 //!
 //! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
 //! reaches both; the tender ignores those, and takes what the supervisor passes on under other numbers
-//! ([`signals::forwarded`]). What was ignored at the start stays so. A tender
-//! that does not end in its time is ended by SIGKILL: a guest of spt may own it, and block all other signals.
-//! Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
+//! ([`signals::forwarded`]). What was ignored at the start stays so. A tender that does not end in its time is ended by SIGKILL: a
+//! guest of spt may own it, and block all other signals. Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
 
 #![expect(unsafe_code, reason = "a process is made, watched and signalled by system calls without a wrapper")]
 
@@ -30,7 +29,7 @@ use record::{Ended, Facts};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
-use std::ptr::{self, null, null_mut};
+use std::ptr::{self, null};
 
 /// How much later than it should have the tender ends at the latest, in nanoseconds.
 const MARGIN_NS: u64 = 1_000_000_000;
@@ -43,8 +42,8 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
     testimony::prepare().map_err(Error::NoSupervisor)?;
     // Signals that arrive from now on wait for the supervisor to pass them on.
     let set = awaited();
-    let before = block(&set);
-    // A parent that ignores SIGCHLD is not told of its children's ends.
+    let before = signals::change_mask(libc::SIG_BLOCK, &set);
+    // A parent that ignores SIGCHLD gets no signal at its children's ends.
     // SAFETY: no handler is involved.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     let supervisor = std::process::id() as libc::pid_t;
@@ -56,8 +55,7 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
             let mask = signals::take_from(supervisor, before);
             privileges::let_kill(user)?;
             tie()?;
-            // SAFETY: the set is a variable.
-            unsafe { libc::sigprocmask(libc::SIG_SETMASK, &mask, null_mut()) };
+            signals::change_mask(libc::SIG_SETMASK, &mask);
             Ok(act())
         }
         tender => supervise(tender, file, user, &set, grace_s),
@@ -67,10 +65,7 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
 /// Has the kernel end this process with its supervisor, if it has one. A change of identity undoes that: called again then.
 pub fn tie() -> Result<(), Error> {
     let Some(supervisor) = signals::sender() else { return Ok(()) };
-    // SAFETY: only numbers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // SAFETY: has no conditions.
-    match unsafe { libc::getppid() } == supervisor {
+    match privileges::end_with(supervisor) {
         true => Ok(()),
         false => Err(Error::NoSupervisor(io::ErrorKind::NotFound.into())),
     }
@@ -117,8 +112,8 @@ fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> 
     Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()
 }
 
-/// Waits for the end of the tender, and passes on which of these signals arrive. Returns these, too. Ends a tender that has not ended
-/// within `grace_ns` of the first signal of [`STOP`], or at the second.
+/// Waits for the end of the tender, and passes on which of these signals arrive. Returns these, too. Ends a tender that has not
+/// ended within `grace_ns` of the first signal of [`STOP`], or at the second.
 fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64) -> (Ended, u64) {
     let mut asked = 0;
     // When the tender is to have ended, and the signal because of which; and whether it has been killed for that.
@@ -167,7 +162,7 @@ fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64)
 
 /// Signals that the supervisor waits for: all but those by which a terminal or the kernel stops it, or reports a fault of its
 /// own, and those that are ignored. One that is blocked and ignored would arrive here all the same. The end of the tender
-/// matters always; and a shell has background jobs ignore SIGQUIT, which here ends nobody.
+/// matters always; and a shell has background jobs ignore SIGQUIT, which ends nothing here.
 fn awaited() -> libc::sigset_t {
     const KEPT: [libc::c_int; 10] = [
         libc::SIGTSTP,
@@ -181,10 +176,7 @@ fn awaited() -> libc::sigset_t {
         libc::SIGTRAP,
         libc::SIGSYS,
     ];
-    // SAFETY: all zeros is a valid value.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
-    unsafe { libc::sigfillset(&mut set) };
+    let mut set = signals::all();
     for signal in KEPT {
         // SAFETY: a variable of ours, and a signal that exists.
         unsafe { libc::sigdelset(&mut set, signal) };
@@ -201,15 +193,6 @@ fn awaited() -> libc::sigset_t {
         }
     }
     set
-}
-
-/// Blocks these signals. Returns the mask before.
-fn block(set: &libc::sigset_t) -> libc::sigset_t {
-    // SAFETY: all zeros is a valid value.
-    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: both are variables.
-    unsafe { libc::sigprocmask(libc::SIG_BLOCK, set, &mut before) };
-    before
 }
 
 fn exit(status: u8) -> ! {
