@@ -53,7 +53,7 @@ impl Queue {
         }
     }
 
-    /// What changes while the tender runs ([`BEAT`]); 0 if that is not told.
+    /// The word that changes while the tender runs ([`BEAT`]); 0 if the tender does not keep it.
     #[inline]
     pub fn beat(&self) -> u32 {
         self.beat.load(Relaxed)

@@ -18,7 +18,7 @@ use husk_abi::poll::{Cost, Poll};
 static LEAVING: Cost = Cost::unknown();
 /// Polls for what the tender does on another processor.
 static POLL: Poll = Poll::new(SKIPS);
-/// What the beat of the sources was at the last wait.
+/// The beat of the sources at the last wait.
 static BEAT: AtomicU32 = AtomicU32::new(0);
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 512;
@@ -35,7 +35,7 @@ pub trait Source {
     /// Whether it has something to be done.
     fn ready(&mut self) -> bool;
 
-    /// What changes while the tender runs ([`husk_abi::ring::BEAT`]); 0 if that is not told.
+    /// A word that changes while the tender runs ([`husk_abi::ring::BEAT`]); 0 if the tender does not keep it.
     fn beat(&mut self) -> u32 {
         0
     }
@@ -93,7 +93,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
     news
 }
 
-/// The beat of all sources; 0 if it is not told.
+/// The beat of all sources; 0 if the tender does not keep it.
 fn beat(sources: &mut [&mut dyn Source]) -> u32 {
     sources.iter_mut().fold(0, |beat, source| beat.wrapping_add(source.beat()))
 }

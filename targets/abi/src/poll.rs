@@ -57,7 +57,7 @@ pub struct Poll {
     balance_ns: AtomicI64,
     /// Waits without polling until the next trial.
     skip: AtomicU32,
-    /// How many follow the next failed trial, and at most.
+    /// Waits without polling after the next failed trial, and the most of them.
     backoff: AtomicU32,
     skips_maximum: u32,
     /// Nothing was hit since polling began again.
@@ -67,7 +67,7 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// A place where trials become as rare as one in so many waits. Nothing is known yet: the first wait is a trial.
+    /// A place where trials become as rare as one in `skips_maximum` waits. Nothing is known yet: the first wait is a trial.
     pub const fn new(skips_maximum: u32) -> Self {
         Self {
             balance_ns: AtomicI64::new(0),

@@ -163,7 +163,7 @@ features! {
         SYS_rt_sigaction [Is(0, SIGTRAP as u32)] "the same";
     }
 
-    /// The thread that ends a process with a guest in it when it is told to end.
+    /// The thread that ends a process with a guest in it at SIGINT and SIGTERM.
     SENTINEL = "sentinel" {
         SYS_rt_sigtimedwait [Secret(4), Secret(5)] "waits for SIGINT and SIGTERM";
         SYS_tgkill [OwnProcess(0), Is(2, STAND_INS[0].0 as u32)] "passes SIGINT on to the processor's thread";

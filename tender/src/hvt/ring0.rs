@@ -11,7 +11,7 @@
 //! gate, any other is beyond the table's limit, which is a protection fault of the `int` that names it. There is no
 //! interrupt controller, and none of ring 0's instructions raises an exception: `out` leaves the guest, the frame of `iretq` is
 //! constant, and FMASK clears TF, NT and AC; debug registers and so breakpoints in ring 0 are the tender's to set, who sets
-//! none. Still, a double fault has a stack of its own, so that what is wrong here is told as what it is.
+//! none. Still, a double fault has a stack of its own, so that a defect here is reported as what it is.
 //!
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.

@@ -74,7 +74,7 @@ pub enum Cause {
     Signal(u8),
     /// A signal that ended husk itself, such as SIGKILL.
     Killed(u8),
-    /// husk, which could not start the guest or go on.
+    /// husk, which could not start the guest, or not continue.
     Error,
 }
 
@@ -136,7 +136,7 @@ impl Facts {
             (_, Some(Verdict::Error), _) => Cause::Error,
             // A program that has handlers for other signals ends by its own exit, as one that is to stop may.
             (_, Some(Verdict::Exit), Some(signal)) if STOP.contains(&signal.into()) => Cause::Signal(signal),
-            // The tender's own end, in a time of grace or otherwise; in spt, whoever has exited.
+            // The tender's own end, in a time of grace or otherwise; in spt, the guest's as well.
             (_, None | Some(Verdict::Signal), Some(signal)) => Cause::Signal(signal),
             (None, ..) => Cause::Error,
             (_, Some(Verdict::Exit), _) => Cause::Guest,

@@ -39,7 +39,7 @@ pub enum Verdict {
     OutOfMemory,
     /// The guest's time was up.
     TimeIsUp,
-    /// husk could not start it or go on.
+    /// husk could not start it, or not continue.
     Error,
 }
 

@@ -54,7 +54,7 @@ impl Host {
         self.link.sleep()
     }
 
-    /// What changes while the tender runs ([`Source::beat`]).
+    /// A word that changes while the tender runs ([`Source::beat`]).
     pub fn beat(&mut self) -> u32 {
         self.link.beat()
     }

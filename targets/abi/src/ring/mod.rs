@@ -49,8 +49,8 @@ pub const CONSUMER: u64 = 64;
 /// Offset of the consumer's second word.
 pub const WAKE_AT: u64 = 68;
 /// Offset of the word that the tender changes before each answer, and each time that it looks for requests beside the running
-/// guest, if there are none yet. Never 0, unless the tender does not
-/// keep it. A guest that sees it stand still would poll for a thread that does not run.
+/// guest, if there are none yet. Never 0, unless the tender does not keep it. A guest that sees it stand still would poll for
+/// a thread that does not run.
 pub const BEAT: u64 = 72;
 /// Offset of the entries.
 pub const ENTRIES: u64 = 128;

@@ -73,11 +73,11 @@ impl Wire for Probe {
 enum Stroke {
     /// Writes a field of a descriptor, by its offset, so far behind the one that is read next.
     Field { queue: usize, ahead: u32, offset: usize, value: u64 },
-    /// Shows descriptors, so many more than have been read.
+    /// Shows descriptors: `count` more than have been read.
     Show { queue: usize, count: u32 },
     /// Takes all completions.
     Take { queue: usize },
-    /// Says that so many completions more were taken than there are, or descriptors written than fit.
+    /// Claims that `by` more completions were taken than there are, or descriptors written than fit.
     Lie { queue: usize, by: u32, completions: bool },
 }
 
