@@ -2,15 +2,13 @@
 
 use crate::failing::{self, Failed, Failure, Failures};
 use crate::pretence::{self, Pretence, Pretended};
+use crate::running::TIMEOUT;
 use crate::{Conversation, Outcome, Running, build};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-
-/// How long a run may take: far longer than any does, on a machine that does other things as well.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A run to be made. Nothing happens before [`Guest::run`] or [`Guest::spawn`].
 #[derive(Debug)]

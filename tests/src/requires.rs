@@ -25,6 +25,16 @@ pub fn tun() -> bool {
     }
 }
 
+/// Whether there is a program of this name in PATH.
+pub fn program(name: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).any(|folder| folder.join(name).is_file());
+    if !found {
+        skip!("tests with {name}, which is not installed");
+    }
+    found
+}
+
 /// Whether this process can have so many descriptors, as many as it may from now on.
 pub fn descriptors(count: u64) -> bool {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -1,5 +1,6 @@
 //! A guest that runs: what it has printed so far, signals to its tender, and its end within a bounded time.
 
+use crate::eventually::within;
 use crate::watch::Watch;
 use crate::{Outcome, patience};
 use std::io::{Read, Write};
@@ -26,12 +27,26 @@ struct Started {
     status: Option<ExitStatus>,
 }
 
+/// How long a run may take: far longer than any does, on a machine that does other things as well.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
+/// How a report on the threads of a guest begins.
+const ASKED: &str = "husk: the guest's threads:";
 /// How often something is looked at.
 const LOOK: Duration = Duration::from_millis(1);
 /// How long after its end its output may come, if it has left somebody who has that open.
 const REST: Duration = Duration::from_secs(10);
 
 impl Running {
+    /// Starts a command that starts a guest, with its standard input open.
+    pub fn of(command: Command) -> Self {
+        Self::start(format!("{command:?}"), command, TIMEOUT)
+    }
+
+    /// The same with a standard error that is the test's business.
+    pub fn with_stderr(stderr: impl Into<Stdio>, command: Command) -> Self {
+        Self::start_with(stderr.into(), format!("{command:?}"), command, TIMEOUT)
+    }
+
     /// Starts `command`, which is to end within `timeout`.
     pub(crate) fn start(name: String, command: Command, timeout: Duration) -> Self {
         Self::start_with(Stdio::piped(), name, command, timeout)
@@ -78,6 +93,26 @@ impl Running {
     #[track_caller]
     pub fn expect_told(&mut self, text: &str, count: usize) -> &mut Self {
         self.until(&format!("told {count} times '{text}'"), |started| started.stderr.count(text) >= count)
+    }
+
+    /// Asks what its threads do (SIGQUIT) until a report has all these parts: a thread comes to where it waits some time after
+    /// it was started.
+    #[track_caller]
+    pub fn ask_until(&mut self, parts: &[&str]) -> &mut Self {
+        // A report comes in pieces.
+        const WHOLE: Duration = Duration::from_millis(300);
+        for reports in 1.. {
+            self.signal("QUIT", 1).expect_told(ASKED, reports);
+            let has_all = within(patience(WHOLE), || {
+                let told = self.started.as_ref().map(|started| started.stderr.text()).unwrap_or_default();
+                let last = told.rsplit(ASKED).next().unwrap_or_default();
+                parts.iter().all(|part| last.contains(part)).then_some(())
+            });
+            if has_all.is_some() {
+                break;
+            }
+        }
+        self
     }
 
     /// The process number of its tender.
@@ -217,14 +252,14 @@ impl Drop for Started {
 
 /// Output that is gathered as it comes.
 #[derive(Debug)]
-struct Stream {
+pub(crate) struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
 }
 
 impl Stream {
     /// What comes through `pipe`; nothing if there is none.
-    fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
+    pub(crate) fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&bytes);
         let reader = thread::spawn(move || {
@@ -249,7 +284,8 @@ impl Stream {
         self.reader.is_finished()
     }
 
-    fn whole(&mut self, name: &str) -> Vec<u8> {
+    /// All of it, once it is over.
+    pub(crate) fn whole(&mut self, name: &str) -> Vec<u8> {
         let deadline = Instant::now() + patience(REST);
         while !self.is_over() {
             assert!(Instant::now() < deadline, "{name} has left a process that has its output open\n{}", self.text());

@@ -31,6 +31,7 @@ fn a_web_server_answers_curl_and_stops_when_told() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     network.run(|| {
+        wire::wait_until_up("wire");
         assert_eq!(curl(&["10.1.1.2:8080/"]), "Hello from an ordinary web server\n");
         assert_eq!(curl(&["10.1.1.2:8080/hello/curl", "10.1.1.2:8080/hello/again"]), "Hello, curl\nHello, again\n");
         let numbers = [r#"--json"#, r#"{"numbers": [1.5, 2.5, -1]}"#, "10.1.1.2:8080/sum"];

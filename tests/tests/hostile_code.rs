@@ -64,13 +64,13 @@ fn each_program_of_the_fuzzers_corpus_ends_as_promised() {
 /// Code whose end is known.
 #[test]
 fn a_guest_ends_with_the_status_that_it_chose() {
-    let bench = Bench::built();
+    let (bench, hasty) = (Bench::built().patient(), Bench::built());
     for target in Target::all() {
         let end = |code: &[u8]| bench.run_code(target, code).expect("it is as promised");
         assert_eq!(end(b""), Verdict::Exited(42));
         assert_eq!(end(b"\x0f\x0b"), Verdict::Stopped("invalid instruction"));
         assert_eq!(end(b"\xf4"), Verdict::Stopped("general protection fault"));
-        assert_eq!(end(b"\xeb\xfe"), Verdict::TimeIsUp);
+        assert_eq!(hasty.run_code(target, b"\xeb\xfe"), Ok(Verdict::TimeIsUp));
         // As if the place were for a call of its own: mov esi, STATUS; jmp to the end's mov rax.
         for status in [0u32, 1, 124, 125, 139, 255] {
             let end_at = |code: &[u8]| (512 - code.len() - 5 + 10) as u32;

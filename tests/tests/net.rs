@@ -155,6 +155,7 @@ fn echo_server() -> Option<Running> {
     attached().then(|| {
         let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
         server.expect_printed("ready", 1);
+        wire::wait_until_up("tap0");
         server
     })
 }
@@ -322,6 +323,7 @@ fn thousands_of_connections_from_outside_are_opened_at_once_and_held() {
     let crowd = Guest::program("crowd").flag(DEVICE).flag("--memory=512M").argument(CROWD.to_string());
     let mut server = crowd.spawn();
     server.expect_printed("ready", 1);
+    wire::wait_until_up("tap0");
     let mut streams = Vec::with_capacity(CROWD);
     while streams.len() < CROWD {
         streams.extend(network::connect_at_once(([10, 0, 0, 2], 7).into(), BURST));

@@ -1,13 +1,13 @@
 //! A guest in a process makes no system call: what it tries is answered by its libos, or ends it.
 
 use husk_abi::fault::CALL;
-use husk_tests::{End, Guest, Target, build};
+use husk_tests::{End, Guest, Target, build, process, with_more_time};
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The signal of a call that the tender may not make, SIGSYS.
 const BAD_CALL: i32 = 31;
@@ -87,7 +87,7 @@ fn hidden_calls_reach_nothing_of_the_hosts() {
         program(&["one", call, "1", "0", "0", "0", "x"]).run().expect_success().expect_stdout("-38\n");
     }
     // kill of a process that is there: of another world.
-    let mut other = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep starts");
+    let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().expect("sleep starts");
     program(&["one", "62", &other.id().to_string(), "9", "x"]).run().expect_success().expect_stdout("-3\n");
     assert!(other.try_wait().expect("our own child").is_none(), "it still sleeps");
     other.kill().and_then(|()| other.wait()).expect("our own child");
@@ -138,10 +138,20 @@ fn owner(attack: &str) -> Guest {
     Guest::native("owns_tender").flag("--target=spt").argument(attack).within(Duration::from_secs(20))
 }
 
+/// A guest that has done what it does against its end, and printed this, ends all the same when its time is up: it gets more time
+/// where that was too little for so much.
+#[track_caller]
+fn expect_killed_in_time(printed: &str, guest: impl Fn(String) -> Guest) {
+    let outcome = with_more_time(Duration::from_millis(300), |time| {
+        let outcome = guest(format!("--timeout={}ms", time.as_millis())).within(time + Duration::from_secs(20)).run();
+        (outcome.stdout() == printed).then_some(outcome)
+    });
+    outcome.unwrap_or_else(|| panic!("'{printed}' was never printed")).expect_signal(KILLED);
+}
+
 #[test]
 fn a_guest_that_blocks_every_signal_ends_when_its_time_is_up() {
-    let outcome = owner("deaf").flag("--timeout=300ms").flag("--stop-timeout=1").run();
-    outcome.expect_signal(KILLED).expect_stdout("deaf\n");
+    expect_killed_in_time("deaf\n", |timeout| owner("deaf").flag(timeout).flag("--stop-timeout=1"));
 }
 
 #[test]
@@ -181,27 +191,13 @@ fn a_guest_that_owns_the_process_ends_when_it_is_told_to() {
 
 #[test]
 fn a_guest_that_owns_the_process_has_no_more_time_than_others() {
-    for (attack, printed) in [("fills", "filled\n"), ("listens", "filled\n"), ("leaves", "filled\n")] {
-        let outcome = owner_with_devices(attack).flag("--timeout=5s").flag("--stop-timeout=0").run();
-        outcome.expect_signal(KILLED).expect_stdout(printed);
+    for attack in ["fills", "listens", "leaves"] {
+        expect_killed_in_time("filled\n", |timeout| owner_with_devices(attack).flag(timeout).flag("--stop-timeout=0"));
     }
 }
 
-/// The process that watches this one.
-fn watchdog(tender: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{tender}/task/{tender}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
-}
-
-/// Whether a process has not ended. One that has may still wait for its new parent to collect its status.
-fn runs(process: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{process}/status"));
-    status.is_ok_and(|status| !status.contains("State:\tZ") && !status.contains("State:\tX"))
-}
-
-fn kill(process: u32) {
-    let killed = Command::new("kill").args(["-KILL", &process.to_string()]).status().expect("there is kill");
-    assert!(killed.success());
+fn kill(id: u32) {
+    process::signal(id.into(), libc::SIGKILL);
 }
 
 #[test]
@@ -211,27 +207,16 @@ fn a_tender_and_its_watchdog_end_with_each_other() {
             Guest::native("endless").argument("sleep").flag("--target=spt").flag("--cpu-limit=50%").spawn();
         running.expect_printed("ready", 1);
         let tender = running.id();
-        let watchdog = watchdog(tender).expect("there is one");
+        let [watchdog] = process::children(tender)[..] else { panic!("there is one") };
         // It starts beside the guest: its first instruction may come after the guest's first line.
-        let confined = |status: &str| status.contains("husk-watchdog") && status.contains("Seccomp:\t2");
-        let mut status = String::new();
-        let until = Instant::now() + Duration::from_secs(10);
-        while !confined(&status) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-            status = fs::read_to_string(format!("/proc/{watchdog}/status")).expect("it runs");
-        }
-        assert!(confined(&status), "{status}");
+        process::expect_status(watchdog, &["husk-watchdog", "Seccomp:\t2"]);
         kill(if watchdog_first { watchdog } else { tender });
         running.finish().expect_signal(KILLED);
-        let until = Instant::now() + Duration::from_secs(10);
-        while runs(watchdog) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert!(!runs(watchdog), "the watchdog is left");
+        process::expect_ended(watchdog);
     }
     let mut plain = Guest::native("endless").argument("sleep").flag("--target=spt").spawn();
     plain.expect_printed("ready", 1);
-    assert_eq!(watchdog(plain.id()), None, "nobody asked for one");
+    assert_eq!(process::children(plain.id()), [0; 0], "nobody asked for one");
 }
 
 #[test]
@@ -292,7 +277,7 @@ fn other_signals_than_those_of_the_sentinel_can_be_blocked() {
         running.signal(name, 1);
     }
     thread::sleep(Duration::from_millis(200));
-    assert!(runs(running.id()));
+    assert!(process::runs(running.id()));
     running.signal("TERM", 2);
     running.finish().expect_status(128 + libc::SIGTERM);
 }

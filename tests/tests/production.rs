@@ -1,13 +1,12 @@
 //! What is shipped for production hosts: a unit of systemd, a jail without it, and a guide whose lines can be checked.
 
-use husk_tests::{Disk, Guest, Pretence, Target, build, requires, run_briefly, skip};
+use husk_tests::{Disk, End, Guest, Pretence, Running, Target, build, process, requires, run_briefly, skip};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../../dist/husk@.service");
@@ -23,16 +22,11 @@ fn repository() -> &'static Path {
 
 /// What `systemd-analyze` says; nothing if there is none.
 fn analyze(arguments: &[&str]) -> Option<(bool, String)> {
-    match Command::new("systemd-analyze").args(arguments).output() {
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
-        }
-        Err(error) => {
-            skip!("checks of the unit, as systemd-analyze: {error}");
-            None
-        }
+    if !requires::program("systemd-analyze") {
+        return None;
     }
+    let outcome = run_briefly(Command::new("systemd-analyze").args(arguments));
+    Some((outcome.end() == End::Exit(0), outcome.stdout() + &outcome.stderr()))
 }
 
 #[test]
@@ -195,16 +189,6 @@ impl Drop for Jail {
     }
 }
 
-/// A process that is killed with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_guest_with_a_disk_runs_in_the_jail() {
     let Some(jail) = Jail::new(&[]) else { return };
@@ -222,19 +206,15 @@ fn a_guest_with_a_disk_runs_in_the_jail() {
 #[test]
 fn husk_finds_nothing_in_the_jail_but_what_it_needs() {
     let Some(jail) = Jail::new(&[("TASKS", "40"), ("CPU", "70")]) else { return };
-    let mut command = jail.command(&build::image("guests", "endless"), &["--", "sleep"]);
-    let mut child = Killed(command.stdout(Stdio::piped()).spawn().expect("it starts"));
-    let mut line = String::new();
-    BufReader::new(child.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("it prints");
-    assert_eq!(line, "ready\n");
-    let own = PathBuf::from(format!("/proc/{}", child.0.id()));
-    let tender = fs::read_to_string(own.join(format!("task/{}/children", child.0.id()))).expect("it runs");
-    for process in [own.clone(), PathBuf::from(format!("/proc/{}", tender.trim()))] {
-        let status = fs::read_to_string(process.join("status")).expect("it runs");
+    let mut running = Running::of(jail.command(&build::image("guests", "endless"), &["--", "sleep"]));
+    running.expect_printed("ready\n", 1);
+    let [tender] = process::children(running.id())[..] else { panic!("one child: a tender") };
+    for id in [running.id(), tender] {
+        let process = PathBuf::from(format!("/proc/{id}"));
         let user = format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}");
         // CAP_SETGID, CAP_SETUID and CAP_SYS_CHROOT, which the way into the jail takes.
         let lines = [&*user, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapBnd:\t00000000000400c0"];
-        assert!(lines.iter().all(|line| status.contains(line)), "{status}");
+        process::expect_status(id, &lines);
         let list = |place: &str| {
             let entries = fs::read_dir(process.join("root").join(place)).expect("it runs").flatten();
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<BTreeSet<_>>()
@@ -266,9 +246,8 @@ fn husk_finds_nothing_in_the_jail_but_what_it_needs() {
     });
     let limits: BTreeSet<String> = limits.map(|text| text.trim().to_owned()).collect();
     assert!(limits.contains("40") && (limits.contains("70000") || limits.contains("70000 100000")), "{limits:?}");
-    let sent = Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().expect("there is kill");
-    assert!(sent.success());
-    assert_eq!(child.0.wait().expect("our child").code(), Some(128 + 15));
+    running.signal("TERM", 1);
+    running.finish().expect_status(128 + 15);
     assert_eq!((jail.status()["ended"].as_str(), jail.status()["signal"].as_u64()), (Some("signal"), Some(15)));
 }
 

@@ -46,9 +46,8 @@ fn without_a_handler_the_default_action_is_taken() {
 #[test]
 fn a_read_of_the_console_is_interrupted() {
     let mut running = ready("read");
-    // The program is about to read; if the signal comes before, the handler runs before.
-    std::thread::sleep(Duration::from_millis(50));
-    running.signal("TERM", 1).expect_printed("signal 15\n", 1);
+    // If the signal came before the program reads, the handler would run before.
+    running.ask_until(&["is in read of file 0"]).signal("TERM", 1).expect_printed("signal 15\n", 1);
     running.finish().expect_status(7).expect_stdout("ready\nread: Err(Interrupted)\nsignal 15\n");
 }
 

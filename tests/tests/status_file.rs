@@ -1,14 +1,14 @@
 //! `--status-file`: how a run ended, whatever its guest does to look otherwise.
 
 use husk_abi::fault;
-use husk_tests::{Disk, End, Guest, Outcome, Pretence, Running, Target, build, requires};
+use husk_tests::{Disk, End, Guest, Outcome, Pretence, Running, Target, build, process, requires, with_more_time};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const KILLED: i32 = 9;
@@ -67,22 +67,13 @@ fn run(target: Target, guest: Guest) -> (Status, Outcome) {
 
 /// The tender of a run that has a supervisor.
 fn tender(running: &Running) -> u32 {
-    let supervisor = running.id();
-    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).expect("it runs");
-    let mut children = children.split_whitespace().map(|child| child.parse().expect("a number"));
-    let tender = children.next().expect("a tender");
-    assert_eq!(children.next(), None, "one child");
+    let [tender] = process::children(running.id())[..] else { panic!("one child: a tender") };
     tender
 }
 
-fn runs(process: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{process}/status"));
-    status.is_ok_and(|status| !status.contains("State:\tZ") && !status.contains("State:\tX"))
-}
-
-fn signal(name: &str, process: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), "--", process]).status().expect("there is kill");
-    assert!(sent.success());
+/// Sends a signal to the process group of a run that leads one.
+fn signal_group(running: &Running, signal: i32) {
+    process::signal(-i64::from(running.id()), signal);
 }
 
 #[test]
@@ -194,7 +185,9 @@ fn a_signal_to_the_process_group_arrives_once() {
         let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
         running.expect_printed("ready", 1);
         // The second signal ends it: that would be another SIGTERM, if both processes took the one to their group.
-        signal("TERM", &format!("-{}", running.id()));
+        signal_group(&running, libc::SIGTERM);
+        running.expect_printed("heard 15\n", 1);
+        // The one that must not come would come now.
         thread::sleep(Duration::from_millis(100));
         running.signal("INT", 1);
         let outcome = running.finish();
@@ -207,13 +200,13 @@ fn a_signal_to_the_process_group_arrives_once() {
 fn a_signal_to_the_process_group_is_never_lost() {
     for target in Target::all() {
         for round in 0..30 {
-            let (name, mode) = (["TERM", "INT", "HUP"][round % 3], ["sleep", "spin"][round % 2]);
+            let (signal, mode) = ([libc::SIGTERM, libc::SIGINT, libc::SIGHUP][round % 3], ["sleep", "spin"][round % 2]);
             let status = Status::new();
             let guest = Guest::program("signals").argument(mode).through(&["setsid"]).flag("--stop-timeout=5");
             let guest = guest.flag(target.flag()).flag(status.flag()).within(Duration::from_secs(30));
             let mut running = guest.spawn();
             running.expect_printed("ready", 1);
-            signal(name, &format!("-{}", running.id()));
+            signal_group(&running, signal);
             let outcome = running.finish();
             status.expect(outcome.expect_status(7), target, "guest", None, None);
         }
@@ -229,7 +222,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_so() {
         let guest = Guest::program("signals").argument("sleep").through(&["sh", "-c", script, "sh"]);
         let mut running = guest.flag(target.flag()).flag(status.flag()).flag("--stop-timeout=0").spawn();
         running.expect_printed("ready", 1).signal("INT", 1).signal("TERM", 2);
-        signal("USR1", &format!("-{}", running.id()));
+        signal_group(&running, libc::SIGUSR1);
         // A supervisor that took them would end the tender now.
         thread::sleep(Duration::from_secs(2));
         running.signal("HUP", 1);
@@ -270,22 +263,11 @@ fn a_start_that_does_not_go_on_can_be_ended() {
             let status = Status::new();
             let guest = Guest::native("endless").flag(format!("--env-file={}", pipe.display())).flag(status.flag());
             let mut running = user.into_iter().fold(guest, Guest::flag).within(Duration::from_secs(20)).spawn();
-            let own = format!("/proc/{}/status", running.id());
-            while !fs::read_to_string(&own).expect("it runs").contains("Seccomp:\t2") {
-                thread::sleep(Duration::from_millis(1));
-            }
+            process::expect_status(running.id(), &["Seccomp:\t2"]);
             let tender = tender(&running);
             running.signal(name, 1);
             let outcome = running.finish();
-            let until = Instant::now() + Duration::from_secs(10);
-            while runs(tender) && Instant::now() < until {
-                thread::sleep(Duration::from_millis(1));
-            }
-            let is_left = runs(tender);
-            if is_left {
-                signal("KILL", &tender.to_string());
-            }
-            assert!(!is_left, "{user:?} {name}: the tender outlived its supervisor");
+            process::expect_ended(tender);
             if number == KILLED {
                 outcome.expect_signal(KILLED);
                 continue;
@@ -305,7 +287,7 @@ fn a_tender_that_is_killed_is_known_to_have_been() {
         let guest = Guest::native("endless").argument("sleep");
         let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
         running.expect_printed("ready", 1);
-        signal("KILL", &tender(&running).to_string());
+        process::signal(tender(&running).into(), KILLED);
         let outcome = running.finish();
         status.expect(outcome.expect_status(128 + KILLED), target, "killed", None, Some(KILLED));
     }
@@ -322,11 +304,7 @@ fn a_supervisor_that_is_killed_takes_the_tender_with_it_and_records_nothing() {
             let tender = tender(&running);
             running.signal("KILL", 1);
             running.finish().expect_signal(KILLED);
-            let until = Instant::now() + Duration::from_secs(10);
-            while runs(tender) && Instant::now() < until {
-                thread::sleep(Duration::from_millis(1));
-            }
-            assert!(!runs(tender), "{target:?} {user:?}");
+            process::expect_ended(tender);
             assert_eq!(status.text(), "");
         }
     }
@@ -339,11 +317,10 @@ fn both_processes_are_confined() {
         let guest = Guest::native("endless").argument("sleep").flag(target.flag()).flag(status.flag());
         let mut running = guest.spawn();
         running.expect_printed("ready", 1);
-        for process in [running.id(), tender(&running)] {
-            let own = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-            for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000"] {
-                assert!(own.contains(line), "no {line} in {own}");
-            }
+        for id in [running.id(), tender(&running)] {
+            // The supervisor confines itself beside the start of the tender, for which it does not wait.
+            let lines = ["Seccomp:\t2", "NoNewPrivs:\t1", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000"];
+            process::expect_status(id, &lines);
         }
         // What the tender tells its supervisor by is in no process that has a guest in it.
         let maps = fs::read_to_string(format!("/proc/{}/maps", tender(&running))).expect("it runs");
@@ -475,7 +452,12 @@ fn a_guest_that_owns_the_tender_cannot_forge_a_record() {
 fn a_guest_that_owns_the_tender_is_known_to_have_met_a_limit() {
     let status = Status::new();
     let guest = || Guest::native("owns_tender").argument("deaf").flag("--target=spt").flag(status.flag());
-    let outcome = guest().flag("--timeout=300ms").flag("--stop-timeout=1").run();
+    // More time, if that was too little for the guest to become deaf.
+    let outcome = with_more_time(Duration::from_millis(300), |time| {
+        let outcome = guest().flag(format!("--timeout={}ms", time.as_millis())).flag("--stop-timeout=1").run();
+        (outcome.stdout() == "deaf\n").then_some(outcome)
+    });
+    let outcome = outcome.expect("it becomes deaf");
     status.expect(outcome.expect_end(&[End::Exit(128 + KILLED)]), Target::Spt, "limit", Some("time"), None);
     let outcome = guest().flag("--cpu-limit=10%").run();
     status.expect(outcome.expect_end(&[End::Exit(128 + KILLED)]), Target::Spt, "limit", Some("cpu"), None);

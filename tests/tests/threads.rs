@@ -1,9 +1,9 @@
 //! Threads in reports: whoever asks, and whoever is to blame, is told by name who does what.
 
 use husk_abi::fault::{ARITHMETIC, MEMORY, PANIC};
-use husk_tests::{End, Guest, Outcome, Running};
+use husk_tests::{End, Guest, Outcome, Running, with_more_time};
 use std::panic::{UnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ASKED: &str = "husk: the guest's threads:";
 const TERMINATED: i32 = 128 + 15;
@@ -15,8 +15,6 @@ fn program(how: &str) -> Guest {
 fn ready(how: &str) -> Running {
     let mut running = program(how).spawn();
     running.expect_printed("ready\n", 1);
-    // The threads are about to do what they are named for.
-    std::thread::sleep(Duration::from_millis(100));
     running
 }
 
@@ -31,11 +29,10 @@ fn expect(outcome: &Outcome, parts: &[&str]) {
 #[test]
 fn whoever_asks_is_told_what_every_thread_does() {
     let mut running = ready("busy");
-    running.signal("QUIT", 1).expect_told(ASKED, 1).expect_told("names and lines", 1).signal("TERM", 1);
-    let outcome = running.finish();
-    outcome.expect_status(TERMINATED);
-    expect(&outcome, &["'spinner' runs", "threads::spin", "'sleeper' waits in sleep", "threads::doze"]);
-    expect(&outcome, &["'parker' waits in futex", "Parker", "thread 1 (main) waits in futex", "threads::main"]);
+    let busy = ["'spinner' runs", "threads::spin", "'sleeper' waits in sleep", "threads::doze"];
+    let waiting = ["'parker' waits in futex", "Parker", "thread 1 (main) waits in futex", "threads::main"];
+    running.ask_until(&[&busy[..], &waiting, &["names and lines"]].concat()).signal("TERM", 1);
+    running.finish().expect_status(TERMINATED);
 }
 
 #[test]
@@ -52,8 +49,9 @@ fn a_guest_that_was_asked_goes_on() {
 fn a_guest_without_libos_can_be_asked_too() {
     for how in ["spin", "read", "sleep"] {
         let mut running = Guest::native("endless").argument(how).spawn();
-        running.expect_printed("ready\n", 1).signal("QUIT", 1).expect_told(ASKED, 1).expect_told("endless.rs:", 1);
-        running.signal("TERM", 1);
+        running.expect_printed("ready\n", 1).ask_until(&["endless.rs:"]);
+        // The end of the input could come first.
+        running.signal("TERM", 1).expect_ended();
         running.finish().expect_status(TERMINATED);
     }
 }
@@ -61,9 +59,8 @@ fn a_guest_without_libos_can_be_asked_too() {
 #[test]
 fn a_guest_can_be_asked_while_it_reads() {
     let mut running = Guest::program("echo").spawn();
-    std::thread::sleep(Duration::from_millis(100));
-    running.signal("QUIT", 1).expect_told(ASKED, 1).expect_told("is in read of file 0", 1);
-    running.input(b"a line\n".to_vec()).finish().expect_success().expect_stdout("a line\n");
+    running.say("first").expect_printed("first\n", 1).ask_until(&["is in read of file 0"]);
+    running.input(b"a line\n".to_vec()).finish().expect_success().expect_stdout("first\na line\n");
 }
 
 #[test]
@@ -89,7 +86,7 @@ fn a_deadlock_is_told_with_every_thread() {
 #[test]
 fn threads_that_wait_for_a_signal_are_no_deadlock() {
     let mut running = ready("handled");
-    running.signal("QUIT", 1).expect_told("'left-right' waits in futex", 1).signal("HUP", 1);
+    running.ask_until(&["'left-right' waits in futex", "'right-left' waits in futex"]).signal("HUP", 1);
     running.finish().expect_status(128 + 1);
 }
 
@@ -127,18 +124,20 @@ fn failure(test: impl FnOnce() + UnwindSafe) -> String {
 
 #[test]
 fn a_test_whose_guest_does_not_end_fails_with_what_every_thread_did() {
-    let failure = failure(|| drop(program("busy").within(Duration::from_secs(2)).run()));
-    for part in ["has not ended in time", "ready\n", "'spinner' runs", "'sleeper' waits in sleep", "threads::doze"] {
-        assert!(failure.contains(part), "no '{part}' in {failure}");
-    }
+    let parts = ["has not ended in time", "ready\n", "'spinner' runs", "'sleeper' waits in sleep", "threads::doze"];
+    let mut last = String::new();
+    let found = with_more_time(Duration::from_millis(700), |time| {
+        last = failure(move || drop(program("busy").within(time).run()));
+        parts.iter().all(|part| last.contains(part)).then_some(())
+    });
+    assert!(found.is_some(), "not all of {parts:?} in {last}");
 }
 
 #[test]
 fn a_test_whose_guest_has_died_fails_at_once() {
-    let started = Instant::now();
     let failure = failure(|| {
         program("abort").spawn().expect_printed("never printed", 1);
     });
     assert!(failure.contains("has ended and not printed 1 times 'never printed'"), "{failure}");
-    assert!(failure.contains("SIGABRT") && started.elapsed() < Duration::from_secs(60), "{failure}");
+    assert!(failure.contains("SIGABRT"), "{failure}");
 }

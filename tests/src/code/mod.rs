@@ -26,6 +26,8 @@ const MARK: &[u8] = b"husk: code that somebody has written here is run, and then
 pub const ROOM: usize = 512;
 /// How long a guest may run: a loop is a program, too.
 const GUEST_TIME: Duration = Duration::from_millis(150);
+/// The same for code that ends by itself, however busy the machine is.
+const LONG_GUEST_TIME: Duration = Duration::from_secs(10);
 /// How long the tender may take in all, on a machine that does other things as well.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How often is looked whether it has ended.
@@ -43,6 +45,8 @@ pub struct Bench {
     /// Where in the image the code is.
     at: usize,
     places: Places,
+    /// How long a guest may run.
+    guest_time: Duration,
     /// How long the tender may take in all.
     timeout: Duration,
     /// A folder of its own, with nothing else in it.
@@ -63,7 +67,16 @@ impl Bench {
         let name = format!("husk-code-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).expect("a folder");
-        Self { husk: husk.to_owned(), variables: vec![], image, at, places, timeout: TIMEOUT, folder }
+        Self {
+            husk: husk.to_owned(),
+            variables: vec![],
+            image,
+            at,
+            places,
+            guest_time: GUEST_TIME,
+            timeout: TIMEOUT,
+            folder,
+        }
     }
 
     /// A bench for what the tests build.
@@ -76,8 +89,15 @@ impl Bench {
         let mut bench = Self::new(build::attacking_husk(), &build::image("guests", "runs_code"));
         // One that hangs is waited for.
         bench.timeout = Duration::from_secs(3);
+        bench.guest_time = LONG_GUEST_TIME;
         bench.variables.push(("HUSK_ATTACK".to_owned(), attempt.to_owned()));
         bench
+    }
+
+    /// The same for code that ends by itself: its time is never up before.
+    pub fn patient(mut self) -> Self {
+        self.guest_time = LONG_GUEST_TIME;
+        self
     }
 
     /// Runs the program that `bytes` mean; how it ended, or in what way the tender broke its promises.
@@ -110,7 +130,7 @@ impl Bench {
         drop(create(input, CANARY));
         let mut command = Command::new(&self.husk);
         command.arg("run").arg(target.flag()).args(["--no-aslr", "--memory=16M", "--verbose", "--console-rate=256K"]);
-        command.arg(format!("--timeout={}ms", GUEST_TIME.as_millis())).arg("--stop-timeout=1").arg(image);
+        command.arg(format!("--timeout={}ms", self.guest_time.as_millis())).arg("--stop-timeout=1").arg(image);
         command.stdin(OpenOptions::new().read(true).write(true).open(input).expect("it is there"));
         command.stdout(create(output, b"")).stderr(create(error, b"")).current_dir(&self.folder).process_group(0);
         command.env_clear().envs(self.variables.iter().cloned());
@@ -124,7 +144,7 @@ impl Bench {
             let _ = File::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut text));
             String::from_utf8_lossy(&text).into_owned()
         };
-        let time_left = took < GUEST_TIME;
+        let time_left = took < self.guest_time;
         Seen { end: status.map(end), time_left, stdout: text(output), stderr: text(error), left }
     }
 

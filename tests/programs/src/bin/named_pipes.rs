@@ -24,9 +24,12 @@ fn opens() {
 
 /// Sends a signal to the thread that opens, which has had a moment to begin with it.
 fn interrupt() {
+    while OPENS.load(SeqCst) == 0 {
+        thread::yield_now();
+    }
     thread::sleep(MOMENT);
     // SAFETY: the handler does nothing.
-    assert_eq!(unsafe { libc::syscall(libc::SYS_tkill, OPENS.load(SeqCst), libc::SIGUSR1) }, 0);
+    unsafe { libc::syscall(libc::SYS_tkill, OPENS.load(SeqCst), libc::SIGUSR1) };
 }
 
 fn act(flags: i32) {
@@ -70,13 +73,17 @@ fn main() {
         let opened = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
         INTERRUPTED.store(opened < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted, SeqCst);
     });
-    interrupt();
+    // One that comes before the call does not interrupt it.
+    while !reader.is_finished() {
+        interrupt();
+    }
     reader.join().expect("it only opens");
     println!("interrupted: {}", INTERRUPTED.load(SeqCst));
     let left = fs::read_dir("/proc/self/fd").expect("it is there").count();
     println!("nobody is left to read: {:?}", nonblocking(File::options().write(true)).is_err());
 
     act(libc::SA_RESTART);
+    OPENS.store(0, SeqCst);
     let reader = thread::spawn(|| {
         opens();
         fs::read_to_string(PATH).expect("read")

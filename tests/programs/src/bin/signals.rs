@@ -85,9 +85,19 @@ fn main() {
             }
             assert!(COUNT.load(Relaxed) > 1);
         }
-        "ignore" | "stubborn" => loop {
+        "ignore" => loop {
             sleep();
         },
+        "stubborn" => {
+            let mut heard = 0;
+            loop {
+                sleep();
+                if heard != COUNT.load(Relaxed) {
+                    heard = COUNT.load(Relaxed);
+                    println!("heard {}", LAST.load(Relaxed));
+                }
+            }
+        }
         "stubborn-spin" => loop {
             std::hint::spin_loop();
         },

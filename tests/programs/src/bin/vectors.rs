@@ -9,6 +9,8 @@ use std::thread;
 const SCHED_YIELD: u64 = 24;
 const NANOSLEEP: u64 = 35;
 const ROUNDS: u64 = 500;
+/// Enough that few kinds of registers are also some hundred sleeps.
+const ROUNDS_ALONE: u64 = 60;
 /// Seconds and nanoseconds: enough that it is not over before anybody looks.
 static MOMENT: [u64; 2] = [0, 100_000];
 /// There is no other thread.
@@ -104,6 +106,6 @@ fn main() {
         }
     });
     ALONE.store(true, Relaxed);
-    (0..20).for_each(|round| kinds.iter().for_each(|kind| kind(round)));
+    (0..ROUNDS_ALONE).for_each(|round| kinds.iter().for_each(|kind| kind(round)));
     println!("all registers kept");
 }
