@@ -15,7 +15,6 @@ use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -62,14 +61,9 @@ struct Waiting {
 
 impl Waiting {
     fn start(program: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output"));
-        output.read_line(&mut String::new()).expect("it says that it is ready");
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null());
+        let child = command.spawn().expect("the program starts");
         wait_until_asleep(child.id());
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         let maps = std::fs::read_to_string(process.join("maps")).expect("its memory map");
@@ -120,11 +114,13 @@ impl Drop for Waiting {
     }
 }
 
-/// Waits until the process waits for input.
+/// Waits until the process waits for input: in read(2) of file 0 (proc_pid_syscall(5)).
 fn wait_until_asleep(process: u32) {
     let state = || std::fs::read_to_string(format!("/proc/{process}/syscall")).expect("what it is doing");
+    let end = Instant::now() + Duration::from_secs(60);
     while !state().starts_with("0 0x0 ") {
-        std::thread::yield_now();
+        assert!(Instant::now() < end, "the program does not get to where it waits: {}", state());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

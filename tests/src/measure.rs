@@ -1,9 +1,10 @@
 //! Whole-process measurements: rounds in which every row runs once, medians, ratios to the first row.
 
+use crate::watch;
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One thing to be started.
 #[derive(Clone, Debug)]
@@ -35,8 +36,13 @@ impl Row {
     }
 }
 
-/// Number of rounds: the last command line argument if it is a number, else `default`.
+/// Longest time that a program may run while something is measured.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Number of rounds: the last command line argument if it is a number, else `default`. From now on, a bench ends when a program
+/// that it measures does not.
 pub fn rounds(default: usize) -> usize {
+    watch::over_children(LONGEST);
     std::env::args().next_back().and_then(|argument| argument.parse().ok()).unwrap_or(default)
 }
 

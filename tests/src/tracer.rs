@@ -2,14 +2,15 @@
 
 #![expect(unsafe_code, reason = "tracing has no other interface")]
 
-use crate::Outcome;
-use std::io::{self, Read};
+use crate::running::Stream;
+use crate::{Outcome, patience};
+use std::io;
 use std::mem::{MaybeUninit, zeroed};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::ptr::null_mut;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 /// How long a run may take.
@@ -62,12 +63,12 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
     unsafe { command.pre_exec(ask_to_be_traced) };
     #[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let streams = [read(child.stdout.take()), read(child.stderr.take())];
+    let streams = [Stream::of(child.stdout.take()), Stream::of(child.stderr.take())];
     let (ended, watch) = mpsc::channel();
     let id = child.id() as libc::pid_t;
     let watchman = thread::spawn(move || {
         let is_late = |timeout| watch.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
-        let late = is_late(TIMEOUT);
+        let late = is_late(patience(TIMEOUT));
         // It first reports what its guest does.
         for (signal, timeout) in [(libc::SIGQUIT, REPORT), (libc::SIGKILL, Duration::ZERO)] {
             if late && is_late(Duration::ZERO) {
@@ -81,7 +82,7 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
     let status = Tracer { judge: &mut *judge, has_started: false, inside: vec![] }.trace(&child);
     let _ = ended.send(());
     let late = watchman.join().expect("it does not panic");
-    let [stdout, stderr] = streams.map(|stream| stream.join().expect("it does not panic"));
+    let [stdout, stderr] = streams.map(|mut stream| stream.whole("the run"));
     let outcome = Outcome::of(Output { status, stdout, stderr });
     assert!(!late, "{judge:?}: no end within {TIMEOUT:?}\n{outcome}");
     outcome
@@ -93,14 +94,6 @@ fn ask_to_be_traced() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-fn read(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stream.expect("piped").read_to_end(&mut bytes);
-        bytes
-    })
 }
 
 /// Follows the calls of all threads of a process.

@@ -9,9 +9,9 @@ use crate::patience;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The executable that prints a report on SIGQUIT.
 const TENDER: &str = "husk";
@@ -92,6 +92,36 @@ impl Watch {
     }
 }
 
+/// Programs that children of a bench are while something is built, which has a bound of its own, or load the machine for as long
+/// as the bench likes.
+const ENDLESS: [&str; 3] = ["cargo", "rustc", "sh"];
+/// Time between two looks at the children of a bench: rare enough to disturb no measurement.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Watches the children of this process from now on, and ends the process, with what they are doing, when one has run for longer
+/// than `timeout`: for benches, whose waits for a guest are measured and so as plain as can be.
+pub fn over_children(timeout: Duration) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        thread::spawn(move || {
+            let mut since = HashMap::new();
+            loop {
+                thread::sleep(LOOK);
+                let measured = own_children().into_iter().filter(|id| !ENDLESS.contains(&command(*id).as_str()));
+                since = measured.map(|id| (id, since.get(&id).copied().unwrap_or_else(Instant::now))).collect();
+                if let Some((id, _)) = since.iter().find(|(_, since)| since.elapsed() > timeout) {
+                    let name = command(*id);
+                    say(&format!(
+                        "\n*** process {id} ({name}) has run for {timeout:?} and was killed ***\n{}\n",
+                        end(*id)
+                    ));
+                    std::process::exit(101);
+                }
+            }
+        });
+    });
+}
+
 /// Prints past the capture of test output.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
@@ -140,6 +170,13 @@ fn family(id: u32) -> Vec<u32> {
     family
 }
 
+/// The children of all threads of this process.
+fn own_children() -> Vec<u32> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
 /// A line for each thread of the process `id`: its name, its state, and where in the kernel it waits.
 fn threads(id: u32) -> String {
     let line = |entry: fs::DirEntry| {
@@ -150,4 +187,30 @@ fn threads(id: u32) -> String {
         format!("process {id} ({}), thread '{}': {state} {place}\n", command(id), name.trim_end())
     };
     fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run_briefly;
+    use std::process::Command;
+
+    #[test]
+    #[ignore = "run by the next test, whose process it ends"]
+    fn measures_what_does_not_end() {
+        over_children(Duration::from_millis(100));
+        let _ = Command::new("sleep").arg("600").status();
+        // What this process does then makes no difference.
+        loop {
+            thread::park();
+        }
+    }
+
+    #[test]
+    fn a_bench_ends_when_what_it_measures_does_not() {
+        let mut tests = Command::new(std::env::current_exe().expect("a test"));
+        let outcome = run_briefly(tests.args(["--ignored", "--exact", "watch::tests::measures_what_does_not_end"]));
+        outcome.expect_status(101).expect_stderr("(sleep) has run for 100ms and was killed");
+        outcome.expect_stderr("thread 'sleep'");
+    }
 }

@@ -3,12 +3,11 @@
 
 #![expect(unsafe_code, reason = "O_NONBLOCK is set by fcntl(2)")]
 
-use husk_tests::{CargoHusk, Disk, Guest, Outcome, Target, build, requires};
+use husk_tests::{CargoHusk, Disk, Guest, Outcome, Running, Target, build, requires};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -101,10 +100,10 @@ fn runs_that_say_something() -> Vec<(Vec<String>, i32)> {
     runs
 }
 
-fn start(words: &[String], stderr: PipeWriter) -> Child {
+fn start(words: &[String], stderr: PipeWriter) -> Running {
     let mut command = Command::new(build::husk());
-    command.arg("run").args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    command.spawn().expect("husk starts")
+    command.arg("run").args(words);
+    Running::with_stderr(stderr, command)
 }
 
 #[test]
@@ -112,8 +111,7 @@ fn a_standard_error_without_a_reader_changes_no_status() {
     for (words, status) in runs_that_say_something() {
         let (reader, stderr) = io::pipe().expect("a pipe");
         drop(reader);
-        let ended = start(&words, stderr).wait().expect("it is our child");
-        assert_eq!((ended.code(), ended.signal()), (Some(status), None), "{words:?}");
+        start(&words, stderr).finish().expect_status(status);
     }
 }
 
@@ -133,13 +131,12 @@ fn full_pipe() -> (PipeReader, PipeWriter, usize) {
 fn a_slow_reader_of_a_standard_error_that_does_not_block_loses_nothing() {
     for (words, status) in runs_that_say_something() {
         let (mut reader, stderr, filled) = full_pipe();
-        let mut child = start(&words, stderr);
+        let running = start(&words, stderr);
         // Long enough for `husk` to find the pipe full; too short is no failure.
         thread::sleep(Duration::from_millis(100));
         let mut text = Vec::new();
         reader.read_to_end(&mut text).expect("a pipe");
-        let ended = child.wait().expect("it is our child");
-        assert_eq!((ended.code(), ended.signal()), (Some(status), None), "{words:?}");
+        running.finish().expect_status(status);
         let said = String::from_utf8_lossy(&text[filled..]).into_owned();
         let lines = said.lines().filter(|line| line.starts_with("husk: ")).count();
         assert!(lines > 0 && said.ends_with('\n'), "{words:?}: '{said}'");
@@ -149,7 +146,7 @@ fn a_slow_reader_of_a_standard_error_that_does_not_block_loses_nothing() {
 #[test]
 fn a_standard_error_that_nobody_reads_ends_no_run_and_holds_none_up_for_ever() {
     let (reader, stderr, _) = full_pipe();
-    let ended = start(&["/nonexistent".to_owned()], stderr).wait().expect("it is our child");
-    assert_eq!(ended.code(), Some(husk_abi::fault::TENDER_ERROR.into()));
+    let ended = start(&["/nonexistent".to_owned()], stderr).finish();
+    ended.expect_status(husk_abi::fault::TENDER_ERROR.into());
     drop(reader);
 }

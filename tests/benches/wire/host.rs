@@ -1,16 +1,16 @@
 //! The host that all is measured on: its own costs, and what is pretended of it.
 
-use husk_tests::{Target, build};
+use husk_tests::{Target, build, run_briefly};
 use std::process::{Child, Command, Stdio};
 
 /// Prints what an exit and a first touch of a page take here.
 pub fn print_costs() {
     let image = build::image("guests", "host_costs");
     for target in Target::all() {
-        let output = Command::new(build::husk()).args(["run", target.flag()]).arg(&image).output().expect("it starts");
-        let stdout = String::from_utf8_lossy(&output.stdout);
+        let outcome = run_briefly(Command::new(build::husk()).args(["run", target.flag()]).arg(&image));
+        let stdout = outcome.stdout();
         let costs: Vec<f64> = stdout.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let [exit_ns, page_ns] = costs[..] else { panic!("no costs: {output:?}") };
+        let [exit_ns, page_ns] = costs[..] else { panic!("no costs: {outcome}") };
         let (exit_us, page_us) = (exit_ns / 1e3, page_ns / 1e3);
         println!(
             "{}: a call to the tender takes {exit_us:.2} us, a first touch of a page {page_us:.2} us",
