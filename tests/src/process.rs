@@ -1,6 +1,6 @@
 //! Processes of the host as they are seen from outside, by their numbers.
 
-#![expect(unsafe_code, reason = "sends signals")]
+#![expect(unsafe_code, reason = "sends signals, and asks for processors")]
 
 use crate::eventually;
 use std::fs;
@@ -37,6 +37,18 @@ pub fn expect_status(id: u32, parts: &[&str]) {
 #[track_caller]
 pub fn expect_ended(id: u32) {
     eventually(&format!("process {id} ends"), || (!runs(id)).then_some(()));
+}
+
+/// The processors that this process, and what it starts, may use: a container need not have the first.
+pub fn processors() -> Vec<usize> {
+    // SAFETY: all zeros is a valid value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours, as long as it says.
+    let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: reads the variable; the number is within it.
+    let is_ours = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, &set) };
+    (0..libc::CPU_SETSIZE as usize).filter(is_ours).collect()
 }
 
 /// Sends a signal to a process, or to a group if the number is negative.

@@ -42,7 +42,7 @@ impl Running {
         Self::start(format!("{command:?}"), command, TIMEOUT)
     }
 
-    /// The same with a standard error that is the test's business.
+    /// Starts a command whose standard error the test reads itself.
     pub fn with_stderr(stderr: impl Into<Stdio>, command: Command) -> Self {
         Self::start_with(stderr.into(), format!("{command:?}"), command, TIMEOUT)
     }

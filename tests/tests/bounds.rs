@@ -49,12 +49,13 @@ fn a_doorbell_that_never_stops_costs_no_memory() {
 #[test]
 fn a_share_of_a_processor_is_not_exceeded() {
     for kind in ["spin", "tell", "protect"] {
-        let started = Instant::now();
         let mut running = load(kind).flag("--cpu-limit=20%").spawn();
         running.expect_printed("ready", 1);
+        // How much the start takes is the machine's affair.
+        let (started, Some(before)) = (Instant::now(), running.processor_time()) else { continue };
         thread::sleep(2 * LOOK);
-        let Some(used) = running.processor_time() else { continue };
-        // The start, a burst, and what a kernel notices late.
+        let Some(used) = running.processor_time().map(|used| used - before) else { continue };
+        // A burst, and what a kernel notices late.
         let most = started.elapsed() / 5 + Duration::from_millis(100);
         assert!(used <= most, "{kind}: {used:?} of {most:?}");
     }

@@ -1,6 +1,6 @@
 //! Native guests and their disks.
 
-use husk_tests::{Disk, Guest, build, skip};
+use husk_tests::{Disk, Guest, build, process, skip};
 use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
@@ -47,9 +47,9 @@ fn requests_of_a_guest_that_does_not_wait_are_served_while_it_runs() {
 
 #[test]
 fn on_one_processor_requests_are_served_all_the_same() {
-    let one = "exec taskset -c $(taskset -cp $$ | sed 's/.*: //; s/[,-].*//') \"$@\"";
+    let one = process::processors()[0].to_string();
     let disk = Disk::empty(4 << 20);
-    let guest = |name| guest(name).flag(disk.flag("")).through(&["sh", "-c", one, "sh"]);
+    let guest = |name| guest(name).flag(disk.flag("")).through(&["taskset", "-c", &one]);
     guest("disk_many").run().expect_success().expect_stdout("4000 requests\n");
     guest("disk_polls").run().expect_success().expect_stdout("polled\n");
 }

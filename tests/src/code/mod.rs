@@ -26,7 +26,7 @@ const MARK: &[u8] = b"husk: code that somebody has written here is run, and then
 pub const ROOM: usize = 512;
 /// How long a guest may run: a loop is a program, too.
 const GUEST_TIME: Duration = Duration::from_millis(150);
-/// The same for code that ends by itself, however busy the machine is.
+/// Time for code that ends by itself, on a machine that is as busy as can be.
 const LONG_GUEST_TIME: Duration = Duration::from_secs(10);
 /// How long the tender may take in all, on a machine that does other things as well.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ impl Bench {
         bench
     }
 
-    /// The same for code that ends by itself: its time is never up before.
+    /// Gives guests so much time that code which ends by itself always does so before.
     pub fn patient(mut self) -> Self {
         self.guest_time = LONG_GUEST_TIME;
         self
