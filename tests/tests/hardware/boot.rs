@@ -4,6 +4,7 @@ use crate::content::{Content, find};
 use crate::emulator::Machine;
 use crate::modules::{self, Kernel};
 use crate::plan::Plan;
+use husk_tests::run_briefly;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,7 @@ pub fn disk(machine: Machine, content: &Content, plan: &Plan) -> Disk {
         "-no-emul-boot",
     ]);
     xorriso.args(["-boot-load-size", "4", "-boot-info-table", "-o"]).arg(&image).arg(folder);
-    let output = xorriso.output().expect("it was found before");
-    assert!(output.status.success(), "xorriso: {}", String::from_utf8_lossy(&output.stderr));
+    run_briefly(&mut xorriso).expect_success();
     Disk { image, kernel: boot.join("linux"), initramfs: boot.join("initramfs") }
 }
 

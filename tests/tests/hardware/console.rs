@@ -45,7 +45,7 @@ impl Summary {
         print(&format!("{name}: {} of {} tests left", self.all - self.passed.len() - self.failed.len(), self.all));
         while !self.is_done {
             let Some(line) = machine.line() else {
-                return print(&format!("{name} stands still: {self}"));
+                return print(&format!("{name} stands still, or has ended: {self}\n{}", machine.log()));
             };
             if let Some(told) = self.take(&line) {
                 print(&format!("{name} {:6.1} s {told}", started.elapsed().as_secs_f64()));

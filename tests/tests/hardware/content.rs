@@ -1,7 +1,7 @@
 //! What the machines get: tests, images, tenders, and the tools of this machine that tests call, all built outside.
 
 use crate::emulator::Machine;
-use husk_tests::build;
+use husk_tests::{build, run_briefly};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object};
 use std::collections::BTreeSet;
@@ -28,9 +28,8 @@ pub struct Content {
 impl Content {
     /// The names of the tests in the executable `test`.
     pub fn names(&self, test: &str) -> Vec<String> {
-        let output = Command::new(self.folder.join("tests").join(test)).args(["--list", "--format=terse"]).output();
-        let output = output.expect("a test executable lists its tests");
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let mut list = Command::new(self.folder.join("tests").join(test));
+        let text = run_briefly(list.args(["--list", "--format=terse"])).expect_success().stdout();
         text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
     }
 }
@@ -57,11 +56,13 @@ pub fn gather(machine: Machine) -> Content {
     content
 }
 
-/// Builds the executables of the tests of [`crate::plan::TESTS`] and copies them, without debug information.
+/// Builds the executables of the tests of [`crate::plan::TESTS`] and [`crate::plan::LIBOS`], and copies them, without debug
+/// information.
 fn gather_tests(folder: &Path) -> Vec<String> {
-    let mut line = vec!["test", "--no-run", "--message-format=json", "--package=husk-tests"];
-    line.extend(crate::plan::TESTS.iter().flat_map(|test| ["--test", test]));
-    let messages = build::cargo(&line);
+    let line = ["test", "--no-run", "--message-format=json"];
+    let tests: Vec<&str> = crate::plan::TESTS.iter().flat_map(|test| ["--test", test]).collect();
+    let messages = build::cargo(&[&line[..], &["--package=husk-tests"], &tests].concat())
+        + &build::cargo(&[&line[..], &["--package=husk-libos", "--lib"]].concat());
     let executables = messages.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
     let mut names = vec![];
     for executable in executables.map(Path::new) {
@@ -70,11 +71,11 @@ fn gather_tests(folder: &Path) -> Vec<String> {
         let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
         let to = folder.join("tests").join(name);
         copy(executable, &to);
-        let stripped = Command::new("strip").arg("--strip-debug").arg(&to).status();
-        assert!(stripped.is_ok_and(|status| status.success()), "strip comes with the linker");
+        run_briefly(Command::new("strip").arg("--strip-debug").arg(&to)).expect_success();
         names.push(name.to_owned());
     }
-    assert_eq!(names.len(), crate::plan::TESTS.len(), "cargo names each executable: {names:?}");
+    assert_eq!(names.len(), crate::plan::TESTS.len() + 1, "cargo names each executable: {names:?}");
+    assert!(names.iter().any(|name| name == crate::plan::LIBOS), "{names:?}");
     names
 }
 
@@ -116,8 +117,7 @@ pub fn find(tool: &str) -> Option<PathBuf> {
 
 /// The shared libraries of `program`, the loader included: absolute paths, as the loader has them.
 fn libraries(program: &Path) -> Vec<PathBuf> {
-    let output = Command::new("ldd").arg(program).output().expect("ldd comes with the C library");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = run_briefly(Command::new("ldd").arg(program)).stdout();
     let words = text.split_whitespace().filter(|word| word.starts_with('/'));
     words.map(PathBuf::from).collect()
 }

@@ -9,9 +9,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A machine with virtualisation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Machine {
         "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable mitigations=off"
     }
 
-    /// The longest that it may print nothing, a test that is about to be ended included.
+    /// The longest that it may print nothing about a test, one that is about to be ended included.
     pub const fn silence(self) -> Duration {
         match self {
             Self::AmdV => Duration::from_secs(240),
@@ -120,7 +120,7 @@ impl Machine {
         qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,readonly=on", disk.image.display()));
         let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it was found before");
         let serial = child.stdout.take().expect("piped");
-        Emulated { machine: self, child, lines: lines(serial) }
+        Emulated::new(self, child, serial)
     }
 
     fn bochs(self, disk: &Disk) -> Emulated {
@@ -144,7 +144,8 @@ impl Machine {
         let mut script = Command::new("script");
         script.args(["-qfc", &line, "/dev/null"]).env("TERM", "xterm");
         let child = script.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script is there");
-        Emulated { machine: self, child, lines: lines(Growing(File::open(&serial).expect("just made"))) }
+        let serial = Growing(File::open(&serial).expect("just made"));
+        Emulated { log: Some(log), ..Emulated::new(self, child, serial) }
     }
 }
 
@@ -153,22 +154,68 @@ impl Machine {
 pub struct Emulated {
     /// Which.
     pub machine: Machine,
-    child: Child,
+    process: Process,
     lines: Receiver<String>,
+    /// The log file of the emulator itself, if it writes one.
+    log: Option<PathBuf>,
+    silence: Duration,
+    /// Time of the last line about a test.
+    heard: Instant,
 }
 
 impl Emulated {
-    /// The next line of its console; nothing if there is none for too long, or no more.
+    fn new(machine: Machine, child: Child, serial: impl Read + Send + 'static) -> Self {
+        let (silence, heard) = (machine.silence(), Instant::now());
+        Self { machine, process: Process(child), lines: lines(serial), log: None, silence, heard }
+    }
+
+    /// Returns the next line of its console; nothing if none is about a test for too long, or the emulator has ended. A kernel
+    /// that prints warnings and nothing else makes no progress either.
     pub fn line(&mut self) -> Option<String> {
-        self.lines.recv_timeout(self.machine.silence()).ok()
+        /// Time between two looks whether the emulator has ended.
+        const LOOK: Duration = Duration::from_secs(1);
+        loop {
+            let left = self.silence.checked_sub(self.heard.elapsed())?;
+            let has_ended = self.process.has_ended();
+            match self.lines.recv_timeout(left.min(LOOK)) {
+                Ok(line) => {
+                    if line.starts_with('@') {
+                        self.heard = Instant::now();
+                    }
+                    return Some(line);
+                }
+                Err(_) if has_ended => return None,
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(LOOK),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Returns the last lines of the emulator's own log.
+    pub fn log(&self) -> String {
+        const LINES: usize = 10;
+        let text = self.log.as_ref().and_then(|log| std::fs::read(log).ok()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
 }
 
-impl Drop for Emulated {
+/// The process of an emulator, killed with this.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Process {
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // Neither has anything to do if it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -199,5 +246,49 @@ impl Read for Growing {
                 count => return Ok(count),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Summary;
+
+    /// A machine whose console is what a shell prints.
+    fn machine(script: &str) -> Emulated {
+        let mut child =
+            Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("there is a shell");
+        let serial = child.stdout.take().expect("piped");
+        Emulated { silence: Duration::from_secs(2), ..Emulated::new(Machine::AmdV, child, serial) }
+    }
+
+    fn followed(script: &str) -> String {
+        let mut summary = Summary::default();
+        summary.follow(machine(script));
+        assert!(!summary.is_done());
+        summary.to_string()
+    }
+
+    #[test]
+    fn a_machine_that_stands_still_is_ended_and_says_what_it_did() {
+        let text = followed("echo '@start ring3::hlt'; echo 'the last words'; exec sleep 600");
+        assert!(text.contains("ring3::hlt, for ") && text.contains("\n  the last words"), "{text}");
+    }
+
+    #[test]
+    fn a_machine_that_only_complains_stands_still() {
+        let text = followed("echo '@start ring3::hlt'; while :; do echo 'soft lockup'; sleep 0.1; done");
+        assert!(text.contains("ring3::hlt, for ") && text.contains("\n  soft lockup"), "{text}");
+    }
+
+    #[test]
+    fn an_emulator_that_ends_is_not_waited_for() {
+        let started = Instant::now();
+        let mut machine = machine("echo '@ready'; echo 'goodbye'");
+        machine.silence = Duration::from_secs(600);
+        let mut summary = Summary::default();
+        summary.follow(machine);
+        assert!(!summary.is_done() && started.elapsed() < Duration::from_secs(300));
+        assert!(summary.to_string().contains("\n  goodbye"), "{summary}");
     }
 }
