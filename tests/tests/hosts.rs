@@ -23,6 +23,7 @@ enum Needs {
     Nothing,
     Disk,
     Network,
+    Memory,
 }
 
 impl Needs {
@@ -35,6 +36,7 @@ impl Needs {
                 Guest::image(build::image("block-guests", "disk_use")).flag(disk.flag("")).argument("512")
             }
             Self::Network => program().flag("--net=user").flag("--timeout=50s"),
+            Self::Memory => Guest::program("uses_memory").input(b"go on\n"),
         }
     }
 }
@@ -83,8 +85,10 @@ type Row = (&'static str, Vec<Pretence>, Needs, Expected, Expected);
 
 /// Hosts by what they lack, and what guests do there, under hvt and spt.
 fn hosts() -> Vec<Row> {
-    use Needs::{Disk, Network, Nothing};
+    use Needs::{Disk, Memory, Network, Nothing};
     let populate = || vec![advice(libc::MADV_POPULATE_READ), advice(libc::MADV_POPULATE_WRITE)];
+    let huge_pages = vec![advice(libc::MADV_HUGEPAGE), advice(libc::MADV_NOHUGEPAGE)];
+    let never = advice(libc::MADV_HUGEPAGE).giving(0);
     let setup = |errno| vec![Pretence::call(libc::SYS_io_uring_setup, errno)];
     let enter = vec![Pretence::call(libc::SYS_io_uring_enter, libc::EPERM)];
     let path = |start, errno| vec![Pretence::Path { start, errno }];
@@ -116,7 +120,11 @@ fn hosts() -> Vec<Row> {
         ("memory for io_uring", setup(libc::ENOMEM), Disk, DoesWithout, DoesWithout),
         ("memfd_create", vec![Pretence::call(libc::SYS_memfd_create, libc::ENOSYS)], Nothing, Works, Works),
         ("MADV_POPULATE_WRITE", populate(), Nothing, Works, Works),
-        ("transparent huge pages", vec![advice(libc::MADV_HUGEPAGE)], Nothing, Works, Works),
+        ("MADV_POPULATE_WRITE for much memory", populate(), Memory, DoesWithout, Works),
+        ("transparent huge pages", huge_pages.clone(), Nothing, Works, Works),
+        ("transparent huge pages for much memory", huge_pages.clone(), Memory, DoesWithout, Works),
+        ("transparent huge pages, set to never", vec![never], Memory, DoesWithout, Works),
+        ("both", [populate(), huge_pages].concat(), Memory, DoesWithout, Works),
         ("close_range", vec![Pretence::call(libc::SYS_close_range, libc::ENOSYS)], Nothing, DoesWithout, DoesWithout),
         ("/proc", path("/proc", libc::ENOENT), Nothing, DoesWithout, DoesWithout),
         ("/sys", path("/sys", libc::ENOENT), Network, Works, Works),
@@ -124,6 +132,7 @@ fn hosts() -> Vec<Row> {
         ("IPv6", ipv6, Network, Works, Works),
         ("all that came after Linux 5.10", linux_5_10.clone(), Nothing, Warns("no Landlock"), Warns("no Landlock")),
         ("the same with a disk", linux_5_10.clone(), Disk, Warns("no Landlock"), Warns("no Landlock")),
+        ("the same with much memory", linux_5_10.clone(), Memory, Warns("no Landlock"), Warns("no Landlock")),
         ("the same with a network", linux_5_10, Network, Warns("no Landlock"), Warns("no Landlock")),
         ("FSGSBASE", vec![Pretence::Auxiliary { kind: HWCAP2, value: 0 }], Nothing, Works, Refused(no_base)),
     ]

@@ -26,6 +26,30 @@ fn memory_that_is_given_up_is_the_hosts_again() {
 }
 
 #[test]
+fn an_idle_guest_takes_what_it_touches_and_no_huge_page() {
+    for guest in [Guest::native("idle"), Guest::program("idle_std")] {
+        let mut guest = guest.spawn();
+        guest.expect_printed("resting", 1);
+        let Some((own, all)) = guest.anonymous_kib().zip(guest.resident_kib()) else { return };
+        // Usual are 0.3 MB and, with the files that husk and the image are, 2.2 MB.
+        assert!(own < 1 << 10, "{own} KiB");
+        assert!(all < 6 << 10, "{all} KiB");
+    }
+}
+
+#[test]
+fn memory_that_comes_ahead_of_its_use_stays_within_the_bound() {
+    let mut guest = Guest::program("uses_memory").flag("--memory=64M").argument("all").spawn();
+    guest.expect_printed("all used", 1);
+    if let Some((used, most)) = guest.anonymous_kib().zip(guest.peak_kib()) {
+        assert!(used > 40 << 10, "{used} KiB");
+        assert!(most < 72 << 10, "{most} KiB");
+    }
+    guest.say("go on");
+    guest.finish().expect_success();
+}
+
+#[test]
 fn more_memory_than_there_is_is_refused() {
     let outcome = Guest::program("out_of_memory").flag("--memory=256M").run();
     outcome.expect_success().expect_stdout("did without\n");
