@@ -64,7 +64,7 @@ const ROUNDS: usize = 9;
 /// How long the guest may take for everything, in seconds; a slow emulator takes less.
 const PATIENCE_S: i64 = 20;
 
-/// What the guest does after the gate has answered: any other answer is the address of pages to touch.
+/// What the guest does after the gate has answered: any other answer is the last address of pages to touch, downwards.
 const AGAIN: u64 = 0;
 const TRAP: u64 = 1;
 const END: u64 = 2;
@@ -91,7 +91,7 @@ fn code(stack: u64) -> [u8; 80] {
         0x74, 0x21, //                         31: je 66
         0xb9, p0, p1, p2, p3, //               33: mov $PAGES, %ecx
         0xc6, 0x00, 0x01, //                   38: movb $1, (%rax)
-        0x48, 0x05, 0x00, 0x10, 0x00, 0x00, // 41: add $4096, %rax
+        0x48, 0x2d, 0x00, 0x10, 0x00, 0x00, // 41: sub $4096, %rax
         0xff, 0xc9, //                         47: dec %ecx
         0x75, 0xf3, //                         49: jnz 38
         0xeb, 0xda, //                         51: jmp 15
@@ -125,12 +125,12 @@ pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let trap_ns = guest.median(ROUNDS, TRAPS, exit_ns, |_, _| TRAP)?;
     let round = u64::from(PAGES) * PAGE;
     let heap = layout.heap.start.next_multiple_of(round);
-    let place = |round_number: usize| heap + round_number as u64 * round;
-    // Downwards: a guest that walks upwards gets memory ahead of its touch.
-    let touch_ns = guest.median(ROUNDS, PAGES, exit_ns, |_, round| place(ROUNDS - 1 - round))?;
-    let populated = Region { start: place(ROUNDS), length: ROUNDS as u64 * round };
+    // From the last page of each round and of all: a guest that walks upwards gets memory ahead of its touch.
+    let last_page = |end: usize| heap + end as u64 * round - PAGE;
+    let touch_ns = guest.median(ROUNDS, PAGES, exit_ns, |_, round| last_page(ROUNDS - round))?;
+    let populated = Region { start: heap + ROUNDS as u64 * round, length: ROUNDS as u64 * round };
     let populated_touch_ns = match populate(&guest.memory, populated) {
-        true => Some(guest.median(ROUNDS, PAGES, exit_ns, |_, round| place(ROUNDS + round))?),
+        true => Some(guest.median(ROUNDS, PAGES, exit_ns, |_, round| last_page(2 * ROUNDS - round))?),
         false => None,
     };
     guest.hvt.resume_with(END);

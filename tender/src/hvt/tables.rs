@@ -56,7 +56,7 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
         let region = layout.loaded(pages);
         tables.map(region, layout.physical(region.start), rights, Owner::Guest);
     }
-    for region in [layout.libos_stack, layout.main_stack, layout.rings, Heap::at_start(layout.heap)] {
+    for region in [layout.libos_stack, layout.rings].into_iter().chain(Heap::at_start(&layout)) {
         tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
     }
     tables.next

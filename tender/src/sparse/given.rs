@@ -9,8 +9,8 @@ use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 /// host can tell so many pieces apart and no more.
 const GRANULE: u64 = 64 << 10;
 const PIECES: u64 = 8192;
-/// The most that is mapped where the guest has as much right before it, and so seems to use one page after the other; if it
-/// has many times that left.
+/// The most that is mapped where the guest has as much right before or behind it, and so seems to use one page after the other,
+/// upwards or, as a stack, downwards; if it has many times that left.
 pub const LARGE_GRANULE: u64 = LARGE_PAGE;
 const PLENTY: u64 = 32 * LARGE_GRANULE;
 /// Most page tables that a touch can need, in bytes.
@@ -98,13 +98,16 @@ impl Given {
     }
 }
 
-/// The largest granule around a page, larger than usual, that follows as much that the guest has: it walks through the region.
+/// The largest granule around a page, larger than usual, beside as much that the guest has: it walks through the region.
 fn walked(sparse: &Sparse, page: Region, usual: u64) -> Option<Region> {
     let sizes = std::iter::successors(Some(LARGE_GRANULE), |size| Some(size / 2)).take_while(|size| *size > usual);
     let mut granules = sizes.map(|size| granule(page, size, sparse.region()));
     granules.find(|granule| {
-        let before = Claim { address: granule.start.wrapping_sub(granule.length), length: granule.length };
-        sparse.find(before).is_some() && sparse.is_mapped(before)
+        let mut beside = [granule.start.wrapping_sub(granule.length), granule.end()].into_iter();
+        beside.any(|address| {
+            let claim = Claim { address, length: granule.length };
+            sparse.find(claim).is_some() && sparse.is_mapped(claim)
+        })
     })
 }
 
@@ -115,3 +118,27 @@ fn granule(page: Region, size: u64, region: Region) -> Region {
 }
 
 const _: () = assert!(LARGE_PAGE.is_multiple_of(LARGE_GRANULE));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Addresses;
+    use crate::sample;
+    use husk_abi::note::kind;
+
+    #[test]
+    fn a_guest_that_walks_either_way_gets_as_much_as_it_has_on_the_side_that_it_comes_from() {
+        const HAS: u64 = 256 << 10;
+        let memory = sample::memory_of(kind::STD, Addresses::Translated, PAGE);
+        let sparse = memory.sparse();
+        sparse.host_address().expect("the host has the addresses");
+        let (region, middle) = (sparse.region(), sparse.region().start + 16 * LARGE_PAGE);
+        (0..HAS / PAGE).for_each(|page| sparse.note(middle + page * PAGE, true));
+        let found = |address| walked(sparse, Region { start: address, length: PAGE }, GRANULE);
+        assert_eq!(found(middle + HAS), Some(Region { start: middle + HAS, length: HAS }));
+        assert_eq!(found(middle - PAGE), Some(Region { start: middle - HAS, length: HAS }));
+        for elsewhere in [middle + 2 * HAS, middle - HAS - PAGE, region.start, region.end() - PAGE] {
+            assert_eq!(found(elsewhere), None, "{elsewhere:#x}");
+        }
+    }
+}
