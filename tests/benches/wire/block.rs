@@ -4,7 +4,6 @@
 use super::table::{Row, Sample, head, rows};
 use husk_tests::measure::exits;
 use husk_tests::{Disk, Target, build};
-use std::env;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,8 +17,6 @@ const PIECE: usize = 4096;
 const DURATION_MS: &str = "300";
 
 pub fn run(rounds: usize) {
-    let words: Vec<String> = env::args().collect();
-    let only = words.windows(2).find(|pair| pair[0] == "--only").map(|pair| pair[1].as_str());
     let disk = Disk::empty(SIZE as u64);
     fill(disk.path()).expect("there is room");
     let (image, native) = (build::image("block-guests", "disk_bench"), build::baseline("block"));
@@ -29,9 +26,6 @@ pub fn run(rounds: usize) {
             for depth in ["1", "32"] {
                 let case = [way, order, size, depth, DURATION_MS];
                 let title = format!("{size} bytes, {order} {way}s/s, depth {depth}");
-                if only.is_some_and(|part| !title.contains(part)) {
-                    continue;
-                }
                 let what = Row::new(title, solo5(&case));
                 let native = || [ran(Command::new(&native).arg(disk.path()).args(case)).values[0]];
                 rows([what], rounds, native, |target: Target| {

@@ -4,7 +4,7 @@
 //! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [--only TEXT] [ROUNDS]`; the parts are `http`, `bulk`, `frames`
 //! and `block`, and are all run if none is named. All but `block` take root: they make networks of their own. With `--busy`,
 //! another process keeps one processor busy meanwhile; with `--slow-host`, each exit takes longer than it does here; with
-//! `--only`, disks have the rows with this text in their title.
+//! `--only`, only rows with this text in their name are measured.
 
 mod block;
 mod bulk;

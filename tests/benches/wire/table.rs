@@ -3,6 +3,7 @@
 
 use husk_tests::Target;
 use husk_tests::measure::median;
+use std::env;
 
 /// What is measured, and what others do there.
 pub struct Row {
@@ -36,14 +37,23 @@ pub fn head(unit: &str) {
     println!("   Solo5, hvt and spt");
 }
 
+/// Whether a row of this name is measured: all are, or those whose name contains the text behind `--only`.
+fn is_wanted(name: &str) -> bool {
+    let words: Vec<String> = env::args().collect();
+    words.windows(2).find(|pair| pair[0] == "--only").is_none_or(|pair| name.contains(&pair[1]))
+}
+
 /// Measures some rows at once, in rounds: on Linux, and in a guest of each target. Prints medians, the ratios being those
-/// within a round.
+/// within a round. Does nothing if none of the rows is wanted.
 pub fn rows<const ROWS: usize>(
     rows: [Row; ROWS],
     rounds: usize,
     native: impl Fn() -> [f64; ROWS],
     guest: impl Fn(Target) -> Sample<ROWS>,
 ) {
+    if !rows.iter().any(|row| is_wanted(&row.name)) {
+        return;
+    }
     let targets = Target::all();
     let mut linux = [const { Vec::new() }; ROWS];
     let mut guests = vec![[const { [const { Vec::new() }; 3] }; ROWS]; targets.len()];
