@@ -29,7 +29,8 @@ fn use_each() {
     println!("used");
 }
 
-fn take_all() {
+/// Takes and fills what there is, and returns all but the last piece, which leaves memory for standard input.
+fn take_all() -> Vec<Vec<u8>> {
     const PIECE: usize = 64 << 10;
     let mut pieces = vec![];
     let mut piece = Vec::new();
@@ -37,15 +38,19 @@ fn take_all() {
         piece.resize(PIECE, 1u8);
         pieces.push(std::mem::take(&mut piece));
     }
-    // Memory for standard input.
     pieces.pop();
     println!("all used");
+    pieces
 }
 
 fn main() {
-    match std::env::args().nth(1).as_deref() {
+    let held = match std::env::args().nth(1).as_deref() {
         Some("all") => take_all(),
-        _ => use_each(),
-    }
+        _ => {
+            use_each();
+            vec![]
+        }
+    };
     std::io::stdin().read_line(&mut String::new()).expect("a line");
+    drop(black_box(held));
 }
