@@ -23,9 +23,10 @@ const HEAP_AT_START: u64 = 1280 << 10;
 const STACK_AT_START: u64 = 256 << 10;
 /// Smallest step within a piece of small pages, in bytes.
 const STEP: u64 = 64 << 10;
-/// How far into a step a guest comes that walks into it: a part of it, or so many bytes.
+/// How far into a step a guest comes that walks into it: a part of it, or so many bytes. An allocator may use pages one after
+/// the other in small runs, each from its end.
 const WALKED_PART: u64 = 16;
-const WALKED: u64 = 4 * PAGE;
+const WALKED: u64 = 8 * PAGE;
 /// Pieces mapped at once where the guest does not walk: stacks of threads, most of all.
 const PIECES: u64 = 4;
 
@@ -116,7 +117,7 @@ enum Walk {
 }
 
 /// The longest step that the guest has come into by walking, if any: half of as much on the side that it comes from is
-/// resident, the page right beside the step included.
+/// resident, right up to the step.
 fn walked(memory: &Memory, usable: Region, address: u64, walk: Walk, is_small: bool) -> Option<Region> {
     let (longest, shortest) = if is_small { (LARGE_PAGE / 2, STEP) } else { (LARGE_PAGE, LARGE_PAGE) };
     let lengths = std::iter::successors(Some(longest), |length| Some(length / 2)).take_while(|it| *it >= shortest);
@@ -132,8 +133,9 @@ fn walked(memory: &Memory, usable: Region, address: u64, walk: Walk, is_small: b
 
 /// Whether so much is used of the pages that a guest comes from which walks into a step of this length.
 fn is_used(resident: &[bool], walk: Walk, length: u64) -> bool {
-    let nearest = if walk == Walk::Up { resident.last() } else { resident.first() };
-    nearest == Some(&true) && resident.iter().filter(|page| **page).count() as u64 >= length / PAGE / 2
+    let near = resident.len().min((WALKED / PAGE) as usize);
+    let nearest = if walk == Walk::Up { &resident[resident.len() - near..] } else { &resident[..near] };
+    nearest.contains(&true) && resident.iter().filter(|page| **page).count() as u64 >= length / PAGE / 2
 }
 
 /// What contains an address of pieces of this length, a power of two.
@@ -317,6 +319,22 @@ mod tests {
         let rest = Region::between(memory.layout().main_stack.start, stack_at_start.start);
         let (exits, absent) = walk(&memory, &mut heap, down(rest));
         assert!(exits <= 6 && absent == 0, "{exits} exits, {absent} pages absent");
+    }
+
+    #[test]
+    fn a_guest_that_uses_runs_of_pages_from_their_ends_walks() {
+        let (memory, mut heap) = guest(64 << 20);
+        let [_, at_start] = Heap::at_start(memory.layout());
+        if !populates(&memory, memory.layout().heap) {
+            return;
+        }
+        // The first page of a step is in the middle of a run.
+        let runs = |region: Region| (region.start + PAGE..region.end()).step_by(4 * PAGE as usize);
+        let pages = |region: Region| runs(region).flat_map(|run| [3, 2, 1, 0].map(|page| run + page * PAGE));
+        walk(&memory, &mut heap, pages(at_start));
+        let rest = Region::between(at_start.end(), at_start.end().next_multiple_of(LARGE_PAGE));
+        let (exits, absent) = walk(&memory, &mut heap, pages(rest));
+        assert!(exits <= 6 && absent <= 4, "{exits} exits, {absent} pages absent");
     }
 
     #[test]
