@@ -218,6 +218,18 @@ fn a_kvm_that_is_there_and_cannot_be_used_is_an_error_with_a_remedy() {
     }
 }
 
+/// KVM makes no machine while a signal is on its way.
+#[test]
+fn a_machine_that_a_signal_kept_from_being_made_is_made_again() {
+    if !Target::all().contains(&Target::Hvt) {
+        return skip!("a test that needs /dev/kvm");
+    }
+    // Here, it is kept for ever, for which nobody waits.
+    let kept = hello().flag("--target=hvt").run_pretending(&[ioctl(CREATE_VM, libc::EINTR)]);
+    assert!(kept.times > 1, "{} attempt: {}", kept.times, kept.outcome);
+    kept.outcome.expect_refusal(&["create a virtual machine"]);
+}
+
 #[test]
 fn a_host_without_kvm_runs_guests_as_processes_and_says_so() {
     for errno in [libc::ENOENT, libc::ENODEV, libc::ENXIO] {

@@ -92,7 +92,18 @@ pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
             return Err(Error::KvmTooOld(name));
         }
     }
-    kvm.create_vm().map_err(|error| match NotOpened::from_errno(error.errno()) {
+    // With a signal on its way, the kernel does not take the locks of all mappings: EINTR, after which the handler has run.
+    const ATTEMPTS: usize = 100;
+    let is_interrupted =
+        |made: &Result<VmFd, _>| made.as_ref().is_err_and(|error: &kvm_ioctls::Error| error.errno() == libc::EINTR);
+    let mut made = kvm.create_vm();
+    for _ in 1..ATTEMPTS {
+        if !is_interrupted(&made) {
+            break;
+        }
+        made = kvm.create_vm();
+    }
+    made.map_err(|error| match NotOpened::from_errno(error.errno()) {
         known @ (NotOpened::Busy | NotOpened::NoDescriptors | NotOpened::NoFiles) => Error::KvmNotOpened(known),
         _ => Error::kvm("create a virtual machine")(error),
     })
