@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub enum Machine {
     /// AMD-V with nested paging, by QEMU: two processors.
     AmdV,
+    /// The same without XSAVE, and so without AVX.
+    NoXsave,
     /// VT-x with EPT, by Bochs: one processor, and a tenth of the speed.
     VtX,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AmdV => "AMD-V",
+            Self::NoXsave => "AMD-V without XSAVE",
             Self::VtX => "VT-x",
         })
     }
@@ -41,6 +44,7 @@ impl Machine {
     pub const fn name(self) -> &'static str {
         match self {
             Self::AmdV => "amd-v",
+            Self::NoXsave => "no-xsave",
             Self::VtX => "vt-x",
         }
     }
@@ -48,7 +52,7 @@ impl Machine {
     /// Which program or file is missing to have it here, and how to get it.
     pub fn available(self) -> Result<(), String> {
         let (program, package) = match self {
-            Self::AmdV => ("qemu-system-x86_64", "qemu-system-x86"),
+            Self::AmdV | Self::NoXsave => ("qemu-system-x86_64", "qemu-system-x86"),
             Self::VtX => ("bochs", "bochs bochsbios bochs-term vgabios"),
         };
         find(program).ok_or_else(|| format!("there is no {program}: apt-get install {package}"))?;
@@ -67,7 +71,7 @@ impl Machine {
     /// The tender for it.
     pub fn husk(self) -> PathBuf {
         match self {
-            Self::AmdV => build::husk_for_qemu(),
+            Self::AmdV | Self::NoXsave => build::husk_for_qemu(),
             Self::VtX => build::husk().to_owned(),
         }
     }
@@ -75,7 +79,7 @@ impl Machine {
     /// The tender for it that attacks.
     pub fn attacking_husk(self) -> PathBuf {
         match self {
-            Self::AmdV => build::attacking_husk_for_qemu(),
+            Self::AmdV | Self::NoXsave => build::attacking_husk_for_qemu(),
             Self::VtX => build::attacking_husk().to_owned(),
         }
     }
@@ -83,7 +87,7 @@ impl Machine {
     /// Variables of the shell that the first process reads.
     pub fn settings(self) -> String {
         let (at_once, slow) = match self {
-            Self::AmdV => (2, 10),
+            Self::AmdV | Self::NoXsave => (2, 10),
             Self::VtX => (1, 30),
         };
         format!("AT_ONCE={at_once}\nHUSK_SLOW={slow}\n")
@@ -97,7 +101,7 @@ impl Machine {
     /// The longest that it may print nothing about a test, one that is about to be ended included.
     pub const fn silence(self) -> Duration {
         match self {
-            Self::AmdV => Duration::from_secs(240),
+            Self::AmdV | Self::NoXsave => Duration::from_secs(240),
             Self::VtX => Duration::from_secs(600),
         }
     }
@@ -105,16 +109,17 @@ impl Machine {
     /// Starts it.
     pub fn start(self, disk: &Disk) -> Emulated {
         match self {
-            Self::AmdV => self.qemu(disk),
+            Self::AmdV => self.qemu("max,+svm,+npt", disk),
+            Self::NoXsave => self.qemu("max,+svm,+npt,-xsave", disk),
             Self::VtX => self.bochs(disk),
         }
     }
 
-    fn qemu(self, disk: &Disk) -> Emulated {
+    fn qemu(self, processor: &str, disk: &Disk) -> Emulated {
         let mut qemu = Command::new("qemu-system-x86_64");
         // One thread runs both processors in turns. With a thread each, a busy host had both stand at a lock of the other for
         // minutes, and got nothing done but timer interrupts.
-        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,+svm,+npt", "-smp", "2", "-m", "6144"]);
+        qemu.args(["-accel", "tcg,thread=single", "-cpu", processor, "-smp", "2", "-m", "6144"]);
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
         qemu.arg("-kernel").arg(&disk.kernel).arg("-initrd").arg(&disk.initramfs).args(["-append", self.kernel_line()]);
         qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,readonly=on", disk.image.display()));

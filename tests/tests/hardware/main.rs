@@ -45,6 +45,11 @@ fn amd_v() {
 }
 
 #[test]
+fn no_xsave() {
+    run(Machine::NoXsave);
+}
+
+#[test]
 fn vt_x() {
     run(Machine::VtX);
 }

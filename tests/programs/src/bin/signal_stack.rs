@@ -96,7 +96,10 @@ extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut u8) {
     let state = unsafe { context.add(VECTORS).cast::<*mut u8>().read() };
     let size = word(state.wrapping_add(464 + 16));
     FOUND[0].store(word(state.wrapping_add(464)), Relaxed);
-    FOUND[1].store(word(state.wrapping_add(size as usize)), Relaxed);
+    // FP_XSTATE_MAGIC2, which is not there without XSAVE: then it is whatever the stack has there.
+    const LAST: u64 = 0x4650_5845;
+    let last = word(state.wrapping_add(size as usize));
+    FOUND[1].store(if last == LAST { last } else { 0 }, Relaxed);
     FOUND[2].store(
         u64::from((state as usize).is_multiple_of(64) && word(state.wrapping_add(464 + 4)) == size + 4),
         Relaxed,

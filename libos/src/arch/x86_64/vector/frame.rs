@@ -53,11 +53,12 @@ pub fn save(at: u64, components: u64, shape: &Shape) -> Result<(), Errno> {
     let size = shape.size_of(components);
     let area = Slice::new(at, size as u64);
     let start = area.check()?;
-    let mut software = Software { magic: 0, extended_size: 0, components, size: size as u32, reserved: [0; 7] };
+    // Without XSAVE, Linux has the first magic number and these sizes in a frame all the same, but not the second number.
+    let extended_size = size as u32 + MAGIC_SIZE as u32;
+    let software = Software { magic: MAGIC.0, extended_size, components, size: size as u32, reserved: [0; 7] };
     if components != 0 {
         area.after(LEGACY as u64).first(HEADER as u64).zero()?;
         user::write(at + size as u64, &MAGIC.1)?;
-        (software.magic, software.extended_size) = (MAGIC.0, size as u32 + MAGIC_SIZE as u32);
     }
     if ALONE {
         // SAFETY: the place is the program's, aligned, large enough, and its header zero.
