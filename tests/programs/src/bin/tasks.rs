@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::Barrier;
 use std::thread::{self, Builder};
+use std::time::{Duration, Instant};
 
 /// The names of all threads, sorted; the main thread's is the program's.
 fn names() -> Vec<String> {
@@ -34,6 +35,11 @@ fn main() {
         println!("another: {:?}", refused.kind() == ErrorKind::WouldBlock);
         barrier.wait();
     });
+    // The end of a scope is not yet that of its threads.
+    let start = Instant::now();
+    while names().len() > 1 && start.elapsed() < Duration::from_secs(20) {
+        thread::yield_now();
+    }
     println!("{:?}", names());
     println!("another: {:?}", thread::spawn(|| "is there again").join());
 }
