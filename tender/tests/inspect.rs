@@ -1,6 +1,7 @@
 //! What `husk inspect` says about a real image.
 
 use husk_tender::inspect::Inspection;
+use husk_tests::Running;
 use husk_toolchain::{MUSL, Toolchain};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,14 +14,14 @@ fn build(name: &str, options: &[&str]) -> PathBuf {
     let image = directory.join("image.husk");
     let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
     toolchain.unwrap_or_else(|error| panic!("{error}"));
-    let status = Command::new("rustc")
+    let mut rustc = Command::new("rustc");
+    rustc
         .args(["--edition=2024", "--target=x86_64-unknown-linux-musl"])
         .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])
         .arg(&image)
         .args(options)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspect/image.rs"))
-        .status();
-    assert!(status.expect("rustc runs").success(), "{name} does not build");
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspect/image.rs"));
+    Running::of(rustc).finish().expect_success();
     image
 }
 

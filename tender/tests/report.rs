@@ -10,6 +10,7 @@ use husk_tender::registers::Registers;
 use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use husk_tender::report::{Inquiry, Stop};
+use husk_tests::Running;
 use husk_toolchain::{MUSL, Toolchain};
 use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
@@ -39,14 +40,14 @@ fn build(name: &str, options: &[&str]) -> PathBuf {
     let program = directory.join("nested");
     let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
     toolchain.unwrap_or_else(|error| panic!("{error}"));
-    let status = Command::new("rustc")
+    let mut rustc = Command::new("rustc");
+    rustc
         .args(["--edition=2024", "--target=x86_64-unknown-linux-musl", "-Copt-level=3"])
         .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])
         .arg(&program)
         .args(options)
-        .arg(SOURCE)
-        .status();
-    assert!(status.expect("rustc runs").success(), "{name} does not build");
+        .arg(SOURCE);
+    Running::of(rustc).finish().expect_success();
     program
 }
 

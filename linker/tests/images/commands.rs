@@ -16,9 +16,8 @@ fn with_tender() -> Project {
 fn run_hands_flags_to_the_tender_and_arguments_to_the_guest() {
     let project = with_tender();
     let words = "run -q -e A=1 --memory 64M --release --no-aslr --verbose -- --flag x";
-    let output = project.husk(words).env("HUSK", project.path("tender")).env("RUST_LOG", "all").output();
-    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
-    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let outcome = project.husk(words).env("HUSK", project.path("tender")).env("RUST_LOG", "all").outcome();
+    let printed = outcome.expect_status(7).stdout();
     let expected = "run --memory 64M --memory-max=none -e RUST_LOG=all -e A=1 --verbose --no-aslr --";
     let printed: Vec<&str> = printed.lines().collect();
     assert_eq!(printed[..printed.len() - 3].join(" "), expected);

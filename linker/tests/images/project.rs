@@ -1,8 +1,9 @@
 //! A throwaway cargo project, and calls of `cargo husk` in it.
 
+use husk_tests::{CargoHusk, Outcome};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use tempfile::TempDir;
 
 /// An ordinary program that makes a few system calls.
@@ -58,7 +59,7 @@ impl Project {
         if self.is_sharing {
             command.env("CARGO_TARGET_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/images"));
         }
-        Call(command)
+        Call(CargoHusk::of(command))
     }
 
     /// The images that `cargo husk build` with these words makes.
@@ -73,25 +74,22 @@ pub fn package(name: &str, rest: &str) -> String {
 }
 
 /// A call of `cargo husk`.
-pub struct Call(pub Command);
+pub struct Call(CargoHusk);
 
 impl Call {
     /// Sets an environment variable.
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
-        self.0.env(name, value);
-        self
+    pub fn env(self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        Self(self.0.env(name, value))
     }
 
-    /// Runs it.
-    pub fn output(mut self) -> Output {
-        self.0.output().expect("cargo husk starts")
+    /// Runs it, for a bounded time.
+    pub fn outcome(self) -> Outcome {
+        self.0.build()
     }
 
     /// Runs it; the lines it prints.
     pub fn lines(self) -> Vec<String> {
-        let output = self.output();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+        self.outcome().expect_success().stdout().lines().map(str::to_owned).collect()
     }
 
     /// Runs it; the images it names.
@@ -103,9 +101,9 @@ impl Call {
 
     /// Runs it; what it complains about.
     pub fn complaint(self) -> String {
-        let output = self.output();
-        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        let outcome = self.outcome();
+        assert_ne!(outcome.status(), 0, "{outcome}");
+        outcome.stderr()
     }
 }
 
