@@ -10,6 +10,7 @@ pub mod console;
 mod copy;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod gain;
 pub mod limit;
 pub mod net;
 mod relay;

@@ -5,6 +5,7 @@
 //! (`Serving`). `Relay` is how they go from one to the other.
 
 use super::bells::Bells;
+use super::gain::Gain;
 use super::relay::Relay;
 use super::ring::Broken;
 use super::serving::Serving;
@@ -44,12 +45,21 @@ pub struct Devices {
     files: Vec<libc::pollfd>,
     /// Polls before the processor's thread sleeps.
     poll: Poll,
+    /// Gain of these polls.
+    gain: Gain,
 }
 
 impl Service {
     /// Starts to serve `devices`; their own thread joins `crew`.
     pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
-        let devices = Devices { all: devices, news: false, left: false, files: Vec::new(), poll: Poll::new(SKIPS) };
+        let devices = Devices {
+            all: devices,
+            news: false,
+            left: false,
+            files: Vec::new(),
+            poll: Poll::new(SKIPS),
+            gain: Gain::default(),
+        };
         bells.list(&mut crew.descriptors);
         devices.all.iter().for_each(|served| served.device.list(&mut crew.descriptors));
         let relay = Arc::new(Relay::new(devices));
@@ -165,8 +175,10 @@ impl Devices {
 
     /// Serves while the guest waits, as [`Service::wait`] does; nothing if that is to be left to the other thread.
     fn attend(&mut self, bells: &Bells, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
+        // Monotonic time at which the wait began, if this thread has slept in it; else 0.
+        let mut slept_from_ns = 0;
         loop {
-            if let Some(outcome) = self.look_around(bells.sleep_ns(), deadline_ns)? {
+            if let Some(outcome) = self.look_around(bells.sleep_ns(), &mut slept_from_ns, deadline_ns)? {
                 return Ok(outcome);
             }
             let mut files = std::mem::take(&mut self.files);
@@ -182,39 +194,49 @@ impl Devices {
         }
     }
 
-    /// Serves as long as there is something to do, then polls for a while, before a sleep of this cost. What
-    /// [`Devices::attend`] comes to, unless there is nothing but to sleep.
-    fn look_around(&mut self, sleep_ns: u64, deadline_ns: u64) -> Result<Option<Option<News>>, Fault> {
-        let (mut poll_ns, mut idle_ns, mut since_ns) = (0, 0, 0);
+    /// Serves as long as there is something to do, then polls for a while, where a wake-up takes `wake_up_ns`. Returns what
+    /// [`Devices::attend`] comes to, or nothing if the thread is to sleep: `slept_from_ns` is the beginning of the wait then.
+    fn look_around(
+        &mut self,
+        wake_up_ns: u64,
+        slept_from_ns: &mut u64,
+        deadline_ns: u64,
+    ) -> Result<Option<Option<News>>, Fault> {
+        let (mut poll_ns, mut since_ns, mut now_ns) = (0, 0, 0);
         for round in 0u64.. {
             let progress = self.serve_at_once()?;
             if std::mem::take(&mut self.news) {
                 if poll_ns > 0 {
-                    self.poll.hit(monotonic_ns().saturating_sub(since_ns), sleep_ns);
+                    let took_ns = monotonic_ns().saturating_sub(since_ns);
+                    self.gain.polled(&self.poll, took_ns, poll_ns, wake_up_ns);
+                } else if *slept_from_ns > 0 {
+                    self.gain.slept(monotonic_ns().saturating_sub(*slept_from_ns));
                 }
                 return Ok(Some(Some(News::DEVICES)));
             }
             if progress.left {
                 return Ok(Some(None));
             }
-            let now_ns = monotonic_ns();
+            now_ns = monotonic_ns();
             if signals::any() || now_ns >= deadline_ns {
                 return Ok(Some(Some(News::empty())));
             }
             // Most have found something by now.
             if round == 0 {
-                poll_ns = self.poll.begin(sleep_ns);
+                poll_ns = self.poll.begin(self.gain.window_ns(wake_up_ns));
             }
             if round == 0 || progress.done {
                 since_ns = now_ns;
             }
-            idle_ns = now_ns.saturating_sub(since_ns);
-            if !progress.done && idle_ns >= poll_ns {
+            if !progress.done && now_ns.saturating_sub(since_ns) >= poll_ns {
                 break;
             }
         }
         if poll_ns > 0 {
-            self.poll.miss(idle_ns, sleep_ns);
+            self.poll.miss(now_ns.saturating_sub(since_ns), poll_ns);
+        }
+        if *slept_from_ns == 0 {
+            *slept_from_ns = since_ns;
         }
         Ok(None)
     }
