@@ -1,12 +1,12 @@
 //! Fills in what a guest is told when it starts: see [`husk_abi::boot`].
 
 use crate::devices::{Open, table};
-use crate::error::Error;
 use crate::image::Image;
 use crate::layout::Layout;
 use husk_abi::boot::{Flags, Info, Strings};
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, GATE, Region};
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
@@ -17,6 +17,23 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// Environment, each of the form `NAME=value`.
     pub environment: Vec<OsString>,
+}
+
+/// Arguments and environment have no room in the boot information area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    size: u64,
+    maximum: u64,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, maximum } = self;
+        write!(
+            f,
+            "arguments and environment take {size} bytes, where a guest can be given {maximum}; pass large values in a file"
+        )
+    }
 }
 
 /// Random bytes that no other guest gets.
@@ -36,7 +53,7 @@ pub fn write(
     flags: Flags,
     entropy: Entropy,
     devices: &[Open],
-) -> Result<Vec<u8>, Error> {
+) -> Result<Vec<u8>, TooLong> {
     let mut area = vec![0; size_of::<Info>()];
     let arguments = append(&mut area, layout, &program.arguments);
     let environment = append(&mut area, layout, &program.environment);
@@ -51,7 +68,7 @@ pub fn write(
     };
     if area.len() as u64 > BOOT_SIZE {
         let maximum = BOOT_SIZE - size_of::<Info>() as u64;
-        return Err(Error::ArgumentsTooLong { size: (area.len() - size_of::<Info>()) as u64, maximum });
+        return Err(TooLong { size: (area.len() - size_of::<Info>()) as u64, maximum });
     }
     let info = Info {
         version: husk_abi::VERSION,

@@ -10,6 +10,7 @@ mod keeper;
 pub use keeper::Moment;
 
 use crate::memory::Memory;
+use crate::time::{self, monotonic_ns};
 use husk_abi::clock::Page;
 use husk_abi::memory::CLOCK;
 use keeper::Keeper;
@@ -21,7 +22,8 @@ impl Moment {
     /// the thread may be stopped in between.
     pub fn now(offset: u64) -> Self {
         let take = |_| {
-            let (before, monotonic_ns, realtime_ns) = (counter(), monotonic_ns(), nanoseconds(libc::CLOCK_REALTIME));
+            let (before, monotonic_ns, realtime_ns) =
+                (counter(), monotonic_ns(), time::nanoseconds(libc::CLOCK_REALTIME));
             let took = counter().wrapping_sub(before);
             let host = before.wrapping_add(took / 2);
             (took, Self { host, guest: host.wrapping_add(offset), monotonic_ns, realtime_ns })
@@ -143,30 +145,6 @@ pub fn counter() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// The host's monotonic clock.
-pub fn monotonic_ns() -> u64 {
-    nanoseconds(libc::CLOCK_MONOTONIC)
-}
-
-/// The same as of its last tick, some milliseconds ago: that is faster to read.
-pub fn coarse_monotonic_ns() -> u64 {
-    nanoseconds(libc::CLOCK_MONOTONIC_COARSE)
-}
-
-/// What is left until the monotonic clock reaches `deadline_ns`, as ppoll(2) takes it: nothing, for ever, for `u64::MAX`.
-pub fn time_until(deadline_ns: u64) -> Option<libc::timespec> {
-    let left_ns = (deadline_ns != u64::MAX).then(|| deadline_ns.saturating_sub(monotonic_ns()))?;
-    let (seconds, nanoseconds) = (left_ns / 1_000_000_000, left_ns % 1_000_000_000);
-    Some(libc::timespec { tv_sec: seconds as libc::c_long, tv_nsec: nanoseconds as libc::c_long })
-}
-
-fn nanoseconds(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is ours to fill; the clocks asked for always exist.
-    unsafe { libc::clock_gettime(clock, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +167,6 @@ mod tests {
         let (before, moment, after) = (monotonic_ns(), Moment::now(7), monotonic_ns());
         assert!((before..=after).contains(&moment.monotonic_ns));
         assert_eq!(moment.guest.wrapping_sub(moment.host), 7);
-        assert!(moment.realtime_ns.abs_diff(nanoseconds(libc::CLOCK_REALTIME)) < 60_000_000_000);
+        assert!(moment.realtime_ns.abs_diff(time::nanoseconds(libc::CLOCK_REALTIME)) < 60_000_000_000);
     }
 }

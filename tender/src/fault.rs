@@ -1,10 +1,9 @@
 //! Faults: how a guest broke the contract. It ends, with one line that says how.
 
 use crate::devices::ring::Broken;
-use crate::memory::Claim;
+use crate::memory::Refused;
 use crate::report::exception::{self, Access};
 use husk_abi::fault;
-use husk_abi::memory::Rights;
 use std::fmt;
 
 /// What the guest did. See [`husk_abi::fault`] for the exit statuses.
@@ -26,18 +25,8 @@ pub enum Fault {
     },
     /// It touched more of the sparse region than it may have memory.
     OutOfMemory,
-    /// It named memory in a call that it was not given, or not for that.
-    NotGuestMemory {
-        /// What it named.
-        claim: Claim,
-        /// What the call would have done there.
-        rights: Rights,
-    },
-    /// It wants to protect memory with a record that the tender uses.
-    Record {
-        /// What it named.
-        claim: Claim,
-    },
+    /// It named memory in a call that it may not use like that.
+    Memory(Refused),
     /// It made a call that does not exist.
     NoSuchCall(u64),
     /// It broke the contract of a device's rings.
@@ -92,8 +81,7 @@ impl Fault {
         match self {
             Self::Exception { vector, error, address } => exception::describe(*vector, *error, *address).status,
             Self::Forbidden { .. } | Self::Shutdown => fault::MEMORY,
-            Self::NotGuestMemory { .. }
-            | Self::Record { .. }
+            Self::Memory(_)
             | Self::NoSuchCall(_)
             | Self::Device { .. }
             | Self::NoLibos { .. }
@@ -106,6 +94,12 @@ impl Fault {
     }
 }
 
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Memory(refused)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,18 +109,7 @@ impl fmt::Display for Fault {
             Self::Forbidden { address: Some(address) } => write!(f, "access to {address:#x}, which is protected"),
             Self::Forbidden { address: None } => write!(f, "access to a protected page"),
             Self::OutOfMemory => write!(f, "out of memory: it touched more than it may have; raise --memory"),
-            Self::NotGuestMemory { claim, rights } => write!(
-                f,
-                "a call names {} bytes at {:#x}, which are {}",
-                claim.length,
-                claim.address,
-                if rights.contains(Rights::WRITE) { "not memory that it may write" } else { "outside its memory" },
-            ),
-            Self::Record { claim } => write!(
-                f,
-                "a call protects {} bytes at {:#x}, which hold a record that the tender uses",
-                claim.length, claim.address,
-            ),
+            Self::Memory(refused) => write!(f, "{refused}"),
             Self::NoSuchCall(number) => write!(f, "call number {number} does not exist"),
             Self::Device { device, broken } => {
                 write!(f, "device '{device}', {} queue: {}", broken.queue, broken.how)

@@ -3,9 +3,10 @@
 //! Memory is all that an image can ask for and get by itself: devices are the operator's to attach, and stack, heap and
 //! threads lie within the memory.
 
-use crate::error::Error;
 use crate::image::Image;
+use crate::size::Size;
 use husk_abi::size;
+use std::fmt;
 
 /// Bytes that an image gets because it asks for them, unless the operator bounds it otherwise: what `cargo husk` has an
 /// ordinary program ask for.
@@ -28,15 +29,30 @@ impl Default for Grant {
 
 impl Grant {
     /// Bytes that a guest of this image gets.
-    pub fn to(self, image: &Image) -> Result<u64, Error> {
+    pub fn to(self, image: &Image) -> Result<u64, OverMaximum> {
         let asked = image.notes.manifest.memory;
         match self.memory {
             Some(memory) => Ok(memory),
-            None if asked > self.maximum => {
-                Err(Error::MemoryOverMaximum { path: image.path.clone(), asked, maximum: self.maximum })
-            }
+            None if asked > self.maximum => Err(OverMaximum { asked, maximum: self.maximum }),
             None => Ok(asked),
         }
+    }
+}
+
+/// An image asks for more memory than one gets by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverMaximum {
+    asked: u64,
+    maximum: u64,
+}
+
+impl fmt::Display for OverMaximum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (asked, maximum) = (Size(self.asked), Size(self.maximum));
+        write!(
+            f,
+            "asks for {asked} of memory, where an image gets at most {maximum} by itself; allow it with --memory-max {asked}, or set --memory"
+        )
     }
 }
 

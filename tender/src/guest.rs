@@ -1,12 +1,14 @@
 //! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
 
-use crate::clock::{Clock, monotonic_ns};
+use crate::clock::Clock;
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::fault::Fault;
+use crate::guest_signals::GuestSignals;
 use crate::memory::{Claim, Memory};
-use crate::signals::{self, Told};
+use crate::signals;
 use crate::statistics::Statistics;
+use crate::time::monotonic_ns;
 use husk_abi::call::{News, Number, Status, Waited};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
@@ -23,7 +25,7 @@ pub struct Guest {
     /// Its clock page.
     pub clock: Clock,
     /// Where it is told of signals, if it takes any.
-    pub told: Option<Told>,
+    pub signals: Option<GuestSignals>,
     /// What it has done so far.
     pub statistics: Statistics,
     /// Where it prints.
@@ -97,21 +99,21 @@ impl Guest {
             }
         };
         Ok(match answer {
-            Err(Status::Interrupted) if self.told.is_none() => Next::Again,
+            Err(Status::Interrupted) if self.signals.is_none() => Next::Again,
             answer => Next::Resume(Status::encode(answer)),
         })
     }
 
     /// Whether a signal has arrived of which the guest does not know.
     pub fn signals_pending(&self) -> bool {
-        pending(self.told.as_ref())
+        pending(self.signals.as_ref())
     }
 
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<Answer, Fault> {
         let from = self.claim(address, length, Rights::READ)?;
         self.statistics.output();
-        let Self { console, told, .. } = self;
-        let interrupted = || pending(told.as_ref());
+        let Self { console, signals: posted, .. } = self;
+        let interrupted = || pending(posted.as_ref());
         Ok(from.map_or(Ok(0), |from| console.write(stream, from, length, interrupted)))
     }
 
@@ -182,14 +184,14 @@ impl Guest {
     fn claim(&self, address: u64, length: u64, rights: Rights) -> Result<Option<NonNull<u8>>, Fault> {
         match length {
             0 => Ok(None),
-            _ => self.memory.check_with_sparse(Claim { address, length }, rights).map(Some),
+            _ => Ok(Some(self.memory.check_with_sparse(Claim { address, length }, rights)?)),
         }
     }
 }
 
 /// Whether a signal has arrived of which a guest with this record does not know.
-fn pending(told: Option<&Told>) -> bool {
-    signals::any() || told.is_some_and(Told::pending)
+fn pending(posted: Option<&GuestSignals>) -> bool {
+    signals::any() || posted.is_some_and(GuestSignals::pending)
 }
 
 /// A claim of whole pages, if these are some.

@@ -1,13 +1,14 @@
 //! The plan of a guest's address space, made before anything is mapped. The picture is in [`husk_abi::memory`].
 
-use crate::error::Error;
 use crate::image::Image;
+use crate::size::Size;
 use husk_abi::call::Status;
 use husk_abi::memory::{
     GUARD, HEAP_MINIMUM, IMAGE_OFFSET, LARGE_PAGE, LIBOS_STACK, PAGE, Region, TENDER_SIZE, WINDOW_HIGHEST,
     WINDOW_LOWEST,
 };
 use husk_abi::note::kind;
+use std::fmt;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
@@ -66,16 +67,44 @@ pub struct Layout {
     pub sparse: Region,
 }
 
+/// Why an image has no layout with so much memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is explained by its message below")]
+pub enum Unfit {
+    MemoryTooSmall { memory: u64, needed: u64 },
+    MemoryTooLarge,
+    ImageTooLarge,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::MemoryTooSmall { memory, needed } => {
+                let (memory, needed) = (Size(memory), Size(needed));
+                write!(f, "needs {needed} of memory but has {memory}; give it --memory {needed}")
+            }
+            Self::MemoryTooLarge => {
+                write!(f, "a guest can have at most {} of memory; give a smaller --memory", Size(MEMORY_MAXIMUM))
+            }
+            Self::ImageTooLarge => write!(
+                f,
+                "is larger than the {} that an image may have; strip its debug information",
+                Size(IMAGE_MAXIMUM)
+            ),
+        }
+    }
+}
+
 impl Layout {
     /// Plans for `image` with `memory` bytes; `draw` is a random number that decides the base of a relocatable image,
     /// `rings` the size of all rings in whole pages.
-    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64, addresses: Addresses) -> Result<Self, Error> {
+    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64, addresses: Addresses) -> Result<Self, Unfit> {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
-        let memory = memory.ok_or(Error::MemoryTooLarge { maximum: MEMORY_MAXIMUM })?;
+        let memory = memory.ok_or(Unfit::MemoryTooLarge)?;
         let file_length = if image.notes.manifest.kind == kind::STD { image.file_size } else { 0 };
         let beyond = file_length.checked_next_multiple_of(LARGE_PAGE).filter(|beyond| *beyond <= IMAGE_MAXIMUM);
-        let beyond = beyond.ok_or_else(|| Error::ImageTooLarge { path: image.path.clone(), maximum: IMAGE_MAXIMUM })?;
+        let beyond = beyond.ok_or(Unfit::ImageTooLarge)?;
         let sparse = match image.notes.manifest.kind {
             kind::STD => (memory * SPARSE_FACTOR).clamp(SPARSE_MINIMUM, SPARSE_MAXIMUM),
             _ => 0,
@@ -99,7 +128,7 @@ impl Layout {
             let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
             let needed = (stack_start - base) + stack + GUARD + (heap_start - rings.start) + HEAP_MINIMUM;
             let needed = needed.next_multiple_of(LARGE_PAGE);
-            return Err(Error::MemoryTooSmall { path: image.path.clone(), memory, needed });
+            return Err(Unfit::MemoryTooSmall { memory, needed });
         }
         // Translated, the pages have their physical addresses; direct, all there is lies side by side.
         let own = if addresses == Addresses::Direct { base - TENDER_SIZE } else { 0 };
@@ -230,7 +259,7 @@ mod tests {
     fn too_little_memory_says_how_much_is_needed() {
         let plan = |memory| Layout::plan(&image(true, 0, 32 << 20), memory, 0, 0, Addresses::Translated);
         let error = plan(16 << 20).expect_err("does not fit");
-        let Error::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
+        let Unfit::MemoryTooSmall { needed, .. } = error else { panic!("{error}") };
         assert!(plan(needed).is_ok(), "what was said is enough");
         assert!(plan(u64::MAX).is_err());
     }

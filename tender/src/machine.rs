@@ -3,30 +3,31 @@
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
 use crate::clock::{Clock, Counter};
-use crate::confine::{Confined, Crew};
+use crate::confine::{self, Confined, Crew};
 use crate::devices::bells::Bells;
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
-use crate::error::Error;
 use crate::fault::Fault;
 use crate::gate::NO_LIBOS;
 use crate::guest::{Guest, Next};
+use crate::guest_signals::GuestSignals;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::operands;
 use crate::processors;
 use crate::registers::Registers;
 use crate::share::{Hold, Share};
-use crate::signals::{self, Halt, Told};
+use crate::signals::{self, Halt};
 use crate::statistics::Statistics;
-use crate::target::{Stop, Target};
+use crate::target::{Error, Stop, Target};
 use crate::threads::{Processor, Thread, Threads};
 use crate::turns::Turns;
 use husk_abi::call::Status;
 use husk_abi::memory::CLOCK;
 use husk_abi::signals::{QUIT, bit};
 use libc::sock_filter;
+use std::io;
 use std::sync::Arc;
 
 /// A guest and its processor.
@@ -67,11 +68,11 @@ fn serve(
     memory: &Arc<Memory>,
     devices: Vec<Open>,
     crew: &mut Crew,
-) -> Result<Option<Service>, Error> {
+) -> Result<Option<Service>, confine::Error> {
     if devices.is_empty() {
         return Ok(None);
     }
-    let bells = Arc::new(Bells::new(processors::is_alone())?);
+    let bells = Arc::new(Bells::new(processors::is_alone()).map_err(confine::Error::NoThread)?);
     target.connect(&bells);
     let rings = memory.layout().rings.start;
     let served = (0..).zip(devices).map(|(index, open)| {
@@ -92,14 +93,14 @@ impl Machine {
         statistics: Statistics,
         devices: Vec<Open>,
         crew: &mut Crew,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, confine::Error> {
         let bias = memory.layout().load_bias;
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
         let turns = Turns::new(image, &memory);
         // Without turns, there is no way to tell a guest that does not call.
         let record = image.notes.signals.filter(|_| turns.is_some());
-        let told = record.and_then(|record| Told::new(record.wrapping_add(bias), &memory));
+        let posted = record.and_then(|record| GuestSignals::new(record.wrapping_add(bias), &memory));
         // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
         let console = Console::new(console::Options::default());
@@ -114,7 +115,7 @@ impl Machine {
             hold: None,
             threads: Threads::new(image, bias),
             again: None,
-            guest: Guest { clock, memory, told, statistics, console, service },
+            guest: Guest { clock, memory, signals: posted, statistics, console, service },
         })
     }
 
@@ -132,7 +133,7 @@ impl Machine {
     }
 
     /// Holds the guest to a share of a processor from now on. The calling thread is the one that will run it.
-    pub fn hold_to(&mut self, share: Share) -> Result<(), Error> {
+    pub fn hold_to(&mut self, share: Share) -> io::Result<()> {
         self.hold = Some(Hold::start(share)?);
         Ok(())
     }
@@ -257,9 +258,9 @@ impl Machine {
         if let Some(fault) = self.guest.service.as_ref().and_then(|service| service.bells().fault()) {
             return Ok(Some(End::Fault { fault, registers: Box::new(self.target.registers()?) }));
         }
-        match (&self.guest.told, signals::fatal(arrived)) {
-            (Some(told), _) => {
-                told.tell(signals::told(arrived));
+        match (&self.guest.signals, signals::fatal(arrived)) {
+            (Some(posted), _) => {
+                posted.post(signals::told(arrived));
                 // The guest may be where it cannot be stopped now.
                 self.turns.iter_mut().for_each(Turns::tick);
             }

@@ -11,8 +11,8 @@ use husk_tender::Error;
 use husk_tender::boot::Program;
 use husk_tender::check::Check;
 use husk_tender::confine::calls;
-use husk_tender::confine::explain::Explanation;
 use husk_tender::devices::attach::Attachment;
+use husk_tender::explain::Explanation;
 use husk_tender::heap::Heap;
 use husk_tender::inspect::Inspection;
 use husk_tender::run::{self, Options};
@@ -51,7 +51,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
     // Before anything is opened.
     let status = match streams::open_closed() {
         Ok(()) => husk(words, started),
-        Err(error) => fail(&error.to_string()),
+        Err(error) => fail(&Error::NoStreams(error).to_string()),
     };
     // SAFETY: nothing is left to be written or put away.
     unsafe { libc::_exit(status.into()) }

@@ -1,25 +1,26 @@
 //! `husk run`: one image, from file to exit status.
 
 use crate::boot::{self, Entropy, Program};
-use crate::clock::{Counter, Moment, monotonic_ns};
-use crate::confine::{Descriptors, Lacks, Plan, Role, User, calls, files, privileges};
+use crate::clock::{Counter, Moment};
+use crate::confine::{self, Descriptors, Lacks, Plan, Role, User, calls, files, privileges};
 use crate::devices::attach::{self, Attachment, What};
 use crate::devices::console;
 use crate::devices::{Open, table};
-use crate::error::{Error, Size};
+use crate::error::Error;
 use crate::fault::Fault;
 use crate::grant::Grant;
 use crate::hvt::{self, Cpu, Hvt};
 use crate::image::Image;
-use crate::layout::{Addresses, Layout};
+use crate::layout::{Addresses, Layout, Unfit};
 use crate::machine::{End, Machine};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::processors;
 use crate::registers::Registers;
 use crate::report::{self, DebugFiles, Report, place};
 use crate::say;
 use crate::share::Share;
 use crate::signals;
+use crate::size::Size;
 use crate::spt::{Spt, watchdog};
 use crate::statistics::Statistics;
 use crate::streams::write_error;
@@ -27,6 +28,7 @@ use crate::supervise;
 use crate::supervise::testimony::{self, Sandbox, Verdict};
 use crate::target::{Choice, Target};
 use crate::threads::Thread;
+use crate::time::monotonic_ns;
 use crate::timeout;
 use husk_abi::boot::Flags;
 use husk_abi::fault;
@@ -78,16 +80,16 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     privileges::check(options.user)?;
     signals::receive(options.grace_s);
     // Not closed: once the guest has run, no call is allowed that needless.
-    let image = ManuallyDrop::new(Image::open(&options.image)?);
-    let memory = options.memory.to(&image)?;
+    let image = ManuallyDrop::new(Image::open(&options.image).map_err(Error::image(&options.image))?);
+    let memory = options.memory.to(&image).map_err(Error::over_maximum(&image.path))?;
     let matched = matched(&image, &options.devices)?;
     let began = Moment::now(0);
     let kvm = kvm(options.target, options.strict)?;
     if let Some(share) = options.share.filter(|_| kvm.is_none()) {
-        watchdog::start(share, !matched.is_empty(), options.user)?;
+        watchdog::start(share, !matched.is_empty(), options.user).map_err(Error::NoWatchdog)?;
     }
     let (feature, sandbox) = if kvm.is_some() { (&calls::KVM, Sandbox::Hvt) } else { (&calls::SPT, Sandbox::Spt) };
-    let plan = Plan::new(feature, matched.iter().map(|(_, what)| what));
+    let plan = Plan::new(feature, matched.iter().map(|(_, what)| what.feature()));
     let devices: Vec<Open> =
         matched.iter().map(|(name, what)| Open::new(name.clone(), what)).collect::<Result<_, _>>()?;
     let (draw, entropy) = random()?;
@@ -116,11 +118,16 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     };
     let reporter = ManuallyDrop::new(Reporter::new(&image));
     let confining = Instant::now();
-    let (mut crew, lack) = plan.confine_process(options.user)?;
+    let (mut crew, lack) = confine::confine_process(plan, options.user)?;
     supervise::tie()?;
     let lacks = Lacks::from_iter(target.lack().into_iter().chain(lack));
     statistics.confine(confining.elapsed());
-    lacks.accept(options.strict)?;
+    if lacks.is_any() && options.strict {
+        return Err(Error::TooWeak(lacks));
+    }
+    if lacks.is_any() {
+        say!("husk: {lacks}");
+    }
     reporter.list(&mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
@@ -128,9 +135,9 @@ pub fn run(options: &Options) -> Result<u8, Error> {
     let machine = Machine::new(target, &image, memory, counter, statistics, devices, &mut crew)?;
     let machine = machine.with_console(options.console);
     let mut machine = ManuallyDrop::new(machine);
-    options.share.map_or(Ok(()), |share| machine.hold_to(share))?;
+    options.share.map_or(Ok(()), |share| machine.hold_to(share)).map_err(Error::NoTimer)?;
     let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
-    options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s))?;
+    options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s)).map_err(Error::NoTimer)?;
     let first = machine.prepare(&mut crew)?;
     let confining = Instant::now();
     let confined = crew.confine_processor(&first)?;
@@ -169,14 +176,19 @@ fn finish(machine: &mut Machine, verdict: Verdict, status: u8) -> u8 {
 }
 
 /// The image in its memory, where a `plan` for this random number has it; where that is taken, for another number.
-fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Error>) -> Result<Memory, Error> {
+fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>) -> Result<Memory, Error> {
     /// Next to nothing is taken: one in a thousand tries finds something.
     const TRIES: u64 = 8;
     /// The golden ratio, which scatters what follows each other.
     const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
     let tries = if image.relocatable { TRIES } else { 1 };
-    let place = |attempt: u64| Memory::map(plan(draw.wrapping_add(attempt.wrapping_mul(SCATTER)))?, image);
-    let taken = |result: &Result<_, Error>| matches!(result, Err(Error::AddressesTaken { .. }));
+    let place = |attempt: u64| {
+        let layout = plan(draw.wrapping_add(attempt.wrapping_mul(SCATTER))).map_err(Error::unfit(&image.path))?;
+        Memory::map(layout, image).map_err(Error::memory(&image.path))
+    };
+    let taken = |result: &Result<_, Error>| {
+        matches!(result, Err(Error::Memory { error: memory::Error::AddressesTaken(_), .. }))
+    };
     (0..tries - 1).map(place).find(|result| !taken(result)).unwrap_or_else(|| place(tries - 1))
 }
 

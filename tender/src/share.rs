@@ -6,15 +6,12 @@
 
 #![expect(unsafe_code, reason = "a clock, its timer, and the timer's signal")]
 
-use crate::clock::monotonic_ns;
-use crate::error::Error;
-use crate::signals;
+use crate::signals::{self, number};
+use crate::time::monotonic_ns;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The timer's signal.
-pub const SIGNAL: libc::c_int = libc::SIGPROF;
 /// How much processor time passes between two looks, in nanoseconds; kernels look no more often than every few
 /// milliseconds.
 const INTERVAL_NS: libc::c_long = 2_000_000;
@@ -57,8 +54,8 @@ pub struct Hold {
 
 impl Hold {
     /// Begins to, for the thread that runs the guest, which is the calling one.
-    pub fn start(share: Share) -> Result<Self, Error> {
-        start_timer().map_err(Error::NoTimer)?;
+    pub fn start(share: Share) -> io::Result<Self> {
+        start_timer()?;
         Ok(Self { share, left_ns: BURST_NS, used_ns: used_ns(), at_ns: monotonic_ns() })
     }
 
@@ -103,8 +100,8 @@ extern "C" fn look(_: libc::c_int) {
 fn start_timer() -> io::Result<()> {
     let interval = libc::timespec { tv_sec: 0, tv_nsec: INTERVAL_NS };
     // SAFETY: the handler uses nothing but atomics and the byte that keeps the processor from running.
-    unsafe { signals::handle(SIGNAL, look) }?;
-    signals::Timer::new(libc::CLOCK_PROCESS_CPUTIME_ID, SIGNAL)?.set(interval, interval)
+    unsafe { signals::handle(number::SHARE, look) }?;
+    signals::Timer::new(libc::CLOCK_PROCESS_CPUTIME_ID, number::SHARE)?.set(interval, interval)
 }
 
 #[cfg(test)]

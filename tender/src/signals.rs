@@ -7,22 +7,21 @@
 #![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
 
 mod mask;
+pub mod number;
+mod sentinel;
 mod supervised;
 mod timer;
 
 pub use mask::{all, change_mask};
+pub use sentinel::{Duty, STAND_INS, leave_to_sentinel};
 pub use supervised::{forwarded, original, sender, take_from};
 use supervised::{from_supervisor, passed_on};
 pub use timer::Timer;
 
-use crate::clock::time_until;
-use crate::devices::bells;
-use crate::memory::{Claim, Memory};
-use crate::spt::sentinel::Duty;
-use crate::{share, streams, turns};
+use crate::streams;
+use crate::time::time_until;
 use husk_abi::fault;
-use husk_abi::memory::Rights;
-use husk_abi::signals::{QUIT, Record, STOP, TOLD, WINDOW_CHANGE, bit};
+use husk_abi::signals::{QUIT, STOP, TOLD, WINDOW_CHANGE, bit};
 use std::io;
 use std::ptr::{self, NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
@@ -69,7 +68,7 @@ pub fn receive(grace_s: u64) {
 
 /// Whether the tender sends it to itself.
 fn is_own(signal: libc::c_int) -> bool {
-    [libc::SIGALRM, bells::SIGNAL].contains(&signal)
+    [libc::SIGALRM, number::FAULT].contains(&signal)
 }
 
 fn action(handler: extern "C" fn(libc::c_int)) -> libc::sigaction {
@@ -89,38 +88,6 @@ pub unsafe fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -
     // SAFETY: the caller vouches for the handler.
     let result = unsafe { libc::sigaction(signal, &action(handler), null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Signals of which each is received in the place of another one of [`STOP`], which a sentinel waits for and passes on like
-/// this. Linux sends neither by itself.
-pub const STAND_INS: [(libc::c_int, libc::c_int); 2] = [(libc::SIGSTKFLT, libc::SIGINT), (libc::SIGPWR, libc::SIGTERM)];
-
-/// Leaves the signals of [`STOP`] that are received to a sentinel, and receives their stand-ins; but not where they come from
-/// a supervisor, which ends this process itself. All signals are blocked; those that are left are added to `mask`.
-pub fn leave_to_sentinel(mask: &mut libc::sigset_t) -> io::Result<Duty> {
-    let mut signals = 0;
-    for (index, (stand_in, signal)) in STAND_INS.into_iter().enumerate().filter(|_| sender().is_none()) {
-        // SAFETY: all zeros is a valid value.
-        let (mut before, none): (libc::sigaction, libc::sigaction) = unsafe { std::mem::zeroed() };
-        // SAFETY: the action is a variable of ours.
-        if unsafe { libc::sigaction(signal, null(), &mut before) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
-            continue;
-        }
-        // SAFETY: the handler uses nothing but atomics and system calls.
-        unsafe { handle(stand_in, arrived) }?;
-        // SAFETY: no handler: the default.
-        if unsafe { libc::sigaction(signal, &none, null_mut()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a variable of ours, and a signal that exists.
-        unsafe { libc::sigaddset(mask, signal) };
-        signals |= 1 << index;
-    }
-    let grace_s = GRACE.load(Relaxed).div_ceil(1000 / TICK_MS);
-    Ok(Duty { signals, grace_s, stopped_by: STOPPED_BY.load(Relaxed) })
 }
 
 /// Takes SIGXCPU, from now on, to say that the guest's time is up.
@@ -148,11 +115,11 @@ fn set_halt(value: u8) {
 
 /// All signals for which there may be a handler.
 pub fn handled() -> impl Iterator<Item = libc::c_int> {
-    received().chain(stand_ins()).chain(from_supervisor()).chain([turns::SIGNAL, share::SIGNAL, libc::SIGXCPU])
+    received().chain(stand_ins()).chain(from_supervisor()).chain([number::TURN, number::SHARE, libc::SIGXCPU])
 }
 
 fn received() -> impl Iterator<Item = libc::c_int> {
-    passed_on().chain([libc::SIGALRM, bells::SIGNAL])
+    passed_on().chain([libc::SIGALRM, number::FAULT])
 }
 
 fn stand_ins() -> impl Iterator<Item = libc::c_int> {
@@ -288,34 +255,6 @@ pub fn told(signals: u64) -> u64 {
 /// The first of these signals that ends a guest which does not take any.
 pub fn fatal(signals: u64) -> Option<u32> {
     TOLD.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
-}
-
-/// The record of a guest that takes signals.
-#[derive(Debug)]
-pub struct Told(NonNull<Record>);
-
-impl Told {
-    /// The record at this guest address; nothing if it is not the guest's to write. `memory` must outlive it.
-    pub fn new(record: u64, memory: &Memory) -> Option<Self> {
-        let claim = Claim { address: record, length: size_of::<Record>() as u64 };
-        let found = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
-        record.is_multiple_of(8).then_some(Self(found.cast()))
-    }
-
-    /// Tells the guest of these signals.
-    pub fn tell(&self, signals: u64) {
-        self.record().pending.fetch_or(signals, Relaxed);
-    }
-
-    /// Whether the guest has yet to take some.
-    pub fn pending(&self) -> bool {
-        self.record().pending.load(Relaxed) != 0
-    }
-
-    fn record(&self) -> &Record {
-        // SAFETY: `new` found it in guest memory, aligned; it is an atomic, which the guest may change.
-        unsafe { self.0.as_ref() }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 
 #![expect(unsafe_code, reason = "descriptors are looked at and opened by number")]
 
-use crate::error::Error;
 use std::fmt::{Arguments, Write};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,8 +19,8 @@ use std::time::{Duration, Instant};
 const MODES: [libc::c_int; 3] = [libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY];
 
 /// Opens /dev/null as each standard stream that is closed. Called before any other file is opened.
-pub fn open_closed() -> Result<(), Error> {
-    (0..).zip(MODES).filter(|(descriptor, _)| is_closed(*descriptor)).try_for_each(open).map_err(Error::NoStreams)
+pub fn open_closed() -> io::Result<()> {
+    (0..).zip(MODES).filter(|(descriptor, _)| is_closed(*descriptor)).try_for_each(open)
 }
 
 fn is_closed(descriptor: libc::c_int) -> bool {

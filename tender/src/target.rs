@@ -1,10 +1,13 @@
 //! Targets: the sandboxes that a guest may run in. What differs between them is how the guest's processor is started and
 //! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
 
+mod error;
+
+pub use error::Error;
+
 use crate::clock::Offset;
 use crate::confine::{Crew, Descriptors, Lack};
 use crate::devices::bells::Bells;
-use crate::error::Error;
 use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use husk_abi::call::Status;

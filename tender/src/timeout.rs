@@ -6,7 +6,6 @@
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
-use crate::error::Error;
 use crate::rlimit;
 use crate::signals;
 use std::io;
@@ -27,13 +26,12 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Lets the guest's time begin, with a time of grace behind it, for the thread that runs it, which is the calling one.
-pub fn start(after: Duration, grace_s: u64) -> Result<(), Error> {
+pub fn start(after: Duration, grace_s: u64) -> io::Result<()> {
     let latest = after.saturating_add(Duration::from_secs(grace_s)).saturating_add(MARGIN);
     signals::receive_time_is_up()
         .and_then(|()| set(signals::Timer::new(libc::CLOCK_MONOTONIC, libc::SIGXCPU)?, after))
         .and_then(|()| set(signals::Timer::for_process(libc::CLOCK_MONOTONIC, libc::SIGKILL)?, latest))
         .and_then(|()| limit_processor_time(latest))
-        .map_err(Error::NoTimer)
 }
 
 /// Has a timer send its signal once, after some time.

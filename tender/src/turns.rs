@@ -10,19 +10,15 @@
 #![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
 
 use crate::confine::Descriptors;
-use crate::error::Error;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
-use crate::signals::{self, Timer};
-use crate::target::Target;
+use crate::signals::{self, Timer, number};
+use crate::target::{Error, Target};
 use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-
-/// The timer's signal.
-pub const SIGNAL: libc::c_int = libc::SIGVTALRM;
 
 /// What the image's note says, as addresses of the guest, and the record as one of ours.
 #[derive(Debug)]
@@ -158,8 +154,8 @@ extern "C" fn nothing(_: libc::c_int) {}
 /// The timer, for this thread, which will run the guest. Without one, threads switch at calls only.
 fn timer() -> Option<Timer> {
     // SAFETY: the handler does nothing.
-    unsafe { signals::handle(SIGNAL, nothing) }.ok()?;
-    Timer::new(libc::CLOCK_THREAD_CPUTIME_ID, SIGNAL).ok()
+    unsafe { signals::handle(number::TURN, nothing) }.ok()?;
+    Timer::new(libc::CLOCK_THREAD_CPUTIME_ID, number::TURN).ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::image::{Image, Notes, Relocations, Segment};
 use crate::layout::{Addresses, Layout};
 use crate::memory::Memory;
 use crate::signals::{self, Timer};
-use crate::target::{Stop, Target};
+use crate::target::{self, Stop, Target};
 use husk_abi::boot::Flags;
 use husk_abi::memory::{GATE, PAGE, Region, Rights};
 use kvm_ioctls::Kvm;
@@ -48,9 +48,9 @@ pub enum Failed {
     Late,
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::NotMade(error)
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::NotMade(error.into())
     }
 }
 
@@ -111,10 +111,10 @@ fn code(stack: u64) -> [u8; 80] {
 /// Runs the test guest to its end and returns what things took.
 pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let started = Instant::now();
-    let image = image().map_err(Error::NoMemory)?;
-    let layout = Layout::plan(&image, MEMORY, 0, 0, Addresses::Translated)?;
+    let image = image().map_err(|error| Error::Target(target::Error::NoMemory(error)))?;
+    let layout = Layout::plan(&image, MEMORY, 0, 0, Addresses::Translated).map_err(Error::unfit(&image.path))?;
     let boot = boot::write(&image, &layout, &Program::default(), Flags::empty(), Entropy::default(), &[])?;
-    let memory = Memory::map(layout, &image)?;
+    let memory = Memory::map(layout, &image).map_err(Error::memory(&image.path))?;
     write_code(&memory);
     let (hvt, memory, _) = Hvt::new(kvm, &image, memory, &boot, false, Cpu::Host, Moment::now(0))?;
     watch().map_err(Error::NoTimer)?;

@@ -4,7 +4,7 @@
 
 use super::{Host, Lacking, Row, State};
 use crate::confine::{Lack, files};
-use crate::memory::reserve;
+use crate::memory::host::reserve;
 use husk_abi::memory::PAGE;
 use std::io;
 

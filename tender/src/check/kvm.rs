@@ -4,6 +4,7 @@ use super::guest::{self, Costs, Failed};
 use super::processor::Processor;
 use super::{Host, Lacking, Row, State};
 use crate::confine::Lack;
+use crate::hvt::create;
 use crate::hvt::open::{self, NotOpened};
 use kvm_ioctls::{Cap, Kvm};
 
@@ -17,7 +18,7 @@ pub fn rows(host: &Host) -> Vec<Row> {
     };
     let mut rows = vec![Row::new(GROUP, "device", State::Good, "/dev/kvm opens")];
     rows.push(Row::new(GROUP, "kind", State::Fact, kind(host, &Processor::here())));
-    let missing = open::REQUIRED.iter().filter(|(capability, _)| !kvm.check_extension(*capability));
+    let missing = create::REQUIRED.iter().filter(|(capability, _)| !kvm.check_extension(*capability));
     let missing: Vec<_> = missing.map(|(_, name)| *name).collect();
     let needed = match missing.is_empty() {
         true => Ok("all that is needed is there: memory slots, shared registers, immediate exit".to_owned()),

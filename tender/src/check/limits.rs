@@ -1,8 +1,8 @@
 //! Limits of this process, and of the control groups that it is in.
 
 use super::{Host, Row, State};
-use crate::error::Size;
 use crate::rlimit;
+use crate::size::Size;
 use std::path::Path;
 
 const GROUP: &str = "limits";

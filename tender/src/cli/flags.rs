@@ -4,11 +4,11 @@ use super::limits::{Limit, Limited};
 use super::{Check, Inspect, Run};
 use husk_abi::size;
 use husk_tender::confine::User;
+use husk_tender::devices::attach::Attachment;
 use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
-use husk_tender::devices::{block, net};
 use husk_tender::grant;
 use husk_tender::hvt::Cpu;
 use husk_tender::share::Share;
@@ -79,7 +79,7 @@ pub const RUN: &[Flag<Run>] = &[
         value: Some("[NAME=]WIRE"),
         help: "Attach a network: user, tap:INTERFACE, fd:NUMBER or passt:SOCKET; see below",
         set: |run, value| {
-            run.devices.push(net::Options::parse(&value.to_string_lossy())?);
+            run.devices.push(Attachment::network(&value.to_string_lossy())?);
             Ok(())
         },
     },
@@ -90,7 +90,7 @@ pub const RUN: &[Flag<Run>] = &[
         help: "Attach a disk: a file or block device; also: ,sector=4096 ,direct; may be repeated",
         set: |run, value| {
             let text = value.to_str().ok_or("the name of the file is not UTF-8; rename it")?;
-            run.devices.push(block::Options::parse(text)?);
+            run.devices.push(Attachment::block(text)?);
             Ok(())
         },
     },

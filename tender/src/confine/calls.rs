@@ -46,7 +46,7 @@ pub enum Argument {
     On(u8, Role),
     /// It is a descriptor that was made since the threads are confined.
     Made(u8),
-    /// It is a random number that the sentinel alone knows ([`crate::spt::sentinel`]).
+    /// It is a random number that the sentinel alone knows ([`super::sentinel`]).
     Secret(u8),
 }
 
@@ -227,7 +227,7 @@ features! {
     BELLS = "bells" {
         SYS_read [On(0, Role::Bell)] "takes what was rung";
         SYS_write [On(0, Role::Bell)] "rings";
-        SYS_tgkill [OwnProcess(0), Is(2, crate::devices::bells::SIGNAL as u32)] "stops the processor for a fault";
+        SYS_tgkill [OwnProcess(0), Is(2, crate::signals::number::FAULT as u32)] "stops the processor for a fault";
         SYS_madvise [Is(2, GIVE_BACK)] "the stack of a thread that ends";
         SYS_getcpu "where the guest runs, on hosts whose kernel does not tell without a call";
         SYS_sched_setaffinity [Is(0, 0)] "the thread of the devices leaves the guest's processor to the guest";

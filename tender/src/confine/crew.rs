@@ -9,10 +9,12 @@
 #![expect(unsafe_code, reason = "the signal mask of a thread")]
 
 use super::calls::{self, Feature};
-use super::{Descriptors, Plan, Program, filter};
-use crate::error::Error;
-use crate::signals;
-use crate::spt::sentinel::{self, Duty};
+use super::descriptors::Descriptors;
+use super::error::Error;
+use super::filter::{self, Program};
+use super::plan::Plan;
+use super::sentinel;
+use crate::signals::{self, Duty};
 use libc::sock_filter;
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -6,17 +6,12 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
-use super::Lack;
-use crate::error::Error;
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, Scope,
-};
+use super::error::Error;
+use super::lacks::{KNOWN, Lack};
+use landlock::{Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, Scope};
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr::null;
-
-/// The newest version of Landlock of which we know what there is to close. An older kernel closes what it can.
-pub const KNOWN: ABI = ABI::V6;
 
 /// Closes it all, but that TCP sockets can be connected if it `connects`. Returns what the kernel cannot close.
 pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {

@@ -8,7 +8,7 @@
 
 use super::calls::{Argument, Call, Feature, REFUSED};
 use super::descriptors::Descriptors;
-use crate::error::Error;
+use super::error::Error;
 use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 use std::io;
 

@@ -1,9 +1,11 @@
 //! Protection that a host does not give, and others do. None of it is the first line of defence, so a guest runs without,
 //! and one line says so; `--strict` refuses.
 
-use super::files;
-use crate::error::Error;
+use landlock::ABI;
 use std::fmt;
+
+/// The newest version of Landlock of which we know what there is to close. An older kernel closes what it can.
+pub const KNOWN: ABI = ABI::V6;
 
 /// Something that a host cannot do for the confinement of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ impl Lack {
     pub fn of_landlock(version: Option<u32>) -> Option<Self> {
         match version {
             None => Some(Self::Landlock),
-            Some(version) => (version < files::KNOWN as u32).then_some(Self::LandlockRights(version)),
+            Some(version) => (version < KNOWN as u32).then_some(Self::LandlockRights(version)),
         }
     }
 }
@@ -62,16 +64,9 @@ impl FromIterator<Lack> for Lacks {
 }
 
 impl Lacks {
-    /// Goes on with less protection, after one line about it, or refuses to if the user is `strict`.
-    pub fn accept(self, strict: bool) -> Result<(), Error> {
-        match (self.0.is_empty(), strict) {
-            (true, _) => Ok(()),
-            (false, true) => Err(Error::TooWeak(self)),
-            (false, false) => {
-                crate::say!("husk: {self}");
-                Ok(())
-            }
-        }
+    /// Whether the host lacks anything.
+    pub fn is_any(&self) -> bool {
+        !self.0.is_empty()
     }
 }
 
@@ -103,7 +98,6 @@ mod tests {
     fn what_is_lacking_is_one_line() {
         let both = Lacks::from_iter([Lack::MsrFilter, Lack::Landlock]).to_string();
         assert!(!both.contains('\n') && both.matches("; ").count() == 1, "{both}");
-        assert!(Lacks::default().accept(true).is_ok());
-        assert!(Lacks::from_iter([Lack::Landlock]).accept(true).is_err());
+        assert!(!Lacks::default().is_any() && Lacks::from_iter([Lack::Landlock]).is_any());
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
-use crate::error::Error;
+use super::error::Error;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null;

@@ -1,62 +1,12 @@
 //! Which device of the user's is which of the image's: by name, each exactly once, each of its kind.
 
 use super::{block, net};
-use husk_abi::note::{self, DEFAULT_NETWORK, device_kind};
+use crate::confine::calls::{self, Feature};
+use crate::image::{Kind, Wanted};
+use husk_abi::note::DEFAULT_NETWORK;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::path::Path;
-
-/// What kind of device something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A network card.
-    Network,
-    /// A disk.
-    Block,
-}
-
-impl Kind {
-    /// The kind with this number in a manifest.
-    pub const fn from_raw(kind: u32) -> Option<Self> {
-        match kind {
-            device_kind::NETWORK => Some(Self::Network),
-            device_kind::BLOCK => Some(Self::Block),
-            _ => None,
-        }
-    }
-
-    /// What it is called.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Block => "block",
-        }
-    }
-
-    /// How one is attached, but for its name.
-    const fn flag(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Network => ("--net", "user"),
-            Self::Block => ("--block", "FILE"),
-        }
-    }
-}
-
-/// A device that an image wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its name.
-    pub name: String,
-}
-
-impl Wanted {
-    /// A device of a manifest; nothing if that is not well-formed.
-    pub fn from_raw(device: &note::Device) -> Option<Self> {
-        Some(Self { kind: Kind::from_raw(device.kind)?, name: device.name()?.to_owned() })
-    }
-}
 
 /// A device that the user attaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +35,18 @@ impl What {
         }
     }
 
+    /// The system calls that serving it takes.
+    pub const fn feature(&self) -> &'static Feature {
+        match self {
+            Self::Network(options) => match options.backend {
+                net::Backend::Tap(_) | net::Backend::Descriptor(_) => &calls::TAP,
+                net::Backend::Passt(_) => &calls::PASST,
+                net::Backend::User(_) => &calls::USER_NETWORK,
+            },
+            Self::Block(_) => &calls::BLOCK,
+        }
+    }
+
     /// Ports of the host that lead to the guest through this device.
     pub fn published(&self) -> &[net::user::publish::Publish] {
         match self {
@@ -95,6 +57,18 @@ impl What {
 }
 
 impl Attachment {
+    /// Reads the value of a `--net` flag.
+    pub fn network(text: &str) -> Result<Self, String> {
+        let (name, options) = net::Options::parse(text)?;
+        Ok(Self { name, what: What::Network(options) })
+    }
+
+    /// Reads the value of a `--block` flag.
+    pub fn block(text: &str) -> Result<Self, String> {
+        let (name, options) = block::Options::parse(text)?;
+        Ok(Self { name, what: What::Block(options) })
+    }
+
     /// The file that we were started with for this device, if it is one.
     pub const fn descriptor(&self) -> Option<RawFd> {
         match &self.what {
@@ -109,6 +83,14 @@ impl Attachment {
             What::Block(disk) => Some(&disk.file),
             What::Network(_) => None,
         }
+    }
+}
+
+/// The flag that attaches a device of this kind, and an example of its value, without the name.
+const fn flag_of(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Network => ("--net", "user"),
+        Kind::Block => ("--block", "FILE"),
     }
 }
 
@@ -166,11 +148,11 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(Wanted { kind, name }) => {
-                let (flag, example) = kind.flag();
+                let (flag, example) = flag_of(*kind);
                 write!(f, "the image wants a {} device '{name}'; add {flag} {name}={example}", kind.name())
             }
             Self::Unknown { kind, name, wanted } => {
-                let flag = kind.flag().0;
+                let flag = flag_of(*kind).0;
                 match name {
                     Some(name) => write!(f, "{flag} {name}: the image has no device of that name; ")?,
                     None => write!(f, "{flag}: the image has no {} device; ", kind.name())?,
@@ -181,21 +163,21 @@ impl fmt::Display for Mismatch {
                 }
             }
             Self::Twice { kind, name } => {
-                write!(f, "{} {name} is given twice; each device is attached once", kind.flag().0)
+                write!(f, "{} {name} is given twice; each device is attached once", flag_of(*kind).0)
             }
             Self::OtherKind { given, wanted } => {
-                let (flag, example) = wanted.kind.flag();
+                let (flag, example) = flag_of(wanted.kind);
                 write!(
                     f,
                     "{} {}: the image has a {} device of that name; attach it with {flag} {}={example}",
-                    given.flag().0,
+                    flag_of(*given).0,
                     wanted.name,
                     wanted.kind.name(),
                     wanted.name
                 )
             }
             Self::Which { kind, wanted } => {
-                write!(f, "{0}: which device? write {0} NAME=…; the image has {1}", kind.flag().0, List(wanted))
+                write!(f, "{0}: which device? write {0} NAME=…; the image has {1}", flag_of(*kind).0, List(wanted))
             }
         }
     }

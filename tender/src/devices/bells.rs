@@ -3,20 +3,18 @@
 
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
-use crate::clock::monotonic_ns;
 use crate::confine::{Descriptors, Role};
-use crate::error::Error;
 use crate::fault::Fault;
 use crate::processors;
+use crate::signals::number;
+use crate::time::monotonic_ns;
 use husk_abi::poll::Cost;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Mutex, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
-
-/// The signal that stops the processor for the sake of a device.
-pub const SIGNAL: libc::c_int = libc::SIGIO;
 
 /// No processor of the host.
 const NOWHERE: u32 = u32::MAX;
@@ -45,8 +43,8 @@ pub struct Bells {
 impl Bells {
     /// Bells for the processor that this thread runs, which is the only one of the host that this process may use if it
     /// `is_alone`.
-    pub fn new(is_alone: bool) -> Result<Self, Error> {
-        let event = || EventFd::new(EFD_NONBLOCK).map_err(Error::NoThread);
+    pub fn new(is_alone: bool) -> io::Result<Self> {
+        let event = || EventFd::new(EFD_NONBLOCK);
         let process = std::process::id() as libc::pid_t;
         // SAFETY: has no conditions.
         let processor = unsafe { libc::gettid() };
@@ -148,7 +146,7 @@ impl Bells {
     pub fn stop(&self, fault: Fault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
         // SAFETY: only numbers; the thread is one of ours, and ends with the process.
-        unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.processor, SIGNAL) };
+        unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.processor, number::FAULT) };
     }
 
     /// Why the guest must stop.

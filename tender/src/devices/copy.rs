@@ -6,11 +6,14 @@
 
 #![expect(unsafe_code, reason = "guest memory is copied by address, and a signal handler steps over what fails")]
 
-use super::net::Unreachable;
 use super::ring::{Part, Parts};
 use std::mem::zeroed;
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
+
+/// Guest memory could not be reached, as the guest has protected it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
 
 unsafe extern "C" {
     /// The instruction that copies.

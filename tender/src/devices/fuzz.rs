@@ -8,12 +8,13 @@
 
 mod race;
 
-use super::attach::Kind;
-use super::net::{self, Received, Unreachable, Wire};
+use super::copy::Unreachable;
+use super::net::{self, Received, Wire};
 use super::ring::Parts;
 use super::{Device, block, copy, table};
 use crate::confine::Descriptors;
 use crate::fuzz::{Arguments, file};
+use crate::image::Kind;
 use crate::memory::{Claim, Memory};
 use crate::sample;
 use husk_abi::device::{FRAME_HEADER, Offers, Offload, Queue, RECEIVE, ROW_MAXIMUM, TRANSMIT};
@@ -321,7 +322,7 @@ pub fn rings(bytes: &[u8]) {
     let Some(file) = file(&vec![0xdd; DISK]) else { return };
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let options = block::Options { file: path.into(), ..block::Options::default() };
-    let Ok(drive) = block::Drive::open("disk", &options) else { return };
+    let Ok(drive) = block::Drive::open(&options) else { return };
     let mut devices: [Box<dyn Device>; 2] =
         [Box::new(net::Served::new(card, &memory, network)), Box::new(block::Served::new(drive, &memory, disk[0]))];
 

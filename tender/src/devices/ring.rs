@@ -350,8 +350,8 @@ fn bare(descriptor: &Descriptor) -> Result<(), Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devices::attach::Kind;
     use crate::devices::table;
+    use crate::image::Kind;
     use crate::sample::{Numbers, memory};
     use husk_abi::memory::{BOOT, Region};
 

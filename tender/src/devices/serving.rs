@@ -9,11 +9,10 @@
 use super::bells::Bells;
 use super::relay::Relay;
 use super::service::Devices;
-use crate::clock::{monotonic_ns, time_until};
-use crate::confine::Crew;
-use crate::error::Error;
+use crate::confine::{Crew, Error};
 use crate::fault::Fault;
 use crate::signals::readable;
+use crate::time::{monotonic_ns, time_until};
 use husk_abi::poll::Poll;
 use std::ptr::{self, null};
 use std::sync::Arc;

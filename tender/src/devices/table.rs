@@ -1,8 +1,8 @@
 //! The table of devices that a guest reads ([`husk_abi::device`]), and the plan of the rings that it tells of.
 
 use super::Open;
-use super::attach::Kind;
 use crate::gate::DOORBELL;
+use crate::image::Kind;
 use crate::layout::Layout;
 use husk_abi::device::{Device, Queue, Table};
 use husk_abi::memory::PAGE;

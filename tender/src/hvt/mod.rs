@@ -2,6 +2,7 @@
 
 mod counter;
 mod cpuid;
+pub mod create;
 mod heap;
 mod msrs;
 pub mod open;
@@ -18,13 +19,12 @@ pub use cpuid::Cpu;
 use crate::clock::{Counter, Moment, Offset};
 use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::bells::Bells;
-use crate::error::Error;
 use crate::gate::NO_LIBOS;
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use crate::sparse::given::Touch;
-use crate::target::{Stop, Target};
+use crate::target::{Error, Stop, Target};
 use heap::Heap;
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, FRAME, GATE, Region};
@@ -69,7 +69,7 @@ impl Hvt {
     ) -> Result<(Self, Arc<Memory>, Counter), Error> {
         #[cfg(feature = "slow-host")]
         slow::start();
-        let vm = open::create_vm(kvm)?;
+        let vm = create::create_vm(kvm)?;
         let denies_msrs = msrs::deny(&vm)?;
         let slots = Slots::start(&vm, &memory)?;
         let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a virtual processor"))?;

@@ -4,7 +4,7 @@
 //! once more, where KVM would emulate them: a guest that got there after all meets a general protection fault, not the
 //! emulation of some hundred registers. The tender's own accesses are not filtered.
 
-use crate::error::Error;
+use crate::target::Error;
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
 /// Denies all of them, if KVM can: Linux has been able to since 5.10. Returns whether it can.

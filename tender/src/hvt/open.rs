@@ -3,8 +3,7 @@
 //! A host without KVM is an ordinary one, where guests can run as processes ([`NotOpened::is_absent`]). A KVM that is there
 //! and cannot be used is a mistake of its configuration: the user decides between mending that and the weaker sandbox.
 
-use crate::error::Error;
-use kvm_ioctls::{Cap, Kvm, VmFd};
+use kvm_ioctls::Kvm;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -36,7 +35,8 @@ impl NotOpened {
         matches!(self, Self::Absent | Self::NoDevice)
     }
 
-    fn from_errno(errno: i32) -> Self {
+    /// What an error of /dev/kvm comes from.
+    pub fn from_errno(errno: i32) -> Self {
         match errno {
             libc::ENOENT | libc::ENOTDIR => Self::Absent,
             libc::ENODEV | libc::ENXIO => Self::NoDevice,
@@ -84,37 +84,6 @@ pub fn open() -> Result<Kvm, NotOpened> {
         _ => Err(NotOpened::NotKvm),
     }
 }
-
-/// Makes a virtual machine, on a KVM that has what one cannot do without.
-pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
-    for (capability, name) in REQUIRED {
-        if !kvm.check_extension(capability) {
-            return Err(Error::KvmTooOld(name));
-        }
-    }
-    // With a signal on its way, the kernel does not take the locks of all mappings: EINTR, after which the handler has run.
-    const ATTEMPTS: usize = 100;
-    let is_interrupted =
-        |made: &Result<VmFd, _>| made.as_ref().is_err_and(|error: &kvm_ioctls::Error| error.errno() == libc::EINTR);
-    let mut made = kvm.create_vm();
-    for _ in 1..ATTEMPTS {
-        if !is_interrupted(&made) {
-            break;
-        }
-        made = kvm.create_vm();
-    }
-    made.map_err(|error| match NotOpened::from_errno(error.errno()) {
-        known @ (NotOpened::Busy | NotOpened::NoDescriptors | NotOpened::NoFiles) => Error::KvmNotOpened(known),
-        _ => Error::kvm("create a virtual machine")(error),
-    })
-}
-
-/// What every KVM of Linux 5.10 has, and without which registers would be wrong or signals lost in silence.
-pub const REQUIRED: [(Cap, &str); 3] = [
-    (Cap::UserMemory, "memory of its user's (KVM_CAP_USER_MEMORY)"),
-    (Cap::SyncRegs, "registers in shared memory (KVM_CAP_SYNC_REGS)"),
-    (Cap::ImmediateExit, "a way to stop a guest before it runs (KVM_CAP_IMMEDIATE_EXIT)"),
-];
 
 impl fmt::Display for NotOpened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,8 +5,8 @@
 
 #![expect(unsafe_code, reason = "guest memory is given to KVM by address")]
 
-use crate::error::Error;
 use crate::memory::Memory;
+use crate::target::Error;
 use husk_abi::call::Status;
 use husk_abi::memory::Region;
 use kvm_bindings::kvm_userspace_memory_region;

@@ -4,7 +4,8 @@
 //! need not touch those pages twice, and so that what is constant afterwards (RELRO) is read-only from the first
 //! instruction on.
 
-use super::{Refusal, Segment};
+use super::refusal::Refusal;
+use super::segments::Segment;
 use husk_abi::memory::{Region, Rights};
 use object::LittleEndian as LE;
 use object::elf::{self, Dyn64, ProgramHeader64, Rela64};

@@ -9,13 +9,14 @@ mod dynamic;
 mod notes;
 mod refusal;
 mod segments;
+mod wanted;
 
 pub use dynamic::{Relocation, Relocations};
 pub use notes::Notes;
 pub use refusal::Refusal;
 pub use segments::Segment;
+pub use wanted::{Kind, Wanted};
 
-use crate::error::Error;
 use husk_abi::memory::{Region, Rights};
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64};
@@ -58,18 +59,17 @@ pub struct Image {
 
 impl Image {
     /// Opens and checks the image at `path`.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let refuse = |refusal| Error::Image { path: path.to_owned(), refusal };
-        let not_opened = |error: io::Error| refuse(Refusal::NotOpened(error.kind(), error.to_string()));
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
+        let not_opened = |error: io::Error| Refusal::NotOpened(error.kind(), error.to_string());
         let file = File::open(path).map_err(not_opened)?;
         let metadata = file.metadata().map_err(not_opened)?;
         if metadata.is_dir() {
-            return Err(refuse(Refusal::Directory));
+            return Err(Refusal::Directory);
         }
         if !metadata.is_file() {
-            return Err(refuse(Refusal::NotRegular));
+            return Err(Refusal::NotRegular);
         }
-        Self::check(file, path, metadata.len()).map_err(refuse)
+        Self::check(file, path, metadata.len())
     }
 
     /// Checks the image in a file of this size.

@@ -1,7 +1,7 @@
 //! The notes of an image: contract version, manifest, build-id. Formats in [`husk_abi::note`].
 
-use super::Refusal;
-use crate::devices::attach::Wanted;
+use super::refusal::Refusal;
+use super::wanted::Wanted;
 use husk_abi::note;
 use object::LittleEndian;
 use object::elf::{self, ProgramHeader64};

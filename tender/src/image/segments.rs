@@ -1,6 +1,6 @@
 //! Which segments an image may have, checked one by one.
 
-use super::Refusal;
+use super::refusal::Refusal;
 use husk_abi::memory::{IMAGE_OFFSET, LARGE_PAGE, PAGE, Region, Rights, WINDOW_HIGHEST};
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, ProgramHeader64};

@@ -4,7 +4,7 @@
 //! addresses of a guest have 47 bits.
 
 use super::{Inspection, rights};
-use crate::devices::attach::Wanted;
+use crate::image::Wanted;
 use crate::report::names::hexadecimal;
 use std::fmt;
 use std::path::Path;

@@ -5,8 +5,8 @@ mod show;
 
 pub(crate) use json::Value;
 
-use crate::devices::attach::Wanted;
 use crate::error::Error;
+use crate::image::Wanted;
 use crate::image::{Image, Segment};
 use crate::report::names::Names;
 use husk_abi::memory::Rights;
@@ -55,7 +55,7 @@ struct Sizes {
 impl Inspection {
     /// Looks at the image at `path`, and for its debug file, first in `debug_directory`.
     pub fn of(path: &Path, debug_directory: Option<&Path>) -> Result<Self, Error> {
-        let image = Image::open(path)?;
+        let image = Image::open(path).map_err(Error::image(path))?;
         let names = Names::of(&image, debug_directory);
         let manifest = image.notes.manifest;
         Ok(Self {
@@ -153,7 +153,7 @@ mod tests {
             main_stack: 8 << 20,
             patched_sites: 41,
             trapping_sites: 1,
-            devices: vec![Wanted { kind: crate::devices::attach::Kind::Network, name: "front\x1b".to_string() }],
+            devices: vec![Wanted { kind: crate::image::Kind::Network, name: "front\x1b".to_string() }],
             files: Some(husk_abi::files::Note { offset: 0x5000, length: 8192, count: 3 }),
             sizes: Sizes::of(&segments),
             segments,

@@ -1,8 +1,8 @@
 //! An inspection as a table for people.
 
 use super::{Inspection, rights};
-use crate::error::Size;
 use crate::report::names::{Clean, hexadecimal};
+use crate::size::Size;
 use std::fmt;
 
 const BOLD: &str = "\x1b[1m";

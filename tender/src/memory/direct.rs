@@ -5,8 +5,8 @@
 
 #![expect(unsafe_code, reason = "mappings are made by address")]
 
-use super::protect;
-use crate::error::Error;
+use super::error::Error;
+use super::host::protect;
 use crate::image::{Image, Segment};
 use crate::layout::Layout;
 use husk_abi::memory::{BOOT, BOOT_SIZE, GATE, PAGE, Region, Rights};
@@ -27,7 +27,7 @@ pub fn extent(layout: &Layout) -> Region {
 pub fn reserve(layout: &Layout, image: &Image) -> Result<u64, Error> {
     let all = extent(layout);
     map_at(all).map_err(|error| match error.raw_os_error() {
-        Some(libc::EEXIST | libc::EPERM | libc::EINVAL) => Error::AddressesTaken { path: image.path.clone(), all },
+        Some(libc::EEXIST | libc::EPERM | libc::EINVAL) => Error::AddressesTaken(all),
         _ => Error::NoMemory(error),
     })?;
     let heap = Region { length: layout.heap_attached(layout.attached_at_start()), ..layout.heap };

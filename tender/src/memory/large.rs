@@ -1,25 +1,10 @@
 //! Huge pages of the host for guest memory, where and when the tender decides, whatever the host does by itself.
 
-#![expect(unsafe_code, reason = "madvise(2) and mincore(2) take pages by address")]
+#![expect(unsafe_code, reason = "mincore(2) takes pages by address")]
 
-use super::{Claim, Memory, reserve};
+use super::host::advise;
+use super::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
-use std::io;
-use std::ptr::NonNull;
-
-/// As [`reserve`], at a multiple of [`LARGE_PAGE`], which KVM needs to map large pages. The host makes no huge pages of it
-/// by itself: a small guest would become large where they are always made, and memory that a guest has given back would
-/// return where khugepaged collapses what is left.
-pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
-    let all = reserve(size + LARGE_PAGE)?;
-    let start = (all.as_ptr() as u64).next_multiple_of(LARGE_PAGE);
-    let before = start - all.as_ptr() as u64;
-    unmap(Region { start: all.as_ptr() as u64, length: before });
-    unmap(Region { start: start + size, length: LARGE_PAGE - before });
-    // A kernel without huge pages refuses, and makes none.
-    let _ = advise(Region { start, length: size }, libc::MADV_NOHUGEPAGE);
-    NonNull::new(start as *mut u8).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
-}
 
 impl Memory {
     /// Which of these pages of the window are resident; none of them if the host does not say.
@@ -47,20 +32,5 @@ impl Memory {
         if advise(on_host, libc::MADV_POPULATE_WRITE).is_ok() && is_large {
             let _ = advise(on_host, libc::MADV_NOHUGEPAGE);
         }
-    }
-}
-
-fn advise(pages: Region, advice: libc::c_int) -> io::Result<()> {
-    // SAFETY: none of the advice used here changes what the pages hold.
-    match unsafe { libc::madvise(pages.start as *mut libc::c_void, pages.length as usize, advice) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn unmap(pages: Region) {
-    if pages.length > 0 {
-        // SAFETY: the caller has just made the mapping, and nobody else knows it.
-        unsafe { libc::munmap(pages.start as *mut libc::c_void, pages.length as usize) };
     }
 }

@@ -2,8 +2,8 @@
 
 #![expect(unsafe_code, reason = "mappings are made by address")]
 
-use super::{Memory, protection};
-use crate::error::Error;
+use super::host::protection;
+use super::{Error, Memory};
 use crate::image::{Image, Segment};
 use crate::layout::Addresses;
 use husk_abi::memory::{PAGE, Region, Rights};
@@ -15,7 +15,6 @@ impl Memory {
     /// Brings a segment's contents into memory: mapped from the file, but for pages that differ from it: those with
     /// words to relocate, and a last one that is filled up with zeros. These are copied.
     pub(super) fn load(&self, image: &Image, segment: &Segment) -> Result<(), Error> {
-        let not_mapped = |error| Error::NotMapped { path: image.path.clone(), error };
         let pages = segment.pages();
         let contents_end = segment.region.start + segment.file_size;
         let zeros_follow = segment.region.length > segment.file_size;
@@ -27,10 +26,12 @@ impl Memory {
             }
             _ => Region { start: mappable, length: 0 },
         };
-        self.map_file(image, segment, Region::between(pages.start, copied.start.min(mappable))).map_err(not_mapped)?;
-        self.map_file(image, segment, Region::between(copied.end(), mappable)).map_err(not_mapped)?;
-        self.copy(image, segment, copied).map_err(not_mapped)?;
-        self.copy(image, segment, Region::between(mappable.max(copied.end()), contents_end)).map_err(not_mapped)?;
+        self.map_file(image, segment, Region::between(pages.start, copied.start.min(mappable)))
+            .map_err(Error::NotMapped)?;
+        self.map_file(image, segment, Region::between(copied.end(), mappable)).map_err(Error::NotMapped)?;
+        self.copy(image, segment, copied).map_err(Error::NotMapped)?;
+        self.copy(image, segment, Region::between(mappable.max(copied.end()), contents_end))
+            .map_err(Error::NotMapped)?;
         for relocation in relocations {
             let value = self.layout.load_bias.wrapping_add(relocation.addend);
             // SAFETY: the image was checked to have the whole word in this writable segment, whose pages with
@@ -55,7 +56,7 @@ impl Memory {
             )
         };
         match result {
-            libc::MAP_FAILED => Err(Error::NotMapped { path: image.path.clone(), error: io::Error::last_os_error() }),
+            libc::MAP_FAILED => Err(Error::NotMapped(io::Error::last_os_error())),
             _ => Ok(()),
         }
     }

@@ -7,35 +7,30 @@
 
 #![expect(unsafe_code, reason = "mappings are made by address, and guest memory is reached by pointer")]
 
+pub mod claim;
 mod direct;
+mod error;
+pub mod host;
 mod large;
 mod load;
 #[cfg(test)]
 mod property;
 
+pub use claim::Claim;
+pub use error::{Error, Refused};
+
 use crate::confine::Descriptors;
-use crate::error::Error;
-use crate::fault::Fault;
 use crate::image::Image;
 use crate::layout::{Addresses, Layout};
 use crate::resident::Resident;
 use crate::sparse::Sparse;
+use host::{protect, reserve_aligned};
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
 use husk_abi::{signals, turns};
-pub use large::reserve_aligned;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// A range of bytes that the guest says is its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// First guest-virtual address.
-    pub address: u64,
-    /// Length in bytes.
-    pub length: u64,
-}
 
 /// All memory of one guest.
 #[derive(Debug)]
@@ -96,13 +91,13 @@ impl Memory {
     }
 
     /// Takes from a guest in this process what it may not do with its image, which is as it is to be.
-    pub fn seal(&self, image: &Image) -> Result<(), Error> {
-        direct::seal(&self.layout, image).map_err(Error::NoMemory)
+    pub fn seal(&self, image: &Image) -> io::Result<()> {
+        direct::seal(&self.layout, image)
     }
 
     /// The same for the tender's own pages: from here on, they can only be written by [`Self::rewrite_own`].
-    pub fn seal_own(&self) -> Result<(), Error> {
-        direct::seal_own(&self.layout).map_err(Error::NoMemory)
+    pub fn seal_own(&self) -> io::Result<()> {
+        direct::seal_own(&self.layout)
     }
 
     /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads; the guest does not
@@ -153,12 +148,12 @@ impl Memory {
 
     /// The only way from a guest address to a host pointer: the claim must lie within one region that the guest was
     /// given with at least `rights`. The pointer is good for the whole length of the claim.
-    pub fn check(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Fault> {
-        let fault = Fault::NotGuestMemory { claim, rights };
-        let end = claim.address.checked_add(claim.length).ok_or(fault.clone())?;
+    pub fn check(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Refused> {
+        let refused = Refused::NotGiven { claim, rights };
+        let end = claim.address.checked_add(claim.length).ok_or(refused)?;
         let inside = |region: &Region| claim.address >= region.start && end <= region.end();
         let Some(_) = self.regions.iter().find(|(region, has)| inside(region) && has.contains(rights)) else {
-            return Err(fault);
+            return Err(refused);
         };
         let physical = match claim.address >= self.layout.window.start {
             true => self.layout.physical(claim.address),
@@ -173,13 +168,13 @@ impl Memory {
     }
 
     /// The same for the thread that runs the guest, and the sparse region included, as far as the guest has touched it.
-    pub fn check_with_sparse(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Fault> {
+    pub fn check_with_sparse(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Refused> {
         let touched = self.sparse.find(claim).filter(|_| self.sparse.is_mapped(claim));
         touched.map_or_else(|| self.check(claim, rights), Ok)
     }
 
     /// Whole pages of the heap or the sparse region.
-    pub fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Fault> {
+    pub fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Refused> {
         self.sparse.find(claim).map_or_else(|| self.check(claim, Rights::READ | Rights::WRITE), Ok)
     }
 
@@ -238,11 +233,11 @@ impl Memory {
 
     /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
     /// Pages with a record of the libos stay readable and writable.
-    pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Fault> {
+    pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Refused> {
         let writable = Rights::READ | Rights::WRITE;
         let end = claim.address.saturating_add(claim.length);
         if rights != writable && self.records.iter().any(|it| it.start < end && claim.address < it.end()) {
-            return Err(Fault::Record { claim });
+            return Err(Refused::Record { claim });
         }
         if self.layout.addresses == Addresses::Direct {
             if self.sparse.find(claim).is_some() {
@@ -258,7 +253,7 @@ impl Memory {
     }
 
     /// Gives whole pages of the heap back to the host; or has them hold zeros, if no more than `kept` hold anything.
-    pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Fault> {
+    pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Refused> {
         let from = self.pages(claim)?;
         if kept > 0 && self.resident.clear(from.as_ptr() as u64, claim.length, kept) {
             return Ok(Ok(()));
@@ -286,39 +281,4 @@ fn records(image: &Image, bias: u64) -> Vec<Region> {
     let signals = image.notes.signals.map(|record| (record, size_of::<signals::Record>()));
     let found = [turns, signals].into_iter().flatten();
     found.map(|(start, size)| Region { start: start.wrapping_add(bias), length: size as u64 }).collect()
-}
-
-/// Reserves zeroed memory; pages are only taken when touched.
-pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
-    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size as usize,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
-}
-
-/// Gives whole pages of guest memory these rights in the host's mapping.
-pub fn protect(pages: Region, rights: Rights) -> io::Result<()> {
-    let start = pages.start as *mut libc::c_void;
-    // SAFETY: guest memory is reached by system calls and raw copies only, which may fail.
-    match unsafe { libc::mprotect(start, pages.length as usize, protection(rights)) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Rights as mmap(2) takes them.
-fn protection(rights: Rights) -> libc::c_int {
-    let bits = [(Rights::READ, libc::PROT_READ), (Rights::WRITE, libc::PROT_WRITE), (Rights::EXECUTE, libc::PROT_EXEC)];
-    bits.into_iter().filter(|(right, _)| rights.contains(*right)).fold(libc::PROT_NONE, |all, (_, bit)| all | bit)
 }

@@ -7,7 +7,8 @@
 pub mod given;
 
 use crate::layout::{Addresses, Layout};
-use crate::memory::{Claim, protect, reserve_aligned};
+use crate::memory::claim::Claim;
+use crate::memory::host::{protect, reserve_aligned};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::io;
 use std::ptr::NonNull;

@@ -5,7 +5,6 @@
 mod bounds;
 mod frame;
 mod origin;
-pub mod sentinel;
 mod signals;
 mod sparse;
 mod switch;
@@ -13,13 +12,13 @@ pub mod watchdog;
 
 use crate::confine::{Crew, Descriptors};
 use crate::devices::bells::Bells;
-use crate::error::Error;
 use crate::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
 use crate::image::Image;
-use crate::memory::{Claim, Memory, protect};
+use crate::memory::host::protect;
+use crate::memory::{Claim, Memory};
 use crate::registers::Registers;
 use crate::sparse::given::Touch;
-use crate::target::{Stop, Target};
+use crate::target::{Error, Stop, Target};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, GATE, Region, Rights};
 use libc::sock_filter;
@@ -64,7 +63,7 @@ impl Spt {
         memory.write_own(NO_LIBOS, &UNDEFINED);
         memory.write_own(DOORBELL, &way(&raw const switch::husk_spt_doorbell));
         memory.write_own(BOOT, boot);
-        memory.seal(image)?;
+        memory.seal(image).map_err(Error::NoMemory)?;
         let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
         let entry = image.entry.wrapping_add(layout.load_bias);
         // SAFETY: no other guest is in this process, and this one does not run yet.
@@ -141,7 +140,7 @@ impl Spt {
 impl Target for Spt {
     fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
         self.mask = Some(signals::take(crew).map_err(Error::NoSignals)?);
-        self.memory.seal_own()?;
+        self.memory.seal_own().map_err(Error::NoMemory)?;
         self.mapped
             .take()
             .map_or(Ok(()), |mapped| bounds::limit_memory(&self.memory, mapped))

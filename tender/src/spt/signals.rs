@@ -3,10 +3,9 @@
 
 #![expect(unsafe_code, reason = "signal handlers and their stack")]
 
-use super::sentinel::Duty;
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
-use crate::signals::{all, change_mask};
+use crate::signals::{Duty, all, change_mask};
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;

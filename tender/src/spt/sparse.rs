@@ -1,6 +1,7 @@
 //! Memory for the sparse region: accessible from the first touch on, until it is given up. See [`husk_abi::memory`].
 
-use crate::memory::{Claim, Memory, protect};
+use crate::memory::host::protect;
+use crate::memory::{Claim, Memory};
 use crate::sparse::given::{Given, Touch};
 use husk_abi::memory::{Region, Rights};
 

@@ -12,8 +12,7 @@
 #![expect(unsafe_code, reason = "a process is made, and lives, by system calls without a wrapper")]
 
 use crate::confine::privileges::{self, User};
-use crate::confine::{Descriptors, Program, Role, calls};
-use crate::error::Error;
+use crate::confine::{Descriptors, Error, Program, Role, calls};
 use crate::share::{Share, left};
 use crate::supervise::testimony;
 use crate::{signals, streams};
@@ -27,17 +26,17 @@ const LOOK_MS: libc::c_int = 1000;
 
 /// Starts the watchdog of this process, which has one thread, for a guest that is held to `share`. It gives up its identity
 /// for that of `user`, as the tender will.
-pub fn start(share: Share, has_devices: bool, user: Option<User>) -> Result<(), Error> {
+pub fn start(share: Share, has_devices: bool, user: Option<User>) -> io::Result<()> {
     let share = if has_devices { share.and_a_processor() } else { share };
     let tender = std::process::id() as libc::pid_t;
     // SAFETY: only numbers.
     let file = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) };
     if file < 0 {
-        return Err(Error::NoWatchdog(io::Error::last_os_error()));
+        return Err(io::Error::last_os_error());
     }
     // SAFETY: a copy of this process, which has no other thread, with SIGKILL for this one at its end.
     let result = match unsafe { libc::syscall(libc::SYS_clone, libc::SIGKILL, 0, 0, 0, 0) } {
-        -1 => Err(Error::NoWatchdog(io::Error::last_os_error())),
+        -1 => Err(io::Error::last_os_error()),
         0 => {
             let _ = confine(tender, file as RawFd, user);
             watch(tender, file as RawFd, share)
@@ -68,7 +67,7 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
         // After the identity has changed, which undoes it.
         match privileges::end_with(tender) {
             true => Ok(()),
-            false => Err(Error::NoWatchdog(io::ErrorKind::NotFound.into())),
+            false => Err(Error::NotConfined(io::ErrorKind::NotFound.into())),
         }
     });
     let confined = confined.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());

@@ -18,10 +18,10 @@ pub mod testimony;
 
 pub use file::open;
 
-use crate::clock::{monotonic_ns, time_until};
 use crate::confine::privileges::{self, User};
 use crate::confine::{Descriptors, Program, Role, calls, files};
 use crate::error::Error;
+use crate::time::{monotonic_ns, time_until};
 use crate::{say, signals};
 use husk_abi::fault::TENDER_ERROR;
 use husk_abi::signals::{QUIT, STOP, bit};
@@ -109,7 +109,8 @@ fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> 
     let mut descriptors = Descriptors::default();
     descriptors.add(Role::Tender, &handle);
     descriptors.add(Role::Status, file);
-    Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()
+    Program::new(&[&calls::MEMORY, &calls::SUPERVISOR], &[], &descriptors).enter()?;
+    Ok(())
 }
 
 /// Waits for the end of the tender, and passes on which of these signals arrive. Returns these, too. Ends a tender that has not

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "locks and sector sizes are asked for by system calls without a wrapper")]
 
-use super::Options;
+use super::options::Options;
 use husk_abi::block::{Block, Flags, SECTOR_MAXIMUM, SECTOR_MINIMUM};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};

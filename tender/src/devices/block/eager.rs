@@ -8,7 +8,7 @@
 
 #![expect(unsafe_code, reason = "a system call without a wrapper")]
 
-use crate::clock::monotonic_ns;
+use crate::time::monotonic_ns;
 
 /// Time from which a write has taken long, in nanoseconds.
 const LONG_NS: u64 = 2_000_000;

@@ -16,13 +16,12 @@ mod uring;
 mod view;
 mod work;
 
+use super::device::{Device, Progress};
 use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Need, Operations, Parts, Queue, Request, Violation};
-use super::{Device, Progress};
-use crate::clock::monotonic_ns;
 use crate::confine::{Descriptors, Role};
-use crate::error::Error;
 use crate::memory::Memory;
+use crate::time::monotonic_ns;
 use disk::Disk;
 use engine::{Engine, InTurn, Step};
 use hurry::Hurry;
@@ -54,9 +53,9 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Opens what `options` say, for the device `name`.
-    pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
-        let disk = Disk::open(options).map_err(|reason| Error::Device { name: name.to_owned(), reason })?;
+    /// Opens what `options` say.
+    pub fn open(options: &Options) -> Result<Self, String> {
+        let disk = Disk::open(options)?;
         Ok(Self { disk, limits: [options.rate, options.operations] })
     }
 

@@ -1,6 +1,5 @@
 //! What a user says of a block device: `[NAME=]FILE[,ro][,sector=N][,direct]`.
 
-use crate::devices::attach::{Attachment, What};
 use crate::devices::limit::Rate;
 use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
 use husk_abi::note::is_device_name;
@@ -24,8 +23,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the value of a `--block` flag.
-    pub fn parse(text: &str) -> Result<Attachment, String> {
+    /// Reads the value of a `--block` flag: the name of the device, if there is one, and the options.
+    pub fn parse(text: &str) -> Result<(Option<String>, Self), String> {
         let mut words = text.split(',');
         let first = words.next().unwrap_or_default();
         let (name, file) = match first.split_once('=') {
@@ -40,7 +39,7 @@ impl Options {
         for word in words {
             options.set(word)?;
         }
-        Ok(Attachment { name, what: What::Block(options) })
+        Ok((name, options))
     }
 
     fn set(&mut self, word: &str) -> Result<(), String> {
@@ -63,10 +62,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (Option<String>, Options) {
-        match Options::parse(text).expect("well-formed") {
-            Attachment { name, what: What::Block(options) } => (name, options),
-            other => panic!("{other:?} is no disk"),
-        }
+        Options::parse(text).expect("well-formed")
     }
 
     #[test]

@@ -7,11 +7,12 @@
 
 use super::{PATTERN, SHARE, alone, assert_given, memory, outside};
 use crate::confine::Descriptors;
-use crate::devices::attach::Kind;
-use crate::devices::net::{self, Received, Unreachable, Wire};
+use crate::devices::copy::Unreachable;
+use crate::devices::net::{self, Received, Wire};
 use crate::devices::ring::Parts;
 use crate::devices::{Device, block, copy, table};
 use crate::fuzz::file;
+use crate::image::Kind;
 use crate::memory::Memory;
 use husk_abi::device::{Offers, Offload, Queue, RECEIVE, TRANSMIT};
 use husk_abi::memory::{PAGE, Rights};
@@ -212,7 +213,7 @@ impl Devices {
         }
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         let options = block::Options { file: path.into(), ..block::Options::default() };
-        let drive = block::Drive::open("disk", &options).ok()?;
+        let drive = block::Drive::open(&options).ok()?;
         Some(Box::new(block::Served::new(drive, memory, queues[2])))
     }
 

@@ -1,23 +1,25 @@
 //! Network devices: frames between a guest's queues and a wire, of which there are several kinds.
 
+pub mod address;
 pub mod options;
 pub mod passt;
 pub mod tap;
 pub mod user;
+mod wire;
 
+use super::device::{Device, Progress};
 use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Parts, Queue, Request, Violation};
-use super::{Device, Progress};
-use crate::clock::monotonic_ns;
 use crate::confine::Descriptors;
-use crate::error::Error;
 use crate::memory::Memory;
+use crate::time::monotonic_ns;
 use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
 pub use options::{Backend, Options};
 use std::os::fd::RawFd;
 use std::sync::Arc;
+pub use wire::{Received, Wire};
 
 /// Frames of one kind that are moved before other things have their turn.
 const BATCH: usize = 64;
@@ -33,74 +35,15 @@ pub struct Card {
     rate: Option<Rate>,
 }
 
-/// Guest memory could not be reached, as the guest has protected it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreachable;
-
-/// Where a network device's frames go to and come from.
-pub trait Wire: std::fmt::Debug + Send {
-    /// What it does beyond sending and receiving frames as they are.
-    fn offers(&self) -> Offers {
-        Offers::empty()
-    }
-
-    /// Whether it takes a frame now.
-    fn has_room(&self) -> bool {
-        true
-    }
-
-    /// Sends a frame, or drops it, as a wire may. It lacks what the wire offers to do at most.
-    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable>;
-
-    /// Receives a frame, or drops one if it does not fit; nothing if there is none. It may be unfinished only if that is
-    /// said and offered.
-    fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable>;
-
-    /// Does what else there is to do. Whether something was done.
-    fn work(&mut self) -> bool {
-        false
-    }
-
-    /// The file that is ready when there may be a frame, or other work.
-    fn file(&self) -> RawFd;
-
-    /// Notes which files it has open.
-    fn list(&self, descriptors: &mut Descriptors);
-
-    /// For which events it is to be watched, given whether the guest has a buffer for a frame.
-    fn events(&self, has_buffer: bool) -> i16 {
-        if has_buffer { libc::POLLIN } else { 0 }
-    }
-
-    /// Monotonic time at which there is work in any case, in nanoseconds.
-    fn deadline_ns(&self) -> u64 {
-        u64::MAX
-    }
-}
-
-/// What became of a frame that has arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// It is there.
-    Frame {
-        /// Its length in bytes.
-        length: usize,
-        /// Whether its checksum need not be looked at.
-        checked: bool,
-    },
-    /// It is lost.
-    Dropped,
-}
-
 impl Card {
     /// What it offers.
     pub fn offers(&self) -> Offers {
         self.wire.offers()
     }
 
-    /// Opens what `options` say, for the device `name`.
-    pub fn open(name: &str, options: &Options) -> Result<Self, Error> {
-        let opened = match &options.backend {
+    /// Opens what `options` say.
+    pub fn open(options: &Options) -> Result<Self, String> {
+        match &options.backend {
             Backend::Tap(interface) => tap::by_name(interface).map(|opened| Self::on(opened, options)),
             Backend::Descriptor(descriptor) => tap::by_descriptor(*descriptor).map(|opened| Self::on(opened, options)),
             Backend::Passt(path) => passt::open(path).map(|opened| Self::on(opened, options)),
@@ -114,8 +57,7 @@ impl Card {
                     rate: options.rate,
                 })
             }
-        };
-        opened.map_err(|reason| Error::Device { name: name.to_owned(), reason })
+        }
     }
 
     /// A card on a wire that is open, with its hardware address and the longest frame beyond its header.
@@ -302,8 +244,9 @@ mod tests {
     #![expect(unsafe_code, reason = "a buffer is submitted by pointer, as a guest does")]
 
     use super::*;
-    use crate::devices::attach::Kind;
+    use crate::devices::copy::Unreachable;
     use crate::devices::table;
+    use crate::image::Kind;
     use crate::sample;
     use husk_abi::ring::{Descriptor, ENTRIES, PRODUCER};
 

@@ -1,10 +1,10 @@
 //! What a user says of a network device: `[NAME=]BACKEND[,OPTION=VALUE]…`.
 
+use super::address::{bytes, network};
 use super::user;
-use crate::devices::attach::{Attachment, What};
 use crate::devices::limit::Rate;
 use husk_abi::device::{Address, source};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -47,8 +47,8 @@ impl Default for Options {
 const USAGE: &str = "write [NAME=]user, [NAME=]tap:INTERFACE, [NAME=]fd:NUMBER or [NAME=]passt:SOCKET";
 
 impl Options {
-    /// Reads the value of a `--net` flag.
-    pub fn parse(text: &str) -> Result<Attachment, String> {
+    /// Reads the value of a `--net` flag: the name of the device, if there is one, and the options.
+    pub fn parse(text: &str) -> Result<(Option<String>, Self), String> {
         let mut words = text.split(',');
         let first = words.next().unwrap_or_default();
         let (name, backend) = match first.split_once('=') {
@@ -67,7 +67,7 @@ impl Options {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             what.set(key, value)?;
         }
-        Ok(Attachment { name, what: What::Network(what) })
+        Ok((name, what))
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -101,27 +101,6 @@ impl Options {
     }
 }
 
-/// An address as a guest is told it.
-pub fn bytes(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&address.octets());
-            bytes
-        }
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
-/// `ADDRESS/PREFIX`.
-pub fn network(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, prefix) = text.split_once('/')?;
-    let address: IpAddr = address.parse().ok()?;
-    let longest = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
-    let prefix = prefix.parse().ok().filter(|prefix| u32::from(*prefix) <= longest)?;
-    Some((address, prefix))
-}
-
 fn mac(text: &str) -> Option<[u8; 6]> {
     let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
     let mac: [u8; 6] = bytes.try_into().ok()?;
@@ -133,10 +112,7 @@ mod tests {
     use super::*;
 
     fn parsed(word: &str) -> (Option<String>, Options) {
-        match Options::parse(word).expect("well-formed") {
-            Attachment { name, what: What::Network(options) } => (name, options),
-            other => panic!("{other:?} is no network card"),
-        }
+        Options::parse(word).expect("well-formed")
     }
 
     #[test]

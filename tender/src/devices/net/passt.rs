@@ -1,9 +1,11 @@
 //! passt(1) as a wire: a process of the same user that translates between frames and ordinary sockets. It is reached by a
 //! UNIX socket, through which frames go as a stream, each after its length in four bytes, the first the highest.
 
-use super::{Parts, Received, Unreachable, Wire, tap};
+use super::tap;
+use super::wire::{Received, Wire};
 use crate::confine::{Descriptors, Role};
-use crate::devices::copy;
+use crate::devices::copy::{self, Unreachable};
+use crate::devices::ring::Parts;
 use husk_abi::device::{FRAME_HEADER, Offload};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -6,9 +6,10 @@
 
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
-use super::{Parts, Received, Unreachable, Wire};
+use super::wire::{Received, Wire};
 use crate::confine::{Descriptors, Role};
-use crate::devices::copy;
+use crate::devices::copy::{self, Unreachable};
+use crate::devices::ring::Parts;
 use husk_abi::device::{Offers, Offload};
 use husk_abi::ring::PARTS_MAXIMUM;
 use std::fs::{self, File, OpenOptions};

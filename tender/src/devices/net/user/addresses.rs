@@ -9,7 +9,7 @@
 //! guest        10.0.2.15    fd68:7573:6b00:2::15
 //! ```
 
-use crate::devices::net::options::bytes;
+use crate::devices::net::address::bytes;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

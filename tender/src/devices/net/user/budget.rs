@@ -5,7 +5,7 @@
 //! of what the guest opens. A party beyond its limit gives way to itself; when a budget is used up, the party with the most
 //! places does. The flow that ends is the one that has been idle for longest.
 
-use super::flows::Protocol;
+use super::packet::Protocol;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};

@@ -5,26 +5,15 @@
 use super::asked::Asked;
 use super::budget::{Admission, Budget, Limits, Party};
 use super::listen::Listener;
-use super::packet::Pair;
+use super::packet::{Pair, Protocol};
 use super::{datagrams, tcp};
-use crate::clock::monotonic_ns;
 use crate::confine::{Descriptors, Role};
+use crate::time::monotonic_ns;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
-
-/// What a flow is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Protocol {
-    /// TCP.
-    Stream,
-    /// UDP.
-    Datagrams,
-    /// ICMP, with the series in place of the guest's port.
-    Echoes,
-}
 
 /// Whose places a flow takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

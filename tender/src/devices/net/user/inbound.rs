@@ -1,12 +1,12 @@
 //! What clients of published ports send.
 
 use super::budget::{Admission, Party};
-use super::flows::{Account, Flow, Protocol};
+use super::flows::{Account, Flow};
 use super::listen::Datagram;
-use super::packet::Pair;
+use super::packet::{Pair, Protocol};
 use super::tcp::Next;
 use super::{CLIENT_NS, Network, addresses, stack, tcp};
-use crate::clock::monotonic_ns;
+use crate::time::monotonic_ns;
 use socket2::Socket;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -33,11 +33,12 @@ mod routes;
 mod stack;
 mod tcp;
 
-use super::{Parts, Received, Unreachable, Wire};
-use crate::clock::monotonic_ns;
+use super::wire::{Received, Wire};
 use crate::confine::Descriptors;
-use crate::devices::copy;
+use crate::devices::copy::{self, Unreachable};
+use crate::devices::ring::Parts;
 use crate::rlimit;
+use crate::time::monotonic_ns;
 use budget::{Admission, Party};
 use flows::{Account, Flow, Flows};
 use husk_abi::device::Offload;

@@ -2,10 +2,10 @@
 
 use super::addresses::{self, Place, place};
 use super::budget::Party;
-use super::flows::{Account, Flow, Protocol};
-use super::packet::{Echo, Pair};
+use super::flows::{Account, Flow};
+use super::packet::{Echo, Pair, Protocol};
 use super::{CLIENT_NS, Network, datagrams, dns, stack, tcp};
-use crate::clock::monotonic_ns;
+use crate::time::monotonic_ns;
 use std::net::SocketAddr;
 
 /// Whose places a flow to `far` takes.

@@ -15,6 +15,17 @@ pub struct Pair {
     pub far: SocketAddr,
 }
 
+/// What a flow is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Stream,
+    /// UDP.
+    Datagrams,
+    /// ICMP, with the series in place of the guest's port.
+    Echoes,
+}
+
 /// A question for an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo<'a> {

@@ -8,7 +8,7 @@
 
 use super::addresses::{DNS_PORT, Place, place};
 use super::destination::{Class, Forms, contains, is_private};
-use crate::devices::net::options::network;
+use crate::devices::net::address::network;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

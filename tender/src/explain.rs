@@ -1,16 +1,17 @@
 //! `husk run --explain`: what an image with these devices may do once it runs, without running it.
 
-use super::calls::{self, Argument, Call, Feature, REFUSED};
-use super::{Plan, files};
+use crate::confine::calls::{self, Argument, Call, Feature, REFUSED};
+use crate::confine::{Plan, files};
 use crate::devices::attach::{Attachment, What};
 use crate::devices::net::Backend;
 use crate::devices::net::user;
-use crate::error::{Error, Size};
+use crate::error::Error;
 use crate::grant::Grant;
 use crate::image::Image;
 use crate::inspect::Value;
 use crate::report::names::Clean;
 use crate::run::matched;
+use crate::size::Size;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -32,10 +33,10 @@ impl Explanation {
     /// For the image at `path` with these devices, which are not opened, on the target whose processor's thread needs
     /// `target`. `memory` is what the operator says about it.
     pub fn of(path: &Path, memory: Grant, devices: &[Attachment], target: &'static Feature) -> Result<Self, Error> {
-        let image = Image::open(path)?;
-        let memory = memory.to(&image)?;
+        let image = Image::open(path).map_err(Error::image(path))?;
+        let memory = memory.to(&image).map_err(Error::over_maximum(path))?;
         let devices = matched(&image, devices)?;
-        let plan = Plan::new(target, devices.iter().map(|(_, what)| what));
+        let plan = Plan::new(target, devices.iter().map(|(_, what)| what.feature()));
         Ok(Self { path: image.path, memory, devices, landlock: files::version(), plan, colour: false })
     }
 

@@ -21,31 +21,13 @@
 
 #![expect(unsafe_code, reason = "a thread without a stack is made and lives by assembler")]
 
-use crate::confine::Program;
-use crate::error::Error;
-use crate::signals::{self, STAND_INS};
+use super::error::Error;
+use super::filter::Program;
+use crate::signals::{self, Duty, STAND_INS};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use std::io;
 use std::ptr::null_mut;
-
-/// What the sentinel is to do.
-#[derive(Clone, Copy, Debug)]
-pub struct Duty {
-    /// Which signals to wait for, bit n for number n of [`STAND_INS`].
-    pub signals: usize,
-    /// Seconds that the process has to end, after the first signal.
-    pub grace_s: u64,
-    /// The signal that has begun that time already, or 0.
-    pub stopped_by: libc::c_int,
-}
-
-impl Duty {
-    /// Whether there is something to do.
-    pub fn is_any(&self) -> bool {
-        self.signals != 0
-    }
-}
 
 /// How much later than it should have the process ends at the latest, in seconds.
 const MARGIN_S: u64 = 1;

@@ -1,0 +1,36 @@
+//! Why a process could not confine itself.
+
+use std::fmt;
+use std::io;
+
+/// A failed step of a confinement.
+#[derive(Debug)]
+pub enum Error {
+    /// The kernel refused it.
+    NotConfined(io::Error),
+    /// The process could not take another identity.
+    NotThatUser(io::Error),
+    /// There was no thread to be had.
+    NoThread(io::Error),
+    /// There were no random bytes.
+    NoEntropy(io::Error),
+    /// Signals could not be handled.
+    NoSignals(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConfined(error) => {
+                write!(
+                    f,
+                    "husk cannot confine itself, and does not run without: {error}; it takes a kernel with seccomp"
+                )
+            }
+            Self::NotThatUser(error) => write!(f, "cannot go on as that user: {error}; --user takes root"),
+            Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
+            Self::NoEntropy(error) => write!(f, "the host gives no random bytes: {error}"),
+            Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Mappings of the host: made, protected and advised by address.
+
+#![expect(unsafe_code, reason = "mappings are made by address")]
+
+use husk_abi::memory::{LARGE_PAGE, Region, Rights};
+use std::io;
+use std::ptr::NonNull;
+
+/// Reserves zeroed memory; pages are only taken when touched.
+pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size as usize,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
+}
+
+/// Gives whole pages of guest memory these rights in the host's mapping.
+pub fn protect(pages: Region, rights: Rights) -> io::Result<()> {
+    let start = pages.start as *mut libc::c_void;
+    // SAFETY: guest memory is reached by system calls and raw copies only, which may fail.
+    match unsafe { libc::mprotect(start, pages.length as usize, protection(rights)) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Rights as mmap(2) takes them.
+pub fn protection(rights: Rights) -> libc::c_int {
+    let bits = [(Rights::READ, libc::PROT_READ), (Rights::WRITE, libc::PROT_WRITE), (Rights::EXECUTE, libc::PROT_EXEC)];
+    bits.into_iter().filter(|(right, _)| rights.contains(*right)).fold(libc::PROT_NONE, |all, (_, bit)| all | bit)
+}
+
+/// As [`reserve`], at a multiple of [`LARGE_PAGE`], which KVM needs to map large pages. The host makes no huge pages of it
+/// by itself: a small guest would become large where they are always made, and memory that a guest has given back would
+/// return where khugepaged collapses what is left.
+pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
+    let all = reserve(size + LARGE_PAGE)?;
+    let start = (all.as_ptr() as u64).next_multiple_of(LARGE_PAGE);
+    let before = start - all.as_ptr() as u64;
+    unmap(Region { start: all.as_ptr() as u64, length: before });
+    unmap(Region { start: start + size, length: LARGE_PAGE - before });
+    // A kernel without huge pages refuses, and makes none.
+    let _ = advise(Region { start, length: size }, libc::MADV_NOHUGEPAGE);
+    NonNull::new(start as *mut u8).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+/// Gives the kernel advice that changes nothing of what these pages hold.
+pub fn advise(pages: Region, advice: libc::c_int) -> io::Result<()> {
+    // SAFETY: none of the advice used here changes what the pages hold.
+    match unsafe { libc::madvise(pages.start as *mut libc::c_void, pages.length as usize, advice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn unmap(pages: Region) {
+    if pages.length > 0 {
+        // SAFETY: the caller has just made the mapping, and nobody else knows it.
+        unsafe { libc::munmap(pages.start as *mut libc::c_void, pages.length as usize) };
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a guest's processor could not be made, or run on.
+
+use crate::hvt::open::NotOpened;
+use std::fmt;
+use std::io;
+
+/// A failed step of a target.
+#[derive(Debug)]
+pub enum Error {
+    /// KVM makes no virtual machine.
+    NotOpened(NotOpened),
+    /// KVM lacks this.
+    KvmTooOld(&'static str),
+    /// A request to KVM failed.
+    Kvm {
+        /// What it was to do.
+        step: &'static str,
+        /// How.
+        error: io::Error,
+    },
+    /// The processor, or the kernel, has no FSGSBASE.
+    NoBaseInstructions,
+    /// Signals could not be handled.
+    NoSignals(io::Error),
+    /// The guest's memory could not be protected, or bounded.
+    NoMemory(io::Error),
+}
+
+impl Error {
+    /// A failed step of setting up or running the VM.
+    pub fn kvm(step: &'static str) -> impl Fn(kvm_ioctls::Error) -> Self {
+        move |error| Self::Kvm { step, error: io::Error::from_raw_os_error(error.errno()) }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOpened(why) => write!(f, "{why}"),
+            Self::KvmTooOld(missing) => write!(f, "this kernel's KVM lacks {missing}; use Linux 5.10 or newer"),
+            Self::Kvm { step, error } => write!(f, "KVM failed to {step}: {error}"),
+            Self::NoBaseInstructions => write!(
+                f,
+                "programs with std, and all guests without KVM, need a processor and a kernel with FSGSBASE; use Linux 5.9 or \
+                newer, on a processor of 2013 or newer"
+            ),
+            Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
+            Self::NoMemory(error) => write!(
+                f,
+                "cannot reserve the guest's memory: {error}; give a smaller --memory, or more addresses (`ulimit -v`)"
+            ),
+        }
+    }
+}
