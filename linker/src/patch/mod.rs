@@ -53,7 +53,8 @@ impl Plan {
         if sweep.stray > 0 {
             plan.trapping.insert(Reason::Stray, sweep.stray);
         }
-        let mut free = libos.stubs.start.next_multiple_of(SIZE as u64);
+        // A file may say that they are where there are no more addresses.
+        let mut free = libos.stubs.start.checked_next_multiple_of(SIZE as u64).unwrap_or(u64::MAX);
         for &index in &sweep.callers {
             plan.add_function(program, &sweep, index, libos, &mut free);
         }
@@ -93,7 +94,7 @@ impl Plan {
 
 /// The bytes that turn the window from `start` to `end`, where its `syscall` ends, into a jump to a stub at `free`.
 fn write(program: &Program<'_>, start: u64, end: u64, libos: &Libos, free: u64) -> Result<[(u64, Vec<u8>); 2], Reason> {
-    if free + SIZE as u64 > libos.stubs.end {
+    if free.checked_add(SIZE as u64).is_none_or(|end| end > libos.stubs.end) {
         return Err(Reason::NoStub);
     }
     let site = start..end - husk_abi::stub::SYSCALL_SIZE;
@@ -150,6 +151,14 @@ mod tests {
         let plan = Plan::for_program(&program(&code), &LIBOS);
         assert_eq!(plan.patched, 2);
         assert_eq!(plan.trapping, BTreeMap::from([(Reason::NoStub, 1)]));
+    }
+
+    #[test]
+    fn stubs_at_the_last_addresses_are_none() {
+        for start in [u64::MAX, u64::MAX - 1, u64::MAX - SIZE as u64] {
+            let plan = Plan::for_program(&program(&SITE), &Libos { stubs: start..u64::MAX, direct: 0x9000 });
+            assert_eq!((plan.patched, plan.trapping), (0, BTreeMap::from([(Reason::NoStub, 1)])), "{start:#x}");
+        }
     }
 
     #[test]
