@@ -1,0 +1,94 @@
+//! Third phase of a run: the process gives up what it does not need any more, and its threads enter their filters.
+
+use super::Options;
+use super::populate::Populated;
+use super::reporter::Reporter;
+use crate::confine::{self, Confined, Lacks, Plan, calls};
+use crate::devices::attach::What;
+use crate::error::Error;
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::say;
+use crate::statistics::Statistics;
+use crate::supervise;
+use crate::supervise::testimony::Sandbox;
+use crate::time::monotonic_ns;
+use crate::timeout;
+use std::mem::ManuallyDrop;
+use std::time::Instant;
+
+/// A guest that is ready to run, in a process that can do nothing but serve it.
+pub struct Ready {
+    /// The image.
+    pub image: ManuallyDrop<Image>,
+    /// The guest and its processor. It is not dropped: the process ends, and what the kernel does then anyway it does faster
+    /// all at once.
+    pub machine: ManuallyDrop<Machine>,
+    /// What it runs in.
+    pub sandbox: Sandbox,
+    /// Proof that no thread is left unconfined.
+    pub confined: Confined,
+    /// Each device that is attached: its name in the image, and what it is.
+    pub attached: Vec<(String, What)>,
+    /// Debug files, for reports.
+    pub reporter: ManuallyDrop<Reporter>,
+    /// When the time of the guest is up, as monotonic time in nanoseconds, if it ever is.
+    pub deadline_ns: Option<u64>,
+}
+
+/// Confines the process, makes the machine with the threads that serve it, and confines these. The time that the guest has
+/// begins.
+pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> {
+    let Populated { image, target, sandbox, memory, counter, attached, devices, reporter } = populated;
+    let mut statistics = Statistics::new(options.verbose, options.started);
+    let confining = Instant::now();
+    let feature = match sandbox {
+        Sandbox::Hvt => &calls::KVM,
+        Sandbox::Spt => &calls::SPT,
+    };
+    let plan = Plan::new(feature, attached.iter().map(|(_, what)| what.feature()));
+    let (mut crew, lack) = confine::confine_process(plan, options.user)?;
+    supervise::tie()?;
+    statistics.confine(confining.elapsed());
+    accept(Lacks::from_iter(target.lack().into_iter().chain(lack)), options.strict)?;
+    reporter.list(&image, &mut crew.descriptors);
+    // From here on, nothing can be opened.
+    #[cfg(feature = "attack")]
+    crate::confine::attack::attempt("process");
+    let machine = Machine::new(target, &image, memory, counter, statistics, devices, &mut crew)?;
+    let mut machine = ManuallyDrop::new(machine.with_console(options.console));
+    options.share.map_or(Ok(()), |share| machine.hold_to(share)).map_err(Error::NoTimer)?;
+    let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
+    options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s)).map_err(Error::NoTimer)?;
+    let first = machine.prepare(&mut crew)?;
+    let confining = Instant::now();
+    let confined = crew.confine_processor(&first)?;
+    machine.statistics().confine(confining.elapsed());
+    #[cfg(feature = "attack")]
+    crate::confine::attack::attempt("processor");
+    Ok(Ready { image, machine, sandbox, confined, attached, reporter, deadline_ns })
+}
+
+/// Goes on with less protection, after one line about it, or refuses to if the user is `strict`.
+fn accept(lacks: Lacks, strict: bool) -> Result<(), Error> {
+    match (lacks.is_any(), strict) {
+        (false, _) => Ok(()),
+        (true, true) => Err(Error::TooWeak(lacks)),
+        (true, false) => {
+            say!("husk: {lacks}");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::confine::Lack;
+
+    #[test]
+    fn only_the_strict_refuse_a_host_that_protects_less() {
+        assert!(accept(Lacks::default(), true).is_ok());
+        assert!(accept(Lacks::from_iter([Lack::Landlock]), true).is_err());
+    }
+}

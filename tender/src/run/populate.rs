@@ -1,0 +1,97 @@
+//! Second phase of a run: the guest's memory, with its image and what it reads at the start, and its processor.
+
+use super::Options;
+use super::open::Opened;
+use super::reporter::Reporter;
+use crate::boot::{self, Entropy};
+use crate::clock::Counter;
+use crate::devices::attach::What;
+use crate::devices::{Open, table};
+use crate::error::Error;
+use crate::hvt::{Cpu, Hvt};
+use crate::image::Image;
+use crate::layout::{Addresses, Layout, Unfit};
+use crate::memory::{self, Memory};
+use crate::processors;
+use crate::spt::Spt;
+use crate::supervise::testimony::Sandbox;
+use crate::target::Target;
+use husk_abi::boot::Flags;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+/// A guest that is ready to run, in a process that is not confined yet.
+pub struct Populated {
+    /// The image.
+    pub image: ManuallyDrop<Image>,
+    /// Its processor.
+    pub target: Box<dyn Target>,
+    /// What it runs in.
+    pub sandbox: Sandbox,
+    /// Its memory.
+    pub memory: Arc<Memory>,
+    /// Its time stamp counter.
+    pub counter: Counter,
+    /// Each device that is attached: its name in the image, and what it is.
+    pub attached: Vec<(String, What)>,
+    /// The same, open.
+    pub devices: Vec<Open>,
+    /// Debug files, for reports.
+    pub reporter: ManuallyDrop<Reporter>,
+}
+
+/// Maps the image and writes what the guest reads at the start. Nothing that has a name is opened any more.
+pub fn populate(options: &Options, opened: Opened) -> Result<Populated, Error> {
+    let Opened { image, memory, kvm, attached, devices, reporter, began } = opened;
+    let (draw, entropy) = random()?;
+    let rings = table::rings_size(devices.len());
+    let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
+    let draw = if options.randomize { draw } else { 0 };
+    let memory = placed(&image, draw, |draw| Layout::plan(&image, memory, draw, rings, addresses))?;
+    let mut flags = Flags::empty();
+    flags.set(Flags::VERBOSE, options.verbose);
+    flags.set(Flags::NEAR, kvm.is_none());
+    flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
+    let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
+    let (target, sandbox, memory, counter): (Box<dyn Target>, _, _, _) = match kvm {
+        Some(kvm) => {
+            let (target, memory, counter) =
+                Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu, began)?;
+            (Box::new(target), Sandbox::Hvt, memory, counter)
+        }
+        None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
+        None => {
+            let (target, memory) = Spt::new(&image, memory, &boot)?;
+            (Box::new(target), Sandbox::Spt, memory, Counter::of_host(began))
+        }
+    };
+    Ok(Populated { image, target, sandbox, memory, counter, attached, devices, reporter })
+}
+
+/// The image in its memory, where a `plan` for this random number has it; where that is taken, for another number.
+fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>) -> Result<Memory, Error> {
+    /// Next to nothing is taken: one in a thousand tries finds something.
+    const TRIES: u64 = 8;
+    /// The golden ratio, which scatters what follows each other.
+    const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let tries = if image.relocatable { TRIES } else { 1 };
+    let place = |attempt: u64| {
+        let layout = plan(draw.wrapping_add(attempt.wrapping_mul(SCATTER))).map_err(Error::unfit(&image.path))?;
+        Memory::map(layout, image).map_err(Error::memory(&image.path))
+    };
+    let taken = |result: &Result<_, Error>| {
+        matches!(result, Err(Error::Memory { error: memory::Error::AddressesTaken(_), .. }))
+    };
+    (0..tries - 1).map(place).find(|result| !taken(result)).unwrap_or_else(|| place(tries - 1))
+}
+
+/// A number for the layout and what the guest gets, never used twice.
+fn random() -> Result<(u64, Entropy), Error> {
+    let mut bytes = [0; 56];
+    getrandom::fill(&mut bytes).map_err(|error| Error::NoEntropy(error.into()))?;
+    let (mut draw, mut entropy) = ([0; 8], Entropy::default());
+    draw.copy_from_slice(&bytes[..8]);
+    entropy.guest.copy_from_slice(&bytes[8..40]);
+    entropy.program.copy_from_slice(&bytes[40..]);
+    Ok((u64::from_le_bytes(draw), entropy))
+}

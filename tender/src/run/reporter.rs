@@ -1,0 +1,83 @@
+//! Reports on a guest of a run, with what had to be opened for them before.
+
+use crate::confine::{Descriptors, Role};
+use crate::fault::Fault;
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::registers::Registers;
+use crate::report::{self, DebugFiles, Report, place};
+use crate::size::Size;
+use crate::threads::Thread;
+use std::io::IsTerminal;
+
+/// Makes reports, with the debug files of the image.
+pub struct Reporter {
+    debug_files: DebugFiles,
+    colour: bool,
+}
+
+impl Reporter {
+    /// Opens the debug files of `image`.
+    pub fn new(image: &Image) -> Self {
+        let debug_files = DebugFiles::open(&image.path, &image.notes.build_id, None);
+        Self { debug_files, colour: std::io::stderr().is_terminal() }
+    }
+
+    /// Notes which files it reads, of `image` too.
+    pub fn list(&self, image: &Image, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Image, &image.file);
+        self.debug_files.list(descriptors);
+    }
+
+    /// The report on a guest that broke the contract.
+    pub fn stopped(&self, image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
+        let threads = machine.threads_at(registers);
+        let (what, past) = (Some(fault.to_string()), fault.is_past());
+        if *fault == Fault::Deadlock {
+            return self.report(image, machine, what, None, &threads);
+        }
+        let current = threads.first().filter(|thread| thread.has_processor());
+        // What the program did, not how the libos told of it.
+        let registers = match (fault, current) {
+            (Fault::Signal(_), Some(thread)) => thread.registers,
+            _ => registers,
+        };
+        // One thread needs no name.
+        let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
+        let stop = report::Stop { access: fault.access(), registers, past, thread };
+        let mut report = self.report(image, machine, what, Some(stop), &[]);
+        if fault.gave_up()
+            && let Some(asked) = machine.guest().statistics.refused()
+        {
+            let memory = Size(machine.guest().memory.layout().window.length);
+            report.note(format!(
+                "it was refused memory before: it asked for {asked} bytes more, and --memory is {memory}"
+            ));
+        }
+        report
+    }
+
+    /// A report on `what` stopped the guest, if anything did, and where, and on these threads.
+    pub fn report(
+        &self,
+        image: &Image,
+        machine: &Machine,
+        what: Option<String>,
+        stop: Option<report::Stop>,
+        threads: &[Thread],
+    ) -> Report {
+        let memory = &machine.guest().memory;
+        let inquiry = report::Inquiry {
+            what,
+            stop,
+            threads,
+            image: &image.path,
+            file: &image.file,
+            load_bias: memory.layout().load_bias,
+            map: &place::map(image, memory.layout()),
+            read_guest: &mut |address| memory.peek(address),
+            debug_files: Some(&self.debug_files),
+        };
+        inquiry.report().with_colour(self.colour)
+    }
+}

@@ -1,0 +1,46 @@
+//! Fourth phase of a run: the guest runs, and is served, until it ends.
+
+use super::Options;
+use super::confine::Ready;
+use crate::error::Error;
+use crate::fault::Fault;
+use crate::machine::{End, Machine};
+use crate::say;
+use crate::signals;
+use crate::streams::write_error;
+use crate::supervise::testimony::{self, Verdict};
+use husk_abi::fault;
+
+/// Runs the guest to its end. Returns the exit status.
+pub fn serve(options: &Options, ready: Ready) -> Result<u8, Error> {
+    let Ready { image, mut machine, sandbox, confined, attached, reporter, deadline_ns } = ready;
+    attached.iter().flat_map(|(_, what)| what.published()).for_each(|publish| say!("husk: {publish}"));
+    testimony::begin(sandbox, deadline_ns);
+    loop {
+        let end = machine.run(&confined)?;
+        if options.verbose && !matches!(end, End::Asked) {
+            say!("{}", machine.guest().statistics);
+        }
+        match end {
+            End::Exit(status) => return Ok(finish(&mut machine, Verdict::Exit, status)),
+            End::Signal(signal) => return Ok(finish(&mut machine, Verdict::Signal, 128 + signal)),
+            End::Fault { fault, registers } => {
+                write_error(&reporter.stopped(&image, &machine, &fault, *registers).to_string());
+                let is_limit = fault == Fault::OutOfMemory;
+                let verdict = if is_limit { Verdict::OutOfMemory } else { Verdict::Fault };
+                testimony::end(verdict, &fault.to_string());
+                return Ok(fault.status());
+            }
+            End::Asked => write_error(&reporter.report(&image, &machine, None, None, &machine.threads()?).to_string()),
+        }
+    }
+}
+
+/// Ends a run whose guest has ended with this status, and says so. Returns the exit status.
+fn finish(machine: &mut Machine, verdict: Verdict, status: u8) -> u8 {
+    machine.finish();
+    let is_late = signals::time_is_up();
+    let (verdict, status) = if is_late { (Verdict::TimeIsUp, fault::TIME_IS_UP) } else { (verdict, status) };
+    testimony::end(verdict, "");
+    status
+}
