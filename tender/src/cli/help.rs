@@ -66,7 +66,7 @@ pub fn overview() -> String {
     format!(
         "husk runs Husk images: single-application virtual machines.\n\n\
          Commands:\n  {:<56} Run an image; the exit status is the guest's\n  {:<56} Tell what an image is\n  {:<56} Show what this host offers\n\n\
-         `husk COMMAND --help` tells more, `husk --version` the version.\n",
+         `husk COMMAND --help` tells more, `husk help FLAG` what one flag does, `husk --version` the version.\n",
         RUN.usage, INSPECT.usage, CHECK.usage
     )
 }
@@ -79,16 +79,45 @@ pub fn version() -> String {
 /// The help of one command.
 pub fn command<T>(topic: &Topic<T>) -> String {
     let mut text = format!("{}\n\nUsage: {}\n\nFlags:\n", topic.about, topic.usage);
+    // Writing to a string cannot fail.
     for flag in topic.flags {
-        let short = flag.short.map_or("   ".to_owned(), |letter| format!("-{letter},"));
-        let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
-        let name = format!("{short} --{}{value}", flag.long);
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name:<26} {}", flag.help);
+        let _ = writeln!(text, "  {:<26} {}", spelling(flag), flag.help);
     }
     let _ = writeln!(text, "  {:<26} Print this help", "-h, --help");
     if !topic.after.is_empty() {
         let _ = write!(text, "\n{}", topic.after);
     }
     text
+}
+
+/// The help of the command or the flags called `word`, a flag with or without its dashes.
+pub fn about(word: &str) -> Option<String> {
+    let name = word.trim_start_matches('-');
+    let text = match word {
+        "run" => command(&RUN),
+        "inspect" => command(&INSPECT),
+        "check" => command(&CHECK),
+        _ => [of_flag("run", &RUN, name), of_flag("inspect", &INSPECT, name), of_flag("check", &CHECK, name)].concat(),
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+/// Help of one flag of a command, with the paragraphs that mention it.
+fn of_flag<T>(command: &str, topic: &Topic<T>, name: &str) -> String {
+    let is_called = |flag: &&Flag<T>| flag.long == name || flag.short.is_some_and(|short| name.chars().eq([short]));
+    let Some(flag) = topic.flags.iter().find(is_called) else { return String::new() };
+    let spellings = [Some(format!("--{}", flag.long)), flag.short.map(|short| format!("-{short}"))];
+    let is_on = |paragraph: &&str| {
+        let mut words = paragraph.split([' ', '`', '\n', ':', ';', ',']);
+        words.any(|word| spellings.iter().flatten().any(|spelling| word == spelling))
+    };
+    let paragraphs = topic.after.split("\n\n").filter(is_on).map(|paragraph| format!("\n{}\n", paragraph.trim_end()));
+    format!("husk {command} {}\n    {}\n{}", spelling(flag).trim_start(), flag.help, paragraphs.collect::<String>())
+}
+
+/// A flag as it is written, with its value.
+fn spelling<T>(flag: &Flag<T>) -> String {
+    let short = flag.short.map_or("   ".to_owned(), |letter| format!("-{letter},"));
+    let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
+    format!("{short} --{}{value}", flag.long)
 }

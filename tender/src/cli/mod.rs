@@ -126,7 +126,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             Some("run") => run(parser),
             Some("inspect") => inspect(parser),
             Some("check") => check(parser),
-            Some("help") => Ok(Command::Print(help::overview())),
+            Some("help") => explain(&mut parser),
             _ => Err(Error(format!(
                 "no such command: {}; there are `husk run`, `husk inspect` and `husk check`, see `husk --help`",
                 command.display()
@@ -136,6 +136,15 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             Err(Error(format!("flags come after the command: `{}`", help::RUN.usage)))
         }
     }
+}
+
+/// `husk help`, of everything or of the command or flag that follows.
+fn explain(parser: &mut Parser) -> Result<Command, Error> {
+    let Some(word) = parser.raw_args()?.next() else { return Ok(Command::Print(help::overview())) };
+    let text = help::about(&word.to_string_lossy());
+    text.map(Command::Print).ok_or_else(|| {
+        Error(format!("there is no command or flag '{}'; `husk run --help` lists those of `husk run`", word.display()))
+    })
 }
 
 fn run(mut parser: Parser) -> Result<Command, Error> {
@@ -391,6 +400,26 @@ mod tests {
         assert_eq!(parsed("husk check --json"), Ok(Command::Check(Check { json: true })));
         assert!(refused("husk check app").contains("takes no image"));
         assert!(refused("husk check --fast").contains("no flag --fast"));
+    }
+
+    #[test]
+    fn help_explains_one_flag() {
+        let shown = |line: &str| match parsed(line) {
+            Ok(Command::Print(help)) => help,
+            other => panic!("{line}: {other:?}"),
+        };
+        for flag in flags::RUN {
+            let help = shown(&format!("husk help {}", flag.long));
+            assert!(help.starts_with("husk run -") && help.contains(flag.help), "{help}");
+            assert_eq!(help, shown(&format!("husk help --{}", flag.long)));
+        }
+        assert_eq!(shown("husk help -p"), shown("husk help publish"));
+        assert!(shown("husk help publish").contains("\nPublished ports: "));
+        assert!(shown("husk help net").contains("\nNetworks: ") && !shown("husk help net").contains("Exit status"));
+        assert_eq!(shown("husk help json").lines().filter(|line| line.starts_with("husk ")).count(), 3);
+        assert_eq!(shown("husk help run"), shown("husk run --help"));
+        assert_eq!(shown("husk help"), shown("husk --help"));
+        assert!(refused("husk help frobnicate").contains("no command or flag 'frobnicate'"));
     }
 
     #[test]
