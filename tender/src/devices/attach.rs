@@ -1,4 +1,4 @@
-//! Which device of the user's is which of the image's: by name, each exactly once, each of its kind.
+//! Match between the user's devices and the image's: by name, each exactly once, each of its kind.
 
 use super::{block, net};
 use crate::confine::calls::{self, Feature};
@@ -11,9 +11,9 @@ use std::path::Path;
 /// A device that the user attaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// Which device of the image it is to be; its only one of that kind if absent.
+    /// Name of the device of the image to attach to; the image's only device of that kind if absent.
     pub name: Option<String>,
-    /// What it is.
+    /// Description of the device.
     pub what: What,
 }
 
@@ -27,7 +27,7 @@ pub enum What {
 }
 
 impl What {
-    /// What kind of device it is.
+    /// Kind of the device.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Network(_) => Kind::Network,
@@ -35,7 +35,7 @@ impl What {
         }
     }
 
-    /// The system calls that serving it takes.
+    /// System calls that serving this device takes.
     pub const fn feature(&self) -> &'static Feature {
         match self {
             Self::Network(options) => match options.backend {
@@ -69,7 +69,7 @@ impl Attachment {
         Ok(Self { name, what: What::Block(options) })
     }
 
-    /// The file that we were started with for this device, if it is one.
+    /// File descriptor that the tender inherited for this device, if there is one.
     pub const fn descriptor(&self) -> Option<RawFd> {
         match &self.what {
             What::Network(net::Options { backend: net::Backend::Descriptor(descriptor), .. }) => Some(*descriptor),
@@ -77,7 +77,7 @@ impl Attachment {
         }
     }
 
-    /// The file that holds its bytes, if it is a disk.
+    /// Path of the file that holds the device's bytes, if it is a disk.
     pub fn path(&self) -> Option<&Path> {
         match &self.what {
             What::Block(disk) => Some(&disk.file),
@@ -94,7 +94,7 @@ const fn flag_of(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// How the two do not match.
+/// Reason why the user's devices do not match the image's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Mismatch {
@@ -105,7 +105,7 @@ pub enum Mismatch {
     Which { kind: Kind, wanted: Vec<Wanted> },
 }
 
-/// Gives each device its name. `wanted` is what the manifest says, of a std program if `is_std`.
+/// Gives each device its name. `wanted` are the devices of the manifest, of a std program if `is_std`.
 pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<Vec<(String, What)>, Mismatch> {
     let mut possible = wanted.to_vec();
     if is_std && !wanted.iter().any(|device| device.kind == Kind::Network) {
@@ -126,7 +126,7 @@ pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<
     }
 }
 
-/// Which of the `possible` devices something of this kind is that was given this name.
+/// Returns the name of that `possible` device which an attachment of this kind and with this name, if `given`, stands for.
 fn name(possible: &[Wanted], kind: Kind, given: Option<&str>) -> Result<String, Mismatch> {
     let unknown = || Mismatch::Unknown { kind, name: given.map(str::to_owned), wanted: possible.to_vec() };
     let of_kind: Vec<&Wanted> = possible.iter().filter(|device| device.kind == kind).collect();
@@ -183,7 +183,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Devices as a sentence has them.
+/// Devices as words of a sentence.
 struct List<'a>(&'a [Wanted]);
 
 impl fmt::Display for List<'_> {

@@ -1,5 +1,5 @@
-//! What the processor's thread and that of the devices tell each other: the guest's doorbell, news for a guest that
-//! sleeps, and a fault that the devices have found. On the way, it measures what it costs to wake a thread of this host.
+//! Events between the vCPU thread and the device thread: the guest's doorbell (an eventfd), news for a guest that sleeps
+//! (another), and a fault found by the devices. The doorbell also measures the cost of waking a thread of this host.
 
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
@@ -16,24 +16,24 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Mutex, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// No processor of the host.
+/// Value for no processor of the host.
 const NOWHERE: u32 = u32::MAX;
-/// How many waits of the guest pass between two looks at where it runs.
+/// Waits of the guest between two queries of the processor that it runs on.
 const LOOKS: u32 = 16;
 
-/// Made by the thread that runs the processor.
+/// Events of one guest, created by the vCPU thread.
 #[derive(Debug)]
 pub struct Bells {
     doorbell: EventFd,
     news: EventFd,
     fault: Mutex<Option<Fault>>,
-    /// When [`Bells::ring`] was called last, as monotonic time in nanoseconds; 0 once that was heard.
+    /// Monotonic time of the last call of [`Bells::ring`], in nanoseconds; 0 once that ring was taken.
     rung_ns: AtomicU64,
-    /// Cost of a wake-up: from the ring to the thread that slept.
+    /// Cost of a wake-up: from the ring to the return of the thread that slept.
     wake_up: Cost,
-    /// Whether there is no other processor for another thread.
+    /// True if the host has no second processor for another thread.
     is_alone: bool,
-    /// Processor of the host on which the guest ran when it was last looked at, or [`NOWHERE`]; and how often it was not.
+    /// Host processor on which the guest ran at the last query, or [`NOWHERE`]; and the number of waits, queried or not.
     place: AtomicU32,
     not_looked: AtomicU32,
     process: libc::pid_t,
@@ -41,12 +41,12 @@ pub struct Bells {
 }
 
 impl Bells {
-    /// Bells for the processor that this thread runs, which is the only one of the host that this process may use if it
-    /// `is_alone`.
+    /// Creates the events for the vCPU that the calling thread runs. `is_alone`: this process may use only one processor of the
+    /// host.
     pub fn new(is_alone: bool) -> io::Result<Self> {
         let event = || EventFd::new(EFD_NONBLOCK);
         let process = std::process::id() as libc::pid_t;
-        // SAFETY: has no conditions.
+        // SAFETY: gettid(2) takes no arguments and always succeeds.
         let processor = unsafe { libc::gettid() };
         Ok(Self {
             doorbell: event()?,
@@ -62,17 +62,17 @@ impl Bells {
         })
     }
 
-    /// What the guest's doorbell is to be connected with.
+    /// Eventfd to be connected with the guest's doorbell.
     pub fn doorbell(&self) -> &EventFd {
         &self.doorbell
     }
 
-    /// The file that is readable when the guest has rung.
+    /// Descriptor that is readable when the guest has rung.
     pub fn doorbell_file(&self) -> RawFd {
         self.doorbell.as_raw_fd()
     }
 
-    /// Notes which files these are.
+    /// Adds both eventfds to `descriptors`.
     pub fn list(&self, descriptors: &mut Descriptors) {
         descriptors.add(Role::Bell, &self.doorbell);
         descriptors.add(Role::Bell, &self.news);
@@ -81,27 +81,27 @@ impl Bells {
     /// Rings the doorbell for the guest.
     pub fn ring(&self) {
         self.rung_ns.store(monotonic_ns(), Relaxed);
-        // It fails only if 2^64 rings were not heard, which is as good.
+        // The write fails only if 2^64 rings are pending, which wakes the reader just as well.
         let _ = self.doorbell.write(1);
     }
 
-    /// Takes what has been rung, for a thread that began to sleep at this monotonic time, in nanoseconds.
+    /// Drains the doorbell, for a thread that began to sleep at the monotonic time `asleep_ns`, in nanoseconds.
     pub fn heard(&self, asleep_ns: u64) {
         let rung_ns = self.rung_ns.swap(0, Relaxed);
         if rung_ns > asleep_ns {
             self.wake_up.sample(monotonic_ns().saturating_sub(rung_ns));
         }
-        // It fails only if nothing was.
+        // The read fails only if no ring is pending.
         let _ = self.doorbell.read();
     }
 
-    /// What it costs a thread to sleep until another wakes it, in nanoseconds: what it may poll before. 0 as long as that is
-    /// unknown, and if there is no other processor on which something could happen meanwhile.
+    /// Cost of a sleep and its wake-up, in nanoseconds, which bounds halt polling. 0 as long as that is unknown, and if there
+    /// is no other processor that could produce an event during the poll.
     pub fn sleep_ns(&self) -> u64 {
         if self.is_alone { 0 } else { self.wake_up.ns() }
     }
 
-    /// Notes where the guest runs, for the thread that runs it.
+    /// Notes the processor on which the guest runs; the vCPU thread calls this.
     pub fn note_processor(&self) {
         let count = self.not_looked.load(Relaxed);
         self.not_looked.store(count.wrapping_add(1), Relaxed);
@@ -110,7 +110,7 @@ impl Bells {
         }
     }
 
-    /// Takes the other thread away from the guest's processor if it is there: only beside the guest is it of use, and a scheduler
+    /// Moves the device thread off the guest's processor if it runs there: it is of use only beside the guest, and a scheduler
     /// that sees two threads of which one sleeps often may leave both on one processor for long.
     pub fn keep_apart(&self) {
         let place = self.place.load(Relaxed);
@@ -119,37 +119,37 @@ impl Bells {
         }
     }
 
-    /// Rings to measure what a wake-up costs, as long as that is unknown.
+    /// Rings to measure the cost of a wake-up, as long as that is unknown.
     pub fn measure(&self) {
         if !self.is_alone && self.wake_up.ns() == 0 {
             self.ring();
         }
     }
 
-    /// Ends the wait of a guest whose devices the other thread serves.
+    /// Ends the wait of a guest whose devices the device thread serves.
     pub fn tell(&self) {
         let _ = self.news.write(1);
     }
 
-    /// The file that is readable while there are news.
+    /// Descriptor that is readable while news are pending.
     pub fn news(&self) -> RawFd {
         self.news.as_raw_fd()
     }
 
-    /// Takes the news.
+    /// Drains the news.
     pub fn take_news(&self) {
-        // It fails only if there were none.
+        // The read fails only if no news are pending.
         let _ = self.news.read();
     }
 
-    /// Stops the guest for this.
+    /// Records `fault` and interrupts the vCPU thread by a signal.
     pub fn stop(&self, fault: Fault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
-        // SAFETY: only numbers; the thread is one of ours, and ends with the process.
+        // SAFETY: only numbers; `new` took the ids of this process and of its vCPU thread, which lives as long as the process.
         unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.processor, number::FAULT) };
     }
 
-    /// Why the guest must stop.
+    /// Takes the fault for which the guest must stop, if there is one.
     pub fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

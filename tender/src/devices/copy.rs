@@ -1,8 +1,8 @@
-//! Copies between guest memory and ours that survive what a guest may do to its memory meanwhile: take its own rights to
-//! a page, or lose one with a file that somebody has cut short.
+//! Copies between guest memory and the tender's that survive what the guest may do to its memory during the copy: remove its
+//! own rights to a page, or lose one because another process has truncated the file.
 //!
-//! Such a page raises a signal at the one instruction that copies. The handler then lets the copy end early, which it
-//! tells by what is left to copy.
+//! Such a page raises SIGSEGV or SIGBUS at the one instruction that copies (`rep movsb`). The handler then skips to the
+//! instruction after it, so the copy ends early; the bytes left, in rcx, are the result.
 
 #![expect(unsafe_code, reason = "guest memory is copied by address, and a signal handler steps over what fails")]
 
@@ -11,22 +11,22 @@ use std::mem::zeroed;
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
-/// Guest memory could not be reached, as the guest has protected it.
+/// Guest memory that could not be reached, because the guest has protected it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
 
 unsafe extern "C" {
-    /// The instruction that copies.
+    /// Address of the instruction that copies.
     static husk_guest_copy: u8;
-    /// The one after it.
+    /// Address of the instruction after it.
     static husk_guest_copy_end: u8;
 }
 
-/// Copies `length` bytes, and tells how many are left if it had to stop.
+/// Copies `length` bytes; returns the bytes left if the copy had to stop.
 ///
 /// # Safety
 ///
-/// Nobody else uses the memory of ours; the handler of [`prepare`] is in place if the guest's may fail.
+/// No other thread uses the tender's side of the copy; if the guest's side may fault, [`prepare`] has installed the handler.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn copy(to: *mut u8, from: *const u8, length: usize) -> usize {
     core::arch::naked_asm!(
@@ -42,70 +42,70 @@ unsafe extern "sysv64" fn copy(to: *mut u8, from: *const u8, length: usize) -> u
 }
 
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
-/// What handled the signals before.
+/// Handlers installed before [`prepare`].
 static BEFORE: OnceLock<[libc::sigaction; 2]> = OnceLock::new();
 
-/// Makes copies survive, in this process and from now on.
+/// Installs the fault handler, for the rest of this process's life.
 pub fn prepare() {
     let before = || {
         SIGNALS.map(|signal| {
-            // SAFETY: all zeros is a valid value.
+            // SAFETY: all zeros is a valid `sigaction`.
             let mut before: libc::sigaction = unsafe { zeroed() };
-            // SAFETY: only asks; the answer goes to a variable of ours.
+            // SAFETY: a null action only queries; the result goes to a local variable.
             unsafe { libc::sigaction(signal, null(), &mut before) };
             before
         })
     };
     BEFORE.get_or_init(before);
     for signal in SIGNALS {
-        // SAFETY: all zeros is a valid value.
+        // SAFETY: all zeros is a valid `sigaction`.
         let mut action: libc::sigaction = unsafe { zeroed() };
         action.sa_sigaction = failed as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: the handler changes nothing but the context that it is given.
+        // SAFETY: `failed` is async-signal-safe and changes only the context of the signal, or restores an earlier handler.
         unsafe { libc::sigaction(signal, &action, null_mut()) };
     }
 }
 
 extern "C" fn failed(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel gives a context that is ours to change until we return.
+    // SAFETY: SA_SIGINFO: the kernel passes a valid context, which is exclusive to this handler until it returns.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let rip = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
     if *rip == (&raw const husk_guest_copy) as i64 {
         *rip = (&raw const husk_guest_copy_end) as i64;
         return;
     }
-    // Not ours: it happens again, and goes to whoever handled it before.
+    // A fault elsewhere: the instruction faults again, with the handler from before `prepare`.
     let index = SIGNALS.iter().position(|known| *known == signal);
     if let Some(before) = index.and_then(|index| BEFORE.get()?.get(index)) {
-        // SAFETY: the action is what it was.
+        // SAFETY: `before` is the action that sigaction(2) returned in `prepare`.
         unsafe { libc::sigaction(signal, before, null_mut()) };
     }
 }
 
-/// Copies a request's memory to the end of `into`.
+/// Appends a request's memory to `into`.
 pub fn from_guest(parts: &Parts, into: &mut Vec<u8>) -> Result<(), Unreachable> {
     into.reserve(parts.length());
     for part in parts.iter() {
         let start = into.len();
         let room = into.spare_capacity_mut().as_mut_ptr().cast();
-        // SAFETY: so much was reserved; the guest's part was checked.
+        // SAFETY: `reserve` made room for all parts; `Queue::next` checked the guest's part.
         let left = unsafe { copy(room, part.start.as_ptr(), part.length) };
         if left > 0 {
             return Err(Unreachable);
         }
-        // SAFETY: so much was just written.
+        // SAFETY: the copy has just written all of these bytes.
         unsafe { into.set_len(start + part.length) };
     }
     Ok(())
 }
 
-/// Copies `bytes` to a request's memory, which is as long.
+/// Copies `bytes` to a request's memory, which has the same length.
 pub fn to_guest(parts: &Parts, bytes: &[u8]) -> Result<(), Unreachable> {
     let mut rest = bytes;
     for part in parts.iter() {
         let (now, later) = rest.split_at(part.length.min(rest.len()));
-        // SAFETY: the guest's part was checked, and is as long; no reference is made to it.
+        // SAFETY: `Queue::next` checked the guest's part, which is at least this long; no reference is made to it.
         let left = unsafe { copy(part.start.as_ptr(), now.as_ptr(), now.len()) };
         if left > 0 {
             return Err(Unreachable);
@@ -115,13 +115,13 @@ pub fn to_guest(parts: &Parts, bytes: &[u8]) -> Result<(), Unreachable> {
     Ok(())
 }
 
-/// Copies to a part of a request's memory as much as it is long.
+/// Copies `part.length` bytes to one part of a request's memory.
 ///
 /// # Safety
 ///
-/// So much is mapped at `from`, which nobody of ours writes to; its pages may be gone.
+/// As many bytes are mapped at `from`, and no thread of the tender writes to them; a fault on their pages is allowed.
 pub unsafe fn one(from: *const u8, part: Part) -> Result<(), Unreachable> {
-    // SAFETY: the caller's; the guest's part was checked.
+    // SAFETY: the caller mapped `from` for this length; `Queue::next` checked the guest's part.
     match unsafe { copy(part.start.as_ptr(), from, part.length) } {
         0 => Ok(()),
         _ => Err(Unreachable),
@@ -135,22 +135,22 @@ mod tests {
     #[test]
     fn a_copy_to_or_from_a_page_that_is_not_there_ends_early() {
         prepare();
-        // SAFETY: a new mapping.
+        // SAFETY: a new mapping at an address of the kernel's choice.
         let page =
             unsafe { libc::mmap(null_mut(), 8192, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
-        // SAFETY: the second page of the mapping.
+        // SAFETY: the mapping has two pages.
         let second = unsafe { page.cast::<u8>().add(4096) };
-        // SAFETY: as above.
+        // SAFETY: `second` is the second page of the mapping made above.
         unsafe { libc::mprotect(second.cast(), 4096, libc::PROT_NONE) };
         let mut bytes = [1; 100];
-        // SAFETY: the end of the first page.
+        // SAFETY: 10 bytes below the second page lie in the first.
         let end = unsafe { second.sub(10) };
-        // SAFETY: the source is mapped for 10 bytes, and the handler in place.
+        // SAFETY: the source is mapped for 10 bytes, and `prepare` has installed the handler.
         assert_eq!(unsafe { copy(bytes.as_mut_ptr(), end, 100) }, 90);
         assert_eq!((bytes[9], bytes[10]), (0, 1));
-        // SAFETY: nothing of the target can be written, and the handler is in place.
+        // SAFETY: the target is read-only, so nothing is written, and `prepare` has installed the handler.
         assert_eq!(unsafe { copy(page.cast(), bytes.as_ptr(), 100) }, 100);
-        // SAFETY: the mapping is ours.
+        // SAFETY: the mapping was made above, and nothing refers to it any more.
         unsafe { libc::munmap(page, 8192) };
     }
 }

@@ -1,4 +1,4 @@
-//! What the service asks of a device, whatever its kind.
+//! Interface between the service and a device of any kind.
 
 use super::ring::Broken;
 use crate::confine::Descriptors;
@@ -9,22 +9,22 @@ use std::os::fd::RawFd;
 /// A device in the hands of the service.
 #[derive(Debug)]
 pub struct Served {
-    /// Its name in the image.
+    /// Name of the device in the image.
     pub name: String,
-    /// What serves it.
+    /// Implementation that serves the device.
     pub device: Box<dyn Device>,
 }
 
-/// What came of serving a device for a while.
+/// Outcome of one round of serving a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Something was done, so there may be more.
+    /// At least one request or frame was served, so there may be more.
     pub done: bool,
-    /// The guest wants to be woken.
+    /// The guest must be woken.
     pub wake: bool,
-    /// It did as much as it may at a time.
+    /// The device did as much as it may in one round.
     pub full: bool,
-    /// There is something that only [`Device::serve`] does, as it may have to wait.
+    /// Work is left for [`Device::serve`], because it may block.
     pub left: bool,
 }
 
@@ -39,27 +39,27 @@ impl BitOrAssign for Progress {
 
 /// A device behind rings, as the service sees it.
 pub trait Device: fmt::Debug + Send {
-    /// Does what there is to do, but not for long.
+    /// Serves pending requests, up to a bound per call.
     fn serve(&mut self) -> Result<Progress, Broken>;
 
-    /// The same, but for what may have to wait for the host: the guest's own thread calls this.
+    /// Serves like [`Device::serve`], but leaves out work that may block on the host: the guest's own thread calls this.
     fn serve_at_once(&mut self) -> Result<Progress, Broken> {
         self.serve()
     }
 
-    /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or one of its files
-    /// is ready, or its time has come.
+    /// Arms the doorbell for the guest's next request. Returns true if there is no work until the doorbell rings, the device's
+    /// file is ready, or its deadline passes.
     fn sleep(&mut self) -> Result<bool, Broken>;
 
-    /// Shows the guest that its requests are looked for while it runs.
+    /// Shows the guest that its requests are polled for while the guest runs.
     fn beat(&mut self);
 
-    /// The file to be watched meanwhile, and for which events; none is negative.
+    /// File to poll while the device is idle, with its poll(2) events; negative if there is none.
     fn file(&self) -> (RawFd, i16);
 
-    /// Monotonic time at which it wants to be served in any case, in nanoseconds; `u64::MAX` for never.
+    /// Monotonic time at which the device must be served in any case, in nanoseconds; `u64::MAX` for never.
     fn deadline_ns(&self) -> u64;
 
-    /// Notes which files it has open.
+    /// Adds the open files of the device to `descriptors`.
     fn list(&self, descriptors: &mut Descriptors);
 }

@@ -1,8 +1,8 @@
-//! Rings that somebody made up: see [`crate::fuzz`].
+//! Fuzz target for hostile rings: see [`crate::fuzz`].
 //!
-//! A guest with a network device and a disk writes what it likes to their rings, rings, and changes rings and its own
-//! memory even while it is served. Where its frames go to, each piece of memory that it names is held to what it was given.
-//! Around all of that lies a pattern that nobody may write to.
+//! A guest with a network device and a disk writes any bytes to their rings, rings the doorbell, and changes rings and its own
+//! memory even while it is served. The wire checks each piece of memory that the guest names against the memory it owns. A
+//! pattern surrounds all of that memory, and must never change.
 
 #![expect(unsafe_code, reason = "guest memory is written by pointer, as a guest does")]
 
@@ -25,45 +25,45 @@ use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Bytes of the disk.
+/// Size of the disk in bytes.
 const DISK: usize = 256 << 10;
-/// Its number among the devices.
+/// Index of the disk among the devices.
 const DISK_NUMBER: usize = 1;
-/// Longest frame beyond its header.
+/// Longest frame without its header.
 const MTU: u16 = 1500;
-/// Most requests that a device may answer at a time, and a disk finish besides.
+/// Most requests that a device may complete in one round, plus those that a disk may finish in it.
 const SHARE: u32 = 2 * 64;
-/// Most descriptors that are written at a time.
+/// Most descriptors written at a time.
 const DESCRIPTORS: u8 = 24;
-/// What nobody may write to is full of this.
+/// Fill of memory that must not be written.
 const PATTERN: u64 = 0x5eed_cafe_f00d_ba11;
 
-/// The guest, which does what its bytes say.
+/// A guest that acts according to its bytes.
 struct Guest {
     memory: Arc<Memory>,
     queues: [Queue; 3],
-    /// Requests written to each.
+    /// Requests written to each queue.
     written: [u32; 3],
     bytes: Vec<u8>,
-    /// How many of the bytes are used up.
+    /// Number of bytes used up.
     used: usize,
 }
 
-/// What the guest has the tender do.
+/// Request of the guest to the tender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
-    /// Nothing: it changed its memory.
+    /// No service: the guest has changed its memory.
     Nothing,
-    /// Serve the device with this number.
+    /// Serves the device with this number.
     Serve(usize),
-    /// The same, in the guest's own thread.
+    /// Serves the device with this number in the guest's own thread.
     ServeAtOnce(usize),
-    /// Get ready to sleep.
+    /// Arms the doorbell of the device with this number.
     Sleep(usize),
 }
 
 impl Guest {
-    /// Does one thing; nothing if no bytes are left.
+    /// Takes one action; `None` if no bytes are left.
     fn act(&mut self) -> Option<Action> {
         let bytes = std::mem::take(&mut self.bytes);
         let mut arguments = Arguments(&bytes[self.used..]);
@@ -90,7 +90,7 @@ impl Guest {
         Some(Action::Nothing)
     }
 
-    /// Writes so many descriptors, and shows them.
+    /// Writes `count` descriptors, and publishes them.
     fn submit(&mut self, queue: usize, count: u8, arguments: &mut Arguments<'_>) -> Option<()> {
         let layout = *self.memory.layout();
         for _ in 0..count {
@@ -112,7 +112,7 @@ impl Guest {
             };
             let Queue { submission, entries, .. } = self.queues[queue];
             let at = submission + ENTRIES + u64::from(self.written[queue] % entries) * size_of::<Descriptor>() as u64;
-            // SAFETY: it is an entry of the ring.
+            // SAFETY: `at` is the address of an entry of the ring.
             unsafe {
                 self.memory.ring(at, size_of::<Descriptor>() as u64).cast::<Descriptor>().write_volatile(descriptor)
             };
@@ -134,13 +134,13 @@ impl Guest {
         Some(())
     }
 
-    /// Says that it has read all completions.
+    /// Claims that the guest has read all completions.
     fn read_completions(&mut self, queue: usize) {
         let completion = self.queues[queue].completion;
         self.set(completion + CONSUMER, self.word(completion + PRODUCER));
     }
 
-    /// Takes a right from some pages of its heap, or gives it back.
+    /// Removes a right from some pages of the heap, or restores it.
     fn protect(&mut self, arguments: &mut Arguments<'_>) -> Option<()> {
         let heap = self.memory.layout().heap;
         let (page, rights) = (u64::from(arguments.byte()? % 8), u64::from(arguments.byte()? % 4));
@@ -151,32 +151,32 @@ impl Guest {
     }
 
     fn set(&self, address: u64, value: u32) {
-        // SAFETY: the addresses are those of words of the rings, for which `ring` vouches.
+        // SAFETY: the addresses are those of words of the rings, which `Memory::ring` checks.
         unsafe { self.memory.ring(address, 4).cast::<u32>().write_volatile(value) };
     }
 
     fn word(&self, address: u64) -> u32 {
-        // SAFETY: the same.
+        // SAFETY: the addresses are those of words of the rings, which `Memory::ring` checks.
         unsafe { self.memory.ring(address, 4).cast::<u32>().read_volatile() }
     }
 
-    /// Everything as at the start of a guest.
+    /// Restores the state at a guest's start.
     fn reset(&mut self) {
         let layout = *self.memory.layout();
         let rings = self.memory.ring(layout.rings.start, layout.rings.length);
-        // SAFETY: the rings are as long, and nobody serves them.
+        // SAFETY: the rings have this length, and no device serves them.
         unsafe { rings.write_bytes(0, layout.rings.length as usize) };
         let claim = Claim { address: layout.heap.start, length: 8 * PAGE };
         self.memory.protect(claim, Rights::READ | Rights::WRITE).expect("its heap").expect("the host can");
     }
 }
 
-/// A wire that leads back. While it has a frame in its hands, the guest goes on.
+/// A loopback wire. While it handles a frame, the guest acts.
 #[derive(Debug)]
 struct Loop {
     guest: Shared,
     frames: VecDeque<Vec<u8>>,
-    /// Frames sent and asked for since they were last counted.
+    /// Frames sent and received since the last reset.
     sent: Arc<Mutex<[u32; 2]>>,
 }
 
@@ -203,7 +203,7 @@ impl Loop {
     }
 }
 
-/// All of it is memory that the guest was given with these rights.
+/// Asserts that all parts are memory that the guest owns with these rights.
 fn assert_given(memory: &Memory, parts: &Parts, rights: Rights) {
     let layout = memory.layout();
     let boot = Region { start: layout.own(BOOT), length: BOOT_SIZE };
@@ -253,7 +253,7 @@ impl Wire for Loop {
         assert_given(&memory, into, Rights::READ | Rights::WRITE);
         let Some(frame) = self.frames.front() else { return Ok(None) };
         if frame.len() > into.length() {
-            // It stays where it is: there is no end of such, as on a wire that somebody floods.
+            // The frame stays at the front, so drops never end, as on a flooded wire.
             return Ok(Some(Received::Dropped));
         }
         copy::to_guest(into, frame)?;
@@ -269,7 +269,7 @@ impl Wire for Loop {
     }
 }
 
-/// Where nothing may be written: beside everything that the guest was given, and the clock page.
+/// Returns pages that must not be written: those beside each region that the guest owns, and the clock page.
 fn outside(memory: &Memory) -> Vec<u64> {
     let layout = memory.layout();
     let given = [layout.heap, layout.main_stack, layout.libos_stack, layout.image, layout.rings];
@@ -280,7 +280,7 @@ fn outside(memory: &Memory) -> Vec<u64> {
     beside.chain([CLOCK]).filter(is_free).collect()
 }
 
-/// The memory of all the guests, one after the other.
+/// Memory shared by all the guests, one after the other.
 fn memory() -> Arc<Memory> {
     static MADE: OnceLock<Arc<Memory>> = OnceLock::new();
     let make = || {
@@ -298,14 +298,14 @@ fn memory() -> Arc<Memory> {
     Arc::clone(MADE.get_or_init(make))
 }
 
-/// Keeps others from the memory, of which there is one.
+/// Locks the memory, of which there is one.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A guest's rings and doorbells: what it names is served if it was given, and nothing else is reached; each time its devices
-/// are served, they do no more than they may.
+/// Fuzzes a guest's rings and doorbells: memory that a request names is served if the guest owns it, and no other is reached;
+/// one round of service stays within its bounds.
 pub fn rings(bytes: &[u8]) {
     let _alone = alone();
     let memory = memory();
@@ -326,7 +326,7 @@ pub fn rings(bytes: &[u8]) {
     let mut devices: [Box<dyn Device>; 2] =
         [Box::new(net::Served::new(card, &memory, network)), Box::new(block::Served::new(drive, &memory, disk[0]))];
 
-    // What the disk has answered, as it has shown that itself.
+    // Requests completed by the disk, as published by the disk itself.
     let (shown, mut answered) = (disk[0].completion + PRODUCER, 0u32);
     loop {
         let action = guest.lock().act();

@@ -1,9 +1,9 @@
-//! How fast a device may be used: a bucket of tokens that fills at a rate, up to a burst.
+//! Rate limit of a device: a token bucket that fills at a rate, up to a burst.
 //!
-//! A use is let through as long as there is a token, whatever it costs, and what it costs too much is a debt. So what is
-//! larger than the burst goes through as well, and the rate holds all the same.
+//! A use passes if at least one token is left, whatever the use costs; the cost beyond the tokens left becomes a debt. So a use
+//! larger than the burst passes as well, and the rate still holds.
 
-/// What a user allows, in units per second and units; a unit is a byte, or an operation.
+/// Limit set by the user, in units per second and units; a unit is a byte, or an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     per_second: u64,
@@ -11,7 +11,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many units per second, and so many at once; a tenth of a second's if nothing is said. Both are at least 1.
+    /// Limit in units per second and units at once, by default a tenth of a second's units. Both are at least 1.
     pub fn new(per_second: u64, burst: Option<u64>) -> Self {
         let per_second = per_second.clamp(1, 1 << 50);
         Self { per_second, burst: burst.unwrap_or(per_second / 10).clamp(1, 1 << 50) }
@@ -23,16 +23,16 @@ impl Rate {
     }
 }
 
-/// A bucket; without a rate it is never empty.
+/// A token bucket; without a rate it is never empty.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     rate: Option<Rate>,
-    /// What is in it, in billionths of a token: what a rate of one a second gains in a nanosecond, so nothing is rounded.
+    /// Level in billionths of a token: a rate of one per second gains one of them per nanosecond, so nothing is rounded.
     level: i128,
     filled_ns: u64,
 }
 
-/// A token, as levels count.
+/// A token, in units of the level.
 const TOKEN: i128 = 1_000_000_000;
 
 impl Bucket {
@@ -41,12 +41,12 @@ impl Bucket {
         Self { rate, level: rate.map_or(TOKEN, Rate::full), filled_ns: now_ns }
     }
 
-    /// Whether it can be empty.
+    /// Returns true if the bucket can be empty.
     pub fn is_bounded(&self) -> bool {
         self.rate.is_some()
     }
 
-    /// Monotonic time from which it can be used, in nanoseconds: `now_ns` or later.
+    /// Monotonic time from which the bucket can be used, in nanoseconds: `now_ns` or later.
     pub fn opens_ns(&mut self, now_ns: u64) -> u64 {
         let Some(rate) = self.rate else { return now_ns };
         let per_ns = i128::from(rate.per_second);
@@ -62,10 +62,10 @@ impl Bucket {
         }
     }
 
-    /// Takes what a use costs.
+    /// Takes the cost of a use.
     pub fn take(&mut self, cost: usize) {
         if self.rate.is_some() {
-            // 2^33 uses of the greatest cost stay above the least number.
+            // Only after 2^33 uses of the greatest cost could the level reach the least number.
             self.level = self.level.saturating_sub(cost as i128 * TOKEN);
         }
     }
@@ -78,7 +78,7 @@ mod exhaustive;
 mod tests {
     use super::*;
 
-    /// Uses a bucket as fast as it goes for so many seconds; tells what went through.
+    /// Uses a bucket as fast as possible for some seconds; returns the total cost that passed.
     fn used(rate: Rate, cost: usize, seconds: u64) -> u64 {
         let (mut bucket, mut now_ns, mut total) = (Bucket::new(Some(rate), 5), 5, 0);
         let end_ns = 5 + seconds * 1_000_000_000;

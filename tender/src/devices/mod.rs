@@ -1,7 +1,7 @@
-//! What the tender serves, whatever the target: the console by calls, everything else over rings ([`husk_abi::ring`]).
+//! Devices that the tender serves, whatever the target: the console by calls, all others over rings ([`husk_abi::ring`]).
 //!
-//! A device is *attached* by the user ([`attach`] matches that with what the image wants), opened, given its place in the
-//! guest's memory and in the [`table`] that the guest reads, and served by the [`service`].
+//! A device is *attached* by the user ([`attach`] matches the user's devices with those that the image wants), opened, given
+//! its place in the guest's memory and in the [`table`] that the guest reads, and served by the [`service`].
 
 pub mod attach;
 pub mod bells;
@@ -21,7 +21,7 @@ pub mod service;
 mod serving;
 pub mod table;
 
-/// What [`relay`] is made of.
+/// Primitives from which [`relay`] is built.
 mod sync {
     pub use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
     pub use std::sync::{Mutex, MutexGuard};

@@ -11,13 +11,13 @@ use zerocopy::IntoBytes;
 /// A device that is open, and has no place in a guest yet.
 #[derive(Debug)]
 pub struct Open {
-    /// Its name in the image.
+    /// Name of the device in the image.
     pub name: String,
-    /// What it is.
+    /// Opened device itself.
     pub what: Opened,
 }
 
-/// What a device is, once it is open.
+/// Kinds of device, once open.
 #[derive(Debug)]
 pub enum Opened {
     /// A network card.
@@ -39,7 +39,7 @@ impl Open {
         }
     }
 
-    /// What kind of device it is.
+    /// Kind of the device.
     pub fn kind(&self) -> Kind {
         match self.what {
             Opened::Network(_) => Kind::Network,
@@ -47,7 +47,7 @@ impl Open {
         }
     }
 
-    /// What it does beyond what every device of its kind does: [`husk_abi::device::Device::offers`].
+    /// Features beyond those that every device of this kind has: [`husk_abi::device::Device::offers`].
     pub fn offers(&self) -> u32 {
         match &self.what {
             Opened::Network(card) => card.offers().bits(),
@@ -55,7 +55,7 @@ impl Open {
         }
     }
 
-    /// What the guest is told of it.
+    /// Properties of the device that the guest reads.
     pub fn properties(&self) -> &[u8] {
         match &self.what {
             Opened::Network(card) => card.properties.as_bytes(),
@@ -63,7 +63,7 @@ impl Open {
         }
     }
 
-    /// Connects it with its queues in guest memory.
+    /// Connects the device with its queues in guest memory.
     pub fn connect(self, memory: &Arc<Memory>, queues: [husk_abi::device::Queue; 2]) -> Served {
         let device: Box<dyn Device> = match self.what {
             Opened::Network(card) => Box::new(net::Served::new(card, memory, queues)),
@@ -73,10 +73,10 @@ impl Open {
     }
 }
 
-/// Why a device could not be opened.
+/// Reason why a device could not be opened.
 #[derive(Debug)]
 pub struct NotOpened {
-    /// Its name in the image.
+    /// Name of the device in the image.
     name: String,
     reason: String,
 }

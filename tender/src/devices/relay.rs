@@ -1,41 +1,41 @@
-//! Who serves the devices: the processor's thread while its guest waits, a thread of their own while it runs.
+//! Ownership of the devices: the vCPU thread serves them while its guest waits, a device thread while the guest runs.
 //!
-//! Whoever has the lock serves. The processor's thread has it for as long as the guest waits, and gives it back without a
-//! word, as most guests wait again soon. So the other thread naps for a moment at a time, and takes part when the guest
-//! has run for longer than a nap. It sleeps without an end only while the guest waits, or when it has asked the guest to ring:
-//! what the guest then does when it waits, it does not ring for. So this thread says that it sleeps before it looks once more
-//! whether the devices have changed hands. Who gives the devices back has done so before it looks whether the other thread said
-//! so. Between the two steps of each lies a full fence, so at least one of them sees what the other did: no guest runs
-//! with nobody to look after its devices.
+//! The thread that holds the lock serves. The vCPU thread holds it for as long as the guest waits, and releases it without a
+//! wake-up, because most guests wait again soon. So the device thread naps for a moment at a time, and serves when the guest
+//! has run for longer than a nap. The device thread blocks indefinitely only if the vCPU thread owns the devices or the
+//! doorbell is armed. A guest that waits does not ring the doorbell, so a wait must wake the device thread: the device thread
+//! sets `asleep` before it checks once more that the devices have not changed hands, and the vCPU thread gives the devices back
+//! before it checks `asleep`. A full fence lies between the two steps of each (store buffering), so at least one of them sees
+//! what the other did: no guest runs without a thread to serve its devices.
 //!
 //! `tests/relay_model.rs` runs this very file in a model checker.
 
 use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering::*, fence};
 use std::sync::PoisonError;
 
-/// The devices, `T`, and who has them.
+/// The devices, `T`, and the state of their ownership.
 #[derive(Debug)]
 pub struct Relay<T> {
     devices: Mutex<T>,
-    /// How often the processor's thread has taken the devices or given them back: odd while it has them.
+    /// Number of times the vCPU thread has taken the devices or given them back: odd while it has them.
     changes: AtomicU32,
-    /// The other thread sleeps until it is woken.
+    /// The device thread sleeps until it is woken.
     asleep: AtomicBool,
 }
 
 impl<T> Relay<T> {
-    /// Devices that nobody serves yet.
+    /// Returns a relay for devices that no thread serves yet.
     pub fn new(devices: T) -> Self {
         Self { devices: Mutex::new(devices), changes: AtomicU32::new(0), asleep: AtomicBool::new(false) }
     }
 
-    /// For the processor's thread: takes the devices, once the other thread has done what it is about.
+    /// For the vCPU thread: takes the devices, once the device thread has released the lock.
     pub fn take(&self) -> MutexGuard<'_, T> {
         self.changes.fetch_add(1, Relaxed);
         self.lock()
     }
 
-    /// For the processor's thread: gives the devices back. Whether the other thread must be woken.
+    /// For the vCPU thread: gives the devices back. Returns true if the device thread must be woken.
     #[must_use]
     pub fn give_back(&self, devices: MutexGuard<'_, T>) -> bool {
         drop(devices);
@@ -44,26 +44,26 @@ impl<T> Relay<T> {
         self.asleep.load(Relaxed) && self.asleep.swap(false, Relaxed)
     }
 
-    /// For the other thread: how often the devices have changed hands. It has not missed anything while that stays.
+    /// For the device thread: number of changes of ownership. The device thread has missed nothing while this stays equal.
     pub fn changes(&self) -> u32 {
         self.changes.load(Relaxed)
     }
 
-    /// Whether the processor's thread has the devices, or is about to, after so many changes.
+    /// Returns true if, at this number of changes, the vCPU thread has the devices or is about to take them.
     pub const fn are_taken(changes: u32) -> bool {
         changes % 2 == 1
     }
 
-    /// For the other thread: the devices, unless the processor's thread has them or is about to.
+    /// For the device thread: the devices, unless the vCPU thread has them or is about to take them.
     pub fn devices(&self) -> Option<MutexGuard<'_, T>> {
         (!Self::are_taken(self.changes())).then(|| self.lock())
     }
 
-    /// For the other thread: whether it may sleep until it is woken, as the devices have not changed hands since there
-    /// were so many changes.
+    /// For the device thread: returns true if it may sleep until it is woken, because the number of changes is still `changes`.
     #[must_use]
     pub fn sleep(&self, changes: u32) -> bool {
-        // By an exchange, as every change of it: the model checker does not know that none can come between its two halves.
+        // An exchange, like every change of `asleep`: the model checker would let a store come between the halves of an
+        // exchange.
         self.asleep.swap(true, Relaxed);
         fence(SeqCst);
         let stays = self.changes() == changes;
@@ -73,7 +73,7 @@ impl<T> Relay<T> {
         stays
     }
 
-    /// For the other thread: it does not sleep any more.
+    /// For the device thread: clears `asleep`.
     pub fn wake(&self) {
         self.asleep.swap(false, Relaxed);
     }

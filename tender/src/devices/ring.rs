@@ -1,4 +1,4 @@
-//! A queue as the tender reads it: every index and every descriptor is the guest's claim, checked here, once.
+//! Queue as seen by the tender: every index and every descriptor is the guest's claim, checked here, once.
 
 #![expect(unsafe_code, reason = "rings are guest memory, reached by pointer")]
 
@@ -14,16 +14,16 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How a guest broke the contract of a queue.
+/// Violation of a queue's contract by the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Which queue.
+    /// Name of the queue.
     pub queue: &'static str,
-    /// How.
+    /// Kind of violation.
     pub how: Violation,
 }
 
-/// How a guest broke the contract of a ring.
+/// Kinds of violation of a ring's contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Violation {
@@ -70,19 +70,19 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A piece of guest memory that has been checked. It may be protected, or be written by the guest, at any time.
+/// A checked piece of guest memory. The guest may protect it or write to it at any time.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// Where it starts in the tender's address space.
+    /// Start in the tender's address space.
     pub start: NonNull<u8>,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub length: usize,
 }
 
-// SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
+// SAFETY: guest memory stays mapped until the process ends, and no code makes a reference to it.
 unsafe impl Send for Part {}
 
-/// A request, but for its memory.
+/// A request, without its memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// See [`Descriptor::token`].
@@ -91,25 +91,25 @@ pub struct Request {
     pub operation: u16,
     /// See [`Descriptor::detail`].
     pub detail: u64,
-    /// Guest address of its first part; of a request without memory, what it says there.
+    /// Guest address of the first part; for a request without memory, the value of that field.
     pub address: u64,
 }
 
-/// What requests of a queue can ask for.
+/// Operations of a queue.
 #[derive(Clone, Copy, Debug)]
 pub enum Operations {
-    /// One thing, which does this with their memory.
+    /// Operation 0 only, with these rights to the request's memory.
     One(Rights),
-    /// Several: what each number does with the memory of a request, if it exists.
+    /// Several operations: returns the need of each number, `None` if the number does not exist.
     Several(fn(u16) -> Option<Need>),
 }
 
-/// What an operation needs of the memory of a request.
+/// Memory that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Some, with these rights.
+    /// At least one part, with these rights.
     Memory(Rights),
-    /// None.
+    /// No memory.
     Nothing,
 }
 
@@ -122,8 +122,8 @@ impl Operations {
     }
 }
 
-/// The memory of a request: parts as system calls take them. Whoever takes requests has one, and uses it again for each: it
-/// is too large to be made and moved every time.
+/// Memory of a request: parts as system calls take them. A device keeps one value and reuses it for each request, because the
+/// value is too large to be created and moved every time.
 #[derive(Debug)]
 pub struct Parts {
     vectors: [libc::iovec; PARTS_MAXIMUM],
@@ -131,7 +131,7 @@ pub struct Parts {
     length: usize,
 }
 
-// SAFETY: guest memory stays mapped as long as the process lives, and nobody makes a reference to it.
+// SAFETY: guest memory stays mapped until the process ends, and no code makes a reference to it.
 unsafe impl Send for Parts {}
 
 impl Default for Parts {
@@ -159,25 +159,25 @@ impl Parts {
         self.length
     }
 
-    /// The part, if there is just one.
+    /// Returns the part, if there is exactly one.
     pub fn only(&self) -> Option<Part> {
         if self.count == 1 { self.iter().next() } else { None }
     }
 
-    /// Each part, in order.
+    /// Parts in order.
     pub fn iter(&self) -> impl Iterator<Item = Part> {
         let part =
             |vector: &libc::iovec| Some(Part { start: NonNull::new(vector.iov_base.cast())?, length: vector.iov_len });
         self.vectors().iter().filter_map(part)
     }
 
-    /// The parts as system calls take them.
+    /// Parts as system calls take them.
     pub fn vectors(&self) -> &[libc::iovec] {
         &self.vectors[..self.count]
     }
 }
 
-/// A queue of a guest that is served.
+/// A queue of a guest, on the tender's side.
 #[derive(Debug)]
 pub struct Queue {
     name: &'static str,
@@ -188,25 +188,25 @@ pub struct Queue {
     completion_entries: NonNull<Completion>,
     entries: u32,
     under_way: u32,
-    /// [`BEAT`], and what was written there last.
+    /// [`BEAT`], and the value last written there.
     beat: &'static AtomicU32,
     beats: u32,
 }
 
-// SAFETY: the pointers lead to guest memory, which stays mapped as long as the process lives.
+// SAFETY: the pointers lead to guest memory, which stays mapped until the process ends.
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// The queue at `place`, in the rings of `memory`, which lasts as long as the process, for requests of one kind.
+    /// Returns the queue at `place`, in the rings of `memory`, which lasts as long as the process, for requests of one kind.
     pub fn new(name: &'static str, rights: Rights, memory: &Memory, place: device::Queue) -> Self {
         Self::of(name, Operations::One(rights), memory, place)
     }
 
-    /// The same for requests of any kinds.
+    /// Returns the queue for requests of several kinds.
     pub fn of(name: &'static str, operations: Operations, memory: &Memory, place: device::Queue) -> Self {
         let word = |ring: u64, offset: u64| {
             let word = memory.ring(ring + offset, 4).cast::<AtomicU32>();
-            // SAFETY: `ring` found it in memory that stays mapped and accessible, aligned as every ring is.
+            // SAFETY: `Memory::ring` found the word in memory that stays mapped and accessible, aligned as every ring is.
             unsafe { word.as_ref() }
         };
         let words = |ring| Words {
@@ -234,13 +234,13 @@ impl Queue {
     /// Shows the guest that the tender runs.
     #[inline]
     pub fn beat(&mut self) {
-        // Never 0, which stands for a tender that does not do this.
+        // Never 0, which stands for a tender that does not beat.
         self.beats = self.beats.wrapping_add(2) | 1;
         self.beat.store(self.beats, Relaxed);
     }
 
-    /// The next request, if there is one; it must be completed some time. Its memory is in `parts` then: none, if its
-    /// operation takes none.
+    /// Returns the next request, if there is one; the caller must complete it some time. Fills `parts` with its memory, or
+    /// clears them if its operation takes none.
     pub fn next(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Broken> {
         let request = self.take(memory, parts).map_err(|how| self.broken(how))?;
         self.under_way += u32::from(request.is_some());
@@ -279,56 +279,56 @@ impl Queue {
         }
     }
 
-    /// The next descriptor, of which there must be one: copied, for the guest may change it meanwhile.
+    /// Reads the next descriptor, which must exist: a copy, because the guest may change the original at any time.
     fn read(&mut self) -> Descriptor {
         let position = self.requests.read() as usize;
-        // SAFETY: the position is below the number of entries, for which `new` found the memory.
+        // SAFETY: the position is below the number of entries, for which `of` found the memory.
         let entry = unsafe { self.submission_entries.add(position) };
-        // SAFETY: the same; any bytes are a descriptor.
+        // SAFETY: `entry` is an aligned entry of the ring, and any bytes are a valid descriptor.
         unsafe { entry.read_volatile() }
     }
 
-    /// Answers a request that [`Queue::next`] has given.
+    /// Completes a request that [`Queue::next`] returned.
     pub fn complete(&mut self, token: u64, length: usize, status: u16) {
         self.complete_with(token, length, status, 0);
     }
 
-    /// The same, with flags that the queue has.
+    /// Completes a request with flags that the queue defines.
     pub fn complete_with(&mut self, token: u64, length: usize, status: u16, flags: u16) {
         self.under_way -= 1;
         let position = self.completions.write() as usize;
         let completion = Completion { token, length: length as u32, status, flags };
-        // SAFETY: the position is below the number of entries, for which `new` found the memory.
+        // SAFETY: the position is below the number of entries, for which `of` found the memory.
         let entry = unsafe { self.completion_entries.add(position) };
-        // SAFETY: the same.
+        // SAFETY: `entry` is an aligned entry of the ring, which `of` found accessible.
         unsafe { entry.write_volatile(completion) };
     }
 
-    /// Shows the guest what was completed. Whether it must be woken for it.
+    /// Publishes the completions to the guest. Returns true if the guest must be woken for them.
     pub fn publish(&mut self) -> bool {
         self.beat();
         self.requests.release();
         self.completions.publish()
     }
 
-    /// Whether there is a request.
+    /// Returns true if there is a request.
     pub fn has_request(&mut self) -> Result<bool, Broken> {
         let available = self.requests.available();
         Ok(available.map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))? > 0)
     }
 
-    /// Asks the guest to ring for its next request. Whether there is none yet.
+    /// Arms the doorbell for the guest's next request. Returns true if there is none yet.
     pub fn sleep(&mut self) -> Result<bool, Broken> {
         self.requests.sleep().map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))
     }
 
-    /// That the guest broke the contract here.
+    /// Error for a violation of this queue's contract.
     pub const fn broken(&self, how: Violation) -> Broken {
         Broken { queue: self.name, how }
     }
 }
 
-/// A part of a request's memory.
+/// Checks a part of a request's memory.
 fn check(memory: &Memory, rights: Rights, descriptor: &Descriptor) -> Result<Part, Violation> {
     if !(1..=PART_MAXIMUM).contains(&descriptor.length) {
         return Err(Violation::Length(descriptor.length));
@@ -356,7 +356,7 @@ mod tests {
     use husk_abi::memory::{BOOT, Region};
 
     impl Numbers {
-        /// One of these, or anything.
+        /// Returns one of these, or rarely any number.
         fn pick(&mut self, likely: &[u64]) -> u64 {
             match self.draw() {
                 rare if rare % 64 == 0 => self.draw(),
@@ -375,7 +375,7 @@ mod tests {
         for seed in 1..=SEEDS {
             let numbers = &mut Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let clear = memory.ring(place.submission, layout.rings.length);
-            // SAFETY: the rings are as long, and only this test uses them.
+            // SAFETY: the rings have this length, and only this test uses them.
             unsafe { clear.write_bytes(0, layout.rings.length as usize) };
             let mut queue = Queue::new("test", Rights::READ | Rights::WRITE, &memory, place);
             let set = |address: u64, value: u32| {
@@ -399,7 +399,7 @@ mod tests {
                         ..Descriptor::default()
                     };
                     let at = place.submission + ENTRIES + u64::from((produced + position) % place.entries) * 32;
-                    // SAFETY: it is an entry of the ring.
+                    // SAFETY: `at` is the address of an entry of the ring.
                     unsafe { memory.ring(at, 32).cast::<Descriptor>().write_volatile(descriptor) };
                 }
                 produced = produced.wrapping_add(numbers.pick(&[0, 1, 8]) as u32);

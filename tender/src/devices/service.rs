@@ -1,8 +1,8 @@
-//! The service of a guest's devices: made only if there are some.
+//! Service of a guest's devices: created only if the guest has devices.
 //!
-//! While the guest waits, the thread of its processor has nothing else to do, and serves them: no other thread has to be
-//! woken, and everything that there is goes to the guest at once. While the guest runs, they have a thread of their own
-//! (`Serving`). `Relay` is how they go from one to the other.
+//! While the guest waits, the vCPU thread has nothing else to do, and serves them: no other thread has to be woken, and all
+//! completions reach the guest at once. While the guest runs, a device thread serves them (`Serving`). `Relay` hands them from
+//! one thread to the other.
 
 use super::bells::Bells;
 use super::gain::Gain;
@@ -18,38 +18,38 @@ use husk_abi::call::News;
 use husk_abi::poll::Poll;
 use std::sync::Arc;
 
-/// How long what a guest has sent may take to go out after its end, in nanoseconds.
+/// Time for which the devices may still send the guest's data after its end, in nanoseconds.
 const FAREWELL_NS: u64 = 1_000_000_000;
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 64;
-/// How often a device that has had a full share is served again before the guest goes on: that fills a ring.
+/// Rounds for a device that has had a full share before the guest runs again: enough to fill a ring.
 const SHARES: usize = 4;
 
-/// The service as the processor's thread has it.
+/// Handle of the service, for the vCPU thread.
 #[derive(Debug)]
 pub struct Service {
     bells: Arc<Bells>,
     relay: Arc<Relay<Devices>>,
 }
 
-/// The devices, in the hands of whoever serves them.
+/// The devices, owned by the thread that serves them.
 #[derive(Debug)]
 pub struct Devices {
     pub(super) all: Vec<Served>,
-    /// The guest has not been told yet of something for which it wanted to be woken.
+    /// An event for which the guest wanted to be woken, not yet delivered.
     pub(super) news: bool,
-    /// The guest waits, and leaves the service to the other thread.
+    /// The guest waits, and leaves the service to the device thread.
     pub(super) left: bool,
-    /// Room for what is waited for.
+    /// Buffer for ppoll(2).
     files: Vec<libc::pollfd>,
-    /// Polls before the processor's thread sleeps.
+    /// Halt polling before the vCPU thread sleeps.
     poll: Poll,
     /// Gain of these polls.
     gain: Gain,
 }
 
 impl Service {
-    /// Starts to serve `devices`; their own thread joins `crew`.
+    /// Starts to serve `devices`; the device thread joins `crew`.
     pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
         let devices = Devices {
             all: devices,
@@ -66,13 +66,13 @@ impl Service {
         Ok(Self { bells, relay })
     }
 
-    /// What the devices tell the processor.
+    /// Events between the devices and the vCPU.
     pub fn bells(&self) -> &Bells {
         &self.bells
     }
 
-    /// Serves the devices until there is something of which the guest wanted to be told, or `input` if that is wanted,
-    /// the monotonic clock reaches `deadline_ns`, or a signal arrives.
+    /// Serves the devices until there is an event for which the guest wanted to be woken, or `input` if that is wanted, the
+    /// monotonic clock reaches `deadline_ns`, or a signal arrives.
     pub fn wait(&self, input: bool, deadline_ns: u64) -> Result<News, Fault> {
         self.bells.measure();
         self.bells.note_processor();
@@ -89,7 +89,7 @@ impl Service {
         }
     }
 
-    /// Waits while the other thread serves the devices.
+    /// Blocks while the device thread serves the devices.
     fn wait_for_others(&self, input: bool, deadline_ns: u64) -> News {
         let mut files = [signals::input(input), signals::readable(self.bells.news())];
         signals::wait(&mut files, deadline_ns);
@@ -107,10 +107,10 @@ impl Service {
         news
     }
 
-    /// Lets what the guest has sent go out, as far as it goes at once.
+    /// Sends out the guest's data, as far as that takes no waiting.
     pub fn finish(&mut self) {
         let until = monotonic_ns() + FAREWELL_NS;
-        // Nobody takes them back any more.
+        // The devices are never given back.
         let mut devices = self.relay.take();
         while matches!(devices.serve(), Ok(Progress { done: true, .. })) && monotonic_ns() < until {}
     }
@@ -127,12 +127,12 @@ impl Devices {
         Ok(all)
     }
 
-    /// Shows the guest that its requests are looked for while it runs.
+    /// Shows the guest that its requests are polled for while the guest runs.
     pub(super) fn beat(&mut self) {
         self.all.iter_mut().for_each(|served| served.device.beat());
     }
 
-    /// The same as [`Devices::serve`] for what takes no waiting.
+    /// Serves like [`Devices::serve`], but leaves out work that may block.
     fn serve_at_once(&mut self) -> Result<Progress, Fault> {
         let mut all = Progress::default();
         for served in &mut self.all {
@@ -148,8 +148,8 @@ impl Devices {
         Ok(all)
     }
 
-    /// Asks the guest to ring for its next request. Whether there is nothing to do before that, or a file is ready, or
-    /// it is time.
+    /// Arms the doorbells for the guest's next request. Returns true if there is no work until one rings, a file is ready, or a
+    /// deadline passes.
     pub(super) fn sleep(&mut self) -> Result<bool, Fault> {
         for served in &mut self.all {
             if !served.device.sleep().map_err(|broken| fault(&served.name, broken))? {
@@ -159,7 +159,7 @@ impl Devices {
         Ok(true)
     }
 
-    /// The files of the devices that matter now.
+    /// Files of the devices to be polled now.
     pub(super) fn files(&self) -> impl Iterator<Item = libc::pollfd> {
         self.all.iter().map(|served| {
             let (fd, events) = served.device.file();
@@ -167,12 +167,12 @@ impl Devices {
         })
     }
 
-    /// Monotonic time at which one of them wants to be served in any case, in nanoseconds.
+    /// Earliest monotonic time at which a device must be served in any case, in nanoseconds.
     pub(super) fn deadline_ns(&self) -> u64 {
         self.all.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX)
     }
 
-    /// Serves while the guest waits, as [`Service::wait`] does; nothing if that is to be left to the other thread.
+    /// Serves while the guest waits, see [`Service::wait`]; returns `None` if the rest is to be left to the device thread.
     fn attend(&mut self, bells: &Bells, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
         // Monotonic time at which the wait began, if this thread has slept in it; else 0.
         let mut slept_from_ns = 0;
@@ -193,8 +193,8 @@ impl Devices {
         }
     }
 
-    /// Serves as long as there is something to do, then polls for a while, where a wake-up takes `wake_up_ns`. Returns what
-    /// [`Devices::attend`] comes to, or nothing if the thread is to sleep: `slept_from_ns` is the beginning of the wait then.
+    /// Serves as long as there is work, then polls for a while, where a wake-up takes `wake_up_ns`. Returns the outcome of
+    /// [`Devices::attend`], or `None` if only a sleep is left: `slept_from_ns` is the beginning of the wait then.
     fn look_around(
         &mut self,
         wake_up_ns: u64,
@@ -220,7 +220,7 @@ impl Devices {
             if signals::any() || now_ns >= deadline_ns {
                 return Ok(Some(Some(News::empty())));
             }
-            // Most have found something by now.
+            // Most waits end before this point.
             if round == 0 {
                 poll_ns = self.poll.begin(self.gain.window_ns(wake_up_ns));
             }

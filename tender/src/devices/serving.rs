@@ -1,8 +1,8 @@
-//! The devices' own thread: it serves them while the guest runs.
+//! Device thread: serves the devices while the guest runs.
 //!
-//! A guest that waits often is served then, so this thread naps. It takes part when the guest has run for a whole nap, or
-//! rings the doorbell. Then it serves as long as there is something to do, polls for a while longer ([`husk_abi::poll`]),
-//! and sleeps until the doorbell, a file of a device or a device's own time: until the guest waits again.
+//! A guest that waits often is served during its waits, so this thread naps. It starts to serve when the guest has run for a
+//! whole nap, or rings the doorbell. Then it serves as long as there is work, polls for a while longer ([`husk_abi::poll`]),
+//! and sleeps until the doorbell, a file of a device or a device's deadline, and so forth until the guest waits again.
 
 #![expect(unsafe_code, reason = "system calls that wait")]
 
@@ -17,26 +17,26 @@ use husk_abi::poll::Poll;
 use std::ptr::{self, null};
 use std::sync::Arc;
 
-/// How long a nap takes, in wake-ups: the least, and the most, when guests wait all the time. So naps take no more than a
+/// Length of a nap, in wake-ups: the least, and the most, for guests that wait all the time. So naps take no more than a
 /// quarter of a processor, and a thirtieth.
 const NAP: (u64, u64) = (4, 32);
-/// Most sleeps without polling between two trials: each ended with a request, and more may follow it as fast as the guest can.
+/// Most sleeps without polling between two trials: each sleep ended with a request, and more may follow as fast as possible.
 const SKIPS: u32 = 16;
-/// Shortest nap in nanoseconds: the kernel's default slack of a thread's timers.
+/// Shortest nap in nanoseconds: the kernel's default timer slack of a thread.
 const NAP_MINIMUM_NS: u64 = 50_000;
 
-/// The service as its own thread has it.
+/// State of the device thread.
 #[derive(Debug)]
 pub struct Serving {
     bells: Arc<Bells>,
     relay: Arc<Relay<Devices>>,
     poll: Poll,
-    /// How long the next nap takes, in wake-ups.
+    /// Length of the next nap, in wake-ups.
     nap: u64,
 }
 
 impl Serving {
-    /// Starts the thread, which looks at nothing of the guest's before it is confined.
+    /// Starts the thread, which reads nothing of the guest's before it is confined.
     pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, crew: &mut Crew) -> Result<(), Error> {
         let serving = Self { bells, relay, poll: Poll::new(SKIPS), nap: NAP.0 };
         crew.spawn_devices(move || serving.run())
@@ -59,7 +59,7 @@ impl Serving {
         }
     }
 
-    /// Sleeps for a moment, or for as long as the guest waits. Whether this thread is to serve now.
+    /// Sleeps for a moment, or for as long as the guest waits. Returns true if this thread is to serve now.
     fn nap(&mut self) -> bool {
         let before = self.relay.changes();
         if self.rest(monotonic_ns() + (self.nap * self.bells.sleep_ns()).max(NAP_MINIMUM_NS)) {
@@ -81,7 +81,7 @@ impl Serving {
         self.relay.devices().is_some_and(|devices| devices.left)
     }
 
-    /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Whether it did.
+    /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Returns true if the doorbell rang.
     fn rest(&self, deadline_ns: u64) -> bool {
         let mut files = [readable(self.bells.doorbell_file())];
         let asleep_ns = monotonic_ns();
@@ -93,7 +93,7 @@ impl Serving {
         rung
     }
 
-    /// Serves until the guest waits, is served then, and leaves nothing to be done for a moment.
+    /// Serves until the guest waits, is served by its own thread, and leaves no work for the length of a poll.
     fn attend(&mut self) -> Result<(), Fault> {
         loop {
             let changes = self.relay.changes();
@@ -114,8 +114,8 @@ impl Serving {
         }
     }
 
-    /// Serves as long as there is something to do, then polls for a while, also if the guest waits meanwhile and is served then:
-    /// it may go on with requests that it does not wait for. Whether there was something.
+    /// Serves as long as there is work, then polls for a while, even if the guest waits and is served during the poll: it may
+    /// continue with requests that it does not wait for. Returns true if there was work.
     fn look_around(&mut self) -> Result<bool, Fault> {
         let mut found = false;
         while self.round()? {
@@ -145,7 +145,7 @@ impl Serving {
         }
     }
 
-    /// Serves each device once, if that is for this thread to do. Whether something was done.
+    /// Serves each device once, unless the vCPU thread has the devices. Returns true if there was work.
     fn round(&mut self) -> Result<bool, Fault> {
         let Some(mut devices) = self.relay.devices() else { return Ok(false) };
         devices.beat();
@@ -156,12 +156,12 @@ impl Serving {
         Ok(progress.done)
     }
 
-    /// Asks to be woken. Whether there is nothing to do until then.
+    /// Arms the doorbells. Returns true if there is no work until one rings.
     fn may_sleep(&mut self) -> Result<bool, Fault> {
         self.relay.devices().map_or(Ok(false), |mut devices| devices.sleep())
     }
 
-    /// Sleeps.
+    /// Sleeps until the doorbell, a file of a device, or the earliest deadline.
     fn wait(&self) {
         let mut files = vec![readable(self.bells.doorbell_file())];
         let Some(devices) = self.relay.devices() else { return };
@@ -178,6 +178,6 @@ impl Serving {
 fn sleep(files: &mut [libc::pollfd], deadline_ns: u64) {
     let timeout = time_until(deadline_ns);
     let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
-    // SAFETY: `files` has as many entries; the time is a variable; no set is given.
+    // SAFETY: `files` is a slice of the length passed; the timeout is a live variable or null; a null signal mask is allowed.
     unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, null()) };
 }

@@ -1,4 +1,4 @@
-//! The table of devices that a guest reads ([`husk_abi::device`]), and the plan of the rings that it tells of.
+//! Table of devices that a guest reads ([`husk_abi::device`]), and layout of the rings that the table lists.
 
 use super::Open;
 use crate::gate::DOORBELL;
@@ -14,7 +14,7 @@ use zerocopy::IntoBytes;
 /// disk can make use of.
 const ENTRIES: u32 = 256;
 
-/// Bytes of all rings of so many devices, in whole pages.
+/// Bytes of all rings of `count` devices, in whole pages.
 pub fn rings_size(count: usize) -> u64 {
     (count as u64 * 2 * queue_size(ENTRIES)).next_multiple_of(PAGE)
 }
@@ -23,7 +23,7 @@ const fn queue_size(entries: u32) -> u64 {
     ring::size(entries, size_of::<Descriptor>()) + ring::size(entries, size_of::<Completion>())
 }
 
-/// Where the queues of device number `index` lie, in rings that start at `rings`. A disk has one: the room of the other
+/// Returns the queues of device number `index`, in rings that start at `rings`. A disk has one queue; the room of the second
 /// stays empty.
 pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
     [0, 1].map(|queue| {
@@ -40,7 +40,7 @@ pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
     })
 }
 
-/// The bytes of the table, which is to lie at the guest address `at`, for a guest with this layout.
+/// Returns the bytes of the table, which is to lie at the guest address `at`, for a guest with this layout.
 pub fn write(devices: &[Open], layout: &Layout, at: u64) -> Vec<u8> {
     let doorbell = layout.own(DOORBELL);
     let table = Table { count: devices.len() as u32, stride: size_of::<Device>() as u32, doorbell };

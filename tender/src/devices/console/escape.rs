@@ -1,19 +1,19 @@
-//! What a guest prints, made fit for a terminal that somebody trusts: no byte of it drives the terminal, which otherwise
-//! could be made to hide, to lie, or to type (`--console escaped`).
+//! Guest output made safe for a trusted terminal: no byte of it drives the terminal, which could otherwise be made to hide, to
+//! lie, or to type (`--console escaped`).
 
 use std::fmt::Write;
 
-/// Turns what a stream carries, piece by piece, into text without control characters.
+/// Turns the bytes of a stream, piece by piece, into text without control characters.
 ///
 /// A character that is cut by the end of a piece waits for the next.
 #[derive(Debug, Default)]
 pub struct Escape {
-    /// The beginning of a character: at most 3 bytes.
+    /// First bytes of a cut character: at most 3.
     cut: Vec<u8>,
 }
 
 impl Escape {
-    /// The next piece, fit to be shown.
+    /// Returns the next piece, safe to show.
     pub fn piece(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.cut);
         all.extend_from_slice(bytes);
@@ -31,7 +31,7 @@ impl Escape {
     }
 }
 
-/// Whether this can be the beginning of a character.
+/// Returns true if this can be the beginning of a character.
 fn is_cut(bytes: &[u8]) -> bool {
     !bytes.is_empty() && std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
@@ -39,7 +39,7 @@ fn is_cut(bytes: &[u8]) -> bool {
 fn show(character: char, shown: &mut String) {
     match character {
         '\n' | '\t' => shown.push(character),
-        // Written to a string, which cannot fail.
+        // Writing to a string cannot fail.
         _ if character.is_control() || reorders(character) => _ = write!(shown, "{}", character.escape_unicode()),
         _ => shown.push(character),
     }
@@ -75,7 +75,7 @@ mod tests {
         let mut escape = Escape::default();
         assert_eq!(escape.piece(&[b'a', 0xe2, 0x82]), "a");
         assert_eq!(escape.piece(&[0xac, b'b', 0xf0]), "€b");
-        // What follows does not continue it.
+        // The next byte does not continue the cut character.
         assert_eq!(escape.piece(b"c"), "\\xf0c");
         assert_eq!((escape.piece(&[0xc2]), escape.piece(&[0x9b])), (String::new(), "\\u{9b}".to_owned()));
     }

@@ -1,7 +1,7 @@
-//! The console: the tender's own standard streams.
+//! Console: the tender's own standard streams.
 //!
-//! What the guest prints goes there as it is, as with any program: a guest may use the terminal that it is given. Whoever
-//! does not trust it that far has it escaped. A rate, if there is one, holds the guest up; nothing is lost.
+//! Output of the guest reaches them unchanged, as with any program: a guest may drive the terminal. `--console escaped` is for
+//! guests that are not trusted that far. A rate limit blocks the guest; nothing is lost.
 
 #![expect(unsafe_code, reason = "reads and writes guest memory by system call, without a Rust reference to it")]
 
@@ -18,15 +18,15 @@ use std::ptr::NonNull;
 
 /// Most bytes moved by one call: bounds how long a guest can keep the tender in one system call.
 const CHUNK: u64 = 1 << 20;
-/// The same for what is escaped, which takes a copy.
+/// Most escaped bytes moved by one call, which takes a copy.
 const ESCAPED_CHUNK: u64 = 4096;
 
-/// How the guest's output is treated.
+/// Treatment of the guest's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Control characters are shown, rather than sent.
+    /// Control characters are shown as text instead of sent.
     pub escaped: bool,
-    /// How many bytes a second are printed.
+    /// Most bytes printed per second.
     pub rate: Option<Rate>,
 }
 
@@ -45,19 +45,19 @@ impl Options {
 /// The console of one guest.
 #[derive(Debug)]
 pub struct Console {
-    /// For standard output and standard error, if they are escaped.
+    /// State for standard output and standard error, if they are escaped.
     escapes: Option<[Escape; 2]>,
     limit: Bucket,
 }
 
 impl Console {
-    /// A console that treats output like this.
+    /// Creates a console that treats output according to `options`.
     pub fn new(options: Options) -> Self {
         let escapes = options.escaped.then(Default::default);
         Self { escapes, limit: Bucket::new(options.rate, monotonic_ns()) }
     }
 
-    /// Writes from guest memory that has been checked to hold `length` bytes. Gives up a wait when `interrupted`.
+    /// Writes from guest memory that has been checked to hold `length` bytes. Stops waiting when `interrupted`.
     pub fn write(
         &mut self,
         stream: u64,
@@ -77,7 +77,7 @@ impl Console {
                 let shown = escapes[stream as usize - 1].piece(&bytes);
                 write_all(descriptor, shown.as_bytes()).map(|()| bytes.len() as u64)
             }
-            // SAFETY: the caller checked the range; should the page be protected by now, the kernel answers EFAULT.
+            // SAFETY: the caller checked the range; if the guest has protected the page since, the kernel returns EFAULT.
             None => transfer(descriptor, libc::POLLOUT, interrupted, || unsafe {
                 libc::write(descriptor, from.as_ptr().cast(), length.min(CHUNK) as usize)
             }),
@@ -86,7 +86,7 @@ impl Console {
         Ok(written)
     }
 
-    /// Waits until the limit lets something through.
+    /// Blocks until the limit lets a write pass.
     fn wait(&mut self, interrupted: impl Fn() -> bool) -> Result<(), Status> {
         while self.limit.is_bounded() {
             let now_ns = monotonic_ns();
@@ -109,16 +109,16 @@ fn copy(from: NonNull<u8>, length: u64) -> Result<Vec<u8>, Status> {
     let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: bytes.len() };
     let own_process = std::process::id() as libc::pid_t;
-    // SAFETY: the local vector is a buffer of our own; the other only has to be numbers.
+    // SAFETY: the local vector is the buffer above; the kernel checks the remote one, which may hold any numbers.
     let count = unsafe { libc::process_vm_readv(own_process, &local, 1, &remote, 1, 0) };
     bytes.truncate(usize::try_from(count).map_err(|_| Status::InputOutput)?);
     Ok(bytes)
 }
 
-/// Writes all of a piece that has been begun. Only a signal that ends the guest ends this.
+/// Writes all of a piece, which must not be cut. Only a signal that kills the tender ends the wait.
 fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> Result<(), Status> {
     while !bytes.is_empty() {
-        // SAFETY: the bytes are ours.
+        // SAFETY: `bytes` is a slice of this length.
         let write = || unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
         let written = transfer(descriptor, libc::POLLOUT, || false, write)?;
         bytes = &bytes[written as usize..];
@@ -126,12 +126,12 @@ fn write_all(descriptor: RawFd, mut bytes: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Reads into guest memory that has been checked to hold `length` bytes. Gives up a wait when `interrupted`.
+/// Reads into guest memory that has been checked to hold `length` bytes. Stops waiting when `interrupted`.
 pub fn read(into: NonNull<u8>, length: u64, interrupted: impl Fn() -> bool) -> Result<u64, Status> {
     let descriptor = libc::STDIN_FILENO;
     let mut input = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
     loop {
-        // A signal that came before the input did is heard before.
+        // A signal that arrived before the input is reported first.
         if interrupted() {
             return Err(Status::Interrupted);
         }
@@ -140,13 +140,14 @@ pub fn read(into: NonNull<u8>, length: u64, interrupted: impl Fn() -> bool) -> R
         }
         signals::wait(std::slice::from_mut(&mut input), u64::MAX);
     }
-    // SAFETY: the caller checked the range; should the page be protected by now, the kernel answers EFAULT.
+    // SAFETY: the caller checked the range; if the guest has protected the page since, the kernel returns EFAULT.
     transfer(descriptor, libc::POLLIN, interrupted, || unsafe {
         libc::read(descriptor, into.as_ptr().cast(), length.min(CHUNK) as usize)
     })
 }
 
-/// Repeats a system call that was interrupted by no signal that matters, and waits where a descriptor given to us does not.
+/// Retries a system call after an EINTR that does not concern the guest, and blocks in poll on EAGAIN from an inherited
+/// non-blocking descriptor.
 fn transfer(
     descriptor: RawFd,
     events: i16,
@@ -171,7 +172,7 @@ fn transfer(
     }
 }
 
-/// What a guest is told of the host's error.
+/// Maps the host's error to the guest's status.
 fn status(error: &io::Error) -> Status {
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => Status::NoSpace,

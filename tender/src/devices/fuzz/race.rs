@@ -1,9 +1,9 @@
-//! Rings that change while they are read: a network device and a disk are served by one thread, as fast as it goes, while another
-//! scribbles over descriptors and cursors with what the bytes say, as a guest with a second processor can.
+//! Fuzz target for rings that change while they are read: one thread serves a network device and a disk as fast as it can,
+//! while another overwrites descriptors and cursors according to the bytes, as a guest with a second processor can.
 //!
-//! What a device reads twice has been something else in between: then memory is used that was not checked. So every piece of
-//! memory that comes out of a queue is held to what the guest was given, what lies around that to its pattern, completions to
-//! the tokens that there are, and the disk to the part of it that requests name.
+//! A field that a device reads twice has changed in between, and memory that was not checked is used (a double fetch). So the
+//! target checks each piece of memory from a queue against the memory that the guest owns, the surroundings against their
+//! pattern, completions against the tokens in use, and the disk against the part of it that requests name.
 
 use super::{PATTERN, SHARE, alone, assert_given, memory, outside};
 use crate::confine::Descriptors;
@@ -25,20 +25,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
-/// How often each device is served.
+/// Rounds of service per device.
 const ROUNDS: usize = 60;
-/// How often devices are made anew: that takes as long as serving them for many rounds.
+/// Number of times that devices are created: each takes as long as many rounds of service.
 const GUESTS: usize = 10;
-/// Bytes of the disk, and of its part that no request names.
+/// Size of the disk, and of its part that no request names, in bytes.
 const DISK: usize = 64 << 10;
 const UNNAMED: usize = DISK / 2;
 const FILL: u8 = 0xdd;
 const LENGTH: u32 = 512;
-/// Tokens are this and up to `TOKENS` more.
+/// Least token; tokens go up to `TOKENS` more.
 const TOKEN: u64 = 0x70ce_0000_0000_0000;
 const TOKENS: u64 = 64;
 
-/// A wire that checks what it is given.
+/// A wire that checks the memory it gets.
 #[derive(Debug)]
 struct Probe(Arc<Memory>);
 
@@ -69,20 +69,20 @@ impl Wire for Probe {
     }
 }
 
-/// What the other thread does again and again, as the bytes say.
+/// Actions of the other thread, repeated in the order of the bytes.
 #[derive(Clone, Copy, Debug)]
 enum Stroke {
-    /// Writes a field of a descriptor, by its offset, so far behind the one that is read next.
+    /// Writes a field of a descriptor, `offset` bytes into it, `ahead` entries after the next to be read.
     Field { queue: usize, ahead: u32, offset: usize, value: u64 },
-    /// Shows descriptors: `count` more than have been read.
+    /// Publishes descriptors: `count` more than have been read.
     Show { queue: usize, count: u32 },
     /// Takes all completions.
     Take { queue: usize },
-    /// Claims that `by` more completions were taken than there are, or descriptors written than fit.
+    /// Claims that `by` more completions were taken than exist, or descriptors written than fit.
     Lie { queue: usize, by: u32, completions: bool },
 }
 
-/// The guest's rings.
+/// Rings of the guest.
 struct Rings {
     memory: Arc<Memory>,
     queues: [Queue; 3],
@@ -90,22 +90,22 @@ struct Rings {
 
 impl Rings {
     fn word(&self, address: u64) -> u32 {
-        // SAFETY: `ring` vouches for the address, which is one of an aligned word.
+        // SAFETY: `Memory::ring` checks the address, which is that of an aligned word.
         unsafe { self.memory.ring(address, 4).cast::<u32>().read_volatile() }
     }
 
     fn set(&self, address: u64, value: u32) {
-        // SAFETY: the same.
+        // SAFETY: `Memory::ring` checks the address, which is that of an aligned word.
         unsafe { self.memory.ring(address, 4).cast::<u32>().write_volatile(value) };
     }
 
-    /// Address of the entry with this number of a submission ring.
+    /// Address of the entry with this number in a submission ring.
     fn entry(&self, queue: usize, number: u32) -> u64 {
         let Queue { submission, entries, .. } = self.queues[queue];
         submission + ENTRIES + u64::from(number % entries) * size_of::<Descriptor>() as u64
     }
 
-    /// A fresh queue, every descriptor of which is a request that can be served.
+    /// Resets a queue; each of its descriptors is then a valid request.
     fn reset(&self, queue: usize) {
         let Queue { submission, completion, entries, .. } = self.queues[queue];
         for ring in [submission, completion] {
@@ -115,7 +115,7 @@ impl Rings {
             let address = self.memory.layout().heap.start + u64::from(number % 16) * PAGE;
             let descriptor = Descriptor { address, length: LENGTH, token: TOKEN, ..Descriptor::default() };
             let entry = self.memory.ring(self.entry(queue, number), size_of::<Descriptor>() as u64);
-            // SAFETY: an entry of the ring, aligned.
+            // SAFETY: `entry` is an aligned entry of the ring.
             unsafe { entry.cast::<Descriptor>().write_volatile(descriptor) };
         }
     }
@@ -129,9 +129,9 @@ impl Rings {
                 match offset {
                     // SAFETY: each of these is a field of an entry of the ring, aligned, and of that size.
                     FLAGS | OPERATION => unsafe { field.cast::<u16>().write_volatile(value as u16) },
-                    // SAFETY: the same.
+                    // SAFETY: the length is an aligned `u32` field of an entry of the ring.
                     LENGTH_AT => unsafe { field.cast::<u32>().write_volatile(value as u32) },
-                    // SAFETY: the same.
+                    // SAFETY: the other fields of an entry of the ring are aligned `u64`s.
                     _ => unsafe { field.cast::<u64>().write_volatile(value) },
                 }
             }
@@ -159,13 +159,13 @@ const OPERATION: usize = offset_of!(Descriptor, operation);
 const TOKEN_AT: usize = offset_of!(Descriptor, token);
 const DETAIL: usize = offset_of!(Descriptor, detail);
 
-/// The strokes that `bytes` mean.
+/// Decodes `bytes` to strokes.
 fn strokes(bytes: &[u8], memory: &Memory) -> Vec<Stroke> {
     const DISK_QUEUE: usize = 2;
     let layout = memory.layout();
     let (heap, rings) = (layout.heap, layout.rings);
     let beside = [heap.end(), heap.end() - 256, heap.start - 256, rings.start, layout.own(0), 0, u64::MAX - 511];
-    // Nothing that a request can name reaches the unnamed part: parts are as long as a sector, or longer than the disk.
+    // No request reaches the unnamed part: each part is as long as a sector, or longer than the disk.
     let lengths = [LENGTH, LENGTH, 0, u32::MAX, 1 << 20];
     let details = [0, 512, 4096, 16 << 10, DISK as u64, u64::MAX - 511];
     let stroke = |bytes: &[u8]| {
@@ -190,15 +190,15 @@ fn strokes(bytes: &[u8], memory: &Memory) -> Vec<Stroke> {
     bytes.chunks(4).filter_map(stroke).collect()
 }
 
-/// The two devices, made anew when a guest of theirs has broken the contract.
+/// The two devices, created anew after their guest broke the contract.
 struct Devices {
     rings: Arc<Rings>,
     file: File,
-    /// Each with the queues that it serves.
+    /// Devices, in the order of `SERVED`, which lists their queues.
     all: [Option<Box<dyn Device>>; 2],
-    /// How often they can be made.
+    /// Number of devices that may still be created.
     left: usize,
-    /// Completions that were looked at.
+    /// Completions already checked.
     seen: [u32; 3],
 }
 
@@ -217,7 +217,7 @@ impl Devices {
         Some(Box::new(block::Served::new(drive, memory, queues[2])))
     }
 
-    /// Serves one; whether it was there to be served.
+    /// Serves one device; returns false if it cannot be created any more.
     fn serve(&mut self, index: usize, at_once: bool) -> bool {
         if self.all[index].is_none() {
             if self.left == 0 {
@@ -240,7 +240,7 @@ impl Devices {
         true
     }
 
-    /// Looks at the completions that have come.
+    /// Checks new completions.
     fn look(&mut self, queue: usize) {
         let Queue { completion, entries, .. } = self.rings.queues[queue];
         let now = self.rings.word(completion + PRODUCER);
@@ -250,7 +250,7 @@ impl Devices {
             let position = self.seen[queue].wrapping_add(number) % entries;
             let at = completion + ENTRIES + u64::from(position) * size_of::<Completion>() as u64;
             let entry = self.rings.memory.ring(at, size_of::<Completion>() as u64).cast::<Completion>();
-            // SAFETY: an entry of the ring, aligned; any bytes are one.
+            // SAFETY: `at` is the address of an aligned entry of the ring; any bytes are a completion.
             let Completion { token, status, length, .. } = unsafe { entry.read_volatile() };
             assert!((TOKEN..TOKEN + TOKENS).contains(&token), "nobody has asked for {token:#x}");
             assert!(status <= status::REFUSED && length <= 20 << 20, "status {status}, {length} bytes");
@@ -259,7 +259,7 @@ impl Devices {
     }
 }
 
-/// See the file's head.
+/// Runs the race that the head of this file describes.
 pub fn race(bytes: &[u8]) {
     let _alone = alone();
     let memory = memory();
@@ -272,7 +272,7 @@ pub fn race(bytes: &[u8]) {
     let stop = AtomicBool::new(false);
     #[expect(clippy::disallowed_methods, reason = "it plays the guest's second processor")]
     thread::scope(|scope| {
-        // Also when an assertion fails.
+        // Dropped, and so stops the thread, on a panic too.
         let stopper = Stopper(&stop);
         scope.spawn(|| {
             while !stop.load(Relaxed) {
@@ -299,7 +299,7 @@ pub fn race(bytes: &[u8]) {
     }
 }
 
-/// Ends the other thread.
+/// Stops the other thread when dropped.
 struct Stopper<'s>(&'s AtomicBool);
 
 impl Drop for Stopper<'_> {

@@ -1,28 +1,30 @@
-//! Every sequence of a few uses against the definition of a token bucket: what is left at a time is the least of what a full
-//! bucket at any earlier moment would have left. The definition keeps no state, so it shares no rounding with the bucket.
+//! Test of every sequence of a few uses against the definition of a token bucket: the level at a time is the least of the
+//! levels that a full bucket at any earlier moment would have left. The definition keeps no state, so it shares no rounding
+//! with the bucket.
 
 use super::*;
 
-/// A use: nanoseconds that pass before it, and what it costs.
+/// A use: nanoseconds that pass before it, and its cost.
 type Use = (u64, usize);
 
 const BEGAN_NS: u64 = 17;
 /// Uses in a sequence.
 const DEPTH: usize = 4;
-/// Nanoseconds between two uses: none, as few as there are, parts of a token and more than a burst of a slow rate.
+/// Nanoseconds between two uses: none, the fewest, parts of a token and more than a burst of a slow rate.
 const PAUSES_NS: [u64; 5] = [0, 1, 2, 333_333_333, 2_000_000_001];
 /// Costs: nothing, a token, more than any burst below.
 const COSTS: [usize; 4] = [0, 1, 6, usize::MAX];
-/// Below, at and above a token a nanosecond, and the highest.
+/// Rates below, at and above a token a nanosecond, and the highest.
 const RATES: [u64; 7] = [1, 3, 7, 600_000_000, 999_999_999, 1_000_000_007, 1 << 50];
 const BURSTS: [u64; 3] = [1, 2, 5];
 
-/// Time from which a bucket can be used, as defined. `uses` are those so far, each with its time; all are before `now_ns`.
+/// Time from which a bucket can be used, by the definition. `uses` are the uses so far, each with its time; all are before
+/// `now_ns`.
 fn defined(rate: Rate, uses: &[(u64, usize)], now_ns: u64) -> u64 {
     let (full, per_ns) = (i128::from(rate.burst) * TOKEN, i128::from(rate.per_second));
     let costs = |since: usize| uses[since..].iter().map(|(_, cost)| *cost as i128 * TOKEN).sum::<i128>();
     let moments = uses.iter().map(|(at_ns, _)| *at_ns).enumerate();
-    // A bucket that is full now, or was at the start, or right before any use.
+    // Moments at which the bucket is assumed full: now, the start, and right before any use.
     let moments = moments.chain([(uses.len(), now_ns), (0, BEGAN_NS)]);
     let left = moments.map(|(since, at_ns)| full + per_ns * i128::from(now_ns - at_ns) - costs(since)).min();
     let missing = TOKEN - left.expect("there is a start");
@@ -33,7 +35,7 @@ fn defined(rate: Rate, uses: &[(u64, usize)], now_ns: u64) -> u64 {
     u64::try_from(i128::from(now_ns) + wait_ns).unwrap_or(u64::MAX)
 }
 
-/// Tries all sequences that begin with `uses`; returns how many uses were checked.
+/// Tries all sequences that begin with `uses`; returns the number of uses checked.
 fn explore(rate: Rate, bucket: &Bucket, uses: &mut Vec<(u64, usize)>, all: &[Use]) -> u64 {
     if uses.len() == DEPTH {
         return 0;
