@@ -126,7 +126,7 @@ impl Bells {
         }
     }
 
-    /// Ends the wait of a guest whose devices the device thread serves.
+    /// Ends the guest's wait while the device thread serves the devices.
     pub fn tell(&self) {
         let _ = self.news.write(1);
     }

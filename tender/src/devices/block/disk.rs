@@ -1,5 +1,5 @@
-//! A disk as the host has it: an ordinary file or a block device, opened, measured and locked, so that no two guests
-//! write to one disk, nor one reads what another writes.
+//! A disk of the host: an ordinary file or a block device, opened, measured and locked, so that no two guests write to one
+//! disk, and none reads a disk that another writes.
 
 #![expect(unsafe_code, reason = "locks and sector sizes are asked for by system calls without a wrapper")]
 
@@ -12,20 +12,20 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// Most bytes of memory in one request: where larger ones would not be faster any more.
+/// Most bytes of memory in one request: larger requests would not be faster.
 const REQUEST_MAXIMUM: u32 = 1 << 20;
 
-/// A disk that is open.
+/// An open disk.
 #[derive(Debug)]
 pub struct Disk {
-    /// Where its bytes are.
+    /// File that holds the bytes.
     pub file: File,
-    /// What the guest is told.
+    /// Properties that the guest reads.
     pub properties: Block,
 }
 
 impl Disk {
-    /// Opens what `options` say. The error says what is wrong, about which file, and what to do.
+    /// Opens the disk that `options` describe. The error states the problem, the file and the remedy.
     pub fn open(options: &Options) -> Result<Self, String> {
         let path = options.file.display();
         let refused = |reason: String| format!("{path}: {reason}");
@@ -73,7 +73,7 @@ fn check_type(metadata: &Metadata) -> Result<(), String> {
 fn open(options: &Options, is_device: bool) -> io::Result<File> {
     let mut flags = if options.direct { libc::O_DIRECT } else { 0 };
     if is_device && !options.read_only {
-        // Refused if the host has it mounted (open(2)).
+        // The open fails with EBUSY if the host has the device mounted (open(2)).
         flags |= libc::O_EXCL;
     }
     OpenOptions::new().read(true).write(!options.read_only).custom_flags(flags).open(&options.file)
@@ -90,24 +90,24 @@ fn not_opened(options: &Options, error: &io::Error) -> String {
     }
 }
 
-/// How often, and for how long, a lock is waited for that somebody else has.
+/// Number and length of the pauses in which a lock held by another process is waited for.
 const PAUSES: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Sleeps for about this long; not at all where the kernel refuses, which [`std::thread::sleep`] would panic for.
+/// Sleeps for about `pause`; not at all if the kernel refuses, for which [`std::thread::sleep`] would panic.
 fn rest(pause: Duration) {
     let time = libc::timespec { tv_sec: pause.as_secs() as _, tv_nsec: pause.subsec_nanos().into() };
-    // SAFETY: the time is a variable, and what is left of it is not asked for.
+    // SAFETY: `time` is a local variable, and the remainder pointer may be null.
     unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
 }
 
-/// Takes the disk for this guest alone, or with others that only read it. The lock ends with the process, and with what it
-/// has had under way: a tender that was killed may leave a flush behind that the kernel is still about.
+/// Locks the disk for this guest alone, or shared with guests that only read it (flock(2)). The lock ends with the process and
+/// its requests under way: the kernel may still carry out a flush of a tender that was killed.
 fn lock(file: &File, options: &Options) -> Result<(), String> {
     let kind = if options.read_only { libc::LOCK_SH } else { libc::LOCK_EX };
     let mut pauses = std::iter::repeat_n(PAUSE, PAUSES);
     loop {
-        // SAFETY: only numbers.
+        // SAFETY: all arguments are numbers, and `file` is open.
         if unsafe { libc::flock(file.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
             return Ok(());
         }
@@ -125,7 +125,7 @@ fn lock(file: &File, options: &Options) -> Result<(), String> {
     }
 }
 
-/// Bytes of a sector: as the user says, if that is possible.
+/// Bytes of a sector: the user's choice, if possible.
 fn sector(file: &File, is_device: bool, options: &Options) -> Result<u32, String> {
     let least = match (is_device, options.direct) {
         (true, _) => device_sector(file).map_err(|error| format!("its sector size is not told: {error}"))?,
@@ -142,22 +142,21 @@ fn sector(file: &File, is_device: bool, options: &Options) -> Result<u32, String
     }
 }
 
-/// The sector of a block device.
+/// Logical sector size of a block device.
 fn device_sector(file: &File) -> io::Result<u32> {
     let mut sector: libc::c_int = 0;
-    // SAFETY: the size is a variable of ours, of the type that this takes.
+    // SAFETY: `sector` is a local variable of the type that BLKSSZGET fills.
     match unsafe { libc::ioctl(file.as_raw_fd(), libc::BLKSSZGET as _, &mut sector) } {
         0 => Ok((sector as u32).max(SECTOR_MINIMUM)),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// What the offsets of direct access to an ordinary file must be a multiple of; the largest, if the kernel does not
-/// tell.
+/// Alignment for O_DIRECT on an ordinary file (STATX_DIOALIGN); the largest sector, if the kernel does not report it.
 fn direct_sector(file: &File) -> u32 {
-    // SAFETY: all zeros is a valid value.
+    // SAFETY: all zeros is a valid `statx`.
     let mut told: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is an empty string, the result a variable of ours.
+    // SAFETY: the path is an empty C string, and the result a local variable of the type that the call fills.
     let result =
         unsafe { libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN, &mut told) };
     let known = result == 0 && told.stx_mask & libc::STATX_DIOALIGN != 0 && told.stx_dio_offset_align > 0;
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    /// A file of so many bytes, which is gone with the test.
+    /// A file of `size` bytes, removed at the end of the test.
     struct Scratch(PathBuf);
 
     impl Scratch {

@@ -1,31 +1,32 @@
-//! Writes to a file system that does not say whether they would wait.
+//! Writes to a file system that does not support RWF_NOWAIT for writes.
 //!
-//! Nearly none does: it fills a page of the page cache. So each is made at once, until one has blocked, as on a host that lets no
-//! more be written than its disk can take. Then they are left to a thread that may wait, for a while.
+//! Nearly none blocks: a write fills a page of the page cache. So each is made at once with a blocking call, until one has
+//! blocked, as under dirty throttling, on a host that admits no more writes than its disk can take. Then writes go to the
+//! engine for a while.
 //!
-//! A write that took long has not blocked if its thread was preempted in between, as it is all the time beside another program.
-//! The kernel counts the two apart (getrusage(2)), which is asked only once a write has taken long.
+//! A slow write has not blocked if its thread was only preempted, as happens all the time beside another program. The kernel
+//! counts voluntary switches apart (getrusage(2)); they are queried only after a write was slow.
 
 #![expect(unsafe_code, reason = "a system call without a wrapper")]
 
 use crate::time::monotonic_ns;
 
-/// Time from which a write has taken long, in nanoseconds.
+/// Time from which a write counts as slow, in nanoseconds.
 const LONG_NS: u64 = 2_000_000;
-/// Time for which others are not attempted after one that has blocked, and are watched after one that has taken long.
+/// Time without attempts after a write that blocked, and time of watching after a slow one, in nanoseconds.
 const PAUSE_NS: u64 = 200_000_000;
 
-/// When writes are attempted, as monotonic times in nanoseconds.
+/// Times that control attempts, as monotonic times in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Eager {
-    /// None before this time.
+    /// Start of attempts: no write is attempted before.
     from_ns: u64,
-    /// Until this time, the blocking of the thread is counted around each.
+    /// End of watching: until then, the thread's voluntary switches are counted around each write.
     watched_until_ns: u64,
 }
 
 impl Eager {
-    /// Makes a write, unless one has blocked lately.
+    /// Makes a write; `None` if one has blocked lately.
     pub fn attempt<T>(&mut self, write: impl FnOnce() -> T) -> Option<T> {
         self.attempt_with(write, monotonic_ns, times_blocked)
     }
@@ -44,7 +45,7 @@ impl Eager {
         let result = write();
         let ended_ns = now_ns();
         if ended_ns.saturating_sub(begun_ns) > LONG_NS {
-            // Where the kernel does not count, each has blocked.
+            // If the kernel does not count, each slow write counts as blocked.
             let has_blocked = before.is_some_and(|before| before.is_none() || before != times_blocked());
             self.from_ns = if has_blocked { ended_ns + PAUSE_NS } else { 0 };
             self.watched_until_ns = self.from_ns.max(ended_ns) + PAUSE_NS;
@@ -53,11 +54,11 @@ impl Eager {
     }
 }
 
-/// How often the calling thread has given up its processor by itself; nothing if the kernel does not count that.
+/// Number of voluntary context switches of the calling thread; `None` if the kernel does not count them.
 fn times_blocked() -> Option<i64> {
-    // SAFETY: all zeros is a valid value.
+    // SAFETY: all zeros is a valid `rusage`.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the structure is a variable of ours.
+    // SAFETY: `usage` is a local variable of the type that the call fills.
     let result = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
     (result == 0).then_some(usage.ru_nvcsw)
 }
@@ -68,7 +69,7 @@ mod tests {
     use std::cell::Cell;
     use std::time::Duration;
 
-    /// Attempts writes that take `took_ns` each, in which the thread blocks as `blocks` says; returns which were made.
+    /// Attempts writes that take `took_ns` each, in which the thread blocks `blocks` times; returns which were made.
     fn attempts(took_ns: u64, blocks: Option<i64>) -> Vec<bool> {
         let (now_ns, blocked) = (Cell::new(1), Cell::new(0));
         let mut eager = Eager::default();

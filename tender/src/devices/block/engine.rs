@@ -1,5 +1,5 @@
-//! Who carries out the steps of requests: [`Uring`](super::uring::Uring), side by side, or, where the host's kernel does
-//! not have or allow that, [`InTurn`], one after the other.
+//! Engines that carry out the steps of requests: [`Uring`](super::uring::Uring), in parallel, or, if the host's kernel lacks or
+//! forbids io_uring, [`InTurn`], one after the other.
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-/// Something that is done with a disk's file. Memory is named by address: it is guest memory that was checked, or our
-/// own that nobody writes to. As with read(2), write(2), preadv(2), pwritev(2), fdatasync(2) and fallocate(2).
+/// An operation on a disk's file, as of read(2), write(2), preadv(2), pwritev(2), fdatasync(2) and fallocate(2). Memory is
+/// named by address: checked guest memory, or static memory of the tender that no code writes to.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Read { address: *mut u8, length: usize, offset: u64 },
@@ -21,35 +21,36 @@ pub enum Step {
     Allocate { offset: u64, length: u64, mode: i32 },
 }
 
-/// What a step came to: its number, and how many bytes were moved or the error number.
+/// Result of a step: its number, and the bytes moved or the error number.
 pub type Result = (usize, std::result::Result<usize, i32>);
 
-/// Who carries out steps.
+/// An engine for steps.
 pub trait Engine: std::fmt::Debug + Send {
-    /// Whether to start a step is to wait for it.
+    /// Returns true if starting a step blocks until its end.
     fn waits(&self) -> bool;
 
-    /// Whether another step can be started now.
+    /// Returns true if another step can be started now.
     fn has_room(&mut self) -> bool;
 
-    /// Starts a step, for which there is room, under a number that no other has.
+    /// Starts a step, for which there is room, under a number that no other step under way has.
     ///
     /// # Safety
     ///
-    /// The memory that the step names, the vectors included, stays until its result is told.
+    /// The memory that the step names, the vectors included, stays valid until its result is returned.
     unsafe fn start(&mut self, number: usize, step: Step);
 
-    /// Lets the host see what was started. Whether it has seen all.
+    /// Submits the started steps to the host. Returns true if none is left.
     fn submit(&mut self) -> bool;
 
-    /// The result of a step.
+    /// Takes the result of a step, if there is one.
     fn next(&mut self) -> Option<Result>;
 
-    /// The file that is readable when there is a result; negative for none.
+    /// Descriptor that is readable when there is a result; negative for none.
     fn file(&self) -> RawFd;
 }
 
-/// Carries out each step at once, while everybody waits: so it takes one at a time, and others have their turn between.
+/// Engine that carries out each step at once, while all devices wait: so it takes one at a time, and other devices are served
+/// in between.
 #[derive(Debug)]
 pub struct InTurn {
     file: Arc<File>,
@@ -57,7 +58,7 @@ pub struct InTurn {
 }
 
 impl InTurn {
-    /// Works on `file`.
+    /// Returns an engine for `file`.
     pub fn new(file: &Arc<File>) -> Self {
         Self { file: Arc::clone(file), results: VecDeque::new() }
     }
@@ -73,17 +74,19 @@ impl InTurn {
                 let vector = libc::iovec { iov_base: address.cast_mut().cast(), iov_len: length };
                 self.carry_out(Step::WriteParts { vectors: &vector, count: 1, offset })
             }
-            // SAFETY: whoever started the step promised the memory; if the guest has protected it, this is EFAULT.
+            // SAFETY: the caller of `start` keeps vectors and memory valid; if the guest has protected the memory, this is
+            // EFAULT.
             Step::ReadParts { vectors, count, offset } => unsafe {
                 libc::preadv(file, vectors, count as i32, offset as i64)
             },
-            // SAFETY: as above.
+            // SAFETY: the caller of `start` keeps vectors and memory valid; if the guest has protected the memory, this is
+            // EFAULT.
             Step::WriteParts { vectors, count, offset } => unsafe {
                 libc::pwritev(file, vectors, count as i32, offset as i64)
             },
-            // SAFETY: only numbers.
+            // SAFETY: all arguments are numbers, and `file` is open.
             Step::Sync => unsafe { libc::fdatasync(file) as isize },
-            // SAFETY: only numbers.
+            // SAFETY: all arguments are numbers, and `file` is open.
             Step::Allocate { offset, length, mode } => unsafe {
                 libc::fallocate(file, mode, offset as i64, length as i64) as isize
             },
@@ -126,10 +129,10 @@ mod tests {
     use husk_skip::skip;
     use std::time::{Duration, Instant};
 
-    /// What a step comes to; the memory that it names outlives this call.
+    /// Returns the result of a step; the memory that it names outlives this call.
     fn done(engine: &mut dyn Engine, step: Step) -> std::result::Result<usize, i32> {
         assert!(engine.has_room());
-        // SAFETY: this waits for the result.
+        // SAFETY: this function returns only after the result, or panics; the caller's memory outlives it.
         unsafe { engine.start(3, step) };
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {

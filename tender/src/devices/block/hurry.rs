@@ -1,8 +1,8 @@
-//! What can be done without waiting: reads and writes that end in the host's page cache.
+//! Reads and writes that take no waiting, because they end in the host's page cache (RWF_NOWAIT).
 //!
-//! That is most of them, and it takes one system call and no other thread, or for a read none at all ([`View`]).
+//! Most do; each takes one system call and no other thread, or, for a read, no system call at all ([`View`]).
 //!
-//! Some file systems do not say whether a write would wait ([`Eager`]).
+//! Some file systems do not support RWF_NOWAIT for writes ([`Eager`]).
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
-/// Which of them are worth an attempt.
+/// Attempts that are worth making.
 #[derive(Debug)]
 pub struct Hurry {
     reads: bool,
@@ -24,35 +24,35 @@ pub struct Hurry {
     view: Option<View>,
 }
 
-/// How a write is attempted.
+/// Ways to attempt a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writes {
     Never,
-    /// The host says if it would wait.
+    /// With RWF_NOWAIT.
     IfAtOnce,
-    /// It does not say.
+    /// With a blocking pwrite(2), because the file system does not support RWF_NOWAIT.
     Eagerly(Eager),
 }
 
 impl Hurry {
-    /// For a file whose accesses go past the page cache if it is `direct`: these always wait. Others may be read by a `view`.
+    /// Creates the state for a file. Accesses past the page cache (`is_direct`) always wait; others may be read by a `view`.
     pub fn new(is_direct: bool, view: Option<View>) -> Self {
         let writes = if is_direct { Writes::Never } else { Writes::IfAtOnce };
         Self { reads: !is_direct, writes, view }
     }
 
-    /// Begins with some steps.
+    /// Updates the time, before some steps.
     pub fn begin(&mut self) {
         if let Some(view) = &mut self.view {
             view.set_time(coarse_monotonic_ns());
         }
     }
 
-    /// Carries out a step, unless it would wait: then nothing has been done.
+    /// Carries out a step; `None` if the step would wait, and then nothing has been done.
     ///
     /// # Safety
     ///
-    /// The memory that the step names is there; should a guest have protected it, that is EFAULT.
+    /// The memory that the step names stays mapped; if the guest has protected it, the result is EFAULT.
     pub unsafe fn carry_out(&mut self, file: &File, step: Step) -> Option<Result<usize, i32>> {
         match step {
             Step::Read { address, length, offset } => {
@@ -61,7 +61,7 @@ impl Hurry {
                 if self.view.as_ref().and_then(seen).is_some() {
                     return Some(Ok(length));
                 }
-                // SAFETY: the caller vouches for the memory.
+                // SAFETY: the caller keeps the step's memory mapped.
                 let result = unsafe { self.read(file, &part(address, length), 1, offset) };
                 if let (Some(view), Some(Ok(count))) = (&mut self.view, result) {
                     view.note(offset, count);
@@ -69,18 +69,18 @@ impl Hurry {
                 result
             }
             Step::Write { address, length, offset } => {
-                // SAFETY: the caller vouches for the memory.
+                // SAFETY: the caller keeps the step's memory mapped.
                 unsafe { self.write(file, &part(address.cast_mut(), length), 1, offset) }
             }
-            // SAFETY: the caller vouches for the vectors and the memory.
+            // SAFETY: the caller keeps the step's vectors and memory valid.
             Step::ReadParts { vectors, count, offset } => unsafe { self.read(file, vectors, count, offset) },
-            // SAFETY: the same.
+            // SAFETY: the caller keeps the step's vectors and memory valid.
             Step::WriteParts { vectors, count, offset } => unsafe { self.write(file, vectors, count, offset) },
             Step::Sync | Step::Allocate { .. } => None,
         }
     }
 
-    /// Reads to these vectors, for which the caller vouches.
+    /// Reads to these vectors, which the caller keeps valid.
     unsafe fn read(
         &mut self,
         file: &File,
@@ -92,7 +92,7 @@ impl Hurry {
             return None;
         }
         let call = (libc::SYS_preadv2, libc::RWF_NOWAIT);
-        // SAFETY: the caller vouches for the memory.
+        // SAFETY: the caller keeps the vectors and their memory valid.
         match unsafe { transfer(file, call, vectors, count, offset) } {
             Err(error) if does_not_tell(error) => {
                 self.reads = false;
@@ -102,7 +102,7 @@ impl Hurry {
         }
     }
 
-    /// Writes these vectors, for which the caller vouches.
+    /// Writes these vectors, which the caller keeps valid.
     unsafe fn write(
         &mut self,
         file: &File,
@@ -112,39 +112,39 @@ impl Hurry {
     ) -> Option<Result<usize, i32>> {
         if self.writes == Writes::IfAtOnce {
             let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
-            // SAFETY: the caller vouches for the memory.
+            // SAFETY: the caller keeps the vectors and their memory valid.
             match unsafe { transfer(file, call, vectors, count, offset) } {
                 Err(error) if does_not_tell(error) => self.writes = Writes::Eagerly(Eager::default()),
                 result => return unless_waiting(result),
             }
         }
         let Writes::Eagerly(eager) = &mut self.writes else { return None };
-        // SAFETY: the caller vouches for the memory.
+        // SAFETY: the caller keeps the vectors and their memory valid.
         eager.attempt(|| unsafe { write_waiting(file, vectors, count, offset) }).and_then(unless_waiting)
     }
 }
 
-/// Writes, whether that waits or not. Of one vector, the kernel need not be told by a vector.
+/// Writes, and may block. A single vector goes by pwrite(2), which spares the kernel copying a vector.
 ///
 /// # Safety
 ///
-/// As of [`transfer`].
+/// See [`transfer`].
 unsafe fn write_waiting(file: &File, vectors: *const libc::iovec, count: usize, offset: u64) -> Result<usize, i32> {
     if count != 1 {
-        // SAFETY: the caller's.
+        // SAFETY: the caller keeps `count` vectors and their memory valid.
         return unsafe { transfer(file, (libc::SYS_pwritev2, 0), vectors, count, offset) };
     }
-    // SAFETY: there is one.
+    // SAFETY: `count` is 1, so there is one vector.
     let libc::iovec { iov_base: start, iov_len: length } = unsafe { vectors.read() };
-    // SAFETY: the caller's.
+    // SAFETY: the caller keeps the vector's memory mapped.
     outcome(unsafe { libc::syscall(libc::SYS_pwrite64, file.as_raw_fd(), start, length, offset) })
 }
 
-/// Makes the call of this number, with these flags.
+/// Calls preadv2(2) or pwritev2(2), by its number, with these flags.
 ///
 /// # Safety
 ///
-/// The vectors are so many, and their memory is there; should a guest have protected it, that is EFAULT.
+/// `vectors` points to `count` vectors, and their memory stays mapped; if the guest has protected it, the result is EFAULT.
 unsafe fn transfer(
     file: &File,
     (call, flags): (libc::c_long, libc::c_int),
@@ -152,17 +152,17 @@ unsafe fn transfer(
     count: usize,
     offset: u64,
 ) -> Result<usize, i32> {
-    // Not by the C library's function: that is a place where a thread may be cancelled, which takes its time.
-    // SAFETY: the caller's.
+    // Not by the C library's function, which is a cancellation point and therefore slower.
+    // SAFETY: the caller keeps `count` vectors and their memory valid.
     outcome(unsafe { libc::syscall(call, file.as_raw_fd(), vectors, count, offset, 0, flags) })
 }
 
-/// What a system call has come to: bytes, or an error.
+/// Converts the result of a system call: bytes, or an error number.
 fn outcome(result: libc::c_long) -> Result<usize, i32> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// Whether a file system does not tell what would wait.
+/// Returns true if this error means that RWF_NOWAIT is not supported.
 fn does_not_tell(error: i32) -> bool {
     matches!(error, libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)
 }

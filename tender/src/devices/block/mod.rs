@@ -1,9 +1,8 @@
-//! Block devices: requests of a guest's queue, carried out on a file or a block device of the host
-//! ([`husk_abi::block`]).
+//! Block devices: requests of a guest's queue, carried out on a file or a block device of the host ([`husk_abi::block`]).
 //!
-//! A request that the disk does not refuse becomes `work` of one or several steps. What the page cache has is done at
-//! once (`hurry`), by whichever thread looks; for the rest there is an `engine`. As many requests are under way as the
-//! queue is long; no answer waits for another.
+//! A request that the disk does not refuse becomes `work` of one or several steps. A step that the page cache can serve is
+//! carried out at once (`hurry`), by the thread that serves the device; an `engine` carries out the rest. Up to a full queue of
+//! requests is under way; completions come out of order.
 
 #![expect(unsafe_code, reason = "steps name guest memory by address")]
 
@@ -36,36 +35,36 @@ pub use uring::Uring;
 use view::View;
 use work::{Next, Work};
 
-/// Requests that are taken before other devices have their turn.
+/// Requests taken before other devices are served.
 const BATCH: usize = 64;
-/// Steps of one request that are carried out at once. To write zeros to a whole disk takes one for each part of it: the rest of
-/// them are left to the engine, while others have their turn.
+/// Steps of one request that are carried out at once. Writing zeros to a whole disk takes a step for each part of it: the
+/// engine carries out the rest, while other devices are served.
 const STEPS: usize = 8;
-/// So many are carried out before a guest is shown what became of them, if it runs meanwhile.
+/// Completions are published every so many requests, so that a running guest sees them before the batch ends.
 const SHOWN: usize = 4;
 
 /// A block device that is open.
 #[derive(Debug)]
 pub struct Drive {
     disk: Disk,
-    /// How many bytes a second it may move, and how many requests begin.
+    /// Most bytes moved and most requests begun per second.
     limits: [Option<Rate>; 2],
 }
 
 impl Drive {
-    /// Opens what `options` say.
+    /// Opens the disk that `options` describe.
     pub fn open(options: &Options) -> Result<Self, String> {
         let disk = Disk::open(options)?;
         Ok(Self { disk, limits: [options.rate, options.operations] })
     }
 
-    /// What the guest is told.
+    /// Properties that the guest reads.
     pub fn properties(&self) -> &Block {
         &self.disk.properties
     }
 }
 
-/// What the operations of a disk do with memory.
+/// Need of memory of each operation of a disk.
 fn need(operation: u16) -> Option<Need> {
     match operation {
         READ => Some(Need::Memory(Rights::READ | Rights::WRITE)),
@@ -82,22 +81,22 @@ pub struct Served {
     queue: Queue,
     properties: Block,
     file: Arc<File>,
-    /// The memory of the request that is being begun.
+    /// Memory of the request that is being begun.
     parts: Parts,
-    /// Made here and now: nobody can make one any more once the guest runs.
+    /// Engine, created with the device: no thread can create one once the guest runs.
     engine: Box<dyn Engine>,
-    /// The host has seen all steps that were started.
+    /// Started steps have all been submitted to the host.
     seen: bool,
-    /// What may be read and written in bytes, and how many requests.
+    /// Limits of bytes read and written, and of requests.
     limits: [Bucket; 2],
-    /// Monotonic time at which the limits let more through, if one was met, in nanoseconds; else 0.
+    /// Monotonic time at which the limits let more pass, if one was reached, in nanoseconds; else 0.
     limited_until_ns: u64,
-    /// What can be done without waiting.
+    /// Steps that take no waiting.
     hurry: Hurry,
-    /// Requests whose next step takes waiting, and how many steps the engine has.
+    /// Requests with a next step that has to wait, and the number of steps in the engine.
     waiting: Vec<usize>,
     started: usize,
-    /// Requests under way, by the number of their step; they do not move meanwhile.
+    /// Requests under way, by the number of their step; boxed, because they must not move.
     work: Vec<Option<Box<Work>>>,
     /// Numbers that are not in use.
     free: Vec<usize>,
@@ -108,7 +107,7 @@ impl Served {
     pub fn new(drive: Drive, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
         let file = Arc::new(drive.disk.file);
         let is_direct = drive.disk.properties.alignment > 1;
-        // As a process, a guest could look there by itself, past all limits.
+        // No view under a limit: as a process (spt), a guest could read the mapping by itself, past all limits.
         let is_limited = drive.limits.iter().any(Option::is_some);
         let view = if is_direct || is_limited { None } else { View::new(&file, drive.disk.properties.size) };
         Self {
@@ -129,7 +128,7 @@ impl Served {
         }
     }
 
-    /// Takes requests, and shows the guest what became of `shown` of them at a time.
+    /// Takes requests, and publishes completions after every `shown` of them.
     fn take(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = Progress::default();
         self.hurry.begin();
@@ -152,7 +151,7 @@ impl Served {
         Ok(progress)
     }
 
-    /// Whether a limit lets nothing through at the moment.
+    /// Returns true if a limit lets nothing pass at the moment.
     fn is_limited(&mut self) -> bool {
         if !self.limits.iter().any(Bucket::is_bounded) {
             return false;
@@ -184,8 +183,8 @@ impl Served {
         }
     }
 
-    /// Carries out a request of one part, if that goes without waiting: most do, and need no more than this. Tells its
-    /// length, if all of it was done.
+    /// Carries out a request of one part, if that takes no waiting: enough for most requests. Returns its length, if all of it
+    /// was done.
     fn at_once(&mut self, request: &Request, offset: u64) -> Option<usize> {
         let part = self.parts.only()?;
         let (address, length) = (part.start.as_ptr(), part.length);
@@ -194,12 +193,12 @@ impl Served {
             WRITE => Step::Write { address, length, offset },
             _ => return None,
         };
-        // SAFETY: the step names guest memory, which stays mapped.
+        // SAFETY: `parts` names checked guest memory, which stays mapped.
         let result = unsafe { self.hurry.carry_out(&self.file, step) };
         (result == Some(Ok(length))).then_some(length)
     }
 
-    /// Which bytes of the disk a request is about; nothing if it is to be refused.
+    /// Range of the disk, as offset and length, that a request names; `None` if the request is to be refused.
     fn range(&self, request: &Request) -> Result<Option<(u64, u64)>, Broken> {
         let disk = &self.properties;
         let (offset, memory) = (request.detail, self.parts.length());
@@ -230,7 +229,7 @@ impl Served {
         self.go_on(number)
     }
 
-    /// Carries out the steps of a request as far as it goes at once, and starts the next one.
+    /// Carries out the steps of a request as far as they take no waiting, and queues the next one for the engine.
     fn go_on(&mut self, number: usize) -> Result<(), Broken> {
         for _ in 0..STEPS {
             let Some(step) = self.step(number) else { return Ok(()) };
@@ -244,12 +243,12 @@ impl Served {
         Ok(())
     }
 
-    /// The next step of a request, if it is not done.
+    /// Returns the next step of a request, if it is not done.
     fn step(&self, number: usize) -> Option<Step> {
         self.work.get(number)?.as_ref().map(|work| work.step())
     }
 
-    /// Hands the steps to the engine that take waiting. They are told of in the thread that does this.
+    /// Starts the steps that have to wait in the engine, which posts their results to the calling thread.
     fn start_waiting(&mut self) {
         while let Some(number) = self.waiting.pop() {
             let Some(step) = self.step(number) else { continue };
@@ -257,16 +256,17 @@ impl Served {
                 self.waiting.push(number);
                 return;
             }
-            // SAFETY: as above, until the result is told.
+            // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in a box that stays until the
+            // result.
             unsafe { self.engine.start(number, step) };
             self.started += 1;
         }
     }
 
-    /// Takes in the result of a request's step: the request is gone if that was its end.
+    /// Takes the result of a request's step; removes the request if that was the last.
     fn went(&mut self, number: usize, result: Result<usize, i32>) -> Result<(), Broken> {
         let Some(work) = self.work.get_mut(number).and_then(Option::as_mut) else { return Ok(()) };
-        // Zeros that have to be written are not free either: what comes next waits for them.
+        // Zeros that have to be written count against the limit too: later requests wait for them.
         self.limits[0].take(work.zeros(result));
         match work.went(result) {
             Next::Step => {}
@@ -280,7 +280,7 @@ impl Served {
         Ok(())
     }
 
-    /// Takes in what the engine has done. How many steps those were.
+    /// Takes results from the engine. Returns their number.
     fn finish(&mut self) -> Result<usize, Broken> {
         let mut results = 0;
         self.submit();
@@ -296,7 +296,7 @@ impl Served {
         Ok(results)
     }
 
-    /// Takes requests and results, and shows the guest what became of `shown` requests at a time.
+    /// Takes requests and results, and publishes completions after every `shown` requests.
     fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = self.take(shown)?;
         let results = self.finish()?;
@@ -311,11 +311,11 @@ impl Served {
     }
 }
 
-/// Whatever works here.
+/// Best engine that this host allows.
 fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
     match Uring::new(file, steps) {
         Ok(uring) => Box::new(uring),
-        // Old, forbidden, or short of memory that may be locked: it goes without.
+        // The kernel is old, forbids io_uring, or allows too little locked memory.
         Err(_) => Box::new(InTurn::new(file)),
     }
 }
@@ -334,7 +334,7 @@ impl Device for Served {
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
-        // Below a limit, it is the time that is waited for.
+        // Under a limit, the device waits for its deadline instead of a ring.
         Ok(self.seen && self.waiting.is_empty() && (self.limited_until_ns > 0 || self.queue.sleep()?))
     }
 

@@ -1,24 +1,24 @@
-//! What a user says of a block device: `[NAME=]FILE[,ro][,sector=N][,direct]`.
+//! Value of `--block`: `[NAME=]FILE[,ro][,sector=N][,direct]`.
 
 use crate::devices::limit::Rate;
 use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
 use husk_abi::note::is_device_name;
 use std::path::PathBuf;
 
-/// How a block device is attached.
+/// Options of a block device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The file or block device that holds its bytes.
+    /// File or block device of the host that holds the bytes.
     pub file: PathBuf,
-    /// Whether it can be read only.
+    /// True if the guest can only read.
     pub read_only: bool,
-    /// Bytes of a sector, if that is not left to us.
+    /// Bytes of a sector; by default, the least that the file allows.
     pub sector: Option<u32>,
-    /// Whether the host's page cache is left out.
+    /// True if accesses bypass the host's page cache (O_DIRECT).
     pub direct: bool,
-    /// How many bytes a second it may read and write.
+    /// Most bytes per second read and written.
     pub rate: Option<Rate>,
-    /// How many requests a second it may carry out.
+    /// Most requests per second carried out.
     pub operations: Option<Rate>,
 }
 
@@ -28,7 +28,7 @@ impl Options {
         let mut words = text.split(',');
         let first = words.next().unwrap_or_default();
         let (name, file) = match first.split_once('=') {
-            // Whatever cannot be the name of a device belongs to that of the file.
+            // A word before `=` that cannot be the name of a device belongs to the name of the file.
             Some((name, file)) if is_device_name(name) => (Some(name.to_owned()), file),
             _ => (None, first),
         };

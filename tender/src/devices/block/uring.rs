@@ -1,7 +1,7 @@
-//! Requests in the hands of the host's kernel, many at once: io_uring(7).
+//! Engine that has many steps under way at once: io_uring(7).
 //!
-//! What goes through a ring goes past the filter of system calls. So the ring itself is held to what steps are made of before
-//! it takes anything.
+//! Operations in a ring bypass the seccomp filter. So the ring itself is restricted to the operations of steps before it takes
+//! anything (IORING_REGISTER_RESTRICTIONS).
 
 #![expect(unsafe_code, reason = "the kernel is handed guest memory by address")]
 
@@ -15,10 +15,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// A ring of the kernel's.
+/// An io_uring.
 pub struct Uring {
     ring: IoUring,
-    /// Steps that the kernel has not seen.
+    /// Steps pushed to the ring, but not yet submitted to the kernel.
     unseen: usize,
     under_way: usize,
     room: usize,
@@ -31,17 +31,17 @@ impl fmt::Debug for Uring {
 }
 
 impl Uring {
-    /// A ring for up to `steps` at once on `file`, a power of two. Any thread may work with it, one at a time.
+    /// Creates a ring for up to `steps` at once on `file`, a power of two. Any thread may use it, one at a time.
     pub fn new(file: &File, steps: u32) -> io::Result<Self> {
-        // The kernel interrupts the thread that has started a step for its result: so that of the processor cannot keep
-        // it from the other while its guest runs.
+        // To post a result, the kernel interrupts the thread that started the step (no IORING_SETUP_COOP_TASKRUN): so a vCPU
+        // thread cannot keep the result from the device thread while its guest runs.
         let ring = IoUring::builder().setup_r_disabled().build(steps)?;
         let submitter = ring.submitter();
         submitter.register_files(&[file.as_raw_fd()])?;
         submitter.register_restrictions(&mut restrictions())?;
         submitter.register_enable_rings()?;
-        // A filter may let rings be made and not be used: then steps would wait for ever.
-        // SAFETY: nothing is submitted, and no set of signals is given.
+        // A seccomp filter may allow io_uring_setup and refuse io_uring_enter: then steps would wait for ever.
+        // SAFETY: nothing is submitted, and no signal mask is passed.
         unsafe { submitter.enter::<libc::sigset_t>(0, 0, 0, None) }?;
         Ok(Self { ring, unseen: 0, under_way: 0, room: steps as usize })
     }
@@ -69,7 +69,7 @@ impl Uring {
     }
 }
 
-/// What a ring takes: what [`Uring::entry`] makes, for the registered file. Nothing can be registered any more.
+/// Restrictions of a ring: only the operations that [`Uring::entry`] makes, on the registered file; no more registrations.
 fn restrictions() -> [Restriction; 7] {
     [
         Restriction::sqe_flags_required(Flags::FIXED_FILE.bits()),
@@ -93,7 +93,7 @@ impl Engine for Uring {
 
     unsafe fn start(&mut self, number: usize, step: Step) {
         let entry = Self::entry(step).user_data(number as u64);
-        // SAFETY: the caller promises that the memory stays; should it be protected, the kernel says EFAULT.
+        // SAFETY: the caller keeps the step's memory until its result; if the guest has protected it, the result is EFAULT.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         debug_assert!(pushed.is_ok(), "the ring is as long as there are steps under way");
         self.unseen += 1;
@@ -102,7 +102,7 @@ impl Engine for Uring {
 
     fn submit(&mut self) -> bool {
         if self.unseen > 0 {
-            // Interrupted or short of memory, the kernel takes fewer, and the rest the next time.
+            // If interrupted or short of memory, the kernel takes fewer; the rest goes with the next call.
             self.unseen -= self.ring.submit().unwrap_or(0).min(self.unseen);
         }
         self.unseen == 0
@@ -142,7 +142,7 @@ mod tests {
         let mut bytes = [0; 16];
         let read = Uring::entry(Step::Read { address: bytes.as_mut_ptr(), length: 16, offset: 0 });
         let mut answer = |entry: Entry| {
-            // SAFETY: the names and the buffer stay until the result is here.
+            // SAFETY: the names and the buffer live until the result is here.
             unsafe { uring.ring.submission().push(&entry) }.expect("room");
             uring.ring.submit_and_wait(1).expect("a result");
             uring.ring.completion().next().expect("one").result()
@@ -151,7 +151,7 @@ mod tests {
         let open = opcode::OpenAt::new(Fd(libc::AT_FDCWD), c"/etc/passwd".as_ptr()).build();
         let unlink = opcode::UnlinkAt::new(Fd(libc::AT_FDCWD), c"/tmp/husk-nothing".as_ptr()).build();
         let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build();
-        // Another file than the registered one: standard output, by an entry that is allowed otherwise.
+        // Standard output instead of the registered file, by an operation that is allowed otherwise.
         let other = opcode::Write::new(Fd(1), bytes.as_ptr(), 16).build();
         for refused in [open, unlink, socket, other] {
             assert_eq!(answer(refused), -libc::EACCES);

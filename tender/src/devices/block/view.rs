@@ -1,12 +1,12 @@
-//! A disk as the tender sees it in its own memory: the host's page cache, mapped for reading. What has been read a moment ago
-//! is there still, and is copied without a system call.
+//! A disk as read-only mapping of the host's page cache. Data that was read a moment ago is still cached, and is copied without
+//! a system call.
 //!
-//! To copy what is not there any more would be to wait for it. So a page counts as there only for the moment in which the
-//! host has read it without waiting. Only what goes on for long keeps pages out of the cache that are in use all the time;
-//! then, once in a while, one is waited for.
+//! Touching an evicted page blocks on a page fault. So a page is assumed resident for about a second after a read of it by
+//! RWF_NOWAIT has succeeded. Pages in use all the time are evicted only under lasting memory pressure; then a copy blocks once
+//! in a while.
 //!
-//! A page that cannot be had, as the file has been cut short or the host's disk fails, is left to a system call, which tells
-//! why.
+//! A page that cannot be read, because the file was truncated or the host's disk fails, is left to a system call, which returns
+//! the error.
 
 #![expect(unsafe_code, reason = "the page cache is mapped, and copied by address")]
 
@@ -17,20 +17,20 @@ use std::os::fd::AsRawFd;
 use std::ptr::{NonNull, null_mut};
 
 const PAGE: u64 = 4096;
-/// How many pages are remembered at most: of more, the ones that are read now.
+/// Most pages remembered; of more, those read last.
 const PAGES: usize = 1 << 16;
 /// Binary logarithm of the nanoseconds in a moment: about one second.
 const MOMENT: u32 = 30;
-/// Longest read, in bytes; a system call is no matter for a longer one.
+/// Longest read, in bytes; for a longer one, the cost of a system call does not matter.
 const LENGTH_MAXIMUM: usize = 64 << 10;
 
-/// A disk's file, mapped.
+/// Mapping of a disk's file.
 #[derive(Debug)]
 pub struct View {
     start: NonNull<u8>,
     length: u64,
-    /// Pages that were there, and when: by their number, modulo how many are remembered. Of those never asked for, this takes
-    /// no memory.
+    /// Resident pages and the moment of their last read: indexed by page number modulo `PAGES`. Entries never used take no
+    /// memory.
     there: Vec<u64>,
     moment: u16,
 }
@@ -39,7 +39,7 @@ pub struct View {
 unsafe impl Send for View {}
 
 impl View {
-    /// A view of the first `length` bytes of `file`, if the host can map them.
+    /// Maps the first `length` bytes of `file`, if the host can.
     pub fn new(file: &File, length: u64) -> Option<Self> {
         let size = usize::try_from(length).ok()?;
         let descriptor = file.as_raw_fd();
@@ -54,22 +54,22 @@ impl View {
 
     /// Sets the time, in nanoseconds.
     pub fn set_time(&mut self, now_ns: u64) {
-        // Never 0, which stands for pages that were never there.
+        // Never 0, which stands for pages that were never read.
         self.moment = (now_ns >> MOMENT) as u16 | 1 << 15;
     }
 
-    /// Reads from the byte `offset` on, if all of it is there. Whether that was done.
+    /// Reads from byte `offset` on. Returns false, with nothing promised about `into`, unless all pages are assumed resident.
     pub fn read(&self, into: Part, offset: u64) -> bool {
         let inside = offset.checked_add(into.length as u64).is_some_and(|end| end <= self.length);
         if !inside || into.length > LENGTH_MAXIMUM || !pages(offset, into.length).all(|page| self.is_there(page)) {
             return false;
         }
         let from = self.start.as_ptr().wrapping_add(offset as usize);
-        // SAFETY: that lies in the mapping, whose pages may be gone; the guest's memory was checked.
+        // SAFETY: the range was checked to lie in the mapping, and page faults are handled; `ring::check` checked the guest's memory.
         unsafe { copy::one(from, into) }.is_ok()
     }
 
-    /// Notes that the host has read this without waiting.
+    /// Notes that the host has read these bytes without waiting.
     pub fn note(&mut self, offset: u64, length: usize) {
         if length > LENGTH_MAXIMUM {
             return;
@@ -89,14 +89,14 @@ impl View {
     }
 }
 
-/// The numbers of the pages that some bytes lie in.
+/// Numbers of the pages that hold these bytes.
 fn pages(offset: u64, length: usize) -> std::ops::Range<u64> {
     offset / PAGE..(offset + length as u64).div_ceil(PAGE)
 }
 
 impl Drop for View {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and has this length.
+        // SAFETY: `new` made the mapping, with this length, and the view was its only user.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length as usize) };
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         view.note(0, 4096);
         view.note(PAGE, 1);
         assert!(view.read(whole, PAGE / 2));
-        // SAFETY: one of the bytes above.
+        // SAFETY: `at` is an index into `bytes`, which lives until the end of the test.
         let byte = |at: usize| unsafe { start.as_ptr().wrapping_add(at).read_volatile() };
         assert_eq!((byte(0), byte(4095)), (1, 2));
         assert!(!view.read(whole, PAGE + 1) && !view.read(whole, 3 * PAGE) && !view.read(whole, u64::MAX));

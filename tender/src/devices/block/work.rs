@@ -1,14 +1,14 @@
-//! A request under way: the steps of which it is made, one after the other.
+//! A request under way: the steps of which it consists, one after the other.
 //!
-//! A step is what the host does at once, or does a part of: then what is left is the next step. A range that the host
-//! cannot zero by itself is written in pieces.
+//! A step that the host carries out in part is followed by a step for the rest. A range that the host cannot zero by itself is
+//! written in pieces.
 
 use super::engine::Step;
 use crate::devices::ring::Parts;
 use husk_abi::block::{DISCARD, FLUSH, READ, WRITE, WRITE_ZEROES};
 use husk_abi::ring::{PARTS_MAXIMUM, status};
 
-/// Bytes of zeros that are written at once. They must not be written to; as nobody does, they take no memory.
+/// Bytes of zeros written at once. No code writes to them, so they take no memory.
 const ZEROS_LENGTH: usize = 256 << 10;
 
 #[repr(align(4096))]
@@ -19,9 +19,9 @@ static ZEROS: Zeros = Zeros([0; ZEROS_LENGTH]);
 /// A request under way.
 #[derive(Debug)]
 pub struct Work {
-    /// The request's token.
+    /// Token of the request.
     pub token: u64,
-    /// Guest address of its memory, for messages.
+    /// Guest address of the request's memory, for messages.
     pub address: u64,
     kind: Kind,
 }
@@ -37,44 +37,43 @@ enum Kind {
         length: u64,
         mode: i32,
     },
-    /// Zeros to be written.
+    /// Range to be filled with zeros by writing.
     Zero {
         offset: u64,
         end: u64,
     },
 }
 
-/// Bytes between the disk and guest memory.
+/// Transfer of bytes between the disk and guest memory.
 #[derive(Debug)]
 struct Transfer {
     writes: bool,
     offset: u64,
     vectors: [libc::iovec; PARTS_MAXIMUM],
-    /// Vectors that are done with, and how many there are.
+    /// Vectors that are done, and number of all.
     first: usize,
     count: usize,
     done: usize,
     length: usize,
 }
 
-// SAFETY: the vectors lead to guest memory, which stays mapped as long as the process lives, and are only for the kernel.
+// SAFETY: the vectors lead to guest memory, which stays mapped until the process ends, and only the kernel follows them.
 #[expect(unsafe_code, reason = "vectors are pointers, which nobody here follows")]
 unsafe impl Send for Transfer {}
 
-/// What follows a step.
+/// State of a request after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Another step.
+    /// Another step follows.
     Step,
-    /// The end: how many bytes of memory were read or written, and the status.
+    /// End: bytes of memory read or written, and the status.
     End(usize, u16),
-    /// The guest has protected the memory meanwhile.
+    /// The guest has protected the memory since the request was checked.
     Unreachable,
 }
 
 impl Work {
-    /// A request of `operation` that the disk does not refuse; `range` is what it is about. Nothing if there is
-    /// nothing to do.
+    /// Work of a request of `operation` that the disk does not refuse, on this range; `None` if it has no steps.
     pub fn new(token: u64, operation: u16, address: u64, parts: &Parts, (offset, length): (u64, u64)) -> Option<Self> {
         let allocate = |mode| (length > 0).then_some(Kind::Allocate { offset, length, mode });
         let kind = match operation {
@@ -88,7 +87,7 @@ impl Work {
         Some(Self { token, address, kind })
     }
 
-    /// What is to be done next. It may name memory of `self`, which is to stay where it is until the step is done.
+    /// Returns the next step, which may name memory of `self`: `self` must not move until the step is done.
     pub fn step(&self) -> Step {
         match &self.kind {
             Kind::Transfer(transfer) => transfer.step(),
@@ -101,12 +100,12 @@ impl Work {
         }
     }
 
-    /// How many bytes of zeros a step has written, if that was what it did.
+    /// Bytes of zeros that a step with this `result` has written; 0 for other steps.
     pub fn zeros(&self, result: Result<usize, i32>) -> usize {
         if matches!(self.kind, Kind::Zero { .. }) { result.unwrap_or(0) } else { 0 }
     }
 
-    /// Takes in what a step came to: a number of bytes, or an error number.
+    /// Takes the result of a step: a number of bytes, or an error number.
     pub fn went(&mut self, result: Result<usize, i32>) -> Next {
         let failed = Next::End(0, status::INPUT_OUTPUT);
         match (&mut self.kind, result) {
@@ -116,7 +115,7 @@ impl Work {
                 self.kind = Kind::Zero { offset: *offset, end: *offset + *length };
                 Next::Step
             }
-            // Nothing, where there was something to do: the file ends before the disk does.
+            // Zero bytes of a transfer: the file ends before the disk does.
             (Kind::Transfer(_) | Kind::Zero { .. }, Ok(0)) | (_, Err(_)) => failed,
             (Kind::Transfer(transfer), Ok(count)) => transfer.advance(count),
             (Kind::Zero { offset, end }, Ok(count)) => {
@@ -147,7 +146,7 @@ impl Transfer {
         }
     }
 
-    /// So many bytes more are done.
+    /// Counts `count` more bytes as done.
     fn advance(&mut self, count: usize) -> Next {
         self.done += count;
         if self.done >= self.length {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address as a guest is told it.
+/// Bytes of an address in the format that guests read.
 pub fn bytes(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => {
@@ -14,7 +14,7 @@ pub fn bytes(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// `ADDRESS/PREFIX`.
+/// Parses `ADDRESS/PREFIX`.
 pub fn network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, prefix) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;

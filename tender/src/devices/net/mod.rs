@@ -21,27 +21,27 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 pub use wire::{Received, Wire};
 
-/// Frames of one kind that are moved before other things have their turn.
+/// Frames moved in one direction before other work gets its turn.
 const BATCH: usize = 64;
-/// So many are moved before the guest is shown them: it may run meanwhile, and not look for long.
+/// Completions are published every so many frames, so that a running guest sees them before the batch ends.
 const SHOWN: usize = 8;
 
-/// A network device that is open.
+/// An open network device.
 #[derive(Debug)]
 pub struct Card {
-    /// What the guest is told.
+    /// Properties that the guest reads.
     pub properties: Network,
     wire: Box<dyn Wire>,
     rate: Option<Rate>,
 }
 
 impl Card {
-    /// What it offers.
+    /// Features that the device offers.
     pub fn offers(&self) -> Offers {
         self.wire.offers()
     }
 
-    /// Opens what `options` say.
+    /// Opens the device that `options` describe.
     pub fn open(options: &Options) -> Result<Self, String> {
         match &options.backend {
             Backend::Tap(interface) => tap::by_name(interface).map(|opened| Self::on(opened, options)),
@@ -60,7 +60,7 @@ impl Card {
         }
     }
 
-    /// A card on a wire that is open, with its hardware address and the longest frame beyond its header.
+    /// Returns a card on an open wire, with its hardware address and MTU (longest frame without its header).
     pub(super) fn on((wire, mac, mtu): (impl Wire + 'static, [u8; 6], u16), options: &Options) -> Self {
         let properties = Network { mac: options.mac.unwrap_or(mac), mtu, v4: options.v4, v6: options.v6 };
         Self { properties, wire: Box::new(wire), rate: options.rate }
@@ -73,16 +73,16 @@ pub struct Served {
     memory: Arc<Memory>,
     transmit: Queue,
     receive: Queue,
-    /// The memory of the frame that is being sent.
+    /// Memory of the frame that is being sent.
     frame: Parts,
-    /// A buffer that waits for a frame, and its memory.
+    /// Receive buffer that waits for a frame, and its memory.
     buffer: Option<Request>,
     room: Parts,
     longest: usize,
     wire: Box<dyn Wire>,
-    /// What may be sent, and received.
+    /// Rate limits for sending and receiving.
     limits: [Bucket; 2],
-    /// Monotonic time at which a limit lets more through that was met, in nanoseconds.
+    /// Monotonic time at which a limit that was reached lets more pass, in nanoseconds; else 0.
     limited_until_ns: [u64; 2],
 }
 
@@ -103,7 +103,7 @@ impl Served {
         }
     }
 
-    /// Sends what the guest has to be sent. How many frames that was; and whether the guest wants to be woken.
+    /// Sends the guest's frames. Returns their number, and true if the guest must be woken.
     fn send(&mut self) -> Result<(usize, bool), Broken> {
         let (mut count, mut wake) = (0, false);
         while count < BATCH && !self.is_limited(TRANSMIT) && self.wire.has_room() {
@@ -130,8 +130,8 @@ impl Served {
         Ok((count, wake))
     }
 
-    /// Fills the guest's buffers with what has arrived. How many frames that was, lost ones included; and whether the guest
-    /// wants to be woken.
+    /// Fills the guest's buffers with received frames. Returns their number, dropped ones included, and true if the guest must
+    /// be woken.
     fn receive(&mut self) -> Result<(usize, bool), Broken> {
         let (mut count, mut wake) = (0, false);
         while count < BATCH && !self.is_limited(RECEIVE) {
@@ -147,7 +147,7 @@ impl Served {
                     self.buffer = None;
                     self.limits[RECEIVE].take(length);
                 }
-                // It has had its turn, too: whoever floods us with such is not to have all of them.
+                // A dropped frame counts too, so that a flood of them cannot use up the whole turn.
                 Some(Received::Dropped) => {}
                 None => break,
             }
@@ -160,7 +160,7 @@ impl Served {
         Ok((count, wake))
     }
 
-    /// Whether the limit of a queue lets nothing through at the moment.
+    /// Returns true if the limit of a queue lets nothing pass at the moment.
     fn is_limited(&mut self, queue: usize) -> bool {
         if !self.limits[queue].is_bounded() {
             return false;
@@ -181,7 +181,7 @@ impl Served {
         }
     }
 
-    /// What the frame that is to be sent lacks.
+    /// Offload work that the frame to be sent still needs.
     fn lacks(&self, request: &Request) -> Result<Offload, Broken> {
         let lacks = match request.detail {
             0 => Some(Offload::default()),
@@ -212,7 +212,7 @@ impl Device for Served {
 
     fn sleep(&mut self) -> Result<bool, Broken> {
         let [sending, receiving] = self.limited_until_ns.map(|until_ns| until_ns > 0);
-        // With a buffer at hand, or no room, it is the wire that is waited for.
+        // With a buffer at hand, or a wire without room, the device waits for the wire.
         let sending = sending || !self.wire.has_room();
         Ok((sending || self.transmit.sleep()?) && (receiving || self.buffer.is_some() || self.receive.sleep()?))
     }
@@ -250,7 +250,7 @@ mod tests {
     use crate::sample;
     use husk_abi::ring::{Descriptor, ENTRIES, PRODUCER};
 
-    /// A wire on which there is always another frame, which never fits.
+    /// A wire that always has another frame, which never fits.
     #[derive(Debug)]
     struct Flood(usize);
 
@@ -279,9 +279,9 @@ mod tests {
         let queues = table::queues(layout.rings.start, 0, Kind::Network);
         let submission = queues[RECEIVE].submission;
         let buffer = Descriptor { address: layout.heap.start, length: 1, ..Descriptor::default() };
-        // SAFETY: it is the first entry of the ring, and nobody else uses it.
+        // SAFETY: the address is that of the ring's first entry, and no other thread uses it.
         unsafe { memory.ring(submission + ENTRIES, 32).cast::<Descriptor>().write_volatile(buffer) };
-        // SAFETY: it is a word of the ring.
+        // SAFETY: the address is that of a word of the ring.
         unsafe { memory.ring(submission + PRODUCER, 4).cast::<u32>().write_volatile(1) };
         let card = Card::on((Flood(0), [2; 6], 1500), &Options::default());
         let mut served = Served::new(card, &memory, queues);

@@ -1,4 +1,4 @@
-//! What a user says of a network device: `[NAME=]BACKEND[,OPTION=VALUE]…`.
+//! Value of `--net`: `[NAME=]BACKEND[,OPTION=VALUE]…`.
 
 use super::address::{bytes, network};
 use super::user;
@@ -8,22 +8,22 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-/// How a network device is attached.
+/// Options of a network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// What it is connected with.
+    /// Backend behind the device.
     pub backend: Backend,
-    /// Its hardware address, if it is not left to us.
+    /// Hardware address, if the user chooses it.
     pub mac: Option<[u8; 6]>,
-    /// How many bytes a second it may send, and as many receive.
+    /// Most bytes per second sent, and as many received.
     pub rate: Option<Rate>,
-    /// How the guest comes by its IPv4 address.
+    /// Source of the guest's IPv4 address.
     pub v4: Address,
-    /// The same for IPv6.
+    /// Source of the guest's IPv6 address.
     pub v6: Address,
 }
 
-/// What a network device is connected with.
+/// Kinds of backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// The TAP interface of this name.
@@ -43,7 +43,7 @@ impl Default for Options {
     }
 }
 
-/// What can be written.
+/// Valid forms, for error messages.
 const USAGE: &str = "write [NAME=]user, [NAME=]tap:INTERFACE, [NAME=]fd:NUMBER or [NAME=]passt:SOCKET";
 
 impl Options {

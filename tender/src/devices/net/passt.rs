@@ -1,5 +1,5 @@
-//! passt(1) as a wire: a process of the same user that translates between frames and ordinary sockets. It is reached by a
-//! UNIX socket, through which frames go as a stream, each after its length in four bytes, the first the highest.
+//! passt(1) as a wire: a process of the same user that translates between frames and ordinary sockets. Frames pass through a
+//! UNIX stream socket, each after its length in four bytes, big-endian.
 
 use super::tap;
 use super::wire::{Received, Wire};
@@ -13,33 +13,33 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-/// Most bytes that a frame carries: passt would take more, the rest of the world does not.
+/// MTU: passt would take more, but the rest of the world does not.
 const MTU: u16 = 1500;
 /// Bytes of a length.
 const PREFIX: usize = size_of::<u32>();
 /// Longest frame that passt may send.
 const FRAME_MAXIMUM: usize = FRAME_HEADER + u16::MAX as usize;
-/// So many bytes wait for passt at most, but for one frame more.
+/// Most bytes that wait for passt, plus one frame.
 const UNSENT_MAXIMUM: usize = 256 << 10;
-/// So many bytes are read at once.
+/// Size of the read buffer in bytes.
 const CHUNK: usize = 256 << 10;
 
-/// A connection with passt.
+/// A connection to passt.
 #[derive(Debug)]
 pub struct Passt {
     path: PathBuf,
-    /// Nothing, once it has come to an end.
+    /// `None` once the connection has ended.
     socket: Option<UnixStream>,
-    /// What has been read, up to `end`, and how much of that was taken.
+    /// Buffer of bytes read, up to `end`, of which `taken` have been taken.
     read: Vec<u8>,
     taken: usize,
     end: usize,
-    /// What is to be written, and how much of that was.
+    /// Bytes to be written, of which `sent` have been written.
     unsent: Vec<u8>,
     sent: usize,
 }
 
-/// Connects with the passt that listens at `path`.
+/// Connects to the passt that listens at `path`.
 pub fn open(path: &Path) -> Result<(Passt, [u8; 6], u16), String> {
     copy::prepare();
     let shown = path.display();
@@ -62,10 +62,10 @@ pub fn open(path: &Path) -> Result<(Passt, [u8; 6], u16), String> {
 }
 
 impl Passt {
-    /// Goes on without passt, as with a cable that somebody has pulled, and says so.
+    /// Ends the connection and reports it; the guest runs on, as with a cable unplugged.
     fn end(&mut self, why: &str) {
         if let Some(socket) = self.socket.take() {
-            // Not closed: no other file is to get its number.
+            // The descriptor is not closed, so that no other file gets its number.
             let _ = socket.shutdown(Shutdown::Both);
             std::mem::forget(socket);
             crate::say!("husk: passt at '{}' {why}: the guest has no network any more", self.path.display());
@@ -73,7 +73,7 @@ impl Passt {
         (self.unsent, self.sent) = (Vec::new(), 0);
     }
 
-    /// Takes what an attempt to read or write came to: a number of bytes, or nothing if that would wait.
+    /// Evaluates a read or write: returns its bytes, or `None` if it would wait, was interrupted, or ended the connection.
     fn came_to(&mut self, result: io::Result<usize>) -> Option<usize> {
         match result {
             Ok(0) => self.end("has closed its socket"),
@@ -84,7 +84,7 @@ impl Passt {
         None
     }
 
-    /// Where the next frame lies among what has been read, if it is all there.
+    /// Start and length of the next frame in the read buffer, if it is complete.
     fn next(&mut self) -> Option<(usize, usize)> {
         let unread = self.read.get(self.taken..self.end)?;
         let length = u32::from_be_bytes(*unread.first_chunk()?) as usize;
@@ -96,7 +96,7 @@ impl Passt {
         (unread.len() >= PREFIX + length).then_some((self.taken + PREFIX, length))
     }
 
-    /// Reads more. Whether there was something.
+    /// Reads more. Returns true if bytes arrived.
     fn fill(&mut self) -> bool {
         if self.read.is_empty() {
             self.read = vec![0; CHUNK];
@@ -126,7 +126,7 @@ impl Wire for Passt {
         }
         let before = self.unsent.len();
         self.unsent.extend_from_slice(&(frame.length() as u32).to_be_bytes());
-        // What was begun of a frame that cannot be read would put the rest out of step.
+        // If the frame cannot be read, its length prefix is removed, because it would put the stream out of step.
         copy::from_guest(frame, &mut self.unsent).inspect_err(|_| self.unsent.truncate(before))
     }
 

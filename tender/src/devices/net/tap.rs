@@ -1,8 +1,8 @@
-//! A TAP interface of the host: a wire that the host's own network stack, a bridge or anything else holds the other end
-//! of. Frames go from guest memory to the kernel and back without a copy in between.
+//! TAP interface of the host: a wire with the host's network stack, a bridge or any other process at its far end. The kernel
+//! copies frames from guest memory and back, without a copy in the tender for long ones.
 //!
-//! Each has the header of virtio's network devices (Virtio 1.2, 5.1.6) in front, by which the kernel takes unfinished
-//! frames and hands some out. That header is in our memory: guests neither see nor write it.
+//! Each frame is preceded by the header of virtio's network devices (Virtio 1.2, 5.1.6), by which the kernel takes unfinished
+//! frames (NEEDS_CSUM, GSO) and delivers some. That header is in the tender's memory: guests neither see nor write it.
 
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
@@ -20,41 +20,41 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Largest frame payload that a guest can be told of.
+/// Largest frame payload that can be announced to a guest.
 const MTU_MAXIMUM: libc::c_int = u16::MAX as libc::c_int;
 
-/// Longest frame that is copied before it is sent, in bytes: that takes less time than a system call with vectors.
+/// Longest frame that is copied before it is sent, in bytes: a copy takes less time than a system call with vectors.
 const COPIED: usize = 2048;
 
-/// One TAP interface.
+/// An open TAP interface.
 #[derive(Debug)]
 pub struct Tap {
     file: File,
-    /// The copy of a frame, and its header.
+    /// Copy of a frame, and its header.
     copy: Vec<u8>,
-    /// Whether frames have a header in front.
+    /// True if frames are preceded by a header (IFF_VNET_HDR).
     has_header: bool,
-    /// Whether the kernel may hand out unfinished frames.
+    /// True if the kernel may deliver unfinished frames.
     hands_out_unfinished: bool,
 }
 
-/// What is in front of a frame: `struct virtio_net_hdr`, in the byte order of the host.
+/// Header of a frame: `struct virtio_net_hdr`, in the byte order of the host.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Header {
     flags: u8,
     kind: u8,
-    /// A hint of how long the headers are.
+    /// Hint of the length of the protocol headers.
     headers: u16,
     segment: u16,
     start: u16,
     checksum: u16,
 }
 
-/// [`Header::flags`]: the checksum is missing, from `start` on; it is known to be right.
+/// [`Header::flags`]: the checksum is missing, from `start` on (NEEDS_CSUM); the checksum is valid (DATA_VALID).
 const MISSING: u8 = 1;
 const VALID: u8 = 2;
-/// [`Header::kind`]: a row of TCP segments, by version of IP.
+/// [`Header::kind`]: a row of TCP segments (GSO), by version of IP.
 const ROW_V4: u8 = 1;
 const ROW_V6: u8 = 4;
 
@@ -74,7 +74,7 @@ impl Header {
         }
     }
 
-    /// Whether a frame with this can be taken for a finished one.
+    /// Returns true if a frame with this header counts as finished.
     fn is_finished(&self) -> bool {
         self.flags & MISSING == 0 && self.kind == 0
     }
@@ -84,13 +84,13 @@ impl Header {
     }
 }
 
-/// What is opened: the wire, the hardware address for the guest, and the most that a frame may carry.
+/// Result of opening: the wire, the hardware address for the guest, and the MTU.
 pub type Opened = (Tap, [u8; 6], u16);
 
 /// Opens the existing interface `name`.
 pub fn by_name(name: &str) -> Result<Opened, String> {
     let mut request = request(name).ok_or_else(|| format!("'{name}' is not the name of an interface"))?;
-    // SAFETY: the request has room for a name and its NUL.
+    // SAFETY: `request` left room for a NUL after the name.
     if unsafe { libc::if_nametoindex(request.ifr_name.as_ptr()) } == 0 {
         return Err(format!(
             "there is no interface '{name}'; make it: `ip tuntap add {name} mode tap user $USER && ip link set {name} up`"
@@ -99,7 +99,7 @@ pub fn by_name(name: &str) -> Result<Opened, String> {
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun");
     let file = file.map_err(|error| format!("/dev/net/tun cannot be opened: {error}; load the tun module"))?;
     request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
-    // SAFETY: the request is a variable of ours, of the type that this takes.
+    // SAFETY: `request` is a local variable of the type that TUNSETIFF takes.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &mut request) };
     if result < 0 {
         let error = io::Error::last_os_error();
@@ -113,10 +113,10 @@ pub fn by_name(name: &str) -> Result<Opened, String> {
     opened(file, name, true)
 }
 
-/// Takes the open TAP interface that we were started with as descriptor `descriptor`.
+/// Takes the open TAP interface that the tender inherited as `descriptor`.
 pub fn by_descriptor(descriptor: RawFd) -> Result<Opened, String> {
     let mut request = request("").unwrap_or_else(|| unreachable!("no name is a short one"));
-    // SAFETY: the request is a variable of ours, of the type that this takes; the descriptor is a number.
+    // SAFETY: `request` is a local variable of the type that TUNGETIFF fills; the kernel checks the descriptor.
     let result = unsafe { libc::ioctl(descriptor, libc::TUNGETIFF as _, &mut request) };
     if result < 0 {
         return Err(format!("descriptor {descriptor} is no open TAP interface: {}", io::Error::last_os_error()));
@@ -129,9 +129,9 @@ pub fn by_descriptor(descriptor: RawFd) -> Result<Opened, String> {
             "descriptor {descriptor} must be opened with IFF_TAP | IFF_NO_PI, IFF_VNET_HDR if you like"
         ));
     }
-    // SAFETY: the descriptor is open, as the ioctl has shown, and given to us to keep.
+    // SAFETY: the ioctl has shown that the descriptor is open, and the user hands it over with `fd:`.
     let file = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
-    // SAFETY: it changes flags of a file that is ours.
+    // SAFETY: all arguments are numbers; only the flags of this file change.
     unsafe { libc::fcntl(descriptor, libc::F_SETFL, libc::O_NONBLOCK) };
     let name: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
     opened(file, &String::from_utf8_lossy(&name), has(libc::IFF_VNET_HDR))
@@ -144,19 +144,19 @@ fn opened(file: File, name: &str, has_header: bool) -> Result<Opened, String> {
     let mut tap = Tap { file, copy, has_header, hands_out_unfinished: false };
     if has_header {
         let size = size_of::<Header>() as libc::c_int;
-        // SAFETY: the size is a variable of ours, of the type that this takes.
+        // SAFETY: `size` is a local variable of the type that TUNSETVNETHDRSZ reads.
         if unsafe { libc::ioctl(tap.file.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &size) } < 0 {
             return Err(format!("interface '{name}' has no headers of frames: {}", io::Error::last_os_error()));
         }
-        // Whoever had it before may have wanted more.
+        // A process that had the interface before may have set more.
         tap.set_offload(false);
     }
     Ok((tap, stable_mac(name), mtu))
 }
 
-/// A request about the interface `name`, which may be 15 bytes long.
+/// Builds a request about the interface `name`, of up to 15 bytes.
 fn request(name: &str) -> Option<libc::ifreq> {
-    // SAFETY: all zeros is a valid value.
+    // SAFETY: all zeros is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { zeroed() };
     let is_plain = !name.contains(['/', '\0']) && name != "." && name != "..";
     if name.len() >= request.ifr_name.len() || !is_plain {
@@ -166,17 +166,17 @@ fn request(name: &str) -> Option<libc::ifreq> {
     Some(request)
 }
 
-/// The MTU of an interface.
+/// MTU of an interface.
 fn mtu(name: &str) -> io::Result<u16> {
     let mut request = request(name).ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: makes a new descriptor.
+    // SAFETY: creates a new descriptor, and takes no pointer.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: `socket` returned this descriptor just now, and it has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    // SAFETY: the request is a variable of ours, of the type that this takes.
+    // SAFETY: `request` is a local variable of the type that SIOCGIFMTU fills.
     if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU as _, &mut request) } < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -185,7 +185,7 @@ fn mtu(name: &str) -> io::Result<u16> {
     Ok(mtu.clamp(0, MTU_MAXIMUM) as u16)
 }
 
-/// A hardware address that is the same each time for this interface of this machine, and another for another.
+/// Returns a hardware address that stays the same for this interface of this machine, and differs for others.
 pub(super) fn stable_mac(interface: &str) -> [u8; 6] {
     let machine = fs::read("/etc/machine-id").unwrap_or_default();
     // FNV-1a: nothing is secret here.
@@ -194,15 +194,15 @@ pub(super) fn stable_mac(interface: &str) -> [u8; 6] {
         .chain(interface.as_bytes())
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let [a, b, c, d, e, ..] = hash.to_be_bytes();
-    // Of one interface, and given by nobody who sells cards (IEEE 802, 8.2).
+    // A unicast address, locally administered (IEEE 802, 8.2).
     [0x02, a, b, c, d, e]
 }
 
 impl Tap {
-    /// Lets the kernel hand out unfinished frames, or not. If it cannot, it finishes them.
+    /// Lets the kernel deliver unfinished frames, or not. If the ioctl fails, the kernel finishes them.
     fn set_offload(&mut self, on: bool) {
         let features = if on { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
-        // SAFETY: takes a number.
+        // SAFETY: all arguments are numbers.
         unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(features)) };
         self.hands_out_unfinished = on;
     }
@@ -214,14 +214,14 @@ impl Tap {
             self.copy.extend_from_slice(Header::new(lacks).as_bytes());
         }
         copy::from_guest(frame, &mut self.copy)?;
-        // Whatever is wrong, such as an interface that is down: a wire loses frames.
-        // SAFETY: the bytes are ours, and so many.
+        // Errors, such as of an interface that is down, are ignored: a wire loses frames.
+        // SAFETY: pointer and length are those of `self.copy`.
         unsafe { libc::syscall(libc::SYS_write, self.file.as_raw_fd(), self.copy.as_ptr(), self.copy.len()) };
         Ok(())
     }
 
-    /// Makes the call of this number, writev(2) or readv(2), for a frame in `parts`, after `header` if frames have one, and
-    /// before what is `behind`. Tells how many bytes were moved, or the error number.
+    /// Calls writev(2) or readv(2), by its number, for a frame in `parts`, after `header` if frames have one, and before the
+    /// byte `behind`. Returns the bytes moved, or the error number.
     fn transfer(
         &self,
         call: libc::c_long,
@@ -229,14 +229,14 @@ impl Tap {
         parts: &Parts,
         behind: Option<&mut u8>,
     ) -> Result<usize, i32> {
-        // Most frames are in one piece, and an array for the others takes its time to be filled.
+        // Most frames are in one piece, and the longer array takes time to fill.
         match parts.only() {
             Some(_) => self.transfer_with::<3>(call, header, parts, behind),
             None => self.transfer_with::<{ PARTS_MAXIMUM + 2 }>(call, header, parts, behind),
         }
     }
 
-    /// The same with an array of so many vectors.
+    /// Does the work of `transfer` with an array of `VECTORS` vectors.
     fn transfer_with<const VECTORS: usize>(
         &self,
         call: libc::c_long,
@@ -249,9 +249,9 @@ impl Tap {
         let behind = behind.map(|byte| libc::iovec { iov_base: ptr::from_mut(byte).cast(), iov_len: 1 });
         let all = header.into_iter().chain(parts.vectors().iter().copied()).chain(behind);
         let count = vectors.iter_mut().zip(all).map(|(vector, one)| *vector = one).count();
-        // Not by the C library's functions: they are places where a thread may be cancelled, which takes its time.
-        // SAFETY: the vectors are of variables that the caller has, and of guest memory that was checked; should it be
-        // protected by now, the kernel says EFAULT.
+        // Not by the C library's functions, which are cancellation points and therefore slower.
+        // SAFETY: the vectors are of variables that outlive the call, and of guest memory that `ring::check` checked; if the guest has
+        // protected that since, the kernel returns EFAULT.
         let result = unsafe { libc::syscall(call, self.file.as_raw_fd(), vectors.as_ptr(), count) };
         usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
@@ -268,7 +268,7 @@ impl Wire for Tap {
         }
         match self.transfer(libc::SYS_writev, &mut Header::new(lacks), frame, None) {
             Err(libc::EFAULT) => Err(Unreachable),
-            // Whatever else is wrong, such as an interface that is down: a wire loses frames.
+            // Other errors, such as of an interface that is down, are ignored: a wire loses frames.
             _ => Ok(()),
         }
     }
@@ -277,7 +277,7 @@ impl Wire for Tap {
         if self.has_header && may_be_unfinished != self.hands_out_unfinished {
             self.set_offload(may_be_unfinished);
         }
-        // What comes to lie behind the buffer does not fit.
+        // A frame that reaches the byte behind the buffer does not fit.
         let (mut header, mut behind) = (Header::default(), 0);
         let length = match self.transfer(libc::SYS_readv, &mut header, into, Some(&mut behind)) {
             Ok(length) => length,

@@ -1,4 +1,4 @@
-//! What a network device asks of the wire behind it.
+//! Interface between a network device and the wire behind it.
 
 use crate::confine::Descriptors;
 use crate::devices::copy::Unreachable;
@@ -7,37 +7,37 @@ use husk_abi::device::{Offers, Offload};
 use std::fmt;
 use std::os::fd::RawFd;
 
-/// Where a network device's frames go to and come from.
+/// Source and sink of a network device's frames.
 pub trait Wire: fmt::Debug + Send {
-    /// What it does beyond sending and receiving frames as they are.
+    /// Features beyond sending and receiving frames unchanged.
     fn offers(&self) -> Offers {
         Offers::empty()
     }
 
-    /// Whether it takes a frame now.
+    /// Returns true if the wire takes a frame now.
     fn has_room(&self) -> bool {
         true
     }
 
-    /// Sends a frame, or drops it, as a wire may. It lacks what the wire offers to do at most.
+    /// Sends a frame, or drops it, as a wire may. `lacks` names only offloads that the wire offers.
     fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable>;
 
-    /// Receives a frame, or drops one if it does not fit; nothing if there is none. It may be unfinished only if that is
-    /// said and offered.
+    /// Receives a frame, or drops one that does not fit; `None` if there is none. The frame may be unfinished only if the
+    /// buffer allows it and the wire offers it.
     fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable>;
 
-    /// Does what else there is to do. Whether something was done.
+    /// Does other pending work. Returns true if there was some.
     fn work(&mut self) -> bool {
         false
     }
 
-    /// The file that is ready when there may be a frame, or other work.
+    /// Descriptor that is ready when there may be a frame, or other work.
     fn file(&self) -> RawFd;
 
-    /// Notes which files it has open.
+    /// Adds the open files of the wire to `descriptors`.
     fn list(&self, descriptors: &mut Descriptors);
 
-    /// For which events it is to be watched, given whether the guest has a buffer for a frame.
+    /// Events of poll(2) to wait for, depending on a free receive buffer (`has_buffer`).
     fn events(&self, has_buffer: bool) -> i16 {
         if has_buffer { libc::POLLIN } else { 0 }
     }
@@ -48,16 +48,16 @@ pub trait Wire: fmt::Debug + Send {
     }
 }
 
-/// What became of a frame that has arrived.
+/// Outcome of a frame that has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It is there.
+    /// The frame is in the buffer.
     Frame {
-        /// Its length in bytes.
+        /// Length in bytes.
         length: usize,
-        /// Whether its checksum need not be looked at.
+        /// True if the guest need not verify the checksum.
         checked: bool,
     },
-    /// It is lost.
+    /// The frame is lost.
     Dropped,
 }

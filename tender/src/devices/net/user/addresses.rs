@@ -1,10 +1,10 @@
-//! The addresses of the user-mode network, which are the same for every guest: each has such a network for itself.
+//! Addresses of the user-mode network, equal for every guest, because each has such a network for itself.
 //!
 //! ```text
 //!              IPv4         IPv6
 //! network      10.0.2.0/24  fd68:7573:6b00:2::/64
 //! gateway      10.0.2.2     fd68:7573:6b00:2::2    answers ping; published ports seem to be reached from here
-//! name server  10.0.2.3     fd68:7573:6b00:2::3    port 53 is the host's resolver, for queries of names alone
+//! name server  10.0.2.3     fd68:7573:6b00:2::3    port 53 is the host's resolver, for DNS queries alone
 //! host         10.0.2.4     fd68:7573:6b00:2::4    the host's loopback, if --allow host says so
 //! guest        10.0.2.15    fd68:7573:6b00:2::15
 //! ```
@@ -13,25 +13,25 @@ use crate::devices::net::address::bytes;
 use husk_abi::device::{Address, source};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Hardware address of everything that is not the guest.
+/// Hardware address of all machines but the guest.
 pub const OUR_MAC: [u8; 6] = [0x02, 0x68, 0x75, 0x73, 0x6b, 0x02];
-/// Hardware address of the guest, unless it is given another.
+/// Default hardware address of the guest.
 pub const GUEST_MAC: [u8; 6] = [0x02, 0x68, 0x75, 0x73, 0x6b, 0x15];
 
-/// The port of name servers.
+/// Port of name servers.
 pub const DNS_PORT: u16 = 53;
 
-/// One of the network's addresses, by its last byte.
+/// Returns an IPv4 address of the network, by its last byte.
 pub const fn v4(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 2, last)
 }
 
-/// One of the network's addresses, by its last word.
+/// Returns an IPv6 address of the network, by its last word.
 pub const fn v6(last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd68, 0x7573, 0x6b00, 2, 0, 0, 0, last)
 }
 
-/// Who has an address, as the guest sees it.
+/// Owner of an address, as the guest sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The gateway.
@@ -40,13 +40,13 @@ pub enum Place {
     NameServer,
     /// The host's loopback.
     Host,
-    /// The guest, or nobody, or no address of one machine.
+    /// The guest itself, no machine, or not a unicast address.
     Nowhere,
     /// A machine outside.
     Outside,
 }
 
-/// Who has `address`.
+/// Returns the owner of `address`.
 pub fn place(address: IpAddr) -> Place {
     let inside = |last: u16| match last {
         2 => Place::Gateway,
@@ -68,12 +68,12 @@ pub fn place(address: IpAddr) -> Place {
     }
 }
 
-/// Whether it is the name server's port.
+/// Returns true if `far` is the name server's port.
 pub fn is_dns(far: SocketAddr) -> bool {
     place(far.ip()) == Place::NameServer && far.port() == DNS_PORT
 }
 
-/// Whether a guest may have `address` as its own.
+/// Returns true if a guest may use `address` as its own.
 pub fn is_guest(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => matches!(address.octets(), [10, 0, 2, 5..=254]),
@@ -81,19 +81,19 @@ pub fn is_guest(address: IpAddr) -> bool {
     }
 }
 
-/// The guest's address in the family of `other`.
+/// Address of the guest in the family of `other`.
 pub fn guest(other: IpAddr) -> IpAddr {
     if other.is_ipv4() { v4(15).into() } else { v6(0x15).into() }
 }
 
-/// Who a client of a published port is for the guest: itself, if the guest can answer it, else the gateway.
+/// Address of a client of a published port, as the guest sees it: its own, if the guest can answer it, else the gateway's.
 pub fn client(peer: SocketAddr) -> SocketAddr {
     let address = peer.ip().to_canonical();
     let address = if place(address) == Place::Outside { address } else { v4(2).into() };
     SocketAddr::new(address, peer.port())
 }
 
-/// What the guest is told of both families.
+/// Addresses of both families that the guest reads.
 pub fn told() -> [Address; 2] {
     let told = |guest: IpAddr, gateway: IpAddr, name_server: IpAddr, prefix| Address {
         address: bytes(guest),

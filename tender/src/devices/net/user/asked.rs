@@ -1,5 +1,5 @@
-//! Which address of the host a client of datagrams has asked (ip(7): IP_PKTINFO; ipv6(7): IPV6_PKTINFO): the answer must come
-//! from there, as a client may take it from nowhere else.
+//! Address of the host that a UDP client sent its datagram to (ip(7): IP_PKTINFO; ipv6(7): IPV6_PKTINFO): the answer must come
+//! from that address, because a client may accept it from no other.
 
 #![expect(unsafe_code, reason = "the option has no other interface")]
 
@@ -14,23 +14,23 @@ const DATA: usize = 20;
 /// Length of a control message, padded.
 pub const CONTROL: usize = (HEADER + DATA).next_multiple_of(8);
 
-/// An address of the host that was asked: a control message, as it has come and is sent back.
+/// Address of the host that a client used: a control message, in the form in which it came and is sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked([u8; CONTROL]);
 
 impl Asked {
-    /// Lets the host say which address was asked.
+    /// Makes the host report the address with each datagram.
     pub fn listen(socket: &Socket, is_v6: bool) -> io::Result<()> {
         let (level, option) =
             if is_v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
         let on: libc::c_int = 1;
         let length = size_of_val(&on) as libc::socklen_t;
-        // SAFETY: the value is a variable of ours, of that length.
+        // SAFETY: `on` is a local variable, and `length` its size.
         let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length) };
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Reads the control messages of a datagram; nothing if they do not say it.
+    /// Parses the control messages of a datagram; `None` if they hold no address.
     pub fn parse(control: &[u8]) -> Option<Self> {
         let mut message = [0; CONTROL];
         let length = u64::from_ne_bytes(control.get(..8)?.try_into().ok()?) as usize;
@@ -43,13 +43,13 @@ impl Asked {
         let length = v4.or_else(|| length_of(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, DATA))?;
         message[..length].copy_from_slice(control.get(..length)?);
         if v4.is_some() {
-            // The way back need not be that on which it came.
+            // An interface index of 0 leaves the route of the answer to the host.
             message[HEADER..HEADER + 4].fill(0);
         }
         Some(Self(message))
     }
 
-    /// The control message that has a datagram come from there.
+    /// Control message that sets the source address of a datagram.
     pub fn control(&self) -> &[u8] {
         &self.0[..if self.0[0] as usize == HEADER + DATA { CONTROL } else { (HEADER + 12).next_multiple_of(8) }]
     }

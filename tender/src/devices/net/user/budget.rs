@@ -1,26 +1,26 @@
-//! Places for flows, and who gives way when there are no more.
+//! Places for flows, and the choice of the flow that gives way when there are no more.
 //!
-//! Clients of published TCP and UDP ports, what the guest opens itself, and its queries of names have a budget each, so that
-//! none takes the others' places. Within one, places are shared among parties: the addresses of clients, or the protocols
-//! of what the guest opens. A party beyond its limit gives way to itself; when a budget is used up, the party with the most
-//! places does. The flow that ends is the one that has been idle for longest.
+//! Clients of published TCP ports, clients of published UDP ports, flows that the guest opens itself, and its DNS queries have
+//! a budget each, so that none takes the others' places. Within a budget, places are shared among parties: the addresses of
+//! clients, or the protocols of the guest's flows. A party beyond its limit gives way to itself; when a budget is used up, the
+//! party with the most places does. The flow that ends is the one that has been idle for longest.
 
 use super::packet::Protocol;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whom places are shared among.
+/// Party that shares the places of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Party {
-    /// A client. All of an IPv6 network of 64 bits are one, as a machine has as many of its addresses as it likes.
+    /// A client. All addresses of an IPv6 /64 are one party, because one machine can use as many of them as it likes.
     Address(IpAddr),
-    /// What the guest opens of one kind.
+    /// Flows of one protocol, opened by the guest.
     Protocol(Protocol),
 }
 
 impl Party {
-    /// The party that a client belongs to.
+    /// Returns the party of a client.
     pub fn of(peer: IpAddr) -> Self {
         Self::Address(match peer.to_canonical() {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
@@ -29,56 +29,55 @@ impl Party {
     }
 }
 
-/// How many places there are, and how they are shared.
+/// Number of places, and rules of sharing them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Places.
+    /// Number of places.
     pub maximum: usize,
-    /// Most of them for one party.
+    /// Most places for one party.
     pub party: usize,
-    /// From this number of places on, a party gives way even by a flow that is in use.
+    /// Number of places from which on a party gives way even by a flow in use.
     pub crowd: usize,
-    /// A flow that was used within this time is in use, in nanoseconds.
+    /// Time since the last use below which a flow is in use, in nanoseconds.
     pub in_use_ns: u64,
 }
 
-/// What becomes of a new flow.
+/// Decision about a new flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// There is a place for it.
+    /// There is a place.
     Room,
-    /// There is if the flow in this slot ends.
+    /// There is a place if the flow in this slot ends.
     InsteadOf(usize),
-    /// There is none, for all others are in use.
+    /// There is no place, because the flows that could give way are in use.
     Refused,
 }
 
-/// One budget.
+/// A budget.
 #[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    /// The party of each flow, by its slot, and the time by which it is in order.
+    /// Party of each flow, by its slot, and the time by which the flow is sorted.
     flows: HashMap<usize, (Party, u64)>,
-    /// The flows of each party, the longest idle first, for all that is known: a flow that was used since then is put in
-    /// its place when its turn comes.
+    /// Flows of each party, sorted by last known use: a flow that was used since is sorted in again when it comes first.
     parties: HashMap<Party, BTreeSet<(u64, usize)>>,
-    /// The parties: the last is the one with the most flows, and of several the one whose first is idle for longest.
+    /// Parties: the last has the most flows, and among equals the one with the longest idle first flow.
     ranking: BTreeSet<(usize, Reverse<u64>, Party)>,
 }
 
 impl Budget {
-    /// One without flows.
+    /// Creates a budget without flows.
     pub fn new(limits: Limits) -> Self {
         Self { limits, flows: HashMap::new(), parties: HashMap::new(), ranking: BTreeSet::new() }
     }
 
-    /// How many flows there are.
+    /// Number of flows.
     pub fn count(&self) -> usize {
         self.flows.len()
     }
 
-    /// Whether there is a place for a flow of `party`, or of any that is not known yet, at `now_ns`. `used_ns` gives the
-    /// time at which the flow in a slot was used last.
+    /// Decides at `now_ns` about a new flow of `party`, or, if `None`, of a party not known yet. `used_ns` returns the time of
+    /// the last use of the flow in a slot.
     pub fn admit(&mut self, party: Option<Party>, now_ns: u64, used_ns: impl Fn(usize) -> u64) -> Admission {
         let limits = self.limits;
         let is_in_use = |slot| now_ns.saturating_sub(used_ns(slot)) < limits.in_use_ns;
@@ -103,7 +102,7 @@ impl Budget {
         });
     }
 
-    /// Takes the place of the flow in `slot`.
+    /// Frees the place of the flow in `slot`.
     pub fn leave(&mut self, slot: usize) {
         if let Some((party, since_ns)) = self.flows.remove(&slot) {
             self.change(party, |flows| {
@@ -116,7 +115,7 @@ impl Budget {
         self.parties.get(party).map_or(0, BTreeSet::len)
     }
 
-    /// Changes the flows of a party, and its rank with them.
+    /// Changes the flows of a party, and updates its rank.
     fn change(&mut self, party: Party, change: impl FnOnce(&mut BTreeSet<(u64, usize)>)) {
         let flows = self.parties.entry(party).or_default();
         let rank = |flows: &BTreeSet<(u64, usize)>| Some((flows.len(), Reverse(flows.first()?.0), party));
@@ -130,7 +129,7 @@ impl Budget {
         }
     }
 
-    /// Puts the first flow of a party where it belongs, if it was used since. Whether it was.
+    /// Sorts the first flow of a party in again, if it was used since. Returns true if it was.
     fn reorder(&mut self, party: Party, used_ns: impl Fn(usize) -> u64) -> bool {
         let Some(&(since_ns, slot)) = self.parties.get(&party).and_then(BTreeSet::first) else { return false };
         let used_ns = used_ns(slot);
@@ -150,7 +149,8 @@ impl Budget {
         self.parties.get(&party)?.first().map(|(_, slot)| *slot)
     }
 
-    /// The flow of the party with most that is idle for longest; and whether that party is a crowd, which gives way in any case.
+    /// Returns the longest idle flow of the party with the most flows, and true if that party is a crowd, which gives way in
+    /// any case.
     fn heaviest(&mut self, used_ns: impl Fn(usize) -> u64) -> (Option<usize>, bool) {
         while let Some(&(count, _, party)) = self.ranking.last() {
             if !self.reorder(party, &used_ns) {
@@ -172,7 +172,7 @@ mod tests {
         Party::of([192, 0, 2, last].into())
     }
 
-    /// A budget in which the parties 1, 2, … have as many flows as said, each used last at its slot's second.
+    /// A budget in which the parties 1, 2, … have `counts` flows, each used last at its slot's second.
     fn budget(counts: &[usize]) -> (Budget, impl Fn(usize) -> u64 + Copy) {
         let mut budget = Budget::new(LIMITS);
         let mut slot = 0;

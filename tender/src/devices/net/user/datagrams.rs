@@ -1,4 +1,4 @@
-//! Flows of datagrams, and of questions for echoes: sockets of the host that last as long as somebody uses them.
+//! Flows of datagrams and of ICMP echo requests: sockets of the host that last as long as they are used.
 
 use super::addresses::DNS_PORT;
 use super::dns::{Query, Waiting};
@@ -14,11 +14,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 
-/// How long a flow lasts that nobody uses, in nanoseconds.
+/// Idle time after which a flow ends, in nanoseconds.
 const IDLE_NS: u64 = 120_000_000_000;
-/// How long one question of a name server or for an echo lasts, in nanoseconds.
+/// Idle time after which a flow of DNS queries or echo requests ends, in nanoseconds.
 const QUESTION_NS: u64 = 10_000_000_000;
-/// Datagrams that are taken from a socket before others have their turn.
+/// Datagrams taken from a socket before other flows get their turn.
 const BATCH: usize = 32;
 /// Longest datagram.
 const LENGTH: usize = 1 << 16;
@@ -26,7 +26,7 @@ const LENGTH: usize = 1 << 16;
 /// A flow from the guest to one peer.
 #[derive(Debug)]
 pub struct Flow {
-    /// Its ends, as the guest sees them.
+    /// Ends of the flow, as the guest sees them.
     pub pair: Pair,
     socket: Socket,
     kind: Kind,
@@ -37,7 +37,7 @@ pub struct Flow {
 #[derive(Debug)]
 enum Kind {
     Datagrams,
-    /// Queries of names, which wait for their answers.
+    /// DNS queries, which wait for their answers.
     Queries(Waiting),
     Echoes {
         identifier: u16,
@@ -45,17 +45,17 @@ enum Kind {
 }
 
 impl Flow {
-    /// A flow of datagrams to `target`.
+    /// Opens a flow of datagrams to `target`.
     pub fn datagrams(pair: Pair, target: SocketAddr) -> io::Result<Self> {
         Self::new(pair, Kind::Datagrams, target, Protocol::UDP)
     }
 
-    /// A flow of queries to the name server `target`.
+    /// Opens a flow of queries to the name server `target`.
     pub fn queries(pair: Pair, target: SocketAddr) -> io::Result<Self> {
         Self::new(pair, Kind::Queries(Waiting::default()), target, Protocol::UDP)
     }
 
-    /// A flow of echoes from `target`: where users may ask for those, or we may ourselves.
+    /// Opens a flow of echo requests to `target`; fails if the host allows its users no ping sockets.
     pub fn echoes(pair: Pair, identifier: u16, target: IpAddr) -> io::Result<Self> {
         let protocol = if target.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
         Self::new(pair, Kind::Echoes { identifier }, SocketAddr::new(target, 0), protocol)
@@ -68,43 +68,43 @@ impl Flow {
         Ok(Self { pair, socket, kind, used_ns: monotonic_ns(), answered: false })
     }
 
-    /// Monotonic time at which it was used last, in nanoseconds.
+    /// Monotonic time of the last use, in nanoseconds.
     pub fn used_ns(&self) -> u64 {
         self.used_ns
     }
 
-    /// Its socket.
+    /// Socket of the host.
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// Lets the answer to a query through, which is sent next.
+    /// Admits the answer to a query, which the caller sends next.
     pub fn expect_answer(&mut self, query: Query) {
         if let Kind::Queries(waiting) = &mut self.kind {
             waiting.add(query);
         }
     }
 
-    /// Sends a datagram of the guest's; one that the host does not take is lost.
+    /// Sends a datagram of the guest's; lost if the host does not take it.
     pub fn send(&mut self, payload: &[u8], outbox: &mut Outbox) {
         self.used_ns = monotonic_ns();
         if let Err(error) = self.socket.send(payload)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
-            // That was said of one before, and this one was not sent.
+            // ECONNREFUSED refers to an earlier datagram, and this one was not sent.
             self.refuse(outbox);
             let _ = self.socket.send(payload);
         }
     }
 
-    /// Tells the guest that nobody is at the port that it sends to.
+    /// Reports an unreachable port to the guest (ICMP).
     fn refuse(&self, outbox: &mut Outbox) {
         if !matches!(self.kind, Kind::Echoes { .. }) {
             refuse(self.pair, outbox);
         }
     }
 
-    /// Sends a question of the guest's.
+    /// Sends an echo request of the guest's.
     pub fn ask(&mut self, echo: &Echo<'_>, outbox: &mut Outbox) {
         let mut bytes = Vec::new();
         if self.pair.far.is_ipv4() {
@@ -115,14 +115,14 @@ impl Flow {
             let repr = Icmpv6Repr::EchoRequest { ident: echo.identifier, seq_no: echo.sequence, data: echo.data };
             bytes.resize(repr.buffer_len(), 0);
             let none = std::net::Ipv6Addr::UNSPECIFIED;
-            // The host fills in the checksum, for it knows the address.
+            // The host fills in the checksum, because only the host knows the source address.
             let checksums = ChecksumCapabilities::ignored();
             repr.emit(&none, &none, &mut Icmpv6Packet::new_unchecked(&mut bytes[..]), &checksums);
         }
         self.send(&bytes, outbox);
     }
 
-    /// Passes on what the peer has sent. Whether there may be more.
+    /// Passes datagrams of the peer on to the guest. Returns true if there may be more.
     pub fn serve(&mut self, outbox: &mut Outbox) -> bool {
         let mut bytes = vec![0; LENGTH];
         for _ in 0..BATCH {
@@ -132,7 +132,7 @@ impl Flow {
             match (&self.socket).read(&mut bytes) {
                 Ok(length) => self.give(&bytes[..length], outbox),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // That the peer refuses is told once, and is no end.
+                // ECONNREFUSED is reported once by the host, and does not end the flow.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(outbox),
                 Err(_) => {}
             }
@@ -157,19 +157,19 @@ impl Flow {
         }
     }
 
-    /// Whether it asked a name server of the host's, and got no answer.
+    /// Returns true if the flow queried a name server of the host, and got no answer.
     pub fn was_ignored(&self) -> bool {
         !self.answered && matches!(self.kind, Kind::Queries(_))
     }
 
-    /// Monotonic time at which it is over unless it is used, in nanoseconds.
+    /// Monotonic time at which the flow ends unless it is used, in nanoseconds.
     pub fn deadline_ns(&self) -> u64 {
         let is_question = !matches!(self.kind, Kind::Datagrams) || self.pair.far.port() == DNS_PORT;
         self.used_ns + if is_question { QUESTION_NS } else { IDLE_NS }
     }
 }
 
-/// Sequence number and data of an answer that a socket of the host has received.
+/// Sequence number and data of an echo reply that the host's socket received.
 fn answer(bytes: &[u8], is_v4: bool) -> Option<(u16, &[u8])> {
     const REPLY_V4: u8 = 0;
     const REPLY_V6: u8 = 129;
@@ -178,10 +178,10 @@ fn answer(bytes: &[u8], is_v4: bool) -> Option<(u16, &[u8])> {
     is_reply.then(|| (u16::from_be_bytes([header[6], header[7]]), data))
 }
 
-/// Bytes of a datagram's header.
+/// Bytes of a UDP header.
 const HEADER: usize = 8;
 
-/// Answers a datagram of the guest's as a machine does where nobody is at the port: by its header (RFC 792, RFC 4443).
+/// Answers a datagram of the guest's with "port unreachable", which quotes its header (RFC 792, RFC 4443).
 pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
     let mut data = [0; HEADER];
     let mut header = UdpPacket::new_unchecked(&mut data[..]);
@@ -213,7 +213,7 @@ pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
     }
 }
 
-/// Answers a question for an echo.
+/// Answers an echo request.
 pub fn give_echo(echo: &Echo<'_>, outbox: &mut Outbox) {
     let (ident, seq_no, data) = (echo.identifier, echo.sequence, echo.data);
     match (echo.far, echo.guest) {

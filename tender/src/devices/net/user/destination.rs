@@ -1,8 +1,8 @@
-//! Addresses that rules treat apart, and the forms in which IPv6 carries an address of IPv4: all tables that decide what an
-//! address really leads to.
+//! Addresses that rules treat specially, and the forms in which IPv6 carries an IPv4 address: all tables that decide where an
+//! address really leads.
 //!
-//! A guest that may not reach an address of IPv4 must not reach it through a translator or a tunnel either. So every form
-//! is reduced to the addresses that it carries before a rule is asked:
+//! A guest that may not reach an IPv4 address must not reach it through a translator or a tunnel either. So every form is
+//! reduced to the addresses that it carries before the rules are checked:
 //!
 //! ```text
 //! ::a.b.c.d              IPv4-compatible, RFC 4291     the last 32 bits
@@ -15,22 +15,22 @@
 //! …:[02]00:5efe:a.b.c.d  ISATAP, RFC 5214              the last 32 bits
 //! ```
 //!
-//! What a network has chosen as a prefix of NAT64 of its own cannot be known here: it takes a rule.
+//! A network-specific NAT64 prefix cannot be known here: the user must add a rule for it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What rules know a destination as.
+/// Class of a destination, by which rules name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The name server of the network, at its port.
     Dns,
-    /// The host itself: its loopback by the address that the network has for it, or any address of its interfaces.
+    /// The host itself: its loopback, by the network's address for it, or any address of its interfaces.
     Host,
     /// A metadata service of a cloud, which gives credentials to its machines.
     Metadata,
-    /// A neighbour of the host without an address of its own network.
+    /// A neighbour of the host, by its link-local address.
     LinkLocal,
-    /// Everything else.
+    /// Any other address.
     Outside,
 }
 
@@ -43,7 +43,7 @@ const fn v6(segments: [u16; 8]) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h))
 }
 
-/// An address and how many of its bits count.
+/// An address and its prefix length.
 type Network = (IpAddr, u8);
 
 /// Metadata services of clouds: they give credentials and configuration to any program of a machine.
@@ -72,11 +72,11 @@ const METADATA: &[Network] = &[
     (v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1]), 128),
 ];
 
-/// Neighbours (RFC 3927, RFC 4291).
+/// Link-local addresses (RFC 3927, RFC 4291).
 const LINK_LOCAL: &[Network] = &[(v4(169, 254, 0, 0), 16), (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0]), 10)];
 
-/// Private networks: RFC 1918, carriers' NAT (RFC 6598), neighbours, unique local addresses (RFC 4193) and what was before
-/// them (RFC 3879).
+/// Private networks: RFC 1918, carrier-grade NAT (RFC 6598), link-local addresses, unique local addresses (RFC 4193) and their
+/// predecessors (RFC 3879).
 const PRIVATE: &[Network] = &[
     (v4(10, 0, 0, 0), 8),
     (v4(172, 16, 0, 0), 12),
@@ -88,7 +88,7 @@ const PRIVATE: &[Network] = &[
     (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0]), 10),
 ];
 
-/// An address as it was written, and the addresses that it carries.
+/// An address as written by the guest, and the IPv4 addresses that it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forms {
     written: IpAddr,
@@ -96,7 +96,7 @@ pub struct Forms {
 }
 
 impl Forms {
-    /// The forms of `written`; nothing if one of them is no address of one machine.
+    /// Returns the forms of `written`; `None` if a carried address is not a unicast address of one machine.
     pub fn of(written: IpAddr) -> Option<Self> {
         let carried = match written {
             IpAddr::V4(_) => Vec::new(),
@@ -106,23 +106,24 @@ impl Forms {
         (!carried.iter().any(is_none)).then_some(Self { written, carried })
     }
 
-    /// All of them.
+    /// Iterates over all forms.
     pub fn all(&self) -> impl Iterator<Item = IpAddr> {
         [self.written].into_iter().chain(self.carried.iter().copied().map(IpAddr::V4))
     }
 
-    /// Whether a rule that forbids what is `within` a network forbids this: in any form.
+    /// Returns true if a rule that forbids the addresses `within` a network forbids this one: in any form.
     pub fn any(&self, within: impl Fn(IpAddr) -> bool) -> bool {
         self.all().any(within)
     }
 
-    /// Whether a rule that permits what is `within` a network permits this: as it is written, or all that it carries.
+    /// Returns true if a rule that permits the addresses `within` a network permits this one: as written, or all that it
+    /// carries.
     pub fn each(&self, within: impl Fn(IpAddr) -> bool) -> bool {
         let mut carried = self.carried.iter().map(|address| within(IpAddr::V4(*address))).peekable();
         within(self.written) || carried.peek().is_some() && carried.all(|is_within| is_within)
     }
 
-    /// What the address alone says that it is.
+    /// Class by the address alone.
     pub fn class(&self) -> Class {
         let is_of = |networks: &[Network]| self.any(|address| is_within(address, networks));
         match () {
@@ -133,7 +134,7 @@ impl Forms {
     }
 }
 
-/// Whether `address` belongs to a private network.
+/// Returns true if `address` belongs to a private network.
 pub fn is_private(address: IpAddr) -> bool {
     is_within(address, PRIVATE)
 }
@@ -142,7 +143,7 @@ fn is_within(address: IpAddr, networks: &[Network]) -> bool {
     networks.iter().any(|network| contains(*network, address))
 }
 
-/// Whether a network contains an address of its family.
+/// Returns true if a network contains an address of its family.
 pub fn contains((network, prefix): Network, address: IpAddr) -> bool {
     match (network, address) {
         (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -157,7 +158,7 @@ pub fn contains((network, prefix): Network, address: IpAddr) -> bool {
     }
 }
 
-/// Addresses of IPv4 that an address of IPv6 leads to.
+/// IPv4 addresses that an IPv6 address leads to.
 fn carried(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let bits = u128::from(address);
     let at = |bits: u128, start: u32| Ipv4Addr::from(((bits << start) >> 96) as u32);
@@ -166,8 +167,8 @@ fn carried(address: Ipv6Addr) -> Vec<Ipv4Addr> {
             vec![at(bits, 96)]
         }
         [0x64, 0xff9b, 1, ..] => {
-            // The byte behind the first 64 bits is none of the address (RFC 6052, 2.2). What is no address of a machine is
-            // taken for part of one that is elsewhere.
+            // The byte after the first 64 bits is not part of the address (RFC 6052, 2.2). A place that holds no unicast
+            // address is assumed to be part of an address elsewhere.
             let whole = bits >> 64 << 64 | (bits << 72) >> 64;
             let places = [at(whole, 48), at(whole, 56), at(whole, 64), at(bits, 96)];
             places.into_iter().filter(|place| (1..224).contains(&place.octets()[0])).collect()

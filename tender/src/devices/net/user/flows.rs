@@ -1,6 +1,6 @@
-//! All flows of a guest: found by their ends, by what the host says of their sockets, and by time.
+//! Table of a guest's flows: indexed by their ends, by events of their sockets, and by deadline.
 //!
-//! How many there may be is the matter of their budgets ([`super::budget`]).
+//! Budgets bound the number of flows ([`super::budget`]).
 
 use super::asked::Asked;
 use super::budget::{Admission, Budget, Limits, Party};
@@ -15,34 +15,34 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
-/// Whose places a flow takes.
+/// Budget that pays for a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
-    /// Those of clients of published ports of TCP.
+    /// Clients of published TCP ports.
     InboundTcp,
-    /// Those of clients of published ports of UDP, which take no descriptor.
+    /// Clients of published UDP ports, which take no descriptor.
     InboundUdp,
-    /// Those of what the guest opens.
+    /// Flows opened by the guest.
     Outbound,
-    /// Those of its queries of names.
+    /// DNS queries of the guest.
     Dns,
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// The limits of each account, in the order in which they are declared, where the host has descriptors for all.
+/// Limits of each account, in the order of declaration, if the host has descriptors for all.
 const LIMITS: [Limits; 4] = [
     Limits { maximum: 8192, party: 4096, crowd: 512, in_use_ns: SECOND_NS },
     Limits { maximum: 4096, party: 1024, crowd: 0, in_use_ns: 0 },
     Limits { maximum: 4096, party: usize::MAX, crowd: usize::MAX, in_use_ns: SECOND_NS },
     Limits { maximum: 256, party: usize::MAX, crowd: 0, in_use_ns: 0 },
 ];
-/// Descriptors that are not for flows: what the tender has open beside them is less.
+/// Descriptors reserved for other uses than flows: more than the tender has open besides them.
 const OTHER_DESCRIPTORS: usize = 32;
 /// Least limit of a party in a budget that has shrunk.
 const FEW: usize = 64;
 
-/// The limits of each account for a process that may have this number of `descriptors`: where that is not enough, each but UDP's
-/// shrinks in proportion.
+/// Limits of each account for a process that may have this number of `descriptors`: if these are too few, all limits but UDP's
+/// shrink in proportion.
 fn limits(descriptors: usize) -> [Limits; 4] {
     let taken = |account: &usize| *account != Account::InboundUdp as usize;
     let wanted: usize = (0..LIMITS.len()).filter(taken).map(|account| LIMITS[account].maximum).sum();
@@ -59,25 +59,25 @@ fn limits(descriptors: usize) -> [Limits; 4] {
     })
 }
 
-/// Its name.
+/// Name of a flow.
 pub type Key = (Protocol, Pair);
 
-/// Anything that has a socket of the host.
+/// An entry of the table: any user of a host socket.
 #[derive(Debug)]
 pub enum Flow {
-    /// A connection.
+    /// A TCP connection.
     Stream(Box<tcp::Flow>),
-    /// Datagrams or echoes that the guest began to send.
+    /// Datagrams or echoes, started by the guest.
     Datagrams(datagrams::Flow),
-    /// Datagrams that a client of a published port began to send: it is at `peer`, the port in `listener`.
+    /// Datagrams started by a client of a published port.
     Client {
-        /// The slot of the published port.
+        /// Slot of the published port.
         listener: usize,
-        /// The client.
+        /// Address of the client.
         peer: SocketAddr,
-        /// The address of the host that it asked last, if that is not the only one.
+        /// Address of the host that the client used last, if the socket has several.
         asked: Option<Asked>,
-        /// Monotonic time at which it was used last, in nanoseconds.
+        /// Monotonic time of the last use, in nanoseconds.
         used_ns: u64,
     },
     /// A published port.
@@ -94,7 +94,7 @@ impl Flow {
         }
     }
 
-    /// Monotonic time at which it was used last, in nanoseconds.
+    /// Monotonic time of the last use, in nanoseconds.
     fn used_ns(&self) -> u64 {
         match self {
             Self::Stream(flow) => flow.used_ns(),
@@ -111,18 +111,18 @@ struct Slot {
     key: Option<Key>,
     account: Option<Account>,
     deadline_ns: u64,
-    /// Tells this flow from one that had the slot before.
+    /// Distinguishes this flow from an earlier one in the same slot.
     generation: u32,
 }
 
-/// The flows.
+/// Table of all flows.
 #[derive(Debug)]
 pub struct Flows {
     slots: Vec<Option<Slot>>,
     budgets: [Budget; 4],
     free: Vec<usize>,
     by_key: HashMap<Key, usize>,
-    /// Clients of published ports of datagrams: by the slot of the port and their address.
+    /// Clients of published UDP ports: by the slot of the port and their address.
     clients: HashMap<(usize, SocketAddr), usize>,
     by_time: BTreeSet<(u64, usize)>,
     generation: u32,
@@ -130,7 +130,7 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// An empty table, for a process that may have this number of descriptors.
+    /// Creates an empty table, for a process that may have this number of descriptors.
     pub fn new(descriptors: usize) -> io::Result<Self> {
         Ok(Self {
             slots: Vec::new(),
@@ -144,43 +144,43 @@ impl Flows {
         })
     }
 
-    /// The file that is readable when the host says something of a socket.
+    /// Descriptor that is readable when a socket has an event (epoll).
     pub fn file(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }
 
-    /// Notes which files there are.
+    /// Adds the epoll and all sockets to `descriptors`.
     pub fn list(&self, descriptors: &mut Descriptors) {
         descriptors.add(Role::Watch, &self.epoll);
         let files = self.slots.iter().flatten().filter_map(|slot| slot.flow.file());
         files.for_each(|file| descriptors.add(Role::Published, &file));
     }
 
-    /// How many there are.
+    /// Number of flows.
     #[cfg(any(test, fuzzing))]
     pub fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// How many there are that may be connections.
+    /// Number of flows that may be TCP connections.
     pub fn connections(&self) -> usize {
         let accounts = [Account::InboundTcp, Account::Outbound, Account::Dns];
         accounts.into_iter().map(|account| self.budgets[account as usize].count()).sum()
     }
 
-    /// Whether there is a place in `account` for a flow of `party`, or of any that is not known yet.
+    /// Asks for a place in `account` for a flow of `party`, or, if `None`, of a party not known yet.
     pub fn admit(&mut self, account: Account, party: Option<Party>) -> Admission {
         let slots = &self.slots;
         let used_ns = |slot: usize| slots.get(slot).and_then(Option::as_ref).map_or(0, |slot| slot.flow.used_ns());
         self.budgets[account as usize].admit(party, monotonic_ns(), used_ns)
     }
 
-    /// Adds a published port; returns its slot. Nothing if the host does not watch it.
+    /// Adds a published port; returns its slot, or `None` if the host does not watch its socket.
     pub fn add_listener(&mut self, listener: Listener) -> Option<usize> {
         self.insert(None, None, Flow::Listener(listener))
     }
 
-    /// Adds a flow that was admitted to `account` for `party`; returns its slot. Nothing if the host does not watch its
+    /// Adds a flow that was admitted to `account` for `party`; returns its slot, or `None` if the host does not watch its
     /// socket.
     pub fn add(&mut self, key: Key, account: Account, party: Party, flow: Flow) -> Option<usize> {
         let slot = self.insert(Some(key), Some(account), flow)?;
@@ -193,7 +193,7 @@ impl Flows {
         self.generation = self.generation.wrapping_add(1);
         if let Some(file) = flow.file() {
             let events = EventSet::IN | EventSet::OUT | EventSet::READ_HANG_UP | EventSet::EDGE_TRIGGERED;
-            // A published port is looked at until it has no more: who does not fit yet is not forgotten.
+            // A published port is level-triggered, so that clients that have no place yet are reported again.
             let events = if let Flow::Listener(_) = flow { EventSet::IN } else { events };
             let event = EpollEvent::new(events, u64::from(self.generation) << 32 | slot as u64);
             if self.epoll.ctl(ControlOperation::Add, file, event).is_err() {
@@ -218,38 +218,38 @@ impl Flows {
         Some(slot)
     }
 
-    /// The slot of the flow with this name.
+    /// Slot of the flow with this name.
     pub fn find(&self, key: &Key) -> Option<usize> {
         self.by_key.get(key).copied()
     }
 
-    /// The client at `peer` of the published port in the slot `listener`: its slot, and its ends as the guest sees them.
+    /// Slot of the client at `peer` of the published port in slot `listener`, and its ends as the guest sees them.
     pub fn find_client(&self, listener: usize, peer: SocketAddr) -> Option<(usize, Pair)> {
         let slot = *self.clients.get(&(listener, peer))?;
         let (_, pair) = self.slots.get(slot)?.as_ref()?.key?;
         Some((slot, pair))
     }
 
-    /// The flow in a slot.
+    /// Flow in a slot.
     pub fn get(&mut self, slot: usize) -> Option<&mut Flow> {
         self.slots.get_mut(slot)?.as_mut().map(|slot| &mut slot.flow)
     }
 
-    /// Whose places the flow in a slot takes.
+    /// Account that pays for the flow in a slot.
     pub fn account(&self, slot: usize) -> Option<Account> {
         self.slots.get(slot)?.as_ref()?.account
     }
 
-    /// Whether the host says when clients of the published port in a slot wait: it need not while they cannot be let in.
+    /// Turns events of the published port in a slot on or off: off while its clients cannot be accepted.
     pub fn listen(&mut self, slot: usize, listens: bool) {
         let Some(Some(Slot { flow: Flow::Listener(listener), generation, .. })) = self.slots.get(slot) else { return };
         let events = if listens { EventSet::IN } else { EventSet::empty() };
         let event = EpollEvent::new(events, u64::from(*generation) << 32 | slot as u64);
-        // It was added, and a change needs no memory.
+        // The socket was added before, and a change needs no memory, so this cannot fail.
         let _ = self.epoll.ctl(ControlOperation::Modify, listener.socket.as_raw_fd(), event);
     }
 
-    /// Ends a flow; its socket is closed with it.
+    /// Ends a flow, and returns it; dropping it closes the socket.
     pub fn remove(&mut self, slot: usize) -> Option<Flow> {
         let removed = self.slots.get_mut(slot)?.take()?;
         self.by_time.remove(&(removed.deadline_ns, slot));
@@ -266,7 +266,7 @@ impl Flows {
         Some(removed.flow)
     }
 
-    /// The flow is to be looked at no later than this.
+    /// Sets the time at which the flow is served at the latest.
     pub fn set_deadline(&mut self, slot: usize, deadline_ns: u64) {
         let Some(Some(entry)) = self.slots.get_mut(slot) else { return };
         if entry.deadline_ns != deadline_ns {
@@ -278,21 +278,21 @@ impl Flows {
         }
     }
 
-    /// The earliest deadline.
+    /// Earliest deadline.
     pub fn deadline_ns(&self) -> u64 {
         self.by_time.first().map_or(u64::MAX, |(deadline_ns, _)| *deadline_ns)
     }
 
-    /// A flow whose deadline is over.
+    /// A flow with a deadline that has passed.
     pub fn due(&self, now_ns: u64) -> Option<usize> {
         self.by_time.first().filter(|(deadline_ns, _)| *deadline_ns <= now_ns).map(|(_, slot)| *slot)
     }
 
-    /// Flows of whose sockets the host has something to say.
+    /// Slots of flows with pending socket events.
     pub fn stirred(&self) -> Vec<usize> {
         const EVENTS: usize = 64;
         let mut events = [EpollEvent::default(); EVENTS];
-        // It fails only if a signal came, and none does.
+        // The call fails only with EINTR, which a timeout of 0 does not cause.
         let count = self.epoll.wait(0, &mut events).unwrap_or(0);
         let slot = |event: &EpollEvent| {
             let (generation, slot) = ((event.data() >> 32) as u32, event.data() as u32 as usize);
@@ -312,7 +312,7 @@ mod tests {
         Flows::new(descriptors).expect("a descriptor")
     }
 
-    /// Adds a client of UDP, which needs no socket, with an address of its own if it is `alone`.
+    /// Adds a UDP client, which needs no socket, with an address of its own if it is `alone`.
     fn add(flows: &mut Flows, number: usize, alone: bool) -> usize {
         let [.., high, low] = number.to_be_bytes();
         let peer = SocketAddr::from((Ipv4Addr::new(10, high, low, 1), 7));

@@ -1,17 +1,18 @@
-//! Frames that somebody made up: see [`crate::fuzz`].
+//! Fuzz targets for hostile frames: see [`crate::fuzz`].
 
 use super::policy::{Policy, Rule};
 use super::{Network, Options, addresses};
 use crate::devices::net::Wire;
 
-/// A query, and an answer to it: what is taken for one is one, in its simplest form.
+/// Fuzzes a query and an answer: a message accepted as a query must be one, in its simplest form.
 pub fn dns(bytes: &[u8]) {
     let (length, rest) = bytes.split_first().map_or((0, bytes), |(length, rest)| (usize::from(*length) * 2, rest));
     let (message, answer) = rest.split_at(length.min(rest.len()));
     super::dns::check(message, answer);
 }
 
-/// A guest's frames, one after the other: each byte pair is a length, and so many bytes follow. Nobody outside is bothered.
+/// Fuzzes a guest's frames, one after the other: each byte pair is a length, followed by as many bytes. No host outside is
+/// contacted.
 pub fn frames(bytes: &[u8]) {
     let deny = ["all", "host"].map(|to| Rule::parse(false, to).expect("well-formed"));
     let options = Options { policy: Policy(deny.to_vec()), ..Options::default() };

@@ -1,4 +1,4 @@
-//! What clients of published ports send.
+//! Data from clients of published ports.
 
 use super::budget::{Admission, Party};
 use super::flows::{Account, Flow};
@@ -11,15 +11,15 @@ use socket2::Socket;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Clients that are let in from one published port before others have their turn.
+/// Clients accepted from one published port before other flows get their turn.
 const ACCEPTED: usize = 64;
-/// Delay after which clients for whom there was no place are tried again, in nanoseconds.
+/// Delay after which clients without a place are tried again, in nanoseconds.
 const AGAIN_NS: u64 = 100_000_000;
 /// Longest datagram.
 const DATAGRAM: usize = 1 << 16;
 
 impl Network {
-    /// Lets clients of a published port in.
+    /// Accepts clients of a published port, and takes their datagrams.
     pub(super) fn welcome(&mut self, slot: usize) -> Next {
         let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
         let (is_udp, guest_port) = (listener.publish.udp, listener.publish.guest);
@@ -30,7 +30,7 @@ impl Network {
             next = match (self.outbox.has_room(), is_udp) {
                 (true, true) => self.take_datagram(slot, guest_port, &mut payload),
                 (true, false) => self.take_connection(slot, guest_port),
-                // The host keeps them until there is.
+                // The host queues clients until there is room.
                 (false, _) if self.held_back.contains(&slot) => self.hold_back(slot),
                 (false, _) => Next::Wait,
             };
@@ -52,7 +52,7 @@ impl Network {
     }
 
     fn take_connection(&mut self, slot: usize, guest_port: u16) -> Next {
-        // A flow ends only when there is a client for its place.
+        // No flow ends unless a client waits for its place.
         if self.flows.admit(Account::InboundTcp, None) == Admission::Refused {
             return self.hold_back(slot);
         }
@@ -64,13 +64,13 @@ impl Network {
         match accepted {
             Ok(Some((socket, peer))) => self.let_in(socket, peer, guest_port),
             Ok(None) => return Next::Wait,
-            // There is no descriptor, or no memory.
+            // The host has no descriptor, or no memory.
             Err(_) => return self.hold_back(slot),
         }
         Next::More
     }
 
-    /// Leaves clients with the host until another flow ends, or some time has passed.
+    /// Leaves clients in the host's queue until another flow ends, or some time has passed.
     fn hold_back(&mut self, slot: usize) -> Next {
         if self.held_back.insert(slot) {
             self.flows.listen(slot, false);
@@ -79,7 +79,7 @@ impl Network {
         Next::Wait
     }
 
-    /// Lets the client at `peer` in, unless its party has all places that it may have, and uses them.
+    /// Accepts the client at `peer`, unless its party has all the places that it may have, and uses them.
     fn let_in(&mut self, socket: Socket, peer: SocketAddr, guest_port: u16) {
         let (account, party) = (Account::InboundTcp, Party::of(peer.ip()));
         if !self.make_room(account, party) {
@@ -95,8 +95,8 @@ impl Network {
         }
     }
 
-    /// The ends of a new flow from the client at `peer`, as the guest sees them. They belong to no other flow: a client
-    /// whose own address is not for the guest, or is taken, appears as a port of the gateway.
+    /// Returns the ends of a new flow from the client at `peer`, as the guest sees them. No other flow has them: a client with
+    /// an address that the guest cannot answer, or that is taken, appears as a port of the gateway.
     fn free_pair(&self, protocol: Protocol, peer: SocketAddr, guest_port: u16) -> Pair {
         let mut far = addresses::client(peer);
         loop {
@@ -109,8 +109,8 @@ impl Network {
         }
     }
 
-    /// Remembers the client that sent a `datagram` to the published port in the slot `listener`, and returns its ends as
-    /// the guest sees them; nothing if there is no room for it.
+    /// Remembers the client that sent a `datagram` to the published port in slot `listener`, and returns its ends as the guest
+    /// sees them; `None` if there is no room for it.
     fn client(&mut self, listener: usize, datagram: &Datagram, guest_port: u16) -> Option<Pair> {
         let (peer, now_ns) = (datagram.peer, monotonic_ns());
         let (slot, pair) = self.flows.find_client(listener, peer).or_else(|| {

@@ -9,20 +9,20 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
-/// Connections that wait for us, as far as the host lets them.
+/// Accept backlog, as far as the host allows it.
 const BACKLOG: i32 = 4096;
 
-/// One published port.
+/// A published port.
 #[derive(Debug)]
 pub struct Listener {
-    /// The host's socket.
+    /// Socket of the host.
     pub socket: Socket,
-    /// What it is for.
+    /// Port that the socket publishes.
     pub publish: Publish,
 }
 
 impl Listener {
-    /// Listens; connections are kept alive as said.
+    /// Opens the socket; connections use `keepalive`.
     pub fn open(publish: Publish, keepalive: Option<&TcpKeepalive>) -> Result<Self, String> {
         match listen(publish.host, publish.udp, keepalive) {
             Ok(socket) => Ok(Self { socket, publish }),
@@ -32,12 +32,12 @@ impl Listener {
         }
     }
 
-    /// The next connection, if there is one; an error if it cannot be had.
+    /// Returns the next connection, if there is one; an error if accept(2) fails.
     pub fn accept(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
         loop {
             match self.socket.accept() {
                 Ok((socket, peer)) => return Ok(peer.as_socket().map(|peer| (socket, peer))),
-                // That client has gone again.
+                // The client has already closed its connection.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error),
@@ -45,27 +45,27 @@ impl Listener {
         }
     }
 
-    /// The next datagram, if there is one.
+    /// Returns the next datagram, if there is one.
     pub fn receive(&self, into: &mut [u8]) -> Option<Datagram> {
-        // SAFETY: bytes that may stay as they are can be written as if they held nothing yet.
+        // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and recv only writes initialized bytes to it.
         let room = unsafe { &mut *(std::ptr::from_mut(into) as *mut [MaybeUninit<u8>]) };
         if !self.publish.host.ip().is_unspecified() {
             let (length, peer) = self.socket.recv_from(room).ok()?;
             return Some(Datagram { length, peer: peer.as_socket()?, asked: None });
         }
-        // An address of the family of the socket, in whose place that of the peer comes.
+        // An address of the socket's family, which the kernel overwrites with the peer's.
         let mut peer = SockAddr::from(self.publish.host);
         let mut control = [const { MaybeUninit::new(0) }; CONTROL];
         let mut parts = [MaybeUninitSlice::new(room)];
         let mut message = MsgHdrMut::new().with_addr(&mut peer).with_buffers(&mut parts).with_control(&mut control);
         let length = self.socket.recvmsg(&mut message, 0).ok()?;
         let said = message.control_len().min(CONTROL);
-        // SAFETY: all of it was initialized, and the kernel only writes to it.
+        // SAFETY: every byte was initialized above, and the kernel only writes to them.
         let control = control.map(|byte| unsafe { byte.assume_init() });
         Some(Datagram { length, peer: peer.as_socket()?, asked: Asked::parse(&control[..said]) })
     }
 
-    /// Sends a datagram to a client, from the address that it has asked; one that the host does not take is lost.
+    /// Sends a datagram to a client, from the address that the client used; lost if the host does not take it.
     pub fn send(&self, payload: &[u8], to: SocketAddr, asked: Option<&Asked>) {
         let to = SockAddr::from(to);
         let _ = match asked {
@@ -82,11 +82,11 @@ impl Listener {
 /// A datagram of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram {
-    /// Its bytes.
+    /// Length in bytes.
     pub length: usize,
-    /// The client.
+    /// Address of the client.
     pub peer: SocketAddr,
-    /// The address of the host that it came to, if that is not the only one.
+    /// Address of the host that the datagram came to, if the socket has several.
     pub asked: Option<Asked>,
 }
 
@@ -104,7 +104,7 @@ fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> i
     socket.bind(&address.into())?;
     if !udp {
         if let Some(keepalive) = keepalive {
-            // Connections inherit it.
+            // Connections inherit the option.
             socket.set_tcp_keepalive(keepalive)?;
         }
         socket.listen(BACKLOG)?;

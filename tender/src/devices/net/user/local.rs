@@ -1,4 +1,4 @@
-//! What the network itself answers: who has an address, which way out there is, and which address the guest has.
+//! Answers of the network itself: ARP and neighbour discovery, router discovery, DHCP.
 
 use super::addresses::{self, OUR_MAC, Place, place};
 use super::outbox::Outbox;
@@ -13,10 +13,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Port of DHCP servers.
 pub const DHCP_PORT: u16 = 67;
 const DHCP_CLIENT_PORT: u16 = 68;
-/// How long the guest may use its address before it asks again, in seconds.
+/// Lease time: seconds for which the guest may use its address before it asks again.
 const LEASE_S: u32 = 24 * 3600;
 
-/// Answers who has an IPv4 address, if it is one of ours.
+/// Answers an ARP request for an IPv4 address of the network.
 pub fn who_has_v4(from: Ipv4Addr, wanted: Ipv4Addr, outbox: &mut Outbox) {
     if matches!(place(wanted.into()), Place::Gateway | Place::NameServer | Place::Host) {
         let repr = ArpRepr::EthernetIpv4 {
@@ -30,10 +30,10 @@ pub fn who_has_v4(from: Ipv4Addr, wanted: Ipv4Addr, outbox: &mut Outbox) {
     }
 }
 
-/// The address that we have on the link.
+/// Link-local address of the network's router.
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
-/// Answers who has an IPv6 address, if it is one of ours and nobody tries whether it is free.
+/// Answers a neighbour solicitation for an IPv6 address of the network, unless it is for duplicate address detection.
 pub fn who_has_v6(from: Ipv6Addr, wanted: Ipv6Addr, outbox: &mut Outbox) {
     let is_ours = matches!(place(wanted.into()), Place::Gateway | Place::NameServer | Place::Host);
     if (is_ours || wanted == LINK_LOCAL) && !from.is_unspecified() {
@@ -46,7 +46,7 @@ pub fn who_has_v6(from: Ipv6Addr, wanted: Ipv6Addr, outbox: &mut Outbox) {
     }
 }
 
-/// Answers which router there is. The guest has been told its address otherwise, so no prefix is named.
+/// Answers a router solicitation. The guest gets its address otherwise, so the advertisement names no prefix.
 pub fn who_routes(from: Ipv6Addr, outbox: &mut Outbox) {
     const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let advert = NdiscRepr::RouterAdvert {
@@ -69,7 +69,7 @@ fn give_ndisc(from: Ipv6Addr, to: Ipv6Addr, repr: NdiscRepr<'_>, outbox: &mut Ou
     });
 }
 
-/// Answers a question for an address with the one that there is.
+/// Answers DISCOVER and REQUEST of DHCP with the guest's only address.
 pub fn dhcp(payload: &[u8], outbox: &mut Outbox) {
     let Ok(packet) = DhcpPacket::new_checked(payload) else { return };
     let Ok(question) = DhcpRepr::parse(&packet) else { return };

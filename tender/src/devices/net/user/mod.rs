@@ -1,14 +1,14 @@
-//! The user-mode network: a guest reaches the world through ordinary sockets of the host, without any privilege.
+//! User-mode network: a guest reaches the world through ordinary sockets of the host, without any privilege.
 //!
-//! The tender plays everybody whom the guest talks to. It takes the guest's frames apart (`packet`), ends its TCP
-//! connections in a stack of its own (`stack`) and passes their data on to a socket of the host (`tcp`); datagrams
-//! and questions for echoes go through sockets too (`datagrams`), and so do those of names (`dns`); what concerns the
-//! network itself is answered here (`local`). Clients of published ports (`listen`) come in the other way round. Addresses
-//! are in [`addresses`]; where the guest may connect to is the matter of [`policy`].
+//! The tender plays every peer of the guest. It parses the guest's frames (`packet`), terminates its TCP connections in a stack
+//! of its own (`stack`) and passes their data on to a socket of the host (`tcp`). Datagrams and echo requests go through
+//! sockets too (`datagrams`), and so do DNS queries (`dns`); requests to the network itself are answered here (`local`).
+//! Clients of published ports (`listen`) connect in the other direction. [`addresses`] lists the addresses; [`policy`] decides
+//! where the guest may connect.
 //!
-//! Packets in parts are dropped: a guest that heeds the MTU, which is that of the longest packet, makes none.
+//! Fragments are dropped: a guest that heeds the MTU, which is that of the longest packet, sends none.
 //!
-//! Everything is bounded: the number of flows (`budget`), the bytes that wait in each, and those that wait for the guest
+//! All resources are bounded: the number of flows (`budget`), the bytes buffered in each, and those that wait for the guest
 //! (`outbox`).
 
 pub mod addresses;
@@ -56,9 +56,9 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 use tcp::Next;
 
-/// Most bytes of a frame beyond its header: what the longest datagram takes.
+/// Most bytes of a frame without its header: enough for the longest datagram.
 pub const MTU: u16 = 65_520;
-/// How long a client of a published port of datagrams is remembered, in nanoseconds.
+/// Idle time after which a client of a published UDP port is forgotten, in nanoseconds.
 const CLIENT_NS: u64 = 120_000_000_000;
 /// Default of `--net-keepalive`.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -69,16 +69,16 @@ const IDLE: Duration = Duration::from_secs(124 * 60);
 /// Number of keep-alive probes; the interval between them is the time before the first divided by it.
 const PROBES: u32 = 4;
 
-/// What is said of a user-mode network.
+/// Options of a user-mode network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Ports of the host that lead to the guest.
     pub publish: Vec<Publish>,
-    /// Where the guest may connect to.
+    /// Rules on where the guest may connect.
     pub policy: Policy,
-    /// How long a peer may be silent before it is asked whether it is still there, if it ever is.
+    /// Time of silence after which a peer is probed (TCP keepalive); `None` for never.
     pub keepalive: Option<Duration>,
-    /// How long a connection may be idle, if there is a limit.
+    /// Longest idle time of a connection, if there is a limit.
     pub idle: Option<Duration>,
 }
 
@@ -89,7 +89,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Options of TCP sockets by which the host finds out that a peer has vanished.
+    /// Keepalive options of TCP sockets, by which the host detects that a peer has vanished.
     fn probes(&self) -> Option<TcpKeepalive> {
         let silent = self.keepalive?;
         let interval = (silent / PROBES).max(Duration::from_secs(1));
@@ -97,31 +97,31 @@ impl Options {
     }
 }
 
-/// One guest's network.
+/// Network of one guest.
 #[derive(Debug)]
 pub struct Network {
     flows: Flows,
     outbox: Outbox,
     policy: Policy,
-    /// What the host says of its addresses, where it matters.
+    /// Routing table of the host, to find its own addresses; `None` if the rules do not need it.
     routes: Option<Routes>,
-    /// The host's name servers, and which of them is asked.
+    /// Name servers of the host, and the index of the one in use.
     resolvers: Vec<IpAddr>,
     resolver: usize,
-    /// Flows that have something to do.
+    /// Flows that have work to do.
     busy: BTreeSet<usize>,
-    /// Published ports whose clients wait for a place.
+    /// Published ports with clients that wait for a place.
     held_back: BTreeSet<usize>,
     keepalive: Option<TcpKeepalive>,
-    /// How long a connection may be idle, in nanoseconds.
+    /// Longest idle time of a connection, in nanoseconds.
     idle_ns: u64,
     frame: Vec<u8>,
-    /// A datagram that is being taken.
+    /// Buffer for received datagrams.
     payload: Vec<u8>,
 }
 
 impl Network {
-    /// Makes the network, and publishes its ports.
+    /// Creates the network, and publishes its ports.
     pub fn open(options: &Options, guest_mac: [u8; 6]) -> Result<Self, String> {
         copy::prepare();
         let descriptors = allow_descriptors().saturating_sub(options.publish.len());
@@ -157,7 +157,7 @@ impl Network {
         })
     }
 
-    /// Takes a frame of the guest's, whatever it is.
+    /// Takes any frame of the guest's.
     fn take(&mut self, frame: &[u8]) {
         let Some((packet, mac)) = Packet::parse(frame) else { return };
         self.outbox.guest_mac = mac;
@@ -175,7 +175,7 @@ impl Network {
         }
     }
 
-    /// Makes room in `account` for a flow of `party`; whether there is room.
+    /// Makes room in `account` for a flow of `party`; returns true if there is room.
     fn make_room(&mut self, account: Account, party: Party) -> bool {
         match self.flows.admit(account, Some(party)) {
             Admission::Room => true,
@@ -198,7 +198,7 @@ impl Network {
     fn end(&mut self, slot: usize) {
         self.busy.remove(&slot);
         if self.flows.account(slot) == Some(Account::InboundTcp) {
-            // There is a place for a client that waits.
+            // A place is free for a waiting client.
             self.busy.extend(&self.held_back);
         }
         if let Some(Flow::Datagrams(flow)) = self.flows.remove(slot)
@@ -238,14 +238,14 @@ impl Network {
             Some(Flow::Stream(flow)) => flow.deadline_ns().min(flow.idle_until_ns(self.idle_ns)),
             Some(Flow::Datagrams(flow)) => flow.deadline_ns(),
             Some(Flow::Client { used_ns, .. }) => *used_ns + CLIENT_NS,
-            // It has its own.
+            // A listener sets its own deadline.
             Some(Flow::Listener(_)) | None => return,
         };
         self.flows.set_deadline(slot, deadline_ns);
     }
 }
 
-/// Lets this process have as many descriptors as it may, and returns how many: each flow takes one.
+/// Raises the soft limit of descriptors to the hard limit, and returns the limit: most flows take one.
 fn allow_descriptors() -> usize {
     const RESOURCE: i32 = libc::RLIMIT_NOFILE as i32;
     let Ok(limit) = rlimit::get(RESOURCE) else { return 0 };
@@ -259,7 +259,7 @@ fn is_dhcp(pair: &Pair) -> bool {
     to_server && pair.far.port() == local::DHCP_PORT
 }
 
-/// The name servers that a resolv.conf(5) names.
+/// Name servers listed in a resolv.conf(5).
 fn resolvers(text: &str) -> Vec<IpAddr> {
     let named = |line: &str| line.trim().strip_prefix("nameserver")?.trim().parse().ok();
     text.lines().filter_map(named).collect()
@@ -328,7 +328,7 @@ impl Wire for Network {
 
     fn deadline_ns(&self) -> u64 {
         match (self.outbox.has_room(), self.busy.is_empty()) {
-            // The guest has to take something first.
+            // The guest has to take frames first.
             (false, _) => u64::MAX,
             (true, true) => self.flows.deadline_ns(),
             (true, false) => 0,

@@ -1,4 +1,4 @@
-//! What the guest sends: to flows that there are, and to new ones where the rules let it connect.
+//! Packets of the guest: passed to existing flows, and to new ones where the rules let it connect.
 
 use super::addresses::{self, Place, place};
 use super::budget::Party;
@@ -8,17 +8,17 @@ use super::{CLIENT_NS, Network, datagrams, dns, stack, tcp};
 use crate::time::monotonic_ns;
 use std::net::SocketAddr;
 
-/// Whose places a flow to `far` takes.
+/// Account that pays for a flow to `far`.
 fn account(far: SocketAddr) -> Account {
     if addresses::is_dns(far) { Account::Dns } else { Account::Outbound }
 }
 
 impl Network {
-    /// Where the host connects to when the guest wants `far`; nothing if it may not.
+    /// Returns the host's target for a connection to `far`; `None` if the guest may not connect.
     fn target(&mut self, far: SocketAddr) -> Option<SocketAddr> {
         let resolver = self.resolvers.get(self.resolver).copied();
         let routes = &mut self.routes;
-        // An address of which nothing is known counts as the host's own.
+        // Without a routing table, every address counts as the host's own.
         self.policy.target(far, resolver, |address| routes.as_mut().is_none_or(|routes| routes.is_local(address)))
     }
 
@@ -34,7 +34,7 @@ impl Network {
         }
         let (account, party) = (account(pair.far), Party::Protocol(Protocol::Stream));
         let opened = match self.target(pair.far) {
-            // It asks again; another may have ended by then.
+            // No RST: the guest retransmits its SYN, and another flow may have ended by then.
             Some(_) if opens && !self.make_room(account, party) => return,
             Some(target) if opens => {
                 let room = stack::buffer(self.flows.connections());
@@ -48,7 +48,7 @@ impl Network {
                     self.busy.insert(slot);
                 }
             }
-            // Nobody has that address, or many do.
+            // The address belongs to no machine, or to several.
             None if resets || place(pair.far.ip()) == Place::Nowhere => {}
             None => stack::refuse(pair, packet, &mut self.outbox),
         }
@@ -72,7 +72,7 @@ impl Network {
                     false => datagrams::Flow::datagrams(pair, target),
                 };
                 match target.and_then(|target| open(target).ok()) {
-                    // It is lost, as datagrams may be.
+                    // The datagram is lost, as datagrams may be.
                     Some(_) if !self.make_room(account, party) => None,
                     Some(flow) => self.flows.add(key, account, party, Flow::Datagrams(flow)),
                     None if place(pair.far.ip()) == Place::Nowhere => None,
@@ -100,7 +100,7 @@ impl Network {
         }
     }
 
-    /// Takes a question for an echo.
+    /// Takes an echo request.
     pub(super) fn echo(&mut self, echo: &Echo<'_>) {
         if matches!(place(echo.far), Place::Gateway | Place::NameServer | Place::Host) {
             return datagrams::give_echo(echo, &mut self.outbox);

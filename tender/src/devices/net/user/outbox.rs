@@ -1,4 +1,4 @@
-//! Frames for the guest that it has not taken yet: bounded, and everybody who makes some asks for room first.
+//! Frames that wait for the guest to take them: bounded; each producer checks for room first.
 
 use super::addresses::OUR_MAC;
 use smoltcp::phy::ChecksumCapabilities;
@@ -8,20 +8,20 @@ use smoltcp::wire::{
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-/// How many bytes wait before no more are made. Answers to what the guest sends may come on top.
+/// Bytes from which on no more frames are made. Answers to the guest's packets may be added beyond that.
 const ENOUGH: usize = 1 << 20;
-/// How many bytes wait at most: what does not fit then is lost.
+/// Most bytes that wait: a frame beyond that is lost.
 const MAXIMUM: usize = 4 * ENOUGH;
-/// Bytes that a frame counts for beside its own.
+/// Bytes that a frame counts beside its own.
 const OVERHEAD: usize = 64;
 
 const HEADER: usize = 14;
 const HOPS: u8 = 64;
 
-/// From whom to whom.
+/// Source and destination.
 pub type Ends = (IpAddr, IpAddr);
 
-/// The frames.
+/// Queue of the frames.
 #[derive(Debug)]
 pub struct Outbox {
     frames: VecDeque<Vec<u8>>,
@@ -31,29 +31,29 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one for a guest with this hardware address.
+    /// Creates an empty outbox for a guest with this hardware address.
     pub fn new(guest_mac: [u8; 6]) -> Self {
         Self { frames: VecDeque::new(), bytes: 0, guest_mac }
     }
 
-    /// Whether more should be made.
+    /// Returns true if more frames should be made.
     pub fn has_room(&self) -> bool {
         self.bytes < ENOUGH
     }
 
-    /// The next frame.
+    /// Next frame.
     pub fn first(&self) -> Option<&[u8]> {
         self.frames.front().map(Vec::as_slice)
     }
 
-    /// Forgets the next frame.
+    /// Drops the next frame.
     pub fn pop(&mut self) {
         if let Some(frame) = self.frames.pop_front() {
             self.bytes -= frame.len() + OVERHEAD;
         }
     }
 
-    /// Adds a frame whose payload is `length` bytes long and made by `fill`.
+    /// Adds a frame with a payload of `length` bytes, written by `fill`.
     pub fn push<R>(&mut self, protocol: EthernetProtocol, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let mut frame = vec![0; HEADER + length];
         let header = EthernetRepr {
@@ -70,7 +70,7 @@ impl Outbox {
         result
     }
 
-    /// Adds an IP packet that `fill` makes whole.
+    /// Adds an IP packet that `fill` writes in full.
     pub fn push_packet<R>(&mut self, length: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let before = self.frames.len();
         let result = self.push(EthernetProtocol::Ipv4, length, fill);
@@ -86,7 +86,7 @@ impl Outbox {
     /// Adds an IP packet.
     pub fn push_ip(&mut self, (from, to): Ends, protocol: IpProtocol, length: usize, fill: impl FnOnce(&mut [u8])) {
         let is_neighbour = to.is_ipv6() && protocol == IpProtocol::Icmpv6;
-        // Neighbours believe each other only what no router has passed on (RFC 4861, 7.1).
+        // Neighbours accept only messages with a hop limit of 255, which no router has forwarded (RFC 4861, 7.1).
         let hops = if is_neighbour { u8::MAX } else { HOPS };
         let repr = IpRepr::new(IpAddress::from(from), IpAddress::from(to), protocol, length, hops);
         let header = repr.header_len();

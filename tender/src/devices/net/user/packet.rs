@@ -1,4 +1,4 @@
-//! What a frame of the guest's is: looked at once, and never trusted.
+//! Parser of the guest's frames: each is read once, and never trusted.
 
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
@@ -9,71 +9,71 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The two ends of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
-    /// The guest's.
+    /// End of the guest.
     pub guest: SocketAddr,
-    /// The other, as the guest sees it.
+    /// Far end, as the guest sees it.
     pub far: SocketAddr,
 }
 
-/// What a flow is of.
+/// Protocol of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     /// TCP.
     Stream,
     /// UDP.
     Datagrams,
-    /// ICMP, with the series in place of the guest's port.
+    /// ICMP, with the identifier in place of the guest's port.
     Echoes,
 }
 
-/// A question for an echo.
+/// An ICMP echo request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo<'a> {
-    /// Who asks.
+    /// Address of the guest.
     pub guest: IpAddr,
-    /// Who is to answer.
+    /// Address that is to answer.
     pub far: IpAddr,
-    /// Which series of questions.
+    /// Identifier of the series of requests.
     pub identifier: u16,
-    /// Which of the series.
+    /// Sequence number in the series.
     pub sequence: u16,
-    /// What is to be repeated.
+    /// Data to be repeated.
     pub data: &'a [u8],
 }
 
-/// A frame of the guest's, as far as it matters.
+/// A frame of the guest's, as far as the network uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// It asks for the hardware address of a neighbour, and tells its own.
+    /// ARP request: asks for a neighbour's hardware address, and states the guest's own.
     WhoHas4 { from: Ipv4Addr, wanted: Ipv4Addr },
-    /// The same for IPv6.
+    /// Neighbour solicitation: the request for IPv6.
     WhoHas6 { from: Ipv6Addr, wanted: Ipv6Addr },
-    /// It looks for routers.
+    /// Router solicitation.
     WhoRoutes { from: Ipv6Addr },
     /// A segment of a TCP connection.
     Tcp {
-        /// Which connection.
+        /// Ends of the connection.
         pair: Pair,
-        /// It opens one.
+        /// SYN without ACK.
         opens: bool,
-        /// It ends one.
+        /// RST.
         resets: bool,
         /// The whole IP packet.
         packet: &'a [u8],
     },
-    /// A datagram.
+    /// A UDP datagram.
     Udp {
-        /// Its ends.
+        /// Ends of the flow.
         pair: Pair,
-        /// Its contents.
+        /// Payload of the datagram.
         payload: &'a [u8],
     },
-    /// A question for an echo.
+    /// An echo request.
     Echo(Echo<'a>),
 }
 
 impl<'a> Packet<'a> {
-    /// Reads a frame; nothing if it is cut, wrong, or of no interest here. Also tells the guest's hardware address.
+    /// Parses a frame; `None` if it is cut, malformed, or of no use here. Also returns the guest's hardware address.
     pub fn parse(frame: &'a [u8]) -> Option<(Self, [u8; 6])> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
         let payload = frame.payload();
@@ -138,7 +138,7 @@ const ECHO_REQUEST_V6: u8 = 128;
 const ROUTER_SOLICITATION: u8 = 133;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 
-/// A question for an echo, if the ICMP message is of that type.
+/// Parses an echo request, if the ICMP message is of that type.
 fn echo((guest, far): (IpAddr, IpAddr), message: &[u8], wanted: u8) -> Option<Packet<'_>> {
     let (&[kind, _, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
     let (identifier, sequence) = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([s0, s1]));

@@ -1,10 +1,10 @@
-//! Where a guest may connect to: `--allow` and `--deny NETWORK[:PORT]`.
+//! Rules on where a guest may connect: `--allow` and `--deny NETWORK[:PORT]`.
 //!
-//! The rules are looked at in the order in which they were given, and the first that fits decides. If none fits, the guest
-//! may connect to anything outside and ask the name server; and to nothing at all as soon as there is one `--allow`, for
-//! then that is the list. Three kinds of destination have to be allowed by name: the host itself, metadata
-//! services of clouds, and neighbours without an address (`Class`). A network that happens to contain one of the first two
-//! does not name it; its single address does.
+//! Rules are checked in the order of the command line, and the first that matches decides. If none matches, the guest may
+//! connect to any address outside and query the name server; but once there is one `--allow`, the rules are a list, and all
+//! else is denied. Three kinds of destination have to be allowed by name: the host itself, metadata services of clouds, and
+//! link-local neighbours (`Class`). A network that happens to contain one of the first two does not name it; its single address
+//! does.
 
 use super::addresses::{DNS_PORT, Place, place};
 use super::destination::{Class, Forms, contains, is_private};
@@ -12,11 +12,11 @@ use crate::devices::net::address::network;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The rules of one network.
+/// Rules of one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy(pub Vec<Rule>);
 
-/// One rule.
+/// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     allow: bool,
@@ -34,7 +34,7 @@ enum To {
     Network(IpAddr, u8),
 }
 
-/// Destinations that have a word, and how each is called.
+/// Destinations named by a word, and their descriptions.
 const WORDS: [(&str, To, &str); 5] = [
     ("host", To::Host, "the host itself"),
     ("dns", To::Dns, "the name server"),
@@ -43,14 +43,14 @@ const WORDS: [(&str, To, &str); 5] = [
     ("all", To::All, "anything outside"),
 ];
 
-/// What the guest asks for.
+/// Destination that the guest asks for.
 #[derive(Debug)]
 struct Destination {
     class: Class,
     port: u16,
-    /// Its address as the guest has it.
+    /// Address as the guest wrote it.
     written: IpAddr,
-    /// What that leads to, unless it is one that the network itself has.
+    /// Forms of the address; `None` for an address of the network itself.
     forms: Option<Forms>,
 }
 
@@ -134,8 +134,8 @@ impl fmt::Display for Rule {
 }
 
 impl Policy {
-    /// Where the host connects to when the guest wants `to`; nothing if it may not. `resolver` is the host's own, and
-    /// `is_local` says whether an address is one of the host's.
+    /// Returns the host's target for a connection of the guest to `to`; `None` if the rules deny it. `resolver` is the host's
+    /// own, and `is_local` returns true for addresses of the host.
     pub fn target(
         &self,
         to: SocketAddr,
@@ -157,7 +157,7 @@ impl Policy {
         }
     }
 
-    /// Whether the guest may connect to what seems to be outside.
+    /// Returns true if the guest may connect to an address that seems to be outside.
     fn lets_out(&self, to: SocketAddr, is_local: impl FnMut(IpAddr) -> bool) -> bool {
         let Some(forms) = Forms::of(to.ip()) else { return false };
         let class = forms.class();
@@ -169,18 +169,18 @@ impl Policy {
         match class == Class::Metadata && !if_outside {
             true => false,
             false if if_outside == if_host => if_host,
-            // The host is asked only where it matters.
+            // The host is asked only if the answer matters.
             false if addresses.into_iter().any(is_local) => if_host,
             false => if_outside,
         }
     }
 
-    /// Whether a rule lets the guest connect to the host itself.
+    /// Returns true if a rule lets the guest connect to the host itself.
     pub fn allows_host(&self) -> bool {
         self.0.iter().any(|rule| rule.allow && rule.to == To::Host)
     }
 
-    /// What it comes to, in words: a line for each rule, and one for the rest.
+    /// Describes the rules in words: a line for each rule, and one for the rest.
     pub fn lines(&self) -> Vec<String> {
         const REST: &str = "everything else outside, and to the name server; but not to link-local addresses, metadata \
                             services of clouds and the host itself";
@@ -188,7 +188,8 @@ impl Policy {
         self.0.iter().map(Rule::to_string).chain([format!("connections to {rest}")]).collect()
     }
 
-    /// Whether only what is allowed is reached: not for a rule that adds what has to be named anyway.
+    /// Returns true if only allowed destinations are reached: a rule for the host or metadata, which must be named anyway, does
+    /// not count.
     fn is_list(&self) -> bool {
         self.0.iter().any(|rule| rule.allow && !matches!(rule.to, To::Host | To::Metadata))
     }
@@ -207,7 +208,7 @@ mod tests {
         Policy(rules.iter().map(|(allow, text)| Rule::parse(*allow, text).expect(text)).collect())
     }
 
-    /// Whether a guest reaches `to` from a host that has the addresses 198.51.100.1 and 2001:db8::1.
+    /// Returns true if a guest reaches `to` from a host that has the addresses 198.51.100.1 and 2001:db8::1.
     fn reaches(rules: &[(bool, &str)], to: &str) -> bool {
         let own: [IpAddr; 2] = [[198, 51, 100, 1].into(), "2001:db8::1".parse().expect("an address")];
         let resolver = Some([9, 9, 9, 9].into());

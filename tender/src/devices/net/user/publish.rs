@@ -5,14 +5,14 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// One published port.
+/// A published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// Where the host listens. `[::]` takes clients of IPv4 as well.
+    /// Address on which the host listens. `[::]` takes clients of IPv4 as well.
     pub host: SocketAddr,
     /// Port of the guest.
     pub guest: u16,
-    /// Whether it is a port of UDP rather than TCP.
+    /// True for a UDP port, false for TCP.
     pub udp: bool,
 }
 
@@ -44,7 +44,7 @@ impl Publish {
     }
 }
 
-/// A sentence for the person at the terminal: which port of the guest is where.
+/// A sentence for the person at the terminal: the guest's port, and its address on the host.
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} port {} of the guest is at {}", self.protocol(), self.guest, self.host)?;

@@ -1,41 +1,41 @@
-//! Which addresses are the host's own: a question to its routing table (rtnetlink(7)), which knows at any moment, whatever
-//! becomes of its interfaces while the guest runs.
+//! Query for the host's own addresses: the routing table (rtnetlink(7)) is asked each time, so changes of the host's interfaces
+//! while the guest runs are seen.
 //!
-//! The socket is opened before the tender confines itself. The kernel answers each question before `send` returns.
+//! The socket is opened before the tender confines itself. The kernel answers each request before `send` returns.
 
 use crate::confine::{Descriptors, Role};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
 use std::net::IpAddr;
 
-/// The routing table.
+/// Handle of the routing table.
 #[derive(Debug)]
 pub struct Routes {
     socket: Socket,
     sequence: u32,
 }
 
-/// Where a message of netlink says what it is, and its length there (`struct nlmsghdr`).
+/// Length of a netlink message's header (`struct nlmsghdr`), which states the message's length and type.
 const HEADER: usize = 16;
-/// Length of what follows it in a message about a route (`struct rtmsg`), and where that has the type of the route.
+/// Length of the header of a route message (`struct rtmsg`), and the offset of the route's type in it.
 const ROUTE: usize = 12;
 const ROUTE_TYPE: usize = HEADER + 7;
-/// Messages that are looked at for an answer: others are answers that came too late.
+/// Messages read for one answer: others are late answers to earlier requests.
 const MESSAGES: usize = 8;
 
-/// What the routing table says of an address.
+/// Answer of the routing table about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// Packets to it stay on the host.
+    /// Packets to the address stay on the host.
     Local,
-    /// They leave it, or go nowhere.
+    /// Packets to the address leave the host, or cannot be sent.
     Elsewhere,
-    /// It is an answer to another question.
+    /// The message answers another request.
     Another,
 }
 
 impl Routes {
-    /// Opens it.
+    /// Opens the netlink socket.
     pub fn open() -> io::Result<Self> {
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(protocol))?;
@@ -43,12 +43,12 @@ impl Routes {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Notes the socket.
+    /// Adds the socket to `descriptors`.
     pub fn list(&self, descriptors: &mut Descriptors) {
         descriptors.add(Role::Routes, &self.socket);
     }
 
-    /// Whether packets to `address` stay on the host. They do, for all that is known, where the kernel does not answer.
+    /// Returns true if packets to `address` stay on the host, and, to be safe, if the kernel does not answer.
     pub fn is_local(&mut self, address: IpAddr) -> bool {
         self.sequence = self.sequence.wrapping_add(1);
         let question = question(address, self.sequence);
@@ -67,7 +67,7 @@ impl Routes {
     }
 }
 
-/// The message RTM_GETROUTE with an attribute RTA_DST.
+/// Builds the message RTM_GETROUTE with an attribute RTA_DST.
 fn question(address: IpAddr, sequence: u32) -> Vec<u8> {
     let (family, octets) = match address {
         IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
@@ -88,7 +88,7 @@ fn question(address: IpAddr, sequence: u32) -> Vec<u8> {
     bytes
 }
 
-/// What a message says to the question with this number; nothing if it says nothing.
+/// Parses the answer to the request with this number; `None` if it cannot be used.
 fn answer(bytes: &[u8], sequence: u32) -> Option<Answer> {
     let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
@@ -100,7 +100,7 @@ fn answer(bytes: &[u8], sequence: u32) -> Option<Answer> {
             libc::RTN_LOCAL | libc::RTN_ANYCAST | libc::RTN_BROADCAST => Some(Answer::Local),
             _ => Some(Answer::Elsewhere),
         },
-        // There is no way, or one that forbids: nothing can be sent there.
+        // There is no route, or one that prohibits: packets cannot be sent there.
         kind if kind == libc::NLMSG_ERROR as u16 => match (word(HEADER)? as i32).wrapping_neg() {
             libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL => Some(Answer::Elsewhere),
             _ => None,

@@ -1,8 +1,8 @@
-//! The far end of one TCP connection of the guest's: a TCP/IP stack with one socket, which takes the guest's packets and
-//! answers them in the name of whoever the guest wanted.
+//! Far end of one TCP connection of the guest's: a TCP/IP stack with one socket, which answers the guest's packets in the name
+//! of the peer.
 //!
-//! Each connection has a stack for itself. So a packet costs the same however many connections there are, and none can
-//! take another's.
+//! Each connection has a stack of its own. So the cost of a packet does not depend on the number of connections, and no
+//! connection can take another's packets.
 
 #![expect(unsafe_code, reason = "the buffers are lent by the room that is dropped after them")]
 
@@ -17,8 +17,8 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 use std::net::IpAddr;
 
-/// Bytes that wait at most in each direction of a connection that is opened beside so many others: less, the more there
-/// are, so that all together stay below half a gigabyte, however much a guest or its peers leave unread.
+/// Bytes of the buffer for each direction of a connection that is opened beside `others`: less, the more there are, so that all
+/// together stay below half a gigabyte, however much a guest or its peers leave unread.
 pub const fn buffer(others: usize) -> usize {
     match others {
         ..64 => 256 << 10,
@@ -27,18 +27,18 @@ pub const fn buffer(others: usize) -> usize {
     }
 }
 
-/// Most bytes of a TCP packet to the guest: long enough that packets are few, short enough that several are under way.
+/// Longest TCP packet to the guest in bytes: long enough that packets are few, short enough that several are under way.
 const PACKET: usize = 32 << 10;
 
-/// Monotonic time as smoltcp has it.
+/// Monotonic time in smoltcp's type.
 pub fn now() -> Instant {
     Instant::from_micros((monotonic_ns() / 1000) as i64)
 }
 
-/// One connection's stack.
+/// Stack of one connection.
 pub struct Stack {
     interface: Interface,
-    /// Before the room of the buffers in it: fields are dropped in this order.
+    /// Declared before `_room`, which owns the buffers: fields are dropped in this order.
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     _room: Room,
@@ -52,19 +52,19 @@ impl std::fmt::Debug for Stack {
 
 fn interface(address: IpAddr, outbox: &mut Outbox) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
-    // Sequence numbers must not be guessed from outside; without random bytes they can be by the guest alone.
+    // Initial sequence numbers must not be predictable from outside; without random bytes, only the guest can predict them.
     let mut seed = [0; 8];
     let _ = getrandom::fill(&mut seed);
     config.random_seed = u64::from_ne_bytes(seed);
     let mut interface = Interface::new(config, &mut Port { packet: None, outbox }, now());
     interface.update_ip_addrs(|addresses| {
-        // Everybody is a neighbour. There is room for one address.
+        // A prefix of 0 makes every address a neighbour. There is room for one address.
         let _ = addresses.push(IpCidr::new(IpAddress::from(address), 0));
     });
     interface
 }
 
-/// Answers a packet that belongs to no connection, as a machine does on which nobody listens.
+/// Answers a packet that belongs to no connection with a RST, like a machine without a listener.
 pub fn refuse(pair: Pair, packet: &[u8], outbox: &mut Outbox) {
     let mut interface = interface(pair.far.ip(), outbox);
     let mut none = SocketSet::new(Vec::new());
@@ -74,11 +74,12 @@ pub fn refuse(pair: Pair, packet: &[u8], outbox: &mut Outbox) {
 impl Stack {
     fn new(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
         let room = Room::new(room)?;
-        // SAFETY: it is made here, and dropped after the socket, which nothing takes out of the stack.
+        // SAFETY: the room is new, so this is the first call; the stack drops it after the socket, which never leaves the
+        // stack.
         let [incoming, outgoing] = unsafe { room.buffers() };
         let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(incoming), tcp::SocketBuffer::new(outgoing));
-        // What the host has is passed on at once, and what the guest sends is acknowledged as soon as a batch of it
-        // has been looked at.
+        // No Nagle: data of the host is sent at once. No delayed ACK: the guest's data is acknowledged as soon as a batch of it
+        // has been processed.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         let mut sockets = SocketSet::new(Vec::new());
@@ -86,8 +87,8 @@ impl Stack {
         Some(Self { interface: interface(pair.far.ip(), outbox), sockets, handle, _room: room })
     }
 
-    /// The far end of a connection that the guest opens with `packet`, with buffers of `room` bytes; nothing if that does
-    /// not open one.
+    /// Creates the far end of a connection that the guest opens with `packet`, with buffers of `room` bytes; `None` if the
+    /// packet does not open one.
     pub fn accept(pair: Pair, room: usize, packet: &[u8], outbox: &mut Outbox) -> Option<Self> {
         let mut stack = Self::new(pair, room, outbox)?;
         stack.socket().listen(pair.far).ok()?;
@@ -95,7 +96,7 @@ impl Stack {
         (stack.socket().state() == tcp::State::SynReceived).then_some(stack)
     }
 
-    /// The far end of a connection that is opened to the guest, with buffers of `room` bytes.
+    /// Creates the far end of a connection that is opened to the guest, with buffers of `room` bytes.
     pub fn connect(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
         let mut stack = Self::new(pair, room, outbox)?;
         let context = stack.interface.context();
@@ -104,7 +105,7 @@ impl Stack {
         Some(stack)
     }
 
-    /// Its socket.
+    /// Socket of the connection.
     pub fn socket(&mut self) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(self.handle)
     }
@@ -114,7 +115,7 @@ impl Stack {
         self.interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), outbox }, &mut self.sockets);
     }
 
-    /// Makes the packets that are due, as far as there is room.
+    /// Sends the packets that are due, as far as the outbox has room.
     pub fn give(&mut self, outbox: &mut Outbox) {
         while outbox.has_room() {
             let port = &mut Port { packet: None, outbox };
@@ -124,14 +125,14 @@ impl Stack {
         }
     }
 
-    /// Monotonic time at which it has something to do by itself, in nanoseconds.
+    /// Monotonic time at which a timer of the stack expires, in nanoseconds.
     pub fn deadline_ns(&mut self) -> u64 {
         let at = self.interface.poll_at(now(), &self.sockets);
         at.map_or(u64::MAX, |at| (at.total_micros().max(0) as u64).saturating_mul(1000))
     }
 }
 
-/// Between a stack and the outbox.
+/// Network device between a stack and the outbox.
 struct Port<'a> {
     packet: Option<&'a [u8]>,
     outbox: &'a mut Outbox,
@@ -160,7 +161,7 @@ impl Device for Port<'_> {
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut checksum = ChecksumCapabilities::default();
-        // Nothing gets lost in memory.
+        // Only transmit checksums: memory does not corrupt packets, so received ones are not verified.
         (checksum.ipv4, checksum.tcp) = (Checksum::Tx, Checksum::Tx);
         let mut capabilities = DeviceCapabilities::default();
         (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, PACKET);

@@ -1,7 +1,7 @@
-//! A TCP connection of the guest's and the socket of the host that it is passed on to.
+//! A TCP connection of the guest's, and the host's socket that carries its data.
 //!
-//! Both have buffers of a fixed size. What one side cannot take waits in the other's, whose window closes: so whoever
-//! sends too fast is held up at the source.
+//! Both have buffers of a fixed size. Data that one side cannot take waits in the other's buffer, and that side's window
+//! closes: so a fast sender is throttled at the source.
 
 use super::outbox::Outbox;
 use super::packet::Pair;
@@ -14,56 +14,56 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
-/// How often data is passed on before others have their turn.
+/// Rounds of moving data before other flows get their turn.
 const ROUNDS: usize = 8;
-/// How long a connection may take to open on the guest's side, in nanoseconds.
+/// Longest time for a connection to open on the guest's side, in nanoseconds.
 const OPENING_NS: u64 = 60_000_000_000;
-/// Deadlines for idle connections are this part of the limit apart: so that one does not change with each use.
+/// Idle deadlines are rounded to this part of the limit, so that a deadline does not change with each use.
 const GRAIN: u64 = 16;
 
-/// One connection.
+/// A connection.
 #[derive(Debug)]
 pub struct Flow {
-    /// Its ends, as the guest sees them.
+    /// Ends of the connection, as the guest sees them.
     pub pair: Pair,
     host: Socket,
     far: Far,
-    /// Bytes of a buffer.
+    /// Size of each buffer in bytes.
     room: usize,
-    /// Whether the host's socket may have something to read, and room to write to.
+    /// True if the host's socket may have data to read, and room to write to.
     readable: bool,
     writable: bool,
-    /// Whether each side has said all that it has to say, and the other has been told.
+    /// True if each side has sent its FIN, and the other side has got it.
     host_ended: bool,
     guest_ended: bool,
-    /// Monotonic time at which data was passed on last, in nanoseconds.
+    /// Monotonic time at which data was moved last, in nanoseconds.
     used_ns: u64,
-    /// The messages, if it leads to a name server.
+    /// Parser of DNS messages, if the connection leads to a name server.
     dns: Option<Box<dns::stream::Stream>>,
 }
 
-/// The far end, as the guest sees it.
+/// Far end of the connection, as the guest sees it.
 #[derive(Debug)]
 enum Far {
-    /// The host's socket is not connected yet: the guest waits for an answer to this packet.
+    /// The host's socket is not connected yet: the guest waits for an answer to this packet (its SYN).
     Connecting(Vec<u8>),
     Open(Box<Stack>),
 }
 
-/// What is to become of a flow.
+/// State of a flow after a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It waits for somebody.
+    /// No work until an event.
     Wait,
-    /// There is more to do at once.
+    /// More work is left.
     More,
-    /// It is over.
+    /// The connection is over.
     Over,
 }
 
 impl Flow {
-    /// Begins to connect to `target` for a guest that has asked for it with `packet`; with buffers of `room` bytes. Where it
-    /// leads to decides what is passed on.
+    /// Starts to connect to `target` for a guest that sent the SYN `packet`; with buffers of `room` bytes. A connection to
+    /// the name server carries only DNS messages.
     pub fn open(
         pair: Pair,
         room: usize,
@@ -77,7 +77,7 @@ impl Flow {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
         }
-        // What the guest sends in small pieces it means so.
+        // No Nagle on the host's side: small segments of the guest are sent as they are.
         let _ = host.set_tcp_nodelay(true);
         if let Some(keepalive) = keepalive {
             let _ = host.set_tcp_keepalive(keepalive);
@@ -86,7 +86,7 @@ impl Flow {
         Ok(Self { dns, ..Self::new(pair, room, host, Far::Connecting(packet.to_vec())) })
     }
 
-    /// Passes a connection of the host's on to the guest; with buffers of `room` bytes.
+    /// Opens a connection to the guest for a connection accepted by the host; with buffers of `room` bytes.
     pub fn publish(pair: Pair, room: usize, host: Socket, outbox: &mut Outbox) -> Option<Self> {
         host.set_nonblocking(true).ok()?;
         let _ = host.set_tcp_nodelay(true);
@@ -100,12 +100,12 @@ impl Flow {
         Self { pair, room, host, far, readable, writable, host_ended, guest_ended, used_ns, dns: None }
     }
 
-    /// The host's socket.
+    /// Socket of the host.
     pub fn socket(&self) -> &Socket {
         &self.host
     }
 
-    /// Monotonic time at which it was used last, in nanoseconds.
+    /// Monotonic time at which data was moved last, in nanoseconds.
     pub fn used_ns(&self) -> u64 {
         self.used_ns
     }
@@ -118,17 +118,17 @@ impl Flow {
                 Next::More
             }
             Far::Connecting(_) if resets => Next::Over,
-            // It asks again.
+            // A retransmitted SYN.
             Far::Connecting(_) => Next::Wait,
         }
     }
 
-    /// Something has happened to the host's socket.
+    /// Notes an event of the host's socket.
     pub fn stir(&mut self) {
         (self.readable, self.writable) = (true, true);
     }
 
-    /// Passes on what there is.
+    /// Moves pending data both ways.
     pub fn serve(&mut self, outbox: &mut Outbox) -> Next {
         if let Far::Connecting(packet) = &self.far {
             match self.host.take_error() {
@@ -151,21 +151,21 @@ impl Flow {
             let Far::Open(stack) = &mut self.far else { return Next::Wait };
             stack.give(outbox);
             let socket = stack.socket();
-            // What the guest has sent before is still to be passed on.
+            // Data that the guest sent before its end still has to reach the host.
             if matches!(socket.state(), State::Closed | State::TimeWait) && socket.recv_queue() == 0 {
                 self.pass_to_host();
                 self.end();
                 return Next::Over;
             }
             if !moved {
-                // What the guest has not been sent for lack of room is to be sent later.
+                // Packets that did not fit in the outbox are sent later.
                 return if outbox.has_room() { Next::Wait } else { Next::More };
             }
         }
         Next::More
     }
 
-    /// Whether something was passed on.
+    /// Moves data to the guest. Returns true if there was some, or the state changed.
     fn pass_to_guest(&mut self) -> bool {
         let Far::Open(stack) = &mut self.far else { return false };
         let socket = stack.socket();
@@ -196,7 +196,7 @@ impl Flow {
         true
     }
 
-    /// Whether something was passed on.
+    /// Moves data to the host. Returns true if there was some, or the socket failed.
     fn pass_to_host(&mut self) -> bool {
         let Far::Open(stack) = &mut self.far else { return false };
         let socket = stack.socket();
@@ -232,14 +232,14 @@ impl Flow {
         true
     }
 
-    /// The guest's side is over: unless it was orderly, the host's peer is told so.
+    /// Ends the guest's side: unless both sides sent a FIN, the host's peer gets a RST (SO_LINGER of zero).
     fn end(&mut self) {
         if !(self.guest_ended && self.host_ended) {
             let _ = self.host.set_linger(Some(Duration::ZERO));
         }
     }
 
-    /// Breaks it off, on both sides.
+    /// Aborts the connection on both sides.
     pub fn abort(&mut self, outbox: &mut Outbox) {
         match &mut self.far {
             Far::Open(stack) => {
@@ -251,11 +251,11 @@ impl Flow {
         let _ = self.host.set_linger(Some(Duration::ZERO));
     }
 
-    /// Monotonic time at which it has been idle for too long, if that is `idle_ns`; in nanoseconds.
+    /// Monotonic time at which the connection has been idle for `idle_ns` nanoseconds, rounded up; in nanoseconds.
     pub fn idle_until_ns(&mut self, idle_ns: u64) -> u64 {
         let is_opening = match &mut self.far {
             Far::Open(stack) => matches!(stack.socket().state(), State::SynSent | State::SynReceived),
-            // The host knows how long that may take.
+            // The host's own time limit for connecting applies.
             Far::Connecting(_) => false,
         };
         let idle_ns = if is_opening { idle_ns.min(OPENING_NS) } else { idle_ns };
@@ -263,7 +263,7 @@ impl Flow {
         (self.used_ns / grain * grain).saturating_add(idle_ns).saturating_add(grain)
     }
 
-    /// Monotonic time at which it must be served in any case, in nanoseconds.
+    /// Monotonic time at which the connection must be served in any case, in nanoseconds.
     pub fn deadline_ns(&mut self) -> u64 {
         match &mut self.far {
             Far::Open(stack) => stack.deadline_ns(),

@@ -1,4 +1,4 @@
-//! Frames of nonsense, and of almost none.
+//! Tests with random frames, and with well-formed frames that were changed a little.
 
 use super::addresses::{Place, place};
 use super::*;
@@ -9,7 +9,7 @@ fn network() -> Network {
     Network::open(&Options::default(), addresses::GUEST_MAC).expect("the host has a descriptor")
 }
 
-/// Frames that are well-formed, to begin with: one of each kind that is told apart.
+/// Well-formed frames as a start: one of each kind that the parser distinguishes.
 fn samples() -> Vec<Vec<u8>> {
     let frame = |protocol: u16, payload: &[u8]| {
         let mut frame = [&addresses::OUR_MAC[..], &addresses::GUEST_MAC[..], &protocol.to_be_bytes()[..]].concat();
@@ -70,7 +70,7 @@ fn each_sample_is_understood() {
             answered += 1;
         }
     }
-    // All but a datagram to the gateway that is nearly a question for an address.
+    // All are answered but a datagram to the gateway, which is almost a DHCP message.
     assert_eq!(answered, samples().len() - 1);
 }
 
@@ -101,7 +101,7 @@ fn no_frame_upsets_the_network() {
             frame.truncate(numbers.draw() as usize % (frame.len() + 1));
         }
         if let Some((packet, _)) = Packet::parse(&frame) {
-            // Nobody outside is to be bothered by a test.
+            // A test must not contact hosts outside.
             let is_ours = |far: SocketAddr| place(far.ip()) != Place::Outside;
             match packet {
                 Packet::Tcp { pair, .. } | Packet::Udp { pair, .. } if !is_ours(pair.far) => continue,

@@ -1,8 +1,8 @@
-//! What passes to and from the host's name servers: queries and their answers (RFC 1035, RFC 6891), and nothing else.
+//! Filter for messages to and from the host's name servers: queries and their answers (RFC 1035, RFC 6891), and nothing else.
 //!
 //! A query has one question of class IN in the header's simplest form, and at most an OPT record besides. An answer repeats
 //! identifier and question of a query that waits for it. All else is dropped: so a guest cannot use the port for another
-//! protocol, and nothing but an answer reaches it. Neither side is believed: each message is walked to its last byte.
+//! protocol, and only answers reach it. Neither side is trusted: each message is parsed to its last byte.
 
 pub mod stream;
 
@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 
 /// Longest query: a name, a question and the usual options are less.
 pub const QUERY_MAXIMUM: usize = 512;
-/// Longest answer by UDP, as clients and servers are advised (RFC 6891, 6.2.5).
+/// Longest answer by UDP, as recommended to clients and servers (RFC 6891, 6.2.5).
 const DATAGRAM_MAXIMUM: usize = 4096;
-/// Longest name, its lengths included.
+/// Longest name, its length bytes included.
 const NAME_MAXIMUM: usize = 255;
 /// Queries of one flow that wait for an answer.
 const WAITING: usize = 32;
@@ -20,14 +20,14 @@ const WAITING: usize = 32;
 /// Bytes of a header.
 const HEADER: usize = 12;
 const RESPONSE: u16 = 0x8000;
-/// Kind of query, and that it is cut off.
+/// Kind of query, and the flag of a truncated message.
 const OPCODE: u16 = 0x7800;
 const TRUNCATED: u16 = 0x0200;
 const RESULT: u16 = 0x000f;
 const CLASS_IN: u16 = 1;
-/// The record with options.
+/// Record type of EDNS options.
 const OPT: u16 = 41;
-/// Questions for a whole zone, which take more than one answer.
+/// Question types of zone transfers, which take more than one answer.
 const TRANSFERS: [u16; 2] = [251, 252];
 
 /// A well-formed query.
@@ -39,7 +39,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads a message of the guest's; nothing if it is no query.
+    /// Parses a message of the guest's; `None` if it is not a query.
     pub fn parse(message: &[u8]) -> Option<Self> {
         let header = Header::of(message).filter(|_| message.len() <= QUERY_MAXIMUM)?;
         let is_plain = header.flags & (RESPONSE | OPCODE | TRUNCATED | RESULT) == 0;
@@ -58,7 +58,7 @@ impl Query {
         (at == message.len()).then_some(Self { identifier: header.identifier, question })
     }
 
-    /// Whether a message is a well-formed answer to this query.
+    /// Returns true if a message is a well-formed answer to this query.
     fn is_answered_by(&self, message: &[u8]) -> bool {
         let check = || {
             let header = Header::of(message)?;
@@ -66,7 +66,7 @@ impl Query {
             let [questions, records @ ..] = header.counts;
             let mut at = HEADER;
             match questions {
-                // Of a server that did not understand the question.
+                // Answer of a server that did not understand the question.
                 0 if header.flags & RESULT != 0 && records == [0; 3] => {}
                 1 => {
                     let (question, _, end) = question(message)?;
@@ -89,7 +89,7 @@ impl Query {
 pub struct Waiting(VecDeque<Query>);
 
 impl Waiting {
-    /// Adds one, in place of the oldest if there are too many.
+    /// Adds a query, in place of the oldest if there are too many.
     pub fn add(&mut self, query: Query) {
         self.0.retain(|other| *other != query);
         if self.0.len() == WAITING {
@@ -98,12 +98,12 @@ impl Waiting {
         self.0.push_back(query);
     }
 
-    /// Whether a datagram answers one of them, which waits no longer then.
+    /// Returns true if a datagram answers a waiting query, and removes that query.
     pub fn take_datagram(&mut self, message: &[u8]) -> bool {
         message.len() <= DATAGRAM_MAXIMUM && self.take(message)
     }
 
-    /// Whether a message answers one of them, which waits no longer then.
+    /// Returns true if a message answers a waiting query, and removes that query.
     pub fn take(&mut self, message: &[u8]) -> bool {
         let answered = self.0.iter().position(|query| query.is_answered_by(message));
         answered.is_some_and(|at| self.0.remove(at).is_some())
@@ -113,7 +113,7 @@ impl Waiting {
 struct Header {
     identifier: u16,
     flags: u16,
-    /// Of questions, answers, authorities and additional records.
+    /// Counts of questions, answers, authorities and additional records.
     counts: [u16; 4],
 }
 
@@ -132,19 +132,19 @@ fn half(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
 }
 
-/// The first question: name, type and class, in lower case; its type; and where it ends.
+/// Parses the first question: returns name, type and class, in lower case; its type; and its end.
 fn question(message: &[u8]) -> Option<(Vec<u8>, u16, usize)> {
     let end = name(message, HEADER, false)?;
     let (kind, class) = (half(message, end)?, half(message, end + 2)?);
     let bytes = message.get(HEADER..end + 4)?;
     (class == CLASS_IN).then(|| {
         let (name, rest) = bytes.split_at(end - HEADER);
-        // The lengths of labels are below the letters.
+        // Lowercasing keeps the length bytes of labels, which are at most 63, below the letters.
         ([&name.to_ascii_lowercase()[..], rest].concat(), kind, end + 4)
     })
 }
 
-/// The record at `at`: its type, whether its name is the root, and where it ends.
+/// Parses the record at `at`: returns its type, true if its name is the root, and its end.
 fn record(message: &[u8], at: usize) -> Option<(u16, bool, usize)> {
     let end = name(message, at, true)?;
     let (kind, length) = (half(message, end)?, half(message, end + 8)?);
@@ -152,8 +152,8 @@ fn record(message: &[u8], at: usize) -> Option<(u16, bool, usize)> {
     (after <= message.len()).then_some((kind, message[at] == 0, after))
 }
 
-/// Where the name at `at` ends. It is followed to its root, through pointers if it may be `compressed`; each leads further
-/// back than the one before (RFC 1035, 4.1.4), so that it ends.
+/// Returns the end of the name at `at`. Follows the name to its root, through pointers if it may be `compressed`; each pointer
+/// must lead further back than the one before (RFC 1035, 4.1.4), so that the loop ends.
 fn name(message: &[u8], at: usize, compressed: bool) -> Option<usize> {
     let (mut next, mut end, mut limit, mut length) = (at, None, at, 0);
     loop {
@@ -180,7 +180,7 @@ fn name(message: &[u8], at: usize, compressed: bool) -> Option<usize> {
     }
 }
 
-/// Checks what holds of any two messages: a query is one in its simplest form, and an answer to it repeats it.
+/// Checks properties of any two messages: a query has its simplest form, and an answer to it repeats it.
 #[cfg(any(test, fuzzing))]
 pub fn check(message: &[u8], answer: &[u8]) {
     let Some(query) = Query::parse(message) else { return };

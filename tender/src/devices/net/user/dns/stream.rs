@@ -1,5 +1,5 @@
-//! Messages of a connection with a name server, each behind its length (RFC 1035, 4.2.2): a message is passed on when all
-//! of it is there and is what it must be.
+//! Messages of a TCP connection to a name server, each after its length (RFC 1035, 4.2.2): a message is passed on once it is
+//! complete and was checked.
 
 use super::{QUERY_MAXIMUM, Query, Waiting};
 use smoltcp::socket::tcp::{RecvError, SendError, Socket};
@@ -7,10 +7,10 @@ use std::io::{self, Read, Write};
 
 /// Longest message with its length.
 const MAXIMUM: usize = 2 + u16::MAX as usize;
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PART: usize = 4096;
 
-/// One direction: bytes that wait, of which the first `checked` may be passed on.
+/// A direction of the connection: buffered bytes, of which the first `checked` may be passed on.
 #[derive(Debug, Default)]
 struct Direction {
     bytes: Vec<u8>,
@@ -18,7 +18,7 @@ struct Direction {
 }
 
 impl Direction {
-    /// How many bytes more it takes.
+    /// Number of bytes that it takes now.
     fn room(&self) -> usize {
         MAXIMUM.saturating_sub(self.bytes.len()).min(PART)
     }
@@ -59,7 +59,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Whether there is a query that waits to be sent to the host's side.
+    /// Returns true if a query waits to be sent to the host's side.
     pub fn has_query(&self) -> bool {
         self.queries.checked > 0
     }
@@ -77,7 +77,7 @@ impl Stream {
         })
     }
 
-    /// Moves answers from the `host`'s socket to the guest's; how many bytes came, which is none at the end.
+    /// Moves answers from the `host`'s socket to the guest's; returns the number of bytes received, 0 at the end.
     pub fn receive(&mut self, socket: &mut Socket<'_>, host: &mut impl Read) -> Result<io::Result<usize>, SendError> {
         let Self { answers, waiting, .. } = self;
         if answers.checked == 0 {

@@ -1,4 +1,4 @@
-//! Queries and answers, and what is neither.
+//! Tests of queries, answers, and messages that are neither.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn message(flags: u16, counts: [u16; 4], parts: &[&[u8]]) -> Vec<u8> {
 
 const QUESTION: &[u8] = b"\x07example\x04test\x00\x00\x01\x00\x01";
 const OPTIONS: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
-/// Whose name is a pointer to the question's.
+/// Record with a name that is a pointer to the question's.
 const RECORD: &[u8] = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07";
 
 fn query() -> Query {
