@@ -101,8 +101,8 @@ fn rest(pause: Duration) {
     unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
 }
 
-/// Locks the disk for this guest alone, or shared with guests that only read it (flock(2)). The lock ends with the process and
-/// its requests under way: the kernel may still carry out a flush of a tender that was killed.
+/// Locks the disk for this guest alone, or shared with guests that only read it (flock(2)). The lock lasts until
+/// the process and its requests have ended: the kernel may still carry out a flush of a tender that was killed.
 fn lock(file: &File, options: &Options) -> Result<(), String> {
     let kind = if options.read_only { libc::LOCK_SH } else { libc::LOCK_EX };
     let mut pauses = std::iter::repeat_n(PAUSE, PAUSES);

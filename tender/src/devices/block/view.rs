@@ -58,14 +58,14 @@ impl View {
         self.moment = (now_ns >> MOMENT) as u16 | 1 << 15;
     }
 
-    /// Reads from byte `offset` on. Returns false, with nothing promised about `into`, unless all pages are assumed resident.
+    /// Reads from byte `offset` on, if all pages are assumed resident. Returns true if all of `into` was read.
     pub fn read(&self, into: Part, offset: u64) -> bool {
         let inside = offset.checked_add(into.length as u64).is_some_and(|end| end <= self.length);
         if !inside || into.length > LENGTH_MAXIMUM || !pages(offset, into.length).all(|page| self.is_there(page)) {
             return false;
         }
         let from = self.start.as_ptr().wrapping_add(offset as usize);
-        // SAFETY: the range was checked to lie in the mapping, and page faults are handled; `ring::check` checked the guest's memory.
+        // SAFETY: the range lies in the mapping, and `copy::prepare` handles faults; `ring::check` checked the guest's memory.
         unsafe { copy::one(from, into) }.is_ok()
     }
 

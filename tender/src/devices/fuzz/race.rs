@@ -1,7 +1,7 @@
 //! Fuzz target for rings that change while they are read: one thread serves a network device and a disk as fast as it can,
 //! while another overwrites descriptors and cursors according to the bytes, as a guest with a second processor can.
 //!
-//! A field that a device reads twice has changed in between, and memory that was not checked is used (a double fetch). So the
+//! A field that a device reads twice may change in between, and unchecked memory is used (a double fetch). So the
 //! target checks each piece of memory from a queue against the memory that the guest owns, the surroundings against their
 //! pattern, completions against the tokens in use, and the disk against the part of it that requests name.
 

@@ -19,7 +19,7 @@ const MTU: u16 = 1500;
 const PREFIX: usize = size_of::<u32>();
 /// Longest frame that passt may send.
 const FRAME_MAXIMUM: usize = FRAME_HEADER + u16::MAX as usize;
-/// Most bytes that wait for passt, plus one frame.
+/// Most bytes that wait for passt, not counting the last frame.
 const UNSENT_MAXIMUM: usize = 256 << 10;
 /// Size of the read buffer in bytes.
 const CHUNK: usize = 256 << 10;

@@ -1,4 +1,4 @@
-//! TAP interface of the host: a wire with the host's network stack, a bridge or any other process at its far end. The kernel
+//! TAP interface of the host: a wire with the host's network stack, a bridge or anything else at its far end. The kernel
 //! copies frames from guest memory and back, without a copy in the tender for long ones.
 //!
 //! Each frame is preceded by the header of virtio's network devices (Virtio 1.2, 5.1.6), by which the kernel takes unfinished
@@ -250,8 +250,8 @@ impl Tap {
         let all = header.into_iter().chain(parts.vectors().iter().copied()).chain(behind);
         let count = vectors.iter_mut().zip(all).map(|(vector, one)| *vector = one).count();
         // Not by the C library's functions, which are cancellation points and therefore slower.
-        // SAFETY: the vectors are of variables that outlive the call, and of guest memory that `ring::check` checked; if the guest has
-        // protected that since, the kernel returns EFAULT.
+        // SAFETY: the vectors are of variables that outlive the call, and of guest memory that `ring::check` checked; if the
+        // guest has protected that since, the kernel returns EFAULT.
         let result = unsafe { libc::syscall(call, self.file.as_raw_fd(), vectors.as_ptr(), count) };
         usize::try_from(result).map_err(|_| io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }

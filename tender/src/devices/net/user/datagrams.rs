@@ -55,7 +55,7 @@ impl Flow {
         Self::new(pair, Kind::Queries(Waiting::default()), target, Protocol::UDP)
     }
 
-    /// Opens a flow of echo requests to `target`; fails if the host allows its users no ping sockets.
+    /// Opens a flow of echo requests to `target`; fails if the host allows ping sockets neither to users nor to the tender.
     pub fn echoes(pair: Pair, identifier: u16, target: IpAddr) -> io::Result<Self> {
         let protocol = if target.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
         Self::new(pair, Kind::Echoes { identifier }, SocketAddr::new(target, 0), protocol)

@@ -292,7 +292,7 @@ impl Flows {
     pub fn stirred(&self) -> Vec<usize> {
         const EVENTS: usize = 64;
         let mut events = [EpollEvent::default(); EVENTS];
-        // The call fails only with EINTR, which a timeout of 0 does not cause.
+        // The call fails only with EINTR, and no signal arrives here.
         let count = self.epoll.wait(0, &mut events).unwrap_or(0);
         let slot = |event: &EpollEvent| {
             let (generation, slot) = ((event.data() >> 32) as u32, event.data() as u32 as usize);

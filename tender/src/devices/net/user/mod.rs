@@ -103,7 +103,7 @@ pub struct Network {
     flows: Flows,
     outbox: Outbox,
     policy: Policy,
-    /// Routing table of the host, to find its own addresses; `None` if the rules do not need it.
+    /// Routing table of the host, to find its own addresses; absent only if the rules allow the host.
     routes: Option<Routes>,
     /// Name servers of the host, and the index of the one in use.
     resolvers: Vec<IpAddr>,

@@ -1,6 +1,6 @@
 //! Buffers of one connection: pages that the kernel allocates at the first touch. So an idle connection takes almost no memory,
 //! and a short one only what it moves; the heap would clear all of it at once. Some rooms are kept for later connections,
-//! because unmapping pages makes KVM drop its own mappings of them.
+//! because unmapping pages makes KVM invalidate its state of them.
 
 #![expect(unsafe_code, reason = "mappings have no other interface")]
 

@@ -1,4 +1,4 @@
-//! Tests with random frames, and with well-formed frames that were changed a little.
+//! Tests with well-formed frames, and with frames corrupted at random.
 
 use super::addresses::{Place, place};
 use super::*;
