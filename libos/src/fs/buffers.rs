@@ -1,11 +1,11 @@
-//! Memory of the program that one call reads into or writes from: a list of claims, taken as one.
+//! Memory of the program that a call reads into or writes from: a list of claims, treated as one.
 
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
 
-/// Claims in order, without the first bytes that an earlier attempt of the same call has dealt with; or, to write from,
-/// memory of the libos.
+/// Claims in order, without the first bytes, which an earlier attempt of the same call has transferred; or, as a source, memory
+/// of the libos.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers<'a> {
     slices: &'a [Slice],
@@ -14,7 +14,7 @@ pub struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    /// All bytes of these claims but the first `skipped`.
+    /// Returns all bytes of these claims but the first `skipped`.
     pub fn new(slices: &'a [Slice], skipped: u64) -> Self {
         Self { slices, skipped, own: &[] }
     }
@@ -40,7 +40,7 @@ impl<'a> Buffers<'a> {
         })
     }
 
-    /// The first claim that has bytes; an empty one if none has.
+    /// The first claim that is not empty; an empty one if all are.
     pub fn first(self) -> Slice {
         self.rest(0).next().unwrap_or(Slice::new(0, 0))
     }
@@ -60,7 +60,7 @@ impl<'a> Buffers<'a> {
         Ok(())
     }
 
-    /// Copies the bytes from byte `from` on into `into`, as many as fit, and tells how many.
+    /// Copies the bytes from byte `from` on into `into`, as many as fit, and returns the count.
     pub fn fill(self, from: u64, into: &mut [u8]) -> Result<usize, Errno> {
         let own = self.own.get(from as usize..).unwrap_or_default();
         let mut done = own.len().min(into.len());
@@ -73,7 +73,7 @@ impl<'a> Buffers<'a> {
         Ok(done)
     }
 
-    /// Writes what there is room for of `bytes` from byte `from` on, and tells how much.
+    /// Writes `bytes` from byte `from` on, as far as there is room, and returns the count.
     pub fn scatter(self, from: u64, bytes: &[u8]) -> Result<usize, Errno> {
         let mut done = 0;
         for slice in self.rest(from) {

@@ -1,7 +1,7 @@
-//! Input of the console: for who waits for it while others run.
+//! Input of the console, for threads that wait for it while others run.
 //!
-//! To read it waits outside of the guest, and stops every thread. So only a program of one thread reads at once; where
-//! there are more, a thread that finds no input sleeps like one that waits for any other file.
+//! A read of the console waits outside of the guest, and stops every thread. So only a program of one thread reads at once;
+//! with several, a thread that finds no input sleeps as for any other file.
 
 use super::Files;
 use super::description::DescriptionKey;
@@ -13,19 +13,19 @@ use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
 
-/// What is known of the console's input.
+/// Knowledge of the console's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Nothing.
+    /// Not known.
     Unknown,
-    /// There was none when somebody last looked, who is to be told when there is.
+    /// There was none at the last check; an arrival must be reported.
     Wanted,
-    /// There is some, or it has ended.
+    /// There is input, or it has ended.
     There,
 }
 
 impl Files {
-    /// Whether the console has input, or its input has ended. If not, somebody now waits for it.
+    /// Returns true if the console has input, or its input has ended. If not, an arrival will be reported from now on.
     pub(super) fn has_input(&mut self, devices: &mut dyn Devices) -> bool {
         if self.input != Input::There {
             self.input = if devices.console_ready() { Input::There } else { Input::Wanted };
@@ -33,7 +33,7 @@ impl Files {
         self.input == Input::There
     }
 
-    /// The console has input.
+    /// Reports that the console has input.
     pub fn input_arrived(&mut self) {
         self.input = Input::There;
         let mut from = 0;
@@ -47,7 +47,7 @@ impl Files {
         }
     }
 
-    /// Reads from the console, outside of the guest only if that need not wait or there is nothing else to do.
+    /// Reads from the console; leaves the guest only if the read does not wait, or the program has nothing else to do.
     pub(super) fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());

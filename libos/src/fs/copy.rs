@@ -1,4 +1,4 @@
-//! Copying from file to file, without the program in between.
+//! Copies from file to file, without the program in between.
 
 use super::Files;
 use super::data::{PAGE, SIZE_MAXIMUM};
@@ -12,8 +12,8 @@ use crate::errno::Errno;
 use linux_raw_sys::general as linux;
 
 impl Files {
-    /// sendfile(2) and copy_file_range(2), once their arguments are found good: copies up to `count` bytes. An end
-    /// without an offset of its own moves its description's.
+    /// sendfile(2) and copy_file_range(2), after their arguments have been checked: copies up to `count` bytes. An end without
+    /// an offset of its own advances that of its description.
     #[expect(clippy::too_many_arguments, reason = "two ends, each with an offset")]
     pub(super) fn copy(
         &mut self,
@@ -58,8 +58,7 @@ impl Files {
         Ok(done)
     }
 
-    /// sendfile(2), with the offset that the program brings, if it does. The offset after is the one given plus the
-    /// count.
+    /// sendfile(2), with the program's offset, if there is one. The offset afterwards is that plus the count.
     pub fn send(
         &mut self,
         devices: &mut dyn Devices,
@@ -83,7 +82,7 @@ impl Files {
         self.copy(devices, from, at, to, None, count, now)
     }
 
-    /// copy_file_range(2), with the offsets that the program brings, if it does.
+    /// copy_file_range(2), with the program's offsets, if there are any.
     pub fn copy_range(
         &mut self,
         devices: &mut dyn Devices,

@@ -1,13 +1,12 @@
-//! The contents of a regular file: sparse, in pages that hold only what was written.
+//! Contents of a regular file: sparse, in pages that hold only what was written.
 //!
-//! A page is a vector of at most [`PAGE`] bytes; what lies beyond its length reads as zeros. So nothing is zeroed that
-//! is about to be overwritten, truncation within a page drops bytes instead of clearing them, and a small file takes
-//! little. Pages are grouped in segments; a segment without any page does not exist, so holes cost nothing.
+//! A page is a vector of at most [`PAGE`] bytes; bytes beyond its length read as zeros. So no bytes are zeroed just before they
+//! are overwritten, truncation within a page drops bytes instead of clearing them, and a small file takes little memory. Pages
+//! are grouped in segments; a segment without any page does not exist, so holes cost nothing.
 //!
-//! A file that the image brings starts as bytes of the image, which show wherever there is no page: writing to a page
-//! copies it first.
+//! A file of the image starts as bytes of the image, which show wherever there is no page: a write to a page copies them first.
 //!
-//! Invariant: no page holds bytes at or beyond the size of the file, and neither do those of the image.
+//! Invariant: neither a page nor the image holds bytes at or beyond the size of the file.
 
 use super::source::Source;
 use super::space::Space;
@@ -19,19 +18,19 @@ use alloc::vec::Vec;
 pub const PAGE: u64 = 4096;
 /// Pages in a segment.
 const SEGMENT: u64 = 64;
-/// Room that the first write to a page makes at least, in bytes.
+/// Smallest allocation of the first write to a page, in bytes.
 const PAGE_LEAST: usize = 256;
 /// Largest size of a file.
 pub const SIZE_MAXIMUM: u64 = i64::MAX as u64;
 
-/// What a file holds from some offset on.
+/// Contents of a file from some offset on.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Run<'a> {
-    /// These bytes.
+    /// Bytes.
     Bytes(&'a [u8]),
-    /// This many zeros, at least one.
+    /// Zeros; their number is at least one.
     Zeros(u64),
-    /// Nothing: its end.
+    /// End of the file.
     End,
 }
 
@@ -41,11 +40,11 @@ type Page = Vec<u8>;
 struct Segment {
     /// Offset of the first byte, in segments.
     index: u64,
-    /// Pages from there on; an empty vector is a hole, and a hole with capacity one that is allocated.
+    /// Pages from there on; an empty vector without capacity is a hole, one with capacity is an allocated page.
     pages: Vec<Page>,
 }
 
-/// The contents.
+/// Contents of a file.
 #[derive(Debug, Default)]
 pub struct Data {
     size: u64,
@@ -53,12 +52,12 @@ pub struct Data {
     pages: u64,
     /// By ascending index.
     segments: Vec<Segment>,
-    /// What there is where there is no page, from the start on.
+    /// Bytes from the start of the file that show where there is no page.
     image: &'static [u8],
 }
 
 impl Data {
-    /// Contents that the image brings.
+    /// Returns contents that start as these bytes of the image.
     pub fn of_image(image: &'static [u8]) -> Self {
         Self { size: image.len() as u64, image, ..Self::default() }
     }
@@ -73,17 +72,17 @@ impl Data {
         self.pages
     }
 
-    /// Pages that are no holes, in memory or in the image.
+    /// Pages that are not holes, in memory or in the image.
     pub fn full_pages(&self) -> u64 {
         if self.image.is_empty() { self.pages } else { self.size.div_ceil(PAGE) }
     }
 
-    /// All of the contents, if the image has them and nobody has changed any.
+    /// The whole contents, if they are in the image and have not been changed.
     pub fn unchanged(&self) -> Option<&'static [u8]> {
         (self.segments.is_empty() && self.image.len() as u64 == self.size).then_some(self.image)
     }
 
-    /// What is there from `offset` on.
+    /// Contents from `offset` on.
     pub fn run(&self, offset: u64) -> Run<'_> {
         if offset >= self.size {
             return Run::End;
@@ -113,7 +112,7 @@ impl Data {
         }
     }
 
-    /// Copies bytes at `offset` to the program; the count is less than asked for only at the end.
+    /// Copies bytes at `offset` to the program; fewer than asked for only at the end.
     pub fn read(&self, offset: u64, into: Slice) -> Result<u64, Errno> {
         let wanted = into.length.min(self.size.saturating_sub(offset));
         let mut done = 0;
@@ -136,7 +135,7 @@ impl Data {
         Ok(done)
     }
 
-    /// Replaces what `into` holds by up to `count` bytes from `offset` on, within one page; less only at the end.
+    /// Replaces the contents of `into` by up to `count` bytes from `offset` on, within one page; fewer only at the end.
     pub fn take(&self, offset: u64, count: usize, into: &mut Vec<u8>) {
         into.clear();
         while into.len() < count {
@@ -183,7 +182,7 @@ impl Data {
         from.after(overwritten.length()).append_to(page)
     }
 
-    /// The page of number `page`, with room for `room` bytes.
+    /// Returns page number `page`, with room for `room` bytes.
     fn page(&mut self, space: &mut Space, page: u64, room: usize) -> Result<&mut Page, Errno> {
         let found = match self.find(page / SEGMENT) {
             Ok(found) => found,
@@ -219,7 +218,7 @@ impl Data {
         Ok(page)
     }
 
-    /// Copies what shows of the image, for [`Data::discard`] to make a hole in it.
+    /// Copies the visible bytes of the image into pages, so that [`Data::discard`] can make a hole in them.
     pub fn take_over(&mut self, space: &mut Space) -> Result<(), Errno> {
         for page in 0..(self.image.len() as u64).div_ceil(PAGE) {
             self.page(space, page, 1)?;
@@ -236,8 +235,8 @@ impl Data {
         self.size = size;
     }
 
-    /// Turns the bytes from `start` to `end` into zeros, and gives back the whole pages among them. What shows of the
-    /// image must have been taken over, unless `end` lies behind it.
+    /// Zeroes the bytes from `start` to `end`, and frees the whole pages among them. Visible bytes of the image must have been
+    /// copied by [`Data::take_over`], unless `end` lies behind them.
     pub fn discard(&mut self, space: &mut Space, start: u64, end: u64) {
         if start < self.image.len() as u64 {
             self.image = &self.image[..start as usize];
@@ -266,7 +265,7 @@ impl Data {
         space.give(freed * PAGE);
     }
 
-    /// Sees to it that writes between `start` and `end` find space.
+    /// Allocates the pages between `start` and `end`, so that writes there find space.
     pub fn allocate(&mut self, space: &mut Space, start: u64, end: u64) -> Result<(), Errno> {
         if (end - start) / PAGE > space.free() / PAGE + self.pages {
             return Err(Errno::ENOSPC);
@@ -285,7 +284,7 @@ impl Data {
         }
     }
 
-    /// The first offset from `offset` on that holds none; the end of the file counts.
+    /// The first offset from `offset` on that holds no data; the end of the file counts.
     pub fn next_hole(&self, mut offset: u64) -> u64 {
         while let Run::Bytes(_) = self.run_of_pages(offset) {
             offset = (offset / PAGE + 1) * PAGE;
@@ -293,7 +292,7 @@ impl Data {
         offset.min(self.size)
     }
 
-    /// As [`Data::run`], but a page that holds anything counts as full.
+    /// Returns a run like [`Data::run`], but a page with any data counts as full.
     fn run_of_pages(&self, offset: u64) -> Run<'_> {
         match self.run(offset) {
             Run::Zeros(_) => match self.run(offset / PAGE * PAGE) {
@@ -304,7 +303,7 @@ impl Data {
         }
     }
 
-    /// Where the segment is, or belongs. In a file without holes that is where its index says.
+    /// Position of the segment, or where to insert it. In a file without holes, the position equals its index.
     fn find(&self, index: u64) -> Result<usize, usize> {
         match self.segments.get(index as usize) {
             Some(segment) if segment.index == index => Ok(index as usize),

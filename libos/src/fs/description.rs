@@ -1,4 +1,4 @@
-//! Open file descriptions: an inode with an offset and flags, shared by the descriptors that were duplicated.
+//! Open file descriptions: an inode with an offset and flags, shared by duplicated descriptors.
 
 use super::Files;
 use super::inode::{Kind, NodeKey, Time};
@@ -9,22 +9,22 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
-/// Refers to an open file description.
+/// Handle of an open file description.
 pub type DescriptionKey = Key<Description>;
 
 bitflags! {
-    /// What a description is good for.
+    /// Access mode of a description.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Access: u8 {
-        /// To read.
+        /// Reading.
         const READ = 1;
-        /// To write.
+        /// Writing.
         const WRITE = 2;
     }
 }
 
 impl Access {
-    /// What the flags of open(2) ask for.
+    /// Access mode in the flags of open(2).
     pub fn from_flags(flags: u32) -> Self {
         match flags & (linux::O_ACCMODE | linux::O_PATH) {
             linux::O_RDONLY => Self::READ,
@@ -41,59 +41,59 @@ const CHANGEABLE: u32 = linux::O_APPEND | linux::O_NONBLOCK | linux::O_NOATIME |
 /// An open file.
 #[derive(Debug)]
 pub struct Description {
-    /// What is open; counted.
+    /// The open inode; counted.
     pub node: NodeKey,
-    /// Flags as `F_GETFL` tells them: access mode and status.
+    /// Flags for `F_GETFL`: access mode and status.
     pub flags: u32,
-    /// Where the next read or write happens; for a directory, the position in its listing.
+    /// Offset of the next read or write; for a directory, the position in its listing.
     pub offset: u64,
-    /// Its flock(2).
+    /// Lock of flock(2).
     pub lock: Option<Mode>,
-    /// The text that was made when it was opened, for a file that holds none itself.
+    /// Text made at open(2), for a file that holds none itself.
     pub text: Option<Vec<u8>>,
 }
 
 impl Description {
-    /// What it is good for.
+    /// Access mode of the description.
     pub fn access(&self) -> Access {
         Access::from_flags(self.flags)
     }
 
-    /// Whether its calls fail rather than wait.
+    /// Returns true if calls fail rather than wait.
     pub fn is_nonblocking(&self) -> bool {
         self.flags & linux::O_NONBLOCK != 0
     }
 }
 
 impl Files {
-    /// The description that a descriptor stands for.
+    /// The description behind a descriptor.
     pub fn description(&self, descriptor: i32) -> Result<&Description, Errno> {
         self.descriptors.description(descriptor).map(|key| &self.descriptions[key])
     }
 
-    /// EBADF if a descriptor stands for nothing, or for what was only opened as a path.
+    /// EBADF unless a descriptor is open, and not just with `O_PATH`.
     pub fn check(&self, descriptor: i32) -> Result<(), Errno> {
         self.usable(descriptor).map(|_| ())
     }
 
-    /// The description that a descriptor stands for; EBADF if it was only opened as a path.
+    /// The description behind a descriptor; EBADF with `O_PATH`.
     pub(super) fn usable(&self, descriptor: i32) -> Result<DescriptionKey, Errno> {
         let key = self.descriptors.description(descriptor)?;
         if self.descriptions[key].flags & linux::O_PATH != 0 { Err(Errno::EBADF) } else { Ok(key) }
     }
 
-    /// As [`Files::usable`], with EBADF too if it is not good for `access`.
+    /// The description, like [`Files::usable`]; EBADF also if it does not allow `access`.
     pub(super) fn usable_to(&self, descriptor: i32, access: Access) -> Result<DescriptionKey, Errno> {
         let key = self.usable(descriptor)?;
         if self.descriptions[key].access().contains(access) { Ok(key) } else { Err(Errno::EBADF) }
     }
 
-    /// What kind of file a descriptor stands for.
+    /// Kind of the file behind a descriptor.
     pub fn kind(&self, descriptor: i32) -> Result<&Kind, Errno> {
         self.description(descriptor).map(|description| &self.nodes[description.node].kind)
     }
 
-    /// Opens `node`, on which the caller hands its count over.
+    /// Opens `node`; takes over a reference of the caller.
     pub(super) fn add_description(&mut self, node: NodeKey, flags: u32) -> Result<DescriptionKey, Errno> {
         let flags = flags & !(linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC);
         let flags = if flags & linux::O_PATH == 0 { flags | linux::O_LARGEFILE } else { flags };
@@ -109,13 +109,13 @@ impl Files {
         }
     }
 
-    /// Opens `node` and gives out a descriptor for it. The caller hands its count on `node` over.
+    /// Opens `node` and returns a descriptor for it; takes over a reference of the caller.
     pub(super) fn open_node(&mut self, node: NodeKey, flags: u32) -> Result<i32, Errno> {
         let description = self.add_description(node, flags)?;
         self.add_descriptor(description, 0, flags & linux::O_CLOEXEC != 0)
     }
 
-    /// Counts once less on a description; closes it if that was all.
+    /// Drops a reference to a description; closes it with the last one.
     pub(super) fn release_description(&mut self, key: DescriptionKey) {
         if let Some(description) = self.descriptions.release(key) {
             self.unlock_closed(key, &description);
@@ -140,13 +140,13 @@ impl Files {
         Ok(())
     }
 
-    /// `FIONBIO`: whether calls fail rather than wait.
+    /// `FIONBIO`: if true, calls fail rather than wait.
     pub fn set_nonblocking(&mut self, descriptor: i32, to: bool) -> Result<(), Errno> {
         let flags = self.status_flags(descriptor)? & !linux::O_NONBLOCK;
         self.set_status_flags(descriptor, if to { flags | linux::O_NONBLOCK } else { flags })
     }
 
-    /// Notes a read of `node` through `key`, for its time of access.
+    /// Updates the access time of `node` after a read through `key`.
     pub(super) fn touch(&mut self, key: DescriptionKey, now: Time) {
         let Description { node, flags, .. } = self.descriptions[key];
         if flags & linux::O_NOATIME == 0 {

@@ -1,18 +1,18 @@
-//! Descriptors: the numbers by which a program knows its open files.
+//! Descriptors: numbers of the program's open files.
 
 use super::Files;
 use super::description::DescriptionKey;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 
-/// How many descriptors there can be at most, whatever the limit is raised to.
+/// Most descriptors, whatever the program sets as limit.
 pub const DESCRIPTORS_MAXIMUM: u64 = 1 << 20;
 
-/// How many there can be unless the program says otherwise. On Linux it is 1024 for the sake of select(2), and whoever
-/// starts a server raises it; here there is nobody to do so.
+/// Initial limit of descriptors. On Linux it is 1024 for the sake of select(2), and the starter of a server raises it; here
+/// there is no such starter.
 const LIMIT: u64 = 1 << 16;
 
-/// A descriptor in use.
+/// Descriptor in use.
 #[derive(Clone, Copy, Debug)]
 struct Descriptor {
     description: DescriptionKey,
@@ -23,9 +23,9 @@ struct Descriptor {
 #[derive(Debug)]
 pub struct Descriptors {
     slots: Vec<Option<Descriptor>>,
-    /// No number below is free.
+    /// Number below which none is free.
     lowest: usize,
-    /// The soft limit of `RLIMIT_NOFILE`: no number at or above it is given out.
+    /// Soft limit of `RLIMIT_NOFILE`: all descriptors are below it.
     pub limit: u64,
 }
 
@@ -36,7 +36,7 @@ impl Default for Descriptors {
 }
 
 impl Descriptors {
-    /// The lowest free number that is at least `from`, with a slot for it.
+    /// The lowest free number that is at least `from`; makes its slot.
     fn free(&mut self, from: usize) -> Result<usize, Errno> {
         let start = from.max(self.lowest);
         let rest = self.slots.get(start..).unwrap_or_default();
@@ -51,7 +51,7 @@ impl Descriptors {
         Ok(number)
     }
 
-    /// Makes a slot for `number`, unless the limit forbids it.
+    /// Makes a slot for `number`; EMFILE at the limit.
     fn grow(&mut self, number: usize) -> Result<(), Errno> {
         if number as u64 >= self.limit.min(DESCRIPTORS_MAXIMUM) {
             return Err(Errno::EMFILE);
@@ -82,19 +82,19 @@ impl Descriptors {
         i32::try_from(start + position).ok()
     }
 
-    /// The description that `number` stands for.
+    /// The description behind `number`.
     pub fn description(&self, number: i32) -> Result<DescriptionKey, Errno> {
         self.get(number).map(|descriptor| descriptor.description)
     }
 }
 
 impl Files {
-    /// EMFILE unless one more descriptor can be given out.
+    /// EMFILE unless one more descriptor is available.
     pub fn check_descriptor_free(&mut self) -> Result<(), Errno> {
         self.descriptors.free(0).map(|_| ())
     }
 
-    /// Gives out the lowest free descriptor, at least `from`, for a description that the caller hands over.
+    /// Returns the lowest free descriptor, at least `from`, for a description; takes over a reference of the caller.
     pub(super) fn add_descriptor(
         &mut self,
         description: DescriptionKey,
@@ -146,7 +146,7 @@ impl Files {
         self.add_descriptor(description, from, close_on_exec)
     }
 
-    /// dup2(2) and dup3(2): lets `to` stand for the same description. dup3 alone refuses equal numbers.
+    /// dup2(2) and dup3(2): makes `to` a descriptor of the same description. dup3 alone refuses equal numbers.
     pub fn duplicate_to(&mut self, number: i32, to: i32, close_on_exec: bool) -> Result<i32, Errno> {
         let slot = usize::try_from(to).ok().filter(|to| (*to as u64) < self.descriptors.limit).ok_or(Errno::EBADF)?;
         let description = self.descriptors.description(number)?;
@@ -162,12 +162,12 @@ impl Files {
         Ok(to)
     }
 
-    /// Whether the descriptor would not survive execve(2).
+    /// Returns true if execve(2) would close the descriptor.
     pub fn close_on_exec(&self, number: i32) -> Result<bool, Errno> {
         self.descriptors.get(number).map(|descriptor| descriptor.close_on_exec)
     }
 
-    /// Sets what [`Files::close_on_exec`] tells.
+    /// Sets the value of [`Files::close_on_exec`].
     pub fn set_close_on_exec(&mut self, number: i32, to: bool) -> Result<(), Errno> {
         self.descriptors.get(number)?;
         if let Some(Some(descriptor)) = self.descriptors.slots.get_mut(number as usize) {

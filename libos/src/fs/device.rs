@@ -1,19 +1,19 @@
-//! Character devices, and what the files need from outside for them.
+//! Character devices, and services that the files need for them.
 
 use super::source::Source;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
 
-/// What files need from the rest of the libos.
+/// Services that files need from the rest of the libos.
 pub trait Devices {
-    /// Writes from `length` bytes at `address` to a stream of the console: 1 output, 2 error.
+    /// Writes `length` bytes at `address` to a stream of the console: 1 output, 2 error; returns the count written.
     fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno>;
 
-    /// Whether the program has nothing else to do while it waits for console input.
+    /// Returns true if the program has nothing else to do while it waits for console input.
     fn may_wait(&self) -> bool;
 
-    /// Whether there is console input, or it has ended.
+    /// Returns true if there is console input, or it has ended.
     fn console_ready(&mut self) -> bool;
 
     /// The monotonic time in nanoseconds.
@@ -25,14 +25,14 @@ pub trait Devices {
     /// Fills `into` with random bytes.
     fn random(&mut self, into: &mut [u8]);
 
-    /// Reads from the image, as the file that it was loaded from, at `offset`; 0 at its end.
+    /// Reads from the image file at `offset`; 0 at its end.
     fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno>;
 }
 
 /// A character device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The console: stream 0 to read, 1 and 2 to write.
+    /// The console: stream 0 for reading, 1 and 2 for writing.
     Console(u64),
     /// `/dev/null`
     Null,
@@ -42,7 +42,7 @@ pub enum Device {
     Full,
     /// `/dev/random` and `/dev/urandom`, by minor number.
     Random(u32),
-    /// `/dev/tty`, which nobody can open as there is no terminal.
+    /// `/dev/tty`, which cannot be opened because there is no terminal.
     Terminal,
 }
 
@@ -59,13 +59,13 @@ impl Device {
         }
     }
 
-    /// Reads from it.
+    /// Reads from the device.
     pub fn read(self, devices: &mut dyn Devices, into: Slice) -> Answer {
         if into.is_empty() {
             return Ok(0);
         }
         match self {
-            // Its reads may wait, so they are not for here.
+            // Reads of the console may wait, so `Files::read_console` handles them.
             Self::Console(_) => Err(Errno::EINVAL.into()),
             Self::Null => Ok(0),
             Self::Zero | Self::Full => {
@@ -88,7 +88,7 @@ impl Device {
         }
     }
 
-    /// Writes to it.
+    /// Writes to the device.
     pub fn write(self, devices: &mut dyn Devices, from: Source<'_>) -> Answer {
         from.check()?;
         match self {

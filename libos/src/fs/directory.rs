@@ -1,7 +1,7 @@
-//! A directory's entries: found by name through a hash table, listed in an order that removals do not disturb.
+//! Entries of a directory: found by name through a hash table, listed in an order that removals do not disturb.
 //!
-//! An entry keeps its slot as long as it exists, and its position in a listing is its slot's number. So a reader that
-//! goes on from a position sees every entry that stays, once, whatever is removed or added meanwhile.
+//! An entry keeps its slot as long as it exists, and its position in a listing is its slot's number. So a reader that continues
+//! from a position sees every entry that stays, once, even if others are removed or added between.
 
 use super::inode::Inode;
 use super::slab::Key;
@@ -19,21 +19,21 @@ pub const NAME_MAXIMUM: usize = 255;
 /// Memory that an entry takes, without its name, in bytes: slot, hash, and room for both to grow.
 const ENTRY: u64 = 80;
 
-/// One entry.
+/// Entry of a directory.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name: any bytes but `/` and NUL.
+    /// Name: any bytes but `/` and NUL.
     pub name: Box<[u8]>,
-    /// What it names.
+    /// File with this name.
     pub node: Key<Inode>,
 }
 
 /// The entries, without `.` and `..`.
 #[derive(Debug)]
 pub struct Directory {
-    /// The directory that this one is in; the root is in itself.
+    /// Parent directory; the root is its own parent.
     pub parent: Key<Inode>,
-    /// What it has in the image, if that is yet to be added.
+    /// Contents of the directory in the image, if they have not been added yet.
     pub folded: Option<Folded>,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
@@ -49,17 +49,17 @@ impl Directory {
         Self { parent, folded: None, slots, free, index, hasher: Default::default() }
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.index.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty() && self.folded.is_none()
     }
 
-    /// What `name` names.
+    /// The file with this name.
     pub fn get(&self, name: &[u8]) -> Option<Key<Inode>> {
         self.find(name).map(|entry| entry.node)
     }
@@ -70,14 +70,14 @@ impl Directory {
         slots.get(*slot as usize)?.as_ref()
     }
 
-    /// Adds an entry; there must be none of this name.
+    /// Adds an entry; there must not be one with this name.
     pub fn insert(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
         let cost = ENTRY + name.len() as u64;
         space.take(cost)?;
         self.insert_paid(name, node).inspect_err(|_| space.give(cost))
     }
 
-    /// As [`Directory::insert`], however little space there is.
+    /// Adds an entry like [`Directory::insert`], even without space.
     pub fn insert_anyway(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
         self.insert_paid(name, node)?;
         space.take_anyway(ENTRY + name.len() as u64);
@@ -92,7 +92,7 @@ impl Directory {
                 let slot = u32::try_from(self.slots.len()).map_err(|_| Errno::ENOSPC)?;
                 self.slots.try_reserve(1).map_err(|_| Errno::ENOSPC)?;
                 self.slots.push(None);
-                // Room for the day when every slot is free, so that `remove` need not allocate.
+                // Room for the case that every slot is free, so that `remove` need not allocate.
                 self.free.try_reserve(self.slots.capacity()).map_err(|_| Errno::ENOSPC)?;
                 slot
             }
@@ -109,7 +109,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Removes the entry of this name, and says what it named.
+    /// Removes the entry with this name, and returns its file.
     pub fn remove(&mut self, space: &mut Space, name: &[u8]) -> Option<Key<Inode>> {
         let Self { slots, index, hasher, .. } = self;
         let occupied = index.find_entry(hasher.hash_one(name), |&slot| is(slots, slot, name)).ok()?;
@@ -125,7 +125,7 @@ impl Directory {
         entry.map(|entry| entry.node)
     }
 
-    /// Lets an entry that exists name another node, and says what it named.
+    /// Replaces the file of an existing entry, and returns the former one.
     pub fn replace(&mut self, name: &[u8], node: Key<Inode>) -> Option<Key<Inode>> {
         let Self { slots, index, hasher, .. } = self;
         let slot = *index.find(hasher.hash_one(name), |&slot| is(slots, slot, name))?;
@@ -133,25 +133,25 @@ impl Directory {
         Some(core::mem::replace(&mut entry.node, node))
     }
 
-    /// The first entry at `position` or after, with the position to go on from.
+    /// The first entry at `position` or after, with the position to continue from.
     pub fn entry_from(&self, position: u64) -> Option<(u64, &Entry)> {
         let start = usize::try_from(position).ok()?;
         let rest = self.slots.get(start..)?;
         rest.iter().zip(position + 1..).find_map(|(slot, next)| slot.as_ref().map(|entry| (next, entry)))
     }
 
-    /// A name by which `node` is here.
+    /// A name of `node` in this directory.
     pub fn name_of(&self, node: Key<Inode>) -> Option<&[u8]> {
         self.slots.iter().flatten().find(|entry| entry.node == node).map(|entry| &*entry.name)
     }
 }
 
-/// Whether the entry in `slot` has this name.
+/// Returns true if the entry in `slot` has this name.
 fn is(slots: &[Option<Entry>], slot: u32, name: &[u8]) -> bool {
     matches!(slots.get(slot as usize), Some(Some(entry)) if *entry.name == *name)
 }
 
-/// A copy of `bytes`, unless there is no memory for it.
+/// Returns a copy of `bytes`, unless there is no memory for it.
 pub fn boxed(bytes: &[u8]) -> Result<Box<[u8]>, Errno> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOSPC)?;

@@ -1,4 +1,4 @@
-//! Disks among the files: what `/dev/NAME` tells of itself. What is on a disk is elsewhere: see [`crate::disk`].
+//! Disks among the files: metadata of `/dev/NAME`. For their contents see [`crate::disk`].
 
 use super::Files;
 use super::description::Access;
@@ -9,30 +9,30 @@ use crate::errno::Errno;
 use alloc::vec::Vec;
 use husk::abi::block::{Block, Flags};
 
-/// Major number of disks: that of block devices whose numbers are given as they come.
+/// Major number of disks: that of block devices with dynamically assigned numbers.
 pub const MAJOR: u32 = 259;
 
-/// A disk that is attached.
+/// Attached disk.
 #[derive(Debug)]
 pub struct Attached {
-    /// Its number among all devices.
+    /// Number among all devices.
     pub number: u32,
     name: Vec<u8>,
     block: Block,
 }
 
-/// What a call on an open disk needs to know.
+/// Facts about an open disk, for a call on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Flags of the description.
     pub flags: u32,
-    /// Where it stands.
+    /// Offset of the description.
     pub offset: u64,
     /// Bytes of the disk.
     pub size: u64,
     /// Bytes of a sector.
     pub sector: u64,
-    /// Whether it cannot be written.
+    /// True if the disk is read-only.
     pub read_only: bool,
 }
 
@@ -47,7 +47,7 @@ impl Files {
         Ok(())
     }
 
-    /// Puts the disks into `/dev`. One with the name of something else is not seen.
+    /// Adds the disks to `/dev`. A disk with a name that exists already is not visible.
     pub(super) fn seed_disks(&mut self, now: Time) {
         for disk in core::mem::take(&mut self.disks) {
             let path = [b"/dev/", &disk.name[..]].concat();
@@ -57,18 +57,18 @@ impl Files {
         }
     }
 
-    /// What there is to know of the disk that a file of another part is, if it is one.
+    /// Geometry and flags of the disk behind a file of another part, if the file is a disk.
     pub(super) fn disk(&self, foreign: &Foreign) -> Option<&Block> {
         let number = (foreign.owner == Owner::Disk).then_some(foreign.handle)?;
         self.disks.iter().find(|disk| disk.number == number).map(|disk| &disk.block)
     }
 
-    /// Whether it is a disk that cannot be written.
+    /// Returns true for a disk that is read-only.
     pub(super) fn is_read_only(&self, foreign: &Foreign) -> bool {
         self.disk(foreign).is_some_and(|block| block.flags & Flags::READ_ONLY.bits() != 0)
     }
 
-    /// Where a descriptor stands on its disk; EBADF if it is not good for `access`.
+    /// Offset and other facts of a descriptor on its disk; EBADF if it is not open for `access`.
     pub fn disk_place(&self, descriptor: i32, access: Access) -> Result<Place, Errno> {
         let description = &self.descriptions[self.usable_to(descriptor, access)?];
         let Kind::Foreign(foreign, _) = &self.nodes[description.node].kind else { return Err(Errno::ENXIO) };
@@ -82,7 +82,7 @@ impl Files {
         })
     }
 
-    /// Moves a descriptor on, unless it has been closed meanwhile.
+    /// Advances the offset of a descriptor, unless the descriptor has been closed since.
     pub fn move_on(&mut self, descriptor: i32, count: u64) {
         if let Ok(key) = self.usable(descriptor) {
             self.descriptions[key].offset += count;

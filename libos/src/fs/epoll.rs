@@ -1,8 +1,8 @@
 //! Sets of files to wait for: epoll(7).
 //!
-//! A set has a queue of files that may be ready. A file gets there when it is added, and whenever it changes; who asks
-//! the set takes files from the queue and looks at each, so that asking costs what is ready, not what is in the set. A
-//! file that turns out to be ready goes back to the end of the queue, unless only changes are asked for.
+//! A set has a queue of files that may be ready. A file is queued when it is added, and whenever it changes; epoll_wait takes
+//! files from the queue and checks each, so its cost depends on the ready files, not on the size of the set. A file that turns
+//! out to be ready goes back to the end of the queue, unless it is edge-triggered.
 
 use super::Files;
 use super::description::DescriptionKey;
@@ -16,38 +16,38 @@ use alloc::collections::VecDeque;
 use hashbrown::HashMap;
 use linux_raw_sys::general as linux;
 
-/// Flags of an interest, which are no events.
+/// Flags of an interest, which are not events.
 const FLAGS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLWAKEUP | linux::EPOLLEXCLUSIVE;
-/// What an interest with `EPOLLEXCLUSIVE` may ask for.
+/// Events and flags that an interest with `EPOLLEXCLUSIVE` may have.
 const EXCLUSIVE: u32 = linux::EPOLLIN | linux::EPOLLOUT | linux::EPOLLERR | linux::EPOLLHUP | FLAGS;
-/// How deep sets may be in each other.
+/// Deepest nesting of sets.
 const DEPTH_MAXIMUM: u32 = 5;
 /// Memory that an interest takes, in bytes: entry, watch, place in the queue, and room for them to grow.
 const COST: u64 = 160;
 /// Bytes of a `struct epoll_event`: 32 bits of events and 64 of data, without padding.
 const EVENT: u64 = 12;
 
-/// What a file in a set is known by: a descriptor, and the description that it stood for when it was added.
+/// Identity of a file in a set: a descriptor, and the description that it stood for when it was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     descriptor: i32,
     description: DescriptionKey,
 }
 
-/// What is asked about a file.
+/// Interest in a file.
 #[derive(Clone, Copy, Debug)]
 struct Interest {
     node: NodeKey,
-    /// Events and flags; no events after one that was to be told once.
+    /// Events and flags; no events after one with `EPOLLONESHOT`.
     events: u32,
-    /// What the program wants to be told with them.
+    /// Data of the program, returned with the events.
     data: u64,
-    /// Whether the file is in the queue.
+    /// True if the file is in the queue.
     queued: bool,
 }
 
 impl Interest {
-    /// The events that are asked for, with those that are told in any case.
+    /// The events that are asked for, with those that are always reported.
     fn events(&self) -> Ready {
         match self.events & !FLAGS {
             0 => Ready::empty(),
@@ -63,7 +63,7 @@ pub struct Epoll {
     queue: VecDeque<Place>,
 }
 
-/// What to do with a file in a set.
+/// Operation on a file in a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// `EPOLL_CTL_ADD`, with events and data.
@@ -75,7 +75,7 @@ pub enum Change {
 }
 
 impl Epoll {
-    /// Notes that a file may have become ready for `what`; tells whether anybody asked.
+    /// Notes that a file may have become ready for `what`; returns true if the interest includes that.
     pub(super) fn happened(&mut self, place: Place, what: Ready) -> bool {
         match self.interests.get_mut(&place) {
             Some(interest) if interest.events().intersects(what) => {
@@ -108,7 +108,7 @@ impl Files {
         self.open_node(node, linux::O_RDWR | flags)
     }
 
-    /// The inode of the set that a descriptor stands for.
+    /// Inode of the set behind a descriptor.
     pub fn epoll_node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
         let node = self.descriptions[self.usable(descriptor)?].node;
         if let Kind::Epoll(_) = self.nodes[node].kind { Ok(node) } else { Err(Errno::EINVAL) }
@@ -171,7 +171,7 @@ impl Files {
             return Err(Errno::EEXIST);
         }
         epoll.interests.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        // Room for the day when all files are ready, so that `happened` need not allocate.
+        // Room for the case that all files are ready, so that `happened` need not allocate.
         let room = epoll.interests.len() + 1 - epoll.queue.len();
         epoll.queue.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
         let watches = &mut self.nodes[interest.node].watches;
@@ -192,7 +192,7 @@ impl Files {
         Ok(())
     }
 
-    /// How many sets are on the way down from `set`, itself included; ELOOP if `sought` is one of them.
+    /// Depth of the nesting below `set`, itself included; ELOOP if `sought` is found there.
     fn depth(&self, set: NodeKey, sought: NodeKey) -> Result<u32, Errno> {
         if set == sought {
             return Err(Errno::ELOOP);
@@ -205,12 +205,12 @@ impl Files {
         Ok(deepest + 1)
     }
 
-    /// How many sets are on the way up from `set`, itself included.
+    /// Height of the nesting above `set`, itself included.
     fn height(&self, set: NodeKey) -> u32 {
         1 + self.nodes[set].watches.iter().map(|watch| self.height(watch.set)).max().unwrap_or(0)
     }
 
-    /// A description is gone: it is in no set any more, and if it was a set, no file is in that.
+    /// Removes a closed description from all sets, and if it was a set, all files from it.
     pub(super) fn unwatch_closed(&mut self, key: DescriptionKey, node: NodeKey) {
         let mut at = 0;
         while let Some(&Watch { set, place }) = self.nodes[node].watches.get(at) {
@@ -227,7 +227,7 @@ impl Files {
         }
     }
 
-    /// Whether a file of a set is ready.
+    /// Returns true if a file of a set is ready.
     pub(super) fn any_ready(&mut self, devices: &mut dyn Devices, set: NodeKey) -> bool {
         let mut at = 0;
         while let Kind::Epoll(epoll) = &self.nodes[set].kind
@@ -243,7 +243,7 @@ impl Files {
         false
     }
 
-    /// epoll_wait(2), without waiting: writes up to `maximum` events to the program's address `into`, and tells how many.
+    /// epoll_wait(2), without waiting: writes up to `maximum` events to the program's address `into`, and returns their count.
     pub fn take_events(
         &mut self,
         devices: &mut dyn Devices,

@@ -20,17 +20,17 @@ const BYTES: u64 = size_of::<u64>() as u64;
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
     count: u64,
-    /// A read takes one, not all.
+    /// True if a read takes 1 instead of the whole count (`EFD_SEMAPHORE`).
     semaphore: bool,
 }
 
 impl Event {
-    /// Whether a read would find something.
+    /// Returns true if a read would not wait.
     pub fn is_set(self) -> bool {
         self.count > 0
     }
 
-    /// Whether a write of 1 would find room.
+    /// Returns true if a write of 1 would find room.
     pub fn has_room(self) -> bool {
         self.count < MAXIMUM
     }

@@ -1,8 +1,8 @@
-//! Files that another part of the libos keeps: here they have a descriptor and flags, there everything else.
+//! Files of other parts of the libos: the descriptor and flags are here, everything else is there.
 //!
-//! That part opens one by [`Files::open_foreign`] with a handle of its own, finds it again by [`Files::foreign`] when a
-//! call names its descriptor, says by [`Files::set_ready`] what it is ready for, and forgets it when it turns up in
-//! [`Files::orphans`]. So whoever waits for files need not ask other parts.
+//! The other part opens a file by [`Files::open_foreign`] with a handle of its own, finds it by [`Files::foreign`] when a call
+//! names its descriptor, reports its readiness by [`Files::set_ready`], and releases it when it turns up in [`Files::orphans`].
+//! So a wait for files need not ask other parts.
 
 use super::Files;
 use super::inode::{Kind, NodeKey, Time, Volume};
@@ -10,28 +10,28 @@ use super::poll::Ready;
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
 
-/// A file of another part of the libos.
+/// File of another part of the libos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// Which part.
+    /// The other part.
     pub owner: Owner,
-    /// What that part knows it by.
+    /// Handle of the file in that part.
     pub handle: u32,
 }
 
-/// Parts of the libos that keep files of their own.
+/// Parts of the libos with files of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// Sockets.
     Socket,
-    /// Signals to wait for.
+    /// Signals as files: signalfd(2).
     Signal,
     /// Disks.
     Disk,
 }
 
 impl Owner {
-    /// What the link to such a file reads as, up to the colon.
+    /// Target of the link to such a file in `/proc/self/fd`, up to the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Socket => "socket",
@@ -40,7 +40,7 @@ impl Owner {
         }
     }
 
-    /// The bits of such a file in a mode.
+    /// Bits of the file type in a mode.
     pub fn format(self) -> u32 {
         match self {
             Self::Socket => linux::S_IFSOCK,
@@ -51,8 +51,8 @@ impl Owner {
 }
 
 impl Files {
-    /// Opens a file of another part of the libos; of `flags`, `O_NONBLOCK` and `O_CLOEXEC` count. Tells its descriptor,
-    /// and its inode for [`Files::set_ready`], which is there until the file becomes an orphan. It does not if this fails.
+    /// Opens a file of another part of the libos; of `flags`, `O_NONBLOCK` and `O_CLOEXEC` count. Returns its descriptor, and
+    /// its inode for [`Files::set_ready`], which exists until the file becomes an orphan. If the call fails, it does not.
     pub fn open_foreign(&mut self, foreign: Foreign, flags: u32, now: Time) -> Result<(i32, NodeKey), Errno> {
         self.check_descriptor_free()?;
         self.orphans.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
@@ -67,8 +67,8 @@ impl Files {
         }
     }
 
-    /// Says what a file is ready for from now on, and for what something new has just happened; whoever waits for the
-    /// file looks again unless that is nothing.
+    /// Sets the readiness of a file; `news` are the events that have just occurred. Unless there are none, threads that wait
+    /// for the file check it again.
     pub fn set_ready(&mut self, node: NodeKey, ready: Ready, news: Ready) {
         if let Kind::Foreign(_, told) = &mut self.nodes[node].kind {
             *told = ready;
@@ -78,7 +78,7 @@ impl Files {
         }
     }
 
-    /// The file of another part that a descriptor stands for, if it does. EBADF if it stands for nothing.
+    /// The file of another part behind a descriptor, if it is one; EBADF if the descriptor is not open.
     pub fn foreign(&self, descriptor: i32) -> Result<Option<Foreign>, Errno> {
         match self.kind(descriptor)? {
             Kind::Foreign(foreign, _) => Ok(Some(*foreign)),

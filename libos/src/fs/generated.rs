@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-/// Declares the files once: their path, under `/proc` or `/sys`, and who writes their text.
+/// Declares the files once: their path, under `/proc` or `/sys`, and the source of their text.
 macro_rules! generated {
     ($($(#[$doc:meta])* $name:ident = $path:literal, $way:ident($text:expr);)*) => {
         /// A file whose text is made when it is opened.
@@ -16,17 +16,17 @@ macro_rules! generated {
         }
 
         impl Generated {
-            /// Every such file.
+            /// List of all such files.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its path.
+            /// Path of the file.
             pub fn path(self) -> &'static str {
                 match self {
                     $(Self::$name => $path,)*
                 }
             }
 
-            /// Its text.
+            /// Text of the file.
             pub fn text(self, facts: &Facts<'_>) -> Vec<u8> {
                 match self {
                     $(Self::$name => Text::$way($text).make(facts),)*
@@ -36,10 +36,10 @@ macro_rules! generated {
     };
 }
 
-/// Nanoseconds in the unit that processor time is told in.
+/// Nanoseconds per unit of processor time.
 const TICK: u64 = SECOND / TICKS_PER_SECOND;
 
-/// What the texts tell of.
+/// Facts shown in the texts.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
     /// Path of the program.
@@ -48,25 +48,25 @@ pub struct Facts<'a> {
     pub arguments: &'a [u8],
     /// Environment, each string with a NUL.
     pub environment: &'a [u8],
-    /// The auxiliary vector as the program got it.
+    /// The auxiliary vector that the program got.
     pub auxiliary: &'a [u8],
     /// Text of `/proc/self/maps`.
     pub maps: &'a [u8],
     /// Memory of the guest in bytes.
     pub memory: u64,
-    /// How much of it is free, in bytes.
+    /// Free memory of the guest in bytes.
     pub memory_free: u64,
     /// Address space that the program has mapped, in bytes.
     pub mapped: u64,
-    /// How many threads the program has.
+    /// Number of the program's threads.
     pub threads: u32,
-    /// How many processors run them.
+    /// Number of processors that run them.
     pub processors: u32,
-    /// How long the guest has run, in nanoseconds.
+    /// Time that the guest has run, in nanoseconds.
     pub uptime_ns: u64,
-    /// How long of that the program has had the processor.
+    /// Time that the program has had the processor, in nanoseconds.
     pub processor_ns: u64,
-    /// When it started, in nanoseconds since 1970.
+    /// Start of the guest, in nanoseconds since 1970.
     pub started_ns: u64,
 }
 
@@ -101,7 +101,7 @@ generated! {
     Status = "/proc/self/status", Written(status);
     /// State of the process.
     Process = "/proc/self/stat", Written(process);
-    /// Its memory in pages.
+    /// Memory of the process in pages.
     ProcessMemory = "/proc/self/statm", Written(|out, facts| {
         let used = (facts.memory - facts.memory_free) / 4096;
         writeln!(out, "{} {used} 0 0 0 {used} 0", facts.mapped / 4096)
@@ -122,7 +122,7 @@ generated! {
     Memory = "/proc/meminfo", Written(memory);
     /// Counters of the machine.
     Machine = "/proc/stat", Written(machine);
-    /// How long it has run.
+    /// Time since the start.
     Uptime = "/proc/uptime", Written(|out, facts| {
         let [all, idle] = [facts.uptime_ns, facts.idle_ns()].map(|ns| ns / (SECOND / 100));
         writeln!(out, "{}.{:02} {}.{:02}", all / 100, all % 100, idle / 100, idle % 100)
@@ -141,7 +141,7 @@ generated! {
     Release = "/proc/sys/kernel/osrelease", Fixed("6.6.0\n");
     /// Highest number of a thread.
     ThreadsMaximum = "/proc/sys/kernel/threads-max", Fixed("32768\n");
-    /// Whether more memory may be mapped than there is.
+    /// Overcommit policy: heuristic.
     Overcommit = "/proc/sys/vm/overcommit_memory", Fixed("0\n");
     /// Longest queue of connections to accept.
     Backlog = "/proc/sys/net/core/somaxconn", Fixed("4096\n");
@@ -149,19 +149,19 @@ generated! {
     Loopback = "/sys/class/net/lo/ifindex", Fixed("1\n");
     /// Processors that run.
     Online = "/sys/devices/system/cpu/online", Written(range);
-    /// Processors that could.
+    /// Processors that could run.
     Possible = "/sys/devices/system/cpu/possible", Written(range);
     /// Size of a huge page: there are none.
     HugePages = "/sys/kernel/mm/transparent_hugepage/enabled", Fixed("always madvise [never]\n");
 }
 
-/// A way to make a text.
+/// Source of a text.
 enum Text {
-    /// It is always the same.
+    /// Constant text.
     Fixed(&'static str),
-    /// It is there already.
+    /// Copy of a fact.
     Copy(fn(&Facts<'_>) -> Vec<u8>),
-    /// It is written.
+    /// Text written by this function.
     Written(fn(&mut String, &Facts<'_>) -> fmt::Result),
 }
 
@@ -197,7 +197,7 @@ fn process(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
     write!(out, "1 ({}) R 0 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {} 0 0 ", facts.named(), facts.threads)?;
     let pages = (facts.memory - facts.memory_free) / 4096;
     write!(out, "{} {pages} 18446744073709551615", facts.mapped)?;
-    // The 27 fields after: addresses, signals, processors, exit status, none of which there is anything to say about.
+    // The 27 fields after are zero: addresses, signals, processors, exit status.
     (0..27).try_for_each(|_| out.write_str(" 0"))?;
     out.write_str("\n")
 }

@@ -1,4 +1,4 @@
-//! Inodes: everything that can be opened, whether it has a name, had one, or (as a pipe) never gets one.
+//! Inodes: every file that can be opened, whether it has a name, had one, or (as a pipe) never gets one.
 
 use super::data::{Data, PAGE};
 use super::device::Device;
@@ -18,17 +18,17 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
-/// Refers to an inode.
+/// Handle of an inode.
 pub type NodeKey = Key<Inode>;
 
-/// A file of whatever kind, without its names.
+/// File of any kind, without its names.
 #[derive(Debug)]
 pub struct Inode {
-    /// Its number, never used twice.
+    /// Inode number, never used twice.
     pub number: u64,
-    /// What it is.
+    /// Kind of file, with its contents.
     pub kind: Kind,
-    /// Which file system it appears to be on.
+    /// File system that the inode appears to be on.
     pub volume: Volume,
     /// Permission bits, with set-user-ID, set-group-ID and sticky.
     pub permissions: u32,
@@ -36,19 +36,19 @@ pub struct Inode {
     pub user: u32,
     /// Group.
     pub group: u32,
-    /// Names that it has, counted as Linux does: a directory also by its `.` and its subdirectories' `..`.
+    /// Number of names, counted as on Linux: for a directory, also its `.` and its subdirectories' `..`.
     pub links: u32,
-    /// When what happened to it.
+    /// Times of access and change.
     pub times: Times,
     /// flock(2) and record locks.
     pub locks: Locks,
-    /// The directory that it was last given a name in, by number too as the directory may be gone.
+    /// The directory in which the inode was last named; also its inode number, because it may be gone.
     pub home: Option<(NodeKey, u64)>,
-    /// Sets of files that it is in.
+    /// Sets of files that the inode is in.
     pub watches: Vec<Watch>,
 }
 
-/// What an inode is.
+/// Kind of an inode.
 #[derive(Debug)]
 pub enum Kind {
     /// A regular file.
@@ -59,7 +59,7 @@ pub enum Kind {
     Link(Box<[u8]>),
     /// A character device.
     Device(Device),
-    /// A text that is made when the file is opened.
+    /// Text that is made when the file is opened.
     Generated(Generated),
     /// The directory of the process's descriptors.
     Descriptors,
@@ -71,17 +71,17 @@ pub enum Kind {
     Event(Event),
     /// A timer.
     Timer(Timer),
-    /// A set of files to wait for.
+    /// Set of files to wait for.
     Epoll(Epoll),
     /// A socket between threads of the program.
     Socket(Box<Socket>),
     /// The path of a socket, which may be gone.
     SocketName(Option<Reference>),
-    /// Something that another part of the libos keeps under this number: its calls go there. What it is ready for.
+    /// File of another part of the libos, which handles its calls; with its readiness.
     Foreign(Foreign, Ready),
 }
 
-/// Which file system an inode appears to be on.
+/// File system that an inode appears to be on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {
     /// The file system in memory.
@@ -90,12 +90,12 @@ pub enum Volume {
     Process,
     /// `/sys`.
     System,
-    /// None: pipes and the like.
+    /// No file system: pipes and the like.
     Nameless,
 }
 
 impl Volume {
-    /// Its device number, major and minor.
+    /// Device number of the file system, major and minor.
     pub fn device(self) -> (u32, u32) {
         match self {
             Self::Memory => (0, 2),
@@ -105,7 +105,7 @@ impl Volume {
         }
     }
 
-    /// Its magic number.
+    /// Magic number of the file system.
     pub fn magic(self) -> u32 {
         match self {
             Self::Memory => linux::TMPFS_MAGIC,
@@ -121,7 +121,7 @@ impl Volume {
 pub struct Time {
     /// Whole seconds, rounded down.
     pub seconds: i64,
-    /// The rest, below a thousand million.
+    /// Nanoseconds beyond them, below a thousand million.
     pub nanoseconds: u32,
 }
 
@@ -132,21 +132,21 @@ impl Time {
     }
 }
 
-/// When what happened to an inode.
+/// Times of an inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Contents read.
+    /// Last read of the contents.
     pub accessed: Time,
-    /// Contents written.
+    /// Last write of the contents.
     pub modified: Time,
-    /// Contents or anything else about it changed.
+    /// Last change of the contents or the metadata.
     pub changed: Time,
-    /// Made.
+    /// Creation.
     pub born: Time,
 }
 
 impl Times {
-    /// Everything happened at `now`.
+    /// Sets all times to `now`.
     pub fn all(now: Time) -> Self {
         Self { accessed: now, modified: now, changed: now, born: now }
     }
@@ -168,8 +168,8 @@ impl Inode {
         self.kind.format() | self.permissions
     }
 
-    /// Size in bytes as stat tells it. For a directory that is what it is on most disks until there are hundreds of
-    /// entries: programs have been seen to compare the sizes of directories, which a tmpfs would let grow with each.
+    /// Size in bytes for stat. A directory has the size that it has on most disks up to hundreds of entries, because some
+    /// programs compare the sizes of directories, which would grow with each entry on a tmpfs.
     pub fn size(&self) -> u64 {
         match &self.kind {
             Kind::Regular(data) => data.size(),
@@ -179,7 +179,7 @@ impl Inode {
         }
     }
 
-    /// Memory that it takes by itself, in bytes: a directory's entries are counted with their names.
+    /// Memory that the inode takes by itself, in bytes: entries of a directory are counted with their names.
     pub fn cost(&self) -> u64 {
         let contents = match &self.kind {
             Kind::Regular(data) => data.pages() * PAGE,
@@ -190,7 +190,7 @@ impl Inode {
         size_of::<Self>() as u64 + contents
     }
 
-    /// The directory's entries, if it is an ordinary one.
+    /// Entries of the directory, if the inode is an ordinary one.
     pub fn directory(&self) -> Option<&Directory> {
         match &self.kind {
             Kind::Directory(directory) => Some(directory),
@@ -198,7 +198,7 @@ impl Inode {
         }
     }
 
-    /// As [`Inode::directory`], to change them.
+    /// Returns the entries like [`Inode::directory`], mutably.
     pub fn directory_mut(&mut self) -> Option<&mut Directory> {
         match &mut self.kind {
             Kind::Directory(directory) => Some(directory),
@@ -206,13 +206,13 @@ impl Inode {
         }
     }
 
-    /// Notes that the contents were written at `now`.
+    /// Updates the times after a write at `now`.
     pub fn modified(&mut self, now: Time) {
         self.times.modified = now;
         self.times.changed = now;
     }
 
-    /// Notes that the contents were read at `now`: if that is news, as with Linux's `relatime`.
+    /// Updates the access time after a read at `now`, by the rules of Linux's `relatime`.
     pub fn accessed(&mut self, now: Time) {
         const DAY: i64 = 24 * 60 * 60;
         let Times { accessed, modified, changed, .. } = self.times;
@@ -221,7 +221,7 @@ impl Inode {
         }
     }
 
-    /// Any inode.
+    /// Returns an arbitrary inode.
     #[cfg(test)]
     pub fn for_test() -> Self {
         Self::new(1, Kind::Regular(Data::default()), Volume::Memory, 0o644, Time::default())
@@ -229,7 +229,7 @@ impl Inode {
 }
 
 impl Kind {
-    /// The kind's bits in a file mode.
+    /// Bits of the kind in a file mode.
     pub fn format(&self) -> u32 {
         match self {
             Self::Regular(_) | Self::Generated(_) | Self::Image => linux::S_IFREG,
@@ -243,7 +243,7 @@ impl Kind {
         }
     }
 
-    /// Whether it is a directory of any sort.
+    /// Returns true for a directory of any sort.
     pub fn is_directory(&self) -> bool {
         matches!(self, Self::Directory(_) | Self::Descriptors)
     }

@@ -1,6 +1,6 @@
-//! Structures that system calls on files take and fill, as Linux lays them out on 64-bit processors.
+//! Structures of system calls on files, in Linux's layout for 64-bit processors.
 //!
-//! linux-raw-sys has them too, but without a promise that any bytes are valid; a test compares the sizes.
+//! linux-raw-sys has them too, but does not promise that any bytes are valid; a test compares the sizes.
 
 use super::inode::Time;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -133,11 +133,11 @@ pub struct Flock {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct PollEntry {
-    /// What to look at; nothing if negative.
+    /// File to check; the entry is ignored if negative.
     pub descriptor: i32,
-    /// What to look for.
+    /// Events asked for.
     pub events: u16,
-    /// What there is.
+    /// Events that have occurred.
     pub returned: u16,
 }
 
@@ -163,9 +163,9 @@ pub struct MessageHeader {
 pub struct ControlHeader {
     /// Bytes, with this header.
     pub length: u64,
-    /// Whose kinds these are.
+    /// Protocol that defines `kind`.
     pub level: i32,
-    /// What follows.
+    /// Kind of the data that follows.
     pub kind: i32,
 }
 

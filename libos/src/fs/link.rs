@@ -1,4 +1,4 @@
-//! Names: making files, directories and links, and removing them.
+//! Names: creation of files, directories and links, and their removal.
 
 use super::Files;
 use super::data::Data;
@@ -21,7 +21,7 @@ impl Files {
         }
     }
 
-    /// Where a new name goes. `path` must not exist; it may end in a slash only if it will be a directory's.
+    /// Place for a new name. `path` must not exist; it may end in a slash only if `is_directory`.
     fn walk_to_new<'a>(&mut self, directory: i32, path: &'a [u8], is_directory: bool) -> Result<Walked<'a>, Errno> {
         let walked = self.walk(directory, path, Follow::Never)?;
         match walked.found {
@@ -33,7 +33,7 @@ impl Files {
         Ok(walked)
     }
 
-    /// Makes an inode of the name `name`, which does not exist, in a directory that can be changed.
+    /// Makes an inode with the name `name`, which does not exist, in a directory that can be changed.
     pub(super) fn make(
         &mut self,
         directory: NodeKey,
@@ -46,7 +46,7 @@ impl Files {
         self.make_fixed(directory, name, kind, permissions, now)
     }
 
-    /// As [`Files::make`], in any directory.
+    /// Makes an inode like [`Files::make`], in any directory.
     pub(super) fn make_fixed(
         &mut self,
         directory: NodeKey,
@@ -70,7 +70,7 @@ impl Files {
             self.nodes[node].permissions |= if is_directory { linux::S_ISGID } else { 0 };
         }
         let named = self.add_name(directory, name, node, now);
-        // The name now counts on the inode, and if there is none, it goes.
+        // The name now holds a reference; without a name, the inode is freed.
         self.release(node);
         named?;
         Ok(node)
@@ -94,7 +94,7 @@ impl Files {
         Ok(())
     }
 
-    /// Takes the name `name` from `node`.
+    /// Removes the name `name` of `node`.
     pub(super) fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
         let parent = &mut self.nodes[directory];
         if parent.directory_mut().and_then(|entries| entries.remove(&mut self.space, name)).is_none() {
@@ -104,7 +104,7 @@ impl Files {
         self.unlinked(directory, node, now);
     }
 
-    /// Counts a name less for `node`, which one in `directory` no longer names.
+    /// Uncounts a name of `node`, after it has been removed from `directory`.
     pub(super) fn unlinked(&mut self, directory: NodeKey, node: NodeKey, now: Time) {
         let inode = &mut self.nodes[node];
         inode.times.changed = now;
@@ -125,7 +125,7 @@ impl Files {
         self.make(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
     }
 
-    /// mknodat(2), for what can be made so.
+    /// mknodat(2), for the kinds that it can make.
     pub fn make_node(&mut self, directory: i32, path: &[u8], mode: u32, device: u64, now: Time) -> Result<(), Errno> {
         let kind = match mode & linux::S_IFMT {
             0 | linux::S_IFREG => Kind::Regular(Data::default()),
@@ -144,7 +144,7 @@ impl Files {
         self.make_named(directory, path, kind, mode & 0o7777 & !self.umask, now)
     }
 
-    /// Makes a file of the name `path`, which does not exist.
+    /// Makes a file at `path`, which does not exist.
     pub(super) fn make_named(
         &mut self,
         directory: i32,
@@ -157,7 +157,7 @@ impl Files {
         self.make(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
     }
 
-    /// symlinkat(2): `path` becomes a link to `target`.
+    /// symlinkat(2): makes `path` a link to `target`.
     pub fn make_link(&mut self, target: &[u8], directory: i32, path: &[u8], now: Time) -> Result<(), Errno> {
         if target.is_empty() {
             return Err(Errno::ENOENT);
@@ -169,7 +169,7 @@ impl Files {
         self.make(walked.directory, walked.name(), Kind::Link(boxed(target)?), 0o777, now).map(|_| ())
     }
 
-    /// linkat(2): `to` becomes another name of `from`.
+    /// linkat(2): makes `to` another name of `from`.
     pub fn link(&mut self, from: (i32, &[u8]), to: (i32, &[u8]), flags: u32, now: Time) -> Result<(), Errno> {
         if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
             return Err(Errno::EINVAL);

@@ -1,4 +1,4 @@
-//! Listing directories.
+//! Listing of directories.
 
 use super::Files;
 use super::inode::{Kind, NodeKey, Time};
@@ -12,7 +12,7 @@ const HEADER: usize = 8 + 8 + 2 + 1;
 /// Bytes of the longest record: header, name, NUL, padding.
 const RECORD_MAXIMUM: usize = (HEADER + super::directory::NAME_MAXIMUM + 1).next_multiple_of(8);
 
-/// One record of getdents64(2), as it goes to the program.
+/// Record of getdents64(2), as written to the program.
 struct Record {
     bytes: [u8; RECORD_MAXIMUM],
     length: usize,
@@ -32,8 +32,8 @@ impl Record {
 }
 
 impl Files {
-    /// getdents64(2): fills `into` with records from the description's position on. The value is 0 at the end; EINVAL
-    /// says that not even one record fits.
+    /// getdents64(2): fills `into` with records from the description's position on. Returns 0 at the end; EINVAL if not even
+    /// one record fits.
     pub fn list(&mut self, descriptor: i32, into: Slice, now: Time) -> Result<u64, Errno> {
         let key = self.usable(descriptor)?;
         let node = self.descriptions[key].node;
@@ -63,7 +63,7 @@ impl Files {
         Ok(done)
     }
 
-    /// The first record at `position` or after, with the position to go on from.
+    /// The first record at `position` or after, with the position to continue from.
     fn record(&self, directory: NodeKey, position: u64) -> Option<(u64, Record)> {
         let inode = &self.nodes[directory];
         let parent = inode.directory().map(|entries| entries.parent).or(inode.home.map(|(home, _)| home));
@@ -87,7 +87,7 @@ impl Files {
     }
 }
 
-/// Inode number of the link to descriptor 0; the others follow. Far above those that count upwards.
+/// Inode number of the link to descriptor 0; the others follow. Far above the numbers of other inodes, which count upwards.
 pub const DESCRIPTOR_LINKS: u64 = 1 << 40;
 
 /// A number in decimal.

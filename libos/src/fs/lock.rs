@@ -12,23 +12,23 @@ use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
-/// End of a lock on all that a file has, or will have: the byte after the last that a file can have.
+/// End of a lock on a whole file, however it grows: the byte after the last that a file can have.
 pub const WHOLE: u64 = 1 << 63;
 
-/// How a lock excludes others.
+/// Mode of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It excludes exclusive ones.
+    /// Excludes exclusive locks.
     Shared,
-    /// It excludes all.
+    /// Excludes all locks.
     Exclusive,
 }
 
-/// A lock on some bytes of a file by an open file description.
+/// Lock on a range of a file by an open file description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     owner: DescriptionKey,
-    /// How it excludes others.
+    /// Shared or exclusive.
     pub mode: Mode,
     /// First byte.
     pub start: u64,
@@ -39,9 +39,9 @@ pub struct Record {
 /// The locks on a file.
 #[derive(Debug, Default)]
 pub struct Locks {
-    /// How many descriptions have a shared flock.
+    /// Number of descriptions with a shared flock.
     shared: u32,
-    /// Whether one has an exclusive flock.
+    /// True if a description has an exclusive flock.
     exclusive: bool,
     records: Vec<Record>,
 }
@@ -64,7 +64,7 @@ impl Locks {
         })
     }
 
-    /// Takes what `owner` has locked between `start` and `end` out of its records.
+    /// Removes the range from `start` to `end` from the records of `owner`.
     fn clear(&mut self, owner: DescriptionKey, start: u64, end: u64) -> Result<(), Errno> {
         self.records.try_reserve(2).map_err(|_| Errno::ENOMEM)?;
         let mut tail = None;
@@ -85,7 +85,7 @@ impl Locks {
 }
 
 impl Files {
-    /// flock(2). To change a lock is to give it up and take another, so one that cannot be had costs the one that was.
+    /// flock(2). Conversion of a lock is not atomic, as on Linux: if the new lock cannot be had, the old one is lost.
     pub fn lock(&mut self, descriptor: i32, operation: u32) -> Result<(), Stop> {
         let wanted = match operation & !linux::LOCK_NB {
             linux::LOCK_SH => Some(Mode::Shared),
@@ -114,7 +114,7 @@ impl Files {
         Ok(())
     }
 
-    /// Gives up the locks of a description that has been closed.
+    /// Releases the locks of a closed description.
     pub(super) fn unlock_closed(&mut self, key: DescriptionKey, description: &Description) {
         let locks = &mut self.nodes[description.node].locks;
         let records = locks.records.len();
@@ -137,7 +137,7 @@ impl Files {
         Ok((key, self.descriptions[key].node))
     }
 
-    /// `F_SETLK`: always granted, as nobody else could have a lock.
+    /// `F_SETLK`: always granted, because there is no other process.
     pub fn lock_for_process(&self, descriptor: i32, mode: Option<Mode>) -> Result<(), Errno> {
         self.lockable(descriptor, mode).map(|_| ())
     }
@@ -165,7 +165,7 @@ impl Files {
         Ok(())
     }
 
-    /// `F_OFD_GETLK`: a lock in the way of this one.
+    /// `F_OFD_GETLK`: returns a conflicting lock.
     pub fn record_in_the_way(
         &self,
         descriptor: i32,
@@ -176,7 +176,7 @@ impl Files {
         Ok(self.nodes[self.descriptions[key].node].locks.conflict(key, mode, start, end))
     }
 
-    /// The range that a `struct flock` means: its end is the byte after the last.
+    /// The range of a `struct flock`: its end is the byte after the last.
     pub fn lock_range(&self, descriptor: i32, whence: i16, start: i64, length: i64) -> Result<(u64, u64), Errno> {
         let description = &self.descriptions[self.usable(descriptor)?];
         let base = match whence as u32 {

@@ -1,4 +1,4 @@
-//! What there is to know about a file, and what of it can be set.
+//! Metadata of files, and how it is set.
 
 use super::Files;
 use super::data::PAGE;
@@ -13,11 +13,11 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use linux_raw_sys::general as linux;
 
-/// Blocks as stat counts them, in a page.
+/// Blocks of 512 bytes, the unit of stat, in a page.
 const BLOCKS_PER_PAGE: u64 = PAGE / 512;
 
 impl Files {
-    /// What a descriptor stands for; the working directory for `AT_FDCWD`.
+    /// Inode of a descriptor; that of the working directory for `AT_FDCWD`.
     pub(super) fn node_at(&self, descriptor: i32) -> Result<NodeKey, Errno> {
         match descriptor {
             linux::AT_FDCWD => Ok(self.directory),
@@ -25,7 +25,7 @@ impl Files {
         }
     }
 
-    /// The inode that `path` names, or without one and with `AT_EMPTY_PATH`, the descriptor.
+    /// Inode at `path`; with an empty path and `AT_EMPTY_PATH`, that of the descriptor.
     fn node_of(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<NodeKey, Errno> {
         if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
             return self.node_at(directory);
@@ -96,7 +96,7 @@ impl Files {
         })
     }
 
-    /// The inode to tell about, and whether to tell about the link to it in `/proc/self/fd` instead.
+    /// Inode to report about; true if the report is about the link to it in `/proc/self/fd`.
     fn node_or_magic(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<(NodeKey, bool), Errno> {
         if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
             return Ok((self.node_at(directory)?, false));
@@ -132,7 +132,7 @@ impl Files {
         })
     }
 
-    /// faccessat2(2). Root may everything but execute what nobody may.
+    /// faccessat2(2). Root may do everything but execute a file without any execute permission.
     pub fn check_access(&mut self, directory: i32, path: &[u8], mode: u32, flags: u32) -> Result<(), Errno> {
         const KNOWN: u32 = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EACCESS | linux::AT_EMPTY_PATH;
         if mode & !0o7 != 0 || flags & !KNOWN != 0 {
@@ -161,7 +161,7 @@ impl Files {
         }
     }
 
-    /// What the link to a descriptor in `/proc/self/fd` reads as.
+    /// Target of the link to a descriptor in `/proc/self/fd`.
     fn path_of_descriptor(&self, descriptor: i32) -> Result<Vec<u8>, Errno> {
         let node = self.description(descriptor)?.node;
         let inode = &self.nodes[node];
@@ -240,7 +240,7 @@ fn blocks(inode: &Inode) -> u64 {
     }
 }
 
-/// The number of the device that a device file stands for.
+/// Number of the device behind a device file.
 fn device_number(inode: &Inode) -> (u32, u32) {
     match inode.kind {
         Kind::Device(device) => device.number(),
@@ -249,7 +249,7 @@ fn device_number(inode: &Inode) -> (u32, u32) {
     }
 }
 
-/// A device number in Linux's format; our minor numbers all fit its oldest part.
+/// Encodes a device number in Linux's format; our minor numbers all fit its oldest part.
 fn encode(major: u32, minor: u32) -> u64 {
     u64::from(major << 8 | minor)
 }

@@ -1,11 +1,11 @@
 //! Files: a file system in memory with Linux's semantics, and the descriptors through which a program uses it.
 //!
-//! A *descriptor* is a number ([`descriptor`]); it stands for an open file *description* ([`description`]) with an
-//! offset and flags, which several descriptors may share; a description stands for an *inode* ([`inode`]). Whatever
-//! can be opened is an inode, pipes and the like too. [`Files`] owns all of them; its methods are the system calls on
-//! files, with arguments already read from the program's memory. Methods are spread over the modules by theme.
+//! A *descriptor* is a number ([`descriptor`]); it stands for an open file *description* ([`description`]) with an offset and
+//! flags, which several descriptors may share; a description stands for an *inode* ([`inode`]). Every file that can be opened
+//! is an inode, pipes and the like too. [`Files`] owns all inodes; its methods are the system calls on files, with arguments
+//! already read from the program's memory. The methods are spread over the modules by theme.
 //!
-//! The program is root and alone: permissions are kept and shown, but refuse nothing.
+//! The program is root and the only process: permissions are stored and shown, but refuse nothing.
 
 pub mod buffers;
 pub mod console;
@@ -64,14 +64,14 @@ use timer::Alarms;
 use tree::Tree;
 use watch::News;
 
-/// All files, and the process's view of them.
+/// The file system, and the process's view of it.
 #[derive(Debug)]
 pub struct Files {
     nodes: Slab<Inode>,
     descriptions: Slab<Description>,
     /// The process's descriptors.
     pub descriptors: Descriptors,
-    /// How much memory files take, and may.
+    /// Memory that files take, and its limit.
     pub space: Space,
     /// Permissions that new files do not get.
     pub umask: u32,
@@ -79,30 +79,30 @@ pub struct Files {
     /// The working directory.
     directory: NodeKey,
     next_number: u64,
-    /// Files whose readiness may have changed: who sleeps for them is to be woken.
+    /// Files with changed readiness: threads that sleep for them must be woken.
     pub news: News,
-    /// What is known of the console's input.
+    /// Input of the console, as far as it is known.
     pub input: Input,
     /// Sockets by their abstract names.
     names: HashMap<Name, Reference>,
-    /// Timers that run.
+    /// Timers that are armed.
     alarms: Alarms,
-    /// Files of other parts of the libos that nobody has open any more, for these parts to forget.
+    /// Files of other parts of the libos that are not open any more, for these parts to release.
     pub orphans: Vec<Foreign>,
     /// Size of the image in bytes.
     pub image_size: u64,
-    /// Disks that are attached.
+    /// Attached disks.
     disks: Vec<disk::Attached>,
-    /// What the tree is made from when a path is first used; a program that uses none starts without.
+    /// Source of the tree, which is made when a path is first used; a program that uses no path starts without it.
     unseeded: Option<seed::Seed>,
     /// Text of `/etc/resolv.conf`, until the tree is made.
     resolver: Vec<u8>,
-    /// The files that the image brings.
+    /// Files in the image.
     tree: Option<Tree>,
 }
 
 impl Files {
-    /// An empty file system that may take `limit` bytes of memory, without any descriptor. See [`seed`] for a full one.
+    /// Returns an empty file system of at most `limit` bytes of memory, without any descriptor. See [`seed`] for a full one.
     pub fn empty(limit: u64, now: Time) -> Result<Self, Errno> {
         let mut nodes = Slab::default();
         let root = nodes.insert(Inode::new(1, Kind::Descriptors, Volume::Memory, 0o755, now))?;
@@ -130,7 +130,7 @@ impl Files {
         })
     }
 
-    /// Takes in an inode that nobody but the caller counts on yet.
+    /// Adds an inode; the caller holds the only reference.
     fn add_node(&mut self, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
         let inode = Inode::new(self.next_number, kind, volume, permissions, now);
         let cost = inode.cost();
@@ -140,7 +140,7 @@ impl Files {
         Ok(node)
     }
 
-    /// Counts once less on `node`; frees it if that was all.
+    /// Drops a reference to `node`; frees the inode with the last one.
     fn release(&mut self, mut node: NodeKey) {
         while let Some(inode) = self.nodes.release(node) {
             self.space.give(inode.cost());

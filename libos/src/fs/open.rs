@@ -12,13 +12,13 @@ use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
-/// Flags that mean something to a file that is opened as a path only.
+/// Flags that `O_PATH` does not ignore.
 const PATH_FLAGS: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
-/// The bit that tells `O_TMPFILE` from `O_DIRECTORY`.
+/// Bit of `O_TMPFILE` that `O_DIRECTORY` does not have.
 const TEMPORARY: u32 = linux::__O_TMPFILE;
 
 impl Files {
-    /// openat(2): the descriptor. A file whose [`Files::generated`] is not `None` now needs its text.
+    /// openat(2): returns the descriptor. If [`Files::generated`] is not `None` for it, the file needs its text next.
     pub fn open(&mut self, directory: i32, path: &[u8], flags: u32, mode: u32, now: Time) -> Result<i32, Errno> {
         let flags = if flags & linux::O_PATH != 0 { flags & PATH_FLAGS } else { flags };
         let both = linux::O_CREAT | linux::O_DIRECTORY;
@@ -59,7 +59,7 @@ impl Files {
         descriptor
     }
 
-    /// The file at `path`, made if there is none.
+    /// Returns the file at `path`, made if there is none.
     fn find_or_make(
         &mut self,
         directory: i32,
@@ -90,7 +90,7 @@ impl Files {
         }
     }
 
-    /// A file that has no name, as `O_TMPFILE` makes. The caller gets a count on it.
+    /// Makes a file without a name, as for `O_TMPFILE`. The caller gets a reference.
     fn make_nameless(
         &mut self,
         directory: i32,
@@ -104,13 +104,13 @@ impl Files {
         let volume = self.nodes[parent].volume;
         let node = self.add_node(Kind::Regular(Data::default()), volume, mode & !self.umask, now)?;
         if flags & linux::O_EXCL != 0 {
-            // A file with a home but no links has lost its name, and cannot get another.
+            // A file with `home` but no links has lost its name; link(2) refuses to give it another.
             self.nodes[node].home = Some((parent, self.nodes[parent].number));
         }
         Ok(node)
     }
 
-    /// Whether `node`, which exists, can be opened so.
+    /// Checks if `node`, which exists, can be opened with these flags.
     fn check_open(&self, node: NodeKey, flags: u32) -> Result<(), Errno> {
         let kind = &self.nodes[node].kind;
         let writes = Access::from_flags(flags).contains(Access::WRITE) || flags & (linux::O_TRUNC) != 0;
@@ -136,7 +136,7 @@ impl Files {
         }
     }
 
-    /// Which text a descriptor needs that was just opened.
+    /// Kind of text that a descriptor opened just now needs.
     pub fn generated(&self, descriptor: i32) -> Option<Generated> {
         let description = self.description(descriptor).ok()?;
         match self.nodes[description.node].kind {
@@ -145,7 +145,7 @@ impl Files {
         }
     }
 
-    /// Gives a descriptor the text that it needs.
+    /// Sets the text of a descriptor.
     pub fn set_text(&mut self, descriptor: i32, text: Vec<u8>) -> Result<(), Errno> {
         let key = self.descriptors.description(descriptor)?;
         self.descriptions[key].text = Some(text);
@@ -153,7 +153,7 @@ impl Files {
     }
 }
 
-/// Who opens a named pipe to write, and does not want to wait for a reader, needs one; others see [`Files::opening`].
+/// ENXIO for a named pipe opened with `O_WRONLY | O_NONBLOCK` without a reader; see [`Files::opening`] for the others.
 fn check_open_pipe(pipe: &Pipe, flags: u32) -> Result<(), Errno> {
     match Access::from_flags(flags) == Access::WRITE && flags & linux::O_NONBLOCK != 0 && !pipe.has_readers() {
         true => Err(Errno::ENXIO),

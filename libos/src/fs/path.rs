@@ -1,4 +1,4 @@
-//! From a path to an inode: components, `.` and `..`, symbolic links, trailing slashes.
+//! Lookup of paths: components, `.` and `..`, symbolic links, trailing slashes.
 
 use super::Files;
 use super::directory::NAME_MAXIMUM;
@@ -11,23 +11,23 @@ use linux_raw_sys::general as linux;
 
 /// Bytes in a path, with its NUL.
 pub const PATH_MAXIMUM: usize = 4096;
-/// How many symbolic links one walk goes through.
+/// Most symbolic links that one walk follows.
 const LINKS_MAXIMUM: usize = 40;
 
-/// What to do with a symbolic link at the end of a path.
+/// Treatment of a symbolic link at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// Stop at it.
+    /// Returns the link itself.
     Never,
-    /// Stop at it, unless a slash comes after.
+    /// Returns the link itself, unless a slash comes after.
     Slash,
-    /// Go on with what it names.
+    /// Follows the link.
     Always,
-    /// The same, but neither path nor link may end in a slash: EISDIR. This is how `O_CREAT` walks.
+    /// Follows the link, but neither path nor link may end in a slash: EISDIR. This is the walk of `O_CREAT`.
     Unslashed,
 }
 
-/// What the last component of a path is.
+/// Kind of the last component of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {
     /// A name.
@@ -36,29 +36,29 @@ pub enum Last {
     Dot,
     /// `..`
     DotDot,
-    /// There is none: the path is `/`.
+    /// No component: the path is `/`.
     Root,
 }
 
-/// What a name names.
+/// Result of looking up a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// An inode.
     Node(NodeKey),
-    /// The link to what this descriptor stands for.
+    /// Link in `/proc/self/fd` to the file of this descriptor.
     Magic(i32),
 }
 
-/// Where a walk ended.
+/// End of a walk.
 #[derive(Debug)]
 pub struct Walked<'a> {
     /// The directory that holds, or would hold, the last component.
     pub directory: NodeKey,
-    /// What the last component is.
+    /// Kind of the last component.
     pub last: Last,
-    /// What it names; ENOENT if nothing, ENAMETOOLONG if nothing could have that name.
+    /// File of the last component; ENOENT if there is none, ENAMETOOLONG if no file could have that name.
     pub found: Result<Found, Errno>,
-    /// Whether slashes come after it.
+    /// True if slashes come after the last component.
     pub slash: bool,
     path: Cow<'a, [u8]>,
     name: Range<usize>,
@@ -70,7 +70,7 @@ impl Walked<'_> {
         self.path.get(self.name.clone()).unwrap_or_default()
     }
 
-    /// The inode, unless it is one that only seems to be there.
+    /// The inode; EPERM for a link in `/proc/self/fd`, which has none.
     pub fn node(&self) -> Result<NodeKey, Errno> {
         match self.found? {
             Found::Node(node) => Ok(node),
@@ -80,7 +80,7 @@ impl Walked<'_> {
 }
 
 impl Files {
-    /// The directory in which `path` begins, given a descriptor or `AT_FDCWD`.
+    /// The directory at which `path` begins: the root, or that of a descriptor or `AT_FDCWD`.
     fn base(&mut self, directory: i32, path: &[u8]) -> Result<NodeKey, Errno> {
         self.grow()?;
         if path.is_empty() {
@@ -149,7 +149,7 @@ impl Files {
         }
     }
 
-    /// What `name` is in `directory`.
+    /// Looks up `name` in `directory`.
     fn step(&self, directory: NodeKey, name: &[u8]) -> (Last, Result<Found, Errno>) {
         let inode = &self.nodes[directory];
         let entries = inode.directory();
@@ -170,13 +170,13 @@ impl Files {
         }
     }
 
-    /// The link that stands for a descriptor in `/proc/self/fd`.
+    /// The link to a descriptor in `/proc/self/fd`.
     fn descriptor_link(&self, name: &[u8]) -> Option<Found> {
         let number: i32 = core::str::from_utf8(name).ok()?.parse().ok()?;
         self.description(number).ok().map(|_| Found::Magic(number))
     }
 
-    /// The inode that `path` names. Links at the end are followed if `follow` says so, or if a slash comes after.
+    /// The inode at `path`. A link at the end is followed if `follow` is true or a slash comes after.
     pub(super) fn resolve(&mut self, directory: i32, path: &[u8], follow: bool) -> Result<NodeKey, Errno> {
         match self.found(directory, path, follow)? {
             Found::Node(node) => Ok(node),
@@ -184,7 +184,7 @@ impl Files {
         }
     }
 
-    /// As [`Files::resolve`], without taking the link to a descriptor for what it links to.
+    /// Looks up `path` like [`Files::resolve`], but does not follow a link in `/proc/self/fd`.
     pub(super) fn found(&mut self, directory: i32, path: &[u8], follow: bool) -> Result<Found, Errno> {
         let walked = self.walk(directory, path, if follow { Follow::Always } else { Follow::Slash })?;
         match walked.found? {
@@ -193,7 +193,7 @@ impl Files {
         }
     }
 
-    /// The path by which `node` was last given a name; ENOENT if it has none.
+    /// The path at which `node` was last named; ENOENT if it has no name.
     pub(super) fn path_of(&self, node: NodeKey) -> Result<Vec<u8>, Errno> {
         let mut path = Vec::new();
         let mut current = node;
@@ -240,14 +240,14 @@ impl Files {
     }
 }
 
-/// The component of `path` at `position` or after.
+/// The first component of `path` at `position` or after.
 fn component(path: &[u8], position: usize) -> Option<Range<usize>> {
     let start = position + path.get(position..)?.iter().position(|byte| *byte != b'/')?;
     let length = path[start..].iter().position(|byte| *byte == b'/').unwrap_or(path.len() - start);
     Some(start..start + length)
 }
 
-/// A link's target with the rest of the path after it.
+/// Returns the target of a link, with the rest of the path after it.
 fn joined(target: &[u8], rest: &[u8]) -> Result<Vec<u8>, Errno> {
     let mut path = Vec::new();
     path.try_reserve_exact(target.len() + rest.len()).map_err(|_| Errno::ENOMEM)?;

@@ -1,4 +1,4 @@
-//! Pipes: bytes on their way from those who write to those who read.
+//! Pipes: bytes on their way from writers to readers.
 
 use super::Files;
 use super::description::{Access, DescriptionKey};
@@ -15,10 +15,10 @@ use linux_raw_sys::general as linux;
 
 /// Bytes that a pipe holds.
 pub const CAPACITY: usize = 64 << 10;
-/// Writes of at most so many bytes are not torn apart.
+/// Writes of at most this many bytes are atomic (`PIPE_BUF`).
 const WHOLE: usize = 4096;
 
-/// The bytes in between.
+/// Contents and ends of a pipe.
 #[derive(Debug, Default)]
 pub struct Pipe {
     /// A ring of [`CAPACITY`] bytes, made with the first write.
@@ -27,52 +27,52 @@ pub struct Pipe {
     length: usize,
     readers: u32,
     writers: u32,
-    /// How many readers there have been, and how many writers.
+    /// Number of readers that there have ever been, and of writers.
     ever: [u64; 2],
 }
 
-/// A descriptor of a named pipe that somebody waits to have opened, until the other end is, too.
+/// Descriptor of a named pipe, in an open(2) that waits for the other end.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
     descriptor: i32,
-    /// How many had opened the other end when this one was opened.
+    /// Value of the other end's count in `ever` when this end was opened.
     others: u64,
 }
 
 impl Opening {
-    /// The descriptor.
+    /// Returns the descriptor.
     pub fn descriptor(self) -> i32 {
         self.descriptor
     }
 }
 
 impl Pipe {
-    /// How many bytes there are to read.
+    /// Number of bytes to read.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Memory that it takes, in bytes.
+    /// Memory that the pipe takes, in bytes.
     pub fn cost(&self) -> u64 {
         self.ring.len() as u64
     }
 
-    /// Whether a write would find room.
+    /// Returns true if a write would find room.
     pub fn has_room(&self) -> bool {
         CAPACITY - self.length >= WHOLE
     }
 
-    /// Whether anybody might read.
+    /// Returns true if the pipe is open for reading.
     pub fn has_readers(&self) -> bool {
         self.readers > 0
     }
 
-    /// Whether anybody might write.
+    /// Returns true if the pipe is open for writing.
     pub fn has_writers(&self) -> bool {
         self.writers > 0
     }
 
-    /// How many have the other end open for who has one, and how many ever had.
+    /// Number of open descriptions of the other end, and the number there have ever been.
     fn other_end(&self, access: Access) -> Option<(u32, u64)> {
         match access {
             Access::READ => Some((self.writers, self.ever[1])),
@@ -115,7 +115,7 @@ impl Pipe {
 }
 
 impl Files {
-    /// pipe2(2): the descriptors to read from and to write to.
+    /// pipe2(2): returns the descriptors for reading and for writing.
     pub fn pipe(&mut self, flags: u32, now: Time) -> Result<(i32, i32), Errno> {
         if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
             return Err(Errno::EINVAL);
@@ -139,7 +139,7 @@ impl Files {
         }
     }
 
-    /// Counts a reader or writer more, if `node` is a pipe.
+    /// Counts a new reader or writer, if `node` is a pipe.
     pub(super) fn pipe_opened(&mut self, node: NodeKey, access: Access) {
         if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
             pipe.readers += u32::from(access.contains(Access::READ));
@@ -150,7 +150,7 @@ impl Files {
         }
     }
 
-    /// What there is to wait for, if a descriptor that was opened just now has to.
+    /// Returns the open(2) that has to wait, if a descriptor that was opened just now has to.
     pub fn opening(&self, descriptor: i32) -> Option<Opening> {
         let description = self.description(descriptor).ok()?;
         let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return None };
@@ -158,7 +158,7 @@ impl Files {
         (now == 0 && !description.is_nonblocking()).then_some(Opening { descriptor, others })
     }
 
-    /// The descriptor, once the other end has been opened since.
+    /// Returns the descriptor, once the other end has been opened since.
     pub fn opened(&self, opening: Opening) -> Answer {
         let description = self.description(opening.descriptor)?;
         let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return Err(Errno::EBADF.into()) };
@@ -168,7 +168,7 @@ impl Files {
         }
     }
 
-    /// Counts a reader or writer less, if `node` is a pipe.
+    /// Uncounts a reader or writer, if `node` is a pipe.
     pub(super) fn pipe_closed(&mut self, node: NodeKey, access: Access) {
         if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
             pipe.readers -= u32::from(access.contains(Access::READ));

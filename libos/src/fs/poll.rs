@@ -1,4 +1,4 @@
-//! What a file is ready for.
+//! Readiness of files.
 
 use super::Files;
 use super::description::{Access, DescriptionKey};
@@ -10,7 +10,7 @@ use bitflags::bitflags;
 use linux_raw_sys::general as linux;
 
 bitflags! {
-    /// What a file is ready for, in the bits of poll(2), which are those of epoll too.
+    /// Events that a file is ready for, in the bits of poll(2), which are those of epoll too.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Ready: u32 {
         /// A read does not wait.
@@ -23,19 +23,19 @@ bitflags! {
         const HANG_UP = linux::POLLHUP;
         /// The other end of a socket writes no more.
         const READ_HANG_UP = linux::POLLRDHUP;
-        /// Told whether it is asked for or not.
+        /// Reported even if not asked for.
         const ALWAYS = Self::ERROR.bits() | Self::HANG_UP.bits();
     }
 }
 
 impl Files {
-    /// What of `asked` a descriptor is ready for.
+    /// Events of `asked` that a descriptor is ready for.
     pub fn readiness(&mut self, devices: &mut dyn Devices, descriptor: i32, asked: Ready) -> Result<Ready, Errno> {
         let key = self.usable(descriptor)?;
         Ok(self.ready(devices, key, asked))
     }
 
-    /// What of `asked` a description is ready for. To look for input leaves the guest, so only who asks has it done.
+    /// Events of `asked` that a description is ready for. Checking for input leaves the guest, so it is done only if asked for.
     pub(super) fn ready(&mut self, devices: &mut dyn Devices, key: DescriptionKey, asked: Ready) -> Ready {
         let description = &self.descriptions[key];
         let (node, access) = (description.node, description.access());
@@ -69,7 +69,7 @@ impl Files {
         ready & asked
     }
 
-    /// Whether there is any sense in waiting for a file.
+    /// Returns true if waiting for a file makes sense.
     pub(super) fn can_wait_for(&self, node: NodeKey) -> bool {
         match &self.nodes[node].kind {
             Kind::Pipe(_) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => true,
@@ -80,7 +80,7 @@ impl Files {
         }
     }
 
-    /// The inode of the file that a descriptor stands for: what to sleep for.
+    /// Inode of a descriptor's file, to sleep for.
     pub fn node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
         self.usable(descriptor).map(|key| self.descriptions[key].node)
     }

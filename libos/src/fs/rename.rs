@@ -1,4 +1,4 @@
-//! Renaming, with Linux's rules on what may replace what.
+//! Renaming, with Linux's rules for replacing files.
 
 use super::Files;
 use super::inode::{NodeKey, Time, Volume};
@@ -41,7 +41,7 @@ impl Files {
         }
     }
 
-    /// The rules.
+    /// Checks the rules.
     fn check_rename(
         &self,
         from: &Walked<'_>,
@@ -79,12 +79,12 @@ impl Files {
         }
     }
 
-    /// Whether another file system appears to be mounted on `node`, which is in the one in memory.
+    /// Returns true if another file system appears to be mounted on `node`, which is in the one in memory.
     fn is_mount(&self, node: NodeKey) -> bool {
         self.nodes[node].volume != Volume::Memory
     }
 
-    /// Whether `directory` is `ancestor` or somewhere below it.
+    /// Returns true if `directory` is `ancestor` or somewhere below it.
     fn is_inside(&self, directory: NodeKey, ancestor: NodeKey) -> bool {
         let mut current = directory;
         loop {

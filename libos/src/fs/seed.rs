@@ -1,4 +1,4 @@
-//! The files that are there when the program starts.
+//! Files that exist when the program starts.
 
 use super::Files;
 use super::data::Data;
@@ -64,16 +64,16 @@ const TEXTS: &[(&str, &str)] = &[
     ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
     ("/etc/hostname", "husk\n"),
-    // Without a network nobody answers: who asks for names learns that soon.
+    // Without a network no server answers: these options make name lookups fail soon.
     ("/etc/resolv.conf", "options timeout:1 attempts:1\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
     ("/etc/os-release", "NAME=Husk\nID=husk\nPRETTY_NAME=\"Husk unikernel\"\n"),
 ];
 
-/// The file that tells which name servers there are.
+/// File that lists the name servers.
 pub const RESOLVER: &[u8] = b"/etc/resolv.conf";
 
-/// What has to be known to make the tree.
+/// Inputs for making the tree.
 #[derive(Debug)]
 pub struct Seed {
     program: Vec<u8>,
@@ -81,12 +81,12 @@ pub struct Seed {
     image_files: ImageFiles,
 }
 
-/// Where the files that the image brings are.
+/// Function that returns the files in the image.
 pub type ImageFiles = fn() -> Result<&'static [u8], Errno>;
 
 impl Files {
-    /// The file system as a program finds it: `program` is where its image is, as an absolute path, and `limit` how
-    /// much memory files may take, in bytes. `image_files` is asked when a path is first used.
+    /// Returns the file system of a starting program: `program` is the absolute path of its image, and `limit` the most memory
+    /// that files may take, in bytes. `image_files` is called when a path is first used.
     pub fn new(program: Vec<u8>, limit: u64, now: Time, image_files: ImageFiles) -> Result<Self, Errno> {
         let mut files = Self::empty(limit, now)?;
         files.unseeded = Some(Seed { program, now, image_files });
@@ -96,7 +96,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Makes the tree, if that has not been done.
+    /// Makes the tree, unless that has been done.
     pub(super) fn grow(&mut self) -> Result<(), Errno> {
         let Some(seed) = &self.unseeded else { return Ok(()) };
         self.tree = Tree::check((seed.image_files)()?)?;
@@ -132,7 +132,7 @@ impl Files {
         Ok(())
     }
 
-    /// Says which name servers there are: the text of `/etc/resolv.conf`.
+    /// Sets the name servers: the text of `/etc/resolv.conf`.
     pub fn set_resolver(&mut self, text: Vec<u8>) -> Result<(), Errno> {
         if self.unseeded.is_some() {
             self.resolver = text;
@@ -174,12 +174,12 @@ impl Files {
         Ok(())
     }
 
-    /// The directories that lead to `path`.
+    /// Makes the directories that lead to `path`.
     pub(super) fn seed_parents(&mut self, path: &str, now: Time) -> Result<(), Errno> {
         path.match_indices('/').skip(1).try_for_each(|(end, _)| self.seed_directory(&path[..end], 0o555, now))
     }
 
-    /// Puts the image where the program is said to be. If that cannot be, it has no name; that does no harm.
+    /// Adds the image at the path of the program. If that fails, the image has no name, which does no harm.
     fn seed_image(&mut self, program: &[u8], now: Time) {
         for (end, byte) in program.iter().enumerate().skip(1) {
             if *byte == b'/' {
@@ -189,7 +189,7 @@ impl Files {
         let _ = self.seed(program, Kind::Image, 0o755, now);
     }
 
-    /// Opens the console as the lowest free descriptor: stream 0 to read, 1 and 2 to write.
+    /// Opens the console as the lowest free descriptor: stream 0 for reading, 1 and 2 for writing.
     fn open_console(&mut self, stream: u64, now: Time) -> Result<i32, Errno> {
         let node = self.add_node(Kind::Device(Device::Console(stream)), Volume::Memory, 0o620, now)?;
         self.nodes[node].links = 1;

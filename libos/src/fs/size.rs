@@ -1,4 +1,4 @@
-//! A file's size, and the space set aside for it.
+//! Size of files, and allocation of space.
 
 use super::Files;
 use super::data::SIZE_MAXIMUM;

@@ -1,4 +1,4 @@
-//! A table of things that are referred to by key and live as long as somebody counts on them.
+//! Table of values with reference counts, which are referred to by key.
 //!
 //! Inodes and open file descriptions form a graph with cycles (a directory knows its parent), so they refer to each
 //! other by key, and all of them belong to one owner, behind the one lock of the libos.
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
-/// Refers to a `T` in a [`Slab`]. Only valid as long as whoever holds it also holds a count.
+/// Handle of a `T` in a [`Slab`]. Valid only while its holder also holds a reference.
 pub struct Key<T> {
     index: u32,
     of: PhantomData<fn() -> T>,
@@ -37,7 +37,7 @@ impl<T> core::hash::Hash for Key<T> {
 }
 
 impl<T> Key<T> {
-    /// Its number, which another may have when this one is gone.
+    /// Slot number, which is reused for another value when this one is gone.
     pub fn index(self) -> u32 {
         self.index
     }
@@ -49,18 +49,18 @@ impl<T> core::fmt::Debug for Key<T> {
     }
 }
 
-/// Values in a chunk.
+/// Slots in a chunk.
 const CHUNK: usize = 64;
 
-/// The table: it grows and shrinks by chunks, so it never moves a value nor keeps much more memory than it needs.
+/// The table grows and shrinks by chunks, so it never moves a value nor keeps much more memory than it needs.
 #[derive(Debug)]
 pub struct Slab<T> {
     chunks: Vec<Chunk<T>>,
-    /// No chunk below has room.
+    /// Index below which no chunk has room.
     room: usize,
 }
 
-/// Some slots. Without values it has no memory either.
+/// Slots; a chunk without values has no memory.
 #[derive(Debug)]
 struct Chunk<T> {
     slots: Vec<Slot<T>>,
@@ -84,7 +84,7 @@ impl<T> Default for Slab<T> {
 impl<T> Chunk<T> {
     const EMPTY: Self = Self { slots: Vec::new(), free: None, used: 0 };
 
-    /// Takes in `value`, counted once; tells its slot. There must be room.
+    /// Inserts `value` with one reference, and returns its slot. There must be room.
     fn insert(&mut self, value: T) -> Result<usize, Errno> {
         if self.slots.capacity() == 0 {
             self.slots.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
@@ -106,7 +106,7 @@ impl<T> Chunk<T> {
         Ok(index)
     }
 
-    /// Frees a slot that is used.
+    /// Frees a slot in use.
     fn remove(&mut self, index: usize) -> Option<T> {
         let freed = core::mem::replace(self.slots.get_mut(index)?, Slot::Free { next: self.free });
         self.free = Some(index);
@@ -122,7 +122,7 @@ impl<T> Chunk<T> {
 }
 
 impl<T> Slab<T> {
-    /// Takes in `value`, counted once.
+    /// Inserts `value` with one reference.
     pub fn insert(&mut self, value: T) -> Result<Key<T>, Errno> {
         while self.chunks.get(self.room).is_some_and(|chunk| chunk.used == CHUNK) {
             self.room += 1;
@@ -144,14 +144,14 @@ impl<T> Slab<T> {
         self.chunks.get_mut(key.index as usize / CHUNK)?.slots.get_mut(key.index as usize % CHUNK)
     }
 
-    /// Counts `key` once more.
+    /// Adds a reference to the value at `key`.
     pub fn retain(&mut self, key: Key<T>) {
         if let Some(Slot::Used { count, .. }) = self.slot_mut(key) {
             *count += 1;
         }
     }
 
-    /// Counts `key` once less; hands the value back if nobody counts on it any more.
+    /// Drops a reference to the value at `key`; returns the value with the last one.
     pub fn release(&mut self, key: Key<T>) -> Option<T> {
         match self.slot_mut(key)? {
             Slot::Used { count, .. } if *count > 1 => {
@@ -167,7 +167,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// The value of a key that may have outlived its count: what is there now may be another.
+    /// The value of a key that may have outlived its reference: the slot may hold another value by now.
     pub fn get(&self, key: Key<T>) -> Option<&T> {
         match self.slot(key) {
             Some(Slot::Used { value, .. }) => Some(value),
@@ -175,7 +175,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// As [`Slab::get`], to change it.
+    /// Returns the value like [`Slab::get`], mutably.
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         match self.slot_mut(key) {
             Some(Slot::Used { value, .. }) => Some(value),
@@ -189,12 +189,12 @@ impl<T> Slab<T> {
         self.get(key).map(|_| key)
     }
 
-    /// How many values there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.used).sum()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,10 +1,10 @@
-//! Where bytes to be written come from: the program, or the libos itself.
+//! Source of bytes to be written: the program, or the libos itself.
 
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
 
-/// Where bytes to be written come from.
+/// Source of bytes to be written.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// Memory that the program claims.
@@ -30,7 +30,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// All but the first `count` bytes.
+    /// Returns the bytes after the first `count`.
     pub fn after(self, count: u64) -> Self {
         match self {
             Self::Program(slice) => Self::Program(slice.after(count)),
@@ -38,7 +38,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// EFAULT unless all of it may be read.
+    /// EFAULT unless the program may read all of it.
     pub fn check(self) -> Result<(), Errno> {
         match self {
             Self::Program(slice) if !slice.is_empty() => slice.check().map(|_| ()),

@@ -1,26 +1,26 @@
-//! How much memory files take, and may: pages, names, inodes and what waits in pipes all count.
+//! Memory of files, and its limit: pages, names, inodes and contents of pipes all count.
 //!
-//! The limit is well below what there is, so that a program which fills its files learns it by an error, while there
-//! is memory left for its threads and for the libos itself.
+//! The limit is well below the free memory, so that a program that fills its files gets an error while there is memory left for
+//! its threads and for the libos itself.
 
 use crate::errno::Errno;
 
-/// The account, in bytes.
+/// Account, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
-    /// Taken.
+    /// Bytes in use.
     pub used: u64,
-    /// What may be taken.
+    /// Most bytes in use.
     pub limit: u64,
 }
 
 impl Space {
-    /// What is left.
+    /// Bytes that are left.
     pub fn free(&self) -> u64 {
         self.limit.saturating_sub(self.used)
     }
 
-    /// Takes `bytes`; ENOSPC if there are no more so many.
+    /// Takes `bytes`; ENOSPC if fewer are left.
     pub fn take(&mut self, bytes: u64) -> Result<(), Errno> {
         if bytes > self.free() {
             return Err(Errno::ENOSPC);
@@ -29,12 +29,12 @@ impl Space {
         Ok(())
     }
 
-    /// Takes `bytes` for what is there whether or not there is space for it.
+    /// Takes `bytes` without regard to the limit.
     pub fn take_anyway(&mut self, bytes: u64) {
         self.used = self.used.saturating_add(bytes);
     }
 
-    /// Gives `bytes` back that were taken.
+    /// Gives back `bytes` taken before.
     pub fn give(&mut self, bytes: u64) {
         self.used = self.used.saturating_sub(bytes);
     }

@@ -1,7 +1,7 @@
 //! `/proc/self/task`: a directory for each thread, with its name.
 //!
-//! What is there is brought up to date when a path in it is about to be opened: threads come and go without a thought of
-//! files.
+//! The directory is brought up to date when a path in it is about to be opened, because threads come and go without a notice to
+//! the files.
 
 use super::Files;
 use super::data::Data;
@@ -12,10 +12,10 @@ use alloc::format;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
-/// The directory.
+/// Path of the directory.
 pub const TASKS: &str = "/proc/self/task";
 
-/// Whether a path may lead to the directory, or into it.
+/// Returns true if a path may lead to the directory, or into it.
 pub fn concerns(path: &[u8]) -> bool {
     path.starts_with(b"/proc/") && path.windows(5).any(|part| part == b"/task")
 }
@@ -38,7 +38,7 @@ impl Files {
         Ok(())
     }
 
-    /// Threads that are in the directory, and no more.
+    /// Returns the threads that are in the directory but gone.
     fn tasks(&mut self, threads: &[(u32, &[u8])]) -> Result<Vec<u32>, Errno> {
         self.seed_parents(&format!("{TASKS}/"), Time::default())?;
         let node = self.resolve(linux::AT_FDCWD, TASKS.as_bytes(), true)?;

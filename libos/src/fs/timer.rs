@@ -1,7 +1,7 @@
-//! Timers to wait for: timerfd_create(2).
+//! Timers as files: timerfd_create(2).
 //!
-//! A timer that runs has an alarm, the time at which it becomes ready. Nobody rings: who looks at files, or sleeps for
-//! one, first lets [`Files::ring`] the alarms that are due, and sleeps no longer than until the next.
+//! An armed timer has an alarm, the time at which it becomes ready. No interrupt fires for it: code that checks files, or
+//! sleeps for one, first calls [`Files::ring`] for the alarms that are due, and sleeps at most until the next.
 
 use super::Files;
 use super::description::DescriptionKey;
@@ -19,28 +19,28 @@ use linux_raw_sys::general as linux;
 /// Bytes of a number of expirations.
 const BYTES: u64 = size_of::<u64>() as u64;
 
-/// A timer. Times are monotonic, in nanoseconds.
+/// Timer of a timerfd. Times are monotonic, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
     base: Base,
-    /// The first expiration that nobody has read; 0 if there is and will be none.
+    /// The first expiration that has not been read; 0 if the timer is disarmed.
     due: u64,
-    /// Time from one expiration to the next; 0 if there is only one.
+    /// Time between expirations; 0 for a single one.
     interval: u64,
-    /// Whether `due` has come.
+    /// True if `due` has come.
     rang: bool,
 }
 
-/// Time left and interval, in nanoseconds, as timerfd_settime(2) and timerfd_gettime(2) tell them.
+/// Time left and interval, in nanoseconds, as in timerfd_settime(2) and timerfd_gettime(2).
 pub type Setting = [u64; 2];
 
 impl Timer {
-    /// Whether it has expired and nobody has read so.
+    /// Returns true if the timer has an expiration that has not been read.
     pub fn is_ready(self) -> bool {
         self.rang
     }
 
-    /// What is set at `now`.
+    /// Setting at `now`.
     fn setting(self, now: u64) -> Setting {
         let Self { due, interval, .. } = self;
         let left = match now.checked_sub(due) {
@@ -52,7 +52,7 @@ impl Timer {
         [left, interval]
     }
 
-    /// Takes the expirations until `now`, of which there is one at least.
+    /// Takes the expirations until `now`, of which there is at least one.
     fn take(&mut self, now: u64) -> u64 {
         self.rang = false;
         if self.interval == 0 {
@@ -65,7 +65,7 @@ impl Timer {
     }
 }
 
-/// When which timers expire, the next one last. Each timer has room for its one alarm.
+/// Expirations of all timers, the next one last. Capacity is reserved for one alarm per timer.
 #[derive(Debug, Default)]
 pub struct Alarms {
     pending: Vec<(u64, NodeKey)>,
@@ -107,7 +107,7 @@ impl Files {
         self.open_node(node, linux::O_RDWR | flags)
     }
 
-    /// timerfd_settime(2), with what timerfd_gettime(2) would have told before.
+    /// timerfd_settime(2); returns the former setting, like timerfd_gettime(2).
     pub fn set_timer(&mut self, descriptor: i32, flags: u32, new: Setting, now: u64) -> Result<Setting, Errno> {
         if flags & !(linux::TFD_TIMER_ABSTIME | linux::TFD_TIMER_CANCEL_ON_SET) != 0 {
             return Err(Errno::EINVAL);
@@ -123,7 +123,7 @@ impl Files {
         };
         (timer.due, timer.interval, timer.rang) = (due, interval, false);
         self.alarms.set(node, due);
-        // Who sleeps for it, with others or alone, has to sleep until another time.
+        // Threads that sleep for the timer, directly or by a set, need a new deadline.
         self.notify(node, Ready::IN);
         self.ring(now);
         Ok(before)
@@ -137,7 +137,7 @@ impl Files {
         }
     }
 
-    /// Lets the timers whose time has come be ready.
+    /// Marks the timers that are due as ready.
     #[inline]
     pub fn ring(&mut self, now: u64) {
         while self.alarms.next().is_some_and(|due| due <= now)
@@ -150,7 +150,7 @@ impl Files {
         }
     }
 
-    /// When the next timer expires.
+    /// Time at which the next timer expires.
     #[inline]
     pub fn next_alarm(&self) -> Option<u64> {
         self.alarms.next()
@@ -180,7 +180,7 @@ impl Files {
         Ok(BYTES)
     }
 
-    /// A timer is no more.
+    /// Removes the alarm of a closed timer.
     pub(super) fn timer_closed(&mut self, node: NodeKey) {
         if let Kind::Timer(_) = self.nodes[node].kind {
             self.alarms.set(node, 0);

@@ -6,19 +6,19 @@ use super::layout::Timespec;
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
 
-/// What becomes of one of a file's times.
+/// Change of one of a file's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing.
+    /// Leaves the time as it is.
     Omit,
-    /// It becomes the present.
+    /// Sets the present time.
     Now,
-    /// It becomes this.
+    /// Sets this time.
     To(Time),
 }
 
 impl Change {
-    /// Reads what a program asks for.
+    /// Reads the `struct timespec` of a program.
     pub fn check(raw: Timespec) -> Result<Self, Errno> {
         match u32::try_from(raw.nanoseconds) {
             Ok(linux::UTIME_OMIT) => Ok(Self::Omit),

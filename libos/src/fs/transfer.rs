@@ -1,4 +1,4 @@
-//! Reading, writing and seeking.
+//! Reads, writes and seeks.
 
 use super::Files;
 use super::buffers::Buffers;
@@ -13,15 +13,15 @@ use crate::errno::Errno;
 use crate::user::Slice;
 use linux_raw_sys::general as linux;
 
-/// Most bytes that one call moves, as in Linux.
+/// Most bytes that one call transfers, as on Linux.
 pub const TRANSFER_MAXIMUM: u64 = 0x7fff_f000;
 
-/// The offset argument of a call that brings its own: EINVAL if it is negative.
+/// Checks the offset argument of a call: EINVAL if it is negative.
 pub fn offset(raw: u64) -> Result<u64, Errno> {
     if raw > SIZE_MAXIMUM { Err(Errno::EINVAL) } else { Ok(raw) }
 }
 
-/// EINVAL if a transfer would go beyond the largest offset there is.
+/// EINVAL if a transfer would go beyond the largest offset.
 pub(super) fn check_area(offset: u64, length: u64) -> Result<(), Errno> {
     match offset.checked_add(length) {
         Some(0..=SIZE_MAXIMUM) => Ok(()),
@@ -101,7 +101,7 @@ impl Files {
         self.write_from(devices, key, at, append, Source::Program(from), now)
     }
 
-    /// Writes through a description that is good for it; at the end if `append`, wherever that is.
+    /// Writes through a description that allows it; with `append`, at the end of the file.
     pub(super) fn write_from(
         &mut self,
         devices: &mut dyn Devices,
@@ -181,7 +181,7 @@ impl Files {
         Ok(to)
     }
 
-    /// The contents of a file that is open for reading, if the image has them and nobody has changed any.
+    /// The contents of a file that is open for reading, if they are in the image and have not been changed.
     pub fn unchanged(&self, descriptor: i32) -> Option<&'static [u8]> {
         let key = self.usable_to(descriptor, Access::READ).ok()?;
         match &self.nodes[self.descriptions[key].node].kind {
@@ -190,7 +190,7 @@ impl Files {
         }
     }
 
-    /// `FIONREAD`: how many bytes a read would find.
+    /// `FIONREAD`: number of bytes that a read would find.
     pub fn readable_bytes(&self, descriptor: i32) -> Result<u64, Errno> {
         let description = &self.descriptions[self.usable(descriptor)?];
         match &self.nodes[description.node].kind {

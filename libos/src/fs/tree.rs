@@ -1,10 +1,9 @@
-//! The files that an image brings ([`husk::abi::files`]), below those that the program makes.
+//! Files in an image ([`husk::abi::files`]), below those that the program makes.
 //!
-//! A directory of the tree is unfolded when a walk or a listing first comes to it: its entries become inodes like any
-//! other, so that from then on they can be removed, renamed and replaced without further ado. The contents of a file
-//! stay where they are, in the image, until they are written to ([`super::data`]).
+//! A directory of the tree is unfolded when a walk or a listing first reaches it: its entries become ordinary inodes, which can
+//! be removed, renamed and replaced. The contents of a file stay in the image until they are written to ([`super::data`]).
 //!
-//! The tree is the image's own, but may be damaged: then what is damaged is EIO.
+//! The tree is the image's own, but may be damaged: calls on damaged parts return EIO.
 
 use super::Files;
 use super::data::Data;
@@ -14,21 +13,21 @@ use crate::errno::Errno;
 use husk::abi::files::{Entry, Header, MAGIC, kind};
 use zerocopy::FromBytes;
 
-/// A tree.
+/// Tree of files in an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree(&'static [u8]);
 
-/// A directory of the tree, not unfolded yet.
+/// Directory of the tree that is not unfolded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folded {
-    /// Number of its entry.
+    /// Number of the directory's entry.
     entry: u64,
-    /// How many of its directories have been counted as links.
+    /// Number of subdirectories that have been counted as links.
     counted: u32,
 }
 
 impl Tree {
-    /// The tree in `bytes`; none if these are none.
+    /// Returns the tree in `bytes`; `None` if there are no bytes.
     pub fn check(bytes: &'static [u8]) -> Result<Option<Self>, Errno> {
         if bytes.is_empty() {
             return Ok(None);
@@ -62,18 +61,18 @@ impl Tree {
         }
     }
 
-    /// The numbers of the entries in the directory of this number.
+    /// Numbers of the entries in the directory with this number.
     fn entries_in(self, number: u64) -> Result<core::ops::Range<u64>, Errno> {
         let Entry { mode, contents, length, .. } = self.entry(number)?;
         let end = contents.checked_add(length).ok_or(Errno::EIO)?;
-        // Those of a directory lie behind its own; so it is not inside itself.
+        // Entries of a directory lie behind its own, so it cannot contain itself.
         match mode & kind::MASK == kind::DIRECTORY && (contents > number || length == 0) {
             true => Ok(contents..end),
             false => Err(Errno::EIO),
         }
     }
 
-    /// What the entry of this number is, once it is in `parent`.
+    /// Kind of the entry with this number, once it is in `parent`.
     fn kind(self, number: u64, entry: &Entry, parent: NodeKey) -> Result<Kind, Errno> {
         let contents = || self.bytes(entry.contents, entry.length);
         match entry.mode & kind::MASK {
@@ -91,7 +90,7 @@ impl Tree {
 }
 
 impl Files {
-    /// Makes sure that the entries of `directory`, if it is one, are there.
+    /// Makes sure that the entries of `directory`, if it is a directory, are inodes.
     #[inline]
     pub(super) fn unfold(&mut self, directory: NodeKey) -> Result<(), Errno> {
         match self.nodes[directory].directory().and_then(|entries| entries.folded) {
@@ -113,7 +112,7 @@ impl Files {
             }
         }
         let inode = &mut self.nodes[directory];
-        // They have been counted again.
+        // Each subdirectory has been counted again.
         inode.links -= folded.counted;
         if let Some(entries) = inode.directory_mut() {
             entries.folded = None;
@@ -143,7 +142,7 @@ impl Files {
         added
     }
 
-    /// An inode for an entry, counted once, for its name.
+    /// Makes an inode for an entry, with one reference, for its name.
     fn bring(&mut self, directory: NodeKey, number: u64, entry: &Entry, tree: Tree) -> Result<NodeKey, Errno> {
         let kind = tree.kind(number, entry, directory)?;
         let is_directory = kind.is_directory();
@@ -162,8 +161,8 @@ impl Files {
         Ok(node)
     }
 
-    /// The image brings an entry of a name that is there from the start: directories become one, and of files that of
-    /// the image counts.
+    /// Merges an entry of the image with an existing file of its name: directories are joined, and a file of the image replaces
+    /// the other.
     fn merge(
         &mut self,
         directory: NodeKey,
@@ -197,7 +196,7 @@ pub(super) mod tests {
     use super::*;
     use zerocopy::IntoBytes;
 
-    /// A tree of some files: `/etc/hosts`, `/data/large` of 10,000 bytes of 7, `/data/empty/`, `/data/link`.
+    /// Returns a tree of some files: `/etc/hosts`, `/data/large` of 10,000 bytes of 7, `/data/empty/`, `/data/link`.
     pub fn example() -> &'static [u8] {
         let names = b"dataetchostsemptylargelink/etc/hosts";
         let start = (size_of::<Header>() + 7 * size_of::<Entry>()) as u64;

@@ -1,6 +1,6 @@
-//! Who learns that a file may have become ready: threads that sleep for it, and sets of files that it is in.
+//! Notification of changed readiness: to threads that sleep for a file, and to sets that it is in.
 //!
-//! Whatever changes a file's readiness says so by [`Files::notify`]. Threads do not belong to the files, so for them the
+//! Code that changes a file's readiness reports that by [`Files::notify`]. Threads do not belong to the files, so for them the
 //! change is noted as news, which the owner of both takes and passes on after each call.
 
 use super::Files;
@@ -10,25 +10,25 @@ use super::poll::Ready;
 use crate::answer::{On, Sleep, Stop, Then};
 use alloc::vec::Vec;
 
-/// A set of files that a file is in.
+/// Membership of a file in a set.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     /// The set's inode.
     pub set: NodeKey,
-    /// Where in the set.
+    /// Entry in the set.
     pub place: Place,
 }
 
-/// Files whose readiness may have changed since somebody last asked.
+/// Files with changed readiness since the last check.
 #[derive(Debug, Default)]
 pub struct News {
     nodes: Vec<NodeKey>,
-    /// There was no memory to note some.
+    /// True if there was no memory to note a file.
     lost: bool,
 }
 
 impl News {
-    /// Whether there are none.
+    /// Returns true if there are no such files.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty() && !self.lost
@@ -44,18 +44,18 @@ impl News {
         }
     }
 
-    /// One of the files, until there are no more.
+    /// Removes a file and returns it, until there are no more.
     pub fn take(&mut self) -> Option<NodeKey> {
         self.nodes.pop()
     }
 
-    /// Whether any have been lost since this was last asked; then all files may have changed.
+    /// Returns true if files have been lost since the last call; then any file may have changed.
     pub fn take_lost(&mut self) -> bool {
         core::mem::take(&mut self.lost)
     }
 }
 
-/// A call waits for a file: made again when its readiness may have changed.
+/// Result of a call that waits for a file: the call is restarted when the file's readiness may have changed.
 pub fn wait(node: NodeKey) -> Stop {
     Stop::Sleep(Sleep { on: On::File(node.index()), deadline: None, woken: Then::Again, expired: Then::Again })
 }
@@ -66,7 +66,7 @@ impl Files {
         self.news.add(node);
         let mut at = 0;
         while let Some(&Watch { set, place }) = self.nodes[node].watches.get(at) {
-            // A set that has been put into another is a file of that one: no set contains itself, so this ends.
+            // A nested set is a file of the outer set; no set contains itself, so the recursion ends.
             if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
                 && epoll.happened(place, what)
             {

@@ -1,4 +1,4 @@
-//! Addresses of the internet families: as programs write them, and which of them are the program's own.
+//! Addresses of the internet families: in the form that programs write, and the addresses of the program itself.
 
 use crate::errno::Errno;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -11,7 +11,7 @@ pub enum Family {
     V4,
     /// `AF_INET6`
     V6,
-    /// `AF_NETLINK`, whose addresses say nothing.
+    /// `AF_NETLINK`; its addresses carry no information.
     Routes,
 }
 
@@ -21,7 +21,7 @@ const LENGTH_V4: usize = 16;
 pub const LENGTH_MAXIMUM: usize = 28;
 /// Bytes of a `struct sockaddr_nl`.
 const LENGTH_ROUTES: usize = 12;
-/// Bytes of a `struct sockaddr_in6` before it had a scope, which Linux takes, too.
+/// Bytes of a `struct sockaddr_in6` before it had a scope, which Linux accepts, too.
 const LENGTH_V6_LEAST: usize = 24;
 
 impl Family {
@@ -30,7 +30,7 @@ impl Family {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// The family of this number, if it is of the internet.
+    /// The family with this number, if it is one of the internet.
     pub fn from_raw(number: u32) -> Option<Self> {
         match number {
             net::AF_INET => Some(Self::V4),
@@ -39,7 +39,7 @@ impl Family {
         }
     }
 
-    /// Its number.
+    /// Number of the family (`AF_…`).
     pub fn number(self) -> u32 {
         match self {
             Self::V4 => net::AF_INET,
@@ -48,7 +48,7 @@ impl Family {
         }
     }
 
-    /// Its address that stands for all of a machine's addresses.
+    /// Wildcard address of the family, for all addresses of a machine.
     pub fn any(self) -> IpAddr {
         match self {
             Self::V4 | Self::Routes => Ipv4Addr::UNSPECIFIED.into(),
@@ -56,7 +56,7 @@ impl Family {
         }
     }
 
-    /// An address in the form that its sockets show: for IPv6, an IPv4 address as one that is mapped.
+    /// Returns an address in the form that sockets of the family show: `AF_INET6` shows IPv4 addresses as mapped ones.
     pub fn shown(self, address: SocketAddr) -> SocketAddr {
         match (self, address) {
             (Self::V6, SocketAddr::V4(v4)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
@@ -64,7 +64,7 @@ impl Family {
         }
     }
 
-    /// The address in the bytes of a `struct sockaddr` that a socket of this family is given, in canonical form.
+    /// Parses the bytes of a `struct sockaddr` passed to a socket of this family, into canonical form.
     pub fn parse(self, bytes: &[u8]) -> Result<SocketAddr, Errno> {
         if self == Self::Routes {
             return parse_routes(bytes);
@@ -80,7 +80,7 @@ impl Family {
     }
 }
 
-/// A `struct sockaddr_nl`. Nobody is told of changes.
+/// Parses a `struct sockaddr_nl`. Multicast groups are refused, because there are no notifications of changes.
 fn parse_routes(bytes: &[u8]) -> Result<SocketAddr, Errno> {
     let address: [u8; LENGTH_ROUTES] = bytes.first_chunk().copied().ok_or(Errno::EINVAL)?;
     match address {
@@ -107,7 +107,7 @@ fn parse_v6(bytes: &[u8]) -> Result<SocketAddr, Errno> {
     Ok(SocketAddrV6::new(address, port, u32::from_be_bytes(flow), scope).into())
 }
 
-/// An address as a `struct sockaddr`, and how many bytes of it count.
+/// Returns an address as a `struct sockaddr`, and its length in bytes.
 pub fn format(address: &SocketAddr) -> ([u8; LENGTH_MAXIMUM], usize) {
     let mut bytes = [0; LENGTH_MAXIMUM];
     let mut put = |at: usize, part: &[u8]| {
@@ -130,7 +130,7 @@ pub fn format(address: &SocketAddr) -> ([u8; LENGTH_MAXIMUM], usize) {
     }
 }
 
-/// The `struct sockaddr_nl` of this number.
+/// Returns the `struct sockaddr_nl` with this number.
 pub fn format_routes(number: u32) -> [u8; LENGTH_ROUTES] {
     let mut bytes = [0; LENGTH_ROUTES];
     bytes[..2].copy_from_slice(&(net::AF_NETLINK as u16).to_ne_bytes());
@@ -138,12 +138,12 @@ pub fn format_routes(number: u32) -> [u8; LENGTH_ROUTES] {
     bytes
 }
 
-/// Where somebody who names no address in particular means to go: the program itself.
+/// Replaces the wildcard address by the loopback address: a destination without a particular address is the program itself.
 pub fn concrete(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::new(loopback(address.ip()), address.port()) } else { address }
 }
 
-/// Where packets to `address`, which is the program's own, come from.
+/// Source address of packets to `address`, which is the program's own.
 pub fn loopback(address: IpAddr) -> IpAddr {
     match address {
         address if !address.is_loopback() && !address.is_unspecified() => address,

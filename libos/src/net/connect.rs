@@ -1,4 +1,4 @@
-//! How connections come about: who listens, connects and accepts.
+//! Opening of connections: listen(2), connect(2) and accept(2).
 
 use super::address::{Family, concrete, loopback};
 use super::{Listener, Net, Protocol, Socket, SocketKey, State};
@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
-/// Longest queue of connections that nobody has accepted; Linux's default.
+/// Longest queue of connections to accept; Linux's default.
 const BACKLOG_MAXIMUM: i32 = 4096;
 
 impl Net {
@@ -52,7 +52,7 @@ impl Net {
         Ok(())
     }
 
-    /// connect(2). Without an address, the socket is connected no more.
+    /// connect(2). Disconnects the socket if there is no address.
     pub fn connect(
         &mut self,
         files: &mut Files,
@@ -98,7 +98,7 @@ impl Net {
             _ => return Err(Errno::EISCONN.into()),
         }
         if socket.read_shut {
-            // An attempt before this one has failed: that is the answer now, and the next attempt is a new one.
+            // An earlier attempt has failed: its error is the answer now, and the next call starts a new attempt.
             (socket.read_shut, socket.write_shut) = (false, false);
             let error = socket.error.take().unwrap_or(Errno::ECONNABORTED);
             self.tell(files, key, Ready::empty());
@@ -138,7 +138,7 @@ impl Net {
         }
     }
 
-    /// The address that a socket sends from to `to`: it is bound to one first if need be.
+    /// Source address of a socket for packets to `to`; binds the socket first if need be.
     pub(super) fn source(
         &mut self,
         devices: &mut dyn Devices,
@@ -152,7 +152,7 @@ impl Net {
         let ip = match &self.device {
             _ if self.is_local(to.ip()) => loopback(to.ip()),
             Some(device) => device.stack.source(to.ip()).ok_or(Errno::ENETUNREACH)?,
-            // Others in the program may have joined the group.
+            // Other sockets of the program may have joined the group.
             None if to.ip().is_multicast() => loopback(Family::of(to.ip()).any()),
             None => return Err(Errno::ENETUNREACH),
         };
@@ -165,7 +165,7 @@ impl Net {
         Ok(if local.ip().is_unspecified() { SocketAddr::new(ip, local.port()) } else { local })
     }
 
-    /// Lets a socket wait for a place in a listener's queue.
+    /// Queues a socket that waits for a place in a listener's queue.
     fn queue_up(&mut self, key: SocketKey, listener: SocketKey) -> Result<(), Errno> {
         if let Some(listener) = self.sockets[listener].listener_mut() {
             listener.waiting.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
@@ -175,7 +175,7 @@ impl Net {
         Ok(())
     }
 
-    /// Connects a socket whose other end's address is known to a new one in a listener's queue.
+    /// Connects a socket, with `remote` set, to a new socket in a listener's queue.
     fn join(&mut self, files: &mut Files, key: SocketKey, listener: SocketKey) -> Result<(), Errno> {
         let (client, behind) = (&self.sockets[key], &self.sockets[listener]);
         let to = client.remote.ok_or(Errno::ENOTCONN)?;
@@ -204,7 +204,7 @@ impl Net {
         Ok(())
     }
 
-    /// Lets those in who wait for a place in a listener's queue, as far as there are places.
+    /// Joins the sockets that wait for a place in a listener's queue, as far as there are places.
     fn admit(&mut self, files: &mut Files, listener: SocketKey) {
         while let Some(behind) = self.sockets[listener].listener_mut()
             && !behind.is_full()
@@ -216,7 +216,7 @@ impl Net {
         }
     }
 
-    /// accept4(2), with the flags of open(2): the descriptor, and the address of the other end.
+    /// accept4(2), with the flags of open(2): returns the descriptor, and the address of the peer.
     pub fn accept(
         &mut self,
         files: &mut Files,

@@ -1,4 +1,4 @@
-//! What a program is told of a datagram besides its bytes, if it has asked for that: as control data of recvmsg(2).
+//! Control data of recvmsg(2): facts about a datagram besides its bytes, if the program has asked for them.
 
 use super::address::Family;
 use super::{Net, SocketKey};
@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use linux_raw_sys::net;
 
-/// A part of control data.
+/// Control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// Whose kinds these are.
+    /// `cmsg_level`: protocol that defines `kind`.
     pub level: u32,
-    /// What it is.
+    /// `cmsg_type`.
     pub kind: u32,
-    /// What it says.
+    /// Contents.
     pub data: Vec<u8>,
 }
 
@@ -23,7 +23,7 @@ const LOOPBACK: u32 = 1;
 const DEVICE: u32 = 2;
 
 impl Net {
-    /// What the program wants to be told of a datagram that it has received by this socket.
+    /// Control messages, enabled by the socket's options, for a datagram that it has received.
     pub fn control(&self, key: SocketKey, arrival: Option<Arrival>) -> Vec<Control> {
         let socket = &self.sockets[key];
         let Some(Arrival { to, class }) = arrival else { return Vec::new() };
@@ -35,7 +35,7 @@ impl Net {
             }
         };
         if let IpAddr::V4(to) = to {
-            // The address that an answer comes from: a broadcast has none of its own.
+            // Source address for an answer: a broadcast address cannot be one.
             let from = if to.is_broadcast() { Ipv4Addr::UNSPECIFIED } else { to };
             let [from, to] = [from.octets(), to.octets()];
             tell(net::SOL_IP, net::IP_PKTINFO, net::IP_PKTINFO, &[&interface, &from, &to]);

@@ -1,4 +1,4 @@
-//! Datagrams. One that finds no room is lost, as anywhere on the way.
+//! Datagrams. A datagram that finds no room is lost, as anywhere on the way.
 
 use super::address::{Family, concrete};
 use super::{Net, Protocol, SocketKey};
@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 const LENGTH_MAXIMUM_V4: u64 = 65_507;
 /// Longest contents of a datagram in IPv6, in bytes.
 const LENGTH_MAXIMUM_V6: u64 = 65_527;
-/// What a datagram takes of its receiver's room besides its contents, so that those without any take some, too.
+/// Bytes charged to the receiver's room per datagram besides its contents, so that empty datagrams count, too.
 const OVERHEAD: usize = 512;
 
 impl Net {
@@ -52,7 +52,7 @@ impl Net {
         }
     }
 
-    /// connect(2): datagrams go to `to` from now on, and come only from there; or to and from anybody.
+    /// connect(2): sets `to` as destination and only source of datagrams; without `to`, removes this restriction.
     pub(super) fn connect_datagrams(
         &mut self,
         files: &mut Files,
@@ -79,7 +79,7 @@ impl Net {
         Ok(())
     }
 
-    /// Refuses an address that only those may send to who have said that they want to.
+    /// EACCES for the broadcast address unless `SO_BROADCAST` is set.
     fn check_receiver(&self, key: SocketKey, to: SocketAddr) -> Result<(), Errno> {
         let broadcast = to.ip() == IpAddr::V4(Ipv4Addr::BROADCAST);
         if broadcast && !self.sockets[key].options.may_broadcast() { Err(Errno::EACCES) } else { Ok(()) }

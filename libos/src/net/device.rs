@@ -8,13 +8,13 @@ use alloc::vec::Vec;
 use husk::abi::device::Network;
 use husk::internet::wire::Wire;
 
-/// What is on the wire: sockets of ours.
+/// Network stack that knows connections by our socket keys.
 pub(super) type Stack = husk::internet::stack::Stack<SocketKey>;
 
 /// A network device with its stack.
 #[derive(Debug)]
 pub struct Device {
-    /// What the image calls it.
+    /// Name in the image.
     pub(super) name: &'static [u8],
     pub(super) wire: Box<dyn Wire>,
     pub(super) stack: Stack,
@@ -27,13 +27,13 @@ impl Device {
         Self { name, wire, stack }
     }
 
-    /// Waits for the device, as [`Wire::wait`] does, but no longer than the stack has nothing to do.
+    /// Waits for the device, like [`Wire::wait`], but at most until the stack has something to do.
     pub fn wait(&mut self, input: bool, deadline: u64) -> bool {
         let deadline = self.deadline().map_or(deadline, |at| at.min(deadline));
         self.wire.wait(input, deadline)
     }
 
-    /// When the stack has something to do next, as a monotonic time in nanoseconds.
+    /// Time at which the stack has something to do next: monotonic, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         self.stack.deadline()
     }
@@ -41,11 +41,11 @@ impl Device {
 
 /// The smallest and the largest buffer of a connection, in bytes.
 const BUFFER: (u64, u64) = (4 << 10, 1 << 20);
-/// Connections that share half of the memory as if there were always so many.
+/// Number added to the count of connections, among which half of the memory is shared.
 const SHARES: u64 = 32;
 
-/// A buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot make buffers
-/// grow, so their size follows from how many there are: the first are large, and ten thousand take half the memory.
+/// Returns a buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot grow buffers,
+/// so their size depends on the number of connections: the first are large, and ten thousand take half the memory.
 pub(super) fn buffer(free: u64, count: usize) -> Result<Vec<u8>, Errno> {
     let share = free / (16 * (count as u64 + SHARES));
     let length = share.clamp(BUFFER.0, BUFFER.1) as usize & !4095;

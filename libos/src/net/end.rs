@@ -1,4 +1,4 @@
-//! How connections end: in order, when both sides have said that they send no more, or at once, by a *reset*.
+//! End of connections: in order, after a FIN of both sides, or at once, by a *reset* (RST).
 
 use super::{Net, Protocol, SocketKey, State};
 use crate::errno::Errno;
@@ -47,7 +47,7 @@ impl Net {
         Ok(())
     }
 
-    /// A connected socket sends no more; its other end learns.
+    /// Ends the sending side of a connected socket, and reports that to the peer.
     fn finish(&mut self, files: &mut Files, key: SocketKey) {
         let socket = &mut self.sockets[key];
         if core::mem::replace(&mut socket.write_shut, true) {
@@ -67,7 +67,7 @@ impl Net {
         }
     }
 
-    /// A socket's other end, or where it wanted to connect, wants to hear nothing of it any more.
+    /// Resets a socket: its peer, or the listener that it wanted to connect to, has ended the connection.
     pub(super) fn reset(&mut self, files: &mut Files, key: SocketKey) {
         let socket = &mut self.sockets[key];
         let error = match socket.state {
@@ -82,7 +82,7 @@ impl Net {
         self.fail(files, key, error);
     }
 
-    /// A stream has come to nothing, as the next call on it is told.
+    /// Fails a stream with an error that the next call on it returns.
     pub(super) fn fail(&mut self, files: &mut Files, key: SocketKey, error: Errno) {
         let socket = &mut self.sockets[key];
         socket.state = State::Closed;
@@ -90,8 +90,7 @@ impl Net {
         self.tell(files, key, Ready::all());
     }
 
-    /// Ends whatever connects a stream with others: in order, or by resetting its other end. Who waits to be accepted
-    /// by it is reset in any case.
+    /// Detaches a stream from its peer: in order, or by a reset. Connections that it has not accepted are reset in any case.
     pub(super) fn part(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
         let by_reset = by_reset || !self.sockets[key].received.is_empty();
         if let Some(peer) = self.sockets[key].peer() {
@@ -118,7 +117,7 @@ impl Net {
         }
     }
 
-    /// A stream is connected no more, and may be connected again.
+    /// Disconnects a stream, which can then be connected again.
     pub(super) fn disconnect(&mut self, files: &mut Files, key: SocketKey) {
         if self.sockets[key].connection().is_some() {
             self.abort_far(files, key);
@@ -131,12 +130,12 @@ impl Net {
         self.tell(files, key, Ready::all());
     }
 
-    /// There is no file of the socket's any more that could be told what it is ready for.
+    /// Forgets the file of a socket, so that readiness is reported to it no longer.
     pub fn leave_file(&mut self, key: SocketKey) {
         self.sockets[key].node = None;
     }
 
-    /// Nobody has the socket any more.
+    /// Closes a socket that has no descriptor any more.
     pub fn close(&mut self, files: &mut Files, key: SocketKey) {
         let by_reset = self.sockets[key].options.lingers() == Some(0);
         self.close_by(files, key, by_reset);
@@ -153,7 +152,7 @@ impl Net {
         self.free(files, key);
     }
 
-    /// Forgets a socket that has nothing to do with others any more.
+    /// Releases a socket without connections.
     pub(super) fn free(&mut self, files: &mut Files, key: SocketKey) {
         if let Some(mut socket) = self.sockets.release(key) {
             socket.received.clear(&mut files.space);

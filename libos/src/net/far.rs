@@ -1,7 +1,7 @@
 //! Connections through the network device; see [`husk::internet`].
 //!
-//! Whatever happens to such a socket, [`Net::look_after`] follows ([`super::follow`]). A connection whose socket has been
-//! closed stays until the other side knows.
+//! [`Net::look_after`] ([`super::follow`]) runs after each event of such a socket. A connection outlives its closed socket until
+//! the peer knows.
 
 use super::device::{Device, Stack, buffer};
 use super::options::Options;
@@ -17,16 +17,16 @@ use core::ops::{Deref, DerefMut};
 use husk::internet::wire::Sender;
 use smoltcp::time::Duration;
 
-/// Most connections that are being opened by others at once.
+/// Most connections that peers are opening at once.
 const OPENING_MAXIMUM: usize = 1024;
 
-/// A connection of a socket's.
+/// Connection of a socket.
 #[derive(Debug)]
 pub(super) struct Connection {
     shared: husk::internet::connection::Connection,
-    /// The listener that it will belong to, while it is being opened by the other side.
+    /// The listener that the connection will belong to, while the peer is opening it.
     pub(super) listener: Option<SocketKey>,
-    /// connect(2) has said that it is there.
+    /// connect(2) has reported success.
     pub(super) told: bool,
 }
 
@@ -54,17 +54,17 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether it is there, and connect(2) has not said so.
+    /// Returns true if the connection is not over and connect(2) has not reported it yet.
     pub(super) fn is_news(&self) -> bool {
         !self.is_over() && !self.told
     }
 
-    /// connect(2) says that it is there.
+    /// Marks the connection as reported by connect(2).
     pub(super) fn tell(&mut self) {
         self.told = true;
     }
 
-    /// Lets the options that say something about packets say it.
+    /// Applies the options that concern packets.
     pub(super) fn set_options(&mut self, options: &Options) {
         let (delays, interval, hops) = (options.delays_small(), options.keep_alive_interval(), options.hop_limit());
         let tcp = self.tcp();
@@ -85,7 +85,7 @@ impl Socket {
 }
 
 impl Net {
-    /// Lets `work` use the device, and lets go out what it has sent.
+    /// Runs `work` with the device, then flushes the frames that it has sent.
     pub(super) fn with_device<T>(
         &mut self,
         work: impl FnOnce(&mut Self, &mut Stack, &mut dyn Sender) -> T,
@@ -128,7 +128,7 @@ impl Net {
         started.unwrap_or(Err(Errno::ENETUNREACH))
     }
 
-    /// A socket for a connection that the other side opens, if somebody listens and there is room.
+    /// Makes a socket for a connection that a peer opens, if a listener exists and has room.
     pub(super) fn open_for(
         &mut self,
         files: &mut Files,
@@ -164,8 +164,7 @@ impl Net {
         Ok(key)
     }
 
-    /// Makes room for another that opens a connection: whoever has been at it longest is forgotten, for most likely nobody
-    /// is there.
+    /// Makes room for another connection that a peer opens, by dropping the oldest of them: most likely its peer is not there.
     fn make_room(&mut self, files: &mut Files, stack: &mut Stack) {
         if stack.opening.len() >= OPENING_MAXIMUM
             && let Some(oldest) = stack.opening.pop_front()

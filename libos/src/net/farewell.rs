@@ -1,18 +1,18 @@
-//! The end of the program. What it has sent reaches the other side before the machine is gone, as it would if there were
-//! a kernel that outlives the program.
+//! End of the program. Data that it has sent reaches the peers before the machine is gone, as it would if there were a kernel
+//! that outlives the program.
 
 use super::{Net, Socket, SocketKey};
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use alloc::vec::Vec;
 
-/// How long other sides may take to say that they have got what was sent to them, in nanoseconds.
+/// Longest wait for peers to acknowledge the data sent to them, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
-/// How long datagrams may take to leave, in nanoseconds.
+/// Longest wait for datagrams to leave, in nanoseconds.
 const DEPARTURE: u64 = 1_000_000_000;
 
 impl Net {
-    /// Closes all connections through the device, and waits until they have nothing more to say.
+    /// Closes all connections through the device, and waits until they have sent everything.
     pub fn take_leave(&mut self, files: &mut Files, devices: &mut dyn Devices) {
         let Some(device) = &self.device else { return };
         let connections: Vec<SocketKey> = device.stack.connections.values().copied().collect();
@@ -38,7 +38,7 @@ impl Net {
         }
     }
 
-    /// Whether the other side of some connection has not got all that was sent to it.
+    /// Returns true if some connection has data or a FIN that its peer has not acknowledged.
     fn has_more_to_say(&self) -> bool {
         let Some(device) = &self.device else { return false };
         device.stack.connections.values().any(|key| {

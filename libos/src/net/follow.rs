@@ -1,5 +1,4 @@
-//! What follows whatever happens to a connection through the device: it sends what it has, says when it wants to be looked
-//! after next, and what has changed is passed on.
+//! Steps after each event of a connection through the device: send pending data, schedule the next timer, and report changes.
 
 use super::device::Stack;
 use super::{Net, Protocol, Socket, SocketKey, State};
@@ -11,8 +10,8 @@ use husk::internet::wire::Sender;
 use smoltcp::socket::tcp::State::SynSent;
 
 impl Net {
-    /// Lets a connection do what it has to, and passes on what has become of it. `late` if it is its alarm that brings
-    /// us here, rather than a segment or a call.
+    /// Lets a connection send and schedule its timer, and reports changes. `late` is true if the connection's timer expired,
+    /// false for a segment or a call.
     pub(super) fn look_after(
         &mut self,
         files: &mut Files,
@@ -29,7 +28,7 @@ impl Net {
         if self.observe(files, stack, key, late) {
             return;
         }
-        // Nobody wants it: it is told so, and that is the end of it.
+        // No socket takes the connection: it is aborted (RST), which ends it.
         let socket = &mut self.sockets[key];
         socket.orphaned = true;
         if let Some(connection) = socket.connection_mut() {
@@ -38,7 +37,7 @@ impl Net {
         self.look_after(files, stack, sender, key, now, false);
     }
 
-    /// Passes on what has become of a connection. Whether somebody wants it.
+    /// Reports the changes of a connection. Returns false if nothing takes the connection.
     fn observe(&mut self, files: &mut Files, stack: &mut Stack, key: SocketKey, late: bool) -> bool {
         let socket = &mut self.sockets[key];
         let State::Far(connection) = &mut socket.state else { return true };
@@ -86,15 +85,15 @@ impl Net {
         true
     }
 
-    /// A connection that the other side has opened waits to be accepted from now on. Whether it does: it may have come
-    /// to nothing, or there is no listener any more.
+    /// Queues a connection that the peer has opened for accept(2). Returns false if the connection is over already, or the
+    /// listener is gone.
     fn has_opened(&mut self, files: &mut Files, key: SocketKey, listener: SocketKey) -> bool {
         let (over, local) = match self.sockets[key].connection() {
             Some(connection) => (connection.is_over(), connection.ends().0),
             None => (true, SocketAddr::from(([0; 4], 0))),
         };
         let behind = self.sockets.get_mut(listener);
-        // Another socket may be what the listener was.
+        // The key may by now belong to another socket than the listener.
         let behind = behind.filter(|behind| behind.local.is_some_and(|bound| bound.port() == local.port()));
         match behind.and_then(Socket::listener_mut) {
             Some(behind) if !over => {
@@ -109,7 +108,7 @@ impl Net {
         }
     }
 
-    /// Looks after a connection because of a call.
+    /// Runs [`Net::look_after`] for a connection because of a call.
     pub(super) fn nudge(&mut self, files: &mut Files, key: SocketKey) {
         let now = husk::clock::monotonic_ns();
         self.with_device(|net, stack, sender| net.look_after(files, stack, sender, key, now, false));
@@ -118,7 +117,7 @@ impl Net {
         }
     }
 
-    /// A connection that nobody has any more ends in order, or by a reset.
+    /// Ends a connection after its socket has been closed: in order (FIN), or by a reset.
     pub(super) fn orphan(&mut self, files: &mut Files, key: SocketKey, by_reset: bool) {
         let socket = &mut self.sockets[key];
         (socket.orphaned, socket.write_shut) = (true, true);
@@ -133,7 +132,7 @@ impl Net {
         if over { self.free(files, key) } else { self.nudge(files, key) }
     }
 
-    /// Ends a connection by a reset, and keeps the socket.
+    /// Aborts a connection by a reset, and keeps the socket.
     pub(super) fn abort_far(&mut self, files: &mut Files, key: SocketKey) {
         if let Some(connection) = self.sockets[key].connection_mut() {
             connection.tcp().abort();
@@ -142,7 +141,7 @@ impl Net {
         self.sockets[key].state = State::Closed;
     }
 
-    /// An alarm has gone off.
+    /// Handles an expired timer of a socket.
     pub(super) fn woken(
         &mut self,
         files: &mut Files,
@@ -162,7 +161,7 @@ impl Net {
         }
     }
 
-    /// Those that could not send try again.
+    /// Retries the sockets that could not send.
     pub(super) fn unstall(&mut self, files: &mut Files, stack: &mut Stack, sender: &mut dyn Sender, now: u64) {
         for key in core::mem::take(&mut stack.stalled) {
             if let Some(connection) = self.sockets.get_mut(key).and_then(Socket::connection_mut) {

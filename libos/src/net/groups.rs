@@ -1,5 +1,5 @@
-//! Groups: addresses that several may have. Who sends to a group reaches its members in the program, and those behind the
-//! network device. There is one device, so it does not matter by which interface a socket joins.
+//! Multicast groups. A datagram to a group reaches its members in the program, and those behind the network device. There is
+//! one device, so the interface by which a socket joins makes no difference.
 
 use super::device::Stack;
 use super::{Net, Protocol, Socket, SocketKey};
@@ -17,7 +17,7 @@ use husk::internet::wire::Sender;
 const MAXIMUM: usize = 20;
 
 impl Net {
-    /// `IP_ADD_MEMBERSHIP` and `IPV6_ADD_MEMBERSHIP`, by the interface that has this address, or any.
+    /// `IP_ADD_MEMBERSHIP` and `IPV6_ADD_MEMBERSHIP`, by the interface with this address, or any.
     pub(super) fn join_group(&mut self, key: SocketKey, group: IpAddr, interface: Option<IpAddr>) -> Result<(), Errno> {
         if interface.is_some_and(|interface| !self.is_local(interface)) {
             return Err(Errno::ENODEV);
@@ -52,12 +52,12 @@ impl Net {
         Ok(())
     }
 
-    /// A socket has left a group.
+    /// Leaves a group that a socket has left, on the device.
     pub(super) fn forget_group(&mut self, group: IpAddr) {
         self.with_device(|_, stack, sender| stack.leave(group, sender, husk::clock::monotonic_ns()));
     }
 
-    /// All sockets that a datagram from `from` to the group and port `to` is for.
+    /// Sockets that receive a datagram from `from` to the group and port `to`.
     fn members(&self, to: SocketAddr, from: SocketAddr) -> Vec<SocketKey> {
         let is_for = |socket: &Socket| {
             let joined = socket.groups.contains(&to.ip()) || socket.options.hears_all_groups(to.is_ipv6());
@@ -67,7 +67,7 @@ impl Net {
         sockets.filter(|key| is_for(&self.sockets[**key])).copied().collect()
     }
 
-    /// Puts a datagram into the queue of everybody whom it is for.
+    /// Puts a datagram into the queues of the sockets that it is for.
     pub(super) fn deliver_to_group(
         &mut self,
         files: &mut Files,
@@ -81,7 +81,8 @@ impl Net {
         Ok(())
     }
 
-    /// Sends a datagram to a group: to its members here unless that is not wanted, and through the device.
+    /// Sends a datagram to a group: to the members in the program unless disabled (`IP_MULTICAST_LOOP`), and through the
+    /// device.
     pub(super) fn send_to_group(
         &mut self,
         files: &mut Files,

@@ -1,12 +1,13 @@
-//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP; and those that tell of interfaces (`routes`).
+//! Sockets of the internet families, `AF_INET` and `AF_INET6`: TCP and UDP; and of `AF_NETLINK`, which describe interfaces
+//! (`routes`).
 //!
-//! Who talks to the program itself (127.0.0.1, ::1, its own addresses) does so directly: a connection is two sockets, each with what it has
-//! received and nobody has read, and to send is to put something into the other's queue, as for `AF_UNIX`. There are no
-//! packets, no timers and nothing that can be lost, and a connection takes the memory of what is in it. Everybody else is
+//! Traffic to the program itself (127.0.0.1, ::1, its own addresses) takes no network stack: a connection is two sockets, each
+//! with a queue of received and unread data, and a send appends to the queue of the other socket, as for `AF_UNIX`. Such a
+//! connection has no packets and no timers, loses nothing, and takes only the memory of its contents. All other addresses are
 //! behind the network device ([`device`]): there smoltcp speaks TCP/IP.
 //!
-//! Descriptors, flags and waiting belong to the files ([`crate::fs::foreign`]). Addresses are kept in *canonical* form,
-//! in which an IPv4 address is never written as an IPv6 one, and turned into what a socket's family shows on the way out.
+//! Descriptors, flags and waiting belong to the files ([`crate::fs::foreign`]). Addresses are kept in *canonical* form, in
+//! which an IPv4 address is never written as an IPv6 one, and converted to the form of a socket's family on the way out.
 
 pub mod address;
 mod connect;
@@ -48,19 +49,19 @@ use options::Options;
 use outbox::Outbox;
 use ports::Ports;
 
-/// Refers to a socket.
+/// Handle of a socket.
 pub type SocketKey = Key<Socket>;
 
-/// All sockets of the internet families. Without any it takes no memory.
+/// Sockets of the internet families; takes no memory without sockets.
 #[derive(Debug, Default)]
 pub struct Net {
     sockets: Slab<Socket>,
     ports: Ports,
-    /// The way to the rest of the world, if there is one.
+    /// The network device, if there is one.
     device: Option<Box<Device>>,
 }
 
-/// What a socket speaks.
+/// Transport protocol of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// A stream.
@@ -74,57 +75,57 @@ pub enum Protocol {
 pub struct Socket {
     protocol: Protocol,
     family: Family,
-    /// Its inode, from when it has a descriptor: one that waits to be accepted has none.
+    /// Inode, from when the socket has a descriptor: a socket that waits to be accepted has none.
     node: Option<NodeKey>,
-    /// Its own address and port, once it has one.
+    /// Own address and port, once there is one.
     local: Option<SocketAddr>,
-    /// The other end of a connection; where a datagram goes that names no receiver.
+    /// The other end of a connection; for datagrams, the default destination.
     remote: Option<SocketAddr>,
     state: State,
     received: Queue,
     /// Datagrams on their way to the device.
     outbox: Option<Box<Outbox>>,
-    /// Nobody has it any more, but its other end has still to learn that.
+    /// True if the socket is closed, but the peer does not know yet.
     orphaned: bool,
-    /// Nothing more is read, or may be sent.
+    /// True if no more is read (`read_shut`) or sent (`write_shut`).
     read_shut: bool,
     write_shut: bool,
-    /// The other end has said that it sends no more.
+    /// True if the peer has sent its FIN, or what corresponds to it within the program.
     finished: bool,
-    /// What the next call is told, once.
+    /// Error that the next call returns, once.
     error: Option<Errno>,
     options: Options,
-    /// Groups that it has joined.
+    /// Multicast groups that the socket has joined.
     groups: Vec<IpAddr>,
 }
 
-/// What has become of a socket. Datagrams need no connection: they stay [`State::Closed`].
+/// Connection state of a socket. Datagrams need no connection: they stay [`State::Closed`].
 #[derive(Debug)]
 enum State {
-    /// Not connected yet, or not any more.
+    /// Not connected, or no longer.
     Closed,
-    /// Others can connect to it.
+    /// Accepts connections.
     Listening(Box<Listener>),
-    /// It waits for a place in the queue of a listener.
+    /// Waits for a place in the queue of a listener.
     Connecting(SocketKey),
-    /// It is connected to a socket of the program; to none, if that has been closed.
+    /// Connected to a socket of the program; `peer` is `None` if that has been closed.
     Connected {
         peer: Option<SocketKey>,
-        /// connect(2) has said so.
+        /// connect(2) has reported success.
         told: bool,
     },
-    /// It is connected through the network device, or about to be, or was.
+    /// Connection through the network device: being opened, open, or over.
     Far(Box<Connection>),
 }
 
-/// Connections that nobody has accepted.
+/// Connections to accept.
 #[derive(Debug)]
 struct Listener {
-    /// How many may wait; one more, as on Linux.
+    /// Most connections in `pending`, less one, as on Linux.
     backlog: usize,
-    /// Sockets of this side, in order.
+    /// Server-side sockets, ready for accept(2), in order.
     pending: VecDeque<SocketKey>,
-    /// Sockets of the other side that found no room.
+    /// Client-side sockets that found no room in `pending`.
     waiting: VecDeque<SocketKey>,
 }
 
@@ -155,7 +156,7 @@ impl Socket {
         }
     }
 
-    /// Its inode; EBADF if it has none, which no call can name.
+    /// Inode of the socket; EBADF if there is none, which no call can name.
     fn node(&self) -> Result<NodeKey, Errno> {
         self.node.ok_or(Errno::EBADF)
     }
@@ -173,7 +174,7 @@ impl Socket {
         if let State::Connected { peer, .. } = self.state { peer } else { None }
     }
 
-    /// Whether it is a stream that is not connected, nor about to be.
+    /// Returns true if the socket is a stream that is neither connected nor connecting.
     fn is_closed(&self) -> bool {
         match &self.state {
             State::Closed => self.protocol == Protocol::Tcp,
@@ -187,7 +188,7 @@ impl Socket {
         self.connection().map_or(self.received.length(), |connection| connection.unread())
     }
 
-    /// An address in the form of its family.
+    /// Returns an address in the form of the socket's family.
     fn shown(&self, address: Option<SocketAddr>) -> SocketAddr {
         let address = address.unwrap_or(SocketAddr::new(self.family.any(), 0));
         self.family.shown(address)
@@ -195,7 +196,7 @@ impl Socket {
 }
 
 impl Net {
-    /// socket(2), with `O_NONBLOCK` and `O_CLOEXEC` as flags: a descriptor.
+    /// socket(2), with `O_NONBLOCK` and `O_CLOEXEC` as flags: returns a descriptor.
     pub fn open(
         &mut self,
         files: &mut Files,
@@ -208,7 +209,7 @@ impl Net {
         self.give_descriptor(files, key, flags, now)
     }
 
-    /// Gives a socket that has none a descriptor; it is gone if that fails.
+    /// Gives a socket without a descriptor one; closes the socket if that fails.
     fn give_descriptor(&mut self, files: &mut Files, key: SocketKey, flags: u32, now: Time) -> Result<i32, Errno> {
         let foreign = Foreign { owner: Owner::Socket, handle: key.index() };
         match files.open_foreign(foreign, flags, now) {
@@ -224,7 +225,7 @@ impl Net {
         }
     }
 
-    /// The socket that the files know by this handle.
+    /// The socket with this handle in the files.
     pub fn socket(&self, handle: u32) -> Result<SocketKey, Errno> {
         self.sockets.key_at(handle).ok_or(Errno::EBADF)
     }
@@ -234,7 +235,7 @@ impl Net {
         self.sockets[key].family
     }
 
-    /// Whether a socket is a stream.
+    /// Returns true if a socket is a stream.
     pub fn is_stream(&self, key: SocketKey) -> bool {
         self.sockets[key].protocol == Protocol::Tcp
     }
@@ -267,7 +268,7 @@ impl Net {
         }
     }
 
-    /// What a socket is ready for.
+    /// Events that a socket is ready for.
     fn ready(&self, key: SocketKey) -> Ready {
         let socket = &self.sockets[key];
         let mut ready = Ready::empty();
@@ -285,7 +286,7 @@ impl Net {
         ready
     }
 
-    /// Lets the files know what a socket is ready for, and for what something new has happened.
+    /// Reports to the files what a socket is ready for, and for which events there is news.
     fn tell(&self, files: &mut Files, key: SocketKey, news: Ready) {
         if let Some(node) = self.sockets[key].node {
             files.set_ready(node, self.ready(key), news);

@@ -1,4 +1,4 @@
-//! Options of sockets. Most are numbers that are only remembered: they say something about packets, and there are none.
+//! Options of sockets. Most are numbers that are only stored: they concern packets, and there are none within the program.
 
 use super::address::Family;
 use super::{Net, Protocol, Socket, SocketKey, State};
@@ -9,12 +9,12 @@ pub use crate::fs::socket::{Takes, Value};
 use alloc::vec::Vec;
 use linux_raw_sys::net;
 
-/// Bytes that wait in a stream for its reader, and bytes that its writer may send without being read: Linux's default
-/// for the one, and of its range for the other what is more than a program notices.
+/// Bytes that wait in a stream for its reader (Linux's default), and bytes that its writer may send beyond them without being
+/// read (of Linux's range, more than a program notices).
 const STREAM: u32 = 131_072;
 /// Bytes of datagrams that wait in a socket; Linux's default.
 const DATAGRAMS: u32 = 212_992;
-/// The smallest and the largest room that a program can set, in bytes; Linux's.
+/// The smallest and the largest buffer size that a program can set, in bytes; Linux's.
 const ROOM: (u32, u32) = (2304, 212_992 * 2);
 
 /// An option that is a number.
@@ -26,10 +26,10 @@ struct Known {
     most: i32,
 }
 
-/// Declares [`KNOWN`]: for each level, options with their default and the numbers that they can be set to.
+/// Declares [`KNOWN`]: for each level, options with their default and the range of their values.
 macro_rules! known {
     ($($level:ident { $($number:ident $default:literal in $least:literal $most:expr;)* })*) => {
-        /// All options that are numbers. Any number other than 0 is 1 for those that can only be these two.
+        /// Table of options that are numbers. For an option with the range 0 to 1, any number other than 0 is stored as 1.
         const KNOWN: &[Known] = &[$($(Known {
             level: net::$level,
             number: net::$number,
@@ -96,23 +96,23 @@ known! {
     }
 }
 
-/// What a number other than 0 and 1 means that Linux takes as "the default".
+/// Value that Linux takes as "the default", for options outside `SOL_TCP` that are not just 0 or 1.
 const DEFAULT: i32 = -1;
 
-/// Where an option is in [`KNOWN`].
+/// Index of an option in [`KNOWN`].
 fn place(level: u32, number: u32) -> Option<u8> {
     KNOWN.iter().position(|known| (known.level, known.number) == (level, number)).map(|at| at as u8)
 }
 
-/// What is set.
+/// Options of a socket.
 #[derive(Debug)]
 pub(super) struct Options {
-    /// Places in [`KNOWN`], and numbers, of options that are not what they are by default.
+    /// Indices in [`KNOWN`], and values, of options that differ from their default.
     numbers: Vec<(u8, i32)>,
-    /// Bytes.
+    /// Bytes (`SO_RCVBUF`, `SO_SNDBUF`).
     receive_room: u32,
     send_room: u32,
-    /// Seconds that close(2) may wait.
+    /// Seconds that close(2) may wait (`SO_LINGER`).
     linger: Option<u32>,
     receive_timeout_ns: u64,
     send_timeout_ns: u64,
@@ -131,7 +131,7 @@ impl Options {
         }
     }
 
-    /// The options that a connection gets from its listener.
+    /// Returns the options that a connection inherits from its listener.
     pub(super) fn try_clone(&self) -> Result<Self, Errno> {
         let mut numbers = Vec::new();
         numbers.try_reserve_exact(self.numbers.len()).map_err(|_| Errno::ENOMEM)?;
@@ -164,93 +164,94 @@ impl Options {
         !self.numbers.is_empty() && place(level, number).is_some_and(|place| self.number(place) != 0)
     }
 
-    /// Whether an IPv6 socket means IPv6 only.
+    /// Returns true if an IPv6 socket is restricted to IPv6 (`IPV6_V6ONLY`).
     pub(super) fn is_only_v6(&self) -> bool {
         self.is_set(net::SOL_IPV6, net::IPV6_V6ONLY)
     }
 
-    /// Whether it shares its address with others who say so, too, and do not listen.
+    /// Returns true with `SO_REUSEADDR`: the address is shared with other such sockets that do not listen.
     pub(super) fn shares_address(&self) -> bool {
         self.is_set(net::SOL_SOCKET, net::SO_REUSEADDR)
     }
 
-    /// Whether it shares its port with others who say so, too.
+    /// Returns true with `SO_REUSEPORT`: the port is shared with other such sockets.
     pub(super) fn shares_port(&self) -> bool {
         self.is_set(net::SOL_SOCKET, net::SO_REUSEPORT)
     }
 
-    /// Whether it may send to everybody.
+    /// Returns true if the socket may send broadcasts.
     pub(super) fn may_broadcast(&self) -> bool {
         self.is_set(net::SOL_SOCKET, net::SO_BROADCAST)
     }
 
-    /// Whether it may be bound to an address that nobody has.
+    /// Returns true if the socket may be bound to a foreign address (`IP_FREEBIND`).
     pub(super) fn binds_freely(&self) -> bool {
         self.is_set(net::SOL_IP, net::IP_FREEBIND) || self.is_set(net::SOL_IPV6, net::IPV6_FREEBIND)
     }
 
-    /// The class of traffic of what is sent.
+    /// Traffic class of packets sent (`IP_TOS`, `IPV6_TCLASS`).
     pub(super) fn class(&self, v6: bool) -> u8 {
         self.number_at(net::IP_TOS, net::IPV6_TCLASS, v6) as u8
     }
 
-    /// Whether it gets what is sent to groups that others of the program have joined.
+    /// Returns true with `IP_MULTICAST_ALL`: datagrams arrive also for groups that only other sockets of the program have
+    /// joined.
     pub(super) fn hears_all_groups(&self, v6: bool) -> bool {
         self.number_at(net::IP_MULTICAST_ALL, net::IPV6_MULTICAST_ALL, v6) != 0
     }
 
-    /// Whether the program gets what it sends to groups that it has joined.
+    /// Returns true with `IP_MULTICAST_LOOP`: datagrams to a group are delivered to its members in the program.
     pub(super) fn hears_itself(&self, v6: bool) -> bool {
         self.number_at(net::IP_MULTICAST_LOOP, net::IPV6_MULTICAST_LOOP, v6) != 0
     }
 
-    /// How many hops what is sent to groups may take.
+    /// Hop limit of packets to groups.
     pub(super) fn group_hops(&self, v6: bool) -> u8 {
         self.number_at(net::IP_MULTICAST_TTL, net::IPV6_MULTICAST_HOPS, v6) as u8
     }
 
-    /// The option of IPv4, or of IPv6.
+    /// Value of the IPv4 option, or of the IPv6 one.
     fn number_at(&self, number: u32, number_v6: u32, v6: bool) -> i32 {
         let (level, number) = if v6 { (net::SOL_IPV6, number_v6) } else { (net::SOL_IP, number) };
         place(level, number).map_or(0, |place| self.number(place))
     }
 
-    /// Whether a little that is to be sent may wait for more.
+    /// Returns true unless `TCP_NODELAY` is set: small segments may wait for more data (Nagle).
     pub(super) fn delays_small(&self) -> bool {
         !self.is_set(net::SOL_TCP, net::TCP_NODELAY)
     }
 
-    /// After how many seconds of silence the other side is asked whether it is there.
+    /// Seconds of silence after which a keep-alive probe is sent, with `SO_KEEPALIVE`.
     pub(super) fn keep_alive_interval(&self) -> Option<u32> {
         let asks = self.is_set(net::SOL_SOCKET, net::SO_KEEPALIVE);
         let seconds = place(net::SOL_TCP, net::TCP_KEEPIDLE).map(|place| self.number(place) as u32);
         seconds.filter(|_| asks)
     }
 
-    /// How many hops packets may take, if that has been said.
+    /// Hop limit of packets, if the program has set it.
     pub(super) fn hop_limit(&self) -> Option<u8> {
         let place = place(net::SOL_IP, net::IP_TTL)?;
         let set = self.numbers.iter().find(|(at, _)| *at == place);
         set.and_then(|(_, hops)| u8::try_from(*hops).ok())
     }
 
-    /// How many seconds close(2) may wait; at 0 it resets the connection.
+    /// Seconds that close(2) may wait (`SO_LINGER`); at 0, close(2) resets the connection.
     pub(super) fn lingers(&self) -> Option<u32> {
         self.linger
     }
 
-    /// Bytes that may wait to be read.
+    /// Most bytes that may wait to be read.
     pub(super) fn receive_room(&self) -> usize {
         self.receive_room as usize
     }
 
-    /// Bytes that may be sent without being read, beyond those that wait to be.
+    /// Bytes that may be sent without being read, beyond the receiver's room.
     pub(super) fn send_room(&self) -> usize {
         self.send_room as usize
     }
 }
 
-/// What setsockopt(2) takes for an option; ENOPROTOOPT if it cannot be set.
+/// Kind of value that setsockopt(2) takes for an option; ENOPROTOOPT if it cannot be set.
 pub fn takes(level: u32, number: u32) -> Result<Takes, Errno> {
     match (level, number) {
         (net::SOL_SOCKET, net::SO_RCVTIMEO_OLD | net::SO_SNDTIMEO_OLD) => Ok(Takes::Time),
@@ -265,7 +266,7 @@ pub fn takes(level: u32, number: u32) -> Result<Takes, Errno> {
 }
 
 impl Net {
-    /// getsockopt(2). Whoever asks for an error is told it once.
+    /// getsockopt(2). `SO_ERROR` returns an error once.
     pub fn option(&mut self, files: &mut Files, key: SocketKey, level: u32, number: u32) -> Result<Value, Errno> {
         let socket = &mut self.sockets[key];
         if let Some(place) = place(level, number) {
@@ -301,7 +302,7 @@ impl Net {
         Ok(Value::Number(number))
     }
 
-    /// setsockopt(2), with a value of the kind that [`takes`] tells.
+    /// setsockopt(2), with a value of the kind that [`takes`] returns.
     pub fn set_option(
         &mut self,
         files: &mut Files,
@@ -319,7 +320,7 @@ impl Net {
         }
         let socket = &mut self.sockets[key];
         let options = &mut socket.options;
-        // As on Linux, which doubles the number because it counts its own expenses.
+        // Doubled, as on Linux, which does so because its bookkeeping counts.
         let room = |bytes: i32| (bytes.max(0) as u32).saturating_mul(2).clamp(ROOM.0, ROOM.1);
         match (level, number, value) {
             (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_RCVBUFFORCE, Value::Number(to)) => {
@@ -353,7 +354,7 @@ impl Net {
         }
     }
 
-    /// How long a call on a socket waits at most, in nanoseconds, to receive or to send.
+    /// Longest wait of a call on a socket to receive or to send, in nanoseconds (`SO_RCVTIMEO`, `SO_SNDTIMEO`).
     pub fn timeout(&self, key: SocketKey, to_send: bool) -> Option<u64> {
         let options = &self.sockets[key].options;
         let timeout_ns = if to_send { options.send_timeout_ns } else { options.receive_timeout_ns };

@@ -1,5 +1,5 @@
-//! Datagrams on their way to the device. Most leave at once; some wait until the hardware address of their receiver is
-//! known, or the device has room.
+//! Datagrams on their way to the device. Most leave at once; the others wait for the hardware address of their receiver, or for
+//! room in the device.
 
 use super::device::Stack;
 use super::{Net, Socket, SocketKey};
@@ -21,16 +21,16 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::phy::PacketMeta;
 use smoltcp::socket::udp;
 
-/// Datagrams that can wait, and bytes of them.
+/// Most datagrams that wait per socket, and most bytes of them.
 const DATAGRAMS: usize = 64;
 const BYTES: usize = 128 << 10;
 
-/// Datagrams of a socket.
+/// Unsent datagrams of a socket.
 pub(super) struct Outbox {
     set: SocketSet<'static>,
     handle: SocketHandle,
     alarm: u64,
-    /// Somebody has found no room.
+    /// A send has found no room.
     full: bool,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Outbox {
     }
 }
 
-/// Room for `count` datagrams of `length` bytes altogether.
+/// Returns room for `count` datagrams of `length` bytes altogether.
 pub(super) fn room(count: usize, length: usize) -> Result<udp::PacketBuffer<'static>, Errno> {
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     entries.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
@@ -61,7 +61,7 @@ impl Outbox {
 }
 
 impl Socket {
-    /// Whether a datagram would find room.
+    /// Returns true if a datagram would find room.
     pub(super) fn has_room_to_send(&self) -> bool {
         self.outbox.as_ref().is_none_or(|outbox| !outbox.full)
     }
@@ -117,7 +117,7 @@ impl Net {
         Ok(length as u64)
     }
 
-    /// Lets go what can go.
+    /// Sends the datagrams that can leave, and schedules a retry for the others.
     pub(super) fn look_after_outbox(
         &mut self,
         files: &mut Files,

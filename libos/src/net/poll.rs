@@ -1,4 +1,4 @@
-//! When the device is looked after: by calls on sockets, by those that wait for files, and when nobody can go on.
+//! Polling of the device: by calls on sockets, by calls that wait for files, and when no thread can run.
 
 use super::device::{Device, Stack};
 use super::outbox;
@@ -18,11 +18,11 @@ use husk::internet::wire::{Sender, Wire};
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::udp;
 
-/// Frames that are taken before others have their turn.
+/// Most frames handled per poll.
 const BATCH: usize = 256;
 
 impl Net {
-    /// Takes the program's network device into use, which the image calls `name`.
+    /// Takes the program's network device into use; `name` is its name in the image.
     pub fn attach(&mut self, name: &'static [u8], wire: Box<dyn Wire>, network: &Network, devices: &mut dyn Devices) {
         let mut seed = [0; 8];
         devices.random(&mut seed);
@@ -30,7 +30,7 @@ impl Net {
         self.device = Some(Box::new(device));
     }
 
-    /// Whether there is a network device.
+    /// Returns true if there is a network device.
     #[inline]
     pub fn has_device(&self) -> bool {
         self.device.is_some()
@@ -41,29 +41,29 @@ impl Net {
         self.device.as_deref_mut()
     }
 
-    /// Whether something may still come from outside: there is a device, and a socket that it may be for.
+    /// Returns true if something may still arrive from outside: there is a device, and a socket to receive it.
     pub fn expects(&self) -> bool {
         self.device.is_some() && !self.sockets.is_empty()
     }
 
-    /// Whether the device has something to be done by now.
+    /// Returns true if the device or a timer of the stack is due.
     pub fn is_due(&mut self, now: u64) -> bool {
         self.device
             .as_mut()
             .is_some_and(|device| device.wire.is_ready() || device.deadline().is_some_and(|at| at <= now))
     }
 
-    /// Whether the network has been asked for an address, and has not answered.
+    /// Returns true while the network has been asked for an address (DHCP, SLAAC) and has not answered.
     pub fn is_asking(&self) -> bool {
         self.device.as_ref().is_some_and(|device| device.stack.is_asking())
     }
 
-    /// Whether it has been asked for one from which packets can go to `to`, and has not answered.
+    /// Returns true while an address from which packets can go to `to` has been requested, without an answer yet.
     pub fn awaits(&self, to: IpAddr) -> bool {
         self.device.as_ref().is_some_and(|device| device.stack.awaits(to))
     }
 
-    /// Takes frames that have arrived, and does what is to be done by now.
+    /// Takes frames that have arrived, and runs the timers that are due.
     pub fn poll(&mut self, files: &mut Files, devices: &mut dyn Devices) {
         let now = devices.monotonic_ns();
         if !self.is_due(now) {
@@ -75,7 +75,7 @@ impl Net {
         for _ in 0..BATCH {
             let mut next = None;
             let more = wire.receive(&mut |frame, sender| next = self.arrive(files, stack, sender, frame, now));
-            // A connection answers when there is nothing more for it.
+            // A connection answers once the next frame is not for it, so that a run of segments gets one answer.
             if let Some(key) = touched.filter(|key| Some(*key) != next) {
                 self.look_after(files, stack, wire.sender(), key, now, false);
             }
@@ -94,14 +94,14 @@ impl Net {
             self.unstall(files, stack, wire.sender(), now);
         }
         if let Some(text) = stack.resolver() {
-            // Whoever has made something else of that file has no use for ours.
+            // A program that has replaced this file by something else does not need the resolver's text.
             let _ = files.set_resolver(text);
         }
         wire.flush();
         self.device = Some(device);
     }
 
-    /// Takes a frame. Tells the connection that it was for.
+    /// Takes a frame. Returns the connection that it was for.
     fn arrive(
         &mut self,
         files: &mut Files,
@@ -115,7 +115,7 @@ impl Net {
                 let known = stack.connections.get(&(to, from)).copied();
                 let key = match known {
                     None if opens => match self.open_for(files, stack, to, from) {
-                        // It will come again.
+                        // The peer retransmits.
                         Err(Errno::EAGAIN | Errno::ENOMEM) => return None,
                         opened => opened.ok(),
                     },
@@ -135,7 +135,7 @@ impl Net {
             Carried::Datagram { to, from } => {
                 match self.receiver_at(to, from) {
                     Some(receiver) => {
-                        // There is nobody to tell of what finds no memory.
+                        // A datagram that finds no memory is dropped: there is no caller to return the error to.
                         let _ = self.take_datagram(files, stack, sender, frame, receiver, to, now);
                     }
                     None => stack.take(frame, sender, None, now),
@@ -152,7 +152,7 @@ impl Net {
             }
             Carried::Other => {
                 stack.take(frame, sender, None, now);
-                // It may have told somebody's hardware address.
+                // The frame may have brought a hardware address (ARP, NDP).
                 if !stack.stalled.is_empty() {
                     self.unstall(files, stack, sender, now);
                 }
@@ -161,7 +161,7 @@ impl Net {
         }
     }
 
-    /// Lets the stack check a datagram, and puts it into its receiver's queue.
+    /// Lets the stack check a datagram, and puts it into the queue of its receiver.
     #[expect(clippy::too_many_arguments, reason = "a frame, and all that it meets")]
     fn take_datagram(
         &mut self,

@@ -1,4 +1,4 @@
-//! Ports: who has which, who may share one, and who is behind an address.
+//! Ports: their sockets, the rules for sharing them, and the lookup of the socket behind an address.
 
 use super::address::Family;
 use super::device::Device;
@@ -10,7 +10,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
 use hashbrown::HashMap;
 
-/// Ports for those who do not ask for one; Linux's.
+/// Ephemeral ports, as on Linux.
 const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 
 /// Sockets by the port that they are bound to.
@@ -30,7 +30,7 @@ impl Ports {
         Ok(())
     }
 
-    /// Takes a socket off the port that it is bound to.
+    /// Removes a socket from the port that it is bound to.
     pub(super) fn remove(&mut self, protocol: Protocol, port: u16, key: SocketKey) {
         if let Some(sockets) = self.0.get_mut(&(protocol, port)) {
             sockets.retain(|socket| *socket != key);
@@ -42,7 +42,8 @@ impl Ports {
 }
 
 impl Socket {
-    /// How well a socket bound to `local` answers to `to`; the better the higher. Not at all if it does not.
+    /// Rank of a socket bound to `local` as receiver of packets to `to`; the highest rank wins. `None` if it does not receive
+    /// them.
     pub(super) fn answers(&self, to: IpAddr) -> Option<u8> {
         match (self.local?.ip(), to) {
             (local, to) if local == to => Some(2),
@@ -53,7 +54,7 @@ impl Socket {
         }
     }
 
-    /// Whether some address means both this socket and one that is to be bound to `other`.
+    /// Returns true if an address exists that means both this socket and one to be bound to `other`.
     fn overlaps(&self, other: IpAddr, other_only_v6: bool) -> bool {
         match (self.local.map(|local| local.ip()), other) {
             (None, _) => false,
@@ -66,7 +67,7 @@ impl Socket {
 }
 
 impl Net {
-    /// Whether the program itself has this address.
+    /// Returns true if the address is the program's own.
     pub(super) fn is_local(&self, address: IpAddr) -> bool {
         let is_ours = |device: &Device| device.stack.interface.has_ip_addr(address);
         address.is_loopback() || self.device.as_deref().is_some_and(is_ours)
@@ -94,7 +95,7 @@ impl Net {
         if self.is_taken(key, to) { Err(Errno::EADDRINUSE) } else { self.occupy(key, to) }
     }
 
-    /// Binds a socket to an address and some port that nobody has.
+    /// Binds a socket to an address and a free ephemeral port.
     pub(super) fn bind_anywhere(
         &mut self,
         devices: &mut dyn Devices,
@@ -118,7 +119,7 @@ impl Net {
         Ok(())
     }
 
-    /// Whether somebody has an address who does not share it with the socket `key`.
+    /// Returns true if another socket has an overlapping address and does not share it with the socket `key`.
     pub(super) fn is_taken(&self, key: SocketKey, to: SocketAddr) -> bool {
         let socket = &self.sockets[key];
         self.ports.at(socket.protocol, to.port()).iter().filter(|other| **other != key).any(|other| {
@@ -130,7 +131,7 @@ impl Net {
         })
     }
 
-    /// The listener that a connection from `from` to `to` meets.
+    /// The listener that takes a connection from `from` to `to`.
     pub(super) fn listener_at(&self, to: SocketAddr, from: SocketAddr) -> Option<SocketKey> {
         let answers = |key: &SocketKey| {
             let socket = &self.sockets[*key];
@@ -138,12 +139,12 @@ impl Net {
         };
         let sockets = self.ports.at(Protocol::Tcp, to.port());
         let best = sockets.iter().filter_map(answers).max()?;
-        // Those who share a port share the connections.
+        // Listeners that share a port (`SO_REUSEPORT`) share the connections.
         let count = sockets.iter().filter(|key| answers(key) == Some(best)).count();
         sockets.iter().filter(|key| answers(key) == Some(best)).nth(usize::from(from.port()) % count).copied()
     }
 
-    /// The socket that a datagram from `from` to `to` is for.
+    /// The socket that receives a datagram from `from` to `to`.
     pub(super) fn receiver_at(&self, to: SocketAddr, from: SocketAddr) -> Option<SocketKey> {
         let sockets = self.ports.at(Protocol::Udp, to.port()).iter();
         let answering = sockets.filter_map(|key| {

@@ -1,6 +1,5 @@
-//! Sockets of `AF_NETLINK` that tell which network interfaces there are and which addresses they have: rtnetlink(7), as
-//! far as getifaddrs(3) and if_nameindex(3) ask. They are datagrams: what is sent is a question, and the answer is
-//! received.
+//! Sockets of `AF_NETLINK` that list the network interfaces and their addresses: rtnetlink(7), as far as getifaddrs(3) and
+//! if_nameindex(3) use it. They are datagrams: a send is a request, and the answer is received.
 
 use super::{Net, SocketKey};
 use crate::answer::Answer;
@@ -15,7 +14,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use husk::abi::device::FRAME_HEADER;
 use linux_raw_sys::netlink::{NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
 
-// Kinds of messages, and of what is told of interfaces and addresses: rtnetlink(7), linux/if_link.h, linux/if_addr.h.
+// Kinds of messages, and attributes of interfaces and addresses: rtnetlink(7), linux/if_link.h, linux/if_addr.h.
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
@@ -28,9 +27,9 @@ const ADDRESS: u16 = 1;
 const ADDRESS_LOCAL: u16 = 2;
 const ADDRESS_LABEL: u16 = 3;
 const ADDRESS_BROADCAST: u16 = 4;
-/// The address does not run out.
+/// Flag of an address that does not expire.
 const PERMANENT: u8 = 0x80;
-// How far an address reaches: anywhere, on its own link, in this machine.
+// Scope of an address: anywhere, its own link, this machine.
 const ANYWHERE: u8 = 0;
 const ON_LINK: u8 = 253;
 const HERE: u8 = 254;
@@ -42,11 +41,11 @@ const LOOPBACK_MTU: usize = 65_536;
 
 /// Bytes of a `struct nlmsghdr`.
 const HEADER: usize = 16;
-/// What messages and what is told in them is aligned to.
+/// Alignment of messages and attributes, in bytes.
 const ALIGNMENT: usize = 4;
-/// Longest question, in bytes.
+/// Longest request, in bytes.
 const QUESTION_MAXIMUM: u64 = 4096;
-/// Longest name of an interface.
+/// Longest name of an interface, in bytes.
 const NAME_MAXIMUM: usize = 15;
 
 /// An interface.
@@ -56,11 +55,11 @@ struct Interface {
     hardware: (u16, u32),
     mac: [u8; 6],
     mtu: usize,
-    /// Each with the number of bits of its network.
+    /// Addresses, each with the prefix length of its network.
     addresses: Vec<(IpAddr, u8)>,
 }
 
-/// A question.
+/// A request.
 struct Question<'a> {
     kind: u16,
     flags: u32,
@@ -69,7 +68,7 @@ struct Question<'a> {
     body: &'a [u8],
 }
 
-/// The next question in what was sent, and the rest.
+/// Returns the first request in the bytes sent, and the rest.
 fn question(bytes: &[u8]) -> Option<(Question<'_>, &[u8])> {
     let header: &[u8; HEADER] = bytes.first_chunk()?;
     let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
@@ -85,7 +84,7 @@ fn question(bytes: &[u8]) -> Option<(Question<'_>, &[u8])> {
     Some((question, bytes.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default()))
 }
 
-/// Adds a message with what is told in it.
+/// Appends a message with its attributes.
 fn tell(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], told: &[(u16, &[u8])]) {
     let start = into.len();
     into.extend_from_slice(&[0; 4]);
@@ -118,7 +117,7 @@ impl Interface {
         tell(into, NEW_LINK, flags, question.sequence, &body, &told);
     }
 
-    /// Tells its addresses of this family, or of both if it is 0.
+    /// Appends the addresses of this family, or of both if it is 0.
     fn tell_addresses(&self, question: &Question<'_>, family: u8, into: &mut Vec<u8>) {
         let name = [self.name, b"\0"].concat();
         for (address, prefix) in &self.addresses {
@@ -154,7 +153,7 @@ impl Interface {
     }
 }
 
-/// Answers one question.
+/// Answers one request.
 fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>) {
     let all = question.flags & NLM_F_DUMP == NLM_F_DUMP;
     let wanted = question.body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
@@ -188,7 +187,7 @@ fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>)
 }
 
 impl Net {
-    /// Answers what was sent by such a socket.
+    /// Answers the requests sent by a socket of `AF_NETLINK`.
     pub(super) fn ask_routes(&mut self, files: &mut Files, key: SocketKey, from: Buffers<'_>) -> Answer {
         let length = from.length();
         if length > QUESTION_MAXIMUM {
@@ -217,7 +216,7 @@ impl Net {
         Ok(length)
     }
 
-    /// All interfaces: the loopback, and that of the device.
+    /// Returns all interfaces: the loopback, and that of the device.
     fn interfaces(&self) -> Vec<Interface> {
         let loopback = Interface {
             number: 1,
@@ -246,7 +245,7 @@ impl Net {
 mod tests {
     use super::*;
 
-    /// A question of this kind, for everything there is.
+    /// Returns a dump request of this kind.
     fn asked(kind: u16) -> Vec<u8> {
         let mut bytes = Vec::new();
         tell(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, 7, &[0; 8], &[]);

@@ -1,4 +1,4 @@
-//! What goes through a connection.
+//! Data of stream connections.
 
 use super::{Net, SocketKey, State};
 use crate::answer::{Answer, Stop};
@@ -10,13 +10,13 @@ use crate::fs::socket::Received;
 use crate::fs::watch::wait;
 
 impl Net {
-    /// How many bytes may wait at the other end of a connection: what the one side sends without being read, and what
-    /// the other side takes.
+    /// Bytes that may wait at the other end of a connection: what the sender may send without being read, and the receiver's
+    /// room.
     fn capacity(&self, key: SocketKey, peer: SocketKey) -> usize {
         self.sockets[key].options.send_room() + self.sockets[peer].options.receive_room()
     }
 
-    /// Whether poll(2) says that a stream can be written to: not for every byte that becomes free.
+    /// Returns true if poll(2) reports a stream as writable: only with a third of the capacity free, not for each free byte.
     pub(super) fn is_writable(&self, key: SocketKey) -> bool {
         let socket = &self.sockets[key];
         match &socket.state {
@@ -29,7 +29,7 @@ impl Net {
         }
     }
 
-    /// Sends what there is room for, which may be less than all.
+    /// Sends as much as there is room for, which may be less than `from`.
     pub(super) fn send_stream(
         &mut self,
         files: &mut Files,
@@ -51,7 +51,7 @@ impl Net {
             State::Connecting(_) => return Err(later()),
             State::Connected { peer: Some(peer), .. } => peer,
             State::Connected { peer: None, .. } => {
-                // It is on its way before anybody can say that nobody wants it.
+                // The data counts as sent before the reset arrives: the peer's socket is closed.
                 self.reset(files, key);
                 return Ok(from.length());
             }
@@ -70,7 +70,7 @@ impl Net {
         Ok(length)
     }
 
-    /// Reads what there is.
+    /// Reads the received data.
     pub(super) fn receive_stream(
         &mut self,
         files: &mut Files,

@@ -1,4 +1,4 @@
-//! What a program cannot see of its sockets: who is told, and that nothing is left of those that are closed.
+//! Properties of sockets that a program cannot see: which files get news, and that closed sockets leave nothing behind.
 
 use super::address::Family;
 use super::{Net, Protocol, SocketKey};
@@ -95,7 +95,7 @@ fn who_is_connected_waits_for_nobody_else() {
 fn ports_come_back() {
     let mut machine = Machine::new();
     let (_, _, address) = machine.listener();
-    // More than there are ports for those who ask for none.
+    // More than there are ephemeral ports.
     for _ in 0..30_000 {
         let (file, key) = machine.open(Protocol::Tcp);
         machine.connect(key, address).ok();

@@ -1,4 +1,4 @@
-//! What goes through a connection through the device.
+//! Data of connections through the device.
 
 use super::{Net, SocketKey};
 use crate::answer::{Answer, Stop};
@@ -9,7 +9,7 @@ use crate::fs::socket::Received;
 use crate::fs::watch::wait;
 
 impl Net {
-    /// Sends what there is room for.
+    /// Sends as much as there is room for.
     pub(super) fn send_far(
         &mut self,
         files: &mut Files,
@@ -45,7 +45,7 @@ impl Net {
         Ok(done)
     }
 
-    /// Reads what there is, of which there is something.
+    /// Reads the received data, of which there is some.
     pub(super) fn receive_far(
         &mut self,
         files: &mut Files,
@@ -82,7 +82,7 @@ impl Net {
         Ok(Received { count, ..Received::default() })
     }
 
-    /// A connected socket sends no more.
+    /// Ends the sending side of a connected socket (FIN).
     pub(super) fn finish_far(&mut self, files: &mut Files, key: SocketKey) {
         self.sockets[key].write_shut = true;
         if let Some(connection) = self.sockets[key].connection_mut() {

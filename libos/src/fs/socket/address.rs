@@ -1,10 +1,10 @@
-//! Where messages come from and go to, for sockets of every family.
+//! Source and destination addresses of messages, for sockets of every family.
 
 use super::name::{self, FAMILY, NAME_MAXIMUM, Name};
 use crate::net::address;
 use core::net::{IpAddr, SocketAddr};
 
-/// Bytes of the longest `struct sockaddr` that is told: of `AF_UNIX`, with a NUL at its end.
+/// Bytes of the longest `struct sockaddr` that is returned: of `AF_UNIX`, with a NUL at its end.
 pub const LENGTH_MAXIMUM: usize = FAMILY + NAME_MAXIMUM + 1;
 
 /// The address of a socket.
@@ -14,21 +14,21 @@ pub enum Address {
     Unix(Name),
     /// Of `AF_INET` or `AF_INET6`.
     Internet(SocketAddr),
-    /// Of `AF_NETLINK`: a number, which is 0 for whoever answers.
+    /// Of `AF_NETLINK`: a number, which is 0 for the kernel's answers.
     Routes(u32),
 }
 
-/// What else is known of a datagram of the internet families that has arrived.
+/// Facts about a datagram of the internet families that has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// The address that it was sent to.
+    /// Destination address.
     pub to: IpAddr,
-    /// Its class of traffic, which IPv4 calls type of service.
+    /// Traffic class, which IPv4 calls type of service.
     pub class: u8,
 }
 
 impl Address {
-    /// An address as a `struct sockaddr`, and how many bytes of it count. Only sockets of `AF_UNIX` can have none.
+    /// Returns an address as a `struct sockaddr`, and its length in bytes. Only sockets of `AF_UNIX` can have none.
     pub fn format(address: Option<&Self>) -> ([u8; LENGTH_MAXIMUM], usize) {
         match address {
             Some(Self::Internet(internet)) => {

@@ -1,4 +1,4 @@
-//! Connections: who listens, connects, accepts and hangs up.
+//! Connections: listen(2), connect(2), accept(2) and shutdown(2).
 
 use super::name::Name;
 use super::{Files, Listener, Socket, Style};
@@ -11,7 +11,7 @@ use alloc::collections::VecDeque;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::net;
 
-/// Longest queue of connections that nobody has accepted; Linux's default.
+/// Longest queue of connections to accept; Linux's default.
 const BACKLOG_MAXIMUM: i32 = 4096;
 
 impl Files {
@@ -34,7 +34,7 @@ impl Files {
         Ok(())
     }
 
-    /// connect(2); without a name, a datagram socket is connected no more.
+    /// connect(2); disconnects a datagram socket if there is no name.
     pub fn connect(&mut self, descriptor: i32, name: Option<Name>, now: Time) -> Result<(), Stop> {
         let node = self.socket_node(descriptor)?;
         let style = self.socket(node)?.style;
@@ -95,7 +95,7 @@ impl Files {
         Ok(())
     }
 
-    /// accept4(2), with the flags of open(2): the descriptor, and the name of the other end.
+    /// accept4(2), with the flags of open(2): returns the descriptor, and the name of the peer.
     pub fn accept(&mut self, descriptor: i32, flags: u32) -> Result<(i32, Option<Name>), Stop> {
         let node = self.socket_node(descriptor)?;
         let nonblocking = self.description(descriptor)?.is_nonblocking();

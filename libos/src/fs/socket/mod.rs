@@ -1,8 +1,8 @@
 //! Sockets between threads of the program: `AF_UNIX`.
 //!
-//! Each socket keeps what it has received; to send is to put something into another's queue. Sockets refer to each other
-//! without keeping each other: who is gone is not found any more. A connection has two sockets, of which the one on the
-//! listening side exists as soon as somebody connects, and waits in the listener's queue to be accepted.
+//! Each socket keeps what it has received; a send appends to the queue of another socket. Sockets refer to each other without
+//! references that count: a socket that is gone is not found any more. A connection has two sockets, of which the server's
+//! exists as soon as the client connects, and waits in the listener's queue to be accepted.
 
 pub mod address;
 mod connect;
@@ -29,14 +29,14 @@ use name::Name;
 use options::Options;
 use queue::{CAPACITY, MESSAGES_MAXIMUM};
 
-/// How a socket sends.
+/// Way in which a socket sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Bytes, to the other end.
+    /// Bytes, to the peer.
     Stream,
-    /// Messages, to anybody.
+    /// Messages, to any socket.
     Datagram,
-    /// Messages, to the other end.
+    /// Messages, to the peer.
     Packet,
 }
 
@@ -53,7 +53,7 @@ impl Style {
         }
     }
 
-    /// Its `SOCK_*` number.
+    /// `SOCK_*` number of the style.
     pub fn number(self) -> u32 {
         match self {
             Self::Stream => net::SOCK_STREAM,
@@ -63,19 +63,19 @@ impl Style {
     }
 }
 
-/// A socket that may be gone: its inode, and that inode's number.
+/// Reference to a socket that may be gone: its inode, and the inode's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
     node: NodeKey,
     number: u64,
 }
 
-/// Connections that nobody has accepted.
+/// Connections to accept.
 #[derive(Debug)]
 struct Listener {
-    /// How many may wait; one more, as on Linux.
+    /// Most connections in `pending`, less one, as on Linux.
     backlog: usize,
-    /// Sockets of this side; counted.
+    /// Server-side sockets; counted.
     pending: VecDeque<NodeKey>,
 }
 
@@ -84,18 +84,18 @@ struct Listener {
 pub struct Socket {
     style: Style,
     name: Option<Name>,
-    /// The other end of a connection; where a datagram goes that names no receiver.
+    /// The other end of a connection; for datagrams, the default destination.
     peer: Option<Reference>,
     peer_name: Option<Name>,
     listener: Option<Listener>,
     received: Queue,
-    /// Nothing more will be received, or may be sent.
+    /// True if no more is received (`read_shut`) or sent (`write_shut`).
     read_shut: bool,
     write_shut: bool,
-    /// What the next call is told, once.
+    /// Error that the next call returns, once.
     error: Option<Errno>,
     options: Options,
-    /// Who found no room here for a datagram.
+    /// Sockets that found no room here for a datagram.
     turned_away: Vec<Reference>,
 }
 
@@ -116,17 +116,17 @@ impl Socket {
         }
     }
 
-    /// Whether it takes no more messages.
+    /// Returns true if the socket takes no more messages.
     fn is_full(&self) -> bool {
         self.received.length() >= CAPACITY || (self.style != Style::Stream && self.received.count() >= MESSAGES_MAXIMUM)
     }
 
-    /// Whether it is so empty that poll(2) sends others here.
+    /// Returns true if so little is queued that poll(2) reports other sockets as able to send here.
     fn is_roomy(&self) -> bool {
         self.received.length() * 4 <= CAPACITY && !self.is_full()
     }
 
-    /// Whether it has, or has had, another end.
+    /// Returns true if the socket has, or has had, a peer.
     fn is_connected(&self) -> bool {
         self.style != Style::Datagram && self.peer.is_some()
     }
@@ -158,13 +158,13 @@ impl Files {
         Ok(node)
     }
 
-    /// The inode of the socket that a descriptor stands for; ENOTSOCK if it stands for another file.
+    /// Inode of the socket behind a descriptor; ENOTSOCK for another file.
     pub fn socket_node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
         let node = self.node(descriptor)?;
         self.socket(node).map(|_| node)
     }
 
-    /// Whether a descriptor stands for a socket that keeps no messages apart.
+    /// Returns true if a descriptor is a stream socket, which has no message boundaries.
     pub fn is_stream(&self, descriptor: i32) -> bool {
         self.node(descriptor).and_then(|node| self.socket(node)).is_ok_and(|socket| socket.style == Style::Stream)
     }
@@ -181,22 +181,22 @@ impl Files {
         Reference { node, number: self.nodes[node].number }
     }
 
-    /// The inode of a socket that may be gone.
+    /// Inode of a socket that may be gone.
     fn referred(&self, Reference { node, number }: Reference) -> Option<NodeKey> {
         self.nodes.get(node).filter(|inode| inode.number == number).map(|_| node)
     }
 
-    /// The other end of a connection, or where datagrams go, if it is still there.
+    /// The peer of a connection, or the default destination of datagrams, if it still exists.
     fn peer(&self, node: NodeKey) -> Option<NodeKey> {
         self.referred(self.socket(node).ok()?.peer?)
     }
 
-    /// Whether two sockets send to each other.
+    /// Returns true if two sockets send to each other.
     fn are_peers(&self, node: NodeKey, other: NodeKey) -> bool {
         self.peer(node) == Some(other) && self.peer(other) == Some(node)
     }
 
-    /// What a socket is ready for.
+    /// Events that a socket is ready for.
     pub(super) fn socket_ready(&self, node: NodeKey) -> Ready {
         let mut ready = Ready::empty();
         let Ok(socket) = self.socket(node) else { return ready };
@@ -217,12 +217,12 @@ impl Files {
         self.peer(node).and_then(|peer| self.socket(peer).ok()).is_none_or(Socket::is_roomy)
     }
 
-    /// A socket is no more: its other end learns, and what it has not read is lost.
+    /// Closes a socket: its peer is notified, and unread data is lost.
     pub(super) fn socket_closed(&mut self, node: NodeKey) {
         self.hang_up(node, false);
     }
 
-    /// Ends a socket; one that was never accepted takes its other end by surprise.
+    /// Ends a socket; the peer of one that was never accepted gets ECONNRESET.
     fn hang_up(&mut self, node: NodeKey, unaccepted: bool) {
         let peer = self.peer(node);
         let Kind::Socket(socket) = &mut self.nodes[node].kind else { return };
@@ -252,7 +252,7 @@ impl Files {
                 self.release_description(description);
             }
         }
-        // Who waits for room in its queue, or in that of its connections, learns that there is no queue.
+        // Threads that wait for room in its queue, or in its queue of connections, must see that the queue is gone.
         self.notify(node, Ready::empty());
     }
 

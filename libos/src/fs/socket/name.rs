@@ -16,7 +16,7 @@ pub const FAMILY: usize = size_of::<u16>();
 /// The name of a socket: a path without NUL, or abstract bytes after a NUL.
 pub type Name = Box<[u8]>;
 
-/// The name in the bytes of a `struct sockaddr_un`; none if it has only a family.
+/// Parses the bytes of a `struct sockaddr_un`; `None` if it has only a family.
 pub fn parse(address: &[u8]) -> Result<Option<Name>, Errno> {
     let (family, name) = address.split_at_checked(FAMILY).ok_or(Errno::EINVAL)?;
     if family != (net::AF_UNIX as u16).to_ne_bytes() || name.len() > NAME_MAXIMUM {
@@ -29,7 +29,7 @@ pub fn parse(address: &[u8]) -> Result<Option<Name>, Errno> {
     }
 }
 
-/// A name as a `struct sockaddr_un`, and how many bytes of it count.
+/// Returns a name as a `struct sockaddr_un`, and its length in bytes.
 pub fn format(name: Option<&Name>) -> ([u8; FAMILY + NAME_MAXIMUM + 1], usize) {
     let mut address = [0; FAMILY + NAME_MAXIMUM + 1];
     let name = name.map_or(&[][..], |name| name);
@@ -44,7 +44,7 @@ pub fn format(name: Option<&Name>) -> ([u8; FAMILY + NAME_MAXIMUM + 1], usize) {
 }
 
 impl Files {
-    /// bind(2) to a path or an abstract name, or without a name to an abstract one that nobody has.
+    /// bind(2) to a path or an abstract name, or without a name to an unused abstract one.
     pub fn bind(&mut self, descriptor: i32, name: Option<Name>, now: Time) -> Result<(), Errno> {
         let node = self.socket_node(descriptor)?;
         let already = self.socket(node)?.name.is_some();
@@ -76,7 +76,7 @@ impl Files {
         }
     }
 
-    /// An abstract name of five digits.
+    /// Returns an unused abstract name of five digits.
     fn unused_name(&mut self) -> Result<Name, Errno> {
         for number in 1..=0xf_ffffu32 {
             let mut name = [0; 6];
@@ -103,9 +103,9 @@ impl Files {
         if self.socket(node)?.style == style { Ok(node) } else { Err(Errno::EPROTOTYPE) }
     }
 
-    /// A socket is gone: another can have its abstract name. A path stays, with nobody behind.
+    /// Frees the abstract name of a closed socket. A path stays, without a socket behind it.
     pub(super) fn forget_name(&mut self, node: NodeKey, socket: &Socket) {
-        // What was accepted has its listener's name, but nobody finds it there.
+        // An accepted socket has its listener's name, but is not registered under it.
         if let Some(name) = &socket.name
             && self.names.get(name) == Some(&self.reference(node))
         {

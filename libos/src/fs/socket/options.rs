@@ -1,5 +1,5 @@
-//! Options of sockets: those of the level `SOL_SOCKET` that mean something between threads, or that programs set
-//! without asking.
+//! Options of sockets: those of the level `SOL_SOCKET` that have a meaning between threads, or that programs set without
+//! checking.
 
 use super::queue::CAPACITY;
 use super::{Files, Socket};
@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use core::net::IpAddr;
 use linux_raw_sys::net;
 
-/// What is set.
+/// Options of a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
     receive_timeout_ns: u64,
@@ -26,15 +26,15 @@ pub enum Value {
     Number(i32),
     /// A time in nanoseconds; 0 for ever.
     Time(u64),
-    /// Two or three numbers.
+    /// Two numbers.
     Pair([i32; 2]),
-    /// As above.
+    /// Three numbers.
     Triple([i32; 3]),
-    /// A group of the internet families, and the address of the interface by which it is joined, or of any.
+    /// Multicast group of the internet families, and the address of the interface by which it is joined, or any.
     Group(IpAddr, Option<IpAddr>),
 }
 
-/// What kind of value setsockopt(2) takes for an option.
+/// Kind of value that setsockopt(2) takes for an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// A number.
@@ -50,7 +50,7 @@ pub enum Takes {
 }
 
 impl Value {
-    /// What an option takes; ENOPROTOOPT if it cannot be set.
+    /// Kind of value that an option takes; ENOPROTOOPT if it cannot be set.
     pub fn takes(number: u32) -> Result<Takes, Errno> {
         match number {
             net::SO_REUSEADDR | net::SO_KEEPALIVE | net::SO_BROADCAST | net::SO_PASSCRED => Ok(Takes::Number),
@@ -63,7 +63,7 @@ impl Value {
 }
 
 impl Files {
-    /// getsockopt(2). Whoever asks for an error is told it once.
+    /// getsockopt(2). `SO_ERROR` returns an error once.
     pub fn socket_option(&mut self, descriptor: i32, number: u32) -> Result<Value, Errno> {
         let node = self.socket_node(descriptor)?;
         let socket = self.socket_mut(node)?;
@@ -88,7 +88,7 @@ impl Files {
         Ok(Value::Number(number))
     }
 
-    /// setsockopt(2), with a value of the kind that [`Value::takes`] tells.
+    /// setsockopt(2), with a value of the kind that [`Value::takes`] returns.
     pub fn set_socket_option(&mut self, descriptor: i32, number: u32, value: Value) -> Result<(), Errno> {
         let node = self.socket_node(descriptor)?;
         let options = &mut self.socket_mut(node)?.options;
@@ -100,20 +100,20 @@ impl Files {
             (net::SO_RCVTIMEO_OLD, Value::Time(ns)) => options.receive_timeout_ns = ns,
             (net::SO_SNDTIMEO_OLD, Value::Time(ns)) => options.send_timeout_ns = ns,
             (net::SO_LINGER, Value::Pair(to)) => options.linger = to,
-            // The size of buffers is what it is.
+            // The size of buffers is fixed.
             _ => {}
         }
         Ok(())
     }
 
-    /// Whether who receives is told who sent.
+    /// Returns true if received messages carry the sender's credentials (`SO_PASSCRED`).
     pub fn passes_credentials(&self, descriptor: i32) -> bool {
         self.socket_node(descriptor)
             .and_then(|node| self.socket(node))
             .is_ok_and(|socket| socket.options.pass_credentials)
     }
 
-    /// How long a call on a socket waits at most, in nanoseconds, to receive or to send.
+    /// Longest wait of a call on a socket to receive or to send, in nanoseconds.
     pub fn socket_timeout(&self, descriptor: i32, to_send: bool) -> Option<u64> {
         let options = self.socket(self.node(descriptor).ok()?).ok()?.options;
         let timeout_ns = if to_send { options.send_timeout_ns } else { options.receive_timeout_ns };
@@ -121,7 +121,7 @@ impl Files {
     }
 }
 
-/// Process, user and group of the other end: the program itself, which is root.
+/// Process, user and group of the peer: the program itself, which is root.
 fn credentials(socket: &Socket) -> [i32; 3] {
     if socket.peer.is_some() { [crate::threads::PROCESS as i32, 0, 0] } else { [0, -1, -1] }
 }

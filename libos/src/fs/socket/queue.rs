@@ -1,4 +1,4 @@
-//! What a socket has received and nobody has read.
+//! Received, unread data of a socket.
 
 use super::address::{Address, Arrival};
 use crate::errno::Errno;
@@ -8,31 +8,31 @@ use crate::fs::space::Space;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// Bytes that wait in a socket at most; Linux's default.
+/// Most bytes that wait in a socket; Linux's default.
 pub const CAPACITY: usize = 212_992;
-/// Messages that wait in a socket at most, where they are kept apart.
+/// Most messages that wait in a socket, if they have boundaries.
 pub const MESSAGES_MAXIMUM: usize = 256;
-/// Short pieces of a stream are put together up to this length.
+/// Short pieces of a stream are joined up to this length.
 const JOINED_MAXIMUM: usize = 16 << 10;
 /// Memory that a message takes beyond its bytes.
 const MESSAGE: u64 = 64;
 
-/// What was sent at once, or a part of a stream.
+/// Message sent by one call, or a part of a stream.
 #[derive(Debug, Default)]
 pub struct Message {
     bytes: Vec<u8>,
-    /// How many of the bytes have been read.
+    /// Number of bytes that have been read.
     read: usize,
-    /// Who sent it, if that has a name.
+    /// Name of the sender, if it has one.
     pub from: Option<Address>,
-    /// What else is known of a datagram.
+    /// Further facts about a datagram.
     pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
 }
 
 impl Message {
-    /// A message of the first `length` bytes of `buffers`.
+    /// Returns a message of the first `length` bytes of `buffers`.
     pub fn new(buffers: Buffers<'_>, length: usize) -> Result<Self, Errno> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
@@ -49,16 +49,16 @@ impl Message {
     }
 }
 
-/// What a read came to.
+/// Result of a read.
 #[derive(Debug, Default)]
 pub struct Received {
     /// Bytes that were read.
     pub count: u64,
-    /// Bytes that the message had, if messages are kept apart.
+    /// Bytes of the whole message, if messages have boundaries.
     pub length: u64,
-    /// Who sent it, if that has a name.
+    /// Name of the sender, if it has one.
     pub from: Option<Address>,
-    /// What else is known of a datagram.
+    /// Further facts about a datagram.
     pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
@@ -68,27 +68,27 @@ pub struct Received {
 #[derive(Debug, Default)]
 pub struct Queue {
     messages: VecDeque<Message>,
-    /// Bytes that nobody has read.
+    /// Unread bytes.
     length: usize,
 }
 
 impl Queue {
-    /// Bytes that nobody has read.
+    /// Number of unread bytes.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Bytes of the first message that nobody has read.
+    /// Unread bytes of the first message.
     pub fn first_length(&self) -> usize {
         self.messages.front().map_or(0, |message| message.rest().len())
     }
 
-    /// Whether there is no message, not even one without bytes.
+    /// Returns true if there is no message, not even one without bytes.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// How many messages there are.
+    /// Number of messages.
     pub fn count(&self) -> usize {
         self.messages.len()
     }
@@ -102,7 +102,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds bytes to a stream: to its last piece, if they are few.
+    /// Appends bytes to a stream: to its last piece, if they are few.
     pub fn append(&mut self, space: &mut Space, buffers: Buffers<'_>, length: usize) -> Result<(), Errno> {
         let last = self.messages.back_mut().filter(|last| {
             last.rights.is_empty() && last.from.is_none() && last.bytes.len() + length <= JOINED_MAXIMUM
@@ -120,7 +120,7 @@ impl Queue {
         gathered
     }
 
-    /// Reads a stream into `buffers`. What came with open files is not read together with what came before or after.
+    /// Reads a stream into `buffers`. Data with open files is not joined with data before or after it.
     pub fn read_stream(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
         let mut received = Received::default();
         let (mut at, wanted) = (0, buffers.length());
@@ -157,7 +157,7 @@ impl Queue {
         Ok(received)
     }
 
-    /// Reads the first message, of which there is one at least, into `buffers`; what does not fit is lost.
+    /// Reads the first message, which must exist, into `buffers`; bytes that do not fit are lost.
     pub fn read_message(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
         let Some(message) = self.messages.front() else { return Err(Errno::EAGAIN) };
         let count = buffers.scatter(0, message.rest())? as u64;
@@ -173,7 +173,7 @@ impl Queue {
         Ok(Received { count, length, from, arrival, rights })
     }
 
-    /// Forgets all messages, none of which came with open files.
+    /// Drops all messages, none of which carries open files.
     pub fn clear(&mut self, space: &mut Space) {
         while self.pop(space).is_some() {}
     }

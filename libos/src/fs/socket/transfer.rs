@@ -14,25 +14,25 @@ use crate::fs::space::Space;
 use crate::fs::watch::wait;
 use alloc::vec::Vec;
 
-/// What to send beyond bytes, and how.
+/// Parameters of a send besides the bytes.
 #[derive(Debug, Default)]
 pub struct Sending {
-    /// To whom, if not to the peer.
+    /// Destination, if not the peer.
     pub to: Option<Address>,
-    /// Descriptors whose files go along.
+    /// Descriptors of files to pass along (`SCM_RIGHTS`).
     pub rights: Vec<i32>,
-    /// Fail rather than wait.
+    /// True to fail rather than wait.
     pub nonblocking: bool,
 }
 
 impl Files {
-    /// send(2) in all its forms. A stream may take less than all: see [`Buffers`] for how to go on.
+    /// send(2) in all its forms. A stream may take less than all: [`Buffers`] can continue from there.
     pub fn send_message(&mut self, descriptor: i32, from: Buffers<'_>, sending: &Sending) -> Answer {
         let key = self.usable(descriptor)?;
         self.send_through(key, from, sending)
     }
 
-    /// As [`Files::send_message`], through a description.
+    /// Sends like [`Files::send_message`], through a description.
     pub(in crate::fs) fn send_through(&mut self, key: DescriptionKey, from: Buffers<'_>, sending: &Sending) -> Answer {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, sending.nonblocking || description.is_nonblocking());
@@ -73,7 +73,7 @@ impl Files {
         Ok(length)
     }
 
-    /// Who gets what a socket sends.
+    /// The socket that receives what another sends.
     fn receiver(&mut self, node: NodeKey, to: Option<&Name>) -> Result<NodeKey, Errno> {
         let socket = self.socket(node)?;
         let connected = socket.peer.is_some();
@@ -90,7 +90,7 @@ impl Files {
         }
     }
 
-    /// There is no room at the receiver's: who is connected waits for its own readiness, others for the receiver.
+    /// Result of a send without room at the receiver: a connected socket waits for its own readiness, others for the receiver.
     fn no_room(&mut self, node: NodeKey, receiver: NodeKey, nonblocking: bool) -> Stop {
         let reference = self.reference(node);
         let peers = self.are_peers(node, receiver);
@@ -107,7 +107,7 @@ impl Files {
         }
     }
 
-    /// Counts on the files that these descriptors stand for.
+    /// Takes references to the files of these descriptors.
     fn rights(&mut self, descriptors: &[i32]) -> Result<Vec<DescriptionKey>, Errno> {
         let mut rights = Vec::new();
         rights.try_reserve_exact(descriptors.len()).map_err(|_| Errno::ENOMEM)?;
@@ -125,7 +125,7 @@ impl Files {
         }
     }
 
-    /// recv(2) in all its forms, but for giving out descriptors of what came along: see [`Files::take_rights`].
+    /// recv(2) in all its forms, without making descriptors for passed files: see [`Files::take_rights`].
     pub fn receive_message(
         &mut self,
         descriptor: i32,
@@ -164,7 +164,7 @@ impl Files {
         Ok(received)
     }
 
-    /// Tells whoever sends to a socket that there is room again.
+    /// Notifies the senders to a socket that there is room again.
     fn made_room(&mut self, node: NodeKey) {
         if let Some(peer) = self.peer(node).filter(|peer| self.are_peers(node, *peer)) {
             let roomy = self.socket(node).is_ok_and(Socket::is_roomy);
@@ -177,7 +177,7 @@ impl Files {
         self.notify(node, Ready::empty());
     }
 
-    /// Gives out descriptors for files that came along, as many as `maximum` and as there are numbers; closes the rest.
+    /// Makes descriptors for passed files, up to `maximum` and as long as there are numbers; closes the other files.
     pub fn take_rights(&mut self, rights: Vec<DescriptionKey>, maximum: usize, close_on_exec: bool) -> Vec<i32> {
         let mut descriptors = Vec::new();
         for description in rights {
@@ -190,7 +190,7 @@ impl Files {
         descriptors
     }
 
-    /// `FIONREAD`: bytes that a read would find.
+    /// `FIONREAD`: number of bytes that a read would find.
     pub(in crate::fs) fn received_bytes(&self, node: NodeKey) -> Result<u64, Errno> {
         let socket = self.socket(node)?;
         Ok(match socket.style {

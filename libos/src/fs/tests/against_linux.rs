@@ -1,6 +1,6 @@
-//! The same random calls on a directory of the host's Linux and on ours must have the same results and errors.
+//! Comparison with Linux: the same random calls on a directory of the host and on ours must have equal results and errors.
 //!
-//! The host's side is a tmpfs if there is one, since sizes and holes are that file system's. Both sides work in a
+//! The host's side is a tmpfs if there is one, because sizes and holes depend on the file system. Both sides work in a
 //! directory so deep that no path leads out of what the test has made.
 
 use super::*;
@@ -13,12 +13,12 @@ use rustix::fs as host;
 use std::fmt::Debug;
 use std::path::Path;
 
-/// How deep the directory is that both sides work in.
+/// Depth of the directory in which both sides work.
 const DEPTH: usize = 6;
-/// How many files a test has open at once.
+/// Most files that a test has open at once.
 const SLOTS: usize = 4;
 
-/// A path, and the open directory that it starts from, if that is not the test's own.
+/// Path, and the open directory that it starts from, if that is not the test's own.
 type Place = (Option<usize>, String);
 
 #[derive(Clone, Debug)]
@@ -137,10 +137,10 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![reads, names]
 }
 
-/// What both sides answer: a value and bytes, or an error number.
+/// Answer of one side: a value and bytes, or an error number.
 type Outcome = Result<(u64, Vec<u8>), i32>;
 
-/// What of a status can be compared: the size of a directory is each file system's own affair.
+/// Comparable parts of a status: the size of a directory depends on the file system.
 fn status(mode: u32, links: u64, size: u64, blocks: u64, owner: (u32, u32)) -> Outcome {
     let blocks = if mode & linux::S_IFMT == linux::S_IFREG { blocks } else { 0 };
     let size = if mode & linux::S_IFMT == linux::S_IFDIR { 0 } else { size };
@@ -237,7 +237,7 @@ impl Host {
                     names.push(entry.file_name().to_str().expect("text").to_owned());
                 }
                 names.sort();
-                // Positions after the start are each file system's own affair.
+                // Positions after the start depend on the file system.
                 host::seek(self.open(*slot)?, host::SeekFrom::Start(0))?;
                 Ok((0, names.join(" ").into_bytes()))
             }
@@ -309,7 +309,7 @@ impl Host {
                 let times = host::Timestamps { last_access: time, last_modification: time };
                 host::utimensat(directory, path, &times, nofollow(follow))?;
                 let stat = host::statat(directory, path, nofollow(follow))?;
-                // Linux notes when a link was followed, we do not.
+                // Linux updates the access time of a link that was followed, we do not.
                 let accessed = if *follow { stat.st_atime } else { 1 };
                 Ok((stat.st_mtime as u64, format!("{accessed} {}", stat.st_mtime_nsec).into_bytes()))
             }

@@ -1,4 +1,4 @@
-//! One property each, named as a sentence.
+//! Tests of one property each, named as a sentence.
 
 use super::*;
 use crate::fs::lock::{Mode, WHOLE};

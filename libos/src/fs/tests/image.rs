@@ -1,4 +1,4 @@
-//! Files that the image brings, as a program sees them.
+//! Files in the image, as a program sees them.
 
 use super::Machine;
 use crate::errno::Errno;

@@ -8,18 +8,18 @@ use crate::errno::Errno;
 use crate::user::Slice;
 use linux_raw_sys::general::{self as linux, AT_FDCWD};
 
-// Another interpreter than the processor has no Linux beside it.
+// An interpreter other than the processor has no Linux beside it.
 #[cfg(not(miri))]
 mod against_linux;
 mod calls;
 mod image;
 
-/// A console whose output and input are vectors.
+/// Console with vectors as output and input.
 #[derive(Debug, Default)]
 pub struct Fakes {
-    /// What was written, per stream.
+    /// Bytes written, per stream.
     pub written: [Vec<u8>; 3],
-    /// What there is to read.
+    /// Bytes to read.
     pub input: Vec<u8>,
     /// The monotonic time in nanoseconds.
     pub now: u64,
@@ -61,7 +61,7 @@ impl Devices for Fakes {
     }
 }
 
-/// Files as they are at the start, with a clock that each reading moves on.
+/// Returns the files at the start of a program, with a clock that advances on each reading.
 struct Machine {
     files: Files,
     devices: Fakes,
@@ -73,12 +73,12 @@ impl Machine {
         Self::with_image(|| Ok(&[]))
     }
 
-    /// With the files that an image brings.
+    /// Returns the files with those of an image.
     fn with_image(image_files: super::seed::ImageFiles) -> Self {
         let start = 1_700_000_000_000_000_000;
         let program = b"/app/program".to_vec();
         let mut files = Files::new(program, 1 << 30, Time::from_ns(start), image_files).expect("memory");
-        // So that a test's own use of memory can be told from the tree's.
+        // Makes the tree now, to keep the test's own use of memory apart from the tree's.
         files.grow().expect("memory");
         Self { files, devices: Fakes::default(), ns: start }
     }
@@ -116,7 +116,7 @@ impl Machine {
         self.files.readiness(&mut self.devices, descriptor, super::poll::Ready::all()).expect("open")
     }
 
-    /// The names in an open directory, from its position on.
+    /// Names in an open directory, from its position on.
     fn names(&mut self, descriptor: i32, room: usize) -> Result<Vec<String>, Errno> {
         let mut bytes = vec![0; room];
         let into = Slice::new(bytes.as_mut_ptr() as u64, room as u64);
