@@ -1,7 +1,7 @@
 //! The heap of the libos itself: size classes in front of the page allocator.
 //!
-//! Small blocks come from chunks that are never given back, each size from a list of its own; large ones are whole
-//! pages. Blocks of one class are all alike, so the heap cannot fragment beyond its largest use.
+//! Small blocks come from chunks that are never freed, with a free list per size class; large ones are whole pages. Blocks of a
+//! class are interchangeable, so the heap cannot fragment beyond its largest use.
 
 #![expect(unsafe_code, reason = "an allocator hands out raw memory")]
 
@@ -13,7 +13,7 @@ use core::ptr::{NonNull, null_mut};
 use husk::abi::memory::PAGE;
 use spin::Mutex;
 
-/// The allocator. Its lock lies below that of the libos and above that of the pages.
+/// The allocator. Lock order: after that of the libos and before that of the pages.
 #[cfg_attr(target_os = "none", global_allocator)]
 pub static HEAP: Heap = Heap(Mutex::new(Classes { free: [None; COUNT], next: 0, end: 0 }));
 
@@ -26,7 +26,7 @@ const COUNT: usize = class(LARGEST) + 1;
 /// Bytes taken from the page allocator at a time.
 const CHUNK: usize = 64 << 10;
 
-/// The class of the blocks that hold `size` bytes, which is 1 to [`LARGEST`].
+/// Class of the blocks that hold `size` bytes, which is 1 to [`LARGEST`].
 const fn class(size: usize) -> usize {
     if size <= 8 * STEP {
         return (size - 1) / STEP;
@@ -44,10 +44,10 @@ const fn block(class: usize) -> usize {
     (1 << octave) + ((class - 8) % 4 + 1) * (1 << (octave - 2))
 }
 
-/// Blocks that nobody has; each holds the address of the next in its first bytes.
+/// Free blocks; each holds the address of the next in its first bytes.
 struct Classes {
     free: [Option<NonNull<Free>>; COUNT],
-    /// What is left of the newest chunk.
+    /// Unused part of the newest chunk.
     next: usize,
     end: usize,
 }
@@ -56,14 +56,14 @@ struct Free {
     next: Option<NonNull<Self>>,
 }
 
-// SAFETY: the lists own their blocks; they are bound to no processor.
+// SAFETY: the lists own their blocks, which are plain memory and not bound to a processor.
 unsafe impl Send for Classes {}
 
 impl Classes {
     fn take(&mut self, class: usize) -> Option<NonNull<u8>> {
         let list = self.free.get_mut(class)?;
         if let Some(first) = *list {
-            // SAFETY: `put` wrote a `Free` there, and nobody else has had the block since.
+            // SAFETY: `put` wrote a `Free` there, and the block has not been handed out since.
             *list = unsafe { first.read() }.next;
             return Some(first.cast());
         }
@@ -81,17 +81,17 @@ impl Classes {
     fn put(&mut self, class: usize, block: NonNull<u8>) {
         if let Some(list) = self.free.get_mut(class) {
             let block = block.cast::<Free>();
-            // SAFETY: `Heap::dealloc` got the block from `take`: it is large enough, aligned, and nobody else's.
+            // SAFETY: `Heap::dealloc` got the block from `take`: it is large enough, aligned, and without any other owner.
             unsafe { block.write(Free { next: *list }) };
             *list = Some(block);
         }
     }
 }
 
-/// See [`HEAP`].
+/// Type of [`HEAP`].
 pub struct Heap(Mutex<Classes>);
 
-/// How a layout is served.
+/// Source of the memory for a layout.
 enum Kind {
     Class(usize),
     Pages(usize),
@@ -99,8 +99,8 @@ enum Kind {
 }
 
 fn kind(layout: Layout) -> Kind {
-    // A block is a multiple of 16 and aligned to that; a power of two from a chunk may lie anywhere, so what needs
-    // more than 16 gets whole pages.
+    // A block is a multiple of 16 and aligned to 16, but not to more, because its position in the chunk is arbitrary. So larger
+    // alignments get whole pages.
     match (layout.align(), layout.size()) {
         (..=STEP, 0..=LARGEST) => Kind::Class(class(layout.size().max(1))),
         (align, size) if align <= PAGE as usize => Kind::Pages(size.div_ceil(PAGE as usize)),
@@ -108,8 +108,8 @@ fn kind(layout: Layout) -> Kind {
     }
 }
 
-// SAFETY: blocks come from lists and chunks that hold each address once; `kind` gives the same answer for the same
-// layout, so they return where they came from.
+// SAFETY: blocks come from lists and chunks that hold each address once; `kind` is a function of the layout, so they return to
+// the list or to the pages that they came from.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match kind(layout) {
@@ -121,13 +121,13 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if let Kind::Pages(count) = kind(layout) {
-            // Most pages are zero without being touched.
+            // Most pages are known to be zero, so they are not touched.
             return MEMORY.lock().take_zero(count).map_or(null_mut(), |address| address as *mut u8);
         }
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: `layout` has a size other than 0, which `alloc_zeroed` requires of its caller as `alloc` does.
         let block = unsafe { self.alloc(layout) };
         if !block.is_null() {
-            // SAFETY: the block was just made, and is at least as long.
+            // SAFETY: `alloc` just returned the block, which has at least `layout.size()` bytes.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         block
@@ -142,18 +142,18 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// `length` zeros that take no memory until they are touched, if there are whole pages of them.
+/// Returns `length` zeros. Whole pages of them take no memory until they are touched.
 pub fn zeros(length: usize) -> Result<Vec<u8>, Errno> {
     let layout = Layout::array::<u8>(length).map_err(|_| Errno::ENOMEM)?;
     if length == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the layout has a size.
+    // SAFETY: the layout has a size other than 0, because `length` is not 0.
     let bytes = unsafe { alloc::alloc::alloc_zeroed(layout) };
     if bytes.is_null() {
         return Err(Errno::ENOMEM);
     }
-    // SAFETY: the bytes were just made with this layout, by the allocator of vectors, and all of them are zero.
+    // SAFETY: the global allocator, which vectors use, just returned the bytes for this layout, and they are zero.
     Ok(unsafe { Vec::from_raw_parts(bytes, length, length) })
 }
 

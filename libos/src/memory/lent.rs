@@ -1,35 +1,35 @@
-//! A guard that is there already: every std program maps a signal stack with a guard page at its start, which would
-//! cost a call to the tender and the page faults that follow it.
+//! Reuse of an existing guard gap: every std program maps a signal stack with a guard page at its start, which would cost a
+//! call to the tender and the page faults after it.
 //!
-//! So this mapping, three pages of which the first is closed, is placed against the pages that the tender never mapped
-//! below the main stack, and takes that stack's lowest two: a stack on which the program runs out of space a little
-//! earlier. Only what looks exactly like it is served, and once, before anybody else can ask.
+//! So this mapping, three pages of which the first is made inaccessible, is placed against the pages that the tender never
+//! mapped below the main stack, and takes the lowest two pages of that stack: the program's stack overflows a little earlier.
+//! Only a mapping with exactly this pattern is placed there, once, and only before any other mapping.
 
 use super::signal_stacks;
 use crate::errno::Errno;
 use husk::abi::boot::Info;
 use husk::abi::memory::{PAGE, Rights};
 
-/// Whether the mapping has been made, and whether the next one is a signal stack.
+/// State of the mapping, and whether the next one is a signal stack.
 #[derive(Debug, Default)]
 pub struct Lent {
     first: SignalStack,
     asked: bool,
 }
 
-/// What is known of the signal stack.
+/// State of the signal stack.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum SignalStack {
     #[default]
     Unknown,
-    /// The program has asked whether there is one: it is about to map it.
+    /// The program has asked for its signal stack: it is about to map one.
     Expected,
-    /// It has been mapped, here or elsewhere.
+    /// The signal stack has been mapped, here or elsewhere.
     Settled,
 }
 
 impl Lent {
-    /// The program asked for its signal stack, and has none.
+    /// Notes that the program asked for its signal stack, and has none.
     pub fn expect_signal_stack(&mut self) {
         self.asked = true;
         if self.first == SignalStack::Unknown {
@@ -37,8 +37,8 @@ impl Lent {
         }
     }
 
-    /// Whether a mapping is a signal stack that is about to get a guard: it follows the question for one; `is_stack` if
-    /// it was called a stack.
+    /// Returns true if a mapping is a signal stack that is about to get a guard: it follows sigaltstack's question for one,
+    /// with `is_stack` if the mapping was called a stack.
     pub fn is_signal_stack(&mut self, length: u64, rights: Rights, is_stack: bool) -> bool {
         let fits = is_stack && length == signal_stacks::PAGES as u64 * PAGE && rights.contains(Rights::WRITE);
         let is_one = core::mem::take(&mut self.asked) && fits;
@@ -48,14 +48,14 @@ impl Lent {
         is_one
     }
 
-    /// Where a signal stack goes, if it is the first.
+    /// Address for a signal stack, if it is the first.
     pub fn map(&mut self, info: &Info) -> Option<u64> {
         let is_first = self.first == SignalStack::Expected;
         self.first = SignalStack::Settled;
         is_first.then_some(info.main_stack.start - PAGE)
     }
 
-    /// What to answer if the rights of these pages are changed; nothing if they are not the guard.
+    /// Result of changing the rights of these pages; `None` if they are not the guard.
     pub fn protect(&self, info: &Info, address: u64, length: u64, rights: Rights) -> Option<Result<(), Errno>> {
         let is_guard = self.first == SignalStack::Settled && address == info.main_stack.start - PAGE;
         match () {

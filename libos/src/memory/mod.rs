@@ -1,12 +1,12 @@
-//! The heap region: every page that the program maps or the libos needs comes from here.
+//! Heap region: all pages that the program maps or the libos needs come from here.
 //!
-//! Pages start out zero and accessible. What the tender was asked to change about a page is undone when somebody else
-//! gets it, not when it is given back; and a mapping made without any rights is closed at the program's next call,
-//! unless that call opens it. So a thread's stack that comes and goes with its guard needs no change of rights, and
-//! neither does its signal stack (`signal_stacks`).
+//! Pages start out zero and accessible. Changes of rights by the tender are undone when the page is reused, not when it is
+//! freed; and a mapping made without any rights (PROT_NONE) is made inaccessible at the program's next call, unless that call
+//! opens it. So a thread's stack that is mapped and unmapped with its guard needs no change of rights, and neither does its
+//! signal stack (`signal_stacks`).
 //!
-//! This state has a lock of its own, below that of [`crate::libos::Libos`], because the libos allocates while it holds
-//! the other; nothing in here allocates.
+//! This state has a lock of its own, which comes after that of [`crate::libos::Libos`], because the libos allocates while it
+//! holds its lock; no function in here allocates.
 
 #![expect(unsafe_code, reason = "pages are made from a region of addresses")]
 
@@ -33,17 +33,18 @@ use spin::Mutex;
 /// The memory of this guest.
 pub static MEMORY: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
 
-/// From so many pages on, the tender is asked to zero them, which gives them back to the host: writing the zeros here
-/// would be cheaper than touching all of them anew, but not if most have never been touched.
+/// Number of pages from which on the tender zeroes them, by discarding them to the host: writing the zeros here would be
+/// cheaper than faulting all of them in anew, but not if most have never been touched.
 const MANY: usize = 1024;
 
-/// The same for pages of which most are likely never to have been touched, and for those that the program gives up.
+/// Such a number for pages of which most have probably never been touched, and for those that the program gives up
+/// (MADV_DONTNEED).
 const MANY_SPARSE: usize = 16;
 
-/// Pages that the program cannot have, so that the libos can go on and say ENOMEM.
+/// Pages that the program cannot have, so that the libos can continue and return ENOMEM.
 const RESERVE: usize = 32;
 
-/// Pages of one region, and who has them.
+/// Pages of a region, and their owners.
 #[derive(Debug)]
 pub struct Memory<H> {
     pages: Pages,
@@ -52,15 +53,15 @@ pub struct Memory<H> {
     unsettled: Option<(Span, Rights)>,
     signal_stacks: SignalStacks,
     leftovers: Leftovers,
-    /// How many pages the tender has memory for so far; see [`husk::abi::boot::Info::heap_attached`].
+    /// Number of pages that the tender has attached memory to; see [`husk::abi::boot::Info::heap_attached`].
     attached: usize,
     host: H,
 }
 
-/// A span of whole pages, by number.
+/// Range of whole pages, by number.
 type Span = Range<usize>;
 
-/// The region that an address lies in.
+/// The region that contains an address.
 pub fn of(address: u64) -> &'static Mutex<Memory<Tender>> {
     if husk::boot::info().sparse.contains(address) { &sparse::SPARSE } else { &MEMORY }
 }
@@ -68,7 +69,7 @@ pub fn of(address: u64) -> &'static Mutex<Memory<Tender>> {
 /// Closes the pages that mappings have left open: see [`Memory::settle`].
 pub fn settle() {
     for memory in [&MEMORY, &sparse::SPARSE] {
-        // If the tender cannot close the pages they stay open: there is nobody to tell any more.
+        // If the tender cannot close the pages they stay open: the call that mapped them has returned already.
         let _ = memory.lock().settle();
     }
 }
@@ -78,12 +79,12 @@ impl Memory<Tender> {
         Self::new(Pages::empty(), 0, 0, Tender)
     }
 
-    /// Takes over the heap region of this guest, which must be zero and used by nobody.
+    /// Takes over the heap region of this guest, which must be zero and unused.
     pub fn init(&mut self, heap: Region, attached: u64) -> Result<(), Errno> {
         let count = (heap.length / PAGE) as usize;
         let tables = Pages::blocks(count) * size_of::<Block>();
-        // SAFETY: the tender gave us the region, zeroed, aligned to a page and large enough for its own tables; `init`
-        // is called once.
+        // SAFETY: the tender passed the region, zeroed, aligned to a page and large enough for its own tables; `init` is called
+        // once.
         let blocks = unsafe { slice::from_raw_parts_mut(heap.start as *mut Block, Pages::blocks(count)) };
         let pages = Pages::new(blocks, count);
         *self = Self::new(pages, heap.start, (attached / PAGE) as usize, Tender);
@@ -107,12 +108,12 @@ impl<H: Host> Memory<H> {
         }
     }
 
-    /// Bytes in the region, and those that nobody has.
+    /// Bytes in the region, and free ones among them.
     pub fn size(&self) -> (u64, u64) {
         (self.pages.count() as u64 * PAGE, self.pages.free() as u64 * PAGE)
     }
 
-    /// Gives the libos `count` pages, which may hold anything.
+    /// Allocates `count` pages for the libos, with arbitrary contents.
     pub fn take(&mut self, count: usize) -> Option<u64> {
         let span = self.find_dense(count)?;
         self.attach(&span).ok()?;
@@ -121,7 +122,7 @@ impl<H: Host> Memory<H> {
         Some(self.bytes(&span).start)
     }
 
-    /// As [`Memory::take`], but the pages are zero.
+    /// Allocates pages like [`Memory::take`], but zeroed.
     pub fn take_zero(&mut self, count: usize) -> Option<u64> {
         let span = self.find_dense(count)?;
         self.attach(&span).ok()?;
@@ -131,14 +132,14 @@ impl<H: Host> Memory<H> {
         Some(self.bytes(&span).start)
     }
 
-    /// Takes back pages that the libos had.
+    /// Frees pages of the libos.
     pub fn give_back(&mut self, address: u64, count: usize) {
         if let Ok(span) = self.span(address, count as u64 * PAGE) {
             self.pages.release(span);
         }
     }
 
-    /// Maps zeroed pages for the program somewhere, and tells where.
+    /// Maps zeroed pages for the program anywhere, and returns their address.
     pub fn map(&mut self, length: u64, rights: Rights) -> Result<u64, Errno> {
         let count = usize::try_from(length.div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
         if count.saturating_add(RESERVE) > self.pages.free() {
@@ -161,8 +162,8 @@ impl<H: Host> Memory<H> {
         Ok(self.bytes(&span).start)
     }
 
-    /// Maps zeroed pages for the program at `address`, in place of what it may have there; EEXIST if it has something
-    /// there and `replace` is not set.
+    /// Maps zeroed pages for the program at `address`, in place of existing mappings; EEXIST if there are such and `replace` is
+    /// false.
     pub fn map_at(&mut self, address: u64, length: u64, rights: Rights, replace: bool) -> Result<u64, Errno> {
         let span = self.span(address, length)?;
         let pages = &mut self.pages;
@@ -182,7 +183,7 @@ impl<H: Host> Memory<H> {
         Ok(address)
     }
 
-    /// Takes back what the program has in this range.
+    /// Unmaps the program's pages in this range.
     pub fn unmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let Range { mut start, end } = self.span(address, length)?;
         while start < end {
@@ -212,7 +213,7 @@ impl<H: Host> Memory<H> {
         self.mapped(address, length).map(|_| ())
     }
 
-    /// Changes the length of a mapping, and tells where it is then: elsewhere only if `may_move`.
+    /// Changes the length of a mapping, and returns its address, which changes only if `may_move`.
     pub fn resize(&mut self, address: u64, old: u64, new: u64, may_move: bool) -> Result<u64, Errno> {
         let span = self.mapped(address, old).map_err(|_| Errno::EFAULT)?;
         let old = span.len() as u64 * PAGE;
@@ -232,8 +233,7 @@ impl<H: Host> Memory<H> {
         self.carry(span, moved, new, rights)
     }
 
-    /// Changes the length of a mapping and moves it to `to`, in place of what the program may have there; EINVAL if the
-    /// two overlap.
+    /// Changes the length of a mapping and moves it to `to`, in place of existing mappings there; EINVAL if the two overlap.
     pub fn move_to(&mut self, address: u64, old: u64, to: u64, new: u64) -> Result<u64, Errno> {
         let span = self.mapped(address, old).map_err(|_| Errno::EFAULT)?;
         let target = self.span(to, new)?;
@@ -245,8 +245,8 @@ impl<H: Host> Memory<H> {
         self.carry(span, moved, new, rights)
     }
 
-    /// Carries what a mapping holds to another of `length` bytes, open for that, which gets these rights; the old one is no
-    /// more.
+    /// Copies the contents of a mapping to another of `length` bytes, which is writable and then gets these rights; unmaps the
+    /// old one.
     fn carry(&mut self, span: Span, to: u64, length: u64, rights: Rights) -> Result<u64, Errno> {
         self.set_rights(span.clone(), Rights::READ | Rights::WRITE)?;
         let old = self.bytes(&span);
@@ -256,7 +256,7 @@ impl<H: Host> Memory<H> {
         Ok(to)
     }
 
-    /// Has the tender give memory to these pages, if it has not yet.
+    /// Makes the tender attach memory to these pages, if it has not yet.
     fn attach(&mut self, span: &Span) -> Result<(), Errno> {
         if span.end > self.attached {
             let bytes = self.host.attach(span.end as u64 * PAGE).map_err(|_| Errno::ENOMEM)?;
@@ -265,7 +265,7 @@ impl<H: Host> Memory<H> {
         Ok(())
     }
 
-    /// The pages that hold these bytes; EINVAL if `address` does not start one, ENOMEM if some lie elsewhere.
+    /// Pages of these bytes; EINVAL if `address` is not page-aligned, ENOMEM if some lie outside the region.
     fn span(&self, address: u64, length: u64) -> Result<Span, Errno> {
         if !address.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
@@ -276,7 +276,7 @@ impl<H: Host> Memory<H> {
         if end > count { Err(Errno::ENOMEM) } else { Ok(start as usize..end as usize) }
     }
 
-    /// The same, if all of them are the program's; else ENOMEM.
+    /// Pages of these bytes, if all of them are the program's; otherwise ENOMEM.
     fn mapped(&mut self, address: u64, length: u64) -> Result<Span, Errno> {
         let span = self.span(address, length)?;
         if self.pages.all(span.clone(), |block| block.used & !block.own) { Ok(span) } else { Err(Errno::ENOMEM) }
@@ -293,9 +293,9 @@ impl<H: Host> Memory<H> {
         self.pages.clear(SPARSE, span);
     }
 
-    /// Makes pages that the program just got zero and gives it its rights; gives them back if the host refuses.
+    /// Zeroes new pages of the program and sets their rights; frees them if the host refuses.
     fn prepare(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
-        // Writable pages are opened first, then they can be zeroed from here.
+        // Writable pages are opened first, so that they can be zeroed from here.
         let done = if rights.contains(Rights::WRITE) {
             self.set_rights(span.clone(), rights).and_then(|()| self.zero(span.clone(), MANY))
         } else {
@@ -307,7 +307,7 @@ impl<H: Host> Memory<H> {
         Ok(())
     }
 
-    /// Makes every page that was written zero, here or, if they are `many` or more, by the tender; its mark goes.
+    /// Zeroes the pages marked as written, here or, if they are `many` or more, by the tender; clears the mark.
     fn zero(&mut self, span: Span, many: usize) -> Result<(), Errno> {
         let Range { mut start, end } = span;
         while start < end {
@@ -317,7 +317,7 @@ impl<H: Host> Memory<H> {
             }
             let pages = &mut self.pages;
             let sparse = pages.run(run.clone(), |block| block.sparse);
-            // Up to where the kind of page changes.
+            // Ends where the kind of page changes.
             run.end = if sparse.start == run.start && !sparse.is_empty() { sparse.end } else { sparse.start };
             start = run.end;
             let many = if sparse.start == run.start { many.min(MANY_SPARSE) } else { many };

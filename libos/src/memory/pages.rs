@@ -1,30 +1,30 @@
-//! Which pages of the heap region are in use, and what is known about each.
+//! State of the pages of the heap region: in use or free, and facts about each.
 //!
-//! A few bits for every page, 64 pages to a block, lying in the region itself. Nothing here allocates, so giving memory
-//! back cannot fail for want of memory, and the allocator of the libos can stand on top. Long ranges go 64 pages at a
-//! time: finding room in a full gigabyte takes about four thousand steps.
+//! A few bits for every page, 64 pages to a block, stored in the region itself. No function here allocates, so freeing memory
+//! cannot fail for want of memory, and the allocator of the libos can build on it. Long ranges are handled 64 pages at a time:
+//! a search in a full gigabyte takes about four thousand steps.
 
 use core::ops::Range;
 
-/// A bit for each of 64 pages, several times over.
+/// Several bit sets over 64 pages.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Block {
-    /// Somebody has it.
+    /// Page is in use.
     pub used: u64,
-    /// That is the libos.
+    /// Page is in use by the libos.
     pub own: u64,
-    /// Somebody has had it since it was last known to be zero.
+    /// Page has been in use since it was last known to be zero.
     pub written: u64,
-    /// It was mapped as a mere reservation, so much of it may never have been touched.
+    /// Page was mapped as a mere reservation, so much of the mapping may never have been touched.
     pub sparse: u64,
-    /// The tender was asked to forbid writing.
+    /// Tender has made the page read-only.
     pub read_only: u64,
-    /// The tender was asked to forbid any access.
+    /// Tender has made the page inaccessible.
     pub closed: u64,
 }
 
-/// Which bit of a block is meant.
+/// Selects a bit set of a block.
 pub type Bit = fn(&mut Block) -> &mut u64;
 
 /// See [`Block::used`].
@@ -46,7 +46,7 @@ pub struct Pages {
     blocks: &'static mut [Block],
     count: usize,
     free: usize,
-    /// Every page below is in use.
+    /// Number below which every page is in use.
     lowest: usize,
 }
 
@@ -54,7 +54,7 @@ pub struct Pages {
 const PER_BLOCK: usize = u64::BITS as usize;
 
 impl Pages {
-    /// No pages.
+    /// Returns a table without pages.
     pub const fn empty() -> Self {
         Self { blocks: &mut [], count: 0, free: 0, lowest: 0 }
     }
@@ -64,7 +64,7 @@ impl Pages {
         count.div_ceil(PER_BLOCK)
     }
 
-    /// `count` pages, all free; `blocks` must be zero and enough.
+    /// Returns a table of `count` pages, all free; `blocks` must be zero and enough.
     pub fn new(blocks: &'static mut [Block], count: usize) -> Self {
         let count = count.min(blocks.len() * PER_BLOCK);
         Self { blocks, count, free: count, lowest: 0 }
@@ -75,7 +75,7 @@ impl Pages {
         self.count
     }
 
-    /// Number of pages that nobody has.
+    /// Number of free pages.
     pub fn free(&self) -> usize {
         self.free
     }
@@ -95,7 +95,7 @@ impl Pages {
         }
     }
 
-    /// How many pages in `range` there are for which `condition` holds.
+    /// Number of pages in `range` for which `condition` holds.
     pub fn count_of(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
         let block = |index| self.blocks.get(index).map_or(0, condition);
         words(range).map(|(index, mask)| (block(index) & mask).count_ones() as usize).sum()
@@ -128,7 +128,7 @@ impl Pages {
         self.each(range, |block, mask| *bit(block) &= !mask);
     }
 
-    /// Whether `condition` holds for every page in `range`.
+    /// Returns true if `condition` holds for every page in `range`.
     pub fn all(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> bool {
         let end = range.end;
         end <= self.count && self.search(range, |block| !condition(block)) == end
@@ -163,7 +163,7 @@ impl Pages {
     }
 }
 
-/// The blocks that `range` touches, each with the bits that lie in it.
+/// The blocks that `range` touches, each with the mask of the bits that lie in it.
 fn words(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
     let blocks = range.start / PER_BLOCK..if range.is_empty() { 0 } else { range.end.div_ceil(PER_BLOCK) };
     blocks.map(move |index| {

@@ -1,46 +1,47 @@
-//! Which free pages to use again.
+//! Choice of free pages for reuse.
 //!
-//! A free page may have leftovers of its last use: it holds something, or the tender has closed it. Undoing that one
+//! A free page may have leftovers of its last use: it has contents, or the tender has made it inaccessible. Undoing that one
 //! mapping at a time would cost an exit for each thread that starts. So a mapping prefers pages that need no exit, and
-//! leftovers are cleared all at once when there are many: pages that lie side by side take one exit together.
+//! leftovers are cleared all at once when there are many: adjacent pages share one exit.
 
 use super::host::Host;
 use super::pages::{CLOSED, Pages, READ_ONLY, WRITTEN};
 use super::{Memory, Span};
 use husk::abi::memory::Rights;
 
-/// How many pages of each kind may lie about.
+/// Numbers of free pages with leftovers.
 #[derive(Debug)]
 pub struct Leftovers {
-    /// Free pages of former reservations, which must be discarded before they are used.
+    /// Free pages of former reservations, which must be discarded before reuse.
     written: usize,
-    /// Other free pages that are closed to the program.
+    /// Other free pages that are inaccessible or read-only.
     closed: usize,
-    /// Free pages, not of former reservations, that the host has memory for.
+    /// Free pages, not of former reservations, that are populated by the host.
     held: usize,
 }
 
-/// Pages of former reservations that may lie about: sixteen stacks of 2 MiB, of which little was ever touched.
+/// Most pages of former reservations with leftovers: sixteen stacks of 2 MiB, of which little was ever touched.
 const WRITTEN_LIMIT: usize = 16 * 512;
-/// Pages with memory of the host's that may lie about: 8 MiB, which a program that comes and goes with less than that
-/// touches anew without asking the host for them.
+/// Most populated free pages: 8 MiB, which a program that repeatedly maps and unmaps less than that touches again without new
+/// memory from the host.
 const HELD_LIMIT: usize = 2048;
-/// The shortest run of them that is worth an exit.
+/// Shortest run of them that is worth an exit.
 const HELD_WORTHWHILE: usize = 16;
-/// One page in so many of former reservations is not worth giving back: touching it again costs more than zeroing it.
+/// A discard is not worth it if at most one in this many pages of former reservations is populated, because faulting it in
+/// again costs more than zeroing it.
 const KEPT: u64 = 32;
-/// Closed pages that may lie about.
+/// Most inaccessible free pages.
 const CLOSED_LIMIT: usize = 128;
 
 impl Leftovers {
     pub const NONE: Self = Self { written: 0, closed: 0, held: 0 };
 
-    /// This free page, which was closed, is used again.
+    /// Notes that a free page, which was inaccessible, is used again.
     pub fn used_closed(&mut self) {
         self.closed = self.closed.saturating_sub(1);
     }
 
-    /// These pages are about to be free.
+    /// Counts pages that are about to be freed.
     pub fn add(&mut self, pages: &Pages, span: &Span) {
         self.written += pages.count_of(span.clone(), |block| block.written & block.sparse);
         self.closed += pages.count_of(span.clone(), |block| (block.closed | block.read_only) & !block.sparse);
@@ -49,7 +50,7 @@ impl Leftovers {
 }
 
 impl<H: Host> Memory<H> {
-    /// Free pages for a reservation: best those that are zero, whatever the tender was asked about them.
+    /// Free pages for a reservation: preferably zero ones, whatever their rights.
     pub(super) fn find_sparse(&mut self, count: usize) -> Option<Span> {
         if self.leftovers.written > WRITTEN_LIMIT {
             self.discard_leftovers();
@@ -58,7 +59,7 @@ impl<H: Host> Memory<H> {
         pages.find(count, |block| !block.written).or_else(|| pages.find(count, |_| u64::MAX))
     }
 
-    /// Free pages for immediate use: best those that are open, and not of former reservations.
+    /// Free pages for immediate use: preferably accessible ones, and not of former reservations.
     pub(super) fn find_dense(&mut self, count: usize) -> Option<Span> {
         if self.leftovers.closed > CLOSED_LIMIT {
             self.open_leftovers();
@@ -68,7 +69,7 @@ impl<H: Host> Memory<H> {
         best.or_else(|| pages.find(count, |_| u64::MAX))
     }
 
-    /// Gives memory back to the host if much lies about.
+    /// Discards memory to the host if there are many leftovers.
     pub(super) fn limit_leftovers(&mut self) {
         if self.leftovers.held <= HELD_LIMIT {
             return;
@@ -82,7 +83,7 @@ impl<H: Host> Memory<H> {
                 return;
             }
             start = run.end;
-            // What is too short stays as it is, and is not counted again.
+            // A run that is too short keeps its memory, and is not counted again.
             if run.len() >= HELD_WORTHWHILE {
                 let bytes = self.bytes(&run);
                 if self.host.discard(bytes, 0).is_ok() {
@@ -102,7 +103,7 @@ impl<H: Host> Memory<H> {
                 return;
             }
             start = run.end;
-            // What lies between two stacks, such as a handler's small one, would cost an exit more to leave out.
+            // Leaving out pages between two stacks, such as a handler's small stack, would cost another exit.
             if pages.count_of(run.clone(), |block| block.sparse) == 0 {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! What the program may do with pages: the tender is told of changes only, and of a reservation not before it is clear
-//! that the program does not open it at once.
+//! Access rights of pages: only changes are passed to the tender, and those of a reservation not before it is clear that the
+//! program does not open it at once.
 
 use super::host::Host;
 use super::pages::{Block, CLOSED, Pages, READ_ONLY};
@@ -9,28 +9,28 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::memory::Rights;
 
-/// Whether [`Memory::settle`] has something to do.
+/// True if [`Memory::settle`] has work to do.
 static UNSETTLED: AtomicBool = AtomicBool::new(false);
 
-/// Whether pages wait to be closed: to be asked, and settled, before any system call but mprotect.
+/// Returns true if pages are still to be closed: checked, and settled, before any system call but mprotect.
 #[inline]
 pub fn unsettled() -> bool {
     UNSETTLED.load(Relaxed)
 }
 
 impl<H: Host> Memory<H> {
-    /// Changes what the program may do with its pages; ENOMEM if some are not its own.
+    /// Changes the program's access rights to its pages; ENOMEM if some are not its own.
     pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
         let span = self.mapped(address, length)?;
         self.set_rights(span.clone(), rights)?;
         let Some((new, rights)) = self.unsettled.take() else { return Ok(()) };
         UNSETTLED.store(false, Relaxed);
-        // What has just got its rights keeps them; the rest of the new mapping gets those it was mapped with.
+        // Pages that have just got rights keep them; the rest of the new mapping gets those it was mapped with.
         self.set_rights(new.start..span.start.clamp(new.start, new.end), rights)?;
         self.set_rights(span.end.clamp(new.start, new.end)..new.end, rights)
     }
 
-    /// Gives the pages that have just been mapped the rights that they were mapped with.
+    /// Applies the rights of the last mapping to its pages.
     pub fn settle(&mut self) -> Result<(), Errno> {
         UNSETTLED.store(false, Relaxed);
         self.unsettled.take().map_or(Ok(()), |(span, rights)| self.set_rights(span, rights))
@@ -41,7 +41,7 @@ impl<H: Host> Memory<H> {
         UNSETTLED.store(true, Relaxed);
     }
 
-    /// What may be done with a page now.
+    /// Current rights of a page.
     pub(super) fn rights(&mut self, page: usize) -> Rights {
         let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
         if is(&self.pages, |block| block.closed) {
@@ -53,7 +53,7 @@ impl<H: Host> Memory<H> {
         }
     }
 
-    /// Has the tender change the rights of those pages that have others.
+    /// Makes the tender change the rights of those pages that have others.
     pub(super) fn set_rights(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
         let differs: fn(&Block) -> u64 = match rights {
             rights if rights.contains(Rights::WRITE) => |block| block.read_only | block.closed,

@@ -1,9 +1,8 @@
-//! Signal stacks of threads that have ended, for those that start.
+//! Signal stacks of ended threads, reused for new ones.
 //!
-//! Each thread of std maps three pages and then closes the first, as a guard below its signal stack: a call to the
-//! tender for every thread. The pages of a thread that has ended are like that already. So they are given as they are
-//! to whoever is seen to map a signal stack, and the first is opened at the program's next call only, unless that call
-//! closes it.
+//! Each thread of std maps three pages and then makes the first inaccessible, as a guard below its signal stack: a call to the
+//! tender for every thread. The pages of an ended thread are in that state already. So a new mapping that looks like a signal
+//! stack gets them as they are, and the first page is opened at the program's next call only, unless that call closes it.
 
 use super::host::Host;
 use super::pages::{Pages, SPARSE, WRITTEN};
@@ -13,17 +12,17 @@ use husk::abi::memory::Rights;
 /// Pages of a signal stack with its guard.
 pub const PAGES: usize = 3;
 
-/// How many are remembered.
+/// Most signal stacks remembered.
 const MOST: usize = 32;
 
-/// Where some lie. Others may have got the pages since.
+/// Page numbers of some. The pages may have been reused since.
 #[derive(Debug)]
 pub struct SignalStacks {
     starts: [u32; MOST],
     count: usize,
 }
 
-/// Whether these pages are like a signal stack: open, behind a closed one.
+/// Returns true if the pages are in the state of a signal stack: accessible, behind an inaccessible one.
 fn is_one(pages: &Pages, span: &Span) -> bool {
     span.len() == PAGES
         && pages.all(span.start..span.start + 1, |block| block.closed & !block.sparse)
@@ -33,7 +32,7 @@ fn is_one(pages: &Pages, span: &Span) -> bool {
 impl SignalStacks {
     pub const NONE: Self = Self { starts: [0; MOST], count: 0 };
 
-    /// These pages are about to be free.
+    /// Remembers pages that are about to be freed, if they are a signal stack.
     pub fn add(&mut self, pages: &Pages, span: &Span) {
         if span.len() == PAGES
             && is_one(pages, span)
@@ -58,12 +57,12 @@ impl SignalStacks {
 }
 
 impl<H: Host> Memory<H> {
-    /// Maps a signal stack that is about to get its guard, if there is a former one; tells where.
+    /// Maps a former signal stack for one that is about to get its guard, if there is any; returns its address.
     pub fn map_signal_stack(&mut self) -> Option<u64> {
         let span = self.signal_stacks.take(&self.pages)?;
         self.leftovers.used_closed();
         self.pages.take(span.clone());
-        // The guard is zero: nobody could write to it since it was.
+        // The guard is zero, because it could not be written since it was.
         if self.zero(span.start + 1..span.end, MANY).is_err() {
             self.pages.release(span);
             return None;

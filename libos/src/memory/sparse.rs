@@ -1,7 +1,7 @@
-//! The sparse region: where reservations go once they would fill the heap, most of all the stacks of many threads.
+//! Sparse region: for reservations that would fill the heap, above all the stacks of many threads.
 //!
-//! A reservation in the heap has its memory, and costs nothing when it is touched; here, the first touch of each 64 KiB
-//! leaves the guest. So the first stacks are put into the heap, as long as plenty of it is free.
+//! A reservation in the heap has its memory, and costs no exit when it is touched; here, the first touch of each 64 KiB leaves
+//! the guest. So the first stacks go to the heap, as long as plenty of it is free.
 
 use super::host::Tender;
 use super::{MEMORY, Memory};
@@ -9,13 +9,13 @@ use husk::abi::call::Number;
 use husk::abi::memory::{PAGE, Rights};
 use spin::Mutex;
 
-/// The region, whose tables lie in itself. Its lock is never held together with that of [`MEMORY`].
+/// The region, with its tables in itself. Its lock is never held together with that of [`MEMORY`].
 pub static SPARSE: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
 
-/// What is thought to be touched of a reservation, in bytes, if it is no smaller: a stack of std's.
+/// Size of a reservation's part that will probably be touched, in bytes, and least size for this region: a stack of std's.
 const LIKELY: u64 = 2 << 20;
 
-/// Maps pages without any rights here, if they are better here than in the heap.
+/// Maps pages without any rights here, unless the heap is better.
 pub fn map(length: u64) -> Option<u64> {
     let region = husk::boot::info().sparse;
     if length < LIKELY || length > region.length || heap_has_plenty(length) {
@@ -32,20 +32,20 @@ pub fn map(length: u64) -> Option<u64> {
     memory.map(length, Rights::empty()).ok()
 }
 
-/// Whether three quarters of the heap are free.
+/// Returns true if three quarters of the heap would be free.
 fn heap_has_plenty(length: u64) -> bool {
     let (size, free) = MEMORY.lock().size();
     free.saturating_sub(length) > size / 4 * 3
 }
 
-/// Touches the pages that hold these bytes, so that the tender can read and write there.
+/// Touches the pages of these bytes, so that the tender can access them.
 pub fn touch(address: u64, length: u64) {
     let region = husk::boot::info().sparse;
     if !region.contains(address) {
         return;
     }
     for page in (address & !(PAGE - 1)..address.saturating_add(length)).step_by(PAGE as usize) {
-        // The program's own bytes stay as they are.
+        // A read leaves the program's bytes as they are.
         let _ = crate::user::read::<u8>(page);
     }
 }

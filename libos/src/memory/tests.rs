@@ -1,4 +1,4 @@
-//! Memory over a host that only takes notes.
+//! Memory over a host that only records calls.
 
 use super::*;
 use alloc::vec;
@@ -8,7 +8,7 @@ use husk::abi::call::Status;
 const START: u64 = 0x10_0000;
 const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
 
-/// What was asked for, in pages from the start.
+/// Recorded call, in pages from the start.
 #[derive(Debug, PartialEq)]
 enum Asked {
     Attach(u64),

@@ -1,7 +1,7 @@
-//! Files to read signals from: signalfd(2).
+//! Signals as files: signalfd(2).
 //!
-//! Such a file is ready while a signal of its set waits because all who could take it block it. One that was sent to a
-//! certain thread can be read by every thread: so nobody sees a file be ready that has nothing for them.
+//! Such a file is ready while a signal of its set is pending because all threads that could take it block it. A signal sent to
+//! a certain thread can be read by every thread, so that no thread sees a file as ready without data for it.
 
 use super::{Origin, bit};
 use crate::answer::Answer;
@@ -20,33 +20,33 @@ use linux_raw_sys::general::O_NONBLOCK;
 /// Bytes in a `struct signalfd_siginfo`.
 const BYTES: u64 = 128;
 
-/// A file to read signals from.
+/// State of a signalfd.
 #[derive(Clone, Copy, Debug)]
 struct File {
     node: NodeKey,
-    /// Which signals; bit n-1 for signal n.
+    /// Set of signals; bit n-1 for signal n.
     set: u64,
-    /// Those of them that waited when it was last looked.
+    /// Signals of the set that were pending at the last check.
     waited: u64,
 }
 
-/// All of them, by what the files know them by.
+/// Signal files, by their handle in the files.
 #[derive(Debug, Default)]
 pub struct SignalFiles(Vec<Option<File>>);
 
 impl SignalFiles {
-    /// Whether there are none.
+    /// Returns true if there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a signal from outside could be read from one.
+    /// Returns true if a file's set has a signal that may come from outside.
     pub fn may_hear(&self) -> bool {
         self.0.iter().flatten().any(|file| TOLD.into_iter().any(|signal| file.set & bit(signal) != 0))
     }
 
-    /// Nobody has this file any more.
+    /// Removes a file that is closed.
     pub fn forget(&mut self, handle: u32) {
         if let Some(file) = self.0.get_mut(handle as usize) {
             *file = None;
@@ -62,8 +62,8 @@ impl SignalFiles {
 }
 
 impl Libos {
-    /// Makes a file to read the signals of `set` from, with `O_NONBLOCK` and `O_CLOEXEC` of `flags`; or has the one of this
-    /// `descriptor` be for that set from now on, if it is not negative. Tells the descriptor.
+    /// Makes a file for the signals of `set`, with `O_NONBLOCK` and `O_CLOEXEC` of `flags`; or sets the set of an existing one
+    /// if `descriptor` is not negative. Returns the descriptor.
     pub fn signal_file(&mut self, descriptor: i32, set: u64, flags: u32) -> Result<i32, Errno> {
         if descriptor >= 0 {
             let handle = self.signal_handle(descriptor)?.ok_or(Errno::EINVAL)?;
@@ -82,13 +82,13 @@ impl Libos {
         Ok(descriptor)
     }
 
-    /// What is known of a descriptor if it stands for such a file.
+    /// Handle of the signal file behind a descriptor, if it is one.
     pub fn signal_handle(&self, descriptor: i32) -> Result<Option<u32>, Errno> {
         let foreign = self.files.foreign(descriptor)?.filter(|foreign| foreign.owner == Owner::Signal);
         Ok(foreign.map(|foreign| foreign.handle))
     }
 
-    /// read(2) of such a file.
+    /// read(2) of a signal file.
     pub fn read_signals(&mut self, descriptor: i32, handle: u32, into: Slice) -> Answer {
         let File { node, set, .. } = *self.signals.files.get(handle)?;
         let count = into.length / BYTES;
@@ -111,7 +111,7 @@ impl Libos {
         }
     }
 
-    /// Takes a signal of this set that was sent to the program, or else to any thread that blocks it.
+    /// Takes a signal of this set that is pending for the program, or else for any thread that blocks it.
     fn take_waiting(&mut self, set: u64) -> Option<u32> {
         let due = self.signals.pending & set;
         if due != 0 {
@@ -122,7 +122,7 @@ impl Libos {
         self.threads.take_blocked(set)
     }
 
-    /// Tells who waits for such files what they are ready for.
+    /// Updates the readiness of signal files.
     #[cold]
     pub(super) fn tell_signal_files(&mut self) {
         let waiting = self.signals.pending | self.threads.all_blocked();
@@ -142,11 +142,11 @@ impl Libos {
 }
 
 impl Origin {
-    /// `struct signalfd_siginfo` of the signal.
+    /// Returns the signal's `struct signalfd_siginfo`.
     fn for_file(self, signal: u32) -> [u32; BYTES as usize / 4] {
         let mut words = [0; BYTES as usize / 4];
         let [low, high] = [self.value as u32, (self.value >> 32) as u32];
-        // Of a timer, `sender` is the number, which has a place of its own.
+        // For a timer, `sender` is the timer's number, which has a field of its own.
         let (process, timer) = if self.is_of_timer() { (0, self.sender) } else { (self.sender, 0) };
         let told = [signal, 0, self.code as u32, process, 0, 0, timer, 0, self.overrun, 0, 0, low, low, high];
         words.iter_mut().zip(told).for_each(|(word, told)| *word = told);

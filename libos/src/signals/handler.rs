@@ -1,7 +1,7 @@
-//! Between a thread and what it was about to do: a signal's handler.
+//! Calls of signal handlers.
 //!
-//! A frame on the thread's stack holds what it was about to do, and `rt_sigreturn` takes it up again. If a signal has
-//! ended a call of the thread and the call is to be restarted, that is what it is about to do.
+//! A signal frame on the thread's stack holds the interrupted state, which `rt_sigreturn` restores. If the signal has ended a
+//! call of the thread and the call is to be restarted, the restart is part of that state.
 
 use super::{DEFAULT, Fate, Origin, UNSTOPPABLE, bit, end};
 use crate::arch::signal_frame;
@@ -11,7 +11,7 @@ use crate::syscalls::{files, internet};
 use crate::threads::{CutShort, NO_STACK, SignalStack, Thread};
 use linux_raw_sys::general::*;
 
-/// One signal on its way to a handler.
+/// Signal that is being delivered to a handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
     /// Its number.
@@ -25,7 +25,7 @@ pub struct Delivery {
 }
 
 impl Libos {
-    /// Lets the current thread, which is about to go on, have the signals that wait for it and that it does not block.
+    /// Delivers the pending, unblocked signals of the current thread, which is about to return to its program.
     #[cold]
     pub fn take_signals(&mut self) {
         files::give_up_opening(self);
@@ -43,7 +43,7 @@ impl Libos {
         // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
         let thread = self.threads.current();
         thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
-        // Nothing came of the signals: the call goes on, whichever it is.
+        // No handler was called: the call is restarted, whichever it is.
         if let Some(call) = thread.cut_short.take() {
             thread.registers.make_again(call.number);
             thread.deadline = call.deadline;
@@ -76,8 +76,8 @@ impl Libos {
         Ok(())
     }
 
-    /// The frame of a signal cannot be written: that is SIGSEGV, which a handler of its own may take elsewhere. If that one
-    /// cannot be called either, or now, the program ends.
+    /// Handles a signal frame that cannot be written: that is SIGSEGV, which a handler on another stack may take. If that
+    /// handler cannot be called either, or not now, the program ends.
     fn fail_delivery(&mut self, signal: u32) {
         let is_blocked = self.threads.current().blocked & bit(SIGSEGV) != 0;
         if signal == SIGSEGV || is_blocked || self.signals.fate(SIGSEGV) != Fate::Handled {
@@ -88,8 +88,8 @@ impl Libos {
     }
 }
 
-/// Whether a call is made again after a handler with `SA_RESTART`: see signal(7), "Interruption of system calls and
-/// library functions by signal handlers". Those that wait no longer than some time are not.
+/// Returns true if a call is restarted after a handler with `SA_RESTART`: see signal(7), "Interruption of system calls and
+/// library functions by signal handlers". Calls with a timeout are not.
 fn is_restarted(thread: &Thread, call: CutShort) -> bool {
     let [_, _, _, futex_timeout, ..] = thread.registers.arguments();
     let is = |number: &u32| call.number == u64::from(*number);
@@ -99,7 +99,7 @@ fn is_restarted(thread: &Thread, call: CutShort) -> bool {
     }
 }
 
-/// Calls that wait for signals, for one of many files, or for a time.
+/// Calls that wait for signals, for any of several files, or for a time.
 const NEVER_RESTARTED: &[u32] = &[
     __NR_pause,
     __NR_rt_sigsuspend,

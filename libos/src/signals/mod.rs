@@ -1,7 +1,7 @@
-//! Signals: what the program wants done about each, the default for those it does not mention, and their delivery.
+//! Signals: the program's actions, the defaults for signals without one, and delivery.
 //!
-//! A signal waits with a thread until that thread is about to go on with its program ([`handler`]). One that is sent to
-//! the program and that all threads block waits for the first that does so no longer.
+//! A signal is pending for a thread until that thread is about to return to its program ([`handler`]). A signal sent to the
+//! program while all threads block it stays pending until a thread unblocks it.
 
 pub mod files;
 pub mod handler;
@@ -21,7 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Highest signal number.
 pub const HIGHEST: u64 = 64;
 
-/// What to do about a signal; the layout of the kernel's `struct sigaction`.
+/// Action for a signal; the layout of the kernel's `struct sigaction`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Action {
@@ -29,47 +29,47 @@ pub struct Action {
     pub handler: u64,
     /// `SA_*`.
     pub flags: u64,
-    /// Where the function returns to.
+    /// Address to which the function returns.
     pub restorer: u64,
-    /// Signals that wait while the function runs.
+    /// Signals that are blocked while the function runs.
     pub mask: u64,
 }
 
-/// Where a signal came from, as its handler is told.
+/// Origin of a signal, as its handler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// `SI_*`.
     pub code: i32,
-    /// Number of the process that sent it, or of its timer.
+    /// Number of the process that sent it, or of the timer.
     pub sender: u32,
-    /// How often its timer has expired since without another signal.
+    /// Overrun of the timer: expirations since without another signal.
     pub overrun: u32,
-    /// What the program wants to be told with it.
+    /// Data of the program (`si_value`).
     pub value: u64,
 }
 
 impl Origin {
-    /// `SI_USER`: the program itself, through kill(2) or one of its like, or somebody outside.
+    /// `SI_USER`: the program itself, through kill(2) or a similar call, or the outside.
     pub const USER: Self = Self { code: 0, sender: PROCESS, overrun: 0, value: 0 };
 
     /// `SI_TKILL`: the program itself, to one thread.
     pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
 
-    /// `SI_KERNEL`: no program.
+    /// `SI_KERNEL`: the libos.
     pub const KERNEL: Self = Self { code: SI_KERNEL as i32, sender: 0, overrun: 0, value: 0 };
 
-    /// Whether it was a timer.
+    /// Returns true if a timer sent the signal.
     fn is_of_timer(self) -> bool {
         self.code == timers::FROM_TIMER
     }
 
-    /// What a `siginfo_t` tells.
+    /// Returns the origin in a `siginfo_t`.
     pub fn from_information(words: [u32; 32]) -> Self {
         let [_, _, code, _, sender, overrun, low, high, ..] = words;
         Self { code: code as i32, sender, overrun, value: u64::from(high) << 32 | u64::from(low) }
     }
 
-    /// `siginfo_t` of the signal.
+    /// Returns the signal's `siginfo_t`.
     pub fn information(self, signal: u32) -> [u32; 32] {
         let [low, high] = [self.value as u32, (self.value >> 32) as u32];
         let mut words = [0; 32];
@@ -84,22 +84,22 @@ const DEFAULT: u64 = 0;
 /// `SIG_IGN`.
 const IGNORE: u64 = 1;
 
-/// What is known of signals but for those that wait with a thread.
+/// State of the signals, except for those pending for a thread.
 #[derive(Debug, Default)]
 pub struct Signals {
-    /// From the first signal up to the highest that the program has asked about.
+    /// Actions from the first signal up to the highest that the program has asked about.
     actions: Vec<Action>,
-    /// Signals that were sent to the program and that no thread takes now; bit n-1 for signal n.
+    /// Pending signals of the program that no thread takes now; bit n-1 for signal n.
     pub pending: u64,
-    /// Where those that are on their way came from, if not from [`Origin::USER`].
+    /// Origins of undelivered signals, if not [`Origin::USER`].
     origins: Vec<(u32, Origin)>,
     /// The program's timers.
     pub timers: timers::Timers,
-    /// Files to read signals from.
+    /// Signal files (signalfd).
     pub files: files::SignalFiles,
 }
 
-/// What becomes of a signal.
+/// Treatment of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Ignored,
@@ -108,7 +108,7 @@ enum Fate {
 }
 
 impl Signals {
-    /// The action of a signal from 1 to [`HIGHEST`]; EINVAL for another.
+    /// The action of a signal from 1 to [`HIGHEST`]; EINVAL for any other number.
     pub fn action(&mut self, signal: u32) -> Result<&mut Action, Errno> {
         if u64::from(signal) > HIGHEST {
             return Err(Errno::EINVAL);
@@ -120,7 +120,7 @@ impl Signals {
         self.actions.get_mut(index).ok_or(Errno::EINVAL)
     }
 
-    /// Whether the program has a function for a signal that may come from outside, or reads it from a file.
+    /// Returns true if the program handles a signal that may come from outside, or reads it from a file.
     pub fn awaited(&self) -> bool {
         TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled) || self.files.may_hear()
     }
@@ -131,7 +131,7 @@ impl Signals {
         self.origins.try_reserve(more).map_err(|_| Errno::EAGAIN)
     }
 
-    /// Notes where a signal comes from that was sent just now, if there is memory for it.
+    /// Notes the origin of a signal that was sent just now, if there is memory for it.
     pub fn note_origin(&mut self, signal: u32, origin: Origin) {
         if origin != Origin::USER && self.reserve_origins().is_ok() {
             self.set_origin(signal, origin);
@@ -140,7 +140,7 @@ impl Signals {
         }
     }
 
-    /// Notes where a signal comes from, if there is room.
+    /// Notes the origin of a signal, if there is room.
     fn set_origin(&mut self, signal: u32, origin: Origin) {
         self.origins.retain(|(other, _)| *other != signal);
         if self.origins.len() < self.origins.capacity() {
@@ -148,7 +148,7 @@ impl Signals {
         }
     }
 
-    /// Where a signal that is now seen to came from.
+    /// Removes and returns the origin of a signal that is being delivered.
     pub fn take_origin(&mut self, signal: u32) -> Origin {
         match self.origins.iter().position(|(other, _)| *other == signal) {
             Some(at) => self.origins.swap_remove(at).1,
@@ -156,7 +156,7 @@ impl Signals {
         }
     }
 
-    /// Whether nothing is done about a signal.
+    /// Returns true if a signal is ignored.
     pub fn is_ignored(&self, signal: u32) -> bool {
         self.fate(signal) == Fate::Ignored
     }
@@ -165,7 +165,7 @@ impl Signals {
         let action = (signal as usize).checked_sub(1).and_then(|index| self.actions.get(index));
         match action.map_or(DEFAULT, |action| action.handler) {
             IGNORE => Fate::Ignored,
-            // Nobody could wake a program that stops.
+            // No process could continue a stopped program.
             DEFAULT => match signal {
                 SIGCHLD | SIGCONT | SIGURG | SIGWINCH | SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU => Fate::Ignored,
                 _ => Fate::Fatal,
@@ -175,7 +175,7 @@ impl Signals {
     }
 }
 
-/// The signal to who writes where nobody reads.
+/// Signal for a write to a pipe or socket without a reader.
 pub const PIPE: u32 = SIGPIPE;
 
 /// The set of signals that cannot be caught, blocked or ignored.
@@ -207,20 +207,20 @@ impl Libos {
         }
     }
 
-    /// Lets the current thread have those of `set` that were sent to the program and that nobody took.
+    /// Moves the program's pending signals of `set` to the current thread.
     pub fn claim_signals(&mut self, set: u64) {
         let claimed = self.signals.pending & set;
         self.signals.pending &= !claimed;
         self.threads.current().pending |= claimed;
     }
 
-    /// Blocks these signals for the current thread until one comes that is not among them.
+    /// Blocks these signals for the current thread until a signal arrives that is not among them.
     pub fn suspend(&mut self, blocked: u64) {
         self.threads.current().suspend(blocked);
         self.claim_signals(!blocked);
     }
 
-    /// Sends the program what was sent to the tender, and what its timers are to send, if anything.
+    /// Posts the signals that the tender has received, and those of expired timers, to the program.
     #[inline]
     pub fn hear(&mut self) {
         if arch::signals_told() {
@@ -243,7 +243,7 @@ impl Libos {
     }
 }
 
-/// Ends the program as a signal does. Of those that leave a core on Linux, the tender reports where they came.
+/// Ends the program as a signal does. For signals that dump core on Linux, the tender reports where they occurred.
 pub fn end(signal: u32) -> ! {
     match signal {
         SIGQUIT | SIGILL | SIGTRAP | SIGABRT | SIGBUS | SIGFPE | SIGSEGV | SIGXCPU | SIGXFSZ | SIGSYS => {

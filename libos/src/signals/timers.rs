@@ -1,7 +1,7 @@
 //! Timers that send the program signals: alarm(2), setitimer(2), timer_create(2).
 //!
-//! Nobody rings: whoever answers a call, or ends a turn, first lets those expire that are due ([`Libos::hear`]), and the
-//! guest sleeps no longer than until the next. Those that count processor time are put off by what it slept.
+//! No interrupt fires: code that answers a call, or ends a time slice, first handles the timers that are due ([`Libos::hear`]),
+//! and the guest sleeps at most until the next. The due time of timers that count processor time is moved by the time slept.
 
 use super::{Origin, bit};
 use crate::clock::{self, Base};
@@ -10,53 +10,53 @@ use crate::libos::Libos;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM};
 
-/// Most timers of a program, as many signals as Linux's default limit has waiting in a small machine.
+/// Most timers of a program: the number of signals that Linux's default limit allows to be queued on a small machine.
 const TIMERS_MAXIMUM: usize = 1024;
 
-/// `SI_TIMER`, which the bindings have as an unsigned number.
+/// `SI_TIMER`, which the bindings declare as unsigned.
 pub(super) const FROM_TIMER: i32 = -2;
 
 /// Time left and interval, in nanoseconds.
 pub type Setting = [u64; 2];
 
-/// Which time a timer counts.
+/// Kind of time that a timer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// All that passes.
+    /// Elapsed time.
     All,
-    /// That in which not all threads wait.
+    /// Time in which not all threads wait.
     Processor,
 }
 
-/// The timers of setitimer(2) by their numbers there: the signal of each, and what it counts. The system has no time of
-/// its own that the program could be spared.
+/// The timers of setitimer(2) by their numbers there: the signal of each, and the time it counts. There is no system time to
+/// count apart from the program's.
 const OF_PROCESS: [(u32, Counted); 3] =
     [(SIGALRM, Counted::All), (SIGVTALRM, Counted::Processor), (SIGPROF, Counted::Processor)];
 
-/// What a timer does when it expires.
+/// Effect of an expiration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The signal that it sends; none if 0.
+    /// Signal to send; none if 0.
     pub signal: u32,
-    /// The thread that gets it; whoever takes it if none.
+    /// Thread that gets the signal; any if `None`.
     pub thread: Option<u32>,
-    /// Where it comes from, its overrun aside.
+    /// Origin of the signal, without its overrun.
     pub origin: Origin,
 }
 
-/// A timer. Times are monotonic, in nanoseconds.
+/// Timer of the program. Times are monotonic, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
     notice: Notice,
-    /// What its absolute times are measured by.
+    /// Clock of its absolute times.
     pub base: Base,
-    /// Which time it counts.
+    /// Kind of time that the timer counts.
     pub counted: Counted,
-    /// The next expiration; 0 if there is none.
+    /// The next expiration; 0 if the timer is disarmed.
     due: u64,
-    /// Time from one expiration to the next; 0 if there is only one.
+    /// Time between expirations; 0 for a single one.
     interval: u64,
-    /// Expirations that came to nothing because the signal of the one before had not been taken.
+    /// Expirations without a signal because that of the one before was still pending.
     pub overrun: u32,
 }
 
@@ -65,14 +65,14 @@ impl Timer {
         Self { notice, base, counted, due: 0, interval: 0, overrun: 0 }
     }
 
-    /// What is set at `now`.
+    /// Setting at `now`.
     pub fn setting(&self, now: u64) -> Setting {
-        // One that is due and has not expired yet has no time left, which would mean that it is not set.
+        // A timer that is due and has not expired yet has no time left, but 0 would mean that it is disarmed.
         let left = if self.due == 0 { 0 } else { self.due.saturating_sub(now).max(1) };
         [left, self.interval]
     }
 
-    /// Takes the expirations until `now`, of which there is one at least.
+    /// Takes the expirations until `now`, of which there is at least one, and returns their count.
     fn expire(&mut self, now: u64) -> u32 {
         let more = now.saturating_sub(self.due).checked_div(self.interval).unwrap_or(0);
         let passed = self.interval.saturating_mul(more.saturating_add(1));
@@ -81,36 +81,36 @@ impl Timer {
     }
 }
 
-/// All timers.
+/// The program's timers.
 #[derive(Debug, Default)]
 pub struct Timers {
-    /// Those of setitimer(2), once one is used, come first; the others' places are their numbers plus as many.
+    /// Timers of setitimer(2), once one is used, come first; the others' indices are their numbers plus the number of these.
     slots: Vec<Option<Timer>>,
-    /// When the next one expires; 0 if none does.
+    /// Time of the next expiration; 0 if there is none.
     next: u64,
 }
 
 impl Timers {
-    /// Whether one has to expire.
+    /// Returns true if a timer is due.
     #[inline]
     pub fn is_due(&self) -> bool {
         self.next != 0 && husk::clock::monotonic_ns() >= self.next
     }
 
-    /// When the next one expires.
+    /// Time of the next expiration.
     #[inline]
     pub fn next(&self) -> Option<u64> {
         (self.next != 0).then_some(self.next)
     }
 
-    /// The same if all threads wait until then.
+    /// Time of the next expiration if all threads wait until then.
     pub fn next_in_sleep(&self) -> Option<u64> {
         self.next()?;
         let sleepless = self.slots.iter().flatten().filter(|timer| timer.counted == Counted::All);
         sleepless.map(|timer| timer.due).filter(|due| *due != 0).min()
     }
 
-    /// All threads have waited for so long, in nanoseconds.
+    /// Accounts for `ns` nanoseconds in which all threads have waited.
     pub fn slept(&mut self, ns: u64) {
         if self.next == 0 {
             return;
@@ -120,12 +120,12 @@ impl Timers {
         self.look();
     }
 
-    /// The timer of this number.
+    /// The timer with this number.
     pub fn get(&self, number: u32) -> Result<&Timer, Errno> {
         self.slots.get(place(number)).and_then(Option::as_ref).ok_or(Errno::EINVAL)
     }
 
-    /// Makes a timer, told its number, and tells the number. It is not set.
+    /// Makes a disarmed timer, and returns its number, with which `notice` is called.
     pub fn make(&mut self, base: Base, counted: Counted, notice: impl FnOnce(u32) -> Notice) -> Result<u32, Errno> {
         self.reserve_those_of_process()?;
         let at = match self.slots.iter().skip(OF_PROCESS.len()).position(Option::is_none) {
@@ -154,13 +154,13 @@ impl Timers {
         Ok(())
     }
 
-    /// Sets a timer to expire first at a monotonic time, 0 for never; tells what was set.
+    /// Sets a timer's first expiration to a monotonic time, 0 for never; returns the former setting.
     pub fn set(&mut self, number: u32, due: u64, interval: u64, now: u64) -> Result<Setting, Errno> {
         self.get(number)?;
         Ok(self.set_slot(place(number), due, interval, now))
     }
 
-    /// The same for one of setitimer(2); EINVAL if `which` is none.
+    /// Sets a timer of setitimer(2); EINVAL if there is no timer `which`.
     pub fn set_of_process(&mut self, which: u32, [left, interval]: Setting, now: u64) -> Result<Setting, Errno> {
         self.reserve_those_of_process()?;
         let at = check_of_process(which)?;
@@ -168,7 +168,7 @@ impl Timers {
         Ok(self.set_slot(at, due, interval, now))
     }
 
-    /// What one of setitimer(2) is set to; EINVAL if `which` is none.
+    /// Setting of a timer of setitimer(2); EINVAL if there is no timer `which`.
     pub fn of_process(&self, which: u32, now: u64) -> Result<Setting, Errno> {
         let timer = self.slots.get(check_of_process(which)?).and_then(Option::as_ref);
         Ok(timer.map_or([0; 2], |timer| timer.setting(now)))
@@ -193,14 +193,14 @@ impl Timers {
         before
     }
 
-    /// Looks when the next one expires.
+    /// Updates the time of the next expiration.
     fn look(&mut self) {
         let due = self.slots.iter().flatten().map(|timer| timer.due);
         self.next = due.filter(|due| *due != 0).min().unwrap_or(0);
     }
 }
 
-/// Where the timer of this number is.
+/// Index of the timer with this number.
 fn place(number: u32) -> usize {
     (number as usize).saturating_add(OF_PROCESS.len())
 }
@@ -210,7 +210,7 @@ fn check_of_process(which: u32) -> Result<usize, Errno> {
 }
 
 impl Libos {
-    /// Lets the timers whose time has come expire.
+    /// Handles the timers that are due.
     #[cold]
     pub(super) fn ring(&mut self) {
         let now = husk::clock::monotonic_ns();
@@ -232,7 +232,7 @@ impl Libos {
             let origin = Origin { overrun: timer.overrun, ..notice.origin };
             self.signals.set_origin(notice.signal, origin);
             match notice.thread {
-                // Nobody misses what was meant for a thread that is gone.
+                // The thread may be gone; its signal is dropped then.
                 Some(thread) => drop(self.send_signal(thread, notice.signal)),
                 None if waits => {}
                 None => self.send_signal_to_any(notice.signal),
@@ -243,13 +243,13 @@ impl Libos {
 }
 
 impl Notice {
-    /// The signal of a timer that was made with this number, if the program wants one.
+    /// Returns the signal of the timer with this number, if the program wants one.
     pub fn of_timer(signal: u32, thread: Option<u32>, number: u32, value: u64) -> Self {
         Self { signal, thread, origin: Origin { code: FROM_TIMER, sender: number, overrun: 0, value } }
     }
 }
 
-/// The monotonic time at which a timer of `base` expires first that is set to `time`; 0 if that is never.
+/// First expiration, as a monotonic time, of a timer of `base` set to `time`; 0 if there is none.
 pub fn due(base: Base, time: u64, absolute: bool, now: u64) -> u64 {
     match (time, absolute) {
         (0, _) => 0,

@@ -1,12 +1,13 @@
-//! Threads that wait on futexes: by address, first come, first woken.
+//! Threads that wait on futexes: by address, woken in FIFO order.
 //!
-//! As many lists as there can be threads, linked through one entry for each, so that waiting needs no memory.
+//! Hash table with at least as many lists as there can be threads, linked through one entry per thread, so that waiting needs
+//! no memory.
 
 use super::thread::Slot;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 
-/// The least lists; addresses that fall into the same one share it. Always a power of two.
+/// Least number of lists, always a power of two; addresses with the same hash share a list.
 const LISTS: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,7 +18,7 @@ struct List {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    /// What it waits on; 0 while it does not wait.
+    /// Address of the futex; 0 while the thread does not wait.
     address: u64,
     bits: u32,
     previous: Option<Slot>,
@@ -32,12 +33,12 @@ pub struct Futexes {
 }
 
 impl Futexes {
-    /// Nobody waits.
+    /// Returns a table without waiting threads.
     pub const fn new() -> Self {
         Self { lists: Vec::new(), entries: Vec::new() }
     }
 
-    /// The list of an address: high bits of a multiplicative hash.
+    /// List of an address: high bits of a multiplicative hash.
     fn list(&mut self, address: u64) -> Option<&mut List> {
         let hash = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let mask = self.lists.len().wrapping_sub(1);
@@ -56,7 +57,7 @@ impl Futexes {
         Ok(())
     }
 
-    /// Spreads those who wait over `count` lists; who waits at the same address stays in order.
+    /// Spreads the waiting threads over `count` lists; threads that wait at the same address stay in order.
     fn spread(&mut self, count: usize) -> Result<(), Errno> {
         let mut lists = Vec::new();
         lists.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
@@ -71,7 +72,7 @@ impl Futexes {
         Ok(())
     }
 
-    /// Lets `slot`, which does not wait, wait at `address`, which is not 0.
+    /// Makes `slot`, which does not wait, wait at `address`, which is not 0.
     pub fn insert(&mut self, slot: Slot, address: u64, bits: u32) {
         let Some(list) = self.list(address) else { return };
         let previous = list.last.replace(slot);
@@ -86,7 +87,7 @@ impl Futexes {
         }
     }
 
-    /// Lets `slot` wait no longer, if it does.
+    /// Ends the wait of `slot`, if it waits.
     pub fn remove(&mut self, slot: Slot) {
         let Some(entry) = self.entries.get_mut(slot.index()).filter(|entry| entry.address != 0) else { return };
         let Entry { address, previous, next, .. } = core::mem::take(entry);
@@ -105,14 +106,14 @@ impl Futexes {
         }
     }
 
-    /// Takes out one that waits at `lowest` or any address above.
+    /// Removes a thread that waits at `lowest` or any address above.
     pub fn take_from(&mut self, lowest: u64) -> Option<Slot> {
         let at = self.entries.iter().position(|entry| entry.address >= lowest)?;
         self.remove(Slot(at as u32));
         Some(Slot(at as u32))
     }
 
-    /// Takes out the first that waits at `address` for one of `bits`.
+    /// Removes the first thread that waits at `address` for one of `bits`.
     pub fn take(&mut self, address: u64, bits: u32) -> Option<Slot> {
         let mut at = self.list(address)?.first;
         while let Some(slot) = at {

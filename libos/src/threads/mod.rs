@@ -1,7 +1,7 @@
-//! The program's threads: which runs, which could, and what the others wait for.
+//! The program's threads: the running thread, the ready ones, and the events that the others wait for.
 //!
-//! There is one stack for the libos on each processor, none for each thread: a call that must wait lets go of it and is
-//! made again later. So a thread costs its registers and vector state, and nothing here allocates but `add`.
+//! The libos has one stack per processor, none per thread: a call that must wait abandons the stack and is restarted later. So
+//! a thread costs its registers and vector state, and no function here allocates but `add`.
 //!
 //! A thread runs until it sleeps, ends or yields, or makes a call when others wait and its slice is over.
 
@@ -23,45 +23,45 @@ use futexes::Futexes;
 use husk::abi::threads::Table;
 use timers::Timers;
 
-/// How long a thread may run while others wait, in nanoseconds.
+/// Time slice: how long a thread may run while others wait, in nanoseconds.
 pub const SLICE: u64 = 2_000_000;
 
-/// All threads.
+/// The threads of the program.
 #[derive(Debug)]
 pub struct Threads {
     slots: Vec<Option<Box<Thread>>>,
-    /// The thread that runs, or whose call is being answered.
+    /// The running thread, or the one with the call in progress.
     current: Slot,
     /// The thread whose FS base and vector state the processor holds, unless it has ended.
     loaded: Option<Slot>,
-    /// Threads that can go on, in turn.
+    /// Threads that are ready to run, in order.
     ready: VecDeque<Slot>,
-    /// How many of these, the first ones, go before the others as their sleep is over.
+    /// Number of threads at the front of `ready` that go before the others because their deadline has expired.
     prompt: usize,
-    /// Whether the current thread came before others like that.
+    /// True if the current thread was one of those.
     preferred: bool,
-    /// Threads that wait for any file to change.
+    /// Threads that wait for a change of any file.
     files: Vec<Slot>,
     futexes: Futexes,
     timers: Timers,
-    /// When the current thread's turn is over; 0 as long as nobody else has been seen waiting for one.
+    /// End of the current time slice; 0 until another thread has been seen waiting for one.
     slice_end: u64,
     /// Number for the next thread.
     next_id: u32,
-    /// How many there are.
+    /// Number of threads.
     count: usize,
-    /// What there is to keep of a thread's vector state; unknown until there is a second thread, or a signal.
+    /// Layout of a thread's vector state; unknown until there is a second thread, or a signal.
     vectors: Option<vector::Shape>,
 }
 
-/// Where the tender finds the threads. A slot is the address of a thread, or 0.
+/// Table that the tender reads to find the threads. A slot is the address of a thread, or 0.
 pub static TABLE: Table = Table { threads: AtomicU64::new(0), count: AtomicU64::new(0) };
 
-/// The process's number, and that of its first thread.
+/// Number of the process, and of its first thread.
 pub const PROCESS: u32 = 1;
 
 impl Threads {
-    /// One thread, which is about to start with these registers.
+    /// Returns a table with one thread, which is about to start with these registers.
     pub fn new(registers: Registers) -> Result<Self, Errno> {
         let mut threads = Self {
             slots: Vec::new(),
@@ -84,12 +84,12 @@ impl Threads {
         Ok(threads)
     }
 
-    /// How many threads there are.
+    /// Number of threads.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The thread that runs, or whose call is being answered.
+    /// The running thread, or the one with the call in progress.
     #[inline]
     pub fn current(&mut self) -> &mut Thread {
         match self.slots.get_mut(self.current.index()) {
@@ -98,12 +98,12 @@ impl Threads {
         }
     }
 
-    /// Every thread.
+    /// Returns an iterator over all threads.
     pub fn all(&self) -> impl Iterator<Item = &Thread> {
         self.slots.iter().flatten().map(|thread| &**thread)
     }
 
-    /// Whether this holds for any thread.
+    /// Returns true if `holds` is true for any thread.
     pub fn any(&self, holds: fn(&Thread) -> bool) -> bool {
         self.slots.iter().flatten().any(|thread| holds(thread))
     }
@@ -114,7 +114,7 @@ impl Threads {
         found.and_then(|(slot, thread)| Some((Slot(slot as u32), thread.as_deref_mut()?)))
     }
 
-    /// Adds a thread that starts with these registers and this FS base, and the current one's vector state.
+    /// Adds a thread that starts with these registers, this FS base, and a copy of the current thread's vector state.
     pub fn add(&mut self, registers: Registers, base: u64) -> Result<&mut Thread, Errno> {
         let shape = self.vectors();
         let mut vectors = vector::Area::new(&shape)?;
@@ -142,14 +142,14 @@ impl Threads {
         Ok(place.insert(Box::new(thread)))
     }
 
-    /// What there is to keep of a thread's vector state.
+    /// Layout of a thread's vector state.
     pub fn vectors(&mut self) -> vector::Shape {
         *self.vectors.get_or_insert_with(vector::Shape::ask)
     }
 
-    /// Tells the tender where the slots are.
+    /// Publishes the table of slots to the tender.
     fn publish(&self) {
-        // None while the address changes.
+        // The count is 0 while the address changes.
         TABLE.count.store(0, Relaxed);
         TABLE.threads.store(self.slots.as_ptr() as u64, Relaxed);
         TABLE.count.store(self.slots.len() as u64, Relaxed);
@@ -165,7 +165,7 @@ impl Threads {
         self.timers.reserve(count)
     }
 
-    /// The current thread is no more. Somebody else must run next.
+    /// Ends the current thread. [`Threads::run_next`] must follow.
     pub fn end_current(&mut self) {
         if let Some(thread) = self.slots.get_mut(self.current.index()) {
             *thread = None;
@@ -174,24 +174,24 @@ impl Threads {
         self.count -= 1;
     }
 
-    /// When the current thread's call gives up, if it may take `timeout_ns`: reckoned from when it was made first.
+    /// Deadline of the current thread's call, which may take `timeout_ns` from when it was first made.
     pub fn deadline_in(&mut self, timeout_ns: u64) -> u64 {
         *self.current().deadline.get_or_insert_with(|| husk::clock::monotonic_ns().saturating_add(timeout_ns))
     }
 
-    /// Whether another thread should run now, if the current one is willing.
+    /// Returns true if another thread is ready to run.
     pub fn others_ready(&mut self) -> bool {
         self.expire_due();
         !self.ready.is_empty()
     }
 
-    /// Whether anybody will want the processor before the current thread gives it up.
+    /// Returns true if another thread is ready, or could become ready by its deadline while the current one runs.
     #[inline]
     pub fn anybody_waits(&self) -> bool {
         !self.ready.is_empty() || self.timers.earliest().is_some()
     }
 
-    /// Whether the current thread has had its turn, and another waits for its own.
+    /// Returns true if the current thread's slice is over and another thread is ready.
     #[inline]
     pub fn turn_is_over(&mut self) -> bool {
         if !self.anybody_waits() || !self.others_ready() {
@@ -204,33 +204,33 @@ impl Threads {
         now >= self.slice_end
     }
 
-    /// The current thread gives up the rest of its turn, if another waits for one.
+    /// Ends the current thread's slice, if another thread waits for one.
     pub fn yield_turn(&mut self) {
         self.slice_end = 1;
     }
 
-    /// Puts the current thread, which can go on, behind all others that can.
+    /// Puts the current thread, which is ready, behind all other ready ones.
     pub fn put_last(&mut self) {
         self.ready.push_back(self.current);
     }
 
-    /// The current thread will make its call again, when all others that can go on have had their turn.
+    /// Restarts the current thread's call when all other ready threads have had their turn.
     pub fn make_again(&mut self) {
         self.current().state = State::Again;
         self.put_last();
     }
 
-    /// Puts the current thread, which can go on, before the last of those that can: whoever came after it in the order
-    /// of turns then comes before it. Where only one can, that one goes first nevertheless.
+    /// Puts the current thread, which is ready, before the last of the ready ones, so that the thread after it in the order of
+    /// turns then comes before it. If only one is ready, that one goes first nevertheless.
     pub fn put_before_last(&mut self) {
         let count = self.ready.len();
-        // There was room for every thread when it was added.
+        // `add` has reserved room for every thread.
         self.ready.insert(count.saturating_sub(1).max(1).max(self.prompt).min(count), self.current);
     }
 
-    /// Puts a thread whose sleep is over before those that did not sleep: it has had less of the processor than they, and
-    /// may be late. But others have a turn before those come that were woken while such a thread ran; else threads that
-    /// sleep for no time at all would leave them none.
+    /// Puts a thread after an expired deadline before those that did not sleep, because it has had less of the processor and
+    /// may be late. But threads that wake up while such a thread runs go to the end; otherwise threads that sleep for no time
+    /// at all would starve the others.
     fn put_in_time(&mut self, slot: Slot) {
         if self.preferred {
             self.ready.push_back(slot);
@@ -240,7 +240,7 @@ impl Threads {
         }
     }
 
-    /// Turns the processor to the next thread that can go on; or tells until when there is none.
+    /// Switches to the next ready thread; if there is none, returns the earliest deadline.
     pub fn run_next(&mut self) -> Result<State, Option<u64>> {
         self.expire_due();
         let slot = self.ready.pop_front().ok_or_else(|| self.timers.earliest())?;
@@ -252,7 +252,7 @@ impl Threads {
         Ok(core::mem::replace(&mut self.current().state, State::Ready))
     }
 
-    /// Makes the processor hold the FS base and vector state of the thread in `slot`.
+    /// Loads the FS base and vector state of the thread in `slot` into the processor.
     fn load(&mut self, slot: Slot) {
         if self.loaded == Some(slot) {
             return;

@@ -1,14 +1,14 @@
-//! Falling asleep and being woken. A thread that sleeps may be in two tables, that of what it waits for and that of its
-//! deadline; whoever wakes it takes it out of both.
+//! Sleep and wakeup. A thread that sleeps may be in two tables, one for its event and one for its deadline; a wakeup removes it
+//! from both.
 
 use super::{Slot, State, Thread, Threads};
 use crate::answer::{On, Sleep, Then};
 
-/// Who waits for one file does so as if for a futex at an address that no program can name.
+/// Futex address range for waits on single files, which no program can name.
 const FILES: u64 = 1 << 63;
 
 impl Threads {
-    /// Puts the current thread to sleep. Somebody else must run next.
+    /// Puts the current thread to sleep. [`Threads::run_next`] must follow.
     pub fn sleep(&mut self, sleep: Sleep) {
         let slot = self.current;
         let thread = self.current();
@@ -25,7 +25,7 @@ impl Threads {
         }
     }
 
-    /// Wakes up to `count` threads that wait at a futex for one of `bits`, and tells how many.
+    /// Wakes up to `count` threads that wait at a futex for one of `bits`, and returns their number.
     pub fn wake_futex(&mut self, address: u64, bits: u32, count: u32) -> u32 {
         let mut woken = 0;
         while woken < count
@@ -37,7 +37,7 @@ impl Threads {
         woken
     }
 
-    /// Lets up to `count` threads that wait at one futex wait at another, and tells how many.
+    /// Requeues up to `count` threads from one futex to another, and returns their number.
     pub fn move_futex(&mut self, from: u64, to: u64, count: u32) -> u32 {
         let mut moved = 0;
         while from != to
@@ -50,26 +50,26 @@ impl Threads {
         moved
     }
 
-    /// Wakes every thread that waits for this file only.
+    /// Wakes the threads that wait for this file only.
     pub fn wake_file(&mut self, file: u32) {
         self.wake_futex(FILES | u64::from(file), u32::MAX, u32::MAX);
     }
 
-    /// Wakes every thread that waits for one file only, whichever.
+    /// Wakes the threads that wait for a single file, whichever.
     pub fn wake_every_file(&mut self) {
         while let Some(slot) = self.futexes.take_from(FILES) {
             self.wake(slot);
         }
     }
 
-    /// Wakes every thread that waits for files of any number.
+    /// Wakes the threads that wait for files of any number.
     pub fn wake_files(&mut self) {
         while let Some(slot) = self.files.pop() {
             self.wake(slot);
         }
     }
 
-    /// What a thread waited for has come about.
+    /// Wakes a thread after the event that it waited for.
     pub fn wake(&mut self, slot: Slot) {
         self.timers.remove(slot);
         if self.rouse(slot, |woken, _| woken) {
@@ -77,7 +77,7 @@ impl Threads {
         }
     }
 
-    /// If the thread sleeps, its call ends because of a signal.
+    /// Ends the call of a sleeping thread because of a signal.
     pub fn interrupt(&mut self, slot: Slot) {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
         if let State::Asleep(..) = thread.state {
@@ -91,22 +91,22 @@ impl Threads {
         }
     }
 
-    /// The first thread of which this holds.
+    /// Number of the first thread for which `holds` is true.
     pub fn willing(&self, holds: impl Fn(&Thread) -> bool) -> Option<u32> {
         self.slots.iter().flatten().find(|thread| holds(thread)).map(|thread| thread.id)
     }
 
-    /// The signals that wait with any thread.
+    /// Signals that are pending for any thread.
     pub fn all_pending(&self) -> u64 {
         self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending)
     }
 
-    /// Those of them that their threads block.
+    /// Signals that are pending for threads that block them.
     pub fn all_blocked(&self) -> u64 {
         self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending & thread.blocked)
     }
 
-    /// Takes the first signal of this set that waits with a thread which blocks it.
+    /// Takes the first signal of this set that is pending for a thread that blocks it.
     pub fn take_blocked(&mut self, set: u64) -> Option<u32> {
         self.slots.iter_mut().flatten().find_map(|thread| {
             let due = thread.pending & thread.blocked & set;
@@ -116,7 +116,7 @@ impl Threads {
         })
     }
 
-    /// A thread's time is over.
+    /// Handles the expired deadline of a thread.
     fn expire(&mut self, slot: Slot) {
         self.futexes.remove(slot);
         self.files.retain(|waiting| *waiting != slot);
@@ -125,7 +125,7 @@ impl Threads {
         }
     }
 
-    /// Lets a thread that sleeps be ready, in whatever turn; whether it slept.
+    /// Makes a sleeping thread ready, without queueing it; returns true if it slept.
     fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) -> bool {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return false };
         let State::Asleep(woken, expired) = thread.state else { return false };
@@ -140,7 +140,7 @@ impl Threads {
         true
     }
 
-    /// Makes threads ready whose time has come.
+    /// Makes the threads with an expired deadline ready.
     pub(super) fn expire_due(&mut self) {
         if self.timers.earliest().is_none() {
             return;

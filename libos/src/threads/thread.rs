@@ -1,4 +1,4 @@
-//! One thread of the program.
+//! A thread of the program.
 
 use crate::answer::Then;
 use crate::arch::{Registers, vector};
@@ -10,26 +10,26 @@ use core::mem::offset_of;
 use husk::abi::threads as abi;
 use linux_raw_sys::general::SS_AUTODISARM;
 
-/// A thread's place in the tables; another thread may get it after this one has ended.
+/// Index of a thread in the tables; reused for another thread after this one has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(pub u32);
 
 impl Slot {
-    /// As an index.
+    /// Converts the slot to an index.
     #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// What a thread is about to do.
+/// Next action of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Run its program on.
+    /// Run the program.
     Ready,
-    /// Make its system call again.
+    /// Restart the system call.
     Again,
-    /// Sleep; then this when woken, and that when its time is over.
+    /// Sleep; then the first if woken, and the second if the deadline expires.
     Asleep(Then, Then),
 }
 
@@ -48,61 +48,61 @@ pub struct SignalStack {
 }
 
 impl SignalStack {
-    /// Whether a thread with this stack pointer runs on it. One that is disarmed while it is used does not count.
+    /// Returns true if a thread with this stack pointer runs on the stack. A stack that is disarmed while used does not count.
     pub fn contains(&self, pointer: u64) -> bool {
         self.flags & SS_AUTODISARM == 0 && pointer > self.start && pointer - self.start <= self.length
     }
 }
 
-/// Everything about one thread. Its general registers are written by the system call entry while it runs. It begins with
-/// what the tender may know, an [`abi::Thread`].
+/// State of a thread. The system call entry writes its general registers while it runs. The part that the tender reads, an
+/// [`abi::Thread`], comes first.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Thread {
     /// General registers, valid while the thread does not run.
     pub registers: Box<Registers>,
-    /// Its number, which is never given twice.
+    /// Thread number, never reused.
     pub id: u32,
-    /// Whether it sleeps, for the tender.
+    /// 1 while the thread sleeps, for the tender.
     pub asleep: u32,
-    /// Its name.
+    /// Name set by prctl(2).
     pub name: Name,
     /// FS base, valid while another thread runs.
     pub base: u64,
     /// Vector state, valid while another thread runs; the only thread of a program has none.
     pub vectors: Option<vector::Area>,
-    /// How long it has had the processor, in nanoseconds, while it has it not; if that is counted.
+    /// Processor time in nanoseconds, valid while the thread does not have the processor, and if it is counted.
     pub processor_time: u64,
-    /// What it does next.
+    /// Next action.
     pub state: State,
-    /// When its call in progress gives up: set when the call is made first, and kept while it is made again.
+    /// Deadline of the call in progress: set when the call is first made, and kept when it is restarted.
     pub deadline: Option<u64>,
-    /// What its call in progress has done already, in bytes: kept like `deadline`.
+    /// Bytes that the call in progress has transferred: kept like `deadline`.
     pub progress: u64,
-    /// The tender has memory of its call in its hands: nothing ends that early.
+    /// True while the tender uses memory of the call: no signal ends the call early.
     pub held: bool,
-    /// What its call in progress has opened, and is not to return before the other end is open, too.
+    /// File opened by the call in progress, which is not to return before the other end is open, too.
     pub opening: Option<Opening>,
-    /// Where to write 0, and wake one, when it ends.
+    /// Address to clear, and futex to wake one thread at, when the thread ends.
     pub clear_at_exit: u64,
-    /// Signals it does not take now, and those that wait for it; bit n-1 for signal n.
+    /// Blocked signals, and pending ones; bit n-1 for signal n.
     pub blocked: u64,
     /// See `blocked`.
     pub pending: u64,
-    /// What `blocked` becomes after the next signal, while the thread waits for one with another mask.
+    /// Value that `blocked` returns to after the next signal, while the thread waits for one with another mask.
     pub blocked_after: Option<u64>,
-    /// Where it wants its signals.
+    /// Alternate signal stack.
     pub signal_stack: SignalStack,
-    /// The call that a signal has ended, as long as that signal has not been seen to.
+    /// Call that a signal has interrupted, until that signal is delivered.
     pub cut_short: Option<CutShort>,
 }
 
-/// A call that a signal has ended before it had done anything. What becomes of it depends on the signal's action.
+/// Call that a signal has interrupted before it had any effect. The signal's action decides if it is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutShort {
-    /// Its number, which its result has taken the place of.
+    /// Number of the call, which its result has replaced in the register.
     pub number: u64,
-    /// When it would have given up, if it had been made with a time to wait.
+    /// Deadline of the call, if it had one.
     pub deadline: Option<u64>,
 }
 
@@ -117,7 +117,7 @@ const _: () = assert!(
 pub const NO_STACK: SignalStack = SignalStack { start: 0, flags: 2, length: 0 };
 
 impl Thread {
-    /// A thread that starts with these registers.
+    /// Returns a thread that starts with these registers.
     pub fn new(id: u32, registers: Registers) -> Self {
         Self {
             registers: Box::new(registers),
@@ -141,14 +141,14 @@ impl Thread {
         }
     }
 
-    /// Its name; without one, that of the program whose path this is, as Linux has it.
+    /// Name of the thread; without one, that of the program at this path, as on Linux.
     pub fn named<'t>(&'t self, program: &'t [u8]) -> &'t [u8] {
         let own = self.name.split(|byte| *byte == 0).next().unwrap_or_default();
         let name = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         if own.is_empty() { name.get(..self.name.len() - 1).unwrap_or(name) } else { own }
     }
 
-    /// Ends its call in progress with this result; if that is an error, what was done counts more.
+    /// Ends the call in progress with this result; if that is an error, transferred bytes take precedence.
     #[inline]
     pub fn end_call(&mut self, result: i64) {
         let progress = core::mem::take(&mut self.progress);
@@ -156,7 +156,7 @@ impl Thread {
         self.deadline = None;
     }
 
-    /// Ends its call in progress, because a signal is about to be seen to.
+    /// Ends the call in progress, because a signal is about to be delivered.
     pub fn interrupt(&mut self) {
         time::interrupted(self);
         if self.progress == 0 {
@@ -165,12 +165,12 @@ impl Thread {
         self.end_call(Errno::EINTR.to_result());
     }
 
-    /// Blocks these signals until one comes.
+    /// Replaces the signal mask until a signal arrives.
     pub fn suspend(&mut self, blocked: u64) {
         self.blocked_after = Some(core::mem::replace(&mut self.blocked, blocked));
     }
 
-    /// A signal that waits for it and that it does not block, nor its call.
+    /// The first pending signal that neither the thread's mask nor its call blocks.
     #[inline]
     pub fn next_signal(&self) -> Option<u32> {
         let due = if self.held { 0 } else { self.pending & !self.blocked };

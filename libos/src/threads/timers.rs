@@ -1,6 +1,6 @@
-//! Deadlines of sleeping threads: a binary heap that knows where each thread's deadline is.
+//! Deadlines of sleeping threads: a binary heap with an index of each thread's entry.
 //!
-//! Its memory is reserved when a thread is made, so that falling asleep cannot fail.
+//! Memory is reserved when a thread is made, so that falling asleep cannot fail.
 
 use super::thread::Slot;
 use crate::errno::Errno;
@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 pub struct Timers {
     /// No entry is earlier than its parent, the one at half its index (counted from 1).
     heap: Vec<(u64, Slot)>,
-    /// Where in the heap each slot's entry is, if it has one.
+    /// Position of each slot's entry in the heap, if it has one.
     places: Vec<Option<u32>>,
 }
 
 impl Timers {
-    /// Nothing pending.
+    /// Returns a heap without deadlines.
     pub const fn new() -> Self {
         Self { heap: Vec::new(), places: Vec::new() }
     }
@@ -36,14 +36,14 @@ impl Timers {
         self.heap.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Gives `slot`, which has none, a deadline.
+    /// Adds the deadline of `slot`, which has none.
     pub fn insert(&mut self, slot: Slot, deadline: u64) {
         let at = self.heap.len();
         self.heap.push((deadline, slot));
         self.settle(at);
     }
 
-    /// Takes away the deadline of `slot`, if it has one.
+    /// Removes the deadline of `slot`, if it has one.
     pub fn remove(&mut self, slot: Slot) {
         let Some(at) = self.places.get_mut(slot.index()).and_then(Option::take) else { return };
         let at = at as usize;
@@ -53,7 +53,7 @@ impl Timers {
         }
     }
 
-    /// Takes out a slot whose deadline is not after `now`.
+    /// Removes a slot with a deadline that is not after `now`.
     pub fn expire(&mut self, now: u64) -> Option<Slot> {
         let (deadline, slot) = *self.heap.first()?;
         if deadline > now {
@@ -63,7 +63,7 @@ impl Timers {
         Some(slot)
     }
 
-    /// Moves the entry at `at` to where it belongs, up or down.
+    /// Moves the entry at `at` up or down to its position.
     fn settle(&mut self, mut at: usize) {
         while at > 0 && self.key(at) < self.key((at - 1) / 2) {
             self.swap(at, (at - 1) / 2);
