@@ -1,43 +1,43 @@
-//! What becomes of a system call: a result, an error, or a wait.
+//! Outcome of a system call: a result, an error, or a wait.
 //!
-//! A call that must wait does not block inside the libos: it says what it waits for and is *made again* when that
-//! comes about, so no libos stack is held meanwhile. A call that waits must not have changed anything yet.
+//! A call that must wait does not block inside the libos: it returns the event to wait for and is *restarted* when the event
+//! occurs, so no libos stack is held between. A call that waits must not have changed anything yet.
 
 use crate::errno::Errno;
 
-/// Outcome of a system call: the value for its result register, or why there is none (yet).
+/// Outcome of a system call: the value for its result register, or the reason for not having one (yet).
 pub type Answer = Result<u64, Stop>;
 
-/// Why a call has no value.
+/// Reason for a call without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It failed.
+    /// Error.
     Errno(Errno),
-    /// The thread sleeps; see [`Sleep`].
+    /// Wait of the thread; see [`Sleep`].
     Sleep(Sleep),
-    /// The thread is gone: nobody waits for a result.
+    /// End of the thread: there is no result to return.
     Gone,
 }
 
-/// What a thread sleeps for.
+/// Wait of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sleep {
-    /// What wakes it.
+    /// Event that wakes the thread.
     pub on: On,
-    /// Monotonic time in nanoseconds at which it wakes in any case.
+    /// Monotonic time in nanoseconds at which the thread wakes in any case.
     pub deadline: Option<u64>,
-    /// What happens when `on` comes about.
+    /// Effect of the event.
     pub woken: Then,
-    /// What happens when the deadline passes first.
+    /// Effect of the deadline, if that is first.
     pub expired: Then,
 }
 
-/// What can wake a thread.
+/// Event that can wake a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// Only the deadline, or a signal.
     Time,
-    /// A wake of the futex at this address whose bits meet these.
+    /// Wake of the futex at this address with bits that meet these.
     Futex(u64, u32),
     /// A change of the file with this number.
     File(u32),
@@ -45,12 +45,12 @@ pub enum On {
     Files,
 }
 
-/// How a sleeper goes on.
+/// Continuation of a thread that wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Its call returns this.
+    /// Return of the call with this result.
     Return(i64),
-    /// Its call is made again.
+    /// Restart of the call.
     Again,
 }
 

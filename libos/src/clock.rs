@@ -7,17 +7,16 @@ use linux_raw_sys::general as linux;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// What a clock's deadlines are measured against.
+/// Time base of a clock's deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// Time since some start.
+    /// Time since an arbitrary start.
     Monotonic,
     /// Wall-clock time.
     Realtime,
 }
 
-/// Which of the two times the clock `id` is measured against. Those of processor time are measured against all time where
-/// somebody waits for them.
+/// Time base of the clock `id`. Waits on clocks of processor time are measured by elapsed time.
 #[inline]
 pub fn base(id: i32) -> Result<Base, Errno> {
     match id as u32 {
@@ -32,7 +31,7 @@ pub fn base(id: i32) -> Result<Base, Errno> {
     }
 }
 
-/// What the clock `id` shows now.
+/// Current time of the clock `id`.
 #[inline]
 pub fn read(id: i32) -> Result<u64, Errno> {
     match id as u32 {
@@ -42,7 +41,7 @@ pub fn read(id: i32) -> Result<u64, Errno> {
     }
 }
 
-/// The time now.
+/// Current time.
 #[inline]
 pub fn now(base: Base) -> u64 {
     match base {
@@ -51,7 +50,7 @@ pub fn now(base: Base) -> u64 {
     }
 }
 
-/// The monotonic time at which a clock shows `time`, as of now.
+/// Monotonic time at which a clock shows `time`, as of now.
 pub fn to_monotonic(base: Base, time: u64) -> u64 {
     match base {
         Base::Monotonic => time,
@@ -65,13 +64,13 @@ pub fn to_monotonic(base: Base, time: u64) -> u64 {
 /// A `struct timespec`: seconds and nanoseconds.
 pub type Timespec = [i64; 2];
 
-/// Nanoseconds as a `struct timespec`.
+/// Converts nanoseconds to a `struct timespec`.
 #[inline]
 pub fn to_timespec(ns: u64) -> Timespec {
     [(ns / SECOND) as i64, (ns % SECOND) as i64]
 }
 
-/// A `struct timespec` as nanoseconds, saturating; EINVAL if it is negative or not normalised.
+/// Converts a `struct timespec` to nanoseconds, saturating; EINVAL if it is negative or not normalised.
 pub fn from_timespec([seconds, nanoseconds]: Timespec) -> Result<u64, Errno> {
     match (u64::try_from(seconds), u64::try_from(nanoseconds)) {
         (Ok(seconds), Ok(nanoseconds)) if nanoseconds < SECOND => {

@@ -1,4 +1,4 @@
-//! Why a system call failed, in Linux's numbers.
+//! Error numbers of system calls, those of Linux.
 
 use core::num::NonZeroU16;
 
@@ -6,7 +6,7 @@ use core::num::NonZeroU16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(NonZeroU16);
 
-/// Declares the numbers the libos answers with, by Linux's names.
+/// Declares the errors that the libos returns, by Linux's names.
 macro_rules! errnos {
     ($($name:ident)*) => {
         impl Errno {
@@ -32,7 +32,7 @@ errnos! {
 }
 
 impl Errno {
-    /// The result register of a system call that fails with this.
+    /// Value of the result register for this error.
     pub const fn to_result(self) -> i64 {
         -(self.0.get() as i64)
     }
@@ -42,7 +42,7 @@ impl Errno {
         u16::try_from(number).ok().and_then(NonZeroU16::new).map(Self)
     }
 
-    /// Linux's name for it.
+    /// Name on Linux.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(errno, _)| *errno == self).map_or("an unknown error", |(_, name)| name)
     }

@@ -1,5 +1,5 @@
-//! The file that the image was loaded from, which the tender maps for whoever wants to read it: `/proc/self/exe`, and
-//! the files that the image brings.
+//! The file that the image was loaded from, which the tender maps on request: for `/proc/self/exe`, and for the files in the
+//! image.
 
 #![expect(unsafe_code, reason = "the file is tender memory, reached by address, and so are the program headers")]
 
@@ -11,15 +11,15 @@ use husk::abi::{files, note};
 use husk::{boot, gate};
 use zerocopy::FromBytes;
 
-/// Whether the tender has been asked to map it.
+/// True if the tender has mapped it.
 static ATTACHED: AtomicBool = AtomicBool::new(false);
 
-/// Its size in bytes.
+/// Size of the file in bytes.
 pub fn size() -> u64 {
     boot::info().image_file.length
 }
 
-/// Its bytes.
+/// Contents of the file.
 pub fn bytes() -> Result<&'static [u8], Errno> {
     let file = boot::info().image_file;
     if file.length == 0 {
@@ -29,31 +29,31 @@ pub fn bytes() -> Result<&'static [u8], Errno> {
         gate::call(Number::AttachImage, 0, 0, 0, 0).map_err(|_| Errno::ENOMEM)?;
         ATTACHED.store(true, Relaxed);
     }
-    // SAFETY: the tender says that the file is readable there, for good, and nobody writes to it.
+    // SAFETY: the tender has mapped the file there, readable and for good, and it is never written.
     Ok(unsafe { slice::from_raw_parts(file.start as *const u8, file.length as usize) })
 }
 
-/// The tree of files that the image brings ([`husk::abi::files`]); empty if it brings none.
+/// The tree of files in the image ([`husk::abi::files`]); empty if there is none.
 pub fn files() -> Result<&'static [u8], Errno> {
     let Some(files::Note { offset, length, .. }) = files_note() else { return Ok(&[]) };
     let end = offset.checked_add(length).ok_or(Errno::EIO)?;
     bytes()?.get(offset as usize..end as usize).ok_or(Errno::EIO)
 }
 
-/// The words of an ELF program header that matter here: type (with flags), address, size in the file.
+/// Words of an ELF program header; used are type (with flags), address, and size in the file.
 type Header = [u64; 7];
 
-/// The note that says where the files are.
+/// Note with the place of the files.
 fn files_note() -> Option<files::Note> {
-    /// `PT_NOTE`, which the bindings do not have.
+    /// `PT_NOTE`, which the bindings lack.
     const NOTES: u32 = 4;
     let info = boot::info();
-    // SAFETY: the tender says that so many program headers are there; they are part of the image, which is not unmapped.
+    // SAFETY: the tender passed address and number of the program headers; they are part of the image, which is not unmapped.
     let headers =
         unsafe { slice::from_raw_parts(info.program_headers as *const Header, info.program_header_count as usize) };
     headers.iter().filter(|[kind, ..]| *kind as u32 == NOTES).find_map(|[_, _, address, _, size, ..]| {
         let start = address.wrapping_add(info.load_bias);
-        // SAFETY: the notes are part of the image, in a segment of so many bytes that can be read.
+        // SAFETY: the program header describes a readable segment of this size at this address, part of the image.
         find(unsafe { slice::from_raw_parts(start as *const u8, *size as usize) })
     })
 }

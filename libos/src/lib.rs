@@ -1,11 +1,11 @@
-//! The library OS: answers, inside the guest, the Linux system calls that musl and std make.
+//! Library OS: handles, inside the guest, the Linux system calls of musl and std.
 //!
-//! It is linked into the image beside an ordinary program. The tender enters it first ([`start`]); it prepares memory,
-//! a stack and an auxiliary vector as Linux would, and jumps to the program's own start code. From then on it runs
-//! only when the program makes a system call ([`libos`]): a call finds its function in [`syscalls::table`], and what
-//! the libos itself needs from outside goes through the gate of the crate `husk`.
+//! The libos is linked into the image beside an ordinary program. The tender enters it first ([`start`]); it prepares memory, a
+//! stack and an auxiliary vector as Linux would, and jumps to the program's own start code. From then on it runs only when the
+//! program makes a system call ([`libos`]) or its slice ends: a call finds its function in [`syscalls::table`], and the libos's
+//! own calls to the tender go through the gate of the crate `husk`.
 //!
-//! Everything the libos knows belongs to one [`libos::Libos`] behind one lock, except [`memory`], which lies below it.
+//! The state of the libos belongs to one [`libos::Libos`] behind one lock, except [`memory`], with a lock that comes after it.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -1,4 +1,4 @@
-//! The owner of everything the libos knows, and the way of a system call through it.
+//! Owner of the libos's state, and the path of a system call through it.
 
 use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
@@ -20,16 +20,16 @@ use husk::abi::call::{News, Number};
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
-/// One turn in so many ends with a change in the order of turns.
+/// Number of expired time slices per random change of the order of turns, on average.
 const SHUFFLE: u8 = 4;
 
-/// The one lock. It is never held while the program runs.
+/// Lock of the libos. It is never held while the program runs.
 pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 
-/// All state of the libos but its memory.
+/// State of the libos, except for its memory.
 #[derive(Debug)]
 pub struct Libos {
-    /// Files, and what the program has open.
+    /// File system, and the program's open files.
     pub files: Files,
     /// Sockets of the internet families.
     pub net: Net,
@@ -37,11 +37,11 @@ pub struct Libos {
     pub disks: Disks,
     /// The program's threads.
     pub threads: Threads,
-    /// What is to be done about signals.
+    /// Actions and pending signals.
     pub signals: Signals,
-    /// The source of all random bytes.
+    /// Source of all random bytes.
     pub random: Random,
-    /// The mapping whose guard is lent.
+    /// State of the first signal stack, which reuses the main stack's guard gap.
     pub lent: Lent,
     /// Limits that the program has set.
     pub limits: Vec<Limit>,
@@ -49,15 +49,15 @@ pub struct Libos {
     pub auxiliary: Vec<u8>,
     /// Monotonic time at which the program started, in nanoseconds.
     pub started: u64,
-    /// Monotonic time at which a thread last looked for input that was not its own to wait for, in nanoseconds.
+    /// Monotonic time of the last check for input that other threads wait for, in nanoseconds.
     looked: u64,
 }
 
-/// How long a thread that waits for input is left waiting while others run, in nanoseconds.
+/// Interval of the checks for input that a thread waits for while others run, in nanoseconds.
 const INPUT_INTERVAL: u64 = 10_000_000;
 
 impl Libos {
-    /// A libos for a program whose first thread starts with these registers.
+    /// Returns the libos of a program with a first thread that starts with these registers.
     pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
         let started = husk::clock::monotonic_ns();
         processor_time::start(started);
@@ -78,7 +78,7 @@ impl Libos {
         })
     }
 
-    /// Answers the current thread's call; tells the registers to go on with.
+    /// Handles the current thread's call; returns the registers to load.
     pub fn system_call(&mut self) -> *mut Registers {
         let mut running = self.answer();
         if running && self.threads.turn_is_over() {
@@ -88,7 +88,7 @@ impl Libos {
         self.go_on(running)
     }
 
-    /// Lets another thread have its turn, if one can go on.
+    /// Ends the current thread's slice, and runs another thread, if one is ready.
     fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
         self.threads.current().registers.stopped(rip, flags, stack);
         self.look_for_input();
@@ -97,8 +97,7 @@ impl Libos {
         }
         let others = self.threads.others_ready();
         if others {
-            // In an order that repeats itself for ever, the same thread would always come right after the one that
-            // makes what all of them spin for.
+            // In a fixed order, the same thread could always run right after the one that produces what all of them spin for.
             let mut byte = [0];
             self.random.fill(&mut byte);
             if byte[0].is_multiple_of(SHUFFLE) { self.threads.put_before_last() } else { self.threads.put_last() }
@@ -106,8 +105,8 @@ impl Libos {
         self.go_on(!others)
     }
 
-    /// Unless the current thread goes on, answers calls that wait to be made again, until a thread can go on with its
-    /// program; tells its registers.
+    /// Unless the current thread continues, restarts waiting calls until a thread can return to its program; returns its
+    /// registers.
     #[inline]
     fn go_on(&mut self, mut running: bool) -> *mut Registers {
         self.hear();
@@ -142,7 +141,7 @@ impl Libos {
         &raw mut *self.threads.current().registers
     }
 
-    /// Makes the current thread's call. Whether the thread can go on.
+    /// Makes the current thread's call. Returns true if the thread can continue.
     #[inline]
     fn answer(&mut self) -> bool {
         let registers = &self.threads.current().registers;
@@ -158,12 +157,12 @@ impl Libos {
     fn conclude(&mut self, answer: Answer) -> bool {
         let result = match answer {
             Ok(value) => value as i64,
-            // Some calls are cut short by whatever signal arrives, which this thread need not be the one to take.
+            // Some calls end with EINTR on any signal, but another thread may be the one to take it.
             Err(Stop::Errno(Errno::EINTR)) => return self.interrupted(),
             Err(Stop::Errno(errno)) => errno.to_result(),
             Err(Stop::Sleep(sleep)) => {
                 let thread = self.threads.current();
-                // It came while the call was about to be made again.
+                // The signal arrived while the call was about to be restarted.
                 let interrupted = thread.next_signal().is_some();
                 if interrupted {
                     thread.interrupt()
@@ -181,8 +180,8 @@ impl Libos {
         true
     }
 
-    /// Leaves the guest until `deadline`, until there is news of what threads wait for, or a signal arrives. If nothing
-    /// of that can ever be, the program ends here.
+    /// Leaves the guest until `deadline`, until an event that threads wait for, or until a signal arrives. If none of these can
+    /// ever occur, the program ends here.
     fn wait(&mut self, deadline: Option<u64>) {
         let before = husk::clock::monotonic_ns();
         self.leave_until(deadline);
@@ -211,16 +210,16 @@ impl Libos {
         if input {
             self.wait_for_input(deadline);
         } else {
-            // The call has no other answer than that the time has come, or may have.
+            // The result carries no information: the caller checks the time itself.
             let _ = husk::gate::call(Number::Wait, deadline, 0, 0, 0);
         }
     }
 
-    /// The same while the tender has requests to disks, and perhaps a network.
+    /// Waits for the deadline or an event while requests to disks are in progress, with or without a network.
     fn wait_for_disks(&mut self, input: bool, deadline: u64) {
         let news = if input { News::INPUT } else { News::empty() };
         let arrived = match self.net.device() {
-            // Its wait ends for what any device has to tell.
+            // The device's wait ends on an event of any device.
             Some(device) => self.disks.are_quiet() && device.wait(input, deadline),
             None => husk::wait::any(&mut self.disks.sources(), news, deadline).contains(News::INPUT),
         };
@@ -239,7 +238,7 @@ impl Libos {
         }
     }
 
-    /// Looks for input that a thread waits for while others run, every now and then.
+    /// Checks at intervals for input that a thread waits for while others run.
     fn look_for_input(&mut self) {
         let now = husk::clock::monotonic_ns();
         if self.files.input == Input::Wanted && now.saturating_sub(self.looked) >= INPUT_INTERVAL {
@@ -248,8 +247,7 @@ impl Libos {
         }
     }
 
-    /// Ends the current thread's call if a signal is about to interrupt it, and tells so; else the call will be made
-    /// again.
+    /// Ends the current thread's call if a signal is about to interrupt it, and then returns true; otherwise restarts the call.
     fn interrupted(&mut self) -> bool {
         self.hear();
         let thread = self.threads.current();
@@ -262,14 +260,14 @@ impl Libos {
         interrupted
     }
 
-    /// Whether a signal is about to come, or the program counts on one.
+    /// Returns true if a signal is pending, or the program counts on one.
     fn signals_expected(&mut self) -> bool {
         arch::signals_told() || self.signals.awaited() || self.threads.any(signal::waits)
     }
 }
 
-/// Answers the system call whose registers the entry has just saved in the current thread, and tells the registers of
-/// the thread to go on with, which may be another.
+/// Handles the system call of the current thread, after the entry has saved its registers, and returns the registers of the
+/// thread to run, which may be another.
 pub extern "sysv64" fn husk_system_call() -> *mut Registers {
     match LIBOS.lock().as_mut() {
         Some(libos) => libos.system_call(),
@@ -277,8 +275,8 @@ pub extern "sysv64" fn husk_system_call() -> *mut Registers {
     }
 }
 
-/// Goes on after the tender has stopped the current thread at `rip`, with these flags and this stack pointer; its
-/// general registers have just been saved. Tells the registers of the thread to go on with.
+/// Continues after the tender has stopped the current thread at `rip`, with these flags and this stack pointer; the entry has
+/// saved its general registers. Returns the registers of the thread to run.
 pub extern "sysv64" fn husk_turn_is_over(rip: u64, flags: u64, stack: u64) -> *mut Registers {
     match LIBOS.lock().as_mut() {
         Some(libos) => libos.turn_over(rip, flags, stack),

@@ -1,10 +1,10 @@
-//! The end of a libos that does not know how to go on: the tender is told why, and ends the guest as a fault.
+//! Panic handler of the libos: passes the message to the tender, which ends the guest as a fault.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use husk::process;
 
-/// As much of a message as fits; a panic may be about memory, so there is none to ask for.
+/// Buffer for as much of a message as fits; not allocated, because a panic may be about memory.
 struct Message {
     bytes: [u8; 512],
     length: usize,

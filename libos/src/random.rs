@@ -1,12 +1,12 @@
-//! Random bytes: ChaCha20, seeded once with the entropy that the tender gave.
+//! Random bytes: ChaCha20, seeded once with entropy from the tender.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The generator; everything random in the guest comes from one.
+/// Generator of all random bytes in the guest.
 #[derive(Debug)]
 pub struct Random {
-    /// What it is seeded with when it is first used: most programs never do.
+    /// Seed for the first use: most programs never have one.
     entropy: [u8; 32],
     generator: Option<ChaCha20Rng>,
 }

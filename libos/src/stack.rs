@@ -1,5 +1,5 @@
-//! The first stack of the program, filled as Linux does for execve(2): from its top down the strings, the auxiliary
-//! vector, the environment, the arguments and their number.
+//! First stack of the program, laid out like Linux's after execve(2): from its top down the strings, the auxiliary vector, the
+//! environment, the arguments and their number.
 
 use crate::arch;
 use crate::errno::Errno;
@@ -11,22 +11,22 @@ use linux_raw_sys::auxvec::*;
 use linux_raw_sys::elf::Elf_Phdr;
 use zerocopy::IntoBytes;
 
-/// Clock ticks in a second, for times(2) and its like.
+/// Clock ticks in a second, for times(2) and similar calls.
 pub const TICKS_PER_SECOND: u64 = 100;
 
-/// Bytes that a program should at least give a signal handler.
+/// Least size of a signal stack that programs should use, in bytes.
 const SIGNAL_STACK: u64 = 4096;
 
-/// A stack that is ready.
+/// Completed stack.
 #[derive(Debug)]
 pub struct Ready {
     /// The program's first stack pointer.
     pub pointer: u64,
-    /// The auxiliary vector's bytes: programs can ask for them later, too.
+    /// Bytes of the auxiliary vector, which programs can ask for later, too.
     pub auxiliary: Vec<u8>,
 }
 
-/// Fills the stack that `info` names.
+/// Fills the main stack of `info`.
 pub fn build(info: &Info, entry: u64) -> Result<Ready, Errno> {
     let mut stack = Stack { region: info.main_stack, top: info.main_stack.end() };
     let seed = stack.push(&info.program_entropy)?;
@@ -69,10 +69,10 @@ pub fn build(info: &Info, entry: u64) -> Result<Ready, Errno> {
     Ok(Ready { pointer, auxiliary })
 }
 
-/// Key and value of an entry of the auxiliary vector, which has them as two words.
+/// Key and value of an entry of the auxiliary vector, which stores them as two words.
 type Pair = (u32, u64);
 
-/// What lies at the stack pointer: argument count, arguments, environment, auxiliary vector.
+/// Words at the stack pointer: argument count, arguments, environment, auxiliary vector.
 fn words(arguments: &[u64], environment: &[u64], auxiliary: &[Pair]) -> Result<Vec<u64>, Errno> {
     let mut words = Vec::new();
     words
@@ -93,7 +93,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// Puts bytes below everything else, and tells their address.
+    /// Pushes bytes, and returns their address.
     fn push(&mut self, bytes: &[u8]) -> Result<u64, Errno> {
         let length = bytes.len() as u64;
         if self.top - self.region.start < length + PAGE {
@@ -104,7 +104,7 @@ impl Stack {
         Ok(self.top)
     }
 
-    /// Puts strings there, each with a NUL, in ascending order, and tells their addresses.
+    /// Pushes strings, each with a NUL, in ascending order, and returns their addresses.
     fn push_strings<'a>(&mut self, strings: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u64>, Errno> {
         let strings: Vec<_> = strings.collect();
         let mut addresses = Vec::with_capacity(strings.len());
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn strings_lie_in_order_and_words_as_the_psabi_says() {
-        // More than the stack, as strings are read by the page.
+        // More than the stack, because `read_string` reads whole blocks.
         let memory = vec![0u8; 3 * 4096].leak();
         let start = memory.as_ptr() as u64;
         let mut stack = Stack { region: Region { start, length: 8192 }, top: start + 8192 };

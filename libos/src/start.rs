@@ -1,5 +1,5 @@
-//! From the tender's jump to the program's first instruction. The entry passes on what the tender passed: the address
-//! of the boot information, which stays where it is for good.
+//! Start: from the tender's jump to the program's first instruction. The entry passes on the address of the boot information,
+//! which stays valid and does not move.
 
 #![expect(unsafe_code, reason = "it names the functions of the C library that it starts")]
 
@@ -14,11 +14,11 @@ use husk::abi::boot::Info;
 unsafe extern "C" {
     /// The program's main function, as C sees it.
     fn main();
-    /// What musl's start code calls once it has relocated the image, which the tender has done: `(main, argc, argv)`.
+    /// Function that musl's start code calls after relocating the image, which the tender has done: `(main, argc, argv)`.
     fn __libc_start_main();
 }
 
-/// Prepares everything and tells the registers with which the program starts.
+/// Prepares the libos and returns the registers with which the program starts.
 pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
     husk::boot::init(info);
     arch::prepare(info.libos_stack);

@@ -1,8 +1,8 @@
-//! Memory that the program merely claims: the only way from a system call's pointer to bytes.
+//! Memory that the program merely claims: the only way to turn a system call's pointer into bytes.
 //!
-//! Program and libos share one address space, and other threads of the program may write to what we read: so nothing
-//! here forms a reference to program memory, bytes are copied in and out, once. A claim outside the program's memory
-//! is EFAULT; one into a guard page inside it ends the guest, as it would any program under Husk.
+//! Program and libos share one address space, and other threads of the program may write to memory that is read here: so no
+//! references to program memory are formed; bytes are copied in and out, once. A claim outside the program's memory is EFAULT;
+//! one into a guard page inside it ends the guest, as it would any program under Husk.
 
 #![expect(unsafe_code, reason = "the one gate between pointers that the program claims and bytes")]
 
@@ -15,13 +15,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// First address of the window, and the first after it. Everything until [`set_window`] is called, as in unit tests.
 static WINDOW: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
 
-/// Says which addresses a program may name at all. Called once, before the program runs.
+/// Sets the addresses that a program may name at all. Called once, before the program runs.
 pub fn set_window(start: u64, end: u64) {
     WINDOW.0.store(start, Relaxed);
     WINDOW.1.store(end, Relaxed);
 }
 
-/// A range of bytes that the program says is its own.
+/// Range of bytes that the program claims as its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
     /// First address.
@@ -36,23 +36,23 @@ impl Slice {
         Self { address, length }
     }
 
-    /// Whether there is nothing to copy.
+    /// Returns true if there is nothing to copy.
     pub const fn is_empty(self) -> bool {
         self.length == 0
     }
 
-    /// The claim less its first `count` bytes; empty if there are no more.
+    /// Returns the claim without its first `count` bytes; empty if there are no more.
     pub const fn after(self, count: u64) -> Self {
         let count = if count < self.length { count } else { self.length };
         Self { address: self.address.wrapping_add(count), length: self.length - count }
     }
 
-    /// The claim cut to at most `count` bytes.
+    /// Returns the claim cut to at most `count` bytes.
     pub const fn first(self, count: u64) -> Self {
         Self { address: self.address, length: if count < self.length { count } else { self.length } }
     }
 
-    /// Whether any byte is in both claims.
+    /// Returns true if any byte is in both claims.
     pub const fn meets(self, other: Self) -> bool {
         let (end, other_end) = (self.address.saturating_add(self.length), other.address.saturating_add(other.length));
         self.address < other_end && other.address < end
@@ -137,7 +137,7 @@ pub fn read<T: FromBytes>(address: u64) -> Result<T, Errno> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: `check` found the bytes to be inside the program's window; the destination is ours and as long.
     unsafe { from.cast_const().copy_to_nonoverlapping(value.as_mut_ptr().cast(), size_of::<T>()) };
-    // SAFETY: the copy above initialised every byte, and `T: FromBytes` takes any.
+    // SAFETY: the copy initialised every byte of `value`, and any bytes are a valid `T` because of `T: FromBytes`.
     Ok(unsafe { value.assume_init() })
 }
 
@@ -147,14 +147,14 @@ pub fn write<T: IntoBytes + Immutable>(address: u64, value: &T) -> Result<(), Er
     Slice::new(address, bytes.len() as u64).copy_in(bytes)
 }
 
-/// The addresses of `count` entries of `size` bytes, one after the other. What lies behind the last address is not the
+/// Addresses of `count` entries of `size` bytes, one after the other. They saturate at the last address, which is not the
 /// program's.
 pub fn entries(address: u64, size: u64, count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |index| address.saturating_add(index.saturating_mul(size)))
 }
 
-/// Bytes that [`read_string`] reads at once. Pages are multiples of it, so what it reads needlessly after a NUL is in the
-/// page of the NUL.
+/// Bytes that [`read_string`] reads at once. Pages are multiples of it, so the surplus bytes that it reads after a NUL are in
+/// the page of the NUL.
 const BLOCK: u64 = 64;
 
 /// Reads the NUL-terminated string at `address`, without its NUL; ENAMETOOLONG if `limit` bytes hold none.
@@ -177,7 +177,7 @@ pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
 mod tests {
     use super::*;
 
-    /// Whole blocks, as pages are.
+    /// Memory in whole blocks, like pages.
     #[repr(align(64))]
     struct Blocks([u8; 6 * BLOCK as usize]);
 

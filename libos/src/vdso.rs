@@ -1,5 +1,5 @@
-//! What the vDSO's functions do. They run on the program's stack, take no lock and make no call; each returns 0 or a
-//! negated errno, as the system call of the same name would.
+//! Functions of the vDSO. They run on the program's stack, take no lock and make no call; each returns 0 or a negated errno,
+//! like the system call of its name.
 
 use crate::errno::Errno;
 use crate::{clock, user};
@@ -21,7 +21,7 @@ pub extern "sysv64" fn gettimeofday(into: u64, timezone: u64) -> i32 {
     result(time.and_then(|()| if timezone == 0 { Ok(()) } else { user::write(timezone, &[0i32; 2]) }))
 }
 
-/// `__vdso_time(into)`: the only one that returns a value.
+/// `__vdso_time(into)`: the only function that returns a value.
 pub extern "sysv64" fn time(into: u64) -> i64 {
     let seconds = (husk::clock::realtime_ns() / clock::SECOND) as i64;
     match into {
@@ -30,7 +30,7 @@ pub extern "sysv64" fn time(into: u64) -> i64 {
     }
 }
 
-/// `__vdso_getcpu(cpu, node)`: there is one.
+/// `__vdso_getcpu(cpu, node)`: always processor 0.
 pub extern "sysv64" fn getcpu(cpu: u64, node: u64) -> i32 {
     let zero = |into| if into == 0 { Ok(()) } else { user::write(into, &0u32) };
     result(zero(cpu).and_then(|()| zero(node)))

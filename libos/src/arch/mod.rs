@@ -1,4 +1,4 @@
-//! The processor: the only place that knows which one this is.
+//! Processor-specific code: the only module that knows the architecture.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -1,8 +1,9 @@
-//! A call on a disk that is under way.
+//! Calls on a disk in progress.
 //!
-//! Whole sectors go directly between the disk and the program's memory, several requests at once. What begins or ends
-//! within a sector, or lies in memory that the disk does not take, goes through a *detour*: a buffer of ours that holds
-//! all sectors concerned. To write in such a way means to read first; no other call may write to these sectors meanwhile.
+//! Whole sectors go directly between the disk and the program's memory, several requests at once. A part that begins or ends
+//! within a sector, or lies in memory that the disk does not accept, goes through a *detour*: a bounce buffer of ours that
+//! holds all sectors concerned. A write through it reads first (read-modify-write); no other call may write to these sectors
+//! until it is done.
 
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
@@ -15,71 +16,71 @@ use husk::block::{Buffer, Disk, Error, bare};
 
 /// Most requests of one call at once.
 const REQUESTS_MAXIMUM: u32 = 16;
-/// Most bytes of a detour.
+/// Most bytes of a bounce buffer.
 const DETOUR_MAXIMUM: u64 = 64 << 10;
 
-/// What a call does.
+/// Operation of a call.
 #[derive(Debug)]
 pub enum Work {
     /// Reads into the program's memory, or writes from it.
     Transfer {
-        /// An operation of the disk.
+        /// Operation of the disk.
         operation: u16,
-        /// The memory.
+        /// Memory of the program.
         slices: Vec<Slice>,
-        /// Where on the disk it begins.
+        /// Start on the disk.
         offset: u64,
-        /// How many bytes.
+        /// Number of bytes.
         length: u64,
-        /// How many are done.
+        /// Number of bytes transferred.
         done: u64,
-        /// How many will be, when the requests are completed.
+        /// Value of `done` when the requests are completed.
         target: u64,
-        /// Sectors that are not read or written in place.
+        /// Sectors that go through a bounce buffer.
         detour: Option<Detour>,
     },
     /// Makes one request without memory: operation, offset, length.
     Bare(u16, u64, u64),
-    /// Nothing more.
+    /// Finished.
     Nothing,
 }
 
-/// A part of a transfer through a buffer.
+/// Part of a transfer that goes through a bounce buffer.
 #[derive(Debug)]
 pub struct Detour {
     buffer: Buffer,
-    /// Where the sectors begin on the disk.
+    /// Start of the sectors on the disk.
     start: u64,
-    /// Bytes of the buffer that are the program's.
+    /// Range of the program's bytes in the buffer.
     part: Range<usize>,
-    /// The sectors are in the buffer, and what is to be written too.
+    /// True if the buffer holds the sectors, including the bytes to be written.
     filled: bool,
 }
 
-/// A call under way.
+/// Call in progress.
 #[derive(Debug)]
 pub struct Call {
-    /// Who made it.
+    /// Number of the calling thread.
     pub thread: u32,
-    /// The disk's number among all devices.
+    /// Number of the disk among all devices.
     pub disk: u32,
-    /// Requests that the tender has.
+    /// Number of requests submitted to the tender and not completed.
     pub under_way: u32,
     work: Work,
-    /// A flush is to follow.
+    /// True if a flush is to follow.
     flushes: bool,
-    /// What went wrong, if anything did.
+    /// Error of a failed request.
     failed: Option<Errno>,
-    /// What to answer.
+    /// Number of bytes to return.
     moved: u64,
-    /// Sectors that it changes, from and to byte; empty if it changes none.
+    /// Sectors that the call changes, from and to byte; empty if it changes none.
     changes: Range<u64>,
-    /// Some of them in part only.
+    /// True if it changes some of them in part only.
     in_part: bool,
 }
 
 impl Call {
-    /// A transfer of the first `length` bytes of `slices`, followed by a flush if that is wanted.
+    /// Returns a transfer of the bytes of `range`, followed by a flush if `flushes`.
     pub fn transfer(
         thread: u32,
         disk: u32,
@@ -97,7 +98,7 @@ impl Call {
         Self { thread, disk, under_way: 0, work, flushes, failed: None, moved: 0, changes, in_part }
     }
 
-    /// One request without memory, that changes a range or, if it is a flush, none.
+    /// Returns a request without memory, which changes a range or, if it is a flush, none.
     pub fn bare(thread: u32, disk: u32, operation: u16, range: Range<u64>) -> Self {
         let work = Work::Bare(operation, range.start, range.end - range.start);
         Self {
@@ -113,19 +114,19 @@ impl Call {
         }
     }
 
-    /// Whether another call has to wait until this one is done.
+    /// Returns true if another call has to wait until this one is done.
     pub fn excludes(&self, other: &Self) -> bool {
         let both = self.changes.start < other.changes.end && other.changes.start < self.changes.end;
         self.disk == other.disk && both && (self.in_part || other.in_part)
     }
 
-    /// Whether it reads or writes any of these bytes of the program's memory.
+    /// Returns true if the call reads or writes any of these bytes of the program's memory.
     pub fn uses(&self, memory: Slice) -> bool {
         let Work::Transfer { slices, .. } = &self.work else { return false };
         slices.iter().any(|slice| slice.meets(memory))
     }
 
-    /// A request of it was completed.
+    /// Notes the completion of a request.
     pub fn completed(&mut self, result: Result<(), Error>) {
         self.under_way = self.under_way.saturating_sub(1);
         if result.is_err() {
@@ -133,7 +134,7 @@ impl Call {
         }
     }
 
-    /// What it came to, once there is nothing more to do.
+    /// Result of the call, once it is finished.
     pub fn result(&self) -> Option<Result<u64, Errno>> {
         match (self.under_way, self.failed, &self.work) {
             (0, Some(_), _) if self.moved > 0 => Some(Ok(self.moved)),
@@ -143,7 +144,7 @@ impl Call {
         }
     }
 
-    /// Starts what comes next, none of its requests being under way. How many requests those are.
+    /// Starts the next step, while no request is submitted. Returns the number of requests started.
     pub fn go_on(&mut self, disk: &mut Disk) -> u32 {
         if self.failed.is_some() {
             return 0;
@@ -156,7 +157,7 @@ impl Call {
         self.under_way
     }
 
-    /// Takes in what the completed requests have done.
+    /// Accounts for the completed requests.
     fn settle(&mut self) -> Result<(), Errno> {
         let Work::Transfer { operation, slices, length, done, target, detour, .. } = &mut self.work else {
             return Ok(());
@@ -202,7 +203,7 @@ impl Call {
         }
     }
 
-    /// Starts to transfer the next part: as much as goes directly, or a detour.
+    /// Starts to transfer the next part: as much as goes directly, or a part through a bounce buffer.
     fn start_part(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
         let mut started = 0;
         while started < REQUESTS_MAXIMUM {
@@ -233,7 +234,7 @@ impl Call {
         Ok(started)
     }
 
-    /// Starts to transfer the next part through a buffer.
+    /// Starts to transfer the next part through a bounce buffer.
     fn start_detour(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
         let Work::Transfer { operation, slices, offset, length, done, target, detour } = &mut self.work else {
             return Ok(0);
@@ -255,11 +256,11 @@ impl Call {
         Ok(self.request(disk, descriptor))
     }
 
-    /// Makes a request, if there is room: how many those are.
+    /// Submits a request, if there is room; returns the number submitted.
     fn request(&self, disk: &mut Disk, descriptor: Descriptor) -> u32 {
         let descriptor = Descriptor { token: self.thread.into(), ..descriptor };
-        // SAFETY: the memory is the program's, whose thread waits for its call, or that of a detour, which is kept with
-        // the call; neither ends before the completion.
+        // SAFETY: the memory is the program's, and its thread waits for this call, or is that of a bounce buffer, which is kept
+        // with the call; the call is kept until the completion.
         #[expect(unsafe_code, reason = "the tender is handed the program's memory by address")]
         let submitted = unsafe { disk.submit_parts(&[descriptor]) };
         submitted.into()
@@ -267,7 +268,7 @@ impl Call {
 }
 
 impl Detour {
-    /// Puts in what is to be written.
+    /// Copies the bytes to be written into the buffer.
     fn fill(&mut self, slices: &[Slice], done: u64) -> Result<(), Errno> {
         let part = self.buffer.get_mut(self.part.clone()).unwrap_or_default();
         Buffers::new(slices, done).fill(0, part)?;
@@ -275,7 +276,7 @@ impl Detour {
         Ok(())
     }
 
-    /// The request that reads the sectors, or writes them once they are filled.
+    /// The request that reads the sectors, or writes them once the buffer is filled.
     fn descriptor(&mut self, operation: u16) -> Descriptor {
         let operation = if self.filled { operation } else { READ };
         let (address, length) = (self.buffer.as_mut_ptr() as u64, self.buffer.len() as u32);
@@ -283,7 +284,7 @@ impl Detour {
     }
 }
 
-/// How many bytes at `offset` of the disk can go directly to or from the beginning of `slice`.
+/// Number of bytes at `offset` of the disk that can go directly to or from the beginning of `slice`.
 fn direct(disk: &Disk, offset: u64, slice: Slice) -> u64 {
     let sector = u64::from(disk.sector());
     let fits = offset.is_multiple_of(sector) && slice.address.is_multiple_of(disk.properties().alignment.into());
@@ -292,8 +293,8 @@ fn direct(disk: &Disk, offset: u64, slice: Slice) -> u64 {
     if fits { most - most % sector } else { 0 }
 }
 
-/// Whether a device may reach all of `slice`, to write it, too: the heap and the first stack. What the image brings may be
-/// constant, and the sparse region is no device's business ([`husk::abi::memory`]).
+/// Returns true if a device may access all of `slice`, also for writing: the heap and the main stack. The image may be
+/// constant, and devices do not access the sparse region ([`husk::abi::memory`]).
 fn is_for_devices(slice: Slice) -> bool {
     let info = husk::boot::info();
     let end = slice.address.saturating_add(slice.length);

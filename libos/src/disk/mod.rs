@@ -1,12 +1,11 @@
-//! Disks: the block devices of the tender, which a program has as `/dev/NAME`.
+//! Disks: the block devices of the tender, which the program sees as `/dev/NAME`.
 //!
-//! The files know them by name and size ([`crate::fs::foreign`]); here are the calls on them that are under way
-//! ([`call`]). Only the thread that makes a call waits for it: the call is made again when its requests are done. As the
-//! tender has the program's memory in its hands until then, nothing ends such a call early, neither signal nor time, as
-//! on Linux. Nor can that memory be taken away: who tries waits for the call to end. Linux keeps the pages instead, which
-//! nobody can tell apart but by the time that it takes.
+//! The files know them by name and size ([`crate::fs::foreign`]); here are the calls on them in progress ([`call`]). Only the
+//! thread that makes a call waits for it: the call is restarted when its requests are completed. Until then the tender uses the
+//! program's memory, so neither a signal nor a timeout ends such a call early, as on Linux. Nor can that memory be unmapped: a
+//! thread that tries waits for the call to end. Linux keeps the pages instead, which differs only in the time that it takes.
 //!
-//! A disk is taken into use when a call first needs it.
+//! A disk is opened when a call first needs it.
 
 pub mod call;
 
@@ -24,40 +23,40 @@ use husk::wait::Source;
 /// The disks of the program.
 #[derive(Debug, Default)]
 pub struct Disks {
-    /// Those that are in use, by their number among all devices.
+    /// Open disks, by their number among all devices.
     open: Vec<(u32, Disk)>,
-    /// Calls under way, in the order in which they were made.
+    /// Calls in progress, in the order in which they were made.
     calls: Vec<Call>,
-    /// Requests of all calls that the tender has.
+    /// Number of requests of all calls that the tender has not completed.
     under_way: u32,
-    /// Threads that wait for a call of another to end, because of its memory.
+    /// Threads that wait for another thread's call to end, because of its memory.
     excluded: Vec<u32>,
 }
 
-/// The disks that are attached: number among all devices, name, and what there is to know of each.
+/// Attached disks: number among all devices, name, and properties.
 pub fn attached() -> impl Iterator<Item = (u32, &'static [u8], &'static Block)> {
     let devices = (0..).zip(device::all()).filter(|(_, device)| device.kind == device_kind::BLOCK);
     devices.filter_map(|(number, device)| Some((number, device::name(device), device::block(device)?)))
 }
 
 impl Disks {
-    /// Whether any call waits for a disk.
+    /// Returns true if a call waits for a disk.
     #[inline]
     pub fn busy(&self) -> bool {
         self.under_way > 0
     }
 
-    /// The call of this thread that is under way.
+    /// The call of this thread in progress.
     pub fn call_of(&mut self, thread: u32) -> Option<&mut Call> {
         self.calls.iter_mut().find(|call| call.thread == thread)
     }
 
-    /// Whether a call uses any of these bytes.
+    /// Returns true if a call uses any of these bytes.
     pub fn uses(&self, memory: Slice) -> bool {
         self.calls.iter().any(|call| call.uses(memory))
     }
 
-    /// Has this thread woken when a call ends.
+    /// Registers this thread to be woken when a call ends.
     pub fn await_end(&mut self, thread: u32) -> Result<(), Errno> {
         self.excluded.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         self.excluded.push(thread);
@@ -83,7 +82,7 @@ impl Disks {
         Ok(())
     }
 
-    /// Does for the call of this thread what can be done now. Its result, if that was all.
+    /// Advances the call of this thread as far as possible now. Returns its result, once it is finished.
     pub fn go_on(&mut self, thread: u32) -> Option<Result<u64, Errno>> {
         let at = self.calls.iter().position(|call| call.thread == thread)?;
         let (before, rest) = self.calls.split_at_mut(at);
@@ -99,7 +98,7 @@ impl Disks {
         Some(result)
     }
 
-    /// Takes up what the tender has done, and wakes who waits for it.
+    /// Handles completed requests, and wakes the threads that wait for them.
     pub fn poll(&mut self, threads: &mut Threads) {
         let mut any = false;
         for (_, disk) in &mut self.open {
@@ -126,7 +125,7 @@ impl Disks {
         self.wake_idle(threads);
     }
 
-    /// Wakes the threads whose calls can do something.
+    /// Wakes the threads with calls that can advance.
     fn wake_idle(&self, threads: &mut Threads) {
         for call in self.calls.iter().filter(|call| call.under_way == 0) {
             if let Some((slot, _)) = threads.find(call.thread) {
@@ -135,18 +134,18 @@ impl Disks {
         }
     }
 
-    /// Wakes the tender for what it has not been woken for: the program goes on meanwhile.
+    /// Notifies the tender of requests without waiting for it.
     pub fn ring(&mut self) {
         self.open.iter_mut().for_each(|(_, disk)| disk.publish());
     }
 
-    /// Asks to be woken for whatever the tender does next. Whether there is nothing yet.
+    /// Publishes requests and arms the notifications of all disks. Returns true if none has a completion yet.
     pub fn are_quiet(&mut self) -> bool {
         self.ring();
         self.open.iter_mut().all(|(_, disk)| !disk.ready() && disk.sleep())
     }
 
-    /// What to wait for.
+    /// Wait sources of the open disks.
     pub fn sources(&mut self) -> Vec<&mut dyn Source> {
         self.open.iter_mut().map(|(_, disk)| disk as &mut dyn Source).collect()
     }

@@ -52,7 +52,7 @@ impl Owner {
 
 impl Files {
     /// Opens a file of another part of the libos; of `flags`, `O_NONBLOCK` and `O_CLOEXEC` count. Returns its descriptor, and
-    /// its inode for [`Files::set_ready`], which exists until the file becomes an orphan. If the call fails, it does not.
+    /// its inode for [`Files::set_ready`], which exists until the file becomes an orphan. If the call fails, no orphan remains.
     pub fn open_foreign(&mut self, foreign: Foreign, flags: u32, now: Time) -> Result<(i32, NodeKey), Errno> {
         self.check_descriptor_free()?;
         self.orphans.try_reserve(1).map_err(|_| Errno::ENOMEM)?;

@@ -1,4 +1,4 @@
-//! Files whose text is made when they are opened: `/proc` and `/sys`.
+//! Files with a text that is made when they are opened: `/proc` and `/sys`.
 
 use crate::clock::SECOND;
 use crate::stack::TICKS_PER_SECOND;
@@ -9,7 +9,7 @@ use core::fmt::{self, Write};
 /// Declares the files once: their path, under `/proc` or `/sys`, and the source of their text.
 macro_rules! generated {
     ($($(#[$doc:meta])* $name:ident = $path:literal, $way:ident($text:expr);)*) => {
-        /// A file whose text is made when it is opened.
+        /// File with a text that is made when it is opened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Generated {
             $($(#[$doc])* $name,)*

@@ -121,7 +121,7 @@ impl Volume {
 pub struct Time {
     /// Whole seconds, rounded down.
     pub seconds: i64,
-    /// Nanoseconds beyond them, below a thousand million.
+    /// Nanoseconds beyond the whole seconds, below a thousand million.
     pub nanoseconds: u32,
 }
 

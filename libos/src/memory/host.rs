@@ -39,8 +39,8 @@ impl Host for Tender {
     }
 
     fn zero(&mut self, bytes: Region) {
-        // SAFETY: `Memory` calls this for pages of its region that are writable, and that are not in use or whose owner asked
-        // for zeros.
+        // SAFETY: `Memory` calls this for pages of its region that are writable, and that are not in use or that their owner
+        // asked to zero.
         unsafe { (bytes.start as *mut u8).write_bytes(0, bytes.length as usize) };
     }
 

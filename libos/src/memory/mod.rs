@@ -33,12 +33,12 @@ use spin::Mutex;
 /// The memory of this guest.
 pub static MEMORY: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
 
-/// Number of pages from which on the tender zeroes them, by discarding them to the host: writing the zeros here would be
-/// cheaper than faulting all of them in anew, but not if most have never been touched.
+/// Least number of pages that the tender zeroes, by discarding them to the host: writing the zeros here would be cheaper than
+/// faulting all of them in anew, but not if most have never been touched.
 const MANY: usize = 1024;
 
-/// Such a number for pages of which most have probably never been touched, and for those that the program gives up
-/// (MADV_DONTNEED).
+/// Least number like [`MANY`], for pages of which most have probably never been touched, and for those that the program gives
+/// up (MADV_DONTNEED, MADV_FREE).
 const MANY_SPARSE: usize = 16;
 
 /// Pages that the program cannot have, so that the libos can continue and return ENOMEM.

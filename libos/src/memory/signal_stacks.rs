@@ -62,7 +62,7 @@ impl<H: Host> Memory<H> {
         let span = self.signal_stacks.take(&self.pages)?;
         self.leftovers.used_closed();
         self.pages.take(span.clone());
-        // The guard is zero, because it could not be written since it was.
+        // The guard is still zero, because it has been inaccessible since it was.
         if self.zero(span.start + 1..span.end, MANY).is_err() {
             self.pages.release(span);
             return None;

@@ -41,7 +41,7 @@ impl Device {
 
 /// The smallest and the largest buffer of a connection, in bytes.
 const BUFFER: (u64, u64) = (4 << 10, 1 << 20);
-/// Number added to the count of connections, among which half of the memory is shared.
+/// Connections assumed in addition to the existing ones, when half of the memory is divided among them.
 const SHARES: u64 = 32;
 
 /// Returns a buffer for one more connection when there are `count`, and `free` bytes of memory. The stack cannot grow buffers,

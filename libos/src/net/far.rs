@@ -1,7 +1,7 @@
 //! Connections through the network device; see [`husk::internet`].
 //!
-//! [`Net::look_after`] ([`super::follow`]) runs after each event of such a socket. A connection outlives its closed socket until
-//! the peer knows.
+//! [`Net::look_after`] ([`super::follow`]) runs after each event of such a socket. A connection outlives its closed socket
+//! until the peer knows.
 
 use super::device::{Device, Stack, buffer};
 use super::options::Options;

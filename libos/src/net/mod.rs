@@ -121,7 +121,7 @@ enum State {
 /// Connections to accept.
 #[derive(Debug)]
 struct Listener {
-    /// Most connections in `pending`, less one, as on Linux.
+    /// Backlog of listen(2); `pending` may hold one more, as on Linux.
     backlog: usize,
     /// Server-side sockets, ready for accept(2), in order.
     pending: VecDeque<SocketKey>,

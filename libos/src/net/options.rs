@@ -320,7 +320,7 @@ impl Net {
         }
         let socket = &mut self.sockets[key];
         let options = &mut socket.options;
-        // Doubled, as on Linux, which does so because its bookkeeping counts.
+        // Doubled, as on Linux, which counts its bookkeeping, too.
         let room = |bytes: i32| (bytes.max(0) as u32).saturating_mul(2).clamp(ROOM.0, ROOM.1);
         match (level, number, value) {
             (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_RCVBUFFORCE, Value::Number(to)) => {

@@ -41,7 +41,7 @@ impl Machine {
         self.net.send(&mut self.files, &mut self.devices, key, Buffers::own(bytes), None, true)
     }
 
-    /// Closes a descriptor, and lets the sockets know.
+    /// Closes a descriptor, and the sockets that it orphans.
     fn close(&mut self, file: i32) {
         self.files.close(file).expect("open");
         while let Some(orphan) = self.files.orphans.pop() {

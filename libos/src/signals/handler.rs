@@ -14,11 +14,11 @@ use linux_raw_sys::general::*;
 /// Signal that is being delivered to a handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
-    /// Its number.
+    /// Signal number.
     pub signal: u32,
-    /// Where it came from.
+    /// Origin of the signal.
     pub origin: Origin,
-    /// Signals that were blocked when it came.
+    /// Signals that were blocked when it arrived.
     pub mask: u64,
     /// The thread's alternate stack.
     pub stack: SignalStack,

@@ -39,20 +39,20 @@ pub fn read(net: &Net, socket: Socket, address: u64, length: u64) -> Result<Opti
     }
 }
 
-/// Whether the `struct sockaddr` of `length` bytes at `address` is of no family at all.
+/// Returns true if the `struct sockaddr` of `length` bytes at `address` has the family `AF_UNSPEC`.
 pub fn is_unspecified(address: u64, length: u64) -> Result<bool, Errno> {
     Ok(length as usize >= FAMILY && user::read::<u16>(address)? == AF_UNSPEC as u16)
 }
 
-/// Writes an address as a `struct sockaddr` to `into`, as much as there is room for; `room` is the address of that, and
-/// afterwards of what there would have to be.
+/// Writes an address as a `struct sockaddr` to `into`, as far as there is room; `room` is the address of the room's length,
+/// which is replaced by the length needed.
 pub fn write(address: Option<&Address>, into: u64, room: u64) -> Result<(), Errno> {
     let length: i32 = user::read(room)?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     user::write(room, &write_in(address, into, length as u64)?)
 }
 
-/// As [`write()`], for a room of `length` bytes; tells how much there would have to be.
+/// Writes an address like [`write()`], into `length` bytes; returns the length needed.
 pub fn write_in(address: Option<&Address>, into: u64, length: u64) -> Result<u32, Errno> {
     let (bytes, needed) = Address::format(address);
     let shown = bytes.get(..needed.min(length as usize)).unwrap_or_default();

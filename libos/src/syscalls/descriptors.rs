@@ -86,7 +86,7 @@ fn lock(files: &mut Files, file: i32, command: u32, address: u64) -> Answer {
     }
 }
 
-/// A lock in the way, as fcntl(2) tells it.
+/// Converts a conflicting lock to the `struct flock` of fcntl(2).
 fn in_the_way(record: Record) -> Flock {
     let length = if record.end == WHOLE { 0 } else { record.end - record.start };
     Flock {
@@ -100,7 +100,7 @@ fn in_the_way(record: Record) -> Flock {
     }
 }
 
-/// ioctl(2). Nothing here is a terminal.
+/// ioctl(2). No file is a terminal.
 pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Arguments) -> Answer {
     let (file, files) = (file as i32, &mut libos.files);
     files.check(file)?;

@@ -1,4 +1,4 @@
-//! Calls on disks: what a program does with `/dev/NAME`, as it would with a block device of Linux.
+//! Calls on disks: `/dev/NAME` behaves as a block device of Linux.
 
 use super::files::done;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
@@ -15,7 +15,7 @@ use core::ops::Range;
 use husk::abi::block::{DISCARD, FLUSH, READ, WRITE, WRITE_ZEROES};
 use linux_raw_sys::general::*;
 
-/// Requests of ioctl(2) on block devices, which the bindings do not have: `linux/fs.h`.
+/// Requests of ioctl(2) on block devices, which the bindings lack: `linux/fs.h`.
 mod request {
     pub const READ_ONLY: u32 = 0x125e;
     pub const SIZE_IN_512: u32 = 0x1260;
@@ -28,16 +28,16 @@ mod request {
     pub const SIZE: u32 = 0x8008_1272;
 }
 
-/// Attaches the disks, for the files to show. They are taken into use when they are.
+/// Attaches the disks, for the files to show. A disk is taken into use when a call first needs it.
 #[cold]
 pub fn attach(libos: &mut Libos) {
     for (number, name, block) in disk::attached() {
-        // Without memory for it there is no disk, and no program for long.
+        // Without memory for it there is no disk; a program so short of memory does not run for long.
         let _ = libos.files.add_disk(number, name, block);
     }
 }
 
-/// The disk that a descriptor stands for, by its number among all devices.
+/// Number, among all devices, of the disk behind a descriptor.
 #[inline]
 pub fn disk(libos: &Libos, file: i32) -> Option<u32> {
     match libos.files.foreign(file) {
@@ -46,12 +46,12 @@ pub fn disk(libos: &Libos, file: i32) -> Option<u32> {
     }
 }
 
-/// Reads into these claims, from an offset or where the descriptor stands.
+/// Reads into these claims, from an offset or that of the descriptor.
 pub fn read(libos: &mut Libos, file: i32, disk: u32, slices: &[Slice], at: Option<u64>) -> Answer {
     transfer(libos, file, disk, (READ, 0), slices, at)
 }
 
-/// Writes from these claims, at an offset or where the descriptor stands. `flags` may have `O_DSYNC`.
+/// Writes from these claims, at an offset or that of the descriptor. `flags` may have `O_DSYNC`.
 pub fn write(libos: &mut Libos, file: i32, disk: u32, slices: &[Slice], at: Option<u64>, flags: u32) -> Answer {
     transfer(libos, file, disk, (WRITE, flags), slices, at)
 }
@@ -77,7 +77,7 @@ fn transfer(
         let wanted = slices.iter().fold(0u64, |sum, slice| sum.saturating_add(slice.length)).min(TRANSFER_MAXIMUM);
         let end = start.saturating_add(wanted).min(size);
         if wanted == 0 || start >= end {
-            // Behind the end there is nothing to read, and no room to write.
+            // There is nothing to read beyond the end, and no room to write.
             return if wanted > 0 && operation == WRITE { Err(Errno::ENOSPC.into()) } else { Ok(0) };
         }
         let flushes = operation == WRITE && (place.flags | flags) & O_DSYNC != 0;
@@ -94,7 +94,7 @@ fn transfer(
     Ok(count)
 }
 
-/// Makes a request without memory; one that is no flush changes a range.
+/// Makes a request without memory; all such requests but a flush change a range.
 fn bare(libos: &mut Libos, disk: u32, operation: u16, range: Range<u64>) -> Answer {
     let thread = libos.threads.current().id;
     if libos.disks.call_of(thread).is_none() {
@@ -103,7 +103,7 @@ fn bare(libos: &mut Libos, disk: u32, operation: u16, range: Range<u64>) -> Answ
     go_on(libos, thread)
 }
 
-/// Does what can be done for the current thread's call: its answer, or it waits.
+/// Advances the current thread's call: returns its result, or waits.
 fn go_on(libos: &mut Libos, thread: u32) -> Answer {
     let Libos { disks, threads, .. } = libos;
     disks.poll(threads);
@@ -111,7 +111,7 @@ fn go_on(libos: &mut Libos, thread: u32) -> Answer {
     threads.current().held = result.is_none();
     match result {
         Some(result) => {
-            // Some may have waited for this one to end.
+            // Other threads may have waited for this call to end.
             disks.wake_excluded(threads);
             Ok(result?)
         }
@@ -119,7 +119,7 @@ fn go_on(libos: &mut Libos, thread: u32) -> Answer {
     }
 }
 
-/// Waits until no call on a disk uses these bytes of the program's memory, which are about to be taken from it.
+/// Waits until no call on a disk uses these bytes of the program's memory, which are about to be unmapped or protected.
 pub fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
     let Libos { disks, threads, .. } = libos;
     let thread = threads.current();
@@ -135,12 +135,12 @@ fn until_woken() -> Stop {
     Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: Then::Again, expired: Then::Again })
 }
 
-/// fsync(2) and its like.
+/// fsync(2) and similar calls.
 pub fn sync(libos: &mut Libos, disk: u32) -> Answer {
     bare(libos, disk, FLUSH, 0..0)
 }
 
-/// fallocate(2): zeros with or without space behind them.
+/// fallocate(2): zeroes a range, with or without keeping its space.
 pub fn allocate(libos: &mut Libos, file: i32, disk: u32, mode: u32, offset: u64, length: u64) -> Answer {
     let operation = match mode {
         mode if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE => DISCARD,
@@ -163,7 +163,7 @@ fn erase(libos: &mut Libos, file: i32, disk: u32, operation: u16, range: Range<u
     bare(libos, disk, operation, range)
 }
 
-/// ioctl(2), as block devices answer it.
+/// ioctl(2) of block devices.
 pub fn ioctl(libos: &mut Libos, file: i32, disk: u32, request: u32, argument: u64) -> Answer {
     let place = libos.files.disk_place(file, Access::empty())?;
     match request {

@@ -18,7 +18,7 @@ pub fn epoll_create1(libos: &mut Libos, Arguments([flags, ..]): Arguments) -> An
     descriptor(libos.files.epoll(flags as u32, now()))
 }
 
-/// epoll_create(2). The size means nothing, but must make sense.
+/// epoll_create(2). The size is ignored, but must be positive.
 pub fn epoll_create(libos: &mut Libos, Arguments([size, ..]): Arguments) -> Answer {
     if size as i32 <= 0 {
         return Err(Errno::EINVAL.into());

@@ -1,4 +1,4 @@
-//! Calls that make what can be waited for: pipes, event counters and timers.
+//! Calls that make pipes, event counters and timers.
 
 use super::Arguments;
 use super::files::{change, descriptor, done, now};

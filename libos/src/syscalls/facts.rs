@@ -1,4 +1,4 @@
-//! What the texts of `/proc` and `/sys` tell, gathered from the whole libos.
+//! Facts for the texts of `/proc` and `/sys`, gathered from the whole libos.
 
 use crate::errno::Errno;
 use crate::fs::generated::{Facts, Generated};
@@ -47,14 +47,14 @@ pub fn show_tasks(libos: &mut Libos) -> Result<(), Errno> {
     files.show_tasks(&shown, now())
 }
 
-/// Where the program appears to be: the path that it was started by, made absolute.
+/// Apparent path of the program: that by which it was started, made absolute.
 pub fn program() -> Vec<u8> {
     let name = husk::boot::arguments().next().unwrap_or(b"program");
     let name = name.strip_prefix(b"./").unwrap_or(name);
     if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
 }
 
-/// Strings, each with a NUL.
+/// Joins strings, each followed by a NUL.
 fn joined<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for string in strings {
@@ -64,7 +64,7 @@ fn joined<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     bytes
 }
 
-/// The regions that the tender gave, as `/proc/self/maps` would show them.
+/// Writes the regions of the guest's memory like `/proc/self/maps`.
 fn write_maps(out: &mut String, program: &str) -> fmt::Result {
     let info = husk::boot::info();
     let mut line = |region: Region, rights: &str, name: &str| {

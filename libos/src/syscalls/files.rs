@@ -1,7 +1,7 @@
 //! Calls that open files, read, write, copy and close them.
 //!
-//! The functions here read arguments from the program's memory, and leave the rest to [`crate::fs`]. A file of another
-//! part of the libos ([`crate::fs::foreign`]) is for that part to answer: see [`super::internet`].
+//! The functions here read arguments from the program's memory, and pass the rest to [`crate::fs`]. Calls on a file of another
+//! part of the libos ([`crate::fs::foreign`]) go to that part: see [`super::internet`].
 
 use super::{Arguments, disk, facts, internet};
 use crate::answer::{Answer, Stop};
@@ -25,15 +25,15 @@ use alloc::vec::Vec;
 use husk::abi::call::Status;
 use linux_raw_sys::general::*;
 
-/// What files need from outside, in a guest.
+/// Services for the files, in a guest.
 pub struct Outside<'a> {
     random: &'a mut Random,
-    /// There is one thread.
+    /// True if there is one thread.
     alone: bool,
 }
 
 impl<'a> Outside<'a> {
-    /// What files need, from the rest of the libos.
+    /// Returns the services for the files, from the rest of the libos.
     pub fn new(random: &'a mut Random, threads: &Threads) -> Self {
         Self { random, alone: threads.count() == 1 }
     }
@@ -44,7 +44,7 @@ impl Devices for Outside<'_> {
         if length == 0 {
             return Ok(0);
         }
-        // The tender would end the guest for it.
+        // The tender would end the guest for an invalid address.
         Slice::new(address, length).check()?;
         sparse::touch(address, length);
         husk::console::write_at(stream, address, length).map_err(errno)
@@ -94,15 +94,15 @@ fn errno(status: Status) -> Errno {
     }
 }
 
-/// The files at the start of the program. They may take half of its memory: a file that grows without end is then told
-/// so, rather than the whole program.
+/// Returns the files at the start of the program. They may take half of its memory, so that a file that grows without end gets
+/// an error before the whole program does.
 pub fn start() -> Result<Files, Errno> {
     let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
     Ok(files)
 }
 
-/// The present, for a file's times.
+/// Current time, for a file's times.
 pub fn now() -> Time {
     Time::from_ns(husk::clock::realtime_ns())
 }
@@ -112,7 +112,7 @@ pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
     user::read_string(address, PATH_MAXIMUM)
 }
 
-/// Lets `call` work on the files; wakes who waits for one, if that has changed any.
+/// Runs `call` on the files; then wakes the threads that wait for a file that has changed.
 pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
     let Libos { files, net, random, signals, threads, .. } = libos;
     let result = call(files, &mut Outside::new(random, threads));
@@ -120,8 +120,8 @@ pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devic
     result
 }
 
-/// Passes on what has changed: to other parts of the libos which of their files nobody has any more, to threads which
-/// files may have become ready.
+/// Passes on changes: to other parts of the libos, which of their files are not open any more; to threads, which files may have
+/// become ready.
 #[inline]
 pub fn settle(files: &mut Files, net: &mut Net, signals: &mut Signals, threads: &mut Threads) {
     if !files.orphans.is_empty() {
@@ -134,7 +134,7 @@ pub fn settle(files: &mut Files, net: &mut Net, signals: &mut Signals, threads: 
 
 #[cold]
 fn forget(files: &mut Files, net: &mut Net, signals: &mut Signals) {
-    // The end of one is no news to another that has gone together with it.
+    // Of several sockets closed together, none reports its end to another.
     for Foreign { owner, handle } in &files.orphans {
         if let (Owner::Socket, Ok(socket)) = (owner, net.socket(*handle)) {
             net.leave_file(socket);
@@ -153,7 +153,7 @@ fn forget(files: &mut Files, net: &mut Net, signals: &mut Signals) {
     }
 }
 
-/// Wakes who waits for files that have changed.
+/// Wakes the threads that wait for files that have changed.
 fn tell(files: &mut Files, threads: &mut Threads) {
     if files.news.take_lost() {
         threads.wake_every_file();
@@ -164,12 +164,12 @@ fn tell(files: &mut Files, threads: &mut Threads) {
     threads.wake_files();
 }
 
-/// An answer without a value.
+/// Converts a result without a value to an answer.
 pub fn done<E: Into<Stop>>(result: Result<(), E>) -> Answer {
     result.map(|()| 0).map_err(Into::into)
 }
 
-/// A descriptor as an answer.
+/// Converts a descriptor to an answer.
 pub fn descriptor(result: Result<i32, Errno>) -> Answer {
     Ok(result? as u64)
 }
@@ -220,10 +220,10 @@ fn meet(libos: &mut Libos) -> Answer {
     opened
 }
 
-/// The current thread's call is over; what it had opened in vain is closed.
+/// Closes the file that the current thread's interrupted call had opened.
 pub fn give_up_opening(libos: &mut Libos) {
     if let Some(opening) = libos.threads.current().opening.take() {
-        // Somebody may have closed it.
+        // Another thread may have closed it.
         let _ = change(libos, |files, _| files.close(opening.descriptor()));
     }
 }
@@ -244,11 +244,11 @@ pub fn close(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
     done(change(libos, |files, _| files.close(file as i32)))
 }
 
-/// Flags of close_range(2), which the bindings do not have.
+/// Flags of close_range(2), which the bindings lack.
 mod range {
-    /// Nobody shares the descriptors, so this means nothing.
+    /// Without effect, because there is only one descriptor table.
     pub const UNSHARE: u32 = 2;
-    /// Only mark them.
+    /// Sets close-on-exec instead of closing.
     pub const CLOSE_ON_EXEC: u32 = 4;
 }
 
@@ -266,12 +266,12 @@ pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments
     Ok(libos.files.seek(file as i32, offset as i64, whence as u32)?)
 }
 
-/// The offset that a program keeps at `address`, if it does.
+/// The offset that the program stores at `address`, if that is not null.
 fn own_offset(address: u64) -> Result<Option<u64>, Errno> {
     if address == 0 { Ok(None) } else { user::read(address).map(Some) }
 }
 
-/// Moves the offset that a program keeps at `address` on.
+/// Advances the offset that the program stores at `address`.
 fn advance(address: u64, offset: Option<u64>, count: u64) -> Result<(), Errno> {
     offset.map_or(Ok(()), |offset| user::write(address, &offset.wrapping_add(count)))
 }
@@ -298,7 +298,7 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
     Ok(copied)
 }
 
-/// fsync(2) and its like: what is in memory is as safe as it gets, what is on a disk may not be.
+/// fsync(2) and similar calls: files in memory need none, disks may.
 pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> Answer {
     let Arguments([file, ..]) = arguments;
     match disk::disk(libos, file as i32) {
@@ -307,7 +307,7 @@ pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> Answer {
     }
 }
 
-/// posix_fadvise(2) and readahead(2): whatever the advice, it changes nothing here.
+/// posix_fadvise(2) and readahead(2): all advice is ignored.
 pub fn advise(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
     done(libos.files.check(file as i32))
 }

@@ -1,4 +1,4 @@
-//! futex(2): how the locks of musl and std wait.
+//! futex(2): waits of the locks of musl and std.
 
 use super::Arguments;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
@@ -58,7 +58,7 @@ fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64
     }))
 }
 
-/// Wakes some, and moves some others; tells how many each.
+/// Wakes some threads and requeues others; returns both numbers.
 fn requeue(libos: &mut Libos, from: u64, wake: u32, to: u64, limit: u32) -> (u32, u32) {
     let woken = libos.threads.wake_futex(from, u32::MAX, wake);
     (woken, libos.threads.move_futex(from, to, limit))

@@ -1,4 +1,4 @@
-//! Network interfaces by name and number: the loopback, and the network device under the name that the image has for it.
+//! Network interfaces by name and number: the loopback, and the network device under its name in the image.
 
 use crate::answer::Answer;
 use crate::errno::Errno;
@@ -6,13 +6,13 @@ use crate::user;
 use husk::abi::note::device_kind;
 use husk::device;
 
-/// Bytes of a name in a `struct ifreq`, its NUL included, and where its number comes.
+/// Bytes of a name in a `struct ifreq`, with its NUL; the number follows.
 const NAME: usize = 16;
-/// Bytes of what an `ifreq` has beside the name.
+/// Bytes of an `ifreq` beside the name.
 const REST: usize = 24;
 const LOOPBACK: &[u8] = b"lo";
 
-/// `SIOCGIFINDEX`, or `SIOCGIFNAME` if the number is given and the name wanted, with a `struct ifreq` at `address`.
+/// `SIOCGIFINDEX`, or `SIOCGIFNAME` if `wants_name`, with a `struct ifreq` at `address`.
 pub fn ioctl(address: u64, wants_name: bool) -> Answer {
     let (name, mut rest): ([u8; NAME], [u8; REST]) =
         (user::read(address)?, user::read(address.wrapping_add(NAME as u64))?);
@@ -21,7 +21,7 @@ pub fn ioctl(address: u64, wants_name: bool) -> Answer {
     let found = interfaces().find(|(at, known)| if wants_name { at.to_ne_bytes() == *number } else { *known == given });
     let (at, known) = found.ok_or(Errno::ENODEV)?;
     let mut name = [0; NAME];
-    // Cut off, if need be: nobody asked for names as long as an image may have them.
+    // Truncated if need be, because names in an image may be longer.
     name[..NAME - 1].iter_mut().zip(known).for_each(|(to, from)| *to = *from);
     *number = at.to_ne_bytes();
     user::write(address, &name)?;
@@ -29,7 +29,7 @@ pub fn ioctl(address: u64, wants_name: bool) -> Answer {
     Ok(0)
 }
 
-/// Number and name of each.
+/// Number and name of each interface.
 fn interfaces() -> impl Iterator<Item = (i32, &'static [u8])> {
     let networks = device::all().filter(|device| device.kind == device_kind::NETWORK).take(1);
     (1..).zip(core::iter::once(LOOPBACK).chain(networks.map(device::name)))

@@ -1,4 +1,4 @@
-//! What calls on sockets of the internet families have in common: finding the socket, and letting it work.
+//! Common parts of calls on sockets of the internet families: lookup of the socket, and access to it.
 
 use super::files::{Outside, settle};
 use crate::answer::{On, Sleep, Stop, Then};
@@ -15,23 +15,23 @@ use husk::abi::note::device_kind;
 use husk::device;
 use husk::internet::wire::Wire;
 
-/// How long a program waits for an address before it is told that there is no network, in nanoseconds from its start.
+/// Longest wait of a program for an address, in nanoseconds from its start; then calls fail for want of a network.
 const LEASE_PATIENCE: u64 = 5_000_000_000;
-/// The same for a router to tell of an IPv6 address, which it does within half a second if there is one: RFC 4861.
+/// Longest wait for a router to advertise an IPv6 prefix, which it does within half a second if there is one: RFC 4861.
 const ROUTER_PATIENCE: u64 = 1_000_000_000;
-/// How often it looks whether it has one, in nanoseconds.
+/// Interval of the checks for an address, in nanoseconds.
 const LEASE_INTERVAL: u64 = 2_000_000;
 
-/// A socket that a call names.
+/// Socket behind a call's descriptor.
 #[derive(Clone, Copy, Debug)]
 pub enum Socket {
-    /// Of `AF_UNIX`: the files know it by the descriptor.
+    /// Socket of `AF_UNIX`, which the files know by the descriptor.
     Unix,
-    /// Of `AF_INET` or `AF_INET6`.
+    /// Socket of `AF_INET`, `AF_INET6` or `AF_NETLINK`.
     Internet(SocketKey),
 }
 
-/// The socket that a descriptor stands for; ENOTSOCK if it stands for another file.
+/// The socket behind a descriptor; ENOTSOCK for another file.
 pub fn socket(libos: &Libos, file: i32) -> Result<Socket, Errno> {
     match libos.files.foreign(file)? {
         Some(Foreign { owner: Owner::Socket, handle }) => libos.net.socket(handle).map(Socket::Internet),
@@ -39,12 +39,12 @@ pub fn socket(libos: &Libos, file: i32) -> Result<Socket, Errno> {
     }
 }
 
-/// The socket of the internet families that a descriptor stands for, if it does.
+/// The socket of the internet families behind a descriptor, if it is one.
 pub fn internet(libos: &Libos, file: i32) -> Option<SocketKey> {
     if let Ok(Socket::Internet(socket)) = socket(libos, file) { Some(socket) } else { None }
 }
 
-/// Lets `call` work on the sockets; wakes who waits for one, if that has changed any.
+/// Runs `call` on the sockets, after polling the device; then wakes the threads that wait for a file that has changed.
 pub fn network<T>(libos: &mut Libos, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
     let Libos { files, net, random, signals, threads, .. } = libos;
     let devices = &mut Outside::new(random, threads);
@@ -73,21 +73,21 @@ fn network_attached(libos: &mut Libos, name: &'static [u8], wire: Box<dyn Wire>,
     poll(libos);
 }
 
-/// Lets the network device do what it has to by now.
+/// Polls the network device.
 #[cold]
 pub fn poll(libos: &mut Libos) {
     network(libos, |_, _, _| ());
 }
 
-/// The program is about to end: what it has sent is to arrive.
+/// Waits, at the end of the program, until the data that it has sent arrives.
 pub fn take_leave(libos: &mut Libos) {
     if libos.net.has_device() {
         network(libos, |net, files, devices| net.take_leave(files, devices));
     }
 }
 
-/// The call waits until the network has lent the program an address, or has had time enough to: made again meanwhile.
-/// If it is about an address `to`, it waits for one from which packets can go there.
+/// Waits until the network has leased an address to the program, or until its time is over; the call is restarted at intervals.
+/// With an address `to`, waits for one from which packets can go there.
 pub fn until_addressed(libos: &mut Libos, to: Option<IpAddr>) -> Result<(), Stop> {
     let waits = |libos: &Libos| to.map_or(libos.net.is_asking(), |to| libos.net.awaits(to));
     if !waits(libos) {

@@ -1,4 +1,4 @@
-//! Calls about memory: the program's claims are checked here, the work is [`crate::memory`]'s.
+//! Calls about memory: the program's claims are checked here, the work is done by [`crate::memory`].
 
 use super::{Arguments, disk, transfer};
 use crate::answer::{Answer, Stop};
@@ -15,10 +15,10 @@ use husk::abi::call::{Number, notice};
 use husk::abi::memory::{PAGE, Region, Rights};
 use linux_raw_sys::general::*;
 
-/// Whether the tender knows that the program wants to execute what it maps.
+/// True if the tender has been notified of an attempt to map executable memory.
 static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
 
-/// brk(2). Asking for the current break, which is 0, gets it; there is no other.
+/// brk(2). The break is 0, which makes malloc use mmap; it cannot be moved.
 pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
     Ok(0)
 }
@@ -71,7 +71,7 @@ fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Err
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         return memory::of(address).lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
     }
-    // Where the program would like it best, if that is free: a wish, for which nothing fails. Linux rounds it down.
+    // The address without MAP_FIXED is only a hint, taken if it is free. Linux rounds it down.
     let address = address - address % PAGE;
     if address != 0
         && let Ok(mapped) = memory::of(address).lock().map_at(address, length, rights, false)
@@ -86,7 +86,7 @@ fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Err
     MEMORY.lock().map(length, rights).inspect_err(|errno| tell_refused(*errno, length))
 }
 
-/// Tells the tender that there is not as much memory as the program asked for.
+/// Notifies the tender that there is not as much memory as the program asked for.
 fn tell_refused(errno: Errno, length: u64) {
     if errno == Errno::ENOMEM {
         tell(notice::MEMORY_REFUSED, length);
@@ -94,11 +94,11 @@ fn tell_refused(errno: Errno, length: u64) {
 }
 
 fn tell(notice: u64, value: u64) {
-    // There is nothing to do if it does not arrive.
+    // A lost notice does no harm.
     let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
 }
 
-/// The contents of a file that is the image, or that the image has.
+/// Contents of a file that is the image, or that the image contains unchanged.
 fn image_contents(libos: &Libos, file: i32) -> Result<Option<&'static [u8]>, Errno> {
     match libos.files.kind(file) {
         Ok(Kind::Image) => image::bytes().map(Some),
@@ -107,7 +107,7 @@ fn image_contents(libos: &Libos, file: i32) -> Result<Option<&'static [u8]>, Err
     }
 }
 
-/// Where a part of these contents can be read without copying it, if it lies in pages of theirs.
+/// Address at which a part of these contents can be read without a copy, if they have pages of their own.
 fn part(contents: &'static [u8], offset: u64, length: u64) -> Option<u64> {
     let start = contents.as_ptr() as u64;
     // A small file shares its page with others, which a mapping must not show.
@@ -116,7 +116,7 @@ fn part(contents: &'static [u8], offset: u64, length: u64) -> Option<u64> {
     offset.checked_add(length).filter(|end| whole && *end <= pages).map(|_| start + offset)
 }
 
-/// Copies a file's contents into a new mapping, as far as they reach.
+/// Copies a file's contents into a new mapping, as far as they go.
 fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Result<(), Stop> {
     while !into.is_empty() {
         match transfer::pread(libos, Arguments([file, into.address, into.length, offset, 0, 0])) {
@@ -139,7 +139,7 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
     }
     disk::await_memory(libos, address, length)?;
     match memory::of(address).lock().unmap(address, length) {
-        // Outside the heap there is nothing that can be unmapped: on Linux that is no error.
+        // Outside the heap there are no mappings: Linux returns no error then.
         Ok(()) | Err(Errno::ENOMEM) => Ok(0),
         Err(errno) => Err(errno.into()),
     }
@@ -161,7 +161,7 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         let memory = memory::of(address);
         return match ptr::eq(memory, memory::of(to)) {
             true => Ok(memory.lock().move_to(address, old, to, new)?),
-            // From the heap to where stacks are reserved, or back.
+            // The move would be from the heap to the sparse region, or back.
             false => Err(Errno::ENOMEM.into()),
         };
     }
@@ -169,8 +169,8 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
     Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
 }
 
-/// The part of the main thread's stack that counts as mapped when musl probes it downwards with mremap, page by page,
-/// to learn its size. Linux shows as much to a young process; showing all of it would cost thousands of calls.
+/// Part of the main thread's stack that counts as mapped when musl probes it downwards with mremap, page by page, to find its
+/// size. Linux shows as much of a new process's stack; showing all of it would cost thousands of calls.
 fn visible_stack() -> Region {
     let stack = husk::boot::info().main_stack;
     Region::between(stack.end().saturating_sub(stack.length.min(128 << 10)), stack.end())
@@ -203,7 +203,7 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
         return Err(Errno::EINVAL.into());
     }
     match advice as u32 {
-        // Programs ask like this whether there is such advice.
+        // Programs probe for an advice with an empty range.
         MADV_DONTNEED | MADV_FREE if length == 0 => Ok(0),
         MADV_DONTNEED | MADV_FREE => {
             memory::of(address).lock().clear(address, length)?;
@@ -216,7 +216,7 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
     }
 }
 
-/// msync(2): there is no shared mapping that could be written to.
+/// msync(2): no effect, because there is no writable shared mapping.
 pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> Answer {
     let both = MS_ASYNC | MS_SYNC;
     let flags = flags as u32;
@@ -227,14 +227,14 @@ pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) 
     Ok(0)
 }
 
-/// mlock(2) and munlock(2): memory that the guest has it does not lose.
+/// mlock(2) and munlock(2): no effect, because the guest never pages memory out.
 pub fn stay(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
     let start = address - address % PAGE;
     is_mapped(start, length.saturating_add(address - start))?;
     Ok(0)
 }
 
-/// mincore(2): so all of it is there.
+/// mincore(2): all mapped pages count as resident.
 pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> Answer {
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
@@ -259,7 +259,7 @@ fn is_mapped(address: u64, length: u64) -> Result<(), Errno> {
     memory::of(address).lock().is_mapped(address, length)
 }
 
-/// `PROT_*` as rights. EACCES if the program wants to execute the memory: all its code is in the image.
+/// Converts `PROT_*` to rights. EACCES with `PROT_EXEC`: all code is in the image.
 fn rights(protection: u64) -> Result<Rights, Errno> {
     let has = |bit: u32| protection & u64::from(bit) != 0;
     if has(PROT_EXEC) {

@@ -17,16 +17,16 @@ use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use linux_raw_sys::net::*;
 
-/// Bytes of a `struct cmsghdr`, and what the parts of control data are aligned to.
+/// Bytes of a `struct cmsghdr`, and the alignment of control messages.
 const CONTROL: u64 = size_of::<ControlHeader>() as u64;
 const ALIGNMENT: u64 = 8;
-/// Most files that go along with a message.
+/// Most files passed with a message (`SCM_MAX_FD`).
 const RIGHTS_MAXIMUM: u64 = 253;
-/// Most control data of a message.
+/// Most bytes of control data in a message.
 const CONTROL_MAXIMUM: u64 = 1 << 16;
-/// Bytes of a `struct mmsghdr`: a `struct msghdr`, and 32 bits that tell a length, padded.
+/// Bytes of a `struct mmsghdr`: a `struct msghdr`, and a length of 32 bits, padded.
 const ENTRY: u64 = size_of::<MessageHeader>() as u64 + 8;
-/// `MSG_WAITFORONE`, which the bindings do not have.
+/// `MSG_WAITFORONE`, which the bindings lack.
 const WAIT_FOR_ONE: u64 = 0x10000;
 /// Most messages of one call.
 const MESSAGES_MAXIMUM: u64 = 1024;
@@ -82,7 +82,7 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
     }
 }
 
-/// Sends what there is room for.
+/// Sends as much as there is room for.
 fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, sending: &Sending) -> Answer {
     let Socket::Internet(socket) = socket else {
         return change(libos, |files, _| files.send_message(file, from, sending));
@@ -91,7 +91,7 @@ fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, se
         return Err(Errno::EINVAL.into());
     }
     let to = if let Some(Address::Internet(to)) = sending.to { Some(to) } else { None };
-    // Whoever asks for addresses wants them all.
+    // A request of `AF_NETLINK` for addresses waits for all of them.
     if to.is_some() || libos.net.family(socket) == Family::Routes {
         internet::until_addressed(libos, to.map(|to| to.ip()))?;
     }
@@ -99,7 +99,7 @@ fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, se
     network(libos, |net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
 }
 
-/// Receives what there is.
+/// Receives what is there.
 fn receive_once(
     libos: &mut Libos,
     file: i32,
@@ -132,7 +132,7 @@ pub fn receive_into(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
     Ok(received.count)
 }
 
-/// The descriptors in control data.
+/// Descriptors in control data.
 fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
     let mut rights = Vec::new();
     let mut rest = control.first(CONTROL_MAXIMUM);
@@ -150,7 +150,7 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
                     rights.push(user::read(address)?);
                 }
             }
-            // Who sends is known: there is one process.
+            // The sender is known: there is one process.
             (SOL_SOCKET, SCM_CREDENTIALS) => {}
             (SOL_SOCKET, _) => return Err(Errno::EINVAL),
             _ => {}
@@ -211,7 +211,7 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     Ok(if flags as u32 & MSG_TRUNC != 0 { received.length.max(received.count) } else { received.count })
 }
 
-/// Writes a part of control data, and moves on what is left for others. Tells the flag of one that does not fit.
+/// Writes a control message, and advances `control`. Returns `MSG_CTRUNC` if it does not fit.
 fn add_control(control: &mut Slice, level: u32, kind: u32, data: &[u8]) -> Result<u32, Errno> {
     let length = CONTROL + data.len() as u64;
     if control.length < length {
@@ -230,7 +230,7 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result
     }
     let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
     if flags & MSG_ERRQUEUE != 0 && matches!(socket, Socket::Internet(_)) {
-        // Errors are told by calls that fail, not kept in a queue.
+        // Errors are returned by calls, not queued.
         return Err(Errno::EAGAIN.into());
     }
     let stream = match socket {
@@ -264,7 +264,7 @@ pub fn sendmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]):
     each_message(entries, count, |entry| sendmsg(libos, Arguments([file, entry, flags, 0, 0, 0])))
 }
 
-/// recvmmsg(2). It waits for the first message only, and for that as long as the socket says.
+/// recvmmsg(2). It waits for the first message only, up to the socket's timeout.
 pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> Answer {
     let mut flags = flags & !WAIT_FOR_ONE;
     each_message(entries, count, |entry| {
@@ -274,7 +274,7 @@ pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]):
     })
 }
 
-/// Makes a call for each `struct mmsghdr`, until one fails; that is the answer only if it is the first.
+/// Makes a call for each `struct mmsghdr`, until one fails; its error is the result only if it is the first.
 fn each_message(entries: u64, count: u64, mut call: impl FnMut(u64) -> Answer) -> Answer {
     let mut done = 0;
     for entry in user::entries(entries, ENTRY, count.min(MESSAGES_MAXIMUM)) {

@@ -1,4 +1,4 @@
-//! Calls on what there is to know about files: status, permissions, owners, times, size.
+//! Calls on the metadata of files: status, permissions, owners, times, size.
 
 use super::files::{done, now, path};
 use super::{Arguments, disk};
@@ -15,7 +15,7 @@ use linux_raw_sys::general::*;
 /// The working directory, as an argument.
 const HERE: u64 = AT_FDCWD as u64;
 
-/// The path at `address`, which may be null where `AT_EMPTY_PATH` says that there need not be one.
+/// The path at `address`, which may be null with `AT_EMPTY_PATH`.
 fn path_or_none(address: u64, flags: u64) -> Result<Vec<u8>, Errno> {
     if address == 0 && flags as u32 & AT_EMPTY_PATH != 0 { Ok(Vec::new()) } else { path(address) }
 }
@@ -130,7 +130,7 @@ pub fn umask(libos: &mut Libos, Arguments([mask, ..]): Arguments) -> Answer {
     Ok(core::mem::replace(&mut libos.files.umask, mask as u32 & 0o777).into())
 }
 
-/// utimensat(2). Without a path it is about the descriptor itself.
+/// utimensat(2). Without a path, sets the times of the descriptor's file.
 pub fn utimensat(libos: &mut Libos, Arguments([directory, at, times, flags, ..]): Arguments) -> Answer {
     let [accessed, modified] = match times {
         0 => [Change::Now; 2],

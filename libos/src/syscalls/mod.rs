@@ -26,6 +26,6 @@ pub mod timer;
 pub mod transfer;
 pub mod wait;
 
-/// The six argument registers of a system call. A function takes those that it has by a pattern, in its signature.
+/// Argument registers of a system call. A function takes those that it needs by a pattern in its signature.
 #[derive(Clone, Copy, Debug)]
 pub struct Arguments(pub [u64; 6]);

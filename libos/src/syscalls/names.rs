@@ -104,7 +104,7 @@ pub fn readlinkat(libos: &mut Libos, Arguments([directory, at, into, length, ..]
     Ok(part.len() as u64)
 }
 
-/// getcwd(2): the length with its NUL.
+/// getcwd(2): returns the length with the NUL.
 pub fn getcwd(libos: &mut Libos, Arguments([into, length, ..]): Arguments) -> Answer {
     let mut path = libos.files.working_directory()?;
     path.push(0);

@@ -1,4 +1,4 @@
-//! Calls about the process: there is one, it has no parent, no children and no lesser rights.
+//! Calls about the process: there is one, as root, without parent and children.
 
 use super::{Arguments, facts, internet};
 use crate::answer::Answer;
@@ -18,12 +18,12 @@ pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answ
     husk::process::exit(status as u8)
 }
 
-/// getpid(2) and its kin: the number of the only process.
+/// getpid(2) and similar calls: the number of the only process.
 pub fn process(_: &mut Libos, _: Arguments) -> Answer {
     Ok(u64::from(PROCESS))
 }
 
-/// Calls whose answer is always 0.
+/// Calls that always return 0.
 pub fn zero(_: &mut Libos, _: Arguments) -> Answer {
     Ok(0)
 }
@@ -41,7 +41,7 @@ pub fn no_child(_: &mut Libos, _: Arguments) -> Answer {
     Err(Errno::ECHILD.into())
 }
 
-/// prctl(2). Unknown options must fail: some libraries ask for the auxiliary vector here first.
+/// prctl(2). Unknown options must fail, because some libraries ask for the auxiliary vector here first.
 pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Arguments) -> Answer {
     let thread = libos.threads.current();
     match option as u32 {
@@ -75,7 +75,7 @@ pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Argum
     }
 }
 
-/// `ARCH_SET_FS` and `ARCH_GET_FS` of arch_prctl(2), which the bindings do not have.
+/// `ARCH_SET_FS` and `ARCH_GET_FS` of arch_prctl(2), which the bindings lack.
 mod option {
     pub const SET_FS: u64 = 0x1002;
     pub const GET_FS: u64 = 0x1003;
@@ -97,14 +97,14 @@ pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) ->
     }
 }
 
-/// A limit that the program has set.
+/// Resource limit that the program has set.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     /// `RLIMIT_*`.
     resource: u32,
-    /// What counts.
+    /// Soft limit, which is in force.
     soft: u64,
-    /// What `soft` can be raised to.
+    /// Hard limit, up to which `soft` can be raised.
     hard: u64,
 }
 
@@ -149,7 +149,7 @@ pub fn prlimit64(libos: &mut Libos, Arguments([process, resource, from, into, ..
     Ok(0)
 }
 
-/// How many threads there may be.
+/// Largest number of threads.
 pub fn threads_maximum(libos: &Libos) -> u64 {
     limit(libos, RLIMIT_NPROC.into()).map_or(u64::MAX, |[soft, _]| soft)
 }
@@ -173,7 +173,7 @@ fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
     Ok(0)
 }
 
-/// `RUSAGE_CHILDREN`, which the bindings have as a signed number.
+/// `RUSAGE_CHILDREN`, which the bindings declare as signed.
 const CHILDREN: u32 = u32::MAX;
 
 /// getrusage(2).
@@ -188,7 +188,7 @@ pub fn getrusage(_: &mut Libos, Arguments([who, into, ..]): Arguments) -> Answer
     let (size, free) = MEMORY.lock().size();
     Slice::new(into, size_of::<rusage>() as u64).zero()?;
     user::write(into, &[seconds, nanoseconds / 1000])?;
-    // After two times of two words each: the largest resident set, in KiB.
+    // Offset of the largest resident set, in KiB, after two times of two words each.
     user::write(into.wrapping_add(32), &((size - free) / 1024))?;
     Ok(0)
 }

@@ -1,5 +1,4 @@
-//! Calls about who has the processor when. Threads take turns of equal length, whatever a program asks for; but what it
-//! may ask, it may.
+//! Calls about scheduling. Threads take turns of equal length, whatever a program asks for; but permitted requests succeed.
 
 use super::Arguments;
 use crate::answer::Answer;
@@ -10,12 +9,12 @@ use crate::threads::SLICE;
 use crate::user;
 use linux_raw_sys::general::*;
 
-/// The priority of those that take turns; that of others is from 1 to 99.
+/// Priority under the policies without real-time priorities; real-time ones are from 1 to 99.
 const NONE: i32 = 0;
-/// What getpriority(2) answers for a thread that is neither nicer nor less nice: 20 less its niceness.
+/// Result of getpriority(2) for niceness 0: 20 less the niceness.
 const NEITHER: u64 = 20;
 
-/// sched_getscheduler(2): threads take turns.
+/// sched_getscheduler(2): always the time-sharing policy.
 pub fn sched_getscheduler(libos: &mut Libos, Arguments([thread, ..]): Arguments) -> Answer {
     known(libos, thread)?;
     Ok(SCHED_NORMAL.into())
@@ -62,7 +61,7 @@ fn priority(policy: u64, of_others: u64) -> Answer {
     }
 }
 
-/// sched_rr_get_interval(2): the length of a turn.
+/// sched_rr_get_interval(2): the length of a time slice.
 pub fn sched_rr_get_interval(libos: &mut Libos, Arguments([thread, into, ..]): Arguments) -> Answer {
     known(libos, thread)?;
     user::write(into, &clock::to_timespec(SLICE))?;
@@ -89,7 +88,7 @@ fn of_somebody(libos: &mut Libos, which: u64, who: u64) -> Result<(), Errno> {
     }
 }
 
-/// ESRCH unless there is such a thread; 0 is the current one.
+/// ESRCH unless the thread exists; 0 is the current one.
 fn known(libos: &mut Libos, thread: u64) -> Result<(), Errno> {
     match thread as u32 {
         0 => Ok(()),

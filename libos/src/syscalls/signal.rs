@@ -55,11 +55,11 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
     Ok(0)
 }
 
-/// rt_sigreturn(2): a handler is done. Its "result" is the register's value in the frame.
+/// rt_sigreturn(2): a handler has returned. The "result" is the register's value in the frame.
 pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
     let shape = libos.threads.vectors();
     let thread = libos.threads.current();
-    // Without its frame the thread cannot go on, on Linux neither.
+    // Without the frame the thread cannot continue, nor could it on Linux.
     let Ok(frame) = signal_frame::pop(&mut thread.registers, &shape) else { signals::end(SIGSEGV) };
     thread.blocked = frame.mask & !UNSTOPPABLE;
     if let Ok(stack) = checked(frame.stack) {
@@ -68,7 +68,7 @@ pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
     Ok(thread.registers.number())
 }
 
-/// rt_sigsuspend(2): waits for a signal with another mask; the handler returns to the old one.
+/// rt_sigsuspend(2): waits for a signal with another mask, which the handler's return restores.
 pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -> Answer {
     if size != SET {
         return Err(Errno::EINVAL.into());
@@ -117,7 +117,7 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
 /// signalfd4(2).
 pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arguments) -> Answer {
     let flags = flags as u32;
-    // `SFD_NONBLOCK` and `SFD_CLOEXEC` are these.
+    // The values of `SFD_NONBLOCK` and `SFD_CLOEXEC` are these.
     if size != SET || flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -130,7 +130,7 @@ pub fn signalfd(libos: &mut Libos, Arguments([file, set, size, ..]): Arguments) 
     signalfd4(libos, Arguments([file, set, size, 0, 0, 0]))
 }
 
-/// The signals that a thread waits for in rt_sigtimedwait(2), if it does.
+/// Signals that a thread waits for in rt_sigtimedwait(2), if it does.
 pub fn awaits(thread: &Thread) -> u64 {
     let [set, ..] = thread.registers.arguments();
     match thread.asleep != 0 && thread.registers.number() == u64::from(__NR_rt_sigtimedwait) {
@@ -139,7 +139,7 @@ pub fn awaits(thread: &Thread) -> u64 {
     }
 }
 
-/// Whether a thread that sleeps, and has no deadline, does so to wait for a signal.
+/// Returns true if a thread, which sleeps without a deadline, waits for a signal.
 pub fn waits(thread: &Thread) -> bool {
     [__NR_pause, __NR_rt_sigsuspend, __NR_rt_sigtimedwait]
         .iter()
@@ -157,7 +157,7 @@ pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) 
     Ok(0)
 }
 
-/// An alternate stack that a program gives, if it is one.
+/// Checks an alternate stack of the program.
 fn checked(stack: SignalStack) -> Result<SignalStack, Errno> {
     match stack.flags & !SS_AUTODISARM {
         SS_DISABLE => Ok(NO_STACK),
@@ -167,7 +167,7 @@ fn checked(stack: SignalStack) -> Result<SignalStack, Errno> {
     }
 }
 
-/// sigaltstack(2). A `stack_t` is three words, of which the middle one holds 32 bits.
+/// sigaltstack(2). A `stack_t` is three words, with 32 bits in the middle one.
 pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> Answer {
     let thread = libos.threads.current();
     let old = thread.signal_stack;
@@ -193,7 +193,7 @@ pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) ->
 /// kill(2).
 pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> Answer {
     match process as i32 {
-        // The program, its group, or whoever there is.
+        // The program, its group, or all processes.
         0 | -1 => {}
         id if id.unsigned_abs() == PROCESS => {}
         _ => return Err(Errno::ESRCH.into()),
@@ -230,7 +230,7 @@ fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
     libos.send_signal_to_any(signal);
 }
 
-/// Notes where a signal comes from, unless it changes nothing: of two that wait, the first counts.
+/// Notes the origin of a signal, unless the signal is pending already: then the first one counts.
 fn note(libos: &mut Libos, signal: u32, origin: Origin) {
     let pending = libos.signals.pending | libos.threads.all_pending();
     if pending & bit(signal) == 0 && !libos.signals.is_ignored(signal) {
@@ -251,7 +251,7 @@ pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Argum
     send(libos, thread as u32, signal, Origin::THREAD)
 }
 
-/// Sends a signal to a thread; signal 0 only asks whether it exists.
+/// Sends a signal to a thread; signal 0 only checks that the thread exists.
 fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> Answer {
     let _ = libos.threads.find(thread).ok_or(Errno::ESRCH)?;
     if signal == 0 {
@@ -263,7 +263,7 @@ fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> Answer {
     Ok(0)
 }
 
-/// A signal's number.
+/// Checks a signal number.
 pub fn number(signal: u64) -> Result<u32, Errno> {
     if (1..=HIGHEST).contains(&signal) { Ok(signal as u32) } else { Err(Errno::EINVAL) }
 }

@@ -1,7 +1,7 @@
-//! Calls on sockets, but for those that send and receive: see [`super::message`].
+//! Calls on sockets, except for those that send and receive: see [`super::message`].
 //!
-//! There are sockets between threads of the program ([`crate::fs::socket`]), which belong to the files, and those of the
-//! internet families ([`crate::net`]).
+//! Sockets between threads of the program ([`crate::fs::socket`]) belong to the files, those of the internet families to
+//! [`crate::net`].
 
 use super::files::{change, descriptor, done, now};
 use super::internet::{self, Socket, network};
@@ -21,18 +21,18 @@ use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use linux_raw_sys::net::*;
 use linux_raw_sys::netlink::NETLINK_ROUTE;
 
-/// The flags among the bits of a socket's type: `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
+/// Flags in the `type` argument: `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 const FLAGS: u32 = O_NONBLOCK | O_CLOEXEC;
 
-/// The highest number of an interface.
+/// Highest number of an interface.
 const INTERFACES: u32 = 2;
 
-/// The kind and the flags in the bits of a socket's type.
+/// Splits the `type` argument into kind and flags.
 fn split(raw: u64) -> (u32, u32) {
     (raw as u32 & !FLAGS, raw as u32 & FLAGS)
 }
 
-/// Style of a socket of `AF_UNIX` to be made.
+/// Style of a new socket of `AF_UNIX`.
 fn style(kind: u32, protocol: u64) -> Result<Style, Errno> {
     if protocol as u32 != 0 && protocol as u32 != AF_UNIX {
         return Err(Errno::EPROTONOSUPPORT);
@@ -40,7 +40,7 @@ fn style(kind: u32, protocol: u64) -> Result<Style, Errno> {
     Style::from_raw(kind)
 }
 
-/// What a socket of the internet families to be made speaks.
+/// Protocol of a new socket of the internet families.
 fn protocol(kind: u32, protocol: u64) -> Result<Protocol, Errno> {
     match (kind, protocol as u32) {
         (SOCK_STREAM, 0) => Ok(Protocol::Tcp),
@@ -124,8 +124,8 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
             let to = if none? { None } else { Some(address::read_internet(&libos.net, socket, address, length)?) };
-            // Whoever connects a socket of datagrams to an IPv6 address wants to know whether there is a way, as
-            // getaddrinfo(3) does.
+            // connect(2) on a datagram socket to an IPv6 address is how getaddrinfo(3) checks for a route, so it does not wait
+            // for an address.
             let waits = |to: &SocketAddr| to.is_ipv4() || libos.net.is_stream(socket);
             if let Some(to) = to.filter(waits) {
                 internet::until_addressed(libos, Some(to.ip()))?;
@@ -219,7 +219,7 @@ pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room,
         }
         Value::Pair(pair) => copy_option(into, &pair.map(i32::to_ne_bytes).concat()),
         Value::Triple(triple) => copy_option(into, &triple.map(i32::to_ne_bytes).concat()),
-        // There is no option to be read with such a value.
+        // No option is read with such a value.
         Value::Group(..) => Err(Errno::ENOPROTOOPT),
     };
     done(user::write(room, &copied?))
@@ -240,7 +240,7 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
         Socket::Internet(_) => net::takes(level as u32, number as u32)?,
     };
     let size = match takes {
-        // Where Linux is content with a byte, so are programs.
+        // Linux accepts a single byte for options of `SOL_IP`.
         Takes::Number if level as u32 == SOL_IP && matches!(length, 1..4) => 1,
         Takes::Number => 4,
         Takes::Pair | Takes::Group => 8,
@@ -276,14 +276,14 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
     })
 }
 
-/// A `struct timeval` in nanoseconds.
+/// Converts a `struct timeval` to nanoseconds.
 fn timeout([seconds, microseconds]: Timespec) -> Result<u64, Errno> {
     match (u64::try_from(seconds), u64::try_from(microseconds)) {
         (_, microseconds) if microseconds.is_err() || microseconds.is_ok_and(|us| us >= 1_000_000) => {
             Err(Errno::EINVAL)
         }
         (Ok(seconds), Ok(microseconds)) => Ok(seconds.saturating_mul(SECOND).saturating_add(microseconds * 1000)),
-        // As on Linux, a time that is over already is no time at all.
+        // A negative time expires at once, as on Linux.
         _ => Ok(1),
     }
 }

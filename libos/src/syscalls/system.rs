@@ -10,10 +10,10 @@ use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 use linux_raw_sys::system::{new_utsname, sysinfo};
 
-/// Most bytes that one call of getrandom gives; it may always give fewer than asked.
+/// Bytes that getrandom generates at a time.
 const RANDOM_AT_ONCE: usize = 256;
 
-/// getrandom(2): up to 256 bytes always come at once, as on Linux; for more, callers come again.
+/// getrandom(2): fills the whole buffer, up to `i32::MAX` bytes; Linux guarantees that for 256 bytes.
 pub fn getrandom(libos: &mut Libos, Arguments([into, length, flags, ..]): Arguments) -> Answer {
     if flags as u32 & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0 {
         return Err(Errno::EINVAL.into());
@@ -35,7 +35,7 @@ pub fn uname(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
     let field = (size_of::<new_utsname>() / 6) as u64;
     Slice::new(into, 6 * field).zero()?;
     let version = concat!("husk ", env!("CARGO_PKG_VERSION"));
-    // The release is that of the Linux whose answers these are; some programs look for features by it.
+    // The release of the Linux that the libos follows; some programs check for features by it.
     for (text, at) in ["Linux", "husk", "6.1.0", version, crate::arch::PLATFORM].iter().zip(0..) {
         Slice::new(into + at * field, text.len() as u64).copy_in(text.as_bytes())?;
     }

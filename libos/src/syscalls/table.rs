@@ -1,6 +1,6 @@
-//! Every system call that has a function here, and how far it goes.
+//! Table of the system calls that have a function here, with their limits.
 //!
-//! A number that is not listed answers ENOSYS, and the tender hears of it, once for each number, when it wants to.
+//! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
     Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, scheduling, signal,
@@ -14,39 +14,39 @@ use husk::abi::boot::Flags;
 use husk::abi::call::Number;
 use linux_raw_sys::general::*;
 
-/// A function that answers a system call.
+/// Function that handles a system call.
 pub type Handler = fn(&mut Libos, Arguments) -> Answer;
 
-/// How far an answer goes.
+/// Completeness of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// As on Linux, as far as a program alone in its machine can tell.
+    /// Complete: like Linux, as far as a program alone in its machine can observe.
     Answered,
-    /// With the restriction that the note tells.
+    /// With the restriction in the note.
     Partial,
-    /// Always this error, for the reason that the note gives.
+    /// Always this error, for the reason in the note.
     Refused(Errno),
 }
 
-/// One line of the table.
+/// Line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Linux's number for it.
+    /// Number on Linux.
     pub number: u32,
-    /// Linux's name for it.
+    /// Name on Linux.
     pub name: &'static str,
-    /// Who answers.
+    /// Function that handles the call.
     pub handler: Handler,
-    /// How far.
+    /// Completeness.
     pub mark: Mark,
-    /// What differs from Linux.
+    /// Difference from Linux.
     pub note: &'static str,
 }
 
-/// Declares [`CALLS`]: number, function, mark, note; or number, error, note for one that is refused.
+/// Declares [`CALLS`]: number, function, mark, note; or number, error, note for a refused call.
 macro_rules! calls {
     ($($number:ident $($handler:path, $mark:ident $(, $note:literal)?)? $(=> $errno:ident, $reason:literal)?;)*) => {
-        /// All calls that are answered or refused on purpose.
+        /// Calls that are handled, or refused on purpose.
         pub const CALLS: &[Call] = &[$(Call {
             number: $number,
             name: stringify!($number),
@@ -226,7 +226,7 @@ calls! {
     __NR_chdir names::chdir, Answered;
     __NR_fchdir names::fchdir, Answered;
     __NR_getdents64 names::getdents64, Answered;
-    // What there is to know about files.
+    // Metadata of files.
     __NR_stat metadata::stat, Answered;
     __NR_lstat metadata::lstat, Answered;
     __NR_fstat metadata::fstat, Answered;
@@ -301,10 +301,10 @@ calls! {
     __NR_epoll_pwait2 epoll::epoll_pwait2, Answered;
 }
 
-/// Numbers below this one are looked up; Linux's newest are below 500.
+/// Upper bound of the numbers in the table; Linux's newest are below 500.
 const NUMBERS: usize = 512;
 
-/// The functions by number.
+/// Functions by number.
 static HANDLERS: [Handler; NUMBERS] = {
     let mut handlers: [Handler; NUMBERS] = [unanswered; NUMBERS];
     let mut at = 0;
@@ -315,23 +315,23 @@ static HANDLERS: [Handler; NUMBERS] = {
     handlers
 };
 
-/// Who answers the call `number`.
+/// The function for the call `number`.
 #[inline]
 pub fn handler(number: u64) -> Handler {
     HANDLERS.get(number as usize).copied().unwrap_or(unanswered)
 }
 
-/// Numbers that the tender has heard of.
+/// Numbers of which the tender has got a notice.
 static TOLD: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
 
-/// Answers for every call without a function of its own.
+/// Handles every call without a function of its own.
 fn unanswered(libos: &mut Libos, _: Arguments) -> Answer {
     let number = libos.threads.current().registers.number();
     let verbose = husk::boot::info().flags & Flags::VERBOSE.bits() != 0;
     if verbose && let Some(word) = TOLD.get(number as usize / 64) {
         let bit = 1 << (number % 64);
         if word.fetch_or(bit, Relaxed) & bit == 0 {
-            // Only a notice: there is nothing to do if it does not arrive.
+            // A lost notice does no harm.
             let _ = husk::gate::call(Number::Unanswered, number, 0, 0, 0);
         }
     }

@@ -8,10 +8,10 @@ use crate::libos::Libos;
 use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 
-/// What makes a child a thread of this program rather than a process of its own.
+/// Flags that make a child a thread of this program rather than a process of its own.
 const THREAD: u32 = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 
-/// clone(2), in the order of arguments that x86-64 has.
+/// clone(2), with x86-64's order of arguments.
 pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, base, _]): Arguments) -> Answer {
     let flags = flags as u32;
     if flags & THREAD != THREAD || stack == 0 {
@@ -28,7 +28,7 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
         child.clear_at_exit = child_id;
     }
     let id = child.id;
-    // The thread exists by now; a place that cannot be written is the program's loss, as on Linux.
+    // The thread exists by now; an address that cannot be written is ignored, as on Linux.
     if flags & CLONE_PARENT_SETTID != 0 {
         let _ = user::write(parent_id, &id);
     }
@@ -69,13 +69,13 @@ pub fn sched_yield(libos: &mut Libos, _: Arguments) -> Answer {
     Ok(0)
 }
 
-/// sched_setaffinity(2): to any processors of which the only one is one.
+/// sched_setaffinity(2): succeeds if the set contains the only processor.
 pub fn sched_setaffinity(_: &mut Libos, Arguments([_thread, length, from, ..]): Arguments) -> Answer {
     let first: u8 = if length == 0 { 0 } else { user::read(from)? };
     if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
-/// sched_getaffinity(2): the first processor, in a set of one word.
+/// sched_getaffinity(2): returns the only processor, in a set of one word.
 pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): Arguments) -> Answer {
     if length < 8 || !length.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
@@ -84,7 +84,7 @@ pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): 
     Ok(8)
 }
 
-/// membarrier(2): with one processor, every system call orders memory for everybody.
+/// membarrier(2): with one processor, every system call is a barrier for all threads.
 pub fn membarrier(_: &mut Libos, Arguments([command, ..]): Arguments) -> Answer {
     use membarrier_cmd::*;
     let known = [

@@ -26,7 +26,7 @@ pub fn clock_nanosleep(libos: &mut Libos, Arguments([id, flags, time, ..]): Argu
     }
 }
 
-/// A signal ends this thread's call: if that is a sleep for some time, the program is told how much of it was left.
+/// Reports the time left to the program when a signal ends this thread's sleep for a duration.
 pub fn interrupted(thread: &Thread) {
     let [_, second, _, fourth, ..] = thread.registers.arguments();
     let number = thread.registers.number();
@@ -39,7 +39,7 @@ pub fn interrupted(thread: &Thread) {
     };
     if let Some(deadline) = thread.deadline.filter(|_| into != 0) {
         let left = deadline.saturating_sub(husk::clock::monotonic_ns());
-        // If the place cannot be written, the program learns as much as it would on Linux: EINTR.
+        // If the address cannot be written, the call still ends with EINTR, as on Linux.
         let _ = user::write(into, &clock::to_timespec(left));
     }
 }
@@ -70,7 +70,7 @@ pub fn time(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
     Ok(vdso::time(into) as u64)
 }
 
-/// times(2), in ticks: the program's own, and since some start.
+/// times(2), in ticks: the program's processor time, and the time since an arbitrary start.
 pub fn times(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
     let ticks = |ns: u64| ns / (clock::SECOND / TICKS_PER_SECOND);
     if into != 0 {

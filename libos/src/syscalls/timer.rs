@@ -14,7 +14,7 @@ use linux_raw_sys::general::*;
 /// Nanoseconds in a microsecond.
 const MICROSECOND: u64 = 1000;
 
-/// alarm(2): the seconds that were left, rounded, but not to none.
+/// alarm(2): returns the seconds that were left, rounded, but at least 1 if any time was left.
 pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> Answer {
     let seconds = u64::from(seconds as u32);
     let [left, _] = libos.signals.timers.set_of_process(ITIMER_REAL, [seconds * SECOND, 0], now())?;
@@ -42,7 +42,7 @@ pub fn getitimer(libos: &mut Libos, Arguments([which, into, ..]): Arguments) -> 
     Ok(0)
 }
 
-/// A `struct itimerval`: interval, then value, each in seconds and microseconds.
+/// Reads a `struct itimerval`: interval, then value, each in seconds and microseconds.
 fn read_micro(from: u64) -> Result<Setting, Errno> {
     let [interval, interval_rest, value, value_rest]: [u64; 4] = user::read(from)?;
     let time = |seconds: u64, rest: u64| match rest < SECOND / MICROSECOND && seconds as i64 >= 0 {
@@ -54,12 +54,12 @@ fn read_micro(from: u64) -> Result<Setting, Errno> {
 
 fn write_micro(into: u64, [left, interval]: Setting) -> Result<(), Errno> {
     let parts = |ns: u64| [ns / SECOND, ns % SECOND / MICROSECOND];
-    // Less than a microsecond would look like a timer that is not set.
+    // Less than a microsecond would look like a disarmed timer.
     let left = if left == 0 { 0 } else { left.max(MICROSECOND) };
     user::write(into, &[parts(interval), parts(left)])
 }
 
-/// timer_create(2). Of a `struct sigevent` count the value, the signal, how to tell, and whom.
+/// timer_create(2). Used fields of a `struct sigevent`: the value, the signal, the kind of notice, and the thread.
 pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Arguments) -> Answer {
     let base = clock::base(clock as i32)?;
     let counted = match clock as u32 {
@@ -72,7 +72,7 @@ pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Argu
             let [value, what, whom]: [u64; 3] = user::read(event)?;
             match (what >> 32) as u32 {
                 SIGEV_NONE => (Some(value), 0, None),
-                // The kind that is left to a C library comes here with a signal, too.
+                // A C library implements `SIGEV_THREAD` with a signal, too.
                 SIGEV_SIGNAL | SIGEV_THREAD => (Some(value), number(what & 0xffff_ffff)?, None),
                 SIGEV_THREAD_ID => {
                     let whom = whom as u32;
@@ -103,7 +103,7 @@ pub fn timer_settime(libos: &mut Libos, Arguments([timer, flags, from, into, ..]
     let now = now();
     let is_absolute = flags as u32 & TIMER_ABSTIME != 0;
     let due = match counted {
-        // What its clock shows at that time is what the program has had already, and what is left.
+        // The time left is the value less the processor time that the program has had already.
         Counted::Processor if is_absolute && value != 0 => {
             now.saturating_add(value.saturating_sub(processor_time::of_program())).max(1)
         }

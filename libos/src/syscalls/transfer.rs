@@ -1,6 +1,6 @@
 //! Calls that read and write.
 //!
-//! A write that waits has often done something before: how much is kept with the thread while its call is made again.
+//! A write may have transferred bytes before it waits: the count is kept with the thread while the call is restarted.
 
 use super::files::{change, now};
 use super::internet::{internet, socket};
@@ -32,7 +32,7 @@ pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -
     }
 }
 
-/// A read has no answer from the files. Those of another part of the libos know nothing to read.
+/// Handles a read that the files refuse: with EINVAL, the file may be one of another part of the libos.
 #[cold]
 fn unread(libos: &mut Libos, file: i32, into: Slice, stop: Stop) -> Answer {
     if stop == Errno::EINVAL.into() && internet(libos, file).is_some() {
@@ -70,7 +70,7 @@ pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) 
     if answer == Err(Errno::EINVAL.into()) { unwritten(libos, file as i32, from) } else { answer }
 }
 
-/// The files know nothing to write to: it may be for another part of the libos.
+/// Handles a write that the files refuse with EINVAL: the file may be one of another part of the libos.
 #[cold]
 fn unwritten(libos: &mut Libos, file: i32, from: Slice) -> Answer {
     match (internet(libos, file), disk::disk(libos, file)) {
@@ -80,8 +80,8 @@ fn unwritten(libos: &mut Libos, file: i32, from: Slice) -> Answer {
     }
 }
 
-/// Makes a call that writes, told how many bytes are written already, until `length` are, or it fails. If it waits,
-/// what it has done is kept until it is made again; if it fails for another reason, what it has done is the answer.
+/// Repeats a writing call, with the number of bytes written so far, until `length` are written, or it fails. If it waits, the
+/// count is kept until it is restarted; if it fails for another reason, the count is the result.
 #[inline]
 fn whole(
     libos: &mut Libos,
@@ -106,7 +106,7 @@ fn whole(
     }
 }
 
-/// A write has stopped before its end.
+/// Handles a write that has stopped before its end.
 #[cold]
 fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
     if stop == Errno::EPIPE.into() {
@@ -116,7 +116,7 @@ fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
     patiently(libos, file, true, Err(stop))
 }
 
-/// Lets a call on a socket wait no longer than the socket says.
+/// Limits the wait of a call on a socket to the socket's timeout.
 pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) -> Answer {
     let timeout_ns = match internet(libos, file) {
         Some(socket) => libos.net.timeout(socket, to_send),
@@ -141,7 +141,7 @@ pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Ar
     change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
 }
 
-/// readv(2). A socket fills all buffers from one message, another file one after the other.
+/// readv(2). On a socket, fills all buffers from one message; on other files, reads one buffer after the other.
 pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
     if socket(libos, file as i32).is_ok() {
         return message::receive_vectors(libos, file as i32, vectors, count);
@@ -152,7 +152,7 @@ pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments
     each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
 }
 
-/// writev(2). A socket sends all buffers as one message, another file takes one after the other.
+/// writev(2). On a socket, sends all buffers as one message; on other files, writes one buffer after the other.
 pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
     let slices = each_slice(vectors, count)?;
     if socket(libos, file as i32).is_ok() {
@@ -189,10 +189,10 @@ pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]):
     })
 }
 
-/// Flags of preadv2(2) and pwritev2(2) that change nothing where nothing is cached.
+/// Flags of preadv2(2) and pwritev2(2) that have no effect without a cache.
 const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
 
-/// preadv2(2). Registers four and five are the halves of the offset, of which the first holds it all.
+/// preadv2(2). Registers four and five are the halves of the offset; the first holds all of it.
 pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
     let Arguments([.., offset, _, flags]) = arguments;
     match flags as u32 & !HINTS {
@@ -218,8 +218,8 @@ pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
     }
 }
 
-/// Makes a call for each buffer, with the count so far, until one falls short. If any has done something, that is the
-/// answer, whatever becomes of the next.
+/// Makes a call for each buffer, with the count so far, until a call transfers less than its buffer. A count other than 0 is
+/// the result, even if the next call fails.
 fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Answer) -> Answer {
     let slices = each_slice(vectors, count)?;
     if slices.iter().all(|slice| slice.is_empty()) {

@@ -1,7 +1,7 @@
 //! Calls that wait until files are ready: poll(2) and select(2); see [`super::epoll`] for the third.
 //!
-//! Such a call looks, and if it finds nothing, sleeps until a file has changed, its own time is over, or a timer of the
-//! program expires, whatever comes first; then it is made again and looks again.
+//! Such a call checks its files, and if none is ready, sleeps until a file has changed, its timeout is over, or a timer of the
+//! program expires; then it is restarted and checks again.
 
 use super::Arguments;
 use super::files::change;
@@ -18,10 +18,11 @@ use crate::signals::UNSTOPPABLE;
 use crate::user;
 use linux_raw_sys::general::*;
 
-/// What a look came to: how many files are ready, and what to sleep on if none is.
+/// Result of a check: number of ready files, and the event to sleep for if there is none.
 pub type Looked = Result<(u64, On), Errno>;
 
-/// Answers how many files `look` finds ready, waiting for the first up to `timeout_ns`, for ever if there is none.
+/// Returns the number of files that `look` finds ready; waits for the first up to `timeout_ns`, or without limit if that is
+/// `None`.
 pub fn wait_until(
     libos: &mut Libos,
     timeout_ns: Option<u64>,
@@ -47,7 +48,7 @@ pub fn wait_until(
     Err(Stop::Sleep(Sleep { on, deadline, woken: Then::Again, expired: Then::Again }))
 }
 
-/// Makes `call` with the signal mask of `size` bytes at the address `mask`, if there is one, until it is answered.
+/// Makes `call` with the signal mask of `size` bytes at the address `mask`, if there is one, until it returns a result.
 pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut Libos) -> Answer) -> Answer {
     if mask == 0 {
         return call(libos);
@@ -72,12 +73,12 @@ pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut
     }
 }
 
-/// A timeout in milliseconds, in nanoseconds; none if it is negative.
+/// Converts a timeout from milliseconds to nanoseconds; `None` if it is negative.
 pub fn timeout_ms(timeout_ms: u64) -> Option<u64> {
     u64::try_from(timeout_ms as i32).ok().map(|ms| ms * 1_000_000)
 }
 
-/// The `struct timespec` at `address`, if there is one, in nanoseconds.
+/// Reads the `struct timespec` at `address`, in nanoseconds; `None` if the address is null.
 pub fn timeout_at(address: u64) -> Result<Option<u64>, Errno> {
     if address == 0 { Ok(None) } else { clock::from_timespec(user::read(address)?).map(Some) }
 }
@@ -118,12 +119,12 @@ fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, c
     Ok((found, on))
 }
 
-/// Descriptors that select(2) can tell of.
+/// Descriptors that a set of select(2) can hold.
 const SET_BITS: u64 = 1024;
 /// Bits in a word of a set.
 const WORD_BITS: u64 = 64;
 
-/// The words of a set.
+/// Set of descriptors, in words.
 type Set = [u64; (SET_BITS / WORD_BITS) as usize];
 
 /// select(2).
@@ -167,7 +168,7 @@ fn look_at_sets(
     sets: [u64; 3],
     told: &mut [Set; 3],
 ) -> Looked {
-    // A set's file is ready for one of these.
+    // Events that select(2) reports in each of its sets.
     let kinds = [Ready::IN | Ready::HANG_UP | Ready::ERROR, Ready::OUT | Ready::ERROR, Ready::empty()];
     let mut found = 0;
     for ((set, kind), told) in sets.into_iter().zip(kinds).zip(told) {

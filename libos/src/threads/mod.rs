@@ -32,7 +32,7 @@ pub struct Threads {
     slots: Vec<Option<Box<Thread>>>,
     /// The running thread, or the one with the call in progress.
     current: Slot,
-    /// The thread whose FS base and vector state the processor holds, unless it has ended.
+    /// The thread with its FS base and vector state in the processor, unless it has ended.
     loaded: Option<Slot>,
     /// Threads that are ready to run, in order.
     ready: VecDeque<Slot>,

@@ -4,7 +4,7 @@
 use super::{Slot, State, Thread, Threads};
 use crate::answer::{On, Sleep, Then};
 
-/// Futex address range for waits on single files, which no program can name.
+/// Base of the futex addresses that stand for waits on single files; no program can name them.
 const FILES: u64 = 1 << 63;
 
 impl Threads {

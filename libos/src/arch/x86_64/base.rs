@@ -4,37 +4,37 @@
 
 use core::arch::asm;
 
-/// The running thread's FS base, which is its thread pointer.
+/// FS base of the running thread, which is its thread pointer.
 #[cfg(target_os = "none")]
 #[inline]
 pub fn thread_base() -> u64 {
     let base;
-    // SAFETY: the contract enables FSGSBASE; the instruction reads one register.
+    // SAFETY: the boot contract enables FSGSBASE; the instruction reads one register.
     unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
     base
 }
 
-/// Gives the running thread another FS base. The libos itself uses none.
+/// Sets the FS base of the running thread. The libos itself uses none.
 #[cfg(target_os = "none")]
 #[inline]
 pub fn set_thread_base(base: u64) {
-    // SAFETY: the contract enables FSGSBASE; a base that the program cannot use hurts the program only.
+    // SAFETY: the boot contract enables FSGSBASE; a wrong base affects only the program's own accesses by FS.
     unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }
 
-/// In a test the register is that of the test itself: a word stands in for it.
+/// Stand-in for the register, which in a test is that of the test itself.
 #[cfg(not(target_os = "none"))]
 mod stand_in {
     use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     static BASE: AtomicU64 = AtomicU64::new(0);
 
-    /// The word.
+    /// Value of the stand-in.
     pub fn thread_base() -> u64 {
         BASE.load(Relaxed)
     }
 
-    /// Gives it another value.
+    /// Sets the stand-in.
     pub fn set_thread_base(base: u64) {
         BASE.store(base, Relaxed);
     }
@@ -45,6 +45,7 @@ pub use stand_in::{set_thread_base, thread_base};
 
 /// Sets the GS base, through which the system call entry finds its stack.
 pub fn set_processor_base(base: u64) {
-    // SAFETY: the contract enables FSGSBASE; only the entry uses GS, and it relies on the caller, `entry::prepare`.
+    // SAFETY: the boot contract enables FSGSBASE; only the system call entry uses GS, and `entry::prepare` passes the address
+    // of its block.
     unsafe { asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
 }

@@ -1,15 +1,15 @@
-//! The ways into the libos: the image's entry point, system calls, and the end of a turn; and the way back to a thread.
+//! Entries of the libos: the image's entry point, system calls, and the end of a time slice; and the return to a thread.
 //!
-//! A patched call site jumps to `husk_system_call_direct` with its return address in `rcx` and everything else as at
-//! `syscall`. An unpatched one traps: the tender's stub returns to `husk_system_call_trapped` with `rsp` 0 and the
-//! thread's stack pointer in `r11`. Either way the registers go to where this processor's [`Processor`] block says,
-//! never to the thread's stack, whose red zone may be in use, or which may be gone. Then the libos runs on the
-//! processor's one stack of its own, and says which registers to go on with.
+//! A patched call site jumps to `husk_system_call_direct` with its return address in `rcx` and all other registers as at
+//! `syscall`. An unpatched one traps: the tender's stub returns to `husk_system_call_trapped` with `rsp` 0 and the thread's
+//! stack pointer in `r11`. In both cases the registers are saved at the address in this processor's [`Processor`] block, never
+//! on the thread's stack, because its red zone may be in use, or it may be unmapped. Then the libos runs on the processor's one
+//! stack of its own, and returns the address of the registers to load.
 //!
-//! When a thread's turn is over ([`husk::abi::turns`]), the tender lets it go on at `husk_turn_over`, wherever it was;
-//! then every register counts.
+//! When a thread's slice is over ([`husk::abi::turns`]), the tender makes it continue at `husk_turn_over`, whatever instruction
+//! it was at; then every register must be saved.
 //!
-//! A thread that tampers with GS or makes a call without a stack hurts the guest alone: all of this is CPL 3.
+//! A thread that tampers with GS or makes a call without a stack harms the guest alone: all of this code runs at CPL 3.
 
 #![expect(unsafe_code, reason = "naked entry points")]
 
@@ -25,23 +25,23 @@ use husk::abi::memory::Region;
 use husk::abi::signals;
 use husk::abi::turns::Record;
 
-/// What the entry needs to know at a call; GS points to it.
+/// Data of the entry; GS points to it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Processor {
-    /// Address of the running thread's [`Registers`]; kept by the way back.
+    /// Address of the running thread's [`Registers`]; written on the return to a thread.
     current: AtomicU64,
-    /// End of the stack the libos runs on.
+    /// End of the libos's stack.
     stack: AtomicU64,
-    /// A register that has no place yet.
+    /// Temporary for a register.
     scratch: AtomicU64,
-    /// What the tender knows.
+    /// Record that the tender reads to preempt threads.
     turns: Record,
-    /// What the tender tells.
+    /// Record in which the tender posts signals.
     signals: signals::Record,
 }
 
-/// The processor. The libos is at work from the start.
+/// Block of the processor. The libos runs first, so `inside` starts as 1.
 pub static PROCESSOR: Processor = Processor {
     current: AtomicU64::new(0),
     stack: AtomicU64::new(0),
@@ -57,32 +57,32 @@ pub static PROCESSOR: Processor = Processor {
     signals: signals::Record { pending: AtomicU64::new(0) },
 };
 
-/// Where in [`Processor`] the record is.
+/// Offset of the preemption record in [`Processor`].
 pub const TURNS: usize = offset_of!(Processor, turns);
-/// The same for which thread runs.
+/// Offset of the running thread's address.
 #[cfg(target_os = "none")]
 pub const CURRENT: usize = offset_of!(Processor, current);
-/// The same for what the tender tells of signals.
+/// Offset of the signal record.
 #[cfg(target_os = "none")]
 pub const SIGNALS: usize = offset_of!(Processor, signals);
 
-/// Prepares this processor for system calls, which will be answered on `stack`.
+/// Prepares this processor for system calls, which run on `stack`.
 pub fn prepare(stack: Region) {
     PROCESSOR.stack.store(stack.end(), Relaxed);
     base::set_processor_base(core::ptr::from_ref(&PROCESSOR) as u64);
 }
 
 unsafe extern "C" {
-    /// Not a function that could be called from here.
+    /// Entry point, not a function that could be called from here.
     safe static husk_system_call_direct: u8;
 }
 
-/// Where a thread makes a system call whose return address is in `rcx`.
+/// Address of the entry for a system call with its return address in `rcx`.
 pub fn direct() -> u64 {
     (&raw const husk_system_call_direct) as u64
 }
 
-/// Says whether anybody waits for the running thread's turn to end.
+/// Sets if a thread or an event waits for the running thread's slice to end.
 #[inline]
 pub fn want_turn(wanted: bool) {
     PROCESSOR.turns.wanted.store(u32::from(wanted), Relaxed);
@@ -91,35 +91,35 @@ pub fn want_turn(wanted: bool) {
     }
 }
 
-/// Has the tender look whether the running thread's turn is to end.
+/// Makes the tender arm its preemption timer.
 #[cold]
 fn tick() {
-    // It always does.
+    // The call cannot fail.
     let _ = husk::gate::call(Number::Tick, 0, 0, 0, 0);
 }
 
-/// Whether the tender has told of signals that nobody has taken.
+/// Returns true if the tender has posted signals that have not been taken.
 #[inline]
 pub fn signals_told() -> bool {
     PROCESSOR.signals.pending.load(Relaxed) != 0
 }
 
-/// Takes the signals that the tender has told of, bit n-1 for signal n.
+/// Takes the signals that the tender has posted, bit n-1 for signal n.
 pub fn take_signals() -> u64 {
     PROCESSOR.signals.pending.swap(0, Relaxed)
 }
 
-/// Room for the code that the linker step makes for each patched site, in bytes.
+/// Room for the stubs of patched call sites, which the linker step generates, in bytes.
 const STUBS: usize = 8 << 10;
 
-/// Where call frame information goes: not into memory, as only reports take it.
+/// Section for call frame information: not loaded into memory, because only reports need it.
 #[cfg(target_os = "none")]
 macro_rules! cfi_sections {
     () => {
         ".cfi_sections .debug_frame"
     };
 }
-/// In a test, what stands in for the tender unwinds through functions beside these.
+/// In a test, the stand-in for the tender unwinds through functions beside these, so `.eh_frame` is needed, too.
 #[cfg(not(target_os = "none"))]
 macro_rules! cfi_sections {
     () => {
@@ -142,7 +142,7 @@ global_asm!(
     "    .cfi_offset r15, {r15}",
     ".endm",
     ".pushsection .text.husk_entry, \"ax\", @progbits",
-    // rdi: boot information. Nothing else is known, rsp included.
+    // rdi: boot information. All other registers are undefined, rsp included.
     ".globl husk_start",
     ".type husk_start, @function",
     "husk_start:",
@@ -188,11 +188,11 @@ global_asm!(
     "    mov [rsp + {r13}], r13",
     "    mov [rsp + {r14}], r14",
     "    mov [rsp + {r15}], r15",
-    "    mov rbx, rsp", // Kept by what is called, as a report needs it.
+    "    mov rbx, rsp", // Callee-saved, as a report needs it.
     "    husk_saved_at rbx",
     "    mov rsp, gs:[{stack}]",
     "    call {system_call}",
-    // rax: the registers to go on with.
+    // rax: the registers to load.
     "husk_resume:",
     "    .cfi_def_cfa rax, 0",
     "    mov gs:[{current}], rax",

@@ -1,4 +1,4 @@
-//! x86-64: the ways in and out of the libos, and what a thread switch saves.
+//! x86-64: entry to and exit from the libos, and the state that a thread switch saves.
 
 pub mod base;
 pub mod entry;
@@ -9,10 +9,10 @@ pub mod signal_frame;
 pub mod vdso;
 pub mod vector;
 
-/// `AT_PLATFORM`, and what uname(2) calls the machine.
+/// `AT_PLATFORM`, and uname(2)'s name for the machine.
 pub const PLATFORM: &str = "x86_64";
 
-/// `AT_HWCAP`: the features in EDX of CPUID leaf 1, as Linux gives them.
+/// `AT_HWCAP`: the features in EDX of CPUID leaf 1, as on Linux.
 pub fn capabilities() -> u64 {
     u64::from(core::arch::x86_64::__cpuid(1).edx)
 }

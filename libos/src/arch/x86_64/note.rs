@@ -1,6 +1,6 @@
-//! The notes of the libos in the image: which contract it was built for and where a trapped system call continues
-//! ([`husk_abi::note::Abi`]), where a thread goes whose turn is over ([`husk_abi::turns::Note`]), where the tender
-//! tells of signals ([`husk_abi::signals::Note`]), and where it finds the threads ([`husk_abi::threads::Note`]).
+//! ELF notes of the libos in the image: the version of its contract and where a trapped system call continues
+//! ([`husk_abi::note::Abi`]), the entry for a thread with an expired slice ([`husk_abi::turns::Note`]), the record for posted
+//! signals ([`husk_abi::signals::Note`]), and the table of threads ([`husk_abi::threads::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 

@@ -1,4 +1,4 @@
-//! A thread's general registers, as the system call entry saves and restores them.
+//! General registers of a thread, as the system call entry saves and restores them.
 
 #![expect(unsafe_code, reason = "segment registers are reached by instructions of their own")]
 
@@ -7,16 +7,16 @@ use core::arch::asm;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
 
-/// Saved registers, which begin as [`abi::Registers`]. The entry addresses the fields by their offsets; those from `rip` to `ss` form the frame that
-/// `iretq` takes (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
+/// Saved registers, which begin as [`abi::Registers`]. The entry addresses the fields by their offsets; those from `rip` to
+/// `ss` form the frame of `iretq` (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct Registers {
-    /// Number of the call on the way in, its result on the way out.
+    /// Number of the call on entry, its result on return.
     pub rax: u64,
     /// Not an argument.
     pub rbx: u64,
-    /// Only in a whole set: a system call loses it.
+    /// Valid only in a whole set: a system call clobbers it.
     pub rcx: u64,
     /// Third argument.
     pub rdx: u64,
@@ -32,7 +32,7 @@ pub struct Registers {
     pub r9: u64,
     /// Fourth argument.
     pub r10: u64,
-    /// Only in a whole set: a system call loses it.
+    /// Valid only in a whole set: a system call clobbers it.
     pub r11: u64,
     /// Not an argument.
     pub r12: u64,
@@ -42,20 +42,20 @@ pub struct Registers {
     pub r14: u64,
     /// Not an argument.
     pub r15: u64,
-    /// Where the thread goes on.
+    /// Address at which the thread continues.
     pub rip: u64,
-    /// Only in a whole set.
+    /// Valid only in a whole set.
     pub cs: u64,
-    /// Only in a whole set.
+    /// Valid only in a whole set.
     pub rflags: u64,
     /// The thread's stack pointer.
     pub rsp: u64,
-    /// Only in a whole set.
+    /// Valid only in a whole set.
     pub ss: u64,
-    /// Unless whole: the flags of a comparison, as `lahf; seto al` leaves them in `ax`. Compilers may keep a condition
-    /// across a system call, because Linux preserves it.
+    /// Flags of a comparison, unless whole: as `lahf; seto al` leaves them in `ax`. Compilers may keep a condition across a
+    /// system call, because Linux preserves it.
     pub status: u64,
-    /// Not 0 if every field counts, because the thread was stopped between any two instructions; 0 if it made a call.
+    /// Not 0 if every field is valid, because the thread was stopped at an arbitrary instruction; 0 if it made a call.
     pub whole: u64,
 }
 
@@ -68,55 +68,55 @@ const _: () = assert!(
 );
 
 impl Registers {
-    /// Registers of a thread that starts at `entry` with its stack pointer at `stack`, all others zero.
+    /// Returns registers of a thread that starts at `entry` with its stack pointer at `stack`, all others zero.
     pub fn start(entry: u64, stack: u64) -> Self {
         Self { rip: entry, rsp: stack, ..Self::default() }
     }
 
-    /// Registers of a thread that starts as if `function` had been called with `arguments` by nobody, all others zero.
-    /// `stack` is a multiple of 16, with a zero word below it, where the return address would be.
+    /// Returns registers of a thread that starts as if `function` had been called with `arguments`, all others zero. `stack` is
+    /// a multiple of 16, with a zero word below it as the return address.
     pub fn call(function: u64, stack: u64, [rdi, rsi, rdx]: [u64; 3]) -> Self {
         Self { rdi, rsi, rdx, ..Self::start(function, stack - 8) }
     }
 
-    /// Number of the system call that the thread makes.
+    /// Number of the thread's system call.
     #[inline]
     pub fn number(&self) -> u64 {
         self.rax
     }
 
-    /// Its arguments.
+    /// Arguments of the system call.
     #[inline]
     pub fn arguments(&self) -> [u64; 6] {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
     }
 
-    /// Gives the call its result.
+    /// Sets the result of the system call.
     #[inline]
     pub fn set_result(&mut self, result: i64) {
         self.rax = result as u64;
     }
 
-    /// The same registers on another stack.
+    /// Returns these registers with another stack pointer.
     pub fn on_stack(&self, stack: u64) -> Self {
         Self { rsp: stack, ..self.clone() }
     }
 
-    /// The thread was stopped there; the general registers are saved already.
+    /// Completes the registers of a preempted thread, with the general ones saved already.
     pub fn stopped(&mut self, rip: u64, flags: u64, stack: u64) {
         (self.rip, self.rsp) = (rip, stack);
         self.make_whole(flags);
     }
 
-    /// Lets the thread go on with the call `number` that it has just made, whose result it has not seen: with what it
-    /// made it with, at the entry that a patched site jumps to.
+    /// Restarts the call `number` that the thread has just made, before the thread sees a result: with the registers of that
+    /// call, at the entry that a patched site jumps to.
     pub fn make_again(&mut self, number: u64) {
         (self.rax, self.rcx) = (number, self.rip);
         let flags = self.flags();
         self.stopped(entry::direct(), flags, self.rsp);
     }
 
-    /// The flags that the thread goes on with.
+    /// Flags with which the thread continues.
     pub fn flags(&self) -> u64 {
         if self.whole != 0 {
             return self.rflags;
@@ -126,18 +126,18 @@ impl Registers {
         FIXED_FLAGS | u64::from(low) | u64::from(overflow) << 11
     }
 
-    /// Makes every field count, with these flags: only those that a program may change by itself are taken.
+    /// Makes the set whole, with these flags: only those that a program may change by itself are taken.
     pub fn make_whole(&mut self, flags: u64) {
         self.rflags = flags & PROGRAM_FLAGS | FIXED_FLAGS;
         self.whole = 1;
-        // SAFETY: reads two registers.
+        // SAFETY: the instruction reads CS and accesses no memory.
         unsafe { asm!("mov {:e}, cs", out(reg) self.cs, options(nomem, nostack, preserves_flags)) };
-        // SAFETY: as above.
+        // SAFETY: the instruction reads SS and accesses no memory.
         unsafe { asm!("mov {:e}, ss", out(reg) self.ss, options(nomem, nostack, preserves_flags)) };
     }
 }
 
-/// Flags that are always set: the reserved bit 1, and IF, which is not the guest's to change.
+/// Flags that are always set: the reserved bit 1, and IF, which the guest cannot change.
 const FIXED_FLAGS: u64 = 1 << 1 | 1 << 9;
 /// CF, PF, AF, ZF, SF, TF, DF, OF and AC.
 const PROGRAM_FLAGS: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 18;

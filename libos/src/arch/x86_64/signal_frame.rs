@@ -1,5 +1,5 @@
-//! What lies on a thread's stack while its signal handler runs: Linux's `struct rt_sigframe` and, above it, the vector
-//! state. Handlers may look at it and change it, so its layout is an interface.
+//! Signal frame on a thread's stack while its handler runs: Linux's `struct rt_sigframe` and, above it, the vector state.
+//! Handlers may read and change it, so its layout is an interface.
 
 use super::registers::Registers;
 use super::vector::{self, Shape};
@@ -11,7 +11,7 @@ use crate::user;
 use linux_raw_sys::general::SA_ONSTACK;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// The stack pointer at the handler's first instruction points here.
+/// Frame at the stack pointer of the handler's first instruction.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 struct Frame {
@@ -42,19 +42,18 @@ struct Frame {
 /// Bytes below the stack pointer that a function may use without moving it (psABI 3.2.2).
 const RED_ZONE: u64 = 128;
 
-/// `UC_FP_XSTATE`: the vector state is one of XSAVE's.
+/// `UC_FP_XSTATE`: the vector state is an XSAVE area.
 const EXTENDED_STATE: u64 = 1;
 
-/// Makes the thread, whose vector state is in the processor, run a handler next, and later what it was about to run.
-/// EFAULT if there is no room for that, which is less than all of the frame on the alternate stack: nothing is written
-/// below it, as on Linux.
+/// Makes the thread, with its vector state in the processor, run a handler next, and then continue. EFAULT if the alternate
+/// stack has no room for the whole frame: nothing is written below that stack, as on Linux.
 pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery, shape: &Shape) -> Result<(), Errno> {
     let stack = &delivery.stack;
     let is_on = stack.contains(registers.rsp);
     let enters = action.flags & u64::from(SA_ONSTACK) != 0 && stack.length != 0 && !is_on;
     let top = if enters { stack.start.saturating_add(stack.length) } else { registers.rsp.saturating_sub(RED_ZONE) };
     let (vectors, components) = vector::frame::place(top, shape);
-    // A function expects its stack pointer to be 8 off a multiple of 16.
+    // A function expects its stack pointer to be 8 below a multiple of 16.
     let bottom = (vectors.saturating_sub(size_of::<Frame>() as u64) & !15).saturating_sub(8);
     if (enters || is_on) && bottom < stack.start {
         return Err(Errno::EFAULT);
@@ -93,7 +92,7 @@ pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery, sha
     Ok(())
 }
 
-/// What a thread goes on with after a handler.
+/// State to restore after a handler, besides the registers.
 #[derive(Clone, Copy, Debug)]
 pub struct Popped {
     /// Signals that are blocked.
@@ -102,7 +101,7 @@ pub struct Popped {
     pub stack: SignalStack,
 }
 
-/// Undoes [`push`], with what the handler has made of it, when it has returned through its restorer.
+/// Undoes [`push`], with the handler's changes, when the handler has returned through its restorer.
 pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
     let frame: Frame = user::read(registers.rsp.wrapping_sub(8))?;
     vector::frame::load(frame.vectors, shape)?;
@@ -138,12 +137,13 @@ mod tests {
     use core::arch::x86_64::CpuidResult;
     use linux_raw_sys::general::MINSIGSTKSZ;
 
-    /// As much as std gives a thread, and room to see what is written beside it.
+    /// Size of a std thread's signal stack; the test checks that the memory beside it is not written.
     const LENGTH: usize = 8192;
     #[repr(align(64))]
     struct Memory([u8; 3 * LENGTH]);
 
-    /// A processor with everything up to AMX, of which the libos keeps x87, SSE, AVX and AVX-512 (2,688 bytes).
+    /// Returns the shape of a processor with everything up to AMX, of which the libos keeps x87, SSE, AVX and AVX-512 (2,688
+    /// bytes).
     fn everything() -> Shape {
         let cpuid = |leaf, sub_leaf| {
             let (eax, ebx) = match (leaf, sub_leaf) {
@@ -158,7 +158,7 @@ mod tests {
         Shape::of(cpuid, || 0x600e7)
     }
 
-    /// The same with nothing beyond AVX.
+    /// Returns the shape of such a processor with nothing beyond AVX.
     fn avx() -> Shape {
         let cpuid = |leaf, sub_leaf| CpuidResult {
             eax: if (leaf, sub_leaf) == (0xd, 0) { 7 } else { 0 },
@@ -198,7 +198,7 @@ mod tests {
             assert!(memory.0[..LENGTH].iter().all(|byte| *byte == 0xa5), "written below the stack");
             let frame: Frame = user::read(registers.rsp).expect("it is there");
             assert!(frame.vectors > registers.rsp && frame.vectors + shape.size() as u64 + 4 <= stack.start + length);
-            // In a test nothing is stored of the processor: this is where it would be.
+            // The test build stores no processor state: MXCSR would be here.
             user::write(frame.vectors + 24, &0x1f80_u32).expect("own memory");
             registers.rsp += 8;
             let popped = pop(&mut registers, &shape).expect("it is whole");

@@ -1,8 +1,8 @@
-//! The vDSO: an ELF image in memory that names functions which answer some system calls without one.
+//! The vDSO: an ELF image in memory with functions that replace some system calls.
 //!
 //! musl and other libraries find it through `AT_SYSINFO_EHDR` and look functions up by name and version (Linux's
-//! Documentation/ABI/stable/vdso). Some insist that a function lies inside the image, so the image is a piece of our
-//! own code section that ends with a jump for each function; the assembler knows every distance in it.
+//! Documentation/ABI/stable/vdso). Some insist that a function lies inside the image, so the image is a part of our own code
+//! section that ends with a jump for each function; the assembler computes all offsets in it.
 
 #![expect(unsafe_code, reason = "the image is assembly")]
 
@@ -15,13 +15,13 @@ unsafe extern "C" {
     static husk_vdso: u8;
 }
 
-/// Where the image starts.
+/// Address of the image.
 pub fn address() -> u64 {
     addr_of!(husk_vdso) as u64
 }
 
 global_asm!(
-    // One symbol: name in the string table, global function, section 1, distance and size.
+    // Symbol: name in the string table, global function, section 1, offset and size.
     ".macro husk_vdso_symbol name, function",
     "    .long \\name - .Lvdso_names",
     "    .byte 0x12, 0",
@@ -44,7 +44,7 @@ global_asm!(
     "    .long 0",
     "    .short 64, 56, 2, 64, 0, 0",
     ".Lvdso_segments:",
-    // PT_LOAD, readable and executable: everything.
+    // PT_LOAD, readable and executable: the whole image.
     "    .long 1, 5",
     "    .quad 0, 0, 0, .Lvdso_end - husk_vdso, .Lvdso_end - husk_vdso, 4096",
     // PT_DYNAMIC, readable.

@@ -73,7 +73,7 @@ pub struct Reference {
 /// Connections to accept.
 #[derive(Debug)]
 struct Listener {
-    /// Most connections in `pending`, less one, as on Linux.
+    /// Backlog of listen(2); `pending` may hold one more, as on Linux.
     backlog: usize,
     /// Server-side sockets; counted.
     pending: VecDeque<NodeKey>,

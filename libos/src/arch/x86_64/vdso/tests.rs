@@ -1,4 +1,4 @@
-//! Looks functions up in the vDSO as musl does (src/internal/vdso.c), and calls one.
+//! Looks functions up in the vDSO like musl (src/internal/vdso.c), and calls one.
 
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks, reason = "a reader of an ELF image in our own memory")]
 
@@ -16,7 +16,7 @@ fn name(at: u64) -> String {
     String::from_utf8(user::read_string(at, 64).expect("our own memory")).expect("a name")
 }
 
-/// The dynamic section, and how far the image's addresses are from where it is.
+/// The dynamic section, and the difference between the image's addresses and its actual place.
 fn dynamic() -> BTreeMap<u64, u64> {
     let image = address();
     let headers = image + word::<u64>(image + 32);

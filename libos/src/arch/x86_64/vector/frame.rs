@@ -1,5 +1,5 @@
-//! The vector state in a signal frame: Linux's `struct _fpstate_64` (arch/x86/include/uapi/asm/sigcontext.h), which is an
-//! XSAVE area that tells of itself, cut off behind the last component in it.
+//! Vector state in a signal frame: Linux's `struct _fpstate_64` (arch/x86/include/uapi/asm/sigcontext.h), which is an XSAVE
+//! area that describes itself, cut off behind its last component.
 
 #![expect(unsafe_code, reason = "XSAVE writes to the program's memory")]
 
@@ -9,12 +9,12 @@ use crate::errno::Errno;
 use crate::user::{self, Slice};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// `FP_XSTATE_MAGIC1` and `FP_XSTATE_MAGIC2`, behind the area.
+/// `FP_XSTATE_MAGIC1` in [`Software`], and `FP_XSTATE_MAGIC2` behind the area.
 const MAGIC: (u32, u32) = (0x4650_5853, 0x4650_5845);
 const MAGIC_SIZE: u64 = size_of::<u32>() as u64;
-/// Where [`Software`] is.
+/// Offset of [`Software`].
 const SOFTWARE: u64 = 464;
-/// Where MXCSR is, and the bits that processors have in it.
+/// Offset of MXCSR, and the bits that processors implement in it.
 const MXCSR: u64 = 24;
 const MXCSR_BITS: u32 = 0xffff;
 
@@ -23,7 +23,7 @@ const MXCSR_BITS: u32 = 0xffff;
 #[repr(C)]
 struct Software {
     magic: u32,
-    /// With the second magic number.
+    /// Size including the second magic number.
     extended_size: u32,
     components: u64,
     size: u32,
@@ -41,7 +41,7 @@ struct Header {
 }
 const _: () = assert!(size_of::<Header>() == HEADER && SOFTWARE as usize + size_of::<Software>() == LEGACY);
 
-/// Where the state is stored that ends below `top`, and the components in it.
+/// Address of a state that ends below `top`, and the components in it.
 pub fn place(top: u64, shape: &Shape) -> (u64, u64) {
     let components = shape.components_in_use();
     let size = shape.size_of(components) as u64 + if components == 0 { 0 } else { MAGIC_SIZE };
@@ -61,13 +61,13 @@ pub fn save(at: u64, components: u64, shape: &Shape) -> Result<(), Errno> {
         user::write(at + size as u64, &MAGIC.1)?;
     }
     if ALONE {
-        // SAFETY: the place is the program's, aligned, large enough, and its header zero.
+        // SAFETY: `check` found the area to be the program's; `place` aligned it and made it large enough; its header is zero.
         unsafe { instructions::save(start, components) };
     }
     user::write(at + SOFTWARE, &software)
 }
 
-/// Loads what [`save`] stored, and the handler may have changed: EFAULT for what the processor would not take.
+/// Loads a state stored by [`save`], which the handler may have changed: EFAULT if XRSTOR would fault on it.
 pub fn load(at: u64, shape: &Shape) -> Result<(), Errno> {
     let mut size = LEGACY;
     if shape.mask != 0 {
@@ -83,7 +83,8 @@ pub fn load(at: u64, shape: &Shape) -> Result<(), Errno> {
         return Err(Errno::EFAULT);
     }
     if ALONE {
-        // SAFETY: the place is the program's, aligned, and as large as its header demands.
+        // SAFETY: `check` found the area to be the program's, as large as its header demands; it is aligned, and header and
+        // MXCSR are valid.
         unsafe { instructions::load(start, shape.mask) };
     }
     Ok(())

@@ -1,12 +1,12 @@
-//! The instructions that keep vector state: XSAVE and XRSTOR with a mask of components, FXSAVE and FXRSTOR where there is
-//! no XSAVE (mask 0), and ordinary moves for the SSE registers.
+//! Instructions that save and restore vector state: XSAVE and XRSTOR with a mask of components, FXSAVE and FXRSTOR without
+//! XSAVE (mask 0), and ordinary moves for the SSE registers.
 
 #![expect(unsafe_code, reason = "instructions that read and write an area")]
 
 use super::SSE;
 use core::arch::asm;
 
-/// Where XSAVE keeps MXCSR, XMM0 and XSTATE_BV (Intel SDM volume 1, 13.4.1 and 13.4.2).
+/// Offsets of MXCSR, XMM0 and XSTATE_BV in an XSAVE area (Intel SDM volume 1, 13.4.1 and 13.4.2).
 const MXCSR: usize = 24;
 const XMM: usize = 160;
 const PRESENT: usize = 512;
@@ -14,31 +14,31 @@ const PRESENT: usize = 512;
 /// Extended control register `number`.
 fn extended_control(number: u32) -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: the callers know that the processor has this register, and reading it changes nothing.
+    // SAFETY: the callers have checked CPUID for this register, and reading it has no side effects.
     unsafe {
         asm!("xgetbv", in("ecx") number, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
     };
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// The components that are enabled: XCR0. CPUID must say that XSAVE is enabled.
+/// Enabled components: XCR0. CPUID must report OSXSAVE.
 pub fn enabled() -> u64 {
     extended_control(0)
 }
 
-/// The components that may be other than they start: XINUSE. CPUID must say that it can be read.
+/// Components that may differ from their initial state: XINUSE. CPUID must report that it can be read.
 #[inline]
 pub fn in_use() -> u64 {
     extended_control(1)
 }
 
-/// Stores the SSE registers as XSAVE does, and says that there is nothing else.
+/// Stores the SSE registers as XSAVE does, and marks them as the only component.
 ///
 /// # Safety
 ///
-/// As for [`save`].
+/// See [`save`].
 pub unsafe fn save_sse(area: *mut u8) {
-    // SAFETY: the caller vouches for the area.
+    // SAFETY: the caller guarantees that the area is aligned and large enough for XSAVE.
     unsafe {
         asm!(
             "stmxcsr [{area} + {mxcsr}]",
@@ -52,13 +52,13 @@ pub unsafe fn save_sse(area: *mut u8) {
     }
 }
 
-/// Loads the SSE registers. All others must be as they start.
+/// Loads the SSE registers. All other components must be in their initial state.
 ///
 /// # Safety
 ///
-/// As for [`load`].
+/// See [`load`].
 pub unsafe fn load_sse(area: *const u8) {
-    // SAFETY: the caller vouches for the area; the libos itself uses no vector register.
+    // SAFETY: the caller guarantees that the area holds a saved state; the libos itself uses no vector register.
     unsafe {
         asm!(
             "ldmxcsr [{area} + {mxcsr}]",
@@ -71,36 +71,36 @@ pub unsafe fn load_sse(area: *const u8) {
     }
 }
 
-/// Stores the components in `mask`, which XCR0 has; what FXSAVE stores if it is 0.
+/// Stores the components in `mask`, a subset of XCR0; with mask 0, the state of FXSAVE.
 ///
 /// # Safety
 ///
-/// As many bytes at `area` may be written as [`super::Shape`] has for these components, and it is aligned; its header is
-/// zero or XSAVE's.
+/// `area` is writable for as many bytes as [`super::Shape`] has for these components, and aligned; its header is zero or
+/// XSAVE's.
 pub unsafe fn save(area: *mut u8, mask: u64) {
     let (low, high) = (mask as u32, (mask >> 32) as u32);
     match mask {
-        // SAFETY: the caller vouches for the area.
+        // SAFETY: the caller guarantees that the area is aligned and large enough for FXSAVE.
         0 => unsafe { asm!("fxsave64 [{}]", in(reg) area, options(nostack, preserves_flags)) },
-        // SAFETY: the same.
+        // SAFETY: the caller guarantees that the area is aligned, large enough for these components, and has a valid header.
         _ => unsafe {
             asm!("xsave64 [{}]", in(reg) area, in("eax") low, in("edx") high, options(nostack, preserves_flags))
         },
     }
 }
 
-/// Loads what [`save`] stored with this mask or part of it; components in the mask that the area has not become as they
-/// start.
+/// Loads a state that [`save`] stored with this mask or part of it; components in the mask that are not in the area get their
+/// initial state.
 ///
 /// # Safety
 ///
-/// The area holds what [`save`] stored, or anything with a header of XSAVE's whose components it has room for.
+/// The area holds a state from [`save`], or anything with a valid XSAVE header and room for its components.
 pub unsafe fn load(area: *const u8, mask: u64) {
     let (low, high) = (mask as u32, (mask >> 32) as u32);
     match mask {
-        // SAFETY: the caller vouches for the area; the libos itself uses no vector register.
+        // SAFETY: the caller guarantees that the area holds a state of FXSAVE; the libos itself uses no vector register.
         0 => unsafe { asm!("fxrstor64 [{}]", in(reg) area, options(nostack, preserves_flags)) },
-        // SAFETY: the same.
+        // SAFETY: the caller guarantees a valid header and room for its components; the libos itself uses no vector register.
         _ => unsafe {
             asm!("xrstor64 [{}]", in(reg) area, in("eax") low, in("edx") high, options(nostack, preserves_flags))
         },

@@ -1,8 +1,8 @@
-//! Vector and floating-point state, saved only when the processor turns to another thread.
+//! Vector and floating-point state, saved only when the processor switches to another thread.
 //!
-//! The libos is built without vector instructions, so a system call leaves this state alone. XRSTOR takes 95 ns, whatever
-//! it loads. So where the processor tells that a thread has nothing but its SSE registers in use, as most have, these are
-//! kept by ordinary moves, which take a tenth of that.
+//! The libos is built without vector instructions, so a system call leaves this state alone. XRSTOR takes 95 ns, whatever it
+//! loads. So if XINUSE shows that a thread has only its SSE registers in use, as most have, these are saved by ordinary moves,
+//! which take a tenth of that.
 
 #![expect(unsafe_code, reason = "XSAVE writes an area whose size the processor tells")]
 
@@ -20,34 +20,34 @@ use shape::LEGACY_COMPONENTS;
 
 /// Alignment that XSAVE demands (Intel SDM volume 1, 13.4).
 const ALIGNMENT: usize = 64;
-/// The SSE registers, in XSTATE_BV and XINUSE.
+/// Bit of the SSE registers in XSTATE_BV and XINUSE.
 const SSE: u64 = 1 << 1;
 
-/// Whether these registers are the program's alone. In a test they are those of the test itself, which keeps them.
+/// True if the registers are the program's alone. In a test they are those of the test itself, which keeps them.
 const ALONE: bool = cfg!(target_os = "none");
 
-/// What of the vector state may be other than it starts.
+/// Part of the vector state that may differ from its initial state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// The SSE registers.
+    /// Only the SSE registers.
     Sse,
     /// Anything.
     Any,
 }
 
 impl Shape {
-    /// Asks the processor, which costs an exit a question.
+    /// Reads CPUID, at the cost of an exit per leaf.
     pub fn ask() -> Self {
         Self::of(__cpuid_count, instructions::enabled)
     }
 
-    /// What is in use now.
+    /// Current use of the vector state.
     #[inline]
     pub fn in_use(&self) -> Use {
         if self.tells_use && instructions::in_use() & self.mask & !SSE == 0 { Use::Sse } else { Use::Any }
     }
 
-    /// The components that a signal frame must hold now. Those of x87 and SSE are always there, as Linux has it.
+    /// Components that a signal frame must hold now. Those of x87 and SSE are always included, as on Linux.
     pub fn components_in_use(&self) -> u64 {
         if self.tells_use { instructions::in_use() & self.mask | LEGACY_COMPONENTS } else { self.mask }
     }
@@ -60,15 +60,15 @@ pub struct Area {
     layout: Layout,
     /// See [`Shape::mask`].
     mask: u64,
-    /// What it holds.
+    /// Use of the state in the area.
     used: Use,
 }
 
-// SAFETY: an area is plain memory with one owner; it is bound to no processor.
+// SAFETY: an area is plain memory with one owner, and not bound to a processor.
 unsafe impl Send for Area {}
 
 impl Area {
-    /// Room for the state of a thread. Zeroed: XRSTOR refuses a header with bits it does not know.
+    /// Allocates an area for a thread. Zeroed, because XRSTOR faults on a header with unknown bits.
     pub fn new(shape: &Shape) -> Result<Self, Errno> {
         let layout = Layout::from_size_align(shape.size().max(1), ALIGNMENT).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: the layout's size is at least 1.
@@ -76,29 +76,30 @@ impl Area {
         Ok(Self { start, layout, mask: shape.mask, used: Use::Any })
     }
 
-    /// Stores the processor's state, of which so much is in use.
+    /// Stores the processor's state, with `used` as its current use.
     #[inline]
     pub fn save(&mut self, used: Use) {
         self.used = used;
         let start = self.start.as_ptr();
         match used {
             _ if !ALONE => {}
-            // SAFETY: `new` made the area as large as the shape says, zeroed and aligned, and we own it.
+            // SAFETY: `new` made the area as large as the shape says, zeroed and aligned, and `self` owns it.
             Use::Sse => unsafe { instructions::save_sse(start) },
-            // SAFETY: the same.
+            // SAFETY: `new` made the area as large as the shape says for this mask, zeroed and aligned, and `self` owns it.
             Use::Any => unsafe { instructions::save(start, self.mask) },
         }
     }
 
-    /// Loads the state that `save` stored, where so much of another is in use.
+    /// Loads the state that `save` stored; `used` is the use of the state that it replaces.
     #[inline]
     pub fn load(&self, used: Use) {
         let start = self.start.as_ptr();
         match (self.used, used) {
             _ if !ALONE => {}
-            // SAFETY: only `save` has written the area since `new` zeroed it.
+            // SAFETY: only `save` has written the area since `new` zeroed it, with the SSE registers; no other component is in
+            // use.
             (Use::Sse, Use::Sse) => unsafe { instructions::load_sse(start) },
-            // SAFETY: the same.
+            // SAFETY: only `save` has written the area since `new` zeroed it, so its header is valid.
             _ => unsafe { instructions::load(start, self.mask) },
         }
     }
@@ -106,7 +107,7 @@ impl Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        // SAFETY: `new` allocated it with this layout.
+        // SAFETY: `new` allocated the area with this layout.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }

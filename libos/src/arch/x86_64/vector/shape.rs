@@ -1,8 +1,8 @@
-//! Which state components XSAVE keeps for a thread, and how long its area is: from what the processor answers (Intel SDM
-//! volume 1, 13.2 and 13.4).
+//! State components that XSAVE saves for a thread, and the length of its area: computed from CPUID and XCR0 (Intel SDM volume
+//! 1, 13.2 and 13.4).
 //!
-//! Two answers count. XCR0 is what instructions work with. CPUID says what the guest was given, and can be less: a KVM that
-//! emulates ring 0 intercepts CPUID, on some processors, but does not set XCR0. A component is kept if both have it.
+//! Both sources count. XCR0 determines what instructions work with. CPUID describes what the guest may use, and can be less: a
+//! KVM that emulates ring 0 intercepts CPUID, on some processors, but does not set XCR0. A component is saved if both have it.
 
 use core::arch::x86_64::CpuidResult;
 
@@ -10,36 +10,37 @@ use core::arch::x86_64::CpuidResult;
 pub const LEGACY: usize = 512;
 /// Bytes of the XSAVE header, which follows them.
 pub const HEADER: usize = 64;
-/// State components that are known by place; a processor has them in bits of XCR0.
+/// Number of state components that are supported; they are the low bits of XCR0.
 const COMPONENTS: usize = 32;
 
 /// x87 and SSE, which are in the legacy region.
 pub const LEGACY_COMPONENTS: u64 = 0b11;
-/// The upper halves of the AVX registers, whose place is the same on all processors (Intel SDM volume 1, 13.5.2).
+/// Component number and end of the upper halves of the AVX registers, with the same offset on all processors (Intel SDM volume
+/// 1, 13.5.2).
 const AVX: (usize, u32) = (2, 576 + 256);
-/// Components that Linux gives to who asks for them, by calls that the libos does not have: protection keys
-/// (pkey_alloc(2)) and AMX (`ARCH_REQ_XCOMP_PERM`, arch_prctl(2)).
+/// Components that Linux enables on request only, by calls that the libos lacks: protection keys (pkey_alloc(2)) and AMX
+/// (`ARCH_REQ_XCOMP_PERM`, arch_prctl(2)).
 const ON_REQUEST: u64 = 1 << 9 | 0b11 << 17;
 
-/// CPUID leaf 1, ECX: the system has enabled XSAVE.
+/// Bit of CPUID leaf 1, ECX: the system has enabled XSAVE.
 const OSXSAVE: u32 = 1 << 27;
-/// CPUID leaf 0xD, sub-leaf 1, EAX: XGETBV with ECX = 1 returns XINUSE.
+/// Bit of CPUID leaf 0xD, sub-leaf 1, EAX: XGETBV with ECX = 1 returns XINUSE.
 const XINUSE: u32 = 1 << 2;
 
-/// What is kept of a thread's vector state.
+/// Layout of a thread's saved vector state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Components, as bits of XCR0; 0 where there is no XSAVE, and FXSAVE is used.
+    /// Components, as bits of XCR0; 0 without XSAVE, when FXSAVE is used.
     pub mask: u64,
-    /// Whether XINUSE can be read.
+    /// True if XINUSE can be read.
     pub tells_use: bool,
-    /// Where each component ends in an area of the standard format, in bytes.
+    /// End of each component in an area of the standard format, in bytes.
     ends: [u32; COMPONENTS],
 }
 
 impl Shape {
-    /// The shape on a processor that answers CPUID with `cpuid`, by leaf and sub-leaf, and has this XCR0. Few questions
-    /// are asked, because each may cost an exit.
+    /// Returns the shape for a processor with these results of CPUID, by leaf and sub-leaf, and this XCR0. Few leaves are read,
+    /// because each may cost an exit.
     pub fn of(cpuid: impl Fn(u32, u32) -> CpuidResult, xcr0: impl Fn() -> u64) -> Self {
         const STATE: u32 = 0xd;
         let mut shape = Self { mask: 0, tells_use: false, ends: [0; COMPONENTS] };
@@ -56,7 +57,7 @@ impl Shape {
                 component if component == AVX.0 => AVX.1,
                 component => match cpuid(STATE, component as u32) {
                     CpuidResult { eax: size @ 1.., ebx: offset, .. } => offset.saturating_add(size),
-                    // A virtual processor that does not say. This is enough for all that CPUID knows of.
+                    // The virtual processor has no such sub-leaf. This size is enough for all components that CPUID reports.
                     _ => given.ecx,
                 },
             };
@@ -64,12 +65,12 @@ impl Shape {
         shape
     }
 
-    /// Bytes of an area for everything that is kept.
+    /// Bytes of an area for all saved components.
     pub fn size(&self) -> usize {
         self.size_of(self.mask)
     }
 
-    /// Bytes of an area for these components, of those that are kept.
+    /// Bytes of an area for these components, of those that are saved.
     pub fn size_of(&self, components: u64) -> usize {
         if self.mask == 0 {
             return LEGACY;
@@ -97,10 +98,10 @@ mod tests {
         (17, 2752, 64),
         (18, 2816, 8192),
     ];
-    /// The same of an AMD processor, which has AVX-512 elsewhere.
+    /// Components beyond SSE of an AMD processor, which has AVX-512 elsewhere.
     const AMD: &[(u32, u32, u32)] = &[(2, 576, 256), (5, 832, 64), (6, 896, 512), (7, 1408, 1024), (9, 2432, 8)];
 
-    /// A processor that has these components, as CPUID tells.
+    /// Returns CPUID of a processor with these components.
     fn answers(places: &'static [(u32, u32, u32)], given: u64) -> impl Fn(u32, u32) -> CpuidResult {
         let answer = |eax, ebx, ecx| CpuidResult { eax, ebx, ecx, edx: 0 };
         let has = move |place: &&(u32, u32, u32)| given & 1 << place.0 != 0;

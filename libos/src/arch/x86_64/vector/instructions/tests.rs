@@ -1,4 +1,4 @@
-//! Switches on this processor, with every combination of the state components that it has.
+//! Switches on this processor, with every combination of its state components.
 //!
 //! A switch runs in one block of assembly, so that the compiler uses no vector register in between: the processor gets
 //! one state, which is saved; then another one, as if another thread had run; then the first is loaded again.
@@ -15,12 +15,12 @@ const TILE_CONFIGURATION: u64 = 1 << 17;
 const TILE_DATA: u64 = 1 << 18;
 const GROUPS: [u64; 6] = [X87, SSE, AVX, AVX_512, PKRU, TILE_CONFIGURATION | TILE_DATA];
 
-/// An XSAVE area, as large as any processor's.
+/// XSAVE area, as large as that of any processor.
 #[derive(Clone)]
 #[repr(C, align(64))]
 struct Area([u8; 16 << 10]);
 
-/// What a switch does to an area: `save` or `load`.
+/// Operation of a switch on an area: `save` or `load`.
 type Operation = unsafe extern "sysv64" fn(*mut Area, u64);
 
 /// Arguments of a switch, for the assembly.
@@ -57,7 +57,7 @@ unsafe extern "sysv64" fn load_only_sse(area: *mut Area, _: u64) {
     unsafe { load_sse(area.cast()) }
 }
 
-/// The components that this test may use: all but tiles, if the kernel does not give them; 0 without XSAVE.
+/// Components that this test may use: all but tiles, if the kernel does not permit them; 0 without XSAVE.
 fn all() -> u64 {
     const OSXSAVE: u32 = 1 << 27;
     if __cpuid_count(1, 0).ecx & OSXSAVE == 0 {
@@ -86,13 +86,13 @@ fn request_tiles() -> bool {
     result == 0
 }
 
-/// Where a component is.
+/// Offsets of a component in an area.
 fn place(component: u32) -> core::ops::Range<usize> {
     let answer = __cpuid_count(0xd, component);
     answer.ebx as usize..(answer.ebx + answer.eax) as usize
 }
 
-/// A state with these components in use, different for each seed.
+/// State with these components in use, different for each seed.
 fn state(components: u64, seed: u8) -> Area {
     let mut area = Area([0; 16 << 10]);
     area.0[512..520].copy_from_slice(&components.to_le_bytes());
@@ -122,7 +122,7 @@ fn state(components: u64, seed: u8) -> Area {
     area
 }
 
-/// What the processor has after a switch away from `first` and back to it; looked at by FXSAVE if `all` is 0.
+/// State of the processor after a switch away from `first` and back to it; read by FXSAVE if `all` is 0.
 fn switch(all: u64, first: &Area, other: &Area, mask: u64, (save, load): (Operation, Operation)) -> Area {
     let empty = Area([0; 16 << 10]);
     let (mut initial, mut kept, mut after) = (empty.clone(), empty.clone(), empty);
@@ -172,7 +172,7 @@ fn switch(all: u64, first: &Area, other: &Area, mask: u64, (save, load): (Operat
     after
 }
 
-/// Whether two states have the same in this component.
+/// Returns true if two states have equal contents in this component.
 fn agree(one: &Area, two: &Area, component: u32) -> bool {
     let same = |range: core::ops::Range<usize>| one.0[range.clone()] == two.0[range];
     match 1 << component {
@@ -190,7 +190,7 @@ fn a_switch_keeps_the_components_in_its_mask_and_leaves_the_others() {
     for chosen in 0..1 << groups.len() {
         let parts = groups.iter().enumerate().filter(|(index, _)| chosen & 1 << index != 0);
         let mask = parts.fold(0, |mask, (_, group)| mask | group) & all;
-        // FXSAVE and FXRSTOR keep these two, whatever XSAVE would.
+        // FXSAVE and FXRSTOR save these two components.
         let kept = if mask == 0 { X87 | SSE } else { mask };
         let after = switch(all, &first, &other, mask, (save_masked, load_masked));
         for component in (0..32).filter(|component| components(all) & 1 << component != 0) {
