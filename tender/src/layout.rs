@@ -1,4 +1,4 @@
-//! The plan of a guest's address space, made before anything is mapped. The picture is in [`husk_abi::memory`].
+//! Plan of a guest's address space, made before anything is mapped. The picture is in [`husk_abi::memory`].
 
 use crate::image::Image;
 use crate::size::Size;
@@ -12,62 +12,62 @@ use std::fmt;
 
 /// Smallest main stack, in bytes.
 const MAIN_STACK_MINIMUM: u64 = 64 << 10;
-/// How much of its memory a guest has from the start, in bytes, if it does not need more at once.
+/// Memory that a guest has from the start, in bytes, if it does not need more at once.
 const ATTACHED_AT_START: u64 = 16 << 20;
-/// How much of its heap it has from the start, however large its image: enough for the first of everything.
+/// Heap that a guest has from the start, in bytes, however large the image is: enough for the first allocations of each kind.
 const HEAP_AT_START: u64 = 8 << 20;
-/// Most memory a guest may have in bytes: what the tender's area has page tables for.
+/// Most memory a guest may have, in bytes: limited by the page tables in the tender's area.
 pub const MEMORY_MAXIMUM: u64 = 128 << 30;
-/// Largest image file in bytes, for the same reason.
+/// Largest image file in bytes, limited by the same page tables.
 pub const IMAGE_MAXIMUM: u64 = 16 << 30;
 
-/// Up to this many bytes, a guest that asks for more gets as much again as it has.
+/// Size in bytes up to which a guest that asks for more memory gets its memory doubled.
 const LARGE_STEP: u64 = 64 << 20;
 
-/// The sparse region has so many addresses for each byte of memory, within limits.
+/// Addresses of the sparse region per byte of memory, within the limits below.
 const SPARSE_FACTOR: u64 = 8;
-/// Least length of the sparse region, in bytes: a thousand stacks and as many again.
+/// Least length of the sparse region, in bytes: a thousand stacks, and the same again.
 const SPARSE_MINIMUM: u64 = 4 << 30;
 /// Greatest length of the sparse region, in bytes.
 const SPARSE_MAXIMUM: u64 = 64 << 30;
 
-/// How a guest's addresses come about.
+/// Translation of a guest's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {
-    /// By page tables of its own: they say nothing about the host's.
+    /// Translated by page tables of the guest's own, which reveal nothing about the host's addresses.
     Translated,
-    /// The guest is in this process, and its addresses are the host's.
+    /// Host addresses: the guest is in this process.
     Direct,
 }
 
-/// Where everything of one guest lies. Addresses are guest-virtual.
+/// Addresses of all parts of one guest. Addresses are guest-virtual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// How its addresses come about.
+    /// Translation of the guest's addresses.
     pub addresses: Addresses,
-    /// What to add to a guest-physical address of the tender's own pages.
+    /// Offset to add to a guest-physical address of the tender's own pages.
     pub own: u64,
-    /// Everything the guest has, from base to end; as large as its memory.
+    /// Addresses of the guest's memory, from base to end; as long as the memory.
     pub window: Region,
-    /// What to add to an address in the file.
+    /// Offset to add to an address in the file.
     pub load_bias: u64,
-    /// The image's pages.
+    /// Pages of the image.
     pub image: Region,
     /// The libos stack.
     pub libos_stack: Region,
-    /// The main thread's stack.
+    /// Stack of the main thread.
     pub main_stack: Region,
     /// The rings of devices; empty if there are none.
     pub rings: Region,
-    /// The rest.
+    /// Heap: the rest of the window.
     pub heap: Region,
-    /// The file of a std program's image, beyond the window; its length need not be whole pages.
+    /// Image file of a std program, beyond the window; its length need not be whole pages.
     pub image_file: Region,
     /// Addresses without memory of their own, for a std program.
     pub sparse: Region,
 }
 
-/// Why an image has no layout with so much memory.
+/// Reason why an image has no layout with this much memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Unfit {
@@ -124,13 +124,13 @@ impl Layout {
         let heap_start = if rings.length == 0 { rings.start } else { rings.end() + GUARD };
         let end = base + memory;
         if heap_start + HEAP_MINIMUM > end || end + beyond + sparse > WINDOW_HIGHEST {
-            // Enough for the whole stack that the image asks for; with less memory it gets a smaller one.
+            // Enough for the whole stack that the image asks for; with less memory the stack is smaller.
             let stack = image.notes.manifest.main_stack.clamp(MAIN_STACK_MINIMUM, MEMORY_MAXIMUM);
             let needed = (stack_start - base) + stack + GUARD + (heap_start - rings.start) + HEAP_MINIMUM;
             let needed = needed.next_multiple_of(LARGE_PAGE);
             return Err(Unfit::MemoryTooSmall { memory, needed });
         }
-        // Translated, the pages have their physical addresses; direct, all there is lies side by side.
+        // Translated, the pages have their physical addresses; direct, all parts are contiguous.
         let own = if addresses == Addresses::Direct { base - TENDER_SIZE } else { 0 };
         Ok(Self {
             addresses,
@@ -147,12 +147,12 @@ impl Layout {
         })
     }
 
-    /// Where the guest sees a page of the tender's own, by its guest-physical address.
+    /// Guest address of one of the tender's own pages, from its guest-physical address.
     pub fn own(&self, physical: u64) -> u64 {
         self.own + physical
     }
 
-    /// Where a region of the image file is loaded.
+    /// Load address of a region of the image file.
     pub fn loaded(&self, in_file: Region) -> Region {
         Region { start: in_file.start.wrapping_add(self.load_bias), length: in_file.length }
     }
@@ -163,9 +163,9 @@ impl Layout {
         needed.max(ATTACHED_AT_START).min(self.physical_size())
     }
 
-    /// How many bytes of guest-physical memory a guest must have that has `attached`, and `elsewhere` bytes outside of the
-    /// window, to use the first `length` bytes of its heap: nothing if it has them. It gets as many again as it has, later
-    /// a quarter of that, because what is attached cannot be used elsewhere.
+    /// Bytes of guest-physical memory that a guest with `attached` bytes, and `elsewhere` bytes outside of the window, must
+    /// have to use the first `length` bytes of its heap; `None` if it has enough. Memory is doubled, later grown by a quarter,
+    /// because attached memory cannot be used elsewhere.
     pub fn attach(&self, attached: u64, length: u64, elsewhere: u64) -> Result<Option<u64>, Status> {
         let end = self.physical(self.heap.start) + length.min(self.heap.length);
         if end <= attached {
@@ -176,38 +176,38 @@ impl Layout {
             return Err(Status::NoMemory);
         }
         let step = attached.min(LARGE_STEP.max(attached / 4));
-        // In large pages, as far as there are such, because no page lies in two of KVM's slots.
+        // Rounded to large pages, as far as possible, because no page lies in two KVM memory slots.
         let end = end.next_multiple_of(LARGE_PAGE).max((attached + step) & !(LARGE_PAGE - 1));
         Ok(Some(end.min(most)))
     }
 
-    /// How much of the heap lies in the first `attached` bytes of guest-physical memory.
+    /// Number of bytes of the heap in the first `attached` bytes of guest-physical memory.
     pub fn heap_attached(&self, attached: u64) -> u64 {
         attached.saturating_sub(self.physical(self.heap.start)).min(self.heap.length)
     }
 
-    /// Guest-physical addresses of page tables for the sparse region, if there are any: enough for all of it.
+    /// Guest-physical addresses of page tables for the sparse region, empty if there are none: enough for the whole region.
     pub fn sparse_tables(&self) -> Region {
         if self.addresses == Addresses::Direct {
             return Region { start: self.physical(self.sparse.end()), length: 0 };
         }
         let levels = [LARGE_PAGE, LARGE_PAGE << 9, LARGE_PAGE << 18];
-        // A region that starts in the middle of a table's takes one more.
+        // A region that starts in the middle of a table's range takes one table more.
         let pages: u64 = levels.iter().map(|reach| self.sparse.length / reach + 2).sum();
         Region { start: self.physical(self.sparse.end()), length: pages * PAGE }
     }
 
-    /// The guest-physical address of a virtual address from the window on.
+    /// Guest-physical address of a virtual address at or above the window.
     pub fn physical(&self, address: u64) -> u64 {
         TENDER_SIZE + (address - self.window.start)
     }
 
-    /// Bytes of guest-physical memory, the tender's own included, the image file not.
+    /// Bytes of guest-physical memory, with the tender's own pages and without the image file.
     pub fn physical_size(&self) -> u64 {
         TENDER_SIZE + self.window.length
     }
 
-    /// Bytes of guest-physical addresses: memory, and behind it the image file.
+    /// Bytes of guest-physical addresses: memory, followed by the image file.
     pub fn physical_extent(&self) -> u64 {
         self.physical_size() + self.image_file.length.next_multiple_of(PAGE)
     }

@@ -1,11 +1,11 @@
 //! The tender: loads an image into a virtual machine and serves it.
 //!
-//! A start goes: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
-//! [`clock`] fill in what the guest is told, [`hvt`] or [`spt`] makes a processor for it, [`machine`] runs it on that,
-//! [`guest`] answers its calls, [`devices`] serve its rings. Before it runs, [`confine`] has the tender give up all that it
-//! does not need for that.
+//! A start runs in this order: [`image`] checks the file, [`layout`] plans the address space, [`memory`] maps it, [`boot`] and
+//! [`clock`] fill in the boot information and the clock page, [`hvt`] or [`spt`] makes a processor, [`machine`] runs the guest
+//! on it, [`guest`] answers its calls, [`devices`] serve its rings. Before the guest runs, [`confine`] has the tender give up
+//! all that is not needed for that.
 
-// Lines are written by `say!`, which survives a standard error that is gone or full.
+// `say!` writes lines, because it survives a standard error that is closed or full.
 #![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
 
 pub mod boot;

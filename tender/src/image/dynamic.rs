@@ -1,8 +1,7 @@
-//! The dynamic section: relocations, which the tender applies, and what an image must not ask for.
+//! Dynamic section: relocations, which the tender applies, and entries that an image must not have.
 //!
-//! A static-pie image has relocations of one type, "load bias plus addend". The tender applies them so that the guest
-//! need not touch those pages twice, and so that what is constant afterwards (RELRO) is read-only from the first
-//! instruction on.
+//! A static-pie image has relocations of one type, "load bias plus addend". The tender applies them, so that the guest does not
+//! touch those pages a second time and data that is constant after relocation (RELRO) is read-only from the first instruction.
 
 use super::refusal::Refusal;
 use super::segments::Segment;
@@ -11,29 +10,29 @@ use object::LittleEndian as LE;
 use object::elf::{self, Dyn64, ProgramHeader64, Rela64};
 use object::read::elf::{Dyn as _, ProgramHeader as _, Rela as _};
 
-/// Largest dynamic section that is looked at: a static-pie image has some twenty entries.
+/// Largest dynamic section that is read: a static-pie image has some twenty entries.
 const SIZE_MAXIMUM: u64 = 64 << 10;
 /// Largest relocation table, in bytes: for a million relocations and more.
 const TABLE_MAXIMUM: u64 = 64 << 20;
 
-/// The relocations of an image, checked, in ascending order. The bytes are those of the file: thousands of entries that
-/// are each looked at once are not worth a list of their own.
+/// Relocations of an image, checked, in ascending order. The bytes are those of the file: thousands of entries that are read
+/// once each are not worth a list of their own.
 #[derive(Debug, Default)]
 pub struct Relocations {
     table: Vec<u8>,
 }
 
-/// One word to relocate: it becomes the load bias plus the addend.
+/// Word to relocate: the word becomes the load bias plus the addend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relocation {
-    /// The word's address in the file; all eight bytes lie in one writable segment.
+    /// Address of the word in the file; all eight bytes lie in one writable segment.
     pub address: u64,
-    /// What to add to the load bias.
+    /// Value to add to the load bias.
     pub addend: u64,
 }
 
 impl Relocations {
-    /// Those of words in `region`.
+    /// Relocations of words in `region`.
     pub fn within(&self, region: Region) -> impl DoubleEndedIterator<Item = Relocation> + Clone {
         let entries = entries::<Rela64<LE>>(&self.table);
         let start = entries.partition_point(|entry| entry.r_offset(LE) < region.start);
@@ -43,14 +42,14 @@ impl Relocations {
     }
 }
 
-/// What the dynamic section says about relocations: the address and size of their table.
+/// Address and size of the relocation table, from the dynamic section.
 #[derive(Default)]
 struct Table {
     address: u64,
     size: u64,
 }
 
-/// The relocations of an image; `read` gets bytes of the file by offset and size.
+/// Returns the relocations of an image; `read` returns bytes of the file by offset and size.
 pub fn relocations(
     headers: &[ProgramHeader64<LE>],
     segments: &[Segment],
@@ -77,7 +76,7 @@ pub fn relocations(
     Ok(relocations)
 }
 
-/// Finds the table of relocations, and refuses what only a dynamic linker could do.
+/// Finds the relocation table, and refuses entries that only a dynamic linker could handle.
 fn table(dynamic: &[u8]) -> Result<Table, Refusal> {
     let mut table = Table::default();
     for entry in entries::<Dyn64<LE>>(dynamic) {
@@ -97,7 +96,7 @@ fn table(dynamic: &[u8]) -> Result<Table, Refusal> {
     Ok(table)
 }
 
-/// Checks each entry of a table, and puts them in order if they are not: linkers do.
+/// Checks each entry of a table, and sorts the entries if the linker has not.
 fn check(table: &mut [u8], segments: &[Segment]) -> Result<(), Refusal> {
     let count = table.len() / size_of::<Rela64<LE>>();
     let Ok((entries, _)) = object::pod::slice_from_bytes_mut::<Rela64<LE>>(table, count) else { return Ok(()) };
@@ -121,7 +120,7 @@ fn check(table: &mut [u8], segments: &[Segment]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Where the file holds a table that is given by its address.
+/// File offset of a table, from the address of the table.
 fn file_offset(segments: &[Segment], table: &Table) -> Option<u64> {
     let end = table.address.checked_add(table.size)?;
     let holds =
@@ -129,7 +128,7 @@ fn file_offset(segments: &[Segment], table: &Table) -> Option<u64> {
     segments.iter().find(holds).map(|segment| segment.file_offset + (table.address - segment.region.start))
 }
 
-/// The whole entries in `bytes`.
+/// Whole entries in `bytes`.
 fn entries<T: object::Pod>(bytes: &[u8]) -> &[T] {
     let count = bytes.len() / size_of::<T>();
     object::pod::slice_from_bytes::<T>(bytes, count).map_or(&[], |(entries, _)| entries)

@@ -1,9 +1,9 @@
 //! The image file: opened, checked once, and from then on trusted to be consistent.
 //!
-//! Only the ELF header, the program headers, the notes and the dynamic section are read here, with `pread`, so that
-//! the cost does not depend on the size of the image. Nothing is believed before it is checked: a file that passes has
-//! segments in order, apart, with no page both writable and executable, and its contents inside the file. What the
-//! bytes in those segments *do* is the guest's affair.
+//! Only the ELF header, the program headers, the notes and the dynamic section are read here, with `pread`, so that the cost
+//! does not depend on the size of the image. Each field is checked before it is used: a file that passes has segments in
+//! ascending order, without overlap, with no page both writable and executable, and with contents inside the file. The code in
+//! those segments is not checked.
 
 mod dynamic;
 mod notes;
@@ -27,7 +27,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Most program headers an image may have: some ten are usual.
+/// Most program headers an image may have: about ten are usual.
 const HEADERS_MAXIMUM: u16 = 64;
 
 /// A checked image.
@@ -35,23 +35,23 @@ const HEADERS_MAXIMUM: u16 = 64;
 pub struct Image {
     /// The file, for mapping its segments.
     pub file: Arc<File>,
-    /// Where it was found.
+    /// Path that the file was opened by.
     pub path: PathBuf,
     /// Size of the file in bytes.
     pub file_size: u64,
-    /// Whether the image may be loaded at any base (static-pie).
+    /// True if the image may be loaded at any base (static-pie).
     pub relocatable: bool,
     /// Entry point, as an address in the file.
     pub entry: u64,
-    /// Where the first segment holds the program headers, as an address in the file.
+    /// Program headers in the first segment, as an address in the file.
     pub program_headers: u64,
-    /// How many program headers there are.
+    /// Number of program headers.
     pub program_header_count: u16,
-    /// What is loaded; at least one, in ascending order.
+    /// Loaded segments; at least one, in ascending order.
     pub segments: Vec<Segment>,
     /// Part of the data that is constant once relocated: whole pages, empty if there is none.
     pub constant: Region,
-    /// The words to relocate.
+    /// Words to relocate.
     pub relocations: Relocations,
     /// Contract version, manifest, build-id.
     pub notes: Notes,
@@ -115,12 +115,12 @@ impl Image {
         })
     }
 
-    /// What is loaded, in whole pages with the guest's rights, as addresses in the file.
+    /// Loaded pages with the guest's rights, as addresses in the file.
     pub fn parts(&self) -> impl Iterator<Item = (Region, Rights)> {
         self.segments.iter().flat_map(|segment| segment.parts(self.constant))
     }
 
-    /// The addresses in the file from the first to the last segment, in whole pages.
+    /// Addresses in the file from the first to the last segment, in whole pages.
     pub fn extent(&self) -> Region {
         let start = self.segments.first().map_or(0, |segment| segment.pages().start);
         let end = self.segments.last().map_or(0, |segment| segment.pages().end());
@@ -128,7 +128,7 @@ impl Image {
     }
 }
 
-/// Reads `size` bytes at `offset`, which must lie inside the file; `what` says what is missing if they do not.
+/// Reads `size` bytes at `offset`, which must lie inside the file; `what` names the missing part in the error.
 fn read(file: &File, file_size: u64, offset: u64, size: u64, what: &'static str) -> Result<Vec<u8>, Refusal> {
     if offset.checked_add(size).is_none_or(|end| end > file_size) {
         return Err(Refusal::Truncated(what));
@@ -138,7 +138,7 @@ fn read(file: &File, file_size: u64, offset: u64, size: u64, what: &'static str)
     Ok(bytes)
 }
 
-/// The ELF header, if this is an ELF file of the kind that an image is.
+/// ELF header, if the file is an ELF file of the kind that an image is.
 fn header(bytes: &[u8]) -> Result<&FileHeader64<LittleEndian>, Refusal> {
     let (header, _) = object::pod::from_bytes::<FileHeader64<LittleEndian>>(bytes).map_err(|()| Refusal::NotElf)?;
     if header.e_ident.magic != elf::ELFMAG {

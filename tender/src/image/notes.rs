@@ -8,55 +8,55 @@ use object::elf::{self, ProgramHeader64};
 use object::read::elf::ProgramHeader as _;
 use zerocopy::FromBytes;
 
-/// Largest note segment that is looked at.
+/// Largest note segment that is read.
 const SIZE_MAXIMUM: u64 = 64 << 10;
 
-/// What the notes say.
+/// Contents of the notes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     /// Version of the contract.
     pub version: u32,
-    /// Where `syscall` instructions continue, as an address in the file.
+    /// Target of `syscall` instructions, as an address in the file.
     pub system_calls: Option<u64>,
-    /// How to end a thread's turn, as addresses in the file.
+    /// Record and code for the end of a thread's turn, as addresses in the file.
     pub turns: Option<Turns>,
-    /// Where it wants to be told of signals: the address of the record in the file.
+    /// Record of pending signals, as an address in the file.
     pub signals: Option<u64>,
-    /// Where its threads are to be found.
+    /// Table of the threads.
     pub threads: Option<Threads>,
-    /// Where the files that the image brings are in it.
+    /// File tree inside the image.
     pub files: Option<husk_abi::files::Note>,
-    /// What the image needs.
+    /// Requirements of the image.
     pub manifest: note::Manifest,
-    /// The devices it wants.
+    /// Devices that the image wants.
     pub devices: Vec<Wanted>,
     /// GNU build-id; empty if there is none.
     pub build_id: Vec<u8>,
 }
 
-/// See [`husk_abi::turns::Note`].
+/// Addresses from [`husk_abi::turns::Note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turns {
     /// The record that the tender writes to.
     pub record: u64,
-    /// Where a thread goes on whose turn is over.
+    /// Address at which a thread continues after its turn has ended.
     pub entry: u64,
-    /// Start of the instructions among which a thread must not be stopped.
+    /// Start of the instructions at which a thread must not be stopped.
     pub from: u64,
-    /// Their end.
+    /// End of those instructions.
     pub to: u64,
 }
 
-/// See [`husk_abi::threads::Note`]; addresses in the file.
+/// Addresses in the file from [`husk_abi::threads::Note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads {
-    /// The table.
+    /// Table of the threads.
     pub table: u64,
-    /// The word that tells which thread has the processor.
+    /// Word that names the running thread.
     pub current: u64,
 }
 
-/// One note: its type, its contents, and the address of its contents.
+/// A note: type, contents, and the address of the contents.
 struct Note<'a> {
     kind: u32,
     name: &'a [u8],
@@ -65,7 +65,7 @@ struct Note<'a> {
 }
 
 impl Notes {
-    /// Reads the notes of the image with these program headers; `read` gets bytes of the file by offset and size.
+    /// Reads the notes of the image with these program headers; `read` returns bytes of the file by offset and size.
     pub fn read(
         headers: &[ProgramHeader64<LittleEndian>],
         read: impl Fn(u64, u64) -> Result<Vec<u8>, Refusal>,
@@ -152,7 +152,7 @@ fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refus
     Ok((manifest, wanted))
 }
 
-/// What is left of a note segment.
+/// Unread rest of a note segment.
 struct Rest<'a> {
     bytes: &'a [u8],
     address: u64,
@@ -160,7 +160,7 @@ struct Rest<'a> {
 }
 
 impl<'a> Rest<'a> {
-    /// The next note, if there is one: three words (name size, body size, type), name, body, each padded.
+    /// Returns the next note, if there is one: three words (name size, body size, type), name, body, each padded.
     fn next(&mut self) -> Result<Option<Note<'a>>, Refusal> {
         if self.bytes.len() < 12 {
             return Ok(None);

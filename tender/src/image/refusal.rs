@@ -1,12 +1,12 @@
-//! Why a file is not run: one reason each, with what to do about it.
+//! Reasons for which a file is refused, each with what to do about it.
 
 use std::fmt;
 use std::io::ErrorKind;
 
-/// The rebuild that mends most of what can be wrong.
+/// Rebuild, which fixes most of the defects below.
 const REBUILD: &str = "build it again with `cargo husk build`";
 
-/// Why an image file was refused. Addresses are as in the file.
+/// Reason why an image file was refused. Addresses are as in the file.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Refusal {

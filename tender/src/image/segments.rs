@@ -1,4 +1,4 @@
-//! Which segments an image may have, checked one by one.
+//! Checks of each segment that an image has.
 
 use super::refusal::Refusal;
 use husk_abi::memory::{IMAGE_OFFSET, LARGE_PAGE, PAGE, Region, Rights, WINDOW_HIGHEST};
@@ -9,29 +9,29 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _};
 /// A loadable segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it goes, as addresses in the file; not necessarily whole pages.
+    /// Load address, as in the file; not necessarily whole pages.
     pub region: Region,
-    /// Where its contents start in the file; congruent to its address modulo the page size.
+    /// Offset of the contents in the file; congruent to the address modulo the page size.
     pub file_offset: u64,
-    /// How many bytes come from the file; the rest of the region is zero.
+    /// Number of bytes that come from the file; the rest of the region is zero.
     pub file_size: u64,
-    /// What the guest may do with it.
+    /// Rights of the guest.
     pub rights: Rights,
 }
 
 impl Segment {
-    /// The whole pages it touches.
+    /// Whole pages that the segment touches.
     pub fn pages(&self) -> Region {
         Region::between(self.region.start & !(PAGE - 1), self.region.end().next_multiple_of(PAGE))
     }
 
-    /// Whether the guest may execute it.
+    /// Returns true if the guest may execute the segment.
     pub fn executable(&self) -> bool {
         self.rights.contains(Rights::EXECUTE)
     }
 }
 
-/// The loadable segments among `headers`, or why they will not do.
+/// Returns the loadable segments among `headers`, or the reason why they are refused.
 pub fn check(
     headers: &[ProgramHeader64<LittleEndian>],
     file_size: u64,
@@ -53,14 +53,14 @@ pub fn check(
         segments.push(segment);
     }
     let Some(first) = segments.first() else { return Err(Refusal::NoSegments) };
-    // What lies below its window is the tender's, and the null page.
+    // Below the window lie the tender's own pages and the null page.
     if !relocatable && first.region.start < fixed_floor {
         return Err(Refusal::TooLow { address: first.region.start });
     }
     Ok(segments)
 }
 
-/// One segment, or nothing if it is empty.
+/// Decodes one segment; `None` if the segment is empty.
 fn segment(header: &ProgramHeader64<LittleEndian>, size_of_file: u64) -> Result<Option<Segment>, Refusal> {
     let address = header.p_vaddr(LittleEndian);
     let (file_offset, file_size) = (header.p_offset(LittleEndian), header.p_filesz(LittleEndian));
@@ -95,8 +95,8 @@ fn segment(header: &ProgramHeader64<LittleEndian>, size_of_file: u64) -> Result<
     Ok(Some(Segment { region: Region { start: address, length }, file_offset, file_size, rights }))
 }
 
-/// The part of the data that is constant once relocated (`PT_GNU_RELRO`), in whole pages; as in every loader, a page
-/// that is constant only in part stays writable.
+/// Part of the data that is constant after relocation (`PT_GNU_RELRO`), in whole pages; as in every loader, a page that is only
+/// partly constant stays writable.
 pub fn constant(headers: &[ProgramHeader64<LittleEndian>], segments: &[Segment]) -> Region {
     let Some(header) = headers.iter().find(|header| header.p_type(LittleEndian) == elf::PT_GNU_RELRO) else {
         return Region::default();
@@ -113,7 +113,7 @@ pub fn constant(headers: &[ProgramHeader64<LittleEndian>], segments: &[Segment])
 }
 
 impl Segment {
-    /// Its pages with their rights, those in `constant` without the right to write.
+    /// Pages of the segment with their rights, those in `constant` without the right to write.
     pub fn parts(&self, constant: Region) -> impl Iterator<Item = (Region, Rights)> {
         let pages = self.pages();
         let constant = match constant.length > 0 && pages.contains(constant.start) {
@@ -129,7 +129,7 @@ impl Segment {
     }
 }
 
-/// The address at which the loaded image shows its program headers.
+/// Address of the program headers in the loaded image.
 pub fn address_of_headers(segments: &[Segment], header: &FileHeader64<LittleEndian>) -> Result<u64, Refusal> {
     let offset = header.e_phoff(LittleEndian);
     let size = u64::from(header.e_phnum(LittleEndian)) * u64::from(header.e_phentsize(LittleEndian));

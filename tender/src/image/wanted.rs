@@ -2,7 +2,7 @@
 
 use husk_abi::note::{self, device_kind};
 
-/// What kind of device something is.
+/// Kind of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A network card.
@@ -12,7 +12,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind with this number in a manifest.
+    /// Decodes a kind by its number in a manifest.
     pub const fn from_raw(kind: u32) -> Option<Self> {
         match kind {
             device_kind::NETWORK => Some(Self::Network),
@@ -21,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// What it is called.
+    /// Name of the kind.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Network => "network",
@@ -33,14 +33,14 @@ impl Kind {
 /// A device that an image wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its kind.
+    /// Kind of the device.
     pub kind: Kind,
-    /// Its name.
+    /// Name of the device.
     pub name: String,
 }
 
 impl Wanted {
-    /// A device of a manifest; nothing if that is not well-formed.
+    /// Decodes a device of a manifest; `None` if it is not well-formed.
     pub fn from_raw(device: &note::Device) -> Option<Self> {
         Some(Self { kind: Kind::from_raw(device.kind)?, name: device.name()?.to_owned() })
     }

@@ -1,6 +1,6 @@
-//! An inspection as JSON (RFC 8259): one object, sizes and addresses as numbers, what is absent as `null`.
+//! An inspection as JSON (RFC 8259): one object, sizes and addresses as numbers, absent values as `null`.
 //!
-//! Written by hand: it is written only, in one place, and a number never exceeds what a double holds exactly, as
+//! Written by hand: JSON is only written, in one place, and a number never exceeds what a double represents exactly, because
 //! addresses of a guest have 47 bits.
 
 use super::{Inspection, rights};
@@ -20,7 +20,7 @@ pub enum Value {
 }
 
 impl Inspection {
-    /// All of it as one line of JSON.
+    /// Returns the inspection as one line of JSON.
     pub fn json(&self) -> String {
         use Value::{Flag, List, Nothing, Number, Object, Text};
         let path = |path: &Path| Text(path.to_string_lossy().into_owned());

@@ -1,4 +1,4 @@
-//! What an image is, without running it: contract, manifest, segments, and where the names of its functions are.
+//! Properties of an image, without running it: contract, manifest, segments, and where the names of its functions are.
 
 mod json;
 mod show;
@@ -13,7 +13,7 @@ use husk_abi::memory::Rights;
 use husk_abi::note::kind;
 use std::path::{Path, PathBuf};
 
-/// Everything that can be said about an image. Displays as a table; [`Inspection::json`] is for programs.
+/// Properties of an image. Displays as a table; [`Inspection::json`] is for programs.
 #[derive(Debug)]
 pub struct Inspection {
     path: PathBuf,
@@ -35,7 +35,7 @@ pub struct Inspection {
     colour: bool,
 }
 
-/// What sort of program an image holds.
+/// Sort of program that an image holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Std,
@@ -43,7 +43,7 @@ enum Kind {
     Other(u32),
 }
 
-/// Bytes of the image by what they are for.
+/// Bytes of the image by purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sizes {
     text: u64,
@@ -53,7 +53,7 @@ struct Sizes {
 }
 
 impl Inspection {
-    /// Looks at the image at `path`, and for its debug file, first in `debug_directory`.
+    /// Inspects the image at `path`, and looks for its debug file, first in `debug_directory`.
     pub fn of(path: &Path, debug_directory: Option<&Path>) -> Result<Self, Error> {
         let image = Image::open(path).map_err(Error::image(path))?;
         let names = Names::of(&image, debug_directory);
