@@ -1,4 +1,4 @@
-//! A guest that is ready to run, whatever its target: run, stopped, answered, run on.
+//! A guest that is ready to run, on either target: the loop that runs it, answers its exits and runs it again.
 
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
@@ -39,26 +39,26 @@ pub struct Machine {
     turns: Option<Turns>,
     hold: Option<Hold>,
     threads: Option<Threads>,
-    /// A call that was made and not answered yet.
+    /// A call that was made and is not answered yet.
     again: Option<Stop>,
     guest: Guest,
 }
 
-/// How a guest ended.
+/// End of a guest's run.
 #[derive(Debug)]
 pub enum End {
-    /// By its own will, with this exit status.
+    /// Exit by the guest, with this exit status.
     Exit(u8),
-    /// By this signal to the tender, which the guest does not take.
+    /// Signal to the tender for which the guest has no handler.
     Signal(u8),
-    /// By breaking the contract.
+    /// Breach of the contract.
     Fault {
-        /// How.
+        /// Kind of the breach.
         fault: Fault,
-        /// Its registers then.
+        /// Registers of the guest at that time.
         registers: Box<Registers>,
     },
-    /// Not yet: somebody asked what its threads do. It can be run on.
+    /// Not the end: SIGQUIT asked what the threads do. The guest can be run again.
     Asked,
 }
 
@@ -83,8 +83,8 @@ fn serve(
 }
 
 impl Machine {
-    /// A machine for `image` on `target`, whose time stamp counter is this one. The thread that serves the devices joins
-    /// `crew`; that of the processor is the calling one.
+    /// Creates a machine for `image` on `target`, with the time stamp counter `counter`. The thread that serves the devices
+    /// joins `crew`; the calling thread is the one of the processor.
     pub fn new(
         mut target: Box<dyn Target>,
         image: &Image,
@@ -95,13 +95,13 @@ impl Machine {
         crew: &mut Crew,
     ) -> Result<Self, confine::Error> {
         let bias = memory.layout().load_bias;
-        // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads it.
+        // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads the page.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
         let turns = Turns::new(image, &memory);
-        // Without turns, there is no way to tell a guest that does not call.
+        // Without turns, a guest that does not call cannot be notified.
         let record = image.notes.signals.filter(|_| turns.is_some());
         let posted = record.and_then(|record| GuestSignals::new(record.wrapping_add(bias), &memory));
-        // SAFETY: the byte lasts as long as the target, which is dropped after the halt.
+        // SAFETY: the byte lives as long as the target, which is dropped after the halt.
         let halt = unsafe { Halt::new(target.halt()) };
         let console = Console::new(console::Options::default());
         target.list(&mut crew.descriptors);
@@ -119,33 +119,33 @@ impl Machine {
         })
     }
 
-    /// Takes what the target needs of this thread, which is to be confined then. Tells with which instructions of
-    /// seccomp(2) first.
+    /// Prepares the target on this thread, which is confined next. Returns instructions of seccomp(2) that decide before all
+    /// others.
     pub fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
         self.target.prepare(crew)
     }
 
-    /// Treats the guest's output like this.
+    /// Sets how the guest's output is treated.
     #[must_use]
     pub fn with_console(mut self, options: console::Options) -> Self {
         self.guest.console = Console::new(options);
         self
     }
 
-    /// Holds the guest to a share of a processor from now on. The calling thread is the one that will run it.
+    /// Limits the guest to a share of a processor from now on. The calling thread is the one that will run the guest.
     pub fn hold_to(&mut self, share: Share) -> io::Result<()> {
         self.hold = Some(Hold::start(share)?);
         Ok(())
     }
 
-    /// Lets what the guest has sent go out, once it has ended.
+    /// Flushes what the guest has sent, after the guest has ended.
     pub fn finish(&mut self) {
         if let Some(service) = &mut self.guest.service {
             service.finish();
         }
     }
 
-    /// Runs the guest to its end, or until somebody asks about it. Takes the proof that no thread is left unconfined.
+    /// Runs the guest to its end, or until SIGQUIT asks for a report. Takes the proof that no thread is left unconfined.
     pub fn run(&mut self, _: &Confined) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
@@ -229,14 +229,14 @@ impl Machine {
         }
     }
 
-    /// Takes pages back, with their contents; tells the result of the call.
+    /// Takes pages back, with their contents; returns the result of the call.
     fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
         self.target.release(&self.guest.memory, claim);
         let done = self.guest.memory.discard(claim, 0)?;
         Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
     }
 
-    /// Runs the guest until it stops, with the right time, unless it has a call to be answered again.
+    /// Runs the guest until it stops, with a correct clock, unless a call is to be answered again.
     fn stop(&mut self) -> Result<Stop, Error> {
         if let Some(call) = self.again.take() {
             return Ok(call);
@@ -249,7 +249,7 @@ impl Machine {
         stop
     }
 
-    /// Tells the guest which signals have arrived. A guest that takes none may end by one.
+    /// Posts the signals that have arrived to the guest. A fatal signal ends a guest without handlers.
     fn hear(&mut self) -> Result<Option<End>, Error> {
         if !signals::any() {
             return Ok(None);
@@ -261,7 +261,7 @@ impl Machine {
         match (&self.guest.signals, signals::fatal(arrived)) {
             (Some(posted), _) => {
                 posted.post(signals::told(arrived));
-                // The guest may be where it cannot be stopped now.
+                // The guest may be at an instruction where it cannot be stopped now: the timer of turns tries again.
                 self.turns.iter_mut().for_each(Turns::tick);
             }
             (None, Some(signal)) => return Ok(Some(End::Signal(signal as u8))),
@@ -270,30 +270,30 @@ impl Machine {
         Ok((arrived & bit(QUIT) != 0).then_some(End::Asked))
     }
 
-    /// What the guest's threads do, the one that has the processor first.
+    /// Returns the state of the guest's threads, the running one first.
     pub fn threads(&self) -> Result<Vec<Thread>, Error> {
         Ok(self.threads_at(self.target.registers()?))
     }
 
-    /// The same for a guest whose registers are known.
+    /// Returns the state of the guest's threads, with registers that are known already.
     pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
         let inside = self.turns.as_ref().is_some_and(Turns::inside);
         let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Processor { registers, inside }));
         found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
     }
 
-    /// The guest's memory, for a report.
+    /// The guest, with the memory that a report reads.
     pub fn guest(&self) -> &Guest {
         &self.guest
     }
 
-    /// What is counted about it.
+    /// Statistics of the guest.
     pub fn statistics(&mut self) -> &mut Statistics {
         &mut self.guest.statistics
     }
 
-    /// The address that the host refused, which it does not tell: the first one that the instruction may touch and that
-    /// cannot be read; or the first of all, if it is the writing that was refused.
+    /// Address of an access that the host mapping refused, if the host does not report it: the first address that the
+    /// instruction may touch and that cannot be read; or the first of all, if the refused access was a write.
     fn forbidden(&self) -> Result<Option<u64>, Error> {
         let registers = self.target.registers()?;
         let memory = &self.guest.memory;

@@ -1,4 +1,4 @@
-//! `husk`: runs images. Reads the command line, does what it says, turns errors into one line and a status.
+//! `husk`: runs images. Parses the command line, executes it, turns errors into one line and a status.
 
 #![cfg_attr(not(test), no_main, deny(clippy::print_stderr, clippy::print_stdout))]
 #![expect(unsafe_code, reason = "it is called by the C library's start code")]
@@ -29,35 +29,35 @@ use std::time::Instant;
 #[global_allocator]
 static HEAP: Heap = Heap;
 
-/// How long a guest may take to end when it has been told to, unless the user says otherwise.
+/// Time that a guest has to end after the first stop signal, unless the user sets another.
 const GRACE_S: u64 = 10;
 
-/// Entered from the C library's start code: what std does before its own `main` (a guard for the stack of a thread that
-/// does not recurse, a poll of the standard streams) takes longer than everything else that `husk run` does before it
-/// asks for a machine. What of it is needed is done here.
+/// Entry from the C library's start code: the work of std before its own `main` (a stack guard for a thread that does not
+/// recurse, a poll of the standard streams) takes longer than the whole rest of `husk run` before it creates a machine. The parts of it
+/// that are needed are done here.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
     let started = Instant::now();
-    // As std does: writing to a pipe that nobody reads is an error, not the end.
+    // As std does: writing to a pipe without a reader is an error (EPIPE), not the end.
     // SAFETY: no handler is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-    // SAFETY: the start code passes as many strings as it says.
+    // SAFETY: the start code passes `count` strings.
     let words = unsafe { std::slice::from_raw_parts(words, count as usize) };
     let words = words.iter().map(|word| {
-        // SAFETY: each is a string, which stays where it is.
+        // SAFETY: each entry is a C string that is never moved.
         let word = unsafe { CStr::from_ptr(*word) };
         OsStr::from_bytes(word.to_bytes()).to_owned()
     });
-    // Before anything is opened.
+    // Before any file is opened.
     let status = match streams::open_closed() {
         Ok(()) => husk(words, started),
         Err(error) => fail(&Error::NoStreams(error).to_string()),
     };
-    // SAFETY: nothing is left to be written or put away.
+    // SAFETY: no buffer is left to be flushed and no destructor to be run.
     unsafe { libc::_exit(status.into()) }
 }
 
-/// Does what the command line says and tells the exit status.
+/// Executes the command line and returns the exit status.
 fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
         Ok(Command::Run(run)) if run.explain => default_target()
@@ -79,7 +79,7 @@ fn run(run: cli::Run, started: Instant) -> Result<u8, String> {
     options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
 }
 
-/// Runs an image in a process of its own, and records at this path how that ends.
+/// Runs an image in a child process, and records at this path how that ends.
 fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error> {
     let image = run.line.first().map(Path::new);
     let read =
@@ -94,7 +94,7 @@ fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error>
     })
 }
 
-/// Says why `husk` could not do what it was asked for. Returns the exit status.
+/// Prints why `husk` could not do what it was asked for. Returns the exit status.
 fn fail(error: &str) -> u8 {
     husk_tender::say!("husk: {error}");
     TENDER_ERROR
@@ -112,7 +112,7 @@ fn show(inspect: &cli::Inspect) -> Result<u8, Error> {
 const NOT_WELL: u8 = 1;
 
 fn check(check: &cli::Check) -> Result<u8, Error> {
-    // A line that the table replaces: a slow host takes a moment.
+    // Progress line that the table replaces: a slow host takes a moment.
     let shows_progress = std::io::stderr().is_terminal();
     if shows_progress {
         streams::write_error("measuring ...\r");
@@ -172,7 +172,7 @@ fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
     })
 }
 
-/// What a guest runs in if the command line does not say so.
+/// Target of a guest if the command line names none.
 fn default_target() -> Result<Choice, String> {
     const VARIABLE: &str = "HUSK_TARGET";
     match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {

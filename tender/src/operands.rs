@@ -1,6 +1,6 @@
-//! Which memory an instruction touches, for a host that says that a guest may not but not where.
+//! Memory that an instruction touches, for a host that reports a refused access without its address.
 //!
-//! Not only what the operands name: a push or a call writes below the stack pointer.
+//! Includes implicit operands: a push or a call writes below the stack pointer.
 
 use crate::registers::Registers;
 use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
@@ -8,7 +8,7 @@ use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
 /// Longest instruction, in bytes.
 pub const LENGTH_MAXIMUM: usize = 15;
 
-/// The first bytes that the instruction `bytes` may touch, operand by operand, and last the word below the stack.
+/// Returns the first byte of each memory operand of the instruction `bytes`, and last the word below the stack.
 pub fn touched(bytes: &[u8], registers: &Registers) -> Vec<u64> {
     let instruction = Decoder::with_ip(64, bytes, registers.rip, DecoderOptions::NONE).decode();
     let operand = |number| match instruction.op_kind(number) {
@@ -23,9 +23,9 @@ pub fn touched(bytes: &[u8], registers: &Registers) -> Vec<u64> {
     addresses
 }
 
-/// What a register holds: those that an address is made of.
+/// Value of a register that can be part of an address.
 fn value(register: Register, r: &Registers) -> Option<u64> {
-    // As instructions count them (SDM volume 2, table 2-2).
+    // Encoding order of the registers (SDM volume 2, table 2-2).
     let general =
         [r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15];
     let number = |first: Register| general.get((register as usize).wrapping_sub(first as usize)).copied();

@@ -1,6 +1,6 @@
-//! What a guest names in a call.
+//! Memory that a guest names in a call.
 
-/// A range of bytes that the guest says is its own.
+/// Range of bytes that the guest claims as its own memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// First guest-virtual address.

@@ -1,18 +1,18 @@
-//! Why a guest's memory could not be made, and why a guest may not name some of it.
+//! Reasons why a guest's memory could not be made, and why a guest may not name some memory.
 
 use super::claim::Claim;
 use husk_abi::memory::{Region, Rights};
 use std::fmt;
 use std::io;
 
-/// Why there is no memory for a guest.
+/// Reason why there is no memory for a guest.
 #[derive(Debug)]
 pub enum Error {
-    /// The host has none.
+    /// The host has no memory.
     NoMemory(io::Error),
     /// The image's file could not be mapped.
     NotMapped(io::Error),
-    /// The guest is to be in this process, where its addresses are taken.
+    /// The guest is to run in this process, where its addresses are taken.
     AddressesTaken(Region),
 }
 
@@ -36,19 +36,19 @@ impl fmt::Display for Error {
     }
 }
 
-/// Memory that a guest named in a call, and may not.
+/// Refusal of memory that a guest named in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It was not given it, or not for that.
+    /// The guest does not have the memory, or not with these rights.
     NotGiven {
-        /// What it named.
+        /// Memory that the guest named.
         claim: Claim,
-        /// What the call would have done there.
+        /// Access that the call needs.
         rights: Rights,
     },
-    /// It wants to protect a record that the tender uses.
+    /// The guest tried to protect a record that the tender uses.
     Record {
-        /// What it named.
+        /// Memory that the guest named.
         claim: Claim,
     },
 }

@@ -6,7 +6,7 @@ use husk_abi::memory::{LARGE_PAGE, Region, Rights};
 use std::io;
 use std::ptr::NonNull;
 
-/// Reserves zeroed memory; pages are only taken when touched.
+/// Reserves zeroed memory; pages are allocated at the first touch.
 pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
     let address = unsafe {
@@ -28,7 +28,7 @@ pub fn reserve(size: u64) -> io::Result<NonNull<u8>> {
 /// Gives whole pages of guest memory these rights in the host's mapping.
 pub fn protect(pages: Region, rights: Rights) -> io::Result<()> {
     let start = pages.start as *mut libc::c_void;
-    // SAFETY: guest memory is reached by system calls and raw copies only, which may fail.
+    // SAFETY: guest memory is accessed by system calls and raw copies only, which may fail.
     match unsafe { libc::mprotect(start, pages.length as usize, protection(rights)) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -41,9 +41,9 @@ pub fn protection(rights: Rights) -> libc::c_int {
     bits.into_iter().filter(|(right, _)| rights.contains(*right)).fold(libc::PROT_NONE, |all, (_, bit)| all | bit)
 }
 
-/// As [`reserve`], at a multiple of [`LARGE_PAGE`], which KVM needs to map large pages. The host makes no huge pages of it
-/// by itself: a small guest would become large where they are always made, and memory that a guest has given back would
-/// return where khugepaged collapses what is left.
+/// Reserves memory as [`reserve`] does, at a multiple of [`LARGE_PAGE`], which KVM needs to map large pages. MADV_NOHUGEPAGE
+/// keeps the host from making huge pages by itself: a small guest would become large where transparent huge pages are set to
+/// `always`, and khugepaged would bring back memory that a guest has given up.
 pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
     let all = reserve(size + LARGE_PAGE)?;
     let start = (all.as_ptr() as u64).next_multiple_of(LARGE_PAGE);
@@ -55,9 +55,9 @@ pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
     NonNull::new(start as *mut u8).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Gives the kernel advice that changes nothing of what these pages hold.
+/// Calls madvise(2) with advice that does not change the contents of these pages.
 pub fn advise(pages: Region, advice: libc::c_int) -> io::Result<()> {
-    // SAFETY: none of the advice used here changes what the pages hold.
+    // SAFETY: no advice used here changes the contents of the pages.
     match unsafe { libc::madvise(pages.start as *mut libc::c_void, pages.length as usize, advice) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -66,7 +66,7 @@ pub fn advise(pages: Region, advice: libc::c_int) -> io::Result<()> {
 
 fn unmap(pages: Region) {
     if pages.length > 0 {
-        // SAFETY: the caller has just made the mapping, and nobody else knows it.
+        // SAFETY: the caller has just made the mapping, and no other code has its address.
         unsafe { libc::munmap(pages.start as *mut libc::c_void, pages.length as usize) };
     }
 }

@@ -1,4 +1,4 @@
-//! An image's way into memory: mapped from its file as far as that can be, so that guests of one image share it.
+//! Loading of an image: mapped from its file as far as possible, so that guests of one image share its pages.
 
 #![expect(unsafe_code, reason = "mappings are made by address")]
 
@@ -12,8 +12,8 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
 impl Memory {
-    /// Brings a segment's contents into memory: mapped from the file, but for pages that differ from it: those with
-    /// words to relocate, and a last one that is filled up with zeros. These are copied.
+    /// Loads the contents of a segment: mapped from the file, except for pages that differ from the file. Pages with words to
+    /// relocate, and a last page that is padded with zeros, are copied.
     pub(super) fn load(&self, image: &Image, segment: &Segment) -> Result<(), Error> {
         let pages = segment.pages();
         let contents_end = segment.region.start + segment.file_size;
@@ -34,17 +34,17 @@ impl Memory {
             .map_err(Error::NotMapped)?;
         for relocation in relocations {
             let value = self.layout.load_bias.wrapping_add(relocation.addend);
-            // SAFETY: the image was checked to have the whole word in this writable segment, whose pages with
-            // relocations were copied above; the guest does not run yet.
+            // SAFETY: `Image::check` found the whole word in this writable segment; its pages with relocations were copied
+            // above; the guest does not run yet.
             unsafe { self.at(relocation.address).cast::<u64>().write_unaligned(value) };
         }
         Ok(())
     }
 
-    /// Maps the whole image file behind the window.
+    /// Maps the whole image file after the window.
     pub(super) fn map_image_file(&self, image: &Image) -> Result<(), Error> {
         let to = self.host(self.layout.physical(self.layout.image_file.start));
-        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
+        // SAFETY: replaces pages inside our own mapping, to which no reference exists yet.
         let result = unsafe {
             libc::mmap(
                 to.as_ptr().cast(),
@@ -66,11 +66,11 @@ impl Memory {
         if pages.length == 0 {
             return Ok(());
         }
-        // The guest's page tables decide what can be executed, if it has some.
+        // If the guest has page tables, they decide what can be executed.
         let executable = self.layout.addresses == Addresses::Direct;
         let rights = if executable { segment.rights } else { segment.rights - Rights::EXECUTE };
         let offset = segment.file_offset.wrapping_add(pages.start.wrapping_sub(segment.region.start));
-        // SAFETY: replaces pages inside our own mapping, which nobody refers to yet.
+        // SAFETY: replaces pages inside our own mapping, to which no reference exists yet.
         let result = unsafe {
             libc::mmap(
                 self.at(pages.start).as_ptr().cast(),
@@ -84,7 +84,7 @@ impl Memory {
         if result == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Copies what the file has for these addresses of a segment; where it has nothing, zeros remain.
+    /// Copies the file's bytes for these addresses of a segment; addresses without bytes in the file stay zero.
     fn copy(&self, image: &Image, segment: &Segment, wanted: Region) -> io::Result<()> {
         let start = wanted.start.max(segment.region.start);
         let end = wanted.end().min(segment.region.start + segment.file_size);
@@ -92,7 +92,8 @@ impl Memory {
         let mut copied = 0;
         while copied < end {
             let to = self.at(start + copied);
-            // SAFETY: `start` to its end lies in the segment, inside our mapping; the guest does not run yet.
+            // SAFETY: the range lies in the segment, inside our mapping, for which `at` checked the start; the guest does not
+            // run yet.
             let count = unsafe {
                 let length = (end - copied) as usize;
                 libc::pread(image.file.as_raw_fd(), to.as_ptr().cast(), length, offset as libc::off_t)
@@ -109,7 +110,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Where an address of the image file is in the host mapping.
+    /// Host address of an address of the image file.
     fn at(&self, address_in_file: u64) -> NonNull<u8> {
         let physical = self.layout.physical(address_in_file.wrapping_add(self.layout.load_bias));
         assert!(physical <= self.layout.physical_size(), "the layout has room for the whole image");

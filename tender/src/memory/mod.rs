@@ -1,9 +1,8 @@
-//! Guest memory as the host sees it: one mapping, and the one way from a guest address to a host pointer.
+//! Guest memory as the host sees it: one mapping, and the only way from a guest address to a host pointer.
 //!
-//! The mapping holds all guest-physical memory, first the tender's own pages, then the window. The image's segments
-//! are mapped over it privately from the file, so that they are shared with every other guest of the same image until
-//! written. No Rust reference is ever made to memory that the guest can write: it is copied by system calls and raw
-//! copies only.
+//! The mapping holds all guest-physical memory, first the tender's own pages, then the window. The image's segments are mapped
+//! over it with MAP_PRIVATE from the file, so that all guests of the same image share their pages until they are written. No
+//! Rust reference is ever made to memory that the guest can write: only system calls and raw copies access it.
 
 #![expect(unsafe_code, reason = "mappings are made by address, and guest memory is reached by pointer")]
 
@@ -32,25 +31,28 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// All memory of one guest.
+/// Memory of one guest.
 #[derive(Debug)]
 pub struct Memory {
-    /// Where guest-physical address 0 is, or would be: a guest in this process has nothing before its gate.
+    /// Host address of guest-physical address 0; for a guest in this process, which has nothing below its gate, where it would
+    /// be.
     base: u64,
-    /// How many bytes of guest-physical memory a guest in this process may use so far.
+    /// Bytes of guest-physical memory that a guest in this process may use so far.
     attached: AtomicU64,
     layout: Layout,
-    /// What the guest may name in a call, and what it may do there.
+    /// Regions that the guest may name in a call, with its rights.
     regions: Vec<(Region, Rights)>,
-    /// What the tender reads and writes in place, as it is in use: records of the libos. The guest cannot protect them.
+    /// Records of the libos that the tender reads and writes in place, while the guest uses them. The guest cannot protect
+    /// them.
     records: Vec<Region>,
     sparse: Sparse,
     resident: Resident,
 }
 
-// SAFETY: the mapping stays where it is, and is only reached by pointers and system calls, from whatever thread.
+// SAFETY: the mapping does not move, and threads access it by pointers and system calls only.
 unsafe impl Send for Memory {}
-// SAFETY: as above; what `self` itself holds does not change.
+// SAFETY: the mapping is accessed by pointers and system calls only; the fields of `self` are constant, or synchronize
+// themselves.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -65,7 +67,7 @@ impl Memory {
         let readable = Rights::READ;
         let writable = Rights::READ | Rights::WRITE;
         let regions = vec![(layout.heap, writable), (layout.main_stack, writable)];
-        // A native program keeps no pages: it need not wait for what tells which hold something.
+        // A native program keeps no pages, so that it need not wait until pagemap is open.
         let resident = if layout.sparse.length > 0 { Resident::open() } else { Resident::default() };
         let mut memory = Self {
             base,
@@ -79,7 +81,7 @@ impl Memory {
         for segment in &image.segments {
             memory.load(image, segment)?;
         }
-        // The zeros that fill a segment's last page are the guest's too.
+        // The zeros that pad a segment's last page are the guest's too.
         memory.regions.extend(image.parts().map(|(pages, rights)| (layout.loaded(pages), rights & writable)));
         if layout.image_file.length > 0 {
             memory.map_image_file(image)?;
@@ -90,18 +92,19 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Takes from a guest in this process what it may not do with its image, which is as it is to be.
+    /// Takes from a guest in this process the rights that it must not have to its image, once the image is complete.
     pub fn seal(&self, image: &Image) -> io::Result<()> {
         direct::seal(&self.layout, image)
     }
 
-    /// The same for the tender's own pages: from here on, they can only be written by [`Self::rewrite_own`].
+    /// Makes the tender's own pages read-only to a guest in this process: from here on, only [`Self::rewrite_own`] can write
+    /// them.
     pub fn seal_own(&self) -> io::Result<()> {
         direct::seal_own(&self.layout)
     }
 
-    /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads; the guest does not
-    /// run meanwhile.
+    /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads. The guest does not run
+    /// during the write.
     pub fn rewrite_own(&self, physical: u64, write: impl FnOnce()) {
         match self.layout.addresses {
             Addresses::Translated => write(),
@@ -109,45 +112,45 @@ impl Memory {
         }
     }
 
-    /// Notes which files it has open.
+    /// Notes which files are open.
     pub fn list(&self, descriptors: &mut Descriptors) {
         self.resident.list(descriptors);
     }
 
-    /// How many bytes of guest-physical memory a guest in this process may use so far.
+    /// Returns the bytes of guest-physical memory that a guest in this process may use so far.
     pub fn attached(&self) -> u64 {
         self.attached.load(Relaxed)
     }
 
-    /// Notes that it may use so many.
+    /// Sets the bytes of guest-physical memory that a guest in this process may use.
     pub fn note_attached(&self, bytes: u64) {
         self.attached.store(bytes, Relaxed);
     }
 
-    /// What it may use of its heap.
+    /// Part of the heap that the guest may use.
     pub fn attached_heap(&self) -> Region {
         Region { length: self.layout.heap_attached(self.attached()), ..self.layout.heap }
     }
 
-    /// The plan this memory follows.
+    /// Layout of this memory.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Where guest-physical memory starts in the tender's address space.
+    /// Host address of guest-physical address 0.
     pub fn host_address(&self) -> u64 {
         self.base
     }
 
-    /// A host pointer to a guest-physical address.
+    /// Host pointer to a guest-physical address.
     fn host(&self, physical: u64) -> NonNull<u8> {
         assert!(physical <= self.layout.physical_extent(), "the layout has room for everything");
         // SAFETY: a mapping has no address 0.
         unsafe { NonNull::new_unchecked((self.base + physical) as *mut u8) }
     }
 
-    /// The only way from a guest address to a host pointer: the claim must lie within one region that the guest was
-    /// given with at least `rights`. The pointer is good for the whole length of the claim.
+    /// Returns a host pointer for a claim of the guest: the only way from a guest address to a host pointer. The claim must lie
+    /// within one region that the guest has with at least `rights`. The pointer is valid for the whole length of the claim.
     pub fn check(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Refused> {
         let refused = Refused::NotGiven { claim, rights };
         let end = claim.address.checked_add(claim.length).ok_or(refused)?;
@@ -162,24 +165,25 @@ impl Memory {
         Ok(self.host(physical))
     }
 
-    /// The sparse region's part.
+    /// Host's side of the sparse region.
     pub fn sparse(&self) -> &Sparse {
         &self.sparse
     }
 
-    /// The same for the thread that runs the guest, and the sparse region included, as far as the guest has touched it.
+    /// Checks a claim as [`Self::check`] does, and also accepts the pages of the sparse region that the guest has touched; only
+    /// for the thread that runs the guest.
     pub fn check_with_sparse(&self, claim: Claim, rights: Rights) -> Result<NonNull<u8>, Refused> {
         let touched = self.sparse.find(claim).filter(|_| self.sparse.is_mapped(claim));
         touched.map_or_else(|| self.check(claim, rights), Ok)
     }
 
-    /// Whole pages of the heap or the sparse region.
+    /// Host pointer to whole pages of the heap or the sparse region.
     pub fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Refused> {
         self.sparse.find(claim).map_or_else(|| self.check(claim, Rights::READ | Rights::WRITE), Ok)
     }
 
-    /// A host pointer to `length` bytes of the rings at a guest address of our own making. No call may name them, so
-    /// they are always there, readable and writable.
+    /// Host pointer to `length` bytes of the rings, at a guest address that the tender computes. No call may name the rings, so
+    /// that they are always readable and writable.
     pub fn ring(&self, address: u64, length: u64) -> NonNull<u8> {
         let rings = self.layout.rings;
         assert!(address >= rings.start && address + length <= rings.end(), "rings are where the layout has them");
@@ -190,11 +194,11 @@ impl Memory {
     pub fn write_own(&mut self, physical: u64, bytes: &[u8]) {
         assert!(physical + bytes.len() as u64 <= TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
         let to = self.own(physical);
-        // SAFETY: the guest does not run yet, nobody else has a pointer there, and `bytes` lies outside guest memory.
+        // SAFETY: the guest does not run yet, no other code has a pointer there, and `bytes` lies outside guest memory.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
 
-    /// A host pointer to one of the tender's own guest-physical addresses, good to the end of its page.
+    /// Host pointer to one of the tender's own guest-physical addresses, valid to the end of its page.
     pub fn own(&self, physical: u64) -> NonNull<u8> {
         if let Some(table) = self.sparse.table(physical) {
             return table;
@@ -206,18 +210,18 @@ impl Memory {
     /// Writes a word of the tender's own pages.
     pub fn set_own_word(&self, physical: u64, word: u64) {
         assert!(physical.is_multiple_of(8), "own words are aligned");
-        // SAFETY: `own` found the address inside the mapping, aligned; only the processor looks there, once it runs.
+        // SAFETY: `own` found the address inside the mapping, aligned; only the processor reads it, once it runs.
         unsafe { self.own(physical).cast::<u64>().write_volatile(word) };
     }
 
     /// Reads a word of the tender's own pages.
     pub fn own_word(&self, physical: u64) -> u64 {
-        // SAFETY: `own` found the address inside the mapping; the words asked for are aligned and written by the
-        // processor while the guest is stopped.
+        // SAFETY: `own` found the address inside the mapping; callers ask for aligned words, and only while the guest is
+        // stopped, so that the processor does not write them.
         unsafe { self.own(physical).cast::<u64>().read_volatile() }
     }
 
-    /// Reads the 8 bytes at a guest address for a report; nothing if they are not the guest's or cannot be read.
+    /// Reads the 8 bytes at a guest address for a report; `None` if they are not the guest's or cannot be read.
     pub fn peek(&self, address: u64) -> Option<u64> {
         let claim = Claim { address, length: 8 };
         let from = self.sparse.find(claim).or_else(|| self.check(claim, Rights::READ).ok())?;
@@ -225,14 +229,14 @@ impl Memory {
         let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 };
         let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: 8 };
         let own_process = std::process::id() as libc::pid_t;
-        // A system call, because the page may be protected, or gone with a truncated file.
-        // SAFETY: both vectors describe 8 bytes, the local one a buffer of our own; the other only has to be a number.
+        // A system call, because the page may be protected, or may have no backing after its file was truncated.
+        // SAFETY: both vectors describe 8 bytes; the local one is a variable here, and the kernel checks the remote one.
         let count = unsafe { libc::process_vm_readv(own_process, &local, 1, &remote, 1, 0) };
         (count == 8).then(|| u64::from_ne_bytes(bytes))
     }
 
-    /// Changes what the guest may do with whole pages of its heap, by changing what the host mapping allows.
-    /// Pages with a record of the libos stay readable and writable.
+    /// Changes the guest's rights to whole pages of its heap or the sparse region, by mprotect(2) on the host mapping. Pages
+    /// with a record of the libos stay readable and writable.
     pub fn protect(&self, claim: Claim, rights: Rights) -> Result<io::Result<()>, Refused> {
         let writable = Rights::READ | Rights::WRITE;
         let end = claim.address.saturating_add(claim.length);
@@ -243,7 +247,7 @@ impl Memory {
             if self.sparse.find(claim).is_some() {
                 return Ok(self.sparse.protect(claim, rights));
             }
-            // What is not attached does not count yet.
+            // Memory that is not attached does not belong to the guest yet.
             if self.layout.heap.contains(claim.address) && claim.address + claim.length > self.attached_heap().end() {
                 return Ok(Err(io::ErrorKind::OutOfMemory.into()));
             }
@@ -252,13 +256,13 @@ impl Memory {
         Ok(protect(Region { start: from.as_ptr() as u64, length: claim.length }, rights))
     }
 
-    /// Gives whole pages of the heap back to the host; or has them hold zeros, if no more than `kept` hold anything.
+    /// Gives whole pages of the heap back to the host; or fills them with zeros, if at most `kept` of them are in use.
     pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Refused> {
         let from = self.pages(claim)?;
         if kept > 0 && self.resident.clear(from.as_ptr() as u64, claim.length, kept) {
             return Ok(Ok(()));
         }
-        // SAFETY: `pages` found the claim to be guest memory; that it reads as zeros afterwards is what was asked for.
+        // SAFETY: `pages` found the claim to be guest memory; the caller wants the pages to read as zeros.
         let result = unsafe { libc::madvise(from.as_ptr().cast(), claim.length as usize, libc::MADV_DONTNEED) };
         Ok(if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
     }
@@ -270,12 +274,12 @@ impl Drop for Memory {
             Addresses::Translated => Region { start: self.base, length: self.layout.physical_extent() },
             Addresses::Direct => direct::extent(&self.layout),
         };
-        // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
+        // SAFETY: `map` made the mapping, and no pointer into it outlives `self`.
         unsafe { libc::munmap(all.start as *mut libc::c_void, all.length as usize) };
     }
 }
 
-/// The records that the tender uses in place, as the notes of `image` name them.
+/// Records that the tender uses in place, from the notes of `image`.
 fn records(image: &Image, bias: u64) -> Vec<Region> {
     let turns = image.notes.turns.map(|note| (note.record, size_of::<turns::Record>()));
     let signals = image.notes.signals.map(|record| (record, size_of::<signals::Record>()));

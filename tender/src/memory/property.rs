@@ -1,7 +1,7 @@
-//! A property of the gate to guest memory: a claim is let through exactly if all of it lies in one region that the guest was
-//! given with these rights, and then leads to where that region lies in the host's mapping.
+//! Property test of the gate to guest memory: a claim is accepted exactly if all of it lies in one region that the guest has
+//! with these rights, and the result then points to that region in the host's mapping.
 //!
-//! It holds for every claim that begins and ends near an edge of anything, for each kind of guest, and for claims at random.
+//! Tested for every claim that begins and ends near an edge of any region, for each kind of guest, and for random claims.
 
 use super::{Claim, Memory};
 use crate::layout::Addresses;
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
 /// Length of an image file, which ends within a page.
 const FILE: u64 = 2 * PAGE + 5;
-/// Pages of the sparse region that the guest has, counted from its start; and the last one of it.
+/// Pages of the sparse region that the guest has, counted from its start; its last page is added.
 const TOUCHED: [u64; 4] = [0, 1, 3, 64];
 
 fn memory() -> &'static Memory {
@@ -22,7 +22,7 @@ fn memory() -> &'static Memory {
     MEMORY.get_or_init(|| sample::memory_of(kind::NATIVE, Addresses::Translated, FILE))
 }
 
-/// Memory of an ordinary program, with some pages of the sparse region.
+/// Memory of a std program, with some pages of the sparse region.
 fn program(addresses: Addresses) -> Memory {
     let memory = sample::memory_of(kind::STD, addresses, FILE);
     assert!(memory.sparse().host_address().is_some(), "the host has the addresses");
@@ -37,7 +37,7 @@ fn touched(memory: &Memory) -> impl Iterator<Item = u64> {
     pages.filter(move |_| region.length > 0)
 }
 
-/// What a guest is given, as the contract says it, and where it lies in physical memory.
+/// Regions of a guest as the contract grants them, with rights and guest-physical address.
 fn given(memory: &Memory) -> Vec<(Region, Rights, u64)> {
     let layout = memory.layout();
     let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image];
@@ -49,23 +49,23 @@ fn given(memory: &Memory) -> Vec<(Region, Rights, u64)> {
     writable.into_iter().chain([(boot, Rights::READ, BOOT)]).chain(file).collect()
 }
 
-/// Whether a claim lies in a region, by arithmetic that cannot wrap.
+/// Returns true if a claim lies in a region, by arithmetic that cannot wrap.
 fn is_within(claim: Claim, region: Region) -> bool {
     let (start, end) = (u128::from(claim.address), u128::from(claim.address) + u128::from(claim.length));
     start >= u128::from(region.start) && end <= u128::from(region.start) + u128::from(region.length)
 }
 
-/// Where the claim leads.
+/// Host address that the claim must lead to.
 fn expected(memory: &Memory, claim: Claim, rights: Rights) -> Option<u64> {
     let found = given(memory).into_iter().find(|(region, has, _)| is_within(claim, *region) && has.contains(rights));
     found.map(|(region, _, physical)| match memory.layout().addresses {
         Addresses::Translated => memory.host_address() + physical + (claim.address - region.start),
-        // The guest's addresses are ours.
+        // The guest's addresses are host addresses.
         Addresses::Direct => claim.address,
     })
 }
 
-/// Where a claim in the sparse region leads, whether the guest has touched it or not.
+/// Host address of a claim in the sparse region, touched by the guest or not.
 fn expected_sparse(memory: &Memory, claim: Claim) -> Option<u64> {
     let sparse = memory.sparse();
     let is_inside = sparse.region().length > 0 && is_within(claim, sparse.region());
@@ -75,7 +75,8 @@ fn expected_sparse(memory: &Memory, claim: Claim) -> Option<u64> {
     })
 }
 
-/// Whether the guest has touched every page of a claim in the sparse region; one of no bytes has the page of its address.
+/// Returns true if the guest has touched every page of a claim in the sparse region; a claim of no bytes has the page of its
+/// address.
 fn is_touched(memory: &Memory, claim: Claim) -> bool {
     let last = (u128::from(claim.address) + u128::from(claim.length.max(1)) - 1) / u128::from(PAGE);
     let mut pages = (u128::from(claim.address / PAGE)..=last).map(|page| page * u128::from(PAGE));
@@ -95,7 +96,7 @@ fn holds(memory: &Memory, claim: Claim, rights: Rights) -> Result<(), TestCaseEr
     Ok(())
 }
 
-/// Edges of everything there is, and what lies beside them.
+/// Edges of all regions, and addresses beside them.
 fn edges(memory: &Memory) -> Vec<u64> {
     let layout = memory.layout();
     let mut edges = vec![0, 1, u64::MAX, 1 << 47, 1 << 63];
@@ -111,7 +112,7 @@ fn edges(memory: &Memory) -> Vec<u64> {
     edges
 }
 
-/// Every claim from an edge to an edge, forwards and around the end of all addresses.
+/// Checks every claim from an edge to an edge, forwards and around the end of the address space.
 fn holds_at_all_edges(memory: &Memory) {
     let edges = edges(memory);
     let (mut checked, mut let_through) = (0, 0);
