@@ -1,4 +1,4 @@
-//! The debug file of a stripped image, found by its build-id in the places where debuggers look.
+//! Debug file of a stripped image, found by its build-id in the directories that debuggers search.
 
 use super::elf::{Bytes, Elf};
 use super::text::hexadecimal;
@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where files of this build-id may be, for an image at `image`; `extra` is a directory to search first.
+/// Paths at which a file of this build-id may be, for an image at `image`; `extra` is a directory to search first.
 pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<PathBuf> {
     let Some((first, rest)) = build_id.split_first() else { return Vec::new() };
     let by_id = format!(".build-id/{first:02x}/{}.debug", hexadecimal(rest));
@@ -30,11 +30,11 @@ pub fn candidates(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Vec<Pa
     places
 }
 
-/// Files that may be the debug file of an image: opened while that can be done.
+/// Possible debug files of an image, opened while files can still be opened.
 pub struct DebugFiles(Vec<(PathBuf, Option<Arc<File>>)>);
 
 impl DebugFiles {
-    /// Opens what there is at the candidates.
+    /// Opens the files that exist at the candidate paths.
     pub fn open(image: &Path, build_id: &[u8], extra: Option<&Path>) -> Self {
         let opened = |path: PathBuf| {
             let file = open_regular(&path).map(Arc::new);
@@ -43,7 +43,7 @@ impl DebugFiles {
         Self(candidates(image, build_id, extra).into_iter().map(opened).collect())
     }
 
-    /// The first that is a file of this build-id.
+    /// Returns the first file with this build-id.
     pub fn search(&self, build_id: &[u8]) -> Search {
         let searched = self.0.iter().map(|(path, _)| path.clone()).collect();
         let found = self.0.iter().find_map(|(path, file)| {
@@ -55,14 +55,14 @@ impl DebugFiles {
     }
 }
 
-/// A search for a debug file, and what came of it.
+/// A search for a debug file, and its result.
 #[derive(Default)]
 pub struct Search {
-    /// What it was searched by.
+    /// Build-id that was searched for.
     pub build_id: Vec<u8>,
-    /// Where it was searched.
+    /// Paths that were searched.
     pub searched: Vec<PathBuf>,
-    /// Where it was found.
+    /// Path of the file found.
     pub path: Option<PathBuf>,
     /// The file found.
     pub file: Option<Arc<File>>,
@@ -73,13 +73,13 @@ fn belongs(file: Arc<File>, build_id: &[u8]) -> bool {
 }
 
 impl DebugFiles {
-    /// Notes which files these are.
+    /// Adds these files to the descriptors that the filters allow.
     pub fn list(&self, descriptors: &mut Descriptors) {
         self.0.iter().filter_map(|(_, file)| file.as_ref()).for_each(|file| descriptors.add(Role::Image, &**file));
     }
 }
 
-/// Opens a file unless it is something that one could wait for.
+/// Opens a file, but only a regular one, because a read of another may block.
 fn open_regular(path: &Path) -> Option<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path).ok()?;
     file.metadata().ok()?.is_file().then_some(file)

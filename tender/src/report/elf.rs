@@ -1,8 +1,8 @@
-//! An ELF file on the host, the image or its debug file, read piece by piece when asked for.
+//! An ELF file on the host, the image or its debug file, read in pieces on demand.
 //!
-//! It is read, not mapped: whoever can truncate the file could otherwise kill the tender in the middle of a report.
-//! Everything in it is doubted, and what does not make sense is treated as absent; [`READ_MAXIMUM`] bounds the memory
-//! that a file can cost, whatever sizes it claims.
+//! The file is read, not mapped, because a process that truncates a mapped file would kill the tender with SIGBUS in the middle
+//! of a report. Each field is checked, and one that makes no sense counts as absent; [`READ_MAXIMUM`] bounds the memory that a
+//! file can cost, whatever sizes the file claims.
 
 use object::LittleEndian as Le;
 use object::elf::{FileHeader64, PF_X, ProgramHeader64, SHF_COMPRESSED, SHT_NOBITS, SectionHeader64, Sym64};
@@ -12,9 +12,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// Most bytes read from one file; debug information beyond is not looked at.
+/// Most bytes read from one file; debug information beyond is ignored.
 const READ_MAXIMUM: u64 = 256 << 20;
-/// Most sections looked at: ordinary files have fewer than a hundred.
+/// Most sections that are searched: ordinary files have fewer than a hundred.
 const SECTIONS_MAXIMUM: usize = 4096;
 
 /// The bytes of a file, kept once read.
@@ -36,7 +36,7 @@ struct Limited {
 
 impl ReadCacheOps for Limited {
     fn len(&mut self) -> Result<u64, ()> {
-        // What cannot be read does not exist: this also keeps the cache from making room for it.
+        // Bytes that cannot be read do not exist: this also keeps the cache from allocating room for them.
         Ok(self.file.metadata().map_err(drop)?.len())
     }
 
@@ -57,7 +57,7 @@ impl ReadCacheOps for Limited {
     }
 }
 
-/// A file whose ELF header made sense.
+/// A file with a valid ELF header.
 pub struct Elf<'d> {
     data: &'d Bytes,
     segments: &'d [ProgramHeader64<Le>],
@@ -70,13 +70,13 @@ pub struct Elf<'d> {
 pub struct Section<'d> {
     /// Address in the file's own terms, without the load bias.
     pub address: u64,
-    /// Its bytes; none if it is absent, compressed or out of reach.
+    /// Contents; empty if the section is absent, compressed or out of reach.
     pub bytes: &'d [u8],
 }
 
-/// A name from the symbol table, and how far behind it the address lies.
+/// A name from the symbol table, and the distance of the address from the symbol.
 pub struct Symbol<'d> {
-    /// As in the file: mangled.
+    /// Name as in the file: mangled.
     pub name: &'d [u8],
     /// Distance from the symbol's first byte.
     pub offset: u64,
@@ -103,7 +103,7 @@ impl<'d> Elf<'d> {
         self.header(name).map(|header| self.contents(header)).unwrap_or_default()
     }
 
-    /// Whether there is a section of that name with contents of its own.
+    /// Returns true if there is a section of that name with contents of its own.
     pub fn has(&self, name: &str) -> bool {
         self.header(name).is_some_and(|header| header.sh_type(Le) != SHT_NOBITS && header.sh_size(Le) != 0)
     }
@@ -124,12 +124,12 @@ impl<'d> Elf<'d> {
         segments.chain(sections).find_map(of_notes)
     }
 
-    /// Whether `address` lies in a segment that the guest may execute.
+    /// Returns true if `address` lies in a segment that the guest may execute.
     pub fn executable(&self, address: u64) -> bool {
         self.segments.iter().any(|segment| segment.p_flags(Le).0 & PF_X.0 != 0 && offset_in(segment, address).is_some())
     }
 
-    /// Up to `N` bytes of the file that end right before `address`; shorter ones are preceded by zeros.
+    /// Returns the `N` bytes of the file that end right before `address`.
     pub fn bytes_before<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
         let start = address.checked_sub(N as u64)?;
         let segment = self.segments.iter().find(|segment| offset_in(segment, start).is_some())?;
@@ -137,8 +137,8 @@ impl<'d> Elf<'d> {
         (&self.data.0).read_bytes_at(offset, N as u64).ok()?.try_into().ok()
     }
 
-    /// For each of `addresses` (sorted), the function or variable that contains it, or, where no symbol says how long
-    /// it is, the nearest function before.
+    /// Returns, for each of `addresses` (sorted), the function or variable that contains it, or, if no symbol has a
+    /// size, the nearest function before the address.
     pub fn symbols(&self, addresses: &[u64]) -> Vec<Option<Symbol<'d>>> {
         let mut nearest: Vec<Option<&Sym64<Le>>> = vec![None; addresses.len()];
         let table = self.header(".symtab").map(|header| (header, self.contents(header)));
@@ -183,10 +183,10 @@ impl<'d> Elf<'d> {
     }
 }
 
-/// Longest mangled name believed in.
+/// Longest mangled name that is accepted.
 const NAME_MAXIMUM: usize = 16 << 10;
 
-/// Makes `symbol` the nearest one of those addresses for which it is.
+/// Records `symbol` for each address to which it is the nearest one so far.
 fn note<'d>(symbol: &'d Sym64<Le>, addresses: &[u64], nearest: &mut [Option<&'d Sym64<Le>>]) {
     use object::elf::{STT_FUNC, STT_NOTYPE, STT_OBJECT};
     let (start, size) = (symbol.st_value(Le), symbol.st_size(Le));
@@ -211,16 +211,16 @@ fn note<'d>(symbol: &'d Sym64<Le>, addresses: &[u64], nearest: &mut [Option<&'d 
     }
 }
 
-/// How far behind a symbol without a size an address may lie and still be called after it.
+/// Largest distance of an address from a symbol without a size at which the address is still named after the symbol.
 const UNSIZED_REACH: u64 = 4096;
 
-/// The records of a symbol table, without what is left of a last one that is cut.
+/// Complete records of a symbol table, without a cut last one.
 fn all_symbols(table: &[u8]) -> &[Sym64<Le>] {
     let count = table.len() / size_of::<Sym64<Le>>();
     object::pod::slice_from_bytes(table, count).map_or(&[], |(symbols, _)| symbols)
 }
 
-/// How far into the file's part of `segment` the address lies.
+/// Offset of the address in the file-backed part of `segment`.
 fn offset_in(segment: &ProgramHeader64<Le>, address: u64) -> Option<u64> {
     let offset = address.checked_sub(segment.p_vaddr(Le))?;
     (segment.p_type(Le) == object::elf::PT_LOAD && offset < segment.p_filesz(Le)).then_some(offset)

@@ -1,37 +1,37 @@
-//! What a processor exception means: one sentence and the exit status it ends with.
+//! Meaning of a processor exception: one sentence and an exit status.
 //!
-//! Vectors and error codes as in the Intel manual, volume 3, chapter 7 (6.15 in older editions). The status is that of
-//! the signal which Linux sends for the same exception (`arch/x86/kernel/traps.c`).
+//! Vectors and error codes as in the Intel manual, volume 3, chapter 7 (6.15 in older editions). The status is that of the
+//! signal which Linux sends for the same exception (`arch/x86/kernel/traps.c`).
 
 use husk_abi::fault;
 use std::fmt;
 
-/// A way to use an address.
+/// Kind of memory access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// Load from it.
+    /// Load from the address.
     Read,
-    /// Store to it.
+    /// Store to the address.
     Write,
-    /// Fetch an instruction from it.
+    /// Fetch of an instruction from the address.
     Execute,
 }
 
-/// An address that the guest used, and how, where that is known.
+/// Address that the guest used, and the kind of access, if known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The guest-virtual address.
     pub address: u64,
-    /// What the guest wanted there.
+    /// Kind of access.
     pub how: Option<Use>,
 }
 
 /// An exception in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exception {
-    /// One sentence: "page fault: read of address 0x0".
+    /// Sentence such as "page fault: read of address 0x0".
     pub what: String,
-    /// The address whose use raised it, if there is one.
+    /// Address of the access that raised the exception, if there is one.
     pub access: Option<Access>,
     /// Exit status of the tender: a value of [`husk_abi::fault`].
     pub status: u8,
@@ -123,7 +123,7 @@ fn protection(error_code: u64) -> String {
     }
 }
 
-/// The error code of a fault that names a descriptor: bit 1 says interrupt table, bit 2 local table.
+/// Error code of a fault that names a descriptor: bit 1 is the interrupt table, bit 2 the local table.
 struct Selector(u64);
 
 impl fmt::Display for Selector {

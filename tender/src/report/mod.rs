@@ -1,10 +1,10 @@
-//! The report on a guest: what stopped it, where in its source, by which calls, with which registers; and what its
-//! threads are doing.
+//! Report on a guest: what stopped it, the place in its source, the calls that led
+//! there, the registers; and the state of its threads.
 //!
-//! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its
-//! build-id. Nothing here runs before something went wrong. Then everything is in doubt: the image file, the debug
-//! file and the guest's memory are read as claims, with bounds on memory (`elf`), on work (`reader`) and on the
-//! depth of the stack (`stack`). What makes no sense costs lines of the report, never the report.
+//! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its build-id.
+//! This code runs only after a fault, when nothing is trusted: the image file, the debug file and the guest's memory are read
+//! as claims, with bounds on memory (`elf`), on work (`reader`) and on the depth of the stack (`stack`). Data that makes no
+//! sense costs lines of the report, never the report.
 
 mod debug_file;
 mod elf;
@@ -40,48 +40,48 @@ use std::sync::Arc;
 use symbols::Symbols;
 use unwind::Unwinder;
 
-/// Reads of debug information granted to one report: well under a second, and several times what a large program with
-/// full debug information takes.
+/// Reads of debug information per report: well under a second, and several times the number that a
+/// large program with full debug information takes.
 const READS_MAXIMUM: u64 = 64 << 20;
 
-/// Where a guest stopped.
+/// State of a guest at the instruction that stopped it.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    /// The address whose use was refused, if that is what happened.
+    /// Address of the refused access, if there was one.
     pub access: Option<Access>,
     /// The registers.
     pub registers: Registers,
-    /// Whether `rip` is past the instruction that stopped it, as after a breakpoint.
+    /// True if `rip` is past the instruction that stopped the guest, as after a breakpoint.
     pub past: bool,
-    /// What to call the thread that it happened to, if there are several.
+    /// Name of the thread that stopped, if there are several.
     pub thread: Option<String>,
 }
 
-/// A report to be made.
+/// Input of a report.
 pub struct Inquiry<'a> {
-    /// What stopped the guest, if anything did: in one line ([`exception::describe`] has words for exceptions) or, for
-    /// what a guest itself says, in a few.
+    /// Reason for which the guest stopped, if it did: one line ([`exception::describe`] has words for exceptions)
+    /// or, for a message of the guest itself, a few.
     pub what: Option<String>,
-    /// Where it stopped, if it was at one place.
+    /// State at the instruction that stopped the guest, if there was one.
     pub stop: Option<Stop>,
-    /// The threads that are to be told about.
+    /// Threads to report.
     pub threads: &'a [Thread],
     /// Path of the image file.
     pub image: &'a Path,
-    /// The image file itself, as it was opened to load it.
+    /// Image file, as it was opened to load the image.
     pub file: &'a Arc<File>,
-    /// What to add to an address in the file to get the guest's.
+    /// Offset to add to an address in the file to get a guest address.
     pub load_bias: u64,
     /// The guest's address space.
     pub map: &'a [Place],
-    /// Reads 8 bytes of the guest's memory, if it is the guest's.
+    /// Reads 8 bytes of the guest's memory; `None` for other addresses.
     pub read_guest: &'a mut ReadGuest<'a>,
-    /// Files that may be the image's debug file, if they were opened before; else they are now.
+    /// Possible debug files of the image, if they were opened before; else they are opened now.
     pub debug_files: Option<&'a DebugFiles>,
 }
 
 impl Inquiry<'_> {
-    /// Finds out. Takes up to a few seconds, for a hostile image; else milliseconds.
+    /// Makes the report. Takes up to a few seconds for a hostile image; else milliseconds.
     #[cold]
     pub fn report(mut self) -> Report {
         let image = Bytes::new(Arc::clone(self.file));
@@ -133,7 +133,7 @@ impl Inquiry<'_> {
         report
     }
 
-    /// What the address is that the guest stopped at.
+    /// Describes the address at which the guest stopped.
     fn address(&mut self, stop: &Stop, symbols: Option<&Symbols>) -> Option<String> {
         let rsp = stop.registers.rsp;
         let thread = stop.thread.as_deref().unwrap_or("a thread");
@@ -162,7 +162,7 @@ impl Inquiry<'_> {
         address.wrapping_sub(self.load_bias)
     }
 
-    /// Where the instruction at `rip` was, if the linker step moved it into a stub.
+    /// Returns the original address of the instruction at `rip`, if the linker step moved it into a stub.
     fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>, rip: u64) -> Option<u64> {
         let (area, size) = image.symbol_named(stub::AREA).or_else(|| debug?.symbol_named(stub::AREA))?;
         let offset = self.in_file(rip).checked_sub(area).filter(|offset| *offset < size)?;
@@ -192,8 +192,8 @@ impl Inquiry<'_> {
     }
 }
 
-/// Runs something that reads an untrusted file through a library. Libraries forget a check now and then (an addition
-/// that overflows panics in debug builds): then a part of the report is missing, and that is better than all of it.
+/// Runs code that reads an untrusted file through a library. Libraries sometimes lack a check (an addition that overflows
+/// panics in debug builds): then a part of the report is missing, which is better than all of it.
 fn survive<T>(read: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()
 }

@@ -1,4 +1,4 @@
-//! Where the names of an image's functions are.
+//! Location of the names of an image's functions.
 
 use super::debug_file::DebugFiles;
 use super::elf::{Bytes, Elf};
@@ -8,21 +8,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What names an image carries, and which file carries the others.
+/// Kinds of names in an image, and the file that has the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Whether the image has a symbol table.
+    /// True if the image has a symbol table.
     pub symbols: bool,
-    /// Whether the image has debug information.
+    /// True if the image has debug information.
     pub lines: bool,
     /// The debug file of the image's build-id.
     pub debug_file: Option<PathBuf>,
-    /// Where a debug file was searched, in vain.
+    /// Paths at which no debug file was found.
     pub searched: Vec<PathBuf>,
 }
 
 impl Names {
-    /// Looks into the image and, if it has no debug information, for its debug file.
+    /// Reads the image and, if it has no debug information, searches for its debug file.
     pub fn of(image: &Image, debug_directory: Option<&Path>) -> Self {
         let bytes = Bytes::new(Arc::clone(&image.file));
         let Some(elf) = Elf::parse(&bytes) else { return Self::default() };

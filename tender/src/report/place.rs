@@ -1,4 +1,4 @@
-//! What an address is: the map of the guest's address space, with a name for each part.
+//! Meaning of an address: the map of the guest's address space, with a name for each part.
 
 use super::ReadGuest;
 use super::exception::{Access, Use};
@@ -20,7 +20,7 @@ pub enum Kind {
     Boot,
     /// The clock page.
     Clock,
-    /// Anything else that is the tender's: return frame, descriptor tables, ring-0 stubs.
+    /// Other pages of the tender: return frame, descriptor tables, ring-0 stubs.
     Tender,
     /// Unmapped pages below a stack.
     GuardBelow(Stack),
@@ -34,33 +34,33 @@ pub enum Kind {
     Rings,
     /// The heap.
     Heap,
-    /// The image file, as the guest can read it.
+    /// Image file, as the guest can read it.
     ImageFile,
-    /// Addresses that get memory when they are touched first.
+    /// Sparse region: addresses that get memory at the first touch.
     Sparse,
 }
 
-/// The stacks that a tender makes. Further threads have theirs in the heap.
+/// Stacks that a tender makes. Further threads have theirs in the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack {
-    /// The libos runs on it.
+    /// Stack of the libos.
     Libos,
-    /// The program's first thread.
+    /// Stack of the program's first thread.
     Main,
 }
 
-/// One part of the address space.
+/// A part of the address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// What it is.
+    /// Kind of the part.
     pub kind: Kind,
-    /// Where it is.
+    /// Addresses of the part.
     pub region: Region,
-    /// What the guest may do there.
+    /// Rights of the guest.
     pub rights: Rights,
 }
 
-/// The address space of a guest, as [`husk_abi::memory`] lays it down.
+/// Returns the address space of a guest, as [`husk_abi::memory`] lays it down.
 pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
     let none = Rights::empty();
     let read_write = Rights::READ | Rights::WRITE;
@@ -89,8 +89,8 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
     fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
 }
 
-/// Says in one sentence what the accessed address is. `symbol` is what the image's symbol table has there; `rsp` tells
-/// a stack overflow from a stray pointer, and `thread` is whose.
+/// Describes the accessed address in one sentence. `symbol` is the image's symbol at that address; `rsp` separates a stack
+/// overflow from a stray pointer, and `thread` names the thread of the overflow.
 pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, thread: &str) -> String {
     let Access { address, how } = access;
     if !canonical(address) {
@@ -123,18 +123,18 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, t
     }
 }
 
-/// What can be said when the host refused an access and does not say to what: that the stack ends there.
+/// Describes an access that the host refused without an address, if the stack ends there.
 pub fn describe_stack(map: &[Place], rsp: u64, thread: &str, read: &mut ReadGuest<'_>) -> Option<String> {
     let has_stacks = |kind| matches!(kind, Kind::Heap | Kind::Sparse);
     let in_heap = |address| map.iter().any(|place| has_stacks(place.kind) && place.region.contains(address));
-    // The word pushed next, and the page that a function with a large frame touches first.
+    // Addresses of the next push, and of the first access of a function with a frame larger than a page.
     let ends = [8, PAGE].into_iter().any(|depth| read(rsp.wrapping_sub(depth)).is_none());
     (in_heap(rsp) && ends).then(|| {
         format!("the stack pointer {rsp:#x} is next to a protected page of the heap: stack overflow of {thread}")
     })
 }
 
-/// Whether bits 47 to 63 of `address` are equal, as the processor demands.
+/// Returns true if bits 47 to 63 of `address` are equal, as the processor requires.
 pub fn canonical(address: u64) -> bool {
     matches!(address >> 47, 0 | 0x1_ffff)
 }

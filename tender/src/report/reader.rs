@@ -1,24 +1,24 @@
 //! A reader of debug information that pays for every read from a budget.
 //!
-//! Debug information is a graph with lengths and counts in it: a few bytes can ask for unbounded work, lists that many
-//! entries share, tables parsed again for each unit. Since every step has to read something, a limit on reads bounds
+//! Debug information is a graph with lengths and counts in it: a few bytes can ask for unbounded work, through lists that many
+//! entries share, or tables that are parsed again for each unit. Because every step reads something, a limit on reads bounds
 //! the time and the memory that a file can cost, in one place.
 
 use gimli::{EndianSlice, Error, LittleEndian, ReaderOffsetId};
 use std::borrow::Cow;
 use std::cell::Cell;
 
-/// What is left of a budget of reads; one costs a few nanoseconds.
+/// Rest of a budget of reads; one read costs a few nanoseconds.
 #[derive(Debug)]
 pub struct Budget(Cell<u64>);
 
 impl Budget {
-    /// A budget for that many reads.
+    /// Creates a budget of `reads` reads.
     pub fn new(reads: u64) -> Self {
         Self(Cell::new(reads))
     }
 
-    /// Whether nothing is left.
+    /// Returns true if nothing is left.
     pub fn exhausted(&self) -> bool {
         self.0.get() == 0
     }
@@ -43,7 +43,7 @@ impl<'d> Reader<'d> {
         Self { slice: EndianSlice::new(bytes, LittleEndian), budget }
     }
 
-    /// What has not been read yet.
+    /// Bytes that have not been read yet.
     pub fn bytes(&self) -> &'d [u8] {
         self.slice.slice()
     }
@@ -70,7 +70,7 @@ impl gimli::Reader for Reader<'_> {
     }
 
     fn offset_from(&self, base: &Self) -> usize {
-        // Wrapping, where the slice's own method would panic: gimli compares what it has split off.
+        // Wraps where the slice's own method would panic, because gimli compares readers that it has split.
         (self.bytes().as_ptr() as usize).wrapping_sub(base.bytes().as_ptr() as usize)
     }
 

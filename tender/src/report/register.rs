@@ -1,9 +1,9 @@
-//! Registers as call frame information counts them, and as a person reads them.
+//! Registers in the order of call frame information, and as a table for people.
 
 use crate::registers::Registers;
 use std::fmt;
 
-/// How many general registers there are.
+/// Number of general registers.
 pub const COUNT: usize = 16;
 /// Number of `rcx`.
 pub const RCX: usize = 2;

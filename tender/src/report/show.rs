@@ -12,18 +12,18 @@ use super::text::{Clean, hexadecimal};
 use std::fmt;
 use std::path::Path;
 
-/// Everything known about a guest; [`fmt::Display`] writes it out in several lines.
+/// Data of a report; [`fmt::Display`] prints it in several lines.
 #[derive(Default)]
 pub struct Report {
     what: Option<String>,
     stop: Option<Stop>,
     colour: bool,
     notes: Vec<String>,
-    /// What the accessed address is.
+    /// Description of the accessed address.
     pub(super) address: Option<String>,
-    /// How the guest came to where it stopped.
+    /// Calls that led to the instruction that stopped the guest.
     pub(super) calls: Backtrace,
-    /// What each thread does, and how it came to that.
+    /// State and calls of each thread.
     pub(super) threads: Vec<(String, Backtrace)>,
 }
 
@@ -31,10 +31,10 @@ pub struct Report {
 #[derive(Default)]
 pub struct Backtrace {
     pub(super) first: Vec<Shown>,
-    /// How many are left out after `first`.
+    /// Number of calls left out after `first`.
     pub(super) omitted: usize,
     pub(super) last: Vec<Shown>,
-    /// Why it ends before the outermost one.
+    /// Reason why the list ends before the outermost call.
     pub(super) broken: Option<&'static str>,
 }
 
@@ -42,7 +42,7 @@ pub struct Backtrace {
 pub struct Shown {
     spots: Vec<Spot>,
     guessed: bool,
-    /// Whether it is in the image's code.
+    /// True if the call is in the image's code.
     code: bool,
 }
 
@@ -79,7 +79,7 @@ impl Report {
         self.notes.push(note);
     }
 
-    /// Says where names came from, or what would be needed to have them.
+    /// Adds where names came from, or what is missing to have names.
     pub(super) fn explain_symbols(
         &mut self,
         path: &Path,
@@ -196,7 +196,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The innermost function, and the real one that it was inlined into.
+/// Displays the innermost function, and the real one that it was inlined into.
 struct Where<'r>(&'r Shown);
 
 impl fmt::Display for Where<'_> {

@@ -1,8 +1,8 @@
 //! Functions and source lines of addresses, from DWARF.
 //!
-//! All addresses are looked up together, in one pass over the units that contain any of them, and nothing is kept but
-//! the answers. This is why it is not `addr2line`'s job: that one builds tables for many lookups to come, whose size a
-//! hostile file decides, and descends into inlined functions by recursion, as deep as the file says.
+//! Addresses are looked up together, in one pass over the units that contain any of them, and only the answers are kept.
+//! `addr2line` is not used, because it builds tables for many later lookups, with a size that a hostile file decides, and
+//! descends into inlined functions by recursion, as deep as the file says.
 
 use super::reader::{Budget, Reader};
 use gimli::{
@@ -12,21 +12,21 @@ use gimli::{
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Longest abbreviation table of a unit that is believed; they have a few KiB.
+/// Longest abbreviation table of a unit that is accepted; usual ones have a few KiB.
 const ABBREVIATIONS_MAXIMUM: usize = 256 << 10;
-/// Longest list of file names of a unit that is believed.
+/// Longest list of file names of a unit that is accepted.
 const FILE_NAMES_MAXIMUM: u64 = 1 << 20;
-/// Most units looked at.
+/// Most units that are read.
 const UNITS_MAXIMUM: usize = 100_000;
-/// Deepest nest of inlined functions that is shown.
+/// Deepest nesting of inlined functions that is shown.
 const INLINED_MAXIMUM: usize = 64;
-/// Most entries followed from a function to the one that bears its name.
+/// Most entries followed from a function to the entry with its name.
 const ORIGINS_MAXIMUM: usize = 16;
 
 /// A place in a source file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Line {
-    /// Path as the compiler wrote it down.
+    /// Path as the compiler recorded it.
     pub file: String,
     /// Line, from 1.
     pub line: u64,
@@ -34,17 +34,17 @@ pub struct Line {
     pub column: u64,
 }
 
-/// A function that an address belongs to, and where in it.
+/// A function that contains an address, and the line in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spot {
     /// The function's name, demangled.
     pub function: Option<String>,
-    /// Where in its source.
+    /// Line in the function's source.
     pub line: Option<Line>,
 }
 
-/// For each of `addresses` (sorted): the functions it belongs to, innermost first; the last one is not inlined.
-/// `section` gives a section's bytes by its name.
+/// Returns, for each of `addresses` (sorted), the functions that contain it, innermost first; the last one is not inlined.
+/// `section` returns a section's bytes by its name.
 pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64], budget: &'d Budget) -> Vec<Vec<Spot>> {
     let mut answers: Vec<Answer> = addresses.iter().map(|_| Answer::default()).collect();
     let sections: Result<_, gimli::Error> = Dwarf::load(|id| Ok(Reader::new(section(id.name()), budget)));
@@ -59,7 +59,7 @@ pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64],
         }
         let search = Search { dwarf: &dwarf, headers: &headers, addresses };
         for header in &headers {
-            // A unit that makes no sense has no answers; the next one may.
+            // A unit that makes no sense has no answers; the next one may have some.
             let _ = search.unit(header, &mut answers);
             if budget.exhausted() {
                 break;
@@ -69,24 +69,24 @@ pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64],
     answers.into_iter().map(Answer::spots).collect()
 }
 
-/// What is known about one address.
+/// Functions and line found for one address.
 #[derive(Default)]
 struct Answer {
-    /// Outermost first.
+    /// Functions, outermost first.
     functions: Vec<Function>,
     line: Option<Line>,
 }
 
-/// A function, or a copy of it inlined into the one before.
+/// A function, or its copy inlined into the function before.
 struct Function {
     depth: isize,
     name: Option<String>,
-    /// Where the one before calls it.
+    /// Line of the call in the function before.
     call: Option<Line>,
 }
 
 impl Answer {
-    /// Takes a function that contains the address, if it is the first one or lies within the last one.
+    /// Adds a function that contains the address, if it is the first one or lies within the last one.
     fn enter(&mut self, inlined: bool, function: Function) {
         let fits = match self.functions.last() {
             Some(outer) => inlined && outer.depth < function.depth && self.functions.len() < INLINED_MAXIMUM,
@@ -129,7 +129,7 @@ impl<'d> Search<'_, 'd> {
             any |= open[index];
         })?;
         if any {
-            // Each without the other is worth having.
+            // Functions without lines are useful, and lines without functions.
             let functions = self.functions(&unit, &open, answers);
             self.lines(&unit, &open, answers)?;
             functions?;
@@ -137,7 +137,7 @@ impl<'d> Search<'_, 'd> {
         Ok(())
     }
 
-    /// Reads a unit's abbreviations and root entry, unless its tables are larger than anybody's.
+    /// Reads a unit's abbreviations and root entry, unless its tables are larger than any real ones.
     fn open(&self, header: &UnitHeader<Reader<'d>>) -> gimli::Result<Unit<Reader<'d>>> {
         let mut table = *self.dwarf.debug_abbrev.reader();
         table.skip(header.debug_abbrev_offset().0)?;
@@ -155,7 +155,7 @@ impl<'d> Search<'_, 'd> {
         Unit::new_with_abbreviations(self.dwarf, *header, abbreviations.into())
     }
 
-    /// Notes the functions that contain the `open` addresses.
+    /// Records the functions that contain the `open` addresses.
     fn functions(&self, unit: &Rc<Unit<Reader<'d>>>, open: &[bool], answers: &mut [Answer]) -> gimli::Result<()> {
         let mut entries = unit.entries_raw(None)?;
         let mut start_depth = 0;
@@ -221,8 +221,8 @@ impl<'d> Search<'_, 'd> {
         Ok(())
     }
 
-    /// Which addresses lie between `begin` and `end`. Code that the linker dropped is recorded at address 0 or 1, where
-    /// an image has its header.
+    /// Indexes of the addresses between `begin` and `end`. Code that the linker dropped is recorded at
+    /// address 0 or 1, where an image has its header.
     fn indexes(&self, begin: u64, end: u64) -> Range<usize> {
         if begin <= 1 {
             return 0..0;
@@ -231,7 +231,7 @@ impl<'d> Search<'_, 'd> {
         first..self.addresses.partition_point(|address| *address < end).max(first)
     }
 
-    /// The name of a function; an inlined or concrete one refers to the entry that bears it.
+    /// Returns the name of a function; an inlined or concrete one refers to the entry that has the name.
     fn name(&self, unit: &Rc<Unit<Reader<'d>>>, entry: &Entry<'d>) -> Option<String> {
         let (mut unit, mut entry) = (Rc::clone(unit), entry.clone());
         let mut plain = None;
@@ -264,7 +264,7 @@ impl<'d> Search<'_, 'd> {
         plain
     }
 
-    /// Where an inlined function was called.
+    /// Line at which an inlined function was called.
     fn call(&self, unit: &Unit<Reader<'d>>, entry: &Entry<'d>) -> Option<Line> {
         let number = |name| entry.attr(name).and_then(gimli::Attribute::udata_value);
         let AttributeValue::FileIndex(file) = entry.attr_value(gimli::DW_AT_call_file)? else { return None };
@@ -273,7 +273,7 @@ impl<'d> Search<'_, 'd> {
         Some(Line { file: self.file(unit, file)?, line, column })
     }
 
-    /// Runs the unit's line program and notes the rows of the `open` addresses.
+    /// Runs the unit's line program and records the rows of the `open` addresses.
     fn lines(&self, unit: &Unit<Reader<'d>>, open: &[bool], answers: &mut [Answer]) -> gimli::Result<()> {
         let Some(program) = &unit.line_program else { return Ok(()) };
         let mut program = Program(program.header());
@@ -305,7 +305,7 @@ impl<'d> Search<'_, 'd> {
         Some(Line { file: self.file(unit, row.file_index())?, line: row.line()?.get(), column })
     }
 
-    /// A file's path, relative to where the compiler ran: that is what a person would type.
+    /// Path of a file, relative to the compiler's directory, because that is the path a person would type.
     fn file(&self, unit: &Unit<Reader<'d>>, index: u64) -> Option<String> {
         let header = unit.line_program.as_ref()?.header();
         let file = header.file(index)?;
@@ -322,7 +322,7 @@ impl<'d> Search<'_, 'd> {
     }
 }
 
-/// A line program whose table of files is complete. Programs may add files while they run; nobody's does.
+/// A line program with a complete table of files. Programs may add files while they run, but real ones do not.
 struct Program<'h, 'd>(&'h gimli::LineProgramHeader<Reader<'d>>);
 
 impl<'d> gimli::LineProgram<Reader<'d>> for Program<'_, 'd> {
@@ -333,7 +333,7 @@ impl<'d> gimli::LineProgram<Reader<'d>> for Program<'_, 'd> {
     fn add_file(&mut self, _: gimli::FileEntry<Reader<'d>>) {}
 }
 
-/// Refuses a line program whose header is too long: gimli makes room for as many files as it claims.
+/// Refuses a line program with too long a header, because gimli allocates room for as many files as the header claims.
 fn check_line_header(mut input: Reader<'_>) -> gimli::Result<()> {
     let (_, format) = input.read_initial_length()?;
     if input.read_u16()? >= 5 {
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_sibling_that_leads_back_is_not_followed() {
-        // Abbreviation 1 a unit, 2 a function elsewhere whose sibling is itself.
+        // Abbreviation 1 a unit, 2 a function elsewhere that is its own sibling.
         let abbreviations = [1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0, 2, 0x2e, 0, 0x01, 0x13, 0, 0, 0];
         let mut entries = spanning(1);
         entries.push(2);

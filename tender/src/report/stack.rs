@@ -1,10 +1,10 @@
-//! The stack of a stopped guest, from the instruction that stopped it outwards.
+//! Stack of a stopped guest, walked outwards from the instruction that stopped it.
 //!
-//! Call frame information leads from most frames to their callers. Where there is none, in assembly and after a jump
-//! through a wild pointer, the return address is looked for where it usually is: on top of the stack, behind the frame
-//! pointer, and, for the innermost frame only, in the few words above. A word counts as a return address if it points
-//! into the image's code, right behind a call. Everything read here is the guest's claim, so each step is checked and
-//! their number is bounded.
+//! Call frame information leads from most frames to their callers. Without it, in assembly and after a jump
+//! through a wild pointer, the return address is searched in its usual places: on top of the stack, next to the
+//! saved frame pointer, and, for the innermost frame only, in the few words above. A word counts as a return
+//! address if it points into the image's code, right behind a call. The data read here is the guest's claim, so
+//! that each step is checked and the number of steps is bounded.
 
 use super::elf::Elf;
 use super::register::{R11, RBP, RCX, RSP, numbered};
@@ -16,30 +16,30 @@ use std::collections::VecDeque;
 const SHOWN_MAXIMUM: usize = 128;
 /// Frames shown before the gap of a longer stack.
 const FIRST: usize = 32;
-/// Frames shown after it.
+/// Frames shown after the gap.
 const LAST: usize = 8;
 /// Most frames walked to find the last ones: enough for any default stack.
 const STEPS_MAXIMUM: usize = 400_000;
 /// Words above the innermost frame that are searched for a return address.
 const SEARCHED_WORDS: u64 = 64;
-/// Where musl has signal handlers return to.
+/// Symbol of musl to which signal handlers return.
 const RESTORER: &str = "__restore_rt";
-/// Longest frame that a frame pointer is believed to span.
+/// Longest frame that a frame pointer may span to be accepted.
 const FRAME_MAXIMUM: u64 = 16 << 20;
 
-/// An address of the stack's functions, as the guest sees it.
+/// A code address of the stack, as a guest address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Where the function runs, or goes on when the one inside it returns.
+    /// Address at which the function runs, or continues when its callee returns.
     pub address: u64,
-    /// Whether `address` follows a call or trap, which then is what the function was doing.
+    /// True if `address` follows a call or trap, which then is the current instruction of the function.
     pub returning: bool,
-    /// Whether it was found by its looks only.
+    /// True if the call was found by a search of the stack only.
     pub guessed: bool,
 }
 
 impl Call {
-    /// The address to look up: inside the call instruction, for it may be the last one of its function.
+    /// Address to look up: inside the call instruction, because the call may be the last instruction of its function.
     pub fn instruction(&self) -> u64 {
         self.address.wrapping_sub(u64::from(self.returning))
     }
@@ -48,17 +48,18 @@ impl Call {
 /// The walked stack.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stack {
-    /// Innermost first.
+    /// Calls, innermost first.
     pub first: Vec<Call>,
-    /// How many calls are left out after `first`.
+    /// Number of calls left out after `first`.
     pub omitted: usize,
-    /// The outermost calls, after the gap.
+    /// Outermost calls, after the gap.
     pub last: Vec<Call>,
-    /// Why the walk ended before the outermost function.
+    /// Reason why the walk ended before the outermost function.
     pub broken: Option<&'static str>,
 }
 
-/// Walks the stack from `start`, where the registers are. `bias` is what to add to an address in the file to get the guest's.
+/// Walks the stack from `start` with these registers. `bias` is the offset to add to
+/// an address in the file to get a guest address.
 pub fn walk(
     image: &Elf<'_>,
     bias: u64,
@@ -99,7 +100,7 @@ pub fn walk(
             },
         };
         if (caller.rip, caller.registers[RSP]) == (frame.rip, frame.registers[RSP]) {
-            // So it looks at the start of a thread, with rbp cleared as at the start of a program.
+            // The start of a thread looks like this, with rbp cleared as at the start of a program.
             break if frame.registers[RBP] == Some(0) { None } else { Some("a frame is its own caller") };
         }
         if !code.contains(next.instruction()) {
@@ -111,8 +112,9 @@ pub fn walk(
     calls.finish(broken)
 }
 
-/// What a signal handler interrupted that is about to return to its restorer: the stack pointer is at Linux's
-/// `struct ucontext`, of which the `struct sigcontext` comes after five words (arch/x86/include/uapi/asm/sigcontext.h).
+/// Returns the frame that a signal handler interrupted, when the handler is about to return to its
+/// restorer: the stack pointer is at Linux's `struct ucontext`, in which the `struct sigcontext` follows
+/// five words (arch/x86/include/uapi/asm/sigcontext.h).
 fn interrupted(frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Caller> {
     // r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp by their DWARF numbers.
     const ORDER: [usize; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7];
@@ -149,7 +151,7 @@ impl Calls {
         if self.last.is_empty() {
             return Stack { first: self.first, omitted: 0, last: Vec::new(), broken };
         }
-        // What is left of the first ones may be among the last: the gap never ends before them.
+        // The rest of the first calls may be among the last ones: the gap never ends before them.
         let middle = self.first.split_off(FIRST);
         let last: Vec<Call> = middle.into_iter().chain(self.last).rev().take(LAST).collect();
         let omitted = self.count - self.first.len() - last.len();
@@ -168,11 +170,11 @@ impl Code<'_, '_> {
         address >= self.bias && self.image.executable(address - self.bias)
     }
 
-    /// The caller of a frame without call frame information, and whether it is no more than likely.
+    /// Returns the caller of a frame without call frame information, and true if the caller is only likely.
     fn guess(&self, frame: &Frame, innermost: bool, read: &mut ReadGuest<'_>) -> Option<(Frame, bool)> {
         let mut found = None;
         if innermost {
-            // A function that has pushed nothing; the gate; whatever a wild pointer led to.
+            // Innermost frame: a function that has pushed nothing, the gate, or the target of a wild pointer.
             found = self.at(frame, 0, read).map(|caller| (caller, false));
             found = found.or_else(|| self.system_call(frame).map(|caller| (caller, false)));
         }
@@ -183,7 +185,7 @@ impl Code<'_, '_> {
         found
     }
 
-    /// The caller if its address is this many words above the stack pointer.
+    /// Returns the caller if its return address is `word` words above the stack pointer.
     fn at(&self, frame: &Frame, word: u64, read: &mut ReadGuest<'_>) -> Option<Frame> {
         let slot = frame.registers[RSP]?.checked_add(word * 8)?;
         let rip = read(slot).filter(|rip| self.follows_call(*rip))?;
@@ -192,7 +194,7 @@ impl Code<'_, '_> {
         Some(caller)
     }
 
-    /// The caller by the convention of `push rbp; mov rbp, rsp`.
+    /// Returns the caller by the convention of `push rbp; mov rbp, rsp`.
     fn behind_frame_pointer(&self, frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Frame> {
         let (rsp, rbp) = (frame.registers[RSP]?, frame.registers[RBP]?);
         if rbp % 8 != 0 || rbp.checked_sub(rsp)? > FRAME_MAXIMUM {
@@ -205,7 +207,7 @@ impl Code<'_, '_> {
         Some(caller)
     }
 
-    /// The program's side of a `syscall` that has just trapped: rcx holds where it goes on, r11 its stack pointer.
+    /// Returns the program's side of a `syscall` that has just trapped: rcx holds the return address, r11 the stack pointer.
     fn system_call(&self, frame: &Frame) -> Option<Frame> {
         let rip = frame.registers[RCX]?;
         let instruction: [u8; 2] = self.before(rip)?;
@@ -222,7 +224,7 @@ impl Code<'_, '_> {
         self.image.executable(within.checked_sub(1)?).then(|| self.image.bytes_before(within))?
     }
 
-    /// Whether the instruction before `address` is a call: `e8` with a distance, or `ff /2` with its operand.
+    /// Returns true if the instruction before `address` is a call: `e8` with a distance, or `ff /2` with its operand.
     fn follows_call(&self, address: u64) -> bool {
         let Some(bytes) = self.before::<7>(address) else { return false };
         let indirect = |length: usize| {

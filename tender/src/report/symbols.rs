@@ -9,10 +9,10 @@ use std::fmt;
 
 /// Names of a fixed set of addresses.
 pub struct Symbols {
-    /// Sorted, in the image file's terms.
+    /// Addresses, sorted, as in the image file.
     addresses: Vec<u64>,
     spots: Vec<Vec<Spot>>,
-    /// Names and distances from them, from the symbol table.
+    /// Symbols at or before the addresses, with distances, from the symbol table.
     names: Vec<Option<Name>>,
 }
 
@@ -33,7 +33,7 @@ impl Symbols {
         }
     }
 
-    /// The functions that contain the address, innermost first; none if nothing is known.
+    /// Functions that contain the address, innermost first; empty if none is known.
     pub fn spots(&self, address: u64) -> Vec<Spot> {
         let Ok(index) = self.addresses.binary_search(&address) else { return Vec::new() };
         let mut spots = self.spots[index].clone();
@@ -41,7 +41,7 @@ impl Symbols {
         if spots.is_empty() {
             spots.push(Spot::default());
         }
-        // The outermost one is the function that the symbol table knows too, often by a fuller name.
+        // The symbol table has the outermost function too, often by a fuller name.
         if let Some(outermost) = spots.last_mut() {
             match &outermost.function {
                 None => outermost.function = Some(name.to_string()),
@@ -54,7 +54,7 @@ impl Symbols {
         spots
     }
 
-    /// The variable or function that the address lies in.
+    /// Variable or function that contains the address.
     pub fn data(&self, address: u64) -> Option<String> {
         self.names[self.addresses.binary_search(&address).ok()?].as_ref().map(Name::to_string)
     }
@@ -80,7 +80,7 @@ fn name(symbol: Symbol<'_>) -> Name {
     Name { text: demangle(&String::from_utf8_lossy(symbol.name)), offset: symbol.offset }
 }
 
-/// What is in front of type parameters: `call_once` of `call_once<fn(), ()>`.
+/// Part of a name before its type parameters: `call_once` of `call_once<fn(), ()>`.
 fn without_parameters(name: &str) -> &str {
     name.split_once('<').map_or(name, |(name, _)| name)
 }

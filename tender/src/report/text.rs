@@ -5,7 +5,7 @@ use std::fmt;
 /// Most characters shown of one name, path or line.
 const SHOWN_MAXIMUM: usize = 512;
 
-/// Shows text without what could drive a terminal or reorder a line, and cut to a length that a person reads.
+/// Shows text without characters that could control a terminal or reorder a line, cut to a length that a person can read.
 pub struct Clean<'t>(pub &'t str);
 
 impl fmt::Display for Clean<'_> {
@@ -33,7 +33,7 @@ pub fn demangle(name: &str) -> String {
     match rustc_demangle::try_demangle(name) {
         Ok(demangled) => {
             use fmt::Write;
-            // A short name can stand for a very long one.
+            // A short mangled name can expand to a very long one.
             let mut text = Limited(String::new());
             let _ = write!(text, "{demangled:#}");
             text.0
@@ -42,7 +42,7 @@ pub fn demangle(name: &str) -> String {
     }
 }
 
-/// Takes text up to a limit and then refuses.
+/// A writer that takes text up to a limit and then refuses.
 struct Limited(String);
 
 impl fmt::Write for Limited {

@@ -1,8 +1,8 @@
-//! One step from a frame to its caller, by call frame information (`.eh_frame`, `.debug_frame`).
+//! A step from a frame to its caller, by call frame information (`.eh_frame`, `.debug_frame`).
 //!
-//! Not `framehop`'s job: that one evaluates the expressions in call frame information without a limit, and these can
-//! loop. It also recovers rip, rsp and rbp only; here all registers that a callee saves survive the walk, so that
-//! frames which are found through another one are found.
+//! `framehop` is not used, because it evaluates the expressions in call frame information without a limit, and these can
+//! loop. It also recovers rip, rsp and rbp only; here all registers that a callee saves survive the walk, so that frames
+//! which are found through another register are found.
 
 use super::elf::{Elf, Section};
 use super::reader::{Budget, Reader};
@@ -13,38 +13,38 @@ use gimli::{
 };
 use std::collections::HashMap;
 
-/// The return address's number in call frame information, after those of the general registers.
+/// Number of the return address in call frame information, after those of the general registers.
 const RETURN_ADDRESS: usize = COUNT;
-/// Registers that a function leaves as it found them (System V ABI, figure 3.4): rbx, rbp, r12 to r15.
+/// Callee-saved registers (System V ABI, figure 3.4): rbx, rbp, r12 to r15.
 const PRESERVED: [usize; 6] = [3, 6, 12, 13, 14, 15];
 /// Longest expression evaluated, in operations.
 const OPERATIONS_MAXIMUM: u32 = 256;
-/// Most rules kept: a deep recursion goes through few functions.
+/// Most rules kept: a deep recursion passes through few functions.
 const RULES_MAXIMUM: usize = 4096;
 
-/// Reads the 8 bytes at a guest address, unless they are not the guest's.
+/// Reads the 8 bytes at a guest address; `None` if they are not the guest's.
 pub type ReadGuest<'a> = dyn FnMut(u64) -> Option<u64> + 'a;
 
 /// Registers of a frame, as far as they are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// Where it runs, or where it will go on.
+    /// Address at which the frame runs or will continue.
     pub rip: u64,
-    /// By DWARF number.
+    /// Values by DWARF number.
     pub registers: [Option<u64>; COUNT],
 }
 
-/// A caller, and whether it was interrupted: then its rip is no return address.
+/// A caller, and true if it was interrupted: then its rip is no return address.
 pub type Caller = (Frame, bool);
 
-/// Why there is no caller.
+/// Reason why there is no caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// There is none: this is where the stack begins.
+    /// The stack begins at this frame.
     Bottom,
     /// No call frame information covers the address.
     Unknown,
-    /// It does, but leads nowhere.
+    /// Call frame information covers the address, but leads nowhere.
     Broken,
 }
 
@@ -58,13 +58,13 @@ pub struct Unwinder<'d> {
     rules: HashMap<u64, Option<Rules<'d>>>,
 }
 
-/// How to get from one address to its caller.
+/// Rules that lead from one address to its caller.
 #[derive(Clone)]
 struct Rules<'d> {
     frame: CfaRule<usize>,
     registers: Vec<(usize, RegisterRule<usize>)>,
     encoding: gimli::Encoding,
-    /// The section that expressions lie in.
+    /// Section that contains the expressions.
     section: Reader<'d>,
     interrupted: bool,
 }
@@ -90,7 +90,7 @@ impl<'d> Unwinder<'d> {
         Self { eh_frame, index, bases, debug_frames, context: UnwindContext::new(), rules: HashMap::new() }
     }
 
-    /// From `frame` to its caller; `address` is the one to look up, in the file's own terms.
+    /// Steps from `frame` to its caller; `address` is the address to look up, as in the file.
     pub fn step(&mut self, frame: &Frame, address: u64, read: &mut ReadGuest<'_>) -> Result<Caller, End> {
         if self.rules.len() >= RULES_MAXIMUM {
             self.rules.clear();
@@ -129,19 +129,19 @@ impl<'d> Unwinder<'d> {
     }
 }
 
-/// What `.eh_frame_hdr` says about an address.
+/// Result of a lookup in `.eh_frame_hdr`.
 #[derive(Debug, PartialEq, Eq)]
 enum Index {
-    /// The entry at this offset may cover it.
+    /// The entry at this offset may cover the address.
     At(usize),
-    /// No entry covers it.
+    /// No entry covers the address.
     Nowhere,
-    /// There is no index in the one form that linkers write.
+    /// There is no index in the only form that linkers write.
     Unusable,
 }
 
-/// Binary search in `.eh_frame_hdr` (Linux Standard Base core specification 5.0, section 10.6.2): a header of 12 bytes,
-/// then pairs of function and entry, both relative to the header.
+/// Binary search in `.eh_frame_hdr` (Linux Standard Base core specification 5.0, section 10.6.2): a header of 12 bytes, then
+/// pairs of function and entry, both relative to the header.
 fn look_up(index: Section<'_>, eh_frame: u64, address: u64) -> Index {
     const VERSION_AND_ENCODINGS: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
     let Some((head, table)) = index.bytes.split_at_checked(12) else { return Index::Unusable };
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(look_up(Section { address: 0, bytes: &bytes[..11] }, 0, 0), Index::Unusable);
     }
 
-    /// Call frame information that says: the frame of 0x1000 to 0x2000 is what `expression` computes.
+    /// Returns call frame information in which the frame of 0x1000 to 0x2000 is the result of `expression`.
     fn with_expression(expression: &[u8]) -> Vec<u8> {
         let entry = |mut body: Vec<u8>| {
             body.resize((body.len() + 4).next_multiple_of(8) - 4, 0);
