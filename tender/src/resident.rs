@@ -1,8 +1,8 @@
-//! Zeroing the few pages of a long range that hold anything, so that the guest keeps them: taken away, each would cost it
-//! a fault when it is touched again.
+//! Zeroes the few pages of a long range that are in use, so that the guest keeps them, because each page that is
+//! taken away costs a page fault at the next touch.
 //!
-//! Which these are is in `/proc/self/pagemap` (proc_pid_pagemap(5)). They are written by a system call, for they may be
-//! protected; where anything of this cannot be done, the caller does what always can.
+//! `/proc/self/pagemap` (proc_pid_pagemap(5)) lists the pages in use. A system call writes them, because they may be protected;
+//! if any of this fails, the caller discards the range instead.
 
 #![expect(unsafe_code, reason = "guest memory is written by system call")]
 
@@ -13,24 +13,24 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// Longest range that is looked at, in pages: its entries take as many words.
+/// Longest range that is searched, in pages: the entries take as many words.
 const PAGES_MAXIMUM: u64 = 1 << 16;
 /// Most runs of pages that are written.
 const RUNS_MAXIMUM: usize = 256;
 /// Longest run that is written, in pages.
 const RUN_MAXIMUM: u64 = 16;
-/// Bits of an entry: the page is in memory, or in swap.
+/// Bits of a pagemap entry: the page is in memory, or in swap.
 const HOLDS_SOMETHING: u64 = 1 << 63 | 1 << 62;
 
-/// What there is to write.
+/// Source of the zeros.
 static ZEROS: [u8; (RUN_MAXIMUM * PAGE) as usize] = [0; (RUN_MAXIMUM * PAGE) as usize];
 
-/// The way to find out, if the host gives it.
+/// The open pagemap, if the host allows it.
 #[derive(Debug, Default)]
 pub struct Resident(Option<File>);
 
 impl Resident {
-    /// Opens it, in a way that shows nobody where pages are in the machine's memory, even to root.
+    /// Opens pagemap without capabilities, so that it reports no page frame numbers, not even to root.
     pub fn open() -> Self {
         Self(without_capabilities(|| File::open("/proc/self/pagemap")).ok())
     }
@@ -40,8 +40,8 @@ impl Resident {
         self.0.iter().for_each(|file| descriptors.add(Role::Pages, file));
     }
 
-    /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` hold anything. If not,
-    /// or if it cannot be done, nothing is said about them.
+    /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` of these are in use.
+    /// Otherwise, and if a step fails, returns false, and the contents of the pages are unknown.
     pub fn clear(&self, address: u64, length: u64, kept: u64) -> bool {
         let count = length / PAGE;
         if count > PAGES_MAXIMUM {
@@ -56,7 +56,7 @@ impl Resident {
     }
 }
 
-/// The runs of pages that hold something, by number; none if there are too many pages or runs.
+/// Runs of pages in use, by number; `None` if there are too many pages or runs.
 fn runs(entries: &[u8], kept: u64) -> Option<Vec<Range<u64>>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     let mut left = kept;
@@ -84,8 +84,8 @@ fn write(address: u64, runs: &[Range<u64>]) -> bool {
     let to: Vec<_> = runs.iter().map(|run| libc::iovec { iov_base: start(run), iov_len: length(run) }).collect();
     let own_process = std::process::id() as libc::pid_t;
     let count = runs.len() as libc::c_ulong;
-    // SAFETY: the local vectors describe zeros that are as long; the remote ones guest memory that the caller has checked,
-    // which may hold anything; that they are protected is an error of the call's.
+    // SAFETY: each local vector lies within `ZEROS`, because no run is longer than RUN_MAXIMUM; the remote ones are guest
+    // memory that the caller has checked, which may have any contents; for a protected page the call returns an error.
     let written = unsafe { libc::process_vm_writev(own_process, from.as_ptr(), count, to.as_ptr(), count, 0) };
     written == runs.iter().map(length).sum::<usize>() as isize
 }
@@ -111,7 +111,7 @@ mod tests {
         let length = 8 * PAGE as usize;
         let map = |protection| {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            // SAFETY: a new mapping, which nobody else knows.
+            // SAFETY: a new mapping at an address of the kernel's choice.
             let start = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
             assert_ne!(start, libc::MAP_FAILED);
             start.cast::<u8>()
@@ -119,13 +119,13 @@ mod tests {
         let start = map(libc::PROT_READ | libc::PROT_WRITE);
         // SAFETY: inside the mapping.
         let last = unsafe { start.add(5 * PAGE as usize) };
-        // SAFETY: as above.
+        // SAFETY: `last` lies inside the mapping, which is writable.
         unsafe { last.write_volatile(7) };
         let resident = Resident::open();
         assert!(resident.clear(start as u64, length as u64, 4));
-        // SAFETY: as above.
+        // SAFETY: `last` lies inside the mapping, which is readable.
         assert_eq!(unsafe { last.read_volatile() }, 0);
-        // SAFETY: as above.
+        // SAFETY: `last` lies inside the mapping, which is writable.
         unsafe { last.write_volatile(7) };
         // SAFETY: the mapping is ours.
         unsafe { libc::mprotect(start.cast(), length, libc::PROT_NONE) };

@@ -1,5 +1,5 @@
-//! Limits of this process, by prlimit(2). Not by setrlimit(2): the C library has all threads make that where there is no
-//! prlimit(2), and some may be in their filters by now.
+//! Limits of this process, by prlimit(2). Not by setrlimit(2): without prlimit(2), the C library has all threads make that
+//! call, and some threads may be in their seccomp filters by now.
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 

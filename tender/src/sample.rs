@@ -1,4 +1,4 @@
-//! An image of nothing and memory for it, for tests and fuzzers of what works on these.
+//! An empty image and memory for it, for tests and fuzzers.
 
 use crate::devices::table;
 use crate::image::{Image, Notes, Relocations, Segment};
@@ -7,7 +7,7 @@ use crate::memory::Memory;
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::fs::File;
 
-/// An image of one writable segment, which is never looked into, with a main stack of so many bytes.
+/// An image of one writable segment, which is never read, with a main stack of `main_stack` bytes.
 pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
     let segment = Segment { region, file_offset: 0, file_size: 0, rights: Rights::READ | Rights::WRITE };
     let mut notes = Notes::default();
@@ -27,13 +27,13 @@ pub fn image(relocatable: bool, region: Region, main_stack: u64) -> Image {
     }
 }
 
-/// 16 MiB of memory of a guest of this kind, whose image file has `file_size` zeros, in a virtual machine or in this process.
+/// 16 MiB of memory of a guest of this kind, with an image file of `file_size` zeros, in a virtual machine or in this process.
 #[cfg(test)]
 pub fn memory_of(kind: u32, addresses: Addresses, file_size: u64) -> Memory {
     let mut image = image(true, Region { start: 0, length: PAGE }, 1 << 20);
     image.file = crate::fuzz::file(&vec![0; file_size as usize]).expect("the host has a file").into();
     (image.file_size, image.notes.manifest.kind) = (file_size, kind);
-    // Where no other memory of this process is.
+    // Base at which this process has no other memory.
     const DRAW: u64 = 0x1234_5678;
     let layout = Layout::plan(&image, 16 << 20, DRAW, table::rings_size(2), addresses).expect("enough memory");
     Memory::map(layout, &image).expect("the host has that much")
@@ -52,7 +52,7 @@ pub struct Numbers(pub u64);
 
 #[cfg(test)]
 impl Numbers {
-    /// The next one.
+    /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -1,8 +1,8 @@
 //! Holds a guest to a share of a processor: `--cpu-limit`.
 //!
-//! What counts is the processor time of the whole tender, the guest's included. A timer of that clock stops the processor
-//! now and then; if more was used than the share allows, the guest waits until it is not any more. It takes no privilege,
-//! and what the guest does meanwhile makes no difference: there is no way past the clock.
+//! The limit applies to the processor time of the whole tender, the guest's included. A timer on that clock stops the processor
+//! periodically; if more time was used than the share allows, the guest waits until its use is within the share. No privilege
+//! is needed, and the guest cannot avoid the clock, whatever it does.
 
 #![expect(unsafe_code, reason = "a clock, its timer, and the timer's signal")]
 
@@ -12,15 +12,14 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// How much processor time passes between two looks, in nanoseconds; kernels look no more often than every few
-/// milliseconds.
+/// Processor time between two checks, in nanoseconds; kernels check no more often than every few milliseconds.
 const INTERVAL_NS: libc::c_long = 2_000_000;
-/// How much may be used at once, in nanoseconds of processor time, by a guest that has waited before.
+/// Largest burst, in nanoseconds of processor time, for a guest that has waited before.
 const BURST_NS: i64 = 10_000_000;
 /// Most processors that a share can be of.
 const PROCESSORS_MAXIMUM: u32 = 64;
 
-/// It is time to look.
+/// True when a check is due.
 static DUE: AtomicBool = AtomicBool::new(false);
 
 /// A share of a processor, in hundredths; more than 100 are several processors.
@@ -46,25 +45,25 @@ impl Share {
 #[derive(Debug)]
 pub struct Hold {
     share: Share,
-    /// What may be used now, in nanoseconds of processor time; below 0 it is a debt.
+    /// Processor time that may be used now, in nanoseconds; negative for a debt.
     left_ns: i64,
     used_ns: u64,
     at_ns: u64,
 }
 
 impl Hold {
-    /// Begins to, for the thread that runs the guest, which is the calling one.
+    /// Starts the limit, for the calling thread, which is the one that runs the guest.
     pub fn start(share: Share) -> io::Result<Self> {
         start_timer()?;
         Ok(Self { share, left_ns: BURST_NS, used_ns: used_ns(), at_ns: monotonic_ns() })
     }
 
-    /// Whether it is time to look.
+    /// Returns true if a check is due, and clears that.
     pub fn is_due() -> bool {
         DUE.load(Relaxed) && DUE.swap(false, Relaxed)
     }
 
-    /// Waits until no more is used than may be, or a signal arrives.
+    /// Waits until no more is used than allowed, or a signal arrives.
     pub fn wait(&mut self) {
         let (used_ns, now_ns) = (used_ns(), monotonic_ns());
         let used = used_ns - self.used_ns;
@@ -76,7 +75,7 @@ impl Hold {
     }
 }
 
-/// What may be used, after so much time in which so much was.
+/// Returns the processor time that may be used, after `elapsed_ns` in which `used_ns` was used.
 pub fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: Share) -> i64 {
     let earned = i128::from(elapsed_ns) * i128::from(share.0) / 100;
     (i128::from(before_ns) + earned - i128::from(used_ns)).clamp(i64::MIN.into(), BURST_NS.into()) as i64
@@ -85,8 +84,8 @@ pub fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: Share) -> i64 
 /// Processor time of this process.
 fn used_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // Not by the C library: it asks the kernel's page of code, which has to call the kernel for this clock, and a tender
-    // whose guest is in the same process must not from there.
+    // Not through the C library: that calls the vDSO, which has to make a system call for this clock, and a tender with its
+    // guest in the same process must not make that call from the vDSO.
     // SAFETY: `time` is ours to fill; the clock always exists.
     unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

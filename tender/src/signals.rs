@@ -1,8 +1,8 @@
-//! Signals that are sent to the tender; what a guest hears of them is in [`husk_abi::signals`].
+//! Signals that are sent to the tender; [`husk_abi::signals`] describes how a guest gets them.
 //!
-//! The handler notes what arrived and sees to it that the guest's processor stops, or does not start. Nothing is lost
-//! in between: whoever waits elsewhere does so through [`wait`]. A guest that has been told to end and does not is ended
-//! by the handler itself, so that nothing the tender may be doing can stand in the way.
+//! The handler records the signal and stops the guest's processor, or keeps it from starting. No signal is lost in between,
+//! because other waits go through [`wait`]. A guest that does not end within its grace period is ended by the handler itself,
+//! so that no work of the tender can delay that.
 
 #![expect(unsafe_code, reason = "signal handlers, and the byte that keeps a virtual processor from running")]
 
@@ -27,28 +27,28 @@ use std::ptr::{self, NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
 
-/// How often the time of grace is looked at, in milliseconds. Each look interrupts a system call that waits, too: so a
-/// signal is heard even if it came just before the tender began to wait for somebody to read the guest's output.
+/// Interval at which the grace period is checked, in milliseconds. Each tick also interrupts a blocking system call, so that a
+/// signal takes effect even if it arrived just before the tender blocked in a write of the guest's output.
 const TICK_MS: u64 = 100;
 
-/// What has arrived and was not taken, bit n-1 for signal n.
+/// Signals that have arrived and were not taken, bit n-1 for signal n.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
-/// The byte that keeps the virtual processor from running, if there is one.
+/// Byte that keeps the virtual processor from running, if there is one.
 static HALT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
-/// The signal that began the time of grace, or 0.
+/// Signal that began the grace period, or 0.
 static STOPPED_BY: AtomicI32 = AtomicI32::new(0);
-/// What is left of the time of grace, in ticks.
+/// Rest of the grace period, in ticks.
 static GRACE: AtomicU64 = AtomicU64::new(0);
 
-/// The guest's time was up.
+/// True once the guest's time was up.
 static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
 
-/// Receives signals from now on, but for those that whoever started us has ignored. A guest has `grace_s` seconds to end
-/// after the first signal of [`STOP`].
+/// Receives signals from now on, except those that were ignored when husk was started. A guest has `grace_s`
+/// seconds to end after the first signal of [`STOP`].
 pub fn receive(grace_s: u64) {
     GRACE.store(grace_s.saturating_mul(1000 / TICK_MS), Relaxed);
     let action = action(arrived);
-    // Those that were ignored are not passed on.
+    // The supervisor does not pass on signals that were ignored.
     for signal in from_supervisor() {
         // SAFETY: the handler uses nothing but atomics and system calls.
         unsafe { libc::sigaction(signal, &action, null_mut()) };
@@ -58,15 +58,15 @@ pub fn receive(grace_s: u64) {
         let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
         // SAFETY: the handler uses nothing but atomics and system calls.
         unsafe { libc::sigaction(signal, &action, &mut before) };
-        // A shell has background jobs ignore SIGQUIT too, which here ends nobody.
+        // SIGQUIT is received in any case: a shell has background jobs ignore it too, but here it ends no process.
         if before.sa_sigaction == libc::SIG_IGN && signal != QUIT as i32 {
-            // SAFETY: what it was.
+            // SAFETY: restores the action that the call before returned.
             unsafe { libc::sigaction(signal, &before, null_mut()) };
         }
     }
 }
 
-/// Whether the tender sends it to itself.
+/// Returns true for signals that the tender sends to itself.
 fn is_own(signal: libc::c_int) -> bool {
     [libc::SIGALRM, number::FAULT].contains(&signal)
 }
@@ -83,37 +83,38 @@ fn action(handler: extern "C" fn(libc::c_int)) -> libc::sigaction {
 ///
 /// # Safety
 ///
-/// The handler does nothing that a handler must not do (signal-safety(7)).
+/// The handler is async-signal-safe (signal-safety(7)).
 pub unsafe fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> io::Result<()> {
-    // SAFETY: the caller vouches for the handler.
+    // SAFETY: the caller promises that the handler is async-signal-safe.
     let result = unsafe { libc::sigaction(signal, &action(handler), null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Takes SIGXCPU, from now on, to say that the guest's time is up.
+/// Takes SIGXCPU, from now on, as the end of the guest's time.
 pub fn receive_time_is_up() -> io::Result<()> {
     // SAFETY: the handler uses nothing but atomics and system calls.
     unsafe { handle(libc::SIGXCPU, arrived) }
 }
 
-/// Whether the guest's time was up.
+/// Returns true if the guest's time was up.
 pub fn time_is_up() -> bool {
     TIME_IS_UP.load(Relaxed)
 }
 
-/// Keeps the processor from running, or stops it soon. For handlers of signals.
+/// Keeps the processor from running, or stops it soon. For signal handlers.
 pub fn halt() {
     set_halt(1);
 }
 
 fn set_halt(value: u8) {
     if let Some(halt) = NonNull::new(HALT.load(Relaxed)) {
-        // SAFETY: `Halt::new`'s caller vouched for the byte, which only this thread and the processor use.
+        // SAFETY: the byte outlives the `Halt` that set the pointer, as `Halt::new` requires;
+        // only this thread and the processor use the byte.
         unsafe { halt.write_volatile(value) };
     }
 }
 
-/// All signals for which there may be a handler.
+/// Signals for which there may be a handler.
 pub fn handled() -> impl Iterator<Item = libc::c_int> {
     received().chain(stand_ins()).chain(from_supervisor()).chain([number::TURN, number::SHARE, libc::SIGXCPU])
 }
@@ -126,14 +127,14 @@ fn stand_ins() -> impl Iterator<Item = libc::c_int> {
     STAND_INS.into_iter().map(|(stand_in, _)| stand_in)
 }
 
-/// The signals that are received.
+/// Set of the signals that are received.
 fn set() -> libc::sigset_t {
     // SAFETY: all zeros is a valid value.
     let mut set = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
+    // SAFETY: the set is a variable of ours.
     unsafe { libc::sigemptyset(&mut set) };
     for signal in received().chain(stand_ins()).chain(from_supervisor()) {
-        // SAFETY: as above; the signals exist.
+        // SAFETY: the set is a variable of ours, and the signals exist.
         unsafe { libc::sigaddset(&mut set, signal) };
     }
     set
@@ -169,25 +170,25 @@ extern "C" fn arrived(signal: libc::c_int) {
     halt();
 }
 
-/// Ends the process because of `signal`, saying so if that can be done without waiting.
+/// Ends the process because of `signal`, with a message if standard error takes it without blocking.
 fn end(signal: libc::c_int) -> ! {
     streams::write_at_once(b"husk: the guest was told to end and did not: it has been ended\n");
     let status = if time_is_up() { fault::TIME_IS_UP.into() } else { 128 + signal };
-    // SAFETY: has no conditions.
+    // SAFETY: _exit(2) has no conditions.
     unsafe { libc::_exit(status) }
 }
 
-/// Whether something has arrived.
+/// Returns true if a signal has arrived.
 pub fn any() -> bool {
     ARRIVED.load(Relaxed) != 0
 }
 
-/// A file to wait for until it can be read; a negative number is none.
+/// Entry of poll(2) for a file to become readable; a negative number is no file.
 pub fn readable(fd: libc::c_int) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
 }
 
-/// The guest's input, if that is to be waited for.
+/// Entry of poll(2) for the guest's input, if `wanted`.
 pub fn input(wanted: bool) -> libc::pollfd {
     readable(if wanted { libc::STDIN_FILENO } else { -1 })
 }
@@ -202,23 +203,24 @@ pub fn wait(files: &mut [libc::pollfd], deadline_ns: u64) {
     // SAFETY: both sets are variables of ours.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set(), &mut before) };
     if !any() {
-        // SAFETY: `files` has as many entries; the time and the set, in which our signals are open, are variables.
+        // SAFETY: the count is the length of `files`; the time and the set, in which our
+        // signals are unblocked, are variables of ours.
         unsafe { libc::ppoll(files.as_mut_ptr(), files.len() as libc::nfds_t, timeout, &before) };
     }
     // SAFETY: the set is a variable of ours.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, null_mut()) };
 }
 
-/// Keeps a guest's processor from running when a signal has arrived; one at a time in a process.
+/// Keeps a guest's processor from running when a signal has arrived; at most one per process.
 #[derive(Debug)]
 pub struct Halt(());
 
 impl Halt {
-    /// Does so through `byte` from now on.
+    /// Creates a halt that uses `byte` from now on.
     ///
     /// # Safety
     ///
-    /// The byte outlives this.
+    /// The byte outlives the returned value.
     pub unsafe fn new(byte: NonNull<u8>) -> Self {
         HALT.store(byte.as_ptr(), Relaxed);
         Self(())
@@ -227,16 +229,16 @@ impl Halt {
     /// Lets the processor run again, unless a signal has arrived.
     pub fn let_run(&self) {
         set_halt(0);
-        // In this order: what arrives in between stops the processor, here or in its handler.
+        // In this order: a signal in between stops the processor, here or in its handler.
         if any() {
             self::halt();
         }
     }
 
-    /// Takes what has arrived, and lets the processor run again.
+    /// Takes the signals that have arrived, and lets the processor run again.
     pub fn take(&self) -> u64 {
         set_halt(0);
-        // In this order: what arrives in between is taken now, and stops the processor once more for nothing.
+        // In this order: a signal in between is taken now, and stops the processor once more without effect.
         ARRIVED.swap(0, Relaxed)
     }
 }
@@ -247,12 +249,12 @@ impl Drop for Halt {
     }
 }
 
-/// Those of these signals of which a guest is told.
+/// Returns those of `signals` that are passed on to a guest.
 pub fn told(signals: u64) -> u64 {
     TOLD.into_iter().fold(0, |told, signal| told | signals & bit(signal))
 }
 
-/// The first of these signals that ends a guest which does not take any.
+/// Returns the first of `signals` that ends a guest without handlers.
 pub fn fatal(signals: u64) -> Option<u32> {
     TOLD.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
 }

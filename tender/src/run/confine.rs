@@ -21,23 +21,22 @@ use std::time::Instant;
 pub struct Ready {
     /// The image.
     pub image: ManuallyDrop<Image>,
-    /// The guest and its processor. It is not dropped: the process ends, and what the kernel does then anyway it does faster
-    /// all at once.
+    /// The guest and its processor. Never dropped, because the process ends, and the kernel frees everything at once faster.
     pub machine: ManuallyDrop<Machine>,
-    /// What it runs in.
+    /// Sandbox that the guest runs in.
     pub sandbox: Sandbox,
     /// Proof that no thread is left unconfined.
     pub confined: Confined,
-    /// Each device that is attached: its name in the image, and what it is.
+    /// Attached devices: name in the image, and what is attached.
     pub attached: Vec<(String, What)>,
     /// Debug files, for reports.
     pub reporter: ManuallyDrop<Reporter>,
-    /// When the time of the guest is up, as monotonic time in nanoseconds, if it ever is.
+    /// Deadline of the guest, as monotonic time in nanoseconds, if it has one.
     pub deadline_ns: Option<u64>,
 }
 
-/// Confines the process, makes the machine with the threads that serve it, and confines these. The time that the guest has
-/// begins.
+/// Confines the process, makes the machine with the threads that serve it, and confines
+/// these. Starts the guest's time (`--timeout`).
 pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> {
     let Populated { image, target, sandbox, memory, counter, attached, devices, reporter } = populated;
     let mut statistics = Statistics::new(options.verbose, options.started);
@@ -69,7 +68,7 @@ pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> 
     Ok(Ready { image, machine, sandbox, confined, attached, reporter, deadline_ns })
 }
 
-/// Goes on with less protection, after one line about it, or refuses to if the user is `strict`.
+/// Continues with less protection, after one line about it, or returns an error if the user is `strict`.
 fn accept(lacks: Lacks, strict: bool) -> Result<(), Error> {
     match (lacks.is_any(), strict) {
         (false, _) => Ok(()),

@@ -1,6 +1,7 @@
-//! `husk run`: one image, from file to exit status, in four phases. Everything that has a name is opened ([`open`]); the guest
-//! gets its memory and processor ([`populate`]); the process gives up what it does not need any more ([`confine`]); the guest
-//! runs and is served ([`serve`]). Each phase takes what the one before has made, so none can be left out or come too early.
+//! `husk run`: one image, from file to exit status, in four phases. Everything that has a name is opened
+//! ([`open`]); the guest gets its memory and processor ([`populate`]); the process gives up what it does not need
+//! any more ([`confine`]); the guest runs and is served ([`serve`]). Each phase takes the result of the one before,
+//! so that none can be left out or come too early.
 
 mod confine;
 mod open;
@@ -23,38 +24,38 @@ use crate::target::Choice;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What to run, and how.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The image file.
     pub image: PathBuf,
-    /// How much memory the guest gets.
+    /// Memory of the guest.
     pub memory: Grant,
     /// Arguments and environment.
     pub program: Program,
-    /// Whether the base of a relocatable image is drawn at random.
+    /// True if the base of a relocatable image is drawn at random.
     pub randomize: bool,
-    /// What it is to run in.
+    /// Sandbox to run in.
     pub target: Choice,
-    /// Refuse hosts that protect less than Husk can use.
+    /// True to refuse hosts that protect less than Husk can use.
     pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
-    /// How long a guest may take to end when it has been told to, in seconds.
+    /// Time that a guest has to end after the first stop signal, in seconds.
     pub grace_s: u64,
-    /// Whether to tell what the guest does.
+    /// True to print what the guest does.
     pub verbose: bool,
-    /// How the guest's output is treated.
+    /// Treatment of the guest's output.
     pub console: console::Options,
-    /// Which share of a processor the guest may use.
+    /// Share of a processor that the guest may use.
     pub share: Option<Share>,
-    /// How long it may run.
+    /// Time that the guest may run.
     pub timeout: Option<Duration>,
-    /// Which processor a std program is shown.
+    /// Processor that a std program is shown.
     pub cpu: Cpu,
-    /// Whom to go on as, once everything is open.
+    /// User to change to, once everything is open.
     pub user: Option<User>,
-    /// When the tender began.
+    /// Start of the tender.
     pub started: Instant,
 }
 

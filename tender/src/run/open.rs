@@ -17,25 +17,26 @@ use husk_abi::note::kind;
 use kvm_ioctls::Kvm;
 use std::mem::ManuallyDrop;
 
-/// What a run has open.
+/// Result of the first phase: all that a run has opened.
 pub struct Opened {
-    /// The image. It is not closed: once the guest has run, no call is allowed that is not needed.
+    /// The image. Never closed, because after the guest has run, the filters allow only the system calls that are needed.
     pub image: ManuallyDrop<Image>,
     /// Bytes of memory that the guest gets.
     pub memory: u64,
-    /// KVM, if the guest gets a virtual machine. It is closed when that is made.
+    /// KVM, if the guest gets a virtual machine. Closed after the virtual machine is made.
     pub kvm: Option<Kvm>,
-    /// Each device that is attached: its name in the image, and what it is.
+    /// Attached devices: name in the image, and what is attached.
     pub attached: Vec<(String, What)>,
-    /// The same, open.
+    /// Attached devices, open.
     pub devices: Vec<Open>,
     /// Debug files, for reports.
     pub reporter: ManuallyDrop<Reporter>,
-    /// When that began, by the host's clocks.
+    /// Time right before KVM was opened, by the host's clocks.
     pub began: Moment,
 }
 
-/// Opens what `options` name, and receives signals from then on. A watchdog that is needed is forked, before there is a guest.
+/// Opens everything that `options` name, and receives signals from then on. Forks the
+/// watchdog, if one is needed, before there is a guest.
 pub fn open(options: &Options) -> Result<Opened, Error> {
     files::close_inherited(options.devices.iter().filter_map(Attachment::descriptor).collect());
     privileges::check(options.user)?;
@@ -54,8 +55,8 @@ pub fn open(options: &Options) -> Result<Opened, Error> {
     Ok(Opened { image, memory, kvm, attached, devices, reporter, began })
 }
 
-/// Opens KVM, if the guest is to have a virtual machine. Where the user names no target, only a host without any KVM changes
-/// that, and not if the user is `strict`: a KVM that is there and cannot be used is an error to be mended.
+/// Opens KVM, unless the user chose spt. Without a chosen target, a host without KVM runs the guest as a process, which is an
+/// error if the user is `strict`. A KVM that exists but cannot be used is always an error, because the user can fix it.
 pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
     if target == Choice::Spt {
         return Ok(None);
@@ -70,7 +71,7 @@ pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
     }
 }
 
-/// Which of the user's devices is which of the image's.
+/// Matches the user's devices to the image's.
 pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String, What)>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
     attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)

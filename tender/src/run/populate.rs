@@ -1,4 +1,4 @@
-//! Second phase of a run: the guest's memory, with its image and what it reads at the start, and its processor.
+//! Second phase of a run: the guest's memory, with its image and its boot information, and its processor.
 
 use super::Options;
 use super::open::Opened;
@@ -24,23 +24,23 @@ use std::sync::Arc;
 pub struct Populated {
     /// The image.
     pub image: ManuallyDrop<Image>,
-    /// Its processor.
+    /// Processor of the guest.
     pub target: Box<dyn Target>,
-    /// What it runs in.
+    /// Sandbox that the guest runs in.
     pub sandbox: Sandbox,
-    /// Its memory.
+    /// Memory of the guest.
     pub memory: Arc<Memory>,
-    /// Its time stamp counter.
+    /// Time stamp counter of the guest.
     pub counter: Counter,
-    /// Each device that is attached: its name in the image, and what it is.
+    /// Attached devices: name in the image, and what is attached.
     pub attached: Vec<(String, What)>,
-    /// The same, open.
+    /// Attached devices, open.
     pub devices: Vec<Open>,
     /// Debug files, for reports.
     pub reporter: ManuallyDrop<Reporter>,
 }
 
-/// Maps the image and writes what the guest reads at the start. Nothing that has a name is opened any more.
+/// Maps the image and writes the boot information. Opens nothing by name.
 pub fn populate(options: &Options, opened: Opened) -> Result<Populated, Error> {
     let Opened { image, memory, kvm, attached, devices, reporter, began } = opened;
     let (draw, entropy) = random()?;
@@ -68,11 +68,11 @@ pub fn populate(options: &Options, opened: Opened) -> Result<Populated, Error> {
     Ok(Populated { image, target, sandbox, memory, counter, attached, devices, reporter })
 }
 
-/// The image in its memory, where a `plan` for this random number has it; where that is taken, for another number.
+/// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.
 fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>) -> Result<Memory, Error> {
-    /// Next to nothing is taken: one in a thousand tries finds something.
+    /// Attempts: few addresses are taken, one try in a thousand fails.
     const TRIES: u64 = 8;
-    /// The golden ratio, which scatters what follows each other.
+    /// The golden ratio, which scatters consecutive attempts.
     const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
     let tries = if image.relocatable { TRIES } else { 1 };
     let place = |attempt: u64| {
@@ -85,7 +85,7 @@ fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>)
     (0..tries - 1).map(place).find(|result| !taken(result)).unwrap_or_else(|| place(tries - 1))
 }
 
-/// A number for the layout and what the guest gets, never used twice.
+/// Random number for the layout, and entropy for the guest, never used twice.
 fn random() -> Result<(u64, Entropy), Error> {
     let mut bytes = [0; 56];
     getrandom::fill(&mut bytes).map_err(|error| Error::NoEntropy(error.into()))?;

@@ -1,4 +1,4 @@
-//! Reports on a guest of a run, with what had to be opened for them before.
+//! Reports on the guest of a run, with the files that had to be opened for them before.
 
 use crate::confine::{Descriptors, Role};
 use crate::fault::Fault;
@@ -23,13 +23,13 @@ impl Reporter {
         Self { debug_files, colour: std::io::stderr().is_terminal() }
     }
 
-    /// Notes which files it reads, of `image` too.
+    /// Notes which files reports read, `image` included.
     pub fn list(&self, image: &Image, descriptors: &mut Descriptors) {
         descriptors.add(Role::Image, &image.file);
         self.debug_files.list(descriptors);
     }
 
-    /// The report on a guest that broke the contract.
+    /// Returns the report on a guest that broke the contract.
     pub fn stopped(&self, image: &Image, machine: &Machine, fault: &Fault, registers: Registers) -> Report {
         let threads = machine.threads_at(registers);
         let (what, past) = (Some(fault.to_string()), fault.is_past());
@@ -37,12 +37,12 @@ impl Reporter {
             return self.report(image, machine, what, None, &threads);
         }
         let current = threads.first().filter(|thread| thread.has_processor());
-        // What the program did, not how the libos told of it.
+        // Registers of the program at the signal, not those of the libos that reported it.
         let registers = match (fault, current) {
             (Fault::Signal(_), Some(thread)) => thread.registers,
             _ => registers,
         };
-        // One thread needs no name.
+        // A single thread needs no name.
         let thread = current.filter(|_| threads.len() > 1).map(Thread::called);
         let stop = report::Stop { access: fault.access(), registers, past, thread };
         let mut report = self.report(image, machine, what, Some(stop), &[]);
@@ -57,7 +57,7 @@ impl Reporter {
         report
     }
 
-    /// A report on `what` stopped the guest, if anything did, and where, and on these threads.
+    /// Returns a report on the reason (`what`) and the place (`stop`) of the guest's stop, if it stopped, and on these threads.
     pub fn report(
         &self,
         image: &Image,

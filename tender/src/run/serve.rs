@@ -36,7 +36,7 @@ pub fn serve(options: &Options, ready: Ready) -> Result<u8, Error> {
     }
 }
 
-/// Ends a run whose guest has ended with this status, and says so. Returns the exit status.
+/// Finishes a run after the guest has ended with this status, and records the verdict. Returns the exit status.
 fn finish(machine: &mut Machine, verdict: Verdict, status: u8) -> u8 {
     machine.finish();
     let is_late = signals::time_is_up();

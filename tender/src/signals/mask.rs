@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
-/// All signals.
+/// Set of all signals.
 pub fn all() -> libc::sigset_t {
     // SAFETY: all zeros is a valid value.
     let mut set = unsafe { std::mem::zeroed() };
@@ -15,7 +15,7 @@ pub fn all() -> libc::sigset_t {
 pub fn change_mask(how: libc::c_int, set: &libc::sigset_t) -> libc::sigset_t {
     // SAFETY: all zeros is a valid value.
     let mut before = unsafe { std::mem::zeroed() };
-    // SAFETY: both sets are variables.
+    // SAFETY: both sets are variables of ours.
     unsafe { libc::pthread_sigmask(how, set, &mut before) };
     before
 }

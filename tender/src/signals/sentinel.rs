@@ -7,30 +7,30 @@ use std::io;
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What the sentinel is to do.
+/// Work of the sentinel.
 #[derive(Clone, Copy, Debug)]
 pub struct Duty {
-    /// Which signals to wait for, bit n for number n of [`STAND_INS`].
+    /// Signals to wait for, bit n for entry n of [`STAND_INS`].
     pub signals: usize,
     /// Seconds that the process has to end, after the first signal.
     pub grace_s: u64,
-    /// The signal that has begun that time already, or 0.
+    /// Signal that has begun the grace period already, or 0.
     pub stopped_by: libc::c_int,
 }
 
 impl Duty {
-    /// Whether there is something to do.
+    /// Returns true if there is a signal to wait for.
     pub fn is_any(&self) -> bool {
         self.signals != 0
     }
 }
 
-/// Signals of which each is received in the place of another one of [`STOP`](husk_abi::signals::STOP), which a sentinel waits for and passes on like
-/// this. Linux sends neither by itself.
+/// Pairs of a stand-in and a signal of [`STOP`](husk_abi::signals::STOP): the sentinel waits for the signal, and sends the
+/// stand-in in its place. Linux sends neither stand-in by itself.
 pub const STAND_INS: [(libc::c_int, libc::c_int); 2] = [(libc::SIGSTKFLT, libc::SIGINT), (libc::SIGPWR, libc::SIGTERM)];
 
-/// Leaves the signals of [`STOP`](husk_abi::signals::STOP) that are received to a sentinel, and receives their stand-ins; but not where they come from
-/// a supervisor, which ends this process itself. All signals are blocked; those that are left are added to `mask`.
+/// Leaves the received signals of [`STOP`](husk_abi::signals::STOP) to a sentinel, and receives their stand-ins; not under a
+/// supervisor, which ends this process itself. All signals are blocked; those that are left are added to `mask`.
 pub fn leave_to_sentinel(mask: &mut libc::sigset_t) -> io::Result<Duty> {
     let mut signals = 0;
     for (index, (stand_in, signal)) in STAND_INS.into_iter().enumerate().filter(|_| sender().is_none()) {
@@ -45,7 +45,7 @@ pub fn leave_to_sentinel(mask: &mut libc::sigset_t) -> io::Result<Duty> {
         }
         // SAFETY: the handler uses nothing but atomics and system calls.
         unsafe { handle(stand_in, arrived) }?;
-        // SAFETY: no handler: the default.
+        // SAFETY: the default action needs no handler.
         if unsafe { libc::sigaction(signal, &none, null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
         }

@@ -1,5 +1,5 @@
-//! Signals under a supervisor ([`crate::supervise`]): it has the process number that the operator knows, and passes on under
-//! other numbers what it is sent.
+//! Signals under a supervisor ([`crate::supervise`]): it has the process number that the operator knows, and passes the
+//! signals that it receives on under other numbers.
 
 #![expect(unsafe_code, reason = "signals are ignored by a system call without a wrapper")]
 
@@ -7,23 +7,23 @@ use husk_abi::signals::{QUIT, TOLD, WINDOW_CHANGE};
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The supervisor, which passes signals on, or 0.
+/// Process number of the supervisor, which passes signals on, or 0.
 static SENDER: AtomicI32 = AtomicI32::new(0);
 
-/// Difference between a signal that a supervisor passes on and the number under which it does: that of a real-time signal,
-/// above those that C libraries take.
+/// Difference between a signal and the real-time signal as which a supervisor passes it on,
+/// above the real-time signals that C libraries use.
 const FORWARD: libc::c_int = 36;
 const _: () = assert!(WINDOW_CHANGE as libc::c_int + FORWARD <= 64);
 
-/// The signals that a supervisor passes on under another number.
+/// Signals that a supervisor passes on under another number.
 pub(super) fn passed_on() -> impl Iterator<Item = libc::c_int> {
     TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int)
 }
 
-/// The number under which a supervisor passes a signal on. What a process group is sent reaches the tender too, and two
-/// standard signals of one number merge: which of the two arrives, and from whom, is then a matter of chance. So the tender
-/// ignores those, and receives real-time signals instead, each of which is queued. Others keep their number, but for
-/// real-time signals: the sender asks for the end, which all of them get by the one that has no handler.
+/// Number under which a supervisor passes a signal on. A signal to the process group reaches the tender too, and two pending
+/// standard signals of one number merge, so that the sender of the remaining one is random. So the tender ignores these
+/// signals, and receives real-time signals instead, which are queued. Other signals keep their number, except real-time
+/// signals: their sender asks for the end, and all of them are passed on as the only one without a handler.
 pub fn forwarded(signal: libc::c_int) -> libc::c_int {
     match signal {
         32.. => FORWARD,
@@ -32,20 +32,21 @@ pub fn forwarded(signal: libc::c_int) -> libc::c_int {
     }
 }
 
-/// The signal that a supervisor passes on under this number.
+/// Returns the signal that a supervisor passes on under this number.
 pub fn original(number: libc::c_int) -> libc::c_int {
     passed_on().find(|signal| signal + FORWARD == number).unwrap_or(number)
 }
 
-/// Leaves the signals for the guest to this process, which passes on those that were sent to it; returns `mask` with the
-/// numbers open under which it does. Until [`super::receive`], they have their default effect. All are blocked.
+/// Ignores the guest's signals in this process, because `sender` passes on those that it receives; returns
+/// `mask` with the numbers unblocked under which they are passed on. Until [`super::receive`], these have
+/// their default effect. All signals are blocked.
 pub fn take_from(sender: libc::pid_t, mut mask: libc::sigset_t) -> libc::sigset_t {
     SENDER.store(sender, Relaxed);
     for signal in passed_on() {
-        // SAFETY: no handler is involved.
+        // SAFETY: SIG_IGN is no handler.
         let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
         if before == libc::SIG_IGN || signal == WINDOW_CHANGE as libc::c_int {
-            // SAFETY: as above.
+            // SAFETY: SIG_IGN is no handler.
             unsafe { libc::signal(forwarded(signal), libc::SIG_IGN) };
         }
         // SAFETY: a variable of ours, and a signal that exists.
@@ -54,12 +55,12 @@ pub fn take_from(sender: libc::pid_t, mut mask: libc::sigset_t) -> libc::sigset_
     mask
 }
 
-/// The supervisor, which passes signals on, if there is one.
+/// Process number of the supervisor, which passes signals on, if there is one.
 pub fn sender() -> Option<libc::pid_t> {
     Some(SENDER.load(Relaxed)).filter(|sender| *sender != 0)
 }
 
-/// The numbers under which a supervisor passes signals on, if there is one.
+/// Numbers under which a supervisor passes signals on, if there is one.
 pub(super) fn from_supervisor() -> impl Iterator<Item = libc::c_int> {
     passed_on().filter(|_| sender().is_some()).map(forwarded)
 }

@@ -10,17 +10,17 @@ use std::ptr::null_mut;
 pub struct Timer(libc::timer_t);
 
 impl Timer {
-    /// A timer of this clock, which is not set, for the calling thread.
+    /// Creates a timer of this clock, which is not armed, for the calling thread.
     pub fn new(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
         // SAFETY: all zeros is a valid value.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        // SAFETY: has no conditions.
+        // SAFETY: gettid(2) has no conditions.
         event.sigev_notify_thread_id = unsafe { libc::gettid() };
         Self::create(clock, signal, event)
     }
 
-    /// The same for the process, whichever of its threads are left.
+    /// Creates a timer of this clock, which is not armed, for the process, whichever of its threads are left.
     pub fn for_process(clock: libc::clockid_t, signal: libc::c_int) -> io::Result<Self> {
         // SAFETY: all zeros is a valid value.
         let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -38,13 +38,13 @@ impl Timer {
         }
     }
 
-    /// The kernel's number of it.
+    /// Kernel's number of the timer.
     pub fn number(self) -> u32 {
         self.0 as usize as u32
     }
 
-    /// Sets it: the signal comes first after `value` of the clock's time, then every `interval`. A `value` of no time
-    /// stops it.
+    /// Arms the timer: the signal is sent first after `value` of the clock's time, then every
+    /// `interval`. A `value` of zero disarms the timer.
     pub fn set(self, value: libc::timespec, interval: libc::timespec) -> io::Result<()> {
         let times = libc::itimerspec { it_interval: interval, it_value: value };
         // SAFETY: `create` has made the timer, and the times are a variable of ours.
