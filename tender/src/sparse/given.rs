@@ -1,58 +1,58 @@
-//! What the guest has of the sparse region: which pages it gets at a touch, and how many they may be. See
-//! [`husk_abi::memory`].
+//! Part of the sparse region that the guest has: the pages that it gets at a touch, and the
+//! limit on their number. See [`husk_abi::memory`].
 
 use crate::memory::{Claim, Memory};
 use crate::sparse::Sparse;
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
-/// What is mapped at a touch, in bytes, if that much is left: the pages around it. A guest that has much gets more, as the
-/// host can tell so many pieces apart and no more.
+/// Bytes mapped at a touch (fault-around), if that much is left: the pages around the address. A guest with much memory gets
+/// larger pieces, because the host handles a limited number of pieces.
 const GRANULE: u64 = 64 << 10;
 const PIECES: u64 = 8192;
-/// The most that is mapped where the guest has as much right before or behind it, and so seems to use one page after the other,
-/// upwards or, as a stack, downwards; if it has many times that left.
+/// Most bytes mapped at a touch, if the guest has as much right before or behind, and so seems to access one page after the
+/// other, upwards or, as a stack, downwards; and if it has many times that left.
 pub const LARGE_GRANULE: u64 = LARGE_PAGE;
 const PLENTY: u64 = 32 * LARGE_GRANULE;
-/// Most page tables that a touch can need, in bytes.
+/// Most bytes of page tables that a touch can need.
 const TABLES: u64 = 3 * PAGE;
-/// What is left for the window, in bytes: a libos that has no more memory itself could not even say so.
+/// Bytes reserved for the window: a libos without memory of its own could not even report the lack.
 const FOR_THE_WINDOW: u64 = 2 << 20;
 
-/// See the file's head.
+/// Count of the sparse memory that the guest has.
 #[derive(Debug, Default)]
 pub struct Given {
-    /// Bytes that count: pages that are mapped, and page tables.
+    /// Bytes charged to the guest: mapped pages, and page tables.
     bytes: u64,
 }
 
-/// What became of a touch.
+/// Result of a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
-    /// The page is there.
+    /// The page is mapped now.
     Mapped,
-    /// It was before: that is not why the guest faulted.
+    /// The page was mapped before, so that the fault has another reason.
     Known,
-    /// The guest has no memory left, or the host has not.
+    /// The guest has no memory left, or the host has none.
     OutOfMemory,
 }
 
 impl Given {
-    /// Bytes of memory that the guest has here.
+    /// Bytes of memory that the guest has in the region.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many more bytes of memory the guest can get here, when it has `attached` bytes of guest-physical memory
-    /// already.
+    /// Returns how many more bytes of memory the guest can get in the region, when it has
+    /// `attached` bytes of guest-physical memory already.
     pub fn room(&self, memory: &Memory, attached: u64) -> u64 {
         let size = memory.layout().physical_size();
         let window = attached.saturating_add(FOR_THE_WINDOW).min(size);
         size.saturating_sub(window + self.bytes)
     }
 
-    /// The guest touched an address of the region. `map` maps the pages of a range that the guest does not have, and returns
-    /// how many bytes of page tables that took; nothing if it cannot be done. It may populate them if the guest walks through
-    /// the region.
+    /// Handles a touch of `address` in the region. `map` maps the pages of a range that the guest does not have,
+    /// and returns the bytes of page tables that this took; `None` if it fails. With `true`, the guest walks
+    /// through the region, and `map` may populate the pages.
     pub fn touch(
         &mut self,
         memory: &Memory,
@@ -86,7 +86,7 @@ impl Given {
         Touch::Mapped
     }
 
-    /// The guest gives pages of the region up; `unmap` takes one that it has.
+    /// Releases pages of the region that the guest gives up; `unmap` takes a page that the guest has.
     pub fn release(&mut self, memory: &Memory, claim: Claim, mut unmap: impl FnMut(Region)) {
         for address in (claim.address..claim.address + claim.length).step_by(PAGE as usize) {
             if memory.sparse().has(address) {
@@ -98,7 +98,8 @@ impl Given {
     }
 }
 
-/// The largest granule around a page, larger than usual, beside as much that the guest has: it walks through the region.
+/// Returns the largest granule around a page, larger than usual, next to a granule of the same size that the guest
+/// has: then the guest walks through the region.
 fn walked(sparse: &Sparse, page: Region, usual: u64) -> Option<Region> {
     let sizes = std::iter::successors(Some(LARGE_GRANULE), |size| Some(size / 2)).take_while(|size| *size > usual);
     let mut granules = sizes.map(|size| granule(page, size, sparse.region()));
@@ -111,7 +112,7 @@ fn walked(sparse: &Sparse, page: Region, usual: u64) -> Option<Region> {
     })
 }
 
-/// The granule of this size that a page lies in. It lies in one piece, as the region starts at a multiple of its size.
+/// Granule of this size that contains a page. The region starts at a multiple of the size, so that no granule begins before it.
 fn granule(page: Region, size: u64, region: Region) -> Region {
     let start = page.start & !(size - 1);
     Region::between(start, (start + size).min(region.end()))

@@ -1,6 +1,6 @@
 //! The host's side of the sparse region: where its pages are, and which of them the guest has. See [`husk_abi::memory`].
 //!
-//! Most programs never use the region: it takes no memory, and no call of the host's, before they do.
+//! Most programs never use the region: until then, it takes no memory, and no system call of the host.
 
 #![expect(unsafe_code, reason = "a mapping is reached by address")]
 
@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// See the file's head.
+/// The host's side of the sparse region of a guest.
 #[derive(Debug)]
 pub struct Sparse {
     region: Region,
@@ -29,16 +29,16 @@ pub struct Sparse {
 struct Backing {
     /// The region's pages, and behind them the page tables.
     base: NonNull<u8>,
-    /// How many bytes of it are a mapping of its own.
+    /// Bytes of `base` that are a mapping of its own.
     owned: u64,
-    /// A bit for each page that the guest has.
+    /// A bit for each page, set if the guest has the page.
     mapped: Vec<AtomicU64>,
-    /// Bits for each page that the guest may not read, and may not write, where page tables do not lead to it.
+    /// Bits for each page, set if the guest may not read, and may not write the page; only without page tables.
     denied: [Vec<AtomicU64>; 2],
 }
 
 impl Sparse {
-    /// For a guest with this layout.
+    /// Creates the sparse region of a guest with this layout.
     pub fn new(layout: &Layout) -> Self {
         Self {
             region: layout.sparse,
@@ -48,7 +48,7 @@ impl Sparse {
         }
     }
 
-    /// Where it is in the guest's address space.
+    /// Guest addresses of the region.
     pub fn region(&self) -> Region {
         self.region
     }
@@ -58,7 +58,7 @@ impl Sparse {
             let size = self.region.length + self.tables.length;
             let base = match self.addresses {
                 Addresses::Translated => reserve_aligned(size).ok()?,
-                // It is reserved with everything else.
+                // The region is reserved with the rest of the guest's memory.
                 Addresses::Direct => NonNull::new(self.region.start as *mut u8)?,
             };
             let words = (self.region.length / PAGE).div_ceil(64);
@@ -73,50 +73,50 @@ impl Sparse {
         self.backing.get_or_init(make).as_ref()
     }
 
-    /// Where the host has the first byte of the region; nothing if it has no room.
+    /// Host address of the first byte of the region; `None` if the host has no room for it.
     pub fn host_address(&self) -> Option<u64> {
         self.backing().map(|backing| backing.base.as_ptr() as u64)
     }
 
-    /// A host pointer to a claim inside the region, good for its length.
+    /// Host pointer to a claim inside the region, valid for its length.
     pub fn find(&self, claim: Claim) -> Option<NonNull<u8>> {
         let end = claim.address.checked_add(claim.length)?;
-        // A native guest has no such region, and not even no bytes of it.
+        // A native guest has no sparse region, so that not even a claim of no bytes lies in it.
         if self.region.length == 0 || claim.address < self.region.start || end > self.region.end() {
             return None;
         }
         let offset = claim.address - self.region.start;
-        // SAFETY: the claim lies in the region, all of which the mapping has.
+        // SAFETY: the claim lies in the region, all of which the mapping contains.
         self.backing().map(|backing| unsafe { backing.base.add(offset as usize) })
     }
 
-    /// A host pointer to a page table, by its guest-physical address, good to the end of its page.
+    /// Host pointer to a page table, by its guest-physical address, valid to the end of its page.
     pub fn table(&self, physical: u64) -> Option<NonNull<u8>> {
         let offset = self.region.length + physical.checked_sub(self.tables.start)?;
         let backing = self.backing().filter(|backing| offset < backing.owned)?;
-        // SAFETY: checked to be inside the mapping.
+        // SAFETY: `offset` is less than `owned`, the size of the mapping.
         Some(unsafe { backing.base.add(offset as usize) })
     }
 
-    /// Whether the guest has every page that a claim inside the region touches.
+    /// Returns true if the guest has every page that a claim inside the region touches.
     pub fn is_mapped(&self, claim: Claim) -> bool {
         let Some(last) = claim.address.checked_add(claim.length.saturating_sub(1)) else { return false };
         (claim.address / PAGE..=last / PAGE).all(|page| self.has(page * PAGE))
     }
 
-    /// Whether the guest has the page at this address.
+    /// Returns true if the guest has the page at this address.
     pub fn has(&self, address: u64) -> bool {
         self.mapped(address).is_some_and(|bit| bit.get())
     }
 
-    /// Notes whether the guest has the page at this address.
+    /// Records that the guest has, or has not, the page at this address.
     pub fn note(&self, address: u64, has: bool) {
         if let Some(bit) = self.mapped(address) {
             bit.set(has);
         }
     }
 
-    /// What a guest in this process may do with the page at this address, when it has it.
+    /// Rights of a guest in this process to the page at this address, once it has the page.
     pub fn rights(&self, address: u64) -> Rights {
         let allows = |index| !self.denied(index, address).is_some_and(|bit| bit.get());
         let mut rights = Rights::empty();
@@ -125,7 +125,7 @@ impl Sparse {
         rights
     }
 
-    /// Changes that for the pages of a claim inside the region, whether it has them or not.
+    /// Changes these rights for the pages of a claim inside the region, mapped or not.
     pub fn protect(&self, claim: Claim, rights: Rights) -> io::Result<()> {
         self.backing().ok_or(io::ErrorKind::OutOfMemory)?;
         let pages = Region { start: claim.address, length: claim.length };
@@ -141,13 +141,13 @@ impl Sparse {
             .try_for_each(|(pages, _)| protect(pages, rights))
     }
 
-    /// Makes those of these pages accessible that a guest in this process does not have, as far as it may use them.
+    /// Makes those of these pages accessible that a guest in this process does not have, with the guest's rights.
     pub fn open(&self, pages: Region) -> io::Result<()> {
         let runs = self.runs(pages, |address| (self.has(address), self.rights(address)));
         runs.filter(|(_, (has, _))| !has).try_for_each(|(pages, (_, rights))| protect(pages, rights))
     }
 
-    /// The runs of pages of which `what` says the same.
+    /// Runs of pages for which `what` returns the same value.
     fn runs<T: PartialEq>(&self, pages: Region, what: impl Fn(u64) -> T) -> impl Iterator<Item = (Region, T)> {
         let mut next = pages.start;
         std::iter::from_fn(move || {
@@ -175,7 +175,7 @@ impl Sparse {
     }
 }
 
-/// One bit of many.
+/// A bit of a bitmap.
 struct Bit<'a> {
     word: &'a AtomicU64,
     mask: u64,
@@ -197,7 +197,7 @@ impl Bit<'_> {
 impl Drop for Backing {
     fn drop(&mut self) {
         if self.owned > 0 {
-            // SAFETY: the mapping is ours, and every pointer into it lived shorter than `self`.
+            // SAFETY: `backing` made the mapping, and no pointer into it outlives `self`.
             unsafe { libc::munmap(self.base.as_ptr().cast(), self.owned as usize) };
         }
     }

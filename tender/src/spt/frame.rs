@@ -1,4 +1,5 @@
-//! The registers of a guest that was stopped by a signal: in the frame that the kernel made, and goes on with.
+//! Registers of a guest that was stopped by a signal: in the signal frame that the
+//! kernel made, and from which it resumes the guest.
 
 use crate::registers::Registers;
 use libc::{
@@ -6,12 +7,12 @@ use libc::{
     REG_RBX, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, ucontext_t,
 };
 
-/// One register of the frame.
+/// Reads a register of the frame.
 pub fn get(context: &ucontext_t, register: libc::c_int) -> u64 {
     context.uc_mcontext.gregs[register as usize] as u64
 }
 
-/// Changes it for when the guest goes on.
+/// Sets a register for when the guest continues.
 pub fn set(context: &mut ucontext_t, register: libc::c_int, value: u64) {
     context.uc_mcontext.gregs[register as usize] = value as i64;
 }
@@ -21,7 +22,7 @@ pub fn exception(context: &ucontext_t) -> (u8, u64) {
     (get(context, REG_TRAPNO) as u8, get(context, REG_ERR))
 }
 
-/// All of them, but for segment bases.
+/// Reads all registers, except segment bases.
 pub fn registers(context: &ucontext_t) -> Registers {
     let get = |register| get(context, register);
     Registers {
@@ -48,8 +49,8 @@ pub fn registers(context: &ucontext_t) -> Registers {
     }
 }
 
-/// Has the guest make a system call to `dispatcher` instead of the kernel, as the processor and the stub of a virtual
-/// machine would: with the address after the instruction in `rcx` and the stack pointer in `r11`.
+/// Diverts a system call of the guest to `dispatcher` instead of the kernel, as the processor and the stub of a virtual machine
+/// do: with the address after the instruction in `rcx` and the stack pointer in `r11`.
 pub fn system_call(context: &mut ucontext_t, dispatcher: u64) {
     /// TF, DF and AC.
     const CLEARED: u64 = 1 << 8 | 1 << 10 | 1 << 18;

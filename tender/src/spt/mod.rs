@@ -34,26 +34,26 @@ use switch::{DOORBELL_FILE, SWITCH, Switch};
 const INVALID_OPCODE: u8 = 6;
 const PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
-/// Bit of a page fault's error code: it was an instruction that was wanted from there.
+/// Bit of a page fault's error code: the access was an instruction fetch.
 const EXECUTION: u64 = 1 << 4;
-/// What an `int 0x80` leaves as error code where there is no such gate.
+/// Error code of an `int 0x80` without such a gate.
 const INT_80: u64 = 0x80 << 3 | 2;
 
-/// A guest in this process, which has only one.
+/// A guest in this process, which has only one guest.
 #[derive(Debug)]
 pub struct Spt {
     memory: Arc<Memory>,
-    /// Where the guest's system calls go.
+    /// Entry for the guest's system calls.
     dispatcher: u64,
     sparse: Sparse,
-    /// How much is mapped, until that is limited.
+    /// Size of all mappings, until the limit is set.
     mapped: Option<bounds::Mapped>,
-    /// The signals of its thread, once they are taken as they must be while it runs.
+    /// Signal mask of the guest's thread, once its signals are set up for running the guest.
     mask: Option<Mask>,
 }
 
 impl Spt {
-    /// Prepares to run `image`, whose memory is mapped already; `boot` is the boot information area.
+    /// Prepares to run `image`, with its memory mapped already; `boot` is the boot information area.
     pub fn new(image: &Image, mut memory: Memory, boot: &[u8]) -> Result<(Self, Arc<Memory>), Error> {
         if !has_base_instructions() {
             return Err(Error::NoBaseInstructions);
@@ -74,7 +74,7 @@ impl Spt {
         Ok((Self { memory: Arc::clone(&memory), dispatcher, sparse: Sparse::default(), mapped, mask: None }, memory))
     }
 
-    /// Lets the guest go on until it stops, and tells why it has: see [`Switch`].
+    /// Lets the guest continue until it stops, and returns the reason: see [`Switch`].
     fn enter(&mut self) -> u32 {
         let into_handler = switch().handler_stack != 0;
         if let Some(mask) = self.mask.as_ref().filter(|_| into_handler) {
@@ -89,18 +89,19 @@ impl Spt {
         switch().stop
     }
 
-    /// A signal has stopped the guest.
+    /// Handles a signal that has stopped the guest. Returns the stop; `None` if the guest continues.
     fn signal(&mut self, signal: libc::c_int) -> Option<Stop> {
         let switch = switch();
-        // SAFETY: of a handler that has not returned.
+        // SAFETY: the pointer is an argument of a signal handler that has not returned.
         let information = unsafe { &*switch.information };
-        // SAFETY: as above; nobody else looks at it while the guest does not run.
+        // SAFETY: the pointer is an argument of a signal handler that has not returned; no
+        // other code uses it while the guest does not run.
         let context = unsafe { &mut *switch.context };
         if !signals::RAISED.contains(&signal) {
             signals::forward(signal, information, context);
             return Some(Stop::Interrupted);
         }
-        // Sent by somebody (sigaction(2), si_code).
+        // Sent by a process (sigaction(2), si_code).
         if information.si_code <= 0 {
             signals::default(signal, information);
         }
@@ -112,7 +113,7 @@ impl Spt {
             return None;
         }
         let (mut vector, error) = frame::exception(context);
-        // The kernel raises it for some calls, too, and leaves what it knew of the last exception.
+        // The kernel raises SIGILL for some system calls, too, with the vector and error code of the last exception.
         if signal == libc::SIGILL {
             vector = INVALID_OPCODE;
         }
@@ -124,14 +125,14 @@ impl Spt {
                 Touch::Known => {}
             }
         }
-        // The guest may have taken its own rights to the page, which looks to the processor as if there were none.
+        // The guest may have protected the page itself, which the processor reports like an unmapped page.
         if vector == PAGE_FAULT && error & EXECUTION == 0 && self.has(address) {
             return Some(Stop::Forbidden { address: Some(address) });
         }
         Some(Stop::Exception { vector, error })
     }
 
-    /// Whether an address lies in memory whose protection is the guest's own affair.
+    /// Returns true if an address lies in memory of which the guest itself sets the protection.
     fn has(&self, address: u64) -> bool {
         self.memory.attached_heap().contains(address) || self.memory.sparse().has(address)
     }
@@ -174,7 +175,7 @@ impl Target for Spt {
         let switch = switch();
         let gs_base = gs_base();
         if switch.handler_stack != 0 {
-            // SAFETY: of a handler that has not returned.
+            // SAFETY: the pointer is an argument of a signal handler that has not returned.
             let registers = frame::registers(unsafe { &*switch.context });
             return Ok(Registers { fs_base: switch.handler_fs_base, gs_base, ..registers });
         }
@@ -185,7 +186,7 @@ impl Target for Spt {
         let switch = switch();
         match switch.handler_stack {
             0 => switch.guest.rip = rip,
-            // SAFETY: of a handler that has not returned.
+            // SAFETY: the pointer is an argument of a signal handler that has not returned.
             _ => frame::set(unsafe { &mut *switch.context }, libc::REG_RIP, rip),
         }
         Ok(())
@@ -222,18 +223,19 @@ impl Target for Spt {
     }
 
     fn attach_image(&mut self, _: &Memory) -> Result<u64, Status> {
-        // It is mapped where it belongs.
+        // The file is mapped at its final address already.
         Ok(0)
     }
 }
 
-/// What the switch knows. The guest does not run while anybody has it.
+/// State of the switch. The guest does not run while a caller holds it.
 fn switch() -> &'static mut Switch {
-    // SAFETY: only the thread that runs the guest comes here, and no caller keeps it across another.
+    // SAFETY: only the thread that runs the guest calls this, and no caller keeps the reference across another call.
     unsafe { &mut *SWITCH.get() }
 }
 
-/// Code of the gate's page that calls a function of ours and returns: so a guest that is stopped in a call is in this page.
+/// Code for the gate's page that calls a function of the tender and returns: so a guest that
+/// is stopped in a call has its rip in this page.
 fn way(function: *const u8) -> [u8; 16] {
     let mut code = [0; 16];
     code[..7].copy_from_slice(&[0xff, 0x15, 2, 0, 0, 0, 0xc3]); // call *2(%rip); ret; and behind it
@@ -241,17 +243,17 @@ fn way(function: *const u8) -> [u8; 16] {
     code
 }
 
-/// Whether programs may use RDFSBASE and its like, as the contract has it: AT_HWCAP2 says so (Linux 5.9).
+/// Returns true if programs may use RDFSBASE and its like, as the contract requires: AT_HWCAP2 says so (Linux 5.9).
 pub fn has_base_instructions() -> bool {
     const HWCAP2_FSGSBASE: libc::c_ulong = 1 << 1;
-    // SAFETY: has no conditions.
+    // SAFETY: getauxval(3) has no conditions.
     unsafe { libc::getauxval(libc::AT_HWCAP2) & HWCAP2_FSGSBASE != 0 }
 }
 
-/// The guest's, as the tender uses none.
+/// GS base of the guest, because the tender uses none.
 fn gs_base() -> u64 {
     let base;
-    // SAFETY: `new` has made sure that there is such an instruction; it reads one register.
+    // SAFETY: `new` checked that the instruction exists; it reads one register.
     unsafe { core::arch::asm!("rdgsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
     base
 }

@@ -1,24 +1,25 @@
-//! Where a system call comes from decides whose it is: the tender's own code calls the kernel, everybody else the libos.
+//! The seccomp prologue: SECCOMP_RET_TRAP unless a system call comes from the tender's own code. The tender's
+//! calls go to the kernel, all others to the libos.
 //!
-//! A guest can still jump to an instruction of the tender's that makes a call. What it gets there is what the tender
-//! itself may do by then, and no more: see [`crate::confine`].
+//! A guest can still jump to a system call instruction of the tender. The call then does what the tender itself may do
+//! by then, and no more: see [`crate::confine`].
 
 #![expect(unsafe_code, reason = "the loader tells of the process by pointers")]
 
 use husk_abi::memory::Region;
 use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 
-/// Where the address after the instruction is (struct seccomp_data): its low half, then the high one.
+/// Offsets in struct seccomp_data of the address after the instruction: its low half, then the high one.
 const LOW: u32 = 8;
 const HIGH: u32 = 12;
-/// Bytes of which an address's high half says the same.
+/// Bytes of addresses with the same high half.
 const HALF: u64 = 1 << 32;
 
-/// Instructions that tell whether an address lies in one piece.
+/// Number of instructions that check one piece.
 const LENGTH: usize = 5;
 
-/// Instructions of seccomp(2) that have SIGSYS raised for a call from elsewhere than this process's own code, and go on
-/// with what follows them for one from there.
+/// Returns instructions of seccomp(2) that raise SIGSYS for a call from outside this process's own code, and continue with
+/// the next instructions for a call from inside.
 pub fn instructions() -> Vec<sock_filter> {
     only_from(&code())
 }
@@ -27,7 +28,7 @@ fn only_from(code: &[Region]) -> Vec<sock_filter> {
     let mut instructions = vec![];
     let pieces: Vec<Region> = code.iter().flat_map(halves).collect();
     for (piece, left) in pieces.iter().zip((0..pieces.len()).rev()) {
-        // The others', and the answer.
+        // Past the checks of the other pieces, and the return.
         let past_the_rest = (LENGTH * left + 1) as u8;
         let (first, last) = (piece.start, piece.end() - 1);
         instructions.extend([
@@ -42,7 +43,7 @@ fn only_from(code: &[Region]) -> Vec<sock_filter> {
     instructions
 }
 
-/// The region in pieces whose addresses have the same high half.
+/// Splits the region into pieces of addresses with the same high half.
 fn halves(region: &Region) -> impl Iterator<Item = Region> + use<> {
     let Region { start, length } = *region;
     let end = start + length;
@@ -58,26 +59,27 @@ fn compare(how: u32, value: u32, yes: u8, no: u8) -> sock_filter {
     sock_filter { code: (BPF_JMP | how | BPF_K) as u16, jt: yes, jf: no, k: value }
 }
 
-/// All code of this process: the program's, that of the libraries if there are any, and what the kernel has put there for
-/// them, which makes a call where it cannot read a clock by itself (vdso(7)).
+/// Returns all code of this process: the program, its libraries if there are any, and the vDSO, which makes a system call
+/// if it cannot read a clock by itself (vdso(7)).
 fn code() -> Vec<Region> {
     let mut found: Vec<Region> = vec![];
-    // SAFETY: the callback keeps to what the loader shows it, and the pointer is to a variable of ours.
+    // SAFETY: the callback reads only the object that the loader passes, and the pointer
+    // is to a variable of the type that it expects.
     unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut found).cast()) };
-    // SAFETY: has no conditions.
+    // SAFETY: getauxval(3) has no conditions.
     let kernels = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
-    // Some C libraries tell of it themselves.
+    // Some C libraries list the vDSO themselves.
     if kernels != 0 && !found.iter().any(|region| region.contains(kernels)) {
-        // SAFETY: the kernel has an ELF header there.
+        // SAFETY: the kernel has mapped an ELF header at this address.
         let header = unsafe { &*(kernels as *const libc::Elf64_Ehdr) };
         let headers = (kernels + header.e_phoff) as *const libc::Elf64_Phdr;
-        // SAFETY: and the program headers that it tells of.
+        // SAFETY: the ELF header has the address and number of the program headers.
         found.extend(executable(kernels, unsafe { std::slice::from_raw_parts(headers, header.e_phnum.into()) }));
     }
     found
 }
 
-/// What can be executed of an object that is loaded at this address.
+/// Executable segments of an object that is loaded at this address.
 fn executable(base: u64, headers: &[libc::Elf64_Phdr]) -> impl Iterator<Item = Region> {
     let executable = |header: &&libc::Elf64_Phdr| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0;
     let region =
@@ -91,7 +93,7 @@ unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: libc::size_t, found
     let object = unsafe { &*object };
     // SAFETY: `code` passes its variable.
     let found = unsafe { &mut *found.cast::<Vec<Region>>() };
-    // SAFETY: the loader says how many headers there are.
+    // SAFETY: the loader passes the number of headers.
     let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
     found.extend(executable(object.dlpi_addr, headers));
     0
@@ -101,7 +103,7 @@ unsafe extern "C" fn add(object: *mut libc::dl_phdr_info, _: libc::size_t, found
 mod tests {
     use super::*;
 
-    /// Whether a call with this address after its instruction is trapped, as the kernel's interpreter finds.
+    /// Returns true if a call with this address after its instruction is trapped, by the rules of the kernel's interpreter.
     fn is_trapped(program: &[sock_filter], address: u64) -> bool {
         let (mut at, mut loaded) = (0, 0);
         while let Some(instruction) = program.get(at) {
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_kernels_code_is_found_once() {
-        // SAFETY: has no conditions.
+        // SAFETY: getauxval(3) has no conditions.
         let kernels = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
         assert_eq!(code().iter().filter(|region| region.contains(kernels)).count(), usize::from(kernels != 0));
     }

@@ -1,28 +1,28 @@
-//! Memory for the sparse region: accessible from the first touch on, until it is given up. See [`husk_abi::memory`].
+//! Memory of the sparse region: accessible from the first touch until it is given up. See [`husk_abi::memory`].
 
 use crate::memory::host::protect;
 use crate::memory::{Claim, Memory};
 use crate::sparse::given::{Given, Touch};
 use husk_abi::memory::{Region, Rights};
 
-/// What the guest has of the region.
+/// Part of the region that the guest has.
 #[derive(Debug, Default)]
 pub struct Sparse(Given);
 
 impl Sparse {
-    /// Bytes of memory that the guest has here.
+    /// Bytes of memory that the guest has in the region.
     pub fn bytes(&self) -> u64 {
         self.0.bytes()
     }
 
-    /// How many more bytes the guest can get here.
+    /// Returns how many more bytes the guest can get in the region.
     pub fn room(&self, memory: &Memory) -> u64 {
         self.0.room(memory, memory.attached())
     }
 
-    /// The guest touched an address of the region.
+    /// Handles a touch of an address of the region.
     pub fn touch(&mut self, memory: &Memory, address: u64) -> Touch {
-        // Makes the record of pages, if there is none yet.
+        // Makes the bitmap of pages, if there is none yet.
         if memory.sparse().host_address().is_none() {
             return Touch::OutOfMemory;
         }
@@ -32,9 +32,9 @@ impl Sparse {
         })
     }
 
-    /// The guest gives pages of the region up: their memory must be given back to the host at once.
+    /// Releases pages of the region that the guest gives up: the caller must give their memory back to the host at once.
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
-        // That nobody can touch them is of no use to the tender but that it counts them: if it cannot be done, they still count.
+        // If mprotect(2) fails, the pages stay accessible, so that they stay charged to the guest.
         if protect(Region { start: claim.address, length: claim.length }, Rights::empty()).is_ok() {
             self.0.release(memory, claim, |_| {});
         }

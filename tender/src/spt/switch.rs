@@ -1,19 +1,18 @@
 //! From the tender to its guest and back, in one thread: two stacks, two sets of registers.
 //!
-//! `husk_spt_enter` lets the guest go on and returns when it stops. It stops in one of two ways. It goes through the
-//! gate, a function call: then what it had in its registers is in [`Switch`]. Or a signal arrives while it runs, one that
-//! an instruction of its own has raised or one for the tender: then the kernel has put its registers on the signal
-//! stack, and they stay there; `husk_spt_enter` returns all the same, as if the handler had never been, and the handler
-//! only returns when the guest is to go on.
+//! `husk_spt_enter` lets the guest continue and returns when the guest stops, in one of two ways. Either the guest goes through
+//! the gate, a function call: then its registers are in [`Switch`]. Or a signal arrives while the guest runs, raised by an
+//! instruction of its own or sent to the tender: then the kernel has saved its registers on the signal stack, where they stay;
+//! `husk_spt_enter` returns as if the handler had never run, and the handler returns only when the guest is to continue.
 //!
-//! `in_guest` tells which of the two is interrupted by a signal. It is set when everything that `husk_spt_enter` needs
-//! to return is in place, and cleared when the tender's FS base is: in between, the tender's own instructions are the
-//! guest's, and are stopped and go on like these. So they keep nothing in places that a handler writes (`stop`,
-//! `handler_stack`, `handler_fs_base`) or on the tender's stack. The same order sees to it that no signal is lost: one that
-//! arrives before `in_guest` is set has set `halt`, which is looked at after it.
+//! `in_guest` shows which of the two a signal interrupts. It is set after everything that `husk_spt_enter` needs to return
+//! is in place, and cleared after the tender's FS base is: in between, the tender's own instructions count as the guest's,
+//! and are stopped and continued like these. So they keep no data in fields that a handler writes (`stop`,
+//! `handler_stack`, `handler_fs_base`) or on the tender's stack. The same order loses no signal: one that arrives before
+//! `in_guest` is set has set `halt`, which is checked after it.
 //!
-//! `SS_AUTODISARM` gives the signal stack up while a guest is stopped on it, so that a signal for the tender finds the
-//! tender's own stack.
+//! `SS_AUTODISARM` disarms the signal stack while a guest is stopped on it, so that a signal for
+//! the tender is handled on the tender's own stack.
 
 #![expect(unsafe_code, reason = "stacks and registers are exchanged by assembler")]
 
@@ -22,46 +21,46 @@ use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 
-/// Whether the tender may change anything of a guest's vector state but SSE's registers: if it was built for more of a
-/// processor than all have, or with a C library that looks for more. If not, the gate keeps these alone, in a tenth of the
-/// time, and a test sees to it that there is no instruction in the tender that would change others.
+/// True if the tender may change more of a guest's vector state than SSE's registers: if it was built for processor features
+/// beyond the baseline, or with a C library that detects such features. If false, the gate saves SSE's registers alone, in a
+/// tenth of the time, and a test checks that the tender has no instruction that changes others.
 const WIDE: bool = cfg!(target_feature = "avx") || !cfg!(all(target_env = "musl", target_feature = "crt-static"));
-/// Bytes for the state that the gate keeps: sixteen registers and MXCSR; or XSAVE's area with everything that a program
-/// has without asking for it (Intel SDM volume 1, 13.4), which is 2,696 bytes on today's processors.
+/// Bytes for the vector state that the gate saves: sixteen registers and MXCSR; or the XSAVE area with all state that a program
+/// has without a request (Intel SDM volume 1, 13.4), which is 2,696 bytes on today's processors.
 const VECTOR_STATE: usize = if WIDE { 16 << 10 } else { 17 << 4 };
-/// Where MXCSR is in it.
+/// Offset of MXCSR in the vector state.
 const MXCSR: usize = if WIDE { 24 } else { 16 << 4 };
 /// Bytes of the signal stack: a few frames, each as large as a vector state.
 pub const SIGNAL_STACK: usize = 64 << 10;
 
-/// The guest went through the gate.
+/// Value of `stop` after the guest went through the gate.
 pub const GATE: u32 = 0;
-/// It did not run, because `halt` was set. Any other stop is the number of a signal.
+/// Value of `stop` if the guest did not run, because `halt` was set. Any other value is the number of a signal.
 pub const HALTED: u32 = u32::MAX;
 
-/// What the assembler below reads and writes. There is one: a process has one guest.
+/// State that the assembler below reads and writes. There is one, because a process has one guest.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Switch {
     vector_state: [u8; VECTOR_STATE],
-    /// Components that the gate keeps in it by XSAVE; 0 for FXSAVE. Not used unless `WIDE`.
+    /// Components that the gate saves by XSAVE; 0 for FXSAVE. Not used unless `WIDE`.
     vector_mask: u32,
-    /// The guest's registers, unless it stopped for a signal; but for GS and the address of a fault.
+    /// Registers of the guest, unless it stopped for a signal; without GS and the address of a fault.
     pub guest: Registers,
     tender_fs_base: u64,
-    /// Where `husk_spt_enter` goes on.
+    /// Stack pointer with which `husk_spt_enter` returns.
     tender_stack: u64,
-    /// If the guest stopped for a signal, the stack pointer of the handler; else 0.
+    /// Stack pointer of the handler if the guest stopped for a signal; else 0.
     pub handler_stack: u64,
-    /// The FS base then.
+    /// FS base of the guest at that signal.
     pub handler_fs_base: u64,
-    /// The handler's second and third argument.
+    /// Second and third argument of the handler.
     pub information: *const libc::siginfo_t,
     pub context: *mut libc::ucontext_t,
-    /// Why the guest has stopped.
+    /// Reason why the guest has stopped.
     pub stop: u32,
     in_guest: u8,
-    /// Keeps the guest from running.
+    /// Not 0 to keep the guest from running.
     pub halt: u8,
 }
 
@@ -74,39 +73,39 @@ pub struct Place<T>(UnsafeCell<T>);
 unsafe impl<T> Sync for Place<T> {}
 
 impl<T> Place<T> {
-    /// Where it is.
+    /// Pointer to the value.
     pub const fn get(&self) -> *mut T {
         self.0.get()
     }
 }
 
-/// See [`Switch`].
+/// The switch between the tender and its guest.
 pub static SWITCH: Place<Switch> = Place(UnsafeCell::new(Switch::NEW));
 
-/// Where signals are taken while the guest runs.
+/// Stack of signal handlers while the guest runs.
 pub static SIGNALS: Place<[u8; SIGNAL_STACK]> = Place(UnsafeCell::new([0; SIGNAL_STACK]));
 
 impl Switch {
-    // SAFETY: all zeros is a valid value of numbers and pointers.
+    // SAFETY: all zeros is a valid value of the numbers and pointers in the structure.
     const NEW: Self = Self { stop: HALTED, ..unsafe { core::mem::zeroed() } };
 
-    /// A guest that is to start at `entry` with `argument`, everything else as in a processor that was just reset, but for a
-    /// little `stack` for its flags to be loaded from.
+    /// Prepares a guest to start at `entry` with `argument`, with everything else as after a processor reset, except a
+    /// small `stack` from which its flags are loaded.
     pub fn start(&mut self, entry: u64, argument: u64, stack: u64) {
         const RESERVED_FLAG: u64 = 2;
         self.guest = Registers { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..Registers::default() };
-        // XRSTOR too takes it from here, even if the header says that there is nothing (Intel SDM volume 1, 13.8.1).
+        // XRSTOR too takes MXCSR from here, even if the header marks no component as present (Intel SDM volume 1, 13.8.1).
         self.vector_state[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
         self.vector_mask = if WIDE { kept() } else { 0 };
         if self.vector_mask == 0 && WIDE {
-            // FXRSTOR takes the control word as it is.
+            // FXRSTOR takes the x87 control word as it is.
             self.vector_state[..2].copy_from_slice(&0x37f_u16.to_le_bytes());
         }
     }
 }
 
-/// Components of this processor that the gate keeps: all that are enabled and that Linux gives to a program which has not
-/// asked for them, as it must for protection keys and AMX's tiles. 0 without XSAVE.
+/// Components of this processor that the gate saves: the enabled ones that Linux gives to a program without a request, which
+/// protection keys and AMX's tiles need. 0 without XSAVE.
 fn kept() -> u32 {
     const OSXSAVE: u32 = 1 << 27;
     const ON_REQUEST: u32 = 1 << 9 | 0b11 << 17;
@@ -114,7 +113,7 @@ fn kept() -> u32 {
         return 0;
     }
     let low: u32;
-    // SAFETY: CPUID says that the register is there; reading it changes nothing.
+    // SAFETY: CPUID (OSXSAVE) says that the register exists; reading it changes nothing.
     unsafe {
         core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack, preserves_flags))
     };
@@ -122,17 +121,17 @@ fn kept() -> u32 {
 }
 
 unsafe extern "C" {
-    /// Lets the guest in [`SWITCH`] go on until it stops.
+    /// Lets the guest in [`SWITCH`] continue until it stops.
     pub fn husk_spt_enter();
-    /// What the gate calls.
+    /// Target of the gate's call.
     pub safe static husk_spt_gate: u8;
-    /// What the doorbell calls.
+    /// Target of the doorbell's call.
     pub safe static husk_spt_doorbell: u8;
-    /// The handler of signals: stops the guest, or goes on to [`super::signals::forward`].
+    /// Signal handler: stops the guest, or continues at [`super::signals::forward`].
     pub safe static husk_spt_signal: u8;
 }
 
-/// The file that the doorbell writes to, an eventfd(2), or -1.
+/// File that the doorbell writes to, an eventfd(2), or -1.
 pub static DOORBELL_FILE: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(-1);
 
 global_asm!(
@@ -152,7 +151,7 @@ global_asm!(
     "    \\operation r14, {r14}",
     "    \\operation r15, {r15}",
     ".endm",
-    // Both may use rax, rcx and rdx.
+    // Both macros may use rax, rcx and rdx.
     ".macro husk_spt_vector_save",
     "    .if {wide}",
     "    lea rcx, [rip + {switch} + {vector_state}]",
@@ -216,12 +215,12 @@ global_asm!(
     "    jne 3f",
     "    test rbx, rbx",
     "    jz 2f",
-    // Back into the handler, which returns.
+    // Back into the handler, which returns to the guest.
     "    mov rax, [rip + {switch} + {handler_fs_base}]",
     "    wrfsbase rax",
     "    mov rsp, rbx",
     "    ret",
-    // Back from the gate.
+    // Back to the guest after a call through the gate.
     "2:  mov rax, [rip + {switch} + {fs_base}]",
     "    wrfsbase rax",
     "    husk_spt_vector_load",
@@ -232,7 +231,7 @@ global_asm!(
     "    mov rcx, [rip + {switch} + {rcx}]",
     "    mov rax, [rip + {switch} + {rax}]",
     "    jmp qword ptr [rip + {switch} + {rip}]",
-    // Not at all: all is as it was.
+    // The guest does not run: the state is restored.
     "3:  mov byte ptr [rip + {switch} + {in_guest}], 0",
     "    mov [rip + {switch} + {handler_stack}], rbx",
     "    mov dword ptr [rip + {switch} + {stop}], {halted}",
@@ -276,13 +275,13 @@ global_asm!(
     "    ret",
     ".size husk_spt_enter, . - husk_spt_enter",
     "",
-    // rdi, rsi, rdx: as of every handler. On the signal stack if it is the guest that was interrupted.
+    // Arguments in rdi, rsi, rdx, as for every handler. On the signal stack if the guest was interrupted.
     ".globl husk_spt_signal",
     ".type husk_spt_signal, @function",
     "husk_spt_signal:",
     "    cmp byte ptr [rip + {switch} + {in_guest}], 0",
     "    je {forward}",
-    // Another thread may have got it, which has no such stack.
+    // Another thread, which has no such stack, may have received the signal.
     "    lea rax, [rip + {signals}]",
     "    cmp rsp, rax",
     "    jb {forward}",

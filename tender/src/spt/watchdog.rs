@@ -1,4 +1,4 @@
-//! A process beside one that has a guest in it: it ends the two when the guest takes more processor time than `--cpu-limit`.
+//! A process beside one with a guest in it: it ends both when the guest takes more processor time than `--cpu-limit`.
 //!
 //! The tender holds a guest to its share by a signal, which a guest that has taken the tender over can block. So the clock
 //! of the tender's processor time is read from outside, once a second, by a process that was forked before the guest was
@@ -6,8 +6,8 @@
 //! kernel sends SIGKILL to the tender when the watchdog ends (the termination signal of clone(2)), and to the watchdog when
 //! the tender does (PR_SET_PDEATHSIG).
 //!
-//! A guest that is held by the tender never comes near the limit here, which is `SLACK_NS` more, and one processor more
-//! for devices, whose thread is not held: what peers send must not end a guest.
+//! A guest that the tender holds never comes near the limit here, which is `SLACK_NS` more, and one processor more for devices,
+//! because their thread is not held, and data from peers must not end a guest.
 
 #![expect(unsafe_code, reason = "a process is made, and lives, by system calls without a wrapper")]
 
@@ -24,17 +24,17 @@ const SLACK_NS: i64 = 1_000_000_000;
 /// Time between two looks, in milliseconds.
 const LOOK_MS: libc::c_int = 1000;
 
-/// Starts the watchdog of this process, which has one thread, for a guest that is held to `share`. It gives up its identity
-/// for that of `user`, as the tender will.
+/// Starts the watchdog of this process, which has one thread, for a guest with the limit `share`. The watchdog changes its
+/// identity to that of `user`, as the tender will.
 pub fn start(share: Share, has_devices: bool, user: Option<User>) -> io::Result<()> {
     let share = if has_devices { share.and_a_processor() } else { share };
     let tender = std::process::id() as libc::pid_t;
-    // SAFETY: only numbers.
+    // SAFETY: the arguments are numbers.
     let file = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) };
     if file < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a copy of this process, which has no other thread, with SIGKILL for this one at its end.
+    // SAFETY: makes a copy of this process, which has no other thread; the kernel sends this one SIGKILL when the copy ends.
     let result = match unsafe { libc::syscall(libc::SYS_clone, libc::SIGKILL, 0, 0, 0, 0) } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -43,28 +43,28 @@ pub fn start(share: Share, has_devices: bool, user: Option<User>) -> io::Result<
         }
         _ => Ok(()),
     };
-    // SAFETY: opened above; the watchdog has its own.
+    // SAFETY: the call above opened the file; the watchdog has its own descriptor.
     unsafe { libc::close(file as RawFd) };
     result
 }
 
-/// Gives up everything but the pidfd and standard error. Ends this process, and so the tender, where that cannot be done.
+/// Gives up everything but the pidfd and standard error. If that fails, ends this process, and so the tender.
 fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), Error> {
-    // What a terminal sends to the group is for the tender.
+    // Signals that a terminal sends to the process group are for the tender.
     signals::change_mask(libc::SIG_SETMASK, &signals::all());
     // SAFETY: the name is a constant.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"husk-watchdog".as_ptr()) };
     let kept = [libc::STDERR_FILENO, file];
     for (first, last) in [(0, kept[0] - 1), (kept[0] + 1, kept[1] - 1), (kept[1] + 1, RawFd::MAX)] {
         if first <= last {
-            // SAFETY: nobody in this process uses them any more.
+            // SAFETY: no code in this process uses these descriptors any more.
             unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
         }
     }
     let mut descriptors = Descriptors::default();
     descriptors.add(Role::Tender, &file);
     let confined = privileges::drop(user).and_then(|()| {
-        // After the identity has changed, which undoes it.
+        // After the change of identity, which clears PR_SET_PDEATHSIG.
         match privileges::end_with(tender) {
             true => Ok(()),
             false => Err(Error::NotConfined(io::ErrorKind::NotFound.into())),
@@ -78,7 +78,7 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
     confined
 }
 
-/// Watches until the tender has ended, or must be.
+/// Watches until the tender has ended, or must be ended.
 fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
     const LINE: &[u8] =
         b"husk: the guest took more processor time than --cpu-limit, and could not be held: it has been ended\n";
@@ -95,16 +95,16 @@ fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
         (at_ns, used_ns) = (now_ns, used_now_ns);
         if left_ns < -SLACK_NS {
             testimony::exceed();
-            // The guest may have filled it: what does not fit at once is not waited for.
+            // The guest may have filled standard error: the write does not wait for room.
             streams::write_at_once(LINE);
-            // SAFETY: only numbers; the pidfd is of the tender, whose number nobody else has meanwhile.
+            // SAFETY: the arguments are numbers; the pidfd refers to the tender, and to no process that gets its number later.
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, file, libc::SIGKILL, 0, 0) };
         }
     }
 }
 
 fn end() -> ! {
-    // SAFETY: nothing is left to be written or put away.
+    // SAFETY: no buffer is left to be flushed and no destructor to be run.
     unsafe { libc::syscall(libc::SYS_exit_group, 0) };
     unreachable!("the process has ended")
 }
@@ -118,7 +118,7 @@ fn used_ns(process: libc::pid_t) -> u64 {
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // Not by the C library, whose way through the kernel's page of code ends in a call from there.
+    // Not through the C library, because its way through the vDSO ends in a system call from there.
     // SAFETY: `time` is ours to fill. A process that has ended has no clock, and is not looked at again.
     unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
