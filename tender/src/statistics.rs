@@ -1,4 +1,4 @@
-//! What a guest has done so far, for `husk run --verbose`.
+//! Counters of what a guest has done so far, for `husk run --verbose`.
 
 use husk_abi::call::{Number, notice};
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Starts to count; `started` is when the tender began.
+    /// Starts to count; `started` is the start of the tender.
     pub fn new(verbose: bool, started: Instant) -> Self {
         Self {
             verbose,
@@ -39,19 +39,19 @@ impl Statistics {
         }
     }
 
-    /// The tender has confined itself some more, which took so long.
+    /// Adds the time that a step of confinement took.
     pub fn confine(&mut self, took: Duration) {
         self.confined += took;
     }
 
-    /// The guest is about to run.
+    /// Records that the guest is about to run.
     pub fn enter(&mut self) {
         if self.verbose && self.first_instruction.is_none() {
             self.first_instruction = Some(Instant::now());
         }
     }
 
-    /// The guest made this call.
+    /// Counts a call of the guest.
     pub fn count(&mut self, number: Number) {
         let index = Number::ALL.iter().position(|known| *known == number);
         if let Some(count) = index.and_then(|index| self.calls.get_mut(index)) {
@@ -59,24 +59,24 @@ impl Statistics {
         }
     }
 
-    /// The guest was stopped by a signal to the tender, and goes on.
+    /// Counts a stop of the guest by a signal to the tender, after which the guest continues.
     pub fn interrupt(&mut self) {
         self.interrupted += 1;
     }
 
-    /// The guest touched memory for the first time, and got it.
+    /// Counts a first touch of memory, which the guest got.
     pub fn touch(&mut self) {
         self.touched += 1;
     }
 
-    /// The guest is about to print something.
+    /// Records that the guest is about to print something.
     pub fn output(&mut self) {
         if self.verbose && self.first_output.is_none() {
             self.first_output = Some(Instant::now());
         }
     }
 
-    /// The program made a Linux system call that the libos does not answer: said once for each.
+    /// Reports a Linux system call of the program that the libos does not answer, once for each number.
     pub fn unanswered(&mut self, system_call: u64) {
         const REMEMBERED_MAXIMUM: usize = 1024;
         if self.verbose && self.unanswered.len() < REMEMBERED_MAXIMUM && self.unanswered.insert(system_call) {
@@ -84,7 +84,7 @@ impl Statistics {
         }
     }
 
-    /// The guest tells something: see [`notice`].
+    /// Records a notice of the guest: see [`notice`].
     pub fn notice(&mut self, notice: u64, value: u64) {
         match notice {
             notice::MEMORY_REFUSED => self.refused = Some(value),
@@ -99,7 +99,7 @@ impl Statistics {
         }
     }
 
-    /// How many bytes of memory the program was refused last, if it ever asked for too many.
+    /// Returns how many bytes of memory the program was refused last, if it ever asked for too many.
     pub fn refused(&self) -> Option<u64> {
         self.refused
     }

@@ -15,7 +15,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How each is opened, in the order of their descriptors: nothing is read from an output.
+/// Modes to open the streams with, in the order of their descriptors: outputs are not readable.
 const MODES: [libc::c_int; 3] = [libc::O_RDONLY, libc::O_WRONLY, libc::O_WRONLY];
 
 /// Opens /dev/null as each standard stream that is closed. Called before any other file is opened.
@@ -24,7 +24,7 @@ pub fn open_closed() -> io::Result<()> {
 }
 
 fn is_closed(descriptor: libc::c_int) -> bool {
-    // SAFETY: reads a flag of a descriptor, if it is one.
+    // SAFETY: F_GETFD reads a flag, and fails for a number that is no descriptor.
     let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
     flags == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EBADF)
 }
@@ -42,7 +42,7 @@ fn open((descriptor, mode): (libc::c_int, libc::c_int)) -> io::Result<()> {
 /// Time for which [`say!`](crate::say) waits for a reader of a non-blocking standard error.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A reader was waited for in vain: no line waits for it again before one goes through.
+/// True after a wait for a reader was in vain: no line waits for a reader again until one is written.
 static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 /// Writes a line to standard error, as `eprintln!` does.
@@ -53,10 +53,10 @@ macro_rules! say {
     };
 }
 
-/// See [`say!`](crate::say).
+/// Writes the line of [`say!`](crate::say).
 pub fn write_line(line: Arguments<'_>) {
     let mut text = String::new();
-    // A type whose formatting fails leaves what it has written so far.
+    // A type that fails to format leaves what it has written so far.
     let _ = writeln!(text, "{line}");
     write_error(&text);
 }
@@ -100,12 +100,12 @@ pub fn write_at_once(line: &[u8]) {
     }
 }
 
-/// Waits until the descriptor takes something. Whether it does before `until`.
+/// Waits until the descriptor has room. Returns true if it has before `until`.
 fn has_room(descriptor: libc::c_int, until: Instant) -> bool {
     let mut room = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
     let left = until.saturating_duration_since(Instant::now());
     let timeout = libc::timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-    // A signal interrupts it, and the write is tried again. ppoll(2), which every thread may call.
+    // A signal interrupts the call, and the write is tried again. ppoll(2), which all threads may call.
     // SAFETY: one entry of our own; the time is a variable; no set is given.
     !left.is_zero() && unsafe { libc::ppoll(&mut room, 1, &timeout, std::ptr::null()) } != 0
 }

@@ -1,5 +1,5 @@
-//! Targets: the sandboxes that a guest may run in. What differs between them is how the guest's processor is started and
-//! stopped, and how its memory is mapped; everything else is the same for all ([`crate::machine`]).
+//! Targets: the sandboxes that a guest may run in. They differ in how the guest's processor is started and stopped, and how its
+//! memory is mapped; everything else is the same for all ([`crate::machine`]).
 
 mod error;
 
@@ -15,7 +15,7 @@ use libc::sock_filter;
 use std::fmt;
 use std::ptr::NonNull;
 
-/// Which target a guest is to have.
+/// Choice of a guest's target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// A virtual machine if KVM can be used, else a process.
@@ -40,13 +40,13 @@ impl Choice {
 
 /// The processor that a guest runs on.
 pub trait Target: fmt::Debug {
-    /// Protection that this target would have on another host.
+    /// Protection that this target lacks on this host.
     fn lack(&self) -> Option<Lack> {
         None
     }
 
-    /// Takes what it needs of the thread that is to run the guest: all there is to open is open, and the thread is about to
-    /// be confined; a thread that it needs besides joins `crew`. Tells which instructions of seccomp(2) are to decide first.
+    /// Prepares this thread to run the guest: all files are open, and the thread is about to be confined; another thread that
+    /// the target needs joins `crew`. Returns instructions of seccomp(2) that decide before all others.
     fn prepare(&mut self, _: &mut Crew) -> Result<Vec<sock_filter>, Error> {
         Ok(vec![])
     }
@@ -54,77 +54,77 @@ pub trait Target: fmt::Debug {
     /// Runs the guest until it stops.
     fn run(&mut self) -> Result<Stop, Error>;
 
-    /// How far the guest's time stamp counter is ahead of the host's, if they can differ.
+    /// Returns how far the guest's time stamp counter is ahead of the host's, if they can differ.
     fn counter(&self) -> Option<Offset> {
         None
     }
 
-    /// Lets the guest go on with this in its result register, when it is run again.
+    /// Sets the result register with which the guest continues, when it is run again.
     fn resume_with(&mut self, result: u64);
 
-    /// The guest's registers. After an exception, what they were then.
+    /// Returns the guest's registers. After an exception, their values at the exception.
     fn registers(&self) -> Result<Registers, Error>;
 
-    /// Lets the guest go on elsewhere, when it is run again.
+    /// Has the guest continue at `rip`, when it is run again.
     fn jump(&mut self, rip: u64) -> Result<(), Error>;
 
-    /// A byte that keeps the guest from running, or stops it soon, as long as it is not 0. It lasts as long as `self`.
+    /// Byte that keeps the guest from running, or stops it soon, as long as it is not 0. The byte lives as long as `self`.
     fn halt(&mut self) -> NonNull<u8>;
 
-    /// Notes which files it has open.
+    /// Notes which files the target has open.
     fn list(&self, descriptors: &mut Descriptors);
 
-    /// Has the guest's doorbell ring there without a stop, if that can be.
+    /// Has the guest's doorbell ring `bells` without a stop of the guest, if the target can.
     fn connect(&mut self, bells: &Bells);
 
-    /// Makes at least the first `length` bytes of the heap usable, and tells how many are.
+    /// Makes at least the first `length` bytes of the heap usable, and returns how many are usable.
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status>;
 
-    /// Takes pages of the sparse region from the guest, or of its heap as far as a touch maps them again; the host drops their
-    /// contents right after.
+    /// Takes pages of the sparse region from the guest, or of its heap if a touch maps them again;
+    /// the host discards their contents right after.
     fn release(&mut self, memory: &Memory, claim: Claim);
 
-    /// How many more bytes of memory the guest can get in the sparse region.
+    /// Returns how many more bytes of memory the guest can get in the sparse region.
     fn room(&self, memory: &Memory) -> u64;
 
     /// Makes the image file readable.
     fn attach_image(&mut self, memory: &Memory) -> Result<u64, Status>;
 }
 
-/// Why the processor stopped.
+/// Reason why the processor stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The guest went through the gate.
     Call {
         /// Number of the call.
         number: u64,
-        /// Its arguments.
+        /// Arguments of the call.
         arguments: [u64; 4],
     },
     /// The guest rang the doorbell.
     Doorbell,
-    /// It raised an exception.
+    /// The guest raised an exception.
     Exception {
         /// Vector, 0 to 31.
         vector: u8,
         /// Error code; 0 for vectors that have none.
         error: u64,
     },
-    /// It touched a page of the sparse region first, and has it now.
+    /// The guest touched a page of the sparse region for the first time, and has it now.
     Touched,
-    /// It touched one that it cannot have.
+    /// The guest touched a page that it cannot have.
     OutOfMemory,
     /// A signal arrived for the tender.
     Interrupted,
     /// The guest touched memory that the host mapping forbids.
     Forbidden {
-        /// Where, if that is known.
+        /// Address of the access, if known.
         address: Option<u64>,
     },
     /// The guest used a port that it has, but not as the gate does.
     Port(u16),
-    /// The processor cannot go on.
+    /// The processor cannot continue.
     Shutdown,
-    /// Anything else.
+    /// Any other stop.
     Strange(String),
 }

@@ -1,4 +1,4 @@
-//! What a guest's threads are doing, as the guest has it in its memory; see [`husk_abi::threads`].
+//! State of a guest's threads, as recorded in guest memory; see [`husk_abi::threads`].
 
 use crate::image::Image;
 use crate::memory::Memory;
@@ -7,63 +7,63 @@ use husk_abi::threads::{Table, Thread as Raw};
 use std::fmt;
 use std::mem::offset_of;
 
-/// Most words of a guest's array that are looked at.
+/// Most words of a guest's array that are read.
 const SLOTS_MAXIMUM: u64 = 4096;
-/// Most threads that are told of.
+/// Most threads that are reported.
 const THREADS_MAXIMUM: usize = 256;
-/// The number of the first thread.
+/// Number of the first thread.
 const FIRST: u32 = 1;
 
-/// Where a guest's threads are to be found, as guest addresses.
+/// Guest addresses of the table of threads and of the word for the running thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads {
     table: u64,
     current: u64,
 }
 
-/// A thread, as its guest tells.
+/// A thread, as its guest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
-    /// Its number.
+    /// Number of the thread.
     pub id: u32,
-    /// Its name; empty if it has none.
+    /// Name; empty if the thread has none.
     pub name: String,
-    /// What it does.
+    /// State of the thread.
     pub state: State,
-    /// Its registers.
+    /// Registers of the thread.
     pub registers: Registers,
 }
 
-/// What a thread does.
+/// State of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs its program.
+    /// Runs its program.
     Running,
-    /// It is in a system call, which the libos is about to answer.
+    /// Is in a system call, which the libos is about to answer.
     Calling,
-    /// It waits in a system call.
+    /// Waits in a system call.
     Waiting,
-    /// It waits for the processor.
+    /// Waits for the processor.
     Ready,
 }
 
-/// What the processor does at the moment.
+/// Current state of the processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
-    /// Its registers.
+    /// Registers of the processor.
     pub registers: Registers,
-    /// Whether the libos is at work.
+    /// True if the libos is at work.
     pub inside: bool,
 }
 
 impl Threads {
-    /// Where `image` says that they are, if it does.
+    /// Returns the addresses from the notes of `image`, if there are any.
     pub fn new(image: &Image, load_bias: u64) -> Option<Self> {
         let note = image.notes.threads?;
         Some(Self { table: note.table.wrapping_add(load_bias), current: note.current.wrapping_add(load_bias) })
     }
 
-    /// All threads, the one that has the processor first.
+    /// Returns all threads, the running one first.
     pub fn read(&self, memory: &Memory, processor: &Processor) -> Vec<Thread> {
         let word = |offset: usize| memory.peek(self.table.wrapping_add(offset as u64)).unwrap_or(0);
         let (start, count) = (word(offset_of!(Table, threads)), word(offset_of!(Table, count)));
@@ -76,7 +76,7 @@ impl Threads {
     }
 }
 
-/// The thread at an address; `current` is where the registers of the one are that has the processor.
+/// Reads the thread at an address; `current` is the address of the running thread's registers.
 fn read(memory: &Memory, address: u64, current: u64, processor: &Processor) -> Option<Thread> {
     let word = |offset: usize| memory.peek(address.checked_add(offset as u64)?);
     let saved = word(offset_of!(Raw, registers))?;
@@ -96,7 +96,7 @@ fn read(memory: &Memory, address: u64, current: u64, processor: &Processor) -> O
     Some(Thread { id, name: String::from_utf8_lossy(&name).into_owned(), state, registers })
 }
 
-/// The two halves of a word, the lower one first.
+/// Halves of a word, the lower one first.
 fn split(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
@@ -129,17 +129,17 @@ fn read_registers(memory: &Memory, address: u64) -> Option<Registers> {
 }
 
 impl Thread {
-    /// The one thread of a guest that tells of none.
+    /// Returns the only thread of a guest that describes none.
     pub fn only(registers: Registers) -> Self {
         Self { id: FIRST, name: String::new(), state: State::Running, registers }
     }
 
-    /// Whether it is the one that has the processor.
+    /// Returns true if the thread has the processor.
     pub fn has_processor(&self) -> bool {
         matches!(self.state, State::Running | State::Calling)
     }
 
-    /// What to call it: `thread 'name'`, `the main thread`.
+    /// Name of the thread in a sentence: `thread 'name'`, `the main thread`.
     pub fn called(&self) -> String {
         match (self.name.as_str(), self.id) {
             ("", FIRST) => "the main thread".to_owned(),
@@ -166,7 +166,7 @@ impl fmt::Display for Thread {
     }
 }
 
-/// The system call that these registers make, with its first argument where that tells what is waited for.
+/// Displays the system call that these registers make, with its first argument if that shows what is waited for.
 struct Call<'r>(&'r Registers);
 
 impl fmt::Display for Call<'_> {

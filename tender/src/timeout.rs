@@ -1,8 +1,8 @@
-//! The time that a guest has: `--timeout`. When it is over, the guest is told to end as by SIGTERM, with the same time of
-//! grace; the exit status is [`TIME_IS_UP`](husk_abi::fault::TIME_IS_UP) however it ends then.
+//! Time limit of a guest: `--timeout`. When it expires, the guest is asked to end as by SIGTERM, with the same grace period;
+//! the exit status is [`TIME_IS_UP`](husk_abi::fault::TIME_IS_UP) however the guest ends then.
 //!
-//! A guest of spt that has taken the tender over can block signals. So the kernel has a second timer, whose signal cannot be
-//! blocked, and a limit on processor time behind that; the filters let nobody change either.
+//! A guest of spt that has taken over the tender can block signals. So the kernel has a second timer, with a signal that cannot
+//! be blocked, and behind that a limit on processor time; the filters allow no change of either.
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
@@ -22,10 +22,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     within.map(Duration::from_millis).ok_or_else(|| "write a time, such as 90s, 500ms, 5m or 1h".to_owned())
 }
 
-/// How much later than it should have the process ends at the latest.
+/// Longest delay of the end of the process after its deadline.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Lets the guest's time begin, with a time of grace behind it, for the thread that runs it, which is the calling one.
+/// Starts the guest's time, with a grace period after it, for the calling thread, which is the one that runs the guest.
 pub fn start(after: Duration, grace_s: u64) -> io::Result<()> {
     let latest = after.saturating_add(Duration::from_secs(grace_s)).saturating_add(MARGIN);
     signals::receive_time_is_up()
@@ -34,7 +34,7 @@ pub fn start(after: Duration, grace_s: u64) -> io::Result<()> {
         .and_then(|()| limit_processor_time(latest))
 }
 
-/// Has a timer send its signal once, after some time.
+/// Arms a timer to send its signal once, after some time.
 fn set(timer: signals::Timer, after: Duration) -> io::Result<()> {
     let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
     let value = libc::timespec { tv_sec: seconds, tv_nsec: after.subsec_nanos().into() };
@@ -42,12 +42,12 @@ fn set(timer: signals::Timer, after: Duration) -> io::Result<()> {
     timer.set(value, once)
 }
 
-/// Has the kernel end this process when it has used as much processor time as all its processors have in this time.
+/// Has the kernel end this process after as much processor time as all its processors have in `time`.
 fn limit_processor_time(time: Duration) -> io::Result<()> {
     const RESOURCE: i32 = libc::RLIMIT_CPU as i32;
     let limit = rlimit::get(RESOURCE)?;
     let most = limit.rlim_max.min(time.as_secs().saturating_add(1).saturating_mul(processors()));
-    // Both: at the lower one alone, the kernel sends SIGXCPU, which says here that time is up.
+    // Both limits: at a lower soft limit alone, the kernel sends SIGXCPU, which means here that the time is up.
     rlimit::set(RESOURCE, libc::rlimit { rlim_cur: limit.rlim_cur.min(most), rlim_max: most })
 }
 
@@ -55,9 +55,9 @@ fn limit_processor_time(time: Duration) -> io::Result<()> {
 fn processors() -> u64 {
     // SAFETY: all zeros is a valid value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours, as long as it says.
+    // SAFETY: the set is a variable of ours, of the length passed.
     let known = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } == 0;
-    // SAFETY: reads the variable.
+    // SAFETY: reads the variable, which is initialised.
     let count = unsafe { libc::CPU_COUNT(&set) } as u64;
     if known { count.max(1) } else { libc::CPU_SETSIZE as u64 }
 }

@@ -1,8 +1,8 @@
-//! Ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
+//! Preemption: ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
 //!
-//! A timer counts the processor time of the thread that runs the guest, so a guest that sleeps is never disturbed. Its
-//! signal does nothing but stop it. It runs while the record says that it does (`ticking`), which is from when the guest
-//! or a signal wants that until there was nothing to do for some looks.
+//! The timer counts the processor time of the thread that runs the guest, so that a guest that sleeps is never disturbed. Its
+//! signal only stops the guest. The timer is armed by the Tick call or a signal, and disarmed after `IDLE_LOOKS` expirations with
+//! nothing to preempt; `ticking` in the record is set while it is armed.
 //!
 //! A look costs processor time itself: where leaving the guest is slow, more than the interval. The interval is then longer,
 //! and starts anew at the end of the look, so that the guest always has most of the time.
@@ -20,23 +20,23 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// What the image's note says, as addresses of the guest, and the record as one of ours.
+/// Guest addresses from the image's note, and the record as a host pointer.
 #[derive(Debug)]
 pub struct Turns {
     record: NonNull<Record>,
     entry: u64,
-    /// Where the guest must not be stopped.
+    /// Instructions at which the guest must not be stopped.
     closed: Region,
     image: Region,
     timer: Timer,
-    /// What the timer is set to.
+    /// Interval that the timer is set to.
     interval: Duration,
-    /// How many looks are left in which somebody must want something; the timer does not run if it is 0.
+    /// Looks left before the timer is disarmed, if none finds the processor wanted; 0 while the timer is disarmed.
     left: u32,
 }
 
 impl Turns {
-    /// What there is to know about the turns of `image`, if it takes any; `memory` must outlive it.
+    /// Prepares turns for `image`, if it has a note about them; `memory` must outlive the result.
     pub fn new(image: &Image, memory: &Memory) -> Option<Self> {
         let note = image.notes.turns?;
         let bias = memory.layout().load_bias;
@@ -60,7 +60,7 @@ impl Turns {
         descriptors.turns = Some(self.timer.number());
     }
 
-    /// Looks from now on, until there was nothing to do for some time.
+    /// Arms the timer, until there was nothing to do for `IDLE_LOOKS` looks.
     pub fn tick(&mut self) {
         if self.left == 0 {
             self.set(INTERVAL);
@@ -68,16 +68,16 @@ impl Turns {
         self.left = IDLE_LOOKS;
     }
 
-    /// Sets the timer; to nothing if the interval is 0.
+    /// Sets the interval of the timer; 0 disarms it.
     fn set(&mut self, interval: Duration) {
         self.interval = interval;
         let time = libc::timespec { tv_sec: 0, tv_nsec: interval.subsec_nanos().into() };
-        // It fails only for times that are none, and timers that were not made.
+        // Fails only for invalid times, and timers that were not made.
         let _ = self.timer.set(time, time);
         self.record().ticking.store(u32::from(!interval.is_zero()), Relaxed);
     }
 
-    /// Whether the libos is at work.
+    /// Returns true if the libos is at work.
     pub fn inside(&self) -> bool {
         self.record().inside.load(Relaxed) != 0
     }
@@ -87,13 +87,13 @@ impl Turns {
         unsafe { self.record.as_ref() }
     }
 
-    /// Ends the turn of the thread that runs, if somebody wants it, or it `must` end, and the thread may be stopped where
-    /// it is.
+    /// Ends the turn of the running thread, if the record says that the processor is wanted, or if `must` is true, and if the
+    /// thread may be stopped at its current instruction.
     pub fn look(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
         let started = processor_time();
         self.end_turn(target, must)?;
         let interval = interval(processor_time().saturating_sub(started));
-        // Usually the timer goes on by itself.
+        // Usually the timer's period continues without a change.
         if self.left > 0 && (interval > INTERVAL || interval != self.interval) {
             self.set(interval);
         }
@@ -120,7 +120,7 @@ impl Turns {
         target.jump(self.entry)
     }
 
-    /// There was nothing to do. The last time for now, if that was often enough.
+    /// Counts a look with nothing to do, and disarms the timer at the last one.
     fn rest(&mut self) {
         if self.left == 1 {
             self.set(Duration::ZERO);
@@ -131,12 +131,12 @@ impl Turns {
 
 /// The usual interval.
 const INTERVAL: Duration = Duration::from_millis(INTERVAL_MS);
-/// How much longer than a look the interval is at least. Leaving the guest and entering it again cost some looks more.
+/// Least ratio of the interval to the cost of a look. Leaving the guest and entering it again cost some looks more.
 const LOOKS: u32 = 16;
 /// The longest interval.
 const INTERVAL_MAXIMUM: Duration = Duration::from_millis(200);
 
-/// The time from a look that took `cost` to the next one.
+/// Returns the time from a look that took `cost` to the next one.
 fn interval(cost: Duration) -> Duration {
     (cost * LOOKS).clamp(INTERVAL, INTERVAL_MAXIMUM)
 }

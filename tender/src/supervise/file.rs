@@ -8,8 +8,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Opens it and empties it: a regular file, which is made if there is none. Refused are a symbolic link, and any of `used`
-/// and the standard streams, as the guest writes to these or husk reads from them.
+/// Opens the status file and truncates it: a regular file, which is created if there is none. Refuses a symbolic link, the
+/// files in `used` and the standard streams, because the guest writes to these or husk reads from them.
 pub fn open<'p>(path: &Path, used: impl IntoIterator<Item = &'p Path>) -> Result<File, Error> {
     let refused = |reason: String| Error::StatusFile { path: path.to_owned(), reason };
     let opened = OpenOptions::new()

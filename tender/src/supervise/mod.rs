@@ -1,14 +1,15 @@
 //! `--status-file`: how a run ended, recorded by a process that its guest cannot reach.
 //!
-//! An exit status is the guest's to choose: one that exits with 124 or 125 looks as if its time had been up, or `husk` had
-//! failed. So `husk` forks. The child is the tender, which runs the guest. The parent, here called the supervisor, opens the
-//! file, waits for the child, writes one [`Record`](record::Record) and exits as the child did. The tender has no descriptor
-//! of the file: what it knows about the end it leaves in a page that both share ([`testimony`]).
+//! The guest chooses its exit status: a status of 124 or 125 looks as if its time had been up, or `husk` had failed. So `husk`
+//! forks. The child is the tender, which runs the guest. The parent, called the supervisor, opens the file, waits for the
+//! child, writes one [`Record`](record::Record) and exits as the child did. The tender has no descriptor of the file: it leaves
+//! its knowledge of the end in a page that both processes share ([`testimony`]).
 //!
-//! The supervisor has the process number that the operator knows, so it passes signals on. A signal to the process group
-//! reaches both; the tender ignores those, and takes what the supervisor passes on under other numbers
-//! ([`signals::forwarded`]). What was ignored at the start stays so. A tender that does not end in its time is ended by SIGKILL: a
-//! guest of spt may own it, and block all other signals. Each ends with the other: the kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
+//! The supervisor has the process number that the operator knows, so that it passes signals on. A signal to the process group
+//! reaches both processes; the tender ignores it, and takes the signals that the supervisor passes on under other numbers
+//! ([`signals::forwarded`]). Signals that were ignored at the start stay ignored. A tender that does not end in time is ended
+//! by SIGKILL, because a guest of spt may have taken it over and block all other signals. Each process ends with the other: the
+//! kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).
 
 #![expect(unsafe_code, reason = "a process is made, watched and signalled by system calls without a wrapper")]
 
@@ -31,12 +32,12 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{self, null};
 
-/// How much later than it should have the tender ends at the latest, in nanoseconds.
+/// Longest delay of the tender's end after its deadline, in nanoseconds.
 const MARGIN_NS: u64 = 1_000_000_000;
 
-/// Runs `act` in a child process, and records in `file` how that ended, as `user` if there is one to be. The child has
-/// `grace_s` seconds to end after the first signal of [`STOP`]. Returns, in the child, what `act` does; the calling process
-/// exits with the same status.
+/// Runs `act` in a child process, and records in `file` how that ended, as `user` if there is one. The child
+/// has `grace_s` seconds to end after the first signal of [`STOP`]. Returns, in the child, the result of `act`;
+/// the calling process exits with the same status.
 pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u8) -> Result<u8, Error> {
     privileges::check(user)?;
     testimony::prepare().map_err(Error::NoSupervisor)?;
@@ -44,7 +45,7 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
     let set = awaited();
     let before = signals::change_mask(libc::SIG_BLOCK, &set);
     // A parent that ignores SIGCHLD gets no signal at its children's ends.
-    // SAFETY: no handler is involved.
+    // SAFETY: SIG_DFL is no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     let supervisor = std::process::id() as libc::pid_t;
     // SAFETY: this process has one thread.
@@ -62,7 +63,8 @@ pub fn run(file: File, user: Option<User>, grace_s: u64, act: impl FnOnce() -> u
     }
 }
 
-/// Has the kernel end this process with its supervisor, if it has one. A change of identity undoes that: called again then.
+/// Has the kernel end this process with its supervisor, if there is one. A change of
+/// identity clears that: then this is called again.
 pub fn tie() -> Result<(), Error> {
     let Some(supervisor) = signals::sender() else { return Ok(()) };
     match privileges::end_with(supervisor) {
@@ -71,10 +73,10 @@ pub fn tie() -> Result<(), Error> {
     }
 }
 
-/// Waits for the end of the tender, or one of these signals; records how it has ended, and exits.
+/// Waits for the end of the tender, and passes on the signals of `set`; records how the tender has ended, and exits.
 fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, set: &libc::sigset_t, grace_s: u64) -> ! {
-    // Of a child that has not been waited for: its number is its own.
-    // SAFETY: only numbers.
+    // The child has not been waited for, so that no other process has its number.
+    // SAFETY: the arguments are numbers.
     let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, tender, 0) } as RawFd;
     let ready = match handle {
         -1 => Err(Error::NoSupervisor(io::Error::last_os_error())),
@@ -82,7 +84,7 @@ fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, set: &libc
     };
     if let Err(error) = ready {
         say!("husk: {error}");
-        // Ends the tender, too.
+        // Ends the tender, too (PR_SET_PDEATHSIG).
         exit(TENDER_ERROR);
     }
     let (ended, asked) = wait(tender, handle, set, grace_s.saturating_mul(1_000_000_000));
@@ -99,7 +101,7 @@ fn supervise(tender: libc::pid_t, mut file: File, user: Option<User>, set: &libc
 
 /// Gives up everything but the file, the tender's pidfd and standard error.
 fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> {
-    // Whoever reads what the guest prints sees its end when the tender ends.
+    // Readers of the guest's output see its end when the tender ends.
     for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
         // SAFETY: nothing in this process uses them any more.
         unsafe { libc::close(stream) };
@@ -113,18 +115,18 @@ fn confine(file: &File, handle: RawFd, user: Option<User>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Waits for the end of the tender, and passes on which of these signals arrive. Returns these, too. Ends a tender that has not
-/// ended within `grace_ns` of the first signal of [`STOP`], or at the second.
+/// Waits for the end of the tender, and passes on the signals of `set` that arrive. Returns these signals, too. Ends a tender
+/// that has not ended within `grace_ns` of the first signal of [`STOP`], or at the second.
 fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64) -> (Ended, u64) {
     let mut asked = 0;
-    // When the tender is to have ended, and the signal because of which; and whether it has been killed for that.
+    // Deadline of the tender, the signal that set it, and true after the tender was killed for missing it.
     let (mut until_ns, mut stopped_by, mut is_killed) = (u64::MAX, 0, false);
     loop {
         let left = time_until(until_ns);
         let left = left.as_ref().map_or(null(), ptr::from_ref);
         // The kernel's set has a bit for each of 64 signals.
         const SET_SIZE: usize = 8;
-        // SAFETY: the set is a variable, longer than the kernel reads; nothing else is asked for.
+        // SAFETY: the set is a variable, longer than the kernel reads; siginfo_t is not asked for.
         let signal =
             unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, ptr::from_ref(set), null::<u8>(), left, SET_SIZE) }
                 as libc::c_int;
@@ -134,14 +136,14 @@ fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64)
                 // SAFETY: the status is a variable of ours.
                 let ended = unsafe { libc::syscall(libc::SYS_wait4, tender, &raw mut status, libc::WNOHANG, 0) };
                 if ended as libc::pid_t == tender {
-                    // With the status of a tender that has ended its guest itself.
+                    // Status of a tender that has ended its guest itself.
                     let ended = if is_killed { Ended::Exit(128 + stopped_by) } else { Ended::of(status) };
                     return (ended, asked);
                 }
             }
             1.. => {
                 asked |= bit(signal as u32);
-                // SAFETY: only numbers; the pidfd is of the tender.
+                // SAFETY: the arguments are numbers; the pidfd refers to the tender.
                 unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, signals::forwarded(signal), 0, 0) };
                 if STOP.contains(&(signal as u32)) {
                     let grace_ns = if stopped_by == 0 { grace_ns } else { 0 };
@@ -150,10 +152,10 @@ fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64)
                 }
             }
             _ if monotonic_ns() >= until_ns => {
-                // SAFETY: as above.
+                // SAFETY: the arguments are numbers; the pidfd refers to the tender.
                 let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, handle, libc::SIGKILL, 0, 0) };
                 is_killed |= sent == 0;
-                // Once more, if it is still there.
+                // Once more, if the tender still exists.
                 until_ns = monotonic_ns().saturating_add(MARGIN_NS);
             }
             _ => {}
@@ -162,8 +164,8 @@ fn wait(tender: libc::pid_t, handle: RawFd, set: &libc::sigset_t, grace_ns: u64)
 }
 
 /// Signals that the supervisor waits for: all but those by which a terminal or the kernel stops it, or reports a fault of its
-/// own, and those that are ignored. One that is blocked and ignored would arrive here all the same. The end of the tender
-/// matters always; and a shell has background jobs ignore SIGQUIT, which ends nothing here.
+/// own, and those that are ignored, because a signal that is blocked and ignored would arrive here all the same. SIGCHLD, the
+/// end of the tender, always counts; so does SIGQUIT, which a shell has background jobs ignore, but which ends nothing here.
 fn awaited() -> libc::sigset_t {
     const KEPT: [libc::c_int; 10] = [
         libc::SIGTSTP,
@@ -197,6 +199,6 @@ fn awaited() -> libc::sigset_t {
 }
 
 fn exit(status: u8) -> ! {
-    // SAFETY: nothing is left to be written or put away.
+    // SAFETY: no buffer is left to be flushed and no destructor to be run.
     unsafe { libc::_exit(status.into()) }
 }

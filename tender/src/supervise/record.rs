@@ -1,16 +1,16 @@
-//! The line of JSON that a status file gets: its format, and what is made of the facts.
+//! The line of JSON in a status file: its format, and how it follows from the facts.
 //!
 //! ```json
 //! {"version":1,"target":"hvt","ended":"limit","status":124,"limit":"time","signal":null,"reason":null}
 //! ```
 //!
-//! What the kernel and the supervisor know goes first: by which signal the tender died, whether the time was up, what signals
-//! were passed on. The tender's own word counts where the guest cannot make it: in a virtual machine, and before a guest of
-//! spt runs. All else is the guest's doing.
+//! Facts of the kernel and the supervisor go first: the signal that killed the tender, the deadline, the signals that were
+//! passed on. The tender's own testimony counts where the guest cannot forge it: in a virtual machine, and before a guest of
+//! spt runs. All other ends count as the guest's.
 //!
-//! A status of 128 + n after signal n was passed on counts as an end by the signal: for SIGINT and SIGTERM always, for SIGHUP,
-//! SIGUSR1 and SIGUSR2 where the tender does not know better. In spt that is a guess: a guest that has handled one of these
-//! can exit so later.
+//! A status of 128 + n after signal n was passed on counts as an end by the signal: for SIGINT and SIGTERM always, for
+//! SIGHUP, SIGUSR1 and SIGUSR2 where the tender has no other verdict. In spt that is a guess: a guest that has handled
+//! one of these can exit later with that status.
 
 use super::testimony::{Sandbox, Testimony, Verdict};
 use crate::inspect::Value;
@@ -19,20 +19,20 @@ use husk_abi::fault::TIME_IS_UP;
 use husk_abi::signals::{STOP, TOLD, WINDOW_CHANGE, bit};
 use std::fmt;
 
-/// Version of the format: raised when a field changes its meaning or goes; new fields and values may come without.
+/// Version of the format: raised when a field changes its meaning or is removed; new fields and values do not raise it.
 const VERSION: u64 = 1;
 
-/// How the tender's process ended, as the kernel says.
+/// End of the tender's process, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It exited with this status.
+    /// Exit with this status.
     Exit(u8),
-    /// This signal ended it.
+    /// Death by this signal.
     Signal(u8),
 }
 
 impl Ended {
-    /// From a status of wait(2), with the number that a signal had before it was passed on.
+    /// Decodes a status of wait(2), with the number that a signal had before it was passed on.
     pub fn of(status: i32) -> Self {
         match libc::WIFEXITED(status) {
             true => Self::Exit(libc::WEXITSTATUS(status) as u8),
@@ -48,25 +48,25 @@ impl Ended {
     }
 }
 
-/// What is known about an end.
+/// Facts about an end.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The end of the tender's process.
     pub ended: Ended,
-    /// Signals that were passed on to it: bit n-1 for signal n.
+    /// Signals that were passed on to the tender: bit n-1 for signal n.
     pub asked: u64,
-    /// When its end was noticed, of CLOCK_MONOTONIC.
+    /// Time at which the end was noticed, of CLOCK_MONOTONIC.
     pub ended_ns: u64,
-    /// The tender's word.
+    /// Testimony of the tender.
     pub testimony: Testimony,
 }
 
-/// Who or what ended a run.
+/// Cause of the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The guest, with a status of its choice.
     Guest,
-    /// The guest: it crashed, or broke the contract.
+    /// The guest: a crash, or a breach of the contract.
     Fault,
     /// husk, at this limit.
     Limit(Limit),
@@ -78,7 +78,7 @@ pub enum Cause {
     Error,
 }
 
-/// What husk ends a guest for.
+/// Limit for which husk ends a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `--timeout`.
@@ -89,12 +89,12 @@ pub enum Limit {
     Processor,
 }
 
-/// How a run ended. Displays as one line of JSON.
+/// End of a run. Displays as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What the guest ran in; nothing if it never did.
+    /// Sandbox that the guest ran in; `None` if it never ran.
     pub sandbox: Option<Sandbox>,
-    /// Who or what ended it.
+    /// Cause of the end.
     pub cause: Cause,
     /// The exit status of husk.
     pub status: u8,
@@ -103,7 +103,7 @@ pub struct Record {
 }
 
 impl Facts {
-    /// What they come to.
+    /// Returns the record that follows from the facts.
     pub fn record(self) -> Record {
         let (cause, reason) = (self.cause(), self.testimony.verdict.map(|(_, reason)| reason));
         let has_reason = matches!(cause, Cause::Fault | Cause::Error);
@@ -134,23 +134,23 @@ impl Facts {
         let signal = status.checked_sub(128).filter(|signal| self.was_asked(*signal));
         match (sandbox, verdict, signal) {
             (_, Some(Verdict::Error), _) => Cause::Error,
-            // A program that has handlers for other signals ends by its own exit, as one that is to stop may.
+            // A program asked to stop may end by its own exit; one with handlers for other signals ends on its own account.
             (_, Some(Verdict::Exit), Some(signal)) if STOP.contains(&signal.into()) => Cause::Signal(signal),
-            // The tender's own end, in a time of grace or otherwise; in spt, the guest's as well.
+            // End by the tender, in the grace period or otherwise; in spt, end by the guest as well.
             (_, None | Some(Verdict::Signal), Some(signal)) => Cause::Signal(signal),
             (None, ..) => Cause::Error,
             (_, Some(Verdict::Exit), _) => Cause::Guest,
             (_, Some(Verdict::Fault), _) => Cause::Fault,
             (_, Some(Verdict::OutOfMemory), _) => Cause::Limit(Limit::Memory),
             (_, Some(Verdict::TimeIsUp), _) => Cause::Limit(Limit::Time),
-            // A guest of spt, or one that was ended in its time of grace.
+            // A guest of spt, or one that was ended in its grace period.
             (_, None, _) if is_late && status == TIME_IS_UP => Cause::Limit(Limit::Time),
             (Some(Sandbox::Spt), ..) => Cause::Guest,
             (Some(Sandbox::Hvt), ..) => Cause::Error,
         }
     }
 
-    /// Whether this signal was passed on, and is one that ends a guest.
+    /// Returns true if this signal was passed on, and is one that ends a guest.
     fn was_asked(&self, signal: u8) -> bool {
         let signal = u32::from(signal);
         TOLD.contains(&signal) && signal != WINDOW_CHANGE && self.asked & bit(signal) != 0
@@ -226,7 +226,7 @@ mod tests {
             assert_eq!(cause(Some(Verdict::Fault)), Cause::Fault);
             assert_eq!((cause(Some(Verdict::Signal)), cause(None)), (Cause::Signal(signal), Cause::Signal(signal)));
         }
-        // A change of the window's size is no wish to end.
+        // A change of the window's size is no request to end.
         assert_eq!(cause(Sandbox::Spt, Ended::Exit(128 + WINDOW_CHANGE as u8), asked, 1, None), Cause::Guest);
         let testimony = Testimony { sandbox: Some(Sandbox::Spt), exceeded: true, ..Testimony::default() };
         let facts = |ended| Facts { ended, asked: 0, ended_ns: 1, testimony: testimony.clone() };

@@ -1,8 +1,8 @@
-//! What the tender leaves to its supervisor: a page of memory that both share, read when the tender has ended.
+//! Testimony that the tender leaves to its supervisor: a page of memory that both share, read when the tender has ended.
 //!
-//! In a virtual machine, a guest cannot reach it. A guest of spt could write to it, in the tender's own process; so
-//! [`begin`] unmaps it there before the first instruction of the guest, and nothing maps it again: it has no name and no
-//! descriptor, and the filters refuse shared mappings. What it says then is what it said before the guest ran.
+//! A guest in a virtual machine cannot reach the page. A guest of spt could write to it, in the tender's own process; so
+//! [`begin`] unmaps it there before the first instruction of the guest, and no code can map it again: the page has no name and
+//! no descriptor, and the filters refuse shared mappings. The supervisor then reads what was written before the guest ran.
 
 #![expect(unsafe_code, reason = "memory that two processes share is reached by address")]
 
@@ -12,12 +12,12 @@ use std::ptr::{self, NonNull, null_mut};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
 
-/// Bytes of a reason.
+/// Longest reason, in bytes.
 const REASON_MAXIMUM: usize = 1024;
-/// A guest without `--timeout`.
+/// Deadline of a guest without `--timeout`.
 const NEVER: u64 = u64::MAX;
 
-/// What a guest runs in.
+/// Sandbox of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sandbox {
     /// A virtual machine.
@@ -26,7 +26,7 @@ pub enum Sandbox {
     Spt,
 }
 
-/// How the tender says that a run ended.
+/// Tender's verdict on the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The guest exited.
@@ -46,17 +46,17 @@ pub enum Verdict {
 const VERDICTS: [Verdict; 6] =
     [Verdict::Exit, Verdict::Signal, Verdict::Fault, Verdict::OutOfMemory, Verdict::TimeIsUp, Verdict::Error];
 
-/// The page.
+/// Layout of the page.
 #[repr(C)]
 struct Sheet {
     /// 0 until the guest runs, then 1 for hvt, 2 for spt.
     began: AtomicU32,
     /// 1 once the watchdog has found that `--cpu-limit` was exceeded.
     exceeded: AtomicU32,
-    /// Index into `VERDICTS`, and 1; 0 if there is none.
+    /// Index into `VERDICTS`, plus 1; 0 if there is none.
     verdict: AtomicU32,
     length: AtomicU32,
-    /// When the guest's time is up, of CLOCK_MONOTONIC.
+    /// Deadline of the guest, of CLOCK_MONOTONIC.
     deadline_ns: AtomicU64,
     reason: [AtomicU8; REASON_MAXIMUM],
 }
@@ -80,24 +80,24 @@ pub fn prepare() -> io::Result<()> {
 
 fn sheet() -> Option<&'static Sheet> {
     let sheet = NonNull::new(SHEET.load(Relaxed))?;
-    // SAFETY: `prepare` made it, zeroed, a valid value; `begin` unmaps it only after it has cleared the pointer. It has
-    // nothing but atomics, which another process may change.
+    // SAFETY: `prepare` made the page, zeroed, a valid value; `begin` unmaps it only after it has cleared the pointer. The page
+    // has only atomics, which another process may change.
     Some(unsafe { sheet.as_ref() })
 }
 
-/// The guest is about to run, until `deadline_ns` if that is given. In spt, nothing that is said later is heard.
+/// Records that the guest is about to run, until `deadline_ns` if there is one. In spt, later records have no effect.
 pub fn begin(sandbox: Sandbox, deadline_ns: Option<u64>) {
     let Some(sheet) = sheet() else { return };
     sheet.deadline_ns.store(deadline_ns.unwrap_or(NEVER), Relaxed);
     sheet.began.store(sandbox as u32 + 1, Release);
     if sandbox == Sandbox::Spt {
         SHEET.store(null_mut(), Relaxed);
-        // SAFETY: a page of `prepare`'s, which nothing refers to any more.
+        // SAFETY: `prepare` mapped the page, and no code refers to it after the pointer was cleared.
         unsafe { libc::munmap(ptr::from_ref(sheet).cast_mut().cast(), PAGE as usize) };
     }
 }
 
-/// How the run ended, and why.
+/// Records how the run ended, and why.
 pub fn end(verdict: Verdict, reason: &str) {
     let Some(sheet) = sheet() else { return };
     let length = reason.len().min(REASON_MAXIMUM);
@@ -107,23 +107,23 @@ pub fn end(verdict: Verdict, reason: &str) {
     sheet.verdict.store(index as u32, Release);
 }
 
-/// The watchdog is about to end the tender for its processor time.
+/// Records that the watchdog is about to end the tender for its processor time.
 pub fn exceed() {
     if let Some(sheet) = sheet() {
         sheet.exceeded.store(1, Relaxed);
     }
 }
 
-/// All that was said.
+/// Contents of the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Testimony {
-    /// What the guest ran in, if it did.
+    /// Sandbox of the guest, if it ran.
     pub sandbox: Option<Sandbox>,
-    /// When its time was up.
+    /// Deadline of the guest.
     pub deadline_ns: Option<u64>,
-    /// Whether it had exceeded `--cpu-limit` when the watchdog ended it.
+    /// True if the guest had exceeded `--cpu-limit` when the watchdog ended it.
     pub exceeded: bool,
-    /// How it ended, and why.
+    /// Verdict on the end, and its reason.
     pub verdict: Option<(Verdict, String)>,
 }
 
@@ -150,7 +150,7 @@ pub fn read() -> Testimony {
 mod tests {
     use super::*;
 
-    /// One test, as the page is of the process.
+    /// A single test, because the page belongs to the process.
     #[test]
     fn what_is_said_is_read_until_a_guest_shares_the_process() {
         assert_eq!(read(), Testimony::default());

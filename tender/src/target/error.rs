@@ -1,4 +1,4 @@
-//! Why a guest's processor could not be made, or run on.
+//! Reasons why a guest's processor could not be made, or not continue.
 
 use crate::hvt::open::NotOpened;
 use std::fmt;
@@ -9,13 +9,13 @@ use std::io;
 pub enum Error {
     /// KVM makes no virtual machine.
     NotOpened(NotOpened),
-    /// KVM lacks this.
+    /// KVM lacks this feature.
     KvmTooOld(&'static str),
     /// A request to KVM failed.
     Kvm {
-        /// What it was to do.
+        /// Step that the request was for.
         step: &'static str,
-        /// How.
+        /// Error of the request.
         error: io::Error,
     },
     /// The processor, or the kernel, has no FSGSBASE.
