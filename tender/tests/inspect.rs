@@ -1,4 +1,4 @@
-//! What `husk inspect` says about a real image.
+//! Output of `husk inspect` for a real image.
 
 use husk_tender::inspect::Inspection;
 use husk_tests::Running;

@@ -1,12 +1,11 @@
-//! How the devices go from one thread to the other, in a model checker: every way in which the two can come between each
-//! other.
+//! The relay of the devices between two threads, in a model checker (loom), which explores all interleavings of the two.
 //!
-//! A guest that runs with nobody to look after its devices is a deadlock, which the model finds.
+//! A guest that runs while no thread serves its devices is a deadlock, which the model finds.
 
 use loom::sync::{Arc, Condvar};
 use loom::thread;
 
-/// What the file below is made of: in the tender, the same of the standard library.
+/// Types that the file below is made of: loom's, in place of the standard library's in the tender.
 mod sync {
     pub use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
     pub use loom::sync::{Mutex, MutexGuard};
@@ -17,7 +16,7 @@ mod relay;
 
 use relay::Relay;
 
-/// The doorbell: rung before it is waited for, it ends the wait at once.
+/// The doorbell: a wait after a ring ends at once.
 #[derive(Default)]
 struct Bell {
     rung: sync::Mutex<bool>,
@@ -39,7 +38,7 @@ impl Bell {
     }
 }
 
-/// Requests that were made, how many of them are done, and whether the guest is to ring for the next.
+/// Requests that were made, number of completed ones, and true if the guest is to ring for the next.
 #[derive(Default)]
 struct Queue {
     made: u32,
@@ -48,15 +47,15 @@ struct Queue {
 }
 
 impl Queue {
-    /// For the guest: makes a request. Whether to ring for it.
+    /// For the guest: makes a request. Returns true if the guest must ring for it.
     fn make(&mut self) -> bool {
         self.made += 1;
         std::mem::take(&mut self.wanted)
     }
 }
 
-/// A guest waits so often, each time with a request, for which it does not ring then; and runs on for ever, with one for
-/// which it rings if it has been asked to.
+/// Models a guest that waits `times` times, each time with a request, for which it does not ring; and then runs for ever, with
+/// a request for which it rings if it was asked to.
 fn a_guest_that_waits(times: u32) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
@@ -82,7 +81,7 @@ fn a_guest_that_waits(times: u32) {
                 }
             })
         };
-        // Whatever the guest does, the other thread finds: it sleeps only with somebody to wake it.
+        // The other thread finds every request of the guest: it sleeps only while something can wake it.
         loop {
             let changes = relay.changes();
             if let Some(devices) = relay.devices() {

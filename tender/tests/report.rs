@@ -1,4 +1,4 @@
-//! Reports on real programs, and on files that lie.
+//! Reports on real programs, and on damaged files.
 //!
 //! A small program is built as images are, run as a Linux process until it waits, and reported on as if it were a
 //! guest, with its memory from /proc and its registers from ptrace.
@@ -81,7 +81,7 @@ impl Waiting {
         Some(u64::from_ne_bytes(word))
     }
 
-    /// The report on it, had it stopped in this state, with symbols from `file`.
+    /// Returns the report on the process, as if it had stopped in this state, with symbols from `file`.
     fn report_with(&self, file: &Path, registers: Registers, access: Option<Access>) -> String {
         let map = [Place {
             kind: Kind::Image,
@@ -128,10 +128,10 @@ fn wait_until_asleep(process: u32) {
 /// Stops a process and reads its registers.
 fn stop(process: u32) -> Registers {
     let process = process as libc::pid_t;
-    // SAFETY: concerns a child of ours only.
+    // SAFETY: the call affects a child of ours only.
     let attached = unsafe { libc::ptrace(libc::PTRACE_ATTACH, process, 0, 0) };
     assert_eq!(attached, 0, "ptrace: {}", std::io::Error::last_os_error());
-    // SAFETY: waits for that child; no status is asked for.
+    // SAFETY: the call waits for that child; the status pointer may be null.
     unsafe { libc::waitpid(process, std::ptr::null_mut(), 0) };
     // SAFETY: a structure of integers, for which zeros are a value.
     let mut r: libc::user_regs_struct = unsafe { std::mem::zeroed() };
@@ -295,7 +295,7 @@ fn truncated_files_give_shorter_reports() {
     }
 }
 
-/// Where in the file the parts lie that a report reads.
+/// Offsets in the file of the sections that a report reads.
 fn parts(bytes: &[u8]) -> Vec<Range<u64>> {
     let file = ElfFile64::<LittleEndian>::parse(bytes).expect("the program is an ELF file");
     let read = |name: &str| name.starts_with(".debug_") || name.starts_with(".eh_frame") || name == ".symtab";
@@ -325,7 +325,7 @@ fn damaged_files_give_shorter_reports() {
         let mut damaged = whole.clone();
         let part = &parts[next(parts.len() as u64) as usize];
         let length = part.end - part.start;
-        // Dense damage reaches what is read first, sparse damage what comes after.
+        // Dense damage reaches data that is read first, sparse damage data that is read later.
         let one_in = [10, 1000, 100_000][next(3) as usize];
         for _ in 0..1 + length / one_in {
             let at = (part.start + next(length)) as usize;

@@ -1,10 +1,10 @@
 //! Report on a guest: what stopped it, the place in its source, the calls that led
 //! there, the registers; and the state of its threads.
 //!
-//! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its build-id.
-//! This code runs only after a fault, when nothing is trusted: the image file, the debug file and the guest's memory are read
-//! as claims, with bounds on memory (`elf`), on work (`reader`) and on the depth of the stack (`stack`). Data that makes no
-//! sense costs lines of the report, never the report.
+//! The guest carries no symbols; they come from the image file on the host, or from a `.debug` file found by its build-id. This
+//! code runs only after something went wrong, when nothing is trusted: the image file, the debug file and the guest's memory
+//! are read as claims, with bounds on memory (`elf`), on work (`reader`) and on the depth of the stack (`stack`). Data that
+//! makes no sense costs lines of the report, never the report.
 
 mod debug_file;
 mod elf;

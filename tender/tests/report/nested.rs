@@ -33,7 +33,7 @@ fn main() {
 #[inline(never)]
 fn outer(number: u64) -> u64 {
     #[expect(named_asm_labels, reason = "the stub refers to it, and `outer` is not copied")]
-    // SAFETY: does nothing.
+    // SAFETY: the instructions do nothing.
     unsafe {
         asm!("nop", "nop", "nop", "nop", ".globl site_end", "site_end:")
     };
