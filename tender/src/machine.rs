@@ -49,7 +49,7 @@ pub struct Machine {
 pub enum End {
     /// Exit by the guest, with this exit status.
     Exit(u8),
-    /// Signal to the tender for which the guest has no handler.
+    /// Signal to the tender; the guest takes none.
     Signal(u8),
     /// Breach of the contract.
     Fault {
@@ -249,7 +249,7 @@ impl Machine {
         stop
     }
 
-    /// Posts the signals that have arrived to the guest. A fatal signal ends a guest without handlers.
+    /// Posts the signals that have arrived to the guest. A fatal signal ends a guest that takes no signals.
     fn hear(&mut self) -> Result<Option<End>, Error> {
         if !signals::any() {
             return Ok(None);

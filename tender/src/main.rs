@@ -33,13 +33,13 @@ static HEAP: Heap = Heap;
 const GRACE_S: u64 = 10;
 
 /// Entry from the C library's start code: the work of std before its own `main` (a stack guard for a thread that does not
-/// recurse, a poll of the standard streams) takes longer than the whole rest of `husk run` before it creates a machine. The parts of it
-/// that are needed are done here.
+/// recurse, a poll of the standard streams) takes longer than everything else that `husk run` does before it creates a machine.
+/// The parts of it that are needed are done here.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
     let started = Instant::now();
     // As std does: writing to a pipe without a reader is an error (EPIPE), not the end.
-    // SAFETY: no handler is involved.
+    // SAFETY: SIG_IGN is no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     // SAFETY: the start code passes `count` strings.
     let words = unsafe { std::slice::from_raw_parts(words, count as usize) };

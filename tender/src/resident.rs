@@ -117,7 +117,7 @@ mod tests {
             start.cast::<u8>()
         };
         let start = map(libc::PROT_READ | libc::PROT_WRITE);
-        // SAFETY: inside the mapping.
+        // SAFETY: the sixth page lies inside the mapping.
         let last = unsafe { start.add(5 * PAGE as usize) };
         // SAFETY: `last` lies inside the mapping, which is writable.
         unsafe { last.write_volatile(7) };

@@ -85,7 +85,7 @@ fn action(handler: extern "C" fn(libc::c_int)) -> libc::sigaction {
 ///
 /// The handler is async-signal-safe (signal-safety(7)).
 pub unsafe fn handle(signal: libc::c_int, handler: extern "C" fn(libc::c_int)) -> io::Result<()> {
-    // SAFETY: the caller promises that the handler is async-signal-safe.
+    // SAFETY: this function requires an async-signal-safe handler.
     let result = unsafe { libc::sigaction(signal, &action(handler), null_mut()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -254,7 +254,7 @@ pub fn told(signals: u64) -> u64 {
     TOLD.into_iter().fold(0, |told, signal| told | signals & bit(signal))
 }
 
-/// Returns the first of `signals` that ends a guest without handlers.
+/// Returns the first of `signals` that ends a guest which takes no signals.
 pub fn fatal(signals: u64) -> Option<u32> {
     TOLD.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
 }

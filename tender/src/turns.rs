@@ -1,8 +1,8 @@
 //! Preemption: ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
 //!
 //! The timer counts the processor time of the thread that runs the guest, so that a guest that sleeps is never disturbed. Its
-//! signal only stops the guest. The timer is armed by the Tick call or a signal, and disarmed after `IDLE_LOOKS` expirations with
-//! nothing to preempt; `ticking` in the record is set while it is armed.
+//! signal only stops the guest. The timer is armed by the Tick call or a signal, and disarmed after `IDLE_LOOKS` expirations
+//! with nothing to preempt; `ticking` in the record is set while it is armed.
 //!
 //! A look costs processor time itself: where leaving the guest is slow, more than the interval. The interval is then longer,
 //! and starts anew at the end of the look, so that the guest always has most of the time.

@@ -23,7 +23,7 @@ pub fn extent(layout: &Layout) -> Region {
 }
 
 /// Reserves all addresses and makes the guest's initial memory accessible, writable until it is sealed. Returns the host
-/// address of guest-physical address 0.
+/// address that guest-physical address 0 would have.
 pub fn reserve(layout: &Layout, image: &Image) -> Result<u64, Error> {
     let all = extent(layout);
     map_at(all).map_err(|error| match error.raw_os_error() {

@@ -43,7 +43,7 @@ pub fn protection(rights: Rights) -> libc::c_int {
 
 /// Reserves memory as [`reserve`] does, at a multiple of [`LARGE_PAGE`], which KVM needs to map large pages. MADV_NOHUGEPAGE
 /// keeps the host from making huge pages by itself: a small guest would become large where transparent huge pages are set to
-/// `always`, and khugepaged would bring back memory that a guest has given up.
+/// `always`, and khugepaged, which collapses what is left, would bring back memory that a guest has given up.
 pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
     let all = reserve(size + LARGE_PAGE)?;
     let start = (all.as_ptr() as u64).next_multiple_of(LARGE_PAGE);

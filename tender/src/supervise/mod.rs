@@ -5,8 +5,8 @@
 //! child, writes one [`Record`](record::Record) and exits as the child did. The tender has no descriptor of the file: it leaves
 //! its knowledge of the end in a page that both processes share ([`testimony`]).
 //!
-//! The supervisor has the process number that the operator knows, so that it passes signals on. A signal to the process group
-//! reaches both processes; the tender ignores it, and takes the signals that the supervisor passes on under other numbers
+//! The supervisor has the process number that the operator knows, and therefore passes signals on. A signal to the process
+//! group reaches both processes; the tender ignores it, and takes the signals that the supervisor passes on under other numbers
 //! ([`signals::forwarded`]). Signals that were ignored at the start stay ignored. A tender that does not end in time is ended
 //! by SIGKILL, because a guest of spt may have taken it over and block all other signals. Each process ends with the other: the
 //! kernel sends SIGKILL to the tender when the supervisor ends (PR_SET_PDEATHSIG).

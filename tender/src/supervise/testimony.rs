@@ -31,7 +31,7 @@ pub enum Sandbox {
 pub enum Verdict {
     /// The guest exited.
     Exit,
-    /// A signal to husk ended the guest, which does not take it.
+    /// A signal to husk ended the guest, which takes none.
     Signal,
     /// The guest crashed, or broke the contract.
     Fault,
