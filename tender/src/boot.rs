@@ -1,4 +1,4 @@
-//! Fills in what a guest is told when it starts: see [`husk_abi::boot`].
+//! Fills in the boot information of a guest: see [`husk_abi::boot`].
 
 use crate::devices::{Open, table};
 use crate::image::Image;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
-/// What the user gives a program.
+/// Arguments and environment of a program.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     /// Arguments, the program's own name first.
@@ -39,13 +39,13 @@ impl fmt::Display for TooLong {
 /// Random bytes that no other guest gets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entropy {
-    /// For its generator.
+    /// Seed of the guest's random number generator.
     pub guest: [u8; 32],
     /// For the program's auxiliary vector.
     pub program: [u8; 16],
 }
 
-/// The bytes of the boot information area for a guest with this layout.
+/// Returns the bytes of the boot information area for a guest with this layout.
 pub fn write(
     image: &Image,
     layout: &Layout,

@@ -1,7 +1,7 @@
 //! Keeps the guest's clock page true: see [`husk_abi::clock`].
 //!
 //! The guest's monotonic clock is the host's. The page is corrected before the guest is entered, if it is old enough, or
-//! the guest has asked for it. What it says then is the `Keeper`'s business.
+//! the guest has asked for it. `Keeper` computes its contents.
 
 #![expect(unsafe_code, reason = "the clock page is shared with the guest, reached by pointer")]
 
@@ -18,7 +18,7 @@ use std::arch::x86_64::__cpuid;
 use std::ptr::NonNull;
 
 impl Moment {
-    /// Now, with a guest's counter that is ahead of the host's by `offset`: the reading that took least time of a few, as
+    /// Reads the clocks, for a guest's counter that is ahead of the host's by `offset`: the quickest of a few readings, because
     /// the thread may be stopped in between.
     pub fn now(offset: u64) -> Self {
         let take = |_| {
@@ -35,29 +35,29 @@ impl Moment {
 /// A guest's time stamp counter.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
-    /// How far it is ahead of the host's.
+    /// Distance ahead of the host's counter.
     pub offset: Offset,
-    /// Its rate in kilohertz, if that is known.
+    /// Rate in kilohertz, if known.
     pub khz: Option<u32>,
-    /// Some time ago, by the host's clocks: a rate that is not known is measured from there.
+    /// Earlier moment, by the host's clocks: start of the measurement of an unknown rate.
     pub began: Moment,
-    /// Whether it is the same on all processors of the host.
+    /// True if the counter is the same on all processors of the host.
     pub steady: bool,
 }
 
 impl Counter {
-    /// The host's own counter, of a rate that is yet to be measured.
+    /// The host's own counter, with a rate that is yet to be measured.
     pub fn of_host(began: Moment) -> Self {
         Self { offset: Offset::default(), khz: None, began, steady: is_steady() }
     }
 }
 
-/// How far a guest's counter is ahead of the host's.
+/// Distance of a guest's counter ahead of the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offset {
     /// In ticks, modulo 2^64.
     pub ticks: u64,
-    /// By how many ticks that may be wrong.
+    /// Ticks by which the distance may be wrong.
     pub slack: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct Clock {
     page: NonNull<Page>,
     keeper: Keeper,
     offset: Offset,
-    /// The host's counter when the guest was left.
+    /// The host's counter at the guest's last exit.
     left: u64,
     is_asked: bool,
 }
@@ -77,7 +77,7 @@ impl Clock {
     ///
     /// # Safety
     ///
-    /// `page` points to the clock page of guest memory that outlives the clock and that only it writes. So far, it can.
+    /// `page` points to the clock page, still writable, of guest memory that outlives the clock; only the clock writes it.
     pub unsafe fn start(page: NonNull<Page>, counter: Counter) -> Self {
         let Counter { offset, began, .. } = counter;
         let began = Moment { guest: began.host.wrapping_add(offset.ticks), ..began };
@@ -88,25 +88,25 @@ impl Clock {
         clock
     }
 
-    /// Notes that the guest does not run from now on.
+    /// Notes that the guest does not run from here on.
     pub fn leave(&mut self) {
         self.left = counter();
     }
 
-    /// Has the page corrected before the guest goes on.
+    /// Requests a correction of the page before the guest resumes.
     pub fn ask(&mut self) {
         self.is_asked = true;
     }
 
-    /// Whether the page is to be corrected before the guest goes on.
+    /// Returns true if the page is to be corrected before the guest resumes.
     pub fn is_due(&self) -> bool {
         self.is_asked || self.keeper.is_due(counter())
     }
 
     /// Corrects the page, which is in `memory`. The guest's counter is ahead of the host's by `offset`, if that was read
-    /// back; otherwise it is as before.
+    /// back; otherwise by the previous offset.
     pub fn correct(&mut self, memory: &Memory, offset: Option<Offset>) {
-        // Each reading is a little different: what is known is kept as long as it can be right.
+        // Each reading differs a little, so the known offset is kept while it is within the slack of both.
         let is_new = |offset: &Offset| {
             let change = offset.ticks.wrapping_sub(self.offset.ticks) as i64;
             change.unsigned_abs() > offset.slack.saturating_add(self.offset.slack)
@@ -118,12 +118,13 @@ impl Clock {
     }
 
     fn publish(&self) {
-        // SAFETY: `start`'s caller vouched for the page; its fields are atomics, which the guest only reads.
+        // SAFETY: the caller of `start` guaranteed a valid page that outlives the clock; its fields are atomics, which the
+        // guest only reads.
         unsafe { self.page.as_ref() }.write(self.keeper.published());
     }
 }
 
-/// Whether the host's counter is the same on all its processors, and never stops.
+/// Returns true if the host's counter is the same on all its processors, and never stops.
 fn is_steady() -> bool {
     const OFFERED: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
     is_steady_where(std::fs::read_to_string(OFFERED).ok().as_deref(), || {
@@ -133,13 +134,13 @@ fn is_steady() -> bool {
     })
 }
 
-/// The same where the kernel offers these sources for its clock: the counter is one as long as the kernel trusts it. Where
-/// /sys does not tell, the processor's own promise counts (SDM volume 3, 18.17.1).
+/// Returns true if the counter is steady on a kernel that offers these clock sources: `tsc` is one as long as the kernel
+/// trusts it. Without /sys, the processor's invariant TSC bit counts (SDM volume 3, 18.17.1).
 fn is_steady_where(offered: Option<&str>, is_promised: impl FnOnce() -> bool) -> bool {
     offered.map_or_else(is_promised, |names| names.split_whitespace().any(|name| name == "tsc"))
 }
 
-/// The host's time stamp counter.
+/// Reads the host's time stamp counter.
 pub fn counter() -> u64 {
     // SAFETY: reading the counter has no preconditions on x86-64.
     unsafe { core::arch::x86_64::_rdtsc() }

@@ -1,6 +1,6 @@
 //! Errors for the person at the terminal: what, about which thing, what to do.
 //!
-//! Modules return small errors of their own, which know nothing of each other. They are put together here, for the commands
+//! Modules return small errors of their own, which do not depend on each other. They are composed here, for the commands
 //! of `husk` alone ([`crate::run`], [`crate::inspect`], [`crate::explain`], [`crate::check`], [`crate::supervise`]).
 
 use crate::boot::TooLong;
@@ -15,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a command of `husk` could not do what it was asked for, through no fault of a guest's.
+/// Reasons why a command of `husk` failed, through no fault of a guest's.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum Error {
@@ -42,22 +42,22 @@ pub enum Error {
 }
 
 impl Error {
-    /// What is wrong with the image at `path`.
+    /// Makes the error about the image at `path`.
     pub fn image(path: &Path) -> impl Fn(Refusal) -> Self {
         move |refusal| Self::Image { path: path.to_owned(), refusal }
     }
 
-    /// Why the image at `path` does not get the memory that it asks for.
+    /// Makes the error about an image at `path` that asks for more memory than it may get.
     pub fn over_maximum(path: &Path) -> impl Fn(OverMaximum) -> Self {
         move |over| Self::OverMaximum { path: path.to_owned(), over }
     }
 
-    /// Why the image at `path` has no layout.
+    /// Makes the error about an image at `path` that has no layout.
     pub fn unfit(path: &Path) -> impl Fn(Unfit) -> Self {
         move |unfit| Self::Unfit { path: path.to_owned(), unfit }
     }
 
-    /// Why a guest of the image at `path` has no memory.
+    /// Makes the error about an image at `path` that no guest memory could be made for.
     pub fn memory(path: &Path) -> impl Fn(memory::Error) -> Self {
         move |error| Self::Memory { path: path.to_owned(), error }
     }
@@ -94,7 +94,7 @@ impl fmt::Display for Error {
         match self {
             Self::Image { path, refusal } => write!(f, "{}: {refusal}", path.display()),
             Self::OverMaximum { path, over } => write!(f, "{}: {over}", path.display()),
-            // Whatever the image.
+            // Independent of the image.
             Self::Unfit { unfit: unfit @ Unfit::MemoryTooLarge, .. } => write!(f, "{unfit}"),
             Self::Unfit { path, unfit } => write!(f, "{}: {unfit}", path.display()),
             Self::Memory { error: error @ memory::Error::NoMemory(_), .. } => write!(f, "{error}"),

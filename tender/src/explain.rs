@@ -1,4 +1,4 @@
-//! `husk run --explain`: what an image with these devices may do once it runs, without running it.
+//! `husk run --explain`: permissions of an image with these devices at run time, without running it.
 
 use crate::confine::calls::{self, Argument, Call, Feature, REFUSED};
 use crate::confine::{Plan, files};
@@ -15,7 +15,7 @@ use crate::size::Size;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What a run may do. Displays as a table; [`Explanation::json`] is for programs.
+/// Permissions of a run. Displays as a table; [`Explanation::json`] is for programs.
 #[derive(Debug)]
 pub struct Explanation {
     path: PathBuf,
@@ -30,8 +30,8 @@ const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
 impl Explanation {
-    /// For the image at `path` with these devices, which are not opened, on the target whose processor's thread needs
-    /// `target`. `memory` is what the operator says about it.
+    /// Explains the image at `path` with these devices, which are not opened, for a target with a processor thread that needs
+    /// `target`. `memory` is the operator's grant.
     pub fn of(path: &Path, memory: Grant, devices: &[Attachment], target: &'static Feature) -> Result<Self, Error> {
         let image = Image::open(path).map_err(Error::image(path))?;
         let memory = memory.to(&image).map_err(Error::over_maximum(path))?;
@@ -46,7 +46,7 @@ impl Explanation {
         Self { colour, ..self }
     }
 
-    /// All of it as one line of JSON.
+    /// Returns the explanation as one line of JSON.
     pub fn json(&self) -> String {
         let text = |text: &str| Value::Text(text.to_owned());
         let device = |(name, what): &(String, What)| {
@@ -113,7 +113,7 @@ impl Explanation {
     }
 }
 
-/// What a device leads to.
+/// Resources of the host that a device reaches.
 fn reach(what: &What) -> Vec<String> {
     match what {
         What::Block(options) => {

@@ -1,4 +1,4 @@
-//! Faults: how a guest broke the contract. It ends, with one line that says how.
+//! Faults: violations of the contract by a guest, which ends with one line that names the violation.
 
 use crate::devices::ring::Broken;
 use crate::memory::Refused;
@@ -6,7 +6,7 @@ use crate::report::exception::{self, Access};
 use husk_abi::fault;
 use std::fmt;
 
-/// What the guest did. See [`husk_abi::fault`] for the exit statuses.
+/// Violation by the guest. See [`husk_abi::fault`] for the exit statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The processor raised an exception.
@@ -15,48 +15,48 @@ pub enum Fault {
         vector: u8,
         /// Error code; 0 for vectors that have none.
         error: u64,
-        /// The address a page fault is about.
+        /// Faulting address of a page fault.
         address: u64,
     },
-    /// It touched memory that the host mapping forbids, such as the guard page of a thread's stack.
+    /// The guest touched memory that the host mapping forbids, such as the guard page of a thread's stack.
     Forbidden {
-        /// The address, if the host says which.
+        /// The address, if the host reports it.
         address: Option<u64>,
     },
-    /// It touched more of the sparse region than it may have memory.
+    /// The guest touched more of the sparse region than it may have memory.
     OutOfMemory,
-    /// It named memory in a call that it may not use like that.
+    /// The guest named memory in a call that it may not use like that.
     Memory(Refused),
-    /// It made a call that does not exist.
+    /// The guest made a call that does not exist.
     NoSuchCall(u64),
-    /// It broke the contract of a device's rings.
+    /// The guest broke the contract of a device's rings.
     Device {
-        /// Which device.
+        /// Name of the device.
         device: String,
-        /// How.
+        /// Rule that was broken.
         broken: Broken,
     },
-    /// It made a Linux system call, but has no libos to answer it.
+    /// The guest made a Linux system call, but has no libos to answer it.
     NoLibos {
         /// Number of the system call.
         system_call: u64,
     },
-    /// It gave up, with this message.
+    /// The guest gave up, with this message.
     Panic(String),
-    /// All its threads wait for one another.
+    /// All threads of the guest wait for one another.
     Deadlock,
-    /// A thread of it died of this signal.
+    /// A thread of the guest died of this signal.
     Signal(u8),
-    /// It used this port with an instruction that is not the gate's.
+    /// The guest used this port with an instruction that is not the gate's.
     Port(u16),
-    /// It brought its processor to a state that cannot go on.
+    /// The guest brought its processor to a state that cannot continue.
     Shutdown,
-    /// It left the VM in a way that the contract does not have.
+    /// The guest left the VM in a way that the contract does not have.
     StrangeExit(String),
 }
 
 impl Fault {
-    /// The address whose use was refused, if that is what happened.
+    /// Returns the memory access that was refused, if the fault is about one and the address is known.
     pub fn access(&self) -> Option<Access> {
         match *self {
             Self::Exception { vector, error, address } => exception::describe(vector, error, address).access,
@@ -65,18 +65,18 @@ impl Fault {
         }
     }
 
-    /// Whether the guest ended itself, for a reason that it may or may not have told.
+    /// Returns true if the guest ended itself, with or without a message.
     pub fn gave_up(&self) -> bool {
         const SIGABRT: u8 = fault::PANIC - 128;
         matches!(self, Self::Panic(_) | Self::Signal(SIGABRT))
     }
 
-    /// Whether the guest stopped behind the instruction at fault, rather than at it: after a breakpoint.
+    /// Returns true if the guest stopped behind the faulting instruction, rather than at it: after a breakpoint.
     pub fn is_past(&self) -> bool {
         matches!(self, Self::Exception { vector: 3, .. })
     }
 
-    /// The tender's exit status for it.
+    /// Returns the tender's exit status for the fault.
     pub fn status(&self) -> u8 {
         match self {
             Self::Exception { vector, error, address } => exception::describe(*vector, *error, *address).status,
@@ -127,7 +127,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A signal by its name.
+/// A signal, displayed by its name.
 struct Signal(u8);
 
 impl fmt::Display for Signal {

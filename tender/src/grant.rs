@@ -1,4 +1,4 @@
-//! How much memory a guest gets: what the operator says, else what its image asks for, up to a bound.
+//! Memory that a guest gets: the operator's value, else the size that its image asks for, up to a bound.
 //!
 //! Memory is all that an image can ask for and get by itself: devices are the operator's to attach, and stack, heap and
 //! threads lie within the memory.
@@ -8,16 +8,16 @@ use crate::size::Size;
 use husk_abi::size;
 use std::fmt;
 
-/// Bytes that an image gets because it asks for them, unless the operator bounds it otherwise: what `cargo husk` has an
-/// ordinary program ask for.
+/// Bytes that an image gets because it asks for them, unless the operator bounds it otherwise: the size that an ordinary
+/// program of `cargo husk` asks for.
 pub const MAXIMUM: u64 = 512 << 20;
 
-/// What the operator says about a guest's memory.
+/// The operator's settings for a guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Bytes, whatever the image asks for.
     pub memory: Option<u64>,
-    /// Most bytes that an image gets because it asks for them. It does not bound `memory`.
+    /// Most bytes that an image gets because it asks for them. `memory` is not bounded by this.
     pub maximum: u64,
 }
 
@@ -28,7 +28,7 @@ impl Default for Grant {
 }
 
 impl Grant {
-    /// Bytes that a guest of this image gets.
+    /// Returns the bytes that a guest of this image gets.
     pub fn to(self, image: &Image) -> Result<u64, OverMaximum> {
         let asked = image.notes.manifest.memory;
         match self.memory {
@@ -39,7 +39,7 @@ impl Grant {
     }
 }
 
-/// An image asks for more memory than one gets by itself.
+/// An image asks for more memory than it gets without the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverMaximum {
     asked: u64,

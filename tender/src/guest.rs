@@ -1,4 +1,4 @@
-//! The guest as its tender knows it, whatever the target: its memory, its devices, and the answers to its calls.
+//! The guest as its tender sees it on any target: memory, devices, and the answers to its calls.
 
 use crate::clock::Clock;
 use crate::devices::console::{self, Console};
@@ -20,46 +20,46 @@ const MESSAGE_MAXIMUM: u64 = 4096;
 /// One guest.
 #[derive(Debug)]
 pub struct Guest {
-    /// Its memory.
+    /// Guest memory.
     pub memory: Arc<Memory>,
-    /// Its clock page.
+    /// Clock page of the guest.
     pub clock: Clock,
-    /// Where it is told of signals, if it takes any.
+    /// Record of pending signals in guest memory, if the guest takes signals.
     pub signals: Option<GuestSignals>,
-    /// What it has done so far.
+    /// Statistics of the run so far.
     pub statistics: Statistics,
-    /// Where it prints.
+    /// Console that the guest prints to.
     pub console: Console,
-    /// What serves its devices, if it has some.
+    /// Service of the devices, if the guest has some.
     pub service: Option<Service>,
 }
 
-/// What follows a call.
+/// Action that follows a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// The guest goes on, with this in its result register.
+    /// The guest resumes, with this value in its result register.
     Resume(u64),
-    /// The call is to be answered once more, when the signal that came in between has had its effect.
+    /// The call is answered once more, after the signal that arrived in between has taken effect.
     Again,
-    /// It ends with this exit status.
+    /// The guest ends with this exit status.
     Exit(u8),
-    /// It goes on when so many bytes of its heap are attached, which are no more than it has.
+    /// The guest resumes once this many bytes of its heap, at most all of them, are attached.
     Attach(u64),
-    /// It goes on when the image file can be read.
+    /// The guest resumes once the image file can be read.
     AttachImage,
-    /// It goes on when it does not have these pages of the sparse region or the heap any more.
+    /// The guest resumes once these pages of the sparse region or the heap are released.
     Release(Claim),
-    /// It goes on, and is told how much memory is left for it.
+    /// The guest resumes, with the amount of memory that is left for it as the result.
     Room,
-    /// It goes on, and turns of its threads are to end.
+    /// The guest resumes, and turns of its threads are to end.
     Tick,
 }
 
-/// Outcome of a call that always comes back: a value, or an ordinary "no".
+/// Outcome of a call that always returns: a value, or an ordinary "no".
 type Answer = Result<u64, Status>;
 
 impl Guest {
-    /// Answers the call `number`. Arguments are in the order of [`husk_abi::call`]; those it does not take are ignored.
+    /// Answers the call `number`. Arguments are in the order of [`husk_abi::call`]; surplus ones are ignored.
     pub fn answer(&mut self, number: u64, [a, b, c, _]: [u64; 4]) -> Result<Next, Fault> {
         let number = Number::from_raw(number).ok_or(Fault::NoSuchCall(number))?;
         self.statistics.count(number);
@@ -104,7 +104,7 @@ impl Guest {
         })
     }
 
-    /// Whether a signal has arrived of which the guest does not know.
+    /// Returns true if a signal has arrived that the guest has not taken.
     pub fn signals_pending(&self) -> bool {
         pending(self.signals.as_ref())
     }
@@ -126,7 +126,7 @@ impl Guest {
         let begun_ns = if measure { monotonic_ns() } else { 0 };
         let mut news = News::empty();
         if self.signals_pending() {
-            // The guest hears of the signal first, and asks again. It counts on having rung.
+            // A signal is pending: return without waiting. Wait also counts as a doorbell, so ring it here.
             if let Some(service) = &self.service {
                 service.bells().ring();
             }
@@ -158,7 +158,7 @@ impl Guest {
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
     }
 
-    /// Whether pages that are discarded are taken from the guest's page tables, too, so that the next touch is seen: those
+    /// Returns true if discarded pages are also removed from the guest's page tables, so that the next touch is seen: pages
     /// of the sparse region, and large pieces of the heap.
     fn is_unmapped(&self, address: u64, length: u64, kept: u64) -> bool {
         let is_large = length >= LARGE_PAGE && kept == 0 && self.memory.layout().heap.contains(address);
@@ -180,7 +180,7 @@ impl Guest {
         Ok(Fault::Panic(String::from_utf8_lossy(&message).into_owned()))
     }
 
-    /// Checks a claim; nothing if it is empty, wherever it points.
+    /// Checks a claim; nothing for an empty one, at any address.
     fn claim(&self, address: u64, length: u64, rights: Rights) -> Result<Option<NonNull<u8>>, Fault> {
         match length {
             0 => Ok(None),
@@ -189,12 +189,12 @@ impl Guest {
     }
 }
 
-/// Whether a signal has arrived of which a guest with this record does not know.
+/// Returns true if a signal has arrived that a guest with this record has not taken.
 fn pending(posted: Option<&GuestSignals>) -> bool {
     signals::any() || posted.is_some_and(GuestSignals::pending)
 }
 
-/// A claim of whole pages, if these are some.
+/// Returns a claim if the range is made of one or more whole pages.
 fn pages(address: u64, length: u64) -> Option<Claim> {
     (address.is_multiple_of(PAGE) && length.is_multiple_of(PAGE) && length > 0).then_some(Claim { address, length })
 }

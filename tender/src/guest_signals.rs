@@ -1,4 +1,4 @@
-//! What a guest knows of the signals that have arrived for the tender ([`husk_abi::signals`]).
+//! The record, in guest memory, of signals that have arrived for the tender ([`husk_abi::signals`]).
 
 #![expect(unsafe_code, reason = "the record is guest memory")]
 
@@ -13,25 +13,26 @@ use std::sync::atomic::Ordering::Relaxed;
 pub struct GuestSignals(NonNull<Record>);
 
 impl GuestSignals {
-    /// The record at this guest address; nothing if it is not the guest's to write. `memory` must outlive it.
+    /// Returns the record at this guest address; nothing if the guest may not write there. `memory` must outlive the record.
     pub fn new(record: u64, memory: &Memory) -> Option<Self> {
         let claim = Claim { address: record, length: size_of::<Record>() as u64 };
         let found = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
         record.is_multiple_of(8).then_some(Self(found.cast()))
     }
 
-    /// Adds these signals to those that the guest has yet to take.
+    /// Adds these signals to those that are pending for the guest.
     pub fn post(&self, signals: u64) {
         self.record().pending.fetch_or(signals, Relaxed);
     }
 
-    /// Whether the guest has yet to take some.
+    /// Returns true if signals are pending.
     pub fn pending(&self) -> bool {
         self.record().pending.load(Relaxed) != 0
     }
 
     fn record(&self) -> &Record {
-        // SAFETY: `new` found it in guest memory, aligned; it is an atomic, which the guest may change.
+        // SAFETY: `new` checked that the record is aligned and in guest memory, which outlives it; its field is an atomic,
+        // which the guest may change.
         unsafe { self.0.as_ref() }
     }
 }

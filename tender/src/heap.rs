@@ -1,4 +1,4 @@
-//! The tender's own heap: dlmalloc, and what is said when the host has no more memory for it.
+//! The tender's own heap: dlmalloc, and the message for a host that has no more memory.
 
 #![expect(unsafe_code, reason = "an allocator hands out memory by address")]
 
@@ -6,37 +6,37 @@ use dlmalloc::GlobalDlmalloc;
 use husk_abi::fault::TENDER_ERROR;
 use std::alloc::{GlobalAlloc, Layout};
 
-/// Nobody here is prepared to go without less than this, in bytes. Whoever asks for more may be.
+/// Bytes from which on a request may fail, because its caller can do without. A smaller one that fails ends the process.
 const LARGE: usize = 1 << 20;
 
-/// The allocator. musl's maps pages anew for every few objects: a twentieth of a start.
+/// The allocator. musl's own maps new pages for every few objects, which is a twentieth of the start-up time.
 #[derive(Debug)]
 pub struct Heap;
 
-// SAFETY: all of it is dlmalloc's work.
+// SAFETY: every method forwards to dlmalloc, which is an allocator.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller vouches for the layout.
+        // SAFETY: the layout is valid, as `GlobalAlloc::alloc` requires of its caller.
         there(unsafe { GlobalDlmalloc.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller vouches for the layout.
+        // SAFETY: the layout is valid, as `GlobalAlloc::alloc_zeroed` requires of its caller.
         there(unsafe { GlobalDlmalloc.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller vouches for the place and its layout.
+        // SAFETY: `GlobalAlloc::realloc` requires of its caller that `place` was allocated here with `layout`.
         there(unsafe { GlobalDlmalloc.realloc(place, layout, size) }, size)
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller vouches for the place and its layout.
+        // SAFETY: `GlobalAlloc::dealloc` requires of its caller that `place` was allocated here with `layout`.
         unsafe { GlobalDlmalloc.dealloc(place, layout) };
     }
 }
 
-/// Ends the process if a small piece of memory is not there.
+/// Ends the process if a small request failed.
 #[inline]
 fn there(place: *mut u8, size: usize) -> *mut u8 {
     if place.is_null() && size < LARGE {
@@ -48,8 +48,8 @@ fn there(place: *mut u8, size: usize) -> *mut u8 {
 #[cold]
 fn nothing_left() -> ! {
     let line = b"husk: the host has no memory left\n";
-    // SAFETY: the line is as long. There is nobody to be told if it cannot be written.
+    // SAFETY: pointer and length are the line's. A failed write cannot be reported.
     unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
-    // SAFETY: nothing is left to be put away that the kernel would not.
+    // SAFETY: _exit(2) has no preconditions; the kernel releases the process's resources.
     unsafe { libc::_exit(TENDER_ERROR.into()) }
 }

@@ -1,4 +1,4 @@
-//! What networks and disks can be attached to.
+//! Back ends for networks and disks that this host offers.
 
 use super::{Host, Lacking, Row, State};
 use crate::devices::block::Uring;
@@ -48,7 +48,7 @@ pub fn network() -> Vec<Row> {
     ]
 }
 
-/// Whether a program is in a folder of $PATH.
+/// Returns true if a program is in a folder of $PATH.
 fn on_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(program).is_file())
@@ -70,7 +70,7 @@ pub fn disks(host: &Host) -> Vec<Row> {
     vec![Row::of(DISKS, "io_uring", ring), direct]
 }
 
-/// What brings io_uring back.
+/// Remedy that makes io_uring available.
 fn remedy(error: &io::Error, switch: u64) -> &'static str {
     match (error.raw_os_error(), switch) {
         (Some(libc::EPERM), 1..) => "sysctl kernel.io_uring_disabled=0",

@@ -1,7 +1,7 @@
-//! A guest of eighty bytes, made like any other, that measures what the host takes for an exit, a page and a trap.
+//! A guest of eighty bytes, made like any other, that measures the cost of an exit, a page and a trap on this host.
 //!
-//! It waits in the gate for what to do next, so the tender's clock sees each round: nothing that a guest would have to be
-//! trusted with.
+//! The guest waits in the gate for its next task, so that the tender's clock measures each round: no figure comes from the
+//! guest, which is not trusted.
 
 #![expect(unsafe_code, reason = "the guest's code is written to its memory, which is populated by address")]
 
@@ -25,26 +25,26 @@ use std::time::Instant;
 /// Medians, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
-    /// From the guest to the tender and back.
+    /// Round trip from the guest to the tender.
     pub exit_ns: u64,
-    /// A `syscall` instruction, to the libos's entry.
+    /// A `syscall` instruction, up to the libos's entry.
     pub trap_ns: u64,
-    /// The first touch of a page that the host does not have yet.
+    /// First touch of a page that the host has not populated.
     pub touch_ns: u64,
-    /// The same of one that it has (MADV_POPULATE_WRITE); nothing if the host cannot populate.
+    /// First touch of a page that the host has populated (MADV_POPULATE_WRITE); nothing if the host cannot populate.
     pub populated_touch_ns: Option<u64>,
     /// From opening KVM to the first exit.
     pub start_ns: u64,
 }
 
-/// Why a test guest did not run to its end.
+/// Reasons why a test guest did not run to its end.
 #[derive(Debug)]
 pub enum Failed {
-    /// The tender could not make it.
+    /// The tender could not make the guest.
     NotMade(Error),
-    /// It stopped for this instead of a call.
+    /// The guest stopped for this reason instead of a call.
     Stopped(String),
-    /// It did not come back.
+    /// The guest did not return in time.
     Late,
 }
 
@@ -55,23 +55,23 @@ impl<E: Into<Error>> From<E> for Failed {
 }
 
 const MEMORY: u64 = 32 << 20;
-/// How much each answer has the guest do.
+/// System calls, and pages to touch, for each answer of the gate.
 const TRAPS: u32 = 16;
 const PAGES: u32 = 64;
 /// Rounds of each kind.
 const EXITS: usize = 101;
 const ROUNDS: usize = 9;
-/// How long the guest may take for everything, in seconds; a slow emulator takes less.
+/// Seconds that the guest may take for everything; a slow emulator takes less.
 const PATIENCE_S: i64 = 20;
 
-/// What the guest does after the gate has answered: any other answer is the last address of pages to touch, downwards.
+/// Answers of the gate. Any other answer is the address of the last of the pages to touch, downwards.
 const AGAIN: u64 = 0;
 const TRAP: u64 = 1;
 const END: u64 = 2;
-/// Number of the call by which it says that it has come to its end.
+/// Number of the call that reports the guest's end.
 const ENDED: u64 = 1;
 
-/// Where a trapped system call continues, with the stack pointer in r11.
+/// Offset in the code where a trapped system call continues, with the stack pointer in r11.
 const DISPATCHER: u64 = 75;
 
 /// The guest's code, which runs on `stack`; comments give the offset of each instruction.
@@ -108,7 +108,7 @@ fn code(stack: u64) -> [u8; 80] {
     ]
 }
 
-/// Runs the test guest to its end and returns what things took.
+/// Runs the test guest to its end and returns the measured costs.
 pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let started = Instant::now();
     let image = image().map_err(|error| Error::Target(target::Error::NoMemory(error)))?;
@@ -144,7 +144,7 @@ struct Guest {
 }
 
 impl Guest {
-    /// Runs until the guest makes this call. It may touch memory that is mapped at its first touch.
+    /// Runs until the guest makes this call. First touches of memory in between are answered.
     fn wait(&mut self, expected: u64) -> Result<(), Failed> {
         loop {
             match self.hvt.run()? {
@@ -156,7 +156,7 @@ impl Guest {
         }
     }
 
-    /// Returns what one of the `count` things takes that an answer has the guest do, less the exit that it comes with.
+    /// Returns the median time of one of the `count` operations that an answer requests, less the exit that brings the answer.
     fn median(
         &mut self,
         rounds: usize,
@@ -177,13 +177,13 @@ impl Guest {
     }
 }
 
-/// An image of one page of zeros that can be executed, of an ordinary program.
+/// Returns the image of an ordinary program: one executable page of zeros.
 fn image() -> std::io::Result<Image> {
     let region = Region { start: 0, length: PAGE };
     let mut notes = Notes { system_calls: Some(DISPATCHER), ..Notes::default() };
     notes.manifest.main_stack = 64 << 10;
     Ok(Image {
-        // Nothing is read from it, and every host has it.
+        // Nothing is read from this file, and every host has it.
         file: File::open("/")?.into(),
         path: PathBuf::from("the test guest"),
         file_size: 0,
@@ -209,20 +209,20 @@ fn write_code(memory: &Memory) {
     unsafe { to.copy_from_nonoverlapping(code.as_ptr(), code.len()) };
 }
 
-/// Has the host take memory for a region of the guest's; returns whether it can.
+/// Populates a region of guest memory; returns true if the host can.
 fn populate(memory: &Memory, region: Region) -> bool {
     let start = host_address(memory, region.start).cast();
-    // SAFETY: the region lies in the guest's heap; that it gets pages changes nothing that it holds.
+    // SAFETY: the region lies in the guest's heap, which is mapped; populating a page does not change its contents.
     unsafe { libc::madvise(start, region.length as usize, libc::MADV_POPULATE_WRITE) == 0 }
 }
 
-/// Has a signal interrupt a guest that does not come back.
+/// Starts a timer that interrupts a guest which does not return.
 fn watch() -> std::io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: the handler does nothing.
     unsafe { signals::handle(libc::SIGALRM, nothing) }?;
     let value = libc::timespec { tv_sec: PATIENCE_S, tv_nsec: 0 };
-    // More than one, as the first may come between two runs.
+    // Repeated, because the first signal may arrive between two runs.
     let interval = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     Timer::new(libc::CLOCK_MONOTONIC, libc::SIGALRM)?.set(value, interval)
 }

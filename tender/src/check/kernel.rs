@@ -1,4 +1,4 @@
-//! The kernel: its version, and what it has of what Husk can use.
+//! The kernel: its version, and its features that Husk can use.
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
@@ -13,7 +13,7 @@ const GROUP: &str = "kernel";
 /// The oldest Linux that Husk is made for.
 const OLDEST: (u32, u32) = (5, 10);
 
-/// Everything about the kernel.
+/// Rows about the kernel.
 pub fn rows(host: &Host) -> Vec<Row> {
     vec![
         version(&release()),
@@ -26,11 +26,11 @@ pub fn rows(host: &Host) -> Vec<Row> {
     ]
 }
 
-/// The release of the running kernel, as uname(2) has it.
+/// Returns the release of the running kernel (uname(2)).
 fn release() -> String {
-    // SAFETY: all zeros is a value of it.
+    // SAFETY: all zeros is a valid `utsname`.
     let mut name: libc::utsname = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours.
+    // SAFETY: `name` is a local variable that the kernel may write.
     unsafe { libc::uname(&mut name) };
     let bytes: Vec<u8> = name.release.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -51,7 +51,7 @@ fn version(release: &str) -> Row {
 fn seccomp() -> Result<String, Lacking> {
     let action = libc::SECCOMP_RET_KILL_PROCESS;
     const GET_ACTION_AVAIL: libc::c_uint = 2;
-    // SAFETY: the action is a variable of ours.
+    // SAFETY: `action` is a local variable that outlives the call.
     match unsafe { libc::syscall(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action) } {
         0 => Ok("filters of system calls, which end a process".to_owned()),
         _ => Err(Lacking::new(
@@ -78,16 +78,16 @@ fn landlock(version: Option<u32>) -> Row {
 fn populate() -> Result<String, Lacking> {
     let missing = |error: io::Error| Lacking::without(error, "use Linux 5.14 or newer: memory then comes page by page");
     let page = reserve(PAGE).map_err(missing)?;
-    // SAFETY: the page was just reserved, for this.
+    // SAFETY: the page was just reserved, for this call alone.
     let result = unsafe { libc::madvise(page.as_ptr().cast(), PAGE as usize, libc::MADV_POPULATE_WRITE) };
     let error = io::Error::last_os_error();
-    // SAFETY: as above; it is not used any more.
+    // SAFETY: the page was reserved here, and nothing uses it any more.
     unsafe { libc::munmap(page.as_ptr().cast(), PAGE as usize) };
     if result == 0 { Ok("memory can be taken ahead of use".to_owned()) } else { Err(missing(error)) }
 }
 
 fn huge_pages_disabled() -> bool {
-    // SAFETY: only numbers.
+    // SAFETY: this prctl(2) takes numbers only.
     unsafe { libc::prctl(libc::PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1 }
 }
 
@@ -116,13 +116,13 @@ fn memfd() -> Result<String, Lacking> {
         let error = io::Error::last_os_error();
         return Err(Lacking::without(error, "use a container whose filter lets memfd_create(2) through"));
     }
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: the descriptor was just made, and nothing else owns it.
     unsafe { libc::close(descriptor) };
     Ok("files without a name".to_owned())
 }
 
 fn user() -> Row {
-    // SAFETY: has no conditions.
+    // SAFETY: geteuid(2) has no preconditions.
     match unsafe { libc::geteuid() } {
         0 => Row::new(GROUP, "user", State::Fact, "root; husk gives up its capabilities, and with --user its identity"),
         id => Row::new(GROUP, "user", State::Fact, format!("{id}, without privileges")),

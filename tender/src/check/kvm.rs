@@ -1,4 +1,4 @@
-//! KVM: whether it opens, what it has, of which kind it is, and what things take on it.
+//! KVM: if it opens, its features, its kind, and the cost of its operations.
 
 use super::guest::{self, Costs, Failed};
 use super::processor::Processor;
@@ -10,7 +10,7 @@ use kvm_ioctls::{Cap, Kvm};
 
 const GROUP: &str = "KVM";
 
-/// Everything about KVM.
+/// Rows about KVM.
 pub fn rows(host: &Host) -> Vec<Row> {
     let kvm = match open::open() {
         Ok(kvm) => kvm,
@@ -30,7 +30,7 @@ pub fn rows(host: &Host) -> Vec<Row> {
     rows
 }
 
-/// A line for a KVM that does not open: what, and what to do.
+/// Row for a KVM that does not open: the reason, and the remedy.
 fn not_opened(why: &NotOpened) -> Row {
     let text = why.to_string();
     let (what, remedy) = text.split_once("; ").unwrap_or((&text, "see `husk run --target hvt`"));
@@ -55,7 +55,7 @@ fn optional(kvm: &Kvm) -> Vec<Row> {
     ]
 }
 
-/// KVM_VCPU_TSC_CTRL: whether the offset of a guest's counter can be set.
+/// Row for KVM_VCPU_TSC_CTRL, which sets the offset of a guest's time stamp counter.
 fn tsc_control(kvm: &Kvm) -> Row {
     const VCPU_ATTRIBUTES: std::ffi::c_ulong = 127;
     let found = match kvm.check_extension_raw(VCPU_ATTRIBUTES) > 0 {
@@ -94,7 +94,7 @@ fn figures(run: Result<Costs, Failed>) -> Vec<Row> {
     rows
 }
 
-/// The kind of KVM, and how that is known.
+/// Returns the kind of KVM, and the evidence for it.
 fn kind(host: &Host, processor: &Processor) -> String {
     const MODULES: [(&str, &str); 3] =
         [("kvm_intel", "Intel VT-x"), ("kvm_amd", "AMD-V"), ("kvm_pvm", "software, without the processor's help")];
@@ -110,7 +110,7 @@ fn kind(host: &Host, processor: &Processor) -> String {
     format!("{name} ({how}){nested}")
 }
 
-/// Nanoseconds for people.
+/// Nanoseconds, displayed with a unit that people read.
 struct Duration(u64);
 
 impl std::fmt::Display for Duration {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 const GROUP: &str = "limits";
 
-/// Everything that is limited.
+/// Rows about everything that is limited.
 pub fn rows(host: &Host) -> Vec<Row> {
     vec![
         descriptors(limit(libc::RLIMIT_NOFILE as i32)),
@@ -21,7 +21,7 @@ pub fn rows(host: &Host) -> Vec<Row> {
     ]
 }
 
-/// The limit that holds, by its number; nothing if there is none.
+/// Returns the soft limit of this resource; nothing if it is unlimited.
 fn limit(resource: i32) -> Option<u64> {
     rlimit::get(resource).ok().map(|limit| limit.rlim_cur).filter(|limit| *limit != libc::RLIM_INFINITY)
 }
@@ -31,7 +31,7 @@ fn bytes(limit: Option<u64>) -> String {
 }
 
 fn descriptors(limit: Option<u64>) -> Row {
-    /// A run takes some twenty, and the user-mode network one for each connection.
+    /// Usual soft limit. A run takes some twenty, and the user-mode network one for each connection.
     const USUAL: u64 = 1024;
     let value = limit.map_or("unlimited".to_owned(), |count| format!("{count}, of which each connection takes one"));
     match limit {
@@ -51,7 +51,7 @@ fn addresses(limit: Option<u64>) -> Row {
 }
 
 fn mappings(host: &Host) -> Row {
-    /// What the kernel starts with; a guest that protects many pages takes as many.
+    /// The kernel's default; a guest that protects many pages takes as many mappings.
     const USUAL: u64 = 65530;
     match host.number("proc/sys/vm/max_map_count") {
         Some(count @ ..USUAL) => Row::new(GROUP, "mappings", State::Without, count.to_string())
@@ -102,7 +102,7 @@ fn processor(host: &Host) -> Row {
 }
 
 fn tasks(host: &Host) -> Row {
-    /// A run has at most three processes, a thread for its devices, and the kernel's workers of io_uring.
+    /// Tasks of a run: at most three processes, a thread for the devices, and the kernel's workers of io_uring.
     const ENOUGH: u64 = 32;
     let limit = files(host, "pids", &["pids.max"]).iter().filter_map(|text| text.parse::<u64>().ok()).min();
     match limit {
@@ -113,13 +113,13 @@ fn tasks(host: &Host) -> Row {
     }
 }
 
-/// Whether this control group, or one above it, has no swap.
+/// Returns true if this control group, or one above it, has no swap.
 pub fn is_never_swapped(host: &Host) -> bool {
     files(host, "memory", &["memory.swap.max"]).iter().any(|text| text == "0")
 }
 
-/// What files of these names say in this process' control group and those above it: of version 2, which has one hierarchy,
-/// and of version 1, which has one for each controller (cgroups(7)).
+/// Returns the contents of files of these names in this process' control group and those above it: of version 2, which has
+/// one hierarchy, and of version 1, which has one for each controller (cgroups(7)).
 fn files(host: &Host, controller: &str, names: &[&str]) -> Vec<String> {
     let groups = host.read("proc/self/cgroup").unwrap_or_default();
     let mut found = Vec::new();

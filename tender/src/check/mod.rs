@@ -1,8 +1,8 @@
 //! `husk check`: what this host offers, what Husk makes of it, and a remedy beside each thing that is missing.
 //!
-//! Everything is asked of the host at this moment, or measured in a virtual machine of the kind that guests get
-//! (`guest`); nothing is concluded from names of processors or versions of kernels. Facts that only files tell are read
-//! through `Host`, so that tests can make up hosts.
+//! Every row is a query to the host at this moment, or a measurement in a virtual machine of the kind that guests get
+//! (`guest`); nothing is concluded from names of processors or versions of kernels. Facts that are in files alone are read
+//! through `Host`, so that tests can supply hosts.
 
 mod backends;
 mod guest;
@@ -16,7 +16,7 @@ mod show;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a host has, line by line. Displays as a table; [`Check::json`] is for programs.
+/// Features of a host, line by line. Displays as a table; [`Check::json`] is for programs.
 #[derive(Debug)]
 pub struct Check {
     rows: Vec<Row>,
@@ -35,14 +35,14 @@ struct Row {
     remedy: Option<String>,
 }
 
-/// What a line means for guests.
+/// Meaning of a line for guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// As good as can be.
     Good,
     /// A fact that is neither good nor bad.
     Fact,
-    /// Something is not there that Husk has a substitute for.
+    /// Husk has a substitute for what is missing.
     Without,
     /// Guests are protected less; `--strict` refuses.
     Weaker,
@@ -66,7 +66,7 @@ impl State {
 }
 
 impl Check {
-    /// Looks at this host.
+    /// Examines this host.
     pub fn here() -> Self {
         let host = Host::default();
         let mut rows = kvm::rows(&host);
@@ -85,13 +85,13 @@ impl Check {
         Self { colour, ..self }
     }
 
-    /// Says whether guests run well in virtual machines here: KVM opens and has what is needed, a test guest ran to its
+    /// Returns true if guests run well in virtual machines here: KVM opens and has what is needed, a test guest ran to its
     /// end, and the tender can confine itself.
     pub fn is_well(&self) -> bool {
         self.rows.iter().all(|row| row.state != State::Missing)
     }
 
-    /// Says whether `husk run --strict` would start a guest.
+    /// Returns true if `husk run --strict` would start a guest.
     fn is_strict(&self) -> bool {
         self.is_well() && self.rows.iter().all(|row| row.state != State::Weaker)
     }
@@ -110,7 +110,7 @@ impl Row {
         Self { group, name, state, value: value.into(), number: None, remedy: None }
     }
 
-    /// Adds what the user can do about it.
+    /// Adds the remedy.
     fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
@@ -119,7 +119,7 @@ impl Row {
         Self { number: Some((value, unit)), ..self }
     }
 
-    /// A line about something that is there, or else has this remedy.
+    /// Line about a feature that is present, or else has this remedy.
     fn of(group: &'static str, name: &'static str, found: Result<String, Lacking>) -> Self {
         match found {
             Ok(value) => Self::new(group, name, State::Good, value),
@@ -128,7 +128,7 @@ impl Row {
     }
 }
 
-/// Something that is not there.
+/// A feature that is missing.
 #[derive(Debug)]
 struct Lacking {
     state: State,
@@ -146,7 +146,7 @@ impl Lacking {
     }
 }
 
-/// Files of the host that say something about it.
+/// Files of the host that describe it.
 #[derive(Debug)]
 struct Host {
     root: PathBuf,
@@ -159,7 +159,7 @@ impl Default for Host {
 }
 
 impl Host {
-    /// Returns what a file holds, without space around it; nothing if it cannot be read.
+    /// Returns the contents of a file, without space around them; nothing if it cannot be read.
     fn read(&self, path: impl AsRef<Path>) -> Option<String> {
         let bytes = fs::read(self.root.join(path.as_ref())).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
@@ -169,7 +169,7 @@ impl Host {
         self.root.join(path.as_ref()).exists()
     }
 
-    /// Returns the number that a file holds.
+    /// Returns the number in a file.
     fn number(&self, path: impl AsRef<Path>) -> Option<u64> {
         self.read(path)?.parse().ok()
     }
@@ -179,7 +179,7 @@ impl Host {
 mod tests {
     use super::*;
 
-    /// A host that has these files alone.
+    /// Makes a host that has these files alone.
     pub fn host(name: &str, files: &[(&str, &str)]) -> Host {
         let root = std::env::temp_dir().join(format!("husk-check-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);

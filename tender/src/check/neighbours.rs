@@ -1,11 +1,11 @@
-//! What guests of different owners on one machine share: hints for hosts in production.
+//! Resources that guests of different owners share on one machine: hints for hosts in production.
 
 use super::{Host, Row, State, limits};
 use std::os::unix::fs::MetadataExt;
 
 const GROUP: &str = "neighbours";
 
-/// Everything that is shared, as far as the kernel's files say.
+/// Rows about everything that is shared, as far as files of the kernel show it.
 pub fn rows(host: &Host) -> Vec<Row> {
     [device(host), threads(host), merged(host), swap(host), vulnerable(host)].into_iter().flatten().collect()
 }

@@ -1,4 +1,4 @@
-//! The processor, as a process of this host finds it.
+//! The processor, as a process of this host sees it.
 
 #![expect(unsafe_code, reason = "features of the processor are read by its own instructions")]
 
@@ -7,7 +7,7 @@ use core::arch::x86_64::__cpuid_count;
 
 const GROUP: &str = "processor";
 
-/// Answers of `cpuid`, and what the kernel has enabled.
+/// Answers of `cpuid`, and the state components that the kernel has enabled.
 #[derive(Clone, Debug, Default)]
 pub struct Processor {
     pub(super) model: String,
@@ -15,13 +15,13 @@ pub struct Processor {
     pub(super) level: u32,
     /// State components that XSAVE saves (XCR0); nothing if the kernel has not enabled XSAVE.
     pub(super) components: Option<u64>,
-    /// Bytes that they take.
+    /// Bytes that these components take.
     pub(super) state_size: u32,
-    /// It has virtualisation of its own.
+    /// The processor has VT-x.
     pub(super) has_vmx: bool,
-    /// The same, of AMD's kind.
+    /// The processor has AMD-V.
     pub(super) has_svm: bool,
-    /// It is one of a virtual machine.
+    /// The host is itself a virtual machine.
     pub(super) has_hypervisor: bool,
     pub(super) has_base_instructions: bool,
     pub(super) has_invariant_counter: bool,
@@ -40,7 +40,7 @@ const COMPONENTS: [(u64, &str); 8] = [
 ];
 
 impl Processor {
-    /// Asks the processor.
+    /// Queries the processor.
     pub fn here() -> Self {
         let one = __cpuid_count(1, 0);
         let (basic, extended) = (__cpuid_count(0, 0).eax, __cpuid_count(0x8000_0000, 0).eax);
@@ -102,12 +102,12 @@ impl Processor {
     }
 }
 
-/// Everything about the processor.
+/// Rows about the processor.
 pub fn rows(host: &Host) -> Vec<Row> {
     Processor::here().rows(host)
 }
 
-/// The name in three leaves, of 16 bytes each (SDM volume 2, CPUID).
+/// Returns the name, which is in three leaves of 16 bytes each (SDM volume 2, CPUID).
 fn model(extended: u32) -> String {
     const FIRST: u32 = 0x8000_0002;
     if extended < FIRST + 2 {
@@ -119,7 +119,7 @@ fn model(extended: u32) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
-/// The highest level of the x86-64 ABI (System V ABI, table 3.1) whose features are all there.
+/// Returns the highest level of the x86-64 ABI (System V ABI, table 3.1) with all its features present.
 fn level() -> u32 {
     use std::arch::is_x86_feature_detected as has;
     let second =
@@ -130,7 +130,7 @@ fn level() -> u32 {
     1 + [second, third, fourth].into_iter().take_while(|has| *has).count() as u32
 }
 
-/// XCR0.
+/// Reads XCR0.
 fn enabled_components() -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: the caller has found that the kernel has enabled XSAVE; the instruction reads one register.

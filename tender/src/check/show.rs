@@ -1,4 +1,4 @@
-//! A check as a table for people, and as JSON for programs.
+//! Shows a check as a table for people, and as JSON for programs.
 
 use super::{Check, Row, State};
 use crate::inspect::Value;
@@ -9,7 +9,7 @@ const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
 
 impl Check {
-    /// All of it as one line of JSON.
+    /// Returns the check as one line of JSON.
     pub fn json(&self) -> String {
         use Value::{Flag, List, Nothing, Number, Object, Text};
         let row = |row: &Row| {

@@ -1,6 +1,6 @@
 //! The environment of a guest: assignments on the command line, values of husk's own environment, and files of both.
 //!
-//! A value may be a secret: no message here has one in it, only names and numbers of lines.
+//! A value may be a secret, so no message here contains one: messages have names and line numbers only.
 
 use super::{Error, Run};
 use std::collections::HashSet;
@@ -13,8 +13,8 @@ use std::path::Path;
 /// Largest file of assignments, in bytes: more than a guest takes.
 const SIZE_MAXIMUM: u64 = 1 << 20;
 
-/// The assignments of a run, each `NAME=VALUE`, no name twice: what the command line says goes before files, and later words
-/// before earlier ones.
+/// Returns the assignments of a run, each `NAME=VALUE`, no name twice: the command line takes precedence over files, and
+/// later words over earlier ones.
 pub fn gather(run: &Run) -> Result<Vec<OsString>, Error> {
     let mut gathered: Vec<OsString> = vec![];
     for path in &run.environment_files {
@@ -38,7 +38,7 @@ fn own(name: &OsStr) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// Keeps of the assignments of one name the last.
+/// Keeps the last assignment of each name.
 fn keep_last(gathered: &mut Vec<OsString>) {
     let mut known = HashSet::new();
     gathered.reverse();
@@ -50,7 +50,7 @@ fn name(assignment: &[u8]) -> &[u8] {
     assignment.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
-/// What an assignment has not.
+/// Part that an assignment lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lack {
     Name,
@@ -67,7 +67,7 @@ impl Lack {
     }
 }
 
-/// `NAME=VALUE` as it is, `NAME` with the value that `own` has for it.
+/// Returns `NAME=VALUE` as it is, `NAME` with the value that `own` has for it.
 fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<OsString, Lack> {
     let bytes = word.as_bytes();
     if bytes.is_empty() || bytes.starts_with(b"=") {
@@ -80,8 +80,8 @@ fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<
     Ok(OsString::from_vec([bytes, b"=", value.as_bytes()].concat()))
 }
 
-/// The lines of a file that are no comment, with their numbers, in the format of docker's: spaces at the start of a line are
-/// no part of it; all behind the `=` is the value, quotes included.
+/// Returns the lines of a file that are no comment, with their numbers, in docker's format: spaces at the start of a line
+/// are skipped; the value is all text behind the `=`, quotes included.
 fn lines(path: &Path) -> Result<Vec<(usize, OsString)>, Error> {
     let refused = |reason: String| Error(format!("--env-file {}: {reason}", path.display()));
     let mut text = vec![];

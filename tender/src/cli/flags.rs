@@ -17,17 +17,17 @@ use husk_tender::timeout;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// One flag of a command whose words are gathered in a `T`.
+/// Flag of a command with words that are gathered in a `T`.
 pub struct Flag<T> {
     /// `--long`.
     pub long: &'static str,
     /// `-s`.
     pub short: Option<char>,
-    /// What its value is called in the help, if it takes one.
+    /// Placeholder of the value in the help, if the flag takes one.
     pub value: Option<&'static str>,
-    /// What it does, in one line.
+    /// Description in one line.
     pub help: &'static str,
-    /// Carries it out; an error says what to write instead.
+    /// Applies the flag; an error says what to write instead.
     pub set: fn(&mut T, OsString) -> Result<(), String>,
 }
 

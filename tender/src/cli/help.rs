@@ -3,9 +3,9 @@
 use super::flags::{self, Flag};
 use std::fmt::Write;
 
-/// What is said about a command beside its flags.
+/// Help texts of a command, and its table of flags.
 pub struct Topic<T: 'static> {
-    /// How it is called.
+    /// Usage line.
     pub usage: &'static str,
     about: &'static str,
     flags: &'static [Flag<T>],
@@ -76,7 +76,7 @@ pub fn version() -> String {
     format!("husk {} (image contract {})\n", env!("CARGO_PKG_VERSION"), husk_abi::VERSION)
 }
 
-/// The help of one command.
+/// Returns the help of one command.
 pub fn command<T>(topic: &Topic<T>) -> String {
     let mut text = format!("{}\n\nUsage: {}\n\nFlags:\n", topic.about, topic.usage);
     // Writing to a string cannot fail.
@@ -90,7 +90,7 @@ pub fn command<T>(topic: &Topic<T>) -> String {
     text
 }
 
-/// The help of the command or the flags called `word`, a flag with or without its dashes.
+/// Returns the help of the command or the flags called `word`, a flag with or without its dashes.
 pub fn about(word: &str) -> Option<String> {
     let name = word.trim_start_matches('-');
     let text = match word {
@@ -102,7 +102,7 @@ pub fn about(word: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Help of one flag of a command, with the paragraphs that mention it.
+/// Returns the help of one flag of a command, with the paragraphs that mention it.
 fn of_flag<T>(command: &str, topic: &Topic<T>, name: &str) -> String {
     let is_called = |flag: &&Flag<T>| flag.long == name || flag.short.is_some_and(|short| name.chars().eq([short]));
     let Some(flag) = topic.flags.iter().find(is_called) else { return String::new() };
@@ -115,7 +115,7 @@ fn of_flag<T>(command: &str, topic: &Topic<T>, name: &str) -> String {
     format!("husk {command} {}\n    {}\n{}", spelling(flag).trim_start(), flag.help, paragraphs.collect::<String>())
 }
 
-/// A flag as it is written, with its value.
+/// Spelling of a flag on the command line, with its value.
 fn spelling<T>(flag: &Flag<T>) -> String {
     let short = flag.short.map_or("   ".to_owned(), |letter| format!("-{letter},"));
     let value = flag.value.map_or(String::new(), |value| format!(" {value}"));

@@ -1,4 +1,4 @@
-//! How fast devices may be, as the user says: each limit goes to the device of its name, or to all of its kind.
+//! Rate limits of devices from the command line: each applies to the device of its name, or to all of its kind.
 
 use super::{Error, Run};
 use husk_tender::devices::attach::{Attachment, What};
@@ -7,15 +7,15 @@ use husk_tender::devices::limit::Rate;
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What it limits.
+    /// Quantity that is limited.
     pub what: Limited,
-    /// Of which device, if not of all.
+    /// Name of the device; nothing for all devices of the kind.
     pub name: Option<String>,
-    /// How much.
+    /// The limit.
     pub rate: Rate,
 }
 
-/// What can be limited.
+/// Quantities that can be limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limited {
     /// Bytes of a network, in each direction.
@@ -36,7 +36,7 @@ impl Limited {
     }
 }
 
-/// Gives each limit to its devices.
+/// Applies each limit to its devices.
 pub fn give(run: &mut Run) -> Result<(), Error> {
     for Limit { what, name, rate } in std::mem::take(&mut run.limits) {
         let is_named = |device: &&mut Attachment| name.is_none() || device.name == name;
@@ -49,7 +49,7 @@ pub fn give(run: &mut Run) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a device keeps such a limit, if it has one.
+/// Returns the field of a device for this limit, if the device has one.
 fn place(device: &mut What, what: Limited) -> Option<&mut Option<Rate>> {
     match (device, what) {
         (What::Network(network), Limited::Network) => Some(&mut network.rate),

@@ -1,7 +1,7 @@
 //! The command line of `husk`.
 //!
-//! Each flag is declared once, with its help, in the table of its command ([`flags`]). The tables are small and start-up
-//! is what this program is measured by, so nothing larger than a tokeniser stands behind them.
+//! Each flag is declared once, with its help, in the table of its command ([`flags`]). The tables are small, and start-up
+//! time is this program's measure, so they use nothing larger than a tokeniser.
 
 mod environment;
 mod flags;
@@ -25,14 +25,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the user wants done.
+/// Request of the user.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Run an image.
     Run(Box<Run>),
-    /// Tell what an image is.
+    /// Describe an image.
     Inspect(Inspect),
-    /// Look at what this host offers.
+    /// Show what this host offers.
     Check(Check),
     /// Print this text.
     Print(String),
@@ -41,43 +41,43 @@ pub enum Command {
 /// `husk run`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// How much memory the guest gets.
+    /// Memory that the guest gets.
     pub memory: Grant,
-    /// Environment, each `NAME=value`, or `NAME` to pass on its value here.
+    /// Environment, each `NAME=value`, or `NAME` to pass on husk's own value.
     pub environment: Vec<OsString>,
-    /// Files of more of these.
+    /// Files with more assignments.
     pub environment_files: Vec<PathBuf>,
     /// Load a relocatable image at the same address every time.
     pub fixed_base: bool,
-    /// What it is to run in, if given.
+    /// Target to run in, if specified.
     pub target: Option<Choice>,
     /// Refuse hosts that protect less than Husk can use.
     pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
-    /// How fast devices may be.
+    /// Rate limits of devices.
     pub limits: Vec<Limit>,
-    /// What goes for the user-mode network.
+    /// Options of the user-mode network.
     pub user: user::Options,
-    /// Seconds that the guest has to end when told to, if given.
+    /// Seconds that the guest has to end after a request to stop, if specified.
     pub stop_timeout_s: Option<u64>,
-    /// Tell what the guest does.
+    /// Report what the guest does.
     pub verbose: bool,
-    /// How the guest's output is treated.
+    /// Treatment of the guest's output.
     pub console: console::Options,
-    /// Which share of a processor the guest may use, if not all of it.
+    /// Share of a processor that the guest may use, if not all of it.
     pub share: Option<Share>,
-    /// How long it may run, if not for ever.
+    /// Time that the guest may run, if limited.
     pub timeout: Option<Duration>,
-    /// Which processor a std program is shown.
+    /// Processor model that a std program sees.
     pub cpu: Cpu,
-    /// Whom to go on as, if not as who we are.
+    /// User to become, if not the current one.
     pub user_to_be: Option<User>,
-    /// Where to record how the run ended, if anywhere.
+    /// File that records how the run ended, if any.
     pub status_file: Option<PathBuf>,
-    /// Tell what the guest may do, instead of running it.
+    /// Show what the guest may do, instead of running it.
     pub explain: bool,
-    /// As JSON.
+    /// Print JSON.
     pub json: bool,
     /// The image, then the program's arguments.
     pub line: Vec<OsString>,
@@ -115,7 +115,7 @@ impl From<lexopt::Error> for Error {
     }
 }
 
-/// Reads the command line, its first word being the name under which we were called.
+/// Parses the command line; its first word is the name under which husk was called.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = Parser::from_iter(words);
     match parser.next()? {
@@ -138,7 +138,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
     }
 }
 
-/// `husk help`, of everything or of the command or flag that follows.
+/// Handles `husk help`, of everything or of the command or flag that follows.
 fn explain(parser: &mut Parser) -> Result<Command, Error> {
     let Some(word) = parser.raw_args()?.next() else { return Ok(Command::Print(help::overview())) };
     let text = help::about(&word.to_string_lossy());
@@ -153,7 +153,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
         match argument {
             Arg::Value(image) if run.line.is_empty() => run.line.push(image),
             Arg::Value(word) => {
-                // The program's first argument, or whatever comes after `--`: from here on, everything is its own.
+                // The program's first argument, or the first word after `--`: all words from here on are the program's.
                 run.line.push(word);
                 run.line.extend(parser.raw_args()?);
             }
@@ -180,7 +180,7 @@ fn run(mut parser: Parser) -> Result<Command, Error> {
     }
 }
 
-/// Gives what was said of the user-mode network to the device that has it, or makes it if there is none.
+/// Moves the options of the user-mode network to the device that has it; adds that device if there is none.
 fn connect(run: &mut Run) -> Result<(), Error> {
     if run.user == user::Options::default() {
         return Ok(());
@@ -198,7 +198,7 @@ fn connect(run: &mut Run) -> Result<(), Error> {
     }
 }
 
-/// What goes for a device that is a user-mode network.
+/// Returns the options of a device that is a user-mode network.
 fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
     match network(attachment)? {
         net::Options { backend: Backend::User(user), .. } => Some(user),
@@ -206,7 +206,7 @@ fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
     }
 }
 
-/// What goes for a device that is a network.
+/// Returns the options of a device that is a network.
 fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
     match &mut attachment.what {
         What::Network(options) => Some(options),
@@ -250,7 +250,7 @@ fn check(mut parser: Parser) -> Result<Command, Error> {
     Ok(Command::Check(check))
 }
 
-/// The flag in the table of its command.
+/// Finds the flag in the table of its command.
 fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&'static Flag<T>, Error> {
     let (written, found) = match *flag {
         Arg::Long(name) => (format!("--{name}"), table.iter().find(|known| known.long == name)),
@@ -264,7 +264,7 @@ fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&
     })
 }
 
-/// Carries out one flag as its table says.
+/// Applies one flag as its table says.
 fn apply<T>(to: &mut T, flag: &Flag<T>, parser: &mut Parser) -> Result<(), Error> {
     let value = if flag.value.is_some() { parser.value()? } else { OsString::new() };
     (flag.set)(to, value).map_err(|reason| Error(format!("--{}: {reason}", flag.long)))

@@ -1,33 +1,33 @@
-//! What the clock page says next, from readings of the clocks: pure, so that every host can be pretended.
+//! Computes the next contents of the clock page from readings of the clocks: pure, so that tests can simulate any host.
 //!
 //! The guest's clock follows the host's monotonic clock. Between two corrections it runs at a rate that is measured over
-//! the last seconds, because what KVM knows is a constant, and the host's clock is disciplined. A correction never sets the
-//! guest back: from a guest that is ahead, time is taken by a lower rate. A counter can also jump, where the host sleeps or
-//! moves: one deviation starts the measurement anew, a second one alike is believed to be the rate.
+//! the last seconds, because KVM's rate is a constant, and the host's clock is disciplined. A correction never sets the
+//! guest back: a guest that is ahead gets a lower rate. A counter can also jump, where the host sleeps or moves: one
+//! deviation restarts the measurement, and a second one with the same rate is accepted as the new rate.
 
 use husk_abi::clock::Parameters;
 
-/// For how long a page holds if its rate is good, in nanoseconds: a guest that only reads the clock leaves for a correction
-/// that often. The host's clock is disciplined by 500 parts in a million at most (adjtimex(2)), so it is off by no more
-/// than 125 us then.
+/// Nanoseconds for which a page holds if its rate is good: a guest that only reads the clock exits for a correction that
+/// often. The host's clock is disciplined by 500 parts in a million at most (adjtimex(2)), so the error is at most 125 us
+/// then.
 const LIMIT_NS: u64 = 250_000_000;
-/// The same after something unexpected.
+/// Nanoseconds for which a page holds after an unexpected reading.
 const DOUBT_NS: u64 = 10_000_000;
 /// Least age of a page that is corrected because the guest leaves anyway, in nanoseconds.
 const INTERVAL_NS: u64 = 100_000_000;
-/// How far a guest should be off at the limit, in nanoseconds: the limit follows from it.
+/// Error that a guest should have at the limit, in nanoseconds: the limit is adapted to this.
 const TOLERANCE_NS: u64 = 200_000;
-/// In what time a guest that is ahead falls back into step, and how much of it is taken back at most in that time.
+/// Nanoseconds over which a guest that is ahead is slewed, and the most that is taken back in that time.
 const SLEW_NS: u64 = LIMIT_NS;
 const SLEW_MAXIMUM_NS: u64 = SLEW_NS / 10;
-/// Over how much time a measured rate is better than what KVM knows, and half of that over which it is measured later.
+/// Nanoseconds from which on a measured rate is better than KVM's, and half the length of later measurements.
 const SHORT_NS: u64 = 50_000_000;
 const LONG_NS: u64 = 1_000_000_000;
-/// What two readings of the clocks may disagree by, in nanoseconds, where the thread is stopped in between.
+/// Nanoseconds by which two readings of the clocks may disagree, because the thread may be stopped in between.
 const NOISE_NS: u64 = 1_000_000;
-/// How much of a rate two measurements may differ by, as a power of two, and be the same rate.
+/// Exponent of the tolerance: two measured rates are the same if they differ by at most 2^-SAME of one.
 const SAME: u32 = 6;
-/// By how much the distance of the wall clock from the monotonic one must change to be believed, in nanoseconds.
+/// Nanoseconds by which the distance of the wall clock from the monotonic one must change to count as a change.
 const WALL_STEP_NS: u64 = 10_000;
 
 /// One moment, by all clocks.
@@ -35,7 +35,7 @@ const WALL_STEP_NS: u64 = 10_000;
 pub struct Moment {
     /// The host's time stamp counter.
     pub host: u64,
-    /// The guest's.
+    /// The guest's time stamp counter.
     pub guest: u64,
     /// The host's monotonic clock.
     pub monotonic_ns: u64,
@@ -44,7 +44,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The rate of the guest's counter since an earlier moment, as [`Parameters::nanoseconds_per_tick`] has it.
+    /// Returns the rate of the guest's counter since an earlier moment, in the unit of [`Parameters::nanoseconds_per_tick`].
     fn rate_since(&self, start: &Self) -> Option<u64> {
         let ticks = self.guest.checked_sub(start.guest).filter(|ticks| *ticks > 0)?;
         let ns = self.monotonic_ns.saturating_sub(start.monotonic_ns);
@@ -52,29 +52,29 @@ impl Moment {
     }
 }
 
-/// What is known of a guest's clock.
+/// State of a guest's clock.
 #[derive(Debug)]
 pub struct Keeper {
     published: Parameters,
-    /// When that was.
+    /// Moment of the publication.
     at: Moment,
-    /// Where the measurement of the rate begins, and will begin.
+    /// Starts of the current measurement of the rate, and of the next one.
     old: Moment,
     young: Moment,
-    /// The rate, unslewed, and whether it comes from so short a measurement that any other is better.
+    /// The rate, unslewed, and a flag that it comes from a measurement so short that any other is better.
     rate: u64,
     is_rough: bool,
-    /// The rate since the last correction but one, if that was not what was expected.
+    /// Rate between the last two corrections, if it was unexpected.
     doubt: Option<u64>,
     limit_ns: u64,
-    /// The counter does not do: the guest asks for each time.
+    /// The counter is unusable: the guest asks for each time.
     asks: bool,
-    /// The farthest that the guest was ahead.
+    /// Most nanoseconds that the guest was ahead.
     ahead_ns: u64,
 }
 
 impl Keeper {
-    /// Begins at `now`. The counter runs at `khz`, or as it has since `began` if that is unknown; `steady` says whether it
+    /// Starts at `now`. The counter runs at `khz`, or as it has since `began` if that is unknown; `steady` is true if it
     /// is the same on all processors of the host.
     pub fn start(began: &Moment, now: &Moment, khz: Option<u32>, steady: bool) -> Self {
         let known = khz.map(Parameters::rate).filter(|rate| *rate > 0);
@@ -104,19 +104,19 @@ impl Keeper {
         keeper
     }
 
-    /// What the page says.
+    /// Returns the contents of the page.
     pub fn published(&self) -> Parameters {
         self.published
     }
 
-    /// Whether it is time to correct the page, by the host's counter alone, which is faster to read than a clock. One that
-    /// lies before has begun anew.
+    /// Returns true if the page is to be corrected, by the host's counter alone, which is faster to read than a clock. A
+    /// counter below the last reading has restarted.
     pub fn is_due(&self, host: u64) -> bool {
         let interval_ns = self.limit_ns.min(INTERVAL_NS);
         host.checked_sub(self.at.host).is_none_or(|ticks| nanoseconds(ticks, self.rate) >= interval_ns)
     }
 
-    /// Corrects the page at `now`; the guest does not run since the host's counter had the value `left`.
+    /// Corrects the page at `now`; the guest has not run since the host's counter had the value `left`.
     pub fn correct(&mut self, now: &Moment, left: u64) {
         let elapsed_ns = now.monotonic_ns.saturating_sub(self.at.monotonic_ns);
         let counted_ns = now.guest.checked_sub(self.at.guest).map(|ticks| nanoseconds(ticks, self.rate));
@@ -142,7 +142,7 @@ impl Keeper {
         self.at = *now;
     }
 
-    /// The latest time that the guest can have read: what its clock showed when it was last left, or at its limit.
+    /// Returns the latest time that the guest can have read: its clock at the last exit, or at its limit.
     fn seen(&self, now: &Moment, left: u64, jumped: bool) -> u64 {
         let ticks = now.guest.saturating_sub(self.published.tsc);
         let counted_ns = nanoseconds(ticks, self.published.nanoseconds_per_tick);
@@ -152,7 +152,7 @@ impl Keeper {
         };
         let most_ns = self.published.elapsed_ns(u64::MAX);
         let seen_ns = self.published.monotonic_ns.saturating_add((ran_ns as u64).min(most_ns));
-        // The host's clock goes on where it was. So the guest has seen no more than that, but for how far it was ahead.
+        // The host's clock continues where it was, so the guest has seen at most that time, plus how far it was ahead.
         let most_ns = now.monotonic_ns.saturating_add(self.ahead_ns);
         let has_restarted = now.guest < self.at.guest;
         if has_restarted {
@@ -164,7 +164,7 @@ impl Keeper {
         }
     }
 
-    /// The counter or the clock has done something else than expected: either it has jumped, or the rate is another one.
+    /// Handles an unexpected reading: either the counter or the clock has jumped, or the rate has changed.
     fn suspect(&mut self, now: &Moment) {
         let rate = now.rate_since(&self.at).filter(|rate| *rate > 0);
         let is_same = |one: u64, two: u64| one.abs_diff(two) <= one >> SAME;
@@ -181,7 +181,7 @@ impl Keeper {
         self.limit_ns = DOUBT_NS;
     }
 
-    /// Measures the rate, over some seconds if there are.
+    /// Measures the rate, over some seconds if that many have passed.
     fn measure(&mut self, now: &Moment) {
         self.doubt = None;
         let since = |start: &Moment| now.monotonic_ns.saturating_sub(start.monotonic_ns);
@@ -195,7 +195,7 @@ impl Keeper {
         }
     }
 
-    /// Lets a page hold for as long as the guest can be expected to be right, after it was off by this after that time.
+    /// Adapts the limit to the error that is tolerated, after an error of `off_ns` in `elapsed_ns`.
     fn adapt(&mut self, off_ns: u64, elapsed_ns: u64) {
         let at_limit = u128::from(off_ns) * u128::from(self.limit_ns) / u128::from(elapsed_ns.max(1));
         if at_limit > u128::from(TOLERANCE_NS) {
@@ -205,13 +205,13 @@ impl Keeper {
         }
     }
 
-    /// The limit in ticks of the guest's counter, as [`Parameters::limit`] has it.
+    /// Returns the limit in ticks of the guest's counter, for [`Parameters::limit`].
     fn limit(&self) -> u64 {
         let ticks = (u128::from(self.limit_ns) << 32) / u128::from(self.rate.max(1));
         if self.asks { 1 } else { u64::try_from(ticks).unwrap_or(u64::MAX).max(1) }
     }
 
-    /// The wall clock's distance from the monotonic one: what it was, unless somebody has set it.
+    /// Returns the wall clock's distance from the monotonic one: the previous one, unless the wall clock has been set.
     fn wall(&self, now: &Moment) -> u64 {
         let before = self.published.realtime_ns.wrapping_sub(self.published.monotonic_ns);
         let after = now.realtime_ns.wrapping_sub(now.monotonic_ns);
@@ -220,7 +220,7 @@ impl Keeper {
     }
 }
 
-/// Nanoseconds in so many ticks.
+/// Converts ticks to nanoseconds.
 fn nanoseconds(ticks: u64, rate: u64) -> u64 {
     u64::try_from((u128::from(ticks) * u128::from(rate)) >> 32).unwrap_or(u64::MAX)
 }

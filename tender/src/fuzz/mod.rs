@@ -1,6 +1,6 @@
-//! What is fed with bytes that somebody else made up: an image, a guest's calls, a guest's frames. Each function takes any
-//! bytes, and panics if something holds no more that must hold. Fuzzers (`fuzz/`) call them with bytes that they evolve; the
-//! tests below with random ones and with the corpus, so that every build does.
+//! Fuzz targets: an image, a guest's calls, a guest's frames, all from untrusted bytes. Each function takes any bytes, and
+//! panics if an invariant is broken. Fuzzers (`fuzz/`) call them with bytes that they evolve; the tests below with random
+//! bytes and with the corpus, so that every build runs them.
 
 #![expect(unsafe_code, reason = "a file without a name")]
 
@@ -33,20 +33,20 @@ use std::time::Instant;
 /// Memory of the guests, in bytes.
 const MEMORY: u64 = 16 << 20;
 
-/// A file of these bytes; nothing if the host has none left.
+/// Makes a file of these bytes; nothing if the host has none left.
 pub(crate) fn file(bytes: &[u8]) -> Option<File> {
     // SAFETY: makes a new descriptor.
     let descriptor = unsafe { libc::memfd_create(c"husk-fuzz".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
         return None;
     }
-    // SAFETY: it was just made, and is nobody else's.
+    // SAFETY: the descriptor was just made, and nothing else owns it.
     let mut file = unsafe { File::from_raw_fd(descriptor) };
     file.write_all(bytes).ok()?;
     Some(file)
 }
 
-/// An image file: it is refused, or can be mapped, every part where the plan has room for it.
+/// Checks an image file: it is refused, or can be mapped, with room in the plan for every part.
 pub fn image(bytes: &[u8]) {
     let Some(file) = file(bytes) else { return };
     let Ok(image) = Image::check(file, Path::new("fuzz"), bytes.len() as u64) else { return };
@@ -73,18 +73,18 @@ fn memory() -> Arc<Memory> {
     Arc::clone(MADE.get_or_init(|| Arc::new(sample::memory())))
 }
 
-/// Takes arguments from bytes: one of what a guest may well mean, or anything.
+/// Takes arguments from bytes: plausible values of a guest's, or any.
 pub(crate) struct Arguments<'b>(pub &'b [u8]);
 
 impl Arguments<'_> {
-    /// A byte.
+    /// Takes a byte.
     pub fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    /// A number that a guest may well mean, or any.
+    /// Takes a plausible number of a guest's, or any.
     pub fn number(&mut self, layout: &Layout) -> Option<u64> {
         let small = |byte| u64::from(byte) * PAGE;
         Some(match self.byte()? {
@@ -110,13 +110,13 @@ impl Arguments<'_> {
     }
 }
 
-/// A guest's calls, one after the other: each is answered with a status or a fault, and only memory that is the guest's is
-/// touched. Those that would print, read or wait are left out.
+/// Answers a guest's calls, one after the other: each gets a status or a fault, and only memory that is the guest's is
+/// touched. Calls that would print, read or wait are left out.
 pub fn calls(bytes: &[u8]) {
     let memory = memory();
     let layout = *memory.layout();
     let counter = Counter { offset: Offset::default(), khz: Some(1_000_000), began: Moment::now(0), steady: true };
-    // SAFETY: the page is the guest's, outlives the clock, and nobody else writes it.
+    // SAFETY: the page is the guest's, outlives the clock, and only the clock writes it.
     let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
@@ -137,12 +137,12 @@ pub fn calls(bytes: &[u8]) {
             check(&memory, number, [a, b, c], next);
         }
     }
-    // As it was, for the next time.
+    // Restored, for the next run.
     let heap = Claim { address: layout.heap.start, length: layout.heap.length };
     let _ = memory.protect(heap, Rights::READ | Rights::WRITE);
 }
 
-/// What was answered can be meant.
+/// Checks that an answer is plausible.
 fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], next: Next) {
     let layout = memory.layout();
     match next {
@@ -169,7 +169,7 @@ mod tests {
     use proptest::test_runner::{Config, TestRunner};
     use std::path::PathBuf;
 
-    /// Runs `target` with what the corpus has for it, and with `count` cases of `strategy`.
+    /// Runs `target` with the corpus `name`, and with `count` cases of `strategy`.
     fn holds<S: Strategy<Value = Vec<u8>>>(name: &str, count: u32, target: fn(&[u8]), strategy: S) {
         for bytes in corpus(name) {
             target(&bytes);
@@ -192,7 +192,7 @@ mod tests {
         paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
     }
 
-    /// One of the corpus, with some bytes changed.
+    /// File of the corpus, with some bytes changed.
     fn changed(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
         let whole = prop::sample::select(corpus(name));
         let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..8);

@@ -1,5 +1,5 @@
-//! A report on a crash whose image, debug file and memory somebody made up: it is made, is text that a terminal takes, and is
-//! no longer than one that a person reads.
+//! A report on a crash with untrusted image, debug file and memory: it is made, is text that is safe on a terminal, and is
+//! short enough for a person to read.
 
 use super::file;
 use crate::registers::Registers;
@@ -14,12 +14,12 @@ use std::sync::Once;
 
 /// Words at the end of the bytes that are the guest's registers and its stack.
 const WORDS: usize = 8;
-/// Where the image is loaded.
+/// Address where the image is loaded.
 const BIAS: u64 = 4 << 30;
-/// Longest report, in bytes: so many frames as are shown, with names and paths as long as they are shown.
+/// Longest report, in bytes: as many frames as are shown, with names and paths as long as they are shown.
 const LONGEST: usize = 2 << 20;
 
-/// An image file, and the last words of the bytes as the guest's state.
+/// Reports on an image file, with the last words of the bytes as the guest's state.
 pub fn report(bytes: &[u8]) {
     static FORGIVE: Once = Once::new();
     FORGIVE.call_once(forgive_libraries);
@@ -58,7 +58,7 @@ pub fn report(bytes: &[u8]) {
     assert!(wrong.is_none(), "{wrong:?}");
 }
 
-/// Lets a report survive what it survives: a library that forgets a check. A fuzzer takes any panic for the end.
+/// Ignores panics of libraries that lack a check, because a report catches them, but a fuzzer stops at any panic.
 fn forgive_libraries() {
     let before = panic::take_hook();
     let of_library = |info: &PanicHookInfo<'_>| {

@@ -4,7 +4,7 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 const STEP: u64 = 100_000;
-/// How far a guest's clock may be from the host's.
+/// Largest error of a guest's clock against the host's.
 const WITHIN: u64 = 1_000_000;
 
 /// A host and its guest's counter, as functions of true time in nanoseconds.
@@ -40,16 +40,16 @@ fn counter(time: u64) -> u64 {
     7_000_000_000_000 + time * 5 / 2
 }
 
-/// What a guest saw.
+/// Observations of a guest.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The farthest that it was off, and how often it asked.
+    /// Largest error, and the number of times that the guest asked.
     worst: u64,
     asked: u64,
 }
 
-/// Lets a guest read its clock at each of these times, and the farthest that it was off from `settled` on. The clock never
-/// goes back.
+/// Has a guest read its clock at each of these times; returns the largest error from `settled` on. The clock never goes
+/// back.
 fn run(host: &Host, khz: Option<u32>, steady: bool, times: impl Iterator<Item = u64>, settled: u64) -> Seen {
     let (began, now) = (host.at(SECOND - 1_000_000), host.at(SECOND));
     let mut keeper = Keeper::start(&began, &now, khz, steady);
@@ -113,7 +113,7 @@ fn a_rate_that_is_not_known_or_wrong() {
     for khz in [None, Some(0), Some(2_500_100), Some(2_499_000)] {
         expect_right(&run(&Host::usual(), khz, true, always(), 0));
     }
-    // Some percent are noticed after the first page, and never set the guest back.
+    // An error of some percent is noticed after the first page, and never sets the guest back.
     for khz in [2_350_000, 2_700_000, 2_000_000, 3_000_000] {
         expect_right(&run(&Host::usual(), Some(khz), true, always(), 5 * SECOND));
     }
@@ -156,7 +156,7 @@ fn a_counter_that_is_not_the_same_on_all_processors_is_not_relied_on() {
 #[test]
 fn a_host_that_sleeps() {
     const ASLEEP: u64 = 3_600 * SECOND;
-    // The monotonic clock stands still meanwhile, as does a guest's counter under KVM; a process's begins anew or goes on.
+    // The monotonic clock stops during sleep, as does a guest's counter under KVM; a process's counter restarts or continues.
     let after = |time: u64| time > 6 * SECOND + STEP / 2;
     let stops = Host::usual();
     let begins = move |time: u64| if after(time) { (time - 6 * SECOND) * 5 / 2 } else { counter(time) };
@@ -175,7 +175,7 @@ fn a_host_that_moves_to_a_faster_processor() {
     let faster =
         |time: u64| if time < 6 * SECOND { counter(time) } else { counter(6 * SECOND) + (time - 6 * SECOND) * 3 };
     let host = Host { host: Box::new(faster), guest: Box::new(faster), ..Host::usual() };
-    // Until the next correction nobody knows, and what the guest has seen stays.
+    // Until the next correction the change is unknown, and times that the guest has seen stay valid.
     expect_right(&run(&host, Some(2_500_000), true, always(), 9 * SECOND));
     run(&host, Some(2_500_000), true, always(), 0);
 }
@@ -188,7 +188,7 @@ fn a_guest_that_sleeps_for_long_is_right_when_it_wakes() {
     let (left, now) = (host.at(SECOND + 1_000_000), host.at(3_600 * SECOND));
     keeper.correct(&now, left.host);
     assert_eq!(keeper.published().monotonic_ns(now.guest), now.monotonic_ns);
-    // But what it saw just before it left counts.
+    // But the time that the guest read just before it left counts.
     let mut keeper = Keeper::start(&host.at(0), &host.at(SECOND), Some(2_400_000), true);
     let left = host.at(SECOND + 200_000_000);
     let seen = keeper.published().monotonic_ns(left.guest);
