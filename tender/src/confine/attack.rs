@@ -1,5 +1,5 @@
-//! Attempts at what a tender that has been taken over would do, made by its own threads once they are confined: what tests
-//! show of confinement. `HUSK_ATTACK=THREAD:ATTEMPT` says which.
+//! Attacks that a compromised tender would try, made by its own threads once they are confined, so that tests can show the
+//! effect of confinement. `HUSK_ATTACK=THREAD:ATTEMPT` selects one.
 
 #![expect(unsafe_code, reason = "system calls, made as whoever has taken the thread over would make them")]
 
@@ -12,20 +12,20 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
-/// An attempt, and how it is made: the answer of the call.
+/// Name of an attempt, and the function that makes it and returns the answer of the call.
 type Attempt = (&'static str, fn() -> c_long);
 
-/// Makes the attempt that was asked for, if this is the thread for it; tells what came of it on standard error, if anybody
-/// is left to tell it.
+/// Makes the attempt that was requested, if this is the thread for it; prints its result on standard error, if the process
+/// still runs then.
 pub fn attempt(thread: &str) {
-    // SAFETY: has no conditions.
+    // SAFETY: getppid(2) has no preconditions.
     let _ = PARENT.get_or_init(|| unsafe { getppid() });
-    // The first time, before the environment is forgotten.
+    // Read at the first call, before the environment is gone.
     static ASKED: OnceLock<Option<String>> = OnceLock::new();
     let Some(asked) = ASKED.get_or_init(|| std::env::var("HUSK_ATTACK").ok()) else { return };
     match thread {
         "processor" => READY.store(true, Release),
-        // A kernel that ends a process lets nobody handle the signal any more, which the other thread would call an error.
+        // A kernel that ends a process delivers no signals to handlers any more, which the other thread would call an error.
         "devices" => {
             while !READY.load(Acquire) {
                 std::hint::spin_loop();
@@ -34,7 +34,7 @@ pub fn attempt(thread: &str) {
         _ => {}
     }
     let Some(("", name)) = asked.strip_prefix(thread).and_then(|rest| rest.split_once(':')) else {
-        // The guest is not to end before.
+        // The guest must not end before the attempt.
         while thread == "processor" && asked.starts_with("devices:") && !MADE.load(Acquire) {
             std::hint::spin_loop();
         }
@@ -51,14 +51,14 @@ pub fn attempt(thread: &str) {
     MADE.store(true, Release);
 }
 
-/// How long a new thread is to wait before it enters its filter: `HUSK_ATTACK_DELAY=THREAD:MILLISECONDS`.
+/// Time that a new thread waits before it enters its filter: `HUSK_ATTACK_DELAY=THREAD:MILLISECONDS`.
 pub fn delay(thread: &str) -> Duration {
     let asked = std::env::var("HUSK_ATTACK_DELAY").ok();
     let milliseconds = asked.as_deref().and_then(|asked| asked.strip_prefix(thread)?.strip_prefix(':')?.parse().ok());
     Duration::from_millis(milliseconds.unwrap_or(0))
 }
 
-/// Whether the guest is to run without a stack for exceptions.
+/// Returns true if the guest is to run without a stack for exceptions.
 pub fn is_without_stack() -> bool {
     std::env::var("HUSK_ATTACK").is_ok_and(|asked| asked == "tables:no_stack")
 }
@@ -66,7 +66,7 @@ pub fn is_without_stack() -> bool {
 /// Waits, by a call that every filter has.
 pub fn pause(time: Duration) {
     let time = timespec { tv_sec: time.as_secs() as c_long, tv_nsec: time.subsec_nanos().into() };
-    // SAFETY: no files; the time is a variable.
+    // SAFETY: the list of files is empty, and the time is a local variable.
     unsafe { ppoll(null_mut(), 0, &time, null()) };
 }
 
@@ -78,7 +78,7 @@ static MADE: AtomicBool = AtomicBool::new(false);
 
 /// Makes a system call with these arguments; the rest are 0.
 fn call(number: c_long, [a, b, c, d]: [usize; 4]) -> c_long {
-    // SAFETY: what the arguments point to is constant, and the process is there to be broken.
+    // SAFETY: the arguments point to constants only; damage to this process is the purpose of the test.
     unsafe { syscall(number, a, b, c, d, 0, 0) }
 }
 
@@ -86,7 +86,7 @@ fn text(text: &'static std::ffi::CStr) -> usize {
     text.as_ptr() as usize
 }
 
-/// Who started us: asked for while that can be done.
+/// The parent process, queried while the call is still allowed.
 static PARENT: OnceLock<pid_t> = OnceLock::new();
 
 fn parent() -> usize {
@@ -101,7 +101,7 @@ fn socket(family: c_int, kind: c_int) -> c_long {
 /// An address of this machine, at port 9.
 static LOOPBACK: [u8; 16] = [AF_INET as u8, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Makes an IPv4 socket, and does this with it and the address.
+/// Makes an IPv4 socket, and the call `number` with it and the address.
 fn with_socket(number: c_long) -> c_long {
     match socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC) {
         -1 => -1,
@@ -129,7 +129,7 @@ fn map_file() -> c_long {
     unsafe { mmap(null_mut(), 4096, PROT_READ, MAP_PRIVATE, 3, 0) as c_long }
 }
 
-/// Makes what we may write to executable.
+/// Makes writable memory executable.
 fn protect_code() -> c_long {
     static mut PAGE: [u8; 8192] = [0; 8192];
     let page = (&raw mut PAGE as usize).next_multiple_of(4096);
@@ -148,18 +148,18 @@ fn write_memory_of_parent() -> c_long {
 
 /// Writes where nothing is mapped.
 fn crash() -> c_long {
-    // SAFETY: none: the test is that this is found out.
+    // SAFETY: none; the test expects the fault.
     unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(0) };
     0
 }
 
-/// Looks like a guest that has begun, and ends.
+/// Imitates a guest that has started, and ends.
 fn exit_in_silence() -> c_long {
     call(SYS_write, [1, text(c"ready\n"), 6, 0]);
     call(SYS_exit_group, [139, 0, 0, 0])
 }
 
-/// Leaves a process for ten seconds.
+/// Leaves a process behind for ten seconds.
 fn leave_a_process() -> c_long {
     match call(SYS_fork, [0; 4]) {
         0 => {
@@ -217,7 +217,7 @@ static ATTEMPTS: &[Attempt] = &[
     ("perf_event_open", || call(SYS_perf_event_open, [0; 4])),
     ("keyctl", || call(SYS_keyctl, [0; 4])),
     ("signal_of_another_kind", || {
-        // SAFETY: has no conditions.
+        // SAFETY: gettid(2) has no preconditions.
         let thread = unsafe { gettid() };
         call(SYS_tgkill, [std::process::id() as usize, thread as usize, SIGUSR1 as usize, 0])
     }),

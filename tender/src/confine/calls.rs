@@ -1,5 +1,5 @@
-//! The system calls that the tender makes once a guest runs, by feature: each with a reason, and with what its arguments
-//! are held to.
+//! The system calls that the tender makes once a guest runs, by feature: each with a reason, and with conditions on its
+//! arguments.
 //!
 //! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
 
@@ -8,45 +8,45 @@ use crate::signals::STAND_INS;
 use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use libc::*;
 
-/// Something that the tender does, and the system calls that it makes for it.
+/// Function of the tender, and the system calls that it makes.
 #[derive(Debug)]
 pub struct Feature {
-    /// What it is called.
+    /// Name of the feature.
     pub name: &'static str,
-    /// The calls.
+    /// System calls that the feature makes.
     pub calls: &'static [Call],
 }
 
 /// A system call that may be made.
 #[derive(Debug)]
 pub struct Call {
-    /// Its number on this processor.
+    /// Number on this processor.
     pub number: c_long,
-    /// Its name.
+    /// Name of the constant.
     pub name: &'static str,
-    /// What its arguments are held to: all of it.
+    /// Conditions on the arguments, all of which hold.
     pub only: &'static [Argument],
-    /// What it is needed for.
+    /// Purpose of the call.
     pub reason: &'static str,
 }
 
-/// What one argument is held to. Arguments count from 0; of each, the low 32 bits are looked at, which is as much as the
-/// kernel looks at where these are used.
+/// Condition on one argument. Arguments count from 0; only the low 32 bits of each are compared, which are all that the
+/// kernel uses of these arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// It has this value.
+    /// The argument has this value.
     Is(u8, u32),
-    /// It has none of these bits.
+    /// The argument has none of these bits.
     Without(u8, u32),
-    /// It is the number of our own process.
+    /// The argument is the id of this process.
     OwnProcess(u8),
-    /// It is the timer of turns.
+    /// The argument is the timer of turns.
     Turns(u8),
-    /// It is a descriptor for this.
+    /// The argument is a descriptor with this role.
     On(u8, Role),
-    /// It is a descriptor that was made since the threads are confined.
+    /// The argument is a descriptor that was made since the threads are confined.
     Made(u8),
-    /// It is a random number that the sentinel alone knows ([`super::sentinel`]).
+    /// The argument is a random number that only the sentinel has ([`super::sentinel`]).
     Secret(u8),
 }
 
@@ -55,11 +55,11 @@ use Argument::{Is, Made, On, OwnProcess, Secret, Turns, Without};
 /// A system call that fails rather than end the process.
 #[derive(Debug)]
 pub struct Refused {
-    /// Its number on this processor.
+    /// Number on this processor.
     pub number: c_long,
-    /// Its name.
+    /// Name of the constant.
     pub name: &'static str,
-    /// Who tries it.
+    /// Origin of the attempts.
     pub reason: &'static str,
 }
 
@@ -80,7 +80,7 @@ macro_rules! features {
     };
 }
 
-/// The number of a request of KVM's to ioctl(2) (asm-generic/ioctl.h): what it does with its argument, of this size.
+/// Number of a KVM request to ioctl(2) (asm-generic/ioctl.h): direction, number and size of its argument.
 const fn kvm(direction: u32, number: u32, size: usize) -> u32 {
     const KVM: u32 = 0xae;
     direction << 30 | (size as u32) << 16 | KVM << 8 | number
@@ -88,16 +88,16 @@ const fn kvm(direction: u32, number: u32, size: usize) -> u32 {
 const NONE: u32 = 0;
 const TAKES: u32 = 1;
 const GIVES: u32 = 2;
-/// No file: memory that is nobody else's.
+/// No file: memory of this process alone.
 const NO_FILE: u32 = u32::MAX;
 
 const EXECUTABLE: u32 = PROT_EXEC as u32;
-/// Advice of madvise(2) that the tender gives; a case of its own for any other.
+/// Advice of madvise(2) that the tender gives; any other would take a case of its own.
 const GIVE_BACK: u32 = MADV_DONTNEED as u32;
 const LARGE: u32 = MADV_HUGEPAGE as u32;
 const NOT_LARGE: u32 = MADV_NOHUGEPAGE as u32;
 const POPULATE: u32 = MADV_POPULATE_WRITE as u32;
-/// What the kernel's limit on data does not count.
+/// Kinds of mappings that the kernel's limit on data (RLIMIT_DATA) does not count.
 const SHARED_OR_GROWING: u32 = (MAP_SHARED | MAP_GROWSDOWN) as u32;
 const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
 const DATAGRAM: u32 = (SOCK_DGRAM | SOCK_CLOEXEC) as u32;
@@ -105,7 +105,7 @@ const V4: u32 = AF_INET as u32;
 const V6: u32 = AF_INET6 as u32;
 
 features! {
-    /// What every thread does.
+    /// Calls of every thread.
     PROCESS = "process" {
         SYS_futex "locks, and waiting for a thread to end";
         SYS_rt_sigreturn "the end of a signal's handler";
@@ -223,7 +223,7 @@ features! {
         SYS_getrandom "the seed of a hash map";
     }
 
-    /// What the thread of the devices and that of the processor tell each other.
+    /// Notifications between the thread of the devices and that of the processor.
     BELLS = "bells" {
         SYS_read [On(0, Role::Bell)] "takes what was rung";
         SYS_write [On(0, Role::Bell)] "rings";
@@ -335,14 +335,14 @@ refused! {
 }
 
 impl Call {
-    /// Its name, without the prefix that constants have.
+    /// Returns the name without the prefix of the constant.
     pub fn plain_name(&self) -> &'static str {
         plain(self.name)
     }
 }
 
 impl Refused {
-    /// Its name, without the prefix that constants have.
+    /// Returns the name without the prefix of the constant.
     pub fn plain_name(&self) -> &'static str {
         plain(self.name)
     }

@@ -23,7 +23,7 @@ use std::thread::Builder;
 /// The threads of a process that has given up its privileges.
 #[derive(Debug)]
 pub struct Crew {
-    /// Every file that is open, with what it is for. A filter goes by those that are known when it is made.
+    /// Open files with their purposes. A filter uses those that are known when it is made.
     pub descriptors: Descriptors,
     plan: Plan,
     roll: Arc<Roll>,
@@ -36,7 +36,7 @@ pub struct Crew {
 #[derive(Debug)]
 pub struct Confined(());
 
-/// What the threads know of each other's confinement.
+/// Progress of the threads' confinement, which they share.
 #[derive(Debug, Default)]
 struct Roll {
     state: Mutex<State>,
@@ -47,14 +47,14 @@ struct Roll {
 struct State {
     /// Threads that are inside a filter of their own.
     entered: usize,
-    /// Why one could not be.
+    /// Error of a thread that could not enter its filter.
     error: Option<Error>,
-    /// Whether all are inside the filter that they share.
+    /// True if all threads are inside the filter that they share.
     shared: bool,
 }
 
 impl Crew {
-    /// A crew whose only thread is the calling one.
+    /// Makes a crew with the calling thread as its only one.
     pub(super) fn new(plan: Plan) -> Self {
         Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0, duty: None }
     }
@@ -66,12 +66,12 @@ impl Crew {
         self.spawn(c"devices", own, body)
     }
 
-    /// Has a sentinel do this, in a process with a guest in it, once all threads are confined.
+    /// Gives a sentinel this duty, in a process with a guest in it, once all threads are confined.
     pub fn post_sentinel(&mut self, duty: Duty) {
         self.duty = Some(duty);
     }
 
-    /// Starts a thread, which enters its `own` filter, or waits for the one that all share.
+    /// Starts a thread, which enters its `own` filter, or waits for the shared one.
     fn spawn(
         &mut self,
         name: &'static CStr,
@@ -92,24 +92,24 @@ impl Crew {
             let result = program.enter();
             let is_confined = result.is_ok();
             roll.confirm(result);
-            // The one that waits for the roll ends the process.
+            // The thread that waits for the roll ends the process.
             if is_confined {
                 body();
             }
         };
         let (before, name_before) = (block_signals(), rename(name));
         #[expect(clippy::disallowed_methods, reason = "the one place that makes threads")]
-        // It inherits the name: one of its own would take a call that the filter does not have.
+        // The thread inherits its name, because naming itself would take a call that its filter does not allow.
         let thread = Builder::new().spawn(start);
         rename(&name_before);
         signals::change_mask(libc::SIG_SETMASK, &before);
         thread.map(drop).map_err(Error::NoThread)
     }
 
-    /// Gives up the system calls that the thread which runs the guest does not make. It is the calling one. `first` are
-    /// instructions of its target's, which decide before. Returns when every thread is inside a filter.
+    /// Confines the calling thread, which runs the guest, to the system calls that it makes. `first` are instructions of
+    /// the target, which decide before the rest. Returns when every thread is inside a filter.
     pub fn confine_processor(self, first: &[sock_filter]) -> Result<Confined, Error> {
-        // One that is entered at every start is entered fast.
+        // This filter is entered at every start, so entering it must be quick.
         let quick = [filter::UNFORESEEN];
         let first = if first.is_empty() { &quick } else { first };
         let duty = self.duty.filter(Duty::is_any);
@@ -161,21 +161,21 @@ impl Roll {
     }
 }
 
-/// Names this thread. Returns its name before.
+/// Names this thread. Returns its previous name.
 fn rename(name: &CStr) -> CString {
     let mut before = [0_u8; 16];
-    // SAFETY: as long as the kernel's names are.
+    // SAFETY: the buffer has the 16 bytes that PR_GET_NAME writes.
     unsafe { libc::prctl(libc::PR_GET_NAME, before.as_mut_ptr()) };
-    // SAFETY: a string.
+    // SAFETY: `name` is a NUL-terminated string.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     CStr::from_bytes_until_nul(&before).unwrap_or_default().to_owned()
 }
 
-/// Blocks all signals for this thread, and so for one that it makes. Returns the mask before.
+/// Blocks all signals but those of a fault for this thread, and so for one that it makes. Returns the previous mask.
 fn block_signals() -> libc::sigset_t {
     let mut all = signals::all();
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: a variable of ours; the signals exist.
+        // SAFETY: the set is a local variable, and the signals exist.
         unsafe { libc::sigdelset(&mut all, signal) };
     }
     signals::change_mask(libc::SIG_SETMASK, &all)

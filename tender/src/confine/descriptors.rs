@@ -1,13 +1,13 @@
-//! Descriptors by what they are for, so that a filter can hold a call to those that it is for.
+//! Descriptors by purpose, so that a filter can restrict a call to the descriptors that it is for.
 //!
-//! All are known when the threads confine themselves, but for sockets of the user-mode network, which come and go. No file
-//! that was open by then is closed or duplicated later (the filters refuse it), so a number never changes its meaning: a
-//! descriptor that is none of these is one that was made since.
+//! Every descriptor is known when the threads confine themselves, except sockets of the user-mode network, which come and
+//! go. No file that was open by then is closed or duplicated later (the filters refuse it), so a number never changes its
+//! meaning: a descriptor that is not listed was made since.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// What a descriptor is for.
+/// Purpose of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Standard input.
@@ -16,7 +16,7 @@ pub enum Role {
     Output,
     /// The image and its debug files.
     Image,
-    /// Which of the tender's own pages hold something (`/proc/self/pagemap`).
+    /// The map of the tender's own populated pages (`/proc/self/pagemap`).
     Pages,
     /// An eventfd(2) between the threads.
     Bell,
@@ -34,7 +34,7 @@ pub enum Role {
     Published,
     /// The netlink(7) socket that the host's routing table is asked by.
     Routes,
-    /// The file of a disk.
+    /// The netlink(7) socket for queries of the host's routing table.
     Disk,
     /// The io_uring(7) of a disk.
     Ring,
@@ -44,7 +44,7 @@ pub enum Role {
     Status,
 }
 
-/// The descriptors of a process, with what each is for.
+/// The descriptors of a process, with their purposes.
 #[derive(Clone, Debug)]
 pub struct Descriptors {
     known: Vec<(Role, RawFd)>,
@@ -65,17 +65,17 @@ impl Default for Descriptors {
 }
 
 impl Descriptors {
-    /// Notes what an open file is for.
+    /// Records the purpose of an open file.
     pub fn add(&mut self, role: Role, file: &impl AsRawFd) {
         self.known.push((role, file.as_raw_fd()));
     }
 
-    /// Those for this.
+    /// Returns the descriptors with this role.
     pub fn of(&self, role: Role) -> impl Iterator<Item = RawFd> {
         self.known.iter().filter(move |(known, _)| *known == role).map(|(_, descriptor)| *descriptor)
     }
 
-    /// All of them.
+    /// Returns all descriptors.
     pub fn all(&self) -> impl Iterator<Item = RawFd> {
         self.known.iter().map(|(_, descriptor)| *descriptor)
     }

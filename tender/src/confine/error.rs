@@ -1,4 +1,4 @@
-//! Why a process could not confine itself.
+//! Failures of a process to confine itself.
 
 use std::fmt;
 use std::io;
@@ -6,13 +6,13 @@ use std::io;
 /// A failed step of a confinement.
 #[derive(Debug)]
 pub enum Error {
-    /// The kernel refused it.
+    /// The kernel refused the step.
     NotConfined(io::Error),
     /// The process could not take another identity.
     NotThatUser(io::Error),
-    /// There was no thread to be had.
+    /// No thread could be made.
     NoThread(io::Error),
-    /// There were no random bytes.
+    /// No random bytes were available.
     NoEntropy(io::Error),
     /// Signals could not be handled.
     NoSignals(io::Error),

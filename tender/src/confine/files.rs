@@ -1,8 +1,8 @@
-//! Everything that has a name is closed to the process: files and directories, sockets by path or number, processes to
+//! Closes everything that has a name to the process: files and directories, sockets by path or number, processes to
 //! signal (landlock(7)).
 //!
-//! What is open already stays open, with the rights that it was opened with. The filters of the threads refuse the same
-//! calls; this holds for what goes past them, such as requests to an io_uring.
+//! Files that are open already stay open, with the rights that they were opened with. The filters of the threads refuse
+//! the same calls; Landlock also covers what bypasses them, such as requests to an io_uring.
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr::null;
 
-/// Closes it all, but that TCP sockets can be connected if it `connects`. Returns what the kernel cannot close.
+/// Closes everything, except that TCP sockets can be connected if it `connects`. Returns what the kernel cannot close.
 pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {
     let close = || {
         let mut network = AccessNet::from_all(KNOWN);
@@ -32,7 +32,7 @@ pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {
     closed.map(|status| lack(&status.landlock)).map_err(Error::NotConfined)
 }
 
-/// Rights that a Landlock of this status does not know.
+/// Rights that a Landlock of this status lacks.
 fn lack(status: &LandlockStatus) -> Option<Lack> {
     match status {
         LandlockStatus::Available { effective_abi, .. } => Lack::of_landlock(Some(*effective_abi as u32)),
@@ -40,21 +40,21 @@ fn lack(status: &LandlockStatus) -> Option<Lack> {
     }
 }
 
-/// Closes what whoever started us has left open, beyond the standard streams, by accident: all but `kept`.
+/// Closes descriptors that the parent left open by accident, beyond the standard streams: all but `kept`.
 pub fn close_inherited(mut kept: Vec<RawFd>) {
     kept.push(libc::STDERR_FILENO);
     kept.sort_unstable();
     let ends = kept.iter().skip(1).map(|next| next - 1).chain([RawFd::MAX]);
     for (first, last) in kept.iter().map(|kept| kept + 1).zip(ends).filter(|(first, last)| first <= last) {
-        // SAFETY: nobody has opened anything yet but those who gave us `kept`. An old kernel leaves all open.
+        // SAFETY: nothing in this process has opened a descriptor yet, except those in `kept`. An old kernel leaves all open.
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }
 
-/// Which version of Landlock this kernel has; nothing if it has none.
+/// Returns the version of Landlock of this kernel; nothing if it has none.
 pub fn version() -> Option<u32> {
     const ASK: libc::c_long = 1;
-    // SAFETY: with this flag, there is nothing to point to.
+    // SAFETY: with this flag, the kernel reads no memory.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null::<u8>(), 0, ASK) };
     u32::try_from(version).ok()
 }

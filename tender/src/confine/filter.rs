@@ -1,8 +1,8 @@
 //! A thread's filter of system calls: the tables of its features as a program for seccomp(2).
 //!
-//! The program is a tree that finds the range of numbers which a call lies in. It is as short as it can be, as the kernel
-//! translates it each time it is entered, at a fifth of a microsecond an instruction; and is run once then for each number
-//! that there is, which for a chain of comparisons took as long again.
+//! The program is a binary search for the range of numbers that a call lies in. It is as short as possible, because the
+//! kernel translates it each time it is entered, at a fifth of a microsecond an instruction, and then runs it once for each
+//! number that exists, which for a chain of comparisons took as long again.
 
 #![expect(unsafe_code, reason = "the program is handed to the kernel by address")]
 
@@ -16,20 +16,20 @@ use std::io;
 #[derive(Clone, Debug)]
 pub struct Program(Vec<sock_filter>);
 
-/// What becomes of calls of one number.
+/// Verdict on calls of one number.
 #[derive(Clone, Copy)]
 enum Verdict<'c> {
     Always,
     Fails,
-    /// It may be called in this case.
+    /// Allowed in this case.
     Case(&'c Call),
 }
 
-/// What becomes of calls, with their numbers. There can be several cases of one number.
+/// Verdicts, with the numbers of their calls. A number can have several cases.
 type Verdicts<'c> = Vec<(u32, Verdict<'c>)>;
 
 impl Verdict<'_> {
-    /// The lowest decides.
+    /// Rank among the verdicts on a number: the lowest decides.
     fn rank(self) -> u8 {
         match self {
             Self::Always => 0,
@@ -54,39 +54,39 @@ impl Program {
         Self(first.iter().copied().chain(code.code.into_iter().rev()).collect())
     }
 
-    /// What seccomp(2) is to be pointed at; valid as long as the program.
+    /// Returns the argument of seccomp(2); valid as long as the program.
     pub fn header(&self) -> libc::sock_fprog {
         libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() }
     }
 
-    /// Where the program has the value of a secret argument.
+    /// Returns the word of the program that holds a secret argument.
     pub fn secret(&mut self, argument: u8) -> Option<&mut u32> {
         self.0.iter_mut().find(|one| one.code == COMPARE_EQUAL && one.k == placeholder(argument)).map(|one| &mut one.k)
     }
 
-    /// Holds all threads of the process to it from now on, at once; none of them is in another filter.
+    /// Enters the filter with all threads of the process at once (SECCOMP_FILTER_FLAG_TSYNC); none of them is in another one.
     pub fn enter_by_all(&self) -> Result<(), Error> {
         self.enter_with(libc::SECCOMP_FILTER_FLAG_TSYNC)
     }
 
-    /// Holds the calling thread, and those that it makes, to it from now on. Privileges must have been given up for good.
+    /// Enters the filter with the calling thread, and those that it makes. Privileges must have been given up for good.
     pub fn enter(&self) -> Result<(), Error> {
         self.enter_with(0)
     }
 
     fn enter_with(&self, flags: libc::c_ulong) -> Result<(), Error> {
         let program = self.header();
-        // SAFETY: the kernel copies the program, which has so many instructions.
+        // SAFETY: the kernel copies the program; pointer and length in the header are the vector's.
         match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) } {
             0 => Ok(()),
             -1 => Err(Error::NotConfined(io::Error::last_os_error())),
-            // The number of a thread that cannot.
+            // The id of a thread that cannot enter the filter.
             _ => Err(Error::NotConfined(io::ErrorKind::ResourceBusy.into())),
         }
     }
 }
 
-/// Which calls may be made, in the order of their numbers: in all cases, if any feature makes them without condition.
+/// Returns the calls that may be made, in order of their numbers: in all cases, if any feature makes them without condition.
 fn verdicts<'c>(features: &[&'c Feature]) -> Verdicts<'c> {
     let refused = REFUSED.iter().map(|call| (call.number as u32, Verdict::Fails));
     let made = features.iter().flat_map(|feature| feature.calls).map(|call| {
@@ -94,13 +94,13 @@ fn verdicts<'c>(features: &[&'c Feature]) -> Verdicts<'c> {
         (call.number as u32, verdict)
     });
     let mut verdicts: Verdicts = refused.chain(made).collect();
-    // Those of one number stay in their order, but for the one that makes the others needless.
+    // Cases of a number stay in order, except for a verdict that makes the others needless.
     verdicts.sort_by_key(|(number, verdict)| (*number, verdict.rank()));
     verdicts.dedup_by(|later, first| later.0 == first.0 && !matches!(first.1, Verdict::Case(_)));
     verdicts
 }
 
-/// Where the number of the call, the architecture, the address after the instruction and the arguments are (struct
+/// Offsets of the call's number, the architecture, the address after the instruction, and the arguments (struct
 /// seccomp_data).
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
@@ -109,8 +109,8 @@ const fn argument(index: u8) -> u32 {
     16 + 8 * index as u32
 }
 
-/// As the first instruction: has the kernel enter the program without a look at it. For each number, it would run it up to
-/// the first thing that it does not know beforehand, to remember which are always allowed (seccomp_cache_prepare in
+/// First instruction that lets the kernel skip its analysis of the program: for each number, the kernel would run it up to
+/// the first value that is unknown beforehand, to remember which are always allowed (seccomp_cache_prepare in
 /// kernel/seccomp.c). That takes 10 us, to save some 20 ns at each such call.
 pub const UNFORESEEN: sock_filter = load(INSTRUCTION);
 
@@ -121,7 +121,7 @@ const FAIL: u32 = libc::SECCOMP_RET_ERRNO | libc::EACCES as u32;
 
 const COMPARE_EQUAL: u16 = (BPF_JMP | BPF_JEQ | BPF_K) as u16;
 
-/// What stands for a secret argument until there is one: like nothing else that a program compares with.
+/// Placeholder for a secret argument: a value that a program compares with nowhere else.
 const fn placeholder(argument: u8) -> u32 {
     0x5ec2_e700 | argument as u32
 }
@@ -138,7 +138,7 @@ fn jump(over: usize) -> sock_filter {
     sock_filter { code: (BPF_JMP | BPF_JA) as u16, jt: 0, jf: 0, k: over as u32 }
 }
 
-/// An instruction, by how many come after it.
+/// An instruction, by the number of instructions after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Label(usize);
 
@@ -157,18 +157,18 @@ struct Backward<'d> {
 }
 
 impl<'d> Backward<'d> {
-    /// The three answers.
+    /// Starts with the three answers.
     fn new(descriptors: &'d Descriptors) -> Self {
         let code = [KILL, FAIL, libc::SECCOMP_RET_ALLOW].map(answer).to_vec();
         Self { code, descriptors, tests: vec![] }
     }
 
-    /// The instruction that was written last.
+    /// Returns the instruction that was written last.
     fn last(&self) -> Label {
         Label(self.code.len() - 1)
     }
 
-    /// Writes an instruction after which it goes on at `next`.
+    /// Writes an instruction that continues at `next`.
     fn push(&mut self, instruction: sock_filter, next: Label) -> Label {
         if next != self.last() {
             self.code.push(jump(self.distance(next)));
@@ -177,7 +177,7 @@ impl<'d> Backward<'d> {
         self.last()
     }
 
-    /// Writes a comparison of what was loaded with `value`.
+    /// Writes a comparison of the loaded value with `value`.
     fn compare(&mut self, how: u32, value: u32, yes: Label, no: Label) -> Label {
         let (yes, no) = (self.near(yes), self.near(no));
         let (jt, jf) = (self.distance(yes) as u8, self.distance(no) as u8);
@@ -185,12 +185,12 @@ impl<'d> Backward<'d> {
         self.last()
     }
 
-    /// How many instructions lie between the next one and `label`.
+    /// Returns the number of instructions between the next one and `label`.
     fn distance(&self, label: Label) -> usize {
         self.code.len() - label.0 - 1
     }
 
-    /// The label, or a jump to it that a comparison reaches, even if another jump comes in between.
+    /// Returns the label, or a jump to it that a comparison reaches, even if another jump comes in between.
     fn near(&mut self, label: Label) -> Label {
         if self.distance(label) >= usize::from(u8::MAX) {
             self.code.push(jump(self.distance(label)));
@@ -199,7 +199,7 @@ impl<'d> Backward<'d> {
         label
     }
 
-    /// Finds the range that the loaded number lies in. Each is given by its first number, the first range is from 0.
+    /// Finds the range that the loaded number lies in. Ranges are listed by their first number; the first range starts at 0.
     fn tree(&mut self, ranges: &[(u32, Label)]) -> Label {
         match ranges {
             [] => Label::KILL,
@@ -212,12 +212,12 @@ impl<'d> Backward<'d> {
         }
     }
 
-    /// Allows the call if all its arguments are as they must be; else goes on at `otherwise`.
+    /// Allows the call if all its arguments meet their conditions; else continues at `otherwise`.
     fn case(&mut self, call: &Call, otherwise: Label) -> Label {
         call.only.iter().rev().fold(Label::ALLOW, |next, only| self.test(*only, next, otherwise))
     }
 
-    /// Goes on at `next` if the argument is as it must be, else at `otherwise`.
+    /// Continues at `next` if the argument meets its condition, else at `otherwise`.
     fn test(&mut self, only: Argument, next: Label, otherwise: Label) -> Label {
         let known = self.tests.iter().find(|(known, other, _)| (*known, *other) == (only, otherwise));
         if let Some((_, _, test)) = known.filter(|_| next == Label::ALLOW) {
@@ -250,7 +250,7 @@ impl<'d> Backward<'d> {
     }
 }
 
-/// Where each range of numbers leads to.
+/// Returns the label that each range of numbers leads to.
 fn ranges(code: &mut Backward<'_>, features: &[&Feature]) -> Vec<(u32, Label)> {
     let mut ranges = vec![(0, Label::KILL)];
     for verdicts in verdicts(features).chunk_by(|one, other| one.0 == other.0) {
@@ -260,7 +260,7 @@ fn ranges(code: &mut Backward<'_>, features: &[&Feature]) -> Vec<(u32, Label)> {
             Verdict::Fails => Label::FAIL,
             Verdict::Case(call) => code.case(call, next),
         });
-        // Right behind the number before it: where that one has ended.
+        // Directly behind the previous number, so the range that was to be killed in between is empty.
         ranges.pop_if(|(first, _)| *first == number);
         if ranges.last().is_none_or(|(_, before)| *before != label) {
             ranges.push((number, label));
@@ -293,7 +293,7 @@ mod tests {
         &calls::SENTINEL,
     ];
 
-    /// One for each role, and the standard streams: 0 to 14.
+    /// Makes a descriptor for each role, and the standard streams: 0 to 14.
     fn descriptors() -> Descriptors {
         let mut descriptors = Descriptors::default();
         for (role, number) in ROLES.into_iter().zip(3..) {
@@ -318,7 +318,7 @@ mod tests {
         Role::Ring,
     ];
 
-    /// Whether arguments are what a call is held to.
+    /// Returns true if the arguments meet a call's conditions.
     fn holds(call: &Call, arguments: [u32; 6]) -> bool {
         let argument = |at: u8| arguments[usize::from(at)];
         call.only.iter().all(|only| match *only {
@@ -332,7 +332,7 @@ mod tests {
         })
     }
 
-    /// What the program answers, as the kernel's interpreter does.
+    /// Runs the program as the kernel's interpreter does; returns its answer.
     fn run(Program(program): &Program, architecture: u32, number: u32, arguments: [u32; 6]) -> u32 {
         let (mut at, mut loaded) = (0, 0);
         loop {
@@ -366,7 +366,7 @@ mod tests {
         run(&program, X86_64, number as u32, arguments) == libc::SECCOMP_RET_ALLOW
     }
 
-    /// Arguments for which a call is allowed, with `first` if that is not held to anything else.
+    /// Returns arguments that a call is allowed with; the first is `first` unless a condition needs another.
     fn arguments(call: &Call, first: u32) -> [u32; 6] {
         let mut arguments = [first, 0, 0, 0, 0, 0];
         for only in call.only {
@@ -426,7 +426,7 @@ mod tests {
             assert!(network(number, 15) && !network(number, 1) && !network(number, of(Role::Image)), "{number}");
         }
         assert!(network(libc::SYS_accept4, of(Role::Published)) && !network(libc::SYS_accept4, 15));
-        // Nobody has a disk here.
+        // No disk is attached here.
         let none = Program::new(&[&calls::BLOCK], &[], &Descriptors::default());
         for descriptor in [0, 1, 2, of(Role::Disk)] {
             let answer = run(&none, X86_64, libc::SYS_pwritev2 as u32, [descriptor, 0, 0, 0, 0, 0]);

@@ -1,29 +1,29 @@
-//! Protection that a host does not give, and others do. None of it is the first line of defence, so a guest runs without,
-//! and one line says so; `--strict` refuses.
+//! Protection that a host lacks, and others have. None of it is the first line of defence, so a guest runs without, and
+//! one line reports it; `--strict` refuses.
 
 use landlock::ABI;
 use std::fmt;
 
-/// The newest version of Landlock of which we know what there is to close. An older kernel closes what it can.
+/// Newest version of Landlock with rights that are known here. An older kernel closes what it can.
 pub const KNOWN: ABI = ABI::V6;
 
-/// Something that a host cannot do for the confinement of a guest.
+/// Protection that a host cannot provide for the confinement of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// KVM lets ring 0 of a guest reach model-specific registers, as far as it emulates them.
     MsrFilter,
     /// The kernel has no Landlock, or starts without.
     Landlock,
-    /// It has this version, which does not know all rights.
+    /// The kernel has this version of Landlock, which lacks some rights.
     LandlockRights(u32),
 }
 
-/// What versions of Landlock have brought since the first (landlock(7)).
+/// Rights that versions of Landlock have added since the first (landlock(7)).
 const LANDLOCK_RIGHTS: [(u32, &str); 4] =
     [(3, "truncation"), (4, "TCP ports"), (5, "ioctl on devices"), (6, "abstract UNIX sockets and signals")];
 
 impl Lack {
-    /// What a kernel lacks that has this version of Landlock, or none.
+    /// Returns the lack of a kernel with this version of Landlock, or none.
     pub fn of_landlock(version: Option<u32>) -> Option<Self> {
         match version {
             None => Some(Self::Landlock),
@@ -53,7 +53,7 @@ impl fmt::Display for Lack {
     }
 }
 
-/// All that a host lacks for one guest.
+/// Protection that a host lacks for one guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lacks(Vec<Lack>);
 
@@ -64,7 +64,7 @@ impl FromIterator<Lack> for Lacks {
 }
 
 impl Lacks {
-    /// Whether the host lacks anything.
+    /// Returns true if the host lacks anything.
     pub fn is_any(&self) -> bool {
         !self.0.is_empty()
     }

@@ -1,13 +1,13 @@
-//! How the tender confines itself, so that a guest that should ever take it over finds nothing to take.
+//! Confinement of the tender, so that a guest that takes it over finds nothing to take.
 //!
-//! Everything a run needs is opened and made first. Then, before the guest's first instruction, the process gives up what
-//! it does not need any more ([`privileges`]: identity, capabilities; [`files`]: everything that has a name), and each
-//! thread the system calls that its part does not make ([`filter`]). Which those are is data: [`calls`] has a table for
-//! each feature, with a reason for each line, and a [`Plan`] says which features a thread has.
+//! Everything that a run needs is opened and made first. Then, before the guest's first instruction, the process gives up
+//! what it does not need any more ([`privileges`]: identity, capabilities; [`files`]: everything that has a name), and each
+//! thread the system calls that its part does not make ([`filter`]). The allowed calls are data: [`calls`] has a table for
+//! each feature, with a reason for each line, and a [`Plan`] lists the features of each thread.
 //!
 //! A call that is not in the tables ends the process at once (SIGSYS, which a shell shows as status 159), instead of
-//! failing: it shows that somebody else is at work, who must not be given a second attempt. A few calls by which libraries
-//! look for something in passing, and go on without, fail instead ([`calls::REFUSED`]).
+//! failing: it shows that foreign code is running, which must not get a second attempt. A few calls by which libraries
+//! probe for something that they can do without fail instead ([`calls::REFUSED`]).
 
 #[cfg(feature = "attack")]
 pub mod attack;
@@ -30,8 +30,9 @@ pub use lacks::{Lack, Lacks};
 pub use plan::Plan;
 pub use privileges::User;
 
-/// Gives up, for this thread and those that it makes from now on, what nobody needs once all is open: as `user` if there is
-/// one. The threads are confined next, by this `plan`. Returns what this kernel cannot take, too.
+/// Gives up, for this thread and those that it makes from now on, the privileges that no thread needs once all is open, and
+/// becomes `user`, if there is one. The threads are confined next, by this `plan`. Also returns the protection that this
+/// kernel lacks.
 pub fn confine_process(plan: Plan, user: Option<User>) -> Result<(Crew, Option<Lack>), Error> {
     privileges::drop(user)?;
     let lack = files::close_the_rest(plan.connects)?;

@@ -1,22 +1,22 @@
-//! Which system calls each thread of a run is left.
+//! System calls that each thread of a run keeps.
 
 use super::calls::{self, Feature};
 
-/// What each thread of a run may do.
+/// Features of each thread of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The thread that runs the guest and answers its calls.
+    /// Features of the thread that runs the guest and answers its calls.
     pub processor: Vec<&'static Feature>,
-    /// The thread that serves the devices while the guest runs; no feature if there is none.
+    /// Features of the thread that serves the devices while the guest runs; empty if there is none.
     pub devices: Vec<&'static Feature>,
-    /// Whether all threads share the filter of the processor's: a guest in this process that has one of them has all.
+    /// True if all threads share the filter of the processor's: a guest in this process that has one of them has all.
     pub is_shared: bool,
-    /// Whether sockets may be connected.
+    /// True if sockets may be connected.
     pub connects: bool,
 }
 
 impl Plan {
-    /// For a guest whose devices take the features `devices` to be served, on a target whose processor's thread needs `target`.
+    /// Plan for a guest that has devices with these features, on a target with a processor's thread that needs `target`.
     pub fn new(target: &'static Feature, devices: impl IntoIterator<Item = &'static Feature>) -> Self {
         let mut processor = vec![
             &calls::PROCESS,

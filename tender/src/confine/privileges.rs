@@ -1,4 +1,4 @@
-//! What a process may do beyond what its files and calls are: identity, capabilities, being looked at.
+//! Privileges of a process beyond its files and calls: identity, capabilities, inspection by other processes.
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
@@ -7,7 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null;
 
-/// Whom to go on as, once everything is open.
+/// User to become, once everything is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// Number of the user.
@@ -17,7 +17,7 @@ pub struct User {
 }
 
 impl User {
-    /// Reads `UID[:GID]`; the group's number is the user's if it is not given.
+    /// Reads `UID[:GID]`; the group's number defaults to the user's.
     pub fn parse(text: &str) -> Result<Self, String> {
         const USAGE: &str = "write numbers, UID or UID:GID, such as 65534 or 1000:1000";
         let number = |text: &str| text.parse().ok().filter(|number| *number != u32::MAX).ok_or(USAGE);
@@ -26,9 +26,9 @@ impl User {
     }
 }
 
-/// Whether we may become this user: said before anything is opened in vain.
+/// Checks that this process may become this user, before anything is opened in vain.
 pub fn check(user: Option<User>) -> Result<(), Error> {
-    // SAFETY: has no conditions.
+    // SAFETY: geteuid(2) has no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;
     match user {
         Some(_) if !is_root => Err(Error::NotThatUser(io::Error::from_raw_os_error(libc::EPERM))),
@@ -41,21 +41,21 @@ pub fn check(user: Option<User>) -> Result<(), Error> {
 pub fn let_kill(user: Option<User>) -> Result<(), Error> {
     const SAME: libc::uid_t = libc::uid_t::MAX;
     let Some(User { user, .. }) = user else { return Ok(()) };
-    // SAFETY: only numbers.
+    // SAFETY: setresuid(2) takes numbers only.
     answer(unsafe { libc::syscall(libc::SYS_setresuid, SAME, SAME, user) }).map_err(Error::NotThatUser)
 }
 
-/// Has the kernel send SIGKILL to this process at the end of its parent. Returns whether that is `parent` still. A change of
-/// identity undoes it.
+/// Has the kernel send SIGKILL to this process at the end of its parent (PR_SET_PDEATHSIG). Returns true if the parent is
+/// still `parent`. A change of identity undoes the setting.
 pub fn end_with(parent: libc::pid_t) -> bool {
-    // SAFETY: only numbers.
+    // SAFETY: this prctl(2) takes numbers only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // SAFETY: has no conditions.
+    // SAFETY: getppid(2) has no preconditions.
     unsafe { libc::getppid() == parent }
 }
 
-/// Gives up identity, if there is another `user` to be, and all capabilities; never gains any again, and is not to be
-/// looked at by other processes of the same user, nor left behind in a core file: it has the guest's secrets.
+/// Gives up identity, if there is another `user` to be, and all capabilities; sets no_new_privs, and clears the dumpable
+/// attribute, so that processes of the same user cannot inspect this one and no core file has the guest's secrets.
 pub fn drop(user: Option<User>) -> Result<(), Error> {
     if let Some(user) = user {
         become_user(user).map_err(Error::NotThatUser)?;
@@ -77,32 +77,33 @@ fn answer(result: libc::c_long) -> io::Result<()> {
 
 /// Takes another identity, for this thread and those that it makes; there are no others yet.
 fn become_user(User { user, group }: User) -> io::Result<()> {
-    // SAFETY: an empty list.
+    // SAFETY: the list has no elements, so the null pointer is not read.
     answer(unsafe { libc::syscall(libc::SYS_setgroups, 0, null::<libc::gid_t>()) })?;
-    // SAFETY: only numbers.
+    // SAFETY: setresgid(2) takes numbers only.
     answer(unsafe { libc::syscall(libc::SYS_setresgid, group, group, group) })?;
-    // SAFETY: only numbers.
+    // SAFETY: setresuid(2) takes numbers only.
     answer(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) })
 }
 
 /// See capset(2).
 const VERSION_3: u32 = 0x2008_0522;
 
-/// What capset(2) takes.
+/// Header of capget(2) and capset(2).
 #[repr(C)]
 struct Header {
     version: u32,
     process: libc::c_int,
 }
 
-/// Does something without the capabilities that this thread has: what it opens tells no more than anybody may know.
+/// Runs `act` without this thread's capabilities, so that what it opens reveals nothing that takes privileges.
 pub fn without_capabilities<T>(act: impl FnOnce() -> T) -> T {
     let header = Header { version: VERSION_3, process: 0 };
     let mut usual = [0_u32; 6];
-    // SAFETY: both are variables of ours, as long as this version has them.
+    // SAFETY: both are local variables, of the size that this version prescribes.
     let known = unsafe { libc::syscall(libc::SYS_capget, &raw const header, usual.as_mut_ptr()) } == 0;
     let set = |capabilities: &[u32; 6]| {
-        // SAFETY: as above. That it cannot be done is a matter of the thread's privileges, which it has less of then.
+        // SAFETY: both are local variables, of the size that this version prescribes. It can fail only for a thread that
+        // lacks privileges, and then has fewer.
         unsafe { libc::syscall(libc::SYS_capset, &raw const header, capabilities.as_ptr()) };
     };
     let [effective, permitted, inheritable, effective_above, permitted_above, inheritable_above] = usual;
@@ -120,7 +121,7 @@ fn drop_capabilities() -> io::Result<()> {
     let header = Header { version: VERSION_3, process: 0 };
     // Effective, permitted and inheritable, of 32 each, twice.
     let none = MaybeUninit::<[u32; 6]>::zeroed();
-    // SAFETY: both are variables of ours, as long as this version has them.
+    // SAFETY: both are local variables, of the size that this version prescribes.
     answer(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) })
 }
 

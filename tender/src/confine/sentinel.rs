@@ -1,9 +1,9 @@
 //! A thread that ends the process at SIGINT or SIGTERM, whatever a guest has done to the tender.
 //!
-//! A guest that owns the process can block signals in its own thread, and have handlers find what it likes in memory. The
-//! sentinel uses no memory that can be written: it lives in registers, which a signal frame alone would expose, and it blocks
-//! every signal. Its code and constants are in pages that are executed, and nothing in this process can bring other code to
-//! that place: no call makes memory executable or moves it (`confine::calls`); a page that is taken away is a fault, which ends
+//! A guest that owns the process can block signals in its own thread, and change the memory that handlers use. The
+//! sentinel uses no writable memory: its state is in registers, which a signal frame alone would expose, and it blocks
+//! every signal. Its code and constants are in executable pages, and nothing in this process can bring other code to
+//! that place: no call makes memory executable or moves it (`confine::calls`); removing the page causes a fault, which ends
 //! the process too.
 //!
 //! The two signals have their default disposition, no call changes that, and the processor's thread blocks them. So the kernel
@@ -17,7 +17,7 @@
 //! rt_sigtimedwait(2) through with 64 random bits in the two registers that it does not use; they are in the sentinel's
 //! registers alone, and a wrong guess ends the process.
 //!
-//! Not the thread of the devices: that one reads memory of the guest's, and has a stack.
+//! The thread of the devices cannot do this, because it reads memory of the guest's, and has a stack.
 
 #![expect(unsafe_code, reason = "a thread without a stack is made and lives by assembler")]
 
@@ -29,10 +29,10 @@ use core::mem::offset_of;
 use std::io;
 use std::ptr::null_mut;
 
-/// How much later than it should have the process ends at the latest, in seconds.
+/// Most seconds by which the process may miss its deadline.
 const MARGIN_S: u64 = 1;
 
-/// What a thread of this process shares with the others.
+/// Resources that a thread of this process shares with the others.
 const SHARED: libc::c_int = libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
@@ -40,25 +40,25 @@ const SHARED: libc::c_int = libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM;
 
-/// What the thread takes with it into its registers, and the filter.
+/// Values that the thread loads into its registers, and the filter.
 #[repr(C)]
 struct Start {
     program: *const libc::sock_fprog,
-    /// Where the program has the secret: two words, overwritten.
+    /// The two words of the program that hold the secret; overwritten.
     secret: [*mut u32; 2],
     set: *const u64,
     seconds: u64,
     process: u64,
     processor: u64,
     stopped_by: u64,
-    /// Which of [`STEPS`] has failed, if one has.
+    /// Index of the step in [`STEPS`] that has failed, if one has.
     step: u64,
 }
 
 /// Steps of a start: a random number, the thread, the filter.
 const STEPS: [fn(io::Error) -> Error; 3] = [Error::NoEntropy, Error::NoThread, Error::NotConfined];
 
-/// Starts the sentinel, and holds all threads to `program` from now on. The calling thread is the one that is to run the guest.
+/// Starts the sentinel, and confines all threads to `program`. The calling thread is the one that is to run the guest.
 pub fn start(mut program: Program, duty: Duty) -> Result<(), Error> {
     let [Some(low), Some(high)] = [4, 5].map(|argument| program.secret(argument).map(|word| &raw mut *word)) else {
         return Err(Error::NotConfined(io::ErrorKind::InvalidInput.into()));
@@ -73,35 +73,35 @@ pub fn start(mut program: Program, duty: Duty) -> Result<(), Error> {
         set: (&raw const husk_sentinel_sets).cast::<u64>().wrapping_add(duty.signals),
         seconds: duty.grace_s.saturating_add(MARGIN_S),
         process: std::process::id().into(),
-        // SAFETY: has no conditions.
+        // SAFETY: gettid(2) has no preconditions.
         processor: unsafe { libc::gettid() } as u64,
         stopped_by: duty.stopped_by as u64,
         step: 0,
     };
-    // For the sentinel, which inherits that; and for this thread, as a handler's frame would show the secret.
+    // The sentinel inherits this mask, and in this thread a handler's frame would expose the secret.
     let before = signals::change_mask(libc::SIG_SETMASK, &signals::all());
     // SAFETY: the thread reads nothing of `start` once it runs; the program is as long as its header says.
     let result = unsafe { husk_sentinel_start(&mut start) };
     signals::change_mask(libc::SIG_SETMASK, &before);
     match result {
         0 => Ok(()),
-        // The number of a thread that is in another filter.
+        // The id of a thread that is in another filter.
         1.. => Err(Error::NotConfined(io::ErrorKind::ResourceBusy.into())),
         error => Err(STEPS[start.step as usize % STEPS.len()](io::Error::from_raw_os_error(-error as i32))),
     }
 }
 
-/// Whether this host lets a thread wait for signals.
+/// Returns true if this host lets a thread wait for signals.
 fn can_wait() -> bool {
     let (none, now) = (0_u64, libc::timespec { tv_sec: 0, tv_nsec: 0 });
-    // SAFETY: both are variables of ours, the set as long as it says.
+    // SAFETY: both are local variables, and the set has the eight bytes that the last argument states.
     let answer =
         unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const none, null_mut::<u8>(), &raw const now, 8) };
     answer == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
 unsafe extern "C" {
-    /// Makes the thread, and has all enter the filter. Returns 0, or what seccomp(2) says of a thread, or a negative error.
+    /// Makes the thread; all enter the filter. Returns 0, the thread id that seccomp(2) returned, or a negative error.
     fn husk_sentinel_start(start: &mut Start) -> i64;
     /// Sets of signals, by [`Duty::signals`].
     static husk_sentinel_sets: u8;
@@ -113,7 +113,7 @@ const fn bit(signal: libc::c_int) -> u64 {
 
 global_asm!(
     ".pushsection .text.husk_sentinel, \"ax\", @progbits",
-    // All of it in one page: who takes the constants away takes the code away, and the process ends.
+    // Constants and code share a page: removing the constants removes the code, and the process ends.
     ".balign 512",
     ".globl husk_sentinel_sets",
     ".type husk_sentinel_sets, @object",
@@ -190,7 +190,7 @@ global_asm!(
     "    mov rdx, [rbx + {program}]",
     "    mov eax, {seccomp}",
     "    syscall",
-    // The secret is forgotten, whatever has come of it.
+    // The secret is erased, whatever the outcome.
     "3:  mov rcx, [rbx + {secret}]",
     "    mov dword ptr [rcx], 0",
     "    mov rcx, [rbx + {secret} + 8]",
@@ -206,7 +206,7 @@ global_asm!(
     "    ret",
     ".size husk_sentinel_start, . - husk_sentinel_start",
     "",
-    // All that it uses is in registers: the secret in r8 and r9, which no call changes.
+    // The thread's state is in registers: the secret in r8 and r9, which no call changes.
     ".type husk_sentinel, @function",
     "husk_sentinel:",
     "    test ebp, ebp",

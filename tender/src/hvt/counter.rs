@@ -17,20 +17,20 @@ ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 /// IA32_TIME_STAMP_COUNTER.
 const TSC: u32 = 0x10;
 
-/// Sets the counter of a new processor to the host's, if that can be done. `began` is when the tender did.
+/// Sets the counter of a new processor to the host's, if that can be done. `began` is the start of the tender.
 pub fn start(vcpu: &VcpuFd, began: Moment) -> Counter {
     let offset = if clear_offset(vcpu) { Some(Offset::default()) } else { offset(vcpu) };
-    // KVM knows no rate where the host's counter is not stable. It keeps a guest's from going back there.
+    // KVM reports no rate where the host's counter is not stable. There, KVM keeps a guest's counter from going back.
     let khz = vcpu.get_tsc_khz().ok().filter(|khz| *khz > 0);
     Counter { offset: offset.unwrap_or_default(), khz, began, steady: true }
 }
 
-/// How far the processor's counter is ahead of the host's, read back.
+/// Reads back how far the processor's counter is ahead of the host's.
 pub fn offset(vcpu: &VcpuFd) -> Option<Offset> {
     quickest(|| read(vcpu), clock::counter)
 }
 
-/// Sets the offset to 0; returns whether the kernel can.
+/// Sets the offset to 0; returns true if the kernel can.
 fn clear_offset(vcpu: &VcpuFd) -> bool {
     let offset = 0u64;
     let attribute = kvm_device_attr {
@@ -43,13 +43,13 @@ fn clear_offset(vcpu: &VcpuFd) -> bool {
     unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attribute) == 0 }
 }
 
-/// The guest's counter now.
+/// Reads the guest's counter.
 fn read(vcpu: &VcpuFd) -> Option<u64> {
     let mut entries = Msrs::from_entries(&[kvm_msr_entry { index: TSC, ..Default::default() }]).ok()?;
     (vcpu.get_msrs(&mut entries).ok()? == 1).then(|| entries.as_slice()[0].data)
 }
 
-/// The difference of two counters, by the reading that took least time of a few.
+/// Returns the difference of two counters, by the quickest of a few readings.
 fn quickest(guest: impl Fn() -> Option<u64>, host: impl Fn() -> u64) -> Option<Offset> {
     let take = |_| {
         let (before, guest, after) = (host(), guest()?, host());

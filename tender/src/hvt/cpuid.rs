@@ -1,14 +1,14 @@
-//! What the guest sees when it executes `cpuid`: a short list of leaves, each bit chosen.
+//! The guest's CPUID: a short list of leaves, each bit chosen.
 //!
-//! There are leaves for what a program looks for: vendor and signature (0, 1), features (1, 7, 0x8000_0001), sizes of XSAVE
-//! areas and where components lie in them (0xd), of addresses (0x8000_0008). There are none for caches, topology,
+//! There are leaves that programs query: vendor and signature (0, 1), features (1, 7, 0x8000_0001), sizes of XSAVE
+//! areas and offsets of components in them (0xd), of addresses (0x8000_0008). There are none for caches, topology,
 //! frequencies, power, performance counters, serial numbers, virtualisation of the guest's own, nor a hypervisor's.
 //! [`Cpu::Baseline`] shows the same features on every host, and the same signature. On a KVM that emulates ring 0, all this
-//! holds for ring 0 only: at CPL 3 the processor itself answers, unless it can be told not to.
+//! holds for ring 0 only: at CPL 3 the processor itself answers, unless its answers can be intercepted.
 //!
-//! Computed from the host's own `cpuid` rather than asked of KVM: a feature that a host *process* can use and that
-//! adds no state beyond XSAVE's is one that KVM can give to a guest, and asking costs a third of a millisecond on a
-//! KVM that emulates ring 0.
+//! The model is computed from the host's own `cpuid` rather than queried from KVM: a feature that a host *process* can use
+//! and that adds no state beyond XSAVE's is one that KVM can give to a guest, and a query costs a third of a millisecond on
+//! a KVM that emulates ring 0.
 
 #![expect(unsafe_code, reason = "XCR0 is read by an instruction that not every processor has")]
 
@@ -37,7 +37,7 @@ const EXTENDED_EDX: u32 = bits(&[11, 20, 29]);
 /// a guest's memory takes; 48 of virtual.
 const ADDRESS_SIZES: u32 = 48 << 8 | 39;
 
-/// The same for [`Cpu::Baseline`]: x86-64-v2 (System V ABI, table 3.1), and what libos and XSAVE need.
+/// Masks for [`Cpu::Baseline`]: x86-64-v2 (System V ABI, table 3.1), and what libos and XSAVE need.
 mod baseline {
     use super::bits;
 
@@ -49,7 +49,7 @@ mod baseline {
     pub const EXTENDED_ECX: u32 = bits(&[0]);
     /// x87 and SSE.
     pub const XSTATE_MASK: u64 = 0b11;
-    /// Family 6, model 15: the first that had most of it.
+    /// Family 6, model 15: the first that had most of these features.
     pub const SIGNATURE: u32 = 0x06f0;
 }
 
@@ -59,21 +59,21 @@ const NEED_AVX: [u32; 3] = [bits(&[12, 28, 29]), bits(&[5]), bits(&[9, 10])];
 /// Features that need AVX-512's registers: in leaf 7, ebx, AVX512F, DQ, IFMA, CD, BW, VL, and ecx, VBMI, VBMI2, VNNI, BITALG,
 /// VPOPCNTDQ.
 const NEED_AVX512: [u32; 2] = [bits(&[16, 17, 21, 28, 30, 31]), bits(&[1, 6, 11, 12, 14])];
-/// XSAVE in leaf 1, ecx, and whether the host's kernel uses it.
+/// Leaf 1, ecx: XSAVE, and OSXSAVE, which is set if the host's kernel uses it.
 const XSAVE: u32 = 1 << 26;
 const OSXSAVE: u32 = 1 << 27;
 /// FSGSBASE in leaf 7, ebx.
 const FSGSBASE: u32 = 1;
-/// Leaf 0xd, sub-leaf 1, eax: XSAVEOPT, XSAVEC, XGETBV with ECX = 1. What is missing here is for ring 0.
+/// Leaf 0xd, sub-leaf 1, eax: XSAVEOPT, XSAVEC, XGETBV with ECX = 1. The bits that are missing here are for ring 0.
 const XSAVE_EXTENSIONS: u32 = bits(&[0, 1, 2]);
 
-/// Which processor a guest is shown.
+/// Processor model that a guest sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cpu {
-    /// All that the host's has and that a guest can use.
+    /// Features of the host's processor that a guest can use.
     #[default]
     Host,
-    /// What all of the last ten years have: a program does the same on each host.
+    /// Features of all processors of the last ten years: a program does the same on each host.
     Baseline,
 }
 
@@ -88,10 +88,10 @@ impl Cpu {
     }
 }
 
-/// State components, as bits of XCR0: AVX-512's are all there or none.
+/// State components, as bits of XCR0: AVX-512's are all present or none.
 const AVX: u64 = 1 << 2;
 const AVX512: u64 = 0b111 << 5;
-/// Where AVX's lies in an XSAVE area (Intel SDM volume 1, 13.5.2), and the end of what every area has, in bytes.
+/// Offset and size of AVX's in an XSAVE area (Intel SDM volume 1, 13.5.2), and the end of what every area has, in bytes.
 const AVX_PLACE: (u32, u32) = (576, 256);
 const SMALLEST_AREA: u32 = 576;
 
@@ -108,20 +108,20 @@ const fn bits(positions: &[u32]) -> u32 {
 pub struct Model {
     /// The leaves.
     pub leaves: Vec<kvm_cpuid_entry2>,
-    /// State components the guest may use; `None` if there is no XSAVE, and it has x87 and SSE.
+    /// State components that the guest may use; `None` without XSAVE: the guest has x87 and SSE then.
     pub xcr0: Option<u64>,
-    /// Whether it has FSGSBASE.
+    /// True if the guest has FSGSBASE.
     pub has_base_instructions: bool,
 }
 
 impl Model {
     /// The model for this host.
     pub fn new(cpu: Cpu) -> Self {
-        // SAFETY: only asked for if CPUID says that the register is there.
+        // SAFETY: `from` reads XCR0 only if CPUID has OSXSAVE.
         Self::from(__cpuid_count, || unsafe { _xgetbv(0) }, cpu)
     }
 
-    /// The model for a processor that answers `cpuid` with `host` and, if it has XSAVE, has this XCR0.
+    /// Makes the model for a processor that answers `cpuid` with `host` and, if it has XSAVE, has this XCR0.
     fn from(host: impl Fn(u32, u32) -> CpuidResult, xcr0: impl Fn() -> u64, cpu: Cpu) -> Self {
         let is_baseline = cpu == Cpu::Baseline;
         let only = |mask: u32, baseline: u32| if is_baseline { mask & baseline } else { mask };
@@ -135,7 +135,7 @@ impl Model {
         add(0, None, vendor.eax.min(0xd), vendor.ebx, vendor.ecx, vendor.edx);
 
         let one = host(1, 0);
-        // A kernel can leave XSAVE, or components of its state, switched off: then KVM has none of them for a guest.
+        // A kernel can leave XSAVE, or components of its state, disabled: then KVM has none of them for a guest.
         let has_xsave = vendor.eax >= 0xd && one.ecx & (XSAVE | OSXSAVE) == XSAVE | OSXSAVE;
         let xcr0 = has_xsave.then(|| components(xcr0(), is_baseline));
         let [hidden_one, hidden_ebx, hidden_ecx] = hidden(xcr0);
@@ -173,13 +173,13 @@ impl Model {
         Self { leaves, xcr0, has_base_instructions }
     }
 
-    /// The leaves in the form that KVM takes; nothing if there are more than it can hold, which cannot happen.
+    /// Returns the leaves in the form that KVM takes; nothing if there are more than it can hold, which cannot happen.
     pub fn to_kvm(&self) -> Option<CpuId> {
         CpuId::from_entries(&self.leaves).ok()
     }
 }
 
-/// Of the components that the host has enabled, those for the guest.
+/// Returns the components for the guest, of those that the host has enabled.
 fn components(enabled: u64, is_baseline: bool) -> u64 {
     let given = enabled & if is_baseline { baseline::XSTATE_MASK } else { XSTATE_MASK };
     if given & AVX512 == AVX512 && given & AVX != 0 { given } else { given & !AVX512 }
@@ -208,7 +208,7 @@ fn place(host: impl Fn(u32, u32) -> CpuidResult, component: u32) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    /// Everything that there is in XCR0, up to AMX.
+    /// Components of XCR0, up to AMX.
     const EVERYTHING: u64 = 0x602e7;
 
     /// A processor with every bit set, and AVX-512 and AMX where Intel has them.

@@ -1,10 +1,10 @@
-//! A virtual machine of KVM, and what a KVM must have for that.
+//! Creation of a virtual machine of KVM, and the capabilities that it takes.
 
 use super::open::NotOpened;
 use crate::target::Error;
 use kvm_ioctls::{Cap, Kvm, VmFd};
 
-/// Makes a virtual machine, on a KVM that has what one cannot do without.
+/// Makes a virtual machine, on a KVM with the required capabilities.
 pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
     for (capability, name) in REQUIRED {
         if !kvm.check_extension(capability) {
@@ -28,7 +28,7 @@ pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
     })
 }
 
-/// What every KVM of Linux 5.10 has, and without which registers would be wrong or signals lost in silence.
+/// Capabilities of every KVM of Linux 5.10, without which registers would be wrong or signals lost in silence.
 pub const REQUIRED: [(Cap, &str); 3] = [
     (Cap::UserMemory, "memory of its user's (KVM_CAP_USER_MEMORY)"),
     (Cap::SyncRegs, "registers in shared memory (KVM_CAP_SYNC_REGS)"),

@@ -48,16 +48,16 @@ pub struct Hvt {
     heap: Heap,
     sparse: Sparse,
     memory: Arc<Memory>,
-    /// What the processor pushed, if it stopped for an exception.
+    /// Frame that the processor pushed, if it stopped for an exception.
     frame: Option<Frame>,
-    /// Whether KVM denies the guest all model-specific registers.
+    /// True if KVM denies the guest all model-specific registers.
     denies_msrs: bool,
 }
 
 impl Hvt {
-    /// Makes a machine for `image`, whose memory is mapped already; `boot` is the boot information area, `has_devices` says
-    /// whether there is a doorbell, and `cpu` which processor a std program is shown. `began` is when the
-    /// tender did. Returns the guest's time stamp counter, too.
+    /// Makes a machine for `image`, which has its memory mapped already; `boot` is the boot information area, `has_devices` is
+    /// true if there is a doorbell, and `cpu` is the processor model that a std program sees. `began` is the start of the
+    /// tender. Also returns the guest's time stamp counter.
     pub fn new(
         kvm: &Kvm,
         image: &Image,
@@ -90,10 +90,10 @@ impl Hvt {
         Ok((hvt, memory, counter))
     }
 
-    /// If the guest has faulted on a page of the heap or the sparse region that it has not touched yet, gives it the page and
-    /// lets it go on when it is run again, if it can have it.
+    /// Handles a page fault on a page of the heap or the sparse region that the guest has not touched yet: maps the page, if
+    /// the guest may have it, so that the guest continues at the next run.
     fn touched(&mut self, frame: &Frame) -> Result<Option<Stop>, Error> {
-        // Bit 0 tells that the page was there.
+        // Bit 0 of the page fault error code: the page was present.
         if frame.error & 1 != 0 || !vcpu::is_guests(frame) {
             return Ok(None);
         }
@@ -170,7 +170,7 @@ impl Target for Hvt {
 
     fn connect(&mut self, bells: &Bells) {
         let port = IoEventAddress::Pio(ring0::DOORBELL_PORT.into());
-        // Without it, the doorbell comes as an exit: slower, and as good.
+        // Without the ioeventfd, the doorbell is an exit: slower, and as good.
         let _ = self.vm.register_ioevent(bells.doorbell(), &port, ring0::DOORBELL_VALUE);
     }
 

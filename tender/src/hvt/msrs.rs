@@ -1,16 +1,16 @@
 //! A filter of KVM's that denies the guest all model-specific registers.
 //!
-//! The guest cannot name one: `rdmsr` and `wrmsr` are for ring 0, where no instruction of the guest's ever runs. This says it
-//! once more, where KVM would emulate them: a guest that got there after all meets a general protection fault, not the
-//! emulation of some hundred registers. The tender's own accesses are not filtered.
+//! The guest cannot name one: `rdmsr` and `wrmsr` are for ring 0, where no instruction of the guest's ever runs. The filter
+//! is a second defence, where KVM would emulate them: a guest that reached ring 0 after all gets a general protection fault,
+//! not the emulation of some hundred registers. The tender's own accesses are not filtered.
 
 use crate::target::Error;
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
-/// Denies all of them, if KVM can: Linux has been able to since 5.10. Returns whether it can.
+/// Denies all model-specific registers, if KVM can (Linux 5.10). Returns true if it can.
 ///
-/// The kernel waits for whoever still uses what was before: for 10 us if nothing of the machine has changed yet, and for
-/// milliseconds while it still puts away what a change of its memory has left. So this comes first.
+/// The kernel waits for readers of the previous filter (SRCU): 10 us if the machine has not changed yet, and milliseconds
+/// while it still frees what a change of the machine's memory has left. So this comes first.
 pub fn deny(vm: &VmFd) -> Result<bool, Error> {
     // No range at all would switch the filter off; this one denies what is denied anyway.
     let flags = MsrFilterRangeFlags::READ | MsrFilterRangeFlags::WRITE;
@@ -30,7 +30,7 @@ mod tests {
     use kvm_bindings::kvm_userspace_memory_region;
     use kvm_ioctls::{Cap, Kvm, VcpuExit};
 
-    /// Where code and the handler of the general protection fault are, and to which ports they write.
+    /// Addresses of the code and of the handler of the general protection fault, and the ports that they write to.
     const CODE: u16 = 0x400;
     const HANDLER: u16 = 0x800;
     const WENT_ON: u16 = 0x10;
@@ -45,7 +45,7 @@ mod tests {
         code
     }
 
-    /// Runs an instruction on a model-specific register in ring 0; tells the port that was written to.
+    /// Runs an instruction on a model-specific register in ring 0; returns the port that was written to.
     fn run(kvm: &Kvm, is_filtered: bool, index: u32, instruction: [u8; 2]) -> Option<u16> {
         let vm = kvm.create_vm().expect("a virtual machine");
         if is_filtered {

@@ -1,4 +1,4 @@
-//! Opens KVM, and says for each way in which that fails what the user can do.
+//! Opens KVM; each way in which that fails has a message with a remedy.
 //!
 //! A host without KVM is an ordinary one, where guests can run as processes ([`NotOpened::is_absent`]). A KVM that is there
 //! and cannot be used is a mistake of its configuration: the user decides between mending that and the weaker sandbox.
@@ -14,7 +14,7 @@ const PATH: &str = "/dev/kvm";
 /// The only version of the interface that was ever in use (KVM's api.rst, 4.1).
 const API_VERSION: i32 = 12;
 
-/// Why KVM cannot be used.
+/// Reasons why KVM cannot be used.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each variant is explained by its message below")]
 pub enum NotOpened {
@@ -30,18 +30,18 @@ pub enum NotOpened {
 }
 
 impl NotOpened {
-    /// Says whether this host has no KVM.
+    /// Returns true if this host has no KVM.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent | Self::NoDevice)
     }
 
-    /// What an error of /dev/kvm comes from.
+    /// Classifies an error of /dev/kvm.
     pub fn from_errno(errno: i32) -> Self {
         match errno {
             libc::ENOENT | libc::ENOTDIR => Self::Absent,
             libc::ENODEV | libc::ENXIO => Self::NoDevice,
             libc::EACCES => Self::NotPermitted(Owner::of(PATH)),
-            // By the device controller of the control group that a container is in.
+            // From the device controller of the control group that a container is in.
             libc::EPERM => Self::Forbidden,
             libc::EBUSY => Self::Busy,
             libc::EMFILE => Self::NoDescriptors,
@@ -51,14 +51,14 @@ impl NotOpened {
     }
 }
 
-/// Users whom the rights of the device let in.
+/// Users that have access by the rights of the device.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Owner {
     /// Members of the group with this number.
     Group(u32),
     /// Root alone.
     Root,
-    /// Everyone, as far as its rights go, or unknown.
+    /// Every user, as far as its rights go, or unknown.
     Unknown,
 }
 
@@ -78,7 +78,7 @@ impl Owner {
 /// Opens /dev/kvm.
 pub fn open() -> Result<Kvm, NotOpened> {
     let kvm = Kvm::new().map_err(|error| NotOpened::from_errno(error.errno()))?;
-    // Whatever else may lie there, such as a file that a build made by mistake.
+    // The path may be something else, such as a file that a build made by mistake.
     match kvm.get_api_version() {
         API_VERSION => Ok(kvm),
         _ => Err(NotOpened::NotKvm),
@@ -129,7 +129,7 @@ impl fmt::Display for NotOpened {
     }
 }
 
-/// The other way out, where the choice is the user's.
+/// The alternative, where the choice is the user's.
 const OR_SPT: &str = "; or choose the weaker sandbox of a process, --target spt";
 
 /// A group, by its name if /etc/group has it.

@@ -2,15 +2,15 @@
 //!
 //! The guest is entered at CPL 3 and reaches ring 0 in two ways only: a `syscall` instruction runs the three
 //! instructions of [`system_call_stub`], and an exception runs the one instruction of its vector in
-//! [`exception_stubs`], after which the guest goes on only if it has touched a page of its sparse region for the first
-//! time. Neither writes memory (the processor itself pushes the exception's frame), both lie in pages that nobody can write.
+//! [`exception_stubs`], after which the guest continues only if it has touched a page of its sparse region for the first
+//! time. Neither writes memory (the processor itself pushes the exception's frame), both lie in pages without write access.
 //!
-//! No guest can bring a double fault about, which takes an exception while another one is delivered (SDM volume 3, table 6-5).
+//! No guest can cause a double fault, which takes an exception during the delivery of another (SDM volume 3, table 6-5).
 //! At CPL 3, delivery reads the descriptor tables and the task state, and writes to the exception stack: all are mapped, have
 //! the rights for that, and their accessed and dirty bits; the guest can change none of them. Every vector below 32 has a
 //! gate, any other is beyond the table's limit, which is a protection fault of the `int` that names it. There is no
 //! interrupt controller, and none of ring 0's instructions raises an exception: `out` leaves the guest, the frame of `iretq` is
-//! constant, and FMASK clears TF, NT and AC; debug registers and so breakpoints in ring 0 are the tender's to set, who sets
+//! constant, and FMASK clears TF, NT and AC; only the tender can set debug registers and so breakpoints in ring 0, and sets
 //! none. Still, a double fault has a stack of its own, so that a defect here is reported as what it is.
 //!
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
@@ -20,20 +20,20 @@ use crate::gate::{self, DOORBELL};
 use husk_abi::memory::{FRAME, GATE, PAGE, RING0};
 use x86_64::structures::gdt::DescriptorFlags;
 
-/// The port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
+/// Port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
 pub const GATE_PORT: u8 = 0x10;
-/// The port of the doorbell. Only open if there are devices.
+/// Port of the doorbell, open only if there are devices.
 pub const DOORBELL_PORT: u8 = 0x11;
-/// What the doorbell writes there: KVM turns one byte of this value into an event without leaving the guest. Any other write
-/// is an exit, and a fault.
+/// Value that the doorbell writes: KVM turns a one-byte write of this value into an event without an exit to the tender
+/// (ioeventfd). Any other write is an exit, and a fault.
 pub const DOORBELL_VALUE: u8 = 0xdb;
-/// The port that the stub of exception 0 writes to; those of the others follow. The I/O bitmap denies them to the
-/// guest, so what arrives there comes from a stub.
+/// Port that the stub of exception 0 writes to; those of the others follow. The I/O bitmap denies them to the
+/// guest, so a write there comes from a stub.
 pub const EXCEPTION_PORT: u8 = 0x20;
 /// Exceptions that the processor knows (SDM volume 3, 6.3.1).
 pub const VECTORS: u8 = 32;
 
-/// Where in the gate page the system call stub lies.
+/// Address of the system call stub, in the gate page.
 pub const SYSTEM_CALL_STUB: u64 = GATE + 0x10;
 
 /// Descriptor tables and task state, in one page.
@@ -45,7 +45,7 @@ pub const STACK: u64 = RING0 + 3 * PAGE;
 /// End of the exception stack: a multiple of 16, so the processor's frame is where [`frame`] reads it.
 const STACK_END: u64 = STACK + PAGE;
 /// The stack of double faults, one page. An exception that cannot be delivered on the other stack, or in ring 0 itself,
-/// becomes one; it would end as a triple fault, which says nothing, if it met the same stack.
+/// becomes a double fault; on the same stack it would end as a triple fault, which reports nothing.
 pub const DOUBLE_FAULT_STACK: u64 = RING0 + 5 * PAGE;
 /// Vector of the double fault.
 const DOUBLE_FAULT: u8 = 8;
@@ -73,7 +73,7 @@ const IO_BITMAP_SIZE: usize = 256 / 8 + 1;
 /// Address and size of the task state segment. Ports beyond the bitmap are denied.
 pub const TSS: (u64, u16) = (TABLES + TSS_OFFSET, (TSS_SIZE + IO_BITMAP_SIZE) as u16);
 
-/// What the `syscall` instruction runs. `syscall` itself left the return address in rcx and rsp alone.
+/// Code that the `syscall` instruction runs. `syscall` itself has put the return address into rcx and kept rsp.
 pub fn system_call_stub() -> [u8; 10] {
     let mut stub = [
         0x49, 0x89, 0xe3, // mov %rsp, %r11        the guest's stack pointer; r11 is free, `syscall` clobbers it
@@ -84,7 +84,7 @@ pub fn system_call_stub() -> [u8; 10] {
     stub
 }
 
-/// What the exceptions run, two bytes a vector.
+/// Code that the exceptions run, two bytes a vector.
 pub fn exception_stubs() -> [u8; 2 * VECTORS as usize] {
     let mut stubs = [0; 2 * VECTORS as usize];
     for (vector, stub) in (0..VECTORS).zip(stubs.chunks_exact_mut(2)) {
@@ -102,8 +102,8 @@ pub fn gate_page() -> [u8; PAGE as usize] {
     ])
 }
 
-/// Whether an `out` at `rip`, or one that has just been executed before it, is the gate's own. The guest may execute others
-/// at the ports that it has: of several bytes, or `outs`, which KVM emulates. They are not calls.
+/// Returns true if an `out` at `rip`, or one that has just been executed before it, is the gate's own. The guest may execute
+/// others at its ports: of several bytes, or `outs`, which KVM emulates. They are not calls.
 pub fn is_gate(rip: u64) -> bool {
     rip / PAGE == GATE / PAGE
 }
@@ -182,18 +182,18 @@ fn gate_descriptor(vector: u8) -> [u8; 16] {
     descriptor
 }
 
-/// What the processor pushed for an exception.
+/// Stack frame that the processor pushed for an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Error code, 0 for vectors without.
     pub error: u64,
-    /// Where the guest was.
+    /// Instruction pointer of the guest.
     pub rip: u64,
-    /// Its code selector, for the privilege level.
+    /// Code selector, for the privilege level.
     pub cs: u64,
-    /// Its flags.
+    /// Flags of the guest.
     pub rflags: u64,
-    /// Its stack pointer.
+    /// Stack pointer of the guest.
     pub rsp: u64,
 }
 

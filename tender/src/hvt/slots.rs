@@ -1,7 +1,7 @@
-//! The guest's memory as KVM has it: in slots, the first made at the start, others when the guest asks for more.
+//! KVM's slots of the guest's memory: the first is made at the start, others when the guest asks for more.
 //!
-//! What KVM keeps about a slot grows with its size; on a KVM that shadows page tables it is paid when the slot is made,
-//! 0.3 ms for a gigabyte. So a guest starts with little ([`crate::layout::Layout::attach`]).
+//! KVM's bookkeeping for a slot grows with the slot's size; on a KVM that shadows page tables its cost is paid when the slot
+//! is made, 0.3 ms for a gigabyte. So a guest starts with little ([`crate::layout::Layout::attach`]).
 
 #![expect(unsafe_code, reason = "guest memory is given to KVM by address")]
 
@@ -18,7 +18,7 @@ pub struct Slots {
     count: u32,
     /// Bytes in all of them, but for the image's.
     attached: u64,
-    /// Whether the image file has one.
+    /// True if the image file has a slot.
     has_image: bool,
 }
 
@@ -30,7 +30,7 @@ impl Slots {
         Ok(slots)
     }
 
-    /// Makes at least the first `length` bytes of the heap usable, and tells how many are; `elsewhere` are bytes of
+    /// Makes at least the first `length` bytes of the heap usable, and returns the number that are; `elsewhere` are bytes of
     /// memory that the guest has outside of the window.
     pub fn attach(&mut self, vm: &VmFd, memory: &Memory, length: u64, elsewhere: u64) -> Result<u64, Status> {
         let layout = memory.layout();

@@ -1,16 +1,16 @@
-//! Pretends that this host is a slow one, by delays: for benches, never in what is shipped.
+//! Simulates a slow host, by delays: for benches, never in what is shipped.
 //!
 //! `HUSK_SLOW_EXIT_NS` is added to each exit to the tender, `HUSK_SLOW_TOUCH_NS` to each first touch that the tender answers.
-//! What KVM does by itself (a doorbell, a first touch of the heap) takes what it takes.
+//! Work that KVM does by itself (a doorbell, a first touch of the heap) is not delayed.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Delays if the environment does not say: what the slowest host seen so far takes beyond a usual one.
+/// Default delays: the cost on the slowest host seen so far, beyond a usual one.
 const EXIT_NS: u64 = 46_000;
 const TOUCH_NS: u64 = 26_000;
 
-/// Reads the delays, as long as there is an environment.
+/// Reads the delays, while the environment exists.
 pub fn start() {
     delays();
 }
@@ -34,7 +34,7 @@ fn delays() -> (Duration, Duration) {
     *DELAYS.get_or_init(|| (named("HUSK_SLOW_EXIT_NS", EXIT_NS), named("HUSK_SLOW_TOUCH_NS", TOUCH_NS)))
 }
 
-/// Keeps the processor, as a slow exit does.
+/// Keeps the processor busy, as a slow exit does.
 fn delay(duration: Duration) {
     let until = Instant::now() + duration;
     while Instant::now() < until {

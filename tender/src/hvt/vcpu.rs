@@ -12,19 +12,19 @@ use x86_64::registers::control::{Cr0Flags, Cr4Flags};
 use x86_64::registers::model_specific::EferFlags;
 use x86_64::registers::rflags::RFlags;
 
-/// Model-specific registers (SDM volume 4). Those that the tender sets; a guest reads and writes none (`msrs`).
+/// Model-specific registers (SDM volume 4) that the tender sets; a guest reads and writes none (`msrs`).
 mod msr {
     pub const STAR: u32 = 0xc000_0081;
     pub const LSTAR: u32 = 0xc000_0082;
     pub const FMASK: u32 = 0xc000_0084;
 }
 
-/// IA32_APIC_BASE after a reset (SDM volume 3, 12.4.4): what a processor has that nobody gave a local APIC.
+/// IA32_APIC_BASE after a reset (SDM volume 3, 12.4.4): its value on a processor for which no local APIC was made.
 const APIC_BASE: u64 = 0xfee0_0900;
 
 /// Sets up `vcpu` to enter the image at `entry`, at CPL 3, with the page tables at `root`.
 ///
-/// A native program is built without vector instructions: it gets x87 and SSE state, and no CPUID. Telling KVM a CPUID
+/// A native program is built without vector instructions: it gets x87 and SSE state, and no CPUID. Setting a CPUID
 /// is a tenth of the start of a small guest.
 pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32, cpu: Cpu) -> Result<(), Error> {
     let model = (kind != kind::NATIVE).then(|| Model::new(cpu));
@@ -43,7 +43,7 @@ pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32, cpu: Cpu) ->
         vcpu.set_xcrs(&enabled).map_err(Error::kvm("set the processor's extended state"))?;
     }
     set_system_call_entry(vcpu)?;
-    // The rest goes along with the first run.
+    // The other registers are set by the first run.
     vcpu.sync_regs_mut().regs =
         kvm_regs { rip: entry, rdi: BOOT, rflags: RFlags::INTERRUPT_FLAG.bits() | 2, ..Default::default() };
     vcpu.set_sync_dirty_reg(SyncReg::Register);
@@ -61,7 +61,7 @@ fn special(root: u64, model: Option<&Model>) -> kvm_sregs {
         | Cr0Flags::PAGING;
     // No SMEP and SMAP: where KVM emulates ring 0, the system call stub runs at CPL 3, so its page must be the guest's.
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
-    // These two are refused for a guest whose CPUID does not have them.
+    // KVM refuses these two for a guest with a CPUID that does not have them.
     cr4.set(Cr4Flags::OSXSAVE, model.is_some_and(|model| model.xcr0.is_some()));
     cr4.set(Cr4Flags::FSGSBASE, model.is_some());
     let efer = EferFlags::SYSTEM_CALL_EXTENSIONS
@@ -102,7 +102,7 @@ fn user_segments() -> (kvm_segment, kvm_segment) {
 
 /// Points `syscall` at the stub. SYSENTER stays off: its code selector is 0.
 fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
-    // `syscall` loads cs from bits 47:32; `sysret`, which nobody executes, would take bits 63:48.
+    // `syscall` loads cs from bits 47:32; `sysret`, which no code executes, would take bits 63:48.
     let star = u64::from(selector::KERNEL_CODE) << 32 | u64::from(selector::KERNEL_DATA) << 48;
     // Every flag: with NT, for one, the stub's `iretq` would be a protection fault (SDM volume 2, IRET).
     let entries = [(msr::STAR, star), (msr::LSTAR, ring0::SYSTEM_CALL_STUB), (msr::FMASK, RFlags::all().bits())];
@@ -117,7 +117,7 @@ fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
 const GATE_PORT: u16 = ring0::GATE_PORT as u16;
 const DOORBELL_PORT: u16 = ring0::DOORBELL_PORT as u16;
 
-/// What a write to one of the two ports that a guest has comes to.
+/// Returns the stop that a write to one of the guest's two ports causes.
 fn used(port: u16, registers: &kvm_regs) -> Stop {
     match port {
         _ if !ring0::is_gate(registers.rip) => Stop::Port(port),
@@ -140,7 +140,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
             Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
         }
-        // A write to a page whose host mapping is read-only may come out as an access to a device that is not there.
+        // A write to a page with a read-only host mapping may appear as an access to a device that does not exist.
         Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => {
             Stop::Forbidden { address: None }
         }
@@ -157,17 +157,17 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     Ok(stop)
 }
 
-/// Whether an exception happened at CPL 3.
+/// Returns true if an exception happened at CPL 3.
 pub fn is_guests(frame: &ring0::Frame) -> bool {
     frame.cs & 3 == 3
 }
 
-/// Lets the guest go on where an exception has stopped it, as if nothing had been. `special` are its registers now, in
-/// the stub of the exception, which has changed no general ones.
+/// Resumes the guest where an exception has stopped it, as if the exception had not happened. `special` are its registers
+/// now, in the stub of the exception, which has changed no general ones.
 pub fn go_on(vcpu: &mut VcpuFd, frame: &ring0::Frame, mut special: kvm_sregs) -> Result<(), Error> {
-    // The processor has changed these two alone (SDM volume 3, 6.14.2).
+    // The exception has changed these two alone (SDM volume 3, 6.14.2).
     (special.cs, special.ss) = user_segments();
-    // KVM shows this one as busy whatever it is.
+    // KVM reports this one as busy in any case.
     special.tr.type_ = TSS_TYPE;
     vcpu.set_sregs(&special).map_err(Error::kvm("let the guest go on"))?;
     let registers = &mut vcpu.sync_regs_mut().regs;
