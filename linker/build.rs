@@ -1,9 +1,9 @@
 //! Makes the objects that this tool carries and links into every `std` image: the libos, and functions of C that are
 //! faster than musl's.
 //!
-//! Each is compiled in a target folder of its own (the workspace's is locked by the cargo that runs us), prelinked into one relocatable object, and stripped of all global names but those that others may
-//! use: nothing else in it can then collide with, or be bound to, a symbol of the program. Local names stay, for the
-//! patcher and for crash reports.
+//! Each is compiled in a target folder of its own (the workspace's is locked by the cargo that runs this script), prelinked
+//! into one relocatable object, and stripped of all global names but those that others may use: nothing else in it can then
+//! collide with, or be bound to, a symbol of the program. Local names stay, for the patcher and for crash reports.
 
 use husk_toolchain::{MUSL, NONE, TARGETS, Toolchain};
 use std::env;
@@ -11,18 +11,18 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// What is compiled into an object.
+/// Code that is compiled into an object.
 struct Part {
-    /// Its package is called so, after `husk-`.
+    /// Name of the package, after `husk-`.
     name: &'static str,
     target: &'static str,
-    /// Its global names.
+    /// Global names of the object.
     names: &'static [&'static str],
-    /// Whether these are weak: a program may define its own.
+    /// True if the global names are weak: a program may define its own.
     is_weak: bool,
 }
 
-/// Saves no vector registers when the program calls it, so it has none.
+/// The libos saves no vector registers when the program calls it, so its target has none.
 const LIBOS: Part = Part { name: "libos", target: NONE, names: &["husk_start"], is_weak: false };
 
 const MALLOC: Part = Part {
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     match make(&workspace) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said(message)) => {
-            // cargo prints this line, and after a script that ended well nothing else.
+            // cargo prints this line, and nothing else after a script that succeeds.
             println!("cargo::error={message}");
             ExitCode::SUCCESS
         }
@@ -78,11 +78,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why there are no objects.
+/// Reasons why there are no objects.
 enum Failure {
-    /// Something is missing, and the message says all of it.
+    /// A requirement is missing, and the message is complete.
     Said(String),
-    /// A command failed, and has said why to standard error: cargo shows that of a script that fails.
+    /// A command failed, and has printed the reason to standard error: cargo shows that of a script that fails.
     Command(String),
 }
 
@@ -141,7 +141,7 @@ struct Tools {
 }
 
 impl Tools {
-    /// Finds them in a toolchain that has all targets.
+    /// Finds the tools in a toolchain that has all targets.
     fn find() -> Result<Self, String> {
         let toolchain = Toolchain::of(&variable("RUSTC"))?;
         toolchain.provide(&TARGETS)?;
@@ -157,7 +157,7 @@ impl Tools {
         files: impl IntoIterator<Item = &'a Path>,
     ) -> Result<(), Failure> {
         let mut command = Command::new(tool);
-        // The tools load LLVM from there; nobody else may see it.
+        // The tools load LLVM from there; no other program may see it.
         command.env("LD_LIBRARY_PATH", &self.libraries);
         command.args(options.into_iter().map(Into::into)).args(files);
         run(command)

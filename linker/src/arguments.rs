@@ -1,7 +1,7 @@
 //! The command line: each flag declared once, with its help.
 //!
-//! Flags of cargo that matter here, or that take a value, are declared too; whatever else starts with a dash is cargo's
-//! as well and passed on as it is (see [`crate::forward`]).
+//! Flags of cargo that matter here, or that take a value, are declared too; any other word with a dash at its start is
+//! cargo's as well and passed on as it is (see [`crate::forward`]).
 
 use crate::rules::Rules;
 use clap::{Args, Parser, Subcommand};

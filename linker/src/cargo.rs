@@ -1,4 +1,4 @@
-//! Calls of cargo: which target, linker and runner a build of images takes, on top of what the person asked for.
+//! Calls of cargo: target, linker and runner of a build of images, on top of what the user asked for.
 
 use crate::arguments;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use toml::Value;
 pub struct Call(pub Command);
 
 impl Call {
-    /// `cargo <subcommand>` for programs of `kind` in `project`, with the `words` that the person gave.
+    /// Makes `cargo <subcommand>` for programs of `kind` in `project`, with the `words` of the user.
     pub fn new(
         subcommand: &str,
         kind: Kind,
@@ -63,13 +63,13 @@ impl Call {
     }
 }
 
-/// A path as cargo's configuration takes it.
+/// Returns a path as cargo's configuration takes it.
 fn path_value(path: &Path) -> Result<Value> {
     let text = path.to_str().ok_or_else(|| Error::new(format!("the path '{}' is not UTF-8", path.display())))?;
     Ok(Value::String(text.to_owned()))
 }
 
-/// What is said of a target of the compiler's.
+/// Returns the error about a target of the compiler's.
 pub fn no_target(target: &str) -> Error {
     Error::new(format!(
         "--target {target}: an image is built for every target alike, and runs in a virtual machine (hvt) or a process \
@@ -77,7 +77,7 @@ pub fn no_target(target: &str) -> Error {
     ))
 }
 
-/// The kinds of program among `members`, each once.
+/// Returns the kinds of program among `members`, each once.
 pub fn kinds(members: &[Member]) -> Vec<Kind> {
     let has = |kind: &Kind| members.iter().any(|member| member.settings.kind == *kind);
     [Kind::Std, Kind::Native].into_iter().filter(has).collect()

@@ -1,4 +1,4 @@
-//! What is said to the person at the terminal: *what failed, about which thing, what to do*.
+//! Errors for the person at the terminal: *what failed, about which thing, what to do*.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Error(String);
 
-/// What most functions here return.
+/// Result of most functions here.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

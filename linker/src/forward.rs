@@ -14,7 +14,7 @@ pub struct Divided {
     pub known: Vec<String>,
     /// For cargo, up to `--`.
     pub cargo: Vec<String>,
-    /// What follows `--`.
+    /// Words after `--`.
     pub rest: Vec<OsString>,
 }
 
@@ -42,7 +42,7 @@ impl Divided {
     }
 }
 
-/// The flag that `word` is, and whether its value is in the same word.
+/// Returns the flag that `word` is, and true if its value is in the same word.
 fn find<'a>(command: &'a Command, word: &str) -> Option<(&'a Arg, bool)> {
     if let Some(long) = word.strip_prefix("--") {
         let (name, has_value) = long.split_once('=').map_or((long, false), |(name, _)| (name, true));

@@ -1,9 +1,9 @@
-//! Whether a profile says what becomes of debug information.
+//! Settings of a profile for debug information.
 //!
 //! Crash reports name function, file and line, so a program is compiled with line tables even where its profile does
 //! not ask for any; they end up beside the image, not in it. A profile that sets `debug` itself is left alone. cargo
-//! has no stable way to ask, so this reads what cargo reads: `Cargo.toml` of the workspace, configuration files from
-//! the current folder upwards and in cargo's home, environment variables, and `--config`.
+//! has no stable query for that, so this module reads what cargo reads: `Cargo.toml` of the workspace, configuration files
+//! from the current folder upwards and in cargo's home, environment variables, and `--config`.
 
 use crate::arguments;
 use std::env;
@@ -11,19 +11,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// What is known about the profile that a command line selects.
+/// Settings of the profile that a command line selects.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Its name.
+    /// Name of the profile.
     pub name: String,
-    /// Whether cargo would by itself compile without debug information, and strip what the standard library has.
+    /// True if cargo would by itself compile without debug information, and strip what the standard library has.
     pub is_bare: bool,
-    /// Whether nothing sets `debug`.
+    /// True if nothing sets `debug`.
     pub debug_is_unset: bool,
 }
 
 impl Profile {
-    /// The profile that `flags` select in the workspace at `root`.
+    /// Returns the profile that `flags` select in the workspace at `root`.
     pub fn select(flags: &arguments::Cargo, root: &Path) -> Self {
         let name = match (&flags.profile, flags.release) {
             (Some(name), _) => name.as_str(),
@@ -57,7 +57,7 @@ impl Profile {
         Self { name: name.to_owned(), is_bare: debug_is_unset && !strip, debug_is_unset }
     }
 
-    /// The environment variable of cargo that sets `debug` in this profile.
+    /// Returns the environment variable of cargo that sets `debug` in this profile.
     pub fn debug_variable(&self) -> String {
         format!("CARGO_PROFILE_{}_DEBUG", upper(&self.name))
     }
@@ -71,7 +71,7 @@ fn value<'a>(source: &'a Table, profile: &str, key: &str) -> Option<&'a Value> {
     source.get("profile")?.get(profile)?.get(key)
 }
 
-/// Everything that may set profiles. What cannot be read is for cargo to complain about.
+/// Reads the sources that may set profiles. cargo complains about those that cannot be read.
 fn sources(flags: &arguments::Cargo, root: &Path) -> Vec<Table> {
     let current = env::current_dir().unwrap_or_default();
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);

@@ -1,4 +1,4 @@
-//! Which packages a command line means, and what kind of program each of them makes.
+//! Packages that a command line selects, and the kind of program that each of them makes.
 //!
 //! The rules are cargo's: packages named by `-p`, or the whole workspace, or those that the folder or manifest path
 //! selects. A package takes part if it has what `--bin` and `--example` ask for.
@@ -13,27 +13,27 @@ use std::path::{Path, PathBuf};
 /// A package that is to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
-    /// What it says about its images.
+    /// Settings of its images.
     pub settings: Settings,
-    /// Whether it has a binary or example: something to make an image of.
+    /// True if the package has a binary or example to make an image of.
     pub has_programs: bool,
 }
 
-/// The packages that a command line means.
+/// The packages that a command line selects.
 #[derive(Debug)]
 pub struct Project {
     /// The packages, in the order in which the workspace lists them.
     pub members: Vec<Member>,
     /// The folder of the workspace.
     pub root: PathBuf,
-    /// Where cargo compiles and whereto it then copies programs, if these are different folders.
+    /// Folder that cargo compiles in and folder that it then copies programs to, if these are different.
     pub folders: Option<(PathBuf, PathBuf)>,
 }
 
 impl Project {
-    /// Asks cargo about the workspace and selects what `flags` mean.
+    /// Queries cargo about the workspace and selects what `flags` mean.
     pub fn select(flags: &arguments::Cargo, others: &[String]) -> Result<Self> {
         let mut command = MetadataCommand::new();
         command.no_deps();
@@ -72,7 +72,7 @@ fn member(package: &Package) -> Result<Member> {
     Ok(Member { name: package.name.to_string(), settings, has_programs })
 }
 
-/// The packages that `flags` select.
+/// Returns the packages that `flags` select.
 fn packages<'a>(metadata: &'a Metadata, flags: &arguments::Cargo) -> Result<Vec<&'a Package>> {
     if !flags.package.is_empty() {
         let is_named = |package: &&Package| flags.package.iter().any(|spec| names(spec, package));
@@ -89,20 +89,20 @@ fn packages<'a>(metadata: &'a Metadata, flags: &arguments::Cargo) -> Result<Vec<
     let is_here = |package: &&&Package| manifest.as_deref() == Some(package.manifest_path.as_std_path());
     let members = metadata.workspace_packages();
     match members.iter().find(is_here) {
-        // In the folder of the workspace itself its default members are meant, a package there is one of them or not.
+        // In the workspace's own folder the default members are selected, even if there is a package in that folder.
         Some(package) if package.manifest_path.parent() != Some(&metadata.workspace_root) => Ok(vec![package]),
         _ => Ok(metadata.workspace_default_packages()),
     }
 }
 
-/// `Cargo.toml` in the current folder or the next one above that has it.
+/// Returns `Cargo.toml` in the current folder or the next one above that has it.
 fn nearest_manifest() -> Option<PathBuf> {
     let folder = env::current_dir().ok()?;
     folder.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file())
 }
 
-/// Whether the package specification `spec` means `package`: a name or `name@version`, a path, or a pattern with `*`
-/// and `?`.
+/// Returns true if the package specification `spec` means `package`: a name or `name@version`, a path, or a pattern with
+/// `*` and `?`.
 fn names(spec: &str, package: &Package) -> bool {
     let name = spec.rsplit('#').next().unwrap_or(spec);
     let name = name.split(['@', ':']).next().unwrap_or(name);
@@ -113,7 +113,7 @@ fn names(spec: &str, package: &Package) -> bool {
         })
 }
 
-/// Whether `text` fits `pattern`, in which `*` stands for any characters and `?` for one.
+/// Returns true if `text` fits `pattern`, in which `*` stands for any characters and `?` for one.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,
@@ -124,7 +124,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Whether `package` has a program that `--bin` or `--example` asks for, if anything is asked for.
+/// Returns true if `package` has a program that `--bin` or `--example` asks for, if anything is asked for.
 fn has_wanted(package: &Package, flags: &arguments::Cargo) -> bool {
     let has = |kind: TargetKind, patterns: &[String]| {
         let targets = package.targets.iter().filter(|target| target.kind.contains(&kind));

@@ -1,4 +1,4 @@
-//! `--allow` and `--deny`: two flags whose order among each other matters, as the first rule that fits decides.
+//! `--allow` and `--deny`: two flags with an order among each other, because the first rule that fits decides.
 
 use clap::error::Result;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -14,7 +14,7 @@ const FLAGS: [(&str, &str); 2] = [
 ];
 
 impl Rules {
-    /// The words of the tender that say the same.
+    /// Returns the tender's flags for the same rules.
     pub fn words(&self) -> impl Iterator<Item = String> {
         self.0.iter().flat_map(|(_, flag, network)| [format!("--{flag}"), network.clone()])
     }

@@ -1,13 +1,13 @@
-//! What a package says about its images: `[package.metadata.husk]` in its `Cargo.toml`.
+//! Settings that a package has for its images: `[package.metadata.husk]` in its `Cargo.toml`.
 //!
 //! ```toml
 //! [package.metadata.husk]
-//! std = false         # a native program over the crate `husk`; true unless said otherwise
-//! memory = "64M"      # guest memory; more than 512M takes `--memory-max` of who runs the image elsewhere
+//! std = false         # a native program over the crate `husk`; true by default
+//! memory = "64M"      # guest memory; more than 512M takes `--memory-max` where the image runs elsewhere
 //! stack = "1M"        # stack of the main thread
-//! files = "assets"    # a folder of the package, whose contents the program finds at /
+//! files = "assets"    # a folder of the package; the program finds its contents at /
 //!
-//! [package.metadata.husk.devices]  # what it is not started without
+//! [package.metadata.husk.devices]  # devices that it is not started without
 //! front = "network"
 //! data = "block"
 //! ```
@@ -19,17 +19,17 @@ use husk_abi::size;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// What sort of program a package makes.
+/// Sort of program that a package makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An ordinary program: its system calls are answered by the libos.
+    /// An ordinary program: the libos answers its system calls.
     Std,
     /// A `no_std` program over the crate `husk`.
     Native,
 }
 
 impl Kind {
-    /// The rustc target that it is built for.
+    /// Returns the rustc target that the kind is built for.
     pub const fn target(self) -> &'static str {
         match self {
             Self::Std => husk_toolchain::MUSL,
@@ -37,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// Its name in the environment of the linker step.
+    /// Returns the name of the kind in the environment of the linker step.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Std => "std",
@@ -46,7 +46,7 @@ impl Kind {
     }
 }
 
-/// What comes before the files in the environment; a device is a name and a number with a colon between them.
+/// Separator before the files in the environment; a device is a name and a number with a colon between them.
 const FILES: &str = " files ";
 
 /// Settings of a package's images.
@@ -58,14 +58,14 @@ pub struct Settings {
     pub memory: u64,
     /// Stack of the main thread in bytes.
     pub stack: u64,
-    /// Devices that it wants.
+    /// Devices that the program wants.
     pub devices: Vec<Device>,
-    /// The folder whose contents go into the images.
+    /// Folder with the files that go into the images.
     pub files: Option<PathBuf>,
 }
 
 impl Settings {
-    /// What holds where a package says nothing.
+    /// Defaults of a kind of program.
     pub const fn of_kind(kind: Kind) -> Self {
         match kind {
             Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20, devices: Vec::new(), files: None },
@@ -114,7 +114,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings as the linker step gets them, through the environment: another text when the files have changed.
+    /// Encodes the settings for the linker step, which gets them through the environment: the text changes with the files.
     pub fn to_variable(&self) -> Result<String> {
         let devices = self.devices.iter().filter_map(|device| Some(format!(" {}:{}", device.name()?, device.kind)));
         let text = format!("{} {}{}", self.memory, self.stack, devices.collect::<String>());
@@ -145,7 +145,7 @@ impl Settings {
         read().ok_or_else(|| Error::new(format!("the linker step cannot read the settings '{text}'")))
     }
 
-    /// The manifest that says so, without counts.
+    /// Returns the manifest with these settings, without counts.
     pub fn manifest(&self) -> Manifest {
         let kind = match self.kind {
             Kind::Std => kind::STD,
@@ -156,7 +156,7 @@ impl Settings {
     }
 }
 
-/// What is in `/dev` before any disk.
+/// Names in `/dev` before any disk.
 const IN_DEV: [&str; 12] =
     ["null", "zero", "full", "random", "urandom", "tty", "console", "shm", "fd", "stdin", "stdout", "stderr"];
 

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 /// The executable.
 const NAME: &str = "husk";
-/// The target it is built for: one static file.
+/// Target that the tender is built for: one static file.
 const TARGET: &str = husk_toolchain::MUSL;
-/// The profile it is built with.
+/// Profile that the tender is built with.
 const PROFILE: &str = "tender";
 /// Work that takes longer than this is announced.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The path of the tender.
+/// Returns the path of the tender.
 pub fn find() -> Result<PathBuf> {
     if let Some(path) = env::var_os("HUSK").map(PathBuf::from) {
         return if path.is_file() {
@@ -58,15 +58,15 @@ struct Checkout {
 }
 
 impl Checkout {
-    /// The one that this tool was built in, if it still runs from there.
+    /// Returns the checkout that this tool was built in, if it still runs from there.
     fn of(executable: &Path) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-        // cargo marks its target folder so, wherever that is; nothing is ever installed below it.
+        // cargo marks its target folder with this file, in any location; nothing is ever installed below it.
         let target_folder = executable.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file())?.to_owned();
         root.join("tender/Cargo.toml").is_file().then_some(Self { root, target_folder })
     }
 
-    /// Builds its tender, which is quick if it is up to date.
+    /// Builds the checkout's tender, which is quick if it is up to date.
     fn build(&self) -> Result<PathBuf> {
         toolchain::provide(TARGET)?;
         let mut command = Command::new(toolchain::cargo());
@@ -87,13 +87,13 @@ impl Checkout {
         if output.status.success() {
             return Ok(path);
         }
-        // What cargo has to say is worth reading only now.
+        // cargo's output is worth reading only now.
         let reason = String::from_utf8_lossy(&output.stderr);
         Err(Error::new(format!("the tender in '{}' does not build\n{reason}", self.root.display())))
     }
 }
 
-/// Runs `command`; says what it does if that takes long and somebody watches.
+/// Runs `command`; announces `what` if that takes long and standard error is a terminal.
 fn patiently(what: &str, command: &mut Command) -> Result<Output> {
     let program = PathBuf::from(command.get_program());
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();

@@ -1,4 +1,4 @@
-//! The Rust toolchain in use: which cargo and rustc, and whether rustc can build for a target.
+//! The Rust toolchain in use: its cargo and rustc, and the targets that rustc can build for.
 
 use crate::error::{Error, Result};
 use husk_toolchain::Toolchain;
@@ -6,12 +6,12 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The cargo that called us, or the one in the path.
+/// Returns the cargo that called this process, or the one in the path.
 pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// The rustc that this cargo will call, unless a configuration file names another.
+/// Returns the rustc that this cargo will call, unless a configuration file names another.
 fn rustc() -> PathBuf {
     if let Some(rustc) = env::var_os("RUSTC") {
         return rustc.into();

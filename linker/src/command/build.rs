@@ -1,4 +1,4 @@
-//! `cargo husk build`: builds images and prints where they are.
+//! `cargo husk build`: builds images and prints their paths.
 
 use crate::arguments::{self, Build};
 use crate::cargo::{self, Call};
@@ -32,21 +32,21 @@ pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
         }
     }
     if kinds.is_empty() {
-        // cargo says best what is wrong with a name that it does not know.
+        // cargo has the best message about a name that it does not know.
         let mut call = Call::new("build", Kind::Std, &project, &build.cargo, &divided.cargo)?;
         return build_one(&mut call, false, &mut images);
     }
     if !wants_json(&build.cargo) {
         let mut output = std::io::stdout().lock();
         for image in images {
-            // Nobody reads any more if this fails.
+            // A failure means that the reader is gone.
             let _ = writeln!(output, "{image}");
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The words of the command line with the packages of `kind` in place of the person's selection.
+/// Returns the words of the command line with the packages of `kind` in place of the user's selection.
 fn only(kind: Kind, project: &Project, divided: &Divided) -> Vec<String> {
     let selecting = ["-p", "--package", "--exclude"];
     let mut words = Vec::new();
@@ -70,7 +70,7 @@ fn only(kind: Kind, project: &Project, divided: &Divided) -> Vec<String> {
     words
 }
 
-/// Whether the person wants cargo's messages rather than paths.
+/// Returns true if the user wants cargo's messages rather than paths.
 fn wants_json(flags: &arguments::Cargo) -> bool {
     flags.other.message_format.iter().any(|format| format.starts_with("json"))
 }
@@ -102,7 +102,7 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
     }
 }
 
-/// The image that a message of cargo speaks of.
+/// Returns the image that a message of cargo names.
 fn image(line: &str) -> Option<Utf8PathBuf> {
     let message = Message::parse_stream(line.as_bytes()).next()?.ok()?;
     match message {
@@ -122,17 +122,17 @@ fn check(images: &[Utf8PathBuf]) -> Result<()> {
     }
 }
 
-/// A file that collects what the linker step has to say.
+/// File that collects the messages of the linker step.
 struct Messages(PathBuf);
 
 impl Messages {
-    /// Makes an empty one; none if the place is taken or not ours to write to, for the folder is everybody's.
+    /// Makes an empty file; none if the path is taken or not writable, because the folder is shared by all users.
     fn create() -> Option<Self> {
         let path = env::temp_dir().join(format!("husk-messages-{}", process::id()));
         File::create_new(&path).ok().map(|_| Self(path))
     }
 
-    /// Prints all of it, or just the warnings.
+    /// Prints all messages, or just the warnings.
     fn show(&self, all: bool) {
         for line in fs::read_to_string(&self.0).unwrap_or_default().lines() {
             if all || line.starts_with("warning: ") {
@@ -144,7 +144,7 @@ impl Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        // What is left over is empty or has been shown.
+        // A file that is left behind is empty or has been shown.
         let _ = fs::remove_file(&self.0);
     }
 }

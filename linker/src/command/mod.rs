@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Does what the words after `cargo husk` say.
+/// Runs the subcommand that the words after `cargo husk` name.
 pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut command = Husk::command();
     command.build();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Where this tool was built from has the crate `husk` beside it.
+/// Path of the crate `husk`, beside the folder that this tool was built from.
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../libos/api");
 
 /// The program that a native project starts with.
@@ -47,7 +47,7 @@ fn make_native(project: &Path) -> Result<()> {
     fs::write(&main, NATIVE_MAIN).map_err(|error| Error::file("write", &main, error))
 }
 
-/// The line for the crate `husk`: this checkout's while it exists, else the release that belongs to this tool.
+/// Returns the line for the crate `husk`: this checkout's while it exists, else the release that belongs to this tool.
 fn dependency() -> String {
     match Path::new(API).canonicalize() {
         Ok(path) => format!("husk = {{ path = {} }}", toml::Value::String(path.display().to_string())),

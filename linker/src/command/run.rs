@@ -12,10 +12,10 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
-/// Variables that a guest gets without being told: they choose how much a program says.
+/// Variables that a guest gets without a flag: they control how much a program prints.
 const PASSED_ON: [&str; 3] = ["RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
 
-/// What a guest may run in.
+/// Targets that a guest may run in.
 const TARGETS: [&str; 2] = ["hvt", "spt"];
 
 /// Replaces this process by `cargo run` or `cargo test`; its exit status is the guest's.
@@ -32,7 +32,7 @@ pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     Err(Error::start(call.0.get_program().as_ref(), error))
 }
 
-/// The one kind of program that is to run.
+/// Returns the single kind of program that is to run.
 fn kind(subcommand: &str, project: &Project) -> Result<Kind> {
     let members: Vec<_> = match subcommand {
         // Packages without a program do not run.
@@ -44,21 +44,21 @@ fn kind(subcommand: &str, project: &Project) -> Result<Kind> {
             "a native program ('std = false') cannot be tested, for the test harness needs std: put its logic into a \
              library package and choose that with -p",
         )),
-        // cargo says best what is wrong if there is nothing to run.
+        // cargo has the best message if there is nothing to run.
         (_, []) => Ok(Kind::Std),
         (_, [kind]) => Ok(*kind),
         _ => Err(Error::new("std and native programs cannot run together: choose a package with -p")),
     }
 }
 
-/// The words of `husk` that come before the image, the last being `--`.
+/// Returns the words of `husk` that come before the image, the last being `--`.
 fn options(guest: &Guest) -> Result<Vec<String>> {
     let mut words = vec!["run".to_owned()];
     if let Some(memory) = &guest.memory {
         size::parse(memory).map_err(|error| Error::new(format!("--memory {memory}: {error}")))?;
         words.extend(["--memory".to_owned(), memory.clone()]);
     }
-    // The word of the package's own author, unlike that of an image from elsewhere.
+    // The size is from the package's own author, unlike that of an image from elsewhere.
     words.push(format!("--memory-max={}", guest.memory_max.as_deref().unwrap_or("none")));
     if let Some(target) = &guest.target {
         if !TARGETS.contains(&target.as_str()) {

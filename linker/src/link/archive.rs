@@ -1,4 +1,4 @@
-//! An archive of objects, as System V has them: link editors take an object from there only if they need it.
+//! An archive of objects in System V's format: link editors take an object from it only if they need it.
 //!
 //! The format: ar(5), and the index that `ranlib` makes, a member called `/` with the big-endian count of names, as many
 //! offsets of the members that define them, and the names.
@@ -9,7 +9,7 @@ use object::{Object, ObjectSymbol};
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
 
-/// The bytes of an archive that holds these objects, each with its name, and tells their global symbols.
+/// Returns the bytes of an archive with these objects, each with its name, and an index of their global symbols.
 pub fn of(members: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut names = vec![];
     for (member, (file, content)) in members.iter().enumerate() {

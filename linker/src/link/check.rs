@@ -1,4 +1,4 @@
-//! What an image must not contain: the tender would refuse it, so it is better said here.
+//! Contents that an image must not have: the tender would refuse it, so the linker step refuses it first.
 
 use crate::error::{Error, Result};
 use object::LittleEndian;

@@ -32,7 +32,7 @@ pub fn split(output: &Path, build_id: &[u8], strip: Strip, folders: Option<&(Pat
     tool::run(copy, "stripping the image")
 }
 
-/// Makes way in `folder` for the debug information of `output`: the path of its file, without the one before.
+/// Removes the previous debug information of `output` from `folder`; returns the path for the new file.
 fn place(folder: &Path, output: &Path, name: &str) -> Result<PathBuf> {
     forget(folder, output)?;
     let file = folder.join(name);
@@ -43,7 +43,7 @@ fn place(folder: &Path, output: &Path, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// `.build-id` for a program at `output`.
+/// Returns `.build-id` for a program at `output`.
 fn folder(output: &Path) -> PathBuf {
     let parent = output.parent().unwrap_or(Path::new(""));
     let shared = parent.ends_with("deps") || parent.ends_with("examples");
@@ -51,33 +51,33 @@ fn folder(output: &Path) -> PathBuf {
     place.join(".build-id")
 }
 
-/// Where below `.build-id` the debug information of an image is.
+/// Path, below `.build-id`, of the debug information of an image.
 fn file_name(build_id: &[u8]) -> String {
     let digits: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
     let (first, rest) = digits.split_at(digits.len().min(2));
     format!("{first}/{rest}.debug")
 }
 
-/// The file in which [`remember`] keeps what belongs to the program `output`.
+/// File in which [`remember`] records the debug information of the program `output`.
 fn record(folder: &Path, output: &Path) -> PathBuf {
     folder.join(output.file_name().unwrap_or_default()).with_added_extension("last")
 }
 
-/// Notes that `name` belongs to `output`.
+/// Records that `name` belongs to `output`.
 fn remember(folder: &Path, output: &Path, name: &str) -> Result<()> {
     let record = record(folder, output);
     fs::write(&record, name).map_err(|error| Error::file("write", &record, error))
 }
 
-/// Removes the debug information of the program that was at `output` before, unless another has the same: they would
-/// pile up, at megabytes each.
+/// Removes the debug information of the previous program at `output`, unless another program has the same: the files would
+/// accumulate, at megabytes each.
 fn forget(folder: &Path, output: &Path) -> Result<()> {
     let own = record(folder, output);
     let Ok(name) = fs::read_to_string(&own) else { return Ok(()) };
     let others = fs::read_dir(folder).map_err(|error| Error::file("read", folder, error))?;
     let mut others = others.flatten().map(|entry| entry.path()).filter(|path| path.is_file() && *path != own);
     if !others.any(|other| fs::read_to_string(other).is_ok_and(|other| other == name)) {
-        // It may be gone already.
+        // The file may be gone already.
         let _ = fs::remove_file(folder.join(name));
     }
     Ok(())

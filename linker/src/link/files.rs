@@ -25,14 +25,14 @@ pub struct Tree {
 #[derive(Debug)]
 struct Item {
     path: PathBuf,
-    /// Offsets are filled in when it is written.
+    /// Entry in the image; offsets are filled in when it is written.
     entry: Entry,
-    /// Where a link leads.
+    /// Target of a link.
     target: Vec<u8>,
 }
 
 impl Item {
-    /// The item at `path`, if it is of a kind that an image can have.
+    /// Reads the item at `path`, if it is of a kind that an image can have.
     fn read(path: PathBuf) -> Result<Self> {
         let metadata = fs::symlink_metadata(&path).map_err(|error| Error::file("read", &path, error))?;
         let kind = metadata.mode() & kind::MASK;
@@ -70,7 +70,7 @@ fn described(metadata: &Metadata) -> Entry {
 }
 
 impl Tree {
-    /// Reads what there is in `folder`. Links in it are kept as links.
+    /// Reads the tree in `folder`. Links in it are kept as links.
     pub fn read(folder: &Path) -> Result<Self> {
         let metadata = fs::metadata(folder).map_err(|error| Error::file("read", folder, error))?;
         if !metadata.is_dir() {
@@ -105,7 +105,7 @@ impl Tree {
         Ok(Self { items })
     }
 
-    /// A number that is another when anything has changed.
+    /// Returns a number that changes when anything in the tree changes.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         for Item { path, entry, target } in &self.items {
@@ -114,7 +114,7 @@ impl Tree {
         hasher.finish()
     }
 
-    /// Writes the tree behind everything else in the image at `path`, and into its note where that is.
+    /// Writes the tree behind everything else in the image at `path`, and its place into the image's note.
     pub fn append(mut self, path: &Path) -> Result<()> {
         let failed = |error| Error::file("write", path, error);
         let image = fs::read(path).map_err(|error| Error::file("read", path, error))?;
@@ -131,8 +131,7 @@ impl Tree {
         file.write_all_at(note.as_bytes(), place.start as u64).map_err(failed)
     }
 
-    /// Gives everything its offset: names, targets and small contents first, then contents of whole pages. Tells the
-    /// length of it all.
+    /// Assigns the offsets: names, targets and small contents first, then contents of whole pages. Returns the total length.
     fn place(&mut self) -> u64 {
         let mut at = (size_of::<Header>() + self.items.len() * size_of::<Entry>()) as u64;
         for item in &mut self.items[1..] {
@@ -174,12 +173,12 @@ impl Tree {
     }
 }
 
-/// Whether an item's contents share a page with others.
+/// Returns true if an item's contents share a page with others.
 fn is_small(item: &Item) -> bool {
     item.entry.length < PAGE
 }
 
-/// The paths in a folder, by name.
+/// Returns the paths in a folder, by name.
 fn children(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error| Error::file("read", folder, error);
     let entries = fs::read_dir(folder).map_err(failed)?;

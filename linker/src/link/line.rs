@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// Whom a command line is meant for.
+/// Recipient of a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
     /// A C compiler as linker driver.
@@ -17,7 +17,7 @@ pub enum Flavor {
     Lld,
 }
 
-/// What is to be removed from the image in the end.
+/// Parts to remove from the finished image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strip {
     /// Nothing.
@@ -29,7 +29,7 @@ pub enum Strip {
     All,
 }
 
-/// One word of the command line.
+/// Word of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
     /// A word of the link editor.
@@ -41,15 +41,15 @@ pub enum Word {
 /// A linker's command line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Whom it is meant for.
+    /// Recipient of the command line.
     pub flavor: Flavor,
-    /// What it says, less `-o` and what is left out.
+    /// Words, less `-o` and those that are left out.
     pub words: Vec<Word>,
-    /// The file it makes.
+    /// File that the linker makes.
     pub output: PathBuf,
-    /// What it asks to be stripped.
+    /// Parts that the command line asks to strip.
     pub strip: Strip,
-    /// Whether it makes a program, rather than a library or another object.
+    /// True if the linker makes a program, rather than a library or another object.
     pub makes_program: bool,
 }
 
@@ -76,7 +76,7 @@ impl Line {
         line
     }
 
-    /// The words as a compiler driver takes them, less `-o`.
+    /// Returns the words as a compiler driver takes them, less `-o`.
     pub fn for_compiler(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         for word in &self.words {
@@ -88,7 +88,7 @@ impl Line {
         arguments
     }
 
-    /// Takes one word, and those that belong to it.
+    /// Takes a word, and those that belong to it.
     fn take(&mut self, word: Word, following: &mut impl Iterator<Item = Word>) {
         match word.text().to_str() {
             Some("-o") => self.output = following.next().map(|word| word.text().into()).unwrap_or_default(),

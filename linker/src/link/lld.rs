@@ -1,4 +1,4 @@
-//! Linking without a C compiler: what a driver's words mean to `rust-lld`.
+//! Linking without a C compiler: translation of a driver's words for `rust-lld`.
 //!
 //! rustc gives start files and libraries by path and asks the driver for no libraries of its own, so little is left to
 //! translate.
@@ -7,10 +7,10 @@ use super::line::Word;
 use crate::error::{Error, Result};
 use std::ffi::OsString;
 
-/// Where a program with a fixed place begins, as with other linkers; lld by itself puts it where the tender has its own.
+/// Start of a program with a fixed place, as with other linkers; lld's default is where the tender has its own pages.
 pub const FIXED_BASE: &str = "--image-base=0x400000";
 
-/// `words` in lld's language.
+/// Translates `words` for lld.
 pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
     let mut translated = Vec::new();
     for word in words {
@@ -33,7 +33,7 @@ fn translate_driver(word: OsString, translated: &mut Vec<OsString>) -> Result<()
         }
         "-rdynamic" => translated.push("--export-dynamic".into()),
         "-nostartfiles" | "-nodefaultlibs" | "-nostdlib" | "-nolibc" | "-pthread" | "-pipe" => {}
-        // Objects are compiled, and a link editor is chosen: neither is for us to say any more.
+        // Objects are compiled, and a link editor is chosen: these options have no effect any more.
         option if ["-m", "-f", "-g", "-O", "-B", "-W"].iter().any(|start| option.starts_with(start)) => {}
         "-static" | "-pie" | "-no-pie" | "-u" | "-T" | "-L" | "-l" | "-z" | "-e" => translated.push(word),
         option if ["-L", "-l", "-u", "-T", "-e"].iter().any(|start| option.starts_with(start)) => translated.push(word),

@@ -1,7 +1,7 @@
-//! The linker step: what rustc calls instead of its linker while `cargo husk` builds.
+//! The linker step, which rustc calls instead of its linker while `cargo husk` builds.
 //!
-//! It adds the libos and the manifest to what rustc wants linked, has the usual linker do it, turns `syscall`
-//! instructions of the result into jumps to the libos, splits off debug information, and adds the package's files.
+//! It adds the libos and the manifest to rustc's words, runs the usual linker, turns `syscall` instructions of the
+//! result into jumps to the libos, splits off debug information, and adds the package's files.
 
 mod archive;
 mod check;
@@ -36,24 +36,24 @@ const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
 /// The allocator, prelinked: its global symbols are weak.
 const MALLOC: &[u8] = include_bytes!(env!("HUSK_MALLOC_OBJECT"));
 
-/// The functions that copy, fill and compare, in the same way.
+/// The functions that copy, fill and compare, prelinked: their global symbols are weak.
 const BYTES: &[u8] = include_bytes!(env!("HUSK_BYTES_OBJECT"));
 
-/// What every image is linked with, beyond its objects.
+/// Options that every image is linked with.
 const OPTIONS: [&str; 4] = ["--entry=husk_start", "--build-id=sha1", "-z", "nopack-relative-relocs"];
 
-/// Whether it is rustc that calls.
+/// Returns true if rustc is the caller.
 pub fn is_called() -> bool {
     env::var_os(request::KIND).is_some()
 }
 
-/// Whether the file at `path` is an image that the linker step has made.
+/// Returns true if the file at `path` is an image that the linker step has made.
 pub fn is_image(path: &Path) -> bool {
     let notes = fs::read(path).ok().and_then(|image| Notes::read(&image).ok());
     notes.is_some_and(|notes| notes.abi.is_some() && notes.manifest.is_some())
 }
 
-/// Links as the command line `arguments` says, program name left out.
+/// Links by the command line `arguments`, program name left out.
 pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let request = Request::from_environment()?;
     let mut line = Line::parse(&response::expand(arguments)?);
@@ -86,8 +86,8 @@ fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()>
     Ok(())
 }
 
-/// Adds functions of C right before the C library, which has slower ones: of an archive, the link editor takes what is
-/// wanted and not there yet. So a program's own go first.
+/// Adds functions of C right before the C library, which has slower ones: from an archive, the link editor takes only
+/// symbols that are still undefined. So a program's own functions take precedence.
 fn add_functions(line: &mut Line, scratch: &Scratch) -> Result<()> {
     let archive = archive::of(&[("malloc.o", MALLOC), ("bytes.o", BYTES)])?;
     let archive = scratch.write("libhusk.a", &archive)?;
@@ -131,7 +131,7 @@ fn link(line: &Line, scratch: &Scratch) -> Result<ExitStatus> {
     command.status().map_err(|error| Error::start(Path::new(command.get_program()), error))
 }
 
-/// Makes an image of what the linker made.
+/// Turns the linker's output into an image.
 fn finish(line: &Line, request: &Request) -> Result<()> {
     let path = &line.output;
     let mut image = fs::read(path).map_err(|error| Error::file("read", path, error))?;
@@ -151,7 +151,7 @@ fn finish(line: &Line, request: &Request) -> Result<()> {
     request.track(path)
 }
 
-/// One line on what became of the `syscall` sites of the program at `path`; a warning if stubs ran out.
+/// Summarises the `syscall` sites of the program at `path` in one line; a warning if stubs ran out.
 fn summary(path: &Path, plan: &Plan) -> String {
     let trapping: Vec<_> = plan.trapping.iter().map(|(reason, count)| format!("; {count} trap {reason}")).collect();
     let head = if plan.trapping.contains_key(&Reason::NoStub) { "warning: " } else { "" };
@@ -172,7 +172,7 @@ fn fill_in(image: &mut [u8], plan: &Plan) -> Result<Vec<u8>> {
     notes.build_id.ok_or_else(|| missing("build-id"))
 }
 
-/// A folder for the files of one link, which goes away with it.
+/// Folder for the files of one link, removed at its end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -192,7 +192,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left over lies in a target folder, where `cargo clean` finds it.
+        // Files that are left over lie in a target folder, where `cargo clean` finds them.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

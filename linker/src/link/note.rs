@@ -1,4 +1,4 @@
-//! The manifest and the note about files: an object file that holds them, and where to find them in the finished image.
+//! The manifest and the note about files: an object file that holds them, and their place in the finished image.
 //!
 //! The note has the same alignment as those of the libos and of the crate `husk`, so that any linker puts them into one
 //! segment.
@@ -17,7 +17,7 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Type of the note that holds the build-id.
 const GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
 
-/// An object file whose only content is the manifest of `settings`, and room for a note about files if there are some,
+/// Makes an object file that contains the manifest of `settings`, and room for a note about files if there are some,
 /// in a section that no linker collects as garbage.
 pub fn object(settings: &Settings) -> Result<Vec<u8>> {
     let mut body = settings.manifest().as_bytes().to_vec();
@@ -36,7 +36,7 @@ pub fn object(settings: &Settings) -> Result<Vec<u8>> {
     object.write().map_err(|error| Error::new(format!("cannot write the manifest: {error}")))
 }
 
-/// The bytes of one note.
+/// Encodes one note.
 fn encode(kind: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [note::NAME.len() as u32 + 1, body.len() as u32, kind] {
@@ -53,11 +53,11 @@ fn encode(kind: u32, body: &[u8]) -> Vec<u8> {
 /// The notes of an image.
 #[derive(Debug)]
 pub struct Notes {
-    /// Which contract it was built for.
+    /// Contract that the image was built for.
     pub abi: Option<Abi>,
-    /// The manifest, and where in the file it is.
+    /// The manifest, and its place in the file.
     pub manifest: Option<(Manifest, Range<usize>)>,
-    /// Where in the file the note about files is.
+    /// Place of the note about files in the file.
     pub files: Option<Range<usize>>,
     /// The GNU build-id.
     pub build_id: Option<Vec<u8>>,

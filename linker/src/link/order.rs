@@ -19,7 +19,7 @@ const OF_STD: &str = "std::rt::lang_start_internal";
 /// Archives that std is linked from.
 const STD: [&str; 3] = ["libstd-", "libcore-", "liballoc-"];
 
-/// The order as a file for the link editor's `--symbol-ordering-file`: a symbol a line.
+/// Returns the order as a file for the link editor's `--symbol-ordering-file`: a symbol a line.
 pub fn file(ours: &[&[u8]], words: &[Word]) -> String {
     let mut symbols = Symbols::of(ours);
     words.iter().filter_map(std_archive).for_each(|path| symbols.add_archive(path));
@@ -29,7 +29,7 @@ pub fn file(ours: &[&[u8]], words: &[Word]) -> String {
     }
     let mut order = String::new();
     for name in START.lines().filter(|line| !line.starts_with('#')) {
-        // What nobody mangles goes by its own name.
+        // A name that is not mangled is its own symbol.
         match symbols.0.get(name) {
             Some(symbols) => symbols.iter().for_each(|symbol| order.extend([symbol, "\n"])),
             None => order.extend([name, "\n"]),
@@ -38,7 +38,7 @@ pub fn file(ours: &[&[u8]], words: &[Word]) -> String {
     order
 }
 
-/// The path of an archive of std's.
+/// Returns the path of an archive of std's.
 fn std_archive(word: &Word) -> Option<&Path> {
     let Word::Driver(text) = word else { return None };
     let path = Path::new(text);
@@ -46,15 +46,15 @@ fn std_archive(word: &Word) -> Option<&Path> {
     (name.ends_with(".rlib") && STD.iter().any(|start| name.starts_with(start))).then_some(path)
 }
 
-/// The path of an object file.
+/// Returns the path of an object file.
 fn object_file(word: &Word) -> Option<&Path> {
     let Word::Driver(text) = word else { return None };
     let path = Path::new(text);
     path.extension().is_some_and(|extension| extension == "o").then_some(path)
 }
 
-/// What the link editor calls the functions of each name. A file that cannot be read costs a little speed at the
-/// image's start, nothing else.
+/// Symbols of the functions of each name. A file that cannot be read costs a little speed at the image's start, nothing
+/// else.
 #[derive(Default)]
 struct Symbols(HashMap<String, Vec<String>>);
 
@@ -84,7 +84,7 @@ impl Symbols {
         }
     }
 
-    /// Adds what is in an archive's index.
+    /// Adds the symbols in an archive's index.
     fn add_archive(&mut self, path: &Path) {
         let Ok(file) = File::open(path) else { return };
         let cache = ReadCache::new(file);

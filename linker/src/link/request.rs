@@ -1,4 +1,4 @@
-//! What `cargo husk` asks of the linker step: variables in the environment, which cargo and rustc hand through.
+//! Request of `cargo husk` to the linker step: variables in the environment, which cargo and rustc hand through.
 //!
 //! rustc's notes on what a program was made from (the `.d` file beside it) get a line for every variable that the image
 //! depends on. cargo compares them before it calls something fresh: an image is linked again when its settings in
@@ -11,13 +11,13 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The kind of program that is being built. Its presence says that rustc called, not a person.
+/// Kind of program that is being built. The variable's presence shows that rustc called, not a person.
 pub const KIND: &str = "HUSK_LINK_KIND";
-/// Which build of this tool links; see [`identity`].
+/// Identity of the build of this tool that links; see [`identity`].
 pub const TOOL: &str = "HUSK_LINK_TOOL";
 /// Set if debug information is there for crash reports only, and the image is to be without.
 pub const STRIP_DEBUG: &str = "HUSK_LINK_STRIP_DEBUG";
-/// A file that takes what there is to say: rustc keeps to itself what a linker prints.
+/// File that takes messages, because rustc does not show what a linker prints.
 pub const MESSAGES: &str = "HUSK_LINK_MESSAGES";
 
 /// The folder that cargo compiles in, if programs are copied to [`TARGET_FOLDER`] from there.
@@ -25,21 +25,21 @@ pub const BUILD_FOLDER: &str = "HUSK_LINK_BUILD_FOLDER";
 /// The folder that programs are copied to.
 pub const TARGET_FOLDER: &str = "HUSK_LINK_TARGET_FOLDER";
 
-/// The variable with the settings of a package's images.
+/// Returns the variable with the settings of a package's images.
 pub fn settings_variable(package: &str) -> String {
     format!("HUSK_LINK_SETTINGS_{package}")
 }
 
-/// What the linker step is to make.
+/// Output that is requested from the linker step.
 #[derive(Debug)]
 pub struct Request {
     /// Settings of the package that the program belongs to.
     pub settings: Settings,
-    /// Whether to strip debug information even though the compiler does not ask for it.
+    /// True if debug information is to be stripped even though the compiler does not ask for it.
     pub strip_debug: bool,
     /// The folder that cargo compiles in and the one that programs are copied to, if they differ.
     pub folders: Option<(PathBuf, PathBuf)>,
-    /// Variables that this depends on.
+    /// Variables that the output depends on.
     variables: Vec<String>,
     messages: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ impl Request {
         Ok(Self { settings, folders, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
     }
 
-    /// Tells the person at the terminal something, if that is possible.
+    /// Shows a message to the person at the terminal, if that is possible.
     pub fn say(&self, message: &str) {
         let Some(path) = &self.messages else { return };
         if let Ok(mut file) = OpenOptions::new().append(true).open(path) {

@@ -12,7 +12,7 @@ use std::path::Path;
 /// A command line longer than this goes through a response file: far below what Linux takes, environment included.
 const LONG: usize = 64 << 10;
 
-/// `arguments` with response files replaced by what is in them.
+/// Returns `arguments` with response files replaced by their contents.
 pub fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>> {
     let mut expanded = Vec::new();
     for argument in arguments {
@@ -28,7 +28,7 @@ pub fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>> {
     Ok(expanded)
 }
 
-/// `arguments`, or if they are long, one that names a response file in `folder` with their content.
+/// Returns `arguments`, or if they are long, one that names a response file in `folder` with their content.
 pub fn shorten(arguments: Vec<OsString>, folder: &Path) -> Result<Vec<OsString>> {
     if arguments.iter().map(|argument| argument.len() + 1).sum::<usize>() < LONG {
         return Ok(arguments);
@@ -40,7 +40,7 @@ pub fn shorten(arguments: Vec<OsString>, folder: &Path) -> Result<Vec<OsString>>
     Ok(vec![argument])
 }
 
-/// The words of a response file.
+/// Returns the words of a response file.
 fn words(text: &[u8]) -> Vec<OsString> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -62,7 +62,7 @@ fn words(text: &[u8]) -> Vec<OsString> {
     words.into_iter().map(OsString::from_vec).collect()
 }
 
-/// The text of a response file with these words.
+/// Returns the text of a response file with these words.
 fn quote(words: &[OsString]) -> Vec<u8> {
     let mut text = Vec::new();
     for word in words {

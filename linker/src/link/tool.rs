@@ -11,17 +11,17 @@ use std::process::Command;
 /// Names of a C compiler, in order of preference.
 const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
 
-/// A C compiler, if there is one.
+/// Finds a C compiler, if there is one.
 pub fn compiler() -> Option<PathBuf> {
     COMPILERS.into_iter().find_map(find)
 }
 
-/// The folder in which compilers find the toolchain's link editor under the name that they expect, `ld.lld`.
+/// Returns the folder in which compilers find the toolchain's link editor under the name that they expect, `ld.lld`.
 pub fn link_editors() -> Option<PathBuf> {
     find("rust-lld").map(|path| path.with_file_name("gcc-ld")).filter(|folder| folder.join("ld.lld").is_file())
 }
 
-/// A call of the tool `name` of rustc, such as `rust-lld`.
+/// Makes a call of the tool `name` of rustc, such as `rust-lld`.
 pub fn bundled(name: &str) -> Result<Command> {
     let path = find(name).ok_or_else(|| {
         Error::new(format!(
@@ -37,7 +37,7 @@ pub fn bundled(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs `command` to its end; an error that names `purpose` if it fails.
+/// Runs `command` to its end; an error names `purpose`.
 pub fn run(mut command: Command, purpose: &str) -> Result<()> {
     let status = command.status().map_err(|error| Error::start(Path::new(command.get_program()), error))?;
     if status.success() { Ok(()) } else { Err(Error::new(format!("{purpose} failed ({status}): {command:?}"))) }

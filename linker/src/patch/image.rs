@@ -1,4 +1,4 @@
-//! Patching an ELF file: what the code of it is, and putting changes into it.
+//! Patches an ELF file: reads its code, and writes changes into it.
 
 use super::landing::{self, Data};
 use super::program::{Function, Program, Section};
@@ -10,10 +10,10 @@ use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags, Se
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where a patched site continues in the libos.
+/// Symbol of the libos at which a patched site continues.
 const DIRECT: &str = "husk_system_call_direct";
 
-/// Patches the ELF file `image` in place; says what was done.
+/// Patches the ELF file `image` in place; returns the plan.
 pub fn patch(image: &mut [u8]) -> Result<Plan> {
     let file = ElfFile64::<LittleEndian>::parse(&*image).map_err(unreadable)?;
     let plan = Plan::for_program(&program(&file)?, &libos(&file)?);
@@ -32,7 +32,7 @@ fn unreadable(error: impl fmt::Display) -> Error {
     Error::new(format!("the linker made a file that is not understood: {error}"))
 }
 
-/// Finds what the libos provides.
+/// Finds the symbols that the libos provides.
 fn libos(file: &ElfFile64<'_, LittleEndian>) -> Result<Libos> {
     let symbol = |name: &str| {
         let found = file.symbols().find(|symbol| symbol.name() == Ok(name));
@@ -43,7 +43,7 @@ fn libos(file: &ElfFile64<'_, LittleEndian>) -> Result<Libos> {
     Ok(Libos { stubs: stubs.address()..end, direct: symbol(DIRECT)?.address() })
 }
 
-/// The code of an ELF file.
+/// Returns the code of an ELF file.
 fn program<'a>(file: &ElfFile64<'a, LittleEndian>) -> Result<Program<'a>> {
     let mut program = Program::default();
     let mut data = Vec::new();
@@ -113,7 +113,7 @@ fn add_pointers(program: &mut Program<'_>, file: &ElfFile64<'_, LittleEndian>, d
     }
 }
 
-/// Where in the file the byte at `address` is.
+/// Returns the offset in the file of the byte at `address`.
 fn offset(file: &ElfFile64<'_, LittleEndian>, address: u64) -> Option<usize> {
     let section = file.sections().find(|section| {
         section.kind() == SectionKind::Text

@@ -1,8 +1,8 @@
-//! Landing pads: where the unwinder continues in a function, which no instruction mentions.
+//! Landing pads: addresses where the unwinder continues in a function, which no instruction mentions.
 //!
-//! `.eh_frame` leads from each function to its language-specific data, a table in the format of
-//! `.gcc_except_table` (Itanium C++ ABI, "Exception Handling Tables"; Rust uses the same). What is not understood makes
-//! its function obscure, and obscure functions are not patched.
+//! `.eh_frame` leads from each function to its language-specific data area (LSDA), a table in the format of
+//! `.gcc_except_table` (Itanium C++ ABI, "Exception Handling Tables"; Rust uses the same). A table that is not understood
+//! makes its function obscure, and obscure functions are not patched.
 
 use super::program::Program;
 use gimli::{BaseAddresses, CieOrFde, EhFrame, EndianSlice, LittleEndian, Pointer, Reader, UnwindSection};
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
-/// A value is left out.
+/// Encoding of a value that is left out.
 const OMITTED: u8 = 0xff;
 
 /// A section that is loaded, but not code.
@@ -46,7 +46,7 @@ fn add_all(program: &mut Program<'_>, frames: Data<'_>, sections: &[Data<'_>]) -
     Ok(())
 }
 
-/// The landing pads of the function at `function`; none if its table is not understood.
+/// Returns the landing pads of the function at `function`; none if its table is not understood.
 fn pads(table: Pointer, function: u64, sections: &[Data<'_>]) -> Option<Vec<u64>> {
     let Pointer::Direct(address) = table else { return None };
     sections
@@ -59,7 +59,7 @@ fn pads(table: Pointer, function: u64, sections: &[Data<'_>]) -> Option<Vec<u64>
         .map(|pads| pads.into_iter().map(|pad| function.wrapping_add(pad)).collect())
 }
 
-/// The landing pads of a table, relative to their function; none if it is of a form that compilers do not use here.
+/// Reads the landing pads of a table, relative to their function; none if its form is not one that compilers use here.
 fn read_table(mut table: Slice<'_>) -> gimli::Result<Option<Vec<u64>>> {
     if table.read_u8()? != OMITTED {
         return Ok(None);
@@ -81,7 +81,7 @@ fn read_table(mut table: Slice<'_>) -> gimli::Result<Option<Vec<u64>>> {
     Ok(Some(pads))
 }
 
-/// Start, length and landing pad of one call site.
+/// Reads start, length and landing pad of one call site.
 fn read_site(sites: &mut Slice<'_>, encoding: gimli::DwEhPe) -> gimli::Result<Option<[u64; 3]>> {
     let mut site = [0; 3];
     for value in &mut site {

@@ -1,7 +1,7 @@
 //! The patcher: turns `syscall` instructions of a linked program into jumps to the libos.
 //!
 //! A trap costs hundreds of times what a jump does, but only a site that is proven safe is changed; any other keeps
-//! trapping, which is slow and right. What is safe is decided in [`sweep`] and [`window`], on bytes and addresses
+//! trapping, which is slow and right. [`sweep`] and [`window`] decide what is safe, on bytes and addresses
 //! alone; [`image`] reads and writes the ELF file.
 
 #[cfg(any(test, fuzzing))]
@@ -23,16 +23,16 @@ use std::ops::Range;
 use sweep::Sweep;
 pub use window::Reason;
 
-/// Where stubs go and whereto they lead.
+/// Area of the stubs, and the address that they lead to.
 #[derive(Clone, Debug)]
 pub struct Libos {
     /// The area for stubs.
     pub stubs: Range<u64>,
-    /// Where a patched site continues.
+    /// Address where a patched site continues.
     pub direct: u64,
 }
 
-/// What to change in a program.
+/// Changes to a program.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Bytes to write, by address.
@@ -41,19 +41,19 @@ pub struct Plan {
     pub patched: u32,
     /// Number of sites that keep trapping, by reason.
     pub trapping: BTreeMap<Reason, u32>,
-    /// Sites that are dealt with: functions may overlap.
+    /// Sites that are dealt with, because functions may overlap.
     seen: BTreeSet<u64>,
 }
 
 impl Plan {
-    /// Decides what to change in `program`.
+    /// Decides on the changes to `program`.
     pub fn for_program(program: &Program<'_>, libos: &Libos) -> Self {
         let sweep = Sweep::over(program);
         let mut plan = Self::default();
         if sweep.stray > 0 {
             plan.trapping.insert(Reason::Stray, sweep.stray);
         }
-        // A file may say that they are where there are no more addresses.
+        // A file may place the area at the end of the address space.
         let mut free = libos.stubs.start.checked_next_multiple_of(SIZE as u64).unwrap_or(u64::MAX);
         for &index in &sweep.callers {
             plan.add_function(program, &sweep, index, libos, &mut free);
@@ -61,7 +61,7 @@ impl Plan {
         plan
     }
 
-    /// Adds what to change in one function; `free` is the next free stub.
+    /// Adds the changes to one function; `free` is the next free stub.
     fn add_function(&mut self, program: &Program<'_>, sweep: &Sweep, index: usize, libos: &Libos, free: &mut u64) {
         let function = &program.functions[index];
         let instructions: Vec<_> = program.instructions(function.range.clone()).collect();
@@ -92,7 +92,7 @@ impl Plan {
     }
 }
 
-/// The bytes that turn the window from `start` to `end`, where its `syscall` ends, into a jump to a stub at `free`.
+/// Returns the bytes that turn the window from `start` to `end`, where its `syscall` ends, into a jump to a stub at `free`.
 fn write(program: &Program<'_>, start: u64, end: u64, libos: &Libos, free: u64) -> Result<[(u64, Vec<u8>); 2], Reason> {
     if free.checked_add(SIZE as u64).is_none_or(|end| end > libos.stubs.end) {
         return Err(Reason::NoStub);
@@ -105,7 +105,7 @@ fn write(program: &Program<'_>, start: u64, end: u64, libos: &Libos, free: u64) 
     Ok([(start, jump), (free, stub.to_vec())])
 }
 
-/// Whether a function shares bytes with another, or its landing pads are not known.
+/// Returns true if a function shares bytes with another, or its landing pads are not known.
 fn is_unclear(program: &Program<'_>, index: usize) -> bool {
     let overlaps = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
     let Function { range, .. } = &program.functions[index];

@@ -14,7 +14,7 @@ pub struct Section<'a> {
 }
 
 impl Section<'_> {
-    /// The addresses of the bytes.
+    /// Returns the addresses of the bytes.
     pub fn range(&self) -> Range<u64> {
         self.address..self.address + self.bytes.len() as u64
     }
@@ -25,7 +25,7 @@ impl Section<'_> {
 pub struct Function {
     /// Name of its symbol.
     pub name: String,
-    /// Its addresses; they lie in one section.
+    /// Addresses of the function; they lie in one section.
     pub range: Range<u64>,
 }
 
@@ -43,12 +43,12 @@ pub struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    /// Whether `address` lies in code.
+    /// Returns true if `address` lies in code.
     pub fn is_code(&self, address: u64) -> bool {
         self.sections.iter().any(|section| section.range().contains(&address))
     }
 
-    /// The bytes at `range`; none if they are not all in one section.
+    /// Returns the bytes at `range`; none if they are not all in one section.
     pub fn bytes(&self, range: Range<u64>) -> Option<&'a [u8]> {
         let section = self.sections.iter().find(|section| section.range().contains(&range.start))?;
         let start = (range.start - section.address) as usize;
@@ -56,13 +56,13 @@ impl<'a> Program<'a> {
         section.bytes.get(start..start.checked_add(length)?)
     }
 
-    /// The instructions at `range`, one after the other.
+    /// Decodes the instructions at `range`, one after the other.
     pub fn instructions(&self, range: Range<u64>) -> impl Iterator<Item = Instruction> + use<'a> {
         let bytes = self.bytes(range.clone()).unwrap_or_default();
         Decoder::with_ip(64, bytes, range.start, DecoderOptions::NONE).into_iter()
     }
 
-    /// Code that no function covers.
+    /// Returns code that no function covers.
     pub fn gaps(&self) -> Vec<Range<u64>> {
         let mut gaps = Vec::new();
         for section in &self.sections {

@@ -76,8 +76,8 @@ fn assemble(pieces: &[Piece]) -> (Vec<u8>, Vec<usize>) {
     (code, offsets)
 }
 
-/// What happens from `start` on, until control leaves for good: instructions as bytes, and system calls as the address
-/// they return to.
+/// Executes from `start` on, until control leaves for good: instructions are listed as bytes, and system calls as the
+/// address they return to.
 fn follow(memory: &Memory, start: u64) -> Vec<(Vec<u8>, u64)> {
     let mut steps = Vec::new();
     let mut at = start;
@@ -125,7 +125,7 @@ impl Memory {
         (!bytes.is_empty()).then(|| Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).decode())
     }
 
-    /// The bytes of an instruction, and what it is relative to rip about, in place of the distance.
+    /// Returns the bytes of an instruction without its distance from rip, and the address that the distance leads to.
     fn meaning(&self, instruction: &Instruction) -> (Vec<u8>, u64) {
         let mut bytes = self.slice(instruction.ip())[..instruction.len()].to_vec();
         let mut decoder = Decoder::with_ip(64, &bytes, instruction.ip(), DecoderOptions::NONE);
@@ -139,7 +139,7 @@ impl Memory {
         }
     }
 
-    /// This memory after the writes of `plan`.
+    /// Returns this memory after the writes of `plan`.
     fn patched(&self, plan: &Plan) -> Self {
         let mut patched = Self { code: self.code.clone(), stubs: self.stubs.clone() };
         for (address, bytes) in &plan.writes {

@@ -10,8 +10,8 @@ const JUMP_OPCODE: u8 = 0xe9;
 /// `int3`.
 const BREAKPOINT: u8 = 0xcc;
 
-/// The stub at `address` that runs the instructions `moved`, then the libos at `direct`, for a site whose `syscall`
-/// ends at `return_address`; none if it does not fit.
+/// Encodes the stub at `address` that runs the instructions `moved`, then the libos at `direct`, for a site with a `syscall`
+/// that ends at `return_address`; none if it does not fit.
 pub fn encode(address: u64, moved: &[u8], return_address: u64, direct: u64) -> Option<[u8; SIZE]> {
     let mut stub = [BREAKPOINT; SIZE];
     stub[RETURN.checked_sub(moved.len())?..RETURN].copy_from_slice(moved);
@@ -24,7 +24,7 @@ pub fn encode(address: u64, moved: &[u8], return_address: u64, direct: u64) -> O
     Some(stub)
 }
 
-/// The instructions `bytes`, which lie at `from`, as they do the same at `to`; none if something is too far from there.
+/// Moves the instructions `bytes` from `from` to `to`, with the same effect; none if something is too far from there.
 pub fn moved(bytes: &[u8], from: u64, to: u64) -> Option<Vec<u8>> {
     let mut moved = bytes.to_vec();
     let mut decoder = Decoder::with_ip(64, bytes, from, DecoderOptions::NONE);
@@ -38,7 +38,7 @@ pub fn moved(bytes: &[u8], from: u64, to: u64) -> Option<Vec<u8>> {
     Some(moved)
 }
 
-/// Where in code from `start` on an instruction, which `decoder` decoded last, has its distance from rip, if it has one.
+/// Returns the place, in code from `start` on, of the distance from rip in the instruction that `decoder` decoded last.
 pub fn relative(decoder: &Decoder<'_>, instruction: &Instruction, start: u64) -> Option<Range<usize>> {
     let offsets = decoder.get_constant_offsets(instruction);
     let is_relative = instruction.is_ip_rel_memory_operand() && offsets.displacement_size() == 4;
@@ -46,12 +46,12 @@ pub fn relative(decoder: &Decoder<'_>, instruction: &Instruction, start: u64) ->
     is_relative.then_some(place..place + 4)
 }
 
-/// Where control enters the stub at `address` whose moved instructions are `length` bytes long.
+/// Returns the address at which control enters the stub at `address` with `length` bytes of moved instructions.
 pub fn entry(address: u64, length: usize) -> u64 {
     address + (RETURN - length) as u64
 }
 
-/// `length` bytes at `address` that jump to `target`; none if it is too far away.
+/// Encodes a jump to `target`, of `length` bytes at `address`; none if it is too far away.
 pub fn jump(address: u64, length: usize, target: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![JUMP_OPCODE];
     bytes.extend(distance(address + JUMP as u64, target)?);
@@ -59,7 +59,7 @@ pub fn jump(address: u64, length: usize, target: u64) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The distance from `from` to `to` as an instruction holds it.
+/// Encodes the distance from `from` to `to` for an instruction.
 fn distance(from: u64, to: u64) -> Option<[u8; 4]> {
     i32::try_from(to.wrapping_sub(from).cast_signed()).ok().map(i32::to_le_bytes)
 }

@@ -1,4 +1,4 @@
-//! A first pass over all code: where control may go, and which functions make system calls.
+//! A first pass over all code: possible targets of control, and functions that make system calls.
 //!
 //! Functions are decoded from their first byte to their last, as their symbols say: two bytes that look like `syscall`
 //! may be the middle of another instruction. Every address in code that an instruction mentions counts as a place that
@@ -8,7 +8,7 @@ use super::program::Program;
 use iced_x86::{Code, FlowControl, Instruction, OpKind};
 use std::collections::HashSet;
 
-/// What the first pass found.
+/// Result of the first pass.
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// Addresses in code that some instruction mentions.
@@ -22,7 +22,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Looks at all code of `program`.
+    /// Decodes all code of `program`.
     pub fn over(program: &Program<'_>) -> Self {
         let mut sweep = Self::default();
         for (index, function) in program.functions.iter().enumerate() {
@@ -68,13 +68,13 @@ impl Sweep {
         }
     }
 
-    /// Whether a part of the function `name` jumps to computed addresses.
+    /// Returns true if a part of the function `name` jumps to computed addresses.
     pub fn jumps(&self, name: &str) -> bool {
         self.jumpers.contains(whole(name))
     }
 }
 
-/// The name of the function that a split-off part such as `read.cold` belongs to.
+/// Returns the name of the function that a split-off part such as `read.cold` belongs to.
 fn whole(name: &str) -> &str {
     name.find(".cold").or(name.find(".part")).map_or(name, |end| &name[..end])
 }

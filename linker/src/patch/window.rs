@@ -1,8 +1,8 @@
 //! The bytes that a jump may replace: a `syscall` and enough instructions before it.
 //!
 //! The instructions move to a stub, so each of them must mean the same there, which takes a new distance in one that is
-//! relative to rip; and control must never come to the bytes
-//! between the first and the end of the `syscall` by another way than through the first.
+//! relative to rip; and control must never enter the bytes between the first and the end of the `syscall` in another way
+//! than through the first.
 
 use iced_x86::{FlowControl, Instruction, Register};
 use std::fmt;
@@ -10,24 +10,24 @@ use std::fmt;
 /// Size of a jump with a 32-bit distance.
 pub const JUMP: usize = 5;
 
-/// Why a site keeps trapping.
+/// Reasons why a site keeps trapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It has too few instructions before it in its function.
+    /// The site has too few instructions before it in its function.
     FunctionStart,
-    /// Control may come to the middle of its window.
+    /// Control may enter in the middle of its window.
     Target,
-    /// An instruction of its window may not go on to the next.
+    /// An instruction of its window may not continue with the next.
     ControlFlow,
     /// An instruction of its window means something else at another address, and cannot be changed to mean the same.
     Relative,
-    /// Its function jumps to computed addresses, which may lie in the window.
+    /// The function jumps to computed addresses, which may lie in the window.
     ComputedJump,
-    /// Its function has bytes that are no instructions, or overlaps with another, or has unknown landing pads.
+    /// The function has bytes that are no instructions, or overlaps with another, or has unknown landing pads.
     Unclear,
     /// The area for stubs is full, or too far away.
     NoStub,
-    /// It lies outside any function.
+    /// The site lies outside any function.
     Stray,
 }
 
@@ -46,13 +46,13 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Index of the first instruction of the window that ends with the `syscall` at index `site`, if there is one.
-/// `is_target` says whether control may come to an address from elsewhere.
+/// Returns the index of the first instruction of the window that ends with the `syscall` at index `site`, if there is one.
+/// `is_target` is true for an address that control may come to from elsewhere.
 pub fn find(function: &[Instruction], site: usize, is_target: impl Fn(u64) -> bool) -> Result<usize, Reason> {
     let mut first = site;
     let mut length = function[site].len();
     while length < JUMP {
-        // What is first so far becomes the middle.
+        // The first instruction so far becomes a middle one.
         if is_target(function[first].ip()) {
             return Err(Reason::Target);
         }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use iced_x86::{Code, Decoder, DecoderOptions};
 
-    /// The window's first address in `code` at 0x1000, with the first `syscall` in it and these branch targets.
+    /// Finds the window's first address in `code` at 0x1000, with the first `syscall` in it and these branch targets.
     fn window(code: &[u8], targets: &[u64]) -> Result<u64, Reason> {
         let function: Vec<_> = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).into_iter().collect();
         let site = function.iter().position(|instruction| instruction.code() == Code::Syscall).expect("has a syscall");

@@ -1,10 +1,10 @@
-//! What the subcommands print, pass on and complain about.
+//! Output of the subcommands, words that they pass on, and errors.
 
 use crate::elf::Image;
 use crate::kinds::make_executable;
 use crate::project::{Project, name};
 
-/// A program whose tender prints its words and ends with 7.
+/// Makes a program with a tender that prints its words and ends with 7.
 fn with_tender() -> Project {
     let project = Project::program("");
     project.write("tender", "#!/bin/sh\nfor word; do echo \"$word\"; done\nexit 7");

@@ -1,4 +1,4 @@
-//! What every image must be, whatever it was built from.
+//! Properties of every image, whatever it was built from.
 
 use husk_abi::note::{self, Abi, Manifest};
 use husk_abi::stub;
@@ -15,20 +15,20 @@ use zerocopy::FromBytes;
 #[derive(Debug)]
 pub struct Image {
     bytes: Vec<u8>,
-    /// Its manifest.
+    /// The manifest.
     pub manifest: Manifest,
-    /// Whether it can be loaded anywhere.
+    /// True if the image can be loaded anywhere.
     pub is_pie: bool,
-    /// Whether it has a symbol table.
+    /// True if the image has a symbol table.
     pub has_symbols: bool,
-    /// Whether it has debug information.
+    /// True if the image has debug information.
     pub has_debug: bool,
     /// The file with its debug information, if there is one.
     pub debug_file: Option<Vec<u8>>,
 }
 
 impl Image {
-    /// Reads the image at `path` and checks what holds for all images.
+    /// Reads the image at `path` and checks the properties of all images.
     pub fn check(path: &Path) -> Self {
         let bytes = fs::read(path).expect("the image is there");
         let file = ElfFile64::<LittleEndian>::parse(&*bytes).expect("an ELF file");
@@ -49,7 +49,7 @@ impl Image {
         image
     }
 
-    /// The symbols of the image by name, from the image or from beside it.
+    /// Returns the symbols of the image by name, from the image or from beside it.
     pub fn symbols(&self) -> HashMap<String, (u64, u64)> {
         let bytes = self.debug_file.as_ref().unwrap_or(&self.bytes);
         let file = ElfFile64::<LittleEndian>::parse(&**bytes).expect("an ELF file");
@@ -59,7 +59,7 @@ impl Image {
         file.symbols().map(named).collect()
     }
 
-    /// Checks that the entry is ours, and that each stub belongs to a site that jumps to it.
+    /// Checks that the entry is Husk's, and that each stub belongs to a site that jumps to it.
     fn check_sites(&self) {
         let file = ElfFile64::<LittleEndian>::parse(&*self.bytes).expect("an ELF file");
         let symbols = self.symbols();
@@ -84,12 +84,12 @@ impl Image {
         }
         assert_eq!(self.manifest.patched_sites, used);
         assert!(used > 30, "only {used} sites are patched");
-        // Those in functions with jump tables, such as posix_spawn's.
+        // The rest are in functions with jump tables, such as posix_spawn's.
         assert!(self.manifest.trapping_sites < 30, "{:?}", self.manifest);
     }
 }
 
-/// Segments in order, none writable and executable, no interpreter, no RELR.
+/// Checks the segments: in order, none writable and executable, no interpreter, no RELR.
 fn check_segments(file: &ElfFile64<'_, LittleEndian>) {
     let mut end = 0;
     for header in file.elf_program_headers() {
@@ -108,7 +108,7 @@ fn check_segments(file: &ElfFile64<'_, LittleEndian>) {
     assert!(file.section_by_name(".relr.dyn").is_none(), "has RELR relocations");
 }
 
-/// The notes, through the program headers.
+/// Returns the notes, found through the program headers.
 fn notes(file: &ElfFile64<'_, LittleEndian>) -> (Abi, Manifest, Vec<u8>) {
     let (mut abi, mut manifest, mut build_id) = (None, None, None);
     for header in file.elf_program_headers() {
@@ -125,7 +125,7 @@ fn notes(file: &ElfFile64<'_, LittleEndian>) -> (Abi, Manifest, Vec<u8>) {
     (abi.expect("an ABI note"), manifest.expect("a manifest"), build_id.expect("a build-id"))
 }
 
-/// Where the tender would find debug information.
+/// Returns the path at which the tender would find debug information.
 fn debug_file(image: &Path, build_id: &[u8]) -> Option<PathBuf> {
     let digits: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = format!(".build-id/{}/{}.debug", &digits[..2], &digits[2..]);

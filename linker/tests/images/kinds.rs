@@ -6,7 +6,7 @@ use husk_abi::note::kind;
 
 const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../libos/api");
 
-/// The manifest of a native package.
+/// Returns the manifest of a native package.
 fn native(name: &str) -> String {
     let rest = "[package.metadata.husk]\nstd = false\nmemory = '16M'\nstack = '256K'\n[dependencies]\n";
     package(name, &format!("{rest}husk = {{ path = '{API}' }}"))
@@ -14,7 +14,7 @@ fn native(name: &str) -> String {
 
 const NATIVE: &str = "#![no_std]\n#![no_main]\nhusk::entry!(main);\nfn main() { husk::println!(\"hello\"); }";
 
-/// A workspace with an ordinary and a native program.
+/// Makes a workspace with an ordinary and a native program.
 fn workspace() -> Project {
     Project::new(&[
         ("Cargo.toml", "[workspace]\nresolver = '3'\nmembers = ['ordinary', 'native']"),
@@ -99,7 +99,7 @@ fn settings_reach_the_manifest_and_a_change_links_again() {
     assert!(complaint.contains("package 'app', [package.metadata.husk]: there is no key 'memroy'"), "{complaint}");
 }
 
-/// Lets a file of a project be run.
+/// Makes a file of a project executable.
 pub fn make_executable(project: &Project, path: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(project.path(path), std::fs::Permissions::from_mode(0o755)).expect("our own file");

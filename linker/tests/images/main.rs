@@ -1,6 +1,6 @@
-//! Builds small projects outside the repository with `cargo husk` and looks at the images they become.
+//! Builds small projects outside the repository with `cargo husk` and inspects their images.
 //!
-//! Nothing runs here but cargo; a guest in a virtual machine is the business of `tests/`.
+//! Nothing runs here but cargo; tests of guests in virtual machines are in `tests/`.
 
 mod commands;
 mod elf;

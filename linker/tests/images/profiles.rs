@@ -1,9 +1,9 @@
-//! One program, built in every way that changes how it is linked.
+//! A program, built in every way that changes how it is linked.
 
 use crate::elf::Image;
 use crate::project::Project;
 
-/// The one image of a plain program, built with `words`.
+/// Returns the one image of a plain program, built with `words`.
 fn image(manifest: &str, words: &str) -> Image {
     match &Project::program(manifest).build(words)[..] {
         [path] => Image::check(path),
@@ -11,7 +11,7 @@ fn image(manifest: &str, words: &str) -> Image {
     }
 }
 
-/// The same with `RUSTFLAGS`.
+/// Returns the image of a plain program, built with `RUSTFLAGS`.
 fn image_with_flags(flags: &str) -> Image {
     let project = Project::program("");
     let images = project.husk("build --release").env("RUSTFLAGS", flags).images();
@@ -34,7 +34,7 @@ fn functions_of_c_are_ours_where_we_have_better_ones() {
     for ours in ["husk_malloc::", "husk_bytes::"] {
         assert!(symbols.keys().any(|name| format!("{:#}", rustc_demangle::demangle(name)).starts_with(ours)), "{ours}");
     }
-    // What musl's own are made of.
+    // A part of musl's own allocator.
     assert!(!symbols.contains_key("__malloc_alloc_meta"));
 }
 

@@ -16,7 +16,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A project of these files, by path.
+    /// Makes a project of these files, by path.
     pub fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("husk test ").tempdir().expect("a temporary folder");
         let project = Self { folder, is_sharing: false };
@@ -26,7 +26,7 @@ impl Project {
         project
     }
 
-    /// A program with `manifest` after its `[package]`.
+    /// Makes a program with `manifest` after its `[package]`.
     pub fn program(manifest: &str) -> Self {
         Self::new(&[("Cargo.toml", &package("app", manifest)), ("src/main.rs", HELLO)])
     }
@@ -44,12 +44,12 @@ impl Project {
         fs::write(path, text).expect("a file");
     }
 
-    /// The path of a file in the project.
+    /// Returns the path of a file in the project.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    /// `cargo husk` with these words, before it runs.
+    /// Prepares `cargo husk` with these words.
     pub fn husk(&self, words: &str) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-husk"));
         command.arg("husk").args(words.split_whitespace()).current_dir(self.folder.path());
@@ -62,13 +62,13 @@ impl Project {
         Call(CargoHusk::of(command))
     }
 
-    /// The images that `cargo husk build` with these words makes.
+    /// Builds with these words; returns the images.
     pub fn build(&self, words: &str) -> Vec<PathBuf> {
         self.husk(&format!("build {words}")).images()
     }
 }
 
-/// The text of a manifest for the package `name`.
+/// Returns the text of a manifest for the package `name`.
 pub fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}\n")
 }
@@ -82,24 +82,24 @@ impl Call {
         Self(self.0.env(name, value))
     }
 
-    /// Runs it, for a bounded time.
+    /// Runs the call, for a bounded time.
     pub fn outcome(self) -> Outcome {
         self.0.build()
     }
 
-    /// Runs it; the lines it prints.
+    /// Runs the call; returns the lines that it prints.
     pub fn lines(self) -> Vec<String> {
         self.outcome().expect_success().stdout().lines().map(str::to_owned).collect()
     }
 
-    /// Runs it; the images it names.
+    /// Runs the call; returns the images that it names.
     pub fn images(self) -> Vec<PathBuf> {
         let images: Vec<_> = self.lines().into_iter().map(PathBuf::from).collect();
         assert!(images.iter().all(|path| path.is_absolute() && path.is_file()), "{images:?}");
         images
     }
 
-    /// Runs it; what it complains about.
+    /// Runs the call, which must fail; returns its error output.
     pub fn complaint(self) -> String {
         let outcome = self.outcome();
         assert_ne!(outcome.status(), 0, "{outcome}");
@@ -107,7 +107,7 @@ impl Call {
     }
 }
 
-/// The name of a file, for comparisons.
+/// Returns the name of a file, for comparisons.
 pub fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).expect("a name")
 }

@@ -1,7 +1,7 @@
-//! What a Rust toolchain must have to build Husk and its images, and how it gets what is missing.
+//! Requirements on a Rust toolchain to build Husk and its images, and the installation of what is missing.
 //!
 //! rustup installs what `rust-toolchain.toml` lists by itself, unless RUSTUP_AUTO_INSTALL=0 forbids it; other toolchains
-//! (Debian's, Nix's, linked ones) have what their packages bring. So whatever needs a target asks here first: the build
+//! (Debian's, Nix's, linked ones) have what their packages bring. So every user of a target checks here first: the build
 //! script of `cargo husk`, `cargo husk` itself, and the tests. An error is one line that ends with what to do.
 
 use std::env;
@@ -13,17 +13,17 @@ use std::process::Command;
 pub const NONE: &str = "x86_64-unknown-none";
 /// Target of ordinary programs and the tender.
 pub const MUSL: &str = "x86_64-unknown-linux-musl";
-/// All of them, as `rust-toolchain.toml` lists them.
+/// Both targets, as `rust-toolchain.toml` lists them.
 pub const TARGETS: [&str; 2] = [NONE, MUSL];
 
-/// Where rustup comes from.
+/// Source of rustup.
 const RUSTUP: &str = "https://rustup.rs";
 
 /// A Rust toolchain that is installed.
 #[derive(Debug)]
 pub struct Toolchain {
     sysroot: PathBuf,
-    /// Its name, if rustup manages it.
+    /// Name of the toolchain, if rustup manages it.
     name: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Toolchain {
             return Err(start(reason(&output.stderr)));
         }
         let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        // rustup names the toolchain to the programs that it starts; cargo can also be started without rustup.
+        // rustup passes the toolchain's name to the programs that it starts; cargo can also be started without rustup.
         let active = env::var("RUSTUP_TOOLCHAIN").ok();
         let name = active.or_else(|| {
             let is_rustups = sysroot.parent()?.ends_with("toolchains");
@@ -71,7 +71,7 @@ impl Toolchain {
         if self.missing(targets).is_empty() {
             return Ok(());
         }
-        // rustup does not expect another one at work in the same toolchain. Without the lock, it says so.
+        // rustup supports one run at a time in a toolchain, and reports another one that it meets without this lock.
         let lock = File::open(self.rustlib());
         let _locked = lock.as_ref().map(File::lock);
         let missing = self.missing(targets);
@@ -113,18 +113,18 @@ impl Toolchain {
         })
     }
 
-    /// Returns the folder of the shared libraries that its tools load.
+    /// Returns the folder of the shared libraries that the tools load.
     pub fn shared_libraries(&self) -> PathBuf {
         self.sysroot.join("lib")
     }
 
-    /// Returns the folder that it is installed in.
+    /// Returns the folder that the toolchain is installed in.
     pub fn sysroot(&self) -> &Path {
         &self.sysroot
     }
 }
 
-/// Returns why a program failed, by what it printed: its error, and the last of the causes that rustup lists below that.
+/// Returns the reason of a program's failure, by its output: its error, and the last of the causes that rustup lists below.
 fn reason(printed: &[u8]) -> String {
     let text = String::from_utf8_lossy(printed);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

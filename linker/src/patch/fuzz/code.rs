@@ -1,8 +1,8 @@
-//! Functions that somebody made up: bytes that say which instructions, as instructions.
+//! Generated functions: bytes select instructions, which are assembled.
 //!
-//! Whatever they are, they come to an end and touch no memory but what they are given: no instruction writes `r14`, which
-//! leads there; branches lead forward, and back or into functions only as long as `r15` counts down; each function keeps
-//! its caller's frame pointer and leaves by its own.
+//! Generated code always ends and touches no memory but its own: no instruction writes `r14`, which points to that memory;
+//! branches lead forward, and back or into functions only as long as `r15` counts down; each function keeps its caller's
+//! frame pointer and leaves by its own.
 
 /// Registers that instructions may read and write: all but rsp, rbp, r14 and r15.
 const REGISTERS: [u8; 12] = [0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13];
@@ -36,31 +36,31 @@ const FIXED: [&[u8]; 13] = [
 pub struct Code {
     /// The instructions.
     pub bytes: Vec<u8>,
-    /// Where each `syscall` is.
+    /// Offset of each `syscall`.
     pub sites: Vec<usize>,
-    /// Where each function starts; the end of the code last.
+    /// Start of each function; the end of the code last.
     pub functions: Vec<usize>,
-    /// Where each piece starts.
+    /// Start of each piece.
     pub pieces: Vec<usize>,
-    /// Distances that are not known yet: where, and to which piece.
+    /// Distances that are not known yet: their offset, and the piece that they lead to.
     branches: Vec<(usize, usize)>,
-    /// The same to functions.
+    /// Distances to functions that are not known yet: their offset, and the function.
     calls: Vec<(usize, usize)>,
 }
 
-/// What is left of the bytes.
+/// Bytes that are left.
 #[derive(Debug)]
 pub struct Source<'b>(pub &'b [u8]);
 
 impl Source<'_> {
-    /// The next byte, if there is one.
+    /// Returns the next byte, if there is one.
     pub fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
     }
 
-    /// The next byte, or 0.
+    /// Returns the next byte, or 0.
     fn byte(&mut self) -> u8 {
         self.next().unwrap_or(0)
     }
@@ -71,7 +71,7 @@ impl Source<'_> {
 }
 
 impl Code {
-    /// The code that the bytes say; `scratch` is the distance from its start to 256 bytes that it may use.
+    /// Assembles the code that the bytes select; `scratch` is the distance from its start to 256 bytes that it may use.
     pub fn assemble(source: &mut Source<'_>, scratch: usize) -> Self {
         let mut code = Self::default();
         code.enter();
@@ -107,7 +107,7 @@ impl Code {
         self.bytes.extend(ENTER);
     }
 
-    /// A distance to the piece behind this one that a byte says; or, if `back`, to one before it.
+    /// Adds a distance to a piece behind this one, which a byte selects; or, if `back`, to one before it.
     fn distance(&mut self, source: &mut Source<'_>, back: bool) {
         let by = usize::from(source.byte());
         let this = self.pieces.len() - 1;
@@ -137,14 +137,14 @@ impl Code {
         self.bytes.extend([0; 4]);
     }
 
-    /// `lea rax, [rip + …]; jmp rax`, to a piece behind.
+    /// Adds `lea rax, [rip + …]; jmp rax`, to a piece behind.
     fn jump_computed(&mut self, source: &mut Source<'_>) {
         self.bytes.extend([0x48, 0x8d, 0x05]);
         self.distance(source, false);
         self.bytes.extend([0xff, 0xe0]);
     }
 
-    /// An instruction that goes on to the next.
+    /// Adds an instruction that continues with the next.
     fn plain(&mut self, what: u8, source: &mut Source<'_>, scratch: usize) {
         let (a, b) = (source.register(), source.register());
         let (low, high) = (a & 7, a >> 3);

@@ -1,6 +1,6 @@
-//! What is fed with bytes that somebody else made up: code, and files that a linker is said to have made. Each function takes
-//! any bytes, and panics if something holds no more that must hold. Fuzzers (`fuzz/`) call them with bytes that they evolve;
-//! the tests below with random ones and with the corpus, so that every build does.
+//! Fuzz targets: code, and files that claim to come from a linker, all from untrusted bytes. Each function takes any bytes,
+//! and panics if an invariant is broken. Fuzzers (`fuzz/`) call them with bytes that they evolve; the tests below with
+//! random bytes and with the corpus, so that every build runs them.
 
 mod code;
 mod run;
@@ -11,7 +11,7 @@ use code::{Code, Source};
 use run::{CALL, Place};
 use std::sync::{Mutex, PoisonError};
 
-/// Code that is patched does what it did: the same calls, with the same registers, from the same places, and the same end.
+/// Checks that patched code does what it did: the same calls, with the same registers, from the same places, and the same end.
 pub fn patcher(bytes: &[u8]) {
     static PLACE: Mutex<Option<Place>> = Mutex::new(None);
     let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ pub fn patcher(bytes: &[u8]) {
     assert!(before == after, "{before:#x?}, patched {after:#x?}, by {:x?} of {:x?}", plan.writes, code.bytes);
 }
 
-/// What the patcher is told of the code: symbols for most functions, some of them without a size, and pointers to pieces.
+/// Describes the code to the patcher: symbols for most functions, some of them without a size, and pointers to pieces.
 fn program(code: &Code, start: u64, symbols: u8, marks: u8) -> Program<'_> {
     let mut program = Program { sections: vec![Section { address: start, bytes: &code.bytes }], ..Program::default() };
     for (index, range) in code.functions.windows(2).enumerate() {
@@ -66,7 +66,7 @@ fn program(code: &Code, start: u64, symbols: u8, marks: u8) -> Program<'_> {
     program
 }
 
-/// A file that a linker is said to have made: it is patched or refused, and patched code only changes where it is said to.
+/// Patches a file that claims to come from a linker: it is patched or refused, and changes only where the plan has writes.
 pub fn linked(bytes: &[u8]) {
     let mut file = bytes.to_vec();
     if let Ok(plan) = image::patch(&mut file) {
@@ -93,7 +93,7 @@ mod tests {
         paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
     }
 
-    /// Runs `target` with what the corpus has for it, and with `count` cases of `strategy`.
+    /// Runs `target` with the corpus `name`, and with `count` cases of `strategy`.
     fn holds<S: Strategy<Value = Vec<u8>>>(name: &str, count: u32, target: fn(&[u8]), strategy: S) {
         for bytes in corpus(name) {
             target(&bytes);

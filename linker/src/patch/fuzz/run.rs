@@ -1,6 +1,6 @@
-//! Running made-up code for real, in this process: each `syscall`, and the libos that patched sites lead to, is an
-//! instruction that does not exist, and the signal that it raises is where the call is noted and answered. So do the way in
-//! and the way out.
+//! Runs generated code in this process: each `syscall`, and the libos that patched sites lead to, is an undefined
+//! instruction, and the handler of the signal that it raises records and answers the call. Entry to the code and exit from
+//! it work in the same way.
 
 #![expect(unsafe_code, reason = "machine code is written to memory and run, and a signal handler changes registers")]
 
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// `ud2`: as long as `syscall`.
 pub const CALL: [u8; 2] = [0x0f, 0x0b];
-/// Where in the memory everything is, and how much of it there is, in bytes.
+/// Offsets in the memory, and its size, in bytes.
 const STUBS: usize = 0x8000;
 const DIRECT: usize = 0xa000;
 const END: usize = 0xa100;
@@ -19,11 +19,11 @@ const SCRATCH: usize = 0xb000;
 const SCRATCH_SIZE: usize = 256;
 const STACK_END: usize = 0x3_0000;
 const SIZE: usize = 0x3_1000;
-/// Most calls that are noted; then it is over.
+/// Most calls that are recorded; then the run ends.
 const CALLS: usize = 1024;
-/// How often code may go back or call a function.
+/// Number of times that code may go back or call a function.
 const FUEL: i64 = 6;
-/// What a call leaves in `r11`, where it is undefined.
+/// Value that a call leaves in `r11`, where it is undefined.
 const UNDEFINED: i64 = 0x1111;
 /// The flags that instructions compute.
 const FLAGS: i64 = 0x8d5;
@@ -32,14 +32,14 @@ const SIGNALS: [i32; 5] = [libc::SIGILL, libc::SIGSEGV, libc::SIGBUS, libc::SIGT
 /// General registers, the instruction pointer and flags, in the order of `ucontext_t`.
 type Registers = [i64; 18];
 
-/// What code has done.
+/// Record of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The registers at each call, without those that a call loses, and where it returns to; at the end all of them.
+    /// Registers at each call, without those that a call clobbers, and its return address; at the end all registers.
     pub calls: Vec<Registers>,
-    /// The signal that ended it, if it was not its own return.
+    /// Signal that ended the run, if it was not the code's own return.
     pub signal: i32,
-    /// What it left in memory.
+    /// Contents of the memory that code may use, at the end.
     pub scratch: Vec<u8>,
 }
 
@@ -57,36 +57,36 @@ struct Run {
 
 static RUN: AtomicPtr<Run> = AtomicPtr::new(null_mut());
 
-// SAFETY: a mapping is bound to no thread.
+// SAFETY: a mapping is bound to no thread, and the value is its only user.
 unsafe impl Send for Place {}
 
-/// Where a run begins and ends.
+/// Start and end of a run.
 #[unsafe(naked)]
 extern "sysv64" fn run() {
     core::arch::naked_asm!("ud2", "ret")
 }
 
 impl Place {
-    /// Memory that can be written and run.
+    /// Maps memory that can be written and run.
     pub fn new() -> Option<Self> {
         let rights = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
-        // SAFETY: a new mapping.
+        // SAFETY: a new mapping overlaps no other.
         let start = unsafe { libc::mmap(null_mut(), SIZE, rights, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
         if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()).map(Self) }
     }
 
-    /// Where code is.
+    /// Returns the address of code.
     pub fn code(&self) -> u64 {
         self.0.as_ptr() as u64
     }
 
-    /// Where stubs go, in `room` bytes.
+    /// Returns the addresses of stubs, `room` bytes at most.
     pub fn stubs(&self, room: usize) -> std::ops::Range<u64> {
         let start = self.code() + STUBS as u64;
         start..start + room.min(DIRECT - STUBS) as u64
     }
 
-    /// Where patched sites lead.
+    /// Returns the address that patched sites lead to.
     pub fn direct(&self) -> u64 {
         self.code() + DIRECT as u64
     }
@@ -106,7 +106,7 @@ impl Place {
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(code.len() <= Self::room());
-        // SAFETY: the mapping is ours, and as long.
+        // SAFETY: the mapping belongs to `self` and is longer than `STACK_END`.
         unsafe { self.0.write_bytes(0xcc, STACK_END) };
         self.write(0, code);
         self.write(DIRECT, &CALL);
@@ -122,59 +122,59 @@ impl Place {
         let before = SIGNALS.map(catch);
         self::run();
         for (signal, before) in SIGNALS.iter().zip(&before) {
-            // SAFETY: the action is what it was.
+            // SAFETY: `before` is the action that `catch` returned for this signal.
             unsafe { libc::sigaction(*signal, before, null_mut()) };
         }
         RUN.store(null_mut(), SeqCst);
         let mut left = vec![0; SCRATCH_SIZE];
-        // SAFETY: the mapping is ours, and as long.
+        // SAFETY: the mapping belongs to `self` and is longer than `SCRATCH`.
         let from = unsafe { self.0.add(SCRATCH) };
-        // SAFETY: the same.
+        // SAFETY: `SCRATCH_SIZE` bytes lie in the mapping from there, and `left` has as many.
         unsafe { from.copy_to_nonoverlapping(NonNull::from(&mut left[..]).cast(), SCRATCH_SIZE) };
         Trace { calls: run.calls, signal: run.signal, scratch: left }
     }
 
     fn write(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= SIZE, "{offset:#x}");
-        // SAFETY: so much lies in the mapping, which is ours.
+        // SAFETY: the assertion above checked that the bytes lie in the mapping, which belongs to `self`.
         let to = unsafe { self.0.add(offset) };
-        // SAFETY: the same.
+        // SAFETY: the assertion above checked that the bytes lie in the mapping; `bytes` is other memory.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours.
+        // SAFETY: the mapping belongs to `self`, which goes away.
         unsafe { libc::munmap(self.0.as_ptr().cast(), SIZE) };
     }
 }
 
-/// Has [`raised`] handle `signal`; tells what did before.
+/// Has [`raised`] handle `signal`; returns the previous action.
 fn catch(signal: i32) -> libc::sigaction {
-    // SAFETY: all zeros is a valid value.
+    // SAFETY: all zeros is a valid `sigaction`.
     let (mut action, mut before): (libc::sigaction, libc::sigaction) = unsafe { std::mem::zeroed() };
     action.sa_sigaction = raised as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // SAFETY: the handler allocates nothing and changes nothing but the context that it is given and the run.
+    // SAFETY: the handler allocates nothing and changes nothing but its context and the run.
     unsafe { libc::sigaction(signal, &action, &mut before) };
     before
 }
 
 extern "C" fn raised(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel gives a context that is ours to change until we return.
+    // SAFETY: the kernel passes a context that the handler may change until it returns.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let registers = &mut context.uc_mcontext.gregs;
-    // SAFETY: the thread that runs code waits for us, and has put it there.
+    // SAFETY: the interrupted thread stored the pointer to its run, and does not use the run until the handler returns.
     let Some(current) = (unsafe { RUN.load(SeqCst).as_mut() }) else {
-        // SAFETY: only a number.
+        // SAFETY: _exit(2) takes a number only.
         unsafe { libc::_exit(1) }
     };
     current.step(signal, registers);
 }
 
 impl Run {
-    /// What follows an instruction that raised a signal.
+    /// Handles an instruction that raised a signal.
     fn step(&mut self, signal: i32, registers: &mut [i64; 23]) {
         let rip = registers[libc::REG_RIP as usize];
         if rip == run as *const () as i64 {
@@ -193,7 +193,7 @@ impl Run {
         registers[libc::REG_RIP as usize] += CALL.len() as i64;
     }
 
-    /// Everything as at the start of code.
+    /// Sets the registers to their values at the start of code.
     fn start(&self, registers: &mut [i64; 23]) {
         for (number, register) in registers[..16].iter_mut().enumerate() {
             *register = (number as i64 + 1) * 0x0101_0101_0101;
