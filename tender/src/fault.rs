@@ -43,7 +43,7 @@ pub enum Fault {
     },
     /// The guest gave up, with this message.
     Panic(String),
-    /// All threads of the guest wait for one another.
+    /// The guest's threads all wait for one another.
     Deadlock,
     /// A thread of the guest died of this signal.
     Signal(u8),

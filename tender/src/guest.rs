@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Longest message of a panic, in bytes.
 const MESSAGE_MAXIMUM: u64 = 4096;
 
-/// One guest.
+/// A guest.
 #[derive(Debug)]
 pub struct Guest {
     /// Guest memory.

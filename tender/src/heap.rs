@@ -6,7 +6,7 @@ use dlmalloc::GlobalDlmalloc;
 use husk_abi::fault::TENDER_ERROR;
 use std::alloc::{GlobalAlloc, Layout};
 
-/// Bytes from which on a request may fail, because its caller can do without. A smaller one that fails ends the process.
+/// Bytes from which on a request may fail, because its caller may be prepared. A smaller one that fails ends the process.
 const LARGE: usize = 1 << 20;
 
 /// The allocator. musl's own maps new pages for every few objects, which is a twentieth of the start-up time.

@@ -20,7 +20,7 @@ pub enum Flavor {
 /// Parts to remove from the finished image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strip {
-    /// Nothing.
+    /// No part.
     #[default]
     Nothing,
     /// Debug information.

@@ -125,7 +125,7 @@ pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let trap_ns = guest.median(ROUNDS, TRAPS, exit_ns, |_, _| TRAP)?;
     let round = u64::from(PAGES) * PAGE;
     let heap = layout.heap.start.next_multiple_of(round);
-    // From the last page of each round and of all: a guest that walks upwards gets memory ahead of its touch.
+    // From the last page of each round and of all: a guest that walked upwards would get memory ahead of its touch.
     let last_page = |end: usize| heap + end as u64 * round - PAGE;
     let touch_ns = guest.median(ROUNDS, PAGES, exit_ns, |_, round| last_page(ROUNDS - round))?;
     let populated = Region { start: heap + ROUNDS as u64 * round, length: ROUNDS as u64 * round };

@@ -110,7 +110,7 @@ fn huge_pages(host: &Host, disabled: bool) -> Row {
 }
 
 fn memfd() -> Result<String, Lacking> {
-    // SAFETY: makes a new descriptor.
+    // SAFETY: the name is a constant, and the call only makes a new descriptor.
     let descriptor = unsafe { libc::memfd_create(c"husk-check".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
         let error = io::Error::last_os_error();

@@ -1,4 +1,4 @@
-//! KVM: if it opens, its features, its kind, and the cost of its operations.
+//! KVM: its device, its features, its kind, and the cost of its operations.
 
 use super::guest::{self, Costs, Failed};
 use super::processor::Processor;

@@ -23,7 +23,7 @@ pub struct Check {
     colour: bool,
 }
 
-/// One line.
+/// Line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     group: &'static str,
@@ -38,7 +38,7 @@ struct Row {
 /// Meaning of a line for guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// As good as can be.
+    /// The best state.
     Good,
     /// A fact that is neither good nor bad.
     Fact,

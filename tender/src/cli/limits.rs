@@ -4,7 +4,7 @@ use super::{Error, Run};
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::limit::Rate;
 
-/// One limit.
+/// Limit on the rate of devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// Quantity that is limited.

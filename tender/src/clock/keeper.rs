@@ -13,7 +13,7 @@ use husk_abi::clock::Parameters;
 const LIMIT_NS: u64 = 250_000_000;
 /// Nanoseconds for which a page holds after an unexpected reading.
 const DOUBT_NS: u64 = 10_000_000;
-/// Least age of a page that is corrected because the guest leaves anyway, in nanoseconds.
+/// Least age of a page that is corrected at an exit with another reason, in nanoseconds.
 const INTERVAL_NS: u64 = 100_000_000;
 /// Error that a guest should have at the limit, in nanoseconds: the limit is adapted to this.
 const TOLERANCE_NS: u64 = 200_000;
@@ -30,7 +30,7 @@ const SAME: u32 = 6;
 /// Nanoseconds by which the distance of the wall clock from the monotonic one must change to count as a change.
 const WALL_STEP_NS: u64 = 10_000;
 
-/// One moment, by all clocks.
+/// A moment, by all clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// The host's time stamp counter.

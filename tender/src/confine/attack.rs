@@ -120,12 +120,12 @@ fn call_of_32_bits() -> c_long {
 }
 
 fn map_code() -> c_long {
-    // SAFETY: a new mapping.
+    // SAFETY: a new mapping overlaps no other.
     unsafe { mmap(null_mut(), 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) as c_long }
 }
 
 fn map_file() -> c_long {
-    // SAFETY: a new mapping.
+    // SAFETY: a new mapping overlaps no other.
     unsafe { mmap(null_mut(), 4096, PROT_READ, MAP_PRIVATE, 3, 0) as c_long }
 }
 

@@ -1,7 +1,7 @@
 //! The system calls that the tender makes once a guest runs, by feature: each with a reason, and with conditions on its
 //! arguments.
 //!
-//! Nothing in here names a file, starts a program, makes memory executable, or looks at another process.
+//! No call in here names a file, starts a program, makes memory executable, or inspects another process.
 
 use super::descriptors::Role;
 use crate::signals::STAND_INS;

@@ -32,9 +32,9 @@ pub enum Role {
     Watch,
     /// The socket of a published port.
     Published,
-    /// The netlink(7) socket that the host's routing table is asked by.
-    Routes,
     /// The netlink(7) socket for queries of the host's routing table.
+    Routes,
+    /// The file of a disk.
     Disk,
     /// The io_uring(7) of a disk.
     Ring,

@@ -67,7 +67,7 @@ pub fn drop(user: Option<User>) -> Result<(), Error> {
 }
 
 fn set(what: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: these take numbers only.
+    // SAFETY: the options that the callers in this file pass take numbers only.
     answer(unsafe { libc::prctl(what, value, 0, 0, 0) }.into())
 }
 

@@ -35,7 +35,7 @@ const MEMORY: u64 = 16 << 20;
 
 /// Makes a file of these bytes; nothing if the host has none left.
 pub(crate) fn file(bytes: &[u8]) -> Option<File> {
-    // SAFETY: makes a new descriptor.
+    // SAFETY: the name is a constant, and the call only makes a new descriptor.
     let descriptor = unsafe { libc::memfd_create(c"husk-fuzz".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
         return None;

@@ -68,7 +68,7 @@ const TSS_OFFSET: u64 = 0x400;
 pub const IDT: (u64, u16) = (TABLES + IDT_OFFSET, VECTORS as u16 * 16);
 /// Bytes of a 64-bit task state segment (SDM volume 3, 8.7).
 const TSS_SIZE: usize = 104;
-/// One bit per port 0 to 255, and the byte of ones that must follow.
+/// Bytes of the I/O bitmap: a bit per port 0 to 255, and the byte of ones that must follow.
 const IO_BITMAP_SIZE: usize = 256 / 8 + 1;
 /// Address and size of the task state segment. Ports beyond the bitmap are denied.
 pub const TSS: (u64, u16) = (TABLES + TSS_OFFSET, (TSS_SIZE + IO_BITMAP_SIZE) as u16);

@@ -16,7 +16,7 @@ use kvm_ioctls::VmFd;
 #[derive(Debug)]
 pub struct Slots {
     count: u32,
-    /// Bytes in all of them, but for the image's.
+    /// Bytes in all slots, except the image file's.
     attached: u64,
     /// True if the image file has a slot.
     has_image: bool,

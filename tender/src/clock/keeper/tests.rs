@@ -1,4 +1,4 @@
-//! Guests on pretended hosts: each reads its clock every 100 us, for ten seconds or more, without another call.
+//! Guests on simulated hosts: each reads its clock every 100 us, for ten seconds or more, without another call.
 
 use super::*;
 
@@ -15,7 +15,7 @@ struct Host {
 }
 
 impl Host {
-    /// A counter of 2.5 GHz, the guest's the same, a clock that is true.
+    /// Makes a host with a counter of 2.5 GHz, which is also the guest's, and a true clock.
     fn usual() -> Self {
         Self { host: Box::new(counter), guest: Box::new(counter), monotonic: Box::new(|time| 5 * SECOND + time) }
     }
