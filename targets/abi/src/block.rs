@@ -1,8 +1,8 @@
-//! Block devices: what can be asked of a disk, over its one queue ([`crate::ring`]).
+//! Block devices: the requests that a disk takes on its one queue ([`crate::ring`]).
 //!
-//! A disk is an array of bytes that is read and written in sectors. [`Descriptor::operation`] says what to do, and
-//! [`Descriptor::detail`] at which byte of the disk. Requests are carried out side by side, in any order: who cares for
-//! the order of two waits for the completion of the first.
+//! A disk is an array of bytes that is read and written in sectors. [`Descriptor::operation`] is the operation, and
+//! [`Descriptor::detail`] the byte offset on the disk. Requests run concurrently, in any order: a guest that needs two in order
+//! waits for the completion of the first.
 //!
 //! | operation | memory | which bytes of the disk |
 //! |---|---|---|
@@ -14,28 +14,28 @@
 //!
 //! A request without memory is one descriptor with a length of 0. With [`FLUSH`], `detail` and `address` are 0 too.
 //!
-//! **What lasts.** A write that is completed is read by every later request, and survives the end of the tender, whatever
-//! ends it; but it survives the end of the host only if a flush follows. A flush covers all requests whose completions
-//! the guest had read before it submitted the flush, and promises nothing of others.
+//! **Durability.** A completed write is visible to every later request, and survives the end of the tender, whatever ends the
+//! tender; it survives the end of the host only if a flush follows. A flush covers all requests that the guest had seen
+//! complete before it submitted the flush, and guarantees nothing about others.
 //!
-//! **Refused** ([`status::REFUSED`](crate::ring::status::REFUSED)), without any effect, is a request that begins or ends
-//! beyond the end of the disk, or not at the edge of a sector; one of more than [`Block::request_maximum`] bytes of
-//! memory, or with a part of it that [`Block::alignment`] does not allow; and one that would change a disk of
-//! [`Flags::READ_ONLY`]. **Input/output errors** ([`status::INPUT_OUTPUT`](crate::ring::status::INPUT_OUTPUT)) are the
-//! host's: what was to be read or written is then undefined.
+//! **Refused** ([`status::REFUSED`](crate::ring::status::REFUSED)), without any effect, is a request that begins or ends beyond
+//! the end of the disk, or not at a sector boundary; one of more than [`Block::request_maximum`] bytes of memory, or with a
+//! part that violates [`Block::alignment`]; and one that would change a disk of [`Flags::READ_ONLY`]. **Input/output errors**
+//! ([`status::INPUT_OUTPUT`](crate::ring::status::INPUT_OUTPUT)) are the host's: the bytes that the request was to read or
+//! write are then undefined.
 //!
 //! [`Descriptor::operation`]: crate::ring::Descriptor::operation
 //! [`Descriptor::detail`]: crate::ring::Descriptor::detail
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Reads. There is no operation 0, so that an entry that nobody has filled in is none.
+/// Reads. No operation has the number 0, so that an entry of zeros is invalid.
 pub const READ: u16 = 1;
 /// Writes.
 pub const WRITE: u16 = 2;
-/// Makes what was written last.
+/// Makes completed writes durable (flush).
 pub const FLUSH: u16 = 3;
-/// Makes a range read as zeros, and lets the host use its space for something else.
+/// Makes a range read as zeros, and frees its space on the host.
 pub const DISCARD: u16 = 4;
 /// Makes a range read as zeros, and keeps its space where the host can.
 pub const WRITE_ZEROES: u16 = 5;
@@ -45,17 +45,17 @@ pub const SECTOR_MINIMUM: u32 = 512;
 /// Largest sector that a disk may have, in bytes.
 pub const SECTOR_MAXIMUM: u32 = 4096;
 
-/// What there is to know about a disk.
+/// Properties of a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Block {
-    /// Its size in bytes; a multiple of the sector.
+    /// Size of the disk in bytes; a multiple of the sector.
     pub size: u64,
     /// Bytes of a sector: a power of two from [`SECTOR_MINIMUM`] to [`SECTOR_MAXIMUM`].
     pub sector: u32,
     /// Most bytes of memory in one request.
     pub request_maximum: u32,
-    /// What address and length of every part of a request's memory must be a multiple of: 1, or the sector.
+    /// Required alignment of the address and length of every part of a request's memory: 1, or the sector.
     pub alignment: u32,
     /// [`Flags`].
     pub flags: u32,
@@ -65,13 +65,13 @@ bitflags::bitflags! {
     /// Switches in [`Block::flags`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Flags: u32 {
-        /// It can be read only.
+        /// The disk is read-only.
         const READ_ONLY = 1;
     }
 }
 
 impl Block {
-    /// Whether `count` bytes at the byte `offset` are whole sectors of this disk.
+    /// Returns true if `count` bytes at the byte `offset` are whole sectors of this disk.
     pub const fn holds(&self, offset: u64, count: u64) -> bool {
         let sector = self.sector as u64;
         match offset.checked_add(count) {

@@ -1,9 +1,9 @@
-//! What a guest is told when it starts: a block at the address that `rdi` holds on entry.
+//! Boot information: the block that a guest finds at its start, at the address in `rdi`.
 //!
-//! The image is relocated when it is entered, and what is constant from then on (`PT_GNU_RELRO`, in whole pages) cannot
-//! be written. On entry `rip` is the image's entry point, `rdi` the address of [`Info`], the direction flag is clear,
-//! the FPU and SSE are in their power-on state, and every other register is undefined: `rsp` in particular points
-//! nowhere, the guest picks one of the stacks below.
+//! The image is already relocated on entry, and its `PT_GNU_RELRO` range, in whole pages, is read-only. On entry `rip` is the
+//! image's entry point, `rdi` the address of [`Info`], the direction flag is clear, the FPU and SSE are in their power-on
+//! state, and every other register is undefined. In particular `rsp` holds no stack: the guest loads it with one of the stacks
+//! below.
 
 use crate::memory::Region;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -14,13 +14,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Info {
     /// [`crate::VERSION`] of the tender.
     pub version: u32,
-    /// Size of this structure as the tender knows it; fields beyond are absent.
+    /// Size of this structure in the tender's build; a guest treats fields beyond it as absent.
     pub size: u32,
-    /// A function `extern "sysv64" fn(number, a, b, c, d) -> result`: the way to make a call ([`crate::call`]).
+    /// Address of the gate, a function `extern "sysv64" fn(number, a, b, c, d) -> result` that makes a call ([`crate::call`]).
     pub gate: u64,
     /// Address of the clock page, a [`crate::clock::Page`].
     pub clock: u64,
-    /// What to add to an address in the ELF file to get the guest address; 0 for a fixed image.
+    /// Difference between guest addresses and addresses in the ELF file; 0 for a fixed image.
     pub load_bias: u64,
     /// The loaded image, from its first to its last segment.
     pub image: Region,
@@ -34,30 +34,30 @@ pub struct Info {
     pub libos_stack: Region,
     /// The stack of the program's first thread.
     pub main_stack: Region,
-    /// Memory for the guest to divide as it likes: readable, writable, zeroed.
+    /// Heap memory, which the guest divides freely: readable, writable, zeroed.
     pub heap: Region,
-    /// How many bytes of the heap can be used already. The rest must be asked for ([`crate::call::Number::Attach`])
-    /// before it is touched: memory that most guests never need would cost each start its share.
+    /// Number of heap bytes that are usable at the start. The guest must request the rest ([`crate::call::Number::Attach`])
+    /// before it touches it, because each start would pay for memory that most guests never need.
     pub heap_attached: u64,
-    /// Where the file that the image was loaded from can be read, once that has been asked for
-    /// ([`crate::call::Number::AttachImage`]): mapped, not copied. Empty for a native program.
+    /// Addresses at which the image file is readable after [`crate::call::Number::AttachImage`]: a mapping, not a copy. Empty
+    /// for a native program.
     pub image_file: Region,
-    /// Fresh random bytes, never given twice, for the guest's generator.
+    /// Fresh random bytes, never used twice: the seed of the guest's random number generator.
     pub entropy: [u8; 32],
     /// Program arguments, the program's own name first.
     pub arguments: Strings,
     /// Environment, each string of the form `NAME=value`.
     pub environment: Strings,
-    /// Sixteen more random bytes, for the program to find in its auxiliary vector: drawn by the host, so that a start
-    /// does without a generator of its own.
+    /// Sixteen more random bytes, for the program's auxiliary vector (AT_RANDOM). The host draws them, so that a start needs no
+    /// generator of its own.
     pub program_entropy: [u8; 16],
-    /// Address of the [`crate::device::Table`], or 0 if nothing is attached.
+    /// Address of the [`crate::device::Table`], or 0 if no device is attached.
     pub devices: u64,
-    /// Addresses whose pages get memory when they are touched first; see [`crate::memory`]. Empty for a native program.
+    /// Addresses of pages that are allocated on first touch; see [`crate::memory`]. Empty for a native program.
     pub sparse: Region,
 }
 
-/// Whoever changes the block must think of images that were built before: see [`crate::VERSION`].
+/// A change of the block must respect images that were built before it: see [`crate::VERSION`].
 const _: () = assert!(crate::VERSION == 2 && size_of::<Info>() == 256, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
@@ -74,15 +74,14 @@ bitflags::bitflags! {
     /// Switches in [`Info::flags`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Flags: u32 {
-        /// Tell the tender about system calls that the libos does not answer
-        /// ([`crate::call::Number::Unanswered`]).
+        /// Report system calls that the libos does not implement to the tender ([`crate::call::Number::Unanswered`]).
         const VERBOSE = 1;
-        /// A call takes no longer than a function of that length, and the tender serves the devices within it. Who waits
-        /// does best to call at once. Without this, leaving is dear enough to look for a while whether another processor of
-        /// the host serves them.
+        /// A call costs about as much as a function call plus its work, and the tender serves the devices within the call: a
+        /// guest that waits should call at once. Without this flag an exit is expensive enough for the guest to poll first,
+        /// because another processor of the host may serve the devices.
         const NEAR = 2;
-        /// The host lets guest and tender run on one processor only: while the guest runs, the tender does not. Polling for
-        /// what the tender does is useless.
+        /// The host confines guest and tender to one processor: while the guest runs, the tender does not, so polling for the
+        /// tender's work is useless.
         const ALONE = 4;
     }
 }

@@ -1,12 +1,12 @@
-//! Calls: how a guest asks its tender for something.
+//! Calls: requests of a guest to its tender.
 //!
 //! A call goes through the gate, a function at the address that [`crate::boot::Info::gate`] holds, with the C calling
-//! convention: the number in `rdi`, up to four arguments in `rsi`, `rdx`, `rcx`, `r8`, the result in `rax`. A result
-//! of 0 or more is the call's value; a negative one is a [`Status`]. Addresses are *claims*: the tender checks each
-//! against the memory it gave, and a false one is a [`crate::fault`], as is a number that nobody answers.
+//! convention: the number in `rdi`, up to four arguments in `rsi`, `rdx`, `rcx`, `r8`, the result in `rax`. A result of 0 or
+//! more is the call's value; a negative one is a [`Status`]. Addresses are *claims*: the tender checks each against the guest's
+//! memory. A false claim is a [`crate::fault`], as is an unknown call number.
 //!
-//! Under hvt the gate is `out %al, $PORT; ret`; under spt it is a function of the tender's own process. A guest never
-//! knows which; only whether it is dear ([`crate::boot::Flags::NEAR`]).
+//! Under hvt the gate is `out %al, $PORT; ret`; under spt it is a function of the tender's own process. A guest knows only
+//! whether a call is expensive ([`crate::boot::Flags::NEAR`]).
 
 /// Declares [`Number`]: the one list from which numbers, names and both sides' dispatch follow.
 macro_rules! calls {
@@ -22,7 +22,7 @@ macro_rules! calls {
             /// Every call, in order of its number.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The call with this number, if there is one.
+            /// Returns the call with this number, if it exists.
             pub const fn from_raw(number: u64) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$name),)*
@@ -30,7 +30,7 @@ macro_rules! calls {
                 }
             }
 
-            /// The call's name, as in this list.
+            /// Returns the call's name, as in this list.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
@@ -41,11 +41,10 @@ macro_rules! calls {
 }
 
 calls! {
-    /// `(stream, address, length)`: writes bytes to the console. Stream 1 is standard output, 2 standard error.
-    /// Value: the number of bytes written, at least 1 unless `length` is 0.
-    /// Status: [`Status::Invalid`] for another stream, [`Status::Closed`] if nobody reads any more,
-    /// [`Status::NoSpace`], [`Status::TooLarge`], [`Status::NotOpen`] or [`Status::InputOutput`] if the host fails,
-    /// [`Status::Interrupted`] by a signal ([`crate::signals`]).
+    /// `(stream, address, length)`: writes bytes to the console. Stream 1 is standard output, 2 standard error. Value: the
+    /// number of bytes written, at least 1 unless `length` is 0. Status: [`Status::Invalid`] for another stream,
+    /// [`Status::Closed`] if the stream has no reader any more, [`Status::NoSpace`], [`Status::TooLarge`], [`Status::NotOpen`]
+    /// or [`Status::InputOutput`] if the host fails, [`Status::Interrupted`] by a signal ([`crate::signals`]).
     ConsoleWrite = 1,
     /// `(address, length)`: waits for console input and reads up to `length` bytes of it.
     /// Value: the number of bytes read; 0 at the end of the input. Status: [`Status::Directory`], or
@@ -54,66 +53,64 @@ calls! {
     /// `(status)`: ends the guest; the low 8 bits become the tender's exit status. Does not return.
     Exit = 3,
     /// `(deadline_ns, news, measure)`: sleeps until the monotonic clock reaches `deadline_ns`, `u64::MAX` for no deadline, or
-    /// earlier if there are [`News`] of a kind that `news` names, or a signal arrives. A deadline that is over makes this
-    /// a question. Value: a [`Waited`]: the kinds of which there are news and, unless `measure` is 0, how long this took
+    /// until an event of a kind in `news` ([`News`]) or a signal arrives. A deadline in the past makes the call non-blocking.
+    /// Value: a [`Waited`]: the kinds of events that are pending and, unless `measure` is 0, the time that the call spent
     /// inside the tender.
     Wait = 4,
-    /// `(address, length, rights)`: changes what the guest may do with whole pages of its heap or the sparse region to
-    /// [`crate::memory::Rights`]. Execution cannot be asked for. Value: 0. Status: [`Status::Invalid`] if address or
-    /// length is not a multiple of the page size or the rights are not `READ`, `READ | WRITE` or none;
-    /// [`Status::NoMemory`] if the host cannot keep track of so many changes.
+    /// `(address, length, rights)`: changes the guest's rights on whole pages of its heap or the sparse region to
+    /// [`crate::memory::Rights`]. Execution cannot be requested. Value: 0. Status: [`Status::Invalid`] if address or length is
+    /// not a multiple of the page size or the rights are not `READ`, `READ | WRITE` or none; [`Status::NoMemory`] if the host
+    /// cannot keep track of that many changes.
     Protect = 5,
-    /// `(address, length, kept)`: gives whole pages of the heap or the sparse region back to the host; they read as zeros
-    /// afterwards. If no more than `kept` of them hold anything, the guest may keep these, so that touching them again
-    /// costs nothing.
+    /// `(address, length, kept)`: returns whole pages of the heap or the sparse region to the host; they read as zeros
+    /// afterwards. If at most `kept` of them are populated, the guest may keep these, so that the next touch costs nothing.
     /// Value: 0. Status: as for `Protect`.
     Discard = 6,
     /// `(address, length)`: ends the guest as a fault, with a message in UTF-8 of up to 4 KiB. Does not return.
     Panic = 7,
-    /// `(system_call)`: tells that the program made a Linux system call which the libos does not answer. Value: 0.
+    /// `(system_call)`: reports a Linux system call of the program that the libos does not implement. Value: 0.
     Unanswered = 8,
-    /// `(length)`: makes at least the first `length` bytes of the heap usable; see
-    /// [`crate::boot::Info::heap_attached`]. Value: how many are from now on. Status: [`Status::Invalid`] if the heap is
-    /// not that long, [`Status::NoMemory`] if the guest has none left, or the host.
+    /// `(length)`: makes at least the first `length` bytes of the heap usable; see [`crate::boot::Info::heap_attached`]. Value:
+    /// the number of usable bytes from now on. Status: [`Status::Invalid`] if the heap is shorter than `length`,
+    /// [`Status::NoMemory`] if the guest or the host has no memory left.
     Attach = 9,
-    /// `()`: ends the guest as a fault: every thread waits for another, and nothing from outside can wake one. Does not
-    /// return.
+    /// `()`: ends the guest as a fault: every thread waits for another, and no event from outside can wake one (deadlock). Does
+    /// not return.
     Deadlock = 10,
-    /// `(signal)`: ends the guest as a fault: the thread that has the processor got this signal, and dies of it as a
-    /// program does on Linux that leaves a core behind. Does not return.
+    /// `(signal)`: ends the guest as a fault: the running thread got this signal, and dies of it as a program on Linux that
+    /// dumps core does. Does not return.
     Abort = 11,
-    /// `()`: makes the image file readable where [`crate::boot::Info::image_file`] says. Value: 0.
-    /// Status: [`Status::Invalid`] if there is no such place, [`Status::NoMemory`] if the host has no memory left for it.
+    /// `()`: makes the image file readable at [`crate::boot::Info::image_file`]. Value: 0. Status: [`Status::Invalid`] if that
+    /// region is empty, [`Status::NoMemory`] if the host has no memory left for it.
     AttachImage = 12,
-    /// `(notice, value)`: tells what a person may want to know ([`notice`]). Value: 0, also for a notice that the tender
+    /// `(notice, value)`: reports a fact that may interest the user ([`notice`]). Value: 0, also for a notice that the tender
     /// does not know.
     Notice = 13,
-    /// `()`: tells how many more bytes of memory the guest can get by touching the sparse region.
+    /// `()`: returns the number of bytes of memory that the guest can still get by touching the sparse region.
     Room = 14,
-    /// `()`: tells that the processor has come to be wanted while the tender did not look; see [`crate::turns`]. Value: 0,
-    /// also for a guest whose threads take no turns.
+    /// `()`: arms the preemption timer again, because a thread has begun to want the processor while the timer was off; see
+    /// [`crate::turns`]. Value: 0, also for a guest without preemption.
     Tick = 15,
-    /// `()`: makes the clock page that of now; for a reader to whom it does not hold any more ([`crate::clock`]). Value: 0.
+    /// `()`: updates the clock page to the present; for a reader outside its limit ([`crate::clock`]). Value: 0.
     Time = 16,
 }
 
-/// What guests tell their tender of without asking for anything.
+/// Facts that guests report to their tender without a request.
 pub mod notice {
-    /// The program asked for so many bytes of memory, and they were more than there is. Mentioned if the guest gives up
-    /// after that.
+    /// The program asked for `value` bytes of memory, more than there is. Mentioned if the guest gives up after that.
     pub const MEMORY_REFUSED: u64 = 1;
-    /// The program asked for memory that it can execute, and did not get it. Told to whoever asked for
+    /// The program asked for executable memory, and did not get it. Reported to users that asked for
     /// [`Flags::VERBOSE`](crate::boot::Flags::VERBOSE).
     pub const EXECUTION_REFUSED: u64 = 2;
 }
 
 bitflags::bitflags! {
-    /// What a guest can wait for. Bits without a meaning are ignored.
+    /// Events that a guest can wait for. Bits without a meaning are ignored.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct News: u64 {
-        /// A [`Number::ConsoleRead`] would not wait: there is input, or its end.
+        /// Input or its end is pending: a [`Number::ConsoleRead`] would not block.
         const INPUT = 1;
-        /// A device has completed a request for which the guest wanted to be woken ([`crate::ring`]), or may have.
+        /// A device has, or may have, completed a request for which the guest asked to be woken ([`crate::ring`]).
         const DEVICES = 2;
     }
 }
@@ -121,14 +118,14 @@ bitflags::bitflags! {
 /// Value of a [`Number::Wait`].
 ///
 /// ```text
-/// bits 0 to 31     news      kinds of which there are news; bits without a meaning are ignored
+/// bits 0 to 31     news      kinds of events that are pending; bits without a meaning are ignored
 /// bits 32 to 62    inside    nanoseconds between the call's arrival in the tender and its answer, if asked for; else 0
 /// ```
 ///
-/// What the whole call took for the guest beyond `inside` is what it costs to leave the guest and come back on this host.
+/// The whole call's time in the guest less `inside` is the cost of an exit and a return on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited {
-    /// Kinds of which there are news.
+    /// Kinds of events that are pending.
     pub news: News,
     /// Nanoseconds inside the tender; at most [`INSIDE_MAXIMUM_NS`].
     pub inside_ns: u64,
@@ -138,13 +135,13 @@ pub struct Waited {
 pub const INSIDE_MAXIMUM_NS: u64 = (1 << 31) - 1;
 
 impl Waited {
-    /// The value that says this.
+    /// Returns the call's value for this record.
     pub const fn encode(self) -> u64 {
         let inside_ns = if self.inside_ns > INSIDE_MAXIMUM_NS { INSIDE_MAXIMUM_NS } else { self.inside_ns };
         self.news.bits() & 0xffff_ffff | inside_ns << 32
     }
 
-    /// What a value says.
+    /// Returns the record that a call's value encodes.
     pub const fn decode(value: u64) -> Self {
         Self { news: News::from_bits_truncate(value & 0xffff_ffff), inside_ns: value >> 32 & INSIDE_MAXIMUM_NS }
     }
@@ -158,24 +155,24 @@ pub enum Status {
     Invalid = -1,
     /// The other end of the stream is gone.
     Closed = -2,
-    /// The host could not do it.
+    /// The host could not carry out the call.
     InputOutput = -3,
-    /// The host has no memory left for it.
+    /// The host has no memory left for the call.
     NoMemory = -4,
-    /// Nothing was done, as a signal arrived first; told to guests that take signals only.
+    /// A signal arrived before the call had any effect (EINTR); returned only to guests that take signals.
     Interrupted = -5,
-    /// What the stream leads to has no room left.
+    /// The target of the stream has no room left (ENOSPC).
     NoSpace = -6,
-    /// What the stream leads to may not become as large.
+    /// The target of the stream may not grow that large (EFBIG).
     TooLarge = -7,
     /// The stream leads to a directory.
     Directory = -8,
-    /// The stream leads nowhere, or not in this direction.
+    /// The stream is not open, or not in this direction (EBADF).
     NotOpen = -9,
 }
 
 impl Status {
-    /// Reads a call's result: its value, or why there is none. A negative number that is no status counts as
+    /// Decodes a call's result: its value, or the reason why it has none. A negative number that is no status counts as
     /// [`Status::InputOutput`].
     pub const fn check(result: i64) -> Result<u64, Self> {
         match result {
@@ -192,7 +189,7 @@ impl Status {
         }
     }
 
-    /// The result register for `outcome`.
+    /// Returns the result register for `outcome`.
     pub const fn encode(outcome: Result<u64, Self>) -> u64 {
         match outcome {
             Ok(value) => value,

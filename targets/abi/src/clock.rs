@@ -1,14 +1,14 @@
-//! The clock page: how a guest turns the time stamp counter into nanoseconds without leaving the VM.
+//! The clock page: parameters by which a guest converts the time stamp counter to nanoseconds without an exit.
 //!
-//! The tender may rewrite the page at any time (a restore, a correction), so it is guarded by a sequence number: odd
-//! while the tender writes. A reader takes the number, reads the rest, and starts over if the number was odd or has
-//! changed. Within one run the monotonic time never goes back.
+//! The tender may rewrite the page at any time (a restore, a correction), so a sequence lock guards it: the number is odd while
+//! the tender writes. A reader takes the number, reads the rest, and starts over if the number was odd or has changed. Within
+//! one run the monotonic time never goes back.
 //!
-//! The page holds for a [`limit`](Page::limit) only: the host's clock is disciplined from outside, and the counter can jump
-//! where a host sleeps or moves. A reader whose counter lies before the page's or beyond the limit makes the call
-//! [`Time`](crate::call::Number::Time), after which the page is that of now, and reads it again; if it does not hold even
-//! then, the counter is of no use, and the time is that of the base. So a guest that computes without any other call has the
-//! right time, and one that does not read the clock is not disturbed for it.
+//! The page holds for a [`limit`](Page::limit) only, because the host's clock is disciplined from outside, and the counter can
+//! jump where a host sleeps or migrates. A reader with a counter before the page's or beyond the limit makes the call
+//! [`Time`](crate::call::Number::Time), which updates the page to the present, and reads it again. If the page does not hold
+//! even then, the counter is useless, and the time is that of the base. Thus a guest that computes without any other call has
+//! the right time, and a guest that does not read the clock is not interrupted for it.
 
 /// The page. All fields but `sequence` are stable while `sequence` is even and unchanged.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ pub struct Page {
     pub monotonic_ns: core::sync::atomic::AtomicU64,
     /// Wall-clock time at `tsc`, in nanoseconds since 1970-01-01 00:00 UTC.
     pub realtime_ns: core::sync::atomic::AtomicU64,
-    /// For how many counter ticks after `tsc` the page holds; 0 if it does for good.
+    /// Number of counter ticks after `tsc` for which the page holds; 0 for no limit.
     pub limit: core::sync::atomic::AtomicU64,
 }
 
-/// One consistent reading of the page's parameters.
+/// A consistent reading of the page's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// See [`Page::tsc`].
@@ -46,14 +46,14 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Whether they hold at the counter value `tsc`.
+    /// Returns true if the parameters hold at the counter value `tsc`.
     #[inline]
     pub fn hold_at(&self, tsc: u64) -> bool {
         // A counter before the base is beyond every limit.
         tsc.wrapping_sub(self.tsc) <= self.limit.wrapping_sub(1)
     }
 
-    /// Nanoseconds between [`Parameters::tsc`] and the counter value `tsc`: 0 if it lies before, and no more than to the
+    /// Nanoseconds between [`Parameters::tsc`] and the counter value `tsc`: 0 if `tsc` lies before the base; capped at the
     /// limit.
     #[inline]
     pub fn elapsed_ns(&self, tsc: u64) -> u64 {
@@ -80,7 +80,7 @@ impl Parameters {
 }
 
 impl Page {
-    /// Publishes `to`.
+    /// Publishes `to` under the sequence lock.
     pub fn write(&self, to: Parameters) {
         use core::sync::atomic::{Ordering::*, fence};
         let before = self.sequence.load(Relaxed);

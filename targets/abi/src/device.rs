@@ -1,8 +1,8 @@
-//! Devices: what is attached to a guest, and where its rings are.
+//! Devices: the table of a guest's devices and the addresses of their rings.
 //!
-//! Boot information leads to a [`Table`] ([`crate::boot::Info::devices`]), behind which lie as many [`Device`] records as
-//! it says, [`Table::stride`] bytes apart. All of it is read-only for the guest, but for the rings themselves
-//! ([`crate::ring`]), which lie in pages of their own. They are memory that the tender gave: no call may name them.
+//! Boot information leads to a [`Table`] ([`crate::boot::Info::devices`]), behind which lie [`Table::count`] records of
+//! [`Device`], [`Table::stride`] bytes apart. The table is read-only for the guest; the rings ([`crate::ring`]) are writable
+//! and lie in pages of their own. Rings are memory that the tender provides: no call may name them.
 
 use crate::note;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -13,14 +13,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Table {
     /// Number of records that follow.
     pub count: u32,
-    /// Size of a record as the tender knows it; fields beyond are absent.
+    /// Size of a record in the tender's build; a guest treats fields beyond it as absent.
     pub stride: u32,
-    /// A function `extern "sysv64" fn()`: tells the tender that a queue has a request for which it wanted to be woken.
-    /// Like the gate it leaves all registers but `rax` alone; unlike it, it need not wait until somebody has heard.
+    /// Address of the doorbell, a function `extern "sysv64" fn()` that notifies the tender of a request on a queue for which it
+    /// asked to be woken. Like the gate, the doorbell preserves all registers but `rax`; unlike the gate, it may return before
+    /// the tender has seen it.
     pub doorbell: u64,
 }
 
-/// One device.
+/// Record of a device.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Device {
@@ -30,24 +31,23 @@ pub struct Device {
     pub name_length: u32,
     /// The name in ASCII, padded with zeros.
     pub name: [u8; note::DEVICE_NAME_MAXIMUM],
-    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device one
-    /// ([`crate::block`]), and one of no entries.
+    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device one ([`crate::block`]) and one without
+    /// entries.
     pub queues: [Queue; 2],
-    /// Address of what else there is to know: a [`Network`] for a network device, a [`crate::block::Block`] for a block
-    /// device.
+    /// Address of the device's properties: a [`Network`] for a network device, a [`crate::block::Block`] for a block device.
     pub properties: u64,
-    /// [`Offers`], of a network device.
+    /// [`Offers`] of a network device.
     pub offers: u32,
     /// 0.
     pub reserved: u32,
 }
 
 bitflags::bitflags! {
-    /// What a network device does beyond sending and receiving frames as they are.
+    /// Features of a network device beyond sending and receiving complete frames.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Offers: u32 {
-        /// It takes work off TCP and UDP: it sends frames that are not finished ([`Offload`]), and fills buffers of
-        /// [`UNFINISHED`] with such.
+        /// Checksum and segmentation offload for TCP and UDP: the device sends frames that an [`Offload`] completes, and fills
+        /// buffers of [`UNFINISHED`] with such frames.
         const OFFLOAD = 1;
     }
 }
@@ -56,48 +56,47 @@ bitflags::bitflags! {
 /// check sequence. A frame shorter than that header or longer than the device takes is completed with
 /// [`crate::ring::status::REFUSED`].
 pub const TRANSMIT: usize = 0;
-/// Index of a network device's queue of buffers. Each is completed with one frame, in the order of their submission; a
-/// frame that is longer than its buffer is dropped, and the buffer waits for the next.
+/// Index of a network device's queue of receive buffers. Each is completed with one frame, in the order of submission; a frame
+/// longer than its buffer is dropped, and the buffer stays for the next frame.
 pub const RECEIVE: usize = 1;
 
-/// What a frame that is to be sent lacks, as [`Descriptor::detail`](crate::ring::Descriptor::detail) of its first part
-/// says; 0 there is nothing. Anything but what is described here is a fault, as is all of it where the device does not
-/// offer it.
+/// Offload request for a frame to be sent, encoded in [`Descriptor::detail`](crate::ring::Descriptor::detail) of its first
+/// part; 0 for a complete frame. Any other value than described here is a fault, as is every value but 0 if the device does not
+/// offer offload. Corresponds to virtio-net's NEEDS_CSUM and GSO fields.
 ///
 /// ```text
-/// bits 0 to 15     start     where in the frame the segment or datagram starts whose checksum is missing, or 0
-/// bits 16 to 31    checksum  where that is to be written, counted from there; it holds the sum of the pseudo-header
-/// bits 32 to 47    segment   bytes of payload that one frame carries at most, if this is a row of TCP segments, or 0
-/// bits 48 to 63    family    what carries them: 4 or 6, by version of IP; 0 if it is not
+/// bits 0 to 15     start     offset in the frame of the segment or datagram without a checksum (csum_start), or 0
+/// bits 16 to 31    checksum  offset of the checksum from there (csum_offset); it holds the sum of the pseudo-header
+/// bits 32 to 47    segment   most bytes of payload per frame on the wire, for a GSO frame of TCP (gso_size), or 0
+/// bits 48 to 63    family    version of IP that carries a GSO frame: 4 or 6; 0 for any other frame
 /// ```
 ///
-/// A row of segments is one TCP segment with too large a payload, and lacks its checksum. It is sent as several: headers
-/// are repeated, with sequence numbers, lengths and flags as each of them needs.
+/// A GSO frame ("row") is one TCP segment with too large a payload, and lacks its checksum. The device sends it as several
+/// segments: headers are repeated, with sequence numbers, lengths and flags adjusted in each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// See above.
+    /// Offset of the checksummed segment or datagram.
     pub start: u16,
-    /// See above.
+    /// Offset of the checksum field from `start`.
     pub checksum: u16,
-    /// See above; if not 0, then [`SEGMENT_MINIMUM`] or more.
+    /// Payload bytes per segment; if not 0, then [`SEGMENT_MINIMUM`] or more.
     pub segment: u16,
-    /// See above.
+    /// Version of IP of a GSO frame: 4, 6, or 0.
     pub family: u16,
 }
 
-/// Fewest bytes of payload to take a row of segments apart by: what every network carries behind the longest header (RFC
-/// 791, 3.2).
+/// Fewest payload bytes per segment of a GSO frame: every network carries as many behind the longest header (RFC 791, 3.2).
 pub const SEGMENT_MINIMUM: u16 = 8;
-/// Most bytes of a row of segments beyond its [`FRAME_HEADER`]: as long as IP can be.
+/// Most bytes of a GSO frame beyond its [`FRAME_HEADER`]: the maximum length of an IP packet.
 pub const ROW_MAXIMUM: usize = u16::MAX as usize;
 
 impl Offload {
-    /// The detail that says this.
+    /// Returns the detail that encodes this request.
     pub const fn encode(self) -> u64 {
         self.start as u64 | (self.checksum as u64) << 16 | (self.segment as u64) << 32 | (self.family as u64) << 48
     }
 
-    /// What a detail says of a frame of `length` bytes; nothing if that makes no sense.
+    /// Decodes the detail of a frame of `length` bytes; `None` if it is inconsistent.
     pub const fn check(detail: u64, length: usize) -> Option<Self> {
         let [start, checksum, segment, family] =
             [detail as u16, (detail >> 16) as u16, (detail >> 32) as u16, (detail >> 48) as u16];
@@ -109,12 +108,12 @@ impl Offload {
     }
 }
 
-/// As detail of a buffer of the queue [`RECEIVE`] of a device that offers it: takes frames that lack a checksum, and rows
-/// of TCP segments, if they fit. What the next buffer does not take is dropped.
+/// Detail of a buffer of the queue [`RECEIVE`], if the device offers offload: the buffer accepts frames that lack a checksum,
+/// and GSO frames that fit. A frame that the next buffer does not accept is dropped.
 pub const UNFINISHED: u64 = 1;
 
-/// Flag of a completion of the queue [`RECEIVE`] ([`crate::ring::Completion::flags`]): the checksum of the segment or
-/// datagram says nothing, or is known to be right.
+/// Flag of a completion of the queue [`RECEIVE`] ([`crate::ring::Completion::flags`]): the checksum of the segment or datagram
+/// needs no verification, because it is incomplete or known to be right (DATA_VALID).
 pub const CHECKED: u16 = 1;
 
 /// A queue: two rings of the same number of entries.
@@ -123,42 +122,42 @@ pub const CHECKED: u16 = 1;
 pub struct Queue {
     /// Address of the ring of [`crate::ring::Descriptor`]; a multiple of [`crate::ring::ALIGNMENT`].
     pub submission: u64,
-    /// Address of the ring of [`crate::ring::Completion`]; likewise.
+    /// Address of the ring of [`crate::ring::Completion`]; a multiple of [`crate::ring::ALIGNMENT`] too.
     pub completion: u64,
-    /// Entries of each: a power of two.
+    /// Number of entries of each ring: a power of two.
     pub entries: u32,
     /// 0.
     pub reserved: u32,
 }
 
-/// What there is to know about a network device.
+/// Properties of a network device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Network {
-    /// Its hardware address.
+    /// Hardware (MAC) address of the device.
     pub mac: [u8; 6],
     /// Most bytes of a frame beyond its [`FRAME_HEADER`] of 14; up to 65,535.
     pub mtu: u16,
-    /// How the guest comes by its IPv4 address, and what it is: addresses in the first four bytes of each field.
+    /// IPv4 configuration: addresses in the first four bytes of each field.
     pub v4: Address,
-    /// The same for IPv6.
+    /// IPv6 configuration.
     pub v6: Address,
 }
 
 /// Bytes of an Ethernet header.
 pub const FRAME_HEADER: usize = 14;
 
-/// How a network device is to be addressed.
+/// Configuration of one protocol on a network device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Address {
-    /// The address, in network order like the others. Without meaning unless [`Address::source`] is [`source::GIVEN`].
+    /// The address, in network byte order like the others. Meaningless unless [`Address::source`] is [`source::GIVEN`].
     pub address: [u8; 16],
     /// The router, or zeros.
     pub gateway: [u8; 16],
-    /// A name server, or zeros. If it is given, it is to be asked whatever the network says of others.
+    /// A name server, or zeros. If it is set, the guest queries it, whatever name servers the network announces.
     pub name_server: [u8; 16],
-    /// How many leading bits of the address are the network's.
+    /// Prefix length: number of leading bits of the address that are the network's.
     pub prefix: u8,
     /// A value of [`source`].
     pub source: u8,
@@ -168,11 +167,11 @@ pub struct Address {
 
 /// Values of [`Address::source`].
 pub mod source {
-    /// There is none: the protocol is not in use, but on IPv6 for link-local addresses.
+    /// No address: the protocol is not in use, except IPv6 for link-local addresses.
     pub const NONE: u8 = 0;
-    /// It is told here.
+    /// Static configuration, held in [`Address`].
     pub const GIVEN: u8 = 1;
-    /// The network is to be asked: by DHCP, or on IPv6 by router solicitation.
+    /// Configuration by the network: DHCP, or router solicitation on IPv6.
     pub const ASK: u8 = 2;
 }
 

@@ -1,8 +1,8 @@
-//! Faults: ways in which a guest can break the contract, and the exit status that each one ends with.
+//! Faults: violations of the contract by a guest, and the exit status for each.
 //!
-//! The tender exits with `128 + n`, where `n` is the signal that Linux would have sent to a process doing the same; so
-//! a shell, a supervisor or a test shows for a guest what it would have shown for the program itself. The same goes
-//! for a signal that the program dies of; if one arrives from outside, that is no fault, and nothing is reported.
+//! The tender exits with `128 + n`, where `n` is the signal that Linux would have sent to a process doing the same; thus a
+//! shell, a supervisor or a test shows for a guest what it would have shown for the program itself. The rule also holds for a
+//! signal that the program dies of; a signal from outside is no fault, and is not reported.
 
 /// Declares the status numbers with their meaning.
 macro_rules! statuses {
@@ -23,15 +23,15 @@ statuses! {
     BUS = 7,
     /// SIGFPE: division by zero or another arithmetic exception.
     ARITHMETIC = 8,
-    /// SIGKILL: it touched more memory than it may have.
+    /// SIGKILL: the guest touched more memory than it may have.
     OUT_OF_MEMORY = 9,
     /// SIGSEGV: a memory access that the page tables or a guard forbid, or a privileged instruction or port.
     MEMORY = 11,
-    /// SIGSYS: a call that does not exist, or one whose pointer does not lie in the guest's memory.
+    /// SIGSYS: a call that does not exist, or one with a pointer outside the guest's memory.
     CALL = 31,
 }
 
-/// Exit status when the tender could not start or go on with a guest, through no fault of the guest's.
+/// Exit status if the tender could not start or continue a guest, through no fault of the guest's.
 pub const TENDER_ERROR: u8 = 125;
-/// Exit status when the guest's time was up, as of timeout(1).
+/// Exit status if the guest exceeded its time limit, as of timeout(1).
 pub const TIME_IS_UP: u8 = 124;

@@ -1,35 +1,35 @@
 //! Files that an image brings: a tree behind everything else in the image file, read-only.
 //!
-//! An image with files carries a note of type [`crate::note::FILES`], a [`Note`], that says where in the file the tree
-//! is. A tender need not look into it, nor load it: the guest reads it, as far as it needs it, where
-//! [`crate::boot::Info::image_file`] says. So a file costs nothing before it is opened, and its contents are the pages of
-//! the image file, which all guests of it share.
+//! An image with files carries a note of type [`crate::note::FILES`], a [`Note`], with the position of the tree in the file. A
+//! tender need neither read nor load the tree: the guest reads parts of it on demand at [`crate::boot::Info::image_file`]. Thus
+//! a file costs nothing before it is opened, and its contents are the page cache pages of the image file, which all guests of
+//! it share.
 //!
-//! The tree is a [`Header`], then [`Header::count`] times an [`Entry`], then names and the targets of links, then
-//! contents. Offsets count from its first byte, which lies at a multiple of [`PAGE`] in the file. The first entry is the
-//! root directory; those in a directory follow each other, in ascending order of their names, somewhere behind the
-//! directory's own, so that no directory can be inside itself. Contents of a page or more begin at a multiple of
-//! [`PAGE`], with zeros from their end to the next: they can be mapped as they are.
+//! The tree is a [`Header`], then [`Header::count`] times an [`Entry`], then names and the targets of links, then contents.
+//! Offsets count from the tree's first byte, which lies at a multiple of [`PAGE`] in the file. The first entry is the root
+//! directory. The entries of a directory follow each other, in ascending order of their names, somewhere behind the directory's
+//! own entry, so that no directory can be inside itself. Contents of a page or more begin at a multiple of [`PAGE`], padded
+//! with zeros to the next multiple: they can be mapped directly.
 
 pub use crate::memory::PAGE;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a tree begins with.
+/// First bytes of a tree.
 pub const MAGIC: [u8; 8] = *b"HuskTree";
 
 /// Body of the note.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Note {
-    /// Where in the image file the tree begins.
+    /// Offset of the tree in the image file.
     pub offset: u64,
-    /// Its length in bytes.
+    /// Length of the tree in bytes.
     pub length: u64,
-    /// How many files, directories and links it has, the root not counted.
+    /// Number of files, directories and links in the tree, without the root.
     pub count: u64,
 }
 
-/// The beginning of a tree.
+/// Header of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Header {
@@ -43,15 +43,15 @@ pub struct Header {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Entry {
-    /// Offset of its name; the root has none.
+    /// Offset of the entry's name; the root has none.
     pub name: u64,
-    /// Bytes in its name: 1 to 255, none of them NUL or `/`.
+    /// Length of the name in bytes: 1 to 255, none of them NUL or `/`.
     pub name_length: u32,
-    /// One of [`kind`], and twelve permission bits.
+    /// Value of [`kind`] and twelve permission bits.
     pub mode: u32,
-    /// When the contents were last changed: whole seconds from 1970, rounded down.
+    /// Time of the last change of the contents: whole seconds from 1970, rounded down.
     pub seconds: i64,
-    /// The rest of that in nanoseconds, below a thousand million.
+    /// Nanoseconds within that second, below a thousand million.
     pub nanoseconds: u32,
     /// Number of directories in a directory.
     pub directories: u32,
@@ -63,7 +63,7 @@ pub struct Entry {
 
 /// Kinds of entries, as bits of [`Entry::mode`]: Linux's.
 pub mod kind {
-    /// The bits.
+    /// Mask of the kind bits.
     pub const MASK: u32 = 0o170_000;
     /// A directory.
     pub const DIRECTORY: u32 = 0o040_000;

@@ -1,9 +1,9 @@
-//! The contract between an image and its tender: everything both sides must agree on, each thing once.
+//! The contract between an image and its tender: every fact that both sides must agree on, each in one place.
 //!
-//! A tender loads an *image* ([`note`]), lays out its memory ([`memory`]), fills in a boot information block
-//! ([`boot`]) and a clock page ([`clock`]), and jumps to the image's entry point at CPL 3. From then on the guest
-//! talks to the tender by *calls* through the gate ([`call`]), and to its devices ([`device`]) by *rings* ([`ring`]),
-//! until it exits or breaks the contract ([`fault`]).
+//! A tender loads an *image* ([`note`]), lays out its memory ([`memory`]), fills in a boot information block ([`boot`]) and a
+//! clock page ([`clock`]), and jumps to the image's entry point at CPL 3. From then on the guest reaches the tender by *calls*
+//! through the gate ([`call`]) and its devices ([`device`]) by *rings* ([`ring`]), until the guest exits or breaks the contract
+//! ([`fault`]).
 //!
 //! **Versions.** [`VERSION`] is one number for the whole contract. It changes whenever a guest built before the
 //! change could misread, or be misread by, a tender built after it: a field moved, a call's meaning changed. A tender

@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Name of every note below, without the terminating NUL.
 pub const NAME: &[u8] = b"Husk";
-/// Alignment of each note and of the two parts that follow its header, and so of the segment: a reader that goes by the
-/// segment's alignment, as the ELF specification wants it, must find every note.
+/// Alignment of each note and of the two parts that follow its header, and so of the segment: a reader that takes the segment's
+/// alignment, as the ELF specification requires, must find every note.
 pub const ALIGNMENT: usize = 4;
 /// Type of the note that holds an [`Abi`].
 pub const ABI: u32 = 1;
@@ -26,10 +26,10 @@ pub const SIGNALS: u32 = 4;
 pub const THREADS: u32 = 5;
 /// Type of the note that holds a [`crate::files::Note`]; optional.
 pub const FILES: u32 = 6;
-/// Name of the section the notes are linked from.
+/// Name of the section from which the notes are linked.
 pub const SECTION: &str = ".note.husk";
 
-/// Which contract an image was built for.
+/// Contract version that an image was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Abi {
@@ -37,27 +37,27 @@ pub struct Abi {
     pub version: u32,
     /// 0.
     pub reserved: u32,
-    /// Where a `syscall` instruction of the guest continues (at CPL 3; `rsp` is 0, the old one in `r11`), as a
-    /// distance from the address of this field; 0 if the image makes none.
+    /// Target of the guest's `syscall` instructions (at CPL 3; `rsp` is 0, the old one in `r11`), as a distance from the
+    /// address of this field; 0 if the image makes none.
     pub system_calls: i64,
 }
 
 /// Highest number of devices in a manifest.
 pub const DEVICES_MAXIMUM: usize = 64;
 
-/// What an image needs, and how it was made.
+/// Requirements of an image, and facts about how it was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Manifest {
-    /// Guest memory that the image asks for in bytes; `--memory` overrides it, `--memory-max` bounds it.
+    /// Bytes of guest memory that the image asks for; `--memory` overrides it, `--memory-max` bounds it.
     pub memory: u64,
     /// Size of the main thread's stack in bytes.
     pub main_stack: u64,
-    /// `syscall` sites turned into jumps to the libos.
+    /// Number of `syscall` sites that were patched into jumps to the libos.
     pub patched_sites: u32,
-    /// `syscall` sites that still trap.
+    /// Number of `syscall` sites that still trap.
     pub trapping_sites: u32,
-    /// What sort of program it is: a value of [`kind`].
+    /// Kind of program: a value of [`kind`].
     pub kind: u32,
     /// Number of [`Device`] records that follow.
     pub device_count: u32,
@@ -72,8 +72,8 @@ pub mod kind {
     pub const NATIVE: u32 = 1;
 }
 
-/// A device that the image wants attached: it is not started without. Besides, a std image that names no network device
-/// takes one called [`DEFAULT_NETWORK`], if that is attached.
+/// A device that the image requires: the tender does not start the image without it. A std image that names no network device
+/// also uses one called [`DEFAULT_NETWORK`], if that is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Device {
@@ -81,33 +81,33 @@ pub struct Device {
     pub kind: u32,
     /// Length of the name in bytes, at least 1.
     pub name_length: u32,
-    /// The name, of ASCII letters, digits, `-` and `_`, padded with zeros. No two devices have the same.
+    /// The name, of ASCII letters, digits, `-` and `_`, padded with zeros. Names of devices are unique.
     pub name: [u8; DEVICE_NAME_MAXIMUM],
 }
 
 impl Device {
-    /// A device of this kind and name; nothing if its name cannot be one.
+    /// Returns a device of this kind and name; `None` if the name is invalid.
     pub fn new(name: &str, kind: u32) -> Option<Self> {
         let mut device = Self { kind, name_length: name.len() as u32, name: [0; DEVICE_NAME_MAXIMUM] };
         device.name.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
         is_device_name(name).then_some(device)
     }
 
-    /// Its name; nothing if that cannot be one.
+    /// Returns the device's name; `None` if it is invalid.
     pub fn name(&self) -> Option<&str> {
         let name = core::str::from_utf8(self.name.get(..self.name_length as usize)?).ok()?;
         is_device_name(name).then_some(name)
     }
 }
 
-/// Whether a device may be called that, unless it is too long.
+/// Returns true if a device may have this name; its length is not checked.
 pub fn is_device_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 /// Most bytes of a device's name.
 pub const DEVICE_NAME_MAXIMUM: usize = 24;
-/// Name of the network device of an image that says nothing about it.
+/// Name of the network device of an image that names none.
 pub const DEFAULT_NETWORK: &str = "net";
 
 /// Values of [`Device::kind`].

@@ -1,23 +1,23 @@
-//! Adaptive polling before a sleep (halt polling), the same on both sides: how long to look for work before blocking.
+//! Adaptive polling before a sleep (halt polling), the same on both sides: how long to poll for work before blocking.
 //!
 //! A sleep costs the side that enters it [`Cost`]: an exit for the guest, a wake-up for a thread of the tender. Polling for at
-//! most that long is never worse than twice the best choice (the ski-rental bound). [`Poll`] keeps an account besides: what
-//! polling saved less what it took. Once that is empty nothing is polled, but for a trial now and then. So polling ends within a
-//! few waits where no other processor is free: the other side cannot answer, and each poll misses.
+//! most that long is never worse than twice the best choice (the ski-rental bound). [`Poll`] also keeps an account of what
+//! polling saved less what it took. While the account is empty, waits do not poll, except for an occasional trial. Thus polling
+//! ends within a few waits where no other processor is free: the other side cannot answer, and each poll misses.
 //!
-//! A guest also sees whether the tender runs at the moment ([`crate::ring::BEAT`]). It does not poll for a thread that another
-//! program keeps from running, and polls again as soon as that thread is back.
+//! A guest also sees whether the tender runs at the moment ([`crate::ring::BEAT`]). It does not poll for a thread that is
+//! preempted by another program, and polls again as soon as that thread runs again.
 
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 
 /// Shortest poll that is worth its clock reads, in nanoseconds. A sleep that costs less is not polled for.
 const SHORTEST_NS: u64 = 500;
-/// Longest sleep cost that is believed, in nanoseconds.
+/// Upper bound of a sleep cost sample, in nanoseconds.
 const COST_MAXIMUM_NS: u64 = 500_000;
-/// Most that the account holds, in sleep costs: how many polls may miss in a row after many that have hit.
+/// Maximum of the account, in sleep costs: how many polls may miss in a row after many that have hit.
 const CREDIT: i64 = 4;
-/// Waits without polling before a trial, when the account has just become empty.
+/// Waits without polling before a trial, right after the account has become empty.
 const SKIPS: u32 = 8;
 
 /// Cost of one sleep, estimated by its low quantile: a sample that another thread has lengthened raises the estimate by a 64th at
@@ -26,17 +26,17 @@ const SKIPS: u32 = 8;
 pub struct Cost(AtomicU64);
 
 impl Cost {
-    /// A cost that no sample is known of.
+    /// Returns a cost without samples.
     pub const fn unknown() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// The estimate in nanoseconds; 0 if there was no sample.
+    /// Returns the estimate in nanoseconds; 0 without a sample.
     pub fn ns(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
-    /// Takes in a sample.
+    /// Updates the estimate by a sample.
     pub fn sample(&self, ns: u64) {
         let (ns, known) = (ns.clamp(1, COST_MAXIMUM_NS), self.ns());
         self.0.store(
@@ -50,24 +50,25 @@ impl Cost {
     }
 }
 
-/// One place that polls before it sleeps.
+/// Polling state of one place that polls before it sleeps.
 #[derive(Debug)]
 pub struct Poll {
-    /// What polling has saved less what it took, in nanoseconds.
+    /// Time that polling has saved less the time it took, in nanoseconds.
     balance_ns: AtomicI64,
     /// Waits without polling until the next trial.
     skip: AtomicU32,
-    /// Waits without polling after the next failed trial, and the most of them.
+    /// Waits without polling after the next failed trial; `skips_maximum` is its upper bound.
     backoff: AtomicU32,
     skips_maximum: u32,
-    /// Nothing was hit since polling began again.
+    /// True until the first hit since polling began again.
     trial: AtomicBool,
-    /// Polling stopped because the other side did not run.
+    /// True if polling stopped because the other side did not run.
     absent: AtomicBool,
 }
 
 impl Poll {
-    /// A place where trials become as rare as one in `skips_maximum` waits. Nothing is known yet: the first wait is a trial.
+    /// Returns a state in which trials become as rare as one in `skips_maximum` waits. The first wait is a trial, because no
+    /// cost is known yet.
     pub const fn new(skips_maximum: u32) -> Self {
         Self {
             balance_ns: AtomicI64::new(0),
@@ -79,17 +80,17 @@ impl Poll {
         }
     }
 
-    /// Whether the next wait polls.
+    /// Returns true if the next wait polls.
     pub fn is_on(&self) -> bool {
         self.skip.load(Relaxed) == 0
     }
 
-    /// Whether the next wait polls to find out if polling pays again.
+    /// Returns true if the next wait polls as a trial, to find out if polling pays again.
     pub fn is_trial(&self) -> bool {
         self.is_on() && self.trial.load(Relaxed)
     }
 
-    /// Begins a wait, before a sleep of this cost. Returns for how long to poll, in nanoseconds; 0 for not at all.
+    /// Begins a wait, before a sleep of this cost. Returns the time to poll, in nanoseconds; 0 for none.
     pub fn begin(&self, cost_ns: u64) -> u64 {
         if cost_ns < SHORTEST_NS {
             return 0;
@@ -103,25 +104,25 @@ impl Poll {
         }
     }
 
-    /// Ends a poll that found work after `took_ns`, and so saved a sleep of this cost.
+    /// Ends a poll that found work after `took_ns` and saved a sleep of this cost.
     pub fn hit(&self, took_ns: u64, cost_ns: u64) {
         self.trial.store(false, Relaxed);
         self.backoff.store(SKIPS, Relaxed);
         self.account(cost_ns, took_ns, cost_ns);
     }
 
-    /// Ends a poll that found nothing within `took_ns`.
+    /// Ends a poll that found no work within `took_ns`.
     pub fn miss(&self, took_ns: u64, cost_ns: u64) {
         self.account(0, took_ns, cost_ns);
     }
 
-    /// Ends polling because the other side does not run: until a trial, or until it does ([`Poll::present`]).
+    /// Ends polling because the other side does not run: until a trial, or until the other side runs again ([`Poll::present`]).
     pub fn absent(&self) {
         self.absent.store(true, Relaxed);
         self.stop();
     }
 
-    /// Begins polling again at once if it ended because the other side did not run, which it does now.
+    /// Resumes polling at once if it ended because the other side did not run, and the other side now runs.
     pub fn present(&self) {
         if self.absent.load(Relaxed) {
             self.absent.store(false, Relaxed);
@@ -131,7 +132,7 @@ impl Poll {
     }
 
     fn account(&self, saved_ns: u64, took_ns: u64, cost_ns: u64) {
-        // A thread that another one kept from running did not use its processor meanwhile.
+        // A thread that was preempted did not use its processor during that time.
         let spent_ns = took_ns.min(cost_ns * 2) as i64;
         let balance_ns = self.balance_ns.load(Relaxed) + saved_ns as i64 - spent_ns;
         self.balance_ns.store(balance_ns.clamp(0, CREDIT * cost_ns as i64), Relaxed);
@@ -156,14 +157,14 @@ mod tests {
     /// Sleep costs in nanoseconds: hardware KVM, one software KVM and another.
     const COSTS_NS: [u64; 3] = [1_000, 25_000, 71_000];
 
-    /// What a run of waits came to, in nanoseconds, next to sleeping at once each time.
+    /// Times of a run of waits, in nanoseconds, next to sleeping at once each time.
     struct Run {
         took: u64,
         asleep_at_once: u64,
         polled: usize,
     }
 
-    /// Waits for work that comes after each of these times, where a poll takes `stretch` times as long as it means to.
+    /// Waits for work that arrives after each of these times, where a poll takes `stretch` times its intended time.
     fn run(cost_ns: u64, stretch: u64, work_ns: impl Iterator<Item = u64>) -> Run {
         let poll = Poll::new(512);
         let mut run = Run { took: 0, asleep_at_once: 0, polled: 0 };
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn without_a_free_processor_polling_ends_within_a_few_waits() {
-        // Nothing is answered during a poll, which loses its own processor for a scheduler's slice besides.
+        // No poll is answered, and each loses its own processor for a scheduler's slice besides.
         for cost_ns in COSTS_NS {
             for stretch in [1, 3_000_000 / cost_ns] {
                 let work = core::iter::repeat_n(cost_ns / 4, 100);
@@ -223,7 +224,7 @@ mod tests {
         assert!(!poll.is_on() && poll.begin(25_000) == 0);
         poll.present();
         assert!(poll.is_on() && !poll.is_trial() && poll.begin(25_000) == 25_000);
-        // What ended because it did not pay does not begin again for that.
+        // Polling that ended because it did not pay does not resume when the other side runs.
         (0..10).for_each(|_| poll.miss(25_000, 25_000));
         poll.present();
         assert!(!poll.is_on());

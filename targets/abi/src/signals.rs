@@ -1,36 +1,35 @@
-//! Signals: how one that is sent to the tender's own process reaches the guest.
+//! Signals: delivery of signals that are sent to the tender's own process to the guest.
 //!
-//! An image that takes signals carries, beside its note about turns, a note of type [`crate::note::SIGNALS`]: a [`Note`]
-//! that names a [`Record`] in its writable memory. When a signal of [`TOLD`] arrives, the tender sets its bit in
-//! `pending`. From then on, as long as the record is not 0,
+//! An image that takes signals carries, beside its note about turns, a note of type [`crate::note::SIGNALS`]: a [`Note`] that
+//! names a [`Record`] in its writable memory. When a signal of [`TOLD`] arrives, the tender sets its bit in `pending`. From
+//! then on, while the record is not 0,
 //!
-//! - a call that would wait comes back: `Wait` as it does at other times, the others with
+//! - a blocking call returns: `Wait` as usual, the others with
 //!   [`Status::Interrupted`](crate::call::Status::Interrupted);
-//! - a thread that runs is stopped as when its turn is over ([`crate::turns`]), whether or not that is `wanted`.
+//! - a running thread is preempted as at the end of its turn ([`crate::turns`]), whatever `wanted` holds.
 //!
-//! The guest takes all bits at once, by exchanging the record for 0. A guest that takes no signals gets Linux's default
+//! The guest takes all bits at once, by exchanging the record for 0. A guest that takes no signals gets Linux's default action
 //! instead: any of [`TOLD`] but [`WINDOW_CHANGE`] ends it with the status 128 + n.
 //!
-//! What a guest does about a signal is its own affair, but for those of [`STOP`]: the first one starts a time of grace,
-//! and the tender ends the guest with the status 128 + n when that is over or a second one arrives. The signal
-//! [`QUIT`] is not passed on: it asks the tender what the guest's threads do
-//! ([`crate::threads`]).
+//! The guest decides how it handles a signal, except that the first one of [`STOP`] starts a grace period: the tender ends the
+//! guest with the status 128 + n when the period is over or a second one arrives. The signal [`QUIT`] is not forwarded: it
+//! makes the tender report the guest's threads ([`crate::threads`]).
 
 use core::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The bit of a signal from 1 to 64 in a set.
+/// Returns the bit of a signal from 1 to 64 in a set.
 pub const fn bit(signal: u32) -> u64 {
     1 << (signal.wrapping_sub(1) % 64)
 }
 
 /// SIGQUIT.
 pub const QUIT: u32 = 3;
-/// SIGWINCH: the terminal has another size.
+/// SIGWINCH: the terminal's size has changed.
 pub const WINDOW_CHANGE: u32 = 28;
 /// SIGINT and SIGTERM.
 pub const STOP: [u32; 2] = [2, 15];
-/// Those, SIGHUP, SIGUSR1, SIGUSR2 and SIGWINCH.
+/// Signals that are forwarded to the guest: SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM and SIGWINCH.
 pub const TOLD: [u32; 6] = [1, 2, 10, 12, 15, WINDOW_CHANGE];
 
 /// Body of the note.
@@ -41,7 +40,7 @@ pub struct Note {
     pub record: i64,
 }
 
-/// What has arrived. Its address is a multiple of 8.
+/// Pending signals. The record's address is a multiple of 8.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Record {

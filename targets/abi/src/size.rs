@@ -1,9 +1,8 @@
-//! Sizes as people write them, on the command lines of both tools and in a package's manifest: `64M`, `1G`, `8192`,
-//! `512 KiB`.
+//! Sizes in human notation, on the command lines of both tools and in a package's manifest: `64M`, `1G`, `8192`, `512 KiB`.
 
 use core::fmt;
 
-/// Why a text is no size.
+/// Reason why a text is no size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is explained by its message below")]
 pub enum NotSize {
@@ -24,7 +23,7 @@ impl fmt::Display for NotSize {
     }
 }
 
-/// Reads a size in bytes. K, M, G and T are powers of 1024.
+/// Parses a size in bytes. K, M, G and T are powers of 1024.
 pub fn parse(text: &str) -> Result<u64, NotSize> {
     const UNITS: [&[&str]; 5] =
         [&["", "B"], &["K", "KB", "KiB"], &["M", "MB", "MiB"], &["G", "GB", "GiB"], &["T", "TB", "TiB"]];

@@ -1,26 +1,26 @@
-//! Threads: where a tender finds out what those of a guest are doing, for a report.
+//! Threads: records by which a tender reports the state of a guest's threads.
 //!
-//! An image with threads may carry a note of type [`crate::note::THREADS`], a [`Note`], that names a [`Table`] in its
-//! memory and the word that tells which thread has the processor. The guest keeps both up to date and is not asked: so
-//! a report can be had at any time, of a guest in any state. All of it is the guest's claim.
+//! An image with threads may carry a note of type [`crate::note::THREADS`], a [`Note`], that names a [`Table`] in its memory
+//! and the word that identifies the running thread. The guest keeps both up to date and does not take part in a report, so that
+//! a report is possible at any time, of a guest in any state. All of it is the guest's claim.
 //!
-//! The registers of the thread that has the processor are the processor's, unless the libos is at work
-//! ([`crate::turns::Record::inside`]); those of any other lie in memory.
+//! The registers of the running thread are the processor's, unless the libos runs ([`crate::turns::Record::inside`]); the
+//! registers of any other thread lie in memory.
 
 use core::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Body of the note. Each field is the distance from its own address to what it names.
+/// Body of the note. Each field is the distance from its own address to the object that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Note {
     /// The [`Table`].
     pub table: i64,
-    /// A word: the address of the [`Registers`] of the thread that has the processor.
+    /// Address word: the address of the [`Registers`] of the running thread.
     pub current: i64,
 }
 
-/// The threads that there are.
+/// Table of all threads.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Table {
@@ -30,21 +30,21 @@ pub struct Table {
     pub count: AtomicU64,
 }
 
-/// One thread.
+/// Record of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Thread {
-    /// Address of its [`Registers`].
+    /// Address of the thread's [`Registers`].
     pub registers: u64,
-    /// Its number; the first thread's is 1.
+    /// Number of the thread; 1 for the first thread.
     pub id: u32,
-    /// Not 0 while it waits in the system call that its registers tell.
+    /// Not 0 while the thread blocks in the system call that its registers hold.
     pub asleep: u32,
-    /// Its name, padded with zeros; the first thread need not have one.
+    /// Name of the thread, padded with zeros; optional for the first thread.
     pub name: [u8; 16],
 }
 
-/// A thread's registers: where it goes on, or, while it is in a system call, with what it made it.
+/// Registers of a thread: the state in which it continues, or, during a system call, the state with which it made the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 #[expect(missing_docs, reason = "the names are the processor's")]

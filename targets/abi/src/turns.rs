@@ -1,59 +1,59 @@
-//! Turns: how a tender takes the processor from a guest's thread that does not give it up.
+//! Turns: preemption of a guest's thread that does not give up the processor.
 //!
-//! A guest has no interrupts, and threads that switch only at system calls would let one that spins keep another from
-//! ever changing what it spins on. So an image with threads may carry a note of type [`crate::note::TURNS`], a
-//! [`Note`], that names a [`Record`] in its writable memory and an entry. While `ticking` is set, the tender looks, every
+//! A guest has no interrupts, and with threads that switch only at system calls, one that spins would keep another from ever
+//! changing the variable it spins on. Therefore an image with threads may carry a note of type [`crate::note::TURNS`], a
+//! [`Note`], that names a [`Record`] in its writable memory and an entry. While `ticking` is set, the tender checks, every
 //! [`INTERVAL_MS`] milliseconds of processor time that the guest uses, whether the processor is `wanted` and may be taken:
 //!
-//! - `inside` is 0: the libos is not at work;
-//! - `rip` lies in the image, but not from [`Note::from`] to [`Note::to`], where the libos comes and goes.
+//! - `inside` is 0: the libos does not run;
+//! - `rip` lies in the image, but not from [`Note::from`] to [`Note::to`], where threads enter and leave the libos.
 //!
-//! If so, it sets `inside` to 1, writes `rip` and `rflags` of the thread to the record, and lets the processor go on at
-//! the entry with every other register as it was. Otherwise the guest keeps its turn until the next time.
+//! If so, it sets `inside` to 1, writes `rip` and `rflags` of the thread to the record, and resumes the processor at the entry
+//! with every other register as it was. Otherwise the thread keeps its turn until the next check.
 //!
-//! A look takes time, and a thread that nobody waits for should not lose any. So `ticking` is 0 at first, and becomes 0
-//! again when a tender has found nothing wanted for [`IDLE_LOOKS`] looks. Who sets `wanted` then, and finds `ticking`
-//! to be 0, makes the call [`Tick`](crate::call::Number::Tick): from there on the tender looks again. It is one call for
-//! so many looks at most.
+//! A check takes time, and a thread that no other thread waits for should lose none. Therefore `ticking` is 0 at first, and
+//! becomes 0 again when the tender has found the processor unwanted in [`IDLE_LOOKS`] checks in a row. A guest that sets
+//! `wanted` while `ticking` is 0 makes the call [`Tick`](crate::call::Number::Tick), which arms the timer again: at most one
+//! call for that many checks.
 //!
-//! The record is the guest's to spoil: a tender reads it once, and relies on nothing in it.
+//! The record is a claim of the guest: a tender reads it once, and relies on no part of it.
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// How much processor time of the guest passes from one look to the next.
+/// Processor time of the guest between two checks.
 pub const INTERVAL_MS: u64 = 2;
 
-/// After how many looks, one after the other, at which nobody wanted the processor, a tender stops looking.
+/// Number of consecutive checks with an unwanted processor after which a tender disarms the timer.
 pub const IDLE_LOOKS: u32 = 4;
 
-/// Body of the note. Each field is the distance from its own address to what it names.
+/// Body of the note. Each field is the distance from its own address to the object that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Note {
     /// The [`Record`], aligned to 8.
     pub record: i64,
-    /// Where a thread goes on whose turn is over.
+    /// Entry at which a preempted thread continues.
     pub entry: i64,
-    /// The first instruction of those among which a thread must not be stopped.
+    /// First instruction of the range in which a thread must not be preempted.
     pub from: i64,
-    /// The end of those instructions.
+    /// End of that range.
     pub to: i64,
 }
 
-/// What the guest and its tender share about turns. Its first address and its fields are aligned to 8.
+/// Preemption state that the guest and its tender share. Its first address and its fields are aligned to 8.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Record {
-    /// Not 0 while a thread waits for the processor, or for a time that is yet to come. Written by the guest.
+    /// Not 0 while a thread waits for the processor, or for a time in the future. Written by the guest.
     pub wanted: AtomicU32,
-    /// Not 0 while the libos is at work. Written by both.
+    /// Not 0 while the libos runs. Written by both.
     pub inside: AtomicU32,
-    /// Where the thread was. Written by the tender.
+    /// Address at which the thread was preempted. Written by the tender.
     pub rip: AtomicU64,
     /// The thread's flags. Written by the tender.
     pub rflags: AtomicU64,
-    /// Not 0 while the tender looks. Written by the tender.
+    /// Not 0 while the timer is armed. Written by the tender.
     pub ticking: AtomicU32,
     /// 0.
     pub reserved: AtomicU32,

@@ -1,7 +1,7 @@
-//! The protocol of the rings in a model checker: every way in which the two sides can come between each other, and every
-//! value that the memory model lets them read, for rings of a few entries.
+//! The ring protocol in a model checker (loom): every interleaving of the two sides, and every value that the memory model lets
+//! them read, for rings of a few entries.
 //!
-//! A wake-up that is lost is a deadlock, an entry that is read while it is written a race: both are found by the model.
+//! A lost wake-up is a deadlock, and a read of an entry during its write is a race: the model finds both.
 
 #![expect(unsafe_code, reason = "entries are cells that the model watches")]
 
@@ -29,7 +29,7 @@ impl Word for Modelled {
     }
 }
 
-/// What wakes the other side: a doorbell, or the end of a wait. Rung before it is waited for, it ends the wait at once.
+/// Wake-up of the other side: a doorbell, or the end of a wait. A ring before the wait ends the wait at once.
 #[derive(Default)]
 struct Bell {
     rung: Mutex<bool>,
@@ -51,7 +51,7 @@ impl Bell {
     }
 }
 
-/// One ring with its entries and its bell.
+/// A ring with its entries and its bell.
 struct Ring {
     words: Words<Modelled>,
     entries: Arc<Vec<UnsafeCell<u32>>>,
@@ -93,7 +93,7 @@ impl Sender {
 
     fn write(&mut self, value: u32) {
         let position = self.producer.write() as usize;
-        // SAFETY: the model stops if anybody else has the entry.
+        // SAFETY: the producer owns the entry until it publishes; loom stops the test at a concurrent access.
         self.ring.entries[position].with_mut(|entry| unsafe { *entry = value });
     }
 
@@ -110,7 +110,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// The next entry; sleeps until there is one.
+    /// Returns the next entry; blocks until there is one.
     fn receive(&mut self) -> u32 {
         while self.consumer.available().unwrap() == 0 {
             if self.consumer.sleep().unwrap() {
@@ -118,7 +118,7 @@ impl Receiver {
             }
         }
         let position = self.consumer.read() as usize;
-        // SAFETY: the model stops if somebody writes the entry.
+        // SAFETY: the consumer owns the entry until it releases; loom stops the test at a concurrent write.
         let value = self.ring.entries[position].with(|entry| unsafe { *entry });
         self.consumer.release();
         value
@@ -160,11 +160,11 @@ fn entries_that_are_shown_together_wake_once_and_arrive() {
     });
 }
 
-/// A queue whose guest has one request under way at a time: each side sleeps for what the other says next.
+/// A queue of a guest with one request under way at a time: each side sleeps until the other's next entry.
 #[test]
 fn a_queue_that_is_full_goes_on() {
     let mut model = loom::model::Builder::new();
-    // Two sides that both sleep and wake make many orders; more changes between them than these find nothing new.
+    // Two sides that both sleep and wake have many interleavings; a higher preemption bound finds nothing new.
     model.preemption_bound = Some(3);
     model.check(|| {
         const REQUESTS: u32 = 2;

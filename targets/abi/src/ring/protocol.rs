@@ -1,25 +1,24 @@
-//! The protocol of one ring: a producer and a consumer that share three words, and how neither sleeps too long.
+//! The protocol of one ring: a producer and a consumer that share three words, and lose no wake-up.
 //!
-//! A consumer that finds nothing writes to `wake_at` the number of the entry that it waits for, *then* looks again, and
-//! only then sleeps. A producer writes its index, *then* reads `wake_at`, and wakes the other side if that entry is
-//! among those it has just shown. Between the two steps of each lies a full fence, so at least one of them sees what
-//! the other wrote: the entry, or the wish to be woken. A consumer at work leaves its old wish behind, which no later
-//! entry meets: it costs nobody a doorbell. (A wish that is 2^32 entries old may be met by chance, and wakes somebody
-//! for nothing.)
+//! A consumer that finds no entry writes to `wake_at` the number of the entry that it waits for, *then* checks again, and only
+//! then sleeps. A producer writes its index, *then* reads `wake_at`, and wakes the other side if that entry is among those it
+//! has just published. Between the two steps of each lies a full fence, so at least one of them sees the other's write: the
+//! entry, or the wake-up request. A busy consumer leaves its old `wake_at` behind, which no later entry matches, so that it
+//! costs no doorbell. (A `wake_at` that is 2^32 entries old may match by chance, and causes a spurious wake-up.)
 //!
-//! Each side knows its own index, and takes the other's as a claim: one that makes no sense is [`OutOfStep`].
+//! Each side keeps its own index, and checks the other's as a claim: an impossible one is [`OutOfStep`].
 //!
-//! Generic over the words, so that a model checker can run the very code of both sides (`tests/ring_model.rs`).
+//! Generic over the words, so that a model checker can run the same code of both sides (`tests/ring_model.rs`).
 
 use core::sync::atomic::{AtomicU32, Ordering::*, fence};
 
-/// A word that both sides see.
+/// A word that both sides access.
 pub trait Word {
-    /// Reads it, and everything that the other side wrote before it wrote this.
+    /// Reads the word, and makes the other side's writes before it visible (acquire).
     fn load(&self) -> u32;
-    /// Writes it, after everything that was written before.
+    /// Writes the word, after all earlier writes (release).
     fn store(&self, value: u32);
-    /// Lets what was stored be seen before anything is loaded.
+    /// Orders earlier stores before later loads (full fence).
     fn fence();
 }
 
@@ -43,15 +42,15 @@ impl Word for &AtomicU32 {
 /// The words of a ring.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<W> {
-    /// How many entries have been written.
+    /// Number of entries written.
     pub producer: W,
-    /// How many have been read.
+    /// Number of entries read.
     pub consumer: W,
-    /// The entry at whose appearance the consumer wants to be woken.
+    /// Number of the entry that wakes the consumer.
     pub wake_at: W,
 }
 
-/// The other side's index makes no sense: this is how far it is ahead of what it can be, modulo 2^32.
+/// The other side's index is impossible: the distance beyond its maximum, modulo 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfStep(pub u32);
 
@@ -60,20 +59,20 @@ pub struct OutOfStep(pub u32);
 pub struct Producer<W> {
     words: Words<W>,
     entries: u32,
-    /// Entries written, and how many of them the other side can see.
+    /// Entries written, and how many of them are published.
     written: u32,
     published: u32,
-    /// The consumer's index when it was last looked at.
+    /// The consumer's index at its last load.
     consumed: u32,
 }
 
 impl<W: Word> Producer<W> {
-    /// The producer of a fresh ring of `entries` entries, a power of two.
+    /// Returns the producer of a fresh ring of `entries` entries, a power of two.
     pub fn new(words: Words<W>, entries: u32) -> Self {
         Self { words, entries, written: 0, published: 0, consumed: 0 }
     }
 
-    /// Whether `wanted` entries can be written.
+    /// Returns true if `wanted` entries can be written.
     #[inline]
     pub fn has_room(&mut self, wanted: u32) -> Result<bool, OutOfStep> {
         if self.room() < wanted {
@@ -92,7 +91,7 @@ impl<W: Word> Producer<W> {
         self.entries - self.written.wrapping_sub(self.consumed)
     }
 
-    /// The position of the next entry, which is to be written there before it is published. There must be room.
+    /// Returns the position of the next entry, which the caller writes there before it publishes. There must be room.
     #[inline]
     pub fn write(&mut self) -> u32 {
         debug_assert!(self.room() > 0, "there must be room");
@@ -101,7 +100,7 @@ impl<W: Word> Producer<W> {
         position
     }
 
-    /// Shows what has been written. Whether the other side must be woken for it.
+    /// Publishes the written entries. Returns true if the other side must be woken for them.
     #[inline]
     #[must_use]
     pub fn publish(&mut self) -> bool {
@@ -128,12 +127,12 @@ pub struct Consumer<W> {
 }
 
 impl<W: Word> Consumer<W> {
-    /// The consumer of a fresh ring of `entries` entries, a power of two.
+    /// Returns the consumer of a fresh ring of `entries` entries, a power of two.
     pub fn new(words: Words<W>, entries: u32) -> Self {
         Self { words, entries, read: 0, seen: 0 }
     }
 
-    /// How many entries can be read; at least one, if there is one.
+    /// Returns the number of entries that can be read; at least one, if there is one.
     #[inline]
     pub fn available(&mut self) -> Result<u32, OutOfStep> {
         if self.seen == self.read {
@@ -147,7 +146,7 @@ impl<W: Word> Consumer<W> {
         Ok(self.seen.wrapping_sub(self.read))
     }
 
-    /// The position of the next entry, which is to be read there before it is released. There must be one available.
+    /// Returns the position of the next entry, which the caller reads there before it releases. There must be one available.
     #[inline]
     pub fn read(&mut self) -> u32 {
         debug_assert!(self.seen != self.read, "there must be an entry");
@@ -156,13 +155,13 @@ impl<W: Word> Consumer<W> {
         position
     }
 
-    /// Lets what has been read be written again.
+    /// Releases the read entries, so that the producer may overwrite them.
     #[inline]
     pub fn release(&mut self) {
         self.words.consumer.store(self.read);
     }
 
-    /// Asks to be woken for the next entry. Whether there is none yet, so that one may sleep.
+    /// Requests a wake-up for the next entry. Returns true if there is none yet, so that the caller may sleep.
     #[inline]
     pub fn sleep(&mut self) -> Result<bool, OutOfStep> {
         self.words.wake_at.store(self.read);
@@ -171,7 +170,7 @@ impl<W: Word> Consumer<W> {
     }
 }
 
-// Nothing but arithmetic, and too much of it for an interpreter.
+// Arithmetic only, and too much of it for an interpreter.
 #[cfg(all(test, not(miri)))]
 mod exhaustive;
 

@@ -1,8 +1,8 @@
-//! Every state of small rings: both sides against arithmetic on numbers that do not wrap, whatever the other side claims, and
-//! all orders of steps of two sides that keep to the protocol.
+//! Every state of small rings: both sides against arithmetic on numbers that do not wrap, for any claim of the other side, and
+//! all orders of steps of two sides that follow the protocol.
 //!
-//! Numbers of entries here count from the start of a ring and are 64 bits wide; `base` is added for what the sides hold, so that
-//! each state is also seen where their 32 bits wrap.
+//! Numbers of entries here count from the start of a ring and are 64 bits wide; the sides hold them plus `base`, so that each
+//! state also occurs where their 32 bits wrap.
 
 extern crate std;
 
@@ -39,13 +39,13 @@ impl Memory {
         Words { producer: &self.producer, consumer: &self.consumer, wake_at: &self.wake_at }
     }
 
-    /// A producer that holds these numbers.
+    /// Returns a producer that holds these numbers.
     fn producer(&self, entries: u32, consumed: u32, published: u32, written: u32) -> Producer<&Cell<u32>> {
         Producer { words: self.words(), entries, written, published, consumed }
     }
 }
 
-/// Bases at which numbers of a ring of this length lie before, on and behind a point where 32 bits wrap or change sign.
+/// Bases at which the numbers of a ring of this length lie before, on and behind a point where 32 bits wrap or change sign.
 fn bases(length: u32) -> impl Iterator<Item = u32> {
     let around = move |point: u32| (0..=2 * length + 2).map(move |by| point.wrapping_sub(by));
     [0, 1 << 31].into_iter().flat_map(around).chain([length])
@@ -67,7 +67,8 @@ fn a_consumer_believes_exactly_what_can_be() {
                 memory.producer.set(claim);
                 let seen = base.wrapping_add(ahead);
                 let mut consumer = Consumer { words: memory.words(), entries: length, read: base, seen };
-                // What it has seen stays; else the claim counts, if a ring of this length can hold as many.
+                // Entries that the consumer has seen stay; otherwise the claim counts, if a ring of this length can hold that
+                // many.
                 let claimed = claim.wrapping_sub(base);
                 let expected = match ahead {
                     0 if claimed > length => Err(OutOfStep(claimed - length)),
@@ -143,7 +144,7 @@ fn a_producer_wakes_exactly_for_an_entry_that_it_shows() {
     }
 }
 
-/// All that two sides and their ring hold. Entries are their own numbers.
+/// Complete state of two sides and their ring. Entries are their own numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
     /// `written`, `published` and `consumed` of the producer, `read` and `seen` of the consumer.
@@ -151,7 +152,7 @@ struct State {
     /// The three words.
     words: [u32; 3],
     entries: Vec<u32>,
-    /// Consumer: is asleep, and will not do anything before it is woken.
+    /// True if the consumer is asleep, and takes no step before it is woken.
     asleep: bool,
 }
 
@@ -171,7 +172,7 @@ impl State {
         Self { sides: [base; 5], words: [base; 3], entries: std::vec![nothing; length as usize], asleep: false }
     }
 
-    /// The state after a step, by the code of both sides; nothing where the protocol does not allow the step.
+    /// Returns the state after a step, by the code of both sides; `None` if the protocol does not allow the step.
     fn after(&self, step: Step) -> Option<Self> {
         let mut next = self.clone();
         let [written, published, consumed, read, seen] = self.sides;
@@ -190,7 +191,7 @@ impl State {
                 }
                 let position = producer.write() as usize;
                 let old = self.entries[position];
-                // Nothing that the consumer may still read: what lies here has been released.
+                // The consumer must not be able to read the entry any more: the one at this position has been released.
                 let is_released = written.wrapping_sub(consumer_word) < entries;
                 assert!(is_released, "{self:?}: {old:#x} is overwritten");
                 next.entries[position] = written;
@@ -224,7 +225,7 @@ impl State {
     }
 }
 
-/// Follows all orders of steps from a fresh ring until three rounds are written; returns how many states there are.
+/// Explores all orders of steps from a fresh ring until three rounds are written; returns the number of states.
 fn explore(length: u32, base: u32) -> usize {
     const STEPS: [Step; 5] = [Step::Write, Step::Publish, Step::Read, Step::Release, Step::Sleep];
     let first = State::new(length, base);
