@@ -1,4 +1,4 @@
-//! What the tender told the guest at its start.
+//! Access to the boot information that the tender wrote for the guest.
 
 #![expect(unsafe_code, reason = "the boot information block is tender memory, reached by address")]
 
@@ -9,12 +9,12 @@ use husk_abi::boot::{Info, Strings};
 
 static INFO: AtomicPtr<Info> = AtomicPtr::new(null_mut());
 
-/// Remembers where the boot information is; everything else in this crate relies on it.
+/// Stores the address of the boot information; every other module of this crate relies on it.
 pub fn init(info: &'static Info) {
     INFO.store(core::ptr::from_ref(info).cast_mut(), Relaxed);
 }
 
-/// The boot information.
+/// Returns the boot information.
 ///
 /// # Panics
 ///
@@ -23,7 +23,7 @@ pub fn init(info: &'static Info) {
 pub fn info() -> &'static Info {
     let info = INFO.load(Relaxed);
     assert!(!info.is_null(), "husk::boot::init comes first");
-    // SAFETY: `init` took it from a `&'static Info`, and the tender maps it read-only.
+    // SAFETY: `init` stored a `&'static Info` here, and the tender maps the block read-only.
     unsafe { &*info }
 }
 
@@ -40,7 +40,7 @@ pub fn environment() -> impl Iterator<Item = &'static [u8]> {
 fn strings(strings: &Strings) -> impl Iterator<Item = &'static [u8]> {
     let bytes = match strings.bytes.length {
         0 => &[][..],
-        // SAFETY: the tender put the strings there, read-only for us and for good.
+        // SAFETY: the contract guarantees the strings at this region; the tender maps it read-only for the guest's lifetime.
         length => unsafe { slice::from_raw_parts(strings.bytes.start as *const u8, length as usize) },
     };
     bytes.split_inclusive(|byte| *byte == 0).map(|string| string.strip_suffix(b"\0").unwrap_or(string))

@@ -1,4 +1,4 @@
-//! Time, read without leaving the guest.
+//! Time, read without an exit.
 
 #![expect(unsafe_code, reason = "the clock page is tender memory, reached by address")]
 
@@ -33,17 +33,18 @@ pub fn sleep(duration: core::time::Duration) {
     sleep_until(monotonic_ns().saturating_add(ns));
 }
 
-/// Parameters that hold, and the counter.
+/// Returns parameters that hold, and the counter.
 #[inline]
 fn read() -> (Parameters, u64) {
     let (parameters, ticks) = (page().read(), arch::ticks());
     if parameters.hold_at(ticks) { (parameters, ticks) } else { renew() }
 }
 
-/// Has the tender write the page anew. Where it does not hold even then, as the counter is of no use, it is that of now.
+/// Makes the tender update the page. If the page does not hold even then, the counter is useless, and the page's base is
+/// returned as the counter.
 #[cold]
 fn renew() -> (Parameters, u64) {
-    // It always does.
+    // The call never fails.
     let _ = gate::call(Number::Time, 0, 0, 0, 0);
     let (parameters, ticks) = (page().read(), arch::ticks());
     (parameters, if parameters.hold_at(ticks) { ticks } else { parameters.tsc })
@@ -51,6 +52,6 @@ fn renew() -> (Parameters, u64) {
 
 #[inline]
 fn page() -> &'static Page {
-    // SAFETY: the contract says that a clock page lies there, readable for good; its fields are atomics.
+    // SAFETY: the contract guarantees a clock page at this address, readable for the guest's lifetime; its fields are atomics.
     unsafe { &*(boot::info().clock as *const Page) }
 }

@@ -4,28 +4,28 @@ use crate::gate;
 use core::fmt;
 use husk_abi::call::{News, Number, Status, Waited};
 
-/// Number of standard output.
+/// Stream number of standard output.
 pub const OUTPUT: u64 = 1;
-/// Number of standard error.
+/// Stream number of standard error.
 pub const ERROR: u64 = 2;
 
-/// Writes from `length` bytes at `address`, and tells how many were written.
+/// Writes from `length` bytes at `address`. Returns the number of bytes written.
 pub fn write_at(stream: u64, address: u64, length: u64) -> Result<u64, Status> {
     gate::call(Number::ConsoleWrite, stream, address, length, 0)
 }
 
-/// Reads up to `length` bytes to `address`, and tells how many there were; 0 at the end of the input.
+/// Reads up to `length` bytes to `address`. Returns the number of bytes read; 0 at the end of the input.
 pub fn read_at(address: u64, length: u64) -> Result<u64, Status> {
     gate::call(Number::ConsoleRead, address, length, 0, 0)
 }
 
-/// Waits until a read would not wait, or the monotonic clock reaches `deadline_ns`; tells whether a read would not wait.
+/// Blocks until a read would not block, or the monotonic clock reaches `deadline_ns`. Returns true if a read would not block.
 pub fn wait_for_input(deadline_ns: u64) -> bool {
     let waited = gate::call(Number::Wait, deadline_ns, News::INPUT.bits(), 0, 0);
     waited.is_ok_and(|value| Waited::decode(value).news.contains(News::INPUT))
 }
 
-/// Writes some of `bytes`, and tells how many.
+/// Writes a prefix of `bytes`. Returns its length.
 pub fn write(stream: u64, bytes: &[u8]) -> Result<usize, Status> {
     write_at(stream, bytes.as_ptr() as u64, bytes.len() as u64).map(|count| count as usize)
 }
@@ -39,7 +39,7 @@ pub fn write_all(stream: u64, mut bytes: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Reads into `bytes`, and tells how many there were; 0 at the end of the input.
+/// Reads into `bytes`. Returns the number of bytes read; 0 at the end of the input.
 pub fn read(bytes: &mut [u8]) -> Result<usize, Status> {
     read_at(bytes.as_mut_ptr() as u64, bytes.len() as u64).map(|count| count as usize)
 }
@@ -54,7 +54,7 @@ impl fmt::Write for Stream {
     }
 }
 
-/// Prints to a stream in as few calls as its length allows; errors are ignored, as nobody could be told.
+/// Prints to a stream in as few calls as its length allows; errors are ignored, because there is no place to report them.
 pub fn print(stream: u64, arguments: fmt::Arguments<'_>) {
     if let Some(text) = arguments.as_str() {
         let _ = write_all(stream, text.as_bytes());
@@ -65,7 +65,7 @@ pub fn print(stream: u64, arguments: fmt::Arguments<'_>) {
     line.flush();
 }
 
-/// Gathers the pieces of one `print`.
+/// Buffer that gathers the pieces of one `print`.
 struct Line {
     stream: u64,
     bytes: [u8; 256],

@@ -10,16 +10,16 @@ use husk_abi::block::Block;
 use husk_abi::device::{Device, Network, Offers, Table};
 use husk_abi::note::device_kind;
 
-/// Why a device is not there for the program.
+/// Reason why a device cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Nothing of that name is attached.
+    /// No device of that name is attached.
     NotAttached,
-    /// It is another kind of device.
+    /// The device is of another kind.
     OtherKind,
-    /// Somebody has opened it already.
+    /// The device is open already.
     Taken,
-    /// The heap has no room for its buffers.
+    /// The heap has no room for the device's buffers.
     NoMemory,
 }
 
@@ -40,46 +40,46 @@ impl core::error::Error for Error {}
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 fn table() -> Option<&'static Table> {
-    // SAFETY: if there is an address, the contract says that a table lies there, read-only and for good.
+    // SAFETY: the contract guarantees a table at this address if it is not 0, read-only for the guest's lifetime.
     unsafe { (boot::info().devices as *const Table).as_ref() }
 }
 
-/// All devices.
+/// Returns all devices.
 pub fn all() -> impl Iterator<Item = &'static Device> {
     let table = table();
     let (count, stride) = table.map_or((0, 0), |table| (table.count, table.stride));
     let start = boot::info().devices + size_of::<Table>() as u64;
     (0..u64::from(count)).map(move |index| {
-        // SAFETY: the contract says that so many records follow the table, so far apart, read-only and for good.
+        // SAFETY: the contract guarantees `count` records behind the table, `stride` apart, read-only for the guest's lifetime.
         unsafe { &*((start + index * u64::from(stride)) as *const Device) }
     })
 }
 
-/// The name of a device.
+/// Returns the name of a device.
 pub fn name(device: &Device) -> &[u8] {
     device.name.get(..device.name_length as usize).unwrap_or_default()
 }
 
-/// What a network device does beyond sending and receiving frames as they are.
+/// Returns the features of a network device beyond sending and receiving complete frames.
 pub fn offers(device: &'static Device) -> Offers {
-    // A tender that does not know of this has shorter records.
+    // The records of a tender without this field are shorter.
     let told = table().is_some_and(|table| table.stride as usize >= size_of::<Device>());
     if told { Offers::from_bits_truncate(device.offers) } else { Offers::empty() }
 }
 
-/// What there is to know about a network device.
+/// Returns the properties of a network device.
 pub fn network(device: &'static Device) -> Option<&'static Network> {
-    // SAFETY: the contract says that this is there for a device of that kind, read-only and for good.
+    // SAFETY: the contract guarantees these properties for a device of this kind, read-only for the guest's lifetime.
     (device.kind == device_kind::NETWORK).then(|| unsafe { &*(device.properties as *const Network) })
 }
 
-/// What there is to know about a block device.
+/// Returns the properties of a block device.
 pub fn block(device: &'static Device) -> Option<&'static Block> {
-    // SAFETY: the contract says that this is there for a device of that kind, read-only and for good.
+    // SAFETY: the contract guarantees these properties for a device of this kind, read-only for the guest's lifetime.
     (device.kind == device_kind::BLOCK).then(|| unsafe { &*(device.properties as *const Block) })
 }
 
-/// The device of this name and kind, which nobody else can open from now on.
+/// Opens the device of this name and kind exclusively: from now on it is [`Error::Taken`].
 pub fn open(wanted: &str, kind: u32) -> Result<&'static Device, Error> {
     let found = all().enumerate().find(|(_, device)| name(device) == wanted.as_bytes());
     let (index, device) = found.ok_or(Error::NotAttached)?;
@@ -93,10 +93,10 @@ pub fn open(wanted: &str, kind: u32) -> Result<&'static Device, Error> {
     }
 }
 
-/// Tells the tender that there is a request for which it wanted to be woken.
+/// Notifies the tender of a request for which it asked to be woken.
 pub fn ring_doorbell() {
     let Some(table) = table() else { return };
-    // SAFETY: the contract says that this address holds a function of this type.
+    // SAFETY: the contract guarantees a function of this type at this address; the tender filled in the address.
     let doorbell = unsafe { core::mem::transmute::<u64, extern "sysv64" fn()>(table.doorbell) };
     doorbell();
 }

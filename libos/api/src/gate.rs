@@ -5,10 +5,10 @@
 use crate::boot;
 use husk_abi::call::{Number, Status};
 
-/// What the gate looks like from here; see [`husk_abi::call`].
+/// Type of the gate; see [`husk_abi::call`].
 #[cfg(target_os = "none")]
 type Gate = extern "sysv64" fn(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64;
-/// What stands in for a tender in a test may unwind: that is how a guest ends there.
+/// Type of the gate in a test on the host: the stand-in for a tender may unwind, because a guest ends by unwinding there.
 #[cfg(not(target_os = "none"))]
 type Gate = extern "sysv64-unwind" fn(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64;
 
@@ -18,10 +18,10 @@ pub fn call(number: Number, a: u64, b: u64, c: u64, d: u64) -> Result<u64, Statu
     Status::check(raw(number as u64, a, b, c, d))
 }
 
-/// Makes a call by number, whether it exists or not, and returns the bare result.
+/// Makes a call by number, existing or not, and returns the bare result.
 #[inline]
 pub fn raw(number: u64, a: u64, b: u64, c: u64, d: u64) -> i64 {
-    // SAFETY: the contract says that this address holds a function of this type.
+    // SAFETY: the contract guarantees a function of this type at this address; the tender filled in the address.
     let gate: Gate = unsafe { core::mem::transmute::<u64, Gate>(boot::info().gate) };
     gate(number, a, b, c, d)
 }

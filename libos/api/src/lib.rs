@@ -1,4 +1,4 @@
-//! What a guest program may use directly: entry point, console, clock, heap, network, disks, exit.
+//! The native API of a guest program: entry point, console, clock, heap, network, disks, exit.
 //!
 //! A native program is `no_std`, depends on this crate, and names its main function:
 //!
@@ -13,10 +13,10 @@
 //! }
 //! ```
 //!
-//! With the feature `runtime` (on by default) the crate brings the entry point, the panic handler and a global
-//! allocator over the guest's heap, so that `extern crate alloc` works. The libos uses it without.
+//! The feature `runtime` (on by default) adds the entry point, the panic handler and a global allocator over the guest's heap,
+//! so that `extern crate alloc` works. The libos uses the crate without it.
 //!
-//! With the feature `internet` there is TCP and UDP.
+//! The feature `internet` adds TCP and UDP.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -1,4 +1,4 @@
-//! The end of the guest, by its own will.
+//! The end of the guest, on its own request.
 
 use crate::gate;
 use husk_abi::call::Number;
@@ -31,9 +31,9 @@ pub fn deadlock() -> ! {
     }
 }
 
-/// What a main function may return.
+/// A type that a main function may return.
 pub trait Termination {
-    /// The exit status it stands for.
+    /// Returns the exit status for the value.
     fn status(self) -> u8;
 }
 

@@ -1,6 +1,6 @@
-//! A queue of a device, as the guest uses it: see [`husk_abi::ring`].
+//! The guest's side of a device queue: see [`husk_abi::ring`].
 //!
-//! This is what drivers are made of; programs use those: [`crate::net`], [`crate::block`].
+//! Drivers are built on this module; programs use the drivers: [`crate::net`], [`crate::block`].
 
 #![expect(unsafe_code, reason = "rings are memory that is shared with the tender, reached by address")]
 
@@ -11,7 +11,7 @@ use husk_abi::device::Queue as Place;
 use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
 use husk_abi::ring::{BEAT, CONSUMER, Completion, Descriptor, ENTRIES, Flags, PRODUCER, WAKE_AT};
 
-/// One queue.
+/// A queue.
 #[derive(Debug)]
 pub struct Queue {
     requests: Producer<&'static AtomicU32>,
@@ -27,14 +27,14 @@ pub struct Queue {
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// The queue at `place`.
+    /// Returns the queue at `place`.
     ///
     /// # Safety
     ///
-    /// The place was told by the tender, and nobody else uses it.
+    /// The place comes from the tender's table, and is used by one queue only.
     pub unsafe fn new(place: &Place) -> Self {
         let word = |ring: u64, offset: u64| {
-            // SAFETY: the caller vouches for the ring, the contract for the words in it.
+            // SAFETY: the caller guarantees a ring at this address, and the contract these words in it.
             unsafe { &*((ring + offset) as *const AtomicU32) }
         };
         let words = |ring| Words {
@@ -53,22 +53,22 @@ impl Queue {
         }
     }
 
-    /// The word that changes while the tender runs ([`BEAT`]); 0 if the tender does not keep it.
+    /// Returns the word that changes while the tender runs ([`BEAT`]); 0 if the tender does not keep it.
     #[inline]
     pub fn beat(&self) -> u32 {
         self.beat.load(Relaxed)
     }
 
-    /// How many requests can be under way at once.
+    /// Returns the maximum number of requests under way.
     pub const fn entries(&self) -> u32 {
         self.entries
     }
 
-    /// Submits a request of these parts, which is not seen before it is published. Whether there was room for it.
+    /// Submits a request of these parts, invisible to the tender until it is published. Returns true if there was room for it.
     ///
     /// # Safety
     ///
-    /// Nobody touches the memory that the parts name before the request is completed.
+    /// The memory that the parts name is not accessed before the request is completed.
     pub unsafe fn submit(&mut self, parts: &[Descriptor]) -> bool {
         let room = self.under_way < self.entries && trust(self.requests.has_room(parts.len() as u32));
         if !room {
@@ -78,23 +78,23 @@ impl Queue {
             let flags = if index + 1 < parts.len() { Flags::MORE } else { Flags::empty() };
             let descriptor = Descriptor { flags: flags.bits(), ..*part };
             let position = self.requests.write() as usize;
-            // SAFETY: the position is below the number of entries, which the contract says are there.
+            // SAFETY: the producer keeps the position below the number of entries, which the contract says the ring has.
             let entry = unsafe { self.descriptors.add(position) };
-            // SAFETY: the same; the tender reads it when it is published.
+            // SAFETY: the entry lies in the ring, and the tender reads it only after it is published.
             unsafe { entry.write_volatile(descriptor) };
         }
         self.under_way += 1;
         true
     }
 
-    /// Shows the tender what was submitted, and wakes it if it wants to be.
+    /// Publishes the submitted requests, and wakes the tender if it asked for that.
     pub fn publish(&mut self) {
         if self.show() {
             device::ring_doorbell();
         }
     }
 
-    /// Shows the tender what was submitted. Whether it must be woken for that.
+    /// Publishes the submitted requests. Returns true if the tender must be woken for them.
     #[must_use]
     pub fn show(&mut self) -> bool {
         self.requests.publish()
@@ -106,29 +106,29 @@ impl Queue {
             return None;
         }
         let position = self.completions.read() as usize;
-        // SAFETY: the position is below the number of entries, which the contract says are there.
+        // SAFETY: the consumer keeps the position below the number of entries, which the contract says the ring has.
         let entry = unsafe { self.answers.add(position) };
-        // SAFETY: the same; the tender has written it.
+        // SAFETY: the entry lies in the ring, and the tender wrote it before it published it.
         let completion = unsafe { entry.read_volatile() };
         self.completions.release();
         self.under_way = self.under_way.saturating_sub(1);
         Some(completion)
     }
 
-    /// Whether there is a completion.
+    /// Returns true if there is a completion.
     #[inline]
     pub fn has_completion(&mut self) -> bool {
         trust(self.completions.available()) > 0
     }
 
-    /// Asks to be woken for the next completion. Whether there is none yet, so that one may wait for
+    /// Requests a wake-up for the next completion. Returns true if there is none yet, so that the caller may wait for
     /// [`News::DEVICES`](husk_abi::call::News::DEVICES).
     pub fn sleep(&mut self) -> bool {
         trust(self.completions.sleep())
     }
 }
 
-/// The tender runs this guest: if its indices make no sense, nothing does.
+/// Unwraps an index of the tender, which runs this guest: a violation cannot be handled.
 fn trust<T>(index: Result<T, OutOfStep>) -> T {
     index.expect("the tender keeps to the protocol")
 }

@@ -1,10 +1,10 @@
-//! Waiting for anything: devices, input, a time.
+//! Waiting for several sources at once: devices, input, a time.
 //!
-//! A wait polls before it leaves the guest: if another processor of the host serves the devices, its answer is there sooner than
-//! an exit and a sleep take. How long to poll, if at all, follows what leaving costs on this host and how often polling paid
-//! lately ([`husk_abi::poll`]).
+//! A wait polls before it exits to the tender (halt polling): if another processor of the host serves the devices, its answer
+//! is there sooner than an exit and a sleep take. The polling time depends on the cost of an exit on this host and on how often
+//! polling has paid lately ([`husk_abi::poll`]).
 //!
-//! Where leaving costs next to nothing ([`Flags::NEAR`]), nothing is polled: the tender serves the devices within the call, on
+//! Where an exit costs next to nothing ([`Flags::NEAR`]), waits do not poll: the tender serves the devices within the call, on
 //! this processor, where the requests have just been written.
 
 use crate::{boot, clock, device, gate};
@@ -14,25 +14,25 @@ use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Waited};
 use husk_abi::poll::{Cost, Poll};
 
-/// Cost of leaving the guest and coming back.
+/// Cost of an exit and a return.
 static LEAVING: Cost = Cost::unknown();
-/// Polls for what the tender does on another processor.
+/// State of polling for the tender's work on another processor.
 static POLL: Poll = Poll::new(SKIPS);
 /// The beat of the sources at the last wait.
 static BEAT: AtomicU32 = AtomicU32::new(0);
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 512;
-/// Polls of a trial are longer by this factor: the thread that serves devices has to wake up first.
+/// Factor of the polling time in a trial, because the thread that serves devices has to wake up first.
 const TRIAL: u64 = 4;
 
-/// Something that can be waited for.
+/// An event source that can be waited for.
 pub trait Source {
-    /// Shows the tender what there is to be done. Whether it must be woken for that.
+    /// Publishes pending requests to the tender. Returns true if the tender must be woken for them.
     fn show(&mut self) -> bool {
         false
     }
 
-    /// Whether it has something to be done.
+    /// Returns true if the source has work for the guest.
     fn ready(&mut self) -> bool;
 
     /// A word that changes while the tender runs ([`husk_abi::ring::BEAT`]); 0 if the tender does not keep it.
@@ -40,38 +40,40 @@ pub trait Source {
         0
     }
 
-    /// Asks to be woken when it has. Whether it has nothing yet.
+    /// Requests a wake-up for the next work. Returns true if there is none yet.
     fn sleep(&mut self) -> bool;
 
-    /// When it has something to be done in any case, as a monotonic time in nanoseconds.
+    /// Time at which the source has work in any case, as a monotonic time in nanoseconds.
     fn deadline_ns(&mut self) -> u64 {
         u64::MAX
     }
 }
 
-/// Whether another processor seems to serve the devices while the guest runs. If not, they are served when the guest waits.
+/// Returns true if another processor seems to serve the devices while the guest runs. If not, they are served when the guest
+/// waits.
 pub fn is_served() -> bool {
     can_poll() && POLL.is_on()
 }
 
-/// Whether the next wait polls to find out if the devices are served while the guest runs: requests that are soon done wake
-/// the tender for that.
+/// Returns true if the next wait polls as a trial, to find out if the devices are served while the guest runs: even short
+/// requests wake the tender for it.
 pub fn is_trial() -> bool {
     can_poll() && POLL.is_trial()
 }
 
-/// Whether the tender may run while the guest polls, and leaving costs more than that. The first wait measures the cost.
+/// Returns true if the tender may run while the guest polls, and an exit costs more than that. The first wait measures the
+/// cost.
 fn can_poll() -> bool {
     !has(Flags::NEAR | Flags::ALONE) && LEAVING.ns() > 0
 }
 
-/// Whether one of these switches is on.
+/// Returns true if one of these switches is on.
 fn has(flags: Flags) -> bool {
     boot::info().flags & flags.bits() != 0
 }
 
-/// Waits until one of `sources` has something to be done, there are `news` of another kind, or the monotonic clock
-/// reaches `deadline_ns`; `u64::MAX` for no deadline. It may also come back for nothing. Tells the news.
+/// Blocks until one of `sources` has work, there are `news` of another kind, or the monotonic clock reaches `deadline_ns`;
+/// `u64::MAX` for no deadline. Spurious returns are possible. Returns the news.
 pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> News {
     if sources.iter_mut().any(|source| source.ready()) {
         return News::DEVICES;
@@ -88,7 +90,7 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
         return News::DEVICES;
     }
     let news = leave(deadline_ns, news | News::DEVICES);
-    // What was answered within the call does not show that the tender runs beside the guest.
+    // An answer within the call does not prove that the tender runs beside the guest.
     BEAT.store(beat(sources), Relaxed);
     news
 }
@@ -98,8 +100,7 @@ fn beat(sources: &mut [&mut dyn Source]) -> u32 {
     sources.iter_mut().fold(0, |beat, source| beat.wrapping_add(source.beat()))
 }
 
-/// Polls for a while, if that may pay; rings the doorbell before if that is `owed`. Whether one of `sources` has something to be
-/// done.
+/// Polls for a while, if that may pay; rings the doorbell first if `owed`. Returns true if one of `sources` has work.
 fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> bool {
     let cost_ns = LEAVING.ns();
     let before = beat(sources);
@@ -107,7 +108,7 @@ fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> b
     if moved {
         POLL.present();
     } else if before != 0 && !*owed && POLL.is_on() {
-        // It has not run since the last wait, nor will the doorbell be rung.
+        // The tender has not run since the last wait, and the doorbell will not be rung.
         POLL.absent();
     }
     let is_trial = POLL.is_trial();
@@ -125,7 +126,7 @@ fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> b
         let now_ns = clock::monotonic_ns();
         let took_ns = now_ns.saturating_sub(begun_ns);
         if sources.iter_mut().any(|source| source.ready()) {
-            // What a trial waits for is the wake-up, which those after it are spared.
+            // A trial waits for the wake-up, which later polls do not need.
             POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
             return true;
         }
@@ -140,7 +141,7 @@ fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> b
     }
 }
 
-/// Leaves the guest until there are `news` or it is time, and measures what leaving costs. Counts as a ring of the doorbell.
+/// Exits to the tender until there are `news` or the deadline is reached, and measures the cost. Counts as a doorbell.
 fn leave(deadline_ns: u64, news: News) -> News {
     let measures = !has(Flags::NEAR);
     let begun_ns = if measures { clock::monotonic_ns() } else { 0 };

@@ -1,4 +1,4 @@
-//! The processor: the only place that knows which one this is.
+//! The processor: the only module that depends on the architecture.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -2,9 +2,9 @@
 
 #![expect(unsafe_code, reason = "the counter is read by an instruction of its own")]
 
-/// The time stamp counter.
+/// Returns the time stamp counter.
 #[inline]
 pub fn ticks() -> u64 {
-    // SAFETY: the contract promises a counter that CPL 3 may read.
+    // SAFETY: the contract guarantees that CPL 3 may read the counter.
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -1,4 +1,4 @@
-//! Memory for requests: as much aligned as any disk wants it.
+//! Memory for requests, with the largest alignment that any disk requires.
 
 #![expect(unsafe_code, reason = "memory is allocated with an alignment of its own")]
 
@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use core::slice;
 use husk_abi::block::SECTOR_MAXIMUM;
 
-/// Bytes, zeroed at first.
+/// Aligned bytes, zeroed at first.
 #[derive(Debug)]
 pub struct Buffer {
     start: NonNull<u8>,
@@ -19,20 +19,20 @@ pub struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// A buffer of `length` bytes, at least one; nothing if the heap has no room for it.
+    /// Allocates a buffer of `length` bytes, at least one; `None` if the heap has no room for it.
     pub fn try_new(length: usize) -> Option<Self> {
         let layout =
             Layout::from_size_align(length, SECTOR_MAXIMUM as usize).ok().filter(|layout| layout.size() > 0)?;
-        // SAFETY: the layout has a size.
+        // SAFETY: the filter above rejects an empty layout.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         Some(Self { start, length })
     }
 
-    /// The same, if there must be room.
+    /// Allocates a buffer of `length` bytes.
     ///
     /// # Panics
     ///
-    /// If the heap has no room for it, or it is empty.
+    /// Panics if the heap has no room for the buffer, or `length` is 0.
     pub fn new(length: usize) -> Self {
         match Self::try_new(length) {
             Some(buffer) => buffer,
@@ -52,21 +52,21 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: it is ours, as long, and was zeroed.
+        // SAFETY: `start` is an allocation of this buffer, `length` bytes long, and `try_new` zeroed it.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
+        // SAFETY: `start` is an allocation of this buffer alone, `length` bytes long, and `try_new` zeroed it.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: it was allocated with this layout.
+        // SAFETY: `try_new` allocated it with this layout.
         unsafe { dealloc(self.start.as_ptr(), layout(self.length)) };
     }
 }

@@ -8,7 +8,7 @@
 //! disk.flush()?;
 //! ```
 //!
-//! These wait. What does not wait takes a buffer with it and gives it back when it is done:
+//! These functions block. A non-blocking request takes its buffer along and returns it with the completion:
 //!
 //! ```ignore
 //! for number in 0..32 {
@@ -19,8 +19,7 @@
 //! }
 //! ```
 //!
-//! Whether there is something to take up can be waited for ([`crate::wait`]). What lasts, and when, is told in
-//! [`husk_abi::block`].
+//! A completion can be waited for ([`crate::wait`]). For durability see [`husk_abi::block`].
 
 #![expect(unsafe_code, reason = "the tender reads and writes buffers while they are its own")]
 
@@ -39,41 +38,41 @@ use husk_abi::ring::{Completion, Descriptor, status};
 
 pub use buffer::Buffer;
 
-/// Why a request was not carried out.
+/// Reason why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The host could not do it.
+    /// The host could not carry out the request.
     InputOutput,
-    /// It is not whole sectors of the disk, too long for one request, or would write to a disk that is read only.
+    /// The request is not whole sectors of the disk, too long for one request, or a write to a read-only disk.
     Refused,
 }
 
-/// A request that is done.
+/// A completed request.
 #[derive(Debug)]
 pub struct Done {
-    /// What it was submitted with.
+    /// Token that the request was submitted with.
     pub token: u64,
-    /// Its buffer, if it had one.
+    /// Buffer of the request, if it had one.
     pub buffer: Option<Buffer>,
-    /// What became of it.
+    /// Outcome of the request.
     pub result: Result<(), Error>,
 }
 
-/// A disk that this program has opened. It is open as long as the program runs.
+/// A disk that this program has opened, for as long as the program runs.
 #[derive(Debug)]
 pub struct Disk {
     queue: Queue,
     properties: &'static Block,
-    /// Requests under way, by the number that the tender knows them by.
+    /// Requests under way, by the number that identifies them to the tender.
     under_way: Vec<Option<Pending>>,
     /// Numbers that are not in use.
     free: Vec<u16>,
-    /// Requests that ended while another was waited for.
+    /// Requests that completed during a wait for another.
     done: VecDeque<Done>,
     unpublished: usize,
-    /// The tender wants to be woken for what was shown to it, and has not been.
+    /// True if the tender must be woken for published requests, and has not been.
     owed: bool,
-    /// Nothing was done when that was last asked.
+    /// True if the last query found no completed request.
     idle: bool,
 }
 
@@ -82,11 +81,11 @@ pub struct Disk {
 struct Pending {
     token: u64,
     buffer: Option<Buffer>,
-    /// Somebody waits for just this one.
+    /// True if the caller blocks until this request completes.
     awaited: bool,
 }
 
-/// So many requests are shown to the tender at once, if there are as many.
+/// Number of requests after which they are published to the tender.
 const BATCH: usize = 8;
 
 impl Disk {
@@ -94,51 +93,50 @@ impl Disk {
     pub fn open(name: &str) -> Result<Self, NotOpen> {
         let device = device::open(name, device_kind::BLOCK)?;
         let properties = device::block(device).ok_or(NotOpen::OtherKind)?;
-        // SAFETY: the tender told of it, and `device::open` gives a device to one caller only.
+        // SAFETY: the queue comes from the tender's table, and `device::open` opens a device once only.
         let queue = unsafe { Queue::new(&device.queues[0]) };
         let (under_way, free, done) = (Vec::new(), Vec::new(), VecDeque::new());
         Ok(Self { queue, properties, under_way, free, done, unpublished: 0, owed: false, idle: false })
     }
 
-    /// Its size in bytes.
+    /// Returns the disk's size in bytes.
     pub const fn size(&self) -> u64 {
         self.properties.size
     }
 
-    /// Bytes of a sector, which is what can be read and written.
+    /// Returns the bytes of a sector, the unit of reads and writes.
     pub const fn sector(&self) -> u32 {
         self.properties.sector
     }
 
-    /// Most bytes of one request that does not wait; those that do may be of any length.
+    /// Returns the most bytes of one non-blocking request; blocking ones may be of any length.
     pub const fn request_maximum(&self) -> usize {
         self.properties.request_maximum as usize
     }
 
-    /// Whether it can be read only.
+    /// Returns true if the disk is read-only.
     pub const fn is_read_only(&self) -> bool {
         self.properties.flags & Flags::READ_ONLY.bits() != 0
     }
 
-    /// All that there is to know about it.
+    /// Returns all properties of the disk.
     pub const fn properties(&self) -> &'static Block {
         self.properties
     }
 
-    /// Starts to read into `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can
-    /// be.
+    /// Starts to read into `buffer` from the byte `offset` on. Returns the buffer if the queue is full.
     pub fn read(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
         self.transfer(operation::READ, offset, buffer, token)
     }
 
-    /// Starts to write `buffer` from the byte `offset` on. Gives it back if as many requests are under way as can be.
+    /// Starts to write `buffer` from the byte `offset` on. Returns the buffer if the queue is full.
     pub fn write(&mut self, offset: u64, buffer: Buffer, token: u64) -> Result<(), Buffer> {
         self.transfer(operation::WRITE, offset, buffer, token)
     }
 
     fn transfer(&mut self, operation: u16, offset: u64, mut buffer: Buffer, token: u64) -> Result<(), Buffer> {
         let part = whole(operation, offset, buffer.as_mut_ptr() as u64, buffer.len());
-        // SAFETY: the buffer is kept until the completion, and leaked if the disk is dropped before.
+        // SAFETY: `under_way` keeps the buffer until the completion, and `drop` leaks it if the disk is dropped before.
         match unsafe { self.submit(part, Pending { token, buffer: None, awaited: false }) } {
             Some(number) => {
                 if let Some(Some(pending)) = self.under_way.get_mut(number) {
@@ -150,33 +148,33 @@ impl Disk {
         }
     }
 
-    /// Starts to make what was written last. Whether there was room for the request.
+    /// Starts to make completed writes durable. Returns true if there was room for the request.
     pub fn start_flush(&mut self, token: u64) -> bool {
         self.start_bare(operation::FLUSH, 0, 0, token)
     }
 
-    /// Starts to make `length` bytes from the byte `offset` on zeros, giving up their space. Whether there was room for
+    /// Starts to make `length` bytes from the byte `offset` on zeros, freeing their space. Returns true if there was room for
     /// the request.
     pub fn start_discard(&mut self, offset: u64, length: u64, token: u64) -> bool {
         self.start_bare(operation::DISCARD, offset, length, token)
     }
 
-    /// Starts to make `length` bytes from the byte `offset` on zeros. Whether there was room for the request.
+    /// Starts to make `length` bytes from the byte `offset` on zeros. Returns true if there was room for the request.
     pub fn start_zeroes(&mut self, offset: u64, length: u64, token: u64) -> bool {
         self.start_bare(operation::WRITE_ZEROES, offset, length, token)
     }
 
     fn start_bare(&mut self, operation: u16, offset: u64, length: u64, token: u64) -> bool {
         let part = bare(operation, offset, length);
-        // SAFETY: it names no memory.
+        // SAFETY: the request names no memory.
         unsafe { self.submit(part, Pending { token, buffer: None, awaited: false }) }.is_some()
     }
 
-    /// Submits a request of one part; tells its number, if there was room.
+    /// Submits a request of one part. Returns its number, if there was room.
     ///
     /// # Safety
     ///
-    /// Nobody touches its memory before it is completed.
+    /// The request's memory is not accessed before the request is completed.
     unsafe fn submit(&mut self, part: Descriptor, pending: Pending) -> Option<usize> {
         let number = match self.free.pop() {
             Some(number) => usize::from(number),
@@ -186,7 +184,7 @@ impl Disk {
             }
             None => return None,
         };
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees that the memory of `part` is not accessed before the completion.
         if !unsafe { self.queue.submit(&[Descriptor { token: number as u64, ..part }]) } {
             self.free.push(number as u16);
             return None;
@@ -199,7 +197,7 @@ impl Disk {
         Some(number)
     }
 
-    /// Lets the tender begin with what was started. Waiting does so too.
+    /// Makes the tender begin the started requests. Waiting does so too.
     pub fn publish(&mut self) {
         self.offer();
         if core::mem::take(&mut self.owed) {
@@ -207,8 +205,8 @@ impl Disk {
         }
     }
 
-    /// Shows the tender what was started, and wakes it if it serves us while we run. If not, it begins when we wait, or
-    /// with [`Disk::publish`].
+    /// Publishes the started requests, and wakes the tender if it serves the devices while the guest runs. If not, the tender
+    /// begins when the guest waits, or with [`Disk::publish`].
     pub fn offer(&mut self) {
         if self.unpublished > 0 {
             self.unpublished = 0;
@@ -220,7 +218,7 @@ impl Disk {
         }
     }
 
-    /// A request that is done, if there is one.
+    /// Returns a completed request, if there is one.
     #[expect(clippy::should_implement_trait, reason = "a disk is no iterator: there may be more later")]
     pub fn next(&mut self) -> Option<Done> {
         if let Some(done) = self.done.pop_front() {
@@ -230,7 +228,7 @@ impl Disk {
             self.idle = false;
             return self.conclude(&completion).map(|(_, done)| done);
         }
-        // Who asks twice may not be about to wait.
+        // A caller that asks twice may not be about to wait.
         match core::mem::replace(&mut self.idle, true) {
             true => self.publish(),
             false => self.offer(),
@@ -238,7 +236,7 @@ impl Disk {
         None
     }
 
-    /// The request that a completion is about, and its number.
+    /// Returns the request of a completion, and its outcome.
     fn conclude(&mut self, completion: &Completion) -> Option<(Pending, Done)> {
         let number = completion.token as usize;
         let mut pending = self.under_way.get_mut(number)?.take()?;
@@ -247,19 +245,19 @@ impl Disk {
         Some((pending, Done { token, buffer, result: result(completion) }))
     }
 
-    /// Starts a request on memory that the caller answers for, to be told by [`Disk::completed`] under this token; not
-    /// for use together with anything else here but [`Disk::publish`] and waiting. Whether there was room for it.
+    /// Starts a request on memory that the caller is responsible for; [`Disk::completed`] reports it under its token. Only
+    /// [`Disk::publish`] and waiting may be used besides. Returns true if there was room for the request.
     ///
     /// # Safety
     ///
-    /// Nobody touches the memory that the parts name before the request is completed.
+    /// The memory that the parts name is not accessed before the request is completed.
     pub unsafe fn submit_parts(&mut self, parts: &[Descriptor]) -> bool {
         self.unpublished += 1;
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees that the memory of the parts is not accessed before the completion.
         unsafe { self.queue.submit(parts) }
     }
 
-    /// A request of [`Disk::submit_parts`] that is done: its token, and what became of it.
+    /// Returns the token and the outcome of a completed request of [`Disk::submit_parts`].
     pub fn completed(&mut self) -> Option<(u64, Result<(), Error>)> {
         self.queue.complete().map(|completion| (completion.token, result(&completion)))
     }
@@ -287,17 +285,17 @@ impl Source for Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // The tender may still use these buffers.
+        // The tender may still use the buffers of these requests.
         self.under_way.drain(..).for_each(forget);
     }
 }
 
-/// A request without memory.
+/// Returns a request without memory.
 pub fn bare(operation: u16, offset: u64, length: u64) -> Descriptor {
     Descriptor { address: length, operation, detail: offset, ..Descriptor::default() }
 }
 
-/// A request of one part.
+/// Returns a request of one part.
 fn whole(operation: u16, offset: u64, address: u64, length: usize) -> Descriptor {
     Descriptor { address, length: length as u32, operation, detail: offset, ..Descriptor::default() }
 }

@@ -1,4 +1,4 @@
-//! Requests that are waited for, on memory that is borrowed meanwhile.
+//! Blocking requests, on memory that is borrowed until the completion.
 
 #![expect(unsafe_code, reason = "the tender reads and writes memory while it is borrowed")]
 
@@ -41,17 +41,17 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether this memory is aligned as the disk wants it.
+    /// Returns true if this memory has the alignment that the disk requires.
     fn takes(&self, memory: &[u8]) -> bool {
         (memory.as_ptr().addr() | memory.len()).is_multiple_of(self.properties.alignment as usize)
     }
 
-    /// Makes what was written last.
+    /// Makes completed writes durable.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.wait_for(bare(operation::FLUSH, 0, 0))
     }
 
-    /// Makes `length` bytes from the byte `offset` on zeros, giving up their space.
+    /// Makes `length` bytes from the byte `offset` on zeros, freeing their space.
     pub fn discard(&mut self, offset: u64, length: u64) -> Result<(), Error> {
         self.wait_for(bare(operation::DISCARD, offset, length))
     }
@@ -61,15 +61,15 @@ impl Disk {
         self.wait_for(bare(operation::WRITE_ZEROES, offset, length))
     }
 
-    /// Carries out a request while its memory is borrowed.
+    /// Carries out a request, blocking while its memory is borrowed.
     fn wait_for(&mut self, part: Descriptor) -> Result<(), Error> {
         loop {
             let pending = Pending { token: 0, buffer: None, awaited: true };
-            // SAFETY: the caller has borrowed the memory, and this does not come back before the completion.
+            // SAFETY: the caller has borrowed the memory, and this function does not return before the completion.
             if unsafe { self.submit(part, pending) }.is_some() {
                 break;
             }
-            // All others have their turn first: one of them makes room.
+            // The queue is full: a completion of another request makes room.
             if self.take_up().is_none() {
                 self.wait();
             }
@@ -84,7 +84,7 @@ impl Disk {
         }
     }
 
-    /// Takes up a completion, if there is one: the result of what is waited for, or of something else, which is kept.
+    /// Takes a completion, if there is one: returns the result of the awaited request, or queues another request's.
     fn take_up(&mut self) -> Option<Option<Result<(), Error>>> {
         let completion = self.queue.complete()?;
         let (pending, done) = self.conclude(&completion)?;
@@ -95,13 +95,13 @@ impl Disk {
         Some(None)
     }
 
-    /// Waits for a completion.
+    /// Blocks until there is a completion.
     fn wait(&mut self) {
         wait::any(&mut [&mut Completions(self)], News::empty(), u64::MAX);
     }
 }
 
-/// The completions of a disk alone.
+/// Event source of a disk's completions alone.
 struct Completions<'a>(&'a mut Disk);
 
 impl Source for Completions<'_> {
@@ -122,7 +122,7 @@ impl Source for Completions<'_> {
     }
 }
 
-/// The byte of the disk so many behind `offset`.
+/// Returns the byte of the disk `count` behind `offset`.
 fn further(offset: u64, count: usize) -> Result<u64, Error> {
     offset.checked_add(count as u64).ok_or(Error::Refused)
 }

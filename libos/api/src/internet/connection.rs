@@ -1,4 +1,4 @@
-//! A connection: one smoltcp socket in a set of its own, and what whoever looks after it has to remember.
+//! A connection: one smoltcp socket in a set of its own, and the state that its owner keeps for it.
 
 use super::stack::{AGAIN, Stack};
 use super::wire::Sender;
@@ -10,50 +10,48 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 
-/// How long the other side may be silent while it has something to answer; about what Linux waits for an answer to its
-/// first segment.
+/// Timeout of unacknowledged data; about Linux's timeout of an unanswered SYN.
 pub const PATIENCE: Duration = Duration::from_secs(130);
-/// How long it may be silent when nobody here wants to hear of it any more, or while it opens a connection; Linux's
-/// default.
+/// Timeout of a connection that the program has dropped, or that the peer is opening; Linux's default.
 pub const FAREWELL: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub struct Connection {
     set: SocketSet<'static>,
     handle: SocketHandle,
-    /// Its own address and that of the other end.
+    /// Local and peer address.
     ends: (SocketAddr, SocketAddr),
-    /// What it was when somebody last looked.
+    /// TCP state at the last `observe`.
     seen: tcp::State,
-    /// Bytes that there were to read then, and whether it could be written to.
+    /// Unread bytes at that time, and whether the connection was writable.
     unread: usize,
     writable: bool,
-    /// The other side has said that it sends no more.
+    /// True after the peer's FIN.
     finished: bool,
-    /// There is nothing more to come of it.
+    /// True after the connection has ended.
     over: bool,
-    /// When it will be looked after, in nanoseconds; never at the end of time.
+    /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
-    /// When a segment came last, in nanoseconds.
+    /// Arrival time of the last segment, in nanoseconds.
     heard: u64,
-    /// How long the other side may be silent, once nobody wants to hear of it any more.
+    /// Timeout of the peer's silence, once the program has dropped the connection.
     farewell: Option<Duration>,
-    /// It is in the list of those that are stalled.
+    /// True if the connection is in the stack's list `stalled`.
     stalled: bool,
 }
 
-/// What has become of a connection since somebody last looked.
+/// Changes of a connection since the last `observe`.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed {
-    /// There is more to read.
+    /// True if there are more bytes to read.
     pub readable: bool,
-    /// There is room again for what is to be sent.
+    /// True if the send buffer has room again.
     pub writable: bool,
-    /// It is not being opened any more: it is open, or has come to nothing.
+    /// True if opening has ended: the connection is open, or has failed.
     pub opened: bool,
-    /// The other side has said that it sends no more.
+    /// True if the peer's FIN has arrived.
     pub finished: bool,
-    /// It has come to its end, and was this before.
+    /// State before the end, if the connection has ended.
     pub ended: Option<tcp::State>,
 }
 
@@ -64,7 +62,7 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// A connection between these ends, its own first, with these buffers for what it receives and sends.
+    /// Returns a connection between these ends, the local one first, with these buffers for receiving and sending.
     pub fn new(ends: (SocketAddr, SocketAddr), receive: Vec<u8>, send: Vec<u8>) -> Self {
         let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
         let mut set = SocketSet::new(vec![]);
@@ -85,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Begins to open it. Whether the stack could.
+    /// Starts an active open. Returns true if the stack accepted it.
     pub fn connect<K>(&mut self, stack: &mut Stack<K>) -> bool {
         let (from, to) = self.ends;
         let tcp = self.tcp();
@@ -95,7 +93,7 @@ impl Connection {
         begun
     }
 
-    /// Lets the other side open it with the next segment. Whether the stack could.
+    /// Starts a passive open, for the next segment from the peer. Returns true if the stack accepted it.
     pub fn listen(&mut self) -> bool {
         let (here, _) = self.ends;
         let tcp = self.tcp();
@@ -105,7 +103,7 @@ impl Connection {
         begun
     }
 
-    /// The stack's socket.
+    /// Returns the stack's socket.
     pub fn tcp(&mut self) -> &mut tcp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
@@ -114,52 +112,52 @@ impl Connection {
         self.set.get(self.handle)
     }
 
-    /// Its own address and that of the other end.
+    /// Returns local and peer address.
     pub const fn ends(&self) -> (SocketAddr, SocketAddr) {
         self.ends
     }
 
-    /// Whether it is still being opened.
+    /// Returns true while the connection is being opened.
     pub fn is_opening(&self) -> bool {
         matches!(self.seen, tcp::State::SynSent | tcp::State::SynReceived)
     }
 
-    /// Whether there is nothing more to come of it.
+    /// Returns true after the connection has ended.
     pub const fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Whether the other side has said that it sends no more.
+    /// Returns true after the peer's FIN.
     pub const fn is_finished(&self) -> bool {
         self.finished
     }
 
-    /// Whether the other side has got everything, and knows that there is no more.
+    /// Returns true if the peer has acknowledged all data and the FIN.
     pub fn has_said_all(&self) -> bool {
         matches!(self.tcp_ref().state(), tcp::State::Closed | tcp::State::FinWait2 | tcp::State::TimeWait)
     }
 
-    /// Bytes that a read would find.
+    /// Returns the number of bytes that a read would find.
     pub fn unread(&self) -> usize {
         self.tcp_ref().recv_queue()
     }
 
-    /// Whether there is room that makes it worth while to send.
+    /// Returns true if the send buffer has room enough to make a write worthwhile.
     pub fn is_writable(&self) -> bool {
         let tcp = self.tcp_ref();
         !self.is_opening() && tcp.send_queue() * 3 <= tcp.send_capacity() * 2
     }
 
-    /// What is there to read, and whether there is room, is known to whoever looks after it.
+    /// Records the current unread bytes and writability as known to the owner.
     pub fn note(&mut self) {
         (self.unread, self.writable) = (self.unread(), self.is_writable());
     }
 
-    /// Says how long the other side may be silent now. The stack counts every silence, but there is nothing wrong with two
-    /// sides that have nothing to say.
+    /// Sets the timeout of the peer's silence. smoltcp's timeout counts every silence, but an idle connection must not time
+    /// out.
     fn set_patience(&mut self, orphaned: bool, now: u64) {
         if orphaned && self.farewell.is_none() {
-            // It may have been silent for long, and with reason.
+            // The connection may have been idle for long, and legitimately.
             let silent = Duration::from_micros(now.saturating_sub(self.heard) / 1000);
             self.farewell = Some(silent + FAREWELL);
         }
@@ -174,14 +172,14 @@ impl Connection {
         tcp.set_timeout(patience);
     }
 
-    /// Takes a frame that is for it.
+    /// Processes a frame for this connection.
     pub fn take<K>(&mut self, stack: &mut Stack<K>, frame: &[u8], sender: &mut dyn Sender, now: u64) {
         self.heard = now;
         stack.take(frame, sender, Some(&mut self.set), now);
     }
 
-    /// Lets it send what it has, and say when it wants to be looked after next: as `key`, whose alarm is that of
-    /// `index`. `orphaned` if nobody here wants to hear of it any more.
+    /// Sends pending output and sets the timer `index` to the connection's next time; a connection that could not send enters
+    /// `stalled` as `key`. `orphaned` if the program has dropped the connection.
     pub fn send<K>(
         &mut self,
         stack: &mut Stack<K>,
@@ -194,7 +192,8 @@ impl Connection {
         let (sent, at) = stack.send(sender, &mut self.set, now);
         let tcp = self.tcp();
         let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;
-        // What could be sent at once was; the rest waits for room in the device, and is not to be tried all the time.
+        // All output that could be sent at once was sent; the rest waits for room in the device, and must not be retried all
+        // the time.
         let at = at.map(|at| if at <= now { now + AGAIN } else { at });
         if !sent && busy && !self.stalled && at.is_some() && stack.stalled.try_reserve(1).is_ok() {
             self.stalled = true;
@@ -203,12 +202,12 @@ impl Connection {
         self.alarm = stack.schedule(index, self.alarm, at);
     }
 
-    /// It is not in the list of those that are stalled any more.
+    /// Records that the connection has left the list `stalled`.
     pub fn unstall(&mut self) {
         self.stalled = false;
     }
 
-    /// Whether an alarm that has gone off at `at` is its own, which has gone off then.
+    /// Returns true if a timer that expired at `at` is this connection's current one, and clears it.
     pub fn is_woken(&mut self, at: u64) -> bool {
         let woken = self.alarm == at;
         if woken {
@@ -217,13 +216,13 @@ impl Connection {
         woken
     }
 
-    /// What has become of it. At its end its ends are free for another.
+    /// Returns the changes of the connection. At its end, its addresses are free for another.
     pub fn observe<K>(&mut self, stack: &mut Stack<K>) -> Observed {
         use tcp::State::{CloseWait, Closed, Closing, LastAck, Listen, TimeWait};
-        // What wanted to open it was nothing of the kind, or has been taken back.
+        // A socket in Listen again got a segment that opened no connection, or a RST after the SYN.
         let state = if self.tcp().state() == Listen { Closed } else { self.tcp().state() };
         let (before, unread, could_write, was_opening) = (self.seen, self.unread, self.writable, self.is_opening());
-        // Whether it can be written to is reckoned with the state that it was in.
+        // Writability depends on the state before, in `seen`.
         let writable = self.is_writable();
         self.seen = state;
         (self.unread, self.writable) = (self.unread(), writable);

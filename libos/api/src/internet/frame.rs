@@ -1,57 +1,57 @@
-//! Which socket a frame is for, without looking further than its ports: the stack checks the rest.
+//! Demultiplexing of frames: finds a frame's socket by addresses and ports only; the stack checks the rest.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What a frame carries.
+/// Payload of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carried {
-    /// A segment of a stream.
+    /// A TCP segment.
     Segment {
-        /// Who is to get it.
+        /// Destination.
         to: SocketAddr,
-        /// Who has sent it.
+        /// Source.
         from: SocketAddr,
-        /// It wants to open a connection.
+        /// True for a SYN without ACK: the segment asks to open a connection.
         opens: bool,
     },
-    /// A datagram.
+    /// A UDP datagram.
     Datagram {
-        /// Who is to get it.
+        /// Destination.
         to: SocketAddr,
-        /// Who has sent it.
+        /// Source.
         from: SocketAddr,
     },
-    /// The answer that nobody takes a datagram.
+    /// ICMP port unreachable, in reply to a datagram.
     Refusal {
-        /// Who has sent it.
+        /// Source of the refused datagram.
         here: SocketAddr,
-        /// Who was to get it.
+        /// Destination of the refused datagram.
         there: SocketAddr,
     },
-    /// What no socket is for.
+    /// A frame that is for no socket.
     Other,
 }
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
-/// Types of what an Ethernet frame carries.
+/// EtherTypes.
 const V4: [u8; 2] = [0x08, 0x00];
 const V6: [u8; 2] = [0x86, 0xdd];
-/// Protocols.
+/// IP protocol numbers.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMP_V6: u8 = 58;
-/// Types and codes of ICMP that say that nobody is at a port: RFC 792 and RFC 4443.
+/// Types and codes of ICMP port unreachable: RFC 792 and RFC 4443.
 const REFUSED: [u8; 2] = [3, 3];
 const REFUSED_V6: [u8; 2] = [1, 4];
 /// Bytes of an ICMP message in front of the packet that it is about.
 const ICMP_HEADER: usize = 8;
-/// Flags of a segment.
+/// TCP flags.
 const SYN_ACK_RST: u8 = 0b1_0110;
 const SYN: u8 = 0b10;
 
-/// Looks into a frame.
+/// Classifies a frame.
 pub fn look(frame: &[u8]) -> Carried {
     carried(frame).unwrap_or(Carried::Other)
 }
@@ -76,7 +76,7 @@ fn carried(frame: &[u8]) -> Option<Carried> {
     }
 }
 
-/// Where a packet comes from and goes to, with ports.
+/// Returns source and destination of a packet, with ports.
 fn ends((_, from, to, payload): Parts<'_>) -> Option<(SocketAddr, SocketAddr)> {
     let [from_high, from_low, to_high, to_low] = *payload.first_chunk()?;
     let from = SocketAddr::new(from, u16::from_be_bytes([from_high, from_low]));
@@ -88,7 +88,7 @@ fn refused(about: Parts<'_>) -> Option<Carried> {
     Some(Carried::Refusal { here, there })
 }
 
-/// The class of traffic that a frame of IP belongs to.
+/// Returns the traffic class (TOS) of a frame of IP.
 pub fn class(frame: &[u8]) -> u8 {
     match (frame.get(12..14), frame.get(14), frame.get(15)) {
         (Some(kind), Some(_), Some(class)) if kind == V4 => *class,
@@ -101,7 +101,7 @@ type Parts<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
 
 fn v4(packet: &[u8]) -> Option<Parts<'_>> {
     let header = packet.first_chunk::<20>()?;
-    // Parts of packets have no ports of their own.
+    // Fragments are not matched to ports.
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
         return None;
     }
@@ -120,7 +120,7 @@ fn v6(packet: &[u8]) -> Option<Parts<'_>> {
 mod tests {
     use super::*;
 
-    /// A frame of an IPv4 packet with this protocol and payload.
+    /// Returns a frame of an IPv4 packet with this protocol and payload.
     fn frame(protocol: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0; ETHERNET + 20];
         frame[12..14].copy_from_slice(&V4);

@@ -1,4 +1,4 @@
-//! What an [`Internet`](super::Internet) and its sockets share: the link, and what is on it.
+//! State that an [`Internet`](super::Internet) shares with its sockets: the link and the sockets on it.
 
 use super::sockets::Sockets;
 use super::stack::Stack;
@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use husk_abi::boot::Info;
 
-/// Frames that are taken before the program has its turn.
+/// Frames that are processed before the program runs again.
 const BATCH: usize = 256;
 /// A link with all its sockets.
 #[derive(Debug)]
 pub struct Host {
     link: Link,
     sockets: Sockets,
-    /// Something may have been sent that the tender does not know of yet.
+    /// True if frames may have been sent that are not published to the tender.
     unflushed: bool,
 }
 
@@ -40,12 +40,12 @@ impl Host {
         self.sockets.stack.name_servers().to_vec()
     }
 
-    /// When there is something to do in any case, as a monotonic time in nanoseconds.
+    /// Returns the time of the next timer, as a monotonic time in nanoseconds.
     pub fn deadline_ns(&self) -> u64 {
         self.sockets.stack.deadline().unwrap_or(u64::MAX)
     }
 
-    /// Whether something has happened since this was asked last.
+    /// Returns true if an event has occurred since the last query.
     pub fn has_news(&mut self) -> bool {
         self.sockets.have_news()
     }
@@ -54,12 +54,12 @@ impl Host {
         self.link.sleep()
     }
 
-    /// A word that changes while the tender runs ([`Source::beat`]).
+    /// Returns a word that changes while the tender runs ([`Source::beat`]).
     pub fn beat(&mut self) -> u32 {
         self.link.beat()
     }
 
-    /// Takes frames that have arrived, and does what is to be done by now.
+    /// Processes arrived frames and expired timers.
     pub fn work(&mut self, now: u64) {
         if self.link.ready() || self.deadline_ns() <= now {
             self.meet(now);
@@ -76,7 +76,7 @@ impl Host {
         for _ in 0..BATCH {
             let Some(frame) = link.receiver.frame() else { break };
             let next = sockets.arrive(&frame, &mut link.sender, now);
-            // A connection answers when there is nothing more for it.
+            // A connection answers once the batch has no more frames in a row for it.
             if let Some(slot) = touched.filter(|slot| Some(*slot) != next) {
                 sockets.look_after(&mut link.sender, slot, now, false);
             }
@@ -88,13 +88,13 @@ impl Host {
         sockets.keep_appointments(&mut link.sender, now);
     }
 
-    /// Lets a socket send, and what it has sent go out with the next wait.
+    /// Lets a socket send; the frames are published with the next wait.
     pub fn nudge(&mut self, slot: usize, now: u64) {
         self.unflushed = true;
         self.sockets.look_after(&mut self.link.sender, slot, now, false);
     }
 
-    /// Whether everything that was sent has been taken by the other side.
+    /// Returns true if the peers have acknowledged all sent data.
     pub fn is_settled(&mut self) -> bool {
         self.sockets.are_settled() && self.link.sender.is_done()
     }
@@ -104,7 +104,7 @@ impl Host {
     }
 }
 
-/// A number that others do not know.
+/// Returns a secret random number.
 fn seed(info: &Info) -> u64 {
     info.entropy.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }

@@ -1,4 +1,4 @@
-//! An address that the network lends: DHCP.
+//! A DHCP lease of an IPv4 address.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,20 +8,20 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4::{Event, Socket};
 use smoltcp::time::Duration;
 
-/// How long an answer is waited for before the question is asked again.
+/// Time until an unanswered DHCP request is repeated.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What is known of a lease.
+/// State of a lease.
 pub(super) struct Lease {
     pub(super) set: SocketSet<'static>,
     handle: SocketHandle,
     asking: bool,
 }
 
-/// What a lease says.
+/// Contents of a lease.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// The address, with the number of bits of its network; none if it has been taken away.
+    /// The address, with its prefix length; `None` after the lease was lost.
     pub(super) address: Option<(Ipv4Addr, u8)>,
     pub(super) router: Option<Ipv4Addr>,
     pub(super) servers: Vec<IpAddr>,
@@ -34,24 +34,24 @@ impl fmt::Debug for Lease {
 }
 
 impl Lease {
-    /// A lease that nobody has been asked for yet.
+    /// Returns a lease that has not been requested yet.
     pub(super) fn new() -> Self {
         let mut set = SocketSet::new(vec![]);
         let mut socket = Socket::new();
         let mut retry = socket.get_retry_config();
-        // The first question may be lost while the other end of the wire comes up, and somebody waits for the answer.
+        // The first request may be lost while the other end of the link comes up, and the program may wait for the answer.
         (retry.discover_timeout, retry.initial_request_timeout) = (RETRY, RETRY);
         socket.set_retry_config(retry);
         let handle = set.add(socket);
         Self { set, handle, asking: true }
     }
 
-    /// Whether there is no answer yet.
+    /// Returns true if there is no answer yet.
     pub(super) fn is_asking(&self) -> bool {
         self.asking
     }
 
-    /// What it says, if that has changed.
+    /// Returns the lease's contents, if they have changed.
     pub(super) fn changed(&mut self) -> Option<Terms> {
         let terms = match self.set.get_mut::<Socket<'_>>(self.handle).poll()? {
             Event::Deconfigured => Terms { address: None, router: None, servers: Vec::new() },

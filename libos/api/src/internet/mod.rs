@@ -16,15 +16,14 @@
 //! }
 //! ```
 //!
-//! No call here waits: what cannot be done yet is [`Error::NotYet`], and [`wait::any`] comes back when
-//! it may be worth while to try again. That is also when segments come and go, so it takes an [`Internet`] among whatever
-//! else is waited for: disks, other networks, input, a time. A program that does not wait for long calls
-//! [`Internet::work`] meanwhile.
+//! No call here blocks: an operation that is not possible yet returns [`Error::NotYet`], and [`wait::any`] returns when a retry
+//! may succeed. Segments are also sent and received during that wait, so it takes an [`Internet`] among its other sources:
+//! disks, other networks, input, a time. A program that does not wait for long calls [`Internet::work`] in between.
 //!
-//! The addresses are those that the device was attached with; or the network is asked, by DHCP and by router
-//! solicitation. There is no loopback: a program talks with others, not with itself.
+//! The addresses are those that the device was attached with; or the network assigns them, by DHCP and by router solicitation.
+//! There is no loopback: a program cannot connect to itself.
 //!
-//! The libos builds the sockets of ordinary programs on the parts that are modules here.
+//! The libos builds the sockets of ordinary programs on the public modules here.
 
 #![expect(unsafe_code, reason = "the bytes of a buffer need no value before something is put there")]
 
@@ -54,26 +53,26 @@ use core::net::{IpAddr, SocketAddr};
 use host::Host;
 use husk_abi::call::News;
 
-/// Why something cannot be done.
+/// Reason why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Not yet: it may be possible after the next wait.
+    /// The operation is not possible yet: it may succeed after the next wait (EAGAIN).
     NotYet,
-    /// There is no way to that address: none of ours is of its family, or no router is known.
+    /// The address is unreachable: the guest has no address of its family, or no router is known.
     Unreachable,
-    /// Nobody listens there.
+    /// The port has no listener.
     Refused,
-    /// The other side, or somebody in between, has ended the connection at once.
+    /// The peer, or a machine in between, has reset the connection.
     Reset,
-    /// The other side has not answered for more than two minutes.
+    /// The peer has not answered for more than two minutes.
     TimedOut,
-    /// This side has said that it sends no more.
+    /// The sending direction is closed: this side has sent its FIN.
     Finished,
-    /// The port is taken, or none is free.
+    /// The port is in use, or no port is free.
     PortTaken,
-    /// The datagram is longer than a packet can be on this network.
+    /// The datagram exceeds the longest packet of this network.
     TooLong,
-    /// The heap has no room for its buffers.
+    /// The heap has no room for the socket's buffers.
     NoMemory,
 }
 
@@ -95,64 +94,64 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// How large a heap is in bytes that has room for the buffers of a device that offloads, which are 5 MiB.
+/// Smallest heap in bytes on which offload is used: the buffers for it take 5 MiB.
 const OFFLOAD_HEAP: u64 = 32 << 20;
 
-/// A network device on which this program speaks TCP and UDP.
+/// TCP and UDP over a network device of this program.
 ///
-/// Its sockets stay open when it is dropped, but nothing comes or goes any more.
+/// Sockets stay open when the `Internet` is dropped, but no more frames are sent or received.
 #[derive(Debug)]
 pub struct Internet(Rc<RefCell<Host>>);
 
 impl Internet {
-    /// Takes the network device `name`. If that finishes frames and makes rows of TCP segments, it does so here, given
-    /// room: that takes some memory, of which a small heap keeps all for its program.
+    /// Opens the network device `name`, with checksum and segmentation offload if the device offers it and the heap is large
+    /// enough: the buffers for offload take memory that a small heap keeps for its program.
     pub fn open(name: &str) -> Result<Self, device::Error> {
         let has_room = boot::info().heap.length >= OFFLOAD_HEAP;
         let link = if has_room { Link::open_to_offload(name) } else { Link::open(name) }?;
         Ok(Self(Rc::new(RefCell::new(Host::new(link, clock::monotonic_ns())))))
     }
 
-    /// Its addresses at this moment, each with the number of bits of its network. The first is the one for its own link.
+    /// Returns the current addresses, each with its prefix length. The first is the link-local one.
     pub fn addresses(&self) -> Vec<(IpAddr, u8)> {
         self.0.borrow().addresses()
     }
 
-    /// Whether the network has been asked for an IPv4 address, and has not answered. Who connects meanwhile, or sends,
-    /// is told [`Error::NotYet`].
+    /// Returns true if a DHCP request for an IPv4 address is unanswered. Until the answer, connecting and sending return
+    /// [`Error::NotYet`].
     pub fn is_asking(&self) -> bool {
         self.0.borrow().is_asking()
     }
 
-    /// The name servers that the device was attached with, or else the network has told of.
+    /// Returns the name servers that the device was attached with, or else those that the network announced.
     pub fn name_servers(&self) -> Vec<IpAddr> {
         self.0.borrow().name_servers()
     }
 
-    /// Listens at a port of all addresses. `backlog` connections at most wait to be accepted; who comes then is not
-    /// answered, and will try again.
+    /// Listens at a port of all addresses. At most `backlog` connections wait to be accepted; a SYN beyond that is not
+    /// answered, and the peer will retry.
     pub fn listen(&self, port: u16, backlog: usize) -> Result<TcpListener, Error> {
         TcpListener::new(&self.0, port, backlog)
     }
 
-    /// Begins to connect to `to`; until the other side has answered, it is [`Error::NotYet`] to read and write.
+    /// Starts to connect to `to`; until the peer has answered, reads and writes return [`Error::NotYet`].
     pub fn connect(&self, to: SocketAddr) -> Result<TcpStream, Error> {
         TcpStream::connect(&self.0, to)
     }
 
-    /// Takes a port for datagrams, at all addresses; any that is free if it is 0.
+    /// Binds a port for datagrams, at all addresses; 0 selects a free port.
     pub fn bind(&self, port: u16) -> Result<UdpSocket, Error> {
         UdpSocket::new(&self.0, port)
     }
 
-    /// Takes what has arrived, and sends what is due, as every wait does.
+    /// Processes arrived frames and sends those that are due, as every wait does.
     pub fn work(&mut self) {
         self.0.borrow_mut().work(clock::monotonic_ns());
     }
 
-    /// Waits until `what` tells something other than [`Error::NotYet`], and tells that: a program that has but one thing to
-    /// do may write `internet.until(u64::MAX, || stream.read(&mut bytes))?`. It is [`Error::TimedOut`] when the monotonic
-    /// clock reaches `deadline_ns`.
+    /// Blocks until `what` returns a result other than [`Error::NotYet`], and returns it: a program with a single task may
+    /// write `internet.until(u64::MAX, || stream.read(&mut bytes))?`. Returns [`Error::TimedOut`] when the monotonic clock
+    /// reaches `deadline_ns`.
     pub fn until<T>(&mut self, deadline_ns: u64, mut what: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
         loop {
             match what() {
@@ -163,8 +162,8 @@ impl Internet {
         }
     }
 
-    /// Waits until everybody has got what was sent to them, or the monotonic clock reaches `deadline_ns`: to be called
-    /// before the program ends. Whether everybody has.
+    /// Blocks until all peers have acknowledged the sent data, or the monotonic clock reaches `deadline_ns`: to be called
+    /// before the program ends. Returns true if all have.
     pub fn settle(&mut self, deadline_ns: u64) -> bool {
         loop {
             self.work();
@@ -201,25 +200,25 @@ impl Source for Internet {
 
 /// The smallest and the largest buffer of a connection, in bytes.
 const BUFFER: (u64, u64) = (4 << 10, 256 << 10);
-/// Connections that share half of the heap as if there were always so many.
+/// Number of connections that the shares of the heap are computed for in addition to the existing ones.
 const SHARES: u64 = 128;
 
-/// How long a buffer of one more connection is, in bytes, when there are `count`: the first are large, and a thousand
-/// take half of the heap.
+/// Returns the buffer size of one more connection, in bytes, when there are `count`: the first are large, and a thousand take
+/// half of the heap.
 fn share(count: usize) -> usize {
     let share = boot::info().heap.length / (16 * (count as u64 + SHARES));
     share.clamp(BUFFER.0, BUFFER.1) as usize & !4095
 }
 
-/// A buffer of so many bytes, with anything in it, of which no page is touched.
+/// Returns a buffer of `length` bytes with arbitrary values, without a touch of any page.
 fn buffer(length: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(|_| Error::NoMemory)?;
     let start: *mut u8 = bytes.as_mut_ptr();
-    // SAFETY: no instruction at all, which for all the compiler knows writes to the memory: so its bytes have values from
-    // here on, whatever these are.
+    // SAFETY: an empty asm block, which the compiler must assume writes to the memory: from here on its bytes are initialized
+    // with arbitrary values.
     unsafe { core::arch::asm!("/* {0} */", in(reg) start, options(nostack, preserves_flags)) };
-    // SAFETY: so many were reserved, and have values.
+    // SAFETY: `length` bytes were reserved above, and the asm block initialized them.
     unsafe { bytes.set_len(length) };
     Ok(bytes)
 }

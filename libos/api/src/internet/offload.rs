@@ -1,14 +1,14 @@
-//! What a device does for TCP and UDP: it fills in the checksums of segments, takes large ones apart, and tells of what
-//! arrives whether there is anything to check.
+//! Checksum and segmentation offload: the device fills in the checksums of segments, splits large segments, and reports for
+//! arriving frames whether the checksum needs verification.
 
 use husk_abi::device::{FRAME_HEADER, Offload};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet};
 use smoltcp::wire::{TcpPacket, UdpPacket};
 
-/// Where the checksum of a segment lies in it.
+/// Offset of the checksum in a TCP header.
 const TCP_CHECKSUM: usize = 16;
 
-/// What a frame carries: its ends, the protocol, and where that starts.
+/// Payload of a frame of IP: its addresses, protocol, and offset.
 struct Carried<'a> {
     from: IpAddress,
     to: IpAddress,
@@ -37,7 +37,7 @@ fn carried(bytes: &[u8]) -> Option<Carried<'_>> {
     Some(Carried { from, to, protocol, start: FRAME_HEADER + header, payload })
 }
 
-/// Whether the checksum of the segment or datagram in a frame is right; true of what is neither.
+/// Returns true if the checksum of the segment or datagram in a frame is right, or the frame carries neither.
 pub(super) fn is_right(frame: &[u8]) -> bool {
     let Some(carried) = carried(frame) else { return true };
     let Carried { from, to, payload, .. } = carried;
@@ -48,8 +48,8 @@ pub(super) fn is_right(frame: &[u8]) -> bool {
     }
 }
 
-/// Leaves to the device what it does for a segment: its checksum, and to take it apart into several with `segment` bytes
-/// of payload each unless that is 0. Nothing for frames that carry something else.
+/// Prepares a segment for the device, which completes its checksum (NEEDS_CSUM) and, unless `segment` is 0, splits it into
+/// several with `segment` bytes of payload each. No offload for frames with another payload.
 pub(super) fn leave_out(frame: &mut [u8], segment: u16) -> Offload {
     let found = carried(frame).filter(|carried| carried.protocol == IpProtocol::Tcp);
     let Some(Carried { from, to, start, payload, .. }) = found else { return Offload::default() };
@@ -66,7 +66,7 @@ pub(super) fn leave_out(frame: &mut [u8], segment: u16) -> Offload {
     Offload { start: start as u16, checksum: TCP_CHECKSUM as u16, segment, family }
 }
 
-/// The sum of what a segment of `length` bytes is summed up with: RFC 9293, 3.1.
+/// Returns the sum of the pseudo-header of a segment of `length` bytes: RFC 9293, 3.1.
 fn pseudo_header(from: IpAddress, to: IpAddress, length: usize) -> u16 {
     let words = |address: IpAddress| match address {
         IpAddress::Ipv4(address) => sum(&address.octets()),
@@ -89,7 +89,7 @@ mod tests {
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::{EthernetAddress, IpRepr, TcpControl, TcpRepr, TcpSeqNumber};
 
-    /// A frame with a segment, finished.
+    /// Returns a frame with a complete segment.
     fn frame(from: IpAddress, to: IpAddress, payload: &[u8]) -> Vec<u8> {
         let segment = TcpRepr {
             src_port: 1000,
@@ -121,7 +121,7 @@ mod tests {
         bytes
     }
 
-    /// What the device makes of a frame that lacks its checksum (Virtio 1.2, 5.1.6.2).
+    /// Completes a frame's checksum like the device (Virtio 1.2, 5.1.6.2).
     fn finished(mut frame: Vec<u8>, lacks: Offload) -> Vec<u8> {
         let (start, field) = (usize::from(lacks.start), usize::from(lacks.start + lacks.checksum));
         let mut bytes = frame[start..].to_vec();

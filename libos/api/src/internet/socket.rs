@@ -1,11 +1,11 @@
-//! What a socket is: a connection, or a port for datagrams.
+//! Sockets: connections, and ports for datagrams.
 
 use super::Error;
 use super::connection::Connection;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::udp;
 
-/// One socket.
+/// A socket.
 #[derive(Debug)]
 pub enum Socket {
     Stream(Stream),
@@ -16,13 +16,13 @@ pub enum Socket {
 #[derive(Debug)]
 pub struct Stream {
     pub connection: Connection,
-    /// Port of the listener that it will belong to, while it is being opened by the other side.
+    /// Port of the listener that will own the connection, while the peer opens it.
     pub listener: Option<u16>,
-    /// The program has said that it sends no more.
+    /// True after the program has closed the sending direction.
     pub finished: bool,
-    /// The program has it no more.
+    /// True after the program has dropped the connection.
     pub orphaned: bool,
-    /// Why it has ended.
+    /// Reason for the connection's end.
     pub error: Option<Error>,
 }
 
@@ -31,7 +31,7 @@ pub struct Datagrams {
     pub set: SocketSet<'static>,
     handle: SocketHandle,
     pub alarm: u64,
-    /// The program has found no room.
+    /// True if the program has found the send buffer full.
     pub full: bool,
 }
 
@@ -46,12 +46,12 @@ impl Datagrams {
         Self { set, handle, alarm: u64::MAX, full: false }
     }
 
-    /// The stack's socket.
+    /// Returns the stack's socket.
     pub fn udp(&mut self) -> &mut udp::Socket<'static> {
         self.set.get_mut(self.handle)
     }
 
-    /// The program is to be told when there is room.
+    /// Requests a notification when the send buffer has room.
     pub fn await_room(&mut self) {
         self.full = true;
     }

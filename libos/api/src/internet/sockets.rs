@@ -1,4 +1,4 @@
-//! The sockets of a link: who has which port, whom a frame is for, and what each has to do.
+//! The sockets of a link: their ports, the demultiplexing of frames, and their timers.
 
 use super::connection::Connection;
 use super::frame::{self, Carried};
@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use smoltcp::socket::tcp::State;
 
-/// Most connections that are being opened by others at once. Then the oldest gives way.
+/// Most connections that peers are opening at once. Beyond that, the oldest is dropped.
 const OPENING_MAXIMUM: usize = 256;
-/// First of the ports that are given to whoever wants any: RFC 6335. The last is 65,535.
+/// First ephemeral port: RFC 6335. The last is 65,535.
 const ANY: u16 = 49_152;
 
 /// The sockets of a link.
@@ -22,16 +22,16 @@ pub struct Sockets {
     pub stack: Stack<usize>,
     slots: Vec<Option<Socket>>,
     free: Vec<usize>,
-    /// By port.
+    /// Listeners by port.
     listeners: BTreeMap<u16, Listener>,
     datagrams: BTreeMap<u16, usize>,
-    /// What is tried first for whoever wants any port.
+    /// Next candidate for an ephemeral port.
     next_port: u16,
-    /// Something has happened that a program may want to know.
+    /// True if an event has occurred that may interest the program.
     news: bool,
 }
 
-/// Those who wait to be accepted at a port.
+/// A listening port and the connections that wait to be accepted there.
 #[derive(Debug)]
 struct Listener {
     backlog: usize,
@@ -39,7 +39,7 @@ struct Listener {
 }
 
 impl Sockets {
-    /// None, on this stack. `seed` is random.
+    /// Returns an empty set of sockets on this stack. `seed` is random.
     pub fn new(stack: Stack<usize>, seed: u64) -> Self {
         Self {
             stack,
@@ -52,12 +52,12 @@ impl Sockets {
         }
     }
 
-    /// Whether something has happened since this was asked last.
+    /// Returns true if an event has occurred since the last query.
     pub fn have_news(&mut self) -> bool {
         core::mem::take(&mut self.news)
     }
 
-    /// Whether the other sides have taken everything that was sent, or it has left.
+    /// Returns true if the peers have acknowledged all sent data, and all datagrams have left.
     pub fn are_settled(&mut self) -> bool {
         self.slots.iter_mut().flatten().all(|socket| match socket {
             Socket::Stream(stream) if stream.orphaned => stream.connection.has_said_all(),
@@ -66,7 +66,7 @@ impl Sockets {
         })
     }
 
-    /// Where to find a socket from now on.
+    /// Stores a socket. Returns its slot.
     fn insert(&mut self, socket: Socket) -> usize {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -81,17 +81,17 @@ impl Sockets {
         self.free.push(slot);
     }
 
-    /// The connection in a slot, if there is one.
+    /// Returns the connection in a slot, if there is one.
     pub fn stream(&mut self, slot: usize) -> Option<&mut Stream> {
         if let Some(Some(Socket::Stream(stream))) = self.slots.get_mut(slot) { Some(stream) } else { None }
     }
 
-    /// The socket of datagrams in a slot, if there is one.
+    /// Returns the UDP socket in a slot, if there is one.
     pub fn datagrams(&mut self, slot: usize) -> Option<&mut Datagrams> {
         if let Some(Some(Socket::Datagrams(datagrams))) = self.slots.get_mut(slot) { Some(datagrams) } else { None }
     }
 
-    /// A port that satisfies `is_free`.
+    /// Returns an ephemeral port that satisfies `is_free`.
     fn any_port(&mut self, is_free: impl Fn(&Self, u16) -> bool) -> Result<u16, Error> {
         for _ in ANY..=u16::MAX {
             let port = self.next_port;
@@ -103,13 +103,13 @@ impl Sockets {
         Err(Error::PortTaken)
     }
 
-    /// The address that packets to `to` come from.
+    /// Returns the source address of packets to `to`.
     pub fn source(&self, to: IpAddr) -> Result<IpAddr, Error> {
         let missing = || if to.is_ipv4() && self.stack.is_asking() { Error::NotYet } else { Error::Unreachable };
         self.stack.source(to).ok_or_else(missing)
     }
 
-    /// Begins to listen.
+    /// Starts to listen.
     pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), Error> {
         if port == 0 || self.listeners.contains_key(&port) {
             return Err(Error::PortTaken);
@@ -118,17 +118,17 @@ impl Sockets {
         Ok(())
     }
 
-    /// Nobody listens any more. Tells who waited to be accepted.
+    /// Stops listening. Returns the connections that waited to be accepted.
     pub fn listen_no_more(&mut self, port: u16) -> VecDeque<usize> {
         self.listeners.remove(&port).map(|listener| listener.pending).unwrap_or_default()
     }
 
-    /// Who has waited longest to be accepted.
+    /// Returns the connection that has waited longest to be accepted.
     pub fn accept(&mut self, port: u16) -> Option<usize> {
         self.listeners.get_mut(&port)?.pending.pop_front()
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     pub fn connect(&mut self, to: SocketAddr) -> Result<usize, Error> {
         let ip = self.source(to.ip())?;
         let is_free = |sockets: &Self, port| {
@@ -160,7 +160,7 @@ impl Sockets {
         Ok(connection)
     }
 
-    /// Takes a port for datagrams.
+    /// Binds a port for datagrams.
     pub fn bind(
         &mut self,
         port: u16,
@@ -176,18 +176,18 @@ impl Sockets {
         Ok((slot, port))
     }
 
-    /// Gives a port for datagrams up.
+    /// Releases a port for datagrams.
     pub fn unbind(&mut self, slot: usize, port: u16) {
         self.datagrams.remove(&port);
         self.remove(slot);
     }
 
-    /// Takes a frame. Tells the connection that it was for.
+    /// Processes a frame. Returns its connection, if it has one.
     pub fn arrive(&mut self, frame: &[u8], sender: &mut dyn Sender, now: u64) -> Option<usize> {
         match frame::look(frame) {
             Carried::Segment { to, from, opens } => {
                 let slot = match self.stack.connections.get(&(to, from)).copied() {
-                    // It will come again if there is no room yet.
+                    // The peer will send its SYN again if there is no room yet.
                     None if opens && self.listeners.contains_key(&to.port()) => Some(self.open_for(to, from)?),
                     known => known,
                 };
@@ -215,14 +215,14 @@ impl Sockets {
             }
             Carried::Refusal { .. } | Carried::Other => {
                 self.stack.take(frame, sender, None, now);
-                // It may have told somebody's hardware address.
+                // The frame may have resolved a neighbour's hardware address.
                 self.unstall(sender, now);
                 None
             }
         }
     }
 
-    /// A connection that the other side opens; nothing if there is no room for it.
+    /// Creates a connection that the peer opens; `None` if there is no room for it.
     fn open_for(&mut self, to: SocketAddr, from: SocketAddr) -> Option<usize> {
         let listener = self.listeners.get(&to.port())?;
         if !self.stack.interface.has_ip_addr(to.ip()) || listener.pending.len() >= listener.backlog {
@@ -231,7 +231,7 @@ impl Sockets {
         if self.stack.opening.len() >= OPENING_MAXIMUM
             && let Some(oldest) = self.stack.opening.pop_front()
         {
-            // Most likely nobody is there.
+            // The oldest one's peer most likely does not exist (SYN flood).
             if let Some(stream) = self.stream(oldest) {
                 let ends = stream.connection.ends();
                 self.stack.connections.remove(&ends);
@@ -249,7 +249,7 @@ impl Sockets {
         Some(slot)
     }
 
-    /// Does what sockets have wanted to be done by now.
+    /// Handles the expired timers of sockets.
     pub fn keep_appointments(&mut self, sender: &mut dyn Sender, now: u64) {
         let asking = self.stack.is_asking();
         while let Some((at, index)) = self.stack.due(sender, now) {
@@ -269,7 +269,7 @@ impl Sockets {
         }
     }
 
-    /// Those that could not send try again.
+    /// Retries the sockets that could not send.
     fn unstall(&mut self, sender: &mut dyn Sender, now: u64) {
         for slot in core::mem::take(&mut self.stack.stalled) {
             if let Some(stream) = self.stream(slot) {
@@ -279,7 +279,7 @@ impl Sockets {
         }
     }
 
-    /// Lets a socket do what it has to. `late` if it is its alarm that brings us here.
+    /// Sends a socket's pending output and updates its state. `late` if its timer has expired.
     pub fn look_after(&mut self, sender: &mut dyn Sender, slot: usize, now: u64, late: bool) {
         match self.slots.get_mut(slot) {
             Some(Some(Socket::Stream(_))) => self.look_after_stream(sender, slot, now, late),
@@ -330,7 +330,7 @@ impl Sockets {
                 listener.pending.push_back(slot);
                 self.news = true;
             }
-            // Nobody wants it any more.
+            // The listener is closed.
             None => {
                 self.orphan(slot, true);
                 self.look_after(sender, slot, now, false);
@@ -338,7 +338,7 @@ impl Sockets {
         }
     }
 
-    /// The program has a connection no more: it ends in order, or by a reset. It wants to be looked after then.
+    /// Records that the program has dropped a connection, and ends it by FIN or RST. The caller must then call `look_after`.
     pub fn orphan(&mut self, slot: usize, by_reset: bool) {
         let Some(stream) = self.stream(slot) else { return };
         stream.orphaned = true;

@@ -1,9 +1,9 @@
-//! The stack on a network device: smoltcp's interface, fed with one socket at a time.
+//! The TCP/IP stack of a network device: smoltcp's interface, called with one socket at a time.
 //!
-//! smoltcp looks for whom a packet is, and who has something to send, in all sockets of a set, which with ten thousand
-//! connections takes longer than everything else. So each connection is a set of its own here. Whoever owns the sockets
-//! looks for that of a packet by its addresses, in a table, and notes when each wants to be looked after next. The price
-//! of a packet is the same with one connection and with all of them.
+//! smoltcp searches all sockets of a set for the receiver of a packet and for pending output, which with ten thousand
+//! connections takes longer than everything else. Therefore each connection is a set of its own here. The owner of the sockets
+//! finds the one of a packet by its addresses, in a table, and keeps a timer for each. The cost of a packet does not depend on
+//! the number of connections.
 
 use super::lease::Lease;
 use super::wire::{Exchange, Limits, Sender, Wire};
@@ -18,47 +18,47 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
-/// Whose alarm it is when it is no socket's: the interface's own.
+/// Timer id of the interface itself, as opposed to a socket slot.
 const HOUSE: u32 = u32::MAX;
-/// How often members of groups, and questions for routers, are looked after, in nanoseconds.
+/// Interval of group membership reports and router solicitations, in nanoseconds.
 const REPORT: u64 = 1_000_000_000;
-/// For how long routers are asked, in nanoseconds: three times, RFC 4861 says, and four seconds between.
+/// Duration of router solicitation, in nanoseconds: three messages by RFC 4861, four seconds apart.
 const QUESTIONS: u64 = 12_000_000_000;
-/// Port of those who ask for an address: RFC 2131.
+/// Port of DHCP clients: RFC 2131.
 const LEASE_PORT: u16 = 68;
-/// Nanoseconds in a microsecond, which is what the stack counts time in.
+/// Nanoseconds in a microsecond, the stack's unit of time.
 const MICROSECOND: u64 = 1000;
-/// How long after an attempt for which there was no room the next one is made, in nanoseconds.
+/// Delay of a retry after an attempt that found no room, in nanoseconds.
 pub const AGAIN: u64 = 1_000_000;
 
-/// What is on a wire. Its sockets belong to somebody else, who knows them by a `K`.
+/// Stack on one wire. The sockets belong to the caller, which identifies them by a `K`.
 pub struct Stack<K> {
-    /// smoltcp's part of it.
+    /// Interface of smoltcp.
     pub interface: Interface,
-    /// Connections by their own address and that of the other end.
+    /// Connections by local and peer address.
     pub connections: HashMap<(SocketAddr, SocketAddr), K>,
-    /// When sockets want to be looked after. One that has moved its time on is looked at too early, which does no harm.
+    /// Timers of sockets. A timer that was postponed since causes an early, harmless call.
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Sockets that cannot send before a neighbour has answered, or the device has room.
+    /// Sockets that cannot send before a neighbour has answered (ARP, NDP), or the device has room.
     pub stalled: Vec<K>,
-    /// Connections that are being opened by the other side, the oldest first; and some that were.
+    /// Connections that peers are opening, the oldest first, and some that are open already.
     pub opening: VecDeque<K>,
-    /// Groups, and how often each was joined.
+    /// Multicast groups, and the number of joins of each.
     groups: Vec<(IpAddr, usize)>,
-    /// How the network is asked for an address.
+    /// DHCP client, if the network is asked for an address.
     lease: Option<Lease>,
-    /// No sockets.
+    /// An empty set.
     nobody: SocketSet<'static>,
-    /// What its wire can do.
+    /// Properties of the wire.
     pub limits: Limits,
     /// Name servers.
     servers: Vec<IpAddr>,
-    /// Whether nobody has been told of the name servers yet.
+    /// True if the name servers have changed since the last call of `resolver`.
     servers_changed: bool,
-    /// Whether routers are asked for an IPv6 address, and until when that is said again, in nanoseconds.
+    /// True if routers are asked for an IPv6 address; and the end of the repeated solicitations, in nanoseconds.
     asks_routers: bool,
     asks_until: u64,
-    /// Whether there is a router for each family, or somebody has been asked for one.
+    /// True for each family (IPv4, IPv6) that has a router, or for which one has been solicited.
     routed: [bool; 2],
 }
 
@@ -68,17 +68,17 @@ impl<K> fmt::Debug for Stack<K> {
     }
 }
 
-/// A monotonic time in nanoseconds as the stack has it.
+/// Converts a monotonic time in nanoseconds to the stack's time.
 pub fn instant(ns: u64) -> Instant {
     Instant::from_micros((ns / MICROSECOND) as i64)
 }
 
-/// The monotonic time in nanoseconds at which the stack's is not earlier.
+/// Converts the stack's time to a monotonic time in nanoseconds.
 fn nanoseconds(instant: Instant) -> u64 {
     (instant.total_micros().max(0) as u64).saturating_mul(MICROSECOND)
 }
 
-/// An address of those that a device's properties tell.
+/// Decodes an address of a device's properties.
 fn told(bytes: &[u8; 16], v4: bool) -> Option<IpAddr> {
     let address: IpAddr = match bytes.first_chunk::<4>() {
         Some(first) if v4 => (*first).into(),
@@ -87,18 +87,18 @@ fn told(bytes: &[u8; 16], v4: bool) -> Option<IpAddr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// Whether an address can be that of one machine.
+/// Returns true for a unicast address.
 fn is_unicast(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// Whether an address is of IPv6, and means something on its own link only.
+/// Returns true for an IPv6 link-local address.
 fn is_on_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 impl<K> Stack<K> {
-    /// The stack on a wire, whose properties are `network`. `seed` is random, and serves no other purpose.
+    /// Returns the stack on a wire with the properties `network`. `seed` is random, and serves no other purpose.
     pub fn new(wire: &mut dyn Wire, network: &Network, seed: u64, now: u64) -> Self {
         let (mac, limits) = (wire.address(), Limits::of(&*wire));
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
@@ -127,12 +127,12 @@ impl<K> Stack<K> {
         stack
     }
 
-    /// When somebody wants to be looked after next, as a monotonic time in nanoseconds.
+    /// Returns the time of the next timer, as a monotonic time in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         self.alarms.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Gives the interface the addresses that the device was attached with.
+    /// Configures the addresses that the device was attached with.
     fn configure(&mut self, network: &Network, mac: [u8; 6]) {
         let [a, b, c, d, e, f] = mac;
         // RFC 4291, appendix A.
@@ -161,7 +161,7 @@ impl<K> Stack<K> {
         let longest = if address.is_ipv4() { 32 } else { 128 };
         if is_unicast(address) && prefix <= longest {
             self.interface.update_ip_addrs(|addresses| {
-                // If there are more than there is room for, the first ones serve.
+                // Addresses beyond the interface's capacity are ignored.
                 let _ = addresses.push(IpCidr::new(address.into(), prefix));
             });
         }
@@ -172,7 +172,7 @@ impl<K> Stack<K> {
         if let Some(router) = router {
             self.routed[usize::from(router.is_ipv6())] = true;
         }
-        // There is room for one of each family.
+        // smoltcp has room for one default route per family.
         match router {
             Some(IpAddr::V4(router)) => drop(routes.add_default_ipv4_route(router)),
             Some(IpAddr::V6(router)) => drop(routes.add_default_ipv6_route(router)),
@@ -180,7 +180,7 @@ impl<K> Stack<K> {
         }
     }
 
-    /// Takes what a lease says, which may be that there is none any more.
+    /// Applies a changed lease, or its loss.
     fn take_lease(&mut self) {
         let Some(terms) = self.lease.as_mut().and_then(Lease::changed) else { return };
         self.interface.update_ip_addrs(|addresses| addresses.retain(|cidr| matches!(cidr, IpCidr::Ipv6(_))));
@@ -195,13 +195,13 @@ impl<K> Stack<K> {
         }
     }
 
-    /// Whether the network has been asked for an address, and has not answered.
+    /// Returns true if the request for an IPv4 address is unanswered.
     pub fn is_asking(&self) -> bool {
         self.lease.as_ref().is_some_and(Lease::is_asking)
     }
 
-    /// Whether the network has been asked for an address from which packets can go to `to`, and has not answered: but it
-    /// need not, if there is no router for IPv6.
+    /// Returns true if the network has been asked for an address that can reach `to`, and has not answered. On IPv6 an answer
+    /// may never come, if there is no router.
     pub fn awaits(&self, to: IpAddr) -> bool {
         match to {
             to if to.is_loopback() || is_on_link(to) => false,
@@ -210,18 +210,18 @@ impl<K> Stack<K> {
         }
     }
 
-    /// Whether no router has told of an IPv6 address that could.
+    /// Returns true if routers are asked for an IPv6 address, and none beyond the link is configured yet.
     fn awaits_router(&self) -> bool {
         let reaches = |cidr: &IpCidr| matches!(cidr, IpCidr::Ipv6(_)) && !is_on_link(cidr.address().into());
         self.asks_routers && !self.interface.ip_addrs().iter().any(reaches)
     }
 
-    /// The name servers that it was told of.
+    /// Returns the known name servers.
     pub fn name_servers(&self) -> &[IpAddr] {
         &self.servers
     }
 
-    /// Text of `/etc/resolv.conf`, if the name servers have changed.
+    /// Returns the text of `/etc/resolv.conf`, if the name servers have changed.
     pub fn resolver(&mut self) -> Option<Vec<u8>> {
         use core::fmt::Write;
         if !core::mem::take(&mut self.servers_changed) {
@@ -235,12 +235,12 @@ impl<K> Stack<K> {
         Some(text.into_bytes())
     }
 
-    /// The address that packets to `to` come from; nothing if there is no way.
+    /// Returns the source address of packets to `to`; `None` if `to` is unreachable.
     pub fn source(&self, to: IpAddr) -> Option<IpAddr> {
         let found: Option<IpAddr> = self.interface.get_source_address(&to.into()).map(Into::into);
         let near = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&to.into()));
         let reached = near || self.routed[usize::from(to.is_ipv6())] || !is_unicast(to);
-        // Nobody beyond the link could answer an address of the link.
+        // A machine beyond the link could not answer a link-local address.
         let stays = |found: &IpAddr| is_on_link(*found) && !is_on_link(to) && is_unicast(to);
         let usable = |found: &IpAddr| {
             found.is_ipv4() == to.is_ipv4() && !found.is_unspecified() && !found.is_loopback() && !stays(found)
@@ -248,18 +248,18 @@ impl<K> Stack<K> {
         found.filter(|found| reached && usable(found))
     }
 
-    /// Lets a set take a frame, and answer it.
+    /// Lets a set process a frame, and answer it.
     pub fn take(&mut self, frame: &[u8], sender: &mut dyn Sender, set: Option<&mut SocketSet<'static>>, now: u64) {
         let mut exchange = Exchange { frame: Some(frame), sender, limits: self.limits };
         let is_for_nobody = set.is_none();
         self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
         if is_for_nobody {
-            // What a router has told is heeded only now.
+            // smoltcp applies a router advertisement only in this call.
             self.interface.poll_maintenance(instant(now));
         }
     }
 
-    /// Joins a group, once for each time that this is called. Whether there was room for one more.
+    /// Joins a multicast group; joins are counted. Returns true if there was room for the group.
     pub fn join(&mut self, group: IpAddr, sender: &mut dyn Sender, now: u64) -> bool {
         if let Some((_, members)) = self.groups.iter_mut().find(|(joined, _)| *joined == group) {
             *members += 1;
@@ -273,24 +273,24 @@ impl<K> Stack<K> {
         joined
     }
 
-    /// Leaves a group that was joined, when this has been called as often.
+    /// Leaves a joined group, once it has been left as often as joined.
     pub fn leave(&mut self, group: IpAddr, sender: &mut dyn Sender, now: u64) {
         let Some(place) = self.groups.iter().position(|(joined, _)| *joined == group) else { return };
         self.groups[place].1 -= 1;
         if self.groups[place].1 == 0 {
             self.groups.swap_remove(place);
-            // Nothing can be wrong with an address that was joined.
+            // Leaving cannot fail for a group that was joined.
             let _ = self.interface.leave_multicast_group(group);
             self.look_after_house(sender, now);
         }
     }
 
-    /// Whether a datagram to this address is for none of the sockets.
+    /// Returns true if a datagram to this address is for the interface's DHCP client.
     pub fn is_for_house(&self, to: SocketAddr) -> bool {
         to.port() == LEASE_PORT && self.lease.is_some()
     }
 
-    /// Takes a frame with such a datagram.
+    /// Processes a frame with such a datagram.
     pub fn take_for_house(&mut self, frame: &[u8], sender: &mut dyn Sender, now: u64) {
         let mut lease = self.lease.take();
         self.take(frame, sender, lease.as_mut().map(|lease| &mut lease.set), now);
@@ -298,7 +298,7 @@ impl<K> Stack<K> {
         self.look_after_house(sender, now);
     }
 
-    /// Lets a set send what it has. Whether it has sent anything, and when it wants to be looked after.
+    /// Sends the pending output of a set. Returns true if it has sent a packet, and the time of the set's next timer.
     pub fn send(&mut self, sender: &mut dyn Sender, set: &mut SocketSet<'static>, now: u64) -> (bool, Option<u64>) {
         let (mut sent, instant) = (false, instant(now));
         loop {
@@ -311,7 +311,7 @@ impl<K> Stack<K> {
         (sent, self.interface.poll_at(instant, set).map(nanoseconds))
     }
 
-    /// Notes when somebody wants to be looked after, who so far has wanted that at `before`. Tells when that will be.
+    /// Sets a socket's timer, so far at `before`, to `at` if that is earlier. Returns the timer's new time.
     pub fn schedule(&mut self, index: u32, before: u64, at: Option<u64>) -> u64 {
         match at {
             Some(at) if at < before => {
@@ -322,7 +322,7 @@ impl<K> Stack<K> {
         }
     }
 
-    /// Who wanted to be looked after by now, and when, if somebody did. The house is looked after here.
+    /// Returns an expired timer: its time and its socket, if there is one. The interface's own timer is handled here.
     pub fn due(&mut self, sender: &mut dyn Sender, now: u64) -> Option<(u64, u32)> {
         while let Some(Reverse((at, index))) = self.alarms.peek().copied().filter(|Reverse((at, _))| *at <= now) {
             self.alarms.pop();
@@ -334,7 +334,7 @@ impl<K> Stack<K> {
         None
     }
 
-    /// Does what no socket asked for.
+    /// Does the work of the interface itself: ARP, IGMP, DHCP, SLAAC.
     fn look_after_house(&mut self, sender: &mut dyn Sender, now: u64) {
         self.interface.poll_maintenance(instant(now));
         let mut lease = self.lease.take();
@@ -342,10 +342,10 @@ impl<K> Stack<K> {
         let set = lease.as_mut().map_or(&mut nobody, |lease| &mut lease.set);
         let (_, at) = self.send(sender, set, now);
         self.lease = lease;
-        // What wants to be done at once has not found room: a little later it may.
+        // Output that is due at once has found no room; it may a little later.
         let at = at.map(|at| at.max(now + AGAIN));
-        // smoltcp does not say when it wants to answer those who ask for members of groups, nor, without a lease, when it
-        // wants to ask for routers again.
+        // smoltcp's next time covers neither replies to queries for group members nor, without a lease, repeated router
+        // solicitations.
         let asks = now < self.asks_until && self.awaits_router();
         let report = (asks || !self.groups.is_empty()).then_some(now + REPORT);
         self.schedule(HOUSE, u64::MAX, at.into_iter().chain(report).min());

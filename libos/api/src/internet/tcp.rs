@@ -1,4 +1,4 @@
-//! Streams: who listens, and connections.
+//! TCP: listeners and connections.
 
 use super::Error;
 use super::host::Host;
@@ -8,7 +8,7 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::net::SocketAddr;
 
-/// A port at which others can connect. When it is dropped, those who wait to be accepted are reset.
+/// A port at which peers can connect. Dropping it resets the connections that wait to be accepted.
 #[derive(Debug)]
 pub struct TcpListener {
     host: Rc<RefCell<Host>>,
@@ -21,13 +21,13 @@ impl TcpListener {
         Ok(Self { host: Rc::clone(host), port })
     }
 
-    /// The connection that has waited longest to be accepted, if there is one.
+    /// Returns the connection that has waited longest to be accepted, if there is one.
     pub fn accept(&self) -> Option<TcpStream> {
         let slot = self.host.borrow_mut().sockets().accept(self.port)?;
         Some(TcpStream { host: Rc::clone(&self.host), slot })
     }
 
-    /// Its port.
+    /// Returns the listener's port.
     pub const fn port(&self) -> u16 {
         self.port
     }
@@ -42,8 +42,8 @@ impl Drop for TcpListener {
     }
 }
 
-/// A connection. When it is dropped, what was written still goes out, and the other side learns that there is no more;
-/// but if there is something that was not read, it is reset.
+/// A connection. Dropping it still sends the written bytes, followed by a FIN; but if received bytes are unread, it sends a
+/// RST.
 #[derive(Debug)]
 pub struct TcpStream {
     host: Rc<RefCell<Host>>,
@@ -58,7 +58,7 @@ impl TcpStream {
         Ok(Self { host: Rc::clone(host), slot })
     }
 
-    /// Lets `what` have the connection, and sends what there is to send then, if that has changed anything.
+    /// Calls `what` with the connection; if that succeeds, sends the segments that have become due.
     fn with<T>(&self, what: impl FnOnce(&mut Stream) -> Result<T, Error>) -> Result<T, Error> {
         let mut host = self.host.borrow_mut();
         let stream = host.sockets().stream(self.slot).ok_or(Error::Reset)?;
@@ -72,26 +72,25 @@ impl TcpStream {
         Some(self.host.borrow_mut().sockets().stream(self.slot)?.connection.ends())
     }
 
-    /// Its own address.
+    /// Returns the local address.
     ///
     /// # Panics
     ///
-    /// Never: it is there as long as this is.
+    /// Never panics: the connection exists as long as the stream.
     pub fn local_address(&self) -> SocketAddr {
         self.ends().expect("it is there as long as this is").0
     }
 
-    /// The address of the other side.
+    /// Returns the peer's address.
     ///
     /// # Panics
     ///
-    /// Never: it is there as long as this is.
+    /// Never panics: the connection exists as long as the stream.
     pub fn peer_address(&self) -> SocketAddr {
         self.ends().expect("it is there as long as this is").1
     }
 
-    /// Reads what has come, as far as there is room, and tells how many bytes that were; 0 if the other side has said that
-    /// it sends no more.
+    /// Reads received bytes into `into`. Returns the number of bytes read; 0 if the peer has sent its FIN.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
         self.with(|stream| match stream.connection.tcp().recv_slice(into) {
             Ok(count) if count > 0 || into.is_empty() => Ok(count),
@@ -100,7 +99,7 @@ impl TcpStream {
         })
     }
 
-    /// Writes as much as there is room for, and tells how many bytes that were. They go out with the next wait, or with
+    /// Writes as many bytes as there is room for. Returns their number. They are sent with the next wait, or with
     /// [`Internet::work`](super::Internet::work).
     pub fn write(&mut self, from: &[u8]) -> Result<usize, Error> {
         self.with(|stream| {
@@ -113,7 +112,7 @@ impl TcpStream {
         })
     }
 
-    /// How many bytes there is room for, if there is any.
+    /// Returns the number of bytes that the send buffer has room for, at least one.
     pub fn room(&self) -> Result<usize, Error> {
         let mut host = self.host.borrow_mut();
         let stream = host.sockets().stream(self.slot).ok_or(Error::Reset)?;
@@ -125,7 +124,7 @@ impl TcpStream {
         }
     }
 
-    /// Says that nothing more will be written. What the other side sends can still be read.
+    /// Closes the sending direction (FIN). Bytes that the peer sends can still be read.
     pub fn finish(&mut self) {
         let finished = self.with(|stream| {
             stream.finished = true;
@@ -135,7 +134,7 @@ impl TcpStream {
         debug_assert!(finished.is_ok(), "it is there as long as this is");
     }
 
-    /// Ends it at once: the other side sees a reset.
+    /// Aborts the connection: the peer gets a RST.
     pub fn reset(self) {
         let finished = self.with(|stream| {
             stream.connection.tcp().abort();
@@ -153,7 +152,7 @@ impl Drop for TcpStream {
     }
 }
 
-/// Why nothing can be written to a connection, if that is so.
+/// Returns an error if the connection cannot be written to.
 fn may_write(stream: &mut Stream) -> Result<(), Error> {
     match stream.error {
         Some(error) => Err(error),
@@ -163,7 +162,7 @@ fn may_write(stream: &mut Stream) -> Result<(), Error> {
     }
 }
 
-/// Nobody has the connection any more.
+/// Ends a connection that the program has dropped.
 fn end(host: &mut Host, slot: usize, by_reset: bool) {
     host.sockets().orphan(slot, by_reset);
     host.nudge(slot, clock::monotonic_ns());

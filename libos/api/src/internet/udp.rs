@@ -1,4 +1,4 @@
-//! Datagrams.
+//! UDP sockets.
 
 use super::host::Host;
 use super::socket::Datagrams;
@@ -12,14 +12,14 @@ use smoltcp::iface::SocketSet;
 use smoltcp::phy::PacketMeta;
 use smoltcp::socket::udp;
 
-/// Datagrams that can wait in each direction, and bytes of them.
+/// Most queued datagrams in each direction, and most bytes of them.
 const DATAGRAMS: usize = 64;
 const BYTES: usize = 128 << 10;
-/// Bytes in front of a datagram's own: Ethernet, IPv4 or IPv6, UDP.
+/// Bytes of the headers of a datagram: Ethernet, IPv4 or IPv6, UDP.
 const HEADERS: usize = 14 + 20 + 8;
 const HEADERS_V6: usize = 14 + 40 + 8;
 
-/// A port for datagrams. One that finds no room is lost, as anywhere on the way.
+/// A port for datagrams. A datagram that finds no room is lost, as it may be anywhere on its way.
 #[derive(Debug)]
 pub struct UdpSocket {
     host: Rc<RefCell<Host>>,
@@ -33,13 +33,13 @@ impl UdpSocket {
         Ok(Self { host: Rc::clone(host), slot, port })
     }
 
-    /// Its port.
+    /// Returns the socket's port.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Receives a datagram: how many of its bytes are in `into`, where those are lost for which there is no room, and who
-    /// has sent it.
+    /// Receives a datagram. Returns the number of bytes stored in `into` (the rest of a longer datagram is lost) and its
+    /// sender.
     pub fn receive_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
         let mut host = self.host.borrow_mut();
         let udp = host.sockets().datagrams(self.slot).ok_or(Error::NotYet)?.udp();
@@ -49,7 +49,7 @@ impl UdpSocket {
         Ok((count, meta.endpoint.into()))
     }
 
-    /// Sends a datagram, with the next wait.
+    /// Sends a datagram; it is published with the next wait.
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Error> {
         let mut host = self.host.borrow_mut();
         let sockets = host.sockets();
@@ -79,7 +79,7 @@ impl Drop for UdpSocket {
     }
 }
 
-/// The stack's socket for a port.
+/// Returns the stack's socket for a port.
 fn make(port: u16) -> Result<Datagrams, Error> {
     let room = || Ok(udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; DATAGRAMS], buffer(BYTES)?));
     let mut socket = udp::Socket::new(room()?, room()?);

@@ -1,5 +1,5 @@
-//! What a network device does for the stack: frames in and out. [`Wire`] is the seam; behind it is the tender's device
-//! ([`crate::net::Link`]), or in tests another stack. The rest fits it to what smoltcp calls a device.
+//! Interface between the stack and a network device: frames in and out. [`Wire`] is the seam; behind it is the tender's device
+//! ([`crate::net::Link`]), or in tests another stack. The rest adapts it to smoltcp's trait `Device`.
 
 use super::offload;
 use core::fmt::Debug;
@@ -10,42 +10,42 @@ use smoltcp::time::Instant;
 
 /// A network device: Ethernet frames without check sequences.
 pub trait Wire: Debug + Send {
-    /// Its hardware address.
+    /// Returns the hardware (MAC) address.
     fn address(&self) -> [u8; 6];
 
-    /// Bytes of the longest frame, its header included.
+    /// Returns the bytes of the longest frame, its header included.
     fn longest(&self) -> usize;
 
-    /// Whether the device fills in the checksums of TCP, takes large segments apart, and hands out only frames of TCP and
-    /// UDP whose checksums are right.
+    /// Returns true if the device fills in the checksums of TCP and splits large segments, and `receive` passes on only frames
+    /// of TCP and UDP with right checksums.
     fn offloads(&self) -> bool {
         false
     }
 
-    /// Hands the next frame that has arrived to `take`, with the way to send an answer; whether there was one.
+    /// Passes the next arrived frame to `take`, with a sender for an answer. Returns true if there was one.
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool;
 
-    /// The way to send.
+    /// Returns the sending half.
     fn sender(&mut self) -> &mut dyn Sender;
 
-    /// Lets go out what has been sent.
+    /// Publishes the sent frames.
     fn flush(&mut self);
 
-    /// Whether a frame has arrived, or there is room again for one to be sent.
+    /// Returns true if a frame has arrived, or there is room again to send one.
     fn is_ready(&mut self) -> bool;
 
-    /// Waits until it is ready, the monotonic clock reaches `deadline` in nanoseconds, there is console input if that
-    /// is wanted, or for no reason. Whether there is console input.
+    /// Blocks until the wire is ready, the monotonic clock reaches `deadline` in nanoseconds, or there is console input and
+    /// `input` is set; spurious returns are possible. Returns true if there is console input.
     fn wait(&mut self, input: bool, deadline: u64) -> bool;
 }
 
-/// The half of a network device that sends.
+/// Sending half of a network device.
 pub trait Sender {
-    /// Whether there is room for a frame.
+    /// Returns true if there is room for a frame.
     fn has_room(&mut self) -> bool;
 
-    /// Sends a frame of `length` bytes that `fill` makes, if there is room; as several TCP segments, with `segment` bytes
-    /// of payload each, unless that is 0.
+    /// Sends a frame of `length` bytes that `fill` writes, if there is room; unless `segment` is 0, as several TCP segments
+    /// with `segment` bytes of payload each.
     fn send(&mut self, length: usize, segment: u16, fill: &mut dyn FnMut(&mut [u8]));
 }
 
@@ -64,7 +64,7 @@ impl Wire for crate::net::Link {
 
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {
         let Some(frame) = self.receiver.frame() else { return false };
-        // What is damaged is lost.
+        // A damaged frame is dropped.
         if !self.sender.offloads() || frame.is_checked() || offload::is_right(&frame) {
             take(&frame, &mut self.sender);
         }
@@ -108,14 +108,14 @@ impl Sender for crate::net::Sender {
     }
 }
 
-/// A device for smoltcp that has received at most one frame.
+/// A device for smoltcp with at most one received frame.
 pub(super) struct Exchange<'a> {
     pub(super) frame: Option<&'a [u8]>,
     pub(super) sender: &'a mut dyn Sender,
     pub(super) limits: Limits,
 }
 
-/// What a wire can do.
+/// Properties of a wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// See [`Wire::longest`].
@@ -125,7 +125,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those of `wire`.
+    /// Returns the properties of `wire`.
     pub(super) fn of(wire: &dyn Wire) -> Self {
         Self { longest: wire.longest(), offloads: wire.offloads() }
     }
@@ -135,7 +135,7 @@ impl Limits {
         (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ethernet, self.longest);
         if self.offloads {
             (capabilities.checksum.tcp, capabilities.checksum.udp) = (Checksum::None, Checksum::Tx);
-            // What smoltcp 0.14 sends over IPv6 must fit the wire.
+            // Segmentation for IPv4 only: over IPv6, packets of smoltcp 0.14 must fit the wire.
             capabilities.segmentation.tcpv4 = NonZeroUsize::new(FRAME_HEADER + ROW_MAXIMUM);
         }
         capabilities
@@ -166,7 +166,7 @@ impl Device for Exchange<'_> {
     }
 }
 
-/// A frame that has arrived.
+/// An arrived frame.
 pub(super) struct Incoming<'a>(&'a [u8]);
 
 impl RxToken for Incoming<'_> {
@@ -175,10 +175,10 @@ impl RxToken for Incoming<'_> {
     }
 }
 
-/// Leave to send a frame.
+/// Permission to send a frame.
 pub(super) struct Outgoing<'a> {
     sender: &'a mut dyn Sender,
-    /// Bytes of payload of each TCP segment that it is to become; 0 for one frame as it is.
+    /// Payload bytes of each TCP segment to split the frame into; 0 for a single frame.
     segment: u16,
 }
 
@@ -190,7 +190,7 @@ impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let (mut fill, mut result) = (Some(fill), None);
         self.sender.send(length, self.segment, &mut |frame| result = fill.take().map(|fill| fill(frame)));
-        // An answer for which there is no room is made nevertheless, and lost.
+        // A frame without room in the device is made all the same, and lost.
         match (result, fill) {
             (Some(result), _) => result,
             (None, Some(fill)) => fill(&mut alloc::vec![0; length]),

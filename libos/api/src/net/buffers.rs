@@ -1,4 +1,4 @@
-//! Memory for frames: lent to the tender, and never given back by us.
+//! Memory for frames, shared with the tender and never freed.
 
 #![expect(unsafe_code, reason = "memory that the tender fills")]
 
@@ -8,39 +8,39 @@ use core::ptr::NonNull;
 use husk_abi::device::{FRAME_HEADER, ROW_MAXIMUM};
 use husk_abi::ring::Descriptor;
 
-/// Bytes that the buffers of one direction take at most, unless that were too few buffers.
+/// Most bytes of all buffers of one direction, unless these were too few buffers.
 const BYTES_MAXIMUM: usize = 1 << 20;
 /// Fewest buffers of one direction.
 const BUFFERS_MINIMUM: usize = 64;
-/// Buffers for rows of TCP segments that are to be sent: more than are on their way at a time.
+/// Number of buffers for outgoing GSO frames: more than are under way at a time.
 const ROWS: usize = 16;
-/// Alignment of buffers, and what their size is a multiple of: a cache line.
+/// Alignment of buffers, and of their size: a cache line.
 const BUFFER_ALIGNMENT: usize = 64;
 
-/// Buffers for rows of TCP segments.
+/// Buffers for GSO frames.
 pub struct Rows {
-    /// For those that are sent.
+    /// Buffers for outgoing GSO frames.
     pub to_send: Buffers,
-    /// For those that arrive, and for all other frames.
+    /// Buffers for arriving GSO frames and all other arriving frames.
     pub to_receive: Buffers,
 }
 
 impl Rows {
-    /// Buffers, if there is memory for them.
+    /// Allocates the buffers, if there is memory for them.
     pub fn new() -> Option<Self> {
         let buffers = |maximum| Buffers::new(FRAME_HEADER + ROW_MAXIMUM, maximum).ok();
         Some(Self { to_send: buffers(ROWS)?, to_receive: buffers(BUFFERS_MINIMUM)? })
     }
 }
 
-/// Buffers of one size, side by side. They are never given back: the tender may use them as long as the guest runs.
+/// Contiguous buffers of one size. They are never freed: the tender may use them as long as the guest runs.
 #[derive(Debug)]
 pub struct Buffers {
     start: NonNull<u8>,
     size: usize,
-    /// How many there are.
+    /// Number of buffers.
     pub count: usize,
-    /// Bytes of the frame that each has room for.
+    /// Most bytes of a frame in one buffer.
     pub frame: usize,
 }
 
@@ -48,20 +48,20 @@ pub struct Buffers {
 unsafe impl Send for Buffers {}
 
 impl Buffers {
-    /// Buffers for frames of that many bytes, `maximum` or fewer.
+    /// Allocates buffers for frames of `frame` bytes, at most `maximum` of them.
     pub fn new(frame: usize, maximum: usize) -> Result<Self, Error> {
         let size = frame.next_multiple_of(BUFFER_ALIGNMENT);
         let count = (BYTES_MAXIMUM / size).max(BUFFERS_MINIMUM).min(maximum);
         let layout = Layout::from_size_align(size * count, BUFFER_ALIGNMENT).map_err(|_| Error::NoMemory)?;
-        // SAFETY: the layout has a size: a frame is never empty, and there are entries.
+        // SAFETY: the layout is not empty: a frame is never empty, and a queue has entries.
         let start = NonNull::new(unsafe { alloc(layout) }).ok_or(Error::NoMemory)?;
-        // SAFETY: no instruction at all, which for all the compiler knows writes to the memory: so its bytes have values
-        // from here on, whatever these are, without a page of it being touched.
+        // SAFETY: an empty asm block, which the compiler must assume writes to the memory: from here on its bytes are
+        // initialized with arbitrary values, without a touch of any page.
         unsafe { core::arch::asm!("/* {0} */", in(reg) start.as_ptr(), options(nostack, preserves_flags)) };
         Ok(Self { start, size, count, frame })
     }
 
-    /// Where one is.
+    /// Returns the address of a buffer.
     pub fn at(&self, index: usize) -> NonNull<u8> {
         assert!(index < self.count, "there are {} buffers", self.count);
         // SAFETY: asserted to be inside the allocation.
@@ -69,7 +69,7 @@ impl Buffers {
     }
 }
 
-/// The descriptor of a request of one part.
+/// Returns the descriptor of a request of one part.
 pub fn descriptor(start: NonNull<u8>, token: usize, length: usize) -> Descriptor {
     let address = start.as_ptr() as u64;
     Descriptor { address, length: length as u32, token: token as u64, ..Descriptor::default() }

@@ -14,7 +14,7 @@
 //! }
 //! ```
 //!
-//! Both halves can be used at once. What is sent goes out at the latest with [`Sender::flush`] or a wait.
+//! Both halves can be used at once. Sent frames are published at the latest by [`Sender::flush`] or a wait.
 
 #![expect(unsafe_code, reason = "buffers are shared with the tender: each is the tender's or ours, never both")]
 
@@ -32,15 +32,15 @@ use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE,
 use husk_abi::note::device_kind;
 use husk_abi::ring::{Descriptor, status};
 
-/// So many frames or buffers are shown to the tender at once, if there are as many.
+/// Number of frames or buffers after which they are published to the tender.
 const BATCH: usize = 16;
 
-/// A network device that this program has opened. It is open as long as the program runs.
+/// A network device that this program has opened, for as long as the program runs.
 #[derive(Debug)]
 pub struct Link {
-    /// What frames are sent by.
+    /// Sending half.
     pub sender: Sender,
-    /// What frames are received by.
+    /// Receiving half.
     pub receiver: Receiver,
     properties: &'static Network,
 }
@@ -51,8 +51,8 @@ impl Link {
         Self::with(name, false)
     }
 
-    /// The same for a stack of TCP/IP that leaves work to the device, if it offers that ([`Link::offloads`]): then frames
-    /// that arrive may be rows of TCP segments, or lack their checksum.
+    /// Opens the network device `name` with offload, if it has that ([`Link::offloads`]): arriving frames may then be GSO
+    /// frames, or lack their checksum.
     pub fn open_to_offload(name: &str) -> Result<Self, Error> {
         Self::with(name, true)
     }
@@ -61,10 +61,10 @@ impl Link {
         let device = device::open(name, device_kind::NETWORK)?;
         let properties = device::network(device).ok_or(Error::OtherKind)?;
         let frame = FRAME_HEADER + usize::from(properties.mtu);
-        // SAFETY: the tender told of both, and `device::open` gives a device to one caller only.
+        // SAFETY: the queues come from the tender's table, and `device::open` opens a device once only.
         let [sending, receiving] = [TRANSMIT, RECEIVE].map(|index| unsafe { Queue::new(&device.queues[index]) });
         let offered = offload && device::offers(device).contains(Offers::OFFLOAD);
-        // Without memory for that, the device is as others are.
+        // Without memory for large buffers, the device is used without offload.
         let rows = if offered { Rows::new() } else { None };
         let (rows, buffers) = match rows {
             Some(Rows { to_send, to_receive }) => (Some(to_send), to_receive),
@@ -75,12 +75,12 @@ impl Link {
         Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties })
     }
 
-    /// Whether frames may be unfinished.
+    /// Returns true if the device completes frames (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
         self.sender.rows.is_some()
     }
 
-    /// What there is to know about it: addresses and MTU.
+    /// Returns the device's properties: addresses and MTU.
     pub const fn properties(&self) -> &'static Network {
         self.properties
     }
@@ -102,19 +102,19 @@ impl Source for Link {
     fn sleep(&mut self) -> bool {
         self.sender.flush();
         self.receiver.flush();
-        // A sender with a free buffer has nothing to wait for.
+        // A sender with a free buffer waits for nothing.
         self.receiver.queue.sleep() && (!self.sender.stuck() || self.sender.queue.sleep())
     }
 }
 
-/// The half that sends.
+/// Sending half of a network device.
 #[derive(Debug)]
 pub struct Sender {
     queue: Queue,
     buffers: Buffers,
-    /// Buffers that are ours; the last one was used last, and is likely to be in the cache.
+    /// Indices of free buffers; the last one was used most recently, and is likely to be in the cache.
     free: Vec<u16>,
-    /// The same for rows of TCP segments, if the device takes these. Their tokens come after those of the others.
+    /// Buffers for GSO frames, if the device takes these. Their tokens follow those of the others.
     rows: Option<Buffers>,
     free_rows: Vec<u16>,
     unpublished: usize,
@@ -124,19 +124,18 @@ impl Sender {
     fn new(queue: Queue, frame: usize, rows: Option<Buffers>) -> Result<Self, Error> {
         let free = |buffers: &Buffers| (0..buffers.count as u16).rev().collect();
         let free_rows: Vec<u16> = rows.as_ref().map_or_else(Vec::new, free);
-        // Whoever has a buffer has room in the queue.
+        // Every buffer has a place in the queue.
         let buffers = Buffers::new(frame, queue.entries() as usize - free_rows.len())?;
         Ok(Self { free: free(&buffers), queue, buffers, rows, free_rows, unpublished: 0 })
     }
 
-    /// Whether there is a buffer for a frame.
+    /// Returns true if there is a buffer for a frame.
     pub fn has_room(&mut self) -> bool {
         self.reclaim();
         !self.stuck()
     }
 
-    /// A frame to be filled, as long as the device takes at most, with anything in it; nothing as long as all buffers
-    /// are on their way.
+    /// Returns an uninitialised frame to be filled, of the device's maximum length; `None` while all buffers are under way.
     pub fn frame(&mut self) -> Option<Outgoing<'_>> {
         self.reclaim();
         let index = usize::from(self.free.pop()?);
@@ -144,7 +143,7 @@ impl Sender {
         Some(Outgoing { sender: self, index, start, length })
     }
 
-    /// The same for a row of TCP segments, which only a device that [offloads](Link::offloads) takes.
+    /// Returns a GSO frame to be filled; only a device that [offloads](Link::offloads) takes it.
     pub fn row(&mut self) -> Option<Outgoing<'_>> {
         self.reclaim();
         let rows = self.rows.as_ref()?;
@@ -153,17 +152,17 @@ impl Sender {
         Some(Outgoing { sender: self, index, start, length })
     }
 
-    /// Whether frames may be unfinished.
+    /// Returns true if the device completes frames (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
         self.rows.is_some()
     }
 
-    /// Whether there is no buffer to be filled, of one kind or the other.
+    /// Returns true if no buffer of one of the kinds is free.
     fn stuck(&self) -> bool {
         self.free.is_empty() || self.rows.is_some() && self.free_rows.is_empty()
     }
 
-    /// Takes a buffer back, by its token.
+    /// Frees a buffer, by its token.
     fn release(&mut self, token: usize) {
         match token.checked_sub(self.buffers.count) {
             None => self.free.push(token as u16),
@@ -171,7 +170,7 @@ impl Sender {
         }
     }
 
-    /// Takes back the buffers that have been sent, if they are needed.
+    /// Frees the buffers that have been sent, if buffers are needed.
     fn reclaim(&mut self) {
         if !self.stuck() {
             return;
@@ -186,7 +185,7 @@ impl Sender {
         }
     }
 
-    /// Whether everything that was sent has gone out.
+    /// Returns true if all sent frames have been completed.
     pub fn is_done(&mut self) -> bool {
         self.flush();
         self.take_back();
@@ -194,25 +193,25 @@ impl Sender {
         self.free.len() == self.buffers.count && self.free_rows.len() == rows
     }
 
-    /// Lets go out what has been sent.
+    /// Publishes the sent frames, and wakes the tender if it asked for that.
     pub fn flush(&mut self) {
         if self.show() {
             device::ring_doorbell();
         }
     }
 
-    /// Shows the tender what is to be sent. Whether it must be woken for that.
+    /// Publishes the sent frames. Returns true if the tender must be woken for them.
     fn show(&mut self) -> bool {
         self.unpublished = 0;
         self.queue.show()
     }
 }
 
-/// A frame that is being made: a slice of bytes. It is given up unless it is sent.
+/// A frame in preparation: a slice of bytes. Its buffer is freed unless it is sent.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     sender: &'a mut Sender,
-    /// Its token.
+    /// Token of the buffer.
     index: usize,
     start: NonNull<u8>,
     length: usize,
@@ -228,7 +227,8 @@ impl Outgoing<'_> {
         self.send_unfinished(length, Offload::default());
     }
 
-    /// The same for a frame that lacks something, which only a device that [offloads](Link::offloads) takes.
+    /// Sends the first `length` bytes of a frame that the device completes by `lacks`; only one that [offloads](Link::offloads)
+    /// does.
     ///
     /// # Panics
     ///
@@ -236,7 +236,7 @@ impl Outgoing<'_> {
     pub fn send_unfinished(self, length: usize, lacks: Offload) {
         assert!(length <= self.len(), "a frame has at most {} bytes", self.len());
         let part = Descriptor { detail: lacks.encode(), ..descriptor(self.start, self.index, length) };
-        // SAFETY: the buffer is not in the list of those that are ours, and comes there only by its completion.
+        // SAFETY: the buffer was taken out of the free list, and returns there by its completion only.
         let submitted = length > 0 && unsafe { self.sender.queue.submit(&[part]) };
         if submitted {
             self.sender.unpublished += 1;
@@ -258,24 +258,24 @@ impl Deref for Outgoing<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the buffer is ours until it is sent, as long, and initialized.
+        // SAFETY: the buffer is the guest's until it is sent, `length` bytes long, and initialized by `Buffers::new`.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for Outgoing<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
+        // SAFETY: the buffer is the guest's until it is sent, `length` bytes long, and this is its only handle.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
-/// The half that receives.
+/// Receiving half of a network device.
 #[derive(Debug)]
 pub struct Receiver {
     queue: Queue,
     buffers: Buffers,
-    /// What to say of a buffer.
+    /// Detail of each receive descriptor.
     detail: u64,
     unpublished: usize,
 }
@@ -289,7 +289,7 @@ impl Receiver {
         receiver
     }
 
-    /// The next frame that has arrived.
+    /// Returns the next frame that has arrived.
     pub fn frame(&mut self) -> Option<Incoming<'_>> {
         loop {
             let completion = self.queue.complete()?;
@@ -304,17 +304,18 @@ impl Receiver {
         }
     }
 
-    /// Whether a frame has arrived.
+    /// Returns true if a frame has arrived.
     #[inline]
     pub fn ready(&mut self) -> bool {
         self.queue.has_completion()
     }
 
-    /// Gives the tender a buffer to be filled.
+    /// Submits an empty receive buffer.
     fn submit(&mut self, index: usize) {
         let part = descriptor(self.buffers.at(index), index, self.buffers.frame);
         let part = Descriptor { detail: self.detail, ..part };
-        // SAFETY: whoever has the buffer gives it up with this; there is room, for it was under way before.
+        // SAFETY: the caller gives up the buffer with this call; there is room, because the buffer had a place in the queue
+        // before.
         let submitted = unsafe { self.queue.submit(&[part]) };
         debug_assert!(submitted, "there are no more buffers than entries");
         self.unpublished += 1;
@@ -335,7 +336,7 @@ impl Receiver {
     }
 }
 
-/// A frame that has arrived: a slice of bytes, from the Ethernet header on.
+/// An arrived frame: a slice of bytes, from the Ethernet header on.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     receiver: &'a mut Receiver,
@@ -346,8 +347,8 @@ pub struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// Whether the checksum of the segment or datagram in it need not be looked at, which only devices tell that
-    /// [offload](Link::offloads).
+    /// Returns true if the checksum of the segment or datagram needs no verification (DATA_VALID); only devices that
+    /// [offload](Link::offloads) report it.
     pub const fn is_checked(&self) -> bool {
         self.checked
     }
@@ -363,14 +364,14 @@ impl Deref for Incoming<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the tender has filled so much of the buffer, which is ours until it is submitted again.
+        // SAFETY: the tender has filled `length` bytes of the buffer, which is the guest's until it is submitted again.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
 impl DerefMut for Incoming<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
+        // SAFETY: the buffer is the guest's until it is submitted again, and this is its only handle.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }

@@ -1,4 +1,4 @@
-//! The heap of a native program: one first-fit free list over the memory that the tender gave.
+//! The heap of a native program: one first-fit free list over the heap region.
 
 #![expect(unsafe_code, reason = "the heap region is memory by address, and an allocator deals in pointers")]
 
@@ -9,20 +9,20 @@ use husk_abi::boot::Info;
 use husk_abi::call::Number;
 use linked_list_allocator::LockedHeap;
 
-/// The list, and the memory that is not in it yet because the tender has not attached it.
+/// The free list; memory that the tender has not attached yet is not in it.
 struct Heap(LockedHeap);
 
 #[global_allocator]
 static HEAP: Heap = Heap(LockedHeap::empty());
 
-/// Opens the part of the heap that is there from the start. Called once.
+/// Opens the part of the heap that is attached from the start. Called once.
 pub fn init(info: &Info) {
-    // SAFETY: the tender gave us this region, zeroed and for good, and nobody else uses it.
+    // SAFETY: the contract gives this region to the guest, zeroed; `begin` calls `init` once, and only this list uses it.
     unsafe { HEAP.0.lock().init(info.heap.start as *mut u8, info.heap_attached as usize) };
 }
 
 impl Heap {
-    /// Has the rest of the heap attached; whether there was a rest.
+    /// Attaches the rest of the heap. Returns true if there was a rest.
     fn grow(&self) -> bool {
         let heap = boot::info().heap;
         let mut list = self.0.lock();
@@ -31,13 +31,13 @@ impl Heap {
             return false;
         }
         let attached = gate::call(Number::Attach, heap.length, 0, 0, 0).unwrap_or(before);
-        // SAFETY: the tender says that so much is attached now, and it follows what the list has.
+        // SAFETY: the tender answered that these bytes are attached now, and they follow the list's memory.
         unsafe { list.extend(attached.saturating_sub(before) as usize) };
         attached > before
     }
 }
 
-// SAFETY: both functions pass on what they are given to the list, whose lock makes them exclusive.
+// SAFETY: both functions forward to the list, and its lock makes them exclusive.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         loop {
@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         if let Some(start) = NonNull::new(start) {
-            // SAFETY: the caller got it from `alloc` with this layout.
+            // SAFETY: the caller guarantees that `start` came from `alloc` with this layout.
             unsafe { self.0.lock().deallocate(start, layout) };
         }
     }

@@ -1,6 +1,6 @@
-//! The start of a native program, its heap, and what happens when it panics.
+//! Start, heap and panic handler of a native program.
 //!
-//! Made for guests only: a program of the host that links this crate has a start of its own.
+//! Compiled for guests only: a program of the host that links this crate has a start of its own.
 
 #[cfg(target_os = "none")]
 mod heap;

@@ -1,10 +1,10 @@
-//! What happens when a native program panics: the tender is told where and why, and reports with a backtrace.
+//! Panic of a native program: the tender gets the place and the message, and reports them with a backtrace.
 
 use crate::process;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
-/// A message cut to what the call takes.
+/// A message cut to the length of its buffer.
 struct Message {
     bytes: [u8; 1024],
     length: usize,

@@ -1,7 +1,7 @@
 //! The start of a native program, from the first instruction to its main function.
 //!
-//! `husk_start` (entry point) takes the main stack and calls `begin`, which remembers the boot information, opens the
-//! heap and runs what [`entry!`](crate::entry) was given.
+//! `husk_start` (entry point) takes the main stack and calls `begin`, which stores the boot information, opens the heap and
+//! runs the main function of [`entry!`](crate::entry).
 
 #![expect(unsafe_code, reason = "the first instructions run before there is a stack")]
 
@@ -13,7 +13,7 @@ use husk_abi::memory::Region;
 use husk_abi::note;
 
 unsafe extern "C" {
-    /// Made by [`entry!`](crate::entry).
+    /// Defined by [`entry!`](crate::entry).
     safe fn husk_main() -> u8;
 }
 
@@ -27,7 +27,7 @@ struct AbiNote {
     body: note::Abi,
 }
 
-/// Says which contract this crate was built for. No system calls: a native program makes none.
+/// Contract version that this crate was built for. No `syscall` entry, because a native program makes no system calls.
 #[used]
 #[unsafe(link_section = ".note.husk")]
 static ABI_NOTE: AbiNote = AbiNote {
@@ -54,7 +54,7 @@ extern "C" fn husk_start() -> ! {
     )
 }
 
-/// The first ordinary code: opens the heap and runs the program.
+/// First code on a stack: opens the heap and runs the program.
 extern "C" fn begin(info: &'static Info) -> ! {
     boot::init(info);
     heap::init(info);
