@@ -5,25 +5,26 @@
 
 use crate::word::{STEP, VECTOR, Vector, and, equal, load, mask};
 
-/// A bit for each byte of a vector.
+/// Mask with a bit for each byte of a vector.
 const ALL: u32 = (1 << VECTOR) - 1;
 
-/// All bits of the bytes that are the same in two vectors at `offset`.
+/// Returns all bits of the bytes that are equal in two vectors at `offset`.
 #[inline(always)]
 unsafe fn same(one: *const u8, other: *const u8, offset: usize) -> Vector {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees a vector at `offset` of both.
     let vector = |block: *const u8| unsafe { load(block.wrapping_add(offset)) };
     equal(vector(one), vector(other))
 }
 
-/// Negative, 0 or positive as the first bytes that differ, taken as numbers.
+/// Returns a negative number, 0 or a positive one, by the first bytes that differ, taken as unsigned numbers.
 ///
 /// # Safety
 ///
-/// As for memcmp(3).
+/// The caller guarantees what memcmp(3) requires.
 #[inline(always)]
 pub unsafe fn compare(one: *const u8, other: *const u8, length: usize) -> i32 {
-    // SAFETY: the caller's promise; each line reads as many bytes as there are at least, from both ends.
+    // SAFETY: the caller guarantees `length` readable bytes of both; each arm reads words of at most the arm's shortest length,
+    // from both ends.
     unsafe {
         match length {
             0 => 0,
@@ -36,23 +37,23 @@ pub unsafe fn compare(one: *const u8, other: *const u8, length: usize) -> i32 {
     }
 }
 
-/// The first word, or else the last one; `number` makes its first byte the most significant.
+/// Compares the first words, then the last ones; `number` makes a word's first byte the most significant.
 #[inline(always)]
 unsafe fn ends<W: Copy + Ord>(one: *const u8, other: *const u8, length: usize, number: fn(W) -> W) -> i32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes of both, and both offsets leave room for a word.
     let word = |block: *const u8, offset| number(unsafe { load(block.wrapping_add(offset)) });
     let last = length - size_of::<W>();
     let order = word(one, 0).cmp(&word(other, 0)).then_with(|| word(one, last).cmp(&word(other, last)));
     order as i32
 }
 
-/// At least [`VECTOR`] bytes: four vectors at a time as long as they are equal, then one by one, the last of which may
-/// overlap with what was compared before.
+/// Compares at least [`VECTOR`] bytes: four vectors at a time while they are equal, then one at a time; the last may overlap
+/// with bytes that were compared before.
 #[inline(never)]
 unsafe fn vectors(one: *const u8, other: *const u8, length: usize) -> i32 {
     let (mut offset, last) = (0, length - VECTOR);
     while offset + STEP <= length {
-        // SAFETY: there are 64 more bytes.
+        // SAFETY: the loop's condition leaves 64 more bytes at `offset`.
         let [a, b, c, d] = core::array::from_fn(|index| unsafe { same(one, other, offset + index * VECTOR) });
         if mask(and(and(a, b), and(c, d))) != ALL {
             break;
@@ -61,11 +62,11 @@ unsafe fn vectors(one: *const u8, other: *const u8, length: usize) -> i32 {
     }
     loop {
         let place = if offset < last { offset } else { last };
-        // SAFETY: there are 16 more bytes.
+        // SAFETY: `place` is at most `last`, which leaves 16 more bytes.
         let same = mask(unsafe { same(one, other, place) });
         if same != ALL {
             let place = place + (!same).trailing_zeros() as usize;
-            // SAFETY: one of these 16 bytes.
+            // SAFETY: the byte is one of these 16.
             let byte = |block: *const u8| i32::from(unsafe { load::<u8>(block.wrapping_add(place)) });
             return byte(one) - byte(other);
         }
@@ -99,7 +100,7 @@ mod tests {
             }
             let placed = |start: usize, bytes: &[u8]| [&vec![7; start], bytes, &[start as u8; 20]].concat();
             let (a, b) = (placed(starts.0, &one), placed(starts.1, &other));
-            // SAFETY: so many bytes lie there.
+            // SAFETY: both vectors hold `length` bytes from their starts on.
             let order = unsafe { compare(a.as_ptr().add(starts.0), b.as_ptr().add(starts.1), length) };
             prop_assert_eq!(order.cmp(&0), one.cmp(&other));
         }

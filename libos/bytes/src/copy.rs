@@ -6,20 +6,19 @@
 use crate::word::{STEP, VECTOR, Vector, load, load_row, store, store_row};
 use core::arch::asm;
 
-/// Longest copy for which all is loaded before anything is stored, so that it does not matter whether source and target
-/// overlap.
+/// Longest copy that loads all bytes before it stores any, so that source and target may overlap.
 const SHORT: usize = 2 * STEP;
-/// From so many bytes on, a string instruction is quicker than the loop.
+/// Length in bytes from which a string instruction is quicker than the loop.
 const LONG: usize = 1024;
 
-/// Copies bytes to where they do not overlap with where they come from.
+/// Copies bytes to a target that does not overlap with the source.
 ///
 /// # Safety
 ///
-/// As for memcpy(3).
+/// The caller guarantees what memcpy(3) requires.
 #[inline(always)]
 pub unsafe fn apart(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` bytes of both, without overlap.
     unsafe {
         match length {
             0..=SHORT => short(to, from, length),
@@ -29,16 +28,17 @@ pub unsafe fn apart(to: *mut u8, from: *const u8, length: usize) {
     }
 }
 
-/// Copies bytes, wherever to.
+/// Copies bytes to any target, overlapping or not.
 ///
 /// # Safety
 ///
-/// As for memmove(3).
+/// The caller guarantees what memmove(3) requires.
 #[inline(always)]
 pub unsafe fn anywhere(to: *mut u8, from: *const u8, length: usize) {
     let up = (to as usize).wrapping_sub(from as usize);
     let down = up.wrapping_neg();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` bytes of both; the arms choose a direction in which no byte is overwritten before
+    // it is read.
     unsafe {
         match () {
             () if length <= SHORT => short(to, from, length),
@@ -49,10 +49,11 @@ pub unsafe fn anywhere(to: *mut u8, from: *const u8, length: usize) {
     }
 }
 
-/// Up to [`SHORT`] bytes.
+/// Copies up to [`SHORT`] bytes.
 #[inline(always)]
 unsafe fn short(to: *mut u8, from: *const u8, length: usize) {
-    // SAFETY: the caller's promise; each line moves as many bytes as there are at least, from both ends.
+    // SAFETY: the caller guarantees `length` bytes of both; each arm moves words of at most the arm's shortest length, from
+    // both ends.
     unsafe {
         match length {
             0 => {}
@@ -67,70 +68,71 @@ unsafe fn short(to: *mut u8, from: *const u8, length: usize) {
     }
 }
 
-/// The first word and the last one, which may overlap.
+/// Copies the first and the last word, which may overlap.
 #[inline(always)]
 unsafe fn ends<W: Copy>(to: *mut u8, from: *const u8, length: usize) {
     let last = length - size_of::<W>();
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes, at least a word.
     let words: (W, W) = unsafe { (load(from), load(from.wrapping_add(last))) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, at least a word.
     unsafe { store(to, words.0) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, and this word ends at the last.
     unsafe { store(to.wrapping_add(last), words.1) };
 }
 
-/// More than [`SHORT`] bytes, from the first to the last: right if the target does not lie in the source.
+/// Copies more than [`SHORT`] bytes in ascending order: correct if the target does not start inside the source.
 #[inline(never)]
 unsafe fn upwards(to: *mut u8, from: *const u8, length: usize) {
-    // The loop stores at multiples of 16. What it leaves out at the ends is loaded before it and stored after.
+    // The loop stores at multiples of 16. The bytes that it leaves out at both ends are loaded before it and stored after it.
     let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - STEP);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes, more than 64.
     let (first, last): (Vector, [Vector; 4]) = unsafe { (load(from), load_row(from.wrapping_add(end))) };
     while offset < end {
-        // SAFETY: up to 64 bytes before the end there are 64 more.
+        // SAFETY: `offset` is less than `end`, and from there up to the last byte there are at least 64, of both.
         unsafe { store_row::<4>(to.wrapping_add(offset), load_row(from.wrapping_add(offset))) };
         offset += STEP;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, first) };
-    // SAFETY: the caller's promise.
+    // SAFETY: `end` lies 64 bytes before the end of the caller's bytes.
     unsafe { store_row(to.wrapping_add(end), last) };
 }
 
-/// The same from the last to the first: right if the target does not end in the source.
+/// Copies more than [`SHORT`] bytes in descending order: correct if the target does not end inside the source.
 #[inline(never)]
 unsafe fn downwards(to: *mut u8, from: *const u8, length: usize) {
     let end = length - VECTOR;
     let mut offset = length - (to as usize + length) % VECTOR;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes, more than 64.
     let (first, last): ([Vector; 4], Vector) = unsafe { (load_row(from), load(from.wrapping_add(end))) };
     while offset > STEP {
         offset -= STEP;
-        // SAFETY: more than 64 bytes from the start there were 64 before.
+        // SAFETY: `offset` was more than 64, so the 64 bytes before it lie in both.
         unsafe { store_row::<4>(to.wrapping_add(offset), load_row(from.wrapping_add(offset))) };
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, more than 64.
     unsafe { store_row(to, first) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the vector ends at the last of the caller's bytes.
     unsafe { store(to.wrapping_add(end), last) };
 }
 
-/// At least [`LONG`] bytes that do not overlap: whole words to multiples of 16 by one instruction, the rest as above.
+/// Copies at least [`LONG`] bytes that do not overlap: whole words to multiples of 16 by one instruction, and both ends by
+/// vectors.
 #[inline(never)]
 unsafe fn string(to: *mut u8, from: *const u8, length: usize) {
     let offset = VECTOR - to as usize % VECTOR;
     let end = length - VECTOR;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes, more than a vector.
     let (first, last): (Vector, Vector) = unsafe { (load(from), load(from.wrapping_add(end))) };
     let (words, source, target) = ((length - offset) / 8, from.wrapping_add(offset), to.wrapping_add(offset));
-    // SAFETY: the caller's promise; the direction flag is clear by convention.
+    // SAFETY: `offset` and the words lie within the caller's `length` bytes of both; the ABI keeps the direction flag clear.
     unsafe {
         asm!("rep movsq", inout("rcx") words => _, inout("rsi") source => _, inout("rdi") target => _,
             options(nostack, preserves_flags));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, first) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the vector ends at the last of the caller's bytes.
     unsafe { store(to.wrapping_add(end), last) };
 }
 
@@ -140,7 +142,7 @@ mod tests {
     use crate::word::STEP;
     use proptest::prelude::*;
 
-    /// Where blocks start and how long they are: every path, and both sides of each limit.
+    /// Lengths of blocks: every path, and both sides of each limit.
     fn lengths() -> impl Strategy<Value = usize> {
         prop_oneof![0usize..=SHORT + 2 * STEP, LONG - 2 * STEP..LONG + 2 * STEP, 0..6000usize]
     }
@@ -152,7 +154,7 @@ mod tests {
         fn bytes_arrive_and_no_others_change(length in lengths(), from in 0usize..64, to in 0usize..64) {
             let source: Vec<u8> = (0..length + 64).map(|index| (index % 251) as u8).collect();
             let mut target = vec![0xee; length + 128];
-            // SAFETY: both vectors are longer by where the bytes start.
+            // SAFETY: the vectors have 64 and 128 bytes more than `length`, and both starts are less than 64.
             unsafe { apart(target.as_mut_ptr().add(to), source.as_ptr().add(from), length) };
             prop_assert_eq!(&target[to..to + length], &source[from..from + length]);
             prop_assert!(target[..to].iter().chain(&target[to + length..]).all(|byte| *byte == 0xee));
@@ -164,7 +166,7 @@ mod tests {
             let mut model = bytes.clone();
             model.copy_within(from..from + length, to);
             let start = bytes.as_mut_ptr();
-            // SAFETY: the vector is longer by where the bytes start.
+            // SAFETY: the vector has 300 bytes more than `length`, and both starts are less than 300.
             unsafe { anywhere(start.add(to), start.add(from), length) };
             prop_assert_eq!(bytes, model);
         }

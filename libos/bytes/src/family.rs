@@ -1,4 +1,4 @@
-//! The functions of C, each as its standard has it.
+//! The functions of C, as the standard defines them.
 
 #![expect(unsafe_code, reason = "the functions have fixed names and raw arguments")]
 
@@ -11,10 +11,10 @@ use core::ffi::c_int;
 ///
 /// # Safety
 ///
-/// So many bytes can be read and written, and do not overlap.
+/// `length` bytes can be read and written, and do not overlap.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` bytes of both, without overlap.
     unsafe { copy::apart(to, from, length) };
     to
 }
@@ -23,10 +23,10 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut
 ///
 /// # Safety
 ///
-/// So many bytes can be read and written.
+/// `length` bytes can be read and written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` bytes of both.
     unsafe { copy::anywhere(to, from, length) };
     to
 }
@@ -35,10 +35,10 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mu
 ///
 /// # Safety
 ///
-/// So many bytes can be written.
+/// `length` bytes can be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, byte: c_int, length: usize) -> *mut u8 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes.
     unsafe { fill::fill(to, byte as u8, length) };
     to
 }
@@ -47,28 +47,28 @@ unsafe extern "C" fn memset(to: *mut u8, byte: c_int, length: usize) -> *mut u8 
 ///
 /// # Safety
 ///
-/// So many bytes can be read of both.
+/// `length` bytes of both can be read.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes of both.
     unsafe { compare::compare(one, other, length) }
 }
 
-/// bcmp(3), to which the compiler turns comparisons that only ask whether there is a difference.
+/// bcmp(3), which the compiler calls for comparisons that only test for equality.
 ///
 /// # Safety
 ///
 /// As for [`memcmp`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, length: usize) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` readable bytes of both.
     unsafe { compare::compare(one, other, length) }
 }
 
-/// Nothing here checks anything, so nothing panics; the compiler wants to know nevertheless.
+/// Never called, because no function here checks anything; the compiler requires it all the same.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    // SAFETY: an instruction that does not exist ends the program.
+    // SAFETY: `ud2` ends the program by an invalid opcode exception.
     unsafe { asm!("ud2", options(noreturn)) }
 }

@@ -6,19 +6,20 @@
 use crate::word::{STEP, VECTOR, Vector, store, store_row, twice};
 use core::arch::asm;
 
-/// From so many bytes on, a string instruction is quicker than the loop.
+/// Length in bytes from which a string instruction is quicker than the loop.
 const LONG: usize = 1024;
 
-/// Writes `length` times the same byte.
+/// Writes `byte` `length` times.
 ///
 /// # Safety
 ///
-/// As for memset(3).
+/// The caller guarantees what memset(3) requires.
 #[inline(always)]
 pub unsafe fn fill(to: *mut u8, byte: u8, length: usize) {
     let word = u64::from(byte) * 0x0101_0101_0101_0101;
     let vector = || twice(word);
-    // SAFETY: the caller's promise; each line writes as many bytes as there are at least, from both ends.
+    // SAFETY: the caller guarantees `length` writable bytes; each arm writes words of at most the arm's shortest length, from
+    // both ends.
     unsafe {
         match length {
             0 => {}
@@ -35,45 +36,45 @@ pub unsafe fn fill(to: *mut u8, byte: u8, length: usize) {
     }
 }
 
-/// The first word and the last one, which may overlap.
+/// Writes the first and the last word, which may overlap.
 #[inline(always)]
 unsafe fn ends<W: Copy>(to: *mut u8, word: W, length: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, at least a word.
     unsafe { store(to, word) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, and this word ends at the last.
     unsafe { store(to.wrapping_add(length - size_of::<W>()), word) };
 }
 
-/// At least 80 bytes.
+/// Fills at least 80 bytes by a loop.
 #[inline(never)]
 unsafe fn upwards(to: *mut u8, vector: Vector, length: usize) {
     // The loop stores at multiples of 16.
     let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - STEP);
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, vector) };
     while offset < end {
-        // SAFETY: up to 64 bytes before the end there are 64 more.
+        // SAFETY: `offset` is less than `end`, and from there up to the last byte there are at least 64.
         unsafe { store_row(to.wrapping_add(offset), [vector; 4]) };
         offset += STEP;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: `end` lies 64 bytes before the end of the caller's bytes.
     unsafe { store_row(to.wrapping_add(end), [vector; 4]) };
 }
 
-/// At least [`LONG`] bytes: whole words to multiples of 16 by one instruction.
+/// Fills at least [`LONG`] bytes: whole words at multiples of 16 by one instruction.
 #[inline(never)]
 unsafe fn string(to: *mut u8, word: u64, vector: Vector, length: usize) {
     let offset = VECTOR - to as usize % VECTOR;
     let (words, target) = ((length - offset) / 8, to.wrapping_add(offset));
-    // In ascending order: memory that is walked through from below comes in large pieces.
-    // SAFETY: the caller's promise.
+    // In ascending order, because memory that is touched in ascending order is populated in large pieces.
+    // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, vector) };
-    // SAFETY: the caller's promise; the direction flag is clear by convention.
+    // SAFETY: `offset` and the words lie within the caller's `length` bytes; the ABI keeps the direction flag clear.
     unsafe {
         asm!("rep stosq", inout("rcx") words => _, inout("rdi") target => _, in("rax") word,
             options(nostack, preserves_flags));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the vector ends at the last of the caller's bytes.
     unsafe { store(to.wrapping_add(length - VECTOR), vector) };
 }
 
@@ -92,7 +93,7 @@ mod tests {
             byte: u8,
         ) {
             let mut target = vec![!byte; length + 128];
-            // SAFETY: the vector is longer by where the bytes start.
+            // SAFETY: the vector has 128 bytes more than `length`, and `start` is less than 64.
             unsafe { fill(target.as_mut_ptr().add(start), byte, length) };
             prop_assert!(target[start..start + length].iter().all(|found| *found == byte));
             prop_assert!(target[..start].iter().chain(&target[start + length..]).all(|found| *found == !byte));

@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-/// How many pages a region has.
+/// Number of pages in a region.
 pub const COUNT: usize = 256;
 const WORDS: usize = COUNT / 64;
 
-/// The bits.
+/// Bit map of a region's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits([u64; WORDS]);
 
@@ -19,26 +19,26 @@ impl Bits {
         }
     }
 
-    /// How many bits of a range are set.
+    /// Returns the number of set bits in a range.
     pub fn count(&self, range: Range<usize>) -> usize {
         let words = self.0.iter().enumerate().take(words(&range).end).skip(words(&range).start);
         words.map(|(index, word)| (word & mask(&range, index)).count_ones() as usize).sum()
     }
 
-    /// The bits that are set in both.
+    /// Returns the bits that are set in both maps.
     pub fn and(&self, other: &Self) -> Self {
         let mut both = *self;
         both.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
         both
     }
 
-    /// The first run of set bits from `start` on; empty, at the end, if there is none.
+    /// Returns the first run of set bits from `start` on; an empty range at the end, if there is none.
     pub fn run(&self, start: usize) -> Range<usize> {
         let from = self.find(start, 0);
         from..self.find(from, u64::MAX)
     }
 
-    /// All runs of set bits.
+    /// Returns all runs of set bits.
     pub fn runs(&self) -> impl Iterator<Item = Range<usize>> {
         let mut end = 0;
         core::iter::from_fn(move || {
@@ -48,7 +48,7 @@ impl Bits {
         })
     }
 
-    /// The first bit from `start` on that differs from those of `pattern`.
+    /// Returns the first bit from `start` on that differs from those of `pattern`.
     fn find(&self, start: usize, pattern: u64) -> usize {
         let mut from = u64::MAX << (start % 64);
         for (index, word) in self.0.iter().enumerate().skip(start / 64) {
@@ -62,12 +62,12 @@ impl Bits {
     }
 }
 
-/// The words that the bits of a range lie in.
+/// Returns the words that hold the bits of a range.
 fn words(range: &Range<usize>) -> Range<usize> {
     range.start / 64..range.end.div_ceil(64)
 }
 
-/// The bits of a range in a word.
+/// Returns the bits of a range in a word.
 fn mask(range: &Range<usize>, word: usize) -> u64 {
     let below = |end: usize| match end.saturating_sub(word * 64) {
         count @ 0..64 => (1 << count) - 1,

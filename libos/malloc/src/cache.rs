@@ -1,7 +1,7 @@
-//! Free blocks that a thread has to itself.
+//! Free blocks that belong to one thread.
 //!
-//! A class starts with few and may keep twice as many each time that they do not suffice, so that a thread which
-//! allocates little holds little, and touches little.
+//! A class starts with a low limit, which doubles each time that the cache runs empty or full, so that a thread which allocates
+//! little holds little, and touches little.
 
 use crate::block::Chain;
 use crate::class::{COUNT, keep};
@@ -13,27 +13,27 @@ pub struct Cache {
     limits: [u16; COUNT],
 }
 
-/// How many blocks a class may keep at first.
+/// Initial limit of blocks per class.
 const FIRST_LIMIT: usize = 4;
 
 impl Cache {
-    /// A cache with nothing in it.
+    /// An empty cache.
     pub const EMPTY: Self = Self { chains: [const { Chain::EMPTY }; COUNT], limits: [0; COUNT] };
 
-    /// Takes a block; nothing if there is none, or no such class.
+    /// Takes a block; `None` if the cache has none, or the class does not exist.
     #[inline(always)]
     pub fn take(&mut self, class: usize) -> Option<NonNull<u8>> {
         self.chains.get_mut(class)?.pop()
     }
 
-    /// The blocks of a class, and how many it may keep.
+    /// Returns the blocks of a class, and its limit.
     #[inline(always)]
     pub fn class(&mut self, class: usize) -> Option<(&mut Chain, usize)> {
         let limit = *self.limits.get(class)?;
         Some((self.chains.get_mut(class)?, limit.into()))
     }
 
-    /// Lets a class keep more from now on; how many it should be filled with.
+    /// Raises the limit of a class. Returns the number of blocks to fill it with.
     pub fn grow(&mut self, class: usize) -> usize {
         let Some(limit) = self.limits.get_mut(class) else { return 1 };
         let most = keep(class);
@@ -41,7 +41,7 @@ impl Cache {
         usize::from(*limit).div_ceil(2)
     }
 
-    /// Fills a class that is empty; gives back one block of them.
+    /// Fills an empty class. Returns one of the blocks.
     pub fn fill(&mut self, class: usize, blocks: Chain) -> Option<NonNull<u8>> {
         let chain = self.chains.get_mut(class)?;
         *chain = blocks;

@@ -1,5 +1,5 @@
-//! What all threads share, behind one lock: the regions, the spans of each class, and batches of free blocks that
-//! threads leave for each other.
+//! Shared state of all threads, behind one lock: the regions, the spans of each class, and batches of free blocks that threads
+//! leave for each other.
 
 #![expect(unsafe_code, reason = "spans lie in raw memory")]
 
@@ -14,7 +14,7 @@ use crate::span::Span;
 use crate::starter::Starter;
 use core::ptr::NonNull;
 
-/// See the file's head.
+/// Shared state of all threads.
 pub struct Central {
     pub(crate) regions: Regions,
     starter: Option<Starter>,
@@ -26,25 +26,25 @@ pub struct Central {
 unsafe impl Send for Central {}
 
 impl Central {
-    /// Nothing is mapped yet.
+    /// A state without memory.
     pub const EMPTY: Self =
         Self { regions: Regions::EMPTY, starter: None, spares: Spares::EMPTY, classes: Classes::EMPTY };
 
-    /// One block of at least `size` bytes from the first page of all.
+    /// Takes a block of at least `size` bytes from the first region's first page.
     pub fn start(&mut self, pages: &impl Pages, size: usize) -> Option<NonNull<u8>> {
         if self.starter.is_none() {
             let (start, end) = self.regions.first(pages)?.spare();
-            // SAFETY: the region is new; nobody else asks for its spare bytes.
+            // SAFETY: `first` returned a new region, and only this function takes its spare bytes, once.
             self.starter = Some(unsafe { Starter::new(start, end) });
         }
         self.starter.as_mut()?.take(size)
     }
 
-    /// About `count` blocks of a class, or at least one.
+    /// Takes about `count` blocks of a class, at least one.
     pub fn take(&mut self, pages: &impl Pages, class: usize, count: usize) -> Option<Chain> {
         if self.classes.is_closed() {
             let place = self.regions.take(pages, 1)?;
-            // SAFETY: the page is ours from now on.
+            // SAFETY: `take` gave the page to this function, which gives it up for good.
             unsafe { self.classes.open(place.address()) };
         }
         let entry = self.classes.get(class)?;
@@ -62,23 +62,23 @@ impl Central {
         (blocks.count() > 0).then_some(blocks)
     }
 
-    /// Takes back blocks of a class; false if one of them is none.
+    /// Takes back blocks of a class; false if one of them is invalid.
     ///
     /// # Safety
     ///
-    /// Nobody uses them any more.
+    /// The blocks are used no more.
     pub unsafe fn give(&mut self, pages: &impl Pages, class: usize, blocks: Chain) -> bool {
         let Some(entry) = self.classes.get(class) else { return false };
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that the blocks are used no more.
         entry.keep(blocks).is_none_or(|blocks| unsafe { self.give_each(pages, blocks) })
     }
 
     /// # Safety
     ///
-    /// Nobody uses the blocks any more.
+    /// The blocks are used no more.
     unsafe fn give_each(&mut self, pages: &impl Pages, mut blocks: Chain) -> bool {
         while let Some(block) = blocks.pop() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller guarantees that the blocks are used no more.
             if !unsafe { self.give_one(pages, block) } {
                 return false;
             }
@@ -88,15 +88,15 @@ impl Central {
 
     /// # Safety
     ///
-    /// Nobody uses the block any more.
+    /// The block is used no more.
     unsafe fn give_one(&mut self, pages: &impl Pages, block: NonNull<u8>) -> bool {
-        // SAFETY: whoever freed the block found its region.
+        // SAFETY: `Heap::free` found the block's region before it cached the block, so the region can be read.
         let Some(region) = (unsafe { Region::of(block) }) else { return false };
-        // SAFETY: we have the lock.
+        // SAFETY: a `Central` is reached only with the heap's lock held, and the reference ends with this statement.
         let first = unsafe { region.pages() }.firsts[Region::page_of(block)].into();
         let span = region.span(first);
         let was_full = span_of(span).is_full();
-        // SAFETY: it lies in one of the span's pages.
+        // SAFETY: the block lies in one of the span's pages, and the caller gives it up.
         if !unsafe { span_of(span).give(block) } {
             return false;
         }
@@ -110,7 +110,7 @@ impl Central {
         true
     }
 
-    /// Takes the pages of an unused span.
+    /// Frees the pages of an unused span.
     fn remove(&mut self, pages: &impl Pages, span: NonNull<Span>) {
         let (region, first) = Region::of_span(span);
         self.unlink(span);
@@ -119,12 +119,12 @@ impl Central {
         self.regions.give(pages, region, range);
     }
 
-    /// Gives up what waits to be used again.
+    /// Releases the memory that is kept for reuse.
     pub fn give_memory_back(&mut self, pages: &impl Pages) {
         self.spares.empty(pages);
         for class in 0..COUNT {
             while let Some(blocks) = self.classes.get(class).and_then(Class::batch) {
-                // SAFETY: nobody uses what waits here.
+                // SAFETY: blocks in a batch are free.
                 unsafe { self.give_each(pages, blocks) };
             }
             let mut next = self.classes.get(class).and_then(|entry| entry.spans);
@@ -142,11 +142,11 @@ impl Central {
         let count = span_pages(class);
         let place = self.regions.take(pages, count)?;
         let span = place.region.span(place.first);
-        // SAFETY: the place is ours, and so is the span that describes it.
+        // SAFETY: `take` gave the pages to this function, and with them the span that describes them.
         unsafe { span.write(Span::new(place.address(), class)) };
         let range = place.first..place.first + count;
         range.clone().for_each(|page| place.region.set_kind(page, Kind::Class(class)));
-        // SAFETY: we have the lock.
+        // SAFETY: a `Central` is reached only with the heap's lock held, and the reference ends with this statement.
         unsafe { place.region.pages() }.firsts[range].fill(place.first as u8);
         self.link(span);
         Some(span)
@@ -159,20 +159,20 @@ impl Central {
         Some(place)
     }
 
-    /// The same for a block that has just grown: best where it can go on growing without being moved.
+    /// Takes a run of pages for a block that has just grown, preferably where it can grow further without a move.
     pub fn take_growing_run(&mut self, pages: &impl Pages, count: usize) -> Option<Place> {
         let place = self.regions.take_growing(pages, count)?;
         place.region.set_kind(place.first, Kind::Run(count));
         Some(place)
     }
 
-    /// Takes back a run.
+    /// Frees a run.
     pub fn give_run(&mut self, pages: &impl Pages, region: Region, first: usize, count: usize) {
         region.set_kind(first, Kind::Nothing);
         self.regions.give(pages, region, first..first + count);
     }
 
-    /// Changes the length of a run where it is, if there is room.
+    /// Changes the length of a run in place, if there is room.
     pub fn resize_run(&mut self, pages: &impl Pages, region: Region, first: usize, old: usize, new: usize) -> bool {
         if new > old && !self.regions.extend(region, first, old, new - old) {
             return false;
@@ -210,9 +210,9 @@ impl Central {
     }
 }
 
-/// A span, for the moment.
+/// Returns a short-lived reference to a span.
 fn span_of<'s>(span: NonNull<Span>) -> &'s mut Span {
-    // SAFETY: spans belong to who has the lock, thus a `Central`; nothing here keeps such a reference while it makes
+    // SAFETY: a `Central` is reached only with the heap's lock held; no function here keeps such a reference while it makes
     // another to the same span.
     unsafe { &mut *span.as_ptr() }
 }

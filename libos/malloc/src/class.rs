@@ -1,4 +1,5 @@
-//! Sizes of small blocks: 16 to 128 by 16, then four for each doubling. So a block is at most a fifth larger than asked.
+//! Sizes of small blocks: 16 to 128 in steps of 16, then four per doubling. Thus a block is at most a fifth larger than asked
+//! for.
 
 use crate::pages::PAGE;
 
@@ -6,10 +7,10 @@ use crate::pages::PAGE;
 pub const STEP: usize = 16;
 /// Largest size that has a class.
 pub const LARGEST: usize = 16 << 10;
-/// How many classes there are.
+/// Number of classes.
 pub const COUNT: usize = class(LARGEST) + 1;
 
-/// The class of blocks that hold `size` bytes; not below [`COUNT`] if there is none.
+/// Returns the class of blocks that hold `size` bytes; at least [`COUNT`] if there is none.
 #[inline(always)]
 pub const fn class(size: usize) -> usize {
     let last = size.saturating_sub(1);
@@ -17,7 +18,7 @@ pub const fn class(size: usize) -> usize {
     (octave - 6) * 4 + (last >> (octave - 2))
 }
 
-/// Bytes in the blocks of a class.
+/// Returns the bytes in a block of a class.
 pub const fn block(class: usize) -> usize {
     if class < 8 {
         return (class + 1) * STEP;
@@ -26,13 +27,13 @@ pub const fn block(class: usize) -> usize {
     (1 << octave) + ((class - 8) % 4 + 1) * (1 << (octave - 2))
 }
 
-/// Pages in the spans of a class: at least 16 KiB, and at least eight blocks, which then leave nothing over.
+/// Returns the pages in a span of a class: at least 16 KiB, and at least eight blocks, which then fill the span exactly.
 pub const fn span_pages(class: usize) -> usize {
     let pages = (block(class) * 8).div_ceil(PAGE);
     if pages < 4 { 4 } else { pages }
 }
 
-/// How many blocks of a class a thread keeps at most: 32 KiB, within limits.
+/// Returns the most blocks of a class in a thread's cache: 32 KiB, within limits.
 pub const fn keep(class: usize) -> usize {
     let count = (32 << 10) / block(class);
     if count > 256 { 256 } else { count }

@@ -1,4 +1,4 @@
-//! The functions of C, each as its standard has it.
+//! The functions of C, as the standard defines them.
 
 #![expect(unsafe_code, reason = "the functions have fixed names and raw arguments")]
 
@@ -32,7 +32,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn free(block: *mut c_void) {
     if let Some(block) = NonNull::new(block.cast()) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that the block came from this family and is used no more.
         with_cache(|cache| unsafe { HEAP.free(cache, block) });
     }
 }
@@ -44,7 +44,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     answer(with_cache(|cache| HEAP.allocate_zeroed(cache, size)))
 }
 
-/// realloc(3). A size of 0 makes the block as small as can be.
+/// realloc(3). A size of 0 shrinks the block to the minimum.
 ///
 /// # Safety
 ///
@@ -52,7 +52,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     let Some(block) = NonNull::new(block.cast()) else { return malloc(size) };
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that the block came from this family and is used no more if it moves.
     answer(with_cache(|cache| unsafe { HEAP.resize(cache, block, size) }))
 }
 
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn posix_memalign(result: *mut *mut c_void, align: usize, 
     }
     match with_cache(|cache| HEAP.allocate_aligned(cache, size, align)) {
         Some(block) => {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller guarantees that `result` can be written.
             unsafe { result.write(block.as_ptr().cast()) };
             0
         }
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn posix_memalign(result: *mut *mut c_void, align: usize, 
 /// `block` came from this family, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that the block came from this family.
     NonNull::new(block.cast()).map_or(0, |block| unsafe { HEAP.usable(block) })
 }
 
@@ -116,6 +116,6 @@ fn answer(block: Option<NonNull<u8>>) -> *mut c_void {
 
 #[cold]
 fn set_errno(errno: c_int) {
-    // SAFETY: the C library says where this thread's is.
+    // SAFETY: the C library returns the address of this thread's `errno`.
     unsafe { __errno_location().write(errno) };
 }

@@ -1,10 +1,9 @@
 //! Large blocks: mappings of their own.
 //!
-//! A block lies 16 bytes into its mapping, where no small one lies in a page; or at a multiple of [`REGION`], where no
-//! other block lies at all, a page into its mapping. The 16 bytes before it tell how long the mapping is, and how much of it
-//! was asked for. A few mappings that are given up wait to be used again, for blocks that may be shorter: others are
-//! spared the page faults of a new one. A block that grows gets the longest of them, where it can go on growing without
-//! being copied.
+//! A block lies 16 bytes into its mapping, an offset in the page that no small block has; or at a multiple of [`REGION`], where
+//! no other block lies at all, a page into its mapping. The 16 bytes before the block hold the length of the mapping, and the
+//! part of it that was asked for. A few freed mappings are kept as spares, also for shorter blocks, because a spare saves the
+//! page faults of a new mapping. A block that grows gets the longest spare, in which it can continue to grow without a copy.
 
 #![expect(unsafe_code, reason = "headers lie before the blocks")]
 
@@ -13,16 +12,16 @@ use crate::region::REGION;
 use crate::span::OF_LARGE;
 use core::ptr::NonNull;
 
-/// Combined with a block's address this marks its header.
+/// Seal of a header, XORed with the block's address.
 const SEAL: usize = 0x6b73_7548_1a26_eb1c;
-/// The longest mapping, in bytes: no address space has as much.
+/// Longest mapping, in bytes: beyond any address space.
 const LONGEST: usize = PAGE * u32::MAX as usize;
-/// Mappings that may wait.
+/// Most spare mappings.
 const SPARES: usize = 16;
-/// Bytes that they may have, all together, at first. A longer one is given back at once, with its memory.
+/// Initial limit of bytes in all spares. A longer mapping is unmapped at once, with its memory.
 const SPARE_BYTES: usize = 8 << 20;
-/// What these bytes may become: as many as the longest mapping has that was given back, for a program that made one so
-/// long is likely to make another. Longer ones do not count.
+/// Upper bound of that limit. The limit grows to the longest mapping that was freed, because a program that made one of that
+/// length is likely to make another. Longer mappings do not count.
 const MOST_SPARE_BYTES: usize = 32 << 20;
 
 /// The mapping of a large block.
@@ -30,13 +29,13 @@ const MOST_SPARE_BYTES: usize = 32 << 20;
 pub struct Mapping {
     start: usize,
     length: usize,
-    /// Where the block starts.
+    /// Offset of the block in the mapping.
     offset: usize,
-    /// Bytes of the mapping that are needed, in whole pages.
+    /// Bytes of the mapping that the block needs, in whole pages.
     needed: usize,
 }
 
-/// Lengths are in pages.
+/// Header before a large block. Lengths are in pages.
 #[repr(C)]
 struct Header {
     seal: usize,
@@ -47,27 +46,27 @@ struct Header {
 const _: () = assert!(size_of::<Header>() == OF_LARGE);
 
 impl Mapping {
-    /// Maps room for a block.
+    /// Maps memory for a block.
     pub fn new(pages: &impl Pages, size: usize) -> Option<Self> {
         let length = length(size)?;
         Some(Self { start: pages.map(length)?, length, offset: OF_LARGE, needed: length })
     }
 
-    /// The same for a block whose alignment is that of regions or a larger power of two.
+    /// Maps memory for a block with the alignment of regions or a larger power of two.
     pub fn aligned(pages: &impl Pages, size: usize, align: usize) -> Option<Self> {
         let length = size.checked_next_multiple_of(PAGE)?.checked_add(PAGE).filter(|length| *length <= LONGEST)?;
         Some(Self { start: map_aligned(pages, length, PAGE, align)?, length, offset: PAGE, needed: length })
     }
 
-    /// The mapping of a block; nothing if that has none.
+    /// Returns the mapping of a block; `None` if the block has no valid header.
     ///
     /// # Safety
     ///
-    /// What lies before the block in its page can be read; if it starts a region, so can the page before.
+    /// The bytes before the block in its page can be read; if the block starts a region, so can the page before.
     pub unsafe fn of(block: NonNull<u8>) -> Option<Self> {
         let address = block.as_ptr() as usize;
         let header = (address - size_of::<Header>()) as *const Header;
-        // SAFETY: the caller says so; the block is aligned.
+        // SAFETY: the caller guarantees that the bytes before the block can be read, and the header is as aligned as the block.
         let Header { seal, length, needed } = unsafe { header.read() };
         let offset = if address.is_multiple_of(REGION) { PAGE } else { OF_LARGE };
         let bytes = |pages| pages as usize * PAGE;
@@ -75,27 +74,27 @@ impl Mapping {
         (seal == address ^ SEAL).then(mapping)
     }
 
-    /// Writes the header, and tells where the block is.
+    /// Writes the header. Returns the block's address.
     ///
     /// # Safety
     ///
-    /// The mapping is the caller's.
+    /// The caller owns the mapping.
     pub unsafe fn block(self) -> Option<NonNull<u8>> {
         let address = self.start + self.offset;
         let header = (address - size_of::<Header>()) as *mut Header;
         let pages = |bytes| (bytes / PAGE) as u32;
         let content = Header { seal: address ^ SEAL, length: pages(self.length), needed: pages(self.needed) };
-        // SAFETY: the caller says so; there is room for it before the block.
+        // SAFETY: the caller owns the mapping, and `offset` leaves room for the header before the block.
         unsafe { header.write(content) };
         NonNull::new(address as *mut u8)
     }
 
-    /// Bytes in the block.
+    /// Returns the bytes in the block.
     pub fn usable(self) -> usize {
         self.length - self.offset
     }
 
-    /// Makes room for a block of another size: the mapping may move. It is cut if the block shrinks.
+    /// Makes room for a block of another size: the mapping may move (mremap). It is cut if the block shrinks.
     pub fn resize(self, pages: &impl Pages, size: usize) -> Option<Self> {
         let needed = length(size).filter(|_| self.offset == OF_LARGE)?;
         if (self.needed..=self.length).contains(&needed) {
@@ -108,17 +107,17 @@ impl Mapping {
         Some(Self { start: pages.resize(self.start, self.length, needed)?, length: needed, needed, ..self })
     }
 
-    /// Bytes that the block needs, with what lies before it.
+    /// Returns the bytes that the block needs, header included.
     pub fn needed(self) -> usize {
         self.needed
     }
 
-    /// Bytes that the block does not need.
+    /// Returns the bytes that the block does not need.
     fn loose(self) -> usize {
         self.length - self.needed
     }
 
-    /// Gives it up, and its memory if that is much.
+    /// Unmaps the mapping, after discarding its memory if that is much.
     pub fn unmap(self, pages: &impl Pages) {
         if self.length > SPARE_BYTES {
             pages.discard(self.start, self.length);
@@ -127,36 +126,36 @@ impl Mapping {
     }
 }
 
-/// Bytes in the mapping of a block.
+/// Returns the bytes in the mapping of a block.
 fn length(size: usize) -> Option<usize> {
     size.checked_add(OF_LARGE)?.checked_next_multiple_of(PAGE).filter(|length| *length <= LONGEST)
 }
 
-/// Mappings that wait to be used again.
+/// Freed mappings that are kept for reuse.
 pub struct Spares {
     mappings: [Option<Mapping>; SPARES],
     bytes: usize,
     /// Bytes of mappings in use that their blocks do not need.
     loose: usize,
-    /// How many bytes there may be, of either kind.
+    /// Limit of bytes of either kind.
     limit: usize,
 }
 
 impl Spares {
-    /// None.
+    /// No spares.
     pub const EMPTY: Self = Self { mappings: [None; SPARES], bytes: 0, loose: 0, limit: SPARE_BYTES };
 
-    /// The shortest with room for a block of `size` bytes, which may hold anything.
+    /// Takes the shortest spare with room for a block of `size` bytes; its contents are arbitrary.
     pub fn take(&mut self, size: usize) -> Option<Mapping> {
         self.take_first(size, |mapping| mapping.length)
     }
 
-    /// The longest, for a block that has grown to `size` bytes.
+    /// Takes the longest spare, for a block that has grown to `size` bytes.
     pub fn take_growing(&mut self, size: usize) -> Option<Mapping> {
         self.take_first(size, |mapping| usize::MAX - mapping.length)
     }
 
-    /// The first in this order that has room for a block, and not too much of it.
+    /// Takes the first spare in this order that has room for a block, and not too much of it.
     fn take_first(&mut self, size: usize, order: impl Fn(&Mapping) -> usize) -> Option<Mapping> {
         let needed = length(size)?;
         let room = needed..=needed + self.limit.saturating_sub(self.loose);
@@ -169,12 +168,12 @@ impl Spares {
         Some(taken)
     }
 
-    /// A block needs another part of its mapping than before, or has another mapping.
+    /// Records that a block needs another part of its mapping than before, or has another mapping.
     pub fn resized(&mut self, old: Mapping, new: Mapping) {
         self.loose = self.loose - old.loose() + new.loose();
     }
 
-    /// Keeps the mapping of a block that is no more, in place of others if it must; or gives it up.
+    /// Keeps the mapping of a freed block as a spare, in place of others if necessary; or unmaps it.
     pub fn put(&mut self, pages: &impl Pages, mapping: Mapping) {
         self.loose -= mapping.loose();
         if mapping.length > self.limit || mapping.offset != OF_LARGE {
@@ -185,7 +184,7 @@ impl Spares {
         }
         self.bytes += mapping.length;
         let mut kept = Some(mapping);
-        // The newest is the first; all others move on by one.
+        // The newest spare comes first; all others move back by one.
         for slot in &mut self.mappings {
             core::mem::swap(slot, &mut kept);
             if kept.is_none() {
@@ -209,7 +208,7 @@ impl Spares {
         mapping.unmap(pages);
     }
 
-    /// Gives up all.
+    /// Unmaps all spares.
     pub fn empty(&mut self, pages: &impl Pages) {
         self.bytes = 0;
         self.mappings.iter_mut().filter_map(Option::take).for_each(|mapping| mapping.unmap(pages));

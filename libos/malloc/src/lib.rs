@@ -1,12 +1,12 @@
 //! `malloc` and its family for `std` images, instead of musl's.
 //!
-//! Small blocks come in size classes ([`class`]). Each thread keeps free blocks of each class to itself ([`cache`]) and
-//! trades them in batches with all others ([`central`]), which cuts them from spans of pages ([`span`]). Middling ones
-//! are runs of pages. Spans and runs lie in regions of 1 MiB ([`region`]); the start of a block's region, a mask away,
-//! tells what the block is. Large blocks are mappings of their own ([`large`]).
+//! Small blocks come in size classes ([`class`]). Each thread caches free blocks of each class ([`cache`]) and exchanges them
+//! in batches with a pool that all threads share ([`central`]), which cuts them from spans of pages ([`span`]). Medium blocks
+//! are runs of pages. Spans and runs lie in regions of 1 MiB ([`region`]); the start of a block's region, a mask away, holds
+//! the block's kind. Large blocks are mappings of their own ([`large`]).
 //!
-//! [`heap`] has it all together over any source of pages; `family` are the functions of C, over that of the kernel.
-//! No function here may be given a block that it did not hand out: what it notices of that ends the program.
+//! [`heap`] combines these over any source of pages; `family` has the functions of C, over the kernel's pages. A block passed
+//! to a function here must come from this allocator; a detected violation ends the program.
 
 #![cfg_attr(not(test), no_std)]
 

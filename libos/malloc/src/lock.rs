@@ -1,4 +1,4 @@
-//! A lock that sleeps by futex(2): a thread that is kept waiting lets the one that holds it go on.
+//! A mutex that sleeps by futex(2): a blocked thread leaves the processor to the one that holds the lock.
 
 #![expect(unsafe_code, reason = "shares what it locks")]
 
@@ -9,25 +9,25 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
-/// Held, and somebody may wait.
+/// Held, and threads may be waiting.
 const WANTED: u32 = 2;
 
-/// A value that one thread has at a time.
+/// A value that one thread accesses at a time.
 pub struct Lock<T> {
     state: AtomicU32,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value goes from thread to thread, which `T: Send` allows, and is in one at a time.
+// SAFETY: the lock gives the value to one thread at a time, and `T: Send` allows it to move between threads.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
-    /// A lock that nobody holds.
+    /// Returns an unlocked lock.
     pub const fn new(value: T) -> Self {
         Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
     }
 
-    /// Waits until nobody has the value, and takes it.
+    /// Blocks until the lock is free, and takes it.
     pub fn lock(&self) -> Held<'_, T> {
         if self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.wait();
@@ -43,21 +43,21 @@ impl<T> Lock<T> {
     }
 }
 
-/// The value, which is let go of in the end.
+/// Guard of a held lock; dropping it releases the lock.
 pub struct Held<'l, T>(&'l Lock<T>);
 
 impl<T> Deref for Held<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: whoever has a `Held` holds the lock.
+        // SAFETY: a `Held` exists only while its thread holds the lock.
         unsafe { &*self.0.value.get() }
     }
 }
 
 impl<T> DerefMut for Held<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: whoever has a `Held` holds the lock.
+        // SAFETY: a `Held` exists only while its thread holds the lock.
         unsafe { &mut *self.0.value.get() }
     }
 }

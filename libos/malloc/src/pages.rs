@@ -1,4 +1,4 @@
-//! Where memory comes from.
+//! Source of memory.
 
 /// Bytes in a page.
 pub const PAGE: usize = 4096;
@@ -9,20 +9,20 @@ pub trait Pages {
     fn map(&self, length: usize) -> Option<usize>;
     /// Maps fresh pages at `address`, if there are none yet.
     fn map_at(&self, address: usize, length: usize) -> bool;
-    /// Gives up pages.
+    /// Unmaps pages.
     fn unmap(&self, address: usize, length: usize);
-    /// Changes the length of a mapping, which may move; tells where it is then.
+    /// Changes the length of a mapping, which may move. Returns its new address.
     fn resize(&self, address: usize, old: usize, new: usize) -> Option<usize>;
-    /// Gives the memory of pages back; they stay mapped and become zero.
+    /// Returns the memory of pages to the host; they stay mapped and become zero.
     fn discard(&self, address: usize, length: usize);
     /// Ends the program, because it misused a block.
     fn fault(&self, message: &str) -> !;
 }
 
-/// Maps `length` bytes of which the one at `offset`, a multiple of [`PAGE`], is aligned to `align`, a power of two.
+/// Maps `length` bytes of which the byte at `offset`, a multiple of [`PAGE`], is aligned to `align`, a power of two.
 ///
-/// Mapping too much and giving up the rest is the last resort: pages that were mapped once are made zero when they are
-/// mapped again, even if nobody ever touched them.
+/// Mapping too much and unmapping the rest is the last resort, because pages that were mapped once are zeroed when they are
+/// mapped again, even if they were never touched.
 pub fn map_aligned(pages: &impl Pages, length: usize, offset: usize, align: usize) -> Option<usize> {
     let aligned = |address: usize| Some(address.checked_add(offset)?.checked_next_multiple_of(align)? - offset);
     let free = pages.map(PAGE)?;

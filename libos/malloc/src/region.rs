@@ -1,7 +1,7 @@
-//! A region: 1 MiB of pages, aligned to that, and what each page is used for.
+//! A region: 1 MiB of pages, aligned to that size, and the use of each page.
 //!
-//! Its first pages hold the tables. `seal` and `kinds` are read by whoever frees a block; the rest belongs to whoever
-//! holds the lock of the heap. The kind of a page does not change as long as a block in it is in use.
+//! The first pages hold the tables. A thread that frees a block reads `seal` and `kinds` without the lock; the heap's lock
+//! protects the rest. The kind of a page does not change while a block in it is in use.
 
 #![expect(unsafe_code, reason = "tables lie at the start of raw memory")]
 
@@ -15,56 +15,56 @@ use core::sync::atomic::{AtomicU8, Ordering};
 /// Bytes in a region, and its alignment.
 pub const REGION: usize = COUNT * PAGE;
 
-/// The most pages of a run.
+/// Most pages of a run.
 pub const LONGEST_RUN: usize = 64;
 
-/// Pages that a region's tables take.
+/// Number of pages for a region's tables.
 pub const TABLES: usize = size_of::<Tables>().div_ceil(PAGE);
 
-/// The kind of a page that no block lies in. Those of small blocks are their class and one.
+/// Raw kind of a page without a block. For small blocks the raw kind is the class plus one.
 const NOTHING: u8 = 0;
-/// The kind of the first page of a run, and how many pages that has: more than there are classes.
+/// Base of the raw kind of a run's first page, to which the number of pages is added; larger than any class.
 const RUN: u8 = 128;
 
-/// Combined with a region's address this marks its start.
+/// Seal of a region, XORed with its address.
 const SEAL: usize = 0x6b73_7548_a110_c8ed;
 
-/// What a region starts with.
+/// Tables at the start of a region.
 #[repr(C)]
 struct Tables {
     seal: usize,
     kinds: [AtomicU8; COUNT],
     pages: PageTables,
-    /// The rest of the first page, which [`crate::starter`] may have.
+    /// Rest of the first page, for [`crate::starter`].
     spare: [u8; PAGE - size_of::<usize>() - COUNT - size_of::<PageTables>()],
     spans: [Span; COUNT],
 }
 
-/// Which pages are free, and what lies where.
+/// State of the pages that the heap's lock protects.
 #[repr(C)]
 pub struct PageTables {
-    /// Pages that can be used.
+    /// Free pages.
     pub free: Bits,
-    /// Pages that may hold something but zeros.
+    /// Pages that may hold bytes other than zero.
     pub dirty: Bits,
-    /// Links of the list of regions that this one is in.
+    /// Links of the region's list: the next region.
     pub next: Option<Region>,
-    /// See `next`.
+    /// The previous region.
     pub previous: Option<Region>,
-    /// The number of the list, from 1 on; 0 if it is in none.
+    /// Number of the list, from 1 on; 0 if the region is in none.
     pub list: usize,
-    /// For each page of a span, the span's first.
+    /// For each page of a span, the number of the span's first page.
     pub firsts: [u8; COUNT],
 }
 
-/// What a block is, going by its page.
+/// Kind of the blocks in a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// None.
+    /// No block.
     Nothing,
-    /// A small one of this class.
+    /// A small block of this class.
     Class(usize),
-    /// A run of so many pages, at most [`LONGEST_RUN`], which starts with this one.
+    /// A run of this many pages, at most [`LONGEST_RUN`], which starts with this page.
     Run(usize),
 }
 
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// A region that exists.
+/// Address of an existing region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Region(NonNull<Tables>);
@@ -87,22 +87,22 @@ pub struct Region(NonNull<Tables>);
 unsafe impl Send for Region {}
 
 impl Region {
-    /// Makes a region.
+    /// Initializes a region.
     ///
     /// # Safety
     ///
-    /// At `address`, aligned to [`REGION`], lie as many bytes that are zero and nobody else's.
+    /// At `address`, aligned to [`REGION`], lie [`REGION`] bytes that are zero and the caller's alone.
     pub unsafe fn new(address: usize) -> Option<Self> {
         let tables = NonNull::new(address as *mut Tables)?;
-        // SAFETY: the caller gave us these bytes, and zeros are valid tables.
+        // SAFETY: the caller gave these bytes away, and zeros are valid tables.
         unsafe { (*tables.as_ptr()).seal = address ^ SEAL };
         let region = Self(tables);
-        // SAFETY: nobody else knows the region yet.
+        // SAFETY: no other code has the region's address yet.
         unsafe { region.pages() }.free.fill(TABLES..COUNT, true);
         Some(region)
     }
 
-    /// The region of a block, if that is one.
+    /// Returns the region of a block, if the seal is valid.
     ///
     /// # Safety
     ///
@@ -111,26 +111,26 @@ impl Region {
     pub unsafe fn of(block: NonNull<u8>) -> Option<Self> {
         let address = block.as_ptr() as usize & !(REGION - 1);
         let tables = NonNull::new(address as *mut Tables)?;
-        // SAFETY: the caller says so.
+        // SAFETY: the caller guarantees that the start of the region can be read.
         let seal = unsafe { (*tables.as_ptr()).seal };
         if seal == address ^ SEAL { Some(Self(tables)) } else { None }
     }
 
-    /// The number of the page that `block` lies in.
+    /// Returns the number of the page that `block` lies in.
     #[inline(always)]
     pub fn page_of(block: NonNull<u8>) -> usize {
         (block.as_ptr() as usize % REGION) / PAGE
     }
 
-    /// The class of the blocks in a page, or something beyond all classes.
+    /// Returns the class of the blocks in a page, or a number beyond all classes.
     #[inline(always)]
     pub fn class(self, page: usize) -> usize {
-        // SAFETY: the region exists; `kinds` is only ever shared.
+        // SAFETY: a `Region` is made from an existing one only; `kinds` holds atomics and is never borrowed mutably.
         let kinds = unsafe { &(*self.0.as_ptr()).kinds };
         usize::from(kinds[page % COUNT].load(Ordering::Relaxed)).wrapping_sub(1)
     }
 
-    /// What the blocks in a page are.
+    /// Returns the kind of the blocks in a page.
     pub fn kind(self, page: usize) -> Kind {
         match self.class(page).wrapping_add(1) as u8 {
             NOTHING => Kind::Nothing,
@@ -139,30 +139,30 @@ impl Region {
         }
     }
 
-    /// Says what the blocks in a page are.
+    /// Sets the kind of the blocks in a page.
     pub fn set_kind(self, page: usize, kind: Kind) {
-        // SAFETY: the region exists; `kinds` is only ever shared.
+        // SAFETY: a `Region` is made from an existing one only; `kinds` holds atomics and is never borrowed mutably.
         let kinds = unsafe { &(*self.0.as_ptr()).kinds };
         kinds[page % COUNT].store(kind.to_raw(), Ordering::Relaxed);
     }
 
-    /// The tables of its pages.
+    /// Returns the tables of the region's pages.
     ///
     /// # Safety
     ///
     /// The caller has the heap's lock, and no other reference to these tables.
     pub unsafe fn pages<'r>(self) -> &'r mut PageTables {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller holds the heap's lock, and no other reference to these tables.
         unsafe { &mut (*self.0.as_ptr()).pages }
     }
 
-    /// The span that starts with this page.
+    /// Returns the span that starts with this page.
     pub fn span(self, page: usize) -> NonNull<Span> {
         let spans = self.0.as_ptr().wrapping_byte_add(offset_of!(Tables, spans)).cast::<Span>();
         NonNull::new(spans.wrapping_add(page % COUNT)).unwrap_or(NonNull::dangling())
     }
 
-    /// The region and the number of a span's first page.
+    /// Returns the region and the number of a span's first page.
     pub fn of_span(span: NonNull<Span>) -> (Self, usize) {
         let address = span.as_ptr() as usize;
         let region = address & !(REGION - 1);
@@ -170,12 +170,12 @@ impl Region {
         (Self(NonNull::new(region as *mut Tables).unwrap_or(NonNull::dangling())), page)
     }
 
-    /// Where a page starts.
+    /// Returns the address of a page.
     pub fn address(self, page: usize) -> usize {
         self.0.as_ptr() as usize + page * PAGE
     }
 
-    /// From where to where its first page is spare.
+    /// Returns start and end of the spare part of the first page.
     pub fn spare(self) -> (usize, usize) {
         (self.address(0) + offset_of!(Tables, spare), self.address(1))
     }

@@ -1,7 +1,7 @@
-//! All regions, and which of their pages are free.
+//! The list of regions, and their free pages.
 //!
-//! A region is in the list of its longest run of free pages, rounded down to a power of two: so one that is long enough
-//! is found without a search. Pages that become free stay in place until many have; then their memory goes back.
+//! A region is in the list of its longest run of free pages, rounded down to a power of two: thus a region with a long enough
+//! run is found without a search. Freed pages keep their memory until there are many; then the memory goes back to the host.
 
 #![expect(unsafe_code, reason = "tables of regions are raw memory")]
 
@@ -10,28 +10,28 @@ use crate::pages::{PAGE, Pages, map_aligned};
 use crate::region::{LONGEST_RUN, REGION, Region, TABLES};
 use core::ops::Range;
 
-/// So many free pages may hold memory, and one for each four that are in use.
+/// Number of free pages that may keep their memory, besides one for each four in use.
 const SLACK: usize = 1024;
 /// The shortest run of pages that is worth a system call.
 const WORTHWHILE: usize = 16;
-/// So many times its length is the least room worth looking for when a block has grown.
+/// Least room worth looking for when a block has grown, as a multiple of its length.
 const ROOM: usize = 8;
-/// Lists: for 1 page, 2, 4 and so on.
+/// Number of lists: for 1 page, 2, 4 and so on.
 const LISTS: usize = COUNT.ilog2() as usize;
 
-/// Pages that somebody got.
+/// Pages that were taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Where they lie.
+    /// Region of the pages.
     pub region: Region,
-    /// The number of the first.
+    /// Number of the first page.
     pub first: usize,
-    /// Whether they may hold something but zeros.
+    /// True if the pages may hold bytes other than zero.
     pub is_dirty: bool,
 }
 
 impl Place {
-    /// Where they start.
+    /// Returns the address of the first page.
     pub fn address(&self) -> usize {
         self.region.address(self.first)
     }
@@ -39,16 +39,16 @@ impl Place {
 
 /// The regions.
 pub struct Regions {
-    /// The first of all, which stays.
+    /// The first region, which is never unmapped.
     first: Option<Region>,
-    /// Where the last one ends.
+    /// End of the last region.
     end: usize,
     lists: [Option<Region>; LISTS],
-    /// How many pages are in use.
+    /// Number of pages in use.
     used: usize,
-    /// How many free pages may hold memory.
+    /// Number of free pages that may hold memory.
     dirty: usize,
-    /// How many of those were left when memory was given back last.
+    /// Number of those that remained after the last release.
     left: usize,
 }
 
@@ -56,7 +56,7 @@ impl Regions {
     /// No regions.
     pub const EMPTY: Self = Self { first: None, end: 0, lists: [None; LISTS], used: 0, dirty: 0, left: 0 };
 
-    /// The first region.
+    /// Returns the first region.
     pub fn first(&mut self, pages: &impl Pages) -> Option<Region> {
         if self.first.is_none() {
             self.first = self.add(pages);
@@ -74,7 +74,7 @@ impl Regions {
         Some(self.occupy(region, run, count))
     }
 
-    /// The same where many more are free right behind, if there is such a place, as a block wants that grows.
+    /// Takes `count` pages with many more free ones right behind, if there is such a place, for a block that grows.
     pub fn take_growing(&mut self, pages: &impl Pages, count: usize) -> Option<Place> {
         for wanted in [LONGEST_RUN.max(count * 2), count * ROOM].map(|wanted| wanted.min(COUNT / 2)) {
             let Some(region) = self.find(wanted) else { continue };
@@ -95,7 +95,7 @@ impl Regions {
         is_enough
     }
 
-    /// Takes back pages, in which there is nothing any more.
+    /// Takes back pages that hold no block any more.
     pub fn give(&mut self, pages: &impl Pages, region: Region, range: Range<usize>) {
         self.used -= range.len();
         self.dirty += range.len();
@@ -106,7 +106,7 @@ impl Regions {
         }
     }
 
-    /// Makes the memory of free pages the host's again, as far as it pays.
+    /// Returns the memory of free pages to the host, where that is worth a system call.
     pub fn give_memory_back(&mut self, pages: &impl Pages) {
         let mut unused = 0;
         for list in (0..LISTS).rev() {
@@ -138,11 +138,11 @@ impl Regions {
         }
     }
 
-    /// A region with so many free pages side by side.
+    /// Returns a region with a run of `count` free pages.
     fn find(&self, count: usize) -> Option<Region> {
         let enough = count.next_power_of_two().ilog2() as usize;
         let found = self.lists.get(enough..)?.iter().find_map(|list| *list);
-        // The list below may have what is just long enough.
+        // The list below may have a region with a run that is just long enough.
         found.or_else(|| {
             self.lists.get(count.ilog2() as usize)?.filter(|region| longest(&tables(*region).free) >= count)
         })
@@ -154,7 +154,7 @@ impl Regions {
             _ => map_aligned(pages, REGION, 0, REGION)?,
         };
         self.end = address + REGION;
-        // SAFETY: the pages were just mapped for this.
+        // SAFETY: the pages were mapped for this region just now, zeroed and aligned.
         let region = unsafe { Region::new(address) }?;
         self.sort(region);
         Some(region)
@@ -170,14 +170,14 @@ impl Regions {
         self.left = self.left.min(self.dirty);
         tables.free.fill(range.clone(), false);
         tables.dirty.fill(range.clone(), true);
-        // If what is left of the run belongs into the same list, it matters to no other.
+        // A rest of the run that belongs to the same list leaves the region in its list, because no other run is longer.
         if list(run.len()) != list(run.len() - count) {
             self.sort(region);
         }
         Place { region, first: range.start, is_dirty: dirty != 0 }
     }
 
-    /// Puts a region into the list where it belongs.
+    /// Moves a region to its list.
     fn sort(&mut self, region: Region) {
         let list = list(longest(&tables(region).free));
         if tables(region).list == list {
@@ -209,7 +209,7 @@ impl Regions {
     }
 }
 
-/// The number of the list of regions whose longest run of free pages is so long, from 1 on; 0 if there is none.
+/// Returns the number of the list for regions with a longest run of this length, from 1 on; 0 if there is none.
 fn list(longest: usize) -> usize {
     longest.checked_ilog2().map_or(0, |list| list as usize + 1)
 }
@@ -218,9 +218,9 @@ fn longest(free: &Bits) -> usize {
     free.runs().map(|run| run.len()).max().unwrap_or(0)
 }
 
-/// The tables of a region's pages, for the moment.
+/// Returns the tables of a region's pages.
 fn tables<'r>(region: Region) -> &'r mut crate::region::PageTables {
-    // SAFETY: `Regions` belongs to who has the heap's lock; nothing here keeps such a reference while it makes another
-    // to the same region.
+    // SAFETY: a `Regions` is reached only with the heap's lock held; no function here keeps such a reference while it makes
+    // another to the same region.
     unsafe { region.pages() }
 }

@@ -1,42 +1,42 @@
-//! The first small blocks, whatever their sizes, side by side: a program that allocates little touches one page for
-//! them, and not one for each class. Each has its size before it. They are not used again.
+//! The first small blocks of any size, side by side: a program that allocates little touches one page for them, instead of one
+//! for each class. Each block has its size before it. The blocks are never reused.
 
 #![expect(unsafe_code, reason = "sizes lie before the blocks")]
 
 use crate::class::STEP;
 use core::ptr::NonNull;
 
-/// Largest block from here.
+/// Largest block of the starter.
 const LARGEST: usize = 1024;
 const WORD: usize = size_of::<usize>();
 
-/// What is left.
+/// Range of unused bytes.
 pub struct Starter {
     next: usize,
     end: usize,
 }
 
 impl Starter {
-    /// Nothing is left.
+    /// An empty range.
     pub const EMPTY: Self = Self { next: 0, end: 0 };
 
-    /// Hands out these bytes.
+    /// Returns a starter over these bytes.
     ///
     /// # Safety
     ///
-    /// They are writable and nobody else's.
+    /// The bytes are writable and the caller's alone.
     pub unsafe fn new(start: usize, end: usize) -> Self {
         Self { next: (start + WORD).next_multiple_of(STEP) - WORD, end }
     }
 
-    /// A block of at least `size` bytes.
+    /// Takes a block of at least `size` bytes.
     pub fn take(&mut self, size: usize) -> Option<NonNull<u8>> {
         let size = (size.max(1) + WORD).next_multiple_of(STEP) - WORD;
         if size > LARGEST + WORD || self.end - self.next < WORD + size {
             return None;
         }
         let header = self.next as *mut usize;
-        // SAFETY: `new` was told that these bytes are ours; `next` is aligned to a word.
+        // SAFETY: the caller of `new` gave these bytes away; `next` is aligned to a word, and the check above left room.
         unsafe { header.write(size) };
         let block = self.next + WORD;
         self.next = block + size;
@@ -44,13 +44,13 @@ impl Starter {
     }
 }
 
-/// The size of a block that came from here.
+/// Returns the size of a block of the starter.
 ///
 /// # Safety
 ///
-/// It did.
+/// `block` came from [`Starter::take`].
 pub unsafe fn size(block: NonNull<u8>) -> usize {
     let header = block.cast::<usize>().as_ptr().wrapping_sub(1);
-    // SAFETY: `take` wrote it there.
+    // SAFETY: the caller guarantees that `take` returned the block, so `take` wrote its size there.
     unsafe { header.read() }
 }

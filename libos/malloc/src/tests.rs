@@ -1,4 +1,4 @@
-//! The heap against a model, over pages that are watched.
+//! The heap against a model, over pages with checked use.
 
 #![expect(unsafe_code, reason = "blocks are raw memory")]
 
@@ -13,10 +13,10 @@ use std::slice;
 use std::sync::Mutex;
 
 const ARENA: usize = 48 << 20;
-/// What is not mapped looks like this.
+/// Contents of unmapped pages.
 const GONE: u8 = 0xee;
 
-/// Pages from an arena; it notices what is given back that was not had.
+/// Pages from an arena, which detects the release of pages that were not mapped.
 struct Arena {
     start: usize,
     mapped: Mutex<Vec<bool>>,
@@ -24,7 +24,7 @@ struct Arena {
 
 impl Arena {
     fn new() -> Self {
-        // SAFETY: the layout has a size.
+        // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(Self::layout()) } as usize;
         Self { start, mapped: Mutex::new(vec![false; ARENA / PAGE]) }
     }
@@ -59,7 +59,7 @@ impl Arena {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: as allocated.
+        // SAFETY: `new` allocated the arena with this layout.
         unsafe { dealloc(self.start as *mut u8, Self::layout()) };
     }
 }
@@ -97,7 +97,7 @@ impl Pages for &Arena {
             return Some(address);
         }
         let moved = self.map(new)?;
-        // SAFETY: both are mapped and apart.
+        // SAFETY: both ranges are mapped and do not overlap.
         unsafe { (moved as *mut u8).copy_from_nonoverlapping(address as *const u8, old) };
         self.unmap(address, old);
         Some(moved)
@@ -148,7 +148,7 @@ struct Live {
 
 impl Live {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: the heap gave us the block.
+        // SAFETY: the heap returned the block, which has `size` bytes and is in use.
         unsafe { slice::from_raw_parts(self.block.as_ptr(), self.size) }
     }
 
@@ -157,7 +157,7 @@ impl Live {
     }
 }
 
-/// The heap, the caches of three threads, and what is in use.
+/// The heap, the caches of three threads, and the blocks in use.
 struct World<'a> {
     heap: Heap<&'a Arena>,
     caches: [Cache; 3],
@@ -185,7 +185,7 @@ impl World<'_> {
             }
             Step::Resize(which, size) if !self.live.is_empty() => {
                 let mut old = self.live.swap_remove(which % self.live.len());
-                // SAFETY: the block is in use.
+                // SAFETY: the block came from this heap, and only its new address is used from here on.
                 let block = unsafe { self.heap.resize(cache, old.block, size) }.expect("memory");
                 (old.block, old.size) = (block, old.size.min(size));
                 old.check();
@@ -194,7 +194,7 @@ impl World<'_> {
             Step::Free(which) if !self.live.is_empty() => {
                 let old = self.live.swap_remove(which % self.live.len());
                 old.check();
-                // SAFETY: the block is in use, and not any more.
+                // SAFETY: the block came from this heap, and was removed from those in use.
                 unsafe { self.heap.free(cache, old.block) };
             }
             Step::Drain => self.heap.drain(cache),
@@ -209,7 +209,7 @@ impl World<'_> {
         let usable = unsafe { self.heap.usable(block) };
         assert!(usable >= size);
         let live = Live { block, size: usable, mark: self.turn as u8 };
-        // SAFETY: the heap gave us the block.
+        // SAFETY: the heap returned the block, which has `usable` bytes.
         unsafe { block.write_bytes(live.mark, usable) };
         self.live.push(live);
     }
@@ -242,7 +242,7 @@ proptest! {
         let arena = Arena::new();
         let mut world = world(&arena);
         for step in steps {
-            // What an arena holds is limited.
+            // The arena's size is limited.
             if world.live.iter().map(|live| live.size).sum::<usize>() > ARENA / 4 {
                 world.step(Step::Free(world.turn));
             }
@@ -307,7 +307,7 @@ fn what_does_not_fit_is_refused_and_the_rest_goes_on() {
     }
     assert!(count * 3072 > ARENA / 2);
     let block = world.live[0].block;
-    // SAFETY: the block is in use, and stays so.
+    // SAFETY: the block is in use, and remains so because the resize fails.
     assert!(unsafe { world.heap.resize(&mut world.caches[0], block, ARENA) }.is_none());
     world.check();
     world.end();
@@ -350,12 +350,12 @@ fn blocks_that_stop_growing_hold_no_more_mappings_than_may_wait() {
 fn freed_twice(sizes: &[usize], order: &[usize]) {
     let arena = Arena::new();
     let mut world = world(&arena);
-    // Beyond the first page.
+    // Fills the starter's page.
     (0..100).for_each(|_| world.step(Step::Allocate(100)));
     let cache = &mut world.caches[0];
     let blocks: Vec<_> = sizes.iter().filter_map(|size| world.heap.allocate(cache, *size)).collect();
     for index in order {
-        // SAFETY: none; the heap notices.
+        // SAFETY: violated on purpose; the heap detects it.
         unsafe { world.heap.free(cache, blocks[*index]) };
     }
 }

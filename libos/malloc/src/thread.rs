@@ -1,8 +1,8 @@
-//! Each thread's cache: where it is, and what becomes of it when the thread ends.
+//! Per-thread caches: the address of a thread's cache, and its release at the thread's end.
 //!
-//! Its address lies in a word of thread-local storage of our own, next to the program's: a thread finds it with one
-//! instruction. The first thread that allocates keeps its cache; the others give theirs back through a destructor of the
-//! C library's, after which a thread goes on without.
+//! The cache's address lies in a word of thread-local storage, next to the program's: a thread reads it with one instruction.
+//! The first thread that allocates keeps its cache for good; the others release theirs in a pthread key destructor, after which
+//! a thread allocates without a cache.
 
 #![expect(unsafe_code, reason = "thread-local storage")]
 
@@ -24,12 +24,12 @@ global_asm!(
     ".text",
 );
 
-/// In place of a cache's address: the thread is about to end.
+/// Value of the word in a thread that is about to end, in place of a cache's address.
 const ENDED: usize = 1;
 
-/// Whether a thread has a cache already.
+/// True once a thread has a cache.
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// What the C library calls our destructor by.
+/// Key of the destructor in the C library.
 static KEY: Lock<Option<c_uint>> = Lock::new(None);
 
 unsafe extern "C" {
@@ -37,14 +37,14 @@ unsafe extern "C" {
     fn pthread_setspecific(key: c_uint, value: *const c_void) -> c_int;
 }
 
-/// Does something with this thread's cache.
+/// Calls `act` with this thread's cache.
 #[inline(always)]
 pub fn with_cache<T>(act: impl FnOnce(&mut Cache) -> T) -> T {
     let slot = slot();
     if slot <= ENDED {
         return with_new_cache(slot, act);
     }
-    // SAFETY: the cache is this thread's, and nothing that runs with it comes here again.
+    // SAFETY: the slot holds this thread's own cache, and `act` does not call `with_cache` again.
     act(unsafe { &mut *(slot as *mut Cache) })
 }
 
@@ -56,7 +56,7 @@ fn with_new_cache<T>(slot: usize, act: impl FnOnce(&mut Cache) -> T) -> T {
         && let Some(own) = create(&mut temporary)
     {
         HEAP.drain(&mut temporary);
-        // SAFETY: it was made for this thread just now.
+        // SAFETY: `create` made it for this thread just now, and there is no other reference to it.
         return act(unsafe { &mut *own.as_ptr() });
     }
     let done = act(&mut temporary);
@@ -64,13 +64,13 @@ fn with_new_cache<T>(slot: usize, act: impl FnOnce(&mut Cache) -> T) -> T {
     done
 }
 
-/// Makes this thread's cache, in a block of the heap.
+/// Allocates this thread's cache, in a block of the heap.
 fn create(temporary: &mut Cache) -> Option<NonNull<Cache>> {
     let cache = HEAP.allocate(temporary, size_of::<Cache>())?.cast::<Cache>();
-    // SAFETY: the block is long enough, and aligned to 16.
+    // SAFETY: `allocate` returned a block of this size, aligned to 16.
     unsafe { cache.write(Cache::EMPTY) };
     if STARTED.swap(true, Ordering::Relaxed) && !call_at_end(cache) {
-        // SAFETY: nobody else knows the block.
+        // SAFETY: the block came from this heap, and no other code has its address yet.
         unsafe { HEAP.free(temporary, cache.cast()) };
         return None;
     }
@@ -78,34 +78,34 @@ fn create(temporary: &mut Cache) -> Option<NonNull<Cache>> {
     Some(cache)
 }
 
-/// Has [`end`] called when this thread ends.
+/// Registers [`end`] as the destructor of this thread's cache.
 fn call_at_end(cache: NonNull<Cache>) -> bool {
     let mut key = KEY.lock();
     if key.is_none() {
         let mut new = 0;
-        // SAFETY: writes the key.
+        // SAFETY: `new` is a local variable that the function may write.
         if unsafe { pthread_key_create(&raw mut new, end) } == 0 {
             *key = Some(new);
         }
     }
-    // SAFETY: the key is a key.
+    // SAFETY: `pthread_key_create` returned this key.
     key.is_some_and(|key| unsafe { pthread_setspecific(key, cache.as_ptr().cast()) } == 0)
 }
 
-/// Gives back the cache of a thread that ends.
+/// Destructor: releases the cache of a thread that ends.
 unsafe extern "C" fn end(cache: *mut c_void) {
     let Some(cache) = NonNull::new(cache.cast::<Cache>()) else { return };
     set_slot(ENDED);
-    // SAFETY: the thread has it no more.
+    // SAFETY: `create` made the cache for this thread, and the slot no longer leads to it.
     HEAP.drain(unsafe { &mut *cache.as_ptr() });
-    // SAFETY: it came from the heap.
+    // SAFETY: `create` allocated it from this heap, and the thread uses it no more.
     with_cache(|temporary| unsafe { HEAP.free(temporary, cache.cast()) });
 }
 
 #[inline(always)]
 fn slot() -> usize {
     let slot;
-    // SAFETY: reads the word.
+    // SAFETY: reads the thread-local word, which is defined above.
     unsafe {
         asm!("mov {}, qword ptr fs:[husk_malloc_cache@TPOFF]", out(reg) slot, options(nostack, readonly, preserves_flags));
     }
@@ -113,6 +113,6 @@ fn slot() -> usize {
 }
 
 fn set_slot(slot: usize) {
-    // SAFETY: writes the word.
+    // SAFETY: writes the thread-local word, which is defined above, and nothing else uses.
     unsafe { asm!("mov qword ptr fs:[husk_malloc_cache@TPOFF], {}", in(reg) slot, options(nostack, preserves_flags)) };
 }
