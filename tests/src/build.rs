@@ -1,4 +1,4 @@
-//! Builds what the tests run: the tender, and the images of a package, each once per test process.
+//! Builds the tender and the images of a package for the tests, each once per test process.
 
 #![expect(unsafe_code, reason = "what is done about signals is told by a function of C")]
 
@@ -13,23 +13,23 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-/// How long a build may take; others may be under way, for which it waits.
+/// Time limit of a build, including the wait for other builds.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
-/// The workspace.
+/// Returns the workspace's folder.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
 }
 
-/// Whether [`husk`] pretends a slow host.
+/// True if [`husk`] pretends a slow host.
 static PRETENDS: AtomicBool = AtomicBool::new(false);
 
-/// Makes [`husk`] a tender that pretends a slow host. To be called before that is.
+/// Makes [`husk`] a tender that pretends a slow host. To be called before the first call of [`husk`].
 pub fn pretend_slow_host() {
     PRETENDS.store(true, Relaxed);
 }
 
-/// The tender, built as it is shipped; but for one that pretends a slow host.
+/// Returns the tender, built with the shipped profile, or with the feature that pretends a slow host.
 pub fn husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| {
@@ -44,41 +44,41 @@ pub fn husk() -> &'static Path {
     })
 }
 
-/// The same as `cargo install` leaves it: a copy. What a linker writes piece by piece lies in the page cache in small pieces,
-/// which takes each start 0.04 ms longer to map.
+/// Returns a copy of the tender, as `cargo install` makes it. A file that a linker has written in pieces occupies small pieces
+/// of the page cache, so that mapping it takes 0.04 ms longer per start.
 pub fn installed_husk() -> PathBuf {
     copied(husk())
 }
 
-/// A copy of a program, made anew.
+/// Copies a program.
 fn copied(program: &Path) -> PathBuf {
     let folder = target_directory().join("installed");
     std::fs::create_dir_all(&folder).expect("the target directory is ours");
     let copy = folder.join(program.file_name().expect("a program has a name"));
-    // A program that runs cannot be written to, but it can be replaced.
+    // A running program cannot be written to (ETXTBSY), but it can be replaced.
     let _ = std::fs::remove_file(&copy);
     std::fs::copy(program, &copy).expect("the target directory is ours");
     copy
 }
 
-/// The tender for QEMU's emulation of AMD-V, which wants another type of task state segment than any processor.
+/// Returns the tender for QEMU's emulation of AMD-V, which requires another type of task state segment than processors do.
 pub fn husk_for_qemu() -> PathBuf {
     husk_with("available-tss", "lab/build", "tender")
 }
 
-/// The same with attempts to break out of its confinement built in.
+/// Returns the tender for QEMU's emulation of AMD-V with built-in attempts to break out of its confinement.
 pub fn attacking_husk_for_qemu() -> PathBuf {
     husk_with("attack,available-tss", "lab/attack", "dev")
 }
 
-/// The tender with attempts to break out of its confinement built in.
+/// Returns the tender with built-in attempts to break out of its confinement.
 pub fn attacking_husk() -> &'static Path {
     static HUSK: OnceLock<PathBuf> = OnceLock::new();
     HUSK.get_or_init(|| prebuilt::path("attacking-husk").unwrap_or_else(|| husk_with("attack", "attack", "dev")))
 }
 
-/// A tender with these features, built in this part of the target directory: with features, one of its own, as elsewhere it could
-/// be taken for what is shipped.
+/// Builds a tender with these features in this part of the target directory: with features, one of its own, so that the result
+/// cannot be mistaken for the shipped tender.
 fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {
     let directory = target_directory().join(directory);
     let mut line = vec!["build", "--quiet", "--package=husk-tender", "--bin=husk", "--features", features];
@@ -89,7 +89,7 @@ fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {
     directory.join(MUSL).join(folder).join("husk")
 }
 
-/// `cargo husk`, as a person has it who works in this checkout.
+/// Returns `cargo husk`, built from this checkout.
 pub fn cargo_husk() -> &'static Path {
     static CARGO_HUSK: OnceLock<PathBuf> = OnceLock::new();
     CARGO_HUSK.get_or_init(|| {
@@ -99,16 +99,16 @@ pub fn cargo_husk() -> &'static Path {
     })
 }
 
-/// Lets what we start take the signals that tests send: a process that was started in the background has some of them
-/// ignored, and hands that on.
+/// Resets the signals that tests send to their default actions, because a process that was started in the background inherits
+/// some of them as ignored, and so do its children.
 fn take_signals() {
     for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-        // SAFETY: no handler is involved.
+        // SAFETY: installs SIG_DFL, so no handler runs.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 
-/// The image that the binary `name` of `package` becomes, in the release profile.
+/// Returns the image of the binary `name` of `package`, in the release profile.
 pub fn image(package: &str, name: &str) -> PathBuf {
     if let Some(image) = prebuilt::path(Path::new("images").join(package).join(name)) {
         return image;
@@ -118,7 +118,7 @@ pub fn image(package: &str, name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("`cargo husk build` made no '{name}', only {images:?}")).clone()
 }
 
-/// All images of `package`, in the release profile.
+/// Returns all images of `package`, in the release profile.
 pub fn images(package: &str) -> Vec<PathBuf> {
     static BUILT: Mutex<Option<HashMap<String, Vec<PathBuf>>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -129,18 +129,18 @@ pub fn images(package: &str) -> Vec<PathBuf> {
     images.clone()
 }
 
-/// An ordinary program with a table of 200 MB in it.
+/// Returns the image of an ordinary program that contains a table of 200 MB.
 pub fn large_image() -> PathBuf {
     image("large-table", "large-table")
 }
 
-/// A program that the benches compare with, linked statically as the tender is.
+/// Returns a program for comparison in benches, linked statically like the tender.
 pub fn baseline(name: &str) -> PathBuf {
     cargo(&["build", "--quiet", "--release", "--package", "baseline", "--bin", name, "--target", MUSL]);
     copied(&target_directory().join(MUSL).join("release").join(name))
 }
 
-/// The same for a program in C, linked statically with the C library of this machine; nothing if it has none for that.
+/// Returns a C program for comparison, linked statically with this machine's C library; `None` if that is not possible.
 pub fn baseline_of_c(name: &str) -> Option<PathBuf> {
     let source = workspace().join("tests/baseline/c").join(name).with_extension("c");
     let program = target_directory().join("c").join(name);
@@ -149,7 +149,7 @@ pub fn baseline_of_c(name: &str) -> Option<PathBuf> {
     status.is_ok_and(|status| status.success()).then_some(program)
 }
 
-/// The same program as [`image`] makes an image of, as a process of this machine.
+/// Returns the program of [`image`] as a process of this machine.
 pub fn native(package: &str, name: &str) -> PathBuf {
     if let Some(program) = prebuilt::path(Path::new("native").join(package).join(name)) {
         return program;
@@ -158,7 +158,7 @@ pub fn native(package: &str, name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
-/// Gets the targets that are missing in the toolchain, which whatever is built here is built for.
+/// Installs the toolchain's missing targets, which all builds here need.
 pub fn provide_targets() {
     static PROVIDED: OnceLock<()> = OnceLock::new();
     PROVIDED.get_or_init(|| {
@@ -173,8 +173,8 @@ fn cargo_program() -> PathBuf {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).into()
 }
 
-/// Runs cargo in the workspace and returns its standard output; what it says otherwise goes to ours. It may fetch something,
-/// so it has the network that this process was started in.
+/// Runs cargo in the workspace and returns its standard output; its standard error is inherited. Runs in the network namespace
+/// of the process at its start, because cargo may download dependencies.
 pub fn cargo(arguments: &[&str]) -> String {
     in_original(|| cargo_here(arguments))
 }
@@ -183,7 +183,7 @@ fn cargo_here(arguments: &[&str]) -> String {
     provide_targets();
     let mut command = Command::new(cargo_program());
     command.args(arguments).current_dir(workspace());
-    // What cargo sets for a test must not leak into a build of something else.
+    // Variables that cargo sets for a test must not leak into another build.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "LD_LIBRARY_PATH" {
@@ -194,7 +194,7 @@ fn cargo_here(arguments: &[&str]) -> String {
     running.finish().expect_success().stdout()
 }
 
-/// Where the workspace's builds go.
+/// Returns the workspace's target directory.
 pub fn target_directory() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => workspace().join(directory),

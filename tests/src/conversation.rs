@@ -2,7 +2,7 @@
 
 use crate::Running;
 
-/// A guest that runs while the test talks with it; it is ended with the conversation.
+/// A running guest with which the test exchanges lines; dropping the conversation ends the guest.
 #[derive(Debug)]
 pub struct Conversation {
     running: Running,
@@ -10,12 +10,12 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Talks with what was just started.
+    /// Starts a conversation with a running guest.
     pub(crate) fn with(running: Running) -> Self {
         Self { running, answers: 0 }
     }
 
-    /// Says `line` and waits for the answer.
+    /// Sends `line` and returns the answer.
     #[track_caller]
     pub fn ask(&mut self, line: &str) -> String {
         self.answers += 1;

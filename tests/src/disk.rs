@@ -1,24 +1,24 @@
-//! Disks for guests: files that vanish with the test.
+//! Disks for guests: files that are removed with the test.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A file that a guest has as its disk.
+/// A file that serves as a guest's disk.
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
-    /// A disk of these bytes.
+    /// Creates a disk with these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let disk = Self { path: Self::new_path() };
         fs::write(&disk.path, bytes).expect("a file");
         disk
     }
 
-    /// A disk of so many zeros, which take no space.
+    /// Creates a disk of `size` zeros, as a sparse file.
     pub fn empty(size: u64) -> Self {
         let disk = Self { path: Self::new_path() };
         File::create(&disk.path).and_then(|file| file.set_len(size)).expect("a file");
@@ -31,17 +31,17 @@ impl Disk {
         std::env::temp_dir().join(format!("husk-test-disk-{}-{number}", std::process::id()))
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The flag of `husk run` that attaches it as `data`, with options that begin with a comma.
+    /// Returns the flag of `husk run` that attaches the disk as `data`; `options` begin with a comma.
     pub fn flag(&self, options: &str) -> String {
         format!("--block=data={}{options}", self.path.display())
     }
 
-    /// What is on it.
+    /// Returns the contents of the disk.
     pub fn bytes(&self) -> Vec<u8> {
         fs::read(&self.path).expect("it is there")
     }

@@ -1,23 +1,23 @@
-//! What happens soon, but not at once: a bounded wait for a condition, where a sleep would assume how fast the machine is.
+//! Bounded wait for a condition that comes true soon, but not at once; a sleep would assume a speed of the machine.
 
 use crate::patience;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take to come true, on a machine that does other things as well.
+/// Time limit of a condition, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Looks until there is a value, and returns the value; `what` names the condition in the message of a test that fails because
-/// the time is up.
+/// Polls until there is a value, and returns it; `what` names the condition in the message of a test that fails at the time
+/// limit.
 #[track_caller]
 pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     let patience = patience(PATIENCE);
     within(patience, look).unwrap_or_else(|| panic!("not within {patience:?}: {what}"))
 }
 
-/// Looks until there is a value or the time is up; at least once.
+/// Polls until there is a value or the time is up; at least once.
 pub fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + time;
     loop {
@@ -29,8 +29,8 @@ pub fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<
     }
 }
 
-/// Makes attempts with more and more time each, for what takes an amount of time that only the machine knows; returns the value
-/// of the first attempt that has one, or nothing if even the last has none.
+/// Makes attempts with increasing times, for a condition that takes a time unknown in advance; returns the value of the first
+/// attempt that has one, or `None` if even the last has none.
 pub fn with_more_time<T>(first: Duration, mut attempt: impl FnMut(Duration) -> Option<T>) -> Option<T> {
     const ATTEMPTS: u32 = 5;
     const FACTOR: u32 = 3;

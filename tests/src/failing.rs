@@ -1,4 +1,4 @@
-//! A run of which one system call fails as it does on a host that has not enough of something: found by its number in the
+//! A run of which one system call fails as on a host that is short of a resource; the call is selected by its position in the
 //! order of calls.
 
 use crate::Outcome;
@@ -19,18 +19,18 @@ const SURE: [i64; 7] = [
 /// A call that fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    /// Which, counted from 0 after the C library's start; those that cannot fail do not count.
+    /// Position of the call, counted from 0 after the C library's start; calls that cannot fail do not count.
     pub nth: usize,
-    /// How.
+    /// Error of the call.
     pub errno: i32,
 }
 
-/// What came of it.
+/// Result of a run with a failure.
 #[derive(Debug)]
 pub struct Failed {
-    /// The end of the run.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// The number of the call, unless there were fewer.
+    /// Number of the failed call, unless the run made fewer calls.
     pub call: Option<i64>,
 }
 
@@ -44,15 +44,15 @@ pub fn run(command: Command, failure: Failure) -> Failed {
 /// Calls of one kind that fail once the guest runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Failures {
-    /// Their number.
+    /// Number of the call.
     pub call: i64,
-    /// How they fail.
+    /// Error of the calls.
     pub errno: i32,
-    /// How many do, of those that come first.
+    /// How many of the first calls fail.
     pub times: usize,
 }
 
-/// Runs `command`, which publishes a port, with these failures; returns also how many there were.
+/// Runs `command`, which publishes a port, with these failures; returns also the number of failures.
 pub fn run_serving(command: Command, failures: Failures) -> (Outcome, usize) {
     let mut serving = Serving { failures, is_published: false, count: 0 };
     let outcome = tracer::run(command, &mut serving);
@@ -68,7 +68,7 @@ struct Serving {
 
 impl Judge for Serving {
     fn judge(&mut self, call: &Call) -> Option<i64> {
-        // What the tender says last before the guest runs.
+        // First words of the tender's last message before the guest runs.
         const PUBLISHED: &[u8] = b"husk: TCP port ";
         if !self.is_published {
             self.is_published = call.number == libc::SYS_write && call.text(1).starts_with(PUBLISHED);

@@ -1,24 +1,23 @@
-//! Figures that a program measures itself, `name: ns` a line, in a guest and as a process of this machine.
+//! Figures that a program measures itself and prints as lines `name: ns`, in a guest and as a process of this machine.
 
 use crate::{build, measure};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The program `name` of `package`: as an image, and to run as a process.
+/// Builds the program `name` of `package` as an image and as a process.
 pub fn built(package: &str, name: &str) -> [PathBuf; 2] {
     [build::image(package, name), build::native(package, name)]
 }
 
-/// Runs a program both ways, in turn, and prints the medians of each of its figures. The ratio is the median of those
-/// within each round, so that what changes from round to round weighs on both alike; with it come the ratios below
-/// which a quarter of the rounds lies, and above which another does.
+/// Runs a program both ways, in turn, and prints the medians of each of its figures. The ratio is the median of the ratios
+/// within each round, so that changes between rounds affect both sides alike; the quartiles of the ratios are printed too.
 pub fn compare(programs: [PathBuf; 2], title: &str, rounds: usize) {
     compare_runs(programs, title, rounds, &[None]);
 }
 
-/// The same for a program that prints the names of its figures, a line each, if its argument is `names`, and takes a
-/// single one if it is that one's name. Each figure has a guest and a process of its own: what one leaves on the heap
-/// is nothing to the next.
+/// Compares a program figure by figure: with the argument `names` it prints the names of its figures, a line each, and with one
+/// of the names it measures that figure only. Each figure has a guest and a process of its own, so that figures do not affect
+/// each other through the heap.
 pub fn compare_each(programs: [PathBuf; 2], title: &str, rounds: usize) {
     let output = Command::new(&programs[1]).arg("names").output().expect("the program starts");
     let names = String::from_utf8(output.stdout).expect("names in UTF-8");
@@ -37,7 +36,7 @@ fn compare_runs([image, native]: [PathBuf; 2], title: &str, rounds: usize, argum
             process.arg(argument);
         }
         let mut commands = [(0, guest), (1, process)];
-        // Whatever comes second may find something warm.
+        // The second program may profit from caches that the first one has warmed.
         commands.rotate_left(round % 2);
         for (target, command) in commands {
             let output = command.output().expect("the program starts");

@@ -1,4 +1,4 @@
-//! One run of an image, described and carried out within a bounded time.
+//! One run of an image: its description, and its execution within a time limit.
 
 use crate::failing::{self, Failed, Failure, Failures};
 use crate::pretence::{self, Pretence, Pretended};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// A run to be made. Nothing happens before [`Guest::run`] or [`Guest::spawn`].
+/// Description of a run. The run starts with [`Guest::run`] or [`Guest::spawn`].
 #[derive(Debug)]
 pub struct Guest {
     image: PathBuf,
@@ -26,17 +26,17 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// The native guest `name` of tests/guests.
+    /// Describes a run of the native guest `name` of tests/guests.
     pub fn native(name: &str) -> Self {
         Self::image(build::image("guests", name))
     }
 
-    /// The ordinary program `name` of tests/programs.
+    /// Describes a run of the ordinary program `name` of tests/programs.
     pub fn program(name: &str) -> Self {
         Self::image(build::image("programs", name))
     }
 
-    /// Any image file.
+    /// Describes a run of any image file.
     pub fn image(image: impl Into<PathBuf>) -> Self {
         Self {
             image: image.into(),
@@ -64,7 +64,7 @@ impl Guest {
         self
     }
 
-    /// What it finds on its standard input.
+    /// Sets the guest's standard input.
     pub fn input(mut self, bytes: &[u8]) -> Self {
         self.input = bytes.to_vec();
         self
@@ -76,74 +76,74 @@ impl Guest {
         self
     }
 
-    /// Starts the tender as another user; takes root.
+    /// Starts the tender as another user; requires root.
     pub fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
         self
     }
 
-    /// Lets the tender choose the target, whatever the environment says.
+    /// Lets the tender choose the target, whatever the environment sets.
     pub fn of_any_target(mut self) -> Self {
         self.chooses = true;
         self
     }
 
-    /// Has a thread of the tender try something, as if it had been taken over, once it is confined.
+    /// Makes a thread of the tender attempt an attack, as if it had been taken over, once it is confined.
     pub fn attack(mut self, thread: &str, attempt: &str) -> Self {
         self.attack = Some(format!("{thread}:{attempt}"));
         self
     }
 
-    /// Has a thread of the tender wait before it confines itself, for so many milliseconds.
+    /// Makes a thread of the tender wait `milliseconds` before it confines itself.
     pub fn delay(mut self, thread: &str, milliseconds: u64) -> Self {
         self.delay = Some(format!("{thread}:{milliseconds}"));
         self
     }
 
-    /// Gives it this time instead of `TIMEOUT`.
+    /// Sets this time limit instead of `TIMEOUT`.
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Runs it to its end. A run that takes longer than `TIMEOUT` is ended and fails the test.
+    /// Runs the guest to its end. A run beyond the time limit is killed and fails the test.
     #[track_caller]
     pub fn run(mut self) -> Outcome {
         let input = std::mem::take(&mut self.input);
         self.spawn().input(input).finish()
     }
 
-    /// Starts it, with its standard input open; it has `TIMEOUT` from now.
+    /// Starts the guest, with its standard input open; the time limit counts from now.
     pub fn spawn(self) -> Running {
         Running::start(self.image.display().to_string(), self.command(), self.timeout)
     }
 
-    /// Runs it with a call that fails.
+    /// Runs the guest with a system call that fails.
     pub fn run_failing(self, failure: Failure) -> Failed {
         failing::run(self.command(), failure)
     }
 
-    /// Runs it, which publishes a port, with calls that fail; returns also how many did.
+    /// Runs a guest that publishes a port, with system calls that fail; returns also the number of failures.
     pub fn run_failing_while_serving(self, failures: Failures) -> (Outcome, usize) {
         failing::run_serving(self.command(), failures)
     }
 
-    /// Runs it on a host that lacks something.
+    /// Runs the guest on a host that lacks a feature.
     pub fn run_pretending(self, pretences: &[Pretence]) -> Pretended {
         pretence::run(self.command(), pretences)
     }
 
-    /// Runs it, and returns what kinds of calls its tender makes.
+    /// Runs the guest, and returns the kinds of system calls that its tender makes.
     pub fn calls(self) -> Vec<Pretence> {
         pretence::calls(self.command())
     }
 
-    /// Starts it to talk with it.
+    /// Starts the guest for a conversation.
     pub fn converse(self) -> Conversation {
         Conversation::with(self.spawn())
     }
 
-    /// The command line of the run.
+    /// Returns the command of the run.
     fn command(&self) -> Command {
         let mut line = self.through.clone();
         let husk = if self.attack.is_some() || self.delay.is_some() { build::attacking_husk() } else { build::husk() };

@@ -1,4 +1,4 @@
-//! The harness: builds guests, runs them under a tender, and says what they must have done.
+//! The test harness: builds guests, runs them under a tender, and checks their outcome.
 //!
 //! ```ignore
 //! #[test]

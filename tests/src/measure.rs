@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// One thing to be started.
+/// A program to measure.
 #[derive(Clone, Debug)]
 pub struct Row {
     name: &'static str,
@@ -14,12 +14,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row called `name` that runs `command`.
+    /// Returns a row called `name` that runs `command`.
     pub fn new(name: &'static str, command: Vec<OsString>) -> Self {
         Self { name, command }
     }
 
-    /// Starts it once: milliseconds to the first byte of its output, and to its exit.
+    /// Runs the program once. Returns the milliseconds to the first byte of its output, and to its exit.
     fn run(&self) -> [f64; 2] {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -36,11 +36,11 @@ impl Row {
     }
 }
 
-/// Longest time that a program may run while something is measured.
+/// Time limit of a measured program.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Number of rounds: the last command line argument if it is a number, else `default`. From now on, a bench ends when a program
-/// that it measures does not.
+/// Number of rounds: the last command line argument if it is a number, else `default`. From now on, the bench ends if a
+/// measured program hangs.
 pub fn rounds(default: usize) -> usize {
     watch::over_children(LONGEST);
     std::env::args().next_back().and_then(|argument| argument.parse().ok()).unwrap_or(default)
@@ -68,31 +68,31 @@ pub fn compare(rows: &[Row], rounds: usize) {
     }
 }
 
-/// The middle value.
+/// Returns the median.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How often a guest left for its tender, by what that has told with `--verbose` at the end.
+/// Returns the number of a guest's exits to its tender, from the statistics that `--verbose` prints at the end.
 pub fn exits(told: &str) -> f64 {
     let line = told.lines().find(|line| line.starts_with("husk: exits:")).unwrap_or_default();
     line.split_whitespace().filter_map(|word| word.parse::<f64>().ok()).sum()
 }
 
-/// How long a tender took to confine itself, in milliseconds, by what it has told with `--verbose` at the end.
+/// Returns the milliseconds that a tender took to confine itself, from the statistics that `--verbose` prints at the end.
 pub fn confinement_ms(told: &str) -> f64 {
     let line = told.lines().find_map(|line| line.strip_prefix("husk: confined itself in")).unwrap_or_default();
     line.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// The values that a quarter, a half and three quarters lie below.
+/// Returns the quartiles.
 pub fn quartiles(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     [1, 2, 3].map(|quarter| values.get(values.len() * quarter / 4).copied().unwrap_or(f64::NAN))
 }
 
-/// Resident and proportional set size in KiB of a process that prints a line and then rests. Ends it.
+/// Returns resident and proportional set size in KiB of a process that prints a line and then rests. Ends the process.
 pub fn memory(command: &mut Command) -> (u64, u64) {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
     child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("it prints something");

@@ -1,10 +1,10 @@
-//! Programs as processes of this machine, to compare guests with.
+//! Programs as processes of this machine, for comparison with guests.
 
 use crate::{bounded, build};
 use std::process::Command;
 use std::time::Duration;
 
-/// What the program `name` of `package` prints to standard output; it must end well, within a minute.
+/// Returns the standard output of the program `name` of `package`, which must succeed within a minute.
 #[track_caller]
 pub fn output(package: &str, name: &str) -> String {
     let command = Command::new(build::native(package, name));

@@ -1,19 +1,19 @@
-//! What a run came to, and what a test expects of it.
+//! The outcome of a run, and a test's expectations of it.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
-/// How a process ended.
+/// End of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It exited with this status.
+    /// The process exited with this status.
     Exit(i32),
-    /// This signal ended it. A tender that ends so by itself has a defect, whatever its guest did.
+    /// This signal ended the process. A tender that ends so by itself has a defect, whatever its guest did.
     Signal(i32),
 }
 
-/// The end of a run. Each expectation fails with everything that the run printed.
+/// Outcome of a run. Each failed expectation prints the whole output of the run.
 #[derive(Debug)]
 pub struct Outcome {
     end: End,
@@ -22,7 +22,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a process that has ended.
+    /// Returns the outcome of an ended process.
     pub fn of(output: Output) -> Self {
         let end = match (output.status.code(), output.status.signal()) {
             (Some(status), _) => End::Exit(status),
@@ -38,22 +38,23 @@ impl Outcome {
         self.stdout.clone()
     }
 
-    /// Standard error, but for what the tender says of a host that protects less, as hosts differ ([`Outcome::warnings`]).
+    /// Standard error without the tender's warnings about a host that protects less, because hosts differ
+    /// ([`Outcome::warnings`]).
     pub fn stderr(&self) -> String {
         self.stderr.split_inclusive('\n').filter(|line| !is_warning(line)).collect()
     }
 
-    /// What the tender says of a host that protects less: a line each.
+    /// Warnings of the tender about a host that protects less: a line each.
     pub fn warnings(&self) -> Vec<&str> {
         self.stderr.lines().filter(|line| is_warning(line)).collect()
     }
 
-    /// How it ended.
+    /// Returns the end of the process.
     pub fn end(&self) -> End {
         self.end
     }
 
-    /// The status that it exited with; an end by a signal fails the test.
+    /// Returns the exit status; an end by a signal fails the test.
     #[track_caller]
     pub fn status(&self) -> i32 {
         match self.end {
@@ -62,46 +63,46 @@ impl Outcome {
         }
     }
 
-    /// It ended in one of these ways.
+    /// Expects one of these ends.
     #[track_caller]
     pub fn expect_end(&self, ends: &[End]) -> &Self {
         assert!(ends.contains(&self.end), "not {ends:?}: {self}");
         self
     }
 
-    /// It exited with this status.
+    /// Expects an exit with this status.
     #[track_caller]
     pub fn expect_status(&self, status: i32) -> &Self {
         self.expect_end(&[End::Exit(status)])
     }
 
-    /// This signal ended it.
+    /// Expects an end by this signal.
     #[track_caller]
     pub fn expect_signal(&self, signal: i32) -> &Self {
         self.expect_end(&[End::Signal(signal)])
     }
 
-    /// It ended well.
+    /// Expects an exit with status 0.
     #[track_caller]
     pub fn expect_success(&self) -> &Self {
         self.expect_status(0)
     }
 
-    /// Its standard output is exactly this.
+    /// Expects exactly this standard output.
     #[track_caller]
     pub fn expect_stdout(&self, text: &str) -> &Self {
         assert_eq!(self.stdout, text, "{self}");
         self
     }
 
-    /// Its standard error has this in it.
+    /// Expects standard error to contain this.
     #[track_caller]
     pub fn expect_stderr(&self, part: &str) -> &Self {
         assert!(self.stderr.contains(part), "no '{part}' in {self}");
         self
     }
 
-    /// The guest was stopped for a fault, with this status and this in the first line of the report.
+    /// Expects that the guest was stopped for a fault, with this status and this in the first line of the report.
     #[track_caller]
     pub fn expect_fault(&self, status: u8, part: &str) -> &Self {
         self.expect_status(status.into());
@@ -111,7 +112,7 @@ impl Outcome {
         self
     }
 
-    /// The tender refused to start it, with one line that has these in it.
+    /// Expects that the tender refused to start the guest, with one line that contains these parts.
     #[track_caller]
     pub fn expect_refusal(&self, parts: &[&str]) -> &Self {
         self.expect_status(husk_abi::fault::TENDER_ERROR.into());
@@ -123,7 +124,7 @@ impl Outcome {
     }
 }
 
-/// Whether the tender goes on after this line. With `--strict`, it refuses with the same words.
+/// Returns true if the tender continues after this line. With `--strict`, it refuses with the same words.
 fn is_warning(line: &str) -> bool {
     line.starts_with("husk: this host protects less than others: ") && !line.contains("--strict")
 }
@@ -154,7 +155,7 @@ mod tests {
         assert!(missed(Outcome::expect_success));
         assert!(missed(|outcome| outcome.expect_status(128 + libc::SIGSEGV)));
         assert!(missed(|outcome| outcome.expect_end(&[End::Exit(0), End::Signal(libc::SIGTERM)])));
-        // A shell's own way of speaking of signals is a status like any other.
+        // A shell reports a signal as an ordinary status.
         outcome("exit 139").expect_status(139).expect_end(&[End::Exit(1), End::Exit(139)]);
     }
 }

@@ -1,4 +1,4 @@
-//! A folder with what the tests otherwise have cargo build, for machines without cargo: `HUSK_PREBUILT` names it.
+//! Folder of prebuilt files, for machines without cargo: `HUSK_PREBUILT` names it.
 //!
 //! | path | content |
 //! |---|---|
@@ -9,13 +9,13 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder, if the tests run on such a machine.
+/// Returns the folder, if `HUSK_PREBUILT` is set.
 pub fn folder() -> Option<&'static Path> {
     static FOLDER: std::sync::OnceLock<Option<PathBuf>> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| std::env::var_os("HUSK_PREBUILT").map(PathBuf::from)).as_deref()
 }
 
-/// The path of `file` in the folder, if there is one; it must have that file.
+/// Returns the path of `file` in the folder, if `HUSK_PREBUILT` is set; the file must exist.
 pub fn path(file: impl AsRef<Path>) -> Option<PathBuf> {
     let path = folder()?.join(file);
     assert!(path.is_file(), "HUSK_PREBUILT lacks {}", path.display());

@@ -1,4 +1,4 @@
-//! A run on a host that lacks something which this one has: the system calls by which it would be found have the results
+//! A run on a pretended host that lacks a feature of this one: the system calls that would detect the feature get the results
 //! that they have there.
 
 use crate::Outcome;
@@ -6,7 +6,7 @@ use crate::tracer::{self, Call, Judge};
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Calls that take a path, and which argument it is.
+/// Calls that take a path, and the index of that argument.
 const WITH_PATH: [(i64, usize); 10] = [
     (libc::SYS_open, 0),
     (libc::SYS_stat, 0),
@@ -20,22 +20,22 @@ const WITH_PATH: [(i64, usize); 10] = [
     (libc::SYS_statx, 1),
 ];
 
-/// Something that a host does not have.
+/// A missing feature of a host.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each variant says what its fields are")]
 pub enum Pretence {
     /// A system call with these arguments, by index, has this result.
     Call { number: i64, arguments: Vec<(usize, u64)>, result: i64 },
-    /// Calls whose number is above this one do not exist.
+    /// Calls with a number above this one do not exist.
     CallsAbove(i64),
-    /// Calls with a path that starts so fail like this.
+    /// Calls with a path that starts with `start` fail with this error.
     Path { start: &'static str, errno: i32 },
     /// An entry of the auxiliary vector has this value.
     Auxiliary { kind: u64, value: u64 },
 }
 
 impl Pretence {
-    /// Every call of this number fails.
+    /// Makes every call of this number fail.
     pub fn call(number: i64, errno: i32) -> Self {
         Self::Call { number, arguments: vec![], result: -i64::from(errno) }
     }
@@ -49,7 +49,7 @@ impl Pretence {
         self
     }
 
-    /// Has a call succeed with this result instead.
+    /// Makes a call succeed with this result instead.
     #[must_use]
     pub fn giving(mut self, value: i64) -> Self {
         if let Self::Call { result, .. } = &mut self {
@@ -58,11 +58,11 @@ impl Pretence {
         self
     }
 
-    /// Returns the result of a call, if it is one of those.
+    /// Returns the pretended result of a call, if this pretence covers it.
     fn result(&self, call: &Call) -> Option<i64> {
         match self {
             Self::Call { number, arguments, result } => {
-                // The kernel looks at 32 bits of what these tests name.
+                // The kernel reads 32 bits of the arguments that these tests name.
                 let is = |(index, value): &(usize, u64)| call.arguments[*index] as u32 == *value as u32;
                 (call.number == *number && arguments.iter().all(is)).then_some(*result)
             }
@@ -76,16 +76,16 @@ impl Pretence {
     }
 }
 
-/// What came of a run.
+/// Result of a run on a pretended host.
 #[derive(Debug)]
 pub struct Pretended {
-    /// Its end.
+    /// Outcome of the run.
     pub outcome: Outcome,
-    /// How many calls had another result than here.
+    /// Number of calls with a pretended result.
     pub times: usize,
 }
 
-/// Runs `command` on a host like this.
+/// Runs `command` on a pretended host.
 pub fn run(command: Command, pretences: &[Pretence]) -> Pretended {
     let mut host = Host { pretences, times: 0 };
     let outcome = tracer::run(command, &mut host);
@@ -113,11 +113,11 @@ impl Judge for Host<'_> {
     }
 }
 
-/// Calls that do different things, by an argument.
+/// Calls with several operations, and the index of the argument that selects one.
 const WITH_REQUEST: [(i64, usize); 5] =
     [(libc::SYS_ioctl, 1), (libc::SYS_madvise, 2), (libc::SYS_prctl, 0), (libc::SYS_fcntl, 1), (libc::SYS_socket, 0)];
 
-/// Runs `command`, and returns each kind of call that it makes as one that does not exist.
+/// Runs `command`, and returns each kind of call that it makes, as a pretence that the call does not exist.
 pub fn calls(command: Command) -> Vec<Pretence> {
     let mut seen = Seen::default();
     tracer::run(command, &mut seen).expect_success();

@@ -1,29 +1,29 @@
-//! Processes of the host as they are seen from outside, by their numbers.
+//! Processes of the host, observed by their process ids.
 
 #![expect(unsafe_code, reason = "sends signals, and asks for processors")]
 
 use crate::eventually;
 use std::fs;
 
-/// The children of the first thread of a process.
+/// Returns the children of the first thread of a process.
 pub fn children(id: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// Text of proc_pid_status(5); nothing if there is no such process.
+/// Returns the text of proc_pid_status(5); empty if the process does not exist.
 pub fn status(id: u32) -> String {
     fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default()
 }
 
-/// Whether a process has not ended. One that has may still wait for its parent to collect its status.
+/// Returns true if a process has not ended. A zombie has ended.
 pub fn runs(id: u32) -> bool {
     let status = status(id);
     !status.is_empty() && !status.contains("State:\tZ") && !status.contains("State:\tX")
 }
 
-/// Waits until the status of a process that runs has all these parts: a process that was forked makes its first system calls
-/// some time after its parent has gone on.
+/// Waits until the status of a running process has all these parts, because a forked process makes its first system calls some
+/// time after its parent has continued.
 #[track_caller]
 pub fn expect_status(id: u32, parts: &[&str]) {
     let has_all = || parts.iter().all(|part| status(id).contains(part));
@@ -39,23 +39,23 @@ pub fn expect_ended(id: u32) {
     eventually(&format!("process {id} ends"), || (!runs(id)).then_some(()));
 }
 
-/// The processors that this process, and what it starts, may use: a container need not have the first.
+/// Returns the processors that this process and its children may use: in a container the first may be missing.
 pub fn processors() -> Vec<usize> {
-    // SAFETY: all zeros is a valid value.
+    // SAFETY: `cpu_set_t` is a bit mask, for which zeros are valid.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: a variable of ours, as long as it says.
+    // SAFETY: the kernel writes at most the given size to a local variable of that size.
     let result = unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: reads the variable; the number is within it.
+    // SAFETY: reads the local variable; the processor number is less than CPU_SETSIZE.
     let is_ours = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, &set) };
     (0..libc::CPU_SETSIZE as usize).filter(is_ours).collect()
 }
 
-/// Sends a signal to a process, or to a group if the number is negative.
+/// Sends a signal to a process, or to a process group if `id` is negative.
 #[track_caller]
 pub fn signal(id: i64, signal: i32) {
     let id = libc::pid_t::try_from(id).expect("the number of a process");
-    // SAFETY: only numbers.
+    // SAFETY: takes numbers only, no memory.
     let result = unsafe { libc::kill(id, signal) };
     assert_eq!(result, 0, "kill {id}: {}", std::io::Error::last_os_error());
 }

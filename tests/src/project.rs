@@ -1,7 +1,7 @@
-//! Cargo projects outside the repository, and calls of `cargo husk` in them, as a user makes them.
+//! Cargo projects outside the repository, and calls of `cargo husk` in them, as users make them.
 //!
-//! A project keeps its folder from one run of the tests to the next, and all build into one target folder: what has not
-//! changed is not compiled again. Names of packages differ, then, from test to test.
+//! A project keeps its folder between runs of the tests, and all projects share one target folder, so that unchanged code is
+//! not compiled again. Therefore package names must differ between tests.
 
 use crate::{Outcome, Running, build};
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A project of these files, by path; `name` is that of its folder.
+    /// Creates a project of these files, by path; `name` is the name of its folder.
     pub fn new(name: &str, files: &[(&str, &str)]) -> Self {
         let mut hasher = DefaultHasher::new();
         build::workspace().hash(&mut hasher);
@@ -30,17 +30,17 @@ impl Project {
         project
     }
 
-    /// An ordinary package `name` with this main file.
+    /// Creates an ordinary package `name` with this main file.
     pub fn program(name: &str, main: &str) -> Self {
         Self::new(name, &[("Cargo.toml", &package(name, "")), ("src/main.rs", main)])
     }
 
-    /// The path of a file in the project.
+    /// Returns the path of a file in the project.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
 
-    /// `cargo husk` with these words, before it runs.
+    /// Prepares a call of `cargo husk` with these words.
     pub fn husk(&self, words: &str) -> CargoHusk {
         let mut command = Command::new(build::cargo_husk());
         command.arg("husk").args(words.split_whitespace()).current_dir(&self.folder);
@@ -54,7 +54,7 @@ impl Project {
         CargoHusk::of(command)
     }
 
-    /// The images that `cargo husk build` with these words makes; nothing else is on its standard output.
+    /// Returns the images that `cargo husk build` with these words makes; its standard output must hold only their paths.
     pub fn build(&self, words: &str) -> Vec<PathBuf> {
         let outcome = self.husk(&format!("build {words}")).build();
         outcome.expect_success();
@@ -63,7 +63,7 @@ impl Project {
         images
     }
 
-    /// Writes a file, unless it has that text already: cargo goes by times.
+    /// Writes a file, unless it has that text already, because cargo compares modification times.
     fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("has a parent")).expect("a folder");
@@ -73,7 +73,7 @@ impl Project {
     }
 }
 
-/// The text of a manifest for the package `name`.
+/// Returns the text of a manifest for the package `name`.
 pub fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}\n")
 }
@@ -86,7 +86,7 @@ pub struct CargoHusk {
 }
 
 impl CargoHusk {
-    /// A call that is carried out by this command.
+    /// Returns a call that this command carries out.
     pub fn of(command: Command) -> Self {
         Self { command, input: vec![] }
     }
@@ -97,43 +97,42 @@ impl CargoHusk {
         self
     }
 
-    /// Takes an environment variable from the tool.
+    /// Removes an environment variable of the tool.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Adds a word that may have spaces, or be no text.
+    /// Adds an argument that may contain spaces or invalid UTF-8.
     pub fn argument(mut self, word: impl AsRef<OsStr>) -> Self {
         self.command.arg(word);
         self
     }
 
-    /// Calls it in this folder.
+    /// Sets the working directory of the call.
     pub fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
-    /// What the program finds on its standard input.
+    /// Sets the program's standard input.
     pub fn input(mut self, text: &str) -> Self {
         self.input = text.into();
         self
     }
 
-    /// Starts it. It has ten minutes from now, which is time to compile everything on a machine that does other things as
-    /// well.
+    /// Starts the call, with a time limit of ten minutes: enough to compile all dependencies on a busy machine.
     pub fn spawn(self) -> Running {
         Running::start(format!("{:?}", self.command), self.command, Duration::from_secs(600)).input(self.input)
     }
 
-    /// Carries out something that starts no guest.
+    /// Runs a call that starts no guest to its end.
     #[track_caller]
     pub fn build(self) -> Outcome {
         self.spawn().finish()
     }
 
-    /// Carries out something that starts guests.
+    /// Runs a call that starts guests to its end.
     #[track_caller]
     pub fn run(self) -> Outcome {
         self.build()

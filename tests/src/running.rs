@@ -1,4 +1,4 @@
-//! A guest that runs: what it has printed so far, signals to its tender, and its end within a bounded time.
+//! A running guest: its output so far, signals to its tender, and its end within a time limit.
 
 use crate::eventually::within;
 use crate::watch::Watch;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A run that was started. It is killed if the test drops it before it has ended.
+/// A started run. Dropping it before its end kills it.
 #[derive(Debug)]
 pub struct Running {
     started: Option<Started>,
@@ -23,17 +23,17 @@ struct Started {
     stdout: Stream,
     stderr: Stream,
     watch: Watch,
-    /// Once it has ended.
+    /// Status, after the end.
     status: Option<ExitStatus>,
 }
 
-/// How long a run may take: far longer than any does, on a machine that does other things as well.
+/// Time limit of a run: far longer than any needs on a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
-/// How a report on the threads of a guest begins.
+/// First words of a report on a guest's threads.
 const ASKED: &str = "husk: the guest's threads:";
-/// How often something is looked at.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(1);
-/// How long after its end its output may come, if it has left somebody who has that open.
+/// Time limit for the rest of the output after the end, if another process still has the output open.
 const REST: Duration = Duration::from_secs(10);
 
 impl Running {
@@ -42,17 +42,17 @@ impl Running {
         Self::start(format!("{command:?}"), command, TIMEOUT)
     }
 
-    /// Starts a command whose standard error the test reads itself.
+    /// Starts a command with this standard error, which the test reads itself.
     pub fn with_stderr(stderr: impl Into<Stdio>, command: Command) -> Self {
         Self::start_with(stderr.into(), format!("{command:?}"), command, TIMEOUT)
     }
 
-    /// Starts `command`, which is to end within `timeout`.
+    /// Starts `command`, with a time limit.
     pub(crate) fn start(name: String, command: Command, timeout: Duration) -> Self {
         Self::start_with(Stdio::piped(), name, command, timeout)
     }
 
-    /// The same for a command whose standard error is ours, where a person can follow it.
+    /// Starts a command that inherits standard error, so that its progress is visible.
     pub(crate) fn start_shown(name: String, command: Command, timeout: Duration) -> Self {
         Self::start_with(Stdio::inherit(), name, command, timeout)
     }
@@ -66,22 +66,22 @@ impl Running {
         Self { started: Some(Started { name, child, stdin, stdout, stderr, watch, status: None }) }
     }
 
-    /// Writes to its standard input from now on, and closes that afterwards.
+    /// Writes `bytes` to the standard input in the background, and then closes it.
     pub fn input(mut self, bytes: Vec<u8>) -> Self {
         if let Some(mut stdin) = self.started.as_mut().and_then(|started| started.stdin.take()) {
-            // A guest need not read its input; that it stops early is not the writer's failure.
+            // A guest need not read its input, so a failed write is no error.
             thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
         self
     }
 
-    /// Waits until it has printed `text` to standard output `count` times.
+    /// Waits until `text` occurs `count` times on standard output.
     #[track_caller]
     pub fn expect_printed(&mut self, text: &str, count: usize) -> &mut Self {
         self.until(&format!("printed {count} times '{text}'"), |started| started.stdout.count(text) >= count)
     }
 
-    /// Waits until it has printed so many lines to standard output; returns the last of them.
+    /// Waits until standard output has `count` lines; returns the last of them.
     #[track_caller]
     pub fn line(&mut self, count: usize) -> String {
         self.until(&format!("printed {count} lines"), |started| started.stdout.count("\n") >= count);
@@ -89,17 +89,17 @@ impl Running {
         text.lines().nth(count - 1).unwrap_or_default().to_owned()
     }
 
-    /// Waits until `text` was printed to standard error `count` times.
+    /// Waits until `text` occurs `count` times on standard error.
     #[track_caller]
     pub fn expect_told(&mut self, text: &str, count: usize) -> &mut Self {
         self.until(&format!("told {count} times '{text}'"), |started| started.stderr.count(text) >= count)
     }
 
-    /// Asks what its threads do (SIGQUIT) until a report has all these parts: a thread comes to where it waits some time after
-    /// it was started.
+    /// Requests reports on the threads (SIGQUIT) until one has all these parts, because a thread reaches its wait some time
+    /// after its start.
     #[track_caller]
     pub fn ask_until(&mut self, parts: &[&str]) -> &mut Self {
-        // A report comes in pieces.
+        // A report is written in several pieces.
         const WHOLE: Duration = Duration::from_millis(300);
         for reports in 1.. {
             self.signal("QUIT", 1).expect_told(ASKED, reports);
@@ -115,22 +115,22 @@ impl Running {
         self
     }
 
-    /// The process number of its tender.
+    /// Returns the process id of the tender.
     pub fn id(&self) -> u32 {
         self.started.as_ref().map_or(0, |started| started.child.id())
     }
 
-    /// Resident memory of its tender in KiB; nothing if it does not run.
+    /// Resident memory of the tender in KiB; `None` if it does not run.
     pub fn resident_kib(&self) -> Option<u64> {
         self.status_kib("VmRSS:")
     }
 
-    /// The part of that which is its own, and not a file's.
+    /// Anonymous part of the resident memory.
     pub fn anonymous_kib(&self) -> Option<u64> {
         self.status_kib("RssAnon:")
     }
 
-    /// The most resident memory that it has had.
+    /// Peak of the resident memory.
     pub fn peak_kib(&self) -> Option<u64> {
         self.status_kib("VmHWM:")
     }
@@ -140,17 +140,17 @@ impl Running {
         status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
     }
 
-    /// Processor time of its tender, the guest's included; nothing if it does not run.
+    /// Processor time of the tender, the guest's included; `None` if it does not run.
     pub fn processor_time(&self) -> Option<Duration> {
         let status = std::fs::read_to_string(format!("/proc/{}/stat", self.started.as_ref()?.child.id())).ok()?;
-        // After the name, which may have spaces in it, user and system time are the fields 12 and 13 (proc_pid_stat(5)).
+        // The name may contain spaces; after it, user and system time are the fields 12 and 13 (proc_pid_stat(5)).
         let (_, fields) = status.rsplit_once(')')?;
         let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         const TICK: Duration = Duration::from_millis(10);
         Some(TICK * ticks as u32)
     }
 
-    /// The seccomp mode of each thread of its tender (proc_pid_status(5)).
+    /// Returns the seccomp mode of each thread of the tender (proc_pid_status(5)).
     pub fn seccomp_modes(&self) -> Vec<String> {
         let Some(started) = &self.started else { return vec![] };
         let threads = std::fs::read_dir(format!("/proc/{}/task", started.child.id())).expect("it runs");
@@ -160,12 +160,12 @@ impl Running {
         statuses.flatten().filter_map(mode).collect()
     }
 
-    /// How many bytes it has printed to standard output.
+    /// Returns the number of bytes on standard output so far.
     pub fn printed(&self) -> usize {
         self.started.as_ref().map_or(0, |started| lock(&started.stdout.bytes).len())
     }
 
-    /// Writes a line to its standard input, which stays open.
+    /// Writes a line to the standard input, which stays open.
     pub fn say(&mut self, line: &str) -> &mut Self {
         if let Some(stdin) = self.started.as_mut().and_then(|started| started.stdin.as_mut()) {
             let _ = writeln!(stdin, "{line}");
@@ -173,25 +173,25 @@ impl Running {
         self
     }
 
-    /// Sends its tender a signal, by name and as often as said.
+    /// Sends the tender a signal, by name, `times` times.
     pub fn signal(&mut self, name: &str, times: usize) -> &mut Self {
         if let Some(started) = &mut self.started
             && !started.has_ended()
         {
-            // The process is ours until it was waited for, so its number is, too.
+            // The process id stays valid, because the child has not been waited for.
             let line = format!("for i in $(seq {times}); do kill -{name} {} || exit; done", started.child.id());
             let _ = Command::new("sh").args(["-c", &line]).status();
         }
         self
     }
 
-    /// Waits for its end, with its input left open.
+    /// Waits for the end, with the input left open.
     #[track_caller]
     pub fn expect_ended(&mut self) -> &mut Self {
         self.until("ended", Started::has_ended)
     }
 
-    /// Waits for its end.
+    /// Closes the input and waits for the end.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
         if let Some(started) = &mut self.started {
@@ -211,7 +211,7 @@ impl Running {
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Started) -> bool) -> &mut Self {
         let started = self.started.as_mut().expect("it has not been finished before");
         while !done(started) {
-            // What comes out of it can still be on its way, until its streams are closed.
+            // Output may still be in the pipes until they are closed.
             let is_over = started.has_ended() && started.stdout.is_over() && started.stderr.is_over();
             if is_over && !done(started) {
                 panic!("{} has ended and not {what}: {:?}{}", started.name, started.status, started.text());
@@ -230,11 +230,11 @@ impl Started {
         let child = &mut self.child;
         let status = self.status.or_else(|| self.watch.ended(|| child.try_wait().expect("it is our child")));
         self.status = status;
-        // One that was killed as its time was up has not ended by itself.
+        // A run that was killed at its time limit has not ended by itself.
         status.is_some() && !self.watch.is_late()
     }
 
-    /// What it has printed so far.
+    /// Returns the output so far.
     fn text(&self) -> String {
         format!("\n--- stdout\n{}--- stderr\n{}", self.stdout.text(), self.stderr.text())
     }
@@ -242,7 +242,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Neither has anything to do if it has ended.
+        // Both calls are harmless after the end.
         let _ = self.child.kill();
         let child = &mut self.child;
         self.watch.ended(|| child.wait().ok());
@@ -250,7 +250,7 @@ impl Drop for Started {
     }
 }
 
-/// Output that is gathered as it comes.
+/// Output that a thread collects.
 #[derive(Debug)]
 pub(crate) struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -258,7 +258,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// What comes through `pipe`; nothing if there is none.
+    /// Collects the output of `pipe`, if there is one.
     pub(crate) fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&bytes);
@@ -284,7 +284,7 @@ impl Stream {
         self.reader.is_finished()
     }
 
-    /// All of it, once it is over.
+    /// Returns all of the output, once the pipe is closed.
     pub(crate) fn whole(&mut self, name: &str) -> Vec<u8> {
         let deadline = Instant::now() + patience(REST);
         while !self.is_over() {

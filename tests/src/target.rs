@@ -1,4 +1,4 @@
-//! What guests run in: the same tests hold for every target, but for where things are.
+//! Targets: the same tests hold for every target, except for addresses.
 
 use husk_abi::memory::{TENDER_SIZE, WINDOW_LOWEST};
 use std::env;
@@ -15,7 +15,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The one that `husk run` takes here if nobody tells it which.
+    /// Returns the target that `husk run` chooses here by default.
     pub fn usual() -> Self {
         static USUAL: OnceLock<Target> = OnceLock::new();
         *USUAL.get_or_init(|| match env::var("HUSK_TARGET").as_deref() {
@@ -26,12 +26,12 @@ impl Target {
         })
     }
 
-    /// Those that can be used here.
+    /// Returns the targets that are usable here.
     pub fn all() -> Vec<Self> {
         if has_kvm() { vec![Self::Hvt, Self::Spt] } else { vec![Self::Spt] }
     }
 
-    /// What `husk run` calls it.
+    /// Returns the name of the target in `husk run`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hvt => "hvt",
@@ -39,7 +39,7 @@ impl Target {
         }
     }
 
-    /// The flag of `husk run` that asks for it.
+    /// Returns the flag of `husk run` that selects the target.
     pub const fn flag(self) -> &'static str {
         match self {
             Self::Hvt => "--target=hvt",
@@ -47,7 +47,7 @@ impl Target {
         }
     }
 
-    /// Where a guest that runs with `--no-aslr` sees a page of the tender's own.
+    /// Returns the address of a page of the tender's own in a guest that runs with `--no-aslr`.
     pub fn own(self, physical: u64) -> u64 {
         match self {
             Self::Hvt => physical,

@@ -1,4 +1,4 @@
-//! Follows a run through all its system calls (ptrace(2)), and has some of them end without being made, as a [`Judge`] says.
+//! Traces all system calls of a run (ptrace(2)), and suppresses some of them with a result, as a [`Judge`] decides.
 
 #![expect(unsafe_code, reason = "tracing has no other interface")]
 
@@ -13,21 +13,21 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long a run may take.
+/// Time limit of a run.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a report of what its guest does may take.
+/// Time limit of a report on the guest's threads.
 const REPORT: Duration = Duration::from_secs(3);
-/// Where guests in processes are: calls from there are theirs, and go to their libos.
+/// Addresses of guests in processes: system calls from there are the guest's, and go to its libos.
 const GUESTS: std::ops::Range<u64> = 4 << 30..0x4000_0000_0000;
-/// The last call of the C library's own start, which has no words for a failure.
+/// Last call of the C library's start code, which reports no failures.
 const START: i64 = libc::SYS_set_tid_address;
 
 /// A system call that is about to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// Its number.
+    /// Number of the call.
     pub number: i64,
-    /// Its arguments.
+    /// Arguments of the call.
     pub arguments: [u64; 6],
     thread: libc::pid_t,
 }
@@ -38,16 +38,16 @@ impl Call {
         let mut bytes = vec![0; 256];
         let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let remote = libc::iovec { iov_base: self.arguments[argument] as *mut libc::c_void, iov_len: bytes.len() };
-        // SAFETY: the local vector describes a buffer of ours; the other only has to be a number.
+        // SAFETY: the local vector describes a local buffer; the kernel checks the remote address.
         let count = unsafe { libc::process_vm_readv(self.thread, &local, 1, &remote, 1, 0) };
         bytes.truncate(usize::try_from(count).unwrap_or(0));
         bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
     }
 }
 
-/// Decides about calls.
+/// A decision about calls.
 pub trait Judge {
-    /// Returns what a call is to result in without being made, if it is not to be made.
+    /// Returns the result of a call that is to be suppressed.
     fn judge(&mut self, call: &Call) -> Option<i64>;
 
     /// Returns an entry of the auxiliary vector (getauxval(3)) that is to have another value.
@@ -59,7 +59,7 @@ pub trait Judge {
 /// Runs `command` to its end; a run that takes longer than a minute fails the test.
 pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> Outcome {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("RUST_BACKTRACE", "0");
-    // SAFETY: between fork and exec there is one system call, and nothing else.
+    // SAFETY: between fork and exec, `ask_to_be_traced` makes one system call, which is async-signal-safe.
     unsafe { command.pre_exec(ask_to_be_traced) };
     #[expect(clippy::zombie_processes, reason = "the tracer waits for it")]
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -69,10 +69,10 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
     let watchman = thread::spawn(move || {
         let is_late = |timeout| watch.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
         let late = is_late(patience(TIMEOUT));
-        // It first reports what its guest does.
+        // SIGQUIT makes the tender report its guest's threads before it is killed.
         for (signal, timeout) in [(libc::SIGQUIT, REPORT), (libc::SIGKILL, Duration::ZERO)] {
             if late && is_late(Duration::ZERO) {
-                // SAFETY: it is our child, which nobody has waited for yet.
+                // SAFETY: takes numbers only; the child has not been waited for, so the number is its own.
                 unsafe { libc::kill(id, signal) };
                 is_late(timeout);
             }
@@ -89,29 +89,29 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
 }
 
 fn ask_to_be_traced() -> io::Result<()> {
-    // SAFETY: concerns ourselves only.
+    // SAFETY: PTRACE_TRACEME takes no memory and concerns the calling process only.
     match unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Follows the calls of all threads of a process.
+/// Tracer of all threads of a process.
 struct Tracer<'j, J> {
     judge: &'j mut J,
     has_started: bool,
-    /// Threads in calls that are not made, and what these result in.
+    /// Threads in suppressed calls, and the results of these.
     inside: Vec<(libc::pid_t, i64)>,
 }
 
 impl<J: Judge> Tracer<'_, J> {
-    /// Follows the child to its end.
+    /// Traces the child to its end.
     fn trace(&mut self, child: &Child) -> ExitStatus {
         let id = child.id() as libc::pid_t;
         let mut first = true;
         loop {
             let mut status = 0;
-            // SAFETY: a variable of ours; with this flag only children of this thread are waited for.
+            // SAFETY: writes a local variable; __WNOTHREAD restricts the wait to children of this thread.
             let thread = unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::__WNOTHREAD) };
             assert!(thread > 0, "waitpid: {}", io::Error::last_os_error());
             if !libc::WIFSTOPPED(status) {
@@ -137,7 +137,7 @@ impl<J: Judge> Tracer<'_, J> {
         }
     }
 
-    /// A thread stopped before or after a call.
+    /// Handles a thread that stopped before or after a call.
     fn stopped(&mut self, thread: libc::pid_t) {
         if let Some(at) = self.inside.iter().position(|(inside, _)| *inside == thread) {
             let (_, result) = self.inside.swap_remove(at);
@@ -146,14 +146,14 @@ impl<J: Judge> Tracer<'_, J> {
         }
         let mut information = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
         let size = size_of_val(&information);
-        // SAFETY: the thread is stopped; the kernel writes so many bytes at most.
+        // SAFETY: the thread is stopped; the kernel writes at most `size` bytes.
         let told = unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, information.as_mut_ptr()) };
-        // SAFETY: zeros are a value of it, and so is what the kernel wrote.
+        // SAFETY: zeros are a valid value, and so is what the kernel wrote over them.
         let information = unsafe { information.assume_init() };
         if told <= 0 || information.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
             return;
         }
-        // SAFETY: this is what the kernel fills in at an entry.
+        // SAFETY: the kernel fills in this field of the union at an entry, which was checked above.
         let entry = unsafe { information.u.entry };
         let call = Call { number: entry.nr as i64, arguments: entry.args, thread };
         if !self.has_started {
@@ -165,27 +165,27 @@ impl<J: Judge> Tracer<'_, J> {
         }
         if let Some(result) = self.judge.judge(&call) {
             self.inside.push((thread, result));
-            // Something that does nothing, and that any filter lets through.
+            // getpid has no effect, and every filter allows it.
             change(thread, |registers| registers.orig_rax = libc::SYS_getpid as u64);
         }
     }
 }
 
-/// Changes the registers of a thread that is stopped.
+/// Changes the registers of a stopped thread.
 fn change(thread: libc::pid_t, how: impl FnOnce(&mut libc::user_regs_struct)) {
-    // SAFETY: zeros are a value of it.
+    // SAFETY: zeros are a valid `user_regs_struct`.
     let mut registers: libc::user_regs_struct = unsafe { zeroed() };
-    // SAFETY: the kernel writes one such structure.
+    // SAFETY: the kernel writes one such structure, a local variable.
     unsafe { libc::ptrace(libc::PTRACE_GETREGS, thread, 0, &raw mut registers) };
     how(&mut registers);
-    // SAFETY: the kernel reads one such structure.
+    // SAFETY: the kernel reads one such structure, a local variable.
     unsafe { libc::ptrace(libc::PTRACE_SETREGS, thread, 0, &raw mut registers) };
 }
 
-/// Changes an entry of the auxiliary vector of a program that is about to start. It lies behind the arguments and the
+/// Changes an entry of the auxiliary vector of a program that is about to start. The vector lies behind the arguments and the
 /// environment on the stack, each of which ends with a null word.
 fn set_auxiliary(thread: libc::pid_t, kind: u64, value: u64) {
-    // SAFETY: a request without memory of ours: the C library returns the word.
+    // SAFETY: the request takes no memory of this process: the C library returns the word.
     let word = |address: u64| unsafe { libc::ptrace(libc::PTRACE_PEEKDATA, thread, address, 0) } as u64;
     let mut stack = 0;
     change(thread, |registers| stack = registers.rsp);
@@ -198,12 +198,12 @@ fn set_auxiliary(thread: libc::pid_t, kind: u64, value: u64) {
         at += 16;
     }
     assert_eq!(word(at), kind, "the kernel gives every program this entry");
-    // SAFETY: as above; the program does not run.
+    // SAFETY: the request takes no memory of this process, and the traced program is stopped.
     unsafe { libc::ptrace(libc::PTRACE_POKEDATA, thread, at + 8, value) };
 }
 
-/// A request with a number; a thread that is gone meanwhile does not matter.
+/// Makes a request with a number; a thread that has ended in between does not matter.
 fn request(what: libc::c_uint, thread: libc::pid_t, number: usize) {
-    // SAFETY: these requests take a number.
+    // SAFETY: these requests take a number, no memory.
     unsafe { libc::ptrace(what, thread, null_mut::<libc::c_void>(), number) };
 }

@@ -1,7 +1,7 @@
-//! The bound of a run: when it passes, whoever waits learns what the guest was doing, and the run is ended.
+//! The time limit of a run: when it passes, the state of the guest is printed, and the run is killed.
 //!
-//! A thread of its own watches, so that it makes no difference what the test waits for meanwhile: the guest's output, its
-//! end, a socket. A test that still waits some time after its guest was ended takes the whole test process with it.
+//! A thread of its own watches, so that the limit holds whatever the test waits for: the guest's output, its end, a socket. A
+//! test that still waits some time after its guest was killed ends with the whole test process.
 
 #![expect(unsafe_code, reason = "sends signals")]
 
@@ -13,29 +13,29 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The executable that prints a report on SIGQUIT.
+/// Name of the executable that prints a report on SIGQUIT.
 const TENDER: &str = "husk";
-/// How long a report may take.
+/// Time limit of a report.
 const REPORT: Duration = Duration::from_secs(3);
-/// How long a test may wait for something else after its run was ended.
+/// Time that a test may wait for another event after its run was killed.
 const AFTERWARDS: Duration = Duration::from_secs(90);
 
-/// Where a run is.
+/// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Runs,
-    /// It was ended as its time was up.
+    /// The run was killed at its time limit.
     Late,
-    /// It is none of the watch's business any more.
+    /// The watch has ended.
     Over,
 }
 
-/// The watch over a run.
+/// Watch over a run.
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<(Mutex<State>, Condvar)>);
 
 impl Watch {
-    /// Watches the process `id`, a child that nobody waits for without [`Watch::ended`].
+    /// Watches the process `id`, a child that is waited for only through [`Watch::ended`].
     pub fn over(name: String, id: u32, timeout: Duration) -> Self {
         let watch = Self(Arc::new((Mutex::new(State::Runs), Condvar::new())));
         let watched = watch.clone();
@@ -48,7 +48,7 @@ impl Watch {
         if *state != State::Runs {
             return;
         }
-        // The state stays locked: the child cannot be waited for, so its number is its own.
+        // The state stays locked, so the child cannot be waited for, and its number is not reused.
         let told = end(id);
         say(&format!("\n*** {name} has not ended within {timeout:?} and was killed ***\n{told}\n"));
         *state = State::Late;
@@ -69,12 +69,12 @@ impl Watch {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the time was up.
+    /// Returns true if the time limit has passed.
     pub fn is_late(&self) -> bool {
         *self.lock() == State::Late
     }
 
-    /// Looks whether the child has ended, by `wait`; if it has, the watch is over.
+    /// Checks by `wait` whether the child has ended; if it has, the watch ends.
     pub fn ended<T>(&self, wait: impl FnOnce() -> Option<T>) -> Option<T> {
         let mut state = self.lock();
         let ended = wait();
@@ -85,21 +85,21 @@ impl Watch {
         ended
     }
 
-    /// The test does not wait any more.
+    /// Ends the watch, because the test does not wait any more.
     pub fn leave(&self) {
         *self.lock() = State::Over;
         self.0.1.notify_all();
     }
 }
 
-/// Programs that children of a bench are while something is built, which has a bound of its own, or load the machine for as long
-/// as the bench likes.
+/// Programs that run as a bench's children without this limit: builds, which have a limit of their own, and loads that run as
+/// long as the bench.
 const ENDLESS: [&str; 3] = ["cargo", "rustc", "sh"];
-/// Time between two looks at the children of a bench: rare enough to disturb no measurement.
+/// Interval of checks of a bench's children: rare enough to disturb no measurement.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Watches the children of this process from now on, and ends the process, with what they are doing, when one has run for longer
-/// than `timeout`: for benches, whose waits for a guest are measured and so as plain as can be.
+/// Watches the children of this process from now on. When one has run for longer than `timeout`, prints its state and ends the
+/// process: for benches, which measure their waits for a guest and so keep them plain.
 pub fn over_children(timeout: Duration) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -122,13 +122,13 @@ pub fn over_children(timeout: Duration) {
     });
 }
 
-/// Prints past the capture of test output.
+/// Prints to standard error, bypassing the capture of test output.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Has all tenders among the process `id` and its descendants report what their guests do, then kills all of them. Returns
-/// what the kernel says of each of their threads.
+/// Makes all tenders among the process `id` and its descendants report on their guests, then kills all of them. Returns the
+/// kernel's information about each of their threads.
 fn end(id: u32) -> String {
     for process in family(id).into_iter().filter(|id| command(*id) == TENDER) {
         signal(process, libc::SIGQUIT);
@@ -143,7 +143,7 @@ fn end(id: u32) -> String {
 }
 
 fn signal(id: u32, signal: i32) {
-    // SAFETY: has no conditions. The process is a child of ours or a descendant that was there a moment ago.
+    // SAFETY: takes numbers only. The process is a child of this one, or a descendant that existed a moment ago.
     unsafe { libc::kill(id as i32, signal) };
 }
 
@@ -151,13 +151,13 @@ fn command(id: u32) -> String {
     fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
-/// The process `id`, its children, and theirs.
+/// Returns the process `id` and all its descendants.
 fn family(id: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let status = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // After the name, which may have anything in it: the state, then the parent (proc_pid_stat(5)).
+        // The name may contain any character; after it come the state and the parent (proc_pid_stat(5)).
         let parent = status.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(1)?.parse().ok());
         children.entry(parent.unwrap_or(0)).or_default().push(process);
     }
@@ -170,14 +170,14 @@ fn family(id: u32) -> Vec<u32> {
     family
 }
 
-/// The children of all threads of this process.
+/// Returns the children of all threads of this process.
 fn own_children() -> Vec<u32> {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// A line for each thread of the process `id`: its name, its state, and where in the kernel it waits.
+/// Returns a line for each thread of the process `id`: its name, its state, and its wait channel in the kernel.
 fn threads(id: u32) -> String {
     let line = |entry: fs::DirEntry| {
         let read = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
@@ -200,7 +200,7 @@ mod tests {
     fn measures_what_does_not_end() {
         over_children(Duration::from_millis(100));
         let _ = Command::new("sleep").arg("600").status();
-        // What this process does then makes no difference.
+        // The watch ends this process, whatever the process does.
         loop {
             thread::park();
         }

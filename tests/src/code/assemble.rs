@@ -1,10 +1,10 @@
-//! Machine code of any bytes: pieces of what a hostile guest would try, with the bytes as their parameters. The same bytes are
-//! always the same code.
+//! Machine code from any bytes: fragments that a hostile guest would try, with the bytes as parameters. The same bytes always
+//! give the same code.
 
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, RING0, WINDOW_LOWEST};
 
-/// Addresses that matter: of the tender's own pages as a machine has them, the local APIC, the kernel's vsyscall page, ends of
-/// the address space, the image and the heap.
+/// Interesting addresses: the tender's own pages in a virtual machine, the local APIC, the kernel's vsyscall page, ends of the
+/// address space, the image and the heap.
 const ADDRESSES: [u64; 20] = [
     0,
     0x1000,
@@ -28,7 +28,7 @@ const ADDRESSES: [u64; 20] = [
     WINDOW_LOWEST + 0x40_0000,
 ];
 
-/// Instructions that are privileged, rare, or do something odd, each as it is.
+/// Instructions that are privileged, rare or unusual, used unchanged.
 const SPECIAL: &[&[u8]] = &[
     b"\x0f\x05",
     b"\x0f\x34",
@@ -141,7 +141,7 @@ const LOADS: [&[u8]; 7] =
     [b"\x8e\xd0", b"\x8e\xd8", b"\x8e\xc0", b"\x8e\xe0", b"\x8e\xe8", b"\x0f\x00\xd0", b"\x0f\x00\xd8"];
 const PORTS: [u16; 12] = [0x10, 0x11, 0x12, 0x20, 0x2e, 0x3f, 0x40, 0xff, 0x100, 0xcf8, 0x402, 0xffff];
 
-/// Bytes that are taken one by one; zeros at their end.
+/// Stream of bytes; zeros after its end.
 struct Bytes<'b>(&'b [u8]);
 
 impl Bytes<'_> {
@@ -159,7 +159,7 @@ impl Bytes<'_> {
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// An address that matters, one near it, or any.
+    /// Returns an interesting address, one near it, or any.
     fn address(&mut self) -> u64 {
         match self.byte() % 8 {
             0 => self.word(),
@@ -170,7 +170,7 @@ impl Bytes<'_> {
     }
 }
 
-/// The code that `bytes` mean: whole pieces, at most `room` bytes.
+/// Returns the code that `bytes` encode: whole fragments, at most `room` bytes.
 pub fn code(bytes: &[u8], room: usize) -> Vec<u8> {
     let (mut bytes, mut code) = (Bytes(bytes), vec![]);
     while !bytes.0.is_empty() {
@@ -183,7 +183,7 @@ pub fn code(bytes: &[u8], room: usize) -> Vec<u8> {
     code
 }
 
-/// `mov` of a number to a register with this number.
+/// Returns a `mov` of a number to the register with this number.
 fn load(register: u8, value: u64) -> Vec<u8> {
     let prefix = if register < 8 { 0x48 } else { 0x49 };
     [&[prefix, 0xb8 + (register & 7)], &value.to_le_bytes()[..]].concat()
@@ -194,7 +194,7 @@ fn piece(bytes: &mut Bytes<'_>) -> Vec<u8> {
     match bytes.byte() % 16 {
         0 | 1 => (0..1 + bytes.byte() % 12).map(|_| bytes.byte()).collect(),
         2..=5 => match bytes.byte() % 16 {
-            // Rarely: little works without a stack.
+            // Rarely, because little works without a stack.
             STACK_POINTER if !bytes.byte().is_multiple_of(4) => vec![],
             register => load(register, bytes.address()),
         },
@@ -219,7 +219,7 @@ fn segment(bytes: &mut Bytes<'_>) -> Vec<u8> {
     [&b"\x66\xb8"[..], &bytes.one_of(&SELECTORS).to_le_bytes(), bytes.one_of(&LOADS)].concat()
 }
 
-/// Goes to another code segment, right behind itself: by a far return, an interrupt's return or a far jump.
+/// Transfers to another code segment, to the next instruction: by a far return, an interrupt return or a far jump.
 fn far(bytes: &mut Bytes<'_>) -> Vec<u8> {
     let push = |selector: u16| [&b"\x68"[..], &u32::from(selector).to_le_bytes()].concat();
     let (code, stack) = (bytes.one_of(&SELECTORS), bytes.one_of(&SELECTORS));
@@ -233,7 +233,7 @@ fn far(bytes: &mut Bytes<'_>) -> Vec<u8> {
     }
 }
 
-/// Calls the gate that the image knows, with a number and arguments as they come: r9 is none of them.
+/// Calls the gate that the image knows, with arbitrary number and arguments: r9 is not an argument register.
 fn call(bytes: &mut Bytes<'_>) -> Vec<u8> {
     const ARGUMENTS: [u8; 4] = [6, 2, 1, 8];
     const NUMBER: u8 = 7;

@@ -1,7 +1,7 @@
-//! Hostile machine code, run as a guest: how it is made of any bytes (`assemble`), what is seen from outside when it has run,
-//! and whether a tender that keeps its promises can look like that (`oracle`).
+//! Hostile machine code, run as a guest: generation from any bytes (`assemble`), observation from outside, and the check
+//! whether a correct tender can show these observations (`oracle`).
 //!
-//! A test runs some hundred programs of random bytes, a fuzzer (`fuzz/fuzz_targets/code.rs`) those that it evolves.
+//! A test runs some hundred random programs; a fuzzer (`fuzz/fuzz_targets/code.rs`) evolves its own.
 
 mod assemble;
 mod oracle;
@@ -20,41 +20,41 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What lies before the place for the code: see tests/guests/src/bin/runs_code.rs.
+/// Mark before the place for the code: see tests/guests/src/bin/runs_code.rs.
 const MARK: &[u8] = b"husk: code that somebody has written here is run, and then this:";
-/// Bytes of the place.
+/// Size of the place in bytes.
 pub const ROOM: usize = 512;
-/// How long a guest may run: a loop is a program, too.
+/// Time limit of a guest, because the code may loop for ever.
 const GUEST_TIME: Duration = Duration::from_millis(150);
-/// Time for code that ends by itself, on a machine that is as busy as can be.
+/// Time limit for code that ends by itself, on a machine under full load.
 const LONG_GUEST_TIME: Duration = Duration::from_secs(10);
-/// How long the tender may take in all, on a machine that does other things as well.
+/// Time limit of the tender, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How often is looked whether it has ended.
+/// Interval of checks for the tender's end.
 const LOOK: Duration = Duration::from_micros(200);
-/// Contents of a file that the tender has as its standard input, open for writing, too.
+/// Contents of the file that is the tender's standard input, which is open for writing too.
 const CANARY: &[u8] = b"nobody may write here\n";
 
-/// What runs code.
+/// Test bench for machine code.
 #[derive(Debug)]
 pub struct Bench {
     husk: PathBuf,
-    /// What the tender is told by its environment.
+    /// Environment variables of the tender.
     variables: Vec<(String, String)>,
     image: Vec<u8>,
-    /// Where in the image the code is.
+    /// Offset of the code in the image.
     at: usize,
     places: Places,
-    /// How long a guest may run.
+    /// Time limit of a guest.
     guest_time: Duration,
-    /// How long the tender may take in all.
+    /// Time limit of the tender.
     timeout: Duration,
-    /// A folder of its own, with nothing else in it.
+    /// Private folder, otherwise empty.
     folder: PathBuf,
 }
 
 impl Bench {
-    /// A bench for this tender and the image of `runs_code`.
+    /// Returns a bench for this tender and the image of `runs_code`.
     pub fn new(husk: &Path, image: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let image = fs::read(image).expect("the image was built");
@@ -79,47 +79,47 @@ impl Bench {
         }
     }
 
-    /// A bench for what the tests build.
+    /// Returns a bench for the tender and image that the tests build.
     pub fn built() -> Self {
         Self::new(build::husk(), &build::image("guests", "runs_code"))
     }
 
-    /// A bench for a tender that does something wrong when it is confined: see tender/src/confine/attack.rs.
+    /// Returns a bench for a tender that misbehaves once it is confined: see tender/src/confine/attack.rs.
     pub fn broken(attempt: &str) -> Self {
         let mut bench = Self::new(build::attacking_husk(), &build::image("guests", "runs_code"));
-        // One that hangs is waited for.
+        // A tender that hangs is killed after this time.
         bench.timeout = Duration::from_secs(3);
         bench.guest_time = LONG_GUEST_TIME;
         bench.variables.push(("HUSK_ATTACK".to_owned(), attempt.to_owned()));
         bench
     }
 
-    /// Gives guests so much time that code which ends by itself always does so before.
+    /// Extends the guests' time limit, so that code which ends by itself always ends within it.
     pub fn patient(mut self) -> Self {
         self.guest_time = LONG_GUEST_TIME;
         self
     }
 
-    /// Runs the program that `bytes` mean; how it ended, or in what way the tender broke its promises.
+    /// Runs the program that `bytes` encode. Returns its verdict, or how the tender broke its promises.
     pub fn run(&self, target: Target, bytes: &[u8]) -> Result<Verdict, String> {
         self.run_code(target, &assemble::code(bytes, ROOM))
     }
 
-    /// The same for machine code as it is.
+    /// Runs machine code as it is. Returns its verdict, or how the tender broke its promises.
     pub fn run_code(&self, target: Target, code: &[u8]) -> Result<Verdict, String> {
         let seen = self.see(target, code);
         judge(&seen, target, &self.places)
             .map_err(|wrong| format!("{wrong}\ntarget {}, code {code:02x?}\n{seen}", target.name()))
     }
 
-    /// Runs machine code and tells all that can be seen of it.
+    /// Runs machine code and returns all observations.
     fn see(&self, target: Target, code: &[u8]) -> Seen {
         let files = ["image", "input", "output", "error"].map(|name| self.folder.join(name));
         let [image, input, output, error] = &files;
         let mut bytes = self.image.clone();
         bytes[self.at..self.at + code.len()].copy_from_slice(code);
         let create = |path: &Path, bytes: &[u8]| {
-            // An image that is mapped still is not written to.
+            // Replaces the file, because an image that is still mapped cannot be written to.
             let _ = fs::remove_file(path);
             let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o755).open(path);
             let mut file = options.expect("the folder is ours");
@@ -148,7 +148,7 @@ impl Bench {
         Seen { end: status.map(end), time_left, stdout: text(output), stderr: text(error), left }
     }
 
-    /// What has changed outside.
+    /// Returns the changes outside the guest.
     fn left(&self, child: &Child, files: &[PathBuf; 4]) -> Vec<String> {
         let mut left = vec![];
         if has_group(child.id()) {
@@ -170,7 +170,7 @@ impl Drop for Bench {
     }
 }
 
-/// Waits for the end; one that comes too late is none.
+/// Waits for the end; returns `None` and kills the process group after the deadline.
 fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().expect("it is our child") {
@@ -187,7 +187,7 @@ fn end(status: ExitStatus) -> End {
     status.code().map_or_else(|| End::Signal(status.signal().unwrap_or(0)), End::Exit)
 }
 
-/// Whether the process group of a child that has ended has a process.
+/// Returns true if the process group of an ended child has a process.
 fn has_group(id: u32) -> bool {
     signal_group(id, 0)
 }
@@ -198,17 +198,17 @@ fn kill_group(id: u32) {
 
 #[expect(unsafe_code, reason = "sends signals")]
 fn signal_group(id: u32, signal: libc::c_int) -> bool {
-    // SAFETY: only numbers; the group is one that we have made, and its number is not used again while it has a member.
+    // SAFETY: takes numbers only; the group was made for the child, and its number is not reused while it has a member.
     unsafe { libc::kill(-(id as libc::pid_t), signal) == 0 }
 }
 
-/// The guest addresses of the segment with the byte `at` this offset in a relocatable image, loaded without randomness.
+/// Returns the guest addresses of the segment that holds the byte `at` of a relocatable image, loaded without ASLR.
 fn text(image: &[u8], at: usize) -> Range<u64> {
     let word = |at: usize, length: usize| {
         let bytes = image.get(at..at + length).expect("a whole file");
         bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
     };
-    // ELF64 (elf(5)): where the program headers are, how long one is, and how many there are.
+    // ELF64 (elf(5)): offset, size and number of the program headers.
     let (headers, size, count) = (word(32, 8) as usize, word(54, 2) as usize, word(56, 2) as usize);
     let found = (0..count).map(|index| headers + index * size).find_map(|header| {
         const LOAD: u64 = 1;

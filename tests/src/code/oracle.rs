@@ -1,6 +1,5 @@
-//! What a tender that keeps its promises looks like from outside, whatever its guest has tried: the guest has begun, and then
-//! ended itself, was ended when its time was up, or was stopped with a report that fits its status and its own code. Nothing is
-//! left behind.
+//! Outside view of a correct tender, for any guest: the guest has begun, and then ended itself, was ended at its time limit, or
+//! was stopped with a report that fits its status and its own code. No process or file remains.
 
 use crate::{End, Target};
 use husk_abi::fault;
@@ -8,18 +7,18 @@ use husk_abi::memory::PAGE;
 use std::fmt;
 use std::ops::Range;
 
-/// What is seen of a run.
+/// Observations of a run.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// How it ended, if it did.
+    /// End of the tender, unless it hung.
     pub end: Option<End>,
-    /// Whether the guest's time was not up when it ended.
+    /// True if the run ended before the guest's time limit.
     pub time_left: bool,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// What was left behind.
+    /// Remaining processes and files.
     pub left: Vec<String>,
 }
 
@@ -30,28 +29,28 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Where a guest's code is.
+/// Addresses of a guest's code.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Addresses of the image's code.
     pub text: Range<u64>,
-    /// Address of the gate, in a machine and in a process.
+    /// Address of the gate, in a virtual machine and in a process.
     pub gate: [u64; 2],
 }
 
-/// How a guest ended that was treated as promised.
+/// End of a guest under a correct tender.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
-    /// It exited, with this status.
+    /// The guest exited, with this status.
     Exited(i32),
-    /// Its time was up.
+    /// The guest reached its time limit.
     TimeIsUp,
-    /// It was stopped, for this kind of fault.
+    /// The guest was stopped, for this kind of fault.
     Stopped(&'static str),
 }
 
-/// Kinds of faults: what the report begins with, and the statuses that go with it. What is not here no guest may bring about:
-/// a triple fault, an exit of KVM's without a name, a machine check.
+/// Kinds of faults: first words of the report, and the status that belongs to them. Kinds that are not listed must not be
+/// reachable by any guest: a triple fault, an unknown exit of KVM, a machine check.
 const FAULTS: &[(&str, u8)] = &[
     ("invalid instruction", fault::ILLEGAL_INSTRUCTION),
     ("floating-point unit not available", fault::ILLEGAL_INSTRUCTION),
@@ -93,7 +92,7 @@ const SIGNALS: [(&str, i32); 10] = [
 
 const STOPPED: &str = "husk: the guest stopped: ";
 
-/// Whether a run can look like this: how it ended, or what is wrong.
+/// Judges a run: returns the end of the guest, or the violation.
 pub fn judge(seen: &Seen, target: Target, places: &Places) -> Result<Verdict, String> {
     if !seen.left.is_empty() {
         return Err(format!("it has left {}", seen.left.join(", ")));
@@ -109,7 +108,7 @@ pub fn judge(seen: &Seen, target: Target, places: &Places) -> Result<Verdict, St
     if !seen.stdout.starts_with("ready\n") {
         return Err("the guest has not begun".to_owned());
     }
-    // What follows is the tender's last word.
+    // The text behind the last such line is the tender's report.
     match seen.stderr.rfind(STOPPED).map(|at| &seen.stderr[at + STOPPED.len()..]) {
         Some(report) => stopped(report, status, target, places),
         None if status == fault::TIME_IS_UP.into() && !seen.time_left => Ok(Verdict::TimeIsUp),
@@ -118,13 +117,13 @@ pub fn judge(seen: &Seen, target: Target, places: &Places) -> Result<Verdict, St
     }
 }
 
-/// Whether the statistics say that the guest has made its last call.
+/// Returns true if the statistics contain the guest's Exit call.
 fn has_exited(stderr: &str) -> bool {
     let calls = stderr.lines().rev().find_map(|line| line.strip_prefix("husk: exits: "));
     calls.is_some_and(|calls| calls.contains("Exit 1 "))
 }
 
-/// Whether a report fits the status, and what it says of the place fits the guest.
+/// Checks that a report fits the status, and that its instruction pointer lies in the guest's code.
 fn stopped(report: &str, status: i32, target: Target, places: &Places) -> Result<Verdict, String> {
     if let Some(signal) = report.strip_prefix("it died of ") {
         let named = SIGNALS.iter().find(|(name, _)| signal.starts_with(name)).map(|(_, number)| *number);
@@ -140,7 +139,7 @@ fn stopped(report: &str, status: i32, target: Target, places: &Places) -> Result
         return Err(format!("status {status} does not fit the report"));
     }
     if *what == "deadlock" {
-        // Its report is on threads.
+        // A report of a deadlock lists threads and has no registers.
         return Ok(Verdict::Stopped(what));
     }
     let rip = number_after(report, "registers:\n       rip ").ok_or("the report has no registers")?;
@@ -150,13 +149,13 @@ fn stopped(report: &str, status: i32, target: Target, places: &Places) -> Result
     let is_own = places.text.contains(&rip) || (gate..gate + PAGE).contains(&rip);
     match wanted {
         Some(address) if address != rip => Err(format!("rip {rip:#x} is not what could not be executed")),
-        // It has gone somewhere and is not there any more: the code of a fault elsewhere is no guest's.
+        // The guest jumped to that address; a fault at any other address outside the guest's code is not the guest's.
         None if !is_own => Err(format!("rip {rip:#x} is not in the guest's code")),
         _ => Ok(Verdict::Stopped(what)),
     }
 }
 
-/// The hexadecimal number right behind `mark`.
+/// Returns the hexadecimal number right behind `mark`.
 fn number_after(text: &str, mark: &str) -> Option<u64> {
     let rest = &text[text.find(mark)? + mark.len()..];
     let end = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
@@ -220,11 +219,11 @@ mod tests {
             seen(End::Exit(159), &report("the VM stopped in an unexpected way: x", 0x10_0000)),
             seen(End::Exit(170), &report("it died of signal 41", 0)),
             seen(End::Exit(139), &report("it died of SIGABRT (abort)", 0)),
-            // Without a word, or with one of the tender's failures.
+            // Without a report, or with one of the tender's failures.
             seen(End::Exit(139), "husk: exits: ConsoleWrite 1 interrupted 0\n"),
             seen(End::Exit(0), ""),
             seen(End::Exit(125), "husk: KVM failed to run the guest: x\n"),
-            // Before the time.
+            // Before the time limit.
             seen(End::Exit(124), ""),
         ];
         for seen in wrong {

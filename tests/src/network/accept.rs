@@ -1,4 +1,4 @@
-//! A connection that a guest is to open, awaited for a bounded time.
+//! Accepting a connection that a guest opens, within a time limit.
 
 use crate::patience;
 use std::io::ErrorKind;
@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long it, and whatever is read or written there, may take.
+/// Time limit of the accept, and of each read and write on the connection.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for the next connection to `listener`; what waits for the other side of it later does so for a bounded time, too.
+/// Waits for the next connection to `listener`; reads and writes on the connection have a time limit too.
 #[track_caller]
 pub fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     listener.set_nonblocking(true).expect("a socket need not wait");

@@ -1,15 +1,14 @@
-//! Many connections that are opened at once.
+//! Many connections that are opened concurrently.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long it may take until all are open.
+/// Time limit until all connections are open.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Opens `count` connections to `server`, without waiting for one before the next. All of them open; they wait for what is
-/// read and written.
+/// Opens `count` connections to `server` concurrently. Returns all of them, open and in blocking mode.
 pub fn connect_at_once(server: SocketAddr, count: usize) -> Vec<std::net::TcpStream> {
     let mut poll = Poll::new().expect("a descriptor");
     let mut streams: Vec<TcpStream> = (0..count).map(|_| TcpStream::connect(server).expect("a free port")).collect();

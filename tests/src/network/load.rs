@@ -1,4 +1,4 @@
-//! A client of HTTP that keeps so many connections busy: each sends its next request when it has the answer to the last.
+//! An HTTP client that keeps a number of connections busy: each sends its next request after the answer to the last.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -6,37 +6,37 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A load to be put on a server.
+/// Load for a server.
 #[derive(Clone, Debug)]
 pub struct Http {
-    /// Where it listens.
+    /// Address of the server.
     pub server: SocketAddr,
-    /// What to ask for.
+    /// Path of the requests.
     pub path: String,
-    /// How many connections at once.
+    /// Number of connections.
     pub connections: usize,
-    /// How long it is measured, after a fifth of that to warm up.
+    /// Duration of the measurement, which follows a warm-up of a fifth of that.
     pub duration: Duration,
 }
 
-/// What a server made of a load.
+/// Results of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Answers a second.
+    /// Answers per second.
     pub rate: f64,
-    /// Time from a request to its answer, which half of them took at most, and 99 of 100.
+    /// Median of the latency from a request to its answer.
     pub median: Duration,
-    /// See [`Load::median`].
+    /// 99th percentile of the latency.
     pub p99: Duration,
-    /// All answers, those before and after the time that is measured included.
+    /// Number of all answers, including those outside the measured time.
     pub answers: usize,
 }
 
-/// Longest answer that is taken, in bytes.
+/// Length limit of an answer, in bytes.
 const ANSWER_MAXIMUM: usize = 1 << 20;
 
 impl Http {
-    /// Puts it on the server. Anything but success, from any connection, is an error.
+    /// Runs the load. Any failure on any connection is an error.
     pub fn run(&self) -> io::Result<Load> {
         let mut poll = Poll::new()?;
         let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", self.path, self.server).into_bytes();
@@ -79,7 +79,7 @@ impl Http {
     }
 }
 
-/// A connection that does not wait. A server that has just started may not listen yet.
+/// Opens a non-blocking connection. Retries, because a server that has just started may not listen yet.
 fn connected(server: SocketAddr) -> io::Result<std::net::TcpStream> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -108,7 +108,7 @@ impl Connection {
         self.stream.write_all(request)
     }
 
-    /// Reads what has come; whether that is a whole answer.
+    /// Reads received bytes. Returns true if the answer is complete.
     fn take_answer(&mut self) -> io::Result<bool> {
         let mut part = [0; 16 << 10];
         loop {
@@ -131,7 +131,7 @@ impl Connection {
     }
 }
 
-/// Length of the answer that these bytes begin, once its head is there.
+/// Returns the length of the answer that starts with these bytes, once its head is complete.
 fn length(answer: &[u8]) -> io::Result<Option<usize>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// A server that answers whatever it is sent, over and over.
+    /// Starts a server that sends `answer` for each read.
     fn server(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("it is bound");

@@ -1,5 +1,5 @@
-//! A network namespace without a name: it is gone, with all its interfaces, when nobody holds it any more, however the
-//! test ends.
+//! An unnamed network namespace: the kernel removes it, with all its interfaces, when its last user is gone, however the test
+//! ends.
 
 #![expect(unsafe_code, reason = "namespaces have no other interface")]
 
@@ -10,11 +10,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
 
-/// The network that this process was started in, once a thread has left it.
+/// Network namespace of the process at its start, set when a thread first leaves it.
 static ORIGINAL: OnceLock<Namespace> = OnceLock::new();
 
-/// Does `what` in the network that this process was started in, whichever one the calling thread has: what is built may have
-/// to be fetched first.
+/// Calls `what` in the network namespace of the process at its start, because a build may have to download its dependencies.
 pub fn in_original<T: Send>(what: impl FnOnce() -> T + Send) -> T {
     match ORIGINAL.get() {
         Some(original) => original.run(what),
@@ -22,29 +21,29 @@ pub fn in_original<T: Send>(what: impl FnOnce() -> T + Send) -> T {
     }
 }
 
-/// The network of the calling thread.
+/// Returns the network namespace of the calling thread.
 fn current() -> File {
     File::open("/proc/thread-self/ns/net").expect("our own thread")
 }
 
-/// Gives the calling thread, and the processes that it starts from now on, a network of its own, in which there is nothing
-/// but a loopback; takes root.
+/// Moves the calling thread, and the processes that it starts from now on, to a new network namespace with a loopback interface
+/// only; requires root.
 pub fn leave() {
     ORIGINAL.get_or_init(|| Namespace(current()));
-    // SAFETY: has no conditions.
+    // SAFETY: takes a number only, and changes the calling thread's network namespace.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "root may make network namespaces: {}", io::Error::last_os_error());
     ip("link set lo up");
 }
 
-/// Carries out an `ip` command, which must succeed, in the network of the calling thread.
+/// Runs an `ip` command, which must succeed, in the network namespace of the calling thread.
 #[track_caller]
 pub fn ip(words: &str) {
     let output = Command::new("ip").args(words.split_whitespace()).output().expect("iproute2 is installed");
     assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A network of its own, with a loopback interface that is up.
+/// A network namespace with a loopback interface that is up.
 #[derive(Debug)]
 pub struct Namespace(File);
 
@@ -55,7 +54,7 @@ impl Default for Namespace {
 }
 
 impl Namespace {
-    /// A new one; takes root.
+    /// Creates a namespace; requires root.
     pub fn new() -> Self {
         let make = || {
             leave();
@@ -64,8 +63,8 @@ impl Namespace {
         Self(thread::scope(|scope| scope.spawn(make).join()).expect("it does not panic"))
     }
 
-    /// Two of them, with a wire between: `here` is its end in the first, `there` that in the second. Neither end has an
-    /// address, and both are up.
+    /// Creates two namespaces that a veth pair connects: `here` is its end in the first, `there` in the second. Neither end has
+    /// an address, and both are up.
     pub fn pair(here: &str, there: &str) -> [Self; 2] {
         let pair = [Self::new(), Self::new()];
         let other = format!("/proc/{}/fd/{}", std::process::id(), pair[1].0.as_raw_fd());
@@ -75,17 +74,17 @@ impl Namespace {
         pair
     }
 
-    /// Carries out an `ip` command there.
+    /// Runs an `ip` command in the namespace.
     #[track_caller]
     pub fn ip(&self, words: &str) {
         self.run(|| ip(words));
     }
 
-    /// Does `what` there, in a thread of its own: sockets that it makes and processes that it starts belong to this
-    /// network for good.
+    /// Calls `what` in the namespace, in a thread of its own: sockets and processes that it creates belong to this namespace
+    /// permanently.
     pub fn run<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         let there = || {
-            // SAFETY: the descriptor is open as long as `self` lives.
+            // SAFETY: the descriptor is open while `self` lives.
             let result = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
             assert_eq!(result, 0, "we made it: {}", io::Error::last_os_error());
             what()

@@ -1,5 +1,5 @@
-//! A server and its client, each in a network of its own, with a wire between: the same program in a guest behind a TAP
-//! interface, and as a process behind a veth pair.
+//! A server and its client, each in a network namespace of its own, connected by a wire: the same program in a guest behind a
+//! TAP interface, and as a process behind a veth pair.
 
 use super::Namespace;
 use crate::{Target, build, measure};
@@ -8,22 +8,22 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long it may take to end.
+/// Time limit of the server's termination.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server that is ended when it is not needed any more.
+/// A running server; dropping it ends the server.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
     client: Namespace,
-    /// Kept, as the process is in there.
+    /// Namespace of the process, kept alive for it.
     _there: Option<Namespace>,
-    /// Where it is, for the client.
+    /// Address of the server, as the client sees it.
     pub address: &'static str,
 }
 
 impl Server {
-    /// The binary `name` of `package` as a process.
+    /// Starts the binary `name` of `package` as a process.
     pub fn native(package: &str, name: &str) -> Self {
         let [client, there] = Namespace::pair("client", "server");
         client.ip("address add 10.1.0.1/24 dev client");
@@ -33,7 +33,7 @@ impl Server {
         Self { process, client, _there: Some(there), address: "10.1.0.2" }
     }
 
-    /// The same as a guest.
+    /// Starts the binary `name` of `package` as a guest.
     pub fn guest(target: Target, package: &str, name: &str) -> Self {
         let client = Namespace::new();
         client.ip("tuntap add wire mode tap");
@@ -45,12 +45,12 @@ impl Server {
         Self { process, client, _there: None, address: "10.1.1.2" }
     }
 
-    /// Does `what` where the client is.
+    /// Calls `what` in the client's namespace.
     pub fn client<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         self.client.run(what)
     }
 
-    /// Ends it. How often it has left for its tender, if it is a guest.
+    /// Ends the server. Returns the number of its exits to the tender, if it is a guest.
     pub fn exits(mut self) -> f64 {
         self.end();
         let mut told = String::new();
@@ -64,7 +64,7 @@ impl Server {
         if !matches!(self.process.try_wait(), Ok(None)) {
             return;
         }
-        // A guest tells what it has done when it is asked to end.
+        // A tender prints its statistics when it is terminated.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").arg(pid).status();
         let deadline = Instant::now() + PATIENCE;
