@@ -48,7 +48,7 @@ pub struct Failures {
     pub call: i64,
     /// Error of the calls.
     pub errno: i32,
-    /// How many of the first calls fail.
+    /// Number of calls that fail, the first ones.
     pub times: usize,
 }
 

@@ -1,4 +1,4 @@
-//! One run of an image: its description, and its execution within a time limit.
+//! A run of an image: description, and execution within a time limit.
 
 use crate::failing::{self, Failed, Failure, Failures};
 use crate::pretence::{self, Pretence, Pretended};

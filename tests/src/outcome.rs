@@ -9,7 +9,7 @@ use std::process::Output;
 pub enum End {
     /// The process exited with this status.
     Exit(i32),
-    /// This signal ended the process. A tender that ends so by itself has a defect, whatever its guest did.
+    /// A signal with this number ended the process. A tender that ends so by itself has a defect, whatever its guest did.
     Signal(i32),
 }
 

@@ -58,7 +58,7 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> 
 ///
 /// # Safety
 ///
-/// As for [`memcmp`].
+/// `length` bytes of both can be read.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, length: usize) -> c_int {
     // SAFETY: the caller guarantees `length` readable bytes of both.

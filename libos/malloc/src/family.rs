@@ -48,7 +48,7 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// # Safety
 ///
-/// As for [`free`].
+/// `block` came from this family and is not used any more if it moves, or is null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     let Some(block) = NonNull::new(block.cast()) else { return malloc(size) };

@@ -125,7 +125,7 @@ impl Region {
     /// Returns the class of the blocks in a page, or a number beyond all classes.
     #[inline(always)]
     pub fn class(self, page: usize) -> usize {
-        // SAFETY: a `Region` is made from an existing one only; `kinds` holds atomics and is never borrowed mutably.
+        // SAFETY: a `Region` always refers to an existing region; `kinds` holds atomics and is never borrowed mutably.
         let kinds = unsafe { &(*self.0.as_ptr()).kinds };
         usize::from(kinds[page % COUNT].load(Ordering::Relaxed)).wrapping_sub(1)
     }
@@ -141,7 +141,7 @@ impl Region {
 
     /// Sets the kind of the blocks in a page.
     pub fn set_kind(self, page: usize, kind: Kind) {
-        // SAFETY: a `Region` is made from an existing one only; `kinds` holds atomics and is never borrowed mutably.
+        // SAFETY: a `Region` always refers to an existing region; `kinds` holds atomics and is never borrowed mutably.
         let kinds = unsafe { &(*self.0.as_ptr()).kinds };
         kinds[page % COUNT].store(kind.to_raw(), Ordering::Relaxed);
     }

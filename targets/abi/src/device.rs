@@ -46,8 +46,8 @@ bitflags::bitflags! {
     /// Features of a network device beyond sending and receiving complete frames.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Offers: u32 {
-        /// Checksum and segmentation offload for TCP and UDP: the device sends frames that an [`Offload`] completes, and fills
-        /// buffers of [`UNFINISHED`] with such frames.
+        /// Checksum and segmentation offload for TCP and UDP: the device completes frames to be sent, as an [`Offload`]
+        /// describes, and fills buffers of [`UNFINISHED`] with incomplete frames.
         const OFFLOAD = 1;
     }
 }
@@ -169,7 +169,7 @@ pub struct Address {
 pub mod source {
     /// No address: the protocol is not in use, except IPv6 for link-local addresses.
     pub const NONE: u8 = 0;
-    /// Static configuration, held in [`Address`].
+    /// Static configuration: the fields of `Address` hold it.
     pub const GIVEN: u8 = 1;
     /// Configuration by the network: DHCP, or router solicitation on IPv6.
     pub const ASK: u8 = 2;

@@ -35,10 +35,10 @@
 //! The tender's own area (the low rows and the page tables, which are not mapped in the guest) lies in guest-physical memory
 //! below the window: physical address `p` of the window is [`TENDER_SIZE`]` + (virtual - window base)`.
 //!
-//! The above describes a virtual machine (hvt). In a process (spt) there are no page tables between the two: the physical
-//! layout above is one contiguous mapping, so that the low rows lie at the window's base less [`TENDER_SIZE`], plus their
-//! addresses above; the ring 0 rows are missing. Consequently the contract fixes no address: a guest takes all of them from
-//! [`boot::Info`](crate::boot::Info).
+//! The above describes a virtual machine (hvt). In a process (spt) no page tables translate virtual to physical addresses: the
+//! physical layout above is one contiguous mapping, so that the low rows lie at the window's base less [`TENDER_SIZE`], plus
+//! their addresses above; the ring 0 rows are missing. Consequently the contract fixes no address: a guest takes all of them
+//! from [`boot::Info`](crate::boot::Info).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -47,7 +47,7 @@ pub const PAGE: u64 = 4096;
 /// Bytes mapped by one page-directory entry; the window's base and size are multiples of it.
 pub const LARGE_PAGE: u64 = 2 << 20;
 
-/// End of the unmapped range at address 0.
+/// End of the range from address 0 on that is never mapped.
 pub const NULL_GUARD: u64 = 64 << 10;
 
 /// Gate and system call stub: readable and executable by the guest, never writable.

@@ -20,8 +20,8 @@ const CREDIT: i64 = 4;
 /// Waits without polling before a trial, right after the account has become empty.
 const SKIPS: u32 = 8;
 
-/// Cost of one sleep, estimated by its low quantile: a sample that another thread has lengthened raises the estimate by a 64th at
-/// most.
+/// Cost of one sleep, estimated by its low quantile: a sample that another thread has lengthened raises the estimate by at most
+/// a 64th.
 #[derive(Debug, Default)]
 pub struct Cost(AtomicU64);
 
@@ -264,7 +264,7 @@ mod tests {
         for cost_ns in COSTS_NS {
             let cost = Cost::unknown();
             cost.sample(3_000_000);
-            // One in ten is lengthened by another thread.
+            // Another thread lengthens one sample in ten.
             (0..200).for_each(|sample| cost.sample(if sample % 10 == 0 { 3_000_000 } else { cost_ns + sample % 7 }));
             assert!((cost_ns..cost_ns * 11 / 10).contains(&cost.ns()), "{cost_ns}: {}", cost.ns());
             (0..500).for_each(|_| cost.sample(cost_ns * 3));

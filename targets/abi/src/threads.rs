@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Note {
     /// The [`Table`].
     pub table: i64,
-    /// Address word: the address of the [`Registers`] of the running thread.
+    /// Word that holds the address of the [`Registers`] of the running thread.
     pub current: i64,
 }
 

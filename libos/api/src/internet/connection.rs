@@ -219,7 +219,7 @@ impl Connection {
     /// Returns the changes of the connection. At its end, its addresses are free for another.
     pub fn observe<K>(&mut self, stack: &mut Stack<K>) -> Observed {
         use tcp::State::{CloseWait, Closed, Closing, LastAck, Listen, TimeWait};
-        // A socket in Listen again got a segment that opened no connection, or a RST after the SYN.
+        // A socket still or again in Listen got a segment that opens no connection, or a RST after the SYN.
         let state = if self.tcp().state() == Listen { Closed } else { self.tcp().state() };
         let (before, unread, could_write, was_opening) = (self.seen, self.unread, self.writable, self.is_opening());
         // Writability depends on the state before, in `seen`.

@@ -101,7 +101,7 @@ type Parts<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
 
 fn v4(packet: &[u8]) -> Option<Parts<'_>> {
     let header = packet.first_chunk::<20>()?;
-    // Fragments are not matched to ports.
+    // Fragments are for no socket, because they have no ports of their own.
     if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
         return None;
     }

@@ -66,7 +66,7 @@ pub enum Error {
     Reset,
     /// The peer has not answered for more than two minutes.
     TimedOut,
-    /// The sending direction is closed: this side has sent its FIN.
+    /// The sending direction is closed, by this side.
     Finished,
     /// The port is in use, or no port is free.
     PortTaken,

@@ -75,7 +75,7 @@ impl Link {
         Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties })
     }
 
-    /// Returns true if the device completes frames (checksum and segmentation offload).
+    /// Returns true if frames may be incomplete (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
         self.sender.rows.is_some()
     }
@@ -152,7 +152,7 @@ impl Sender {
         Some(Outgoing { sender: self, index, start, length })
     }
 
-    /// Returns true if the device completes frames (checksum and segmentation offload).
+    /// Returns true if frames may be incomplete (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
         self.rows.is_some()
     }
@@ -227,8 +227,8 @@ impl Outgoing<'_> {
         self.send_unfinished(length, Offload::default());
     }
 
-    /// Sends the first `length` bytes of a frame that the device completes by `lacks`; only one that [offloads](Link::offloads)
-    /// does.
+    /// Sends the first `length` bytes of an incomplete frame, which the device completes as `lacks` describes; only a device
+    /// that [offloads](Link::offloads) takes it.
     ///
     /// # Panics
     ///
