@@ -1,6 +1,6 @@
 //! `husk run`: one image, from file to exit status, in four phases. Everything that has a name is opened
-//! ([`open`]); the guest gets its memory and processor ([`populate`]); the process gives up what it does not need
-//! any more ([`confine`]); the guest runs and is served ([`serve`]). Each phase takes the result of the one before,
+//! (`open`); the guest gets its memory and processor (`populate`); the process gives up what it does not need
+//! any more (`confine`); the guest runs and is served (`serve`). Each phase takes the result of the one before,
 //! so that none can be left out or come too early.
 
 mod confine;
