@@ -9,7 +9,7 @@ pub struct Plan {
     pub processor: Vec<&'static Feature>,
     /// Features of the thread that serves the devices while the guest runs; empty if there is none.
     pub devices: Vec<&'static Feature>,
-    /// True if all threads share the filter of the processor's: a guest in this process that has one of them has all.
+    /// True if all threads share the filter of the processor's thread: a guest in this process that controls one controls all.
     pub is_shared: bool,
     /// True if sockets may be connected.
     pub connects: bool,

@@ -63,7 +63,7 @@ impl Gain {
 mod tests {
     use super::*;
 
-    /// One thread that waits for the answers of a peer.
+    /// Thread that waits for the answers of a peer.
     struct Waits {
         gain: Gain,
         poll: Poll,

@@ -11,7 +11,7 @@ pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
             return Err(Error::KvmTooOld(name));
         }
     }
-    // With a signal on its way, the kernel does not take the locks of all mappings: EINTR, after which the handler has run.
+    // With a signal pending, the kernel does not take the locks of all mappings and returns EINTR; then the handler has run.
     const ATTEMPTS: usize = 100;
     let is_interrupted =
         |made: &Result<VmFd, _>| made.as_ref().is_err_and(|error: &kvm_ioctls::Error| error.errno() == libc::EINTR);

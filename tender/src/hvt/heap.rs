@@ -3,13 +3,14 @@
 //!
 //! A page that the host does not have costs a guest a fault inside KVM, many times what the host takes to zero it. A huge
 //! page costs one for 512, but is resident as a whole. So memory is populated only if the guest walks into it, upwards
-//! in the heap and downwards in the stack, and at least half of as much is resident on the side that it comes from: what a
-//! walk wastes is bounded by what it used. Other memory is mapped, and the host populates it page by page.
+//! in the heap and downwards in the stack, and if at least half as much is resident on the side that the walk comes from:
+//! the waste of a walk is bounded by its use. Other memory is mapped, and the host populates it page by page.
 //!
-//! What a small program touches is mapped before it starts: these touches do not leave the virtual machine. Its piece, like
-//! the one of a stack's top, has small pages, and the rest of it comes in steps of 64 KiB to 1 MiB.
+//! Memory that a small program touches is mapped before the program starts: these touches do not leave the virtual machine.
+//! The pieces at the heap's start and at the stack's top have small pages, and their rest is mapped in steps of 64 KiB to
+//! 1 MiB.
 //!
-//! Entries of the page tables only ever change between nothing and one page or large page, always the same: see
+//! An entry of the page tables only ever changes between empty and one page or large page, the same each time: see
 //! [`super::sparse`].
 
 use super::tables::{Owner, Tables};
@@ -17,17 +18,17 @@ use crate::layout::Layout;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
 
-/// Bytes of the heap that are mapped before the guest starts: what a small program touches, here and there.
+/// Bytes of the heap that are mapped before the guest starts: a small program touches them, here and there.
 const HEAP_AT_START: u64 = 1280 << 10;
-/// The same of the main stack, from its end.
+/// Bytes of the main stack, from its end, that are mapped before the guest starts.
 const STACK_AT_START: u64 = 256 << 10;
 /// Smallest step within a piece of small pages, in bytes.
 const STEP: u64 = 64 << 10;
-/// How far into a step a guest comes that walks into it: a part of it, or so many bytes. An allocator may use pages one after
-/// the other in small runs, each from its end.
+/// Distance from the edge of a step within which a first touch counts as a walk: a part of the step, or `WALKED` bytes if
+/// these are more. An allocator may use pages one after the other in small runs, each from its end.
 const WALKED_PART: u64 = 16;
 const WALKED: u64 = 8 * PAGE;
-/// Pieces mapped at once where the guest does not walk: stacks of threads, most of all.
+/// Pieces mapped at once where the guest does not walk, mostly for stacks of threads.
 const PIECES: u64 = 4;
 
 /// Most page tables that a touch takes, in bytes: two for pages, at the ends, and two levels above, where these begin.
@@ -38,8 +39,8 @@ const TABLES: u64 = 6 * PAGE;
 pub struct Heap {
     /// Guest-physical address of the next free page for a table.
     next_table: u64,
-    /// Bytes that the next touch maps in a piece of small pages that the guest does not walk through. It doubles, so that such
-    /// touches are few.
+    /// Bytes that the next touch maps in a piece of small pages that the guest does not walk through. Doubles with each
+    /// such touch, so that they are few.
     scattered: u64,
 }
 
@@ -49,7 +50,7 @@ impl Heap {
         Self { next_table, scattered: STEP }
     }
 
-    /// What is mapped at the start: of the main stack, and of the heap.
+    /// Regions mapped at the start: of the main stack, and of the heap.
     pub fn at_start(layout: &Layout) -> [Region; 2] {
         let (stack, heap) = (layout.main_stack, layout.heap);
         let start = stack.end().saturating_sub(STACK_AT_START) & !(STEP - 1);
@@ -68,8 +69,8 @@ impl Heap {
         self.next_table = tables.next();
     }
 
-    /// Takes large pages from the guest that lie in a claim inside the heap: their contents must be given back to the host
-    /// at once.
+    /// Unmaps the large pages that lie in a claim inside the heap. The caller must give their contents back to the host at
+    /// once.
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
         let mut tables = Tables::at(memory, self.next_table);
         let (mut piece, end) = (claim.address.next_multiple_of(LARGE_PAGE), claim.address + claim.length);
@@ -79,12 +80,13 @@ impl Heap {
         }
     }
 
-    /// Maps what the guest has touched, if it is in the main stack or the `usable` part of the heap and was not mapped.
+    /// Maps memory around an address that the guest has touched, if the address is in the main stack or the `usable` part of
+    /// the heap and was not mapped. Returns true if memory was mapped.
     pub fn touch(&mut self, memory: &Memory, usable: Region, address: u64) -> bool {
         let stack = memory.layout().main_stack;
         let (usable, walk) = if stack.contains(address) { (stack, Walk::Down) } else { (usable, Walk::Up) };
         let mut tables = Tables::at(memory, self.next_table);
-        // A guest can have the last piece grow by pages, in many places: as long as there is room for tables of them.
+        // A guest that extends the heap by single pages makes each last piece take a table, while there is room for tables.
         let image = (memory.layout().image_file.length / (LARGE_PAGE << 9) + 4) * PAGE;
         let has_room = self.next_table + TABLES + image <= TENDER_SIZE;
         if !usable.contains(address) || tables.maps(address) || !has_room {
@@ -109,15 +111,15 @@ impl Heap {
     }
 }
 
-/// Which way a guest walks that uses one page after the other.
+/// Direction in which a guest walks, using one page after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Walk {
     Up,
     Down,
 }
 
-/// The longest step that the guest has come into by walking, if any: half of as much on the side that it comes from is
-/// resident, right up to the step.
+/// Longest step that the guest has walked into, if any: on the side that the walk comes from, at least half as much memory
+/// is resident, right up to the step.
 fn walked(memory: &Memory, usable: Region, address: u64, walk: Walk, is_small: bool) -> Option<Region> {
     let (longest, shortest) = if is_small { (LARGE_PAGE / 2, STEP) } else { (LARGE_PAGE, LARGE_PAGE) };
     let lengths = std::iter::successors(Some(longest), |length| Some(length / 2)).take_while(|it| *it >= shortest);
@@ -131,19 +133,20 @@ fn walked(memory: &Memory, usable: Region, address: u64, walk: Walk, is_small: b
     })
 }
 
-/// Whether so much is used of the pages that a guest comes from which walks into a step of this length.
+/// Returns true if a guest that walks into a step of this length has used the pages before the step: one of the nearest is
+/// resident, and in all half the step's length.
 fn is_used(resident: &[bool], walk: Walk, length: u64) -> bool {
     let near = resident.len().min((WALKED / PAGE) as usize);
     let nearest = if walk == Walk::Up { &resident[resident.len() - near..] } else { &resident[..near] };
     nearest.contains(&true) && resident.iter().filter(|page| **page).count() as u64 >= length / PAGE / 2
 }
 
-/// What contains an address of pieces of this length, a power of two.
+/// Aligned region of this length, a power of two, that contains an address.
 fn granule(address: u64, length: u64) -> Region {
     Region { start: address & !(length - 1), length }
 }
 
-/// Maps what is not mapped of whole pages: large pages where nothing is.
+/// Maps those pages of a region that are not mapped: with large pages for whole pieces that have no table of small pages.
 fn map(tables: &mut Tables, memory: &Memory, wanted: Region) {
     let rights = Rights::READ | Rights::WRITE;
     let mut start = wanted.start;
@@ -167,7 +170,7 @@ fn map(tables: &mut Tables, memory: &Memory, wanted: Region) {
     }
 }
 
-/// The part of a region that lies in another.
+/// Part of a region that lies in another.
 fn within(region: Region, other: Region) -> Region {
     Region::between(region.start.max(other.start), region.end().min(other.end()))
 }
@@ -191,7 +194,7 @@ mod tests {
         (memory, heap)
     }
 
-    /// What each page of a region leads to, 0 for nothing.
+    /// Guest-physical addresses of a region's pages, 0 for those that are not mapped.
     fn translated(memory: &Memory, heap: &Heap, region: Region) -> Vec<u64> {
         let tables = Tables::at(memory, heap.next_table);
         let page = |address: u64| match tables.leaf(address) {
@@ -276,7 +279,7 @@ mod tests {
         assert!(heap.next_table <= TENDER_SIZE);
     }
 
-    /// Whether the host can populate memory.
+    /// Returns true if the host can populate memory.
     fn populates(memory: &Memory, usable: Region) -> bool {
         let page = Region { start: usable.end() - PAGE, length: PAGE };
         memory.populate(page);
@@ -287,7 +290,7 @@ mod tests {
         can
     }
 
-    /// What a guest costs that uses these pages in turn: how often it leaves, and how many pages the host did not have.
+    /// Uses these pages in turn. Returns the cost for a guest: its exits, and pages that the host did not have.
     fn walk(memory: &Memory, heap: &mut Heap, pages: impl Iterator<Item = u64>) -> (u64, u64) {
         let (mut exits, mut absent) = (0, 0);
         for address in pages {
@@ -308,7 +311,7 @@ mod tests {
         if !populates(&memory, memory.layout().heap) {
             return;
         }
-        // What is mapped at the start comes page by page; beyond, the guest leaves once for each step.
+        // Memory mapped at the start is populated page by page; beyond it, the guest exits once for each step.
         let up = |region: Region| (region.start..region.end()).step_by(PAGE as usize);
         let down = |region: Region| up(region).map(move |page| region.start + (region.end() - PAGE - page) + PAGE - 8);
         assert_eq!(walk(&memory, &mut heap, up(at_start)), (0, at_start.length / PAGE));

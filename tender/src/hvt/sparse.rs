@@ -1,7 +1,7 @@
 //! Memory for the sparse region: mapped at the first touch, and taken back. See [`husk_abi::memory`].
 //!
-//! Entries of page tables only ever change between nothing and one page, always the same. The way to a page is gone when
-//! the host has dropped its contents: KVM forgets what it derived from the entry then.
+//! A page table entry only ever changes between empty and one page, the same each time. The guest has lost a page only when
+//! the host has dropped the page's contents, because KVM then drops what it derived from the entry.
 
 use super::slots::Slots;
 use super::tables::{Owner, Tables};
@@ -10,20 +10,20 @@ use crate::sparse::given::{Given, LARGE_GRANULE, Touch};
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
 
-/// How much of the region gets a slot at once, in bytes: see [`super::slots`].
+/// Bytes of the region that get a slot at once: see [`super::slots`].
 const PIECE: u64 = 256 << 20;
 
-/// What the guest has of the region.
+/// Memory that the guest has in the region.
 #[derive(Debug, Default)]
 pub struct Sparse {
     given: Given,
     ways: Ways,
 }
 
-/// What leads to it.
+/// Page tables and slots of that memory.
 #[derive(Debug, Default)]
 struct Ways {
-    /// Where the next page table goes, once there is one.
+    /// Guest-physical address for the next page table; `None` before the first.
     next_table: Option<u64>,
     /// Pieces that have a slot.
     pieces: Vec<u64>,
@@ -35,12 +35,12 @@ impl Sparse {
         self.given.bytes()
     }
 
-    /// How many more bytes of memory the guest can get here.
+    /// Bytes of memory that the guest can still get here.
     pub fn room(&self, slots: &Slots, memory: &Memory) -> u64 {
         self.given.room(memory, slots.attached())
     }
 
-    /// The guest touched an address of the region.
+    /// Handles the guest's touch of an address of the region.
     pub fn touch(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, address: u64) -> Touch {
         let Self { given, ways } = self;
         given.touch(memory, slots.attached(), address, |pages, walks| {
@@ -53,7 +53,7 @@ impl Sparse {
         })
     }
 
-    /// The guest gives pages of the region up: their memory must be given back to the host at once.
+    /// Unmaps pages of the region that the guest gives up. The caller must give their memory back to the host at once.
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
         let Some(next) = self.ways.next_table else { return };
         let mut tables = Tables::at(memory, next);
@@ -62,7 +62,7 @@ impl Sparse {
 }
 
 impl Ways {
-    /// Makes the slots that these pages and their tables lie in.
+    /// Makes the slots for these pages and their tables, if they are missing.
     fn prepare(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, pages: Region) -> Option<()> {
         let (layout, host) = (memory.layout(), memory.sparse().host_address()?);
         let region = layout.sparse;
@@ -82,7 +82,7 @@ impl Ways {
         Some(())
     }
 
-    /// Maps those of these pages that the guest does not have. Tells how many bytes of page tables that took.
+    /// Maps those of these pages that the guest does not have. Returns the bytes of page tables that this took.
     fn map(&mut self, memory: &Memory, wanted: Region) -> Option<u64> {
         let next = self.next_table?;
         let mut tables = Tables::at(memory, next);

@@ -1,6 +1,6 @@
-//! The guest's page tables, in pages that are mapped nowhere: made before it starts, and added to where it touches its heap
-//! ([`super::heap`]) or the sparse region ([`super::sparse`]). Nothing is mapped that has no slot, so no access of the guest's
-//! reaches KVM's instruction emulator.
+//! Page tables of the guest, in pages that are mapped nowhere: made before the guest starts, and extended where it touches its
+//! heap ([`super::heap`]) or the sparse region ([`super::sparse`]). Only memory that has a slot is mapped, so no access of the
+//! guest's reaches KVM's instruction emulator.
 //!
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
 
@@ -18,7 +18,7 @@ pub const FIRST_TABLE: u64 = RING0 + RING0_SIZE;
 const ENTRIES: u64 = 512;
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
-/// Who may use a page.
+/// Code that may use a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     Guest,
@@ -32,8 +32,8 @@ pub struct Tables<'a> {
     next: u64,
 }
 
-/// Makes the tables for a guest and writes them to its memory: for all that it has before it runs. `boot_size` is how much
-/// of the boot information area is used, in bytes. Returns where the next table would be.
+/// Writes the tables for all memory that a guest has before it runs. `boot_size` is the used size of the boot information
+/// area, in bytes. Returns the guest-physical address of the next free page for a table.
 pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
     let layout = *memory.layout();
     let mut tables = Tables { memory, next: FIRST_TABLE + PAGE };
@@ -62,8 +62,8 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
     tables.next
 }
 
-/// Whether tables for this layout fit the tender's area: the most there can be is one per GiB of the window and of the
-/// image file, a few per segment, and the upper levels.
+/// Returns true if tables for this layout fit the tender's area: at most one per GiB of the window and of the image file, a
+/// few per segment, and the upper levels.
 pub const fn fit(memory_maximum: u64, image_maximum: u64) -> bool {
     const SEGMENT_TABLES: u64 = 2 * 64 + 16;
     (memory_maximum + image_maximum) / (1 << 30) + SEGMENT_TABLES + 12 <= (TENDER_SIZE - FIRST_TABLE) / PAGE
@@ -72,23 +72,23 @@ pub const fn fit(memory_maximum: u64, image_maximum: u64) -> bool {
 const _: () = assert!(fit(MEMORY_MAXIMUM, IMAGE_MAXIMUM));
 
 impl<'a> Tables<'a> {
-    /// The tables that [`write`] has made. New ones are made from guest-physical address `next` on, which is the
+    /// Tables that [`write`] has made. New ones are made from guest-physical address `next` on, which is the
     /// tender's.
     pub fn at(memory: &'a Memory, next: u64) -> Self {
         Self { memory, next }
     }
 
-    /// Where the next table would be.
+    /// Guest-physical address of the next free page for a table.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Whether an address is mapped.
+    /// Returns true if an address is mapped.
     pub fn maps(&self, address: u64) -> bool {
         self.leaf(address).is_some_and(|(_, entry)| entry != 0)
     }
 
-    /// Takes a large page of the guest's from it, if one is mapped there.
+    /// Unmaps a large page of the guest's, if one is mapped at the address.
     pub fn unmap_large(&mut self, address: u64) {
         if self.maps(address) && !self.has_table(address) {
             let place = self.entry(address, 2);
@@ -96,13 +96,13 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Whether there is a table of pages of 4 KiB for this address.
+    /// Returns true if there is a table of 4 KiB pages for this address.
     pub fn has_table(&self, address: u64) -> bool {
         self.leaf(address).is_some_and(|(level, _)| level == 1)
     }
 
-    /// The level and the value of the last entry that there is for an address, 0 if it leads nowhere; nothing if an upper
-    /// table is missing.
+    /// Returns the level and the value of the last entry for an address, 0 if the entry is empty; `None` if an upper table
+    /// is missing.
     pub(super) fn leaf(&self, address: u64) -> Option<(u32, u64)> {
         let mut table = FIRST_TABLE;
         for level in (1..=4).rev() {
@@ -115,7 +115,7 @@ impl<'a> Tables<'a> {
         None
     }
 
-    /// Takes a page of the guest's from it, which was mapped by itself.
+    /// Unmaps a page of the guest's that has an entry of its own.
     pub fn unmap(&mut self, address: u64) {
         let place = self.entry(address, 1);
         self.memory.set_own_word(place, 0);
@@ -137,7 +137,7 @@ impl<'a> Tables<'a> {
                 true => (2, LARGE_PAGE, flags | Flags::HUGE_PAGE),
                 false => (1, PAGE, flags),
             };
-            // All entries from here to the end of this table, as far as they map the same.
+            // All entries from here to the end of this table that map pages of this size.
             let mut place = self.entry(from, level);
             loop {
                 self.memory.set_own_word(place, (physical + offset) | flags.bits());
@@ -154,8 +154,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Guest-physical address of the entry for `address` in its table of `level` (1: page table, 2: page directory),
-    /// with all tables above it.
+    /// Returns the guest-physical address of the entry for `address` in its table of `level` (1: page table, 2: page
+    /// directory). Makes the tables on the way that are missing.
     fn entry(&mut self, address: u64, level: u32) -> u64 {
         let mut table = FIRST_TABLE;
         for upper in (level + 1..=4).rev() {
@@ -175,7 +175,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// The number of the entry for an address in its table of this level.
+/// Number of the entry for an address in its table of this level.
 fn index(address: u64, level: u32) -> u64 {
     (address >> (12 + 9 * (level - 1))) % ENTRIES
 }
