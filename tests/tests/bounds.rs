@@ -1,22 +1,22 @@
-//! What a guest may use of its host: memory, processor time, time, and the terminal.
+//! Limits on a guest's use of its host: memory, processor time, time, and the terminal.
 
 use husk_abi::fault::TIME_IS_UP;
 use husk_tests::{Guest, Running, build};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the tender takes beside the guest's memory at most, in KiB: THREATS.md.
+/// Most memory of the tender beside the guest's, in KiB: THREATS.md.
 const OVERHEAD_KIB: u64 = 16 << 10;
-/// What the guests of these tests have, in MiB.
+/// Memory of the guests of these tests, in MiB.
 const MEMORY_MIB: u64 = 32;
-/// How long a guest is looked at.
+/// Time for which a guest is observed.
 const LOOK: Duration = Duration::from_millis(700);
 
 fn load(kind: &str) -> Guest {
     Guest::native("hostile_load").flag(format!("--memory={MEMORY_MIB}M")).argument(kind)
 }
 
-/// Neither tender nor guest has ever had more memory than they may.
+/// Checks that the peak memory of tender and guest together was within their limits.
 #[track_caller]
 fn expect_bounded(running: &Running) {
     if let Some(peak_kib) = running.peak_kib() {
@@ -51,11 +51,11 @@ fn a_share_of_a_processor_is_not_exceeded() {
     for kind in ["spin", "tell", "protect"] {
         let mut running = load(kind).flag("--cpu-limit=20%").spawn();
         running.expect_printed("ready", 1);
-        // How much the start takes is the machine's affair.
+        // The time of the start depends on the machine and is not counted.
         let (started, Some(before)) = (Instant::now(), running.processor_time()) else { continue };
         thread::sleep(2 * LOOK);
         let Some(used) = running.processor_time().map(|used| used - before) else { continue };
-        // A burst, and what a kernel notices late.
+        // The share, and 100 ms for a burst and for time that a kernel accounts late.
         let most = started.elapsed() / 5 + Duration::from_millis(100);
         assert!(used <= most, "{kind}: {used:?} of {most:?}");
     }
@@ -65,9 +65,9 @@ fn a_share_of_a_processor_is_not_exceeded() {
 fn a_guest_ends_when_its_time_is_up() {
     let status = TIME_IS_UP.into();
     load("spin").flag("--timeout=300ms").run().expect_status(status);
-    // A program hears of it, and may take its time.
+    // A program gets a signal, and may take its time.
     Guest::program("idle_std").flag("--timeout=300ms").run().expect_status(status);
-    // One that does not is ended.
+    // A program that ignores the signal is ended.
     let deaf = Guest::native("endless").argument("sleep").flag("--timeout=200ms").flag("--stop-timeout=0");
     deaf.run().expect_status(status);
     Guest::native("prints_control").flag("--timeout=1h").run().expect_success();
@@ -89,7 +89,7 @@ fn what_is_printed_can_be_held_to_a_rate() {
     running.expect_printed("ready", 1);
     thread::sleep(LOOK);
     let printed = running.printed();
-    // Not more than a line beyond the burst.
+    // At most one line beyond the burst.
     let most = started.elapsed().as_secs_f64() * 102_400.0 + 2.0 * 4096.0;
     assert!((printed as f64) < most, "{printed} bytes of {most}");
 }

@@ -1,5 +1,5 @@
-//! `husk check`: what a host offers, with a remedy beside each thing that is missing, and an exit status that says whether
-//! guests run well in virtual machines.
+//! `husk check`: features of a host, with a remedy beside each that is missing, and an exit status of 0 if guests run well
+//! in virtual machines.
 
 use husk_tests::pretence::{self, Pretence};
 use husk_tests::{Outcome, Target, build, requires, run_briefly, skip};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Requests to KVM (linux/kvm.h), and capabilities of it.
+/// Requests to KVM, and its capabilities (linux/kvm.h).
 const CREATE_VM: u64 = 0xae01;
 const CHECK_EXTENSION: u64 = 0xae03;
 const RUN: u64 = 0xae80;
@@ -27,7 +27,7 @@ fn run(mut command: Command) -> Outcome {
     run_briefly(&mut command)
 }
 
-/// What a check has said as JSON.
+/// JSON output of a check.
 struct Said(Value);
 
 impl Said {
@@ -80,7 +80,7 @@ fn people_get_a_plain_table_through_a_pipe() {
 
 type Row = (Vec<Pretence>, &'static str, &'static str, &'static str);
 
-/// What a host lacks; the line about it, its state, and what the remedy has in it.
+/// Hosts that lack something: pretences that make it so, name and state of the row about it, and a part of the remedy.
 fn lacking() -> Vec<Row> {
     let call = Pretence::call;
     let extension = |capability| vec![call(libc::SYS_ioctl, 0).with(1, CHECK_EXTENSION).with(2, capability).giving(0)];
@@ -145,7 +145,7 @@ fn a_guest_that_does_not_come_back_is_not_well() {
     if !Target::all().contains(&Target::Hvt) {
         return skip!("a test that needs /dev/kvm");
     }
-    // As if a signal had arrived: what the check's own alarm does to a guest that runs for ever.
+    // EINTR, as when a signal arrives: the check's own alarm ends a guest that runs for ever in this way.
     let interrupted = [Pretence::call(libc::SYS_ioctl, libc::EINTR).with(1, RUN)];
     let outcome = pretence::run(check(&["--json"]), &interrupted).outcome;
     assert_eq!(Said::of(&outcome).row("test guest")["state"], "missing", "{outcome}");

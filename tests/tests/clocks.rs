@@ -4,17 +4,17 @@ use husk_tests::{Conversation, Guest};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How far beyond the bracket of host times a guest's clock may be, in microseconds.
+/// Microseconds that a guest's clock may be beyond the bracket of host times.
 const TOLERANCE: i128 = 1_000;
 
-/// A guest's two clocks, and the host's before and after they were read; all in microseconds.
+/// Two clocks of a guest, and the host's clocks before and after the guest's were read; all in microseconds.
 struct Reading {
     day: [i128; 3],
     monotonic: [i128; 3],
 }
 
-/// Asks a guest for its clocks twice, the second time with this request and after this pause: both are right then, and as
-/// much time has passed in between as here.
+/// Asks a guest for its clocks twice, with this pause and this request in between: both clocks must be right each time, and
+/// the time that has passed for the guest must be that of the host.
 fn compare(mut guest: Conversation, pause: Duration, request: &str) {
     let start = Instant::now();
     let host = || {

@@ -1,15 +1,15 @@
-//! The tender confines itself before the guest runs: each thread of it, once it is confined, tries what somebody would who
-//! has taken it over.
+//! Confinement of the tender before the guest runs: each of the tender's threads, once it is confined, tries what an attacker
+//! would try that has taken it over.
 
 use husk_tests::{Disk, End, Guest, Outcome, build, requires, run_briefly, skip};
 use std::process::Command;
 
-/// The signal of a call that is not in the tables, SIGSYS.
+/// SIGSYS, the signal of a system call that is not in the tables.
 const BAD_CALL: i32 = 31;
 const PERMISSION: i32 = 1;
 const ACCESS: i32 = 13;
 
-/// What no thread may ever do, whatever is attached.
+/// Attempts that must fail in every thread, whatever is attached.
 const NEVER: &[&str] = &[
     "execve",
     "execveat",
@@ -68,7 +68,7 @@ const NEVER: &[&str] = &[
     "handle_signal",
 ];
 
-/// What neither thread of a guest with a disk may do: its calls are for the disk.
+/// Attempts that must fail in both threads of a guest with a disk: the allowed calls are for the disk only.
 const ELSEWHERE: &[&str] =
     &["write_elsewhere", "write_parts_elsewhere", "discard_elsewhere", "read_output", "write_input", "close_output"];
 
@@ -76,13 +76,13 @@ fn hello() -> Guest {
     Guest::image(build::image("hello-std", "hello-std"))
 }
 
-/// The attempt was made, and failed with this error.
+/// Checks that the attempt was made, and failed with this error.
 #[track_caller]
 fn expect_failed(outcome: &Outcome, attempt: &str, error: i32) {
     outcome.expect_success().expect_stderr(&format!("attack: {attempt} failed: {error}\n"));
 }
 
-/// The attempt ended the tender at once.
+/// Checks that the attempt ended the tender at once.
 #[track_caller]
 fn expect_killed(outcome: &Outcome, attempt: &str) {
     assert_eq!(outcome.end(), End::Signal(BAD_CALL), "{attempt}: {outcome}");
@@ -148,7 +148,7 @@ fn files_are_not_opened_and_code_is_not_moved_by_either() {
     }
 }
 
-/// Whether this kernel has Landlock, in a version that closes this; told loudly.
+/// Returns true if this kernel has at least version `least` of Landlock; otherwise skips loudly.
 fn landlock(least: u32) -> bool {
     let mut husk = Command::new(build::husk());
     let text = run_briefly(husk.args(["run", "--explain", "--json"]).arg(build::image("hello", "hello"))).stdout();
@@ -176,7 +176,7 @@ fn what_has_a_name_is_out_of_reach_without_any_filter() {
     ] {
         expect_failed(&hello().attack("process", attempt).run(), attempt, error);
     }
-    // With a network, sockets are connected, and never bound.
+    // With a network, sockets may be connected, but not bound.
     expect_failed(&hello().flag("--net=user").attack("process", "tcp_bind").run(), "tcp_bind", ACCESS);
 }
 

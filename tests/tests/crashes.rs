@@ -1,4 +1,4 @@
-//! Reports find their way from the libos and from signal handlers back to the program.
+//! Reports on crashes: backtraces lead from the libos and from signal handlers back to the program.
 
 use husk_abi::fault::MEMORY;
 use husk_tests::Guest;

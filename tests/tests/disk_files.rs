@@ -1,4 +1,4 @@
-//! Ordinary programs and their disks, which they have as `/dev/NAME`.
+//! Ordinary programs and their disks, the files `/dev/NAME`.
 
 use husk_tests::{Disk, Guest, build, kills, requires};
 use std::fs::{self, File};
@@ -6,7 +6,7 @@ use std::io;
 use std::process::Command;
 use std::time::Duration;
 
-/// A program of the package for those with a disk.
+/// Program of the package `disk-programs`.
 fn program(name: &str) -> Guest {
     Guest::image(build::image("disk-programs", name))
 }

@@ -4,7 +4,7 @@ use husk_tests::{Disk, Guest, build, process, skip};
 use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
-/// A guest of the package for those with a disk.
+/// Guest of the package `block-guests`.
 fn guest(name: &str) -> Guest {
     Guest::image(build::image("block-guests", name))
 }

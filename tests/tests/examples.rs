@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-/// How long an answer is waited for.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The server, on a TAP interface of a network of its own.
@@ -41,7 +41,7 @@ fn a_web_server_answers_curl_and_stops_when_told() {
     running.finish().expect_success().expect_stdout("listening on 0.0.0.0:8080\nstopped\n");
 }
 
-/// What comes back from whoever serves `address` to these bytes, sent and ended.
+/// Sends these bytes to the server at `address`, ends the stream, and returns the answer.
 fn echo(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
@@ -98,7 +98,7 @@ fn what_the_store_has_said_ok_to_is_found_again_after_it_was_killed() {
     let value = |round: usize, key: usize| format!("{} value {round} of {key}", "x".repeat(key * 97 % 700));
     let mut expected = vec![None; 10];
     for round in 0..6 {
-        // It is killed at the end of the block, with nothing said before.
+        // The store is killed at the end of the block, without notice.
         let mut store = store();
         for (key, value) in expected.iter().enumerate() {
             let found = value.as_deref().unwrap_or("no such key");

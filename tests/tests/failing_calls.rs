@@ -1,7 +1,7 @@
-//! Each system call of a start fails once, as on a host that has no memory, descriptors or space left, or a broken disk: the
-//! tender does without, or says in one line what is the matter; nothing is left behind.
+//! Failures of single system calls of a start, as on a host that has no memory, descriptors or space left, or a broken disk:
+//! the tender does without, or says in one line what is the matter; nothing is left behind.
 //!
-//! Each call fails in one of these ways, in turns; `HUSK_FAULTS=all` has each fail in all of them.
+//! Each call fails once, in one of these ways, in turns; with `HUSK_FAULTS=all`, once in each way.
 
 use husk_tests::failing::{Failed, Failure};
 use husk_tests::{Disk, End, Guest, build, wire};
@@ -10,7 +10,7 @@ use husk_tests::{Disk, End, Guest, build, wire};
 const ERRORS: [i32; 4] = [5, 12, 24, 28];
 /// More calls than any run makes.
 const CALLS_MAXIMUM: usize = 2000;
-/// Calls on what belongs to the guest: that they fail is the guest's affair. read, write, readv, writev, pread64, pwrite64,
+/// Calls on files of the guest: their errors are passed to the guest. read, write, readv, writev, pread64, pwrite64,
 /// ppoll, preadv, pwritev, preadv2, pwritev2, io_uring_enter, fdatasync, fallocate.
 const GUESTS: [i64; 14] = [0, 1, 19, 20, 17, 18, 271, 295, 296, 327, 328, 426, 75, 285];
 
@@ -42,12 +42,12 @@ fn fail_each(what: &str, guest: impl Fn() -> Guest) {
     panic!("{what}: there is no end of calls");
 }
 
-/// It ran, or was refused in one line. Tells which.
+/// Checks that the guest ran, or was refused in one line. Returns true if it ran.
 #[track_caller]
 fn check(what: &str, failure: Failure, call: i64, Failed { outcome, .. }: &Failed) -> bool {
     let context = format!("{what}: call {call} failed: {failure:?}: {outcome}");
     let stderr = outcome.stderr();
-    // Some of the standard library's own memory is from the C library, and these are the words for it.
+    // Some memory of the standard library is from the C library, and this is the message if that fails.
     if outcome.end() == End::Signal(ABORTED) && MEMORY.contains(&call) {
         assert!(stderr.starts_with("memory allocation of "), "{context}");
         return false;
@@ -60,7 +60,7 @@ fn check(what: &str, failure: Failure, call: i64, Failed { outcome, .. }: &Faile
             assert!(matches!(lines[..], [line] if line.starts_with("husk: ")), "{context}");
             false
         }
-        // It is told, and ends by itself.
+        // The guest gets the error, and ends by itself.
         End::Exit(_) if GUESTS.contains(&call) => true,
         _ => panic!("{context}"),
     }

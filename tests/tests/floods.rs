@@ -1,4 +1,4 @@
-//! Guests that are sent more than they can serve: they go on afterwards, and take no more memory than they have.
+//! Guests that are sent more than they can serve: they serve again afterwards, and stay within their memory.
 
 use husk_tests::wire::{self, Tap};
 use husk_tests::{Guest, build, eventually};
@@ -6,15 +6,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// How long an answer may take afterwards.
+/// Longest wait for an answer after the flood.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What the guest has, and what its tender may take on top, in MiB.
+/// Memory of the guest, and most memory of its tender on top, in MiB.
 const MEMORY: u64 = 64;
 const TENDER: u64 = 16;
-/// How it is attached: with a hardware address that the frames here are for.
+/// Network device of the guest, with the hardware address that the frames here are sent to.
 const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,mac=02:00:00:00:00:07";
 
-/// Runs a server that echoes at port 7, lets `flood` loose on it, and talks with it afterwards.
+/// Runs a server that echoes at port 7, runs `flood` against the server, and checks that it answers afterwards.
 fn flooded(guest: Guest, ready: &str, flood: impl FnOnce(&Tap)) {
     if !wire::alone() {
         return;
@@ -25,7 +25,7 @@ fn flooded(guest: Guest, ready: &str, flood: impl FnOnce(&Tap)) {
     running.expect_printed(ready, 1);
     tap.wait_until_up();
     flood(&tap);
-    // While the guest works off what is left, its neighbour may look for it in vain (EHOSTUNREACH).
+    // While the guest works off its backlog, ARP queries for its address may time out (EHOSTUNREACH).
     let connect = || TcpStream::connect_timeout(&([10, 0, 0, 2], 7).into(), PATIENCE).ok();
     let mut client = eventually("the guest still listens", connect);
     client.set_read_timeout(Some(PATIENCE)).expect("a socket has timeouts");
@@ -45,7 +45,7 @@ fn native() -> Guest {
     Guest::image(build::image("echo", "echo"))
 }
 
-/// The sum of 16-bit words that IP and TCP check packets by: RFC 1071.
+/// Internet checksum of IP and TCP: RFC 1071.
 fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     let words = parts.iter().flat_map(|part| part.chunks(2));
     let mut sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
@@ -55,7 +55,7 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
     (!(sum as u16)).to_be_bytes()
 }
 
-/// A segment that opens a connection to port 7, from a machine that does not exist: a different one for each number.
+/// SYN segment in a frame, to port 7, from a machine that does not exist: a different connection for each number.
 fn opening(number: u32) -> Vec<u8> {
     let port = (1024 + number / 100 % 60_000) as u16;
     let from = [10, 0, 0, 100 + (number % 100) as u8];
@@ -73,12 +73,12 @@ fn opening(number: u32) -> Vec<u8> {
     [&[2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 1, 8, 0][..], &ip, &tcp].concat()
 }
 
-/// Opens far more connections than a guest keeps half open, and never goes on with any.
+/// SYN flood: opens far more connections than a guest keeps half open, and completes none.
 fn open_and_forget(tap: &Tap) {
     const SEGMENTS: u32 = 20_000;
     let mut sent = 0;
     for number in 0..SEGMENTS {
-        // The wire does not take all, if the guest's side gets no processor meanwhile.
+        // The TAP queue does not take all while the guest gets no processor time.
         let enough = SEGMENTS / 10;
         match tap.send(&opening(number)) {
             true => sent += 1,
@@ -91,12 +91,12 @@ fn open_and_forget(tap: &Tap) {
     }
 }
 
-/// Sends datagrams to a port where somebody answers, and to one where nobody is.
+/// Sends datagrams to an open and to a closed port.
 fn send_and_send(_: &Tap) {
     const DATAGRAMS: usize = 100_000;
     let socket = UdpSocket::bind("10.0.0.1:0").expect("a free port");
     for number in 0..DATAGRAMS {
-        // One that the wire does not take is lost.
+        // Datagrams that the TAP queue does not take are lost.
         let _ = socket.send_to(&[0; 1000], SocketAddr::from(([10, 0, 0, 2], [7, 9][number % 2])));
     }
 }

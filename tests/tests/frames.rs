@@ -2,12 +2,12 @@
 
 use husk_tests::{Guest, Outcome, build, wire};
 
-/// A guest of the package for those with a network.
+/// Guest of the package `net-guests`.
 fn guest(name: &str) -> Guest {
     Guest::image(build::image("net-guests", name))
 }
 
-/// The answer of the echo to a frame with this payload.
+/// Answer of the echo to a frame with this payload.
 fn answer(payload: &[u8]) -> Vec<u8> {
     let mut frame = wire::frame(payload);
     let (to, from) = frame.split_at_mut(6);
@@ -15,8 +15,8 @@ fn answer(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Runs the echo over an interface with this MTU, and `talk` meanwhile; nothing if there can be no interface, which is said
-/// loudly.
+/// Runs the echo over an interface with this MTU, and `talk` beside it. Returns `None`, after a loud skip, if there can be
+/// no interface.
 fn with_echo(mtu: u32, talk: impl FnOnce(&wire::Tap)) -> Option<Outcome> {
     if !wire::alone() {
         return None;

@@ -1,14 +1,14 @@
-//! A host that has not enough of something: the tender says so in one line, and what it has started is gone.
+//! Hosts that have not enough of something: the tender says so in one line, and leaves nothing of what it has started.
 
 use husk_tests::{Disk, End, Guest, Outcome, build};
 
-/// The guest under a limit of the shell's: `ulimit` with these words.
+/// Runs the guest under a limit of the shell's: `ulimit` with these words.
 fn limited(guest: Guest, limit: &str) -> Outcome {
     let line = format!("ulimit {limit} && exec \"$@\"");
     guest.through(&["sh", "-c", &line, "sh"]).run()
 }
 
-/// It ran, or was refused in one line.
+/// Checks that the guest ran, or was refused in one line. Returns true if it ran.
 #[track_caller]
 fn ran_or_refused(outcome: &Outcome, what: &str) -> bool {
     match outcome.end() {

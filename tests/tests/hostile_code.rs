@@ -1,12 +1,12 @@
-//! Guests of random and hostile machine code: whatever they try, their tender ends as it promises, and leaves nothing behind.
+//! Guests of random and hostile machine code: whatever they try, their tender ends as promised, and leaves nothing behind.
 //!
-//! `HUSK_PROGRAMS` says how many programs there are. A fuzzer (`fuzz/fuzz_targets/code.rs`) tries what it evolves.
+//! `HUSK_PROGRAMS` is the number of programs. The fuzzer `fuzz/fuzz_targets/code.rs` runs code that it evolves.
 
 use husk_tests::code::{Bench, Verdict};
 use husk_tests::{Target, build};
 use std::collections::BTreeMap;
 
-/// Numbers that look random (xorshift, by Marsaglia).
+/// Pseudorandom numbers (xorshift, by Marsaglia).
 struct Numbers(u64);
 
 impl Numbers {
@@ -22,7 +22,7 @@ fn programs() -> u64 {
     std::env::var("HUSK_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(300)
 }
 
-/// Random bytes, more or fewer.
+/// Random bytes, of a random number below 160.
 fn random(seed: u64) -> Vec<u8> {
     let mut numbers = Numbers(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let length = numbers.draw() % 160;
@@ -61,7 +61,7 @@ fn each_program_of_the_fuzzers_corpus_ends_as_promised() {
     }
 }
 
-/// Code whose end is known.
+/// Code that ends with a known status.
 #[test]
 fn a_guest_ends_with_the_status_that_it_chose() {
     let (bench, hasty) = (Bench::built().patient(), Bench::built());
@@ -71,7 +71,7 @@ fn a_guest_ends_with_the_status_that_it_chose() {
         assert_eq!(end(b"\x0f\x0b"), Verdict::Stopped("invalid instruction"));
         assert_eq!(end(b"\xf4"), Verdict::Stopped("general protection fault"));
         assert_eq!(hasty.run_code(target, b"\xeb\xfe"), Ok(Verdict::TimeIsUp));
-        // As if the place were for a call of its own: mov esi, STATUS; jmp to the end's mov rax.
+        // The code sets the arguments of the last call itself: mov edi, 3; mov esi, STATUS; jmp to the end's mov rax.
         for status in [0u32, 1, 124, 125, 139, 255] {
             let end_at = |code: &[u8]| (512 - code.len() - 5 + 10) as u32;
             let mut code = [&b"\xbf\x03\0\0\0\xbe"[..], &status.to_le_bytes()].concat();
@@ -82,7 +82,7 @@ fn a_guest_ends_with_the_status_that_it_chose() {
     }
 }
 
-/// Without this, nothing would show that the test above can fail.
+/// Test of the checks themselves: each must fail for a tender that is broken on purpose.
 #[test]
 fn a_broken_tender_is_found_out() {
     let wrongs = [

@@ -3,7 +3,7 @@
 use husk_abi::fault::CALL;
 use husk_tests::{End, Guest, build, wire};
 
-/// The guest `name`, on a wire of this thread's own network; nothing if there cannot be one.
+/// Guest `name`, on a wire of this thread's own network; `None` if there cannot be such a network.
 fn guest(name: &str) -> Option<Guest> {
     if !wire::alone() {
         return None;
@@ -13,7 +13,7 @@ fn guest(name: &str) -> Option<Guest> {
     Some(Guest::image(build::image("net-guests", name)).flag("--net=tap:tap0"))
 }
 
-/// The guest that breaks a ring in this way is stopped, for this reason.
+/// Checks that a guest that breaks a ring in this way is stopped, for this reason.
 #[track_caller]
 fn stopped(how: &str, queue: &str, reason: &str) {
     let Some(guest) = guest("ring_broken") else { return };
@@ -99,7 +99,7 @@ fn a_guest_that_rings_for_ever_and_never_reads_is_served_no_worse() {
 #[test]
 fn frames_of_nonsense_go_out_and_those_of_impossible_length_are_refused() {
     let Some(guest) = guest("frames_malformed") else { return };
-    // 1 to 13, and 1515 to 2000.
+    // Frames of 1 to 13, and of 1515 to 2000 bytes.
     guest.run().expect_success().expect_stdout("499 refused\n");
 }
 

@@ -1,23 +1,23 @@
-//! Hosts that lack something: older kernels, other configurations, containers. Husk does without, says in one line what is
-//! weaker, or refuses in one line with a remedy.
+//! Hosts that lack something: older kernels, other configurations, containers. Husk does without, says in one line which
+//! protection is weaker, or refuses in one line with a remedy.
 
 use husk_tests::{Disk, End, Guest, Outcome, Pretence, Target, build, requires, skip};
 
-/// What a guest does on a host that lacks something.
+/// Result of a run on a host that lacks something.
 #[derive(Clone, Copy, Debug)]
 enum Expected {
-    /// As anywhere, whether or not the tender looks for the thing.
+    /// Runs as on any host; the tender may or may not look for the missing thing.
     Works,
-    /// As anywhere, though the tender looked for it in vain.
+    /// Runs as on any host, although the tender looked for the missing thing in vain.
     DoesWithout,
-    /// As anywhere, after one line that has this in it; with `--strict`, it is refused.
+    /// Runs as on any host, after one line that contains this text; refused with `--strict`.
     Warns(&'static str),
-    /// It is refused, with one line that has these in it.
+    /// Refused, with one line that contains these texts.
     Refused(&'static [&'static str]),
 }
 use Expected::{DoesWithout, Refused, Warns, Works};
 
-/// A guest that needs the thing.
+/// Guest that needs the missing thing.
 #[derive(Clone, Copy, Debug)]
 enum Needs {
     Nothing,
@@ -49,12 +49,12 @@ const CHECK_EXTENSION: u64 = 0xae03;
 const GET_API_VERSION: u64 = 0xae00;
 const IOEVENTFD: u64 = 0x4040_ae79;
 const SET_MSR_FILTER: u64 = 0x4188_aec6;
-/// Its capabilities.
+/// Capabilities of KVM (linux/kvm.h).
 const SYNC_REGS: u64 = 74;
 const IMMEDIATE_EXIT: u64 = 136;
-/// Asks for the version of Landlock.
+/// Flag that asks for the version of Landlock.
 const LANDLOCK_VERSION: u64 = 1;
-/// An entry of the auxiliary vector: features of the processor, of which bit 1 is FSGSBASE.
+/// Entry of the auxiliary vector: features of the processor, of which bit 1 is FSGSBASE.
 const HWCAP2: u64 = 26;
 /// The newest call of Linux 5.10 (process_madvise).
 const LAST_OF_5_10: i64 = 440;
@@ -83,7 +83,7 @@ fn io_uring(errno: i32) -> Vec<Pretence> {
 
 type Row = (&'static str, Vec<Pretence>, Needs, Expected, Expected);
 
-/// Hosts by what they lack, and what guests do there, under hvt and spt.
+/// Hosts, by the things that they lack, with the expected results under hvt and spt.
 fn hosts() -> Vec<Row> {
     use Needs::{Disk, Memory, Network, Nothing};
     let populate = || vec![advice(libc::MADV_POPULATE_READ), advice(libc::MADV_POPULATE_WRITE)];
@@ -183,7 +183,7 @@ fn hello() -> Guest {
     Guest::image(build::image("hello", "hello"))
 }
 
-/// Ways in which KVM cannot be used though it is there, and what the remedies have in them.
+/// Reasons for which a KVM that exists cannot be used, and texts that the remedies contain.
 fn unusable() -> Vec<(Pretence, &'static [&'static str])> {
     let open = |errno| Pretence::Path { start: "/dev/kvm", errno };
     vec![
@@ -218,13 +218,13 @@ fn a_kvm_that_is_there_and_cannot_be_used_is_an_error_with_a_remedy() {
     }
 }
 
-/// KVM makes no machine while a signal is on its way.
+/// KVM_CREATE_VM fails with EINTR while a signal is pending.
 #[test]
 fn a_machine_that_a_signal_kept_from_being_made_is_made_again() {
     if !Target::all().contains(&Target::Hvt) {
         return skip!("a test that needs /dev/kvm");
     }
-    // Here, it is kept for ever, for which nobody waits.
+    // Here, it fails for ever; the tender stops trying after some attempts.
     let kept = hello().flag("--target=hvt").run_pretending(&[ioctl(CREATE_VM, libc::EINTR)]);
     assert!(kept.times > 1, "{} attempt: {}", kept.times, kept.outcome);
     kept.outcome.expect_refusal(&["create a virtual machine"]);
@@ -247,7 +247,7 @@ fn a_host_without_kvm_runs_guests_as_processes_and_says_so() {
     }
 }
 
-/// The tender under a shell's command in a mount namespace of its own.
+/// Runs the tender under a shell's command in a mount namespace of its own.
 fn in_namespace(guest: Guest, command: &str) -> Outcome {
     let line = format!("mount --make-rprivate / && {command} \"$@\"");
     guest.through(&["unshare", "--mount", "sh", "-c", &line, "sh"]).run()
@@ -284,10 +284,9 @@ fn guests_run_where_proc_and_sys_are_not_mounted() {
     }
 }
 
-/// Calls that a run takes for granted from its first on, those by which a guest waits and prints, and those on a disk's file,
-/// whose errors are the guest's. Two are older than any Linux that is meant, and libraries take their absence for something
-/// else: without mprotect(2), the C library believes that there is no memory protection; and a sleep that fails stops the
-/// standard library.
+/// Calls that every run needs, those by which a guest waits and prints, and those on a disk's file, because their errors are
+/// the guest's. Two are older than any supported Linux, and libraries misread their absence: without mprotect(2), the C
+/// library believes that there is no memory protection; and a sleep that fails stops the standard library.
 const TAKEN_FOR_GRANTED: [i64; 17] = [
     libc::SYS_exit,
     libc::SYS_exit_group,
@@ -308,7 +307,7 @@ const TAKEN_FOR_GRANTED: [i64; 17] = [
     libc::SYS_pwritev2,
 ];
 
-/// Each kind of call, as it is where a kernel does not have it or a filter forbids it: for good, not once.
+/// Failures of each kind of call where a kernel does not have it or a filter forbids it: every time, not once.
 #[test]
 fn a_call_that_a_host_does_not_have_or_forbids_is_done_without_or_named() {
     let disk = Disk::of(&BYTES);

@@ -1,11 +1,11 @@
-//! Tenders that are killed at random moments, starting up or at work: what they used is free again at once.
+//! Tenders that are killed at random moments, starting up or at work: everything that they used is free again at once.
 
 use husk_tests::{Disk, End, Guest, Outcome, build, kills, wire};
 use std::time::Duration;
 
-/// How often, unless `HUSK_KILLS` says otherwise.
+/// Number of kills, unless `HUSK_KILLS` is set.
 const KILLS: u64 = 50;
-/// The latest moment.
+/// Latest moment of a kill, in microseconds after the start.
 const LATEST_US: u64 = 25_000;
 
 /// Kills a run of the guest at a moment that differs from round to round.
@@ -14,12 +14,12 @@ fn killed(guest: Guest, round: u64) -> Outcome {
     std::thread::sleep(Duration::from_micros(round * 7919 % LATEST_US));
     running.signal("KILL", 1);
     let outcome = running.finish();
-    // It may have been faster.
+    // The guest may have ended before the signal.
     outcome.expect_end(&[End::Signal(libc::SIGKILL), End::Exit(0)]);
     outcome
 }
 
-/// Processes with this in their command line.
+/// Command lines of the processes that have this text in them.
 fn processes(part: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
     let lines = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());

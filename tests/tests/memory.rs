@@ -1,4 +1,4 @@
-//! Memory of ordinary programs: what they give up is the host's again, and what they cannot have is refused as natively.
+//! Memory of ordinary programs: freed memory returns to the host, and requests that cannot be met are refused as natively.
 
 use husk_abi::fault::{CALL, OUT_OF_MEMORY, PANIC};
 use husk_abi::memory::GATE;
@@ -19,7 +19,7 @@ fn memory_that_is_given_up_is_the_hosts_again() {
     {
         let (used_kib, left_kib) = (have(resident(used)), have(resident(given_up)));
         assert!(used_kib > 60 << 10, "{used}: {used_kib} KiB");
-        // An allocator keeps some, and libos and tender their tables.
+        // An allocator keeps some memory, and libos and tender keep their tables.
         assert!(left_kib < 24 << 10, "{given_up}: {left_kib} KiB of {used_kib}");
     }
     guest.finish().expect_success();
@@ -31,7 +31,7 @@ fn an_idle_guest_takes_what_it_touches_and_no_huge_page() {
         let mut guest = guest.spawn();
         guest.expect_printed("resting", 1);
         let Some((own, all)) = guest.anonymous_kib().zip(guest.resident_kib()) else { return };
-        // Usual are 0.3 MB and, with the files that husk and the image are, 2.2 MB.
+        // Usual values are 0.3 MB and, with the pages of the files of husk and the image, 2.2 MB.
         assert!(own < 1 << 10, "{own} KiB");
         assert!(all < 6 << 10, "{all} KiB");
     }
@@ -91,7 +91,7 @@ fn ten_thousand_threads_can_come_and_go() {
 
 #[test]
 fn a_thousand_threads_are_alive_at_once_in_the_usual_memory_and_again() {
-    // The sum of their numbers, and of what each found on its stack.
+    // Sum of the threads' numbers, and of the values that each found on its stack.
     let line = format!("1000 threads at once: {}\n", 499_500 + 1000 * 4096);
     let outcome = Guest::program("many_threads").argument("again").run();
     outcome.expect_success().expect_stdout(&line.repeat(3));

@@ -1,5 +1,5 @@
-//! The internet families. Within a program they are as on Linux, so each such program also passes as a process; with a
-//! network device there is a TAP interface, and this machine is at the other end.
+//! Sockets of the internet families. Within a program they are as on Linux, so each such program also passes as a process;
+//! with a network device there is a TAP interface, and this machine is at the other end.
 
 use husk_tests::network::accept;
 use husk_tests::{Guest, Running, build, native, network, requires, wire};
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-/// The program `name` ends well here, as a process, and in a guest, with the same output.
+/// Checks that the program `name` ends well as a process of this machine and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
     Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
 }
@@ -28,12 +28,12 @@ fn ten_thousand_connections_fit() {
     Guest::program("many_connections").run().expect_success().expect_stdout("10000 connections\n");
 }
 
-/// How a guest is attached that has to ask for its address.
+/// Network device of a guest that has to ask for its address.
 const ASKING: &str = "--net=tap:tap0";
-/// How the guest is attached.
+/// Network device of a guest with fixed addresses.
 const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1,ip=fd00::2/64";
 
-/// Gives this thread a network with the guest's other end in it. Whether it could.
+/// Gives this thread a network with the other end of the guest's TAP interface in it. Returns false if there can be none.
 fn attached() -> bool {
     let alone = wire::alone();
     if alone {
@@ -49,7 +49,7 @@ fn attached() -> bool {
     alone
 }
 
-/// Sends back what the next connection sends, until it sends no more.
+/// Echoes the bytes of the next connection, up to its FIN.
 fn serve_one(listener: &TcpListener) {
     let (mut stream, _) = accept(listener);
     let mut bytes = vec![0; 64 << 10];
@@ -62,7 +62,7 @@ fn serve_one(listener: &TcpListener) {
     stream.shutdown(Shutdown::Write).expect("connected");
 }
 
-/// Answers all questions for names with 10.0.0.1, and those for IPv6 with nothing.
+/// Name server that answers queries for IPv4 addresses with 10.0.0.1, and all others with no address.
 fn name_server() {
     let socket = UdpSocket::bind("10.0.0.1:53").expect("a port");
     thread::spawn(move || {
@@ -73,7 +73,7 @@ fn name_server() {
             answer[2..4].copy_from_slice(&[0x81, 0x80]);
             answer[7] = is_v4.into();
             if is_v4 {
-                // The name of the question, A, IN, a minute, four bytes.
+                // Pointer to the name in the question, type A, class IN, a time to live of a minute, four bytes.
                 answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1]);
             }
             socket.send_to(&answer, from).expect("it listens");
@@ -81,7 +81,7 @@ fn name_server() {
     });
 }
 
-/// Lends 10.0.0.2 to whoever asks: DHCP, RFC 2131 and 2132.
+/// DHCP server that leases 10.0.0.2 to any client: RFC 2131 and 2132.
 fn lender() {
     const KIND: usize = 242;
     let socket = UdpSocket::bind("0.0.0.0:67").expect("a port");
@@ -93,7 +93,7 @@ fn lender() {
             let mut answer = asked[..240].to_vec();
             answer[0] = 2;
             answer[16..20].copy_from_slice(&[10, 0, 0, 2]);
-            // An offer for a discovery, an acknowledgement for a request.
+            // DHCPOFFER for DHCPDISCOVER, DHCPACK for DHCPREQUEST.
             answer.extend([53, 1, if asked[KIND] == 1 { 2 } else { 5 }]);
             answer.extend([54, 4, 10, 0, 0, 1, 51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0]);
             answer.extend([3, 4, 10, 0, 0, 1, 6, 4, 10, 0, 0, 1, 255]);
@@ -150,7 +150,7 @@ fn a_program_reaches_a_server_by_ipv6() {
     client_of(DEVICE, "fd00::1", "fd00::1", "fd00::77", expected);
 }
 
-/// A server that is ready, on a network of this thread's; nothing if there can be none.
+/// Echo server that is ready, on a network of this thread's; `None` if there can be no network.
 fn echo_server() -> Option<Running> {
     attached().then(|| {
         let mut server = Guest::program("echo_server").flag(DEVICE).spawn();
@@ -181,11 +181,12 @@ fn a_server_answers_many_at_once() {
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     streams[0].write_all(b"end").expect("connected");
     server.finish().expect_success();
-    // What was connected is reset, or has ended: it does not hang.
+    // Other connections are reset, or have ended: they do not hang.
     let _ = streams[1].read(&mut [0]);
 }
 
-/// A native program without a libos speaks TCP and UDP with servers of ours, attached by this flag. There is no way to `nowhere`.
+/// Runs a native program, without libos, that speaks TCP and UDP with servers of this test, attached by this flag. There is no
+/// route to `nowhere`.
 fn native_client(device: &str, nowhere: Option<&str>) {
     if !attached() {
         return;
@@ -204,7 +205,7 @@ fn native_client(device: &str, nowhere: Option<&str>) {
     });
     let last = thread::spawn(move || {
         serve_one(&listener);
-        // To close what has something unread is to reset it.
+        // Closing a connection that has unread bytes resets it (RST).
         let (mut stream, _) = accept(&listener);
         stream.read_exact(&mut [0]).expect("there is more than that");
         drop(stream);
@@ -232,7 +233,7 @@ fn a_native_program_asks_for_its_address() {
     native_client(ASKING, None);
 }
 
-/// A hardware address, and the IPv6 address on the link that follows from it: RFC 4291, appendix A.
+/// Hardware address, and the IPv6 link-local address that follows from it: RFC 4291, appendix A.
 const MAC: &str = "mac=02:00:00:00:00:07";
 const ON_LINK: &str = "fe80::ff:fe00:7";
 
@@ -274,7 +275,7 @@ fn a_program_answers_ping() {
     }
 }
 
-/// A program and this machine hear what is sent to a group that they have joined.
+/// A program and this machine receive datagrams to a group that they have joined.
 #[test]
 fn groups_are_joined_and_left() {
     if !attached() {
@@ -299,7 +300,7 @@ fn groups_are_joined_and_left() {
         let mut bytes = [0; 100];
         let (length, from) = socket.recv_from(&mut bytes).expect("it comes");
         assert_eq!((&bytes[..length], from.ip().to_string().as_str()), (&b"from the guest"[..], guest_address));
-        // It has left: nothing but the second is heard.
+        // The guest has left the group: it receives only the second datagram.
         socket.send_to(b"unheard", (group, 5000)).expect("there is a way");
         socket.send_to(b"end", (guest_address, 5000)).expect("there is a way");
     }

@@ -11,22 +11,22 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long an answer is waited for.
+/// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A place for a socket.
+/// Path for a socket, in a folder of its own.
 fn place() -> (TempDir, PathBuf) {
     let directory = TempDir::new().expect("a directory for the socket");
     let path = directory.path().join("passt.socket");
     (directory, path)
 }
 
-/// The echo of frames, on the socket at `path`.
+/// Guest that echoes frames, on the socket at `path`.
 fn echo(path: &std::path::Path) -> Guest {
     Guest::image(build::image("net-guests", "frame_echo")).flag(format!("--net=passt:{}", path.display()))
 }
 
-/// What passt has at its end.
+/// Socket at passt's end.
 struct Peer(UnixStream);
 
 impl Peer {
@@ -61,7 +61,7 @@ impl Peer {
     }
 }
 
-/// The answer of the echo to a frame.
+/// Answer of the echo to a frame.
 fn answer(frame: &[u8]) -> Vec<u8> {
     [&frame[6..12], &frame[..6], &frame[12..]].concat()
 }
@@ -74,7 +74,7 @@ fn frames_go_to_passt_and_back() {
     let mut peer = Peer::accept(&listener);
     guest.expect_printed("ready, mtu 1500", 1);
     let frames: Vec<_> = (1..=1500).map(|length| wire::frame(&vec![length as u8; length])).collect();
-    // More than sockets hold: whoever does not read while it writes comes to a stop.
+    // More than the sockets' buffers hold: a guest that does not read while it writes would block.
     for window in frames.chunks(100) {
         peer.send(window);
         for frame in window {
@@ -112,7 +112,7 @@ fn a_socket_that_nobody_has_or_hears_is_refused() {
     echo(&path).run().expect_refusal(&["nobody listens", &shown]);
 }
 
-/// What the tender says of a passt that does this, after which the guest goes on until it is told to end.
+/// Checks that the tender reports a passt that does this, and that the guest runs on, without a network, until SIGTERM.
 #[track_caller]
 fn told_of(does: impl FnOnce(Peer), told: &str) {
     let (_directory, path) = place();
@@ -138,7 +138,7 @@ fn a_passt_that_sends_nonsense_is_left() {
     told_of(|mut peer| peer.0.write_all(&[0xff; 8]).expect("it is sent"), "sent a frame of 4294967295 bytes");
 }
 
-/// Whether passt is installed; if not, says so loudly.
+/// Returns true if passt is installed; otherwise skips loudly.
 fn passt() -> bool {
     let found = Command::new("passt").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
@@ -152,7 +152,7 @@ fn a_program_serves_through_passt() {
     if !passt() || !wire::alone() {
         return;
     }
-    // passt takes over what its own network looks like.
+    // passt gives the guest the addresses and routes of its own network.
     wire::ip("link add outside type veth peer name beyond");
     wire::ip("link set beyond up");
     wire::ip("address add 192.0.2.2/24 dev outside");

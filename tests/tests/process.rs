@@ -1,4 +1,4 @@
-//! A guest in a process makes no system call: what it tries is answered by its libos, or ends it.
+//! Guests in a process make no system calls: an attempt is answered by the libos, or ends the guest.
 
 use husk_abi::fault::CALL;
 use husk_tests::{End, Guest, Target, build, process, with_more_time};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// The signal of a call that the tender may not make, SIGSYS.
+/// SIGSYS, the signal of a system call that the tender may not make.
 const BAD_CALL: i32 = 31;
 /// SIGKILL.
 const KILLED: i32 = 9;
@@ -18,7 +18,7 @@ fn program(call: &[&str]) -> Guest {
     call.iter().fold(Guest::program("hidden_calls").flag("--target=spt"), |guest, word| guest.argument(*word))
 }
 
-/// Makes one call by an instruction of the tender's.
+/// Guest that makes one call by jumping to a `syscall` instruction of the tender's.
 fn through_tender(call: &[i64]) -> Guest {
     let guest = Guest::native("through_tender").flag("--target=spt");
     call.iter().fold(guest, |guest, word| guest.argument(word.to_string()))
@@ -56,7 +56,7 @@ fn calls_that_nobody_could_find_are_answered_as_in_a_machine() {
     process.expect_success();
     let answers = process.stdout();
     assert!(answers.lines().count() > 900, "{answers}");
-    // A file of the host's would not be an error; and the host knows calls that the libos does not.
+    // A file of the host's would not be an error; and the host has calls that the libos does not have.
     assert!(answers.contains("\n2: -14\n") && answers.contains("\n425: -38\n"), "{answers}");
     if Target::usual() == Target::Hvt {
         let machine = Guest::program("hidden_calls").flag("--target=hvt").argument("all").run();
@@ -74,19 +74,19 @@ fn hidden_calls_reach_nothing_of_the_hosts() {
     let folder = std::env::temp_dir().join(format!("husk-process-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("made").display().to_string();
-    // open(O_CREAT | O_WRONLY), mkdir, creat: in the guest's own file system, which has no such folder.
+    // open(O_CREAT | O_WRONLY), mkdir, creat: ENOENT, because the guest's own file system has no such folder.
     for call in [["2", "@", "65", "511", &path], ["83", "@", "511", "0", &path], ["85", "@", "511", "0", &path]] {
         program(&[&["one"], &call[..]].concat()).run().expect_success().expect_stdout("-2\n");
     }
-    // execve: one image, one program.
+    // execve: ENOSYS, because an image has one program.
     program(&["one", "59", "@", "0", "0", "/bin/true"]).run().expect_success().expect_stdout("-38\n");
-    // mmap(PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS): refused.
+    // mmap(PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS): EACCES.
     program(&["one", "9", "0", "4096", "7", "34", "-1"]).run().expect_success().expect_stdout("-13\n");
-    // io_uring_setup, ptrace, bpf, userfaultfd: unknown.
+    // io_uring_setup, ptrace, bpf, userfaultfd: ENOSYS.
     for call in ["425", "101", "321", "323"] {
         program(&["one", call, "1", "0", "0", "0", "x"]).run().expect_success().expect_stdout("-38\n");
     }
-    // kill of a process that is there: of another world.
+    // kill of a process of the host: ESRCH.
     let mut other = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().expect("sleep starts");
     program(&["one", "62", &other.id().to_string(), "9", "x"]).run().expect_success().expect_stdout("-3\n");
     assert!(other.try_wait().expect("our own child").is_none(), "it still sleeps");
@@ -133,13 +133,13 @@ fn whoever_jumps_into_the_tender_gets_no_call_that_it_does_not_make() {
     }
 }
 
-/// Runs a guest that owns the process.
+/// Guest that controls the tender's process.
 fn owner(attack: &str) -> Guest {
     Guest::native("owns_tender").flag("--target=spt").argument(attack).within(Duration::from_secs(20))
 }
 
-/// A guest that has done what it does against its end, and printed this, ends all the same when its time is up: it gets more time
-/// where that was too little for so much.
+/// Checks that a guest that has made its preparations against being ended, and printed this, ends nevertheless when its time
+/// is up. If the time was too short for the preparations, the guest gets more.
 #[track_caller]
 fn expect_killed_in_time(printed: &str, guest: impl Fn(String) -> Guest) {
     let outcome = with_more_time(Duration::from_millis(300), |time| {
@@ -163,13 +163,13 @@ fn a_guest_that_blocks_every_signal_is_held_to_its_share() {
         .expect_stderr("husk: the guest took more processor time than --cpu-limit");
 }
 
-/// The same with a network, so that the tender has a second thread.
+/// Guest that controls the tender's process, with a network, so that the tender has a second thread.
 fn owner_with_devices(attack: &str) -> Guest {
     let image = build::image("net-guests", "owns_tender_with_network");
     Guest::image(image).flag("--target=spt").flag("--net=user").argument(attack).within(Duration::from_secs(20))
 }
 
-/// Ways of not hearing a signal, and what is printed when all is done for that.
+/// Ways of escaping signals, and the output when the preparations are complete.
 const WAYS: [(&str, &str); 3] = [("deaf", "deaf\n"), ("fills", "filled\n"), ("listens", "filled\n")];
 
 #[test]
@@ -179,7 +179,7 @@ fn a_guest_that_owns_the_process_ends_when_it_is_told_to() {
             for (attack, printed) in WAYS {
                 let mut running = owner(attack).flag("--stop-timeout=0").spawn();
                 running.expect_printed(printed, 1).signal(name, 1);
-                // By the sentinel; or by the kernel, for a guest that lets the signal through.
+                // Ended by the sentinel; or by the kernel, if the guest does not block the signal.
                 running.finish().expect_end(&[End::Exit(128 + number), End::Signal(number)]);
             }
         }
@@ -208,7 +208,7 @@ fn a_tender_and_its_watchdog_end_with_each_other() {
         running.expect_printed("ready", 1);
         let tender = running.id();
         let [watchdog] = process::children(tender)[..] else { panic!("there is one") };
-        // It starts beside the guest: its first instruction may come after the guest's first line.
+        // The watchdog starts beside the guest: its first instruction may come after the guest's first line.
         process::expect_status(watchdog, &["husk-watchdog", "Seccomp:\t2"]);
         kill(if watchdog_first { watchdog } else { tender });
         running.finish().expect_signal(KILLED);
@@ -226,7 +226,7 @@ fn no_code_is_moved_to_where_the_tender_has_its_own() {
 
 #[test]
 fn page_tables_are_bounded_like_memory() {
-    // 64 GiB of addresses would have 128 MiB of page tables; what is allowed beyond what a start maps has 2 MiB.
+    // Page tables for 64 GiB of addresses would take 128 MiB; for those allowed beyond the start's mappings, 2 MiB.
     owner("tables").flag("--memory=16M").run().expect_success().expect_stdout("refused\n");
 }
 
@@ -239,11 +239,11 @@ fn memory_that_can_be_written_is_bounded() {
     running.finish().expect_signal(KILLED);
     let line = limits.lines().find(|line| line.starts_with("Max data size")).expect("proc_pid_limits(5)");
     let most: u64 = line.split_whitespace().nth(4).and_then(|word| word.parse().ok()).expect("the hard limit");
-    // What the tender itself may take, and the parts of a guest beside its memory.
+    // Limit of the tender itself, and the parts of a guest beside its memory.
     assert!((1 << 30..(1 << 30) + (64 << 20)).contains(&most), "{line}");
 }
 
-/// Lines of proc_pid_status(5) on what may be speculated, where the kernel leaves that to processes.
+/// Lines of proc_pid_status(5) on speculation, where the kernel leaves the choice to processes.
 fn speculation(process: &str) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let of_ours = |line: &&str| line.starts_with("Speculat") && !line.contains("PR_");
@@ -268,7 +268,7 @@ fn nothing_is_speculated_that_a_process_can_keep_from_it() {
     }
 }
 
-/// What does not hold (docs/targets.md): if this fails, the table is to be changed.
+/// Test of a property that spt does not have (docs/targets.md): if the test fails, the table is to be changed.
 #[test]
 fn other_signals_than_those_of_the_sentinel_can_be_blocked() {
     let mut running = owner("deaf").spawn();
@@ -294,16 +294,16 @@ fn a_guest_may_stop_for_calls_and_signals_as_often_as_it_likes() {
     assert!(outcome.stdout().ends_with(".\nitself\n"), "{outcome}");
 }
 
-/// A guest goes on with all registers as they were, and its tender saves those only that it may have changed itself.
+/// Guests continue with all registers unchanged, although the tender saves only those that the tender itself may change.
 #[test]
 fn the_tender_changes_no_vector_registers_but_those_it_saves() {
-    /// The C library's printf, for numbers that nobody prints.
+    /// Functions of the C library's printf for numbers that are never printed.
     const NEVER_CALLED: [&str; 3] = ["fmt_fp", "frexpl", "pop_arg"];
     let bytes = fs::read(build::husk()).expect("it was built");
     let husk = object::File::parse(&*bytes).expect("an ELF file");
     let text = husk.section_by_name(".text").expect("it has code");
     let code = text.data().expect("it is in the file");
-    // Functions of assembler do not tell how long they are: each lasts until the next.
+    // Functions in assembly have no size: each is taken to end where the next begins.
     let names = husk.symbols().filter(|symbol| symbol.section_index() == Some(text.index()));
     let mut names: Vec<(u64, &str)> =
         names.filter_map(|symbol| Some((symbol.address() - text.address(), symbol.name().ok()?))).collect();
@@ -319,12 +319,12 @@ fn the_tender_changes_no_vector_registers_but_those_it_saves() {
     }
 }
 
-/// Whether an instruction may change a vector or floating-point register that is none of the sixteen of SSE.
+/// Returns true if an instruction may change a vector or floating-point register other than the sixteen of SSE.
 fn changes_others(instruction: &Instruction) -> bool {
     use CpuidFeature::{FPU, FPU287, FPU387, FXSR, MMX, XSAVE, XSAVEC, XSAVEOPT, XSAVES};
     let old = [FPU, FPU287, FPU387, MMX, FXSR, XSAVE, XSAVEC, XSAVEOPT, XSAVES];
     let registers = (0..instruction.op_count()).map(|operand| instruction.op_register(operand));
-    // It reads which of them are enabled.
+    // XGETBV only reads which of them are enabled.
     if instruction.code() == Code::Xgetbv {
         return false;
     }

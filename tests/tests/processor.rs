@@ -1,11 +1,11 @@
-//! Which processor a guest finds.
+//! Processor features that a guest finds.
 
 use husk_tests::{Guest, skip};
 
 #[test]
 fn a_guest_sees_no_hypervisor_and_the_features_that_it_is_given() {
     let run = |cpu: &str| Guest::program("processor").flag(format!("--cpu={cpu}")).run();
-    // Without virtualisation in hardware, a processor that can be asked at CPL 3 answers for itself.
+    // Without hardware virtualisation, a processor on which CPUID can be executed at CPL 3 answers for itself.
     if run("host").stdout().contains("leaves: false") {
         return skip!("what cpuid says, as this KVM leaves that to the processor");
     }

@@ -1,4 +1,4 @@
-//! What is shipped for production hosts: a unit of systemd, a jail without it, and a guide whose lines can be checked.
+//! Files for production hosts: a unit of systemd, a jail that does without systemd, and a guide with lines that can be checked.
 
 use husk_tests::{Disk, End, Guest, Pretence, Running, Target, build, process, requires, run_briefly, skip};
 use serde_json::Value;
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 
 const UNIT: &str = include_str!("../../dist/husk@.service");
 const GUIDE: &str = include_str!("../../docs/production.md");
-/// A user that nothing on this machine belongs to.
+/// User that owns nothing on this machine.
 const USER: u32 = 61_417;
-/// A disk as its guest expects it.
+/// Contents of a disk that its guest expects.
 const BYTES: [u8; 8 * 512] = [b'.'; 8 * 512];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
 }
 
-/// What `systemd-analyze` says; nothing if there is none.
+/// Runs `systemd-analyze`. Returns its success and its output; `None` if it is not installed.
 fn analyze(arguments: &[&str]) -> Option<(bool, String)> {
     if !requires::program("systemd-analyze") {
         return None;
@@ -45,7 +45,7 @@ fn the_unit_is_valid_and_leaves_little_open() {
     assert!(is_low && said.contains("Overall exposure level"), "{said}");
 }
 
-/// Names of calls in sets of systemd's, some of which contain others.
+/// Names of the system calls in these sets of systemd's, some of which contain others.
 fn expand(sets: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for word in sets.split_whitespace() {
@@ -61,7 +61,7 @@ fn expand(sets: &str) -> BTreeSet<String> {
     names
 }
 
-/// The calls of this processor, by number (linux/unistd.h).
+/// Names of the system calls of x86-64, by number (asm/unistd_64.h).
 fn numbers() -> Option<BTreeMap<i64, String>> {
     let paths = ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h"];
     let text = paths.iter().find_map(|path| fs::read_to_string(path).ok());
@@ -106,7 +106,7 @@ fn the_unit_lets_through_all_calls_that_husk_makes() {
         }
     }
     let disk = Disk::of(&BYTES);
-    // What threads may make once they are confined, whether or not these runs have made it.
+    // Calls that threads may make once they are confined, whether or not these runs have made them.
     for guest in [
         Guest::image(build::image("hello-std", "hello-std")).flag("--net=user"),
         Guest::image(build::image("block-guests", "disk_use")).flag(disk.flag("")),
@@ -119,20 +119,20 @@ fn the_unit_lets_through_all_calls_that_husk_makes() {
         assert!(names.len() > 20, "{names:?}");
         assert_eq!(names.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
     }
-    // Of the processes beside it, which are not traced.
+    // Calls of the processes beside the tender, which are not traced.
     for name in ["fork", "clone", "pidfd_open", "rt_sigtimedwait", "wait4", "pidfd_send_signal"] {
         assert!(allowed.contains(name), "{name}");
     }
 }
 
-/// A jail, gone with the test.
+/// Jail that is removed at the end of the test.
 struct Jail {
     folder: TempDir,
     variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Jail {
-    /// Nothing where there is no jail to be had.
+    /// Makes a jail; returns `None`, after a loud skip, if there can be none.
     fn new(variables: &[(&'static str, &'static str)]) -> Option<Self> {
         if !requires::root() || !Target::all().contains(&Target::Hvt) {
             skip!("a jail, as there is no KVM, or we are not root");
@@ -151,7 +151,7 @@ impl Jail {
     }
 
     fn root(&self) -> PathBuf {
-        // The control group is called by its name.
+        // The control group has the name of this folder.
         let name = self.folder.path().file_name().expect("it has one").to_string_lossy();
         self.folder.path().join(format!("root-{}", name.trim_start_matches('.')))
     }
@@ -173,7 +173,7 @@ impl Jail {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
     }
 
-    /// The folders of its control groups.
+    /// Folders of the jail's control groups.
     fn groups(&self) -> Vec<PathBuf> {
         let name = format!("husk-{}", self.root().file_name().expect("it has one").to_string_lossy());
         let places = ["", "memory", "cpu", "pids"].map(|place| Path::new("/sys/fs/cgroup").join(place).join(&name));
@@ -212,7 +212,7 @@ fn husk_finds_nothing_in_the_jail_but_what_it_needs() {
     for id in [running.id(), tender] {
         let process = PathBuf::from(format!("/proc/{id}"));
         let user = format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}");
-        // CAP_SETGID, CAP_SETUID and CAP_SYS_CHROOT, which the way into the jail takes.
+        // The bounding set is CAP_SETGID, CAP_SETUID and CAP_SYS_CHROOT, which entering the jail takes.
         let lines = [&*user, "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapBnd:\t00000000000400c0"];
         process::expect_status(id, &lines);
         let list = |place: &str| {

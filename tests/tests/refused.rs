@@ -1,4 +1,4 @@
-//! Files that are not run, each with one line that names the file, the reason and the remedy.
+//! Files that are refused, each with one line that names the file, the reason and the remedy.
 
 use husk_tests::{Guest, build, patience, requires};
 use object::LittleEndian as LE;
@@ -10,13 +10,13 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The user that owns nothing.
+/// User that owns nothing.
 const NOBODY: u32 = 65534;
 
 type Header = FileHeader64<LE>;
 type Segment = ProgramHeader64<LE>;
 
-/// A good image in memory, to be spoilt.
+/// Valid image in memory, to be corrupted.
 struct Image(Vec<u8>);
 
 impl Image {
@@ -34,7 +34,7 @@ impl Image {
         object::pod::slice_from_bytes_mut(table, header.e_phnum.get(LE).into()).expect("program headers").0
     }
 
-    /// The `index`th segment of this type.
+    /// Segment number `index` of this type.
     fn segment(&mut self, kind: elf::ProgramType, index: usize) -> &mut Segment {
         self.segments().iter_mut().filter(|segment| segment.p_type.get(LE) == kind).nth(index).expect("such a segment")
     }
@@ -43,7 +43,7 @@ impl Image {
         self.segment(elf::PT_LOAD, index)
     }
 
-    /// Runs what it has become, and expects a refusal that has these parts.
+    /// Runs the changed image, and expects a refusal that has these parts.
     #[track_caller]
     fn refused(self, parts: &[&str]) {
         let (_directory, path) = file(&self.0);
@@ -157,7 +157,7 @@ fn overlapping_unordered_oversized_and_wrapping_segments() {
 #[test]
 fn a_fixed_image_where_the_null_page_must_be() {
     let mut image = Image::good();
-    // It is linked for address 0, as what can be anywhere is.
+    // The image is linked for address 0, as relocatable images are.
     image.header().e_type.set(LE, elf::ET_EXEC);
     image.refused(&["below the 4 MiB that a fixed image must leave free", "position-independent"]);
 }
@@ -275,7 +275,7 @@ fn an_image_that_asks_for_more_memory_than_it_gets_by_itself() {
     for allowed in ["--memory-max=600M", "--memory-max=none", "--memory=64M", "--memory=700M"] {
         guest().flag(allowed).run().expect_success();
     }
-    // The operator's own word is not bounded by what bounds the image's.
+    // `--memory-max` limits the image's request, not the operator's own `--memory`.
     guest().flag("--memory-max=1M").flag("--memory=64M").run().expect_success();
     Guest::native("heap_and_clock").flag("--memory-max=32M").run().expect_refusal(&["asks for 64M", "at most 32M"]);
 }
@@ -323,17 +323,17 @@ fn no_kvm_and_no_permission_to_use_it() {
     guest().through(&as_nobody).run().expect_refusal(&["no permission to use /dev/kvm", "usermod"]);
 }
 
-/// Where the name of the note starts that tells the version of the contract.
+/// Offset of the name of the note that holds the version of the contract.
 fn contract_note(bytes: &[u8]) -> usize {
     find(bytes, &[&b"Husk\0\0\0\0"[..], &husk_abi::VERSION.to_le_bytes()].concat())
 }
 
-/// Where `pattern` starts.
+/// Offset of `pattern`.
 fn find(bytes: &[u8], pattern: &[u8]) -> usize {
     bytes.windows(pattern.len()).position(|window| window == pattern).expect("the pattern is there")
 }
 
-/// A small generator of numbers (xorshift), so that a seed names a case.
+/// Pseudorandom numbers (xorshift), so that a seed identifies a case.
 fn numbers(seed: u64) -> impl FnMut() -> usize {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
@@ -344,7 +344,7 @@ fn numbers(seed: u64) -> impl FnMut() -> usize {
     }
 }
 
-/// What a command printed and ended with, unless it had to be ended after a while.
+/// Runs a command. Returns its output and status; `None` if the command had to be killed after a while.
 fn briefly(command: &mut Command) -> Option<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the tender starts");
@@ -378,7 +378,7 @@ fn random_damage_to_what_the_tender_reads_is_survived() {
         let path = directory.path().join(format!("seed-{seed}"));
         fs::write(&path, &bytes).expect("room for the image");
         for command in ["inspect", "run"] {
-            // A guest that starts somewhere else may run for ever: that is no harm to the tender.
+            // A guest with another entry point may run for ever, which does no harm to the tender.
             let Some(output) = briefly(Command::new(build::husk()).arg(command).arg(&path)) else { continue };
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.code().is_some(), "seed {seed}: {} {stderr}", output.status);

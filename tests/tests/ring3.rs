@@ -1,10 +1,10 @@
-//! A guest runs at CPL 3 only, in memory whose rights it cannot change: each attack is stopped, by name.
+//! Guests run at CPL 3 only, in memory with access rights that they cannot change: each attack is stopped, by name.
 
 use husk_abi::fault::{ARITHMETIC, CALL, ILLEGAL_INSTRUCTION, MEMORY, TRAP};
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, PAGE, RING0, RING0_SIZE};
 use husk_tests::{Guest, Target, build};
 
-/// Tests of guests that must be stopped: name of the guest (and the test), status, part of the message.
+/// Tests of guests that must be stopped: name of the guest (and of the test), status, part of the message.
 macro_rules! stopped {
     ($($guest:ident: $status:expr, $message:literal;)*) => {
         $(
@@ -60,7 +60,7 @@ fn a_breakpoint_is_reported_at_its_line() {
 
 #[test]
 fn a_software_interrupt_is_stopped() {
-    // A software KVM calls it an invalid opcode, hardware a general protection fault.
+    // A KVM in software raises an invalid opcode exception, hardware a general protection fault.
     let outcome = Guest::native("int_80").run();
     assert!(!outcome.stdout().contains("survived"));
     outcome.expect_stderr("husk: the guest stopped: ");
@@ -89,7 +89,8 @@ fn the_port_of_the_doorbell_is_used_by_the_doorbell_alone() {
     guest("wide").run().expect_fault(MEMORY, "general protection");
 }
 
-/// No guest can bring that about (`tender/src/hvt/ring0.rs`), so the tender is built to have no stack for exceptions.
+/// Double fault of a tender that is built without a stack for exceptions, because no guest can cause one otherwise
+/// (`tender/src/hvt/ring0.rs`).
 #[test]
 fn a_double_fault_is_reported_as_one() {
     if Target::usual() == Target::Hvt {
@@ -120,7 +121,7 @@ fn tender_pages_can_be_read_only_where_the_contract_says_so() {
         at("read_address", FRAME).expect_success();
     }
     at("write_address", FRAME).expect_fault(MEMORY, "write to");
-    // Ring 0's pages, the page tables' addresses as far as they were mapped one to one, and the guards between.
+    // Pages of ring 0, the addresses that page tables would have if they were mapped one to one, and the guard pages between.
     let hidden = (RING0..RING0 + RING0_SIZE).step_by(PAGE as usize).chain([0x8_0000, 0x8_1000, 0x10_0000, 0x1f_f000]);
     for page in hidden {
         at("read_address", page).expect_fault(MEMORY, "read of");

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 const SECRET: &str = "hunter2-of-the-tests";
 
-/// A guest of a husk that has the secret in its environment as TOKEN, and passes that on.
+/// Guest of a husk that has the secret in its environment as TOKEN, and passes TOKEN on.
 fn entrusted(guest: Guest) -> Guest {
     guest.through(&["env", &format!("TOKEN={SECRET}")]).flag("--env=TOKEN")
 }
@@ -60,7 +60,7 @@ fn the_environment_of_a_husk_that_runs_is_roots_to_read() {
     let mut running = guest.spawn();
     running.expect_printed("ready", 1);
     let owner = |name: &str| fs::metadata(format!("/proc/{}/{name}", running.id())).expect("it runs").uid();
-    // Of the user's process, whose other processes could read what is theirs.
+    // The process belongs to the user, but its environment to root: other processes of the user cannot read it.
     assert_eq!((owner(""), owner("environ")), (NOBODY, 0));
     running.signal("TERM", 1);
     running.finish().expect_status(128 + 15);

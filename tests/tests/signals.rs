@@ -1,4 +1,4 @@
-//! Signals to the tender reach the guest, whatever it does, and end it for sure where they should.
+//! Signals to the tender: they reach the guest, whatever it does, and reliably end it where they should.
 
 use husk_tests::{End, Guest, Running, Target, native};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const INTERRUPTED: i32 = 128 + 2;
 const TERMINATED: i32 = 128 + 15;
 
-/// The program that awaits signals in this way, when it is ready for them.
+/// Starts the program that awaits signals in this way, and waits until it is ready.
 fn ready(how: &str) -> Running {
     let mut running = Guest::program("signals").argument(how).spawn();
     running.expect_printed("ready\n", 1);
@@ -36,7 +36,7 @@ fn without_a_handler_the_default_action_is_taken() {
     for how in ["default-sleep", "default-spin", "default-threads", "default-read"] {
         for (name, status) in [("TERM", TERMINATED), ("INT", INTERRUPTED), ("USR1", 128 + 10)] {
             let mut running = ready(how);
-            // In spt, a thread passes it on: the end of the input could come first.
+            // In spt, a thread passes the signal on: the end of the input could come first.
             running.signal("WINCH", 1).signal(name, 1).expect_ended();
             running.finish().expect_status(status).expect_stdout("ready\n");
         }
@@ -46,7 +46,7 @@ fn without_a_handler_the_default_action_is_taken() {
 #[test]
 fn a_read_of_the_console_is_interrupted() {
     let mut running = ready("read");
-    // If the signal came before the program reads, the handler would run before.
+    // A signal before the program's read(2) would run the handler without an interruption.
     running.ask_until(&["is in read of file 0"]).signal("TERM", 1).expect_printed("signal 15\n", 1);
     running.finish().expect_status(7).expect_stdout("ready\nread: Err(Interrupted)\nsignal 15\n");
 }
@@ -56,7 +56,7 @@ fn a_guest_that_does_not_end_is_ended_by_the_second_signal() {
     for how in ["ignore", "stubborn", "stubborn-spin"] {
         let mut running = ready(how);
         running.signal("TERM", 1).signal("HUP", 1).signal("INT", 1);
-        // On a busy machine, both wait for the tender: of several signals, the kernel delivers the lowest number first.
+        // On a busy machine, both signals may be pending: the kernel delivers the lowest number first.
         let ends = [INTERRUPTED, TERMINATED].map(End::Exit);
         running.finish().expect_end(&ends).expect_stderr("was told to end and did not");
     }
@@ -99,12 +99,12 @@ fn a_signal_at_any_moment_of_the_start_ends_the_guest() {
         std::thread::sleep(Duration::from_micros(delay_us));
         running.signal("TERM", 1);
         let outcome = running.finish();
-        // Before the tender receives signals, it ends by this one itself.
+        // Before the tender has installed its handlers, the signal ends the tender itself.
         outcome.expect_end(&[End::Signal(libc::SIGTERM), End::Exit(TERMINATED)]);
     }
 }
 
-/// What the program `name` prints as a process of this machine, it also prints in a guest.
+/// Checks that the program `name` prints the same in a guest as in a process of this machine.
 fn expect_as_natively(name: &str) {
     Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
 }

@@ -1,4 +1,4 @@
-//! `--status-file`: how a run ended, whatever its guest does to look otherwise.
+//! `--status-file`: cause of a run's end, whatever its guest does to fake another.
 
 use husk_abi::fault;
 use husk_tests::{Disk, End, Guest, Outcome, Pretence, Running, Target, build, process, requires, with_more_time};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const KILLED: i32 = 9;
 const TERMINATED: i32 = 128 + 15;
 
-/// A status file in a folder of its own.
+/// Status file in a folder of its own.
 struct Status {
     _folder: TempDir,
     path: PathBuf,
@@ -35,7 +35,7 @@ impl Status {
         fs::read_to_string(&self.path).expect("it was made")
     }
 
-    /// The one line of it.
+    /// Record in the one line of the file.
     #[track_caller]
     fn record(&self) -> Value {
         let text = self.text();
@@ -43,7 +43,7 @@ impl Status {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    /// It says this, and that the status is that of `outcome`.
+    /// Checks that the record has these values, and the status of `outcome`.
     #[track_caller]
     fn expect(&self, outcome: &Outcome, target: Target, ended: &str, limit: Option<&str>, signal: Option<i32>) {
         let record = self.record();
@@ -58,14 +58,14 @@ fn flag(path: &Path) -> String {
     format!("--status-file={}", path.display())
 }
 
-/// Runs `guest` of this target, and tells what its file says.
+/// Runs `guest` on this target with a status file.
 fn run(target: Target, guest: Guest) -> (Status, Outcome) {
     let status = Status::new();
     let outcome = guest.flag(target.flag()).flag(status.flag()).run();
     (status, outcome)
 }
 
-/// The tender of a run that has a supervisor.
+/// Process of the tender in a run that has a supervisor.
 fn tender(running: &Running) -> u32 {
     let [tender] = process::children(running.id())[..] else { panic!("one child: a tender") };
     tender
@@ -99,7 +99,7 @@ fn a_crash_is_a_fault_of_a_machine_and_the_guests_own_end_in_a_process() {
         ] {
             let (file, outcome) = run(target, Guest::native(name));
             outcome.expect_status(status.into());
-            // A guest that shares the process with its tender could say the same and exit.
+            // A guest that shares the process with its tender could print the same and exit.
             let ended = if target == Target::Hvt { "fault" } else { "guest" };
             file.expect(&outcome, target, ended, None, None);
             let reason = file.record()["reason"].as_str().unwrap_or_default().to_owned();
@@ -132,7 +132,7 @@ fn a_guest_whose_time_is_up_is_stopped_at_that_limit() {
             outcome.expect_status(fault::TIME_IS_UP.into());
             file.expect(&outcome, target, "limit", Some("time"), None);
         }
-        // In good time, and with that status.
+        // A guest that ends in time, with the same status.
         let guest = Guest::program("arguments").flag("--env=STATUS=124").flag("--timeout=1h");
         let (file, outcome) = run(target, guest);
         file.expect(outcome.expect_status(124), target, "guest", None, None);
@@ -161,7 +161,7 @@ fn a_signal_that_asks_for_the_end_is_named_and_one_that_is_handled_is_not() {
     }
 }
 
-/// Such a guest can block all signals and overwrite the tender's memory.
+/// Guests that control the process can block all signals and overwrite the tender's memory.
 #[test]
 fn a_guest_that_owns_the_process_ends_when_its_supervisor_is_told_to() {
     for attack in ["fills", "listens"] {
@@ -184,10 +184,10 @@ fn a_signal_to_the_process_group_arrives_once() {
         let guest = Guest::program("signals").argument("stubborn").through(&["setsid"]);
         let mut running = guest.flag(target.flag()).flag(status.flag()).spawn();
         running.expect_printed("ready", 1);
-        // The second signal ends it: that would be another SIGTERM, if both processes took the one to their group.
+        // A second signal ends the guest: this would be another SIGTERM if both processes passed on the one to their group.
         signal_group(&running, libc::SIGTERM);
         running.expect_printed("heard 15\n", 1);
-        // The one that must not come would come now.
+        // A duplicate, which must not come, would come now.
         thread::sleep(Duration::from_millis(100));
         running.signal("INT", 1);
         let outcome = running.finish();
@@ -195,7 +195,7 @@ fn a_signal_to_the_process_group_arrives_once() {
     }
 }
 
-/// The kernel gives both processes such a signal, in any order.
+/// Signals to a process group are delivered to both processes by the kernel, in any order.
 #[test]
 fn a_signal_to_the_process_group_is_never_lost() {
     for target in Target::all() {
@@ -213,7 +213,7 @@ fn a_signal_to_the_process_group_is_never_lost() {
     }
 }
 
-/// As of a job in the background of a script, or under nohup.
+/// Signals are ignored at the start of a background job of a script, or under nohup(1).
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_so() {
     for target in Target::all() {
@@ -223,7 +223,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_so() {
         let mut running = guest.flag(target.flag()).flag(status.flag()).flag("--stop-timeout=0").spawn();
         running.expect_printed("ready", 1).signal("INT", 1).signal("TERM", 2);
         signal_group(&running, libc::SIGUSR1);
-        // A supervisor that took them would end the tender now.
+        // A supervisor that handled them would end the tender now.
         thread::sleep(Duration::from_secs(2));
         running.signal("HUP", 1);
         let outcome = running.finish();
@@ -252,7 +252,7 @@ fn a_guest_that_handles_a_signal_chooses_its_status_in_a_machine() {
     }
 }
 
-/// Then the tender is still another user than its supervisor.
+/// Signals during the start, when the tender may still have another user than its supervisor.
 #[test]
 fn a_start_that_does_not_go_on_can_be_ended() {
     let folder = TempDir::new().expect("a folder");
@@ -318,16 +318,16 @@ fn both_processes_are_confined() {
         let mut running = guest.spawn();
         running.expect_printed("ready", 1);
         for id in [running.id(), tender(&running)] {
-            // The supervisor confines itself beside the start of the tender, for which it does not wait.
+            // The supervisor confines itself while the tender starts, without waiting for it.
             let lines = ["Seccomp:\t2", "NoNewPrivs:\t1", "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000"];
             process::expect_status(id, &lines);
         }
-        // What the tender tells its supervisor by is in no process that has a guest in it.
+        // The memory that the tender shares with its supervisor is not mapped in a process that contains a guest.
         let maps = fs::read_to_string(format!("/proc/{}/maps", tender(&running))).expect("it runs");
         let is_shared = |map: &&str| map.contains(" rw-s ") && map.ends_with("/dev/zero (deleted)");
         let shared = maps.lines().filter(is_shared).count();
         assert_eq!(shared, if target == Target::Hvt { 1 } else { 0 }, "{maps}");
-        // Looked at by root: the tender has no descriptor of the file.
+        // Checked as root: the tender has no descriptor of the status file.
         let files = fs::read_dir(format!("/proc/{}/fd", tender(&running))).expect("it runs").flatten();
         let names: Vec<PathBuf> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
         assert!(!names.is_empty() && !names.contains(&status.path), "{names:?}");
@@ -376,7 +376,7 @@ fn a_file_that_cannot_be_one_is_refused_before_anything_starts() {
     refused(&pipe, "--status-file");
     assert!(!status.path.exists(), "nothing was made");
 
-    // What the guest writes to, or husk reads: nothing of it is changed.
+    // Files that the guest writes or husk reads: none of them is changed.
     let image = folder.join("image");
     fs::copy(build::image("guests", "endless"), &image).expect("our folder");
     let before = fs::read(&image).expect("our folder");
@@ -427,7 +427,7 @@ fn another_user_writes_to_what_root_has_opened() {
     }
 }
 
-/// Runs a guest of spt that owns the tender's process.
+/// Runs a guest on spt that controls the tender's process.
 fn owner(words: &[&str]) -> (Status, Outcome) {
     let guest = Guest::native("owns_tender");
     run(Target::Spt, words.iter().fold(guest, |guest, word| guest.argument(*word)))
@@ -436,13 +436,13 @@ fn owner(words: &[&str]) -> (Status, Outcome) {
 #[test]
 fn a_guest_that_owns_the_tender_cannot_forge_a_record() {
     for status in ["0", "124", "125", "137", "139", "143", "159"] {
-        // By the tender's own exit_group(2), past all that the tender would say.
+        // By the tender's own exit_group(2), without any message of the tender.
         let (file, outcome) = owner(&["exit", status]);
         outcome.expect_status(status.parse().expect("a number")).expect_stdout("exits\n");
         file.expect(&outcome, Target::Spt, "guest", None, None);
         assert_eq!(file.record()["reason"], json!(null));
     }
-    // By a call that is not allowed.
+    // By a system call that is not allowed.
     let (file, outcome) = owner(&["write"]);
     outcome.expect_stdout("writes\n");
     file.expect(outcome.expect_status(128 + 31), Target::Spt, "killed", None, Some(31));
@@ -452,7 +452,7 @@ fn a_guest_that_owns_the_tender_cannot_forge_a_record() {
 fn a_guest_that_owns_the_tender_is_known_to_have_met_a_limit() {
     let status = Status::new();
     let guest = || Guest::native("owns_tender").argument("deaf").flag("--target=spt").flag(status.flag());
-    // More time, if that was too little for the guest to become deaf.
+    // More time, if the guest had not blocked its signals in this time.
     let outcome = with_more_time(Duration::from_millis(300), |time| {
         let outcome = guest().flag(format!("--timeout={}ms", time.as_millis())).flag("--stop-timeout=1").run();
         (outcome.stdout() == "deaf\n").then_some(outcome)

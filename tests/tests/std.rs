@@ -1,4 +1,4 @@
-//! Ordinary programs, unmodified: what they print, read, and end with is what it would be on Linux.
+//! Ordinary programs, unmodified: their output, input and status are as on Linux.
 
 use husk_abi::fault::{MEMORY, PANIC};
 use husk_tests::measure::exits;
@@ -85,7 +85,7 @@ fn a_thread_that_nobody_waits_for_is_left_alone() {
     outcome.expect_success().expect_stdout("was alone\n");
     let told = outcome.stderr();
     let count = told.trim_end().rsplit_once("interrupted ").and_then(|(_, count)| count.parse::<u32>().ok());
-    // A look every few milliseconds would be hundreds in the second that it takes.
+    // An interruption every few milliseconds would make hundreds in the second that the program runs.
     assert!(count.is_some_and(|count| count < 20), "{told}");
 }
 
@@ -195,7 +195,7 @@ fn memory_beyond_that_of_the_start_can_be_used() {
 
 #[test]
 fn a_hostile_stack_pointer_or_gs_base_at_a_system_call_hurts_the_guest_alone() {
-    // The libos never touches the program's stack: the call is answered.
+    // The call is answered, because the libos never touches the program's stack.
     let guest = |mode: &str| Guest::program("hostile_system_call").argument(mode).run();
     guest("stack").expect_success().expect_stdout("survived\n");
     guest("gs").expect_fault(MEMORY, "page fault");

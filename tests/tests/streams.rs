@@ -1,5 +1,5 @@
-//! Standard streams that are closed when `husk` is started are no others' files; a standard error that is gone changes no
-//! exit status, and a slow reader of it loses nothing.
+//! Standard streams: no other file takes the place of one that is closed when `husk` is started; a closed standard error
+//! changes no exit status, and a slow reader of it loses nothing.
 
 #![expect(unsafe_code, reason = "O_NONBLOCK is set by fcntl(2)")]
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 const CLOSED: [&str; 4] = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"];
 const PANIC: i32 = husk_abi::fault::PANIC as i32;
 
-/// A shell's line that starts what follows without some streams.
+/// Shell script that runs its arguments as a command without some streams.
 fn without(streams: &str) -> String {
     format!("exec \"$@\" {streams}")
 }
@@ -31,7 +31,7 @@ fn what_a_guest_prints_without_streams_is_not_on_its_disk() {
             let outcome = disk_prints(&disk, target).through(&["sh", "-c", &without(closed), "sh"]).run();
             outcome.expect_status(PANIC);
             assert!(disk.bytes().iter().all(|byte| *byte == 0), "{closed} {}: the disk has changed", target.name());
-            // Not a byte of the image, which was opened first.
+            // No byte of the image, although it was opened first.
             let report = outcome.stderr();
             assert!(closed.contains("2>&-") || report.contains("read Ok(0)"), "{closed}: {outcome}");
             let expected = if closed.contains(" >&-") || closed == ">&-" { "" } else { "printed\n" };
@@ -115,10 +115,10 @@ fn a_standard_error_without_a_reader_changes_no_status() {
     }
 }
 
-/// A pipe whose writing end does not block and is full.
+/// Full pipe with a non-blocking writing end; and the number of bytes in it.
 fn full_pipe() -> (PipeReader, PipeWriter, usize) {
     let (reader, mut writer) = io::pipe().expect("a pipe");
-    // SAFETY: concerns a pipe of our own.
+    // SAFETY: `writer` keeps the descriptor open, and F_SETFL takes no pointer.
     unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
     let mut filled = 0;
     while let Ok(count) = writer.write(&[b'.'; 4096]) {

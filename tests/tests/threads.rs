@@ -1,4 +1,4 @@
-//! Threads in reports: whoever asks, and whoever is to blame, is told by name who does what.
+//! Threads in reports: on request all threads, with names and what they do, and after a fault the one that caused it.
 
 use husk_abi::fault::{ARITHMETIC, MEMORY, PANIC};
 use husk_tests::{End, Guest, Outcome, Running, with_more_time};
@@ -18,7 +18,7 @@ fn ready(how: &str) -> Running {
     running
 }
 
-/// All of these were told.
+/// Checks that standard error has all of these parts.
 #[track_caller]
 fn expect(outcome: &Outcome, parts: &[&str]) {
     for part in parts {
@@ -70,7 +70,7 @@ fn asking_at_any_moment_of_the_start_or_the_end_does_no_harm() {
         std::thread::sleep(Duration::from_micros(delay_us));
         running.signal("QUIT", 3);
         let outcome = running.finish();
-        // Before the tender receives signals, it ends by this one itself.
+        // Before the tender has installed its handlers, the signal ends the tender itself.
         outcome.expect_end(&[End::Signal(libc::SIGQUIT), End::Exit(0)]);
     }
 }
@@ -116,7 +116,7 @@ fn threads_are_in_proc_by_name_and_can_be_limited() {
     Guest::program("tasks").run().expect_success().expect_stdout(expected);
 }
 
-/// What a test fails with that does this.
+/// Message of a test that fails.
 fn failure(test: impl FnOnce() + UnwindSafe) -> String {
     let panic = catch_unwind(test).expect_err("it fails");
     *panic.downcast::<String>().expect("a message that was made")

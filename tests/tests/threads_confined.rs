@@ -1,19 +1,19 @@
-//! No thread of the tender is outside of its filter when the first instruction of a guest runs.
+//! Threads of the tender are all in their filters before the first instruction of a guest runs.
 
 use husk_tests::{Disk, End, Guest, Outcome, Target, build, process};
 
-/// How long a thread is held up before its filter: many times what a start takes.
+/// Delay of a thread before its filter, many times the duration of a start.
 const DELAY_MS: u64 = 300;
-/// The same for a guest that waits for the thread a little longer.
+/// Delay of a thread before its filter, for a guest that waits for the thread a little longer.
 const SHORT_DELAY_MS: u64 = 100;
-/// How often a race is run, unless `HUSK_RACES` says otherwise.
+/// Runs of a race, unless `HUSK_RACES` is set.
 const RACES: usize = 20;
 
 /// Mode of a thread in a filter (proc_pid_status(5)).
 const FILTER: &str = "2";
 
-/// The other thread did not run what was put in its place, or was ended at its first system call, or by what else of it was
-/// overwritten.
+/// Checks that the other thread did not run the code that overwrote its own, or was ended by its first system call or by
+/// other memory of it that was overwritten.
 #[track_caller]
 fn expect_confined(outcome: &Outcome) {
     outcome.expect_end(&[End::Exit(0), End::Signal(libc::SIGSYS), End::Signal(libc::SIGSEGV)]);

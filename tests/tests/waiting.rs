@@ -1,4 +1,4 @@
-//! Programs that wait for files: what they see is what Linux would show them, so each also passes as a process.
+//! Programs that wait for files: they see the same as on Linux, so each also passes as a process.
 
 use husk_tests::{Guest, Target, build, eventually, native, wire};
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The program `name` ends well here, as a process, and in a guest, with the same output.
+/// Checks that the program `name` ends well as a process of this machine and in a guest, with the same output.
 fn same_as_a_process(name: &str) {
     Guest::program(name).run().expect_success().expect_stdout(&native::output("programs", name));
 }
@@ -56,12 +56,12 @@ fn a_server_that_has_been_busy_and_is_idle_takes_no_processor_time() {
             let mut running = guest.spawn();
             running.expect_printed("ready", 1);
             let mut stream = connect("127.0.0.1:8007");
-            // One by one, these are what it pays to poll for.
+            // Requests one by one are the case in which polling pays.
             for _ in 0..2_000 {
                 stream.write_all(b"ping").expect("it listens");
                 stream.read_exact(&mut [0; 4]).expect("it answers");
             }
-            // What it has still to do after the last answer may take a while on a busy machine.
+            // Work that remains after the last answer may take a while on a busy machine.
             const IDLE: Duration = Duration::from_secs(2);
             eventually(&format!("{what} under {} takes less than {:?} in {IDLE:?}", target.name(), IDLE / 100), || {
                 let before = running.processor_time().expect("it runs");
