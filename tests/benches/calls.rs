@@ -1,6 +1,6 @@
-//! The cost of a system call: patched into a jump, trapping through the stub, and Linux's own.
+//! Cost of a system call: patched into a jump, trapping through the stub, and Linux's own.
 //!
-//! The same program runs in a guest and as a process, in turn; the medians of its own figures are printed.
+//! One program runs in a guest and as a process, in turn; the medians of its own figures are printed.
 //! `cargo bench -p husk-tests --bench calls [-- ROUNDS]`
 
 use husk_tests::{figures, measure};

@@ -1,4 +1,4 @@
-//! A program that talks to itself over 127.0.0.1, in a guest and as a process: how long each thing takes.
+//! Costs of a program that talks to itself over 127.0.0.1, in a guest and as a process.
 //!
 //! `cargo bench -p husk-tests --bench loopback [-- ROUNDS]`
 

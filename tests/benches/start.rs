@@ -1,7 +1,7 @@
 //! Cold start, from exec to the first byte of output and to the exit, and the memory of a guest at rest.
 //!
-//! Every row runs once in each round, so that all share the machine's moods; ratios are taken within a round, and the
-//! median of the rounds is printed. `cargo bench -p husk-tests --bench start [-- ROUNDS]`
+//! Every row runs once in each round, so that changes of the machine's load affect all rows; ratios are taken within a round,
+//! and the median of the rounds is printed. `cargo bench -p husk-tests --bench start [-- ROUNDS]`
 
 use husk_tests::build;
 use husk_tests::measure::{self, Row};
@@ -32,7 +32,7 @@ fn main() {
         Row::new("hello (no_std)", on("spt", build::image("hello", "hello"))),
         Row::new("hello-std", on("spt", build::image("hello-std", "hello-std"))),
     ];
-    // One is Rust's with musl, as the tender is itself; the other is what a C compiler makes.
+    // One is Rust's with musl, like the tender itself; the other is made by a C compiler.
     let rust = Some(Row::new("static process (musl)", baseline("static_process")));
     let c = build::baseline_of_c("static_process").map(|path| Row::new("static process (C)", vec![path.into()]));
     if c.is_none() {

@@ -151,7 +151,7 @@ impl Jail {
     }
 
     fn root(&self) -> PathBuf {
-        // The control group has the name of this folder.
+        // The control group is named after this folder.
         let name = self.folder.path().file_name().expect("it has one").to_string_lossy();
         self.folder.path().join(format!("root-{}", name.trim_start_matches('.')))
     }

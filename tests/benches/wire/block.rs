@@ -1,5 +1,5 @@
 //! Requests to a disk: a guest through the native API, and a process on the same file in the page cache, by a system call
-//! for each or, with several under way, through io_uring.
+//! for each or, with several in flight, through io_uring.
 
 use super::table::{Row, Sample, head, rows};
 use husk_tests::measure::exits;
@@ -11,9 +11,9 @@ use std::process::Command;
 
 /// Bytes of the disk.
 const SIZE: usize = 64 << 20;
-/// Bytes that are written to it at once.
+/// Bytes that are written to the disk at once.
 const PIECE: usize = 4096;
-/// How long a case runs at once.
+/// Duration of a case in each round, in milliseconds.
 const DURATION_MS: &str = "300";
 
 pub fn run(rounds: usize) {
@@ -38,8 +38,8 @@ pub fn run(rounds: usize) {
     }
 }
 
-/// Writes it in small pieces, as what uses a disk does: ext4 walks the whole of the piece that the page cache has, for each
-/// byte written to it. And makes it last: what the host has yet to write is dearer to write to.
+/// Writes the disk in small pieces, as users of a disk do: for each byte written, ext4 walks the whole piece that the page
+/// cache has. Then syncs the disk, because writes to pages that the host has yet to write back are dearer.
 fn fill(path: &Path) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     for _ in 0..SIZE / PIECE {
@@ -48,7 +48,7 @@ fn fill(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What Solo5 does, which has one request under way at a time.
+/// Results of Solo5, which has one request in flight at a time.
 fn solo5(case: &[&str; 5]) -> &'static str {
     match case[..4] {
         ["read", "sequential", "512", "1"] => "14,000 and 1,840,000",
@@ -59,7 +59,7 @@ fn solo5(case: &[&str; 5]) -> &'static str {
     }
 }
 
-/// Requests a second, and how often a guest left for its tender.
+/// Runs a case. Returns the requests per second, and a guest's exits per request.
 fn ran(command: &mut Command) -> Sample<1> {
     let output = command.output().expect("the program starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

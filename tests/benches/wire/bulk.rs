@@ -1,5 +1,5 @@
 //! Bytes through a TCP connection, both ways, and datagrams there and back: the same server in a guest behind a TAP
-//! interface, and as a process behind a veth pair; the client is the same.
+//! interface, and as a process behind a veth pair, with the same client.
 
 use super::table::{Row, Sample, head, rows};
 use husk_tests::network::Server;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 const PORT: u16 = 9000;
 /// Bytes of a transfer.
 const BYTES: u64 = 1 << 30;
-/// Payload of a frame as it usually is.
+/// Usual payload of a frame, in bytes.
 const SEGMENT: f64 = 1448.0;
 /// Datagrams there and back.
 const DATAGRAMS: usize = 20_000;
 
-/// Gigabits a second that the server takes or gives.
+/// Measures the gigabits per second that the server receives or sends.
 fn transfer(server: &Server, way: u8) -> f64 {
     server.client(|| {
         let mut stream = connected(server.address);
@@ -37,7 +37,7 @@ fn transfer(server: &Server, way: u8) -> f64 {
     })
 }
 
-/// Datagrams there and back, a second.
+/// Measures the datagrams per second, there and back.
 fn datagrams(server: &Server) -> f64 {
     server.client(|| {
         connected(server.address);
@@ -54,7 +54,7 @@ fn datagrams(server: &Server) -> f64 {
     })
 }
 
-/// A connection with a server that may have just been started.
+/// Connects to a server that may have just been started.
 fn connected(address: &str) -> TcpStream {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -66,7 +66,7 @@ fn connected(address: &str) -> TcpStream {
     }
 }
 
-/// What is measured: its name, how, how many frames of a usual size it takes, and what Solo5 does.
+/// Measurement: name, function, number of frames of the usual size that it takes, and result of Solo5.
 type Case = (&'static str, fn(&Server) -> f64, f64, &'static str);
 
 const CASES: [Case; 3] = [

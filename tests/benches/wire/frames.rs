@@ -7,7 +7,7 @@ use husk_tests::{Guest, Target, build};
 use std::time::Duration;
 
 const FRAMES: usize = 200_000;
-/// For how long frames are sent to a guest as fast as that goes.
+/// Time for which frames are sent to a guest as fast as possible.
 const FLOOD: Duration = Duration::from_millis(400);
 const INTERFACE: &str = "tap0";
 
@@ -20,7 +20,7 @@ pub fn run(rounds: usize) {
         rows([Row::new(format!("sent/s, {length} bytes"), solo5)], rounds, native, |target| send(target, length));
     }
     ip(&format!("link delete {INTERFACE}"));
-    // Whoever sends frames has a socket there, which would see all those of the guest's, too.
+    // The sender of frames has a socket on the interface, which would also receive all frames of the guest.
     let tap = Tap::new(INTERFACE, 1500);
     for (length, solo5) in [(60, "5,000 and 300,000, paced"), (1514, "8,000 and 500,000, paced")] {
         let native = || {
@@ -59,7 +59,7 @@ fn receive(target: Target, tap: &Tap, length: usize) -> Sample<2> {
     Sample { values: received_and_lost(count, Some(flood)), exits: exits(&outcome.stderr()) / frames as f64 }
 }
 
-/// Frames received a second, and how many of a hundred were not.
+/// Frames received per second, and percentage of lost frames.
 fn received_and_lost(count: Count, flood: Option<Flood>) -> [f64; 2] {
     let sent = flood.map_or(0, Flood::sent);
     let lost = 100.0 - 100.0 * count.frames as f64 / sent as f64;

@@ -1,9 +1,9 @@
-//! The host that all is measured on: its own costs, and what is pretended of it.
+//! Host of the measurements: its own costs, and a load that keeps it busy.
 
 use husk_tests::{Target, build, run_briefly};
 use std::process::{Child, Command, Stdio};
 
-/// Prints what an exit and a first touch of a page take here.
+/// Prints the times of an exit and of a first touch of a page on this host.
 pub fn print_costs() {
     let image = build::image("guests", "host_costs");
     for target in Target::all() {
@@ -19,11 +19,11 @@ pub fn print_costs() {
     }
 }
 
-/// A process that keeps one processor busy until this is dropped.
+/// Process that keeps one processor busy until this is dropped.
 pub struct Busy(Child);
 
 impl Busy {
-    /// Starts it.
+    /// Starts the process.
     pub fn start() -> Self {
         let busy = Command::new("sh").args(["-c", "while :; do :; done"]).stdin(Stdio::null()).spawn();
         Self(busy.expect("there is a shell"))

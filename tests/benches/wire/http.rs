@@ -1,10 +1,10 @@
-//! HTTP: the same server in a guest behind a TAP interface, and as a process behind a veth pair; the client is the same.
+//! HTTP: the same server in a guest behind a TAP interface, and as a process behind a veth pair, with the same client.
 
 use super::table::{Row, Sample, head, rows};
 use husk_tests::network::{Http, Load, Server};
 use std::time::Duration;
 
-/// How long each load is measured.
+/// Duration of each load.
 const DURATION: Duration = Duration::from_secs(2);
 const CONNECTIONS: [usize; 3] = [1, 16, 256];
 

@@ -1,10 +1,11 @@
-//! Networks and disks: what a guest does with them, as a virtual machine and as a process, against what an ordinary process
-//! of this machine does with the same, all in turn.
+//! Networks and disks: speed of a guest, as a virtual machine and as a process, against that of an ordinary process of this
+//! machine, all in turn.
 //!
-//! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [--only TEXT] [ROUNDS]`; the parts are `http`, `bulk`, `frames`
-//! and `block`, and are all run if none is named. All but `block` take root: they make networks of their own. With `--busy`,
-//! another process keeps one processor busy meanwhile; with `--slow-host`, each exit takes longer than it does here; with
-//! `--only`, only rows with this text in their name are measured.
+//! `cargo bench -p husk-tests --bench wire [-- PART…] [--busy] [--slow-host] [--only TEXT] [ROUNDS]`
+//!
+//! The parts are `http`, `bulk`, `frames` and `block`; all run if none is named. All but `block` take root, because they make
+//! networks of their own. With `--busy`, another process keeps one processor busy during the run; with `--slow-host`, each exit
+//! takes longer than it does here; with `--only`, only rows with this text in their name are measured.
 
 mod block;
 mod bulk;
@@ -17,7 +18,7 @@ use host::Busy;
 use husk_tests::{build, measure, requires, wire};
 use std::env;
 
-/// A part: its name, whether it takes networks, how many rounds it usually has, and what runs it.
+/// Part: name, true if it takes networks, usual number of rounds, and function that runs it.
 type Part = (&'static str, bool, usize, fn(usize));
 
 const PARTS: [Part; 4] = [
@@ -41,7 +42,7 @@ fn main() {
         }
         println!("\n{name}");
         match takes_networks {
-            // Interfaces have the same names as those of others.
+            // In a network of its own, because other runs have interfaces of the same names.
             true => std::thread::scope(|scope| {
                 scope.spawn(|| wire::alone().then(|| run(measure::rounds(rounds))));
             }),

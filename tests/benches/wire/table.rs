@@ -1,34 +1,34 @@
-//! The table that every part prints: a row for each thing that is measured, with what Linux does, and for each target what a
-//! guest does, its ratio to Linux, and how often it left for its tender.
+//! Table that every part prints: a row for each measurement, with the value of Linux, and for each target the value of a
+//! guest, its ratio to Linux, and the guest's exits to its tender.
 
 use husk_tests::Target;
 use husk_tests::measure::median;
 use std::env;
 
-/// What is measured, and what others do there.
+/// Measurement, and the results of others.
 pub struct Row {
-    /// What, with its unit.
+    /// Name of the measurement, with its unit.
     pub name: String,
-    /// Solo5 0.12.1, hvt and spt, as it was once measured on the machine of the README; elsewhere it only gives an idea.
+    /// Solo5 0.12.1, hvt and spt, as once measured on the machine of the README; elsewhere the values are only a rough guide.
     pub solo5: &'static str,
 }
 
 impl Row {
-    /// A row.
+    /// Makes a row.
     pub fn new(name: impl Into<String>, solo5: &'static str) -> Self {
         Self { name: name.into(), solo5 }
     }
 }
 
-/// What was measured once: a value for each row.
+/// Results of one measurement: a value for each row.
 pub struct Sample<const ROWS: usize> {
     /// The values.
     pub values: [f64; ROWS],
-    /// How often a guest left for its tender, for each thing that it did.
+    /// Exits of a guest to its tender, per operation.
     pub exits: f64,
 }
 
-/// The rows' first lines.
+/// Prints the first line of a table.
 pub fn head(unit: &str) {
     print!("{:<44} {:>11}", "", "linux");
     for target in Target::all() {
@@ -37,14 +37,14 @@ pub fn head(unit: &str) {
     println!("   Solo5, hvt and spt");
 }
 
-/// Whether a row of this name is measured: all are, or those whose name contains the text behind `--only`.
+/// Returns true if a row of this name is measured: always, or with `--only` if the name contains the text behind it.
 fn is_wanted(name: &str) -> bool {
     let words: Vec<String> = env::args().collect();
     words.windows(2).find(|pair| pair[0] == "--only").is_none_or(|pair| name.contains(&pair[1]))
 }
 
-/// Measures some rows at once, in rounds: on Linux, and in a guest of each target. Prints medians, the ratios being those
-/// within a round. Does nothing if none of the rows is wanted.
+/// Measures some rows at once, in rounds: on Linux, and in a guest of each target. Prints medians; ratios are taken within
+/// a round. Does nothing if none of the rows is wanted.
 pub fn rows<const ROWS: usize>(
     rows: [Row; ROWS],
     rounds: usize,
@@ -80,7 +80,7 @@ pub fn rows<const ROWS: usize>(
     }
 }
 
-/// A value with as many digits as it is worth.
+/// Formats a value with its significant digits.
 fn short(value: f64) -> String {
     if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }

@@ -1,4 +1,4 @@
-//! Who allocates in an image: the allocator that it is linked with, however it is built, unless the program has its own.
+//! Allocator of an image: the linked one, however the image is built, unless the program has its own.
 
 use husk_abi::fault::PANIC;
 use husk_tests::{Guest, Project, package};
@@ -6,7 +6,7 @@ use husk_tests::{Guest, Project, package};
 /// The C functions that these programs call without the crate `libc`.
 const C: &str = "use std::ffi::c_void;\nunsafe extern \"C\" { fn malloc(size: usize) -> *mut c_void; fn free(block: *mut c_void); }\n";
 
-/// Only the linked allocator says this.
+/// Message that only the linked allocator prints.
 const NOTICED: &str = "malloc: a block was freed twice";
 
 #[test]

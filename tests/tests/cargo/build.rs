@@ -1,4 +1,4 @@
-//! `cargo husk build`: what it prints, and images that need nothing of the folder they were built in.
+//! `cargo husk build`: its output, and images that need nothing of the folder in which they were built.
 
 use husk_tests::{Guest, Outcome, Project, build, package, run_briefly};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A workspace with a build script, a procedural macro, an old edition, and a main function of C's kind.
+/// Workspace with a build script, a procedural macro, an old edition, and a C main function.
 fn workspace() -> Project {
     let members = "[workspace]\nresolver = '3'\nmembers = ['made', 'macros', 'old', 'c-main']";
     let script = "fn main() { println!(\"cargo::rustc-env=SIX=6\"); }";
@@ -75,7 +75,7 @@ fn two_builds_at_once_both_end_well() {
     });
 }
 
-/// What `husk inspect` with these words prints about `image`.
+/// Output of `husk inspect` with these words about `image`.
 fn inspect(words: &[&str], image: &Path) -> String {
     let output = run_briefly(Command::new(build::husk()).arg("inspect").args(words).arg(image));
     output.expect_success().stdout()

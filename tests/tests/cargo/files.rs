@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Does what its first argument says; fails by panic.
+/// Program that does what its first argument says; fails by panic.
 const PROGRAM: &str = r#"
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -108,7 +108,7 @@ fn main() {
 }
 "#;
 
-/// The project of this name, with its files.
+/// Makes the project of this name, with its files.
 fn project(name: &str) -> Project {
     let manifest = package(name, "[package.metadata.husk]\nfiles = \"the files\"");
     let project = Project::new(name, &[("Cargo.toml", &manifest), ("src/main.rs", PROGRAM)]);
@@ -137,11 +137,11 @@ fn a_program_finds_and_changes_the_files_of_its_image() {
         Guest::image(&image).argument(how).run().expect_success();
     }
     Guest::image(&image).argument("map").run().expect_success().expect_stdout("\x07\x07\x07");
-    // What one run changed, the next does not see.
+    // Changes of one run are not visible to the next.
     Guest::image(&image).argument("see").run().expect_success();
     let text = run_briefly(Command::new(build::husk()).arg("inspect").arg(&image)).stdout();
     assert!(text.contains("7 files, folders and links, 10"), "{text}");
-    // An ordinary run, too: the tests of such a package would find their files.
+    // A run without arguments works, too: tests of such a package would find their files.
     Guest::image(&image).run().expect_success().expect_stdout("nothing\n");
 }
 

@@ -1,4 +1,4 @@
-//! `cargo husk` as a person uses it, on projects outside the repository: what it builds runs as it does natively.
+//! `cargo husk` from the command line, on projects outside the repository: the images run as the programs do natively.
 
 mod allocators;
 mod build;

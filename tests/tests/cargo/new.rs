@@ -3,7 +3,7 @@
 use husk_tests::Project;
 use std::fs;
 
-/// An empty folder.
+/// Makes an empty folder.
 fn empty(name: &str) -> Project {
     let project = Project::new(name, &[]);
     let _ = fs::remove_dir_all(project.path(""));

@@ -1,11 +1,11 @@
-//! `cargo husk run`: profiles and flags, what goes into a program and what comes out of it.
+//! `cargo husk run`: profiles and flags, input and output of a program.
 
 use husk_tests::{Project, package, run_briefly};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-/// Does what its first argument says.
+/// Program that does what its first argument says.
 const ACTOR: &str = r#"
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -113,7 +113,7 @@ fn memory_that_is_not_there_is_refused_to_the_program_and_too_little_to_the_pers
 
 #[test]
 fn packages_binaries_examples_features_and_profiles_are_chosen_as_with_cargo() {
-    // A project of its own: its program is built anew with each choice, while other tests run theirs.
+    // A separate project, because its program is built anew with each choice, while other tests run theirs.
     let project = actor("choosing", "");
     let run = |words: &str| project.husk(&format!("run -q {words} -- build")).run();
     run("").expect_stdout("debug: true, loud: false\n");
@@ -131,7 +131,7 @@ fn a_small_profile_and_flags_of_the_compiler_change_nothing_else() {
     small.husk("run -q -r -- exit 200").run().expect_status(200);
     let panic = small.husk("run -q -r -- panic").run();
     panic.expect_status(134).expect_stdout("").expect_stderr("for a reason");
-    // Not the project that other tests run meanwhile, whose image this would replace.
+    // A separate project, because this replaces the image, and other tests run that of the usual project at the same time.
     let flags = small.husk("run -q -r -- exit 201").env("RUSTFLAGS", "-C target-cpu=native -C relocation-model=static");
     flags.run().expect_status(201);
 }
@@ -149,7 +149,7 @@ fn an_interrupt_ends_the_program_and_all_that_started_it() {
     let mut running = plain().husk("run -q -- sleep").spawn();
     assert_eq!(running.line(1), "asleep");
     running.signal("INT", 1);
-    // The program has no handler: it ends as by default, with the status that a shell shows for that.
+    // The program has no handler, so SIGINT's default action ends it, with the status that a shell shows.
     running.finish().expect_status(130);
 }
 
@@ -178,7 +178,7 @@ fn flags_of_the_guest_reach_it() {
 
 #[test]
 fn a_program_that_another_linker_made_is_refused_with_the_remedy() {
-    // Not the project that other tests run meanwhile, whose image this would replace.
+    // A separate project, because this replaces the image, and other tests run that of the usual project at the same time.
     let call = actor("foreign-actor", "").husk("run -q -- exit 3").env("RUSTFLAGS", "-C linker=cc");
     call.run().expect_status(125).expect_stderr("remove '-C linker' from RUSTFLAGS");
 }

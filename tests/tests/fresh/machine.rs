@@ -1,8 +1,8 @@
-//! A machine on which Husk was never built: a clone, a Rust toolchain without the targets, and homes of their own for
+//! Fresh machine, on which Husk was never built: a clone, a Rust toolchain without the targets, and separate homes of
 //! rustup and cargo.
 //!
-//! The toolchain is that of the tests, linked file by file, so that rustc finds its sysroot in the copy. It is new in each
-//! run of the tests; what cargo has fetched and compiled is kept, as only the first run would differ.
+//! The toolchain is that of the tests, hard-linked file by file, so that rustc finds its sysroot in the copy. The toolchain is
+//! new in each run of the tests; crates that cargo has fetched and compiled are kept, because only the first run would differ.
 
 use husk_tests::build::{target_directory, workspace};
 use husk_tests::{CargoHusk, Outcome};
@@ -16,21 +16,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Variables, or beginnings of them, that lead cargo and rustup elsewhere or make them say more.
+/// Environment variables, or prefixes of them, that redirect cargo and rustup or make their output longer.
 const FOREIGN: [&str; 7] = ["CARGO", "RUSTUP_", "RUSTC", "RUSTFLAGS", "RUST_", "HUSK", "LD_LIBRARY_PATH"];
-/// Name of the host in those of toolchains.
+/// Host triple in names of toolchains.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// The machine.
+/// Fresh machine.
 pub struct Machine {
     folder: PathBuf,
-    /// The toolchain's, for rustup.
+    /// Name of the toolchain for rustup.
     name: String,
 }
 
 impl Machine {
-    /// Makes the machine, with the toolchain but without its targets. Returns nothing, after a loud skip, if the tests do
-    /// not run with a toolchain of rustup's in a git checkout.
+    /// Makes the machine, with the toolchain but without its targets. Returns `None`, after a loud skip, unless the tests
+    /// run with a toolchain of rustup's in a git checkout.
     pub fn new() -> Option<Self> {
         let file = fs::read_to_string(workspace().join("rust-toolchain.toml")).expect("it is there");
         let channel = file.lines().find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"'));
@@ -48,7 +48,7 @@ impl Machine {
             symlink("rustup", programs.join(name)).expect("a new folder");
         }
         remake(&machine.folder.join("rustup"));
-        // A rustup with such a home would otherwise replace itself now and then, which is the one of this machine.
+        // Otherwise rustup might update itself, and it is the rustup of this host.
         let settings = "version = \"12\"\nprofile = \"minimal\"\nauto_self_update = \"disable\"\n";
         fs::write(machine.folder.join("rustup/settings.toml"), settings).expect("a new folder");
         machine.install();
@@ -60,19 +60,19 @@ impl Machine {
         copy_toolchain(own_toolchain().sysroot(), &self.toolchain());
     }
 
-    /// The folder of the toolchain.
+    /// Folder of the toolchain.
     pub fn toolchain(&self) -> PathBuf {
         self.folder.join("rustup/toolchains").join(&self.name)
     }
 
-    /// The folder of a copy of the toolchain that is not rustup's, as a system's package would be.
+    /// Makes a copy of the toolchain outside of rustup's folders, like that of a system's package. Returns its folder.
     pub fn system_toolchain(&self) -> PathBuf {
         let folder = self.folder.join("system");
         copy_toolchain(own_toolchain().sysroot(), &folder);
         folder
     }
 
-    /// Makes a folder with this shell script as the program `name`.
+    /// Makes a folder with this shell script as the program `name`. Returns the folder.
     pub fn script(&self, name: &str, text: &str) -> PathBuf {
         let folder = self.folder.join("scripts");
         remake(&folder);
@@ -81,12 +81,12 @@ impl Machine {
         folder
     }
 
-    /// The folder with rustup, and the cargo that it stands in for.
+    /// Folder with rustup and its proxies for cargo and rustc.
     pub fn rustups(&self) -> PathBuf {
         self.folder.join("cargo/bin")
     }
 
-    /// A call of this program in the clone, found in these folders or, after them, those of the system.
+    /// Call of this program in the clone, with a PATH of these folders and then those of the system that have no rustup.
     pub fn call(&self, first: &[&Path], program: &str, words: &str) -> CargoHusk {
         let folders = env::var_os("PATH").unwrap_or_default();
         let system = env::split_paths(&folders).filter(|folder| !folder.join("rustup").exists());
@@ -94,13 +94,13 @@ impl Machine {
         self.call_in(env::join_paths(path).expect("no colon"), program, words)
     }
 
-    /// A call of the toolchain's cargo where there is no other program at all.
+    /// Call of the toolchain's cargo with no other programs in PATH.
     pub fn call_alone(&self, words: &str) -> CargoHusk {
         self.call_in(self.toolchain().join("bin").into(), "cargo", words)
     }
 
     fn call_in(&self, path: OsString, program: &str, words: &str) -> CargoHusk {
-        // It looks programs up in the path that they are to have.
+        // env(1) looks programs up in the PATH that they are to have.
         let mut command = Command::new("/usr/bin/env");
         for (name, _) in env::vars_os() {
             if FOREIGN.iter().any(|foreign| name.to_string_lossy().starts_with(foreign)) {
@@ -113,18 +113,18 @@ impl Machine {
         CargoHusk::of(command)
     }
 
-    /// The usual call of cargo, through rustup.
+    /// Runs cargo as usual, through rustup.
     pub fn cargo(&self, words: &str) -> Outcome {
         self.call(&[&self.rustups()], "cargo", words).build()
     }
 
-    /// Adds the targets, as a person does who is told to.
+    /// Adds the targets with the command that the error message suggests.
     pub fn add_targets(&self) -> Outcome {
         let words = format!("target add --toolchain {} {}", self.name, TARGETS.join(" "));
         self.call(&[&self.rustups()], "rustup", &words).build()
     }
 
-    /// The targets that the toolchain has.
+    /// Targets that the toolchain has.
     pub fn targets(&self) -> Vec<&str> {
         let has = |target: &&str| self.toolchain().join("lib/rustlib").join(target).is_dir();
         TARGETS.into_iter().filter(has).collect()
@@ -134,8 +134,8 @@ impl Machine {
         self.folder.join("clone")
     }
 
-    /// Makes the clone, with what was changed and not committed yet. Files that are the same are left alone, so that cargo
-    /// compiles only what has changed since the last time.
+    /// Makes the clone, with changes that are not committed yet. Unchanged files are left alone, so that cargo compiles only
+    /// what has changed since the last time.
     fn clone_workspace(&self) -> bool {
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(workspace());
@@ -161,7 +161,7 @@ impl Machine {
     }
 }
 
-/// The toolchain that the tests run with.
+/// Toolchain that the tests run with.
 fn own_toolchain() -> &'static Toolchain {
     static OWN: OnceLock<Toolchain> = OnceLock::new();
     OWN.get_or_init(|| Toolchain::of("rustc".as_ref()).unwrap_or_else(|error| panic!("{error}")))
@@ -178,7 +178,7 @@ fn remake(folder: &Path) {
     fs::create_dir_all(folder).expect("a folder of ours");
 }
 
-/// All files below `folder`, but for those in a target folder.
+/// Files below `folder`, except those in a target folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("it can be read")) {
@@ -191,8 +191,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Makes a copy of the toolchain in `from` at `to`, without targets. Programs and libraries, which nothing writes to, are
-/// linked; rustup's own lists are copied.
+/// Makes a copy of the toolchain in `from` at `to`, without targets. Programs and libraries are linked, because they are
+/// never written to; rustup's own lists are copied.
 fn copy_toolchain(from: &Path, to: &Path) {
     remake(to);
     let lists = from.join("lib/rustlib");
@@ -212,7 +212,7 @@ fn copy_toolchain(from: &Path, to: &Path) {
     }
 }
 
-/// A list of what is installed, less the targets.
+/// Contents of a list of installed components, without the targets.
 fn without_targets(list: &Path) -> Vec<u8> {
     let bytes = fs::read(list).expect("it was listed");
     let kept = |part: &&str| {

@@ -1,4 +1,4 @@
-//! A fresh machine: the first command of a person who has cloned the repository.
+//! Fresh machines: the first command after the repository has been cloned.
 
 mod machine;
 
@@ -7,7 +7,7 @@ use husk_toolchain::{MUSL, NONE, TARGETS};
 use machine::Machine;
 use std::fs;
 
-/// A rustup that has no network.
+/// Script in place of rustup that fails like a rustup without a network.
 const FAILING: &str = "#!/bin/sh
 echo 'info: downloading component rust-std' >&2
 echo 'error: component download failed for rust-std' >&2
@@ -18,7 +18,7 @@ echo '    1: Temporary failure in name resolution' >&2
 exit 1
 ";
 
-/// cargo ended with an error of `cargo husk`'s build script: one line with these in it, and no trace of how it came to that.
+/// Checks that cargo ended with an error of `cargo husk`'s build script: one line that contains these parts, and no backtrace.
 #[track_caller]
 fn expect_line(outcome: &Outcome, parts: &[&str]) {
     outcome.expect_status(101);
@@ -31,7 +31,7 @@ fn expect_line(outcome: &Outcome, parts: &[&str]) {
     }
 }
 
-/// The build script, which runs again until it has succeeded, and what it says where it cannot get the targets.
+/// Checks the errors of the build script where it cannot get the targets. cargo runs it again until it has succeeded.
 fn what_cannot_be_had_is_told_in_a_line(machine: &Machine) {
     let build = "build --package cargo-husk";
     let add = format!("run 'rustup target add --toolchain 1.95.0-x86_64-unknown-linux-gnu {NONE} {MUSL}'");
@@ -58,7 +58,7 @@ fn what_cannot_be_had_is_told_in_a_line(machine: &Machine) {
     }
     assert!(machine.targets().is_empty());
 
-    // Nothing of ours runs before the C compiler has linked it: the words are rustc's.
+    // No build script can run before the C compiler has linked it, so the error is rustc's.
     let alone = machine.call_alone("build --package husk-abi --target-dir target/alone").build();
     alone.expect_status(101).expect_stderr("error: linker `cc` not found");
     assert!(!alone.stderr().contains("panicked"), "{alone}");
@@ -67,7 +67,7 @@ fn what_cannot_be_had_is_told_in_a_line(machine: &Machine) {
 #[test]
 fn the_first_command_gets_what_is_missing_or_says_what_to_do() {
     let Some(machine) = Machine::new() else { return };
-    // An earlier run of this test has built it with what it got then.
+    // An earlier run of this test has left a build of it.
     machine.cargo("clean --package cargo-husk").expect_success();
     what_cannot_be_had_is_told_in_a_line(&machine);
 
@@ -78,7 +78,7 @@ fn the_first_command_gets_what_is_missing_or_says_what_to_do() {
     run.expect_success().expect_stdout("Hello from a Husk guest\n");
     assert_eq!(machine.targets(), TARGETS);
 
-    // A test may be the first command as well, and a bench, which begin likewise.
+    // The first command may also be a test or a bench, which begin in the same way.
     machine.install();
     machine.cargo("test --package husk-tests --lib -- --exact build::tests::the_targets_are_there").expect_success();
     assert_eq!(machine.targets(), TARGETS);

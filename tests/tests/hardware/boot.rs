@@ -1,4 +1,4 @@
-//! The disk of a machine: an ISO 9660 image with the content, and a kernel with a first process to boot from.
+//! Boot disk of a machine: an ISO 9660 image with the content, a kernel, and an initramfs with the first process.
 
 use crate::content::{Content, find};
 use crate::emulator::Machine;
@@ -10,17 +10,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// ISOLINUX, and the part of it that its package leaves to another.
+/// ISOLINUX, and its library, which another package has.
 const LOADER: [&str; 2] = ["/usr/lib/ISOLINUX/isolinux.bin", "/usr/lib/syslinux/modules/bios/ldlinux.c32"];
 
-/// What an emulator boots.
+/// Files that an emulator boots from.
 #[derive(Debug)]
 pub struct Disk {
-    /// The ISO image, which BIOSes can boot.
+    /// ISO image, which a BIOS can boot.
     pub image: PathBuf,
-    /// The kernel, for emulators that load one themselves.
+    /// Kernel, for emulators that load one themselves.
     pub kernel: PathBuf,
-    /// Its initramfs.
+    /// Initramfs of the kernel.
     pub initramfs: PathBuf,
 }
 
@@ -30,7 +30,7 @@ pub fn disk(machine: Machine, content: &Content, plan: &Plan) -> Disk {
     let folder = &content.folder;
     fs::write(folder.join("plan"), plan.lines()).expect("the target directory is ours");
     fs::write(folder.join("settings"), machine.settings()).expect("the target directory is ours");
-    // One of the folders in which ISOLINUX looks for its second part.
+    // One of the folders in which ISOLINUX looks for its library.
     let boot = folder.join("isolinux");
     fs::create_dir_all(&boot).expect("the target directory is ours");
     fs::copy(&kernel.image, boot.join("linux")).expect("the kernel can be read");
@@ -59,7 +59,7 @@ pub fn disk(machine: Machine, content: &Content, plan: &Plan) -> Disk {
     Disk { image, kernel: boot.join("linux"), initramfs: boot.join("initramfs") }
 }
 
-/// Which of the programs and files that this takes is missing.
+/// Checks for the programs and files that making a disk takes. Returns an error that names a missing one.
 pub fn available() -> Result<(), String> {
     for (program, package) in [("busybox", "busybox-static"), ("cpio", "cpio"), ("xorriso", "xorriso")] {
         find(program).ok_or_else(|| format!("there is no {program}: apt-get install {package}"))?;
@@ -70,8 +70,8 @@ pub fn available() -> Result<(), String> {
     Ok(())
 }
 
-/// Writes an archive with the first process, busybox and the modules to `to`. Not compressed: to expand it would take an
-/// emulator longer than to read it.
+/// Writes an archive with the first process, busybox and the modules to `to`. Not compressed, because an emulator takes
+/// longer to expand than to read it.
 fn initramfs(kernel: &Kernel, to: &Path) {
     let folder = to.with_extension("root");
     let _ = fs::remove_dir_all(&folder);

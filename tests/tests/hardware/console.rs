@@ -1,4 +1,4 @@
-//! What a machine says on its console about the tests that it runs, and what comes of it.
+//! Console of a machine: reports on the tests that it runs, and their results.
 
 use crate::emulator::Emulated;
 use crate::plan::Plan;
@@ -7,16 +7,16 @@ use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How many of the last lines of a console are kept, for a machine that does not do what it should.
+/// Number of last console lines that are kept, for a machine that fails.
 const LAST: usize = 30;
 
-/// Most failed tests that are run again: on a busy host, one in some hundred misses its time.
+/// Most failed tests that are run again: on a busy host, one in some hundred misses its time limit.
 const RETRIES: usize = 3;
 
-/// The results of a machine.
+/// Results of a machine.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// How many tests there are.
+    /// Number of tests.
     all: usize,
     passed: HashSet<String>,
     failed: HashSet<String>,
@@ -30,7 +30,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The results of a machine that has not been started yet.
+    /// Results of a machine that has not been started yet. Prints the tests that are skipped.
     pub fn new(plan: &Plan) -> Self {
         for (test, reason) in &plan.skipped {
             print(&format!("skipped: {test}, as {reason}"));
@@ -38,7 +38,7 @@ impl Summary {
         Self { all: plan.tests.len(), ..Self::default() }
     }
 
-    /// Follows a machine until it has run all of its tests or stands still, and prints each result as it comes.
+    /// Follows a machine until it has run all of its tests, stands still or ends, and prints each result as it comes.
     pub fn follow(&mut self, mut machine: Emulated) {
         let (name, started) = (machine.machine, Instant::now());
         self.running.clear();
@@ -53,18 +53,18 @@ impl Summary {
         }
     }
 
-    /// Whether a machine has got to the end of its tests.
+    /// Returns true if the machine has reached the end of its tests.
     pub fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// Whether this test has ended.
+    /// Returns true if this test has ended.
     pub fn has(&self, executable: &str, name: &str) -> bool {
         let test = format!("{executable}::{name}");
         self.passed.contains(&test) || self.failed.contains(&test)
     }
 
-    /// Forgets the results of tests that have failed for the first time, unless they are many. Whether there are such.
+    /// Forgets the results of tests that have failed for the first time, unless they are many. Returns true if there are any.
     pub fn retry(&mut self) -> bool {
         if self.failed.is_empty() || self.failed.len() > RETRIES || !self.again.is_empty() {
             return false;
@@ -74,7 +74,7 @@ impl Summary {
         true
     }
 
-    /// Takes a line of the console; returns what a person is to read about it.
+    /// Takes a line of the console; returns a message for the user, if any.
     fn take(&mut self, line: &str) -> Option<String> {
         let Some((word, rest)) = line.strip_prefix('@').map(|line| line.split_once(' ').unwrap_or((line, ""))) else {
             self.last.push(line.to_owned());
@@ -106,7 +106,7 @@ impl Summary {
         }
     }
 
-    /// Whether every test ran, and passed.
+    /// Returns true if every test ran, and passed.
     pub fn is_good(&self) -> bool {
         self.is_done && self.failed.is_empty() && self.passed.len() == self.all && self.all > 0
     }
@@ -135,7 +135,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Prints a line past the capture of libtest: a run takes minutes.
+/// Prints a line past the capture of libtest, because a run takes minutes.
 fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

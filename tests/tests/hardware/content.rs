@@ -1,4 +1,4 @@
-//! What the machines get: tests, images, tenders, and the tools of this machine that tests call, all built outside.
+//! Content of the machines: tests, images, tenders, and the tools of this machine that tests call, all built outside.
 
 use crate::emulator::Machine;
 use husk_tests::{build, run_briefly};
@@ -9,24 +9,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Packages whose images tests run.
+/// Packages with images that tests run.
 const PACKAGES: &[&str] = &["guests", "programs", "net-guests", "block-guests", "disk-programs", "hello", "hello-std"];
 /// Programs that tests run as processes, too.
 const NATIVE: &[&str] = &["interruptions", "signal_files", "signal_stack", "timers"];
-/// Tools that tests call. The others are busybox's.
+/// Tools that tests call, beside those of busybox.
 const TOOLS: &[&str] = &["bash", "ip", "kill", "mount", "setpriv", "sh", "unshare"];
 
-/// A folder with everything.
+/// Folder with the whole content.
 #[derive(Debug)]
 pub struct Content {
-    /// The folder.
+    /// Path of the folder.
     pub folder: PathBuf,
-    /// The test executables in it, by name.
+    /// Names of the test executables in the folder.
     pub tests: Vec<String>,
 }
 
 impl Content {
-    /// The names of the tests in the executable `test`.
+    /// Names of the tests in the executable `test`.
     pub fn names(&self, test: &str) -> Vec<String> {
         let mut list = Command::new(self.folder.join("tests").join(test));
         let text = run_briefly(list.args(["--list", "--format=terse"])).expect_success().stdout();
@@ -34,7 +34,7 @@ impl Content {
     }
 }
 
-/// Builds and gathers what `machine` gets.
+/// Builds and gathers the content of `machine`.
 pub fn gather(machine: Machine) -> Content {
     let folder = build::target_directory().join("lab").join(machine.name());
     let _ = fs::remove_dir_all(&folder);
@@ -79,7 +79,7 @@ fn gather_tests(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Copies the debug information of `image`, which is named after its build-id, to where the tender looks for it.
+/// Copies the debug information of `image`, which is named after the build-id, to where the tender looks for it.
 fn copy_debug_information(image: &Path, folder: &Path) {
     let bytes = fs::read(image).expect("it was just built");
     let file = ElfFile64::<Endianness>::parse(&*bytes).expect("an image is an ELF file");
@@ -87,7 +87,7 @@ fn copy_debug_information(image: &Path, folder: &Path) {
     let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let name = Path::new(".build-id").join(&digits[..2]).join(format!("{}.debug", &digits[2..]));
     let from = image.parent().expect("a folder").join(&name);
-    // An image that is not stripped has none beside it.
+    // An image that is not stripped has no file of debug information beside it.
     if from.is_file() {
         copy(&from, &folder.join(name));
     }
@@ -108,14 +108,14 @@ fn gather_tools(content: &Content) {
     }
 }
 
-/// The file that `tool` is, through all links.
+/// Path of the program `tool`, with all links resolved.
 pub fn find(tool: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<_> = std::env::split_paths(&folders).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
     folders.iter().map(|folder| folder.join(tool)).find(|path| path.is_file())?.canonicalize().ok()
 }
 
-/// The shared libraries of `program`, the loader included: absolute paths, as the loader has them.
+/// Shared libraries of `program`, the loader included: absolute paths, as the loader has them.
 fn libraries(program: &Path) -> Vec<PathBuf> {
     let text = run_briefly(Command::new("ldd").arg(program)).stdout();
     let words = text.split_whitespace().filter(|word| word.starts_with('/'));

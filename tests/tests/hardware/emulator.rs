@@ -1,4 +1,4 @@
-//! The emulated machines: how each is started, and what it prints on its serial line.
+//! Emulated machines: start and serial output of each.
 
 use crate::boot::Disk;
 use crate::content::find;
@@ -13,12 +13,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A machine with virtualisation of its own.
+/// Machine with hardware virtualisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
     /// AMD-V with nested paging, by QEMU: two processors.
     AmdV,
-    /// The same without XSAVE, and so without AVX.
+    /// AMD-V with nested paging, by QEMU, without XSAVE, and so without AVX.
     NoXsave,
     /// VT-x with EPT, by Bochs: one processor, and a tenth of the speed.
     VtX,
@@ -34,13 +34,13 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Where the kernel for the machines is unpacked.
+/// Folder in which the kernel for the machines is unpacked.
 pub fn kernel_folder() -> PathBuf {
     build::target_directory().join("lab/kernel")
 }
 
 impl Machine {
-    /// A name for files.
+    /// Name for files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AmdV => "amd-v",
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Which program or file is missing to have it here, and how to get it.
+    /// Returns an error if a program or file that the machine takes is missing: its name, and how to install it.
     pub fn available(self) -> Result<(), String> {
         let (program, package) = match self {
             Self::AmdV | Self::NoXsave => ("qemu-system-x86_64", "qemu-system-x86"),
@@ -68,7 +68,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The tender for it.
+    /// Path of the tender for the machine.
     pub fn husk(self) -> PathBuf {
         match self {
             Self::AmdV | Self::NoXsave => build::husk_for_qemu(),
@@ -76,7 +76,7 @@ impl Machine {
         }
     }
 
-    /// The tender for it that attacks.
+    /// Path of the attacking tender for the machine.
     pub fn attacking_husk(self) -> PathBuf {
         match self {
             Self::AmdV | Self::NoXsave => build::attacking_husk_for_qemu(),
@@ -84,7 +84,7 @@ impl Machine {
         }
     }
 
-    /// Variables of the shell that the first process reads.
+    /// Shell variables that the first process reads.
     pub fn settings(self) -> String {
         let (at_once, slow) = match self {
             Self::AmdV | Self::NoXsave => (2, 10),
@@ -93,12 +93,12 @@ impl Machine {
         format!("AT_ONCE={at_once}\nHUSK_SLOW={slow}\n")
     }
 
-    /// Parameters of the kernel. The emulators have no flaws to be mitigated, and a counter that can be relied on.
+    /// Command line of the kernel. Emulators have no hardware flaws to mitigate, and a reliable time stamp counter.
     pub const fn kernel_line(self) -> &'static str {
         "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable mitigations=off"
     }
 
-    /// The longest that it may print nothing about a test, one that is about to be ended included.
+    /// Longest time without a line about a test, including a test that is about to be ended for its time.
     pub const fn silence(self) -> Duration {
         match self {
             Self::AmdV | Self::NoXsave => Duration::from_secs(240),
@@ -106,7 +106,7 @@ impl Machine {
         }
     }
 
-    /// Starts it.
+    /// Starts the machine.
     pub fn start(self, disk: &Disk) -> Emulated {
         match self {
             Self::AmdV => self.qemu("max,+svm,+npt", disk),
@@ -117,8 +117,8 @@ impl Machine {
 
     fn qemu(self, processor: &str, disk: &Disk) -> Emulated {
         let mut qemu = Command::new("qemu-system-x86_64");
-        // One thread runs both processors in turns. With a thread each, a busy host had both stand at a lock of the other for
-        // minutes, and got nothing done but timer interrupts.
+        // One thread runs both processors in turns. With a thread each, both waited for a lock of the other for minutes on a
+        // busy host, and handled nothing but timer interrupts.
         qemu.args(["-accel", "tcg,thread=single", "-cpu", processor, "-smp", "2", "-m", "6144"]);
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
         qemu.arg("-kernel").arg(&disk.kernel).arg("-initrd").arg(&disk.initramfs).args(["-append", self.kernel_line()]);
@@ -141,10 +141,10 @@ impl Machine {
             log.display(),
         );
         std::fs::write(&settings, text).expect("the target directory is ours");
-        // Its debugger waits for a command before the first instruction.
+        // The debugger of Bochs waits for a command before the first instruction.
         std::fs::write(&commands, "c\n").expect("the target directory is ours");
         File::create(&serial).expect("the target directory is ours");
-        // It wants a terminal for its display: script(1) makes one.
+        // Bochs wants a terminal for its display: script(1) makes one.
         let line = format!("exec bochs -q -f '{}' -rc '{}'", settings.display(), commands.display());
         let mut script = Command::new("script");
         script.args(["-qfc", &line, "/dev/null"]).env("TERM", "xterm");
@@ -154,14 +154,14 @@ impl Machine {
     }
 }
 
-/// A machine that runs. It ends with this.
+/// Running machine, which is ended when this is dropped.
 #[derive(Debug)]
 pub struct Emulated {
-    /// Which.
+    /// Kind of the machine.
     pub machine: Machine,
     process: Process,
     lines: Receiver<String>,
-    /// The log file of the emulator itself, if it writes one.
+    /// Log file of the emulator itself, if it writes one.
     log: Option<PathBuf>,
     silence: Duration,
     /// Time of the last line about a test.
@@ -174,10 +174,10 @@ impl Emulated {
         Self { machine, process: Process(child), lines: lines(serial), log: None, silence, heard }
     }
 
-    /// Returns the next line of its console; nothing if none is about a test for too long, or the emulator has ended. A kernel
-    /// that prints warnings and nothing else makes no progress either.
+    /// Returns the next line of the console; `None` if no line was about a test for too long, or the emulator has ended. A
+    /// kernel that prints only warnings makes no progress either.
     pub fn line(&mut self) -> Option<String> {
-        /// Time between two looks whether the emulator has ended.
+        /// Time between two checks for the emulator's end.
         const LOOK: Duration = Duration::from_secs(1);
         loop {
             let left = self.silence.checked_sub(self.heard.elapsed())?;
@@ -206,7 +206,7 @@ impl Emulated {
     }
 }
 
-/// The process of an emulator, killed with this.
+/// Process of an emulator, killed when this is dropped.
 #[derive(Debug)]
 struct Process(Child);
 
@@ -218,13 +218,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither has anything to do if it has ended.
+        // Both have no effect if the process has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Reads lines in a thread of its own, which ends with the stream or when they are not wanted any more.
+/// Reads lines in a thread of its own, which ends with the stream or when the receiver is dropped.
 fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -240,7 +240,7 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// A file that another process writes: its end is where more comes later.
+/// File that another process appends to: a reader waits at its end for more.
 struct Growing(File);
 
 impl Read for Growing {
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use crate::console::Summary;
 
-    /// A machine whose console is what a shell prints.
+    /// Machine with the output of a shell script as its console.
     fn machine(script: &str) -> Emulated {
         let mut child =
             Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("there is a shell");

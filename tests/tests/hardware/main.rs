@@ -1,9 +1,9 @@
-//! The hardware lab: emulated machines with AMD-V and VT-x, whose Linux has a KVM with hardware semantics, run the tests.
+//! Hardware lab: the tests in emulated machines with AMD-V and VT-x, which have a Linux with KVM on hardware virtualisation.
 //!
 //! `cargo test -p husk-tests --test hardware` boots both and runs in them the very executables of the other tests, with the
-//! guests and the tender built beforehand ([`husk_tests::prebuilt`]). What a machine cannot run, and why, is in [`plan`] and
-//! docs/hardware.md. `HUSK_LAB_ONLY=TEXT,…` runs the tests with one of these in their name, `HUSK_LAB_ALL=1` also those that are left
-//! out otherwise.
+//! guests and the tender built beforehand ([`husk_tests::prebuilt`]). Tests that a machine cannot run, and the reasons, are in
+//! [`plan`] and docs/hardware.md. `HUSK_LAB_ONLY=TEXT,…` runs the tests with one of these in their name, `HUSK_LAB_ALL=1` also
+//! those that are left out otherwise.
 
 mod boot;
 mod console;
@@ -16,7 +16,7 @@ use console::Summary;
 use emulator::Machine;
 use husk_tests::skip;
 
-/// How often a machine is started that stands still: on a busy host an emulator may get nothing done but timer interrupts.
+/// Most starts of a machine that stands still: on a busy host an emulator may get nothing done but timer interrupts.
 const STARTS: usize = 3;
 
 /// Runs the tests of `machine` in it.

@@ -1,24 +1,24 @@
-//! The kernel of the machines, and those of its modules that they need.
+//! Kernel of the machines, and its modules that they need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Modules to be loaded, those of which they depend before them. What a machine has no hardware for is loaded in vain.
+/// Modules to be loaded, after those on which they depend. A module without its hardware is loaded without effect.
 const WANTED: &[&str] =
     &["virtio_pci", "virtio_blk", "ata_piix", "sr_mod", "isofs", "tun", "veth", "kvm-amd", "kvm-intel"];
 
-/// A kernel as a Debian package has it, unpacked by `dpkg -x`.
+/// Kernel of a Debian package, unpacked by `dpkg -x`.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The kernel itself.
+    /// File of the kernel itself.
     pub image: PathBuf,
-    /// The modules, in the order in which they are loaded.
+    /// Files of the modules, in the order in which they are loaded.
     pub modules: Vec<PathBuf>,
 }
 
 impl Kernel {
-    /// The kernel in `folder`, if there is one.
+    /// Returns the kernel in `folder`, if there is one.
     pub fn find(folder: &Path) -> Option<Self> {
         let mut images: Vec<_> =
             files(&folder.join("boot")).into_iter().filter(|path| starts(path, "vmlinuz")).collect();
@@ -41,7 +41,7 @@ fn add(name: &str, all: &[PathBuf], modules: &mut Vec<PathBuf>) -> Option<()> {
     }
     let path = all.iter().find(|path| same(path))?;
     let bytes = read(path)?;
-    // A string of the section .modinfo.
+    // A string in the section .modinfo.
     const KEY: &[u8] = b"\0depends=";
     if let Some(at) = bytes.windows(KEY.len()).position(|window| window == KEY) {
         let value = bytes[at + KEY.len()..].split(|byte| *byte == 0).next()?;
@@ -53,13 +53,13 @@ fn add(name: &str, all: &[PathBuf], modules: &mut Vec<PathBuf>) -> Option<()> {
     Some(())
 }
 
-/// The name of the module in this file, if it is one.
+/// Name of the module in this file, if the file is a module.
 pub fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     Some(name.strip_suffix(".xz").unwrap_or(name).strip_suffix(".ko")?.to_owned())
 }
 
-/// The module in this file, expanded.
+/// Contents of the module in this file, decompressed.
 pub fn read(path: &Path) -> Option<Vec<u8>> {
     if path.extension()? != "xz" {
         return fs::read(path).ok();
@@ -72,7 +72,7 @@ fn starts(path: &Path, with: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(with))
 }
 
-/// All files below `folder`.
+/// Files below `folder`.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -1,9 +1,9 @@
-//! Which tests a machine runs, and which it does not, with the reason.
+//! Selection of the tests that a machine runs, and of those that it does not, with the reason.
 
 use crate::content::Content;
 use crate::emulator::Machine;
 
-/// Executables of tests that need no cargo.
+/// Test executables that need no cargo.
 pub const TESTS: &[&str] = &[
     "ring3",
     "refused",
@@ -19,20 +19,20 @@ pub const TESTS: &[&str] = &[
     "crashes",
 ];
 
-/// The executable of the libos' own tests, of which those of vector registers run on other processors than this machine has.
+/// Executable of the libos' own tests. Those of vector registers run in the machines, on processors that this host lacks.
 pub const LIBOS: &str = "husk_libos";
 
-/// How long a test may take in a machine, by the clock of that, in seconds.
+/// Longest duration of a test in a machine, by the machine's clock, in seconds.
 const LIMIT_S: u32 = 200;
 
 /// Tests that are not run: machine, part of the name, reason.
 const SKIPPED: &[(Machine, &str, &str)] =
     &[(Machine::VtX, "almost_all_of_a_large_memory", "it takes 4 GiB, and Bochs has 2 GiB")];
 
-/// The tests of vector registers.
+/// Prefix of the tests of vector registers.
 const VECTORS: &str = "husk_libos::arch::x86_64::vector::";
 
-/// What a machine runs unless everything is asked for: parts of names.
+/// Parts of the names of tests that a machine runs unless all are asked for.
 const CHOICE: &[(Machine, &[&str])] = &[
     (
         Machine::AmdV,
@@ -55,28 +55,28 @@ const CHOICE: &[(Machine, &[&str])] = &[
     (Machine::VtX, &["ring3::", "std::hello", "clocks::both"]),
 ];
 
-/// The tests of a machine.
+/// Tests of a machine.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Those that it runs: executable and name.
+    /// Tests that the machine runs: executable and name.
     pub tests: Vec<(String, String)>,
-    /// Those that it does not, with the reason.
+    /// Tests that the machine does not run, with the reason.
     pub skipped: Vec<(String, &'static str)>,
 }
 
 impl Plan {
-    /// One line a test, as the first process reads them.
+    /// Lines that the first process reads, one for each test.
     pub fn lines(&self) -> String {
         self.tests.iter().map(|(executable, name)| format!("{executable} {name} {LIMIT_S}\n")).collect()
     }
 }
 
-/// Whether `machine` runs the test of this name unless everything is asked for.
+/// Returns true if `machine` runs the test of this name unless all are asked for.
 fn is_chosen(machine: Machine, name: &str) -> bool {
     CHOICE.iter().any(|(of, parts)| *of == machine && parts.iter().any(|part| name.contains(part)))
 }
 
-/// The plan for `machine`.
+/// Makes the plan for `machine`.
 pub fn make(machine: Machine, content: &Content) -> Plan {
     let only = std::env::var("HUSK_LAB_ONLY").ok();
     let all = std::env::var_os("HUSK_LAB_ALL").is_some_and(|value| value != "0");
@@ -96,7 +96,7 @@ pub fn make(machine: Machine, content: &Content) -> Plan {
             }
             let chosen = match &only {
                 Some(only) => only.split(',').any(|part| full.contains(part)),
-                // It differs from the other in this alone.
+                // NoXsave differs from AmdV only in the missing XSAVE, so it runs only the tests chosen for that.
                 None => all && machine != Machine::NoXsave || is_chosen(machine, &full),
             };
             if chosen {

@@ -1,5 +1,5 @@
-//! What a guest reaches, and what the rules keep it from. The host and the network outside are network namespaces of the
-//! test's own.
+//! Addresses that a guest reaches, and those that the rules deny. The host and the network outside are network namespaces of
+//! the test's own.
 
 use super::guest;
 use husk_tests::network::Namespace;
@@ -26,17 +26,17 @@ const OUTSIDE: [&str; 12] = [
 ];
 /// Addresses of the host itself.
 const OWN: [&str; 3] = ["198.18.0.1", "203.0.113.1", "2001:db8:1::1"];
-/// Where somebody answers, at each of these addresses.
+/// Port of the servers at these addresses.
 const PORT: u16 = 9000;
 
-/// A host, and what is outside of it.
+/// Host, and the network outside of it.
 struct World {
     host: Namespace,
     _outside: Namespace,
 }
 
 impl World {
-    /// Makes one in which somebody answers everywhere; nothing if this machine cannot.
+    /// Makes a world with a server at each address; `None` if this machine cannot.
     fn new() -> Option<Self> {
         if !wire::alone() {
             return None;
@@ -61,13 +61,13 @@ impl World {
         Some(Self { host, _outside: outside })
     }
 
-    /// A guest with these flags that tries `words` finds these answers.
+    /// Checks that a guest with these flags that tries `words` gets these answers.
     fn reached(&self, flags: &[&str], words: &[(&str, &str)]) {
         let guest = flags.iter().fold(guest("reach"), |guest, flag| guest.flag(*flag));
         self.host.run(|| reached(guest, words));
     }
 
-    /// A guest with these flags gets the same answer from each of the `addresses`.
+    /// Checks that a guest with these flags gets the same answer from each of the `addresses`.
     fn each(&self, flags: &[&str], addresses: &[&str], answer: &str) {
         let word = |address: &&str| {
             let address = if address.contains(':') { format!("[{address}]") } else { (*address).to_owned() };
@@ -79,18 +79,18 @@ impl World {
     }
 }
 
-/// The guest that tries `words` finds these answers.
+/// Checks that the guest that tries `words` gets these answers.
 pub fn reached(guest: Guest, words: &[(&str, &str)]) {
     let expected: String = words.iter().map(|(word, answer)| format!("{word}: {answer}\n")).collect();
     let guest = words.iter().fold(guest, |guest, (word, _)| guest.argument(*word));
     guest.run().expect_success().expect_stdout(&expected);
 }
 
-/// A server at an address that answers clients with `heard ` and what they said, for TCP and UDP.
+/// Server at an address, for TCP and UDP, that answers a client with `heard ` and the client's message.
 fn answer_all(address: &str) {
     let listener = TcpListener::bind((address, PORT)).expect("a free port");
     let socket = UdpSocket::bind((address, PORT)).expect("a free port");
-    // Threads share the network of the one that makes them. They end with the process.
+    // Threads inherit the network namespace of the thread that makes them. They end with the process.
     thread::spawn(move || {
         while let Ok((mut client, _)) = listener.accept() {
             let mut heard = [0; 5];
@@ -180,7 +180,7 @@ fn the_host_itself_is_reached_only_if_it_is_allowed() {
     world.reached(&["--net=user"], &[("udp:198.18.0.1:9000", "refused"), ("ping:203.0.113.1", "silence")]);
 }
 
-/// What the host is called may change while a guest runs.
+/// Addresses of the host may change while a guest runs.
 #[test]
 fn an_address_that_the_host_gets_later_is_its_own() {
     let Some(world) = World::new() else { return };

@@ -1,5 +1,5 @@
-//! What can go wrong between the first client of a published port and its guest: clients that reset at once, and each call of the
-//! network's that fails. Other clients are served all the same, and the run goes on.
+//! Failures between the first client of a published port and its guest: clients that reset at once, and failures of each
+//! call of the network's. Other clients are still served, and the run continues.
 
 #![expect(unsafe_code, reason = "SO_LINGER has no other interface here")]
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const ADDRESS: &str = "127.0.0.1:8007";
 
-/// Ends the clients with the run, and with a test that fails: they would try for ever.
+/// Guard that ends the clients with the run, or with a failed test: they would retry for ever.
 struct Over<'o>(&'o AtomicBool);
 
 impl Drop for Over<'_> {
@@ -25,16 +25,16 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has the connection end by a reset (socket(7), SO_LINGER).
+/// Ends the connection by a RST (socket(7), SO_LINGER).
 fn reset(stream: TcpStream) {
     let at_once = linger { l_onoff: 1, l_linger: 0 };
     let length = size_of_val(&at_once) as socklen_t;
-    // SAFETY: the value is a variable of ours, of that length.
+    // SAFETY: `at_once` is a live variable of `length` bytes, which the kernel only reads.
     unsafe { setsockopt(stream.as_raw_fd(), SOL_SOCKET, SO_LINGER, (&raw const at_once).cast(), length) };
 }
 
-/// Clients in several threads that connect and reset at once, some with a byte before: from before the guest's start on, until
-/// there were enough.
+/// Clients in several threads that connect and reset at once, some after a byte. They begin before the guest's start and end
+/// when there were enough resets.
 #[test]
 fn clients_that_reset_at_once_from_the_first_moment_on_end_no_run() {
     const CLIENTS: usize = 4;
@@ -42,7 +42,7 @@ fn clients_that_reset_at_once_from_the_first_moment_on_end_no_run() {
     if !wire::alone() {
         return;
     }
-    // Clients wait for no build.
+    // Built before the clients start.
     build::husk();
     drop(guest("serve"));
     for _ in 0..3 {
@@ -57,7 +57,7 @@ fn clients_that_reset_at_once_from_the_first_moment_on_end_no_run() {
                         reset(stream);
                         resets.fetch_add(1, Relaxed);
                     }
-                    // It does not listen yet.
+                    // The guest does not listen yet.
                     Err(_) => thread::yield_now(),
                 }
             }
@@ -67,7 +67,7 @@ fn clients_that_reset_at_once_from_the_first_moment_on_end_no_run() {
             (0..CLIENTS).for_each(|number| drop(scope.spawn(move || client(number))));
             let outcome = with_server(guest("serve").flag("-p8007:7"), ADDRESS, || {
                 eventually("enough clients have reset", || (resets.load(Relaxed) >= RESETS).then_some(()));
-                // The guest may not be through with the others.
+                // The guest may still have connections of the others to handle.
                 eventually("a client is served", || has_echo().then_some(()));
             });
             outcome.expect_success();
@@ -75,8 +75,8 @@ fn clients_that_reset_at_once_from_the_first_moment_on_end_no_run() {
     }
 }
 
-/// Calls that the network makes while clients come and go, and ways in which each may fail by its manual page, or on a host
-/// that has not enough of something, or because a peer has reset.
+/// Calls that the network makes while clients come and go, and the errors of each by its manual page, on a host that has not
+/// enough of something, or after a peer's reset.
 const FAILURES: &[(i64, &[i32])] = &[
     (
         SYS_accept4,
@@ -96,7 +96,7 @@ const FAILURES: &[(i64, &[i32])] = &[
     (SYS_getrandom, &[EINTR, ENOSYS]),
 ];
 
-/// Whether a line comes back.
+/// Returns true if a message is echoed.
 fn has_echo() -> bool {
     let talk = || {
         let mut stream = TcpStream::connect(ADDRESS)?;
@@ -111,8 +111,8 @@ fn has_echo() -> bool {
     })
 }
 
-/// Clients of a run until it is `over`: one that resets at once, then two that get an answer, however often they have to try, as
-/// connections may be lost; then some that ask for the end. Returns how many got an answer.
+/// Clients of a run until it is `over`: one that resets at once, then two that retry until they get an answer, because
+/// connections may be lost; then some that ask for the end. Returns the number of those that got an answer.
 fn clients(over: &AtomicBool) -> u32 {
     const ANSWERS: u32 = 2;
     let (mut answers, mut has_reset) = (0, false);
@@ -141,7 +141,7 @@ fn no_call_that_fails_while_clients_are_served_ends_the_run() {
     }
     let mut happened = vec![];
     for (call, errno) in FAILURES.iter().flat_map(|(call, errnos)| errnos.iter().map(move |errno| (*call, *errno))) {
-        // That is how a machine is run.
+        // On hvt, ioctl(2) runs the virtual machine.
         if call == SYS_ioctl && Target::usual() == Target::Hvt {
             continue;
         }
@@ -164,9 +164,9 @@ fn no_call_that_fails_while_clients_are_served_ends_the_run() {
     assert!(happened.len() >= 20, "{happened:?}");
 }
 
-/// The same for calls that a connection of the guest's takes.
+/// Calls for a connection of the guest's, and the errors of each.
 const OUTBOUND: &[(i64, &[i32])] = &[
-    // musl asks again without SOCK_CLOEXEC for the first two, as a kernel has them that has no sockets for echoes.
+    // The first two are those of a kernel without ping sockets; musl then repeats the call without SOCK_CLOEXEC.
     (SYS_socket, &[EPROTONOSUPPORT, EINVAL, EMFILE, EACCES]),
     (SYS_connect, &[EADDRNOTAVAIL, EPERM, ENETUNREACH]),
 ];
@@ -188,7 +188,7 @@ fn no_call_that_fails_while_the_guest_connects_ends_the_run() {
     }
 }
 
-/// As a kernel fails that has no sockets of some kind: musl asks again without flags, which the filter must allow.
+/// Errors of a kernel without sockets of some kind: musl repeats the call without flags, which the filter must allow.
 #[test]
 fn a_socket_that_is_asked_for_again_without_flags_ends_no_run() {
     if !wire::alone() {

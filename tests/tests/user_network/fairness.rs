@@ -1,4 +1,4 @@
-//! Clients that take all that they can get, and such as vanish: others are served all the same.
+//! Clients that take all that they can get, and clients that vanish: others are still served.
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
@@ -11,27 +11,27 @@ use std::net::{TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Connections of one address at a time: docs/network.md.
+/// Most connections of one address at a time: docs/network.md.
 const OF_ONE_ADDRESS: usize = 4096;
 
-/// Lets the test have as many descriptors as it may; how many.
+/// Raises the test's limit of descriptors to the hard limit, and returns it.
 fn allow_descriptors() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is a variable of ours.
+    // SAFETY: `limit` is a live variable, which the kernel writes.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
     limit.rlim_cur = limit.rlim_max;
-    // SAFETY: as above.
+    // SAFETY: `limit` is a live variable, which the kernel only reads.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
     limit.rlim_cur as usize
 }
 
-/// Whether a connection is still open on the other side, which has said nothing.
+/// Returns true if a connection is still open on the other side, which has sent nothing.
 fn is_open(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).expect("it can");
     matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
-/// An address of the host from which connections to itself come.
+/// Makes an address of the host from which connections to itself come.
 fn attacker() -> &'static str {
     wire::ip("addr add 198.51.100.2/32 dev lo");
     "198.51.100.2"
@@ -40,7 +40,7 @@ fn attacker() -> &'static str {
 #[test]
 fn datagrams_of_one_client_take_nobody_elses_place() {
     const DATAGRAMS: usize = 10_400;
-    /// Sent before it is waited until they have arrived.
+    /// Datagrams that are sent before the test waits for their arrival.
     const ROW: usize = 32;
     if !wire::alone() {
         return;
@@ -50,7 +50,7 @@ fn datagrams_of_one_client_take_nobody_elses_place() {
     let outcome = with_server(guest, "127.0.0.1:8007", || {
         let known = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         known.connect("127.0.0.1:8007").expect("a loopback");
-        // A datagram may be lost behind so many others.
+        // A datagram may be dropped behind the many others.
         known.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket has timeouts");
         let ask = |what: &[u8]| {
             eventually("an answer comes", || {
@@ -84,13 +84,13 @@ fn datagrams_of_one_client_take_nobody_elses_place() {
 #[test]
 fn idle_connections_of_one_client_take_nobody_elses_place() {
     const CONNECTIONS: usize = 10_300;
-    /// Opened before those that wait are let in.
+    /// Connections that are opened before the test waits until they are accepted.
     const ROW: usize = 256;
     if !wire::alone() {
         return;
     }
     let attacker = attacker();
-    // The test has the clients' ends, and other tests run beside it.
+    // The test holds the clients' ends, and other tests run beside it.
     let count = CONNECTIONS.min(allow_descriptors().saturating_sub(2000));
     let mut running = Guest::program("echo_server").flag("--memory=1G").flag("-p0.0.0.0:8007:7").spawn();
     running.expect_printed("ready", 1);
@@ -98,14 +98,14 @@ fn idle_connections_of_one_client_take_nobody_elses_place() {
     while held.len() < count {
         held.push(connect(&format!("{attacker}:8007")));
         if held.len().is_multiple_of(ROW) {
-            // They are let in in the order in which they came.
+            // Connections are accepted in the order in which they came.
             expect_echo("127.0.0.1:8007", 5);
         }
     }
     for _ in 0..3 {
         expect_echo("127.0.0.1:8007", 5);
     }
-    // By then, none of its own was used within the last second.
+    // Afterwards, none of the attacker's connections was used within the last second.
     thread::sleep(Duration::from_secs(1));
     expect_echo(&format!("{attacker}:8007"), 5);
     let open = held.iter_mut().filter_map(|stream| is_open(stream).then_some(())).count();
@@ -115,7 +115,7 @@ fn idle_connections_of_one_client_take_nobody_elses_place() {
     running.finish().expect_success();
 }
 
-/// With few descriptors, a client that moves a byte in each of its connections now and then.
+/// Client that sends a byte in each of its connections now and then, to a tender with few descriptors.
 #[test]
 fn a_slow_client_keeps_nobody_out() {
     const CONNECTIONS: usize = 100;
@@ -188,7 +188,7 @@ fn a_client_that_vanishes_is_given_up() {
     drop(client);
 }
 
-/// What the tender has for a client: the guest takes nothing, so that none of it is the guest's.
+/// Memory of the tender for a client: the guest accepts nothing, so none of the memory is the guest's.
 #[test]
 fn an_idle_connection_takes_little_memory() {
     const CLIENTS: u64 = 1000;
@@ -201,7 +201,7 @@ fn an_idle_connection_takes_little_memory() {
     running.expect_printed("ready", 1);
     let before = running.resident_kib();
     let clients: Vec<_> = (0..CLIENTS).map(|_| connect("127.0.0.1:8007")).collect();
-    // Until all have been let in: each is a descriptor of the tender's.
+    // Wait until all are accepted: each is a descriptor of the tender's.
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", running.id())).map_or(0, Iterator::count) as u64;
     eventually("all clients are let in", || (descriptors() > CLIENTS).then_some(()));
     if let (Some(before), Some(after)) = (before, running.resident_kib()) {

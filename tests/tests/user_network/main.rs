@@ -18,7 +18,7 @@ fn guest(name: &str) -> Guest {
     Guest::image(build::image("net-guests", name))
 }
 
-/// Runs the server of the guests with port 7 published as 8007, and `talk` meanwhile; then asks it to end.
+/// Runs a guest that serves port 7, published as 8007, and `talk` beside it; then asks the guest to end.
 fn with_server(guest: Guest, address: &str, talk: impl FnOnce()) -> Outcome {
     let mut running = guest.spawn();
     running.expect_printed("ready", 1);
@@ -27,7 +27,7 @@ fn with_server(guest: Guest, address: &str, talk: impl FnOnce()) -> Outcome {
     running.finish()
 }
 
-/// Connects, in spite of a server that has just started.
+/// Connects, with retries for a server that has just started.
 fn connect(address: &str) -> TcpStream {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -42,7 +42,7 @@ fn connect(address: &str) -> TcpStream {
     }
 }
 
-/// What `address` sends back of `length` bytes is the same.
+/// Checks that `address` echoes `length` bytes by TCP.
 fn expect_echo(address: &str, length: usize) {
     let sent: Vec<u8> = (0..length).map(|at| (at / 7) as u8).collect();
     let mut stream = connect(address);
@@ -57,7 +57,7 @@ fn expect_echo(address: &str, length: usize) {
     assert!(received == sent, "{} of {length} bytes came back", received.len());
 }
 
-/// What `address` sends back to a datagram.
+/// Checks that `address` echoes a datagram of `length` bytes.
 fn expect_datagram(address: &str, length: usize) {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket has timeouts");
@@ -96,7 +96,7 @@ fn a_limited_network_is_as_fast_as_it_may_be() {
     let outcome = with_server(guest, "127.0.0.1:8007", || {
         let started = Instant::now();
         expect_echo("127.0.0.1:8007", 4 << 20);
-        // Less the burst, and what waits in buffers on the way.
+        // 2 s, less the burst and the bytes that wait in buffers on the way.
         assert!(started.elapsed() > Duration::from_millis(1000), "{:?}", started.elapsed());
     });
     outcome.expect_success();

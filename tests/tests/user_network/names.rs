@@ -1,4 +1,4 @@
-//! Queries of names, which go to the host's name server, and their answers.
+//! Name queries of guests, which go to the host's name server, and their answers.
 
 use super::egress::reached;
 use super::guest;
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::thread;
 
-/// The answer to a query of the guest's: its question, and an address, if it asks for one of IPv4.
+/// Answer to a query of the guest's: its question, and an address if an IPv4 address was asked for.
 fn name_answer(query: &[u8], address: [u8; 4]) -> Vec<u8> {
     let mut answer = query.to_vec();
     answer[2] |= 0x80;
@@ -21,7 +21,7 @@ fn name_answer(query: &[u8], address: [u8; 4]) -> Vec<u8> {
     answer
 }
 
-/// A name server at 127.0.0.1 that answers 192.0.2.7, and by UDP sends what is no answer to that query before.
+/// Name server at 127.0.0.1 that answers 192.0.2.7, and by UDP first sends datagrams that are no answer to the query.
 fn answer_names() {
     let listener = TcpListener::bind("127.0.0.1:53").expect("a free port");
     let socket = UdpSocket::bind("127.0.0.1:53").expect("a free port");
@@ -33,7 +33,7 @@ fn answer_names() {
             if client.read_exact(&mut query).is_ok() {
                 let answer = name_answer(&query, [192, 0, 2, 7]);
                 let length = (answer.len() as u16).to_be_bytes();
-                // In pieces, as it may come.
+                // In pieces, because TCP may deliver them so.
                 for piece in [&length[..1], &length[1..], &answer[..20], &answer[20..]] {
                     let _ = client.write_all(piece);
                 }
@@ -58,7 +58,7 @@ fn answer_names() {
     });
 }
 
-/// What `guest` finds out for whom 127.0.0.1 is the host's name server.
+/// Checks the answers of `guest` on a host with the name server 127.0.0.1.
 fn with_name_server(guest: Guest, flags: &[&str], words: &[(&str, &str)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("resolv.conf");
@@ -100,7 +100,7 @@ fn rules_say_whether_names_are_asked_for() {
     with_name_server(guest("reach"), &["--deny=private"], &answers("192.0.2.7"));
 }
 
-/// Its C library asks for both kinds of addresses at once.
+/// Programs with a C library ask for IPv4 and IPv6 addresses at once.
 #[test]
 fn an_ordinary_program_looks_names_up() {
     if !wire::alone() {

@@ -44,7 +44,7 @@ fn many_clients_are_served_at_once() {
     outcome.expect_success();
 }
 
-/// A tender that can have few descriptors serves as many clients as it can, and the others when those have left.
+/// A tender with few descriptors serves as many clients as it can, and the others when those have left.
 #[test]
 fn clients_beyond_what_the_tender_can_have_wait_for_their_turn() {
     const CLIENTS: usize = 150;
@@ -65,12 +65,12 @@ fn clients_beyond_what_the_tender_can_have_wait_for_their_turn() {
     outcome.expect_success();
 }
 
-/// A guest that takes nothing costs its tender no more than some frames, however much is sent to it.
+/// A guest that accepts nothing costs its tender no more than some frames, however much is sent to the guest.
 #[test]
 fn what_a_guest_does_not_take_does_not_pile_up() {
     const DATAGRAMS: usize = 100_000;
     const CLIENTS: usize = 50;
-    // What each client has that is let in: a buffer for each direction.
+    // Each accepted client has a buffer for each direction.
     const BUFFERS_KIB: u64 = CLIENTS as u64 * 2 * 256;
     if !wire::alone() {
         return;
@@ -82,7 +82,7 @@ fn what_a_guest_does_not_take_does_not_pile_up() {
     clients.iter_mut().for_each(|client| client.write_all(&[0; 10_000]).expect("the host takes so much"));
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     for _ in 0..DATAGRAMS {
-        // What the host does not take either is lost.
+        // Datagrams that the host does not take either are lost.
         let _ = socket.send_to(&[0; 1000], "127.0.0.1:8007");
     }
     if let (Some(before), Some(after)) = (before, running.resident_kib()) {
@@ -126,7 +126,7 @@ fn a_port_is_published_at_the_loopback_unless_the_user_says_where() {
         .expect_stderr("husk: TCP port 7 of the guest is at [::]:8009, every address of this host\n");
 }
 
-/// Clients that look alike for the guest, as neither address means anything to it and their ports are the same.
+/// Clients that the guest cannot distinguish, because their addresses mean nothing to it and their ports are the same.
 #[test]
 fn an_answer_goes_to_the_client_that_asked() {
     const ROUNDS: u8 = 20;
@@ -157,7 +157,7 @@ fn an_answer_goes_to_the_client_that_asked() {
     outcome.expect_success();
 }
 
-/// A host with several addresses answers from the one that was asked: a client takes it from no other.
+/// A host with several addresses answers from the one that was asked: a client accepts answers from no other.
 #[test]
 fn an_answer_comes_from_the_address_that_was_asked() {
     if !wire::alone() {
@@ -183,7 +183,7 @@ fn an_answer_comes_from_the_address_that_was_asked() {
             socket.connect(address).expect("there is a route");
             socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket has timeouts");
             let mut answer = [0; 100];
-            // The first may be lost while the neighbours get to know each other.
+            // The first datagram may be lost during address resolution (ARP, NDP).
             let asked = (0..10).find_map(|_| {
                 socket.send(b"hello").expect("it can be sent");
                 socket.recv(&mut answer).ok()
