@@ -78,7 +78,7 @@ fn open_and_forget(tap: &Tap) {
     const SEGMENTS: u32 = 20_000;
     let mut sent = 0;
     for number in 0..SEGMENTS {
-        // The TAP queue does not take all while the guest gets no processor time.
+        // The interface does not take all frames while the guest gets no processor time.
         let enough = SEGMENTS / 10;
         match tap.send(&opening(number)) {
             true => sent += 1,
@@ -96,7 +96,7 @@ fn send_and_send(_: &Tap) {
     const DATAGRAMS: usize = 100_000;
     let socket = UdpSocket::bind("10.0.0.1:0").expect("a free port");
     for number in 0..DATAGRAMS {
-        // Datagrams that the TAP queue does not take are lost.
+        // Datagrams that the interface does not take are lost.
         let _ = socket.send_to(&[0; 1000], SocketAddr::from(([10, 0, 0, 2], [7, 9][number % 2])));
     }
 }
