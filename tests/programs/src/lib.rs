@@ -1,4 +1,4 @@
-//! What programs share that ask in the words of C.
+//! Helpers of the test programs that call libc directly.
 
 #![expect(unsafe_code, reason = "poll is a function of C")]
 
@@ -6,10 +6,10 @@ use libc::{POLLIN, POLLOUT, POLLRDHUP, poll, pollfd};
 use std::io::Error;
 use std::os::fd::AsRawFd;
 
-/// What a file is ready for, of reading, writing and the other end having said all.
+/// Returns the events that `file` is ready for (poll(2)): POLLIN, POLLOUT, and POLLRDHUP once the peer has sent all.
 pub fn ready(file: &impl AsRawFd) -> i16 {
     let mut entry = pollfd { fd: file.as_raw_fd(), events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    // SAFETY: one entry of ours.
+    // SAFETY: poll(2) uses one entry, which is a local variable.
     unsafe { poll(&mut entry, 1, 0) };
     entry.revents
 }

@@ -6,7 +6,7 @@ use std::thread;
 const THREADS: usize = 4;
 const STEPS: usize = 40_000;
 
-/// A block, all bytes of which say who made it.
+/// Block with all bytes equal to the mark of its maker.
 struct Block {
     mark: u8,
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Tells what it costs to allocate: nanoseconds for each allocation with its release, by what is allocated and how long
+//! Measures the cost of allocation: nanoseconds for each allocation with its release, by what is allocated and how long
 //! it lives.
 
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-/// A generator of random numbers that costs little.
+/// Cheap generator of random numbers.
 struct Random(u64);
 
 impl Random {
@@ -18,7 +18,7 @@ impl Random {
         self.0
     }
 
-    /// 16 to 4096, as many between 16 and 32 as between 2048 and 4096.
+    /// Returns a size from 16 to 4096, as often between 16 and 32 as between 2048 and 4096.
     fn size(&mut self) -> usize {
         let octave = 4 + self.next() % 8;
         (1 << octave) + (self.next() % (1 << octave)) as usize
@@ -38,7 +38,7 @@ fn many_boxes(count: usize) {
     }
 }
 
-/// Pushes: the vectors grow to 256 KiB.
+/// Pushes to vectors that grow to 256 KiB.
 fn vectors(count: usize) {
     for _ in 0..count / 32768 {
         let mut vector = Vec::new();
@@ -71,7 +71,7 @@ fn zeroed(count: usize) {
     }
 }
 
-/// Blocks of all sizes; the last one made is the first to go.
+/// Allocates blocks of all sizes; the last one made is freed first.
 fn last_in_first_out(count: usize) {
     let (mut random, mut live) = (Random(1), Vec::new());
     for _ in 0..count {
@@ -84,7 +84,7 @@ fn last_in_first_out(count: usize) {
     black_box(live);
 }
 
-/// Blocks of all sizes; the first one made is the first to go, a thousand later.
+/// Allocates blocks of all sizes; the first one made is freed first, a thousand later.
 fn first_in_first_out(count: usize) {
     let (mut random, mut live) = (Random(2), VecDeque::new());
     for _ in 0..count {
@@ -96,7 +96,7 @@ fn first_in_first_out(count: usize) {
     black_box(live);
 }
 
-/// Blocks of all sizes in random order, some of which grow, and a large one now and then.
+/// Allocates blocks of all sizes in random order; some grow, and there is a large one now and then.
 fn mixed(count: usize) {
     let mut random = Random(3);
     let mut live: Vec<Vec<u8>> = (0..2000).map(|_| Vec::new()).collect();
@@ -117,7 +117,7 @@ fn mixed(count: usize) {
     black_box(live);
 }
 
-/// Threads that make blocks for others to free.
+/// Makes blocks in threads, which other threads free.
 fn threads(count: usize) {
     thread::scope(|scope| {
         for seed in 0..2 {

@@ -1,4 +1,4 @@
-//! Prints its arguments and environment, and exits with the status it is told.
+//! Prints its arguments and environment, and exits with the status in the variable STATUS.
 
 fn main() {
     for argument in std::env::args().skip(1) {

@@ -1,5 +1,5 @@
-//! Takes and gives bytes as fast as it can, for benches: each connection begins with a letter, `t` to take or `g` to give,
-//! and how many, in eight bytes. What was taken is acknowledged by one byte. Datagrams are sent back.
+//! Receives and sends bytes as fast as it can, for benches: each connection begins with a letter, `t` to take or `g` to give,
+//! and a count in eight bytes. Received bytes are acknowledged by one byte. Datagrams are sent back.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -1,4 +1,4 @@
-//! Calls the functions of C that allocate with arguments that they must refuse, and those that are easily forgotten.
+//! Calls C's allocation functions with arguments that they must refuse, and those functions that are easily forgotten.
 
 use libc::{c_void, calloc, free, malloc, malloc_usable_size, memalign, posix_memalign, realloc};
 use std::hint::black_box;
@@ -11,7 +11,7 @@ fn refused(block: *mut c_void) {
 }
 
 fn main() {
-    // SAFETY: every block that comes from these is given back, or is null.
+    // SAFETY: every block that these return is freed, or is null.
     unsafe {
         refused(malloc(black_box(usize::MAX)));
         refused(calloc(black_box(usize::MAX / 2), 4));

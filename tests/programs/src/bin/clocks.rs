@@ -1,6 +1,6 @@
-//! For each line of input, prints the time of day and the monotonic time since its start, both in microseconds. Before that
-//! it reads its clocks for some seconds (`watch 10`), or computes for about as long without reading them (`compute 3`), and
-//! makes no system call meanwhile.
+//! Prints the time of day and the monotonic time since its start for each line of input, both in microseconds. Before that,
+//! reads its clocks for some seconds (`watch 10`), or computes for about as long without reading them (`compute 3`); neither
+//! makes a system call.
 
 use std::hint::black_box;
 use std::io::BufRead;
@@ -22,7 +22,7 @@ fn main() {
     }
 }
 
-/// The clock never goes back.
+/// Checks for `time` that the clock never goes back.
 fn watch(time: Duration) {
     let mut last = Instant::now();
     let end = last + time;
@@ -33,7 +33,7 @@ fn watch(time: Duration) {
     }
 }
 
-/// As many steps as take about this time, going by how long a few take.
+/// Computes for about `time`, by a number of steps that follows from the duration of a few.
 fn compute(time: Duration) {
     const FEW: u64 = 3_000_000;
     let start = Instant::now();

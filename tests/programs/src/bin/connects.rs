@@ -1,4 +1,4 @@
-//! Connects to where its argument says, and says hello.
+//! Connects to the address in its argument, and sends "hello".
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,11 +1,11 @@
-//! Crashes where a report has to find its way: in a system call, in a signal handler.
+//! Crashes in places that are hard to report: in a system call, in a signal handler.
 
 #[inline(never)]
 fn in_a_call() {
-    // SAFETY: none: the page is closed, which the libos finds when it writes there.
+    // SAFETY: a new mapping changes nothing; its page has no rights (PROT_NONE).
     let page = unsafe { libc::mmap(std::ptr::null_mut(), 8192, 0, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0) };
     let zeros = std::fs::File::open("/dev/zero").expect("there are always zeros");
-    // SAFETY: as above.
+    // SAFETY: none: the page has no rights, so the libos faults when it writes there.
     let count = unsafe { libc::read(std::os::fd::AsRawFd::as_raw_fd(&zeros), page, 4096) };
     println!("survived {count}");
 }
@@ -19,7 +19,7 @@ extern "C" fn handler(_: libc::c_int) {
 fn in_a_handler() {
     // SAFETY: the handler is a function.
     unsafe { libc::signal(libc::SIGUSR1, handler as extern "C" fn(libc::c_int) as libc::sighandler_t) };
-    // SAFETY: has no conditions.
+    // SAFETY: raise(3) takes a number only.
     unsafe { libc::raise(libc::SIGUSR1) };
     println!("survived");
 }

@@ -1,4 +1,4 @@
-//! Holds as many connections as its argument says, all at once; then answers each, in order, with what it sends.
+//! Holds as many connections as its argument says, all at once; then sends back on each, in order, what it has received.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

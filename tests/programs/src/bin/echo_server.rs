@@ -1,4 +1,4 @@
-//! Answers whoever connects, or sends datagrams, with what they send; ends when somebody says "end".
+//! Sends back what it receives by TCP and UDP; ends when a connection sends "end".
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

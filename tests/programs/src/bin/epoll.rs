@@ -1,4 +1,4 @@
-//! Waits for files through epoll in every way there is, as Linux answers: this passes as a process of Linux, too.
+//! Waits for files through epoll in every way there is, with the results that Linux has: passes as a process of Linux, too.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
@@ -28,7 +28,7 @@ impl Set {
         assert_eq!(self.control(EPOLL_CTL_ADD, file, events), 0);
     }
 
-    /// Files and their events, in order of files.
+    /// Returns files and their events, in order of files.
     fn wait(&self, timeout_ms: i32) -> Vec<(i32, i32)> {
         let mut events = [epoll_event { events: 0, u64: 0 }; 8];
         let count = check(unsafe { epoll_wait(self.0, events.as_mut_ptr(), 8, timeout_ms) });

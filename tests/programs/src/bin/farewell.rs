@@ -1,4 +1,4 @@
-//! Takes one connection, answers what it says once, and tells how it ends.
+//! Accepts one connection, sends back what it receives first, and prints how the connection ends.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

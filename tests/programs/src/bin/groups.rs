@@ -1,10 +1,10 @@
-//! Joins groups, of IPv4 and IPv6, and says what comes from whom: by itself, and by others until one says "end".
+//! Joins multicast groups of IPv4 and IPv6, and prints messages with their senders: its own, then others' until one is "end".
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// Port of the program, and of those outside.
+/// Ports of the program, and of its peers outside.
 const PORT: u16 = 5000;
 const OUTSIDE: u16 = 5001;
 
@@ -33,7 +33,7 @@ fn main() {
             IpAddr::V6(_) => socket.set_multicast_loop_v6(false),
         }
         .expect("an option");
-        // The other side may not have joined yet.
+        // The peer may not have joined yet.
         socket.send_to(b"not to myself", (group, PORT)).expect("there is a way");
         println!("{group} joined");
         let (said, from) = hear(&socket);

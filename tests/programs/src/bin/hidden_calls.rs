@@ -1,10 +1,10 @@
-//! Makes system calls that nobody could find in its code before: `all` of them, each with arguments that mean nothing, or
-//! the one whose number and arguments are given, `@` being the path that is the last.
+//! Makes system calls that no search through its code can find: `all` of them, each with meaningless arguments, or the one
+//! with the number and the arguments on the command line, in which `@` stands for the last argument, a path.
 
 use std::arch::asm;
 use std::ffi::CString;
 
-/// Calls that would not come back, or after which nothing can be printed.
+/// Calls that would not return, or after which nothing can be printed.
 const NOT_MADE: &[usize] = &[
     1,   // write, which prints this
     3,   // close
@@ -22,16 +22,16 @@ const NOT_MADE: &[usize] = &[
     231, // exit_group
     270, // pselect6, for ever
     271, // ppoll, for ever
-    335, // uretprobe and uprobe, which the kernel itself puts into programs, and
-    336, // lets through every filter: whoever makes them without is ended
+    335, // uretprobe and uprobe: the kernel's own trampolines make them, so seccomp lets
+    336, // them through; a program that makes them without a probe is killed
     435, // clone3
     436, // close_range
 ];
 
-/// Makes a call by the second and third byte of another instruction.
+/// Makes a system call by the second and third byte of another instruction.
 fn call(number: usize, arguments: [usize; 5]) -> isize {
     let result;
-    // SAFETY: none: what comes of it is the test.
+    // SAFETY: none: the outcome is what is tested.
     unsafe {
         asm!(
             "call 2f + 1", "jmp 3f",

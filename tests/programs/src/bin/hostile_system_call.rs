@@ -1,4 +1,4 @@
-//! Makes a trapping system call after it has pointed the stack pointer, the GS base or both into nowhere.
+//! Makes a trapping system call with the stack pointer, the GS base or both at an unmapped address.
 
 use std::arch::asm;
 
@@ -7,7 +7,7 @@ const NOWHERE: u64 = 0x1234_5678_9000;
 
 fn main() {
     let mode = std::env::args().nth(1).unwrap_or_default();
-    // SAFETY: none: the test is what becomes of it.
+    // SAFETY: none: the outcome is what is tested.
     unsafe {
         match mode.as_str() {
             "stack" => asm!(

@@ -1,4 +1,4 @@
-//! Takes as many connections as its argument says and keeps them, and answers on the one that comes after.
+//! Accepts as many connections as its argument says and keeps them open, and sends back what the next connection sends.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

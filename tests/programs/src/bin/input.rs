@@ -27,13 +27,13 @@ fn main() {
             TICKS.fetch_add(1, Relaxed);
         }
     });
-    // Others run while one waits for input.
+    // Other threads run while one waits for input.
     while TICKS.load(Relaxed) < 10 {
         thread::sleep(Duration::from_millis(1));
     }
     println!("others run");
     println!("{}", lines.recv().expect("a line"));
-    // The next arrives while this thread never waits.
+    // The next line arrives while this thread spins and never waits.
     let second = loop {
         if let Ok(line) = lines.try_recv() {
             break line;

@@ -1,4 +1,4 @@
-//! Lets a timer's signal interrupt one call after the other, and says which were made again after its handler: first
+//! Interrupts one call after the other by a timer's signal, and prints which calls were restarted after the handler: first
 //! without `SA_RESTART`, then with it.
 
 use libc::{c_int, c_void};
@@ -12,24 +12,24 @@ use std::time::Duration;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static WORD: AtomicU32 = AtomicU32::new(0);
-/// The wait for the word is over.
+/// True once the wait for the word is over.
 static OVER: AtomicBool = AtomicBool::new(false);
 
-/// So often the handler runs before the call gets what it waits for.
+/// Runs of the handler before the call gets what it waits for.
 const OFTEN: u32 = 10;
 
 extern "C" fn note(_: c_int) {
     COUNT.fetch_add(1, Relaxed);
 }
 
-/// Sends SIGALRM every so many microseconds; not at all if 0.
+/// Sends SIGALRM at an interval in microseconds; 0 disarms the timer.
 fn every(microseconds: i64) {
     let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     // SAFETY: the setting is a variable of ours.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &libc::itimerval { it_interval: time, it_value: time }, null_mut()) };
 }
 
-/// A set that holds SIGALRM, or nothing.
+/// Returns a set that holds SIGALRM if `alarm`, and is empty otherwise.
 fn set(alarm: bool) -> libc::sigset_t {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -40,7 +40,7 @@ fn set(alarm: bool) -> libc::sigset_t {
     set
 }
 
-/// Makes `call` while signals arrive; after some of them, a thread that gets none does `release`.
+/// Makes `call` while signals arrive; after `OFTEN` of them, a thread with SIGALRM blocked runs `release`.
 fn interrupt(name: &str, call: impl FnOnce() -> isize, release: impl FnOnce() + Send + 'static) {
     COUNT.store(0, Relaxed);
     // SAFETY: the set is a variable of ours.
@@ -51,7 +51,7 @@ fn interrupt(name: &str, call: impl FnOnce() -> isize, release: impl FnOnce() + 
         }
         release();
     });
-    // SAFETY: as above.
+    // SAFETY: the set is a temporary that outlives the call.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set(true), null_mut()) };
     every(2000);
     let result = call();
@@ -70,13 +70,13 @@ fn nothing() {}
 fn futex(timeout: *const libc::timespec) -> isize {
     let (word, operation) = (WORD.as_ptr(), libc::FUTEX_WAIT);
     OVER.store(false, Relaxed);
-    // SAFETY: the word is static; the timeout is none, or a variable of the caller's.
+    // SAFETY: the word is static; the timeout is null, or a variable of the caller that outlives the call.
     let result = unsafe { libc::syscall(libc::SYS_futex, word, operation, 0, timeout) as isize };
     OVER.store(true, Relaxed);
     result
 }
 
-/// Wakes the thread that waits. It does not while its handler runs, and a word that changed then would end its wait otherwise.
+/// Repeats FUTEX_WAKE until it hits: it misses a thread in its handler, and a changed word would end the wait in another way.
 fn wake() {
     // SAFETY: the word is static.
     while !OVER.load(Relaxed) && unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), libc::FUTEX_WAKE, 1) } == 0 {
@@ -95,7 +95,7 @@ fn files() {
     let mut drain = reader.try_clone().expect("another");
     let full = vec![0u8; 1 << 16];
     writer.write_all(&full).expect("written");
-    // SAFETY: the buffer has so many bytes.
+    // SAFETY: pointer and length are those of `full`.
     let write = || unsafe { libc::write(writer.as_raw_fd(), full.as_ptr().cast(), full.len()) };
     interrupt("write", write, move || drain.read_exact(&mut vec![0; 1 << 16]).expect("read"));
 
@@ -113,7 +113,7 @@ fn files() {
 
     let path = std::env::temp_dir().join(format!("interruptions-{}", std::process::id()));
     let listener = UnixListener::bind(&path).expect("a listener");
-    // SAFETY: no address is asked for.
+    // SAFETY: null pointers ask for no address.
     let accept = || unsafe { libc::accept(listener.as_raw_fd(), null_mut(), null_mut()) } as isize;
     let name = path.clone();
     interrupt("accept", accept, move || drop(UnixStream::connect(name).expect("connected")));
@@ -121,7 +121,7 @@ fn files() {
 
     let [held, wanted] = [(); 2].map(|()| std::fs::File::create(&path).expect("a file"));
     held.lock().expect("locked");
-    // SAFETY: has no conditions.
+    // SAFETY: flock(2) takes numbers only.
     let lock = || unsafe { libc::flock(wanted.as_raw_fd(), libc::LOCK_EX) } as isize;
     interrupt("flock", lock, move || held.unlock().expect("unlocked"));
     std::fs::remove_file(&path).expect("removed");
@@ -138,14 +138,14 @@ fn waits() {
     let no_set = null_mut::<libc::fd_set>();
     // SAFETY: no sets, no time.
     interrupt("select", || unsafe { libc::select(0, no_set, no_set, no_set, null_mut()) } as isize, nothing);
-    // SAFETY: has no conditions.
+    // SAFETY: epoll_create1(2) takes a number only.
     let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     let mut event = libc::epoll_event { events: 0, u64: 0 };
     // SAFETY: there is room for one event.
     interrupt("epoll", || unsafe { libc::epoll_wait(epoll, &mut event, 1, -1) } as isize, nothing);
     // SAFETY: the time is a variable of ours.
     interrupt("nanosleep", || unsafe { libc::nanosleep(&long, null_mut()) } as isize, nothing);
-    // SAFETY: has no conditions.
+    // SAFETY: pause(2) takes no arguments.
     interrupt("pause", || unsafe { libc::pause() } as isize, nothing);
     // SAFETY: the set is a variable of ours.
     interrupt("sigsuspend", || unsafe { libc::sigsuspend(&set(false)) } as isize, nothing);

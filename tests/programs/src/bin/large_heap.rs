@@ -1,5 +1,5 @@
-//! Touches 300 MB of memory, first and last, in pieces and as one; with a number as argument, takes so many MiB one by one
-//! and touches next to nothing of them.
+//! Touches 300 MB of memory, first and last, in pieces and as one; with a number as argument, allocates that many MiB one
+//! by one and touches next to nothing of them.
 
 use std::hint::black_box;
 

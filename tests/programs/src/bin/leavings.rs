@@ -1,4 +1,4 @@
-//! Threads that spin for what another one makes, each of which takes all there is: sooner or later each gets some.
+//! Threads that spin for what another one makes, and each take all there is: sooner or later each gets some.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;

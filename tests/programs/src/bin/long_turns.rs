@@ -1,5 +1,5 @@
-//! One thread has the processor for itself for a second, again and again; each time something else wants it then, while
-//! the thread spins for that to have happened. With the argument `alone`, nothing ever does, once another thread has
+//! A thread has the processor to itself for a second, again and again; after each, something else wants to run, while the
+//! thread spins until that has happened. With the argument `alone`, nothing else ever wants to run, once another thread has
 //! begun to wait for the one that spins.
 
 use std::io::Read;
@@ -18,13 +18,13 @@ extern "C" fn rung(_: libc::c_int) {
     happen();
 }
 
-/// Makes no system call: the time comes from memory.
+/// Spins for a second without a system call: the clock is read from memory.
 fn be_alone() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {}
 }
 
-/// Has something happen after a second, in which it would be too early.
+/// Spins for a second, in which nothing may happen yet; then calls `begin`, and spins until that has happened.
 fn expect(what: &str, begin: impl FnOnce()) {
     HAPPENED.store(false, SeqCst);
     be_alone();
@@ -54,7 +54,7 @@ fn main() {
         thread::park();
         happen();
     });
-    // It is asleep then.
+    // Lets the thread run until it sleeps.
     thread::yield_now();
     expect("a woken thread", || parked.thread().unpark());
     expect("a sleeper", || {
@@ -62,7 +62,7 @@ fn main() {
             thread::sleep(Duration::from_millis(1));
             happen();
         }));
-        // It is asleep then.
+        // Lets the thread run until it sleeps.
         thread::yield_now();
     });
     expect("an alarm", ring_soon);

@@ -1,4 +1,4 @@
-//! How fast a program talks to itself over 127.0.0.1.
+//! Measures the speed of a program that talks to itself over 127.0.0.1.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

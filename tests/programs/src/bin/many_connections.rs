@@ -1,11 +1,11 @@
-//! Ten thousand connections at once: every one is there, and takes little memory while nothing is in it.
+//! Ten thousand connections at once: each is established, and takes little memory while it holds no data.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 const COUNT: usize = 10_000;
 
-/// Memory in use, in KiB.
+/// Resident memory (VmRSS), in KiB.
 fn used() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("there");
     let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("there");

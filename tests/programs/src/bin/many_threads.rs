@@ -10,7 +10,7 @@ fn in_turn(count: usize) {
     println!("{count} threads in turn: {sum}");
 }
 
-/// Touches so many bytes of the stack; tells their sum.
+/// Touches `bytes` bytes of the stack, and returns their sum.
 fn descend(bytes: usize) -> usize {
     let frame = black_box([1u8; 4096]);
     let below = if bytes > frame.len() { descend(bytes - frame.len()) } else { 0 };
@@ -22,7 +22,7 @@ fn at_once(count: usize, bytes: usize) {
     let start = |number: usize| {
         let barrier = barrier.clone();
         let run = move || {
-            // Not before all are there: a stack that is used early may leave none for a later thread.
+            // Waits for all threads, because a stack that is used early may leave none for a later thread.
             barrier.wait();
             descend(bytes) + number
         };
@@ -34,13 +34,13 @@ fn at_once(count: usize, bytes: usize) {
     println!("{count} threads at once: {sum}");
 }
 
-/// Reads a line into memory of a stack that nobody has touched yet, and writes it from there.
+/// Reads a line into untouched memory of a stack, and writes it from there.
 fn talks() {
     let reader = thread::spawn(|| {
         let mut line = std::mem::MaybeUninit::<[u8; 65536]>::uninit();
         // SAFETY: reads into bytes that are ours.
         let count = unsafe { libc::read(0, line.as_mut_ptr().cast(), 65536) };
-        // SAFETY: so many were read.
+        // SAFETY: read(2) has filled as many bytes.
         unsafe { libc::write(1, line.as_ptr().cast(), count as usize) };
     });
     reader.join().expect("it does not fail");
@@ -53,7 +53,7 @@ fn main() {
         Some("again") => (0..3).for_each(|_| at_once(1000, 4096)),
         Some("deep") => at_once(1000, 1 << 20),
         Some("talk") => {
-            // Enough for the reader's stack not to lie in the heap.
+            // Enough threads that the reader's stack does not lie in the heap.
             let barrier = Arc::new(Barrier::new(101));
             let wait = || {
                 let barrier = barrier.clone();

@@ -1,4 +1,4 @@
-//! Asks of memory what needs no doing where it is all there: to be written back, to stay, whether it is there.
+//! Calls msync, mlock, munlock and mincore, which have nothing to do where all memory is resident.
 
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MS_ASYNC, MS_SYNC, PROT_READ, PROT_WRITE, c_int};
 use std::io::Error;
@@ -11,16 +11,16 @@ fn told(result: c_int) -> i32 {
 }
 
 fn main() {
-    // What prints takes its memory now.
+    // Printing allocates its memory now.
     println!("of four pages, all but the third");
     // SAFETY: a new mapping changes nothing.
     let start = unsafe { libc::mmap(null_mut(), 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) };
     assert_ne!(start, MAP_FAILED);
     let at = |page: usize| start.wrapping_byte_add(page * PAGE);
-    // SAFETY: the third page is ours, and nobody uses it.
+    // SAFETY: the third page is ours, and unused.
     assert_eq!(unsafe { libc::munmap(at(2), PAGE) }, 0);
     let mut there = [0u8; 4];
-    // SAFETY: all of these change nothing but `there`.
+    // SAFETY: the first two pages are mapped and ours; the calls write to `there` only.
     unsafe {
         start.cast::<u8>().write_bytes(1, 2 * PAGE);
         println!(

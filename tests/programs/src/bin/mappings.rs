@@ -1,4 +1,4 @@
-//! Maps memory as allocators do, and looks whether each call does what its manual says.
+//! Maps memory as allocators do, and checks each call against its manual page.
 
 use libc::*;
 use programs::errno;
@@ -8,7 +8,7 @@ const PAGE: usize = 4096;
 const READ_WRITE: c_int = PROT_READ | PROT_WRITE;
 
 fn map(address: *mut c_void, length: usize, rights: c_int, flags: c_int) -> Result<*mut u8, i32> {
-    // SAFETY: what is replaced, if anything, is this program's own mapping, which it does not use any more.
+    // SAFETY: a mapping that is replaced, if any, is this program's own, and is not used any more.
     let start = unsafe { mmap(address, length, rights, flags | MAP_ANONYMOUS, -1, 0) };
     if start == MAP_FAILED { Err(errno()) } else { Ok(start.cast()) }
 }
@@ -41,7 +41,7 @@ fn nothing_is_executed() {
     assert_eq!(errno(), EACCES);
 }
 
-/// mimalloc and jemalloc ask for more than they need and give up the ends.
+/// Cuts off both ends of a mapping: mimalloc and jemalloc map more than they need, and give up the rest.
 fn ends_can_be_cut_off() {
     let start = map(null_mut(), 64 * PAGE, READ_WRITE, MAP_PRIVATE | MAP_NORESERVE).expect("there is memory");
     (0..64).for_each(|page| set(start, page * PAGE, page as u8));
@@ -77,7 +77,7 @@ fn rights_come_and_go() {
         assert_eq!(byte(start, 103 * PAGE), 5);
         assert_eq!(madvise(start.add(100 * PAGE).cast(), 8 * PAGE, MADV_DONTNEED), 0);
         assert_eq!(byte(start, 103 * PAGE), 0);
-        // musl's own function rounds the address.
+        // By syscall(2), because musl's own function rounds the address.
         assert_eq!(syscall(SYS_mprotect, start.add(1), PAGE, PROT_READ), -1);
         assert_eq!(errno(), EINVAL);
         assert_eq!(munmap(start.cast(), 512 * PAGE), 0);
@@ -86,18 +86,18 @@ fn rights_come_and_go() {
     }
 }
 
-/// Garbage collectors put mappings where they want them.
+/// Places mappings at wished addresses, as garbage collectors do.
 fn mappings_go_where_they_are_wished() {
     let room = map(null_mut(), 32 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
     let at = |page: usize| room.wrapping_add(page * PAGE).cast::<c_void>();
-    // SAFETY: it is used no more.
+    // SAFETY: the mapping is used no more.
     assert_eq!(unsafe { munmap(room.cast(), 32 * PAGE) }, 0);
     let wished = map(at(8).wrapping_byte_add(1), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
     assert_eq!(wished.cast(), at(8), "a wish for what is free");
     let elsewhere = map(at(10), 4 * PAGE, READ_WRITE, MAP_PRIVATE).expect("there is memory");
     assert_ne!(elsewhere.cast(), at(10), "a wish for what is not");
     assert!(map(without_provenance_mut(1), PAGE, READ_WRITE, MAP_PRIVATE).is_ok(), "a wish for what cannot be");
-    // SAFETY: it is used no more.
+    // SAFETY: the mapping is used no more.
     assert_eq!(unsafe { munmap(elsewhere.cast(), 4 * PAGE) }, 0);
 
     (0..4).for_each(|page| set(wished, page * PAGE, page as u8 + 1));
@@ -112,7 +112,7 @@ fn mappings_go_where_they_are_wished() {
     assert_eq!(moved(wished, 4 * PAGE, 3 * PAGE, fixed, at(20)), at(20));
     replaced = replaced.with_addr(at(20) as usize);
     assert!((0..3).all(|page| byte(replaced, page * PAGE) == page as u8 + 1));
-    // SAFETY: it is not used any more.
+    // SAFETY: the mapping has moved away from these pages, so nothing uses them.
     assert_eq!((unsafe { mprotect(at(8), PAGE, PROT_READ) }, errno()), (-1, ENOMEM), "it is gone from where it was");
     assert_eq!(moved(replaced, 3 * PAGE, 5 * PAGE, fixed, at(1)), at(1));
     assert!((0..3).all(|page| byte(room, (page + 1) * PAGE) == page as u8 + 1));
@@ -127,10 +127,10 @@ fn mappings_move_with_their_contents() {
     let moved: *mut u8 = unsafe { mremap(start.cast(), 4 * PAGE, 400 * PAGE, MREMAP_MAYMOVE) }.cast();
     assert!((0..4).all(|page| byte(moved, page * PAGE) == page as u8 + 1));
     assert!((4..400).all(|page| byte(moved, page * PAGE) == 0));
-    // SAFETY: as above.
+    // SAFETY: the mapping is ours, and its end is used no more.
     let shorter = unsafe { mremap(moved.cast(), 400 * PAGE, 2 * PAGE, 0) }.cast();
     assert_eq!((moved, byte(shorter, PAGE)), (shorter, 2));
-    // SAFETY: as above; the page behind is taken, so there is no room.
+    // SAFETY: the page behind the mapping was ours, and is used no more; once it is taken again, there is no room.
     unsafe {
         assert_eq!(map(moved.add(2 * PAGE).cast(), PAGE, READ_WRITE, MAP_PRIVATE | MAP_FIXED), Ok(moved.add(2 * PAGE)));
         assert_eq!(mremap(moved.cast(), 2 * PAGE, 3 * PAGE, 0), MAP_FAILED);
@@ -138,9 +138,9 @@ fn mappings_move_with_their_contents() {
     assert_eq!(errno(), ENOMEM);
 }
 
-/// Allocators go without if there is no break to move.
+/// Asks brk(2) for more: allocators do without it if the break does not move.
 fn the_break_stays_or_moves() {
-    // SAFETY: asks where it is, and for some more of it, which nobody else uses.
+    // SAFETY: brk(2) returns the break, and then moves it up by a page that nothing else uses.
     let (start, moved) = unsafe { (syscall(SYS_brk, 0), syscall(SYS_brk, syscall(SYS_brk, 0) + PAGE as i64)) };
     assert!(moved == start || moved == start + PAGE as i64);
 }

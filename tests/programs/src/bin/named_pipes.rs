@@ -1,5 +1,5 @@
-//! Opens both ends of a named pipe, in threads: who comes first waits for the other, and nothing is lost when the writer
-//! is long gone before the reader gets to it. A signal without `SA_RESTART` ends the waiting.
+//! Opens both ends of a named pipe, in threads: the first open blocks until the other end is opened, and no byte is lost if
+//! the writer has closed its end long before the reader reads. A signal without `SA_RESTART` interrupts the open.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -12,17 +12,17 @@ use std::time::Duration;
 const PATH: &str = "/tmp/pipe";
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// The thread that opens.
+/// Id of the thread that opens the pipe.
 static OPENS: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn nothing(_: i32) {}
 
 fn opens() {
-    // SAFETY: only a number.
+    // SAFETY: gettid(2) takes no arguments.
     OPENS.store(unsafe { libc::gettid() }, SeqCst);
 }
 
-/// Sends a signal to the thread that opens, which has had a moment to begin with it.
+/// Sends a signal to the thread that opens the pipe, after a moment in which the open can begin.
 fn interrupt() {
     while OPENS.load(SeqCst) == 0 {
         thread::yield_now();
@@ -64,7 +64,7 @@ fn main() {
     println!("at once, to write: {:?}", nonblocking(File::options().write(true)).map_err(|error| error.raw_os_error()));
     println!("both: {:?}", File::options().read(true).write(true).open(PATH).map(drop));
 
-    // Not std's way to open, which would open again.
+    // By open(2) itself, because std's open repeats an interrupted call.
     static INTERRUPTED: AtomicBool = AtomicBool::new(false);
     act(0);
     let reader = thread::spawn(move || {
@@ -73,7 +73,7 @@ fn main() {
         let opened = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) };
         INTERRUPTED.store(opened < 0 && Error::last_os_error().kind() == ErrorKind::Interrupted, SeqCst);
     });
-    // One that comes before the call does not interrupt it.
+    // A signal before the call does not interrupt it, so signals are sent until the thread ends.
     while !reader.is_finished() {
         interrupt();
     }

@@ -1,4 +1,4 @@
-//! What a program does with a network: finds names, connects, sends, and hears of what cannot be.
+//! Uses a network as programs do: resolves names, connects, sends, and checks the errors of what is impossible.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs, UdpSocket};
@@ -46,7 +46,7 @@ fn main() {
     datagrams.send(b"a datagram").expect("room");
     assert_eq!(datagrams.recv(&mut bytes).expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
 
-    // The end of a program cuts nothing off.
+    // The end of a program does not cut off bytes that it has sent.
     let mut last = TcpStream::connect(address).expect("a listener");
     last.write_all(&sent).expect("a reader");
 }

@@ -1,10 +1,10 @@
-//! Asks for more memory than there is: first as a program that can do without, then, with an argument, as one that cannot.
+//! Asks for more memory than there is: first by `try_reserve_exact`, then, with an argument, by a call that cannot fail.
 
 use std::hint::black_box;
 
 fn main() {
     let mut some: Vec<u8> = Vec::new();
-    // The compiler leaves out what nobody uses.
+    // Without `black_box`, the compiler leaves out unused memory.
     assert!(black_box(&mut some).try_reserve_exact(black_box(3 << 30)).is_err());
     println!("did without");
     if std::env::args().count() > 1 {

@@ -1,4 +1,4 @@
-//! Reads the file that it is, as a file and mapped.
+//! Reads its own image, as a file and mapped.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -16,7 +16,7 @@ fn main() -> std::io::Result<()> {
     file.read_exact(&mut middle)?;
     assert_eq!(middle, bytes[12_345..13_345]);
     assert!(fs::write(&path, "no").is_err(), "the image cannot be changed");
-    // SAFETY: a new mapping of a whole file, looked at through a pointer that stays inside.
+    // SAFETY: a new mapping of a whole file, read through a pointer that stays inside.
     unsafe {
         let fd = file.as_raw_fd();
         let mapped = libc::mmap(std::ptr::null_mut(), bytes.len(), libc::PROT_READ, libc::MAP_PRIVATE, fd, 0);

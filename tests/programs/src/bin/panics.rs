@@ -1,4 +1,4 @@
-//! Unwinds: catches one panic, with destructors run, and dies of another.
+//! Unwinds: catches one panic, with destructors run, and ends by another.
 
 use std::panic::catch_unwind;
 

@@ -1,4 +1,4 @@
-//! Which processor a program finds: features, and traces of a hypervisor.
+//! Prints the processor that a program finds: features, and traces of a hypervisor.
 
 use std::arch::x86_64::__cpuid;
 

@@ -1,16 +1,16 @@
-//! Sleeps, and works in this thread and in another: the clocks of processor time count work, and each thread's its own.
+//! Sleeps, and works in this thread and in another: the clocks of processor time count work, and each thread's only its own.
 
 use libc::{CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
 use std::hint::spin_loop;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough that what is little beside it may still be a slow machine's.
+/// Duration of the work: long enough that a slow machine's overhead is little beside it.
 const LONG: Duration = Duration::from_millis(400);
 
 fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes the time.
+    // SAFETY: clock_gettime(2) writes to a local variable.
     assert_eq!(unsafe { libc::clock_gettime(clock, &mut time) }, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
@@ -18,13 +18,13 @@ fn read(clock: libc::clockid_t) -> Duration {
 fn used() -> Duration {
     // SAFETY: all zeros is a usage.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: writes the usage.
+    // SAFETY: getrusage(2) writes to a local variable.
     assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) }, 0);
     Duration::new(usage.ru_utime.tv_sec as u64, usage.ru_utime.tv_usec as u32 * 1000)
 }
 
-/// Works as long, and until that has taken so much processor time, which others may want as well; but not for ever, if that is
-/// not counted.
+/// Works for `LONG`, and until three quarters of that are used as processor time, which others may want as well; but not for
+/// ever, in case that the time is not counted.
 fn work() {
     let (start, used) = (Instant::now(), read(CLOCK_THREAD_CPUTIME_ID));
     let is_enough = || start.elapsed() > LONG && read(CLOCK_THREAD_CPUTIME_ID) - used > LONG * 3 / 4;
@@ -33,7 +33,7 @@ fn work() {
     }
 }
 
-/// What the program, this thread, and the program by another way have used while something is done.
+/// Returns which clocks have advanced during `act`: the program's, this thread's, and the program's by getrusage(2).
 fn during(act: impl FnOnce()) -> [bool; 3] {
     let clocks = || [read(CLOCK_PROCESS_CPUTIME_ID), read(CLOCK_THREAD_CPUTIME_ID), used()];
     let before = clocks();

@@ -1,4 +1,4 @@
-//! Asks the tender to protect the memory of the libos in which that keeps its records, the gate being where the argument says.
+//! Asks the tender to protect the memory in which the libos keeps its records; the argument is the address of the gate.
 
 use std::arch::asm;
 
@@ -14,7 +14,7 @@ unsafe extern "C" {
 /// Makes a call through the gate.
 fn call(gate: u64, number: u64, arguments: [u64; 3]) -> i64 {
     let result;
-    // SAFETY: the gate takes what it is given; what it does with that is what the test is about.
+    // SAFETY: none: the gate's answer is what is tested.
     unsafe {
         asm!("call {}", in(reg) gate, inout("rdi") number => _, inout("rsi") arguments[0] => _,
             inout("rdx") arguments[1] => _, inout("rcx") arguments[2] => _, lateout("rax") result, clobber_abi("C"));
@@ -22,7 +22,7 @@ fn call(gate: u64, number: u64, arguments: [u64; 3]) -> i64 {
     result
 }
 
-/// The field of `size` bytes at an offset of the image.
+/// Returns the field of `size` bytes at an offset of the image.
 fn field(offset: u64, size: usize) -> u64 {
     let mut bytes = [0; 8];
     // SAFETY: callers name fields of the headers, which are in the first page of the image.
@@ -39,9 +39,9 @@ fn main() {
     let headers = (0..count).map(|index| table + index * 56);
     const LOAD: u64 = 1;
     const WRITABLE: u64 = 2;
-    // Timer interrupts of the tender look at the records from now on.
+    // Timer interrupts of the tender read the records from now on.
     assert_eq!(call(gate, TICK, [0; 3]), 0);
-    // From the end: first come pages that are read-only once they are relocated, which are no guest's to protect.
+    // From the end: the first pages are read-only once they are relocated, and no guest may protect those.
     let is_writable = |header: &u64| field(*header, 4) == LOAD && field(header + 4, 4) & WRITABLE != 0;
     for header in headers.rev().filter(is_writable) {
         let (start, size) = (base + field(header + 16, 8), field(header + 40, 8));

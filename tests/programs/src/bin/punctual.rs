@@ -1,5 +1,5 @@
-//! A thread sleeps again and again while others spin: how many of their turns begin between the end of its sleep and its
-//! own next turn?
+//! Measures how punctual a sleep is while other threads spin: counts how many of their turns begin between the end of a sleep
+//! and the next turn of the thread that slept.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 const SPINNERS: usize = 8;
 const SLEEPS: usize = 20;
 
-/// The spinner that had the last turn.
+/// Spinner that had the last turn.
 static LAST: AtomicUsize = AtomicUsize::new(usize::MAX);
 static DONE: AtomicBool = AtomicBool::new(false);
-/// When turns began.
+/// Times at which turns began.
 static TURNS: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
 
 fn spin(own: usize) {

@@ -2,7 +2,7 @@
 
 use std::arch::asm;
 
-/// All general registers that a system call must leave alone, and one vector register.
+/// Sets and checks all general registers that a system call must leave alone, and one vector register.
 macro_rules! check {
     ($($site:literal),*) => {{
         let mut wrong: u64;

@@ -1,4 +1,4 @@
-//! Looks up the names that its arguments are, and prints the addresses of each.
+//! Resolves the names in its arguments, and prints the addresses of each.
 
 use std::net::ToSocketAddrs;
 

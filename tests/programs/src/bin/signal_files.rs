@@ -1,4 +1,4 @@
-//! Reads signals from a file, in each way in which programs wait for files.
+//! Reads signals from a file (signalfd(2)), in each way in which programs wait for files.
 
 use libc::*;
 use programs::errno;
@@ -22,11 +22,11 @@ fn open(file: c_int, signals: &[c_int], flags: c_int) -> c_int {
     unsafe { signalfd(file, &set(signals), flags) }
 }
 
-/// What one read finds: signals, with their codes and values.
+/// Returns the result of one read: signals, with their codes and values.
 fn read_from(file: c_int) -> Result<Vec<(u32, i32, u64)>, i32> {
     // SAFETY: all zeros is a valid value.
     let mut found: [signalfd_siginfo; 4] = unsafe { zeroed() };
-    // SAFETY: it is as long.
+    // SAFETY: the length is that of the buffer.
     let length = unsafe { read(file, found.as_mut_ptr().cast(), size_of_val(&found)) };
     if length < 0 {
         return Err(errno());
@@ -36,7 +36,7 @@ fn read_from(file: c_int) -> Result<Vec<(u32, i32, u64)>, i32> {
 }
 
 fn send(signal: c_int) {
-    // SAFETY: it is our own process.
+    // SAFETY: the signal goes to our own process.
     assert_eq!(unsafe { kill(getpid(), signal) }, 0);
 }
 
@@ -58,14 +58,14 @@ fn main() {
     println!("two: {:?}, ready {}", read_from(file), is_ready(file));
     println!("the same file: {}", open(file, &[SIGTERM], 0) == file);
     println!("ready {}: {:?}", is_ready(file), read_from(file));
-    // SAFETY: has no conditions.
+    // SAFETY: raise(3) takes a number only.
     println!("raised: {} {:?}", unsafe { raise(SIGTERM) }, read_from(file));
 
     let value = sigval { sival_ptr: 0x1234 as *mut c_void };
-    // SAFETY: it is our own process.
+    // SAFETY: the signal goes to our own process.
     println!("queued: {} {:?}", unsafe { sigqueue(getpid(), SIGTERM, value) }, read_from(file));
 
-    // SAFETY: has no conditions.
+    // SAFETY: epoll_create1(2) takes a number only.
     let poller = unsafe { epoll_create1(0) };
     let mut event = epoll_event { events: (EPOLLIN | EPOLLET) as u32, u64: 7 };
     // SAFETY: the event is a variable of ours.
@@ -74,12 +74,12 @@ fn main() {
         thread::sleep(Duration::from_millis(20));
         send(SIGTERM);
     });
-    // SAFETY: as above.
+    // SAFETY: the event is a local variable.
     println!("epoll: {} {:?}", unsafe { epoll_wait(poller, &mut event, 1, -1) }, read_from(file));
     sender.join().expect("it does not panic");
 
     let waiting = open(-1, &[SIGALRM], 0);
-    // SAFETY: has no conditions.
+    // SAFETY: alarm(2) takes a number only.
     unsafe { alarm(1) };
     println!("a read that waits: {:?}", read_from(waiting).map(|found| found[0].0));
     // SAFETY: the descriptors are ours.
@@ -87,7 +87,7 @@ fn main() {
     println!("no such file: {} {}", open(poller, &[SIGALRM], 0), errno());
     println!("short: {}", {
         let file = open(-1, &[SIGALRM], 0);
-        // SAFETY: the buffer is as long.
+        // SAFETY: the buffer has 127 bytes.
         unsafe { read(file, [0u8; 127].as_mut_ptr().cast(), 127) }
     });
     if std::env::args().nth(1).is_some() {

@@ -1,12 +1,12 @@
-//! Handlers on alternate stacks: which stacks there can be, that registers survive, and what a frame says of itself.
-//! `smallest` takes one on the smallest stack that there is; `overflow` takes more than the stack holds.
+//! Handlers on alternate stacks: which stacks are valid, that registers survive, and what a frame contains.
+//! `smallest` runs one on the smallest stack that there is; `overflow` nests more than the stack holds.
 
 use std::arch::{asm, is_x86_feature_detected};
 use std::io::Error;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
-/// What a handler has found.
+/// Findings of a handler.
 static FOUND: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 const TKILL: u64 = 200;
@@ -25,11 +25,11 @@ fn handle(handler: Handler, flags: i32) {
 }
 
 fn raise() {
-    // SAFETY: has no conditions.
+    // SAFETY: raise(3) takes a number only.
     unsafe { libc::raise(libc::SIGUSR1) };
 }
 
-/// sigaltstack(2), with the old stack.
+/// Calls sigaltstack(2), and returns the old stack.
 fn stack(new: Option<(&mut [u8], i32)>) -> Result<libc::stack_t, i32> {
     let new = new.map(|(stack, flags)| libc::stack_t {
         ss_sp: stack.as_mut_ptr().cast(),
@@ -39,8 +39,8 @@ fn stack(new: Option<(&mut [u8], i32)>) -> Result<libc::stack_t, i32> {
     // SAFETY: all zeros is a valid value.
     let mut old: libc::stack_t = unsafe { std::mem::zeroed() };
     let new = new.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // Not by the C library, some of which judge the flags themselves.
-    // SAFETY: the stacks given outlive their use.
+    // By syscall(2), because some C libraries judge the flags themselves.
+    // SAFETY: the callers' stacks outlive their use.
     match unsafe { libc::syscall(libc::SYS_sigaltstack, new, &raw mut old) } {
         0 => Ok(old),
         _ => Err(Error::last_os_error().raw_os_error().unwrap_or(0)),
@@ -50,10 +50,10 @@ fn stack(new: Option<(&mut [u8], i32)>) -> Result<libc::stack_t, i32> {
 /// Counts, and fills vector registers.
 extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
     COUNT.fetch_add(1, Relaxed);
-    // SAFETY: the registers are given up.
+    // SAFETY: the registers are declared as clobbered.
     unsafe { asm!("pcmpeqd xmm0, xmm0", "pcmpeqd xmm15, xmm15", out("xmm0") _, out("xmm15") _) };
     if is_x86_feature_detected!("avx") {
-        // SAFETY: the processor has them, and they are given up.
+        // SAFETY: the processor has AVX, and the register is declared as clobbered.
         unsafe { asm!("vcmptrueps ymm1, ymm1, ymm1", out("ymm1") _) };
     }
 }
@@ -63,7 +63,7 @@ macro_rules! survive {
     ($move:literal, $kind:literal, $width:literal, [$($number:literal)*]) => {{
         let before: Vec<u8> = (0..16 * $width).map(|at: u32| at as u8 ^ 0x5a).collect();
         let mut after = vec![0u8; before.len()];
-        // SAFETY: both buffers have room for all registers, which are given up to us.
+        // SAFETY: both buffers have room for all registers, which are declared as clobbered.
         unsafe {
             asm!(
                 $(concat!($move, " ", $kind, $number, ", [{before} + ", $number, " * ", $width, "]"),)*
@@ -77,26 +77,26 @@ macro_rules! survive {
     }};
 }
 
-/// Looks at the stack that it is on, tries to change it, and whether that is still possible otherwise.
+/// Notes the flags of its own stack, and the error of an attempt to disable that.
 extern "C" fn inquire(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
     let current = stack(None).map_or(0, |old| old.ss_flags as u32);
     FOUND[0].store(current.into(), Relaxed);
     let off = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-    // SAFETY: no stack is given.
+    // SAFETY: SS_DISABLE names no memory.
     let changed = unsafe { libc::sigaltstack(&off, std::ptr::null_mut()) };
     let error = if changed == 0 { 0 } else { Error::last_os_error().raw_os_error().unwrap_or(0) };
     FOUND[1].store(error as u64, Relaxed);
 }
 
-/// Looks at the vector state in its frame, and changes a register there.
+/// Notes the vector state in its frame, and changes a register there.
 extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut u8) {
     const VECTORS: usize = 40 + 23 * 8;
     let word = |at: *const u8| u64::from(unsafe_word(at));
-    // SAFETY: a `struct ucontext`, which has a pointer there.
+    // SAFETY: `context` is a `struct ucontext`, which has a pointer to the vector state there.
     let state = unsafe { context.add(VECTORS).cast::<*mut u8>().read() };
     let size = word(state.wrapping_add(464 + 16));
     FOUND[0].store(word(state.wrapping_add(464)), Relaxed);
-    // FP_XSTATE_MAGIC2, which is not there without XSAVE: then it is whatever the stack has there.
+    // FP_XSTATE_MAGIC2, which is absent without XSAVE: the word is then arbitrary bytes of the stack.
     const LAST: u64 = 0x4650_5845;
     let last = word(state.wrapping_add(size as usize));
     FOUND[1].store(if last == LAST { last } else { 0 }, Relaxed);
@@ -104,16 +104,16 @@ extern "C" fn look(_: i32, _: *mut libc::siginfo_t, context: *mut u8) {
         u64::from((state as usize).is_multiple_of(64) && word(state.wrapping_add(464 + 4)) == size + 4),
         Relaxed,
     );
-    // SAFETY: XMM1 is there.
+    // SAFETY: the register XMM1 lies there.
     unsafe { state.add(160 + 16).cast::<u64>().write(77) };
 }
 
 fn unsafe_word(at: *const u8) -> u32 {
-    // SAFETY: the callers look into the frame of a handler that runs.
+    // SAFETY: the callers read the frame of a handler that runs.
     unsafe { at.cast::<u32>().read_unaligned() }
 }
 
-/// Takes as many more as there is room for.
+/// Raises the signal again, until the stack is full.
 extern "C" fn again(_: i32, _: *mut libc::siginfo_t, _: *mut u8) {
     COUNT.fetch_add(1, Relaxed);
     raise();
@@ -139,7 +139,7 @@ fn stacks(memory: &mut [u8]) {
 fn frame() {
     handle(look, FLAGS);
     let mut changed: u64 = 5;
-    // SAFETY: the register is given up.
+    // SAFETY: the register is declared as clobbered.
     unsafe {
         asm!(
             "movq xmm1, r12", "syscall", "movq r12, xmm1", inout("r12") changed, inout("rax") TKILL => _,
@@ -164,7 +164,7 @@ fn main() {
             raise();
         }
         None => {
-            // The stack that std has given this thread.
+            // On the alternate stack that std has made for this thread.
             handle(count, FLAGS);
             let number = std::hint::black_box(7.25);
             raise();

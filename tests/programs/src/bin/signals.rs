@@ -1,4 +1,4 @@
-//! Awaits signals in the way that its argument tells, and says which came.
+//! Waits for signals in the way that its argument names, and prints which came.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
@@ -16,7 +16,7 @@ const SIGNALS: [libc::c_int; 6] =
     [libc::SIGHUP, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTERM, libc::SIGWINCH];
 
 fn handle(with: libc::sighandler_t) {
-    // SAFETY: all zeros is a valid value: calls that wait are not made again.
+    // SAFETY: all zeros is a valid value. Without SA_RESTART, calls that wait are interrupted.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = with;
     for signal in SIGNALS {
@@ -25,7 +25,7 @@ fn handle(with: libc::sighandler_t) {
     }
 }
 
-/// Blocks all signals; or waits for one with none blocked.
+/// Blocks all signals; if `now`, unblocks them and waits for one instead (sigsuspend(2)).
 fn suspend(now: bool) {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -34,9 +34,9 @@ fn suspend(now: bool) {
         unsafe { libc::sigsuspend(&set) };
         return;
     }
-    // SAFETY: as above.
+    // SAFETY: the set is a local variable.
     unsafe { libc::sigfillset(&mut set) };
-    // SAFETY: as above.
+    // SAFETY: the set is a local variable.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
 }
 

@@ -1,4 +1,4 @@
-//! Sockets between threads in every way there is, as Linux answers: this passes as a process of Linux, too.
+//! Sockets between threads in every way there is, with the results that Linux has: passes as a process of Linux, too.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
@@ -45,7 +45,7 @@ fn much_goes_through_little_room() {
     let sent: Vec<u8> = (0..3_000_000u32).map(|number| (number / 3) as u8).collect();
     let expected = sent.clone();
     let writer = thread::spawn(move || {
-        // One call takes it all.
+        // A single call takes all bytes.
         assert_eq!(a.write(&sent).expect("a reader"), sent.len());
     });
     let mut received = Vec::new();

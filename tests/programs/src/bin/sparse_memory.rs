@@ -1,4 +1,4 @@
-//! Reserves more than there is memory, and does with it what the argument says.
+//! Reserves more memory than there is, and uses it in the way that the argument names.
 
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_void};
 use std::arch::asm;
@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 const SIZE: usize = 2 << 30;
 const PAGE: usize = 4096;
 
-/// The number of the call that reads input.
+/// Number of the call that reads input.
 const CONSOLE_READ: usize = 2;
 
 fn reserve() -> *mut u8 {
@@ -15,7 +15,7 @@ fn reserve() -> *mut u8 {
     // SAFETY: a new mapping changes nothing.
     let start = unsafe { libc::mmap(null_mut(), SIZE, PROT_NONE, flags, -1, 0) };
     assert_ne!(start, MAP_FAILED);
-    // SAFETY: it is ours.
+    // SAFETY: the mapping is ours.
     assert_eq!(unsafe { libc::mprotect(start, SIZE, PROT_READ | PROT_WRITE) }, 0);
     start.cast()
 }
@@ -28,7 +28,7 @@ fn touch(start: *mut u8, pages: impl Iterator<Item = usize>) {
 fn main() {
     let start = reserve();
     match std::env::args().nth(1).as_deref() {
-        // Each time in a page table of its own.
+        // One touch for each page table.
         Some("here and there") => {
             touch(start, (0..SIZE / PAGE).step_by(1024));
             // SAFETY: the page is ours.
@@ -40,17 +40,17 @@ fn main() {
                 touch(start, 0..(32 << 20) / PAGE);
                 // SAFETY: the pages are ours.
                 assert_eq!(unsafe { libc::madvise(start.cast::<c_void>(), 32 << 20, libc::MADV_DONTNEED) }, 0);
-                // SAFETY: as above.
+                // SAFETY: the page is ours.
                 assert_eq!(unsafe { start.add(PAGE).read_volatile() }, 0);
             }
             println!("again and again");
         }
         Some("everywhere") => touch(start, 0..SIZE / PAGE),
         Some("by the tender") => {
-            // Far from all that has been touched, and from what was mapped with that.
+            // Far from all touched pages, and from those that were mapped together with them.
             let untouched = start.wrapping_add(SIZE / 2);
             let gate: usize = std::env::args().nth(2).and_then(|gate| gate.parse().ok()).expect("where the gate is");
-            // SAFETY: the gate takes what it is given; what it does with that is what the test is about.
+            // SAFETY: none: the gate's answer to memory that is not touched yet is what is tested.
             unsafe {
                 asm!("call {}", in(reg) gate, in("rdi") CONSOLE_READ, in("rsi") untouched, in("rdx") PAGE,
                     out("rax") _, out("rcx") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _);

@@ -1,4 +1,4 @@
-//! Tries to start another program, and survives that it cannot.
+//! Tries to start another program, which fails, and continues.
 
 fn main() {
     let error = std::process::Command::new("/bin/true").status().expect_err("one image, one program");

@@ -1,4 +1,4 @@
-//! Leaves its sandbox as often as it can while its turns end and signals arrive, and looks whether it is itself afterwards.
+//! Leaves its sandbox as often as it can while its turns end and signals arrive, and checks a register and a thread-local.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -27,7 +27,7 @@ fn main() {
     for time in 0..TIMES {
         let before = time as f64 * 0.5;
         let after: f64;
-        // SAFETY: writes a line to standard output, by a system call, and keeps a register.
+        // SAFETY: writes a line to standard output by a system call, and keeps the register.
         unsafe {
             asm!("syscall", inlateout("rax") 1_usize => _, in("rdi") 1, in("rsi") c".\n".as_ptr(), in("rdx") 2,
                 inlateout("xmm7") before => after, out("rcx") _, out("r11") _);

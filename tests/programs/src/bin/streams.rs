@@ -1,4 +1,4 @@
-//! Says what becomes of a write to standard output and of a read from standard input.
+//! Prints the results of a write to standard output and of a read from standard input.
 
 use std::io::{Read, Write};
 

@@ -1,4 +1,4 @@
-//! Looks for its threads in /proc, and limits how many it may have.
+//! Lists its threads in /proc, and limits how many it may have (RLIMIT_NPROC).
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
-/// The names of all threads, sorted; the main thread's is the program's.
+/// Names of all threads, sorted; the main thread has the program's.
 fn names() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").expect("it is there");
     let name = |path: std::path::PathBuf| fs::read_to_string(path.join("comm")).expect("each has a name");
@@ -35,7 +35,7 @@ fn main() {
         println!("another: {:?}", refused.kind() == ErrorKind::WouldBlock);
         barrier.wait();
     });
-    // The end of a scope is not yet that of its threads.
+    // Threads may exist for a moment after the end of their scope.
     let start = Instant::now();
     while names().len() > 1 && start.elapsed() < Duration::from_secs(20) {
         thread::yield_now();

@@ -1,4 +1,4 @@
-//! Connections of a program with itself in every way there is, as Linux answers: this passes as a process of Linux, too.
+//! TCP from a program to itself in every way there is, with the results that Linux has: passes as a process of Linux, too.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
@@ -28,7 +28,7 @@ fn address_v4(ip: [u8; 4], port: u16) -> sockaddr_in {
     }
 }
 
-/// What `call` answers for a socket and an address: 0, or an error's number.
+/// Returns the result of `call` with a socket and an address: 0, or the number of the error.
 fn with_address(call: unsafe extern "C" fn(i32, *const sockaddr, u32) -> i32, file: &impl AsRawFd, port: u16) -> i32 {
     let address = address_v4([127, 0, 0, 1], port);
     match unsafe { call(file.as_raw_fd(), (&raw const address).cast(), 16) } {
@@ -113,7 +113,7 @@ fn much_goes_through_little_room() {
     let (mut a, mut b) = pair();
     let sent: Vec<u8> = (0..3_000_000u32).map(|number| (number / 3) as u8).collect();
     let expected = sent.clone();
-    // One call takes it all.
+    // A single call takes all bytes.
     let writer = thread::spawn(move || assert_eq!(a.write(&sent).expect("a reader"), sent.len()));
     let mut received = Vec::new();
     b.read_to_end(&mut received).expect("bytes");
@@ -235,7 +235,7 @@ fn queues_are_as_long_as_was_said() {
     for client in &clients {
         assert_eq!(with_address(connect, client, port), EINPROGRESS);
     }
-    // As on Linux, there is room for one more than was said.
+    // As on Linux, a backlog of one has room for two connections.
     assert_eq!(clients.each_ref().map(ready), [POLLOUT, POLLOUT, 0]);
     assert_eq!(with_address(connect, &clients[2], port), EALREADY);
     drop(listener.accept().expect("it waits"));
@@ -360,7 +360,7 @@ fn mistakes() {
     assert_eq!((unsafe { connect(file.as_raw_fd(), (&raw const address).cast(), 16) }, errno()), (-1, EAFNOSUPPORT));
 }
 
-/// Both ends of a connection, its listener and who waits there are closed by one call.
+/// Closes both ends of a connection, its listener and a connection in its queue by one call.
 fn both_ends_go_at_once() {
     const FIRST: i32 = 200;
     let listener = listener("127.0.0.1");

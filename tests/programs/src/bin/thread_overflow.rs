@@ -1,4 +1,4 @@
-//! Runs out of the stack of a thread with a name, or of one without.
+//! Overflows the stack of a thread with a name, or of one without.
 
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
@@ -18,7 +18,7 @@ fn main() {
         Some("wide") => recurse_widely,
         _ => recurse,
     };
-    // Others that must not be taken for the one that overflows.
+    // Other threads, which the report must not take for the one that overflows.
     for name in ["before", "later"] {
         std::thread::Builder::new().name(name.into()).spawn(std::thread::park).expect("memory for a thread");
     }

@@ -1,4 +1,4 @@
-//! Threads in various states; what happens then is in the argument.
+//! Threads in various states; the argument names what happens then.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -33,7 +33,7 @@ fn lock_both(first: &Mutex<()>, second: &Mutex<()>, barrier: &Barrier) {
     let _second = second.lock().unwrap_or_else(PoisonError::into_inner);
 }
 
-/// Two threads, each with the lock that the other wants.
+/// Starts two threads, each with the lock that the other wants.
 fn entangle() -> [JoinHandle<()>; 2] {
     let (left, right, barrier) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())), Arc::new(Barrier::new(2)));
     let (l, r, b) = (left.clone(), right.clone(), barrier.clone());

@@ -13,11 +13,11 @@ static VALUE: AtomicU64 = AtomicU64::new(0);
 static THREAD: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn note(_: c_int, information: *const siginfo_t, _: *const c_void) {
-    // SAFETY: the information is whole.
+    // SAFETY: a handler with SA_SIGINFO gets a valid siginfo_t.
     CODE.store(unsafe { (*information).si_code }, Relaxed);
-    // SAFETY: as above.
+    // SAFETY: a handler with SA_SIGINFO gets a valid siginfo_t.
     VALUE.store(unsafe { (*information).si_value() }.sival_ptr as u64, Relaxed);
-    // SAFETY: has no conditions.
+    // SAFETY: gettid(2) takes no arguments.
     THREAD.store(unsafe { libc::gettid() }, Relaxed);
     COUNT.fetch_add(1, Relaxed);
 }
@@ -31,7 +31,7 @@ fn handle(signal: c_int) {
     unsafe { libc::sigaction(signal, &action, null_mut()) };
 }
 
-/// Waits for so many signals: the main thread spins, or sleeps.
+/// Waits until `count` signals have arrived: the main thread spins if `spin`, and sleeps otherwise.
 fn wait_for(count: u32, spin: bool) {
     while COUNT.load(Relaxed) < count {
         if !spin {
@@ -58,7 +58,7 @@ fn make(notify: c_int, signal: c_int, thread: c_int) -> libc::timer_t {
 
 fn alarms() {
     handle(libc::SIGALRM);
-    // SAFETY: has no conditions.
+    // SAFETY: alarm(2) takes a number only.
     let alarm = |seconds| unsafe { libc::alarm(seconds) };
     println!("alarm: {} {} {}", alarm(1000), alarm(500), alarm(0));
     alarm(1);
@@ -85,7 +85,7 @@ fn timers() {
     wait_for(10, false);
     println!("timer: code {}, value {:#x}", CODE.load(Relaxed), VALUE.load(Relaxed));
     let mut left = setting(0, 0);
-    // SAFETY: as above.
+    // SAFETY: the timer is ours, and the setting a local variable.
     unsafe { libc::timer_gettime(timer, &mut left) };
     println!("interval {} ns, time left: {}", left.it_interval.tv_nsec, left.it_value.tv_nsec > 0);
     // SAFETY: the timer is ours.
@@ -94,7 +94,7 @@ fn timers() {
     let (send, receive) = std::sync::mpsc::channel();
     COUNT.store(0, Relaxed);
     let target = thread::spawn(move || {
-        // SAFETY: has no conditions.
+        // SAFETY: gettid(2) takes no arguments.
         let own = unsafe { libc::gettid() };
         send.send(own).expect("it listens");
         wait_for(1, false);
@@ -107,7 +107,7 @@ fn timers() {
     println!("to the thread that was named: {}", THREAD.load(Relaxed) == own);
 }
 
-/// Timers that count the time of the processor.
+/// Timers that count processor time.
 fn work() {
     let time = libc::timeval { tv_sec: 0, tv_usec: 10_000 };
     let once = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: time };
@@ -122,36 +122,36 @@ fn work() {
         println!(", after some work {}", COUNT.load(Relaxed));
     }
     let mut setting = once;
-    // SAFETY: as above.
+    // SAFETY: the setting is a local variable.
     println!("no such timer: {}", unsafe { libc::getitimer(3, &mut setting) });
 }
 
-/// A thread that waits for a signal which all block.
+/// Waits in a thread for a signal that all threads block (sigwait).
 fn waiter() {
     // SAFETY: all zeros is an empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set is a variable of ours.
     unsafe { libc::sigaddset(&mut set, libc::SIGUSR2) };
-    // SAFETY: as above.
+    // SAFETY: the set is a local variable.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, null_mut()) };
     let told = Mutex::new(0);
     thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             let mut signal = 0;
-            // SAFETY: as above.
+            // SAFETY: the set and the signal are local variables.
             unsafe { libc::sigwait(&set, &mut signal) };
             *told.lock().expect("nobody panics") = signal;
         });
-        // SAFETY: it is our own process.
+        // SAFETY: the signal goes to our own process.
         unsafe { libc::kill(libc::getpid(), libc::SIGUSR2) };
         waiter.join().expect("it does not panic");
     });
     println!("sigwait: {}", told.lock().expect("nobody panics"));
-    // SAFETY: as above.
+    // SAFETY: the signal goes to our own process, which blocks it.
     unsafe { libc::kill(libc::getpid(), libc::SIGUSR2) };
     handle(libc::SIGUSR2);
     COUNT.store(0, Relaxed);
-    // SAFETY: as above.
+    // SAFETY: the set is a local variable.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, null_mut()) };
     println!("unblocked: {}", COUNT.load(Relaxed));
 }

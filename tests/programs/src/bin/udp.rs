@@ -1,4 +1,4 @@
-//! Datagrams of a program to itself in every way there is, as Linux answers: this passes as a process of Linux, too.
+//! UDP from a program to itself in every way there is, with the results that Linux has: passes as a process of Linux, too.
 
 #![expect(
     clippy::undocumented_unsafe_blocks,
@@ -134,7 +134,7 @@ fn addresses_are_shared_as_agreed() {
     assert_eq!(exact.recv_from(&mut bytes).expect("a message"), (4, to));
 }
 
-/// What recvmsg(2) says of the next message besides its bytes: levels, kinds, and data.
+/// Returns the ancillary data of the next message, from recvmsg(2): levels, kinds, and data.
 fn control(socket: &UdpSocket) -> Vec<(i32, i32, Vec<u8>)> {
     let (mut bytes, mut room) = ([0u8; 16], [0u64; 32]);
     let mut vector = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };

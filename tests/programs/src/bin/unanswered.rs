@@ -1,4 +1,4 @@
-//! Makes two system calls that nobody answers, several times.
+//! Makes two system calls that do not exist here (ENOSYS), several times.
 
 fn main() {
     for _ in 0..3 {

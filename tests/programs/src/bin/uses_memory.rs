@@ -1,5 +1,5 @@
-//! Uses memory in each way that a program has: the heap from below, what was given up again, its stacks from above. With
-//! `all` as argument, it takes all that there is. Waits for a line before it ends.
+//! Uses memory in each way that a program has: the heap from below, memory that was freed before, its stacks from above. With
+//! `all` as argument, takes all memory that there is. Waits for a line of input before it ends.
 
 use std::hint::black_box;
 use std::thread;
@@ -11,7 +11,7 @@ fn descend(bytes: usize) -> usize {
     black_box(&frame).iter().map(|byte| usize::from(*byte)).sum::<usize>() + below
 }
 
-/// Fills a vector that grows to this many words.
+/// Fills a vector that grows to `words` words.
 fn grow(words: u64) {
     let mut vector = vec![];
     (0..words).for_each(|word| vector.push(word));
@@ -29,7 +29,7 @@ fn use_each() {
     println!("used");
 }
 
-/// Takes and fills what there is, and returns all but the last piece, which leaves memory for standard input.
+/// Allocates and fills all memory, and returns all but the last piece, which leaves memory for standard input.
 fn take_all() -> Vec<Vec<u8>> {
     const PIECE: usize = 64 << 10;
     let mut pieces = vec![];

@@ -1,5 +1,5 @@
 //! Threads that fill the vector and floating-point registers, each kind of thread others of them, and let the next thread
-//! run; none may find anything but what it left. Then one thread does so alone, and sleeps, for which it leaves the guest.
+//! run; each must find what it left. Then one thread does so alone, and sleeps, for which it leaves the guest.
 
 use std::arch::{asm, is_x86_feature_detected};
 use std::sync::atomic::AtomicBool;
@@ -9,19 +9,19 @@ use std::thread;
 const SCHED_YIELD: u64 = 24;
 const NANOSLEEP: u64 = 35;
 const ROUNDS: u64 = 500;
-/// Enough that few kinds of registers are also some hundred sleeps.
+/// Rounds of the last thread: enough that few kinds of registers also make some hundred sleeps.
 const ROUNDS_ALONE: u64 = 60;
-/// Seconds and nanoseconds: enough that it is not over before anybody looks.
+/// Seconds and nanoseconds of a sleep: enough that it is not over before the first look at the clock.
 static MOMENT: [u64; 2] = [0, 100_000];
-/// There is no other thread.
+/// True once there is no other thread.
 static ALONE: AtomicBool = AtomicBool::new(false);
 
-/// A system call that stops this thread for a moment.
+/// Returns the number of a system call that stops this thread for a moment.
 fn stop() -> u64 {
     if ALONE.load(Relaxed) { NANOSLEEP } else { SCHED_YIELD }
 }
 
-/// Fills registers from memory, `$width` bytes each, yields, and stores them: the bytes are the same.
+/// Fills registers from memory, `$width` bytes each, stops, stores them, and checks that the bytes are the same.
 macro_rules! check {
     ($seed:expr, $move:literal, $kind:literal, $width:literal, [$($number:literal)*]) => {{
         let before: Vec<u8> = (0..32 * $width).map(|at: u64| (at * 7 + $seed) as u8).collect();
@@ -45,7 +45,7 @@ fn sse(seed: u64) {
     check!(seed, "movups", "xmm", 16, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
 }
 
-/// How SSE rounds is a thread's own too.
+/// Checks that each thread has its own rounding mode of SSE (MXCSR).
 fn rounding(seed: u64) {
     let (mine, mut found, mut usual) = (0x1f80 | (seed as u32 % 4) << 13, 0u32, 0u32);
     // SAFETY: MXCSR is put back.
@@ -62,7 +62,7 @@ fn rounding(seed: u64) {
 fn avx(seed: u64) {
     check!(seed, "vmovups", "ymm", 32, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
     if seed.is_multiple_of(2) {
-        // SAFETY: nobody counts on the upper halves, which are not in use then.
+        // SAFETY: no code depends on the upper halves, which are not in use here.
         unsafe { asm!("vzeroupper", clobber_abi("sysv64")) };
     }
 }
@@ -74,7 +74,7 @@ fn avx512(seed: u64) {
 
 fn x87(seed: u64) {
     let (mine, mut found) = (seed as f64, 0.0f64);
-    // SAFETY: the stack of registers is empty before and after.
+    // SAFETY: the x87 register stack is empty before and after.
     unsafe {
         asm!(
             "fninit", "fld qword ptr [{mine}]", "syscall", "fstp qword ptr [{found}]", "fninit",
@@ -94,7 +94,7 @@ fn main() {
         kinds.push(avx512);
     }
     thread::scope(|scope| {
-        // Each kind comes after each other, and some end early.
+        // Each kind of thread runs after each other kind, and some end early.
         for number in 0..kinds.len() * 2 {
             let (kind, other) = (kinds[number % kinds.len()], kinds[number * 3 % kinds.len()]);
             scope.spawn(move || {
