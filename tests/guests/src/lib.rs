@@ -1,4 +1,4 @@
-//! What native guests share: arguments, numbers that look random, and what the hostile ones need: addresses to attack, and a
+//! Helpers of native guests: arguments, pseudorandom numbers, and for the hostile ones addresses to attack, and a
 //! sign that an attack was survived.
 
 #![no_std]
@@ -9,7 +9,7 @@ use core::arch::asm;
 use husk::abi::memory::Region;
 use husk::boot;
 
-/// Says that nothing stopped the attack: the tests take this line as a failure.
+/// Prints that nothing stopped the attack: the tests take this line as a failure.
 pub fn survived() {
     husk::println!("survived");
 }
@@ -32,19 +32,19 @@ pub fn peek_word(address: u64) -> u64 {
     unsafe { (address as *const u64).read_unaligned() }
 }
 
-/// Writes to a port by an instruction that is not the tender's own, as the argument says: `rep` for a string, `one` for one byte of
-/// a string, `wide` for two bytes, anything else for the same instruction elsewhere.
+/// Writes to a port by an instruction outside the tender, as the argument says: `rep` for a string, `one` for one byte of
+/// a string, `wide` for two bytes, any other word for the tender's own kind of instruction, at another place.
 pub fn write_to_port(port: u16) {
     let bytes = [0u8; 64];
     let from = bytes.as_ptr();
     match word(1) {
         // SAFETY: none: the test is that the guest is stopped.
         "rep" => unsafe { asm!("rep outsb", in("dx") port, inout("rsi") from => _, inout("rcx") bytes.len() => _) },
-        // SAFETY: as above.
+        // SAFETY: none: the test is that the guest is stopped.
         "one" => unsafe { asm!("outsb", in("dx") port, inout("rsi") from => _) },
-        // SAFETY: as above.
+        // SAFETY: none: the test is that the guest is stopped.
         "wide" => unsafe { asm!("out dx, ax", in("dx") port, in("ax") 0u16) },
-        // SAFETY: as above.
+        // SAFETY: none: the test is that the guest is stopped.
         _ => unsafe { asm!("out dx, al", in("dx") port, in("al") 0u8) },
     }
 }
@@ -55,27 +55,27 @@ pub fn jump(address: u64) {
     unsafe { asm!("call {}", in(reg) address, clobber_abi("C")) };
 }
 
-/// The heap that this guest was given.
+/// Returns the heap of this guest.
 pub fn heap() -> Region {
     boot::info().heap
 }
 
-/// A program argument; the program's own name is the one at index 0.
+/// Returns a program argument; index 0 is the program's own name.
 pub fn word(index: usize) -> &'static str {
     boot::arguments().nth(index).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-/// The first program argument as a number, in hexadecimal with 0x.
+/// Returns the first program argument as a number, which is in hexadecimal with 0x.
 pub fn argument() -> u64 {
     u64::from_str_radix(word(1).trim_start_matches("0x"), 16).expect("an address as first argument")
 }
 
-/// Numbers that look random, the same for the same seed (xorshift, by Marsaglia).
+/// Generator of pseudorandom numbers, which are the same for the same seed (xorshift, by Marsaglia).
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers(pub u64);
 
 impl Numbers {
-    /// The next number.
+    /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -83,7 +83,7 @@ impl Numbers {
         self.0
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.draw() % end
     }

@@ -1,5 +1,5 @@
-//! Attacks of a guest of spt that owns the process: system calls by instructions of the tender's, and what it writes over the
-//! tender's memory. The first argument of the program names one.
+//! Attacks of a guest of spt that owns the process: system calls by instructions of the tender, and writes over the tender's
+//! memory. The first argument of the program names the attack.
 
 use crate::{peek, peek_word, survived, word};
 use core::arch::{asm, naked_asm};
@@ -7,13 +7,13 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use husk::abi::memory::PAGE;
 use husk::boot;
 
-/// How far to look for an instruction, in bytes.
+/// Bytes to search for an instruction.
 const REACH: u64 = 2 << 20;
-/// Bytes at either side of the tender's code in which its data, its heap and the stacks of its threads are.
+/// Bytes on either side of the tender's code in which its data, its heap and the stacks of its threads are.
 const AROUND: u64 = 64 << 20;
-/// Bytes at either side of an address on the first thread's stack.
+/// Bytes to overwrite on either side of an address on the first thread's stack.
 const STACK: u64 = 1 << 20;
-/// Where Linux has that stack.
+/// Range of addresses in which Linux places that stack.
 const STACKS: core::ops::Range<u64> = 0x7ff0_0000_0000..0x8000_0000_0000;
 
 const SYS_WRITE: u64 = 1;
@@ -27,7 +27,7 @@ const SYS_PPOLL: u64 = 271;
 const SYS_PROCESS_VM_READV: u64 = 310;
 const SYS_PROCESS_VM_WRITEV: u64 = 311;
 
-/// Carries out the attack that is asked for.
+/// Carries out the attack that the first argument names.
 pub fn attack() {
     GADGET.store(gadget(), SeqCst);
     match word(1) {
@@ -52,7 +52,7 @@ pub fn attack() {
             say("filled\n");
             rest();
         }
-        // Its own thread is not needed: that of the devices has been taken.
+        // The guest's own thread can exit, because the tender's device thread has been taken over.
         "leaves" => {
             mask(u64::MAX);
             let doorbell = doorbell();
@@ -69,9 +69,9 @@ pub fn attack() {
     }
 }
 
-/// A `syscall; ret` of the tender's, once it is known.
+/// Address of a `syscall; ret` in the tender, once it is known.
 static GADGET: AtomicU64 = AtomicU64::new(0);
-/// Threads that have come to [`husk_owner_payload`].
+/// Threads that have reached [`husk_owner_payload`].
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 fn gadget() -> u64 {
@@ -80,16 +80,16 @@ fn gadget() -> u64 {
     (tender..tender + REACH).find(is_call).expect("the tender makes calls")
 }
 
-/// An address of the tender's code.
+/// Returns an address of the tender's code.
 fn tender() -> u64 {
     peek_word(boot::info().gate + 8)
 }
 
-/// Makes a call of the kernel's.
+/// Makes a system call of the kernel.
 fn call(number: u64, arguments: [u64; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
     let answer: i64;
-    // SAFETY: none: the test is what comes of it.
+    // SAFETY: none: the outcome is what is tested.
     unsafe {
         asm!("call {}", in(reg) GADGET.load(SeqCst), inlateout("rax") number => answer, in("rdi") a, in("rsi") b,
             in("rdx") c, in("r10") d, in("r8") e, in("r9") f, out("rcx") _, out("r11") _)
@@ -97,13 +97,13 @@ fn call(number: u64, arguments: [u64; 6]) -> i64 {
     answer
 }
 
-/// Sets which signals are blocked.
+/// Sets the mask of blocked signals.
 fn mask(blocked: u64) {
     const SIG_SETMASK: u64 = 2;
     assert_eq!(call(SYS_RT_SIGPROCMASK, [SIG_SETMASK, &raw const blocked as u64, 0, 8, 0, 0]), 0);
 }
 
-/// Prints past the tender, which may not be there any more.
+/// Prints without the tender, which may not be there any more.
 fn say(text: &str) {
     call(SYS_WRITE, [1, text.as_ptr() as u64, text.len() as u64, 0, 0, 0]);
 }
@@ -114,8 +114,8 @@ fn rest() -> ! {
     }
 }
 
-/// Overwrites all that can be written of the tender's memory with the address of [`husk_owner_payload`]: each return, each
-/// handler and each pointer to a function leads there.
+/// Overwrites all writable memory of the tender with the address of [`husk_owner_payload`], so that each return, each
+/// handler and each function pointer leads there.
 fn fill() {
     let process = call(SYS_GETPID, [0; 6]) as u64;
     let page = [husk_owner_payload as *const () as u64; PAGE as usize / 8];
@@ -127,12 +127,12 @@ fn fill() {
     }
     let stack = stack.expect("the tender knows its environment") & !(PAGE - 1);
     (stack - STACK..stack + STACK).step_by(PAGE as usize).for_each(|at| overwrite(process, &page, at));
-    // Signals are then for the tender's handler, wherever this thread is.
-    // SAFETY: none: it is the attack.
+    // Clears the tender's flag that the guest runs, so that the tender's handler takes signals wherever this thread is.
+    // SAFETY: none: the write is the attack.
     unsafe { (in_guest() as *mut u8).write_volatile(0) };
 }
 
-/// The file by which the tender's second thread is woken: what its doorbell writes to.
+/// Returns the file that the tender's doorbell writes to, in order to wake the tender's second thread.
 fn doorbell() -> u64 {
     // mov edi, [rip + …]; lea rsi, [rip + …]
     let loads = |at: &u64| peek_word(*at) as u16 == 0x3d8b && peek_word(at + 6) & 0xff_ffff == 0x35_8d48;
@@ -140,7 +140,7 @@ fn doorbell() -> u64 {
     peek_word((load + 6).wrapping_add_signed((peek_word(load + 2) as i32).into())) & u64::from(u32::MAX)
 }
 
-/// Where the tender notes that the guest runs: what its gate clears first.
+/// Returns the address of the tender's flag that the guest runs, which the gate clears first.
 fn in_guest() -> u64 {
     // mov byte ptr [rip + …], 0
     let clears = |at: &u64| peek_word(*at) as u16 == 0x05c6 && peek(at + 6) == 0;
@@ -148,16 +148,16 @@ fn in_guest() -> u64 {
     (clear + 7).wrapping_add_signed((peek_word(clear + 2) as i32).into())
 }
 
-/// Memory as process_vm_readv(2) takes it: address and length.
+/// Memory as process_vm_readv(2) takes it (an iovec): address and length.
 type Part = [u64; 2];
 
-/// Overwrites a page, if it can be written.
+/// Overwrites a page, if it is writable.
 fn overwrite(process: u64, page: &[u64], at: u64) {
     let (from, to): (Part, Part) = ([page.as_ptr() as u64, PAGE], [at, PAGE]);
     call(SYS_PROCESS_VM_WRITEV, [process, from.as_ptr() as u64, 1, to.as_ptr() as u64, 1, 0]);
 }
 
-/// A word of the page at `at` that is an address of the first thread's stack.
+/// Returns a word of the page at `at` that is an address of the first thread's stack.
 fn points_to_stack(process: u64, at: u64) -> Option<u64> {
     let mut page = [0u64; PAGE as usize / 8];
     let (from, to): (Part, Part) = ([at, PAGE], [page.as_mut_ptr() as u64, PAGE]);
@@ -171,7 +171,7 @@ fn points_to_stack(process: u64, at: u64) -> Option<u64> {
     if answer == PAGE as i64 { page.into_iter().find(is_there) } else { None }
 }
 
-/// What each thread of the tender comes to when it uses its memory: it blocks all signals, and sleeps for good.
+/// Blocks all signals, and sleeps for good. Each thread of the tender gets here when it uses the overwritten memory.
 #[unsafe(naked)]
 extern "C" fn husk_owner_payload() -> ! {
     naked_asm!(
@@ -200,17 +200,17 @@ extern "C" fn husk_owner_payload() -> ! {
     )
 }
 
-/// Return addresses: the same for all threads.
+/// Stack of [`husk_owner_payload`]: it holds return addresses only, so all threads can share it.
 static mut PAYLOAD_STACK: [u64; 64] = [0; 64];
 static ALL: u64 = u64::MAX;
 
-/// Ends the process as the tender would, with a status of its own choice.
+/// Ends the process as the tender would, with a status of the guest's choice.
 fn exit(status: u64) {
     husk::println!("exits");
     call(SYS_EXIT_GROUP, [status, 0, 0, 0, 0, 0]);
 }
 
-/// Writes a record to every descriptor that there may be.
+/// Writes a record to every descriptor that may be open.
 fn write() {
     const RECORD: &[u8] = b"{\"version\":1,\"target\":\"hvt\",\"ended\":\"error\",\"status\":125}\n";
     husk::println!("writes");
@@ -219,7 +219,7 @@ fn write() {
     }
 }
 
-/// Asks for its own code to be moved, to a place of the kernel's choice and to another one.
+/// Asks mremap(2) to move the guest's own code, to a place of the kernel's choice and to the tender's code.
 fn moves() {
     const EACCES: i64 = 13;
     const MOVE: u64 = 1;
@@ -236,7 +236,7 @@ fn moves() {
     husk::println!("refused");
 }
 
-/// Touches a page in each 2 MiB of 64 GiB that are only read: none is counted as data.
+/// Reads a page in each 2 MiB of 64 GiB of read-only memory: the pages cost page tables, and none is counted as data.
 fn tables() {
     const LENGTH: u64 = 64 << 30;
     const PROT_READ: u64 = 1;

@@ -13,7 +13,7 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpCidr};
 
-/// The stack, its link, and its sockets.
+/// Stack with its link and its sockets.
 pub struct Host {
     link: Link,
     /// The interface.
@@ -35,7 +35,7 @@ fn ip(bytes: &[u8; 16], is_v4: bool) -> IpAddr {
 }
 
 impl Host {
-    /// A host on the device `net`, with the addresses that the tender told; asks by DHCP if it is to, or `always`.
+    /// Returns a host on the device `net`, with the tender's addresses; asks by DHCP if the tender says so, or if `always`.
     pub fn new(always: bool) -> Self {
         let mut link = Link::open("net").expect("a network");
         let properties = link.properties();
@@ -53,7 +53,7 @@ impl Host {
         Self { link, interface, sockets, dhcp }
     }
 
-    /// Does what there is to do now. Returns whether a socket may have changed by that.
+    /// Does the work that is due. Returns true if a socket may have changed by that.
     pub fn work(&mut self) -> bool {
         let result = self.interface.poll(now(), &mut Wire(&mut self.link), &mut self.sockets);
         if let Some(handle) = self.dhcp {
@@ -79,7 +79,7 @@ impl Host {
         result == PollResult::SocketStateChanged
     }
 
-    /// Waits until there is something to do.
+    /// Blocks until there is work to do.
     pub fn wait(&mut self) {
         let delay = self.interface.poll_delay(now(), &self.sockets);
         let deadline_ns = delay.map_or(u64::MAX, |delay| clock::monotonic_ns() + delay.total_micros() * 1000);
@@ -99,7 +99,7 @@ fn configure(interface: &mut Interface, told: &Address, is_v4: bool) {
     }
 }
 
-/// A link as smoltcp sees it.
+/// Adapter of a link to smoltcp's device.
 struct Wire<'a>(&'a mut Link);
 
 struct Received<'a>(Incoming<'a>);
@@ -116,7 +116,7 @@ impl Device for Wire<'_> {
         Self: 'a;
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        // What cannot be answered is not taken yet.
+        // A frame is not taken yet if there is no room for an answer.
         if !self.0.sender.has_room() {
             return None;
         }
@@ -150,7 +150,7 @@ impl TxToken for Sending<'_> {
                 frame.send(length);
                 result
             }
-            // All buffers are on their way: this one is lost, as on any wire.
+            // All buffers are on their way: this frame is lost, as on any wire.
             None => fill(&mut vec![0; length]),
         }
     }

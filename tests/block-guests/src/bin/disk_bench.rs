@@ -1,5 +1,5 @@
-//! Keeps a disk busy for a moment: arguments are `read` or `write`, `sequential` or `random`, bytes of a request, how many
-//! are under way at once, and for how many milliseconds. Prints how many were made, and nanoseconds.
+//! Keeps a disk busy for a moment: arguments are `read` or `write`, `sequential` or `random`, bytes of a request, requests in
+//! flight, and milliseconds. Prints the number of finished requests, and nanoseconds.
 
 #![no_std]
 #![no_main]

@@ -12,12 +12,12 @@ use husk::{boot, clock, device, gate, ring};
 
 husk::entry!(main);
 
-/// What nobody may write.
+/// Memory that is read-only.
 static CONSTANT: [u8; 512] = [1; 512];
 
 fn main() {
     let device = device::all().next().expect("a disk");
-    // SAFETY: the tender told of it, and there is nobody else.
+    // SAFETY: the tender describes this queue, and nothing else uses it.
     let mut queue = unsafe { ring::Queue::new(&device.queues[0]) };
     let page = (boot::info().heap.start + (1 << 20)) & !(PAGE - 1);
     let read = Descriptor { address: page, length: 512, operation: READ, ..Descriptor::default() };
@@ -30,8 +30,8 @@ fn main() {
         "outside" => Descriptor { address: 0xdead_0000_0000, operation: WRITE, ..read },
         "rings" => Descriptor { address: device.queues[0].submission, ..read },
         "protected" => {
-            // What has been read a moment ago is copied from the page cache as it is mapped.
-            // SAFETY: nobody touches that memory.
+            // Data that was read a moment ago is copied from a mapping of the page cache.
+            // SAFETY: nothing else uses that memory.
             unsafe { queue.submit(&[read]) };
             queue.publish();
             while queue.complete().is_none() {}
@@ -43,9 +43,9 @@ fn main() {
         "flush" => Descriptor { operation: FLUSH, ..bare },
         other => panic!("'{other}' is no way to break a queue"),
     };
-    // A queue sets that flag itself where there are more parts, so this one is written as the last of two.
+    // `submit` sets the flag MORE itself where more parts follow, so this request is written as the last of two.
     let parts = if word(1) == "more" { &[request, request][..] } else { &[request][..] };
-    // SAFETY: nobody touches that memory.
+    // SAFETY: nothing else uses that memory.
     unsafe { queue.submit(parts) };
     queue.publish();
     clock::sleep_until(clock::monotonic_ns() + 20_000_000_000);

@@ -1,4 +1,4 @@
-//! Asks for more flushes than there is room for, again and again, and rings the doorbell for nothing between.
+//! Starts more flushes than the queue has room for, again and again, and rings the doorbell between them without a reason.
 
 #![no_std]
 #![no_main]

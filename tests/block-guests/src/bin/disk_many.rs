@@ -1,4 +1,4 @@
-//! Keeps many requests under way at once, of several lengths and all kinds, each on a part of the disk that is its own,
+//! Keeps many requests in flight, of several lengths and all kinds, each on a part of the disk that is its own,
 //! and checks every byte that it reads.
 
 #![no_std]
@@ -14,14 +14,14 @@ use husk::wait;
 
 husk::entry!(main);
 
-/// Parts of the disk, of which each has one request under way.
+/// Parts of the disk, each of which has one request in flight.
 const PARTS: u64 = 64;
 /// Bytes of a part.
 const LENGTH: usize = 64 << 10;
 /// Requests in all.
 const REQUESTS: usize = 4000;
 
-/// What a part holds: a seed of which its bytes follow, or zeros.
+/// Contents of a part: the seed of its bytes, or 0 for zeros.
 type Seed = u64;
 
 fn fill(buffer: &mut [u8], seed: Seed) {

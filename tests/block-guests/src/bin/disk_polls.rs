@@ -1,4 +1,4 @@
-//! Waits for two requests, and polls for others from then on: they are served while it runs.
+//! Waits for two requests, and polls for others from then on: they are served while the guest runs.
 
 #![no_std]
 #![no_main]
@@ -8,9 +8,9 @@ use husk::clock;
 
 husk::entry!(main);
 
-/// How long each part of it computes: long enough that nobody expects it to wait.
+/// Duration of each computation, in nanoseconds: long enough that the tender does not expect a wait.
 const MOMENT_NS: u64 = 30_000_000;
-/// When to give up.
+/// Longest wait for a request, in nanoseconds.
 const PATIENCE_NS: u64 = 20_000_000_000;
 
 fn compute() {

@@ -1,4 +1,4 @@
-//! Reads a disk that is read only, and tries to change it.
+//! Reads a read-only disk, and tries to change it.
 
 #![no_std]
 #![no_main]

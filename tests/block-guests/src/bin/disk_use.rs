@@ -1,4 +1,4 @@
-//! Does to a disk whatever can be done, and tells what came of it. The disk has eight sectors of its argument's size.
+//! Makes every kind of request to a disk, and checks the results. The disk has eight sectors of the size in its argument.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Reads memory that it may ask for and has not.
+//! Reads memory that it may attach and has not.
 
 #![no_std]
 #![no_main]

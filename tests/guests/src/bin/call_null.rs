@@ -1,4 +1,4 @@
-//! Names memory at address 0.
+//! Makes a call with memory at address 0.
 
 #![no_std]
 #![no_main]

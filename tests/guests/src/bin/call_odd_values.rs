@@ -1,4 +1,4 @@
-//! Makes calls with odd values that must be answered with a status, or with nothing at all.
+//! Makes calls with odd values, which must return a status, or have no effect at all.
 
 #![no_std]
 #![no_main]

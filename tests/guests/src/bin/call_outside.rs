@@ -1,4 +1,4 @@
-//! Names memory that it was not given.
+//! Makes a call with memory behind the end of the heap.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Has the protection of its own code changed.
+//! Asks the tender to change the protection of its own code.
 
 #![no_std]
 #![no_main]

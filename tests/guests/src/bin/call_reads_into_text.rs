@@ -1,4 +1,4 @@
-//! Has input put over its own code.
+//! Has input read into its own code.
 
 #![no_std]
 #![no_main]

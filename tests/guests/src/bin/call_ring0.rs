@@ -1,4 +1,4 @@
-//! Names memory that is the tender's.
+//! Makes a call with memory of the tender (ring 0).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Names memory that straddles the end of what it was given.
+//! Makes a call with memory that straddles the end of the heap.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Names memory that wraps around.
+//! Makes a call with memory that wraps around the end of the address space.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Never ends by itself, in the way that its argument tells.
+//! Never ends by itself, in the way that its argument names.
 
 #![no_std]
 #![no_main]

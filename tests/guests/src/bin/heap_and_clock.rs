@@ -1,4 +1,4 @@
-//! Allocates, sleeps, and tells the exit status by its arguments: the native API at work.
+//! Allocates, sleeps, and exits with the status in its argument: the native API at work.
 
 #![no_std]
 #![no_main]

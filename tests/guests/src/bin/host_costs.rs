@@ -1,5 +1,5 @@
-//! Prints what this host takes for what it does most often, in nanoseconds: to leave the guest and come back, and to give it a
-//! page of memory at the first touch. Medians of many.
+//! Prints the costs of this host's most frequent operations, in nanoseconds: an exit from the guest with its return, and the
+//! first touch of a page of memory. Medians of many.
 
 #![no_std]
 #![no_main]
@@ -12,12 +12,12 @@ use husk::{clock, gate};
 
 husk::entry!(main);
 
-/// How often each is measured.
+/// Number of measurements of each operation.
 const TIMES: usize = 500;
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// The median of what it takes, in nanoseconds.
+/// Returns the median duration of `what`, in nanoseconds.
 fn median(mut what: impl FnMut(usize)) -> u64 {
     let mut took: Vec<u64> = (0..TIMES)
         .map(|time| {

@@ -1,4 +1,4 @@
-//! Asks of its host as much as it can, for ever, in the way that its argument tells.
+//! Asks as much of its host as it can, for ever, in the way that its argument names.
 
 #![no_std]
 #![no_main]
@@ -25,7 +25,7 @@ fn main() {
     }
 }
 
-/// Text over and over, without a heap.
+/// Fills a buffer with repeated text, without a heap.
 trait Repeat {
     fn repeat_into<'b>(&self, buffer: &'b mut [u8]) -> &'b str;
 }
@@ -39,11 +39,11 @@ impl Repeat for str {
     }
 }
 
-/// Touches every page that there is.
+/// Touches every page of its heap.
 fn touch() {
     let region = heap();
     let mut length = region.length;
-    // The last ones may be kept from us.
+    // The tender may refuse the last pages.
     while gate::call(Number::Attach, length, 0, 0, 0).is_err() {
         length -= PAGE;
     }
@@ -63,13 +63,13 @@ fn protect() {
     loop {
         let page = region.start + numbers.below(region.length / PAGE) * PAGE;
         let rights = [Rights::empty(), Rights::READ, Rights::READ | Rights::WRITE][numbers.below(3) as usize];
-        // Refused when the host cannot keep track any more.
+        // The call fails when the host cannot keep track any more.
         let _ = gate::call(Number::Protect, page, PAGE, rights.bits(), 0);
         let _ = gate::call(Number::Discard, page, PAGE, numbers.below(3), 0);
     }
 }
 
-/// Tells of system calls and notices that do not exist.
+/// Reports system calls and notices that do not exist.
 fn tell() {
     let mut numbers = Numbers(9);
     loop {

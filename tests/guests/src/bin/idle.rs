@@ -1,4 +1,4 @@
-//! Prints a line and rests, so that its memory can be looked at.
+//! Prints a line and sleeps, so that its memory can be inspected.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Jumps to the address it is given as its argument.
+//! Jumps to the address in its argument.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Fills most of the memory that it is given.
+//! Fills most of its memory.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Runs out of the libos stack, as a libos with a fault of its own would.
+//! Overflows the libos stack, as a faulty libos would.
 
 #![no_std]
 #![no_main]
@@ -14,6 +14,6 @@ extern "C" fn overflow() {
 
 fn main() {
     let top = boot::info().libos_stack.end();
-    // SAFETY: the libos stack is ours, and nobody uses it; the test is that its end is guarded.
+    // SAFETY: the libos stack is ours, and not in use; the test is that its end is guarded.
     unsafe { asm!("mov rsp, {top}", "call {overflow}", top = in(reg) top, overflow = sym overflow, options(noreturn)) };
 }

@@ -1,4 +1,4 @@
-//! Writes four ports at once, of which it may use the first.
+//! Writes to four ports at once, of which only the first is allowed.
 
 #![no_std]
 #![no_main]

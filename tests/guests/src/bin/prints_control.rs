@@ -1,4 +1,4 @@
-//! Prints what drives a terminal.
+//! Prints characters that control a terminal.
 
 #![no_std]
 #![no_main]

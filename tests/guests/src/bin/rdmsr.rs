@@ -1,4 +1,4 @@
-//! Reads the system call entry.
+//! Reads the system call entry (LSTAR).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Reads the address it is given as its argument.
+//! Reads the address in its argument.
 
 #![no_std]
 #![no_main]

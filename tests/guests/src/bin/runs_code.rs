@@ -1,4 +1,4 @@
-//! Runs whatever machine code was written to its image, in the place that begins behind a mark; then exits with status 42.
+//! Runs machine code that was written to its image, in the room that begins behind a mark; then exits with status 42.
 
 #![no_std]
 #![no_main]
@@ -10,16 +10,16 @@ use husk::boot;
 
 husk::entry!(main);
 
-/// Where the code finds the gate, once the rest is behind it.
+/// Address of the gate, for the exit call that follows the room.
 #[unsafe(no_mangle)]
 static HUSK_CODE_GATE: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" {
-    /// The place.
+    /// Start of the room.
     safe static husk_code: u8;
 }
 
-// As `husk_tests::code` looks for it: the mark, and the room behind it.
+// `husk_tests::code` looks for this mark, with the room behind it.
 global_asm!(
     ".pushsection .text.husk_code, \"ax\", @progbits",
     ".balign 64",

@@ -1,4 +1,4 @@
-//! Swaps a segment base that only ring 0 may.
+//! Swaps the GS base, which only ring 0 may do.
 
 #![no_std]
 #![no_main]

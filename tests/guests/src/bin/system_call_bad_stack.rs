@@ -1,4 +1,4 @@
-//! Makes a system call with a stack pointer into nowhere, although it has no libos.
+//! Makes a system call with a stack pointer to unmapped memory, although it has no libos.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Makes a Linux system call with every flag set that it can set: the stub runs with none of them.
+//! Makes a Linux system call with every flag set that a guest can set: the stub runs with all of them clear.
 
 #![no_std]
 #![no_main]

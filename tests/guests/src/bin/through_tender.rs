@@ -1,4 +1,4 @@
-//! Makes a system call by an instruction of the tender's, if it finds one behind its gate: which call, and its arguments,
+//! Makes a system call by an instruction of the tender, if it finds one behind its gate; the number and the arguments
 //! are the program's arguments.
 
 #![no_std]
@@ -9,13 +9,13 @@ use husk::boot;
 
 husk::entry!(main);
 
-/// How far to look for one, in bytes.
+/// Bytes to search for a `syscall` instruction.
 const REACH: u64 = 1 << 20;
 
 fn main() {
-    // What the gate jumps to is in its page, behind the jump.
+    // The gate's page holds the address that the gate jumps to, behind the jump.
     let tender = (boot::info().gate + 8) as *const u64;
-    // SAFETY: none: the test is what comes of it.
+    // SAFETY: none: the outcome is what is tested.
     let tender = unsafe { tender.read_volatile() };
     let is_call = |address: &u64| guests::peek(*address) == 0x0f && guests::peek(*address + 1) == 0x05;
     let Some(instruction) = (tender..tender + REACH).find(is_call) else {
@@ -24,7 +24,7 @@ fn main() {
     };
     husk::println!("found one");
     let word = |index| guests::word(index).parse().unwrap_or(0_u64);
-    // SAFETY: none: the test is that it does not come to that.
+    // SAFETY: none: the test is that the call is not made.
     unsafe {
         asm!(
             "jmp {}", in(reg) instruction, in("rax") word(1),

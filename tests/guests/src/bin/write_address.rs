@@ -1,4 +1,4 @@
-//! Writes to the address it is given as its argument.
+//! Writes to the address in its argument.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Writes to a constant that holds addresses, which the tender had to relocate.
+//! Writes to a constant that holds addresses, which the tender has relocated.
 
 #![no_std]
 #![no_main]

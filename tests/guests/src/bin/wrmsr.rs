@@ -1,4 +1,4 @@
-//! Moves the system call entry.
+//! Moves the system call entry (LSTAR).
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Rings the doorbell for ever, for nothing.
+//! Rings the doorbell for ever, without a reason.
 
 #![no_std]
 #![no_main]

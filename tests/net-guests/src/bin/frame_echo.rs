@@ -8,7 +8,7 @@ use husk::net::Link;
 
 husk::entry!(main);
 
-/// What the payload of the last frame begins with.
+/// Beginning of the payload of the last frame.
 const LAST: &[u8] = b"last";
 
 fn main() -> Result<(), husk::device::Error> {
@@ -18,7 +18,7 @@ fn main() -> Result<(), husk::device::Error> {
     let mut last = false;
     while !last {
         while let Some(frame) = link.receiver.frame() {
-            // Neighbours that announce themselves are none of our business.
+            // Frames by which neighbours announce themselves are ignored.
             let Some((header, payload)) = frame.split_at_checked(14).filter(|(header, _)| header[12..] == [0x88, 0xb5])
             else {
                 continue;

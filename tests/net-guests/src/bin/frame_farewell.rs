@@ -10,7 +10,7 @@ husk::entry!(main);
 fn main() -> Result<(), husk::device::Error> {
     let mut link = Link::open("net")?;
     husk::println!("ready");
-    // The host takes up an interface some time after it was opened.
+    // The host brings an interface up some time after it was opened.
     husk::console::read(&mut [0]).expect("there is input");
     for number in 0..100u8 {
         let mut frame = link.sender.frame().expect("there are more buffers than that");

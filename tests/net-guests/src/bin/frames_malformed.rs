@@ -1,4 +1,4 @@
-//! Sends frames of nonsense, of every length that there is and some that there are not, in one part and in several.
+//! Sends frames of nonsense, of every valid length and of some invalid ones, in one part and in several.
 
 #![no_std]
 #![no_main]
@@ -12,7 +12,7 @@ use net_guests::Raw;
 husk::entry!(main);
 
 const MORE: u16 = 1;
-/// Longest frame that is tried, in bytes: longer than the device takes.
+/// Longest frame that is tried, in bytes: longer than the device accepts.
 const LONGEST: u32 = 2000;
 
 fn main() {
@@ -21,7 +21,7 @@ fn main() {
     let start = boot::info().heap.start;
     let mut numbers = Numbers(4711);
     for offset in (0..u64::from(LONGEST)).step_by(8) {
-        // SAFETY: the heap is as long, and nothing else is in it.
+        // SAFETY: the heap has room for the longest frame, and nothing else is in it.
         unsafe { ((start + offset) as *mut u64).write(numbers.draw()) };
     }
     let (mut next, mut refused) = (0, 0);

@@ -1,5 +1,5 @@
-//! Says that it is ready, and counts the frames that arrive until there is a pause. Tells how many there were, and how long
-//! it took from the first to the last, in nanoseconds.
+//! Prints that it is ready, and counts the frames that arrive until there is a pause. Prints how many there were, and the time
+//! from the first to the last, in nanoseconds.
 
 #![no_std]
 #![no_main]
@@ -10,7 +10,7 @@ use husk::{clock, wait};
 
 husk::entry!(main);
 
-/// After which pause no more frames are waited for, in nanoseconds.
+/// Pause after which no more frames are waited for, in nanoseconds.
 const PAUSE_NS: u64 = 200_000_000;
 
 fn main() -> Result<(), husk::device::Error> {

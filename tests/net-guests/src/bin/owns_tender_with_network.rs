@@ -1,4 +1,4 @@
-//! A guest of spt with a network that owns the process: its argument says what it does with it.
+//! A guest of spt with a network that owns the process: its argument names the attack.
 
 #![no_std]
 #![no_main]

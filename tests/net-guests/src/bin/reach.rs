@@ -1,6 +1,6 @@
-//! Tries to reach what its arguments name, one after the other, and says what came of it: `tcp:ADDRESS`, `udp:ADDRESS`
-//! (both with a port: says `hello` there and tells the answer), `ping:ADDRESS`, or `name:ADDRESS` and `name-tcp:ADDRESS`
-//! (both with a port: asks there for the address of a name, and tells the last address of the answer). `wait` waits for a
+//! Tries to reach the addresses in its arguments, one after the other, and prints each result: `tcp:ADDRESS`, `udp:ADDRESS`
+//! (both with a port: sends `hello` there and prints the answer), `ping:ADDRESS`, or `name:ADDRESS` and `name-tcp:ADDRESS`
+//! (both with a port: asks there for the address of a name, and prints the last address of the answer). `wait` waits for a
 //! line of input.
 
 #![no_std]
@@ -20,7 +20,7 @@ use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr};
 
 husk::entry!(main);
 
-/// How long an answer is waited for, in nanoseconds.
+/// Longest wait for an answer, in nanoseconds.
 const PATIENCE_NS: u64 = 3_000_000_000;
 
 fn main() {
@@ -53,10 +53,10 @@ fn main() {
     }
 }
 
-/// Asks for the address of `example.test` (RFC 1035).
+/// Query for the address of `example.test` (RFC 1035).
 const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x04test\x00\x00\x01\x00\x01";
 
-/// The address at the end of an answer, in words; what is no answer, as it is.
+/// Returns the address at the end of an answer as text, and anything else as it is.
 fn address(answer: Vec<u8>) -> Vec<u8> {
     match answer[..] {
         [.., a, b, c, d] if answer.len() > QUERY.len() => alloc::format!("{a}.{b}.{c}.{d}").into_bytes(),
@@ -64,7 +64,7 @@ fn address(answer: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Works until `done` tells something, or it has taken too long.
+/// Works until `done` returns an answer, or `PATIENCE_NS` have passed.
 fn until(host: &mut Host, mut done: impl FnMut(&mut Host) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let deadline = clock::monotonic_ns() + PATIENCE_NS;
     while clock::monotonic_ns() < deadline {
@@ -77,7 +77,7 @@ fn until(host: &mut Host, mut done: impl FnMut(&mut Host) -> Option<Vec<u8>>) ->
     None
 }
 
-/// What comes back to `what`, until the other side ends or all of it is there.
+/// Returns the bytes that come back to `what`, until the peer ends or `is_all` says that they are complete.
 fn stream(host: &mut Host, to: SocketAddr, port: u16, what: &[u8], is_all: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let buffer = || tcp::SocketBuffer::new(vec![0; 16 << 10]);
     let handle = host.sockets.add(tcp::Socket::new(buffer(), buffer()));

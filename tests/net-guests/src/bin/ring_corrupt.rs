@@ -1,4 +1,4 @@
-//! Writes nonsense to the rings, other nonsense for each seed, and rings after each: some of it is harmless, the rest
+//! Writes nonsense to the rings, other nonsense for each seed, and rings between: some of it is harmless, the rest
 //! ends the guest.
 
 #![no_std]
@@ -12,7 +12,7 @@ use net_guests::{Raw, poke};
 
 husk::entry!(main);
 
-/// How many words are written.
+/// Number of writes.
 const STEPS: u32 = 2000;
 
 fn main() {
@@ -23,7 +23,7 @@ fn main() {
     for step in 0..STEPS {
         let queue = queues[numbers.below(2) as usize];
         match numbers.below(16) {
-            // Rarely, for hardly anything survives it.
+            // Rarely, because hardly any guest survives it.
             0 if step > STEPS / 2 => poke(queue.words()[numbers.below(6) as usize], numbers.draw() as u32),
             1 => poke(queue.words()[2 + 3 * numbers.below(2) as usize], numbers.draw() as u32),
             2 if step > STEPS / 2 => queue.describe(numbers.draw() as u32, corrupt(&mut numbers)),

@@ -1,4 +1,4 @@
-//! Rings the doorbell again and again without a reason, and sends frames without ever reading that they were sent.
+//! Rings the doorbell again and again without a reason, and sends frames without ever reading their completions.
 
 #![no_std]
 #![no_main]

@@ -39,7 +39,7 @@ fn main() {
         for handle in handles {
             last |= serve(host.sockets.get_mut(handle));
         }
-        // What arrives while answers are sent is to be seen before a wait: nothing else may follow it.
+        // Frames that arrive while answers are sent are handled before a wait, because no other frame may follow them.
         let has_changed = host.work();
         if last {
             return;
@@ -50,7 +50,7 @@ fn main() {
     }
 }
 
-/// Whether the client wants it to be the last.
+/// Serves a connection. Returns true if the client asks the guest to end.
 fn serve(socket: &mut tcp::Socket<'_>) -> bool {
     if !socket.is_open() {
         let _ = socket.listen(PORT);
