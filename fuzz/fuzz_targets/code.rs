@@ -14,7 +14,7 @@ fn bench() -> &'static Bench {
             assert!(path.is_file(), "{} is not there: cargo test -p husk-tests --test hostile_code", path.display());
             path
         };
-        // Not built here, where everything is built for the fuzzer.
+        // Not built here, because everything here is built for the fuzzer.
         let husk = built("x86_64-unknown-linux-musl/tender/husk");
         Bench::new(&husk, &built("x86_64-unknown-none/release/runs_code"))
     })

@@ -1,11 +1,11 @@
 //! A log on a disk. A record is a checksum, the lengths of key and value, and both; the log ends where the checksum is
-//! wrong, as it is where a record has not been written whole.
+//! wrong, which is so for a record that has not been written whole.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
-/// Length of a value that says that the key is gone.
+/// Length in place of a value's, which says that the key is deleted.
 const GONE: u32 = u32::MAX;
 /// Bytes before the key.
 const HEAD: u64 = 12;
@@ -28,7 +28,7 @@ impl Log {
         Ok(Self { disk, end })
     }
 
-    /// Appends a record; when this comes back, it is on the disk for good.
+    /// Appends a record; when this returns, the record is on the disk for good.
     pub fn append(&mut self, key: &str, value: Option<&str>) -> io::Result<()> {
         let lengths = [key.len() as u32, value.map_or(GONE, |value| value.len() as u32)].map(u32::to_le_bytes);
         let text = [key, value.unwrap_or_default()].concat();
@@ -41,12 +41,12 @@ impl Log {
     }
 }
 
-/// With its position, lest what is written over be taken for a record later.
+/// Computes a checksum with the position, so that remains of overwritten data are never taken for a record.
 fn checksum(position: u64, rest: &[u8]) -> [u8; 4] {
     crc32fast::hash(&[&position.to_le_bytes(), rest].concat()).to_le_bytes()
 }
 
-/// The record at `position`, which comes next: key and value.
+/// Reads the record at `position`, which comes next: key and value.
 fn record(log: &mut impl Read, position: u64) -> Option<(String, Option<String>)> {
     let mut head = [0; HEAD as usize];
     log.read_exact(&mut head).ok()?;

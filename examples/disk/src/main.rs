@@ -1,5 +1,5 @@
-//! A key-value store on a disk: `set KEY VALUE`, `get KEY`, `del KEY` and `list` on standard input. What was answered with
-//! `ok` is on the disk for good. On Linux any file will do, as an argument.
+//! A key-value store on a disk: `set KEY VALUE`, `get KEY`, `del KEY` and `list` on standard input. A change that is answered
+//! with `ok` is on the disk for good. On Linux any file will do, as an argument.
 
 mod log;
 

@@ -27,17 +27,17 @@ fn main() -> Result<(), Box<dyn core::error::Error>> {
     let (mut streams, mut bytes) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         streams.extend(iter::from_fn(|| listener.accept()));
-        // Whoever has ended is forgotten, which closes the connection.
+        // A stream that has ended is dropped, which closes the connection.
         streams.retain_mut(|stream| echo(stream, &mut bytes) == Err(Error::NotYet));
         while let Ok((length, from)) = datagrams.receive_from(&mut bytes) {
-            // One that finds no room is lost, as datagrams may be.
+            // A datagram that finds no room is lost, as datagrams may be.
             let _ = datagrams.send_to(&bytes[..length], from);
         }
         wait::any(&mut [&mut internet], News::empty(), u64::MAX);
     }
 }
 
-/// Sends back what has come, until something can go on only later, or not at all.
+/// Sends back received bytes, until there are no more for now, or the stream has ended.
 fn echo(stream: &mut TcpStream, bytes: &mut [u8]) -> Result<(), Error> {
     loop {
         let room = stream.room()?.min(bytes.len());

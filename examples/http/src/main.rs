@@ -1,4 +1,4 @@
-//! A web server as anybody writes it: axum on tokio. It runs as a process and as an image alike.
+//! An ordinary web server: axum on tokio. It runs as a process and as an image alike.
 //!
 //! `cargo run -p hello-http`, or `cargo husk run -p hello-http` with a port published; then `curl localhost:8080/hello/world`.
 

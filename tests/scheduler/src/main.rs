@@ -1,4 +1,4 @@
-//! Tells what it costs to change threads, in nanoseconds for each step: directly, and through what is built upon it.
+//! Measures the cost of a change of threads, in nanoseconds for each step: directly, and through what is built upon it.
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
-/// Does `work` once to warm up and once to measure it; prints the time for each of its `steps`. If there is an argument,
-/// only where that is the `name`; but if it is `names`, prints that alone.
+/// Runs `work` once to warm up and once to measure it; prints the time for each of its `steps`. With an argument, runs
+/// only the `work` with that `name`; with the argument `names`, prints the name alone.
 fn measure(name: &str, steps: u64, work: impl Fn()) {
     match std::env::args().nth(1).as_deref() {
         Some("names") => return println!("{name}"),
@@ -43,7 +43,7 @@ fn park(rounds: u64) {
     let turn = AtomicBool::new(false);
     let play = |own: bool, other: &Thread| {
         for _ in 0..rounds {
-            // A token may be left from elsewhere.
+            // An earlier unpark may have left a token.
             while turn.load(Acquire) != own {
                 thread::park();
             }

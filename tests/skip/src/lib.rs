@@ -1,4 +1,4 @@
-//! Loud skips: a test that this machine cannot make says so in the output of the whole run.
+//! Loud skips: a test that this machine cannot run says so in the output of the whole run.
 //!
 //! libtest captures what tests print with `print!` and `eprintln!`, and shows it only if they fail; a test that returns
 //! early counts as passed. A write to the standard error stream itself is not captured.
@@ -8,19 +8,19 @@ use std::fmt::Arguments;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-/// Says what is skipped, and why; takes what `format!` takes. The caller returns afterwards.
+/// Prints what is skipped, and why; takes the arguments of `format!`. The caller returns afterwards.
 #[macro_export]
 macro_rules! skip {
     ($($what:tt)*) => { $crate::say(::core::format_args!($($what)*)) };
 }
 
-/// Prints `what` once in this process, however many tests skip it.
+/// Prints `what` once in this process, even if several tests skip it.
 pub fn say(what: Arguments<'_>) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let what = what.to_string();
     let line = format!("\n*** SKIPPED: {what} ***\n\n");
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what) {
-        // At once, as tests run beside each other. There is nobody to report to if it fails.
+        // A single write, because tests run beside each other. A failure cannot be reported anywhere.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Commands that end, one way or the other.
+//! Commands with a time limit.
 
 use crate::Result;
 use std::fs::File;
@@ -7,8 +7,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Runs `command` with all that it prints going to `output`. None if it took longer than `limit` and was ended, with
-/// all that it started.
+/// Runs `command` with all its output in `output`. Returns None if it took longer than `limit` and was killed, with
+/// all processes that it started.
 pub fn run(command: &mut Command, output: &File, limit: Duration) -> Result<Option<ExitStatus>> {
     let copy = || output.try_clone().map(Stdio::from).map_err(|error| format!("cannot write a log: {error}"));
     command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?).process_group(0);
@@ -20,7 +20,7 @@ pub fn run(command: &mut Command, output: &File, limit: Duration) -> Result<Opti
             return Ok(Some(status));
         }
         if start.elapsed() > limit {
-            // The group is the child's own, so its number is the child's, which nobody has waited for yet.
+            // The group is the child's own and has its number, which is valid because nothing has waited for the child yet.
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status();
             let _ = child.wait();
             return Ok(None);

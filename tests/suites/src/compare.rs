@@ -1,11 +1,11 @@
-//! Both sides of a crate, compared.
+//! Comparison of both sides of a crate.
 
 use crate::libtest::Verdict;
 use crate::list::Crate;
 use crate::log::{self, Runs};
 use crate::side::Side;
 
-/// What a crate's tests came to.
+/// Results of a crate's tests on both sides.
 #[derive(Debug)]
 pub struct Comparison {
     /// The crate.
@@ -36,7 +36,7 @@ impl Comparison {
                     differences.push((test, why));
                 }
             }
-            // Without the harness of Rust only its end tells what became of a test executable.
+            // The end of a test executable without Rust's harness is its only result.
             match other {
                 Some((_, other)) if other != log::WELL && ended == log::WELL => {
                     ends.push(format!("{executable} {other}"));
@@ -52,12 +52,12 @@ impl Comparison {
         Self { one: one.clone(), counts, differences, ends }
     }
 
-    /// Whether the list has a reason for each difference.
+    /// Returns true if the list has a reason for each difference.
     pub fn is_explained(&self) -> bool {
         self.differences.iter().all(|(_, why)| why.is_some())
     }
 
-    /// Prints it.
+    /// Prints the comparison.
     pub fn print(&self) {
         for end in &self.ends {
             println!("    in VMs {end}");

@@ -1,24 +1,24 @@
-//! What a test executable prints, read.
+//! Parser of the output of a test executable.
 
 use std::collections::BTreeMap;
 
-/// What became of a test.
+/// Result of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It passed.
+    /// The test passed.
     Passed,
-    /// It failed.
+    /// The test failed.
     Failed,
-    /// The crate itself leaves it out.
+    /// The crate itself ignores the test.
     Ignored,
 }
 
-/// One run of a test executable.
+/// Run of a test executable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// Tests and verdicts.
     pub tests: BTreeMap<String, Verdict>,
-    /// The last line of libtest, `test result: …`, as numbers: passed, failed, ignored.
+    /// Numbers in the last line of libtest, `test result: …`: passed, failed, ignored.
     pub totals: Option<[usize; 3]>,
 }
 
@@ -36,7 +36,7 @@ impl Run {
         run
     }
 
-    /// How many tests ended with `verdict`: libtest's number, or that of the lines if it did not get to its end.
+    /// Returns the number of tests with `verdict`: libtest's, or that of the lines if libtest did not get to its end.
     pub fn count(&self, verdict: Verdict) -> usize {
         match self.totals {
             Some([passed, failed, ignored]) => match verdict {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// The file.
+/// Contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
@@ -14,28 +14,28 @@ struct List {
     crates: Vec<Crate>,
 }
 
-/// A crate whose tests are run.
+/// Crate with tests to run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Crate {
-    /// Its name in the registry.
+    /// Name in the registry.
     pub name: String,
-    /// Exactly this version.
+    /// Exact version.
     pub version: String,
-    /// Whether it has its default features.
+    /// True if the crate is built with its default features.
     #[serde(default = "yes")]
     pub default_features: bool,
-    /// Features on top of these.
+    /// Features besides the default ones.
     #[serde(default)]
     pub features: Vec<String>,
-    /// Dependencies of its tests that the published manifest has lost, with their versions: cargo leaves out what the
+    /// Dependencies of the tests that the published manifest has lost, with their versions: cargo leaves out what the
     /// manifest in the repository names by a path alone.
     #[serde(default)]
     pub add: BTreeMap<String, String>,
     /// Dependencies that only benches and examples use; they are not compiled.
     #[serde(default)]
     pub drop: Vec<String>,
-    /// How long one test executable may run, in seconds.
+    /// Longest run of one test executable, in seconds.
     #[serde(default = "limit")]
     pub limit: u64,
     /// Tests that run on neither side.
@@ -46,7 +46,7 @@ pub struct Crate {
     pub differs: Vec<Tests>,
 }
 
-/// Some tests of a crate, and what there is to say about them.
+/// Tests of a crate, with the reason for their entry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tests {
@@ -54,23 +54,23 @@ pub struct Tests {
     pub test: String,
     /// The reason, in one line.
     pub why: String,
-    /// It would take the tests after it along, so it is not even run.
+    /// True if the tests are not even run, because they would take the tests after them along.
     #[serde(default)]
     pub skip: bool,
 }
 
-/// On, unless an entry says otherwise.
+/// Returns true, which is the default of an entry.
 fn yes() -> bool {
     true
 }
 
-/// The limit of a crate that asks for no other.
+/// Returns the limit of a crate that asks for no other.
 fn limit() -> u64 {
     180
 }
 
 impl Crate {
-    /// A crate of which nothing else is known.
+    /// Returns a crate with nothing but a name and a version.
     pub fn new(name: &str, version: &str) -> Self {
         let [name, version] = [name, version].map(str::to_owned);
         let (features, add, drop, skip, differs) = Default::default();
@@ -79,7 +79,7 @@ impl Crate {
 }
 
 impl Tests {
-    /// Whether `test` is one of them.
+    /// Returns true if `test` is one of these tests.
     pub fn has(&self, test: &str) -> bool {
         match self.test.strip_suffix('*') {
             Some(beginning) => test.starts_with(beginning),
@@ -87,18 +87,18 @@ impl Tests {
         }
     }
 
-    /// Whether they are all that `executable` has.
+    /// Returns true if these are all tests that `executable` has.
     pub fn is_whole(&self, executable: &str) -> bool {
         self.test.strip_suffix('*').is_some_and(|beginning| format!("{executable}/").starts_with(beginning))
     }
 }
 
-/// Where the list is.
+/// Returns the path of the list.
 pub fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/crates.toml"))
 }
 
-/// Reads it.
+/// Reads the list.
 pub fn read() -> Result<Vec<Crate>> {
     let text = fs::read_to_string(path()).map_err(|error| format!("cannot read {}: {error}", path().display()))?;
     let list: List = toml::from_str(&text).map_err(|error| format!("{}: {error}", path().display()))?;

@@ -1,7 +1,7 @@
-//! Logs: what the test executables of a crate printed on one side. They are also the memory of what has been done.
+//! Logs of the output of a crate's test executables on one side. They are also the record of finished work.
 //!
-//! Lines of ours begin with `=== `: first what was run, then before and after each executable its name and how it
-//! ended, and last that all of them had their turn.
+//! Lines of this program begin with `=== `: first what was run, then before and after each executable its name and how it
+//! ended, and last that all of them have run.
 
 use crate::libtest::Run;
 use crate::list::Crate;
@@ -12,14 +12,14 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Begins a line of ours.
+/// Mark at the start of a line of this program.
 const MARK: &str = "=== ";
-/// Ends a log.
+/// Last line of a complete log.
 const COMPLETE: &str = "complete";
-/// How an executable ended well.
+/// End of an executable that succeeded.
 pub const WELL: &str = "ended well";
 
-/// The runs of a crate's test executables on one side.
+/// Runs of a crate's test executables on one side, by name, each with how it ended.
 pub type Runs = BTreeMap<String, (Run, String)>;
 
 /// A log that is being written.
@@ -37,23 +37,23 @@ impl Log {
         Ok(log)
     }
 
-    /// Adds a line of ours.
+    /// Adds a line of this program.
     pub fn say(&mut self, line: &str) -> Result<()> {
         writeln!(self.0, "\n{MARK}{line}").map_err(|error| format!("cannot write a log: {error}"))
     }
 
-    /// Ends it.
+    /// Ends the log.
     pub fn complete(mut self) -> Result<()> {
         self.say(COMPLETE)
     }
 }
 
-/// Where the log of `one` on `side` is.
+/// Returns the path of the log of `one` on `side`.
 pub fn path(one: &Crate, side: Side) -> PathBuf {
     folder().join("logs").join(format!("{}.{}", one.name, side.name()))
 }
 
-/// What a log of `one` is about: one with another first line is of no use.
+/// Returns the first line of a log of `one`: a log with another first line is of no use.
 fn what(one: &Crate) -> String {
     let Crate { name, version, features, drop, add, .. } = one;
     let mut what = format!("{name} {version} {features:?} without {drop:?}");
@@ -66,7 +66,7 @@ fn what(one: &Crate) -> String {
     what
 }
 
-/// The runs that the complete log of `one` on `side` tells of.
+/// Returns the runs in the log of `one` on `side`, if the log is complete.
 pub fn read(one: &Crate, side: Side) -> Option<Runs> {
     let text = fs::read(path(one, side)).ok()?;
     parse(&String::from_utf8_lossy(&text), &what(one))

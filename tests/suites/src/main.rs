@@ -4,7 +4,7 @@
 //!     cargo run -p suites -- slab mio       these two again, in VMs; natively only if there is no result
 //!     cargo run -p suites -- some@1.2.3     a crate that is not in the list: yours
 //!
-//! Which crates, in which version and with which known differences is in crates.toml. Sources come from the registry by
+//! Crates, their versions and known differences are in crates.toml. Sources come from the registry by
 //! cargo's own means. Both sides are the same code for the same target: `cargo test --target x86_64-unknown-linux-musl`
 //! and `cargo husk test`. Everything lies in target/suites; the logs there are the results.
 
@@ -37,10 +37,10 @@ struct Arguments {
     table: bool,
 }
 
-/// What went wrong, for the person at the terminal.
+/// Result with an error message for the person at the terminal.
 type Result<T> = std::result::Result<T, String>;
 
-/// Where sources, builds and logs are kept.
+/// Returns the folder of sources, builds and logs.
 fn folder() -> PathBuf {
     husk_tests::build::target_directory().join("suites")
 }
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what `arguments` ask for; whether every difference has an explanation.
+/// Runs what `arguments` ask for. Returns true if every difference has an explanation.
 fn run(arguments: &Arguments) -> Result<bool> {
     let list = list::read()?;
     let mut chosen = Vec::new();

@@ -1,4 +1,4 @@
-//! The two sides that are compared, and how a crate's tests run on each.
+//! Sides of the comparison, and how a crate's tests run on each.
 
 use crate::libtest::{Run, Verdict};
 use crate::list::Crate;
@@ -13,19 +13,19 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// What the crates are compiled for on both sides.
+/// Target that crates are compiled for on both sides.
 pub const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Memory of a VM: some suites have a thousand threads, with stacks of two megabytes.
 pub const MEMORY: &str = "4G";
-/// A build that takes longer has gone wrong.
+/// Time limit of a build: one that takes longer has gone wrong.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Where tests run.
+/// Side on which tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// As processes of this machine.
+    /// Processes of this machine.
     Native,
-    /// In VMs.
+    /// VMs.
     Guest,
 }
 
@@ -38,22 +38,22 @@ impl fmt::Display for Side {
 /// A test executable of a crate.
 #[derive(Debug)]
 struct Executable {
-    /// What it is called in the list: `lib`, or the name of the target.
+    /// Name in the list: `lib`, or the name of the target.
     name: String,
-    /// How cargo selects it.
+    /// Arguments by which cargo selects the executable.
     words: Vec<String>,
 }
 
 impl Side {
-    /// Both, in the order in which they run.
+    /// Both sides, in the order in which they run.
     pub const BOTH: [Self; 2] = [Self::Native, Self::Guest];
 
-    /// The word for it in names of files.
+    /// Returns the name of the side in file names.
     pub fn name(self) -> &'static str {
         if self == Self::Native { "native" } else { "guest" }
     }
 
-    /// Runs the tests of `one` unless there is a result already, or in spite of that if `again`.
+    /// Runs the tests of `one` unless there is a result already; with `again`, runs them in any case.
     pub fn run(self, one: &Crate, again: bool) -> Result<()> {
         if !again && log::read(one, self).is_some() {
             return Ok(());
@@ -76,7 +76,7 @@ impl Side {
         Ok(())
     }
 
-    /// Runs one test executable; how it ended.
+    /// Runs one test executable, and returns how it ended.
     fn test(self, one: &Crate, sources: &Path, executable: &Executable, log: &File) -> Result<String> {
         let mut skipped: Vec<_> = one.skip.iter().collect();
         if self == Self::Guest {
@@ -101,7 +101,7 @@ impl Side {
         })
     }
 
-    /// Compiles the tests of `one`; its test executables.
+    /// Compiles the tests of `one`, and returns the test executables.
     fn build(self, one: &Crate, sources: &Path) -> Result<Vec<Executable>> {
         let path = folder().join("logs").join(format!("{}.{}.build", one.name, self.name()));
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -120,7 +120,7 @@ impl Side {
         Ok(executables)
     }
 
-    /// `cargo test` or `cargo husk test` for `one`.
+    /// Returns the command `cargo test` or `cargo husk test` for `one`.
     fn cargo(self, one: &Crate, sources: &Path) -> Command {
         let mut command = match self {
             Self::Native => {
@@ -147,14 +147,14 @@ impl Side {
             command.arg("--features").arg(one.features.join(","));
         }
         command.current_dir(sources).env("CARGO_TARGET_DIR", folder().join(self.name()));
-        // Lints and debug information are not what is tested; two threads make libtest print whole lines on both sides.
+        // Lints and debug information are not tested; two threads make libtest print whole lines on both sides.
         command.env("RUSTFLAGS", "--cap-lints=warn").env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         command.env("RUST_TEST_THREADS", "2").env("RUST_BACKTRACE", "0").env("CARGO_TERM_COLOR", "never");
         command
     }
 }
 
-/// `cargo husk`, built once.
+/// Returns the path of `cargo husk`, which is built once.
 fn tool() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
     TOOL.get_or_init(|| {
@@ -163,7 +163,7 @@ fn tool() -> &'static Path {
     })
 }
 
-/// The test executable that cargo tells of in `message`.
+/// Returns the test executable in cargo's `message`.
 fn executable(message: &Message) -> Option<Executable> {
     let Message::CompilerArtifact(Artifact { target, profile, executable: Some(_), .. }) = message else {
         return None;

@@ -12,13 +12,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The folder with the sources of `one`, fetched if need be.
+/// Returns the folder with the sources of `one`, which are fetched if need be.
 pub fn provide(one: &Crate) -> Result<PathBuf> {
     let sources = folder().join("sources").join(format!("{}-{}", one.name, one.version));
     let manifest = sources.join("Cargo.toml");
     if !manifest.is_file() {
         copy(&fetch(one)?, &sources)?;
-        // The original, which is edited anew for every run.
+        // The published manifest is the original, which is edited anew for every run.
         let _ = fs::remove_file(sources.join("Cargo.lock"));
         rename(&manifest, &sources.join("Cargo.toml.published"))?;
     }
@@ -31,7 +31,7 @@ pub fn provide(one: &Crate) -> Result<PathBuf> {
     Ok(sources)
 }
 
-/// Has cargo fetch `one`; the folder where it keeps it.
+/// Has cargo fetch `one`, and returns the folder in which cargo keeps it.
 fn fetch(one: &Crate) -> Result<PathBuf> {
     let scratch = folder().join("fetch").join(&one.name);
     let failed = |error: &dyn std::fmt::Display| format!("cannot fetch: {error}");
@@ -50,12 +50,12 @@ fn fetch(one: &Crate) -> Result<PathBuf> {
     Ok(package.manifest_path.parent().unwrap_or(&package.manifest_path).into())
 }
 
-/// The manifest `text` as that of a workspace of its own, without what the list says to leave out, and with what it adds.
+/// Returns the manifest `text` as that of a workspace of its own, without the list's `drop` and with its `add`.
 fn edit(text: &str, one: &Crate) -> std::result::Result<String, toml::de::Error> {
     let drop = &one.drop;
     let mut manifest: Table = toml::from_str(text)?;
     manifest.insert("workspace".into(), Value::Table(Table::new()));
-    // Where other crates that the tests use depend on this one, they mean it and not a second copy.
+    // Other crates that the tests use, and that depend on this one, get these sources and not a second copy.
     let itself: Table = toml::from_str(&format!("crates-io.{}.path = '.'", one.name))?;
     manifest.insert("patch".into(), Value::Table(itself));
     if let Some(Value::Array(tests)) = manifest.get_mut("test") {
@@ -70,7 +70,7 @@ fn edit(text: &str, one: &Crate) -> std::result::Result<String, toml::de::Error>
         targets.iter_mut().filter_map(|(_, target)| target.as_table_mut()).for_each(|target| without(target, drop));
     }
     if !drop.is_empty() {
-        // They would not compile, and are not compiled.
+        // Benches and examples would not compile, and are not compiled.
         manifest.remove("bench");
         manifest.remove("example");
     }

@@ -1,4 +1,4 @@
-//! RESULTS.md. A crate that has no results on this machine keeps the rows that it has there, as long as they are of the
+//! Writer of RESULTS.md. A crate that has no results on this machine keeps its rows there, as long as they are of the
 //! version in the list.
 
 use crate::Result;
@@ -17,7 +17,7 @@ with 4 GB of memory. Doctests, benches and examples are left out. The numbers ar
 
 ";
 
-/// What there is to say of one crate.
+/// Results of one crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     /// Tests: passed natively, passed in VMs, failed natively, different.
@@ -26,7 +26,7 @@ struct Row {
     differences: String,
 }
 
-/// Writes what `comparisons` say of the crates in `list`.
+/// Writes the results in `comparisons` for the crates in `list`.
 pub fn write(list: &[Crate], comparisons: &[Comparison]) -> Result<()> {
     let before = fs::read_to_string(PATH).unwrap_or_default();
     let rows = list.iter().filter_map(|one| {
@@ -36,7 +36,7 @@ pub fn write(list: &[Crate], comparisons: &[Comparison]) -> Result<()> {
     fs::write(PATH, text(&rows.collect::<Vec<_>>())).map_err(|error| format!("{PATH}: {error}"))
 }
 
-/// What `table` says of a crate in this version.
+/// Returns the row of a crate in `table`, if it is of this version.
 fn kept(table: &str, one: &Crate) -> Option<Row> {
     let beginning = format!("| {} | {} |", one.name, one.version);
     let row = table.lines().find_map(|line| line.strip_prefix(&beginning))?;
@@ -47,7 +47,7 @@ fn kept(table: &str, one: &Crate) -> Option<Row> {
     Some(Row { counts: numbers.try_into().ok()?, differences: lines.flat_map(|line| [line, "\n"]).collect() })
 }
 
-/// What a comparison on this machine says.
+/// Returns the row of a comparison on this machine.
 fn row(comparison: &Comparison) -> Row {
     let Comparison { counts: [[native, failed, _], [guest, ..]], differences, .. } = comparison;
     let mut explained = String::new();
@@ -79,7 +79,7 @@ fn lines(text: &mut String, rows: &[(&Crate, Row)]) -> std::fmt::Result {
     skipped(text, rows)
 }
 
-/// Why tests of one crate pass natively and not in VMs.
+/// Writes why tests of one crate pass natively and not in VMs.
 fn explain(text: &mut String, comparison: &Comparison) -> std::fmt::Result {
     let Comparison { one, differences, .. } = comparison;
     let mut reasons: Vec<_> = one.differs.iter().map(|tests| &tests.why[..]).collect();
@@ -100,7 +100,7 @@ fn explain(text: &mut String, comparison: &Comparison) -> std::fmt::Result {
     Ok(())
 }
 
-/// What runs on neither side.
+/// Writes the tests that run on neither side.
 fn skipped(text: &mut String, rows: &[(&Crate, Row)]) -> std::fmt::Result {
     writeln!(text, "\n## Left out on both sides\n")?;
     for (one, _) in rows {
@@ -111,14 +111,14 @@ fn skipped(text: &mut String, rows: &[(&Crate, Row)]) -> std::fmt::Result {
     Ok(())
 }
 
-/// The executables that `tests` are in, each once.
+/// Returns the executables that `tests` are in, each once.
 fn executables(tests: &[&String]) -> String {
     let mut names: Vec<_> = tests.iter().map(|test| code(test.split('/').next().unwrap_or(test))).collect();
     names.dedup();
     names.join(", ")
 }
 
-/// A name of a test as Markdown.
+/// Returns the name of a test as Markdown.
 fn code(test: &str) -> String {
     format!("`{test}`")
 }

@@ -1,6 +1,6 @@
 //! Keeps a file busy for a moment: arguments are the file, `read` or `write`, `sequential` or `random`, bytes of a request,
-//! how many are under way at once, and for how many milliseconds. One at a time is a system call for each; more are
-//! io_uring's. Prints how many were made, and nanoseconds.
+//! requests in flight, and milliseconds. A single one is a system call for each request; more go through
+//! io_uring. Prints the number of finished requests, and nanoseconds.
 
 #![expect(unsafe_code, reason = "the kernel is handed buffers by address")]
 
@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// What is to be done.
+/// Requests to make.
 struct Load {
     file: File,
     writes: bool,
@@ -38,7 +38,7 @@ fn main() {
 }
 
 impl Load {
-    /// Where the next request begins.
+    /// Returns the offset of the next request.
     fn offset(&mut self) -> u64 {
         if !self.random {
             self.state = (self.state + 1) % self.places;

@@ -1,4 +1,4 @@
-//! Reads and writes a disk that the host cannot read and write any more, once it is told on standard input that it is so.
+//! Reads and writes a disk that the host can no longer read and write, once a line on standard input says so.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
     let length = 64 << 10;
     let mut buffer = vec![1; length];
     let far = 1 << 20;
-    // What has been read a moment ago fails no less.
+    // Data that was read a moment ago must fail, too.
     for offset in [0, far, far] {
         file.read_exact_at(&mut buffer, offset)?;
     }

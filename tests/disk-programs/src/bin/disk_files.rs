@@ -1,4 +1,4 @@
-//! Does with `/dev/data` what a program does with a block device: the disk has 64 KiB, all zeros at first.
+//! Uses `/dev/data` as a program uses a block device: the disk has 64 KiB, all zeros at first.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
@@ -28,7 +28,7 @@ fn main() -> io::Result<()> {
 
 fn number(file: &File, request: u64) -> u64 {
     let mut number = 0u64;
-    // SAFETY: the number is as long as any of these requests wants it.
+    // SAFETY: `number` is as long as any of these requests needs.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), request as _, &mut number) };
     assert_eq!(result, 0, "{request:#x}: {}", io::Error::last_os_error());
     number
@@ -122,7 +122,7 @@ fn takes_several_buffers(mut file: &File) -> io::Result<()> {
 fn is_erased(file: &File) -> io::Result<()> {
     file.write_all_at(&[9; 4096], 8192)?;
     let allocate = |mode, offset, length| {
-        // SAFETY: only numbers.
+        // SAFETY: fallocate(2) takes numbers only.
         match unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error().raw_os_error()),
@@ -135,7 +135,7 @@ fn is_erased(file: &File) -> io::Result<()> {
     assert_eq!(allocate(punch, SIZE as i64, 512), Err(Some(libc::EINVAL)));
     assert_eq!(allocate(0, 0, 512), Err(Some(libc::EOPNOTSUPP)));
     let range = [10240u64, 512];
-    // SAFETY: the range is as this request wants it.
+    // SAFETY: the range has the layout that BLKDISCARD takes.
     assert_eq!(unsafe { libc::ioctl(file.as_raw_fd(), BLKDISCARD as _, &range) }, 0);
     let mut found = [0; 4096];
     file.read_exact_at(&mut found, 8192)?;

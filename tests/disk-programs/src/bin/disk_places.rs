@@ -1,4 +1,4 @@
-//! Whole sectors to and from every kind of memory that a program has: constants, data, stacks, the heap, and stacks of
+//! Reads and writes whole sectors in every kind of memory that a program has: constants, data, stacks, the heap, and stacks of
 //! threads where there is little heap left, which have no memory before they are touched.
 
 use std::cell::UnsafeCell;
@@ -16,7 +16,7 @@ struct Sectors([u8; LENGTH]);
 #[repr(align(4096))]
 struct Shared(UnsafeCell<[u8; LENGTH]>);
 
-// SAFETY: only the main thread looks into it.
+// SAFETY: only the main thread accesses the array.
 unsafe impl Sync for Shared {}
 
 static CONSTANT: Sectors = Sectors([0xc0; LENGTH]);
@@ -25,7 +25,7 @@ static DATA: Shared = Shared(UnsafeCell::new([1; LENGTH]));
 fn main() {
     let file = Arc::new(File::options().read(true).write(true).open("/dev/data").expect("it is attached"));
     file.write_all_at(&CONSTANT.0, 0).expect("constants are written");
-    // SAFETY: nobody else looks into it.
+    // SAFETY: only the main thread accesses the array, and only by this reference.
     let data = unsafe { &mut *DATA.0.get() };
     file.read_exact_at(data, 0).expect("data is read");
     assert!(data.iter().all(|byte| *byte == 0xc0));
@@ -47,7 +47,7 @@ fn main() {
                 let mut found = Sectors([0; LENGTH]);
                 file.read_exact_at(&mut found.0, offset).expect("a thread's stack is read to");
                 assert!(found.0 == own.0, "thread {number}");
-                // Deep enough that nothing has touched it.
+                // Deep enough that no earlier call has touched the stack there.
                 deep(&file, offset, number, 20);
             })
         })

@@ -1,4 +1,4 @@
-//! Writes records one after the other, of a length that is no sector's, and prints the number of each when it is safe.
+//! Writes records one after the other, none of them whole sectors long, and prints the number of each once it is durable.
 
 use std::fs::File;
 use std::io::{self, Write};

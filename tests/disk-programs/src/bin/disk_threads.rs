@@ -1,5 +1,5 @@
-//! Threads on one disk: each writes bytes of its own, side by side with the others' in the same sectors; one counts
-//! meanwhile, as a call on a disk is waited for by its own thread only. Signals arrive all the time and end no call.
+//! Threads on one disk: each writes bytes of its own, side by side with the others' in the same sectors; another one counts
+//! at the same time, because a call on a disk blocks its own thread only. Signals arrive all the time and end no call.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -31,7 +31,7 @@ fn main() {
             while !done.load(Relaxed) {
                 counted += 1;
                 if counted.is_multiple_of(1000) {
-                    // SAFETY: only numbers.
+                    // SAFETY: kill(2) takes numbers only.
                     unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
                 }
                 thread::yield_now();

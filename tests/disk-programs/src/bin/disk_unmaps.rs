@@ -1,5 +1,5 @@
 //! Takes memory away in every way while another thread has a disk read into it, and uses the addresses for something
-//! else: the reading succeeds, and nothing of it gets there.
+//! else: the read succeeds, and none of its bytes get there.
 
 use libc::{
     MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE, c_void,
@@ -19,18 +19,18 @@ const ROUNDS: usize = 20;
 static READING: AtomicUsize = AtomicUsize::new(0);
 
 fn map(at: *mut c_void, flags: i32) -> *mut c_void {
-    // SAFETY: in place of anything, `at` is a mapping of ours.
+    // SAFETY: the kernel chooses the address, or `at` is a mapping of ours that is replaced.
     let mapped = unsafe { libc::mmap(at, LENGTH, OPEN, PRIVATE | flags, -1, 0) };
     assert_ne!(mapped, MAP_FAILED);
     mapped
 }
 
 fn unmap(at: *mut c_void) {
-    // SAFETY: it is ours.
+    // SAFETY: the mapping is ours.
     assert_eq!(unsafe { libc::munmap(at, LENGTH) }, 0);
 }
 
-/// Takes the memory away; tells where there are zeros now.
+/// Takes the memory away, and returns the address of memory that must hold zeros.
 type Take = fn(*mut c_void) -> *mut c_void;
 
 fn unmapped(at: *mut c_void) -> *mut c_void {
@@ -43,17 +43,17 @@ fn replaced(at: *mut c_void) -> *mut c_void {
 }
 
 fn closed(at: *mut c_void) -> *mut c_void {
-    // SAFETY: it is ours.
+    // SAFETY: the mapping is ours.
     assert_eq!(unsafe { libc::mprotect(at, LENGTH, PROT_NONE) }, 0);
     unmap(at);
     map(null_mut(), 0)
 }
 
 fn moved(at: *mut c_void) -> *mut c_void {
-    // SAFETY: it is ours.
+    // SAFETY: the mapping is ours.
     let longer = unsafe { libc::mremap(at, LENGTH, LENGTH * 16, MREMAP_MAYMOVE) };
     assert_ne!(longer, MAP_FAILED);
-    // SAFETY: as above.
+    // SAFETY: the mapping is ours.
     assert_eq!(unsafe { libc::munmap(longer, LENGTH * 16) }, 0);
     map(null_mut(), 0)
 }
@@ -64,21 +64,21 @@ fn main() {
     for take in [unmapped as Take, replaced, closed, moved] {
         for round in 0..ROUNDS {
             let (memory, before) = (map(null_mut(), 0) as usize, READING.load(SeqCst));
-            // One byte off, nothing goes directly.
+            // An odd offset prevents reads directly into the memory.
             let offset = round % 2;
             let reader = thread::spawn(move || {
                 READING.fetch_add(1, SeqCst);
-                // SAFETY: the memory may go, but not under the kernel's hands.
+                // SAFETY: the memory may be unmapped during the call, but not while the kernel writes to it.
                 unsafe { libc::pread(file, memory as *mut c_void, LENGTH, offset as i64) }
             });
             while READING.load(SeqCst) == before {
                 thread::yield_now();
             }
-            // If it was stopped just before it reads, this is its turn.
+            // Lets the reader run, in case that it was stopped just before its call.
             thread::yield_now();
             let zeros = take(memory as *mut c_void);
             assert_eq!(reader.join().expect("it does not panic"), LENGTH as isize, "round {round}");
-            // SAFETY: it was mapped just now.
+            // SAFETY: the region was mapped just now, with `LENGTH` bytes.
             let found = unsafe { std::slice::from_raw_parts(zeros.cast::<u8>(), LENGTH) };
             assert!(found.iter().all(|byte| *byte == 0), "round {round}: something was read into other memory");
             unmap(zeros);
