@@ -74,7 +74,7 @@ fn main() {
             while READING.load(SeqCst) == before {
                 thread::yield_now();
             }
-            // Lets the reader run, in case that it was stopped just before its call.
+            // Lets the reader run, in case it was stopped just before its call.
             thread::yield_now();
             let zeros = take(memory as *mut c_void);
             assert_eq!(reader.join().expect("it does not panic"), LENGTH as isize, "round {round}");

@@ -1,4 +1,4 @@
-//! Answers ping, and sends back what comes to port 7 of TCP and UDP, until a client says `quit`. With the argument
+//! Answers ping, and sends back all that port 7 of TCP and UDP receives, until a client sends `quit`. With the argument
 //! `dhcp` it asks for its address.
 
 #![no_std]

@@ -24,7 +24,7 @@ fn used() -> Duration {
 }
 
 /// Works for `LONG`, and until three quarters of that are used as processor time, which others may want as well; but not for
-/// ever, in case that the time is not counted.
+/// ever, in case the time is not counted.
 fn work() {
     let (start, used) = (Instant::now(), read(CLOCK_THREAD_CPUTIME_ID));
     let is_enough = || start.elapsed() > LONG && read(CLOCK_THREAD_CPUTIME_ID) - used > LONG * 3 / 4;
