@@ -356,6 +356,35 @@ mod tests {
         assert_eq!(resident as u64, absent);
     }
 
+    /// Flags (proc_pid_smaps(5)) of the mapping that has this page of the guest's window.
+    fn flags(memory: &Memory, address: u64) -> String {
+        let on_host = memory.host_address() + memory.layout().physical(address);
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("proc_pid_smaps(5)");
+        let has_page = |line: &str| {
+            let ends = line.split_once(' ')?.0.split_once('-')?;
+            let [start, end] = [ends.0, ends.1].map(|end| u64::from_str_radix(end, 16).ok());
+            Some((start?..end?).contains(&on_host))
+        };
+        let mut lines = smaps.lines().skip_while(|line| has_page(line) != Some(true));
+        lines.find(|line| line.starts_with("VmFlags:")).expect("a mapping has flags").to_owned()
+    }
+
+    #[test]
+    fn a_protected_page_leaves_no_advice_for_a_huge_page_behind() {
+        let (memory, _) = guest(64 << 20);
+        let start = Heap::at_start(memory.layout())[1].end().next_multiple_of(LARGE_PAGE);
+        let piece = Region { start, length: LARGE_PAGE };
+        let page = Claim { address: start + PAGE, length: PAGE };
+        for rights in [Rights::empty(), Rights::READ | Rights::WRITE] {
+            memory.protect(page, rights).expect("it is the guest's").expect("the host can");
+            memory.populate(piece);
+            for address in [start, page.address, piece.end() - PAGE] {
+                let flags = flags(&memory, address);
+                assert!(!flags.split(' ').any(|flag| flag == "hg"), "{rights:?}: {flags}");
+            }
+        }
+    }
+
     #[test]
     fn memory_is_populated_ahead_of_a_guest_that_walks_and_of_no_other() {
         let (memory, mut heap) = guest(64 << 20);

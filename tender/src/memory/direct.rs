@@ -30,10 +30,10 @@ pub fn reserve(layout: &Layout, image: &Image) -> Result<u64, Error> {
         Some(libc::EEXIST | libc::EPERM | libc::EINVAL) => Error::AddressesTaken(all),
         _ => Error::NoMemory(error),
     })?;
-    // Where the host always makes huge pages, one for the first of the heap would make a small guest twice as large. A kernel
-    // without huge pages refuses, and makes none.
+    // Where the host always makes huge pages, one for the top of the stack or the first of the heap would make a small guest twice
+    // as large. A kernel without huge pages refuses, and makes none.
     let small_end = (layout.heap.start + LARGE_PAGE).next_multiple_of(LARGE_PAGE).min(layout.heap.end());
-    let _ = advise(Region::between(all.start, small_end), libc::MADV_NOHUGEPAGE);
+    let _ = advise(Region::between(layout.main_stack.start, small_end), libc::MADV_NOHUGEPAGE);
     let heap = Region { length: layout.heap_attached(layout.attached_at_start()), ..layout.heap };
     let own = Region { start: layout.own(GATE), length: SHOWN.end() - GATE };
     let segments = image.segments.iter().filter(|segment| has_own(image, segment));

@@ -28,8 +28,11 @@ impl Memory {
         if is_large {
             let _ = advise(on_host, libc::MADV_HUGEPAGE);
         }
-        // Before Linux 5.14 there is no MADV_POPULATE_WRITE: a large piece gets its huge page at the guest's next touch.
-        if advise(on_host, libc::MADV_POPULATE_WRITE).is_ok() && is_large {
+        // Before Linux 5.14 there is no MADV_POPULATE_WRITE: memory comes page by page.
+        let _ = advise(on_host, libc::MADV_POPULATE_WRITE);
+        // Whatever came of that: a piece that kept the advice, because a page of it is protected, would get a huge page at a touch
+        // for which the guest is charged less. Huge pages that are there stay.
+        if is_large {
             let _ = advise(on_host, libc::MADV_NOHUGEPAGE);
         }
     }
