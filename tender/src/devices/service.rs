@@ -205,11 +205,13 @@ impl Devices {
         for round in 0u64.. {
             let progress = self.serve_at_once()?;
             if std::mem::take(&mut self.news) {
-                if poll_ns > 0 {
-                    let took_ns = monotonic_ns().saturating_sub(since_ns);
-                    self.gain.polled(&self.poll, took_ns, poll_ns, wake_up_ns);
-                } else if *slept_from_ns > 0 {
-                    self.gain.slept(monotonic_ns().saturating_sub(*slept_from_ns));
+                let ended_ns = monotonic_ns();
+                if *slept_from_ns > 0 {
+                    // A poll after the sleep has not ended the wait sooner.
+                    self.gain.slept(ended_ns.saturating_sub(*slept_from_ns));
+                    self.missed(ended_ns.saturating_sub(since_ns), poll_ns);
+                } else if poll_ns > 0 {
+                    self.gain.polled(&self.poll, ended_ns.saturating_sub(since_ns), poll_ns, wake_up_ns);
                 }
                 return Ok(Some(Some(News::DEVICES)));
             }
@@ -218,6 +220,7 @@ impl Devices {
             }
             now_ns = monotonic_ns();
             if signals::any() || now_ns >= deadline_ns {
+                self.missed(now_ns.saturating_sub(since_ns), poll_ns);
                 return Ok(Some(Some(News::empty())));
             }
             // Most waits end before this point.
@@ -231,13 +234,18 @@ impl Devices {
                 break;
             }
         }
-        if poll_ns > 0 {
-            self.poll.miss(now_ns.saturating_sub(since_ns), poll_ns);
-        }
+        self.missed(now_ns.saturating_sub(since_ns), poll_ns);
         if *slept_from_ns == 0 {
             *slept_from_ns = since_ns;
         }
         Ok(None)
+    }
+
+    /// Accounts for a poll of `poll_ns` at most that took `took_ns` and did not end the wait; none if `poll_ns` is 0.
+    fn missed(&self, took_ns: u64, poll_ns: u64) {
+        if poll_ns > 0 {
+            self.poll.miss(took_ns, poll_ns);
+        }
     }
 }
 
