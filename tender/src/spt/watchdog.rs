@@ -63,14 +63,13 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
     }
     let mut descriptors = Descriptors::default();
     descriptors.add(Role::Tender, &file);
-    let confined = privileges::drop(user).and_then(|()| {
-        // After the change of identity, which clears PR_SET_PDEATHSIG.
-        match privileges::end_with(tender) {
-            true => Ok(()),
-            false => Err(Error::NotConfined(io::ErrorKind::NotFound.into())),
-        }
-    });
-    let confined = confined.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());
+    let dropped = privileges::drop(user);
+    // After the change of identity, which clears PR_SET_PDEATHSIG.
+    if !privileges::end_with(tender) {
+        // The tender has ended meanwhile.
+        end();
+    }
+    let confined = dropped.and_then(|()| Program::new(&[&calls::WATCHDOG], &[], &descriptors).enter());
     if let Err(error) = &confined {
         crate::say!("husk: {error}");
         end();
