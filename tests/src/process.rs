@@ -26,7 +26,10 @@ pub fn runs(id: u32) -> bool {
 /// time after its parent has continued.
 #[track_caller]
 pub fn expect_status(id: u32, parts: &[&str]) {
-    let has_all = || parts.iter().all(|part| status(id).contains(part));
+    let has_all = || {
+        let now = status(id);
+        parts.iter().all(|part| now.contains(part))
+    };
     eventually(&format!("process {id} has all of {parts:?} in its status"), || {
         assert!(runs(id), "process {id} has ended, and was to have {parts:?} in its status: {}", status(id));
         has_all().then_some(())
