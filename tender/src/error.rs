@@ -6,6 +6,7 @@
 use crate::boot::TooLong;
 use crate::confine::{self, Lacks};
 use crate::devices::{self, attach};
+use crate::entropy::NoEntropy;
 use crate::grant::OverMaximum;
 use crate::hvt::open::NotOpened;
 use crate::image::Refusal;
@@ -32,7 +33,7 @@ pub enum Error {
     NoOtherProcessor,
     TooWeak(Lacks),
     Confine(confine::Error),
-    NoEntropy(io::Error),
+    NoEntropy(NoEntropy),
     NoTimer(io::Error),
     NoWatchdog(io::Error),
     NoSupervisor(io::Error),
@@ -66,6 +67,12 @@ impl Error {
 impl From<TooLong> for Error {
     fn from(error: TooLong) -> Self {
         Self::TooLong(error)
+    }
+}
+
+impl From<NoEntropy> for Error {
+    fn from(error: NoEntropy) -> Self {
+        Self::NoEntropy(error)
     }
 }
 
@@ -113,7 +120,7 @@ impl fmt::Display for Error {
             }
             Self::TooWeak(lacks) => write!(f, "{lacks}; --strict refuses to run a guest like that"),
             Self::Confine(error) => write!(f, "{error}"),
-            Self::NoEntropy(error) => write!(f, "the host gives no random bytes: {error}"),
+            Self::NoEntropy(error) => write!(f, "{error}"),
             Self::NoTimer(error) => write!(f, "the host has no timer left for --cpu-limit or --timeout: {error}"),
             Self::NoWatchdog(error) => write!(
                 f,

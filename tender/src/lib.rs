@@ -13,6 +13,7 @@ pub mod check;
 pub mod clock;
 pub mod confine;
 pub mod devices;
+mod entropy;
 pub mod error;
 pub mod explain;
 pub mod fault;

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::hvt::{Cpu, Hvt};
 use crate::image::{Image, Notes, Relocations, Segment};
 use crate::layout::{Addresses, Layout};
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::signals::{self, Timer};
 use crate::target::{self, Stop, Target};
 use husk_abi::boot::Flags;
@@ -111,7 +111,7 @@ fn code(stack: u64) -> [u8; 80] {
 /// Runs the test guest to its end and returns the measured costs.
 pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let started = Instant::now();
-    let image = image().map_err(|error| Error::Target(target::Error::NoMemory(error)))?;
+    let image = image().map_err(|error| target::Error::Memory(memory::Error::NoMemory(error)))?;
     let layout = Layout::plan(&image, MEMORY, 0, 0, Addresses::Translated).map_err(Error::unfit(&image.path))?;
     let boot = boot::write(&image, &layout, &Program::default(), Flags::empty(), Entropy::default(), &[])?;
     let memory = Memory::map(layout, &image).map_err(Error::memory(&image.path))?;

@@ -1,5 +1,6 @@
 //! Failures of a process to confine itself.
 
+use crate::entropy::NoEntropy;
 use std::fmt;
 use std::io;
 
@@ -13,7 +14,7 @@ pub enum Error {
     /// No thread could be made.
     NoThread(io::Error),
     /// No random bytes were available.
-    NoEntropy(io::Error),
+    NoEntropy(NoEntropy),
     /// Signals could not be handled.
     NoSignals(io::Error),
 }
@@ -29,7 +30,7 @@ impl fmt::Display for Error {
             }
             Self::NotThatUser(error) => write!(f, "cannot go on as that user: {error}; --user takes root"),
             Self::NoThread(error) => write!(f, "the host has no thread or descriptor left for devices: {error}"),
-            Self::NoEntropy(error) => write!(f, "the host gives no random bytes: {error}"),
+            Self::NoEntropy(error) => write!(f, "{error}"),
             Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
         }
     }

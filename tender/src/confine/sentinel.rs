@@ -23,6 +23,7 @@
 
 use super::error::Error;
 use super::filter::Program;
+use crate::entropy::NoEntropy;
 use crate::signals::{self, Duty, STAND_INS};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -56,7 +57,8 @@ struct Start {
 }
 
 /// Steps of a start: a random number, the thread, the filter.
-const STEPS: [fn(io::Error) -> Error; 3] = [Error::NoEntropy, Error::NoThread, Error::NotConfined];
+const STEPS: [fn(io::Error) -> Error; 3] =
+    [|error| Error::NoEntropy(NoEntropy(error)), Error::NoThread, Error::NotConfined];
 
 /// Starts the sentinel, and confines all threads to `program`. The calling thread is the one that is to run the guest.
 pub fn start(mut program: Program, duty: Duty) -> Result<(), Error> {

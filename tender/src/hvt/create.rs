@@ -13,15 +13,13 @@ pub fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
     }
     // With a signal pending, the kernel does not take the locks of all mappings and returns EINTR; then the handler has run.
     const ATTEMPTS: usize = 100;
-    let is_interrupted =
-        |made: &Result<VmFd, _>| made.as_ref().is_err_and(|error: &kvm_ioctls::Error| error.errno() == libc::EINTR);
-    let mut made = kvm.create_vm();
-    for _ in 1..ATTEMPTS {
-        if !is_interrupted(&made) {
-            break;
+    let mut more = 1..ATTEMPTS;
+    let made = loop {
+        match kvm.create_vm() {
+            Err(error) if error.errno() == libc::EINTR && more.next().is_some() => {}
+            made => break made,
         }
-        made = kvm.create_vm();
-    }
+    };
     made.map_err(|error| match NotOpened::from_errno(error.errno()) {
         known @ (NotOpened::Busy | NotOpened::NoDescriptors | NotOpened::NoFiles) => Error::NotOpened(known),
         _ => Error::kvm("create a virtual machine")(error),

@@ -93,14 +93,14 @@ impl Memory {
     }
 
     /// Takes from a guest in this process the rights that it must not have to its image, once the image is complete.
-    pub fn seal(&self, image: &Image) -> io::Result<()> {
-        direct::seal(&self.layout, image)
+    pub fn seal(&self, image: &Image) -> Result<(), Error> {
+        direct::seal(&self.layout, image).map_err(Error::NoMemory)
     }
 
     /// Makes the tender's own pages read-only to a guest in this process: from here on, only [`Self::rewrite_own`] can write
     /// them.
-    pub fn seal_own(&self) -> io::Result<()> {
-        direct::seal_own(&self.layout)
+    pub fn seal_own(&self) -> Result<(), Error> {
+        direct::seal_own(&self.layout).map_err(Error::NoMemory)
     }
 
     /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads. The guest does not run

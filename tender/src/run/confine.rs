@@ -1,12 +1,10 @@
 //! Third phase of a run: the process gives up what it does not need any more, and its threads enter their filters.
 
 use super::Options;
+use super::open::Inputs;
 use super::populate::Populated;
-use super::reporter::Reporter;
 use crate::confine::{self, Confined, Lacks, Plan, calls};
-use crate::devices::attach::What;
 use crate::error::Error;
-use crate::image::Image;
 use crate::machine::Machine;
 use crate::say;
 use crate::statistics::Statistics;
@@ -19,26 +17,21 @@ use std::time::Instant;
 
 /// A guest that is ready to run, in a process that can do nothing but serve it.
 pub struct Ready {
-    /// The image.
-    pub image: ManuallyDrop<Image>,
     /// The guest and its processor. Never dropped, because the process ends, and the kernel frees everything at once faster.
     pub machine: ManuallyDrop<Machine>,
     /// Sandbox that the guest runs in.
     pub sandbox: Sandbox,
     /// Proof that no thread is left unconfined.
     pub confined: Confined,
-    /// Attached devices: name in the image, and what is attached.
-    pub attached: Vec<(String, What)>,
-    /// Debug files, for reports.
-    pub reporter: ManuallyDrop<Reporter>,
     /// Deadline of the guest, as monotonic time in nanoseconds, if it has one.
     pub deadline_ns: Option<u64>,
 }
 
 /// Confines the process, makes the machine with the threads that serve it, and confines
 /// these. Starts the guest's time (`--timeout`).
-pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> {
-    let Populated { image, target, sandbox, memory, counter, attached, devices, reporter } = populated;
+pub fn confine(options: &Options, inputs: &Inputs, populated: Populated) -> Result<Ready, Error> {
+    let Inputs { image, attached, reporter } = inputs;
+    let Populated { target, sandbox, memory, counter, devices } = populated;
     let mut statistics = Statistics::new(options.verbose, options.started);
     let confining = Instant::now();
     let feature = match sandbox {
@@ -50,11 +43,11 @@ pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> 
     supervise::tie()?;
     statistics.confine(confining.elapsed());
     accept(Lacks::from_iter(target.lack().into_iter().chain(lack)), options.strict)?;
-    reporter.list(&image, &mut crew.descriptors);
+    reporter.list(image, &mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
-    let machine = Machine::new(target, &image, memory, counter, statistics, devices, &mut crew)?;
+    let machine = Machine::new(target, image, memory, counter, statistics, devices, &mut crew)?;
     let mut machine = ManuallyDrop::new(machine.with_console(options.console));
     options.share.map_or(Ok(()), |share| machine.hold_to(share)).map_err(Error::NoTimer)?;
     let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
@@ -65,7 +58,7 @@ pub fn confine(options: &Options, populated: Populated) -> Result<Ready, Error> 
     machine.statistics().confine(confining.elapsed());
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("processor");
-    Ok(Ready { image, machine, sandbox, confined, attached, reporter, deadline_ns })
+    Ok(Ready { machine, sandbox, confined, deadline_ns })
 }
 
 /// Continues with less protection, after one line about it, or returns an error if the user is `strict`.

@@ -61,8 +61,8 @@ pub struct Options {
 
 /// Runs an image to its end and returns the exit status. A fault is reported on standard error.
 pub fn run(options: &Options) -> Result<u8, Error> {
-    let opened = open::open(options)?;
-    let populated = populate::populate(options, opened)?;
-    let confined = confine::confine(options, populated)?;
-    serve::serve(options, confined)
+    let (inputs, opened) = open::open(options)?;
+    let populated = populate::populate(options, &inputs.image, opened)?;
+    let ready = confine::confine(options, &inputs, populated)?;
+    serve::serve(options, &inputs, ready)
 }

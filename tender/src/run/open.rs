@@ -17,31 +17,36 @@ use husk_abi::note::kind;
 use kvm_ioctls::Kvm;
 use std::mem::ManuallyDrop;
 
-/// Result of the first phase: all that a run has opened.
+/// Image, devices and debug files, which a run uses to its end.
+pub struct Inputs {
+    /// The image.
+    pub image: Image,
+    /// Attached devices: name in the image, and what is attached.
+    pub attached: Vec<(String, What)>,
+    /// Debug files, for reports.
+    pub reporter: Reporter,
+}
+
+/// Result of the first phase, for the second.
 pub struct Opened {
-    /// The image. Never closed, because after the guest has run, the filters allow only the system calls that are needed.
-    pub image: ManuallyDrop<Image>,
     /// Bytes of memory that the guest gets.
     pub memory: u64,
     /// KVM, if the guest gets a virtual machine. Closed after the virtual machine is made.
     pub kvm: Option<Kvm>,
-    /// Attached devices: name in the image, and what is attached.
-    pub attached: Vec<(String, What)>,
     /// Attached devices, open.
     pub devices: Vec<Open>,
-    /// Debug files, for reports.
-    pub reporter: ManuallyDrop<Reporter>,
     /// Time right before KVM was opened, by the host's clocks.
     pub began: Moment,
 }
 
 /// Opens everything that `options` name, and receives signals from then on. Forks the
-/// watchdog, if one is needed, before there is a guest.
-pub fn open(options: &Options) -> Result<Opened, Error> {
+/// watchdog, if one is needed, before there is a guest. The inputs are never closed, because after the guest has run, the filters
+/// allow only the system calls that are needed.
+pub fn open(options: &Options) -> Result<(ManuallyDrop<Inputs>, Opened), Error> {
     files::close_inherited(options.devices.iter().filter_map(Attachment::descriptor).collect());
     privileges::check(options.user)?;
     signals::receive(options.grace_s);
-    let image = ManuallyDrop::new(Image::open(&options.image).map_err(Error::image(&options.image))?);
+    let image = Image::open(&options.image).map_err(Error::image(&options.image))?;
     let memory = options.memory.to(&image).map_err(Error::over_maximum(&image.path))?;
     let attached = matched(&image, &options.devices)?;
     let began = Moment::now(0);
@@ -51,8 +56,9 @@ pub fn open(options: &Options) -> Result<Opened, Error> {
     }
     let opened = attached.iter().map(|(name, what)| Open::new(name.clone(), what));
     let devices = opened.collect::<Result<_, _>>()?;
-    let reporter = ManuallyDrop::new(Reporter::new(&image));
-    Ok(Opened { image, memory, kvm, attached, devices, reporter, began })
+    let reporter = Reporter::new(&image);
+    let inputs = ManuallyDrop::new(Inputs { image, attached, reporter });
+    Ok((inputs, Opened { memory, kvm, devices, began }))
 }
 
 /// Opens KVM, unless the user chose spt. Without a chosen target, a host without KVM runs the guest as a process, which is an

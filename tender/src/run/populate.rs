@@ -2,11 +2,10 @@
 
 use super::Options;
 use super::open::Opened;
-use super::reporter::Reporter;
 use crate::boot::{self, Entropy};
 use crate::clock::Counter;
-use crate::devices::attach::What;
 use crate::devices::{Open, table};
+use crate::entropy;
 use crate::error::Error;
 use crate::hvt::{Cpu, Hvt};
 use crate::image::Image;
@@ -17,13 +16,10 @@ use crate::spt::Spt;
 use crate::supervise::testimony::Sandbox;
 use crate::target::Target;
 use husk_abi::boot::Flags;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 /// A guest that is ready to run, in a process that is not confined yet.
 pub struct Populated {
-    /// The image.
-    pub image: ManuallyDrop<Image>,
     /// Processor of the guest.
     pub target: Box<dyn Target>,
     /// Sandbox that the guest runs in.
@@ -32,40 +28,36 @@ pub struct Populated {
     pub memory: Arc<Memory>,
     /// Time stamp counter of the guest.
     pub counter: Counter,
-    /// Attached devices: name in the image, and what is attached.
-    pub attached: Vec<(String, What)>,
     /// Attached devices, open.
     pub devices: Vec<Open>,
-    /// Debug files, for reports.
-    pub reporter: ManuallyDrop<Reporter>,
 }
 
 /// Maps the image and writes the boot information. Opens nothing by name.
-pub fn populate(options: &Options, opened: Opened) -> Result<Populated, Error> {
-    let Opened { image, memory, kvm, attached, devices, reporter, began } = opened;
+pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Populated, Error> {
+    let Opened { memory, kvm, devices, began } = opened;
     let (draw, entropy) = random()?;
     let rings = table::rings_size(devices.len());
     let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
     let draw = if options.randomize { draw } else { 0 };
-    let memory = placed(&image, draw, |draw| Layout::plan(&image, memory, draw, rings, addresses))?;
+    let memory = placed(image, draw, |draw| Layout::plan(image, memory, draw, rings, addresses))?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
     flags.set(Flags::NEAR, kvm.is_none());
     flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
-    let boot = boot::write(&image, memory.layout(), &options.program, flags, entropy, &devices)?;
+    let boot = boot::write(image, memory.layout(), &options.program, flags, entropy, &devices)?;
     let (target, sandbox, memory, counter): (Box<dyn Target>, _, _, _) = match kvm {
         Some(kvm) => {
             let (target, memory, counter) =
-                Hvt::new(&kvm, &image, memory, &boot, !devices.is_empty(), options.cpu, began)?;
+                Hvt::new(&kvm, image, memory, &boot, !devices.is_empty(), options.cpu, began)?;
             (Box::new(target), Sandbox::Hvt, memory, counter)
         }
         None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
         None => {
-            let (target, memory) = Spt::new(&image, memory, &boot)?;
+            let (target, memory) = Spt::new(image, memory, &boot)?;
             (Box::new(target), Sandbox::Spt, memory, Counter::of_host(began))
         }
     };
-    Ok(Populated { image, target, sandbox, memory, counter, attached, devices, reporter })
+    Ok(Populated { target, sandbox, memory, counter, devices })
 }
 
 /// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.
@@ -88,7 +80,7 @@ fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>)
 /// Random number for the layout, and entropy for the guest, never used twice.
 fn random() -> Result<(u64, Entropy), Error> {
     let mut bytes = [0; 56];
-    getrandom::fill(&mut bytes).map_err(|error| Error::NoEntropy(error.into()))?;
+    entropy::fill(&mut bytes)?;
     let (mut draw, mut entropy) = ([0; 8], Entropy::default());
     draw.copy_from_slice(&bytes[..8]);
     entropy.guest.copy_from_slice(&bytes[8..40]);

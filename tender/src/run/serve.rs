@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::confine::Ready;
+use super::open::Inputs;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::machine::{End, Machine};
@@ -12,8 +13,9 @@ use crate::supervise::testimony::{self, Verdict};
 use husk_abi::fault;
 
 /// Runs the guest to its end. Returns the exit status.
-pub fn serve(options: &Options, ready: Ready) -> Result<u8, Error> {
-    let Ready { image, mut machine, sandbox, confined, attached, reporter, deadline_ns } = ready;
+pub fn serve(options: &Options, inputs: &Inputs, ready: Ready) -> Result<u8, Error> {
+    let Inputs { image, attached, reporter } = inputs;
+    let Ready { mut machine, sandbox, confined, deadline_ns } = ready;
     attached.iter().flat_map(|(_, what)| what.published()).for_each(|publish| say!("husk: {publish}"));
     testimony::begin(sandbox, deadline_ns);
     loop {
@@ -25,13 +27,13 @@ pub fn serve(options: &Options, ready: Ready) -> Result<u8, Error> {
             End::Exit(status) => return Ok(finish(&mut machine, Verdict::Exit, status)),
             End::Signal(signal) => return Ok(finish(&mut machine, Verdict::Signal, 128 + signal)),
             End::Fault { fault, registers } => {
-                write_error(&reporter.stopped(&image, &machine, &fault, *registers).to_string());
+                write_error(&reporter.stopped(image, &machine, &fault, *registers).to_string());
                 let is_limit = fault == Fault::OutOfMemory;
                 let verdict = if is_limit { Verdict::OutOfMemory } else { Verdict::Fault };
                 testimony::end(verdict, &fault.to_string());
                 return Ok(fault.status());
             }
-            End::Asked => write_error(&reporter.report(&image, &machine, None, None, &machine.threads()?).to_string()),
+            End::Asked => write_error(&reporter.report(image, &machine, None, None, &machine.threads()?).to_string()),
         }
     }
 }

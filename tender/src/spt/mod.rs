@@ -10,12 +10,12 @@ mod sparse;
 mod switch;
 pub mod watchdog;
 
-use crate::confine::{Crew, Descriptors};
+use crate::confine::{self, Crew, Descriptors};
 use crate::devices::bells::Bells;
 use crate::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
 use crate::image::Image;
 use crate::memory::host::protect;
-use crate::memory::{Claim, Memory};
+use crate::memory::{self, Claim, Memory};
 use crate::registers::Registers;
 use crate::sparse::given::Touch;
 use crate::target::{Error, Stop, Target};
@@ -63,7 +63,7 @@ impl Spt {
         memory.write_own(NO_LIBOS, &UNDEFINED);
         memory.write_own(DOORBELL, &way(&raw const switch::husk_spt_doorbell));
         memory.write_own(BOOT, boot);
-        memory.seal(image).map_err(Error::NoMemory)?;
+        memory.seal(image)?;
         let dispatcher = image.notes.system_calls.map_or(layout.own(NO_LIBOS), |at| at.wrapping_add(layout.load_bias));
         let entry = image.entry.wrapping_add(layout.load_bias);
         // SAFETY: no other guest is in this process, and this one does not run yet.
@@ -140,12 +140,12 @@ impl Spt {
 
 impl Target for Spt {
     fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
-        self.mask = Some(signals::take(crew).map_err(Error::NoSignals)?);
-        self.memory.seal_own().map_err(Error::NoMemory)?;
+        self.mask = Some(signals::take(crew).map_err(confine::Error::NoSignals)?);
+        self.memory.seal_own()?;
         self.mapped
             .take()
             .map_or(Ok(()), |mapped| bounds::limit_memory(&self.memory, mapped))
-            .map_err(Error::NoMemory)?;
+            .map_err(memory::Error::NoMemory)?;
         bounds::forget_environment();
         Ok(origin::instructions())
     }

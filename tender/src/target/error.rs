@@ -1,6 +1,7 @@
 //! Reasons why a guest's processor could not be made, or not continue.
 
 use crate::hvt::open::NotOpened;
+use crate::{confine, memory};
 use std::fmt;
 use std::io;
 
@@ -20,10 +21,22 @@ pub enum Error {
     },
     /// The processor, or the kernel, has no FSGSBASE.
     NoBaseInstructions,
-    /// Signals could not be handled.
-    NoSignals(io::Error),
+    /// The vCPU thread could not be prepared for its confinement.
+    Confine(confine::Error),
     /// The guest's memory could not be protected, or bounded.
-    NoMemory(io::Error),
+    Memory(memory::Error),
+}
+
+impl From<confine::Error> for Error {
+    fn from(error: confine::Error) -> Self {
+        Self::Confine(error)
+    }
+}
+
+impl From<memory::Error> for Error {
+    fn from(error: memory::Error) -> Self {
+        Self::Memory(error)
+    }
 }
 
 impl Error {
@@ -44,11 +57,8 @@ impl fmt::Display for Error {
                 "programs with std, and all guests without KVM, need a processor and a kernel with FSGSBASE; use Linux 5.9 or \
                 newer, on a processor of 2013 or newer"
             ),
-            Self::NoSignals(error) => write!(f, "the host does not let this process handle signals: {error}"),
-            Self::NoMemory(error) => write!(
-                f,
-                "cannot reserve the guest's memory: {error}; give a smaller --memory, or more addresses (`ulimit -v`)"
-            ),
+            Self::Confine(error) => write!(f, "{error}"),
+            Self::Memory(error) => write!(f, "{error}"),
         }
     }
 }
