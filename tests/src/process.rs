@@ -5,10 +5,11 @@
 use crate::eventually;
 use std::fs;
 
-/// Returns the children of the first thread of a process.
+/// Returns the children of all threads of a process.
 pub fn children(id: u32) -> Vec<u32> {
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-    children.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Returns the text of proc_pid_status(5); empty if the process does not exist.

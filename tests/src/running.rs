@@ -2,7 +2,7 @@
 
 use crate::eventually::within;
 use crate::watch::Watch;
-use crate::{Outcome, patience};
+use crate::{Outcome, patience, process};
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,7 +136,7 @@ impl Running {
     }
 
     fn status_kib(&self, name: &str) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.started.as_ref()?.child.id())).ok()?;
+        let status = process::status(self.started.as_ref()?.child.id());
         status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
     }
 

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "sends signals")]
 
 use crate::patience;
+use crate::process::children;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -107,7 +108,8 @@ pub fn over_children(timeout: Duration) {
             let mut since = HashMap::new();
             loop {
                 thread::sleep(LOOK);
-                let measured = own_children().into_iter().filter(|id| !ENDLESS.contains(&command(*id).as_str()));
+                let measured =
+                    children(std::process::id()).into_iter().filter(|id| !ENDLESS.contains(&command(*id).as_str()));
                 since = measured.map(|id| (id, since.get(&id).copied().unwrap_or_else(Instant::now))).collect();
                 if let Some((id, _)) = since.iter().find(|(_, since)| since.elapsed() > timeout) {
                     let name = command(*id);
@@ -168,13 +170,6 @@ fn family(id: u32) -> Vec<u32> {
         next += 1;
     }
     family
-}
-
-/// Returns the children of all threads of this process.
-fn own_children() -> Vec<u32> {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Returns a line for each thread of the process `id`: its name, its state, and its wait channel in the kernel.

@@ -181,6 +181,7 @@ mod tests {
     use crate::hvt::tables;
     use crate::layout::{Addresses, Layout};
     use crate::sample;
+    use husk_skip::skip;
     use proptest::prelude::*;
 
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -279,15 +280,17 @@ mod tests {
         assert!(heap.next_table <= TENDER_SIZE);
     }
 
-    /// Returns true if the host can populate memory.
-    fn populates(memory: &Memory, usable: Region) -> bool {
-        let page = Region { start: usable.end() - PAGE, length: PAGE };
+    /// A guest of 64 MiB whose memory the host can populate, with what is mapped of it at the start; `None` if the host cannot.
+    fn populated_guest() -> Option<(Memory, Heap, [Region; 2])> {
+        let (memory, heap) = guest(64 << 20);
+        let page = Region { start: memory.layout().heap.end() - PAGE, length: PAGE };
         memory.populate(page);
-        let can = memory.resident(page) == [true];
-        if !can {
-            eprintln!("*** SKIPPED: populating memory, which takes Linux 5.14 ***");
+        if memory.resident(page) != [true] {
+            skip!("populating memory, which takes Linux 5.14");
+            return None;
         }
-        can
+        let at_start = Heap::at_start(memory.layout());
+        Some((memory, heap, at_start))
     }
 
     /// Uses these pages in turn. Returns the cost for a guest: its exits, and pages that the host did not have.
@@ -306,11 +309,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_walks_gets_memory_in_growing_steps_up_the_heap_and_down_the_stack() {
-        let (memory, mut heap) = guest(64 << 20);
-        let [stack_at_start, at_start] = Heap::at_start(memory.layout());
-        if !populates(&memory, memory.layout().heap) {
-            return;
-        }
+        let Some((memory, mut heap, [stack_at_start, at_start])) = populated_guest() else { return };
         // Memory mapped at the start is populated page by page; beyond it, the guest exits once for each step.
         let up = |region: Region| (region.start..region.end()).step_by(PAGE as usize);
         let down = |region: Region| up(region).map(move |page| region.start + (region.end() - PAGE - page) + PAGE - 8);
@@ -326,11 +325,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_uses_runs_of_pages_from_their_ends_walks() {
-        let (memory, mut heap) = guest(64 << 20);
-        let [_, at_start] = Heap::at_start(memory.layout());
-        if !populates(&memory, memory.layout().heap) {
-            return;
-        }
+        let Some((memory, mut heap, [_, at_start])) = populated_guest() else { return };
         // The first page of a step is in the middle of a run.
         let runs = |region: Region| (region.start + PAGE..region.end()).step_by(4 * PAGE as usize);
         let pages = |region: Region| runs(region).flat_map(|run| [3, 2, 1, 0].map(|page| run + page * PAGE));
@@ -342,11 +337,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_touches_pages_here_and_there_leaves_rarely_and_gets_no_others() {
-        let (memory, mut heap) = guest(64 << 20);
-        let [_, at_start] = Heap::at_start(memory.layout());
-        if !populates(&memory, memory.layout().heap) {
-            return;
-        }
+        let Some((memory, mut heap, [_, at_start])) = populated_guest() else { return };
         let small = Region::between(at_start.end(), at_start.end().next_multiple_of(LARGE_PAGE));
         let touched = (small.start..small.end()).step_by(24 * PAGE as usize);
         let (exits, absent) = walk(&memory, &mut heap, touched.clone());
@@ -387,14 +378,10 @@ mod tests {
 
     #[test]
     fn memory_is_populated_ahead_of_a_guest_that_walks_and_of_no_other() {
-        let (memory, mut heap) = guest(64 << 20);
+        let Some((memory, mut heap, [_, at_start])) = populated_guest() else { return };
         let usable = memory.layout().heap;
-        let start = Heap::at_start(memory.layout())[1].end().next_multiple_of(LARGE_PAGE);
-        let first = Region { start, length: LARGE_PAGE };
+        let first = Region { start: at_start.end().next_multiple_of(LARGE_PAGE), length: LARGE_PAGE };
         let next = |count| Region { start: first.start + count * LARGE_PAGE, ..first };
-        if !populates(&memory, usable) {
-            return;
-        }
         let held = |piece| memory.resident(piece).iter().filter(|page| **page).count();
         assert!(heap.touch(&memory, usable, next(1).start + LARGE_PAGE / 2));
         assert_eq!(held(next(1)), 0, "nothing lies right below");

@@ -6,6 +6,7 @@
 use super::*;
 use core::arch::x86_64::__cpuid_count;
 use core::mem::offset_of;
+use husk_skip::skip;
 
 const X87: u64 = 1 << 0;
 const AVX: u64 = 1 << 2;
@@ -67,7 +68,7 @@ fn all() -> u64 {
     if enabled & TILE_DATA == 0 || request_tiles() {
         return enabled;
     }
-    eprintln!("\n*** SKIPPED: tiles, which this kernel does not give ***\n");
+    skip!("tiles, which this kernel does not give");
     enabled & !(TILE_CONFIGURATION | TILE_DATA)
 }
 
@@ -212,7 +213,7 @@ fn a_switch_keeps_the_components_in_its_mask_and_leaves_the_others() {
 fn components_that_were_not_in_use_are_not_after_a_switch() {
     let all = all();
     if all == 0 {
-        eprintln!("\n*** SKIPPED: components in use, as there is no XSAVE ***\n");
+        skip!("components in use, as there is no XSAVE");
         return;
     }
     let (first, other) = (state(SSE, 0x31), state(all, 0x6e));
