@@ -3,15 +3,16 @@
 //! Modules return small errors of their own, which do not depend on each other. They are composed here, for the commands
 //! of `husk` alone ([`crate::run`], [`crate::inspect`], [`crate::explain`], [`crate::check`], [`crate::supervise`]).
 
-use crate::boot::TooLong;
 use crate::confine::{self, Lacks};
 use crate::devices::{self, attach};
-use crate::entropy::NoEntropy;
-use crate::grant::OverMaximum;
+use crate::host::entropy::NoEntropy;
 use crate::hvt::open::NotOpened;
 use crate::image::Refusal;
-use crate::layout::Unfit;
-use crate::{memory, target};
+use crate::memory;
+use crate::memory::grant::OverMaximum;
+use crate::memory::layout::Unfit;
+use crate::vm::boot::TooLong;
+use crate::vm::target;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

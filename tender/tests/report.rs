@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "ptrace")]
 
 use husk_abi::memory::{Region, Rights};
-use husk_tender::registers::Registers;
+use husk_tender::arch::registers::Registers;
 use husk_tender::report::exception::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use husk_tender::report::{Inquiry, Stop};

@@ -5,15 +5,15 @@
 
 #![expect(unsafe_code, reason = "the guest's code is written to its memory, which is populated by address")]
 
-use crate::boot::{self, Entropy, Program};
-use crate::clock::Moment;
 use crate::error::Error;
+use crate::host::signals::{self, Timer};
 use crate::hvt::{Cpu, Hvt};
 use crate::image::{Image, Notes, Relocations, Segment};
-use crate::layout::{Addresses, Layout};
+use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{self, Memory};
-use crate::signals::{self, Timer};
-use crate::target::{self, Stop, Target};
+use crate::vm::boot::{self, Entropy, Program};
+use crate::vm::clock::Moment;
+use crate::vm::target::{self, Stop, Target};
 use husk_abi::boot::Flags;
 use husk_abi::memory::{GATE, PAGE, Region, Rights};
 use kvm_ioctls::Kvm;

@@ -1,7 +1,7 @@
 //! Limits of this process, and of the control groups that it is in.
 
 use super::{Host, Row, State};
-use crate::rlimit;
+use crate::limits::rlimit;
 use crate::size::Size;
 use std::path::Path;
 

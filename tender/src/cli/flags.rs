@@ -9,11 +9,11 @@ use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
-use husk_tender::grant;
 use husk_tender::hvt::Cpu;
-use husk_tender::share::Share;
-use husk_tender::target::Choice;
-use husk_tender::timeout;
+use husk_tender::limits::cpu_quota::Share;
+use husk_tender::limits::timeout;
+use husk_tender::memory::grant;
+use husk_tender::vm::target::Choice;
 use std::ffi::OsString;
 use std::time::Duration;
 

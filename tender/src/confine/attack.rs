@@ -189,7 +189,7 @@ static ATTEMPTS: &[Attempt] = &[
     ("clone", || call(SYS_clone, [SIGCHLD as usize, 0, 0, 0])),
     ("ptrace", || call(SYS_ptrace, [PTRACE_ATTACH as usize, parent(), 0, 0])),
     ("kill", || call(SYS_kill, [parent(), 0, 0, 0])),
-    ("tgkill", || call(SYS_tgkill, [parent(), parent(), crate::signals::number::FAULT as usize, 0])),
+    ("tgkill", || call(SYS_tgkill, [parent(), parent(), crate::host::signals::number::FAULT as usize, 0])),
     ("process_vm_readv", read_memory_of_parent),
     ("open", || call(SYS_open, [text(c"/etc/passwd"), O_RDONLY as usize, 0, 0])),
     ("create", || {

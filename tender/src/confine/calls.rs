@@ -4,7 +4,7 @@
 //! No call in here names a file, starts a program, makes memory executable, or inspects another process.
 
 use super::descriptors::Role;
-use crate::signals::STAND_INS;
+use crate::host::signals::STAND_INS;
 use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
 use libc::*;
 
@@ -227,7 +227,7 @@ features! {
     BELLS = "bells" {
         SYS_read [On(0, Role::Bell)] "takes what was rung";
         SYS_write [On(0, Role::Bell)] "rings";
-        SYS_tgkill [OwnProcess(0), Is(2, crate::signals::number::FAULT as u32)] "stops the processor for a fault";
+        SYS_tgkill [OwnProcess(0), Is(2, crate::host::signals::number::FAULT as u32)] "stops the processor for a fault";
         SYS_madvise [Is(2, GIVE_BACK)] "the stack of a thread that ends";
         SYS_getcpu "where the guest runs, on hosts whose kernel does not tell without a call";
         SYS_sched_setaffinity [Is(0, 0)] "the thread of the devices leaves the guest's processor to the guest";

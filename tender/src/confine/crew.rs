@@ -14,7 +14,7 @@ use super::error::Error;
 use super::filter::{self, Program};
 use super::plan::Plan;
 use super::sentinel;
-use crate::signals::{self, Duty};
+use crate::host::signals::{self, Duty};
 use libc::sock_filter;
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Failures of a process to confine itself.
 
-use crate::entropy::NoEntropy;
+use crate::host::entropy::NoEntropy;
 use std::fmt;
 use std::io;
 

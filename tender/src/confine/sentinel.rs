@@ -23,8 +23,8 @@
 
 use super::error::Error;
 use super::filter::Program;
-use crate::entropy::NoEntropy;
-use crate::signals::{self, Duty, STAND_INS};
+use crate::host::entropy::NoEntropy;
+use crate::host::signals::{self, Duty, STAND_INS};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use std::io;

@@ -4,10 +4,10 @@
 #![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
 
 use crate::confine::{Descriptors, Role};
-use crate::fault::Fault;
-use crate::processors;
-use crate::signals::number;
-use crate::time::monotonic_ns;
+use crate::host::processors;
+use crate::host::signals::number;
+use crate::host::time::monotonic_ns;
+use crate::vm::fault::Fault;
 use husk_abi::poll::Cost;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

@@ -351,8 +351,8 @@ fn bare(descriptor: &Descriptor) -> Result<(), Violation> {
 mod tests {
     use super::*;
     use crate::devices::table;
+    use crate::fuzz::sample::{Numbers, memory};
     use crate::image::Kind;
-    use crate::sample::{Numbers, memory};
     use husk_abi::memory::{BOOT, Region};
 
     impl Numbers {

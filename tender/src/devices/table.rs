@@ -1,9 +1,9 @@
 //! Table of devices that a guest reads ([`husk_abi::device`]), and layout of the rings that the table lists.
 
 use super::Open;
-use crate::gate::DOORBELL;
 use crate::image::Kind;
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
+use crate::vm::gate::DOORBELL;
 use husk_abi::device::{Device, Queue, Table};
 use husk_abi::memory::PAGE;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, device_kind};

@@ -5,20 +5,20 @@
 #![expect(unsafe_code, reason = "a file without a name")]
 
 mod report;
+pub(crate) mod sample;
 
-use crate::boot::{self, Entropy, Program};
-use crate::clock::{Clock, Counter, Moment, Offset};
 use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::table;
-use crate::guest::{Guest, Next};
 use crate::hvt::tables;
 use crate::image::Image;
-use crate::layout::{Addresses, Layout};
+use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{Claim, Memory};
-use crate::sample;
-use crate::statistics::Statistics;
+use crate::vm::boot::{self, Entropy, Program};
+use crate::vm::clock::{Clock, Counter, Moment, Offset};
+use crate::vm::guest::{Guest, Next};
+use crate::vm::statistics::Statistics;
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{BOOT, CLOCK, PAGE, Region, Rights};

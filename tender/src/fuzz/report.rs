@@ -2,7 +2,7 @@
 //! short enough for a person to read.
 
 use super::file;
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use crate::report::exception::{Access, Use};
 use crate::report::place::{Kind, Place};
 use crate::report::{Inquiry, Stop};

@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "an ioctl of KVM's that kvm-ioctls has for other processors only")]
 
-use crate::clock::{self, Counter, Moment, Offset};
+use crate::vm::clock::{self, Counter, Moment, Offset};
 use kvm_bindings::{KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, Msrs, kvm_device_attr, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::ioctl::ioctl_with_ref;

@@ -1,7 +1,7 @@
 //! Creation of a virtual machine of KVM, and the capabilities that it takes.
 
 use super::open::NotOpened;
-use crate::target::Error;
+use crate::vm::target::Error;
 use kvm_ioctls::{Cap, Kvm, VmFd};
 
 /// Makes a virtual machine, on a KVM with the required capabilities.

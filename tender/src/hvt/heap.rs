@@ -14,7 +14,7 @@
 //! [`super::sparse`].
 
 use super::tables::{Owner, Tables};
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
 
@@ -178,9 +178,9 @@ fn within(region: Region, other: Region) -> Region {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::sample;
     use crate::hvt::tables;
-    use crate::layout::{Addresses, Layout};
-    use crate::sample;
+    use crate::memory::layout::{Addresses, Layout};
     use husk_skip::skip;
     use proptest::prelude::*;
 

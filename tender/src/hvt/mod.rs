@@ -16,15 +16,15 @@ mod vcpu;
 
 pub use cpuid::Cpu;
 
-use crate::clock::{Counter, Moment, Offset};
+use crate::arch::registers::Registers;
 use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::bells::Bells;
-use crate::gate::NO_LIBOS;
 use crate::image::Image;
+use crate::memory::sparse::given::Touch;
 use crate::memory::{Claim, Memory};
-use crate::registers::Registers;
-use crate::sparse::given::Touch;
-use crate::target::{Error, Stop, Target};
+use crate::vm::clock::{Counter, Moment, Offset};
+use crate::vm::gate::NO_LIBOS;
+use crate::vm::target::{Error, Stop, Target};
 use heap::Heap;
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, FRAME, GATE, Region};

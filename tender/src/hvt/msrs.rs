@@ -4,7 +4,7 @@
 //! is a second defence, where KVM would emulate them: a guest that reached ring 0 after all gets a general protection fault,
 //! not the emulation of some hundred registers. The tender's own accesses are not filtered.
 
-use crate::target::Error;
+use crate::vm::target::Error;
 use kvm_ioctls::{MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VmFd};
 
 /// Denies all model-specific registers, if KVM can (Linux 5.10). Returns true if it can.

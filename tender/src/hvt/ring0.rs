@@ -16,7 +16,7 @@
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
 
-use crate::gate::{self, DOORBELL};
+use crate::vm::gate::{self, DOORBELL};
 use husk_abi::memory::{FRAME, GATE, PAGE, RING0};
 use x86_64::structures::gdt::DescriptorFlags;
 

@@ -1,12 +1,12 @@
 //! KVM's slots of the guest's memory: the first is made at the start, others when the guest asks for more.
 //!
 //! KVM's bookkeeping for a slot grows with the slot's size; on a KVM that shadows page tables its cost is paid when the slot
-//! is made, 0.3 ms for a gigabyte. So a guest starts with little ([`crate::layout::Layout::attach`]).
+//! is made, 0.3 ms for a gigabyte. So a guest starts with little ([`crate::memory::layout::Layout::attach`]).
 
 #![expect(unsafe_code, reason = "guest memory is given to KVM by address")]
 
 use crate::memory::Memory;
-use crate::target::Error;
+use crate::vm::target::Error;
 use husk_abi::call::Status;
 use husk_abi::memory::Region;
 use kvm_bindings::kvm_userspace_memory_region;

@@ -5,8 +5,8 @@
 
 use super::slots::Slots;
 use super::tables::{Owner, Tables};
+use crate::memory::sparse::given::{Given, LARGE_GRANULE, Touch};
 use crate::memory::{Claim, Memory};
-use crate::sparse::given::{Given, LARGE_GRANULE, Touch};
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
 

@@ -5,8 +5,8 @@
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
 
 use crate::image::Image;
-use crate::layout::{IMAGE_MAXIMUM, MEMORY_MAXIMUM};
 use crate::memory::Memory;
+use crate::memory::layout::{IMAGE_MAXIMUM, MEMORY_MAXIMUM};
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, RING0, RING0_SIZE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
 

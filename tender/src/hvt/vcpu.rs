@@ -2,8 +2,8 @@
 
 use super::cpuid::{Cpu, Model};
 use super::ring0::{self, selector};
-use crate::registers::Registers;
-use crate::target::{Error, Stop};
+use crate::arch::registers::Registers;
+use crate::vm::target::{Error, Stop};
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};

@@ -8,7 +8,7 @@
 use super::error::Error;
 use super::host::{advise, protect};
 use crate::image::{Image, Segment};
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
 use husk_abi::memory::{BOOT, BOOT_SIZE, GATE, LARGE_PAGE, PAGE, Region, Rights};
 use std::io;
 

@@ -5,7 +5,7 @@
 use super::host::protection;
 use super::{Error, Memory};
 use crate::image::{Image, Segment};
-use crate::layout::Addresses;
+use crate::memory::layout::Addresses;
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::io;
 use std::os::fd::AsRawFd;

@@ -9,20 +9,24 @@
 pub mod claim;
 mod direct;
 mod error;
+pub mod grant;
 pub mod host;
 mod large;
+pub mod layout;
 mod load;
+mod pagemap;
 #[cfg(test)]
 mod property;
+pub mod sparse;
 
 pub use claim::Claim;
 pub use error::{Error, Refused};
 
 use crate::confine::Descriptors;
 use crate::image::Image;
-use crate::layout::{Addresses, Layout};
-use crate::resident::Resident;
-use crate::sparse::Sparse;
+use crate::memory::layout::{Addresses, Layout};
+use crate::memory::pagemap::Resident;
+use crate::memory::sparse::Sparse;
 use host::{protect, reserve_aligned};
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
 use husk_abi::{signals, turns};

@@ -4,8 +4,8 @@
 //! Tested for every claim that begins and ends near an edge of any region, for each kind of guest, and for random claims.
 
 use super::{Claim, Memory};
-use crate::layout::Addresses;
-use crate::sample;
+use crate::fuzz::sample;
+use crate::memory::layout::Addresses;
 use husk_abi::memory::{BOOT, BOOT_SIZE, PAGE, Region, Rights};
 use husk_abi::note::kind;
 use proptest::prelude::*;

@@ -18,6 +18,7 @@ mod source;
 mod stack;
 mod symbols;
 mod text;
+pub mod threads;
 mod unwind;
 
 pub use debug_file::DebugFiles;
@@ -25,8 +26,8 @@ use show::Backtrace;
 pub use show::Report;
 pub use unwind::ReadGuest;
 
-use crate::registers::Registers;
-use crate::threads::Thread;
+use crate::arch::registers::Registers;
+use crate::report::threads::Thread;
 use elf::{Bytes, Elf};
 use exception::Access;
 use husk_abi::stub;

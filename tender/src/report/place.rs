@@ -3,7 +3,7 @@
 use super::ReadGuest;
 use super::exception::{Access, Use};
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
 use husk_abi::memory::{
     BOOT, BOOT_SIZE, CLOCK, FRAME, GATE, GUARD, NULL_GUARD, PAGE, RING0, RING0_SIZE, Region, Rights,
 };

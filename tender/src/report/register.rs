@@ -1,6 +1,6 @@
 //! Registers in the order of call frame information, and as a table for people.
 
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use std::fmt;
 
 /// Number of general registers.

@@ -9,7 +9,7 @@
 use super::elf::Elf;
 use super::register::{R11, RBP, RCX, RSP, numbered};
 use super::unwind::{Caller, End, Frame, ReadGuest, Unwinder};
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use std::collections::VecDeque;
 
 /// Most frames shown without a gap.

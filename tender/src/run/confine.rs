@@ -5,13 +5,13 @@ use super::open::Inputs;
 use super::populate::Populated;
 use crate::confine::{self, Confined, Lacks, Plan, calls};
 use crate::error::Error;
-use crate::machine::Machine;
+use crate::host::time::monotonic_ns;
+use crate::limits::timeout;
 use crate::say;
-use crate::statistics::Statistics;
 use crate::supervise;
 use crate::supervise::testimony::Sandbox;
-use crate::time::monotonic_ns;
-use crate::timeout;
+use crate::vm::machine::Machine;
+use crate::vm::statistics::Statistics;
 use std::mem::ManuallyDrop;
 use std::time::Instant;
 

@@ -12,15 +12,15 @@ mod serve;
 pub use open::kvm;
 pub(crate) use open::matched;
 
-use crate::boot::Program;
 use crate::confine::User;
 use crate::devices::attach::Attachment;
 use crate::devices::console;
 use crate::error::Error;
-use crate::grant::Grant;
 use crate::hvt::Cpu;
-use crate::share::Share;
-use crate::target::Choice;
+use crate::limits::cpu_quota::Share;
+use crate::memory::grant::Grant;
+use crate::vm::boot::Program;
+use crate::vm::target::Choice;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

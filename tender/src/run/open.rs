@@ -2,17 +2,17 @@
 
 use super::Options;
 use super::reporter::Reporter;
-use crate::clock::Moment;
 use crate::confine::{files, privileges};
 use crate::devices::Open;
 use crate::devices::attach::{self, Attachment, What};
 use crate::error::Error;
+use crate::host::signals;
 use crate::hvt;
 use crate::image::Image;
 use crate::say;
-use crate::signals;
 use crate::spt::watchdog;
-use crate::target::Choice;
+use crate::vm::clock::Moment;
+use crate::vm::target::Choice;
 use husk_abi::note::kind;
 use kvm_ioctls::Kvm;
 use std::mem::ManuallyDrop;

@@ -2,19 +2,19 @@
 
 use super::Options;
 use super::open::Opened;
-use crate::boot::{self, Entropy};
-use crate::clock::Counter;
 use crate::devices::{Open, table};
-use crate::entropy;
 use crate::error::Error;
+use crate::host::entropy;
+use crate::host::processors;
 use crate::hvt::{Cpu, Hvt};
 use crate::image::Image;
-use crate::layout::{Addresses, Layout, Unfit};
+use crate::memory::layout::{Addresses, Layout, Unfit};
 use crate::memory::{self, Memory};
-use crate::processors;
 use crate::spt::Spt;
 use crate::supervise::testimony::Sandbox;
-use crate::target::Target;
+use crate::vm::boot::{self, Entropy};
+use crate::vm::clock::Counter;
+use crate::vm::target::Target;
 use husk_abi::boot::Flags;
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
 //! Reports on the guest of a run, with the files that had to be opened for them before.
 
+use crate::arch::registers::Registers;
 use crate::confine::{Descriptors, Role};
-use crate::fault::Fault;
 use crate::image::Image;
-use crate::machine::Machine;
-use crate::registers::Registers;
+use crate::report::threads::Thread;
 use crate::report::{self, DebugFiles, Report, place};
 use crate::size::Size;
-use crate::threads::Thread;
+use crate::vm::fault::Fault;
+use crate::vm::machine::Machine;
 use std::io::IsTerminal;
 
 /// Makes reports, with the debug files of the image.

@@ -4,12 +4,12 @@ use super::Options;
 use super::confine::Ready;
 use super::open::Inputs;
 use crate::error::Error;
-use crate::fault::Fault;
-use crate::machine::{End, Machine};
+use crate::host::signals;
+use crate::host::streams::write_error;
 use crate::say;
-use crate::signals;
-use crate::streams::write_error;
 use crate::supervise::testimony::{self, Verdict};
+use crate::vm::fault::Fault;
+use crate::vm::machine::{End, Machine};
 use husk_abi::fault;
 
 /// Runs the guest to its end. Returns the exit status.

@@ -3,8 +3,8 @@
 
 #![expect(unsafe_code, reason = "limits and the environment are the C library's")]
 
+use crate::limits::rlimit;
 use crate::memory::Memory;
-use crate::rlimit;
 use husk_abi::memory::PAGE;
 use std::fs::File;
 use std::io::{self, Read};

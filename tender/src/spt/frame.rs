@@ -1,7 +1,7 @@
 //! Registers of a guest that was stopped by a signal: in the signal frame that the
 //! kernel made, and from which it resumes the guest.
 
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use libc::{
     REG_CR2, REG_EFL, REG_ERR, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RAX, REG_RBP,
     REG_RBX, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, ucontext_t,

@@ -5,7 +5,7 @@
 
 use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
-use crate::signals::{Duty, all, change_mask};
+use crate::host::signals::{Duty, all, change_mask};
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
@@ -64,8 +64,8 @@ fn take_all() -> io::Result<(libc::sigset_t, Duty)> {
     }
     // No signal may arrive before its handler is known.
     let mut usual = change_mask(libc::SIG_BLOCK, &all());
-    let duty = crate::signals::leave_to_sentinel(&mut usual)?;
-    crate::signals::handled().chain(RAISED).try_for_each(take_one)?;
+    let duty = crate::host::signals::leave_to_sentinel(&mut usual)?;
+    crate::host::signals::handled().chain(RAISED).try_for_each(take_one)?;
     Ok((usual, duty))
 }
 

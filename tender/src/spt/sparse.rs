@@ -1,8 +1,8 @@
 //! Memory of the sparse region: accessible from the first touch until it is given up. See [`husk_abi::memory`].
 
 use crate::memory::host::protect;
+use crate::memory::sparse::given::{Given, Touch};
 use crate::memory::{Claim, Memory};
-use crate::sparse::given::{Given, Touch};
 use husk_abi::memory::{Region, Rights};
 
 /// Part of the region that the guest has.

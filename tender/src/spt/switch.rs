@@ -16,7 +16,7 @@
 
 #![expect(unsafe_code, reason = "stacks and registers are exchanged by assembler")]
 
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;

@@ -13,9 +13,10 @@
 
 use crate::confine::privileges::{self, User};
 use crate::confine::{Descriptors, Error, Program, Role, calls};
-use crate::share::{Share, left};
+use crate::host::signals;
+use crate::host::streams;
+use crate::limits::cpu_quota::{Share, left};
 use crate::supervise::testimony;
-use crate::{signals, streams};
 use std::io;
 use std::os::fd::RawFd;
 

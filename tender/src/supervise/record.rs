@@ -13,8 +13,8 @@
 //! one of these can exit later with that status.
 
 use super::testimony::{Sandbox, Testimony, Verdict};
+use crate::host::signals;
 use crate::inspect::Value;
-use crate::signals;
 use husk_abi::fault::TIME_IS_UP;
 use husk_abi::signals::{STOP, TOLD, WINDOW_CHANGE, bit};
 use std::fmt;

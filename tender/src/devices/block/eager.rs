@@ -9,7 +9,7 @@
 
 #![expect(unsafe_code, reason = "a system call without a wrapper")]
 
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 
 /// Time from which a write counts as slow, in nanoseconds.
 const LONG_NS: u64 = 2_000_000;

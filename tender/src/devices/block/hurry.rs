@@ -10,7 +10,7 @@ use super::eager::Eager;
 use super::engine::Step;
 use super::view::View;
 use crate::devices::ring::Part;
-use crate::time::coarse_monotonic_ns;
+use crate::host::time::coarse_monotonic_ns;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;

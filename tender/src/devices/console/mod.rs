@@ -8,8 +8,8 @@
 mod escape;
 
 use super::limit::{Bucket, Rate};
-use crate::signals;
-use crate::time::monotonic_ns;
+use crate::host::signals;
+use crate::host::time::monotonic_ns;
 use escape::Escape;
 use husk_abi::call::Status;
 use std::io;

@@ -11,8 +11,8 @@ use super::device::{Device, Progress};
 use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Parts, Queue, Request, Violation};
 use crate::confine::Descriptors;
+use crate::host::time::monotonic_ns;
 use crate::memory::Memory;
-use crate::time::monotonic_ns;
 use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
@@ -246,8 +246,8 @@ mod tests {
     use super::*;
     use crate::devices::copy::Unreachable;
     use crate::devices::table;
+    use crate::fuzz::sample;
     use crate::image::Kind;
-    use crate::sample;
     use husk_abi::ring::{Descriptor, ENTRIES, PRODUCER};
 
     /// A wire that always has another frame, which never fits.

@@ -4,7 +4,7 @@ use super::addresses::DNS_PORT;
 use super::dns::{Query, Waiting};
 use super::outbox::Outbox;
 use super::packet::{Echo, Pair};
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr, IpProtocol,

@@ -8,7 +8,7 @@ use super::listen::Listener;
 use super::packet::{Pair, Protocol};
 use super::{datagrams, tcp};
 use crate::confine::{Descriptors, Role};
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use super::listen::Datagram;
 use super::packet::{Pair, Protocol};
 use super::tcp::Next;
 use super::{CLIENT_NS, Network, addresses, stack, tcp};
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use socket2::Socket;
 use std::net::SocketAddr;
 use std::time::Duration;

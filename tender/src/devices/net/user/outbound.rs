@@ -5,7 +5,7 @@ use super::budget::Party;
 use super::flows::{Account, Flow};
 use super::packet::{Echo, Pair, Protocol};
 use super::{CLIENT_NS, Network, datagrams, dns, stack, tcp};
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use std::net::SocketAddr;
 
 /// Account that pays for a flow to `far`.

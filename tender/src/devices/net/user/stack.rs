@@ -9,7 +9,7 @@
 use super::outbox::Outbox;
 use super::packet::Pair;
 use super::room::Room;
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;

@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 use super::packet::Pair;
 use super::stack::{self, Stack};
 use super::{addresses, dns};
-use crate::time::monotonic_ns;
+use crate::host::time::monotonic_ns;
 use smoltcp::socket::tcp::State;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::io::{self, Read, Write};

@@ -2,7 +2,7 @@
 
 use super::addresses::{Place, place};
 use super::*;
-use crate::sample::Numbers;
+use crate::fuzz::sample::Numbers;
 use std::net::SocketAddr;
 
 fn network() -> Network {

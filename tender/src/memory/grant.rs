@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::fuzz::sample;
     use husk_abi::memory::{PAGE, Region};
 
     #[test]

@@ -218,7 +218,7 @@ const _: () = assert!(IMAGE_OFFSET >= LIBOS_STACK + 2 * GUARD && GUARD.is_multip
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::fuzz::sample;
 
     /// An image of one segment at `start`.
     fn image(relocatable: bool, start: u64, length: u64) -> Image {

@@ -6,8 +6,8 @@
 
 #![expect(unsafe_code, reason = "limits of the process have no other interface")]
 
-use crate::rlimit;
-use crate::signals;
+use crate::host::signals;
+use crate::limits::rlimit;
 use std::io;
 use std::time::Duration;
 

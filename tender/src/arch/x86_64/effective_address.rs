@@ -2,7 +2,7 @@
 //!
 //! Includes implicit operands: a push or a call writes below the stack pointer.
 
-use crate::registers::Registers;
+use crate::arch::registers::Registers;
 use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 /// Longest instruction, in bytes.

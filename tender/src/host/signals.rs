@@ -18,8 +18,8 @@ pub use supervised::{forwarded, original, sender, take_from};
 use supervised::{from_supervisor, passed_on};
 pub use timer::Timer;
 
-use crate::streams;
-use crate::time::time_until;
+use crate::host::streams;
+use crate::host::time::time_until;
 use husk_abi::fault;
 use husk_abi::signals::{QUIT, STOP, TOLD, WINDOW_CHANGE, bit};
 use std::io;

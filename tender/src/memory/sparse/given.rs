@@ -1,8 +1,8 @@
 //! Part of the sparse region that the guest has: the pages that it gets at a touch, and the
 //! limit on their number. See [`husk_abi::memory`].
 
+use crate::memory::sparse::Sparse;
 use crate::memory::{Claim, Memory};
-use crate::sparse::Sparse;
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
 /// Bytes mapped at a touch (fault-around), if that much is left: the pages around the address. A guest with much memory gets
@@ -123,8 +123,8 @@ const _: () = assert!(LARGE_PAGE.is_multiple_of(LARGE_GRANULE));
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Addresses;
-    use crate::sample;
+    use crate::fuzz::sample;
+    use crate::memory::layout::Addresses;
     use husk_abi::note::kind;
 
     #[test]

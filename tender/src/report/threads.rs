@@ -1,8 +1,8 @@
 //! State of a guest's threads, as recorded in guest memory; see [`husk_abi::threads`].
 
+use crate::arch::registers::Registers;
 use crate::image::Image;
 use crate::memory::Memory;
-use crate::registers::Registers;
 use husk_abi::threads::{Table, Thread as Raw};
 use std::fmt;
 use std::mem::offset_of;

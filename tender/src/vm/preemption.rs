@@ -10,10 +10,10 @@
 #![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
 
 use crate::confine::Descriptors;
+use crate::host::signals::{self, Timer, number};
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
-use crate::signals::{self, Timer, number};
-use crate::target::{Error, Target};
+use crate::vm::target::{Error, Target};
 use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
 use std::ptr::NonNull;

@@ -6,9 +6,9 @@
 
 pub mod given;
 
-use crate::layout::{Addresses, Layout};
 use crate::memory::claim::Claim;
 use crate::memory::host::{protect, reserve_aligned};
+use crate::memory::layout::{Addresses, Layout};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::io;
 use std::ptr::NonNull;

@@ -49,7 +49,7 @@ static IS_STUCK: AtomicBool = AtomicBool::new(false);
 #[macro_export]
 macro_rules! say {
     ($($piece:tt)*) => {
-        $crate::streams::write_line(format_args!($($piece)*))
+        $crate::host::streams::write_line(format_args!($($piece)*))
     };
 }
 

@@ -2,7 +2,7 @@
 
 use crate::devices::{Open, table};
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::memory::layout::Layout;
 use husk_abi::boot::{Flags, Info, Strings};
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, GATE, Region};
 use std::ffi::OsString;

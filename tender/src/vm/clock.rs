@@ -9,8 +9,8 @@ mod keeper;
 
 pub use keeper::Moment;
 
+use crate::host::time::{self, monotonic_ns};
 use crate::memory::Memory;
-use crate::time::{self, monotonic_ns};
 use husk_abi::clock::Page;
 use husk_abi::memory::CLOCK;
 use keeper::Keeper;

@@ -2,8 +2,8 @@
 
 use crate::devices::table;
 use crate::image::{Image, Notes, Relocations, Segment};
-use crate::layout::{Addresses, Layout};
 use crate::memory::Memory;
+use crate::memory::layout::{Addresses, Layout};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::fs::File;
 

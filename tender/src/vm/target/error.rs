@@ -1,7 +1,8 @@
 //! Reasons why a guest's processor could not be made, or not continue.
 
+use crate::confine;
 use crate::hvt::open::NotOpened;
-use crate::{confine, memory};
+use crate::memory;
 use std::fmt;
 use std::io;
 

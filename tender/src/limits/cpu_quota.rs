@@ -6,8 +6,8 @@
 
 #![expect(unsafe_code, reason = "a clock, its timer, and the timer's signal")]
 
-use crate::signals::{self, number};
-use crate::time::monotonic_ns;
+use crate::host::signals::{self, number};
+use crate::host::time::monotonic_ns;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;

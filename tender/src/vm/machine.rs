@@ -2,27 +2,27 @@
 
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
-use crate::clock::{Clock, Counter};
+use crate::arch::effective_address;
+use crate::arch::registers::Registers;
 use crate::confine::{self, Confined, Crew};
 use crate::devices::bells::Bells;
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
 use crate::devices::{Open, table};
-use crate::fault::Fault;
-use crate::gate::NO_LIBOS;
-use crate::guest::{Guest, Next};
-use crate::guest_signals::GuestSignals;
+use crate::host::processors;
+use crate::host::signals::{self, Halt};
 use crate::image::Image;
+use crate::limits::cpu_quota::{Hold, Share};
 use crate::memory::{Claim, Memory};
-use crate::operands;
-use crate::processors;
-use crate::registers::Registers;
-use crate::share::{Hold, Share};
-use crate::signals::{self, Halt};
-use crate::statistics::Statistics;
-use crate::target::{Error, Stop, Target};
-use crate::threads::{Processor, Thread, Threads};
-use crate::turns::Turns;
+use crate::report::threads::{Processor, Thread, Threads};
+use crate::vm::clock::{Clock, Counter};
+use crate::vm::fault::Fault;
+use crate::vm::gate::NO_LIBOS;
+use crate::vm::guest::{Guest, Next};
+use crate::vm::guest_signals::GuestSignals;
+use crate::vm::preemption::Turns;
+use crate::vm::statistics::Statistics;
+use crate::vm::target::{Error, Stop, Target};
 use husk_abi::call::Status;
 use husk_abi::memory::CLOCK;
 use husk_abi::signals::{QUIT, bit};
@@ -297,9 +297,9 @@ impl Machine {
     fn forbidden(&self) -> Result<Option<u64>, Error> {
         let registers = self.target.registers()?;
         let memory = &self.guest.memory;
-        let words = (registers.rip..).step_by(8).take(operands::LENGTH_MAXIMUM.div_ceil(8));
+        let words = (registers.rip..).step_by(8).take(effective_address::LENGTH_MAXIMUM.div_ceil(8));
         let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
-        let touched = operands::touched(&bytes, &registers);
+        let touched = effective_address::touched(&bytes, &registers);
         Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
     }
 

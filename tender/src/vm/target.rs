@@ -1,15 +1,15 @@
 //! Targets: the sandboxes that a guest may run in. They differ in how the guest's processor is started and stopped, and how its
-//! memory is mapped; everything else is the same for all ([`crate::machine`]).
+//! memory is mapped; everything else is the same for all ([`crate::vm::machine`]).
 
 mod error;
 
 pub use error::Error;
 
-use crate::clock::Offset;
+use crate::arch::registers::Registers;
 use crate::confine::{Crew, Descriptors, Lack};
 use crate::devices::bells::Bells;
 use crate::memory::{Claim, Memory};
-use crate::registers::Registers;
+use crate::vm::clock::Offset;
 use husk_abi::call::Status;
 use libc::sock_filter;
 use std::fmt;

@@ -1,14 +1,14 @@
 //! The guest as its tender sees it on any target: memory, devices, and the answers to its calls.
 
-use crate::clock::Clock;
 use crate::devices::console::{self, Console};
 use crate::devices::service::Service;
-use crate::fault::Fault;
-use crate::guest_signals::GuestSignals;
+use crate::host::signals;
+use crate::host::time::monotonic_ns;
 use crate::memory::{Claim, Memory};
-use crate::signals;
-use crate::statistics::Statistics;
-use crate::time::monotonic_ns;
+use crate::vm::clock::Clock;
+use crate::vm::fault::Fault;
+use crate::vm::guest_signals::GuestSignals;
+use crate::vm::statistics::Statistics;
 use husk_abi::call::{News, Number, Status, Waited};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;

@@ -1,0 +1,4 @@
+//! x86-64.
+
+pub mod effective_address;
+pub mod registers;

@@ -1,0 +1,9 @@
+//! The host as the tender uses it: heap, clocks, random bytes, processors, signals, standard streams. Nothing here knows of
+//! guests.
+
+pub(crate) mod entropy;
+pub mod heap;
+pub(crate) mod processors;
+pub mod signals;
+pub mod streams;
+pub(crate) mod time;
