@@ -7,7 +7,7 @@
 
 use husk_abi::memory::{Region, Rights};
 use husk_tender::arch::registers::Registers;
-use husk_tender::report::exception::{Access, Use};
+use husk_tender::report::access::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use husk_tender::report::{Inquiry, Stop};
 use husk_tests::Running;

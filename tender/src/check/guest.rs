@@ -5,9 +5,10 @@
 
 #![expect(unsafe_code, reason = "the guest's code is written to its memory, which is populated by address")]
 
+use crate::arch::hvt::Cpu;
 use crate::error::Error;
 use crate::host::signals::{self, Timer};
-use crate::hvt::{Cpu, Hvt};
+use crate::hvt::Hvt;
 use crate::image::{Image, Notes, Relocations, Segment};
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{self, Memory};

@@ -3,13 +3,13 @@
 use super::limits::{Limit, Limited};
 use super::{Check, Inspect, Run};
 use husk_abi::size;
+use husk_tender::arch::hvt::Cpu;
 use husk_tender::confine::User;
 use husk_tender::devices::attach::Attachment;
 use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
-use husk_tender::hvt::Cpu;
 use husk_tender::limits::cpu_quota::Share;
 use husk_tender::limits::timeout;
 use husk_tender::memory::grant;

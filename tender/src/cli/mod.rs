@@ -10,11 +10,11 @@ mod limits;
 
 pub use environment::gather;
 use flags::Flag;
+use husk_tender::arch::hvt::Cpu;
 use husk_tender::confine::User;
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::console;
 use husk_tender::devices::net::{self, Backend, user};
-use husk_tender::hvt::Cpu;
 use husk_tender::limits::cpu_quota::Share;
 use husk_tender::memory::grant::Grant;
 use husk_tender::vm::target::Choice;

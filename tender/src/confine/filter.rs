@@ -9,6 +9,7 @@
 use super::calls::{Argument, Call, Feature, REFUSED};
 use super::descriptors::Descriptors;
 use super::error::Error;
+use crate::arch::AUDIT_ARCHITECTURE;
 use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
 use std::io;
 
@@ -49,7 +50,7 @@ impl Program {
         code.push(load(NUMBER), tree);
         // Numbers mean something else for calls of another kind, such as those of 32-bit programs.
         let start = code.last();
-        code.compare(BPF_JEQ, X86_64, start, Label::KILL);
+        code.compare(BPF_JEQ, AUDIT_ARCHITECTURE, start, Label::KILL);
         code.code.push(load(ARCHITECTURE));
         Self(first.iter().copied().chain(code.code.into_iter().rev()).collect())
     }
@@ -114,8 +115,6 @@ const fn argument(index: u8) -> u32 {
 /// kernel/seccomp.c). That takes 10 us, to save some 20 ns at each such call.
 pub const UNFORESEEN: sock_filter = load(INSTRUCTION);
 
-/// AUDIT_ARCH_X86_64 (linux/audit.h).
-const X86_64: u32 = 0xc000_003e;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 const FAIL: u32 = libc::SECCOMP_RET_ERRNO | libc::EACCES as u32;
 
@@ -363,7 +362,7 @@ mod tests {
 
     fn is_allowed(features: &[&Feature], number: libc::c_long, arguments: [u32; 6]) -> bool {
         let program = Program::new(features, &[], &descriptors());
-        run(&program, X86_64, number as u32, arguments) == libc::SECCOMP_RET_ALLOW
+        run(&program, AUDIT_ARCHITECTURE, number as u32, arguments) == libc::SECCOMP_RET_ALLOW
     }
 
     /// Returns arguments that a call is allowed with; the first is `first` unless a condition needs another.
@@ -392,7 +391,7 @@ mod tests {
             for first in (0..=MADE).chain([u32::MAX]) {
                 let arguments = arguments(call, first);
                 let expected = all.iter().any(|other| other.number == call.number && holds(other, arguments));
-                let answer = run(&program, X86_64, call.number as u32, arguments);
+                let answer = run(&program, AUDIT_ARCHITECTURE, call.number as u32, arguments);
                 assert_eq!(answer == libc::SECCOMP_RET_ALLOW, expected, "{} {:?} {first}", call.name, call.only);
                 allowed += u32::from(expected);
             }
@@ -400,7 +399,7 @@ mod tests {
         }
         let known = verdicts(ALL);
         for number in (0..1000).chain([1 << 30, 1 << 30 | 9, u32::MAX]) {
-            let answer = run(&program, X86_64, number, [u32::MAX; 6]);
+            let answer = run(&program, AUDIT_ARCHITECTURE, number, [u32::MAX; 6]);
             match known.iter().find(|(known, _)| *known == number) {
                 Some((_, Verdict::Always)) => assert_eq!(answer, libc::SECCOMP_RET_ALLOW, "{number}"),
                 Some((_, Verdict::Fails)) => assert_eq!(answer, FAIL, "{number}"),
@@ -429,7 +428,7 @@ mod tests {
         // No disk is attached here.
         let none = Program::new(&[&calls::BLOCK], &[], &Descriptors::default());
         for descriptor in [0, 1, 2, of(Role::Disk)] {
-            let answer = run(&none, X86_64, libc::SYS_pwritev2 as u32, [descriptor, 0, 0, 0, 0, 0]);
+            let answer = run(&none, AUDIT_ARCHITECTURE, libc::SYS_pwritev2 as u32, [descriptor, 0, 0, 0, 0, 0]);
             assert_eq!(answer, KILL, "{descriptor}");
         }
     }
@@ -492,6 +491,6 @@ mod tests {
     #[test]
     fn own_instructions_decide_first() {
         let program = Program::new(ALL, &[answer(libc::SECCOMP_RET_TRAP)], &descriptors());
-        assert_eq!(run(&program, X86_64, libc::SYS_exit as u32, [0; 6]), libc::SECCOMP_RET_TRAP);
+        assert_eq!(run(&program, AUDIT_ARCHITECTURE, libc::SYS_exit as u32, [0; 6]), libc::SECCOMP_RET_TRAP);
     }
 }

@@ -1,12 +1,13 @@
 //! Copies between guest memory and the tender's that survive what the guest may do to its memory during the copy: remove its
 //! own rights to a page, or lose one because another process has truncated the file.
 //!
-//! Such a page raises SIGSEGV or SIGBUS at the one instruction that copies (`rep movsb`). The handler then skips to the
-//! instruction after it, so the copy ends early; the bytes left, in rcx, are the result.
+//! Such a page raises SIGSEGV or SIGBUS at the one instruction that copies. The handler then skips to the instruction after it,
+//! so the copy ends early; the bytes left are the result.
 
 #![expect(unsafe_code, reason = "guest memory is copied by address, and a signal handler steps over what fails")]
 
 use super::ring::{Part, Parts};
+use crate::arch::copy::{copy, skip};
 use std::mem::zeroed;
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
@@ -14,32 +15,6 @@ use std::sync::OnceLock;
 /// Guest memory that could not be reached, because the guest has protected it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
-
-unsafe extern "C" {
-    /// Address of the instruction that copies.
-    static husk_guest_copy: u8;
-    /// Address of the instruction after it.
-    static husk_guest_copy_end: u8;
-}
-
-/// Copies `length` bytes; returns the bytes left if the copy had to stop.
-///
-/// # Safety
-///
-/// No other thread uses the tender's side of the copy; if the guest's side may fault, [`prepare`] has installed the handler.
-#[unsafe(naked)]
-unsafe extern "sysv64" fn copy(to: *mut u8, from: *const u8, length: usize) -> usize {
-    core::arch::naked_asm!(
-        "mov rcx, rdx",
-        ".globl husk_guest_copy",
-        "husk_guest_copy:",
-        "rep movsb",
-        ".globl husk_guest_copy_end",
-        "husk_guest_copy_end:",
-        "mov rax, rcx",
-        "ret",
-    )
-}
 
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 /// Handlers installed before [`prepare`].
@@ -70,9 +45,7 @@ pub fn prepare() {
 extern "C" fn failed(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: SA_SIGINFO: the kernel passes a valid context, which is exclusive to this handler until it returns.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    let rip = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
-    if *rip == (&raw const husk_guest_copy) as i64 {
-        *rip = (&raw const husk_guest_copy_end) as i64;
+    if skip(context) {
         return;
     }
     // A fault elsewhere: the instruction faults again, with the handler from before `prepare`.

@@ -11,7 +11,7 @@ use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::table;
-use crate::hvt::tables;
+use crate::hvt::heap::Heap;
 use crate::image::Image;
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{Claim, Memory};
@@ -63,7 +63,7 @@ pub fn image(bytes: &[u8]) {
     let program = Program { arguments: vec!["fuzz".into()], environment: vec![] };
     let Ok(boot) = boot::write(&image, &layout, &program, Flags::empty(), Entropy::default(), &[]) else { return };
     if let Ok(memory) = Memory::map(layout, &image) {
-        tables::write(&memory, &image, boot.len() as u64);
+        Heap::start(&memory, &image, boot.len() as u64);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::file;
 use crate::arch::registers::Registers;
-use crate::report::exception::{Access, Use};
+use crate::report::access::{Access, Use};
 use crate::report::place::{Kind, Place};
 use crate::report::{Inquiry, Stop};
 use husk_abi::memory::{PAGE, Region, Rights};
@@ -29,11 +29,11 @@ pub fn report(bytes: &[u8]) {
         *word = bytes.try_into().map_or(0, u64::from_le_bytes);
     }
     let Some(file) = file(image).map(Arc::new) else { return };
-    let [rip, rsp, rbp, rbx, ..] = words;
-    let registers = Registers { rip: BIAS.wrapping_add(rip), rsp, rbp, rbx, ..Registers::default() };
+    let [pc, sp, fp, other, ..] = words;
+    let registers = Registers::with_frame(BIAS.wrapping_add(pc), sp, fp, other);
     let rights = Rights::READ | Rights::EXECUTE;
     let map = [Place { kind: Kind::Image, region: Region { start: BIAS, length: 1 << 20 }, rights }];
-    let access = (rsp % 3 == 0).then_some(Access { address: BIAS.wrapping_add(rbx), how: Some(Use::Write) });
+    let access = (sp % 3 == 0).then_some(Access { address: BIAS.wrapping_add(other), how: Some(Use::Write) });
     // Words of the stack may point into the image; a page in four is not there.
     let mut read = |address: u64| {
         let word = words[(address >> 3) as usize % WORDS];
@@ -42,7 +42,7 @@ pub fn report(bytes: &[u8]) {
     };
     let report = Inquiry {
         what: Some("made up".to_owned()),
-        stop: Some(Stop { access, registers, past: rbp % 2 == 0, thread: None }),
+        stop: Some(Stop { access, registers, past: fp % 2 == 0, thread: None }),
         threads: &[],
         image: Path::new("fuzz"),
         file: &file,

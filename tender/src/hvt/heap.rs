@@ -13,7 +13,8 @@
 //! An entry of the page tables only ever changes between empty and one page or large page, the same each time: see
 //! [`super::sparse`].
 
-use super::tables::{Owner, Tables};
+use crate::arch::hvt::tables::{self, Owner, Tables};
+use crate::image::Image;
 use crate::memory::layout::Layout;
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region, Rights, TENDER_SIZE};
@@ -45,8 +46,10 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// Continues the tables that [`super::tables::write`] has made.
-    pub fn new(next_table: u64) -> Self {
+    /// Writes the page tables of a guest that is about to start; `boot_size` is the used size of the boot information area, in
+    /// bytes.
+    pub fn start(memory: &Memory, image: &Image, boot_size: u64) -> Self {
+        let next_table = tables::write(memory, image, boot_size, &Self::at_start(memory.layout()));
         Self { next_table, scattered: STEP }
     }
 
@@ -179,7 +182,6 @@ fn within(region: Region, other: Region) -> Region {
 mod tests {
     use super::*;
     use crate::fuzz::sample;
-    use crate::hvt::tables;
     use crate::memory::layout::{Addresses, Layout};
     use husk_skip::skip;
     use proptest::prelude::*;
@@ -191,7 +193,7 @@ mod tests {
         let image = sample::image(true, Region { start: 0, length: PAGE }, STACK);
         let layout = Layout::plan(&image, size, 0, 0, Addresses::Translated).expect("enough memory");
         let memory = Memory::map(layout, &image).expect("the host has that much");
-        let heap = Heap::new(tables::write(&memory, &image, PAGE));
+        let heap = Heap::start(&memory, &image, PAGE);
         (memory, heap)
     }
 

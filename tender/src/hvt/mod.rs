@@ -1,21 +1,16 @@
 //! The target hvt: the guest in a KVM virtual machine.
 
-mod counter;
-mod cpuid;
 pub mod create;
-mod heap;
-mod msrs;
+pub(crate) mod heap;
 pub mod open;
-pub mod ring0;
 mod slots;
 #[cfg(feature = "slow-host")]
-mod slow;
+pub(crate) mod slow;
 mod sparse;
-pub(crate) mod tables;
-mod vcpu;
 
-pub use cpuid::Cpu;
-
+use crate::arch::exception::{PAGE_FAULT, is_present};
+use crate::arch::hvt::ring0::Frame;
+use crate::arch::hvt::{Cpu, counter, msrs, ring0, tables, vcpu};
 use crate::arch::registers::Registers;
 use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::bells::Bells;
@@ -29,14 +24,10 @@ use heap::Heap;
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, FRAME, GATE, Region};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
-use ring0::Frame;
 use slots::Slots;
 use sparse::Sparse;
 use std::ptr::NonNull;
 use std::sync::Arc;
-
-/// Vector of the page fault.
-const PAGE_FAULT: u8 = 14;
 
 /// A virtual machine with one processor.
 #[derive(Debug)]
@@ -81,7 +72,7 @@ impl Hvt {
         memory.write_own(ring0::TABLES, &ring0::tables_page(ports));
         memory.write_own(ring0::STUBS, &ring0::exception_stubs());
         memory.write_own(BOOT, boot);
-        let heap = Heap::new(tables::write(&memory, image, boot.len() as u64));
+        let heap = Heap::start(&memory, image, boot.len() as u64);
         vcpu::prepare(&mut vcpu, image.entry.wrapping_add(bias), tables::FIRST_TABLE, image.notes.manifest.kind, cpu)?;
         let counter = counter::start(&vcpu, began);
         let memory = Arc::new(memory);
@@ -93,8 +84,7 @@ impl Hvt {
     /// Handles a page fault on a page of the heap or the sparse region that the guest has not touched yet: maps the page, if
     /// the guest may have it, so that the guest continues at the next run.
     fn touched(&mut self, frame: &Frame) -> Result<Option<Stop>, Error> {
-        // Bit 0 of the page fault error code: the page was present.
-        if frame.error & 1 != 0 || !vcpu::is_guests(frame) {
+        if is_present(frame.error) || !vcpu::is_guests(frame) {
             return Ok(None);
         }
         let special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;

@@ -4,7 +4,7 @@
 //! the host has dropped the page's contents, because KVM then drops what it derived from the entry.
 
 use super::slots::Slots;
-use super::tables::{Owner, Tables};
+use crate::arch::hvt::tables::{Owner, Tables};
 use crate::memory::sparse::given::{Given, LARGE_GRANULE, Touch};
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{PAGE, Region, Rights};

@@ -6,13 +6,12 @@
 //! are read as claims, with bounds on memory (`elf`), on work (`reader`) and on the depth of the stack (`stack`). Data that
 //! makes no sense costs lines of the report, never the report.
 
+pub mod access;
 mod debug_file;
 mod elf;
-pub mod exception;
 pub(crate) mod names;
 pub mod place;
 mod reader;
-mod register;
 mod show;
 mod source;
 mod stack;
@@ -28,8 +27,8 @@ pub use unwind::ReadGuest;
 
 use crate::arch::registers::Registers;
 use crate::report::threads::Thread;
+use access::Access;
 use elf::{Bytes, Elf};
-use exception::Access;
 use husk_abi::stub;
 use place::Place;
 use reader::Budget;
@@ -52,7 +51,7 @@ pub struct Stop {
     pub access: Option<Access>,
     /// The registers.
     pub registers: Registers,
-    /// True if `rip` is past the instruction that stopped the guest, as after a breakpoint.
+    /// True if the program counter is past the instruction that stopped the guest, as after a breakpoint.
     pub past: bool,
     /// Name of the thread that stopped, if there are several.
     pub thread: Option<String>,
@@ -60,7 +59,7 @@ pub struct Stop {
 
 /// Input of a report.
 pub struct Inquiry<'a> {
-    /// Reason for which the guest stopped, if it did: one line ([`exception::describe`] has words for exceptions)
+    /// Reason for which the guest stopped, if it did: one line ([`crate::arch::exception::describe`] has words for exceptions)
     /// or, for a message of the guest itself, a few.
     pub what: Option<String>,
     /// State at the instruction that stopped the guest, if there was one.
@@ -110,9 +109,9 @@ impl Inquiry<'_> {
         let mut walk =
             |inquiry: &mut Self, registers, past| inquiry.walk(&image, debug.as_ref(), &mut unwinder, registers, past);
         let stopped = stop.as_ref().map(|stop| {
-            let rip = stop.registers.rip;
-            if let Some(site) = self.moved_from(&image, debug.as_ref(), rip) {
-                report.note(format!("{rip:#x} is a stub: its instruction was moved there from {site:#x}"));
+            let pc = stop.registers.pc();
+            if let Some(site) = self.moved_from(&image, debug.as_ref(), pc) {
+                report.note(format!("{pc:#x} is a stub: its instruction was moved there from {site:#x}"));
             }
             walk(&mut self, stop.registers, stop.past)
         });
@@ -136,14 +135,14 @@ impl Inquiry<'_> {
 
     /// Describes the address at which the guest stopped.
     fn address(&mut self, stop: &Stop, symbols: Option<&Symbols>) -> Option<String> {
-        let rsp = stop.registers.rsp;
+        let sp = stop.registers.sp();
         let thread = stop.thread.as_deref().unwrap_or("a thread");
         match stop.access {
             Some(access) => {
                 let symbol = symbols.and_then(|symbols| symbols.data(self.in_file(access.address)));
-                Some(place::describe(access, self.map, symbol.as_deref(), rsp, thread))
+                Some(place::describe(access, self.map, symbol.as_deref(), sp, thread))
             }
-            None => place::describe_stack(self.map, rsp, thread, self.read_guest),
+            None => place::describe_stack(self.map, sp, thread, self.read_guest),
         }
     }
 
@@ -163,10 +162,10 @@ impl Inquiry<'_> {
         address.wrapping_sub(self.load_bias)
     }
 
-    /// Returns the original address of the instruction at `rip`, if the linker step moved it into a stub.
-    fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>, rip: u64) -> Option<u64> {
+    /// Returns the original address of the instruction at `pc`, if the linker step moved it into a stub.
+    fn moved_from(&self, image: &Elf<'_>, debug: Option<&Elf<'_>>, pc: u64) -> Option<u64> {
         let (area, size) = image.symbol_named(stub::AREA).or_else(|| debug?.symbol_named(stub::AREA))?;
-        let offset = self.in_file(rip).checked_sub(area).filter(|offset| *offset < size)?;
+        let offset = self.in_file(pc).checked_sub(area).filter(|offset| *offset < size)?;
         let within = offset % stub::SIZE as u64;
         let start = area.checked_add(offset - within)?;
         let bytes = image.bytes_before(start.checked_add(stub::SIZE as u64)?)?;
@@ -182,8 +181,9 @@ impl Inquiry<'_> {
         mut registers: Registers,
         past: bool,
     ) -> Stack {
-        registers.rip = self.moved_from(image, debug, registers.rip).unwrap_or(registers.rip);
-        let start = Call { address: registers.rip, returning: past, guessed: false };
+        let pc = self.moved_from(image, debug, registers.pc()).unwrap_or(registers.pc());
+        registers.set_pc(pc);
+        let start = Call { address: pc, returning: past, guessed: false };
         let walk = || stack::walk(image, self.load_bias, unwinder, &registers, start, self.read_guest);
         survive(walk).unwrap_or_else(|| Stack {
             first: vec![start],

@@ -1,7 +1,7 @@
 //! Meaning of an address: the map of the guest's address space, with a name for each part.
 
 use super::ReadGuest;
-use super::exception::{Access, Use};
+use super::access::{Access, Use};
 use crate::image::Image;
 use crate::memory::layout::Layout;
 use husk_abi::memory::{
@@ -89,9 +89,9 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
     fixed.into_iter().chain(segments).map(|(kind, region, rights)| Place { kind, region, rights }).collect()
 }
 
-/// Describes the accessed address in one sentence. `symbol` is the image's symbol at that address; `rsp` separates a stack
+/// Describes the accessed address in one sentence. `symbol` is the image's symbol at that address; `sp` separates a stack
 /// overflow from a stray pointer, and `thread` names the thread of the overflow.
-pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, thread: &str) -> String {
+pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, sp: u64, thread: &str) -> String {
     let Access { address, how } = access;
     if !canonical(address) {
         return format!("address {address:#x} is not canonical: no pointer has that value");
@@ -110,7 +110,7 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, t
         Kind::NullGuard => null(address),
         Kind::GuardBelow(stack) => format!("{subject}: stack overflow of {}", stack.owner()),
         Kind::GuardAbove(stack) => format!("{subject}: {} ran past the upper end of its stack", stack.owner()),
-        Kind::Heap | Kind::Sparse if near(address, rsp) && !forbids(place, how) => {
+        Kind::Heap | Kind::Sparse if near(address, sp) && !forbids(place, how) => {
             format!("{subject}, in a protected page next to the stack pointer: stack overflow of {thread}")
         }
         Kind::Heap | Kind::Sparse if !forbids(place, how) => {
@@ -124,13 +124,13 @@ pub fn describe(access: Access, map: &[Place], symbol: Option<&str>, rsp: u64, t
 }
 
 /// Describes an access that the host refused without an address, if the stack ends there.
-pub fn describe_stack(map: &[Place], rsp: u64, thread: &str, read: &mut ReadGuest<'_>) -> Option<String> {
+pub fn describe_stack(map: &[Place], sp: u64, thread: &str, read: &mut ReadGuest<'_>) -> Option<String> {
     let has_stacks = |kind| matches!(kind, Kind::Heap | Kind::Sparse);
     let in_heap = |address| map.iter().any(|place| has_stacks(place.kind) && place.region.contains(address));
     // Addresses of the next push, and of the first access of a function with a frame larger than a page.
-    let ends = [8, PAGE].into_iter().any(|depth| read(rsp.wrapping_sub(depth)).is_none());
-    (in_heap(rsp) && ends).then(|| {
-        format!("the stack pointer {rsp:#x} is next to a protected page of the heap: stack overflow of {thread}")
+    let ends = [8, PAGE].into_iter().any(|depth| read(sp.wrapping_sub(depth)).is_none());
+    (in_heap(sp) && ends).then(|| {
+        format!("the stack pointer {sp:#x} is next to a protected page of the heap: stack overflow of {thread}")
     })
 }
 
@@ -147,8 +147,8 @@ fn null(address: u64) -> String {
     }
 }
 
-fn near(address: u64, rsp: u64) -> bool {
-    address.abs_diff(rsp) < GUARD
+fn near(address: u64, sp: u64) -> bool {
+    address.abs_diff(sp) < GUARD
 }
 
 fn forbids(place: &Place, how: Option<Use>) -> bool {
@@ -228,8 +228,8 @@ mod tests {
         ]
     }
 
-    fn sentence(address: u64, how: Use, rsp: u64) -> String {
-        describe(Access { address, how: Some(how) }, &map(), None, rsp, "thread 'deep'")
+    fn sentence(address: u64, how: Use, sp: u64) -> String {
+        describe(Access { address, how: Some(how) }, &map(), None, sp, "thread 'deep'")
     }
 
     #[test]

@@ -5,10 +5,10 @@ use super::debug_file;
 use super::elf::Elf;
 use super::place::{Kind, Place};
 use super::reader::Budget;
-use super::register::Table;
 use super::source::{Line, Spot};
 use super::stack::Call;
 use super::text::{Clean, hexadecimal};
+use crate::arch::dwarf::Table;
 use std::fmt;
 use std::path::Path;
 

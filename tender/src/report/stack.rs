@@ -7,8 +7,9 @@
 //! that each step is checked and the number of steps is bounded.
 
 use super::elf::Elf;
-use super::register::{R11, RBP, RCX, RSP, numbered};
 use super::unwind::{Caller, End, Frame, ReadGuest, Unwinder};
+use crate::arch::call_site;
+use crate::arch::dwarf::{COUNT, FRAME_POINTER, SIGNAL_FRAME, SIGNAL_FRAME_HEAD, STACK_POINTER, TRAPPED, numbered};
 use crate::arch::registers::Registers;
 use std::collections::VecDeque;
 
@@ -69,7 +70,7 @@ pub fn walk(
     read: &mut ReadGuest<'_>,
 ) -> Stack {
     let code = Code { image, bias };
-    let mut frame = Frame { rip: registers.rip, registers: numbered(registers).map(Some) };
+    let mut frame = Frame { pc: registers.pc(), registers: numbered(registers).map(Some) };
     let mut call = start;
     let mut calls = Calls::default();
     calls.push(call);
@@ -80,28 +81,28 @@ pub fn walk(
         }
         let within = call.instruction().wrapping_sub(bias);
         let step = match code.contains(call.instruction()) {
-            _ if restorer == Some(frame.rip) => interrupted(&frame, read).ok_or(End::Broken),
+            _ if restorer == Some(frame.pc) => interrupted(&frame, read).ok_or(End::Broken),
             true => unwinder.step(&frame, within, read),
             false => Err(End::Unknown),
         };
         let (caller, next) = match step {
             Err(End::Bottom) => break None,
             Ok((caller, interrupted)) => {
-                let returning = !interrupted && restorer != Some(caller.rip);
-                (caller, Call { address: caller.rip, returning, guessed: false })
+                let returning = !interrupted && restorer != Some(caller.pc);
+                (caller, Call { address: caller.pc, returning, guessed: false })
             }
             Err(End::Broken) => break Some("a frame's saved registers cannot be read"),
             Err(End::Unknown) => match code.guess(&frame, calls.count == 1, read) {
-                Some((caller, guessed)) => (caller, Call { address: caller.rip, returning: true, guessed }),
-                // The first code of a program clears rbp, to mark where the stack begins (System V ABI, 3.4.1).
-                None if calls.count > 1 && frame.registers[RBP] == Some(0) => break None,
+                Some((caller, guessed)) => (caller, Call { address: caller.pc, returning: true, guessed }),
+                // The first code of a program clears the frame pointer, to mark where the stack begins (System V ABI, 3.4.1).
+                None if calls.count > 1 && frame.registers[FRAME_POINTER] == Some(0) => break None,
                 None if calls.count == 1 => break Some("nothing says who called this"),
                 None => break Some("no call frame information leads further"),
             },
         };
-        if (caller.rip, caller.registers[RSP]) == (frame.rip, frame.registers[RSP]) {
-            // The start of a thread looks like this, with rbp cleared as at the start of a program.
-            break if frame.registers[RBP] == Some(0) { None } else { Some("a frame is its own caller") };
+        if (caller.pc, caller.registers[STACK_POINTER]) == (frame.pc, frame.registers[STACK_POINTER]) {
+            // The start of a thread looks like this, with the frame pointer cleared as at the start of a program.
+            break if frame.registers[FRAME_POINTER] == Some(0) { None } else { Some("a frame is its own caller") };
         }
         if !code.contains(next.instruction()) {
             break Some("the next return address is outside the image");
@@ -113,17 +114,14 @@ pub fn walk(
 }
 
 /// Returns the frame that a signal handler interrupted, when the handler is about to return to its
-/// restorer: the stack pointer is at Linux's `struct ucontext`, in which the `struct sigcontext` follows
-/// five words (arch/x86/include/uapi/asm/sigcontext.h).
+/// restorer: the stack pointer is at Linux's `struct ucontext`.
 fn interrupted(frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Caller> {
-    // r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp by their DWARF numbers.
-    const ORDER: [usize; 16] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7];
-    let start = frame.registers[RSP]?.checked_add(5 * 8)?;
+    let start = frame.registers[STACK_POINTER]?.checked_add(SIGNAL_FRAME_HEAD * 8)?;
     let mut caller = Frame::default();
-    for (number, address) in ORDER.into_iter().zip((start..).step_by(8)) {
+    for (number, address) in SIGNAL_FRAME.into_iter().zip((start..).step_by(8)) {
         caller.registers[number] = read(address);
     }
-    caller.rip = read(start.checked_add(8 * ORDER.len() as u64)?)?;
+    caller.pc = read(start.checked_add(8 * COUNT as u64)?)?;
     Some((caller, true))
 }
 
@@ -187,35 +185,35 @@ impl Code<'_, '_> {
 
     /// Returns the caller if its return address is `word` words above the stack pointer.
     fn at(&self, frame: &Frame, word: u64, read: &mut ReadGuest<'_>) -> Option<Frame> {
-        let slot = frame.registers[RSP]?.checked_add(word * 8)?;
-        let rip = read(slot).filter(|rip| self.follows_call(*rip))?;
-        let mut caller = Frame { rip, ..*frame };
-        caller.registers[RSP] = Some(slot.checked_add(8)?);
+        let slot = frame.registers[STACK_POINTER]?.checked_add(word * 8)?;
+        let pc = read(slot).filter(|pc| self.follows_call(*pc))?;
+        let mut caller = Frame { pc, ..*frame };
+        caller.registers[STACK_POINTER] = Some(slot.checked_add(8)?);
         Some(caller)
     }
 
-    /// Returns the caller by the convention of `push rbp; mov rbp, rsp`.
+    /// Returns the caller by the convention that a frame pointer points to the caller's, below the return address.
     fn behind_frame_pointer(&self, frame: &Frame, read: &mut ReadGuest<'_>) -> Option<Frame> {
-        let (rsp, rbp) = (frame.registers[RSP]?, frame.registers[RBP]?);
-        if rbp % 8 != 0 || rbp.checked_sub(rsp)? > FRAME_MAXIMUM {
+        let (sp, fp) = (frame.registers[STACK_POINTER]?, frame.registers[FRAME_POINTER]?);
+        if fp % 8 != 0 || fp.checked_sub(sp)? > FRAME_MAXIMUM {
             return None;
         }
-        let rip = read(rbp.checked_add(8)?).filter(|rip| self.follows_call(*rip))?;
-        let mut caller = Frame { rip, ..*frame };
-        caller.registers[RBP] = read(rbp);
-        caller.registers[RSP] = Some(rbp.checked_add(16)?);
+        let pc = read(fp.checked_add(8)?).filter(|pc| self.follows_call(*pc))?;
+        let mut caller = Frame { pc, ..*frame };
+        caller.registers[FRAME_POINTER] = read(fp);
+        caller.registers[STACK_POINTER] = Some(fp.checked_add(16)?);
         Some(caller)
     }
 
-    /// Returns the program's side of a `syscall` that has just trapped: rcx holds the return address, r11 the stack pointer.
+    /// Returns the program's side of a system call that has just trapped.
     fn system_call(&self, frame: &Frame) -> Option<Frame> {
-        let rip = frame.registers[RCX]?;
-        let instruction: [u8; 2] = self.before(rip)?;
-        if frame.registers[RSP] != Some(0) || instruction != [0x0f, 0x05] {
+        let [pc, stack] = TRAPPED.map(|number| frame.registers[number]);
+        let instruction = self.before(pc?)?;
+        if frame.registers[STACK_POINTER] != Some(0) || instruction != call_site::SYSTEM_CALL {
             return None;
         }
-        let mut caller = Frame { rip, ..*frame };
-        caller.registers[RSP] = frame.registers[R11];
+        let mut caller = Frame { pc: pc?, ..*frame };
+        caller.registers[STACK_POINTER] = stack;
         Some(caller)
     }
 
@@ -224,40 +222,15 @@ impl Code<'_, '_> {
         self.image.executable(within.checked_sub(1)?).then(|| self.image.bytes_before(within))?
     }
 
-    /// Returns true if the instruction before `address` is a call: `e8` with a distance, or `ff /2` with its operand.
+    /// Returns true if the instruction before `address` is a call.
     fn follows_call(&self, address: u64) -> bool {
-        let Some(bytes) = self.before::<7>(address) else { return false };
-        let indirect = |length: usize| {
-            let [opcode, operand, ..] = bytes[7 - length..] else { return false };
-            opcode == 0xff && operand >> 3 & 7 == 2 && operand_length(operand) == length
-        };
-        bytes[2] == 0xe8 || [2, 3, 4, 6, 7].into_iter().any(indirect)
+        self.before(address).is_some_and(|bytes| call_site::ends_with_call(&bytes))
     }
-}
-
-/// Length of `ff /2` with this ModRM byte (Intel manual, volume 2, section 2.1.5).
-fn operand_length(operand: u8) -> usize {
-    let (mode, base) = (operand >> 6, operand & 7);
-    let index = usize::from(mode != 3 && base == 4);
-    let distance = match (mode, base) {
-        (0, 5) | (2, _) => 4,
-        (1, _) => 1,
-        _ => 0,
-    };
-    2 + index + distance
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn calls_have_the_length_of_their_operand() {
-        // call rax; call [rax]; call [rax+8]; call [rsp+8]; call [rip+…]; call [rsp+…]
-        for (operand, length) in [(0xd0, 2), (0x10, 2), (0x50, 3), (0x54, 4), (0x15, 6), (0x94, 7)] {
-            assert_eq!(operand_length(operand), length, "{operand:#x}");
-        }
-    }
 
     fn collect(count: u64) -> Stack {
         let mut calls = Calls::default();

@@ -1,6 +1,7 @@
 //! State of a guest's threads, as recorded in guest memory; see [`husk_abi::threads`].
 
 use crate::arch::registers::Registers;
+use crate::arch::system_call::{self, Shown};
 use crate::image::Image;
 use crate::memory::Memory;
 use husk_abi::threads::{Table, Thread as Raw};
@@ -171,22 +172,12 @@ struct Call<'r>(&'r Registers);
 
 impl fmt::Display for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Registers { rax, rdi, .. } = *self.0;
-        match rax {
-            0 => write!(f, "read of file {rdi}"),
-            1 => write!(f, "write to file {rdi}"),
-            7 | 271 => write!(f, "poll"),
-            19 => write!(f, "readv of file {rdi}"),
-            20 => write!(f, "writev to file {rdi}"),
-            23 | 270 => write!(f, "select"),
-            34 => write!(f, "pause"),
-            35 | 230 => write!(f, "sleep"),
-            43 | 288 => write!(f, "accept at socket {rdi}"),
-            45 | 47 => write!(f, "receive from socket {rdi}"),
-            130 => write!(f, "sigsuspend"),
-            202 => write!(f, "futex at {rdi:#x}"),
-            232 | 281 => write!(f, "epoll_wait of file {rdi}"),
-            number => write!(f, "system call {number}"),
+        let (number, argument) = self.0.system_call();
+        match system_call::shown(number) {
+            Shown::Name(name) => f.write_str(name),
+            Shown::File(what) => write!(f, "{what} {argument}"),
+            Shown::Address(what) => write!(f, "{what} {argument:#x}"),
+            Shown::Unknown => write!(f, "system call {number}"),
         }
     }
 }

@@ -1,22 +1,18 @@
 //! A step from a frame to its caller, by call frame information (`.eh_frame`, `.debug_frame`).
 //!
 //! `framehop` is not used, because it evaluates the expressions in call frame information without a limit, and these can
-//! loop. It also recovers rip, rsp and rbp only; here all registers that a callee saves survive the walk, so that frames
+//! loop. It also recovers three registers only; here all registers that a callee saves survive the walk, so that frames
 //! which are found through another register are found.
 
 use super::elf::{Elf, Section};
 use super::reader::{Budget, Reader};
-use super::register::{COUNT, RSP};
+use crate::arch::dwarf::{COUNT, PRESERVED, RETURN_ADDRESS, STACK_POINTER};
 use gimli::{
     BaseAddresses, CfaRule, DebugFrame, EhFrame, EhFrameOffset, EvaluationResult, Expression, FrameDescriptionEntry,
     Location, Register, RegisterRule, UnwindContext, UnwindSection, Value,
 };
 use std::collections::HashMap;
 
-/// Number of the return address in call frame information, after those of the general registers.
-const RETURN_ADDRESS: usize = COUNT;
-/// Callee-saved registers (System V ABI, figure 3.4): rbx, rbp, r12 to r15.
-const PRESERVED: [usize; 6] = [3, 6, 12, 13, 14, 15];
 /// Longest expression evaluated, in operations.
 const OPERATIONS_MAXIMUM: u32 = 256;
 /// Most rules kept: a deep recursion passes through few functions.
@@ -29,12 +25,12 @@ pub type ReadGuest<'a> = dyn FnMut(u64) -> Option<u64> + 'a;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// Address at which the frame runs or will continue.
-    pub rip: u64,
+    pub pc: u64,
     /// Values by DWARF number.
     pub registers: [Option<u64>; COUNT],
 }
 
-/// A caller, and true if it was interrupted: then its rip is no return address.
+/// A caller, and true if it was interrupted: then its `pc` is no return address.
 pub type Caller = (Frame, bool);
 
 /// Reason why there is no caller.
@@ -196,8 +192,8 @@ impl<'d> Rules<'d> {
         for number in PRESERVED {
             caller.registers[number] = frame.registers[number];
         }
-        caller.registers[RSP] = Some(base);
-        let mut rip = None;
+        caller.registers[STACK_POINTER] = Some(base);
+        let mut pc = None;
         for (number, rule) in &self.registers {
             let value = match rule {
                 RegisterRule::Undefined if *number == RETURN_ADDRESS => return Err(End::Bottom),
@@ -205,12 +201,12 @@ impl<'d> Rules<'d> {
             };
             match caller.registers.get_mut(*number) {
                 Some(register) => *register = value,
-                None => rip = value,
+                None => pc = value,
             }
         }
-        match rip {
+        match pc {
             Some(0) => Err(End::Bottom),
-            Some(rip) => Ok((Frame { rip, ..caller }, self.interrupted)),
+            Some(pc) => Ok((Frame { pc, ..caller }, self.interrupted)),
             None => Err(End::Broken),
         }
     }
@@ -259,7 +255,7 @@ impl<'d> Rules<'d> {
                 EvaluationResult::Complete => break,
                 EvaluationResult::RequiresRegister { register, .. } => {
                     let value = match usize::from(register.0) {
-                        RETURN_ADDRESS => frame.rip,
+                        RETURN_ADDRESS => frame.pc,
                         number => (*frame.registers.get(number)?)?,
                     };
                     evaluation.resume_with_register(Value::Generic(value)).ok()?
@@ -325,15 +321,15 @@ mod tests {
             context: UnwindContext::new(),
             rules: HashMap::new(),
         };
-        let frame = Frame { rip: 0x1800, registers: [Some(0x8000); COUNT] };
+        let frame = Frame { pc: 0x1800, registers: [Some(0x8000); COUNT] };
         unwinder.step(&frame, 0x1800, &mut |address| Some(address + 1))
     }
 
     #[test]
     fn expressions_are_evaluated() {
-        // DW_OP_breg7 (rsp) 16, DW_OP_deref.
+        // DW_OP_breg7 (stack pointer) 16, DW_OP_deref.
         let (caller, interrupted) = step(&with_expression(&[0x77, 16, 0x06])).expect("a caller");
-        assert_eq!((caller.rip, caller.registers[RSP]), (0x8011 - 8 + 1, Some(0x8011)));
+        assert_eq!((caller.pc, caller.registers[STACK_POINTER]), (0x8011 - 8 + 1, Some(0x8011)));
         assert!(!interrupted);
     }
 

@@ -12,11 +12,11 @@ mod serve;
 pub use open::kvm;
 pub(crate) use open::matched;
 
+use crate::arch::hvt::Cpu;
 use crate::confine::User;
 use crate::devices::attach::Attachment;
 use crate::devices::console;
 use crate::error::Error;
-use crate::hvt::Cpu;
 use crate::limits::cpu_quota::Share;
 use crate::memory::grant::Grant;
 use crate::vm::boot::Program;

@@ -2,11 +2,12 @@
 
 use super::Options;
 use super::open::Opened;
+use crate::arch::hvt::Cpu;
 use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::host::entropy;
 use crate::host::processors;
-use crate::hvt::{Cpu, Hvt};
+use crate::hvt::Hvt;
 use crate::image::Image;
 use crate::memory::layout::{Addresses, Layout, Unfit};
 use crate::memory::{self, Memory};

@@ -3,14 +3,15 @@
 #![expect(unsafe_code, reason = "what the switch between tender and guest shares is reached by pointer")]
 
 mod bounds;
-mod frame;
 mod origin;
-mod signals;
+pub(crate) mod signals;
 mod sparse;
-mod switch;
 pub mod watchdog;
 
+use crate::arch::exception::{INVALID_OPCODE, PAGE_FAULT, PROTECTION, is_fetch};
 use crate::arch::registers::Registers;
+use crate::arch::spt::frame;
+use crate::arch::spt::switch::{self, DOORBELL_FILE, SWITCH, Switch};
 use crate::confine::{self, Crew, Descriptors};
 use crate::devices::bells::Bells;
 use crate::image::Image;
@@ -28,14 +29,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use switch::{DOORBELL_FILE, SWITCH, Switch};
 
-/// Vectors of exceptions (Intel SDM volume 3, 6.3.1).
-const INVALID_OPCODE: u8 = 6;
-const PROTECTION: u8 = 13;
-const PAGE_FAULT: u8 = 14;
-/// Bit of a page fault's error code: the access was an instruction fetch.
-const EXECUTION: u64 = 1 << 4;
 /// Error code of an `int 0x80` without such a gate.
 const INT_80: u64 = 0x80 << 3 | 2;
 
@@ -126,7 +120,7 @@ impl Spt {
             }
         }
         // The guest may have protected the page itself, which the processor reports like an unmapped page.
-        if vector == PAGE_FAULT && error & EXECUTION == 0 && self.has(address) {
+        if vector == PAGE_FAULT && !is_fetch(error) && self.has(address) {
             return Some(Stop::Forbidden { address: Some(address) });
         }
         Some(Stop::Exception { vector, error })

@@ -3,7 +3,8 @@
 
 #![expect(unsafe_code, reason = "signal handlers and their stack")]
 
-use super::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
+use crate::arch::AUDIT_ARCHITECTURE;
+use crate::arch::spt::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
 use crate::host::signals::{Duty, all, change_mask};
 use std::io;
@@ -95,13 +96,12 @@ fn take_one(signal: libc::c_int) -> io::Result<()> {
 
 /// Returns true if the system call that raised SIGSYS was made by the 64-bit ABI.
 pub fn is_native(information: &libc::siginfo_t) -> bool {
-    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
     /// Offset of si_arch: behind signal, error and code, and the address and number of the call (sigaction(2)).
     const ARCHITECTURE: usize = 28;
     let start = std::ptr::from_ref(information).cast::<u8>();
     // SAFETY: the field lies inside the structure, and is aligned.
     let architecture = unsafe { start.wrapping_add(ARCHITECTURE).cast::<u32>().read() };
-    architecture == AUDIT_ARCH_X86_64
+    architecture == AUDIT_ARCHITECTURE
 }
 
 /// Type of the tender's own handlers; those that take the signal alone ignore the rest.

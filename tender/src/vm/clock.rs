@@ -9,12 +9,12 @@ mod keeper;
 
 pub use keeper::Moment;
 
+use crate::arch::tsc;
 use crate::host::time::{self, monotonic_ns};
 use crate::memory::Memory;
 use husk_abi::clock::Page;
 use husk_abi::memory::CLOCK;
 use keeper::Keeper;
-use std::arch::x86_64::__cpuid;
 use std::ptr::NonNull;
 
 impl Moment {
@@ -23,8 +23,8 @@ impl Moment {
     pub fn now(offset: u64) -> Self {
         let take = |_| {
             let (before, monotonic_ns, realtime_ns) =
-                (counter(), monotonic_ns(), time::nanoseconds(libc::CLOCK_REALTIME));
-            let took = counter().wrapping_sub(before);
+                (tsc::read(), monotonic_ns(), time::nanoseconds(libc::CLOCK_REALTIME));
+            let took = tsc::read().wrapping_sub(before);
             let host = before.wrapping_add(took / 2);
             (took, Self { host, guest: host.wrapping_add(offset), monotonic_ns, realtime_ns })
         };
@@ -90,7 +90,7 @@ impl Clock {
 
     /// Notes that the guest does not run from here on.
     pub fn leave(&mut self) {
-        self.left = counter();
+        self.left = tsc::read();
     }
 
     /// Requests a correction of the page before the guest resumes.
@@ -100,7 +100,7 @@ impl Clock {
 
     /// Returns true if the page is to be corrected before the guest resumes.
     pub fn is_due(&self) -> bool {
-        self.is_asked || self.keeper.is_due(counter())
+        self.is_asked || self.keeper.is_due(tsc::read())
     }
 
     /// Corrects the page, which is in `memory`. The guest's counter is ahead of the host's by `offset`, if that was read
@@ -127,23 +127,13 @@ impl Clock {
 /// Returns true if the host's counter is the same on all its processors, and never stops.
 fn is_steady() -> bool {
     const OFFERED: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
-    is_steady_where(std::fs::read_to_string(OFFERED).ok().as_deref(), || {
-        const POWER: u32 = 0x8000_0007;
-        const INVARIANT: u32 = 1 << 8;
-        __cpuid(0x8000_0000).eax >= POWER && __cpuid(POWER).edx & INVARIANT != 0
-    })
+    is_steady_where(std::fs::read_to_string(OFFERED).ok().as_deref(), tsc::is_invariant)
 }
 
 /// Returns true if the counter is steady on a kernel that offers these clock sources: `tsc` is one as long as the kernel
 /// trusts it. Without /sys, the processor's invariant TSC bit counts (SDM volume 3, 18.17.1).
 fn is_steady_where(offered: Option<&str>, is_promised: impl FnOnce() -> bool) -> bool {
     offered.map_or_else(is_promised, |names| names.split_whitespace().any(|name| name == "tsc"))
-}
-
-/// Reads the host's time stamp counter.
-pub fn counter() -> u64 {
-    // SAFETY: reading the counter has no preconditions on x86-64.
-    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 #[cfg(test)]

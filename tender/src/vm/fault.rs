@@ -1,8 +1,9 @@
 //! Faults: violations of the contract by a guest, which ends with one line that names the violation.
 
+use crate::arch::exception;
 use crate::devices::ring::Broken;
 use crate::memory::Refused;
-use crate::report::exception::{self, Access};
+use crate::report::access::Access;
 use husk_abi::fault;
 use std::fmt;
 

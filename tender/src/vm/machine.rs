@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
 use crate::arch::effective_address;
+use crate::arch::exception::INVALID_OPCODE;
 use crate::arch::registers::Registers;
 use crate::confine::{self, Confined, Crew};
 use crate::devices::bells::Bells;
@@ -297,7 +298,7 @@ impl Machine {
     fn forbidden(&self) -> Result<Option<u64>, Error> {
         let registers = self.target.registers()?;
         let memory = &self.guest.memory;
-        let words = (registers.rip..).step_by(8).take(effective_address::LENGTH_MAXIMUM.div_ceil(8));
+        let words = (registers.pc()..).step_by(8).take(effective_address::LENGTH_MAXIMUM.div_ceil(8));
         let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
         let touched = effective_address::touched(&bytes, &registers);
         Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
@@ -305,11 +306,11 @@ impl Machine {
 
     fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
         let registers = self.target.registers()?;
-        let fault = match (vector, registers.rip) {
-            (6, rip) if rip == self.guest.memory.layout().own(NO_LIBOS) => {
-                Fault::NoLibos { system_call: registers.rax }
+        let fault = match (vector, registers.pc()) {
+            (INVALID_OPCODE, pc) if pc == self.guest.memory.layout().own(NO_LIBOS) => {
+                Fault::NoLibos { system_call: registers.system_call().0 }
             }
-            _ => Fault::Exception { vector, error, address: registers.cr2 },
+            _ => Fault::Exception { vector, error, address: registers.fault_address() },
         };
         Ok(End::Fault { fault, registers: Box::new(registers) })
     }

@@ -111,12 +111,12 @@ impl Turns {
             return Ok(());
         }
         let registers = target.registers()?;
-        if !self.image.contains(registers.rip) || self.closed.contains(registers.rip) {
+        if !self.image.contains(registers.pc()) || self.closed.contains(registers.pc()) {
             return Ok(());
         }
         record.inside.store(1, Relaxed);
-        record.rip.store(registers.rip, Relaxed);
-        record.rflags.store(registers.rflags, Relaxed);
+        record.rip.store(registers.pc(), Relaxed);
+        record.rflags.store(registers.flags(), Relaxed);
         target.jump(self.entry)
     }
 

@@ -27,3 +27,41 @@ pub struct Registers {
     pub gs_base: u64,
     pub cr2: u64,
 }
+
+impl Registers {
+    /// Program counter.
+    pub fn pc(&self) -> u64 {
+        self.rip
+    }
+
+    /// Sets the program counter.
+    pub fn set_pc(&mut self, pc: u64) {
+        self.rip = pc;
+    }
+
+    /// Stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.rsp
+    }
+
+    /// Processor flags.
+    pub fn flags(&self) -> u64 {
+        self.rflags
+    }
+
+    /// Address of the last page fault.
+    pub fn fault_address(&self) -> u64 {
+        self.cr2
+    }
+
+    /// Number and first argument of the system call that the registers make.
+    pub fn system_call(&self) -> (u64, u64) {
+        (self.rax, self.rdi)
+    }
+
+    /// Registers with a program counter, a stack pointer, a frame pointer, and one other callee-saved register.
+    #[cfg(any(test, fuzzing))]
+    pub fn with_frame(pc: u64, sp: u64, fp: u64, other: u64) -> Self {
+        Self { rip: pc, rsp: sp, rbp: fp, rbx: other, ..Self::default() }
+    }
+}

@@ -3,27 +3,25 @@
 //! Vectors and error codes as in the Intel manual, volume 3, chapter 7 (6.15 in older editions). The status is that of the
 //! signal which Linux sends for the same exception (`arch/x86/kernel/traps.c`).
 
+use crate::report::access::{Access, Use};
 use husk_abi::fault;
 use std::fmt;
 
-/// Kind of memory access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// Load from the address.
-    Read,
-    /// Store to the address.
-    Write,
-    /// Fetch of an instruction from the address.
-    Execute,
+/// Vector of the invalid instruction.
+pub const INVALID_OPCODE: u8 = 6;
+/// Vector of the general protection fault.
+pub const PROTECTION: u8 = 13;
+/// Vector of the page fault.
+pub const PAGE_FAULT: u8 = 14;
+
+/// Returns true if a page fault with this error code is an instruction fetch.
+pub fn is_fetch(error_code: u64) -> bool {
+    error_code & 1 << 4 != 0
 }
 
-/// Address that the guest used, and the kind of access, if known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// The guest-virtual address.
-    pub address: u64,
-    /// Kind of access.
-    pub how: Option<Use>,
+/// Returns true if a page fault with this error code found a page, but not the right to use it.
+pub fn is_present(error_code: u64) -> bool {
+    error_code & 1 != 0
 }
 
 /// An exception in words.
@@ -40,8 +38,8 @@ pub struct Exception {
 /// Describes exception `vector` with its `error_code` (0 if it pushes none) and the value of CR2.
 pub fn describe(vector: u8, error_code: u64, cr2: u64) -> Exception {
     match vector {
-        14 => page_fault(error_code, cr2),
-        13 => Exception { what: protection(error_code), access: None, status: fault::MEMORY },
+        PAGE_FAULT => page_fault(error_code, cr2),
+        PROTECTION => Exception { what: protection(error_code), access: None, status: fault::MEMORY },
         10..=12 if error_code != 0 => Exception {
             what: format!("{}: {}", name(vector), Selector(error_code)),
             access: None,
@@ -132,16 +130,6 @@ impl fmt::Display for Selector {
             0b010 | 0b110 => write!(f, "interrupt {:#x} is not for guests", self.0 >> 3 & 0xff),
             _ => write!(f, "segment selector {:#x} is not for guests", self.0 & 0xfffc),
         }
-    }
-}
-
-impl fmt::Display for Use {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read of",
-            Self::Write => "write to",
-            Self::Execute => "execution at",
-        })
     }
 }
 

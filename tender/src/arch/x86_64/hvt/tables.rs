@@ -1,5 +1,5 @@
 //! Page tables of the guest, in pages that are mapped nowhere: made before the guest starts, and extended where it touches its
-//! heap ([`super::heap`]) or the sparse region ([`super::sparse`]). Only memory that has a slot is mapped, so no access of the
+//! heap ([`crate::hvt`]) or the sparse region. Only memory that has a slot is mapped, so no access of the
 //! guest's reaches KVM's instruction emulator.
 //!
 //! Accessed and dirty bits are set from the start, so the processor never has to write to the tables either.
@@ -10,7 +10,6 @@ use crate::memory::layout::{IMAGE_MAXIMUM, MEMORY_MAXIMUM};
 use husk_abi::memory::{BOOT, CLOCK, FRAME, GATE, LARGE_PAGE, PAGE, RING0, RING0_SIZE, Region, Rights, TENDER_SIZE};
 use x86_64::structures::paging::PageTableFlags as Flags;
 
-use super::heap::Heap;
 use super::ring0;
 
 /// Guest-physical address of the first table, the root (CR3); the tender's area has room for tables up to its end.
@@ -33,8 +32,9 @@ pub struct Tables<'a> {
 }
 
 /// Writes the tables for all memory that a guest has before it runs. `boot_size` is the used size of the boot information
-/// area, in bytes. Returns the guest-physical address of the next free page for a table.
-pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
+/// area, in bytes, and `touched` are the parts of heap and main stack that are mapped before their first
+/// touch. Returns the guest-physical address of the next free page for a table.
+pub fn write(memory: &Memory, image: &Image, boot_size: u64, touched: &[Region]) -> u64 {
     let layout = *memory.layout();
     let mut tables = Tables { memory, next: FIRST_TABLE + PAGE };
     let read_execute = Rights::READ | Rights::EXECUTE;
@@ -56,8 +56,8 @@ pub fn write(memory: &Memory, image: &Image, boot_size: u64) -> u64 {
         let region = layout.loaded(pages);
         tables.map(region, layout.physical(region.start), rights, Owner::Guest);
     }
-    for region in [layout.libos_stack, layout.rings].into_iter().chain(Heap::at_start(&layout)) {
-        tables.map(region, layout.physical(region.start), read_write, Owner::Guest);
+    for region in [layout.libos_stack, layout.rings].iter().chain(touched) {
+        tables.map(*region, layout.physical(region.start), read_write, Owner::Guest);
     }
     tables.next
 }
@@ -103,7 +103,7 @@ impl<'a> Tables<'a> {
 
     /// Returns the level and the value of the last entry for an address, 0 if the entry is empty; `None` if an upper table
     /// is missing.
-    pub(super) fn leaf(&self, address: u64) -> Option<(u32, u64)> {
+    pub fn leaf(&self, address: u64) -> Option<(u32, u64)> {
         let mut table = FIRST_TABLE;
         for level in (1..=4).rev() {
             let entry = self.memory.own_word(table + 8 * index(address, level));

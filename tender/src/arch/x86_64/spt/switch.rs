@@ -127,7 +127,7 @@ unsafe extern "C" {
     pub safe static husk_spt_gate: u8;
     /// Target of the doorbell's call.
     pub safe static husk_spt_doorbell: u8;
-    /// Signal handler: stops the guest, or continues at [`super::signals::forward`].
+    /// Signal handler: stops the guest, or continues at [`crate::spt::signals::forward`].
     pub safe static husk_spt_signal: u8;
 }
 
@@ -337,7 +337,7 @@ global_asm!(
     switch = sym SWITCH,
     signals = sym SIGNALS,
     doorbell_file = sym DOORBELL_FILE,
-    forward = sym super::signals::forward,
+    forward = sym crate::spt::signals::forward,
     signal_stack = const SIGNAL_STACK,
     gate = const GATE,
     halted = const HALTED,

@@ -134,7 +134,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
     const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
     let exit = vcpu.run();
     #[cfg(feature = "slow-host")]
-    super::slow::exit();
+    crate::hvt::slow::exit();
     let stop = match exit {
         Ok(VcpuExit::IoOut(port @ (GATE_PORT | DOORBELL_PORT), _)) => used(port, &vcpu.sync_regs().regs),
         Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {

@@ -6,7 +6,8 @@
 
 #![expect(unsafe_code, reason = "an ioctl of KVM's that kvm-ioctls has for other processors only")]
 
-use crate::vm::clock::{self, Counter, Moment, Offset};
+use crate::arch::tsc;
+use crate::vm::clock::{Counter, Moment, Offset};
 use kvm_bindings::{KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, Msrs, kvm_device_attr, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::ioctl::ioctl_with_ref;
@@ -27,7 +28,7 @@ pub fn start(vcpu: &VcpuFd, began: Moment) -> Counter {
 
 /// Reads back how far the processor's counter is ahead of the host's.
 pub fn offset(vcpu: &VcpuFd) -> Option<Offset> {
-    quickest(|| read(vcpu), clock::counter)
+    quickest(|| read(vcpu), tsc::read)
 }
 
 /// Sets the offset to 0; returns true if the kernel can.
