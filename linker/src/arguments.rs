@@ -1,9 +1,9 @@
-//! The command line: each flag declared once, with its help.
+//! The command line: each flag declared once, with its help; those of `husk run` in [`husk_flags`] (see [`crate::guest`]).
 //!
 //! Flags of cargo that matter here, or that take a value, are declared too; any other word with a dash at its start is
 //! cargo's as well and passed on as it is (see [`crate::forward`]).
 
-use crate::rules::Rules;
+use crate::guest::{self, Guest};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -24,20 +24,26 @@ pub struct Husk {
 pub enum Command {
     /// Build a project as images; prints the path of each
     #[command(
-        after_help = "All other options of 'cargo build' work too. -v also tells what became of each image's system calls."
+        after_help = "All other options of 'cargo build' work too. -v also prints how each image's system calls were patched."
     )]
     Build(Build),
     /// Build a program as an image and run it
-    #[command(after_help = "All other options of 'cargo run' work too. The exit status is the guest's.", override_usage = RUN)]
+    #[command(after_help = AFTER_RUN, after_long_help = guest::explained(AFTER_RUN), override_usage = RUN)]
     Run(Run),
     /// Build the tests of a project as images and run each
-    #[command(after_help = "All other options of 'cargo test' work too.", override_usage = TEST)]
+    #[command(after_help = AFTER_TEST, after_long_help = guest::explained(AFTER_TEST), override_usage = TEST)]
     Test(Run),
     /// Make a new project
     New(New),
+    /// Explain a command or a flag
+    Help(Help),
 }
 
 const RUN: &str = "cargo husk run [OPTIONS] [CARGO OPTIONS] [-- ARGUMENTS OF THE PROGRAM]";
+const AFTER_RUN: &str = "All other options of 'cargo run' work too. The exit status is the guest's. RUST_BACKTRACE, RUST_LOG and \
+                         RUST_TEST_THREADS are passed on to it.";
+const AFTER_TEST: &str =
+    "All other options of 'cargo test' work too. RUST_BACKTRACE, RUST_LOG and RUST_TEST_THREADS are passed on.";
 const TEST: &str = "cargo husk test [OPTIONS] [CARGO OPTIONS] [TEST NAME] [-- ARGUMENTS OF THE TESTS]";
 
 /// `cargo husk build`.
@@ -62,99 +68,11 @@ pub struct Run {
     pub cargo: Cargo,
 }
 
-/// Flags that go to `husk run`.
-#[derive(Debug, Args)]
-pub struct Guest {
-    /// Environment variable of the guest; NAME alone passes on its value here; may be repeated. RUST_BACKTRACE,
-    /// RUST_LOG and RUST_TEST_THREADS are passed on without
-    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
-    pub environment: Vec<String>,
-    /// Set those of a file with a line NAME=VALUE or NAME for each; may be repeated; --env goes before it
-    #[arg(long, value_name = "FILE")]
-    pub env_file: Vec<String>,
-    /// Guest memory, such as 64M, instead of what the image asks for
-    #[arg(short = 'm', long, value_name = "SIZE")]
-    pub memory: Option<String>,
-    /// Refuse an image that asks for more memory; by default, it gets what the package's Cargo.toml asks for
-    #[arg(long, value_name = "SIZE|none")]
-    pub memory_max: Option<String>,
-    /// Run it in a virtual machine or in a process; by default in a machine where there is KVM, or as HUSK_TARGET says
-    #[arg(long, value_name = "hvt|spt")]
-    pub target: Option<String>,
-    /// Refuse a host that protects less than others, such as one without KVM
-    #[arg(long)]
-    pub strict: bool,
-    /// Attach a network, such as user or tap:INTERFACE; may be repeated; see husk run --help
-    #[arg(long, value_name = "[NAME=]WIRE")]
-    pub net: Vec<String>,
-    /// Lead a port of the host, at 127.0.0.1 unless told otherwise, to the guest (-p is cargo's); of UDP with /udp at
-    /// its end; may be repeated
-    #[arg(long, value_name = "[ADDRESS:]HOST:GUEST")]
-    pub publish: Vec<String>,
-    /// Where the guest may connect to.
-    #[command(flatten)]
-    pub rules: Rules,
-    /// Ask a peer that is silent for this time whether it is still there, instead of 60s
-    #[arg(long, value_name = "TIME|off")]
-    pub net_keepalive: Option<String>,
-    /// End a connection in which nothing moves for this time, instead of 124m
-    #[arg(long, value_name = "TIME|off")]
-    pub net_idle: Option<String>,
-    /// Let a network send, and receive, so many bytes a second
-    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
-    pub net_rate: Vec<String>,
-    /// Let a disk read and write so many bytes a second
-    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
-    pub block_rate: Vec<String>,
-    /// Let a disk carry out so many requests a second
-    #[arg(long, value_name = "[NAME=]RATE[:BURST]")]
-    pub block_iops: Vec<String>,
-    /// How long the guest may take to end after SIGTERM or SIGINT, instead of 10 seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub stop_timeout: Option<u64>,
-    /// Attach a disk, such as data=disk.img; may be repeated; see husk run --help
-    #[arg(long, value_name = "[NAME=]FILE[,ro]")]
-    pub block: Vec<String>,
-    /// How what the guest prints is shown: as it is, or with control characters as text
-    #[arg(long, value_name = "raw|escaped")]
-    pub console: Option<String>,
-    /// Let the guest print so many bytes a second
-    #[arg(long, value_name = "RATE[:BURST]")]
-    pub console_rate: Option<String>,
-    /// Let the guest, the tender included, use so much of a processor, such as 50%
-    #[arg(long, value_name = "SHARE")]
-    pub cpu_limit: Option<String>,
-    /// Have the guest end after this time, such as 90s, as by SIGTERM; exit status 124
-    #[arg(long, value_name = "TIME")]
-    pub timeout: Option<String>,
-    /// Which features of the processor a std program finds; baseline: x86-64-v2
-    #[arg(long, value_name = "host|baseline")]
-    pub cpu: Option<String>,
-    /// Have the tender go on as this user once everything is open; takes root
-    #[arg(long, value_name = "UID[:GID]")]
-    pub user: Option<String>,
-    /// Record how the run ended, in a line of JSON that the guest cannot forge; see husk run --help
-    #[arg(long, value_name = "FILE")]
-    pub status_file: Option<String>,
-    /// Tell what guest and tender may do, call by call, and do not run it
-    #[arg(long)]
-    pub explain: bool,
-    /// With --explain: print one line of JSON instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Have the tender and the libos say more (-v makes cargo say more)
-    #[arg(long)]
-    pub verbose: bool,
-    /// Load the image where it always loads, for debugging
-    #[arg(long)]
-    pub no_aslr: bool,
-}
-
 /// Flags of cargo that decide what is built and where.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = CARGO)]
 pub struct Cargo {
-    /// Build this package; may be repeated
+    /// Build this package
     #[arg(short, long, value_name = "SPEC")]
     pub package: Vec<String>,
     /// Build all packages of the workspace
@@ -221,6 +139,14 @@ pub struct New {
     /// A no_std program over the crate 'husk': no libos, a much smaller image
     #[arg(long)]
     pub no_std: bool,
+}
+
+/// `cargo husk help`.
+#[derive(Debug, Args)]
+pub struct Help {
+    /// A command, or a flag with or without its dashes
+    #[arg(value_name = "COMMAND|FLAG", allow_hyphen_values = true)]
+    pub topic: Option<String>,
 }
 
 #[cfg(test)]

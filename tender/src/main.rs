@@ -15,10 +15,9 @@ use husk_tender::explain::Explanation;
 use husk_tender::host::heap::Heap;
 use husk_tender::host::streams;
 use husk_tender::inspect::Inspection;
-use husk_tender::run::{self, Options};
+use husk_tender::run;
 use husk_tender::supervise;
 use husk_tender::supervise::testimony::{self, Verdict};
-use husk_tender::vm::boot::Program;
 use husk_tender::vm::target::Choice;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -28,9 +27,6 @@ use std::time::Instant;
 
 #[global_allocator]
 static HEAP: Heap = Heap;
-
-/// Time that a guest has to end after the first stop signal, unless the user sets another.
-const GRACE_S: u64 = 10;
 
 /// Entry from the C library's start code: the work of std before its own `main` (a stack guard for a thread that does not
 /// recurse, a poll of the standard streams) takes longer than everything else that `husk run` does before it creates a machine.
@@ -60,8 +56,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
 /// Executes the command line and returns the exit status.
 fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
     let result = match cli::parse(words) {
-        Ok(Command::Run(run)) if run.explain => default_target()
-            .and_then(|usual| explain(&run, run.target.unwrap_or(usual)).map_err(|error| error.to_string())),
+        Ok(Command::Run(run)) if run.explain => self::explain(&run),
         Ok(Command::Run(run)) => match run.status_file.clone() {
             Some(path) => supervised(*run, &path, started).map_err(|error| error.to_string()),
             None => self::run(*run, started),
@@ -75,18 +70,19 @@ fn husk(words: impl Iterator<Item = OsString>, started: Instant) -> u8 {
 }
 
 /// Runs an image. Returns the exit status.
-fn run(run: cli::Run, started: Instant) -> Result<u8, String> {
-    options(run, started).and_then(|options| run::run(&options).map_err(|error| error.to_string()))
+fn run(mut run: cli::Run, started: Instant) -> Result<u8, String> {
+    run.options.program.environment = cli::gather(&run).map_err(|error| error.to_string())?;
+    run.options.target = target(run.options.target)?;
+    run::run(&run.options, started).map_err(|error| error.to_string())
 }
 
 /// Runs an image in a child process, and records at this path how that ends.
 fn supervised(run: cli::Run, path: &Path, started: Instant) -> Result<u8, Error> {
-    let image = run.line.first().map(Path::new);
-    let read =
-        run.environment_files.iter().map(PathBuf::as_path).chain(run.devices.iter().filter_map(Attachment::path));
-    let file = supervise::open(path, image.into_iter().chain(read))?;
-    let user = run.user_to_be;
-    supervise::run(file, user, run.stop_timeout_s.unwrap_or(GRACE_S), || {
+    let options = &run.options;
+    let devices = options.devices.iter().filter_map(Attachment::path);
+    let read = run.environment_files.iter().map(PathBuf::as_path).chain(devices);
+    let file = supervise::open(path, std::iter::once(options.image.as_path()).chain(read))?;
+    supervise::run(file, options.user, options.grace_s, || {
         self::run(run, started).unwrap_or_else(|error| {
             testimony::end(Verdict::Error, &error);
             fail(&error)
@@ -132,15 +128,20 @@ fn check(check: &cli::Check) -> Result<u8, Error> {
     Ok(if is_well { 0 } else { NOT_WELL })
 }
 
-fn explain(run: &cli::Run, target: Choice) -> Result<u8, Error> {
+fn explain(run: &cli::Run) -> Result<u8, String> {
+    let target = target(run.options.target)?;
+    explain_on(target, run).map_err(|error| error.to_string())
+}
+
+fn explain_on(target: Choice, run: &cli::Run) -> Result<u8, Error> {
+    let cli::Run { options, json, .. } = run;
     let feature = match target {
         Choice::Hvt => &calls::KVM,
-        Choice::Automatic if run::kvm(target, run.strict)?.is_some() => &calls::KVM,
+        Choice::Automatic if run::kvm(target, options.strict)?.is_some() => &calls::KVM,
         Choice::Automatic | Choice::Spt => &calls::SPT,
     };
-    let image = run.line.first().map(Path::new).unwrap_or(Path::new(""));
-    let explanation = Explanation::of(image, run.memory, &run.devices, feature)?;
-    match run.json {
+    let explanation = Explanation::of(&options.image, options.memory, &options.devices, feature)?;
+    match json {
         true => print(&format!("{}\n", explanation.json())),
         false => print(&explanation.with_colour(std::io::stdout().is_terminal()).to_string()),
     }
@@ -151,32 +152,11 @@ fn print(text: &str) -> Result<u8, Error> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map(|()| 0).map_err(Error::Output)
 }
 
-fn options(run: cli::Run, started: Instant) -> Result<Options, String> {
-    let environment = cli::gather(&run).map_err(|error| error.to_string())?;
-    Ok(Options {
-        image: run.line.first().cloned().unwrap_or_default().into(),
-        memory: run.memory,
-        program: Program { arguments: run.line, environment },
-        randomize: !run.fixed_base,
-        target: run.target.map_or_else(default_target, Ok)?,
-        strict: run.strict,
-        devices: run.devices,
-        grace_s: run.stop_timeout_s.unwrap_or(GRACE_S),
-        verbose: run.verbose,
-        console: run.console,
-        share: run.share,
-        timeout: run.timeout,
-        cpu: run.cpu,
-        user: run.user_to_be,
-        started,
-    })
-}
-
-/// Target of a guest if the command line names none.
-fn default_target() -> Result<Choice, String> {
+/// Returns the target of a guest: if the command line chose none, the one of the environment.
+fn target(chosen: Choice) -> Result<Choice, String> {
     const VARIABLE: &str = "HUSK_TARGET";
-    match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+    match std::env::var_os(VARIABLE).filter(|value| chosen == Choice::Automatic && !value.is_empty()) {
         Some(value) => Choice::parse(&value.to_string_lossy()).map_err(|error| format!("{VARIABLE}: {error}")),
-        None => Ok(Choice::Automatic),
+        None => Ok(chosen),
     }
 }

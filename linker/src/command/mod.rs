@@ -1,6 +1,7 @@
 //! The subcommands of `cargo husk`.
 
 mod build;
+mod help;
 mod new;
 mod run;
 
@@ -17,7 +18,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     command.build();
     let mut divided = Divided::default();
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
-        && subcommand.get_name() != "new"
+        && !["new", "help"].contains(&subcommand.get_name())
     {
         let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
         // The program's arguments may be any bytes.
@@ -32,6 +33,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Run(run) => run::run("run", &run, &divided),
         Command::Test(test) => run::run("test", &test, &divided),
         Command::New(new) => new::run(&new),
+        Command::Help(topic) => help::run(command, &topic),
     }
 }
 

@@ -18,7 +18,7 @@ fn run_hands_flags_to_the_tender_and_arguments_to_the_guest() {
     let words = "run -q -e A=1 --memory 64M --release --no-aslr --verbose -- --flag x";
     let outcome = project.husk(words).env("HUSK", project.path("tender")).env("RUST_LOG", "all").outcome();
     let printed = outcome.expect_status(7).stdout();
-    let expected = "run --memory 64M --memory-max=none -e RUST_LOG=all -e A=1 --verbose --no-aslr --";
+    let expected = "run --env=RUST_LOG=all --memory-max=none --env=A=1 --memory=64M --no-aslr --verbose --";
     let printed: Vec<&str> = printed.lines().collect();
     assert_eq!(printed[..printed.len() - 3].join(" "), expected);
     assert!(printed[printed.len() - 3].ends_with("release/app"), "{printed:?}");

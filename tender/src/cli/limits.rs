@@ -40,7 +40,7 @@ impl Limited {
 pub fn give(run: &mut Run) -> Result<(), Error> {
     for Limit { what, name, rate } in std::mem::take(&mut run.limits) {
         let is_named = |device: &&mut Attachment| name.is_none() || device.name == name;
-        let places = run.devices.iter_mut().filter(is_named).filter_map(|device| place(&mut device.what, what));
+        let places = run.options.devices.iter_mut().filter(is_named).filter_map(|device| place(&mut device.what, what));
         if places.map(|place| *place = Some(rate)).count() == 0 {
             let name = name.map_or(String::new(), |name| format!(" {name}"));
             return Err(Error(format!("{}{name}: there is no such device; attach one first", what.flag())));

@@ -1,29 +1,22 @@
 //! The command line of `husk`.
 //!
-//! Each flag is declared once, with its help, in the table of its command ([`flags`]). The tables are small, and start-up
+//! Each flag is declared once, with its help, in the table of its command ([`husk_flags`]). The tables are small, and start-up
 //! time is this program's measure, so they use nothing larger than a tokeniser.
 
 mod environment;
 mod flags;
-mod help;
 mod limits;
 
 pub use environment::gather;
-use flags::Flag;
-use husk_tender::arch::hvt::Cpu;
-use husk_tender::confine::User;
+use husk_flags::{Flags, HUSK, check, help, inspect, run};
 use husk_tender::devices::attach::{Attachment, What};
-use husk_tender::devices::console;
 use husk_tender::devices::net::{self, Backend, user};
-use husk_tender::limits::cpu_quota::Share;
-use husk_tender::memory::grant::Grant;
-use husk_tender::vm::target::Choice;
+use husk_tender::run::Options;
 use lexopt::{Arg, Parser};
 use limits::Limit;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Request of the user.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,46 +34,22 @@ pub enum Command {
 /// `husk run`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Memory that the guest gets.
-    pub memory: Grant,
+    /// Options of the run, without environment and default target.
+    pub options: Options,
     /// Environment, each `NAME=value`, or `NAME` to pass on husk's own value.
     pub environment: Vec<OsString>,
     /// Files with more assignments.
     pub environment_files: Vec<PathBuf>,
-    /// Load a relocatable image at the same address every time.
-    pub fixed_base: bool,
-    /// Target to run in, if specified.
-    pub target: Option<Choice>,
-    /// Refuse hosts that protect less than Husk can use.
-    pub strict: bool,
-    /// The devices that are attached.
-    pub devices: Vec<Attachment>,
-    /// Rate limits of devices.
-    pub limits: Vec<Limit>,
-    /// Options of the user-mode network.
-    pub user: user::Options,
-    /// Seconds that the guest has to end after a request to stop, if specified.
-    pub stop_timeout_s: Option<u64>,
-    /// Report what the guest does.
-    pub verbose: bool,
-    /// Treatment of the guest's output.
-    pub console: console::Options,
-    /// Share of a processor that the guest may use, if not all of it.
-    pub share: Option<Share>,
-    /// Time that the guest may run, if limited.
-    pub timeout: Option<Duration>,
-    /// Processor model that a std program sees.
-    pub cpu: Cpu,
-    /// User to become, if not the current one.
-    pub user_to_be: Option<User>,
     /// File that records how the run ended, if any.
     pub status_file: Option<PathBuf>,
     /// Show what the guest may do, instead of running it.
     pub explain: bool,
     /// Print JSON.
     pub json: bool,
-    /// The image, then the program's arguments.
-    pub line: Vec<OsString>,
+    /// Rate limits that no device has yet.
+    limits: Vec<Limit>,
+    /// Options of the user-mode network that its device does not have yet.
+    user: user::Options,
 }
 
 /// `husk inspect`.
@@ -119,13 +88,13 @@ impl From<lexopt::Error> for Error {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut parser = Parser::from_iter(words);
     match parser.next()? {
-        None => Ok(Command::Print(help::overview())),
-        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Print(help::overview())),
-        Some(Arg::Short('V') | Arg::Long("version")) => Ok(Command::Print(help::version())),
+        None => Ok(Command::Print(help::overview(&HUSK))),
+        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Command::Print(help::overview(&HUSK))),
+        Some(Arg::Short('V') | Arg::Long("version")) => Ok(Command::Print(version())),
         Some(Arg::Value(command)) => match command.to_str() {
-            Some("run") => run(parser),
-            Some("inspect") => inspect(parser),
-            Some("check") => check(parser),
+            Some("run") => parse_run(parser),
+            Some("inspect") => parse_inspect(parser),
+            Some("check") => parse_check(parser),
             Some("help") => explain(&mut parser),
             _ => Err(Error(format!(
                 "no such command: {}; there are `husk run`, `husk inspect` and `husk check`, see `husk --help`",
@@ -133,51 +102,61 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             ))),
         },
         Some(Arg::Short(_) | Arg::Long(_)) => {
-            Err(Error(format!("flags come after the command: `{}`", help::RUN.usage)))
+            Err(Error(format!("flags come after the command: `{}`", run::COMMAND.usage)))
         }
     }
 }
 
+/// Answer to `husk --version`.
+fn version() -> String {
+    format!("husk {} (image contract {})\n", env!("CARGO_PKG_VERSION"), husk_abi::VERSION)
+}
+
 /// Handles `husk help`, of everything or of the command or flag that follows.
 fn explain(parser: &mut Parser) -> Result<Command, Error> {
-    let Some(word) = parser.raw_args()?.next() else { return Ok(Command::Print(help::overview())) };
-    let text = help::about(&word.to_string_lossy());
+    let Some(word) = parser.raw_args()?.next() else { return Ok(Command::Print(help::overview(&HUSK))) };
+    let text = help::about(&HUSK, &word.to_string_lossy());
     text.map(Command::Print).ok_or_else(|| {
         Error(format!("there is no command or flag '{}'; `husk run --help` lists those of `husk run`", word.display()))
     })
 }
 
-fn run(mut parser: Parser) -> Result<Command, Error> {
+fn parse_run(mut parser: Parser) -> Result<Command, Error> {
     let mut run = Run::default();
     while let Some(argument) = parser.next()? {
+        let words = &mut run.options.program.arguments;
         match argument {
-            Arg::Value(image) if run.line.is_empty() => run.line.push(image),
+            Arg::Value(image) if words.is_empty() => words.push(image),
             Arg::Value(word) => {
                 // The program's first argument, or the first word after `--`: all words from here on are the program's.
-                run.line.push(word);
-                run.line.extend(parser.raw_args()?);
+                words.push(word);
+                words.extend(parser.raw_args()?);
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::RUN))),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&run::COMMAND))),
             flag => {
-                let flag = find(flags::RUN, "run", &flag)?;
-                apply(&mut run, flag, &mut parser)?;
+                let (effect, flag) = find(&flag)?;
+                let value = if flag.value.is_some() { parser.value()? } else { OsString::new() };
+                let refused = |reason| Error(format!("--{}: {reason}", flag.long));
+                flags::apply(&mut run, effect, value).map_err(refused)?;
             }
         }
     }
-    match run.line.is_empty() {
-        true => Err(Error(format!("which image? `{}`; `cargo husk build` prints the path of each", help::RUN.usage))),
-        false => {
-            if run.json && !run.explain {
-                return Err(Error("--json goes with --explain".to_owned()));
-            }
-            if run.explain && run.status_file.is_some() {
-                return Err(Error("--status-file goes with a run, not with --explain".to_owned()));
-            }
-            connect(&mut run)?;
-            limits::give(&mut run)?;
-            Ok(Command::Run(Box::new(run)))
-        }
+    let Some(image) = run.options.program.arguments.first() else {
+        return Err(Error(format!(
+            "which image? `{}`; `cargo husk build` prints the path of each",
+            run::COMMAND.usage
+        )));
+    };
+    run.options.image = image.into();
+    if run.json && !run.explain {
+        return Err(Error("--json goes with --explain".to_owned()));
     }
+    if run.explain && run.status_file.is_some() {
+        return Err(Error("--status-file goes with a run, not with --explain".to_owned()));
+    }
+    connect(&mut run)?;
+    limits::give(&mut run)?;
+    Ok(Command::Run(Box::new(run)))
 }
 
 /// Moves the options of the user-mode network to the device that has it; adds that device if there is none.
@@ -185,10 +164,10 @@ fn connect(run: &mut Run) -> Result<(), Error> {
     if run.user == user::Options::default() {
         return Ok(());
     }
-    if run.devices.iter_mut().find_map(user_network).is_none() {
-        run.devices.push(Attachment { name: None, what: What::Network(net::Options::default()) });
+    if run.options.devices.iter_mut().find_map(user_network).is_none() {
+        run.options.devices.push(Attachment { name: None, what: What::Network(net::Options::default()) });
     }
-    let mut networks = run.devices.iter_mut().filter_map(user_network);
+    let mut networks = run.options.devices.iter_mut().filter_map(user_network);
     match (networks.next(), networks.next()) {
         (Some(network), None) => {
             *network = std::mem::take(&mut run.user);
@@ -214,66 +193,62 @@ fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
     }
 }
 
-fn inspect(mut parser: Parser) -> Result<Command, Error> {
-    let mut inspect = Inspect::default();
+fn parse_inspect(mut parser: Parser) -> Result<Command, Error> {
+    let mut request = Inspect::default();
     while let Some(argument) = parser.next()? {
         match argument {
-            Arg::Value(image) if inspect.image.as_os_str().is_empty() => inspect.image = image.into(),
+            Arg::Value(image) if request.image.as_os_str().is_empty() => request.image = image.into(),
             Arg::Value(image) => return Err(Error(format!("one image at a time: {} is too much", image.display()))),
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::INSPECT))),
-            flag => {
-                let flag = find(flags::INSPECT, "inspect", &flag)?;
-                apply(&mut inspect, flag, &mut parser)?;
-            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&inspect::COMMAND))),
+            flag => match find(&flag)?.0 {
+                inspect::Inspect::Json => request.json = true,
+            },
         }
     }
-    match inspect.image.as_os_str().is_empty() {
-        true => Err(Error("which image? `husk inspect [--json] IMAGE`".to_owned())),
-        false => Ok(Command::Inspect(inspect)),
+    match request.image.as_os_str().is_empty() {
+        true => Err(Error(format!("which image? `{}`", inspect::COMMAND.usage))),
+        false => Ok(Command::Inspect(request)),
     }
 }
 
-fn check(mut parser: Parser) -> Result<Command, Error> {
-    let mut check = Check::default();
+fn parse_check(mut parser: Parser) -> Result<Command, Error> {
+    let mut request = Check::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Value(word) => {
                 return Err(Error(format!("`husk check` takes no image; {} is too much", word.display())));
             }
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&help::CHECK))),
-            flag => {
-                let flag = find(flags::CHECK, "check", &flag)?;
-                apply(&mut check, flag, &mut parser)?;
-            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(help::command(&check::COMMAND))),
+            flag => match find(&flag)?.0 {
+                check::Check::Json => request.json = true,
+            },
         }
     }
-    Ok(Command::Check(check))
+    Ok(Command::Check(request))
 }
 
 /// Finds the flag in the table of its command.
-fn find<T>(table: &'static [Flag<T>], command: &str, flag: &Arg<'_>) -> Result<&'static Flag<T>, Error> {
+fn find<F: Flags>(flag: &Arg<'_>) -> Result<(F, &'static husk_flags::Flag<'static>), Error> {
     let (written, found) = match *flag {
-        Arg::Long(name) => (format!("--{name}"), table.iter().find(|known| known.long == name)),
-        Arg::Short(letter) => (format!("-{letter}"), table.iter().find(|known| known.short == Some(letter))),
+        Arg::Long(name) => (format!("--{name}"), F::find(|known| known.long == name)),
+        Arg::Short(letter) => (format!("-{letter}"), F::find(|known| known.short == Some(letter))),
         Arg::Value(ref value) => (value.display().to_string(), None),
     };
     found.ok_or_else(|| {
+        let command = F::COMMAND.name;
         Error(format!(
             "husk {command} has no flag {written}; see `husk {command} --help`. Flags of the program come after `--`"
         ))
     })
 }
 
-/// Applies one flag as its table says.
-fn apply<T>(to: &mut T, flag: &Flag<T>, parser: &mut Parser) -> Result<(), Error> {
-    let value = if flag.value.is_some() { parser.value()? } else { OsString::new() };
-    (flag.set)(to, value).map_err(|reason| Error(format!("--{}: {reason}", flag.long)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use husk_tender::devices::limit::Rate;
+    use husk_tender::memory::grant::Grant;
+    use husk_tender::vm::boot::Program;
+    use std::time::Duration;
 
     fn parsed(line: &str) -> Result<Command, Error> {
         parse(line.split(' ').map(OsString::from))
@@ -285,27 +260,22 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_image_and_arguments_after_it() {
+        let arguments = ["app", "-v", "--memory", "x"].map(OsString::from).to_vec();
         let run = Run {
-            memory: Grant { memory: Some(64 << 20), maximum: 1 << 30 },
+            options: Options {
+                image: "app".into(),
+                memory: Grant { memory: Some(64 << 20), maximum: 1 << 30 },
+                program: Program { arguments, environment: vec![] },
+                randomize: false,
+                strict: true,
+                grace_s: 3,
+                verbose: true,
+                ..Options::default()
+            },
             environment: vec!["A=b c".into(), "D".into()],
             environment_files: vec!["secrets".into()],
-            fixed_base: true,
-            target: None,
-            strict: true,
-            devices: vec![],
-            limits: vec![],
-            user: user::Options::default(),
-            stop_timeout_s: Some(3),
-            verbose: true,
-            console: console::Options::default(),
-            share: None,
-            timeout: None,
-            cpu: Cpu::Host,
-            user_to_be: None,
             status_file: Some("s.json".into()),
-            explain: false,
-            json: false,
-            line: ["app", "-v", "--memory", "x"].map(OsString::from).to_vec(),
+            ..Run::default()
         };
         let words = [
             "husk",
@@ -334,8 +304,9 @@ mod tests {
     #[test]
     fn flags_may_follow_the_image_and_end_at_the_first_argument() {
         let run = |verbose: bool, line: &[&str]| {
-            let line = line.iter().map(OsString::from).collect();
-            Ok(Command::Run(Box::new(Run { verbose, line, ..Run::default() })))
+            let program = Program { arguments: line.iter().map(OsString::from).collect(), environment: vec![] };
+            let options = Options { image: "app".into(), program, verbose, ..Options::default() };
+            Ok(Command::Run(Box::new(Run { options, ..Run::default() })))
         };
         assert_eq!(parsed("husk run app -v"), run(true, &["app"]));
         assert_eq!(parsed("husk run app -v serve -v"), run(true, &["app", "serve", "-v"]));
@@ -347,7 +318,7 @@ mod tests {
     #[test]
     fn a_published_port_makes_the_network_that_it_needs() {
         let devices = |line: &str| match parsed(line) {
-            Ok(Command::Run(run)) => run.devices,
+            Ok(Command::Run(run)) => run.options.devices,
             other => panic!("{other:?}"),
         };
         let mut made = devices("husk run app -p 8080:80 --deny all:25");
@@ -403,30 +374,15 @@ mod tests {
     }
 
     #[test]
-    fn help_explains_one_flag() {
+    fn help_is_printed_on_request() {
         let shown = |line: &str| match parsed(line) {
             Ok(Command::Print(help)) => help,
             other => panic!("{line}: {other:?}"),
         };
-        for flag in flags::RUN {
-            let help = shown(&format!("husk help {}", flag.long));
-            assert!(help.starts_with("husk run -") && help.contains(flag.help), "{help}");
-            assert_eq!(help, shown(&format!("husk help --{}", flag.long)));
-        }
-        assert_eq!(shown("husk help -p"), shown("husk help publish"));
-        assert!(shown("husk help publish").contains("\nPublished ports: "));
-        assert!(shown("husk help net").contains("\nNetworks: ") && !shown("husk help net").contains("Exit status"));
-        assert_eq!(shown("husk help json").lines().filter(|line| line.starts_with("husk ")).count(), 3);
         assert_eq!(shown("husk help run"), shown("husk run --help"));
+        assert_eq!(shown("husk help inspect"), shown("husk inspect -h"));
         assert_eq!(shown("husk help"), shown("husk --help"));
+        assert_eq!(shown("husk help -p"), shown("husk help publish"));
         assert!(refused("husk help frobnicate").contains("no command or flag 'frobnicate'"));
-    }
-
-    #[test]
-    fn help_names_every_flag() {
-        let Ok(Command::Print(help)) = parsed("husk run --help") else { panic!("help is printed") };
-        for flag in flags::RUN {
-            assert!(help.contains(flag.long) && help.contains(flag.help), "{}", flag.long);
-        }
     }
 }

@@ -29,10 +29,10 @@ pub struct Ready {
 
 /// Confines the process, makes the machine with the threads that serve it, and confines
 /// these. Starts the guest's time (`--timeout`).
-pub fn confine(options: &Options, inputs: &Inputs, populated: Populated) -> Result<Ready, Error> {
+pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: Populated) -> Result<Ready, Error> {
     let Inputs { image, attached, reporter } = inputs;
     let Populated { target, sandbox, memory, counter, devices } = populated;
-    let mut statistics = Statistics::new(options.verbose, options.started);
+    let mut statistics = Statistics::new(options.verbose, started);
     let confining = Instant::now();
     let feature = match sandbox {
         Sandbox::Hvt => &calls::KVM,

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Options of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The image file.
     pub image: PathBuf,
@@ -55,14 +55,33 @@ pub struct Options {
     pub cpu: Cpu,
     /// User to change to, once everything is open.
     pub user: Option<User>,
-    /// Start of the tender.
-    pub started: Instant,
 }
 
-/// Runs an image to its end and returns the exit status. A fault is reported on standard error.
-pub fn run(options: &Options) -> Result<u8, Error> {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            image: PathBuf::new(),
+            memory: Grant::default(),
+            program: Program::default(),
+            randomize: true,
+            target: Choice::Automatic,
+            strict: false,
+            devices: vec![],
+            grace_s: 10,
+            verbose: false,
+            console: console::Options::default(),
+            share: None,
+            timeout: None,
+            cpu: Cpu::Host,
+            user: None,
+        }
+    }
+}
+
+/// Runs an image to its end and returns the exit status. A fault is reported on standard error. The tender `started` at this time.
+pub fn run(options: &Options, started: Instant) -> Result<u8, Error> {
     let (inputs, opened) = open::open(options)?;
     let populated = populate::populate(options, &inputs.image, opened)?;
-    let ready = confine::confine(options, &inputs, populated)?;
+    let ready = confine::confine(options, started, &inputs, populated)?;
     serve::serve(options, &inputs, ready)
 }

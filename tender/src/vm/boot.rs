@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use zerocopy::IntoBytes;
 
 /// Arguments and environment of a program.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// Arguments, the program's own name first.
     pub arguments: Vec<OsString>,
