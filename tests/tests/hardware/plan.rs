@@ -30,7 +30,7 @@ const SKIPPED: &[(Machine, &str, &str)] =
     &[(Machine::VtX, "almost_all_of_a_large_memory", "it takes 4 GiB, and Bochs has 2 GiB")];
 
 /// Prefix of the tests of vector registers.
-const VECTORS: &str = "husk_libos::arch::vector::";
+const VECTORS: &str = "husk_libos::arch::x86_64::vector::";
 
 /// Parts of the names of tests that a machine runs unless all are asked for.
 const CHOICE: &[(Machine, &[&str])] = &[

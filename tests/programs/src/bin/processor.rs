@@ -1,6 +1,6 @@
 //! Prints the processor that a program finds: features, and traces of a hypervisor.
 
-use std::arch::__cpuid;
+use std::arch::x86_64::__cpuid;
 
 fn main() {
     let features = [
