@@ -33,7 +33,7 @@ fn inspect(image: &Path) -> Inspection {
 fn an_image_is_described() {
     let text = inspect(&build("whole", &["-Cdebuginfo=full"])).to_string();
     let expected = [
-        "  contract      version 2\n",
+        "  contract      version 3\n",
         "  program       std\n",
         "  loaded        static-pie, ",
         "  build-id      abcdef0123456789\n",

@@ -53,7 +53,7 @@ fn flags_operations_and_details_that_do_not_exist_are_faults() {
     stopped("operation", "transmit", "operation 7 does not exist");
     stopped("detail", "transmit", "detail 0x9");
     stopped("offload", "transmit", "detail 0x5000000000000");
-    stopped("unfinished", "receive", "detail 0x2");
+    stopped("guest-offloads", "receive", "detail 0x2");
 }
 
 #[test]

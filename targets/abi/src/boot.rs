@@ -58,7 +58,7 @@ pub struct Info {
 }
 
 /// A change of the block must respect images that were built before it: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 2 && size_of::<Info>() == 256, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 3 && size_of::<Info>() == 256, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -47,7 +47,7 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Offers: u32 {
         /// Checksum and segmentation offload for TCP and UDP: the device completes frames to be sent, as an [`Offload`]
-        /// describes, and fills buffers of [`UNFINISHED`] with incomplete frames.
+        /// describes, and fills buffers of [`GUEST_OFFLOADS`] with frames that need the same.
         const OFFLOAD = 1;
     }
 }
@@ -62,59 +62,74 @@ pub const RECEIVE: usize = 1;
 
 /// Offload request for a frame to be sent, encoded in [`Descriptor::detail`](crate::ring::Descriptor::detail) of its first
 /// part; 0 for a complete frame. Any other value than described here is a fault, as is every value but 0 if the device does not
-/// offer offload. Corresponds to virtio-net's NEEDS_CSUM and GSO fields.
+/// offer offload. The fields are those of `struct virtio_net_hdr` (Virtio 1.2, 5.1.6); NEEDS_CSUM is implied by a `csum_start`.
 ///
 /// ```text
-/// bits 0 to 15     start     offset in the frame of the segment or datagram without a checksum (csum_start), or 0
-/// bits 16 to 31    checksum  offset of the checksum from there (csum_offset); it holds the sum of the pseudo-header
-/// bits 32 to 47    segment   most bytes of payload per frame on the wire, for a GSO frame of TCP (gso_size), or 0
-/// bits 48 to 63    family    version of IP that carries a GSO frame: 4 or 6; 0 for any other frame
+/// bits 0 to 15     csum_start    offset in the frame of the segment or datagram without a checksum, or 0
+/// bits 16 to 31    csum_offset   offset of the checksum from there; it holds the sum of the pseudo-header
+/// bits 32 to 47    gso_size      most bytes of payload per frame on the wire, for a GSO frame of TCP, or 0
+/// bits 48 to 63    gso_type      a value of [`gso_type`]
 /// ```
 ///
-/// A GSO frame ("row") is one TCP segment with too large a payload, and lacks its checksum. The device sends it as several
-/// segments: headers are repeated, with sequence numbers, lengths and flags adjusted in each.
+/// A GSO frame is one TCP segment with too large a payload, and lacks its checksum. The device sends it as several segments:
+/// headers are repeated, with sequence numbers, lengths and flags adjusted in each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
     /// Offset of the checksummed segment or datagram.
-    pub start: u16,
-    /// Offset of the checksum field from `start`.
-    pub checksum: u16,
-    /// Payload bytes per segment; if not 0, then [`SEGMENT_MINIMUM`] or more.
-    pub segment: u16,
-    /// Version of IP of a GSO frame: 4, 6, or 0.
-    pub family: u16,
+    pub csum_start: u16,
+    /// Offset of the checksum field from `csum_start`.
+    pub csum_offset: u16,
+    /// Payload bytes per segment; if not 0, then [`GSO_SIZE_MINIMUM`] or more.
+    pub gso_size: u16,
+    /// A value of [`gso_type`]: [`gso_type::NONE`] unless the frame is a GSO frame.
+    pub gso_type: u16,
+}
+
+/// Values of [`Offload::gso_type`], with virtio's numbers.
+pub mod gso_type {
+    /// Not a GSO frame.
+    pub const NONE: u16 = 0;
+    /// TCP over IPv4.
+    pub const TCPV4: u16 = 1;
+    /// TCP over IPv6.
+    pub const TCPV6: u16 = 4;
 }
 
 /// Fewest payload bytes per segment of a GSO frame: every network carries as many behind the longest header (RFC 791, 3.2).
-pub const SEGMENT_MINIMUM: u16 = 8;
+pub const GSO_SIZE_MINIMUM: u16 = 8;
 /// Most bytes of a GSO frame beyond its [`FRAME_HEADER`]: the maximum length of an IP packet.
-pub const ROW_MAXIMUM: usize = u16::MAX as usize;
+pub const GSO_FRAME_MAXIMUM: usize = u16::MAX as usize;
 
 impl Offload {
     /// Returns the detail that encodes this request.
     pub const fn encode(self) -> u64 {
-        self.start as u64 | (self.checksum as u64) << 16 | (self.segment as u64) << 32 | (self.family as u64) << 48
+        self.csum_start as u64
+            | (self.csum_offset as u64) << 16
+            | (self.gso_size as u64) << 32
+            | (self.gso_type as u64) << 48
     }
 
     /// Decodes the detail of a frame of `length` bytes; `None` if it is inconsistent.
     pub const fn check(detail: u64, length: usize) -> Option<Self> {
-        let [start, checksum, segment, family] =
+        let [csum_start, csum_offset, gso_size, gso_type] =
             [detail as u16, (detail >> 16) as u16, (detail >> 32) as u16, (detail >> 48) as u16];
-        let within = start as usize + checksum as usize + size_of::<u16>() <= length;
-        let summed = start as usize >= FRAME_HEADER && within;
-        let row = segment >= SEGMENT_MINIMUM && (family == 4 || family == 6) && summed;
-        let possible = (summed || (start == 0 && checksum == 0)) && (row || (segment == 0 && family == 0));
-        if possible { Some(Self { start, checksum, segment, family }) } else { None }
+        let within = csum_start as usize + csum_offset as usize + size_of::<u16>() <= length;
+        let needs_csum = csum_start as usize >= FRAME_HEADER && within;
+        let is_gso =
+            gso_size >= GSO_SIZE_MINIMUM && matches!(gso_type, gso_type::TCPV4 | gso_type::TCPV6) && needs_csum;
+        let possible = (needs_csum || (csum_start == 0 && csum_offset == 0))
+            && (is_gso || (gso_size == 0 && gso_type == gso_type::NONE));
+        if possible { Some(Self { csum_start, csum_offset, gso_size, gso_type }) } else { None }
     }
 }
 
-/// Detail of a buffer of the queue [`RECEIVE`], if the device offers offload: the buffer accepts frames that lack a checksum,
-/// and GSO frames that fit. A frame that the next buffer does not accept is dropped.
-pub const UNFINISHED: u64 = 1;
+/// Detail of a buffer of the queue [`RECEIVE`], if the device offers offload: the buffer accepts frames that lack a checksum
+/// (NEEDS_CSUM), and GSO frames that fit. A frame that the next buffer does not accept is dropped.
+pub const GUEST_OFFLOADS: u64 = 1;
 
 /// Flag of a completion of the queue [`RECEIVE`] ([`crate::ring::Completion::flags`]): the checksum of the segment or datagram
-/// needs no verification, because it is incomplete or known to be right (DATA_VALID).
-pub const CHECKED: u16 = 1;
+/// needs no verification, because it is known to be right (virtio's DATA_VALID), or absent (NEEDS_CSUM).
+pub const DATA_VALID: u16 = 1;
 
 /// A queue: two rings of the same number of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -180,31 +195,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_frame_lacks_survives_the_trip() {
-        let sum = Offload { start: 34, checksum: 16, ..Offload::default() };
-        for offload in [Offload::default(), sum, Offload { segment: 1448, family: 4, ..sum }] {
+    fn offloads_survive_the_trip() {
+        let sum = Offload { csum_start: 34, csum_offset: 16, ..Offload::default() };
+        for offload in [Offload::default(), sum, Offload { gso_size: 1448, gso_type: gso_type::TCPV4, ..sum }] {
             assert_eq!(Offload::check(offload.encode(), 2000), Some(offload));
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let good = Offload { start: 34, checksum: 16, segment: 1448, family: 4 };
+        let good = Offload { csum_start: 34, csum_offset: 16, gso_size: 1448, gso_type: gso_type::TCPV6 };
         let bad = [
-            Offload { start: 0, ..good },
-            Offload { start: 13, ..good },
-            Offload { checksum: 1949, ..good },
-            Offload { start: u16::MAX, checksum: u16::MAX, ..good },
-            Offload { segment: 0, ..good },
-            Offload { segment: SEGMENT_MINIMUM - 1, ..good },
-            Offload { family: 0, ..good },
-            Offload { family: 5, ..good },
-            Offload { start: 0, checksum: 16, segment: 0, family: 0 },
-            Offload { start: 0, checksum: 0, segment: 1448, family: 4 },
+            Offload { csum_start: 0, ..good },
+            Offload { csum_start: 13, ..good },
+            Offload { csum_offset: 1949, ..good },
+            Offload { csum_start: u16::MAX, csum_offset: u16::MAX, ..good },
+            Offload { gso_size: 0, ..good },
+            Offload { gso_size: GSO_SIZE_MINIMUM - 1, ..good },
+            Offload { gso_type: gso_type::NONE, ..good },
+            Offload { gso_type: 5, ..good },
+            Offload { csum_start: 0, csum_offset: 16, gso_size: 0, gso_type: gso_type::NONE },
+            Offload { csum_start: 0, csum_offset: 0, gso_size: 1448, gso_type: gso_type::TCPV4 },
         ];
         for offload in bad {
             assert_eq!(Offload::check(offload.encode(), 1984), None, "{offload:?}");
         }
-        assert!(Offload::check(Offload { checksum: 1948, ..good }.encode(), 1984).is_some(), "just within");
+        assert!(Offload::check(Offload { csum_offset: 1948, ..good }.encode(), 1984).is_some(), "just within");
     }
 }

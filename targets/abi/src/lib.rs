@@ -30,4 +30,4 @@ pub mod threads;
 pub mod turns;
 
 /// Version of the contract that this crate describes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

@@ -239,7 +239,7 @@ features! {
         SYS_writev [On(0, Role::Interface)] "a frame of the guest's";
         SYS_read [On(0, Role::Interface)] "a frame for the guest";
         SYS_write [On(0, Role::Interface)] "a frame of the guest's";
-        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32), On(0, Role::Interface)] "the guest takes unfinished frames, or does not";
+        SYS_ioctl [Is(1, TUNSETOFFLOAD as u32), On(0, Role::Interface)] "the guest takes frames that need offload, or does not";
     }
 
     /// A connection with passt.

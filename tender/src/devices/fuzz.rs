@@ -17,7 +17,7 @@ use crate::fuzz::sample;
 use crate::fuzz::{Arguments, file};
 use crate::image::Kind;
 use crate::memory::{Claim, Memory};
-use husk_abi::device::{FRAME_HEADER, Offers, Offload, Queue, RECEIVE, ROW_MAXIMUM, TRANSMIT};
+use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offers, Offload, Queue, RECEIVE, TRANSMIT};
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, PAGE, Region, Rights};
 use husk_abi::ring::{CONSUMER, Descriptor, ENTRIES, PRODUCER};
 pub use race::race;
@@ -225,7 +225,7 @@ impl Wire for Loop {
         Offers::OFFLOAD
     }
 
-    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
+    fn send(&mut self, frame: &Parts, offload: Offload) -> Result<(), Unreachable> {
         self.count(TRANSMIT);
         let memory = {
             let mut guest = self.guest.lock();
@@ -233,8 +233,8 @@ impl Wire for Loop {
             Arc::clone(&guest.memory)
         };
         assert_given(&memory, frame, Rights::READ);
-        assert!((FRAME_HEADER..=FRAME_HEADER + ROW_MAXIMUM).contains(&frame.length()));
-        assert!(usize::from(lacks.start) + usize::from(lacks.checksum) <= frame.length());
+        assert!((FRAME_HEADER..=FRAME_HEADER + GSO_FRAME_MAXIMUM).contains(&frame.length()));
+        assert!(usize::from(offload.csum_start) + usize::from(offload.csum_offset) <= frame.length());
         let mut bytes = Vec::new();
         copy::from_guest(frame, &mut bytes)?;
         if self.frames.len() < 16 {

@@ -1,4 +1,4 @@
-//! Carries the notes of an image, written by hand: contract version 2, a manifest with a device.
+//! Carries the notes of an image, written by hand: contract version 3, a manifest with a device.
 
 /// The notes; all numbers are little-endian words.
 #[repr(C, align(4))]
@@ -12,7 +12,7 @@ const NET0: u32 = u32::from_le_bytes(*b"net0");
 #[unsafe(link_section = ".note.husk")]
 static NOTES: Notes = Notes([
     5, 16, 1, HUSK, 0, // name size, body size, type: contract
-    2, 0, 0, 0, // version, reserved, system calls
+    3, 0, 0, 0, // version, reserved, system calls
     5, 64, 2, HUSK, 0, // manifest
     64 << 20, 0, 1 << 20, 0, // memory, main stack
     41, 2, 0, 1, // patched, trapping, kind, devices

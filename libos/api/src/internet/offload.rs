@@ -1,7 +1,7 @@
 //! Checksum and segmentation offload: the device fills in the checksums of segments, splits large segments, and reports for
 //! arriving frames whether the checksum needs verification.
 
-use husk_abi::device::{FRAME_HEADER, Offload};
+use husk_abi::device::{FRAME_HEADER, Offload, gso_type};
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet};
 use smoltcp::wire::{TcpPacket, UdpPacket};
 
@@ -48,9 +48,9 @@ pub(super) fn is_right(frame: &[u8]) -> bool {
     }
 }
 
-/// Prepares a segment for the device, which completes its checksum (NEEDS_CSUM) and, unless `segment` is 0, splits it into
-/// several with `segment` bytes of payload each. No offload for frames with another payload.
-pub(super) fn leave_out(frame: &mut [u8], segment: u16) -> Offload {
+/// Prepares a segment for the device, which completes its checksum (NEEDS_CSUM) and, unless `gso_size` is 0, splits it into
+/// several with `gso_size` bytes of payload each. No offload for frames with another payload.
+pub(super) fn leave_out(frame: &mut [u8], gso_size: u16) -> Offload {
     let found = carried(frame).filter(|carried| carried.protocol == IpProtocol::Tcp);
     let Some(Carried { from, to, start, payload, .. }) = found else { return Offload::default() };
     let sum = pseudo_header(from, to, payload.len());
@@ -58,12 +58,12 @@ pub(super) fn leave_out(frame: &mut [u8], segment: u16) -> Offload {
     if let Some(field) = frame.get_mut(checksum..checksum + 2) {
         field.copy_from_slice(&sum.to_be_bytes());
     }
-    let family = match (segment, from) {
-        (0, _) => 0,
-        (_, IpAddress::Ipv4(_)) => 4,
-        (_, IpAddress::Ipv6(_)) => 6,
+    let gso_type = match (gso_size, from) {
+        (0, _) => gso_type::NONE,
+        (_, IpAddress::Ipv4(_)) => gso_type::TCPV4,
+        (_, IpAddress::Ipv6(_)) => gso_type::TCPV6,
     };
-    Offload { start: start as u16, checksum: TCP_CHECKSUM as u16, segment, family }
+    Offload { csum_start: start as u16, csum_offset: TCP_CHECKSUM as u16, gso_size, gso_type }
 }
 
 /// Returns the sum of the pseudo-header of a segment of `length` bytes: RFC 9293, 3.1.
@@ -122,8 +122,8 @@ mod tests {
     }
 
     /// Completes a frame's checksum like the device (Virtio 1.2, 5.1.6.2).
-    fn finished(mut frame: Vec<u8>, lacks: Offload) -> Vec<u8> {
-        let (start, field) = (usize::from(lacks.start), usize::from(lacks.start + lacks.checksum));
+    fn finished(mut frame: Vec<u8>, offload: Offload) -> Vec<u8> {
+        let (start, field) = (usize::from(offload.csum_start), usize::from(offload.csum_start + offload.csum_offset));
         let mut bytes = frame[start..].to_vec();
         bytes.resize(bytes.len().next_multiple_of(2), 0);
         let mut total = sum(&bytes);
@@ -142,9 +142,9 @@ mod tests {
                 let whole = frame(from, to, payload);
                 assert!(is_right(&whole));
                 let mut without = whole.clone();
-                let lacks = leave_out(&mut without, 0);
-                assert_eq!(Offload::check(lacks.encode(), without.len()), Some(lacks));
-                assert_eq!(finished(without, lacks), whole);
+                let offload = leave_out(&mut without, 0);
+                assert_eq!(Offload::check(offload.encode(), without.len()), Some(offload));
+                assert_eq!(finished(without, offload), whole);
                 let mut wrong = whole;
                 *wrong.last_mut().expect("not empty") ^= 1;
                 assert!(!is_right(&wrong));

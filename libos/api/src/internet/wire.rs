@@ -4,7 +4,7 @@
 use super::offload;
 use core::fmt::Debug;
 use core::num::{NonZeroU16, NonZeroUsize};
-use husk_abi::device::{FRAME_HEADER, Offload, ROW_MAXIMUM};
+use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offload};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 
@@ -44,9 +44,9 @@ pub trait Sender {
     /// Returns true if there is room for a frame.
     fn has_room(&mut self) -> bool;
 
-    /// Sends a frame of `length` bytes that `fill` writes, if there is room; unless `segment` is 0, as several TCP segments
-    /// with `segment` bytes of payload each.
-    fn send(&mut self, length: usize, segment: u16, fill: &mut dyn FnMut(&mut [u8]));
+    /// Sends a frame of `length` bytes that `fill` writes, if there is room; unless `gso_size` is 0, as several TCP segments
+    /// with `gso_size` bytes of payload each.
+    fn send(&mut self, length: usize, gso_size: u16, fill: &mut dyn FnMut(&mut [u8]));
 }
 
 impl Wire for crate::net::Link {
@@ -95,15 +95,15 @@ impl Sender for crate::net::Sender {
         Self::has_room(self)
     }
 
-    fn send(&mut self, length: usize, segment: u16, fill: &mut dyn FnMut(&mut [u8])) {
+    fn send(&mut self, length: usize, gso_size: u16, fill: &mut dyn FnMut(&mut [u8])) {
         let offloads = self.offloads();
-        let frame = if segment > 0 { self.row() } else { self.frame() };
+        let frame = if gso_size > 0 { self.gso_frame() } else { self.frame() };
         if let Some(mut frame) = frame
             && let Some(part) = frame.get_mut(..length)
         {
             fill(part);
-            let lacks = if offloads { offload::leave_out(part, segment) } else { Offload::default() };
-            frame.send_unfinished(length, lacks);
+            let offload = if offloads { offload::leave_out(part, gso_size) } else { Offload::default() };
+            frame.send_offloaded(length, offload);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Limits {
         if self.offloads {
             (capabilities.checksum.tcp, capabilities.checksum.udp) = (Checksum::None, Checksum::Tx);
             // Segmentation for IPv4 only: over IPv6, packets of smoltcp 0.14 must fit the wire.
-            capabilities.segmentation.tcpv4 = NonZeroUsize::new(FRAME_HEADER + ROW_MAXIMUM);
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(FRAME_HEADER + GSO_FRAME_MAXIMUM);
         }
         capabilities
     }
@@ -154,11 +154,11 @@ impl Device for Exchange<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
         let frame = self.frame.take()?;
-        Some((Incoming(frame), Outgoing { sender: self.sender, segment: 0 }))
+        Some((Incoming(frame), Outgoing { sender: self.sender, gso_size: 0 }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
-        if self.sender.has_room() { Some(Outgoing { sender: self.sender, segment: 0 }) } else { None }
+        if self.sender.has_room() { Some(Outgoing { sender: self.sender, gso_size: 0 }) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -179,17 +179,17 @@ impl RxToken for Incoming<'_> {
 pub(super) struct Outgoing<'a> {
     sender: &'a mut dyn Sender,
     /// Payload bytes of each TCP segment to split the frame into; 0 for a single frame.
-    segment: u16,
+    gso_size: u16,
 }
 
 impl TxToken for Outgoing<'_> {
     fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment = meta.segmentation_offload_size.map_or(0, NonZeroU16::get);
+        self.gso_size = meta.segmentation_offload_size.map_or(0, NonZeroU16::get);
     }
 
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         let (mut fill, mut result) = (Some(fill), None);
-        self.sender.send(length, self.segment, &mut |frame| result = fill.take().map(|fill| fill(frame)));
+        self.sender.send(length, self.gso_size, &mut |frame| result = fill.take().map(|fill| fill(frame)));
         // A frame without room in the device is made all the same, and lost.
         match (result, fill) {
             (Some(result), _) => result,

@@ -5,7 +5,7 @@
 use crate::device::Error;
 use alloc::alloc::{Layout, alloc};
 use core::ptr::NonNull;
-use husk_abi::device::{FRAME_HEADER, ROW_MAXIMUM};
+use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM};
 use husk_abi::ring::Descriptor;
 
 /// Most bytes of all buffers of one direction, unless these were too few buffers.
@@ -13,23 +13,23 @@ const BYTES_MAXIMUM: usize = 1 << 20;
 /// Fewest buffers of one direction.
 const BUFFERS_MINIMUM: usize = 64;
 /// Number of buffers for outgoing GSO frames: more than are under way at a time.
-const ROWS: usize = 16;
+const GSO_BUFFERS: usize = 16;
 /// Alignment of buffers, and of their size: a cache line.
 const BUFFER_ALIGNMENT: usize = 64;
 
 /// Buffers for GSO frames.
-pub struct Rows {
+pub struct GsoBuffers {
     /// Buffers for outgoing GSO frames.
     pub to_send: Buffers,
     /// Buffers for arriving GSO frames and all other arriving frames.
     pub to_receive: Buffers,
 }
 
-impl Rows {
+impl GsoBuffers {
     /// Allocates the buffers, if there is memory for them.
     pub fn new() -> Option<Self> {
-        let buffers = |maximum| Buffers::new(FRAME_HEADER + ROW_MAXIMUM, maximum).ok();
-        Some(Self { to_send: buffers(ROWS)?, to_receive: buffers(BUFFERS_MINIMUM)? })
+        let buffers = |maximum| Buffers::new(FRAME_HEADER + GSO_FRAME_MAXIMUM, maximum).ok();
+        Some(Self { to_send: buffers(GSO_BUFFERS)?, to_receive: buffers(BUFFERS_MINIMUM)? })
     }
 }
 

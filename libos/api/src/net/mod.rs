@@ -24,11 +24,11 @@ use crate::device::{self, Error};
 use crate::ring::Queue;
 use crate::wait::Source;
 use alloc::vec::Vec;
-use buffers::{Buffers, Rows, descriptor};
+use buffers::{Buffers, GsoBuffers, descriptor};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
-use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, TRANSMIT, UNFINISHED};
+use husk_abi::device::{DATA_VALID, FRAME_HEADER, GUEST_OFFLOADS, Network, Offers, Offload, RECEIVE, TRANSMIT};
 use husk_abi::note::device_kind;
 use husk_abi::ring::{Descriptor, status};
 
@@ -65,19 +65,19 @@ impl Link {
         let [sending, receiving] = [TRANSMIT, RECEIVE].map(|index| unsafe { Queue::new(&device.queues[index]) });
         let offered = offload && device::offers(device).contains(Offers::OFFLOAD);
         // Without memory for large buffers, the device is used without offload.
-        let rows = if offered { Rows::new() } else { None };
-        let (rows, buffers) = match rows {
-            Some(Rows { to_send, to_receive }) => (Some(to_send), to_receive),
+        let gso = if offered { GsoBuffers::new() } else { None };
+        let (gso, buffers) = match gso {
+            Some(GsoBuffers { to_send, to_receive }) => (Some(to_send), to_receive),
             None => (None, Buffers::new(frame, receiving.entries() as usize)?),
         };
-        let detail = if rows.is_some() { UNFINISHED } else { 0 };
-        let sender = Sender::new(sending, frame, rows)?;
+        let detail = if gso.is_some() { GUEST_OFFLOADS } else { 0 };
+        let sender = Sender::new(sending, frame, gso)?;
         Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties })
     }
 
     /// Returns true if frames may be incomplete (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
-        self.sender.rows.is_some()
+        self.sender.gso.is_some()
     }
 
     /// Returns the device's properties: addresses and MTU.
@@ -115,18 +115,18 @@ pub struct Sender {
     /// Indices of free buffers; the last one was used most recently, and is likely to be in the cache.
     free: Vec<u16>,
     /// Buffers for GSO frames, if the device takes these. Their tokens follow those of the others.
-    rows: Option<Buffers>,
-    free_rows: Vec<u16>,
+    gso: Option<Buffers>,
+    gso_free: Vec<u16>,
     unpublished: usize,
 }
 
 impl Sender {
-    fn new(queue: Queue, frame: usize, rows: Option<Buffers>) -> Result<Self, Error> {
+    fn new(queue: Queue, frame: usize, gso: Option<Buffers>) -> Result<Self, Error> {
         let free = |buffers: &Buffers| (0..buffers.count as u16).rev().collect();
-        let free_rows: Vec<u16> = rows.as_ref().map_or_else(Vec::new, free);
+        let gso_free: Vec<u16> = gso.as_ref().map_or_else(Vec::new, free);
         // Every buffer has a place in the queue.
-        let buffers = Buffers::new(frame, queue.entries() as usize - free_rows.len())?;
-        Ok(Self { free: free(&buffers), queue, buffers, rows, free_rows, unpublished: 0 })
+        let buffers = Buffers::new(frame, queue.entries() as usize - gso_free.len())?;
+        Ok(Self { free: free(&buffers), queue, buffers, gso, gso_free, unpublished: 0 })
     }
 
     /// Returns true if there is a buffer for a frame.
@@ -144,29 +144,29 @@ impl Sender {
     }
 
     /// Returns a GSO frame to be filled; only a device that [offloads](Link::offloads) takes it.
-    pub fn row(&mut self) -> Option<Outgoing<'_>> {
+    pub fn gso_frame(&mut self) -> Option<Outgoing<'_>> {
         self.reclaim();
-        let rows = self.rows.as_ref()?;
-        let index = usize::from(self.free_rows.pop()?);
-        let (start, length, index) = (rows.at(index), rows.frame, self.buffers.count + index);
+        let gso = self.gso.as_ref()?;
+        let index = usize::from(self.gso_free.pop()?);
+        let (start, length, index) = (gso.at(index), gso.frame, self.buffers.count + index);
         Some(Outgoing { sender: self, index, start, length })
     }
 
     /// Returns true if frames may be incomplete (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
-        self.rows.is_some()
+        self.gso.is_some()
     }
 
     /// Returns true if no buffer of one of the kinds is free.
     fn stuck(&self) -> bool {
-        self.free.is_empty() || self.rows.is_some() && self.free_rows.is_empty()
+        self.free.is_empty() || self.gso.is_some() && self.gso_free.is_empty()
     }
 
     /// Frees a buffer, by its token.
     fn release(&mut self, token: usize) {
         match token.checked_sub(self.buffers.count) {
             None => self.free.push(token as u16),
-            Some(index) => self.free_rows.push(index as u16),
+            Some(index) => self.gso_free.push(index as u16),
         }
     }
 
@@ -189,8 +189,8 @@ impl Sender {
     pub fn is_done(&mut self) -> bool {
         self.flush();
         self.take_back();
-        let rows = self.rows.as_ref().map_or(0, |rows| rows.count);
-        self.free.len() == self.buffers.count && self.free_rows.len() == rows
+        let gso = self.gso.as_ref().map_or(0, |gso| gso.count);
+        self.free.len() == self.buffers.count && self.gso_free.len() == gso
     }
 
     /// Publishes the sent frames, and wakes the tender if it asked for that.
@@ -224,18 +224,18 @@ impl Outgoing<'_> {
     ///
     /// If the frame is not that long.
     pub fn send(self, length: usize) {
-        self.send_unfinished(length, Offload::default());
+        self.send_offloaded(length, Offload::default());
     }
 
-    /// Sends the first `length` bytes of an incomplete frame, which the device completes as `lacks` describes; only a device
+    /// Sends the first `length` bytes of an incomplete frame, which the device completes as `offload` describes; only a device
     /// that [offloads](Link::offloads) takes it.
     ///
     /// # Panics
     ///
     /// If the frame is not that long.
-    pub fn send_unfinished(self, length: usize, lacks: Offload) {
+    pub fn send_offloaded(self, length: usize, offload: Offload) {
         assert!(length <= self.len(), "a frame has at most {} bytes", self.len());
-        let part = Descriptor { detail: lacks.encode(), ..descriptor(self.start, self.index, length) };
+        let part = Descriptor { detail: offload.encode(), ..descriptor(self.start, self.index, length) };
         // SAFETY: the buffer was taken out of the free list, and returns there by its completion only.
         let submitted = length > 0 && unsafe { self.sender.queue.submit(&[part]) };
         if submitted {
@@ -297,7 +297,7 @@ impl Receiver {
             if completion.status == status::DONE {
                 let start = self.buffers.at(index);
                 let length = (completion.length as usize).min(self.buffers.frame);
-                let checked = completion.flags & CHECKED != 0;
+                let checked = completion.flags & DATA_VALID != 0;
                 return Some(Incoming { receiver: self, index, start, length, checked });
             }
             self.submit(index);

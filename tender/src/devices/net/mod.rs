@@ -13,7 +13,9 @@ use super::ring::{Broken, Parts, Queue, Request, Violation};
 use crate::confine::Descriptors;
 use crate::host::time::monotonic_ns;
 use crate::memory::Memory;
-use husk_abi::device::{CHECKED, FRAME_HEADER, Network, Offers, Offload, RECEIVE, ROW_MAXIMUM, TRANSMIT, UNFINISHED};
+use husk_abi::device::{
+    DATA_VALID, FRAME_HEADER, GSO_FRAME_MAXIMUM, GUEST_OFFLOADS, Network, Offers, Offload, RECEIVE, TRANSMIT,
+};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
 pub use options::{Backend, Options};
@@ -109,11 +111,11 @@ impl Served {
         while count < BATCH && !self.is_limited(TRANSMIT) && self.wire.has_room() {
             let Some(request) = self.transmit.next(&self.memory, &mut self.frame)? else { break };
             let length = self.frame.length();
-            let lacks = self.lacks(&request)?;
-            let longest = if lacks.segment > 0 { FRAME_HEADER + ROW_MAXIMUM } else { self.longest };
+            let offload = self.offload(&request)?;
+            let longest = if offload.gso_size > 0 { FRAME_HEADER + GSO_FRAME_MAXIMUM } else { self.longest };
             let status = match (FRAME_HEADER..=longest).contains(&length) {
                 true => {
-                    let sent = self.wire.send(&self.frame, lacks);
+                    let sent = self.wire.send(&self.frame, offload);
                     sent.map_err(|_| unreachable(&self.transmit, &request))?;
                     status::DONE
                 }
@@ -139,10 +141,10 @@ impl Served {
                 self.buffer = self.next_buffer()?;
             }
             let Some(buffer) = &self.buffer else { break };
-            let received = self.wire.receive(&self.room, buffer.detail == UNFINISHED);
+            let received = self.wire.receive(&self.room, buffer.detail == GUEST_OFFLOADS);
             match received.map_err(|_| unreachable(&self.receive, buffer))? {
                 Some(Received::Frame { length, checked }) => {
-                    let flags = if checked { CHECKED } else { 0 };
+                    let flags = if checked { DATA_VALID } else { 0 };
                     self.receive.complete_with(buffer.token, length, status::DONE, flags);
                     self.buffer = None;
                     self.limits[RECEIVE].take(length);
@@ -176,19 +178,19 @@ impl Served {
         let buffer = self.receive.next(&self.memory, &mut self.room)?;
         match buffer.as_ref().map_or(0, |buffer| buffer.detail) {
             0 => Ok(buffer),
-            UNFINISHED if self.offers_offload() => Ok(buffer),
+            GUEST_OFFLOADS if self.offers_offload() => Ok(buffer),
             detail => Err(self.receive.broken(Violation::Detail(detail))),
         }
     }
 
-    /// Offload work that the frame to be sent still needs.
-    fn lacks(&self, request: &Request) -> Result<Offload, Broken> {
-        let lacks = match request.detail {
+    /// Offload that the frame to be sent needs.
+    fn offload(&self, request: &Request) -> Result<Offload, Broken> {
+        let offload = match request.detail {
             0 => Some(Offload::default()),
             detail if self.offers_offload() => Offload::check(detail, self.frame.length()),
             _ => None,
         };
-        lacks.ok_or_else(|| self.transmit.broken(Violation::Detail(request.detail)))
+        offload.ok_or_else(|| self.transmit.broken(Violation::Detail(request.detail)))
     }
 
     fn offers_offload(&self) -> bool {

@@ -1,8 +1,8 @@
 //! TAP interface of the host: a wire with the host's network stack, a bridge or anything else at its far end. The kernel
 //! copies frames from guest memory and back, without a copy in the tender for long ones.
 //!
-//! Each frame is preceded by the header of virtio's network devices (Virtio 1.2, 5.1.6), by which the kernel takes unfinished
-//! frames (NEEDS_CSUM, GSO) and delivers some. That header is in the tender's memory: guests neither see nor write it.
+//! Each frame is preceded by the header of virtio's network devices (Virtio 1.2, 5.1.6), by which the kernel takes frames that
+//! need offload (NEEDS_CSUM, GSO) and delivers some. That header is in the tender's memory: guests neither see nor write it.
 
 #![expect(unsafe_code, reason = "interfaces are asked by ioctl, frames moved by system calls on guest memory")]
 
@@ -10,7 +10,7 @@ use super::wire::{Received, Wire};
 use crate::confine::{Descriptors, Role};
 use crate::devices::copy::{self, Unreachable};
 use crate::devices::ring::Parts;
-use husk_abi::device::{Offers, Offload};
+use husk_abi::device::{Offers, Offload, gso_type};
 use husk_abi::ring::PARTS_MAXIMUM;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -34,8 +34,8 @@ pub struct Tap {
     copy: Vec<u8>,
     /// True if frames are preceded by a header (IFF_VNET_HDR).
     has_header: bool,
-    /// True if the kernel may deliver unfinished frames.
-    hands_out_unfinished: bool,
+    /// True if the kernel may deliver frames that need offload.
+    guest_offloads: bool,
 }
 
 /// Header of a frame: `struct virtio_net_hdr`, in the byte order of the host.
@@ -43,40 +43,29 @@ pub struct Tap {
 #[repr(C)]
 struct Header {
     flags: u8,
-    kind: u8,
+    gso_type: u8,
     /// Hint of the length of the protocol headers.
-    headers: u16,
-    segment: u16,
-    start: u16,
-    checksum: u16,
+    hdr_len: u16,
+    gso_size: u16,
+    csum_start: u16,
+    csum_offset: u16,
 }
 
-/// [`Header::flags`]: the checksum is missing, from `start` on (NEEDS_CSUM); the checksum is valid (DATA_VALID).
-const MISSING: u8 = 1;
-const VALID: u8 = 2;
-/// [`Header::kind`]: a row of TCP segments (GSO), by version of IP.
-const ROW_V4: u8 = 1;
-const ROW_V6: u8 = 4;
+/// [`Header::flags`]: the checksum is missing, from `csum_start` on.
+const NEEDS_CSUM: u8 = 1;
+/// [`Header::flags`]: the checksum is valid.
+const DATA_VALID: u8 = 2;
 
 impl Header {
-    fn new(lacks: Offload) -> Self {
-        Self {
-            flags: if lacks.start > 0 { MISSING } else { 0 },
-            kind: match lacks.family {
-                0 => 0,
-                4 => ROW_V4,
-                _ => ROW_V6,
-            },
-            headers: 0,
-            segment: lacks.segment,
-            start: lacks.start,
-            checksum: lacks.checksum,
-        }
+    fn new(offload: Offload) -> Self {
+        let Offload { csum_start, csum_offset, gso_size, gso_type } = offload;
+        let flags = if csum_start > 0 { NEEDS_CSUM } else { 0 };
+        Self { flags, gso_type: gso_type as u8, hdr_len: 0, gso_size, csum_start, csum_offset }
     }
 
-    /// Returns true if a frame with this header counts as finished.
-    fn is_finished(&self) -> bool {
-        self.flags & MISSING == 0 && self.kind == 0
+    /// Returns true if a frame with this header needs no offload.
+    fn is_complete(&self) -> bool {
+        self.flags & NEEDS_CSUM == 0 && u16::from(self.gso_type) == gso_type::NONE
     }
 
     fn vector(&mut self) -> libc::iovec {
@@ -141,7 +130,7 @@ fn opened(file: File, name: &str, has_header: bool) -> Result<Opened, String> {
     let mtu = mtu(name).map_err(|error| format!("the MTU of interface '{name}' is not told: {error}"))?;
     let copy = Vec::with_capacity(size_of::<Header>() + COPIED);
     copy::prepare();
-    let mut tap = Tap { file, copy, has_header, hands_out_unfinished: false };
+    let mut tap = Tap { file, copy, has_header, guest_offloads: false };
     if has_header {
         let size = size_of::<Header>() as libc::c_int;
         // SAFETY: `size` is a local variable of the type that TUNSETVNETHDRSZ reads.
@@ -199,19 +188,19 @@ pub(super) fn stable_mac(interface: &str) -> [u8; 6] {
 }
 
 impl Tap {
-    /// Lets the kernel deliver unfinished frames, or not. If the ioctl fails, the kernel finishes them.
+    /// Lets the kernel deliver frames that need offload, or not. If the ioctl fails, the kernel completes them.
     fn set_offload(&mut self, on: bool) {
         let features = if on { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
         // SAFETY: all arguments are numbers.
         unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(features)) };
-        self.hands_out_unfinished = on;
+        self.guest_offloads = on;
     }
 
     /// Sends a copy of a frame.
-    fn send_copy(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
+    fn send_copy(&mut self, frame: &Parts, offload: Offload) -> Result<(), Unreachable> {
         self.copy.clear();
         if self.has_header {
-            self.copy.extend_from_slice(Header::new(lacks).as_bytes());
+            self.copy.extend_from_slice(Header::new(offload).as_bytes());
         }
         copy::from_guest(frame, &mut self.copy)?;
         // Errors, such as of an interface that is down, are ignored: a wire loses frames.
@@ -262,20 +251,20 @@ impl Wire for Tap {
         if self.has_header { Offers::OFFLOAD } else { Offers::empty() }
     }
 
-    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable> {
+    fn send(&mut self, frame: &Parts, offload: Offload) -> Result<(), Unreachable> {
         if frame.length() <= COPIED {
-            return self.send_copy(frame, lacks);
+            return self.send_copy(frame, offload);
         }
-        match self.transfer(libc::SYS_writev, &mut Header::new(lacks), frame, None) {
+        match self.transfer(libc::SYS_writev, &mut Header::new(offload), frame, None) {
             Err(libc::EFAULT) => Err(Unreachable),
             // Other errors, such as of an interface that is down, are ignored: a wire loses frames.
             _ => Ok(()),
         }
     }
 
-    fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable> {
-        if self.has_header && may_be_unfinished != self.hands_out_unfinished {
-            self.set_offload(may_be_unfinished);
+    fn receive(&mut self, into: &Parts, guest_offloads: bool) -> Result<Option<Received>, Unreachable> {
+        if self.has_header && guest_offloads != self.guest_offloads {
+            self.set_offload(guest_offloads);
         }
         // A frame that reaches the byte behind the buffer does not fit.
         let (mut header, mut behind) = (Header::default(), 0);
@@ -285,8 +274,8 @@ impl Wire for Tap {
             Err(_) => return Ok(None),
         };
         let length = length.saturating_sub(if self.has_header { size_of::<Header>() } else { 0 });
-        let fits = length <= into.length() && (may_be_unfinished || header.is_finished());
-        let checked = may_be_unfinished && header.flags & (MISSING | VALID) != 0;
+        let fits = length <= into.length() && (guest_offloads || header.is_complete());
+        let checked = guest_offloads && header.flags & (NEEDS_CSUM | DATA_VALID) != 0;
         Ok(Some(if fits { Received::Frame { length, checked } } else { Received::Dropped }))
     }
 

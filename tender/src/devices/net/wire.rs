@@ -19,12 +19,12 @@ pub trait Wire: fmt::Debug + Send {
         true
     }
 
-    /// Sends a frame, or drops it, as a wire may. `lacks` names only offloads that the wire offers.
-    fn send(&mut self, frame: &Parts, lacks: Offload) -> Result<(), Unreachable>;
+    /// Sends a frame, or drops it, as a wire may. `offload` names only what the wire offers.
+    fn send(&mut self, frame: &Parts, offload: Offload) -> Result<(), Unreachable>;
 
-    /// Receives a frame, or drops one that does not fit; `None` if there is none. The frame may be unfinished only if the
-    /// buffer allows it and the wire offers it.
-    fn receive(&mut self, into: &Parts, may_be_unfinished: bool) -> Result<Option<Received>, Unreachable>;
+    /// Receives a frame, or drops one that does not fit; `None` if there is none. The frame may need offload only if the
+    /// buffer accepts that (`guest_offloads`) and the wire offers it.
+    fn receive(&mut self, into: &Parts, guest_offloads: bool) -> Result<Option<Received>, Unreachable>;
 
     /// Does other pending work. Returns true if there was some.
     fn work(&mut self) -> bool {

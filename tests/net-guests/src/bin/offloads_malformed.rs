@@ -5,7 +5,7 @@
 #![no_main]
 
 use guests::Numbers;
-use husk::abi::device::{FRAME_HEADER, Offload, ROW_MAXIMUM, SEGMENT_MINIMUM, TRANSMIT};
+use husk::abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, GSO_SIZE_MINIMUM, Offload, TRANSMIT, gso_type};
 use husk::abi::ring::{Descriptor, status};
 use husk::boot;
 use net_guests::Raw;
@@ -23,7 +23,7 @@ fn main() {
     let transmit = Raw::open(TRANSMIT);
     let start = boot::info().heap.start as *mut u8;
     let mut numbers = Numbers(815);
-    for offset in (0..FRAME_HEADER + ROW_MAXIMUM).step_by(8) {
+    for offset in (0..FRAME_HEADER + GSO_FRAME_MAXIMUM).step_by(8) {
         // SAFETY: the heap has room for the longest frame, and nothing else is in it.
         unsafe { start.add(offset).cast::<u64>().write_unaligned(numbers.draw()) };
     }
@@ -36,19 +36,19 @@ fn main() {
         }
         // SAFETY: the heap has room for the longest frame, and nothing else is in it.
         unsafe { start.add(PROTOCOLS[kind]).write(TCP) };
-        let length = 60 + numbers.below((FRAME_HEADER + ROW_MAXIMUM - 60) as u64) as usize;
-        let lacks = Offload {
-            start: FRAME_HEADER as u16 + numbers.below(60) as u16,
-            checksum: numbers.below(40) as u16,
-            segment: SEGMENT_MINIMUM + numbers.below(3000) as u16,
-            family: if kind == 1 { 6 } else { 4 },
+        let length = 60 + numbers.below((FRAME_HEADER + GSO_FRAME_MAXIMUM - 60) as u64) as usize;
+        let offload = Offload {
+            csum_start: FRAME_HEADER as u16 + numbers.below(60) as u16,
+            csum_offset: numbers.below(40) as u16,
+            gso_size: GSO_SIZE_MINIMUM + numbers.below(3000) as u16,
+            gso_type: if kind == 1 { gso_type::TCPV6 } else { gso_type::TCPV4 },
         };
-        let Some(lacks) = Offload::check(lacks.encode(), length) else {
+        let Some(offload) = Offload::check(offload.encode(), length) else {
             refused += 1;
             continue;
         };
         let address = start as u64;
-        let part = Descriptor { address, length: length as u32, detail: lacks.encode(), ..Descriptor::default() };
+        let part = Descriptor { address, length: length as u32, detail: offload.encode(), ..Descriptor::default() };
         transmit.describe(sent, part);
         sent += 1;
         transmit.submitted(sent);

@@ -5,7 +5,7 @@
 
 use guests::word;
 use husk::abi::call::Number;
-use husk::abi::device::{Offload, RECEIVE, TRANSMIT, UNFINISHED};
+use husk::abi::device::{GUEST_OFFLOADS, Offload, RECEIVE, TRANSMIT};
 use husk::abi::memory::PAGE;
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
 use husk::{boot, gate};
@@ -44,10 +44,10 @@ fn main() {
         "long" => send(Descriptor { length: u32::MAX, ..frame }),
         "operation" => send(Descriptor { operation: 7, ..frame }),
         "detail" => send(Descriptor { detail: 9, ..frame }),
-        "offload" => send(Descriptor { detail: Offload { family: 5, ..Offload::default() }.encode(), ..frame }),
-        "unfinished" => {
+        "offload" => send(Descriptor { detail: Offload { gso_type: 5, ..Offload::default() }.encode(), ..frame }),
+        "guest-offloads" => {
             let receive = Raw::open(RECEIVE);
-            receive.describe(0, Descriptor { detail: UNFINISHED + 1, ..frame });
+            receive.describe(0, Descriptor { detail: GUEST_OFFLOADS + 1, ..frame });
             receive.submitted(1);
         }
         "outside" => send(Descriptor { address: 0xdead_0000_0000, ..frame }),
