@@ -102,6 +102,12 @@ impl Sender {
             self.ring.bell.ring();
         }
     }
+
+    /// Makes the producer again from its cursor.
+    fn renew(&mut self) {
+        let words = self.ring.words.clone();
+        self.producer = Producer::at(words, self.ring.entries.len() as u32, self.producer.cursor()).unwrap();
+    }
 }
 
 struct Receiver {
@@ -122,6 +128,12 @@ impl Receiver {
         let value = self.ring.entries[position].with(|entry| unsafe { *entry });
         self.consumer.release();
         value
+    }
+
+    /// Makes the consumer again from its cursor.
+    fn renew(&mut self) {
+        let words = self.ring.words.clone();
+        self.consumer = Consumer::at(words, self.ring.entries.len() as u32, self.consumer.cursor()).unwrap();
     }
 }
 
@@ -160,13 +172,23 @@ fn entries_that_are_shown_together_wake_once_and_arrive() {
     });
 }
 
-/// A queue of a guest with one request under way at a time: each side sleeps until the other's next entry.
 #[test]
 fn a_queue_that_is_full_goes_on() {
+    full_queue(false);
+}
+
+#[test]
+fn a_tender_that_is_made_again_from_its_cursors_goes_on() {
+    full_queue(true);
+}
+
+/// Models a queue of a guest with one request under way at a time: each side sleeps until the other's next entry. The tender's
+/// sides are made again after each request, if they are `renewed`.
+fn full_queue(renewed: bool) {
     let mut model = loom::model::Builder::new();
     // Two sides that both sleep and wake have many interleavings; a higher preemption bound finds nothing new.
     model.preemption_bound = Some(3);
-    model.check(|| {
+    model.check(move || {
         const REQUESTS: u32 = 2;
         let (submission, completion) = (Ring::new(1), Ring::new(1));
         let (mut requests, mut answers) = (submission.share().receiver(), completion.share().sender());
@@ -176,6 +198,10 @@ fn a_queue_that_is_full_goes_on() {
                 assert!(answers.has_room(), "the guest has read the answer before");
                 answers.write(request + 10);
                 answers.publish();
+                if renewed {
+                    requests.renew();
+                    answers.renew();
+                }
             }
         });
         let (mut sender, mut receiver) = (submission.sender(), completion.receiver());

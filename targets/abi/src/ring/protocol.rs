@@ -8,9 +8,13 @@
 //!
 //! Each side keeps its own index, and checks the other's as a claim: an impossible one is [`OutOfStep`].
 //!
+//! A side at rest is one number, its [`Cursor`], because all else lies in the ring: it can be made again from that, with the
+//! same ring or a copy of it.
+//!
 //! Generic over the words, so that a model checker can run the same code of both sides (`tests/ring_model.rs`).
 
 use core::sync::atomic::{AtomicU32, Ordering::*, fence};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A word that both sides access.
 pub trait Word {
@@ -54,6 +58,12 @@ pub struct Words<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfStep(pub u32);
 
+/// Progress of one side: number of entries that it has published, or released, modulo 2^32. Any value is valid; whether it
+/// fits a ring is checked where a side is made from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Cursor(pub u32);
+
 /// The side that writes entries.
 #[derive(Debug)]
 pub struct Producer<W> {
@@ -70,6 +80,21 @@ impl<W: Word> Producer<W> {
     /// Returns the producer of a fresh ring of `entries` entries, a power of two.
     pub fn new(words: Words<W>, entries: u32) -> Self {
         Self { words, entries, written: 0, published: 0, consumed: 0 }
+    }
+
+    /// Returns the producer that continues at `cursor` in a ring in use. An error if the consumer's index is impossible there:
+    /// `cursor` is then not of this ring, or the consumer breaks the protocol.
+    pub fn at(words: Words<W>, entries: u32, Cursor(published): Cursor) -> Result<Self, OutOfStep> {
+        let consumed = words.consumer.load();
+        match published.wrapping_sub(consumed) {
+            ahead if ahead <= entries => Ok(Self { words, entries, written: published, published, consumed }),
+            _ => Err(OutOfStep(consumed.wrapping_sub(published))),
+        }
+    }
+
+    /// Progress of this side. Entries that are not published do not count.
+    pub fn cursor(&self) -> Cursor {
+        Cursor(self.published)
     }
 
     /// Returns true if `wanted` entries can be written.
@@ -132,6 +157,19 @@ impl<W: Word> Consumer<W> {
         Self { words, entries, read: 0, seen: 0 }
     }
 
+    /// Returns the consumer that continues at `cursor` in a ring in use. An error if the producer's index is impossible there:
+    /// `cursor` is then not of this ring, or the producer breaks the protocol.
+    pub fn at(words: Words<W>, entries: u32, Cursor(read): Cursor) -> Result<Self, OutOfStep> {
+        let mut consumer = Self { words, entries, read, seen: read };
+        consumer.available()?;
+        Ok(consumer)
+    }
+
+    /// Progress of this side. Read entries that are not released count.
+    pub fn cursor(&self) -> Cursor {
+        Cursor(self.read)
+    }
+
     /// Returns the number of entries that can be read; at least one, if there is one.
     #[inline]
     pub fn available(&mut self) -> Result<u32, OutOfStep> {
@@ -149,10 +187,23 @@ impl<W: Word> Consumer<W> {
     /// Returns the position of the next entry, which the caller reads there before it releases. There must be one available.
     #[inline]
     pub fn read(&mut self) -> u32 {
-        debug_assert!(self.seen != self.read, "there must be an entry");
-        let position = self.read & (self.entries - 1);
-        self.read = self.read.wrapping_add(1);
+        let position = self.peek(0);
+        self.skip(1);
         position
+    }
+
+    /// Returns the position of the entry after the next `ahead`, without reading it. It must be available.
+    #[inline]
+    pub fn peek(&self, ahead: u32) -> u32 {
+        debug_assert!(self.seen.wrapping_sub(self.read) > ahead, "there must be an entry");
+        self.read.wrapping_add(ahead) & (self.entries - 1)
+    }
+
+    /// Counts the next `count` entries as read. They must be available.
+    #[inline]
+    pub fn skip(&mut self, count: u32) {
+        debug_assert!(self.seen.wrapping_sub(self.read) >= count, "there must be as many entries");
+        self.read = self.read.wrapping_add(count);
     }
 
     /// Releases the read entries, so that the producer may overwrite them.
@@ -177,6 +228,7 @@ mod exhaustive;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::array::from_fn;
 
     fn ring(words: &[AtomicU32; 3]) -> (Producer<&AtomicU32>, Consumer<&AtomicU32>) {
         let [producer, consumer, wake_at] = words;
@@ -190,12 +242,13 @@ mod tests {
         let (mut producer, mut consumer) = ring(&words);
         for round in 0..10u32 {
             assert_eq!(producer.has_room(3), Ok(true));
-            let written: [u32; 3] = core::array::from_fn(|_| producer.write());
+            let written: [u32; 3] = from_fn(|_| producer.write());
             assert_eq!(consumer.available(), Ok(0), "nothing is seen before it is published");
             let _ = producer.publish();
             assert_eq!(consumer.available(), Ok(3));
             assert_eq!(producer.has_room(2), Ok(false));
-            assert_eq!(core::array::from_fn(|_| consumer.read()), written, "round {round}");
+            assert_eq!(from_fn(|ahead| consumer.peek(ahead as u32)), written, "round {round}");
+            assert_eq!(from_fn(|_| consumer.read()), written, "round {round}");
             consumer.release();
         }
     }

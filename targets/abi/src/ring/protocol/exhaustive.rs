@@ -144,6 +144,33 @@ fn a_producer_wakes_exactly_for_an_entry_that_it_shows() {
     }
 }
 
+#[test]
+fn a_side_continues_at_a_cursor_exactly_where_the_other_side_can_be() {
+    for length in LENGTHS {
+        for base in bases(length) {
+            for claim in claims(length, base) {
+                let memory = Memory::default();
+                memory.producer.set(claim);
+                memory.consumer.set(claim);
+                let context = (length, base, claim);
+                let (ahead, behind) = (claim.wrapping_sub(base), base.wrapping_sub(claim));
+                let consumer = Consumer::at(memory.words(), length, Cursor(base)).map(|mut consumer| {
+                    assert_eq!(consumer.cursor(), Cursor(base), "{context:?}");
+                    consumer.available().expect("this was checked")
+                });
+                let expected = if ahead > length { Err(OutOfStep(ahead - length)) } else { Ok(ahead) };
+                assert_eq!(consumer, expected, "{context:?}");
+                let producer = Producer::at(memory.words(), length, Cursor(base)).map(|mut producer| {
+                    assert_eq!(producer.cursor(), Cursor(base), "{context:?}");
+                    (0..=length + 1).rev().find(|room| producer.has_room(*room) == Ok(true))
+                });
+                let expected = if behind > length { Err(OutOfStep(ahead)) } else { Ok(Some(length - behind)) };
+                assert_eq!(producer, expected, "{context:?}");
+            }
+        }
+    }
+}
+
 /// Complete state of two sides and their ring. Entries are their own numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
@@ -164,6 +191,10 @@ enum Step {
     Read,
     Release,
     Sleep,
+    /// The producer is made again from its cursor.
+    ProducerAgain,
+    /// The consumer is made again from its cursor, awake or asleep.
+    ConsumerAgain,
 }
 
 impl State {
@@ -218,6 +249,15 @@ impl State {
                 assert_eq!(may_sleep, published == read, "{self:?}");
                 next.asleep = may_sleep;
             }
+            Step::ProducerAgain => {
+                if written != published {
+                    return None;
+                }
+                producer = Producer::at(memory.words(), entries, producer.cursor()).expect("it is of this ring");
+            }
+            Step::ConsumerAgain => {
+                consumer = Consumer::at(memory.words(), entries, consumer.cursor()).expect("it is of this ring");
+            }
         }
         next.sides = [producer.written, producer.published, producer.consumed, consumer.read, consumer.seen];
         next.words = [memory.producer.get(), memory.consumer.get(), memory.wake_at.get()];
@@ -227,7 +267,8 @@ impl State {
 
 /// Explores all orders of steps from a fresh ring until three rounds are written; returns the number of states.
 fn explore(length: u32, base: u32) -> usize {
-    const STEPS: [Step; 5] = [Step::Write, Step::Publish, Step::Read, Step::Release, Step::Sleep];
+    const STEPS: [Step; 7] =
+        [Step::Write, Step::Publish, Step::Read, Step::Release, Step::Sleep, Step::ProducerAgain, Step::ConsumerAgain];
     let first = State::new(length, base);
     let (mut known, mut open) = (HashSet::from([first.clone()]), VecDeque::from([first]));
     let mut last = 0;
