@@ -224,7 +224,7 @@ features! {
     }
 
     /// Notifications between the thread of the devices and that of the processor.
-    BELLS = "bells" {
+    NOTIFIER = "notifier" {
         SYS_read [On(0, Role::Bell)] "takes what was rung";
         SYS_write [On(0, Role::Bell)] "rings";
         SYS_tgkill [OwnProcess(0), Is(2, crate::host::signals::number::FAULT as u32)] "stops the processor for a fault";

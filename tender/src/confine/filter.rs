@@ -284,7 +284,7 @@ mod tests {
         &calls::CONSOLE,
         &calls::SIGNALS,
         &calls::REPORT,
-        &calls::BELLS,
+        &calls::NOTIFIER,
         &calls::TAP,
         &calls::PASST,
         &calls::USER_NETWORK,
@@ -443,7 +443,7 @@ mod tests {
         assert!(!map(libc::PROT_READ | libc::PROT_EXEC, u32::MAX) && !map(libc::PROT_READ, 3));
         let process = std::process::id();
         let signal = |process, signal: libc::c_int| {
-            is_allowed(&[&calls::BELLS], libc::SYS_tgkill, [process, 7, signal as u32, 0, 0, 0])
+            is_allowed(&[&calls::NOTIFIER], libc::SYS_tgkill, [process, 7, signal as u32, 0, 0, 0])
         };
         assert!(signal(process, libc::SIGIO) && !signal(process, libc::SIGKILL) && !signal(1, libc::SIGIO));
         let socket = |family: libc::c_int, kind: libc::c_int| {

@@ -30,10 +30,10 @@ impl Plan {
         ];
         let mut served = vec![];
         for device in devices {
-            let common = [&calls::PROCESS, &calls::MEMORY, &calls::CLOCK, &calls::BELLS, device];
+            let common = [&calls::PROCESS, &calls::MEMORY, &calls::CLOCK, &calls::NOTIFIER, device];
             common.into_iter().for_each(|feature| add(&mut served, feature));
             // While the guest waits, its own thread serves.
-            [&calls::BELLS, device].into_iter().for_each(|feature| add(&mut processor, feature));
+            [&calls::NOTIFIER, device].into_iter().for_each(|feature| add(&mut processor, feature));
         }
         let connects = served.iter().any(|feature| std::ptr::eq(*feature, &calls::USER_NETWORK));
         let is_shared = std::ptr::eq(target, &calls::SPT);

@@ -24,8 +24,8 @@ pub struct Progress {
     pub wake: bool,
     /// The device did as much as it may in one round.
     pub full: bool,
-    /// Work is left for [`Device::serve`], because it may block.
-    pub left: bool,
+    /// Work remains that may block, for [`Device::serve`].
+    pub blocks: bool,
 }
 
 impl BitOrAssign for Progress {
@@ -33,7 +33,7 @@ impl BitOrAssign for Progress {
         self.done |= other.done;
         self.wake |= other.wake;
         self.full |= other.full;
-        self.left |= other.left;
+        self.blocks |= other.blocks;
     }
 }
 
@@ -43,7 +43,7 @@ pub trait Device: fmt::Debug + Send {
     fn serve(&mut self) -> Result<Progress, Broken>;
 
     /// Serves like [`Device::serve`], but leaves out work that may block on the host: the guest's own thread calls this.
-    fn serve_at_once(&mut self) -> Result<Progress, Broken> {
+    fn serve_nonblocking(&mut self) -> Result<Progress, Broken> {
         self.serve()
     }
 

@@ -335,7 +335,7 @@ pub fn rings(bytes: &[u8]) {
             None => break,
             Some(Action::Nothing) => continue,
             Some(Action::Serve(device)) => devices[device].serve().map(drop),
-            Some(Action::ServeAtOnce(device)) => devices[device].serve_at_once().map(drop),
+            Some(Action::ServeAtOnce(device)) => devices[device].serve_nonblocking().map(drop),
             Some(Action::Sleep(device)) => devices[device].sleep().map(drop),
         };
         *sent.lock().unwrap_or_else(PoisonError::into_inner) = [0; 2];

@@ -120,7 +120,7 @@ pub fn calls(bytes: &[u8]) {
     let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
-    let mut guest = Guest { memory: Arc::clone(&memory), clock, signals: None, statistics, console, service: None };
+    let mut guest = Guest { memory: Arc::clone(&memory), clock, signals: None, statistics, console, device_loop: None };
     let mut arguments = Arguments(bytes);
     while let Some(number) = arguments.byte() {
         let number = u64::from(number) % (Number::ALL.len() as u64 + 2);

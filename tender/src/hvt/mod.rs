@@ -13,7 +13,7 @@ use crate::arch::hvt::ring0::Frame;
 use crate::arch::hvt::{Cpu, counter, msrs, ring0, tables, vcpu};
 use crate::arch::registers::Registers;
 use crate::confine::{Descriptors, Lack, Role};
-use crate::devices::bells::Bells;
+use crate::devices::notifier::Notifier;
 use crate::image::Image;
 use crate::memory::sparse::given::Touch;
 use crate::memory::{Claim, Memory};
@@ -158,10 +158,10 @@ impl Target for Hvt {
         descriptors.add(Role::Processor, &self.vcpu);
     }
 
-    fn connect(&mut self, bells: &Bells) {
+    fn connect(&mut self, notifier: &Notifier) {
         let port = IoEventAddress::Pio(ring0::DOORBELL_PORT.into());
         // Without the ioeventfd, the doorbell is an exit: slower, and as good.
-        let _ = self.vm.register_ioevent(bells.doorbell(), &port, ring0::DOORBELL_VALUE);
+        let _ = self.vm.register_ioevent(notifier.doorbell(), &port, ring0::DOORBELL_VALUE);
     }
 
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {

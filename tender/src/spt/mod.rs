@@ -13,7 +13,7 @@ use crate::arch::registers::Registers;
 use crate::arch::spt::frame;
 use crate::arch::spt::switch::{self, DOORBELL_FILE, SWITCH, Switch};
 use crate::confine::{self, Crew, Descriptors};
-use crate::devices::bells::Bells;
+use crate::devices::notifier::Notifier;
 use crate::image::Image;
 use crate::memory::host::protect;
 use crate::memory::sparse::given::Touch;
@@ -192,8 +192,8 @@ impl Target for Spt {
 
     fn list(&self, _: &mut Descriptors) {}
 
-    fn connect(&mut self, bells: &Bells) {
-        DOORBELL_FILE.store(bells.doorbell().as_raw_fd(), Relaxed);
+    fn connect(&mut self, notifier: &Notifier) {
+        DOORBELL_FILE.store(notifier.doorbell().as_raw_fd(), Relaxed);
     }
 
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status> {

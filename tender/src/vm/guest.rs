@@ -1,7 +1,7 @@
 //! The guest as its tender sees it on any target: memory, devices, and the answers to its calls.
 
 use crate::devices::console::{self, Console};
-use crate::devices::service::Service;
+use crate::devices::device_loop::DeviceLoop;
 use crate::host::signals;
 use crate::host::time::monotonic_ns;
 use crate::memory::{Claim, Memory};
@@ -30,8 +30,8 @@ pub struct Guest {
     pub statistics: Statistics,
     /// Console that the guest prints to.
     pub console: Console,
-    /// Service of the devices, if the guest has some.
-    pub service: Option<Service>,
+    /// Loop that serves the devices, if the guest has some.
+    pub device_loop: Option<DeviceLoop>,
 }
 
 /// Action that follows a call.
@@ -127,8 +127,8 @@ impl Guest {
         let mut news = News::empty();
         if self.signals_pending() {
             // A signal is pending: return without waiting. Wait also counts as a doorbell, so ring it here.
-            if let Some(service) = &self.service {
-                service.bells().ring();
+            if let Some(device_loop) = &self.device_loop {
+                device_loop.notifier().ring();
             }
         } else {
             news = self.wait_for(wanted, deadline_ns)?;
@@ -139,8 +139,8 @@ impl Guest {
 
     fn wait_for(&self, wanted: News, deadline_ns: u64) -> Result<News, Fault> {
         let input = wanted.contains(News::INPUT);
-        if let Some(service) = self.service.as_ref().filter(|_| wanted.contains(News::DEVICES)) {
-            return service.wait(input, deadline_ns);
+        if let Some(device_loop) = self.device_loop.as_ref().filter(|_| wanted.contains(News::DEVICES)) {
+            return device_loop.wait(input, deadline_ns);
         }
         let mut files = [signals::input(input)];
         signals::wait(&mut files, deadline_ns);

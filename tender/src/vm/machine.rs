@@ -6,9 +6,9 @@ use crate::arch::effective_address;
 use crate::arch::exception::INVALID_OPCODE;
 use crate::arch::registers::Registers;
 use crate::confine::{self, Confined, Crew};
-use crate::devices::bells::Bells;
 use crate::devices::console::{self, Console};
-use crate::devices::service::Service;
+use crate::devices::device_loop::DeviceLoop;
+use crate::devices::notifier::Notifier;
 use crate::devices::{Open, table};
 use crate::host::processors;
 use crate::host::signals::{self, Halt};
@@ -69,18 +69,18 @@ fn serve(
     memory: &Arc<Memory>,
     devices: Vec<Open>,
     crew: &mut Crew,
-) -> Result<Option<Service>, confine::Error> {
+) -> Result<Option<DeviceLoop>, confine::Error> {
     if devices.is_empty() {
         return Ok(None);
     }
-    let bells = Arc::new(Bells::new(processors::is_alone()).map_err(confine::Error::NoThread)?);
-    target.connect(&bells);
+    let notifier = Arc::new(Notifier::new(processors::is_alone()).map_err(confine::Error::NoThread)?);
+    target.connect(&notifier);
     let rings = memory.layout().rings.start;
     let served = (0..).zip(devices).map(|(index, open)| {
         let queues = table::queues(rings, index, open.kind());
         open.connect(memory, queues)
     });
-    Service::start(bells, served.collect(), crew).map(Some)
+    DeviceLoop::start(notifier, served.collect(), crew).map(Some)
 }
 
 impl Machine {
@@ -108,7 +108,7 @@ impl Machine {
         target.list(&mut crew.descriptors);
         turns.iter().for_each(|turns| turns.list(&mut crew.descriptors));
         memory.list(&mut crew.descriptors);
-        let service = serve(&mut *target, &memory, devices, crew)?;
+        let device_loop = serve(&mut *target, &memory, devices, crew)?;
         Ok(Self {
             halt,
             target,
@@ -116,7 +116,7 @@ impl Machine {
             hold: None,
             threads: Threads::new(image, bias),
             again: None,
-            guest: Guest { clock, memory, signals: posted, statistics, console, service },
+            guest: Guest { clock, memory, signals: posted, statistics, console, device_loop },
         })
     }
 
@@ -141,8 +141,8 @@ impl Machine {
 
     /// Flushes what the guest has sent, after the guest has ended.
     pub fn finish(&mut self) {
-        if let Some(service) = &mut self.guest.service {
-            service.finish();
+        if let Some(device_loop) = &mut self.guest.device_loop {
+            device_loop.finish();
         }
     }
 
@@ -214,8 +214,8 @@ impl Machine {
                     continue;
                 }
                 Stop::Doorbell => {
-                    if let Some(service) = &self.guest.service {
-                        service.bells().ring();
+                    if let Some(device_loop) = &self.guest.device_loop {
+                        device_loop.notifier().ring();
                     }
                     continue;
                 }
@@ -256,7 +256,7 @@ impl Machine {
             return Ok(None);
         }
         let arrived = self.halt.take();
-        if let Some(fault) = self.guest.service.as_ref().and_then(|service| service.bells().fault()) {
+        if let Some(fault) = self.guest.device_loop.as_ref().and_then(|device_loop| device_loop.notifier().fault()) {
             return Ok(Some(End::Fault { fault, registers: Box::new(self.target.registers()?) }));
         }
         match (&self.guest.signals, signals::fatal(arrived)) {

@@ -7,7 +7,7 @@ pub use error::Error;
 
 use crate::arch::registers::Registers;
 use crate::confine::{Crew, Descriptors, Lack};
-use crate::devices::bells::Bells;
+use crate::devices::notifier::Notifier;
 use crate::memory::{Claim, Memory};
 use crate::vm::clock::Offset;
 use husk_abi::call::Status;
@@ -74,8 +74,8 @@ pub trait Target: fmt::Debug {
     /// Notes which files the target has open.
     fn list(&self, descriptors: &mut Descriptors);
 
-    /// Has the guest's doorbell ring `bells` without a stop of the guest, if the target can.
-    fn connect(&mut self, bells: &Bells);
+    /// Has the guest's doorbell ring `notifier` without a stop of the guest, if the target can.
+    fn connect(&mut self, notifier: &Notifier);
 
     /// Makes at least the first `length` bytes of the heap usable, and returns how many are usable.
     fn attach(&mut self, memory: &Memory, length: u64) -> Result<u64, Status>;

@@ -1,5 +1,5 @@
 //! Engines that carry out the steps of requests: [`Uring`](super::uring::Uring), in parallel, or, if the host's kernel lacks or
-//! forbids io_uring, [`InTurn`], one after the other.
+//! forbids io_uring, [`SyncEngine`], one after the other.
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
@@ -27,7 +27,7 @@ pub type Result = (usize, std::result::Result<usize, i32>);
 /// An engine for steps.
 pub trait Engine: std::fmt::Debug + Send {
     /// Returns true if starting a step blocks until its end.
-    fn waits(&self) -> bool;
+    fn is_blocking(&self) -> bool;
 
     /// Returns true if another step can be started now.
     fn has_room(&mut self) -> bool;
@@ -52,12 +52,12 @@ pub trait Engine: std::fmt::Debug + Send {
 /// Engine that carries out each step at once, while all devices wait: so it takes one at a time, and other devices are served
 /// in between.
 #[derive(Debug)]
-pub struct InTurn {
+pub struct SyncEngine {
     file: Arc<File>,
     results: VecDeque<Result>,
 }
 
-impl InTurn {
+impl SyncEngine {
     /// Returns an engine for `file`.
     pub fn new(file: &Arc<File>) -> Self {
         Self { file: Arc::clone(file), results: VecDeque::new() }
@@ -94,8 +94,8 @@ impl InTurn {
     }
 }
 
-impl Engine for InTurn {
-    fn waits(&self) -> bool {
+impl Engine for SyncEngine {
+    fn is_blocking(&self) -> bool {
         true
     }
 
@@ -185,7 +185,7 @@ mod tests {
                     Err(error) => skip!("io_uring, which this host does not have: {error}"),
                 }
             } else {
-                use_of(&mut InTurn::new(&file), &file);
+                use_of(&mut SyncEngine::new(&file), &file);
             }
         }
         std::fs::remove_file(&path).expect("it is there");

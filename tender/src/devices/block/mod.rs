@@ -1,19 +1,19 @@
 //! Block devices: requests of a guest's queue, carried out on a file or a block device of the host ([`husk_abi::block`]).
 //!
-//! A request that the disk does not refuse becomes `work` of one or several steps. A step that the page cache can serve is
-//! carried out at once (`hurry`), by the thread that serves the device; an `engine` carries out the rest. Up to a full queue of
-//! requests is under way; completions come out of order.
+//! A request that the disk does not refuse takes one or several steps (`in_flight`). A step that the page cache can serve is
+//! carried out at once (`nonblocking`), by the thread that serves the device; an `engine` carries out the rest. Up to a full
+//! queue of requests is in flight; completions come out of order.
 
 #![expect(unsafe_code, reason = "steps name guest memory by address")]
 
 mod disk;
 mod eager;
 mod engine;
-mod hurry;
+mod in_flight;
+mod nonblocking;
 mod options;
+mod page_cache;
 mod uring;
-mod view;
-mod work;
 
 use super::device::{Device, Progress};
 use super::limit::{Bucket, Rate};
@@ -22,18 +22,18 @@ use crate::confine::{Descriptors, Role};
 use crate::host::time::monotonic_ns;
 use crate::memory::Memory;
 use disk::Disk;
-use engine::{Engine, InTurn, Step};
-use hurry::Hurry;
+use engine::{Engine, Step, SyncEngine};
 use husk_abi::block::{Block, DISCARD, FLUSH, Flags, READ, WRITE, WRITE_ZEROES};
 use husk_abi::memory::Rights;
 use husk_abi::ring::status;
+use in_flight::{InFlight, Next};
+use nonblocking::NonBlocking;
 pub use options::Options;
+use page_cache::PageCacheMap;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 pub use uring::Uring;
-use view::View;
-use work::{Next, Work};
 
 /// Requests taken before other devices are served.
 const BATCH: usize = 64;
@@ -86,18 +86,18 @@ pub struct Served {
     /// Engine, created with the device: no thread can create one once the guest runs.
     engine: Box<dyn Engine>,
     /// Started steps have all been submitted to the host.
-    seen: bool,
+    submitted: bool,
     /// Limits of bytes read and written, and of requests.
     limits: [Bucket; 2],
     /// Monotonic time at which the limits let more pass, if one was reached, in nanoseconds; else 0.
     limited_until_ns: u64,
     /// Steps that take no waiting.
-    hurry: Hurry,
+    nonblocking: NonBlocking,
     /// Requests with a next step that has to wait, and the number of steps in the engine.
-    waiting: Vec<usize>,
+    queued: Vec<usize>,
     started: usize,
     /// Requests under way, by the number of their step; boxed, because they must not move.
-    work: Vec<Option<Box<Work>>>,
+    in_flight: Vec<Option<Box<InFlight>>>,
     /// Numbers that are not in use.
     free: Vec<usize>,
 }
@@ -107,9 +107,10 @@ impl Served {
     pub fn new(drive: Drive, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
         let file = Arc::new(drive.disk.file);
         let is_direct = drive.disk.properties.alignment > 1;
-        // No view under a limit: as a process (spt), a guest could read the mapping by itself, past all limits.
+        // No mapping under a limit: as a process (spt), a guest could read the mapping by itself, past all limits.
         let is_limited = drive.limits.iter().any(Option::is_some);
-        let view = if is_direct || is_limited { None } else { View::new(&file, drive.disk.properties.size) };
+        let page_cache =
+            if is_direct || is_limited { None } else { PageCacheMap::new(&file, drive.disk.properties.size) };
         Self {
             queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
@@ -117,13 +118,13 @@ impl Served {
             parts: Parts::default(),
             engine: engine(&file, place.entries),
             file,
-            seen: true,
+            submitted: true,
             limits: drive.limits.map(|rate| Bucket::new(rate, monotonic_ns())),
             limited_until_ns: 0,
-            hurry: Hurry::new(is_direct, view),
-            waiting: Vec::new(),
+            nonblocking: NonBlocking::new(is_direct, page_cache),
+            queued: Vec::new(),
             started: 0,
-            work: Vec::new(),
+            in_flight: Vec::new(),
             free: Vec::new(),
         }
     }
@@ -131,7 +132,7 @@ impl Served {
     /// Takes requests, and publishes completions after every `shown` of them.
     fn take(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = Progress::default();
-        self.hurry.begin();
+        self.nonblocking.begin();
         for count in 1..=BATCH {
             if self.is_limited() {
                 break;
@@ -170,12 +171,12 @@ impl Served {
                 return Ok(());
             }
         };
-        if let Some(length) = self.at_once(request, range.0) {
+        if let Some(length) = self.try_now(request, range.0) {
             self.queue.complete(request.token, length, status::DONE);
             return Ok(());
         }
-        match Work::new(request.token, request.operation, request.address, &self.parts, range) {
-            Some(work) => self.start(Box::new(work)),
+        match InFlight::new(request.token, request.operation, request.address, &self.parts, range) {
+            Some(request) => self.start(Box::new(request)),
             None => {
                 self.queue.complete(request.token, 0, status::DONE);
                 Ok(())
@@ -185,7 +186,7 @@ impl Served {
 
     /// Carries out a request of one part, if that takes no waiting: enough for most requests. Returns its length, if all of it
     /// was done.
-    fn at_once(&mut self, request: &Request, offset: u64) -> Option<usize> {
+    fn try_now(&mut self, request: &Request, offset: u64) -> Option<usize> {
         let part = self.parts.only()?;
         let (address, length) = (part.start.as_ptr(), part.length);
         let step = match request.operation {
@@ -194,7 +195,7 @@ impl Served {
             _ => return None,
         };
         // SAFETY: `parts` names checked guest memory, which stays mapped.
-        let result = unsafe { self.hurry.carry_out(&self.file, step) };
+        let result = unsafe { self.nonblocking.carry_out(&self.file, step) };
         (result == Some(Ok(length))).then_some(length)
     }
 
@@ -220,40 +221,40 @@ impl Served {
         Ok(possible.then_some((offset, length)))
     }
 
-    fn start(&mut self, work: Box<Work>) -> Result<(), Broken> {
+    fn start(&mut self, request: Box<InFlight>) -> Result<(), Broken> {
         let number = self.free.pop().unwrap_or_else(|| {
-            self.work.push(None);
-            self.work.len() - 1
+            self.in_flight.push(None);
+            self.in_flight.len() - 1
         });
-        self.work[number] = Some(work);
-        self.go_on(number)
+        self.in_flight[number] = Some(request);
+        self.advance(number)
     }
 
     /// Carries out the steps of a request as far as they take no waiting, and queues the next one for the engine.
-    fn go_on(&mut self, number: usize) -> Result<(), Broken> {
+    fn advance(&mut self, number: usize) -> Result<(), Broken> {
         for _ in 0..STEPS {
             let Some(step) = self.step(number) else { return Ok(()) };
             // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in a box that stays.
-            let Some(result) = (unsafe { self.hurry.carry_out(&self.file, step) }) else { break };
-            self.went(number, result)?;
+            let Some(result) = (unsafe { self.nonblocking.carry_out(&self.file, step) }) else { break };
+            self.on_complete(number, result)?;
         }
         if self.step(number).is_some() {
-            self.waiting.push(number);
+            self.queued.push(number);
         }
         Ok(())
     }
 
     /// Returns the next step of a request, if it is not done.
     fn step(&self, number: usize) -> Option<Step> {
-        self.work.get(number)?.as_ref().map(|work| work.step())
+        self.in_flight.get(number)?.as_ref().map(|request| request.step())
     }
 
     /// Starts the steps that have to wait in the engine, which posts their results to the calling thread.
     fn start_waiting(&mut self) {
-        while let Some(number) = self.waiting.pop() {
+        while let Some(number) = self.queued.pop() {
             let Some(step) = self.step(number) else { continue };
             if !self.engine.has_room() {
-                self.waiting.push(number);
+                self.queued.push(number);
                 return;
             }
             // SAFETY: the step names guest memory, which stays mapped, static memory, and vectors in a box that stays until the
@@ -264,16 +265,16 @@ impl Served {
     }
 
     /// Takes the result of a request's step; removes the request if that was the last.
-    fn went(&mut self, number: usize, result: Result<usize, i32>) -> Result<(), Broken> {
-        let Some(work) = self.work.get_mut(number).and_then(Option::as_mut) else { return Ok(()) };
+    fn on_complete(&mut self, number: usize, result: Result<usize, i32>) -> Result<(), Broken> {
+        let Some(request) = self.in_flight.get_mut(number).and_then(Option::as_mut) else { return Ok(()) };
         // Zeros that have to be written count against the limit too: later requests wait for them.
-        self.limits[0].take(work.zeros(result));
-        match work.went(result) {
+        self.limits[0].take(request.zeros(result));
+        match request.on_complete(result) {
             Next::Step => {}
-            Next::Unreachable => return Err(self.queue.broken(Violation::Unreachable { address: work.address })),
+            Next::Unreachable => return Err(self.queue.broken(Violation::Unreachable { address: request.address })),
             Next::End(length, status) => {
-                self.queue.complete(work.token, length, status);
-                self.work[number] = None;
+                self.queue.complete(request.token, length, status);
+                self.in_flight[number] = None;
                 self.free.push(number);
             }
         }
@@ -281,7 +282,7 @@ impl Served {
     }
 
     /// Takes results from the engine. Returns their number.
-    fn finish(&mut self) -> Result<usize, Broken> {
+    fn reap(&mut self) -> Result<usize, Broken> {
         let mut results = 0;
         self.submit();
         while results < BATCH
@@ -289,8 +290,8 @@ impl Served {
         {
             self.started -= 1;
             results += 1;
-            self.went(number, result)?;
-            self.go_on(number)?;
+            self.on_complete(number, result)?;
+            self.advance(number)?;
         }
         self.submit();
         Ok(results)
@@ -299,7 +300,7 @@ impl Served {
     /// Takes requests and results, and publishes completions after every `shown` requests.
     fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = self.take(shown)?;
-        let results = self.finish()?;
+        let results = self.reap()?;
         progress.done |= results > 0;
         progress.wake |= results > 0 && self.queue.publish();
         Ok(progress)
@@ -307,7 +308,7 @@ impl Served {
 
     fn submit(&mut self) {
         self.start_waiting();
-        self.seen = self.engine.submit();
+        self.submitted = self.engine.submit();
     }
 }
 
@@ -316,7 +317,7 @@ fn engine(file: &Arc<File>, steps: u32) -> Box<dyn Engine> {
     match Uring::new(file, steps) {
         Ok(uring) => Box::new(uring),
         // The kernel is old, forbids io_uring, or allows too little locked memory.
-        Err(_) => Box::new(InTurn::new(file)),
+        Err(_) => Box::new(SyncEngine::new(file)),
     }
 }
 
@@ -325,17 +326,17 @@ impl Device for Served {
         self.serve_and_show(SHOWN)
     }
 
-    fn serve_at_once(&mut self) -> Result<Progress, Broken> {
-        if !self.engine.waits() {
+    fn serve_nonblocking(&mut self) -> Result<Progress, Broken> {
+        if !self.engine.is_blocking() {
             return self.serve_and_show(BATCH);
         }
         let progress = self.take(BATCH)?;
-        Ok(Progress { left: self.started > 0 || !self.waiting.is_empty(), ..progress })
+        Ok(Progress { blocks: self.started > 0 || !self.queued.is_empty(), ..progress })
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
         // Under a limit, the device waits for its deadline instead of a ring.
-        Ok(self.seen && self.waiting.is_empty() && (self.limited_until_ns > 0 || self.queue.sleep()?))
+        Ok(self.submitted && self.queued.is_empty() && (self.limited_until_ns > 0 || self.queue.sleep()?))
     }
 
     fn beat(&mut self) {

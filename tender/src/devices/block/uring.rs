@@ -19,14 +19,14 @@ use std::os::fd::{AsRawFd, RawFd};
 pub struct Uring {
     ring: IoUring,
     /// Steps pushed to the ring, but not yet submitted to the kernel.
-    unseen: usize,
-    under_way: usize,
+    unsubmitted: usize,
+    in_flight: usize,
     room: usize,
 }
 
 impl fmt::Debug for Uring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Uring({} of {})", self.under_way, self.room)
+        write!(f, "Uring({} of {})", self.in_flight, self.room)
     }
 }
 
@@ -43,7 +43,7 @@ impl Uring {
         // A seccomp filter may allow io_uring_setup and refuse io_uring_enter: then steps would wait for ever.
         // SAFETY: nothing is submitted, and no signal mask is passed.
         unsafe { submitter.enter::<libc::sigset_t>(0, 0, 0, None) }?;
-        Ok(Self { ring, unseen: 0, under_way: 0, room: steps as usize })
+        Ok(Self { ring, unsubmitted: 0, in_flight: 0, room: steps as usize })
     }
 
     fn entry(step: Step) -> Entry {
@@ -83,12 +83,12 @@ fn restrictions() -> [Restriction; 7] {
 }
 
 impl Engine for Uring {
-    fn waits(&self) -> bool {
+    fn is_blocking(&self) -> bool {
         false
     }
 
     fn has_room(&mut self) -> bool {
-        self.under_way < self.room
+        self.in_flight < self.room
     }
 
     unsafe fn start(&mut self, number: usize, step: Step) {
@@ -96,24 +96,24 @@ impl Engine for Uring {
         // SAFETY: the caller keeps the step's memory until its result; if the guest has protected it, the result is EFAULT.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         debug_assert!(pushed.is_ok(), "the ring is as long as there are steps under way");
-        self.unseen += 1;
-        self.under_way += 1;
+        self.unsubmitted += 1;
+        self.in_flight += 1;
     }
 
     fn submit(&mut self) -> bool {
-        if self.unseen > 0 {
+        if self.unsubmitted > 0 {
             // If interrupted or short of memory, the kernel takes fewer; the rest goes with the next call.
-            self.unseen -= self.ring.submit().unwrap_or(0).min(self.unseen);
+            self.unsubmitted -= self.ring.submit().unwrap_or(0).min(self.unsubmitted);
         }
-        self.unseen == 0
+        self.unsubmitted == 0
     }
 
     fn next(&mut self) -> Option<Result> {
-        if self.under_way == 0 {
+        if self.in_flight == 0 {
             return None;
         }
         let completion = self.ring.completion().next()?;
-        self.under_way -= 1;
+        self.in_flight -= 1;
         let result = completion.result();
         Some((completion.user_data() as usize, usize::try_from(result).map_err(|_| -result)))
     }

@@ -231,7 +231,7 @@ impl Devices {
             self.all[index] = self.device(index);
         }
         let Some(device) = &mut self.all[index] else { return false };
-        let served = if at_once { device.serve_at_once() } else { device.serve() };
+        let served = if at_once { device.serve_nonblocking() } else { device.serve() };
         let slept = device.sleep();
         SERVED[index].iter().for_each(|queue| self.look(*queue));
         if served.is_err() || slept.is_err() {

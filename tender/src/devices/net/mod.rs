@@ -209,7 +209,7 @@ impl Device for Served {
         let (received, wake_for_received) = self.receive()?;
         let wake = wake_for_sent | wake_for_received;
         let full = sent == BATCH || received == BATCH;
-        Ok(Progress { done: sent > 0 || received > 0 || worked, wake, full, left: false })
+        Ok(Progress { done: sent > 0 || received > 0 || worked, wake, full, blocks: false })
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {

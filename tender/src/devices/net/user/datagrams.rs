@@ -2,8 +2,8 @@
 
 use super::addresses::DNS_PORT;
 use super::dns::{Query, Waiting};
-use super::outbox::Outbox;
 use super::packet::{Echo, Pair};
+use super::rx_queue::RxQueue;
 use crate::host::time::monotonic_ns;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -86,26 +86,26 @@ impl Flow {
     }
 
     /// Sends a datagram of the guest's; lost if the host does not take it.
-    pub fn send(&mut self, payload: &[u8], outbox: &mut Outbox) {
+    pub fn send(&mut self, payload: &[u8], rx_queue: &mut RxQueue) {
         self.used_ns = monotonic_ns();
         if let Err(error) = self.socket.send(payload)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
             // ECONNREFUSED refers to an earlier datagram, and this one was not sent.
-            self.refuse(outbox);
+            self.refuse(rx_queue);
             let _ = self.socket.send(payload);
         }
     }
 
     /// Reports an unreachable port to the guest (ICMP).
-    fn refuse(&self, outbox: &mut Outbox) {
+    fn refuse(&self, rx_queue: &mut RxQueue) {
         if !matches!(self.kind, Kind::Echoes { .. }) {
-            refuse(self.pair, outbox);
+            refuse(self.pair, rx_queue);
         }
     }
 
     /// Sends an echo request of the guest's.
-    pub fn ask(&mut self, echo: &Echo<'_>, outbox: &mut Outbox) {
+    pub fn ask(&mut self, echo: &Echo<'_>, rx_queue: &mut RxQueue) {
         let mut bytes = Vec::new();
         if self.pair.far.is_ipv4() {
             let repr = Icmpv4Repr::EchoRequest { ident: echo.identifier, seq_no: echo.sequence, data: echo.data };
@@ -119,28 +119,28 @@ impl Flow {
             let checksums = ChecksumCapabilities::ignored();
             repr.emit(&none, &none, &mut Icmpv6Packet::new_unchecked(&mut bytes[..]), &checksums);
         }
-        self.send(&bytes, outbox);
+        self.send(&bytes, rx_queue);
     }
 
     /// Passes datagrams of the peer on to the guest. Returns true if there may be more.
-    pub fn serve(&mut self, outbox: &mut Outbox) -> bool {
+    pub fn serve(&mut self, rx_queue: &mut RxQueue) -> bool {
         let mut bytes = vec![0; LENGTH];
         for _ in 0..BATCH {
-            if !outbox.has_room() {
+            if !rx_queue.has_room() {
                 return true;
             }
             match (&self.socket).read(&mut bytes) {
-                Ok(length) => self.give(&bytes[..length], outbox),
+                Ok(length) => self.give(&bytes[..length], rx_queue),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // ECONNREFUSED is reported once by the host, and does not end the flow.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(outbox),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(rx_queue),
                 Err(_) => {}
             }
         }
         true
     }
 
-    fn give(&mut self, bytes: &[u8], outbox: &mut Outbox) {
+    fn give(&mut self, bytes: &[u8], rx_queue: &mut RxQueue) {
         let Pair { guest, far } = self.pair;
         if let Kind::Queries(waiting) = &mut self.kind
             && !waiting.take_datagram(bytes)
@@ -149,10 +149,10 @@ impl Flow {
         }
         (self.used_ns, self.answered) = (monotonic_ns(), true);
         match self.kind {
-            Kind::Datagrams | Kind::Queries(_) => outbox.push_datagram(far, guest, bytes),
+            Kind::Datagrams | Kind::Queries(_) => rx_queue.push_datagram(far, guest, bytes),
             Kind::Echoes { identifier } => {
                 let Some((sequence, data)) = answer(bytes, far.is_ipv4()) else { return };
-                give_echo(&Echo { guest: guest.ip(), far: far.ip(), identifier, sequence, data }, outbox);
+                give_echo(&Echo { guest: guest.ip(), far: far.ip(), identifier, sequence, data }, rx_queue);
             }
         }
     }
@@ -182,7 +182,7 @@ fn answer(bytes: &[u8], is_v4: bool) -> Option<(u16, &[u8])> {
 const HEADER: usize = 8;
 
 /// Answers a datagram of the guest's with "port unreachable", which quotes its header (RFC 792, RFC 4443).
-pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
+pub fn refuse(Pair { guest, far }: Pair, rx_queue: &mut RxQueue) {
     let mut data = [0; HEADER];
     let mut header = UdpPacket::new_unchecked(&mut data[..]);
     header.set_src_port(guest.port());
@@ -195,7 +195,7 @@ pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
             let about = Ipv4Repr { src_addr, dst_addr, next_header, payload_len: HEADER, hop_limit };
             let reason = Icmpv4DstUnreachable::PortUnreachable;
             let repr = Icmpv4Repr::DstUnreachable { reason, header: about, data: &data };
-            outbox.push_ip((far.ip(), guest.ip()), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
+            rx_queue.push_ip((far.ip(), guest.ip()), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
                 repr.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
             });
         }
@@ -204,7 +204,7 @@ pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
             let about = Ipv6Repr { src_addr, dst_addr, next_header, payload_len: HEADER, hop_limit };
             let reason = Icmpv6DstUnreachable::PortUnreachable;
             let repr = Icmpv6Repr::DstUnreachable { reason, header: about, data: &data };
-            outbox.push_ip((far.ip(), guest.ip()), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
+            rx_queue.push_ip((far.ip(), guest.ip()), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
                 let packet = &mut Icmpv6Packet::new_unchecked(bytes);
                 repr.emit(&dst_addr, &src_addr, packet, &ChecksumCapabilities::default());
             });
@@ -214,18 +214,18 @@ pub fn refuse(Pair { guest, far }: Pair, outbox: &mut Outbox) {
 }
 
 /// Answers an echo request.
-pub fn give_echo(echo: &Echo<'_>, outbox: &mut Outbox) {
+pub fn give_echo(echo: &Echo<'_>, rx_queue: &mut RxQueue) {
     let (ident, seq_no, data) = (echo.identifier, echo.sequence, echo.data);
     match (echo.far, echo.guest) {
         (IpAddr::V4(_), IpAddr::V4(_)) => {
             let repr = Icmpv4Repr::EchoReply { ident, seq_no, data };
-            outbox.push_ip((echo.far, echo.guest), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
+            rx_queue.push_ip((echo.far, echo.guest), IpProtocol::Icmp, repr.buffer_len(), |bytes| {
                 repr.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
             });
         }
         (IpAddr::V6(far), IpAddr::V6(guest)) => {
             let repr = Icmpv6Repr::EchoReply { ident, seq_no, data };
-            outbox.push_ip((echo.far, echo.guest), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
+            rx_queue.push_ip((echo.far, echo.guest), IpProtocol::Icmpv6, repr.buffer_len(), |bytes| {
                 repr.emit(&far, &guest, &mut Icmpv6Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
             });
         }

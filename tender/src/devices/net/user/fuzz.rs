@@ -24,8 +24,8 @@ pub fn frames(bytes: &[u8]) {
         let (frame, after) = after.split_at(length);
         network.take(frame);
         network.work();
-        while network.outbox.first().is_some() {
-            network.outbox.pop();
+        while network.rx_queue.first().is_some() {
+            network.rx_queue.pop();
         }
         rest = after;
     }

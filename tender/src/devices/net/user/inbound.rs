@@ -27,7 +27,7 @@ impl Network {
         payload.resize(DATAGRAM, 0);
         let mut next = Next::More;
         for _ in 0..ACCEPTED {
-            next = match (self.outbox.has_room(), is_udp) {
+            next = match (self.rx_queue.has_room(), is_udp) {
                 (true, true) => self.take_datagram(slot, guest_port, &mut payload),
                 (true, false) => self.take_connection(slot, guest_port),
                 // The host queues clients until there is room.
@@ -46,7 +46,7 @@ impl Network {
         let Some(Flow::Listener(listener)) = self.flows.get(slot) else { return Next::Wait };
         let Some(datagram) = listener.receive(payload) else { return Next::Wait };
         if let Some(pair) = self.client(slot, &datagram, guest_port) {
-            self.outbox.push_datagram(pair.far, pair.guest, &payload[..datagram.length]);
+            self.rx_queue.push_datagram(pair.far, pair.guest, &payload[..datagram.length]);
         }
         Next::More
     }
@@ -88,7 +88,7 @@ impl Network {
         }
         let pair = self.free_pair(Protocol::Stream, peer, guest_port);
         let room = stack::buffer(self.flows.connections());
-        if let Some(flow) = tcp::Flow::publish(pair, room, socket, &mut self.outbox)
+        if let Some(flow) = tcp::Flow::publish(pair, room, socket, &mut self.rx_queue)
             && let Some(slot) = self.flows.add((Protocol::Stream, pair), account, party, Flow::Stream(Box::new(flow)))
         {
             self.busy.insert(slot);

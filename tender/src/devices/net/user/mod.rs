@@ -9,7 +9,7 @@
 //! Fragments are dropped: a guest that heeds the MTU, which is that of the longest packet, sends none.
 //!
 //! All resources are bounded: the number of flows (`budget`), the bytes buffered in each, and those that wait for the guest
-//! (`outbox`).
+//! (`rx_queue`).
 
 pub mod addresses;
 mod asked;
@@ -24,12 +24,12 @@ mod inbound;
 mod listen;
 mod local;
 mod outbound;
-mod outbox;
 mod packet;
 pub mod policy;
 pub mod publish;
 mod room;
 mod routes;
+mod rx_queue;
 mod stack;
 mod tcp;
 
@@ -43,11 +43,11 @@ use budget::{Admission, Party};
 use flows::{Account, Flow, Flows};
 use husk_abi::device::Offload;
 use listen::Listener;
-use outbox::Outbox;
 use packet::{Packet, Pair};
 use policy::Policy;
 use publish::Publish;
 use routes::Routes;
+use rx_queue::RxQueue;
 use socket2::TcpKeepalive;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -101,7 +101,7 @@ impl Options {
 #[derive(Debug)]
 pub struct Network {
     flows: Flows,
-    outbox: Outbox,
+    rx_queue: RxQueue,
     policy: Policy,
     /// Routing table of the host, to find its own addresses; absent only if the rules allow the host.
     routes: Option<Routes>,
@@ -143,7 +143,7 @@ impl Network {
         };
         Ok(Self {
             flows,
-            outbox: Outbox::new(guest_mac),
+            rx_queue: RxQueue::new(guest_mac),
             routes,
             policy: options.policy.clone(),
             resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
@@ -160,12 +160,12 @@ impl Network {
     /// Takes any frame of the guest's.
     fn take(&mut self, frame: &[u8]) {
         let Some((packet, mac)) = Packet::parse(frame) else { return };
-        self.outbox.guest_mac = mac;
+        self.rx_queue.guest_mac = mac;
         match packet {
-            Packet::WhoHas4 { from, wanted } => local::who_has_v4(from, wanted, &mut self.outbox),
-            Packet::WhoHas6 { from, wanted } => local::who_has_v6(from, wanted, &mut self.outbox),
-            Packet::WhoRoutes { from } => local::who_routes(from, &mut self.outbox),
-            Packet::Udp { pair, payload } if is_dhcp(&pair) => local::dhcp(payload, &mut self.outbox),
+            Packet::WhoHas4 { from, wanted } => local::who_has_v4(from, wanted, &mut self.rx_queue),
+            Packet::WhoHas6 { from, wanted } => local::who_has_v6(from, wanted, &mut self.rx_queue),
+            Packet::WhoRoutes { from } => local::who_routes(from, &mut self.rx_queue),
+            Packet::Udp { pair, payload } if is_dhcp(&pair) => local::dhcp(payload, &mut self.rx_queue),
             Packet::Tcp { pair, opens, resets, packet } if addresses::is_guest(pair.guest.ip()) => {
                 self.segment(pair, opens, resets, packet);
             }
@@ -190,7 +190,7 @@ impl Network {
     /// Ends a flow for a reason of the tender's: neither side has asked for it.
     fn break_off(&mut self, slot: usize) {
         if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
-            flow.abort(&mut self.outbox);
+            flow.abort(&mut self.rx_queue);
         }
         self.end(slot);
     }
@@ -212,11 +212,11 @@ impl Network {
     fn serve(&mut self, slot: usize) {
         let now_ns = monotonic_ns();
         let next = match self.flows.get(slot) {
-            Some(Flow::Stream(flow)) => match flow.serve(&mut self.outbox) {
+            Some(Flow::Stream(flow)) => match flow.serve(&mut self.rx_queue) {
                 Next::Wait if flow.idle_until_ns(self.idle_ns) <= now_ns => return self.break_off(slot),
                 next => next,
             },
-            Some(Flow::Datagrams(flow)) => match flow.serve(&mut self.outbox) {
+            Some(Flow::Datagrams(flow)) => match flow.serve(&mut self.rx_queue) {
                 _ if flow.deadline_ns() <= now_ns => Next::Over,
                 true => Next::More,
                 false => Next::Wait,
@@ -225,10 +225,10 @@ impl Network {
             Some(Flow::Client { .. }) | None => Next::Wait,
             Some(Flow::Listener(_)) => self.welcome(slot),
         };
-        self.go_on(slot, next);
+        self.reschedule(slot, next);
     }
 
-    fn go_on(&mut self, slot: usize, next: Next) {
+    fn reschedule(&mut self, slot: usize, next: Next) {
         match next {
             Next::More => drop(self.busy.insert(slot)),
             Next::Over => return self.end(slot),
@@ -276,18 +276,18 @@ impl Wire for Network {
     }
 
     fn receive(&mut self, into: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {
-        let Some(frame) = self.outbox.first() else { return Ok(None) };
+        let Some(frame) = self.rx_queue.first() else { return Ok(None) };
         let length = frame.len();
         let fits = length <= into.length();
         if fits {
             copy::to_guest(into, frame)?;
         }
-        self.outbox.pop();
+        self.rx_queue.pop();
         Ok(Some(if fits { Received::Frame { length, checked: false } } else { Received::Dropped }))
     }
 
     fn work(&mut self) -> bool {
-        if !self.outbox.has_room() {
+        if !self.rx_queue.has_room() {
             return false;
         }
         let stirred = self.flows.stirred();
@@ -305,7 +305,7 @@ impl Wire for Network {
         }
         for slot in std::mem::take(&mut self.busy) {
             done = true;
-            match self.outbox.has_room() {
+            match self.rx_queue.has_room() {
                 true => self.serve(slot),
                 false => drop(self.busy.insert(slot)),
             }
@@ -323,11 +323,11 @@ impl Wire for Network {
     }
 
     fn events(&self, _: bool) -> i16 {
-        if self.outbox.has_room() { libc::POLLIN } else { 0 }
+        if self.rx_queue.has_room() { libc::POLLIN } else { 0 }
     }
 
     fn deadline_ns(&self) -> u64 {
-        match (self.outbox.has_room(), self.busy.is_empty()) {
+        match (self.rx_queue.has_room(), self.busy.is_empty()) {
             // The guest has to take frames first.
             (false, _) => u64::MAX,
             (true, true) => self.flows.deadline_ns(),

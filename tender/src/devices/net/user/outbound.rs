@@ -27,8 +27,8 @@ impl Network {
         let key = (Protocol::Stream, pair);
         if let Some(slot) = self.flows.find(&key) {
             if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
-                let next = flow.take(packet, resets, &mut self.outbox);
-                self.go_on(slot, next);
+                let next = flow.take(packet, resets, &mut self.rx_queue);
+                self.reschedule(slot, next);
             }
             return;
         }
@@ -50,7 +50,7 @@ impl Network {
             }
             // The address belongs to no machine, or to several.
             None if resets || place(pair.far.ip()) == Place::Nowhere => {}
-            None => stack::refuse(pair, packet, &mut self.outbox),
+            None => stack::refuse(pair, packet, &mut self.rx_queue),
         }
     }
 
@@ -60,7 +60,7 @@ impl Network {
         let is_dns = addresses::is_dns(pair.far);
         let query = if is_dns { dns::Query::parse(payload) } else { None };
         if is_dns && query.is_none() {
-            return datagrams::refuse(pair, &mut self.outbox);
+            return datagrams::refuse(pair, &mut self.rx_queue);
         }
         let slot = match self.flows.find(&key) {
             Some(slot) => Some(slot),
@@ -76,7 +76,7 @@ impl Network {
                     Some(_) if !self.make_room(account, party) => None,
                     Some(flow) => self.flows.add(key, account, party, Flow::Datagrams(flow)),
                     None if place(pair.far.ip()) == Place::Nowhere => None,
-                    None => return datagrams::refuse(pair, &mut self.outbox),
+                    None => return datagrams::refuse(pair, &mut self.rx_queue),
                 }
             }
         };
@@ -84,7 +84,7 @@ impl Network {
         match self.flows.get(slot) {
             Some(Flow::Datagrams(flow)) => {
                 query.into_iter().for_each(|query| flow.expect_answer(query));
-                flow.send(payload, &mut self.outbox);
+                flow.send(payload, &mut self.rx_queue);
                 let deadline_ns = flow.deadline_ns();
                 self.flows.set_deadline(slot, deadline_ns);
             }
@@ -103,7 +103,7 @@ impl Network {
     /// Takes an echo request.
     pub(super) fn echo(&mut self, echo: &Echo<'_>) {
         if matches!(place(echo.far), Place::Gateway | Place::NameServer | Place::Host) {
-            return datagrams::give_echo(echo, &mut self.outbox);
+            return datagrams::give_echo(echo, &mut self.rx_queue);
         }
         let pair = Pair { guest: SocketAddr::new(echo.guest, echo.identifier), far: SocketAddr::new(echo.far, 0) };
         let key = (Protocol::Echoes, pair);
@@ -116,7 +116,7 @@ impl Network {
         if let Some(slot) = slot
             && let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
         {
-            flow.ask(echo, &mut self.outbox);
+            flow.ask(echo, &mut self.rx_queue);
             let deadline_ns = flow.deadline_ns();
             self.flows.set_deadline(slot, deadline_ns);
         }

@@ -6,9 +6,9 @@
 
 #![expect(unsafe_code, reason = "the buffers are lent by the room that is dropped after them")]
 
-use super::outbox::Outbox;
 use super::packet::Pair;
 use super::room::Room;
+use super::rx_queue::RxQueue;
 use crate::host::time::monotonic_ns;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -50,13 +50,13 @@ impl std::fmt::Debug for Stack {
     }
 }
 
-fn interface(address: IpAddr, outbox: &mut Outbox) -> Interface {
+fn interface(address: IpAddr, rx_queue: &mut RxQueue) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     // Initial sequence numbers must not be predictable from outside; without random bytes, only the guest can predict them.
     let mut seed = [0; 8];
     let _ = getrandom::fill(&mut seed);
     config.random_seed = u64::from_ne_bytes(seed);
-    let mut interface = Interface::new(config, &mut Port { packet: None, outbox }, now());
+    let mut interface = Interface::new(config, &mut Port { packet: None, rx_queue }, now());
     interface.update_ip_addrs(|addresses| {
         // A prefix of 0 makes every address a neighbour. There is room for one address.
         let _ = addresses.push(IpCidr::new(IpAddress::from(address), 0));
@@ -65,14 +65,14 @@ fn interface(address: IpAddr, outbox: &mut Outbox) -> Interface {
 }
 
 /// Answers a packet that belongs to no connection with a RST, like a machine without a listener.
-pub fn refuse(pair: Pair, packet: &[u8], outbox: &mut Outbox) {
-    let mut interface = interface(pair.far.ip(), outbox);
+pub fn refuse(pair: Pair, packet: &[u8], rx_queue: &mut RxQueue) {
+    let mut interface = interface(pair.far.ip(), rx_queue);
     let mut none = SocketSet::new(Vec::new());
-    interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), outbox }, &mut none);
+    interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), rx_queue }, &mut none);
 }
 
 impl Stack {
-    fn new(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
+    fn new(pair: Pair, room: usize, rx_queue: &mut RxQueue) -> Option<Self> {
         let room = Room::new(room)?;
         // SAFETY: the room is new, so this is the first call; the stack drops it after the socket, which never leaves the
         // stack.
@@ -84,21 +84,21 @@ impl Stack {
         socket.set_ack_delay(None);
         let mut sockets = SocketSet::new(Vec::new());
         let handle = sockets.add(socket);
-        Some(Self { interface: interface(pair.far.ip(), outbox), sockets, handle, _room: room })
+        Some(Self { interface: interface(pair.far.ip(), rx_queue), sockets, handle, _room: room })
     }
 
     /// Creates the far end of a connection that the guest opens with `packet`, with buffers of `room` bytes; `None` if the
     /// packet does not open one.
-    pub fn accept(pair: Pair, room: usize, packet: &[u8], outbox: &mut Outbox) -> Option<Self> {
-        let mut stack = Self::new(pair, room, outbox)?;
+    pub fn accept(pair: Pair, room: usize, packet: &[u8], rx_queue: &mut RxQueue) -> Option<Self> {
+        let mut stack = Self::new(pair, room, rx_queue)?;
         stack.socket().listen(pair.far).ok()?;
-        stack.take(packet, outbox);
+        stack.take(packet, rx_queue);
         (stack.socket().state() == tcp::State::SynReceived).then_some(stack)
     }
 
     /// Creates the far end of a connection that is opened to the guest, with buffers of `room` bytes.
-    pub fn connect(pair: Pair, room: usize, outbox: &mut Outbox) -> Option<Self> {
-        let mut stack = Self::new(pair, room, outbox)?;
+    pub fn connect(pair: Pair, room: usize, rx_queue: &mut RxQueue) -> Option<Self> {
+        let mut stack = Self::new(pair, room, rx_queue)?;
         let context = stack.interface.context();
         let socket = stack.sockets.get_mut::<tcp::Socket<'_>>(stack.handle);
         socket.connect(context, pair.guest, pair.far).ok()?;
@@ -111,14 +111,14 @@ impl Stack {
     }
 
     /// Takes a packet of the guest's.
-    pub fn take(&mut self, packet: &[u8], outbox: &mut Outbox) {
-        self.interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), outbox }, &mut self.sockets);
+    pub fn take(&mut self, packet: &[u8], rx_queue: &mut RxQueue) {
+        self.interface.poll_ingress_single(now(), &mut Port { packet: Some(packet), rx_queue }, &mut self.sockets);
     }
 
-    /// Sends the packets that are due, as far as the outbox has room.
-    pub fn give(&mut self, outbox: &mut Outbox) {
-        while outbox.has_room() {
-            let port = &mut Port { packet: None, outbox };
+    /// Sends the packets that are due, as far as the rx_queue has room.
+    pub fn give(&mut self, rx_queue: &mut RxQueue) {
+        while rx_queue.has_room() {
+            let port = &mut Port { packet: None, rx_queue };
             if self.interface.poll_egress(now(), port, &mut self.sockets) == smoltcp::iface::PollResult::None {
                 break;
             }
@@ -132,14 +132,14 @@ impl Stack {
     }
 }
 
-/// Network device between a stack and the outbox.
+/// Network device between a stack and the rx_queue.
 struct Port<'a> {
     packet: Option<&'a [u8]>,
-    outbox: &'a mut Outbox,
+    rx_queue: &'a mut RxQueue,
 }
 
 struct Taken<'a>(&'a [u8]);
-struct Given<'a>(&'a mut Outbox);
+struct Given<'a>(&'a mut RxQueue);
 
 impl Device for Port<'_> {
     type RxToken<'a>
@@ -152,11 +152,11 @@ impl Device for Port<'_> {
         Self: 'a;
 
     fn receive(&mut self, _: Instant) -> Option<(Taken<'_>, Given<'_>)> {
-        self.packet.take().map(|packet| (Taken(packet), Given(self.outbox)))
+        self.packet.take().map(|packet| (Taken(packet), Given(self.rx_queue)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Given<'_>> {
-        self.outbox.has_room().then_some(Given(self.outbox))
+        self.rx_queue.has_room().then_some(Given(self.rx_queue))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -3,8 +3,8 @@
 //! Both have buffers of a fixed size. Data that one side cannot take waits in the other's buffer, and that side's window
 //! closes: so a fast sender is throttled at the source.
 
-use super::outbox::Outbox;
 use super::packet::Pair;
+use super::rx_queue::RxQueue;
 use super::stack::{self, Stack};
 use super::{addresses, dns};
 use crate::host::time::monotonic_ns;
@@ -87,10 +87,10 @@ impl Flow {
     }
 
     /// Opens a connection to the guest for a connection accepted by the host; with buffers of `room` bytes.
-    pub fn publish(pair: Pair, room: usize, host: Socket, outbox: &mut Outbox) -> Option<Self> {
+    pub fn publish(pair: Pair, room: usize, host: Socket, rx_queue: &mut RxQueue) -> Option<Self> {
         host.set_nonblocking(true).ok()?;
         let _ = host.set_tcp_nodelay(true);
-        let stack = Stack::connect(pair, room, outbox)?;
+        let stack = Stack::connect(pair, room, rx_queue)?;
         Some(Self::new(pair, room, host, Far::Open(Box::new(stack))))
     }
 
@@ -111,10 +111,10 @@ impl Flow {
     }
 
     /// Takes a packet of the guest's.
-    pub fn take(&mut self, packet: &[u8], resets: bool, outbox: &mut Outbox) -> Next {
+    pub fn take(&mut self, packet: &[u8], resets: bool, rx_queue: &mut RxQueue) -> Next {
         match &mut self.far {
             Far::Open(stack) => {
-                stack.take(packet, outbox);
+                stack.take(packet, rx_queue);
                 Next::More
             }
             Far::Connecting(_) if resets => Next::Over,
@@ -129,16 +129,16 @@ impl Flow {
     }
 
     /// Moves pending data both ways.
-    pub fn serve(&mut self, outbox: &mut Outbox) -> Next {
+    pub fn serve(&mut self, rx_queue: &mut RxQueue) -> Next {
         if let Far::Connecting(packet) = &self.far {
             match self.host.take_error() {
                 Ok(None) if self.host.peer_addr().is_err() => return Next::Wait,
-                Ok(None) => match Stack::accept(self.pair, self.room, packet, outbox) {
+                Ok(None) => match Stack::accept(self.pair, self.room, packet, rx_queue) {
                     Some(stack) => self.far = Far::Open(Box::new(stack)),
                     None => return Next::Over,
                 },
                 _ => {
-                    stack::refuse(self.pair, packet, outbox);
+                    stack::refuse(self.pair, packet, rx_queue);
                     return Next::Over;
                 }
             }
@@ -149,7 +149,7 @@ impl Flow {
                 self.used_ns = monotonic_ns();
             }
             let Far::Open(stack) = &mut self.far else { return Next::Wait };
-            stack.give(outbox);
+            stack.give(rx_queue);
             let socket = stack.socket();
             // Data that the guest sent before its end still has to reach the host.
             if matches!(socket.state(), State::Closed | State::TimeWait) && socket.recv_queue() == 0 {
@@ -158,8 +158,8 @@ impl Flow {
                 return Next::Over;
             }
             if !moved {
-                // Packets that did not fit in the outbox are sent later.
-                return if outbox.has_room() { Next::Wait } else { Next::More };
+                // Packets that did not fit in the rx_queue are sent later.
+                return if rx_queue.has_room() { Next::Wait } else { Next::More };
             }
         }
         Next::More
@@ -240,13 +240,13 @@ impl Flow {
     }
 
     /// Aborts the connection on both sides.
-    pub fn abort(&mut self, outbox: &mut Outbox) {
+    pub fn abort(&mut self, rx_queue: &mut RxQueue) {
         match &mut self.far {
             Far::Open(stack) => {
                 stack.socket().abort();
-                stack.give(outbox);
+                stack.give(rx_queue);
             }
-            Far::Connecting(packet) => stack::refuse(self.pair, packet, outbox),
+            Far::Connecting(packet) => stack::refuse(self.pair, packet, rx_queue),
         }
         let _ = self.host.set_linger(Some(Duration::ZERO));
     }

@@ -65,8 +65,8 @@ fn each_sample_is_understood() {
     let mut answered = 0;
     for sample in samples() {
         network.take(&sample);
-        while network.outbox.first().is_some() {
-            network.outbox.pop();
+        while network.rx_queue.first().is_some() {
+            network.rx_queue.pop();
             answered += 1;
         }
     }
@@ -113,8 +113,8 @@ fn no_frame_upsets_the_network() {
             }
         }
         network.work();
-        while network.outbox.first().is_some() {
-            network.outbox.pop();
+        while network.rx_queue.first().is_some() {
+            network.rx_queue.pop();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A request under way: the steps of which it consists, one after the other.
+//! A request in flight: the steps of which it consists, one after the other.
 //!
 //! A step that the host carries out in part is followed by a step for the rest. A range that the host cannot zero by itself is
 //! written in pieces.
@@ -16,9 +16,9 @@ struct Zeros([u8; ZEROS_LENGTH]);
 
 static ZEROS: Zeros = Zeros([0; ZEROS_LENGTH]);
 
-/// A request under way.
+/// A request in flight.
 #[derive(Debug)]
-pub struct Work {
+pub struct InFlight {
     /// Token of the request.
     pub token: u64,
     /// Guest address of the request's memory, for messages.
@@ -72,8 +72,8 @@ pub enum Next {
     Unreachable,
 }
 
-impl Work {
-    /// Work of a request of `operation` that the disk does not refuse, on this range; `None` if it has no steps.
+impl InFlight {
+    /// Returns the state of a request of `operation` that the disk does not refuse, on this range; `None` if it has no steps.
     pub fn new(token: u64, operation: u16, address: u64, parts: &Parts, (offset, length): (u64, u64)) -> Option<Self> {
         let allocate = |mode| (length > 0).then_some(Kind::Allocate { offset, length, mode });
         let kind = match operation {
@@ -106,7 +106,7 @@ impl Work {
     }
 
     /// Takes the result of a step: a number of bytes, or an error number.
-    pub fn went(&mut self, result: Result<usize, i32>) -> Next {
+    pub fn on_complete(&mut self, result: Result<usize, i32>) -> Next {
         let failed = Next::End(0, status::INPUT_OUTPUT);
         match (&mut self.kind, result) {
             (_, Err(libc::EINTR)) => Next::Step,
@@ -171,50 +171,58 @@ impl Transfer {
 mod tests {
     use super::*;
 
-    fn work(kind: Kind) -> Work {
-        Work { token: 7, address: 0, kind }
+    fn request(kind: Kind) -> InFlight {
+        InFlight { token: 7, address: 0, kind }
     }
 
     /// A read of 30 bytes to three parts, from byte 100 on; the addresses are never used.
-    fn read() -> Work {
+    fn read() -> InFlight {
         let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS_MAXIMUM];
         for (vector, start) in vectors.iter_mut().zip([1000, 2000, 3000]) {
             *vector = libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: 10 };
         }
-        work(Kind::Transfer(Transfer { writes: false, offset: 100, vectors, first: 0, count: 3, done: 0, length: 30 }))
+        request(Kind::Transfer(Transfer {
+            writes: false,
+            offset: 100,
+            vectors,
+            first: 0,
+            count: 3,
+            done: 0,
+            length: 30,
+        }))
     }
 
     #[test]
     fn what_is_done_in_part_goes_on_where_it_stopped() {
         let mut read = read();
         assert!(matches!(read.step(), Step::ReadParts { count: 3, offset: 100, .. }));
-        assert_eq!(read.went(Ok(10)), Next::Step);
+        assert_eq!(read.on_complete(Ok(10)), Next::Step);
         assert!(matches!(read.step(), Step::ReadParts { count: 2, offset: 110, .. }));
-        assert_eq!(read.went(Err(libc::EINTR)), Next::Step);
-        assert_eq!(read.went(Ok(13)), Next::Step);
+        assert_eq!(read.on_complete(Err(libc::EINTR)), Next::Step);
+        assert_eq!(read.on_complete(Ok(13)), Next::Step);
         let Step::Read { address, length, offset } = read.step() else { panic!("one part is left") };
         assert_eq!((address.addr(), length, offset), (3003, 7, 123));
-        assert_eq!(read.went(Ok(7)), Next::End(30, status::DONE));
+        assert_eq!(read.on_complete(Ok(7)), Next::End(30, status::DONE));
     }
 
     #[test]
     fn what_the_host_cannot_do_is_an_error_and_what_the_guest_did_its_fault() {
-        assert_eq!(read().went(Ok(0)), Next::End(0, status::INPUT_OUTPUT), "the file has become shorter");
-        assert_eq!(read().went(Err(libc::EIO)), Next::End(0, status::INPUT_OUTPUT));
-        assert_eq!(read().went(Err(libc::EFAULT)), Next::Unreachable);
-        assert_eq!(work(Kind::Flush).went(Err(libc::ENOSPC)), Next::End(0, status::INPUT_OUTPUT));
-        assert_eq!(work(Kind::Flush).went(Ok(0)), Next::End(0, status::DONE));
+        assert_eq!(read().on_complete(Ok(0)), Next::End(0, status::INPUT_OUTPUT), "the file has become shorter");
+        assert_eq!(read().on_complete(Err(libc::EIO)), Next::End(0, status::INPUT_OUTPUT));
+        assert_eq!(read().on_complete(Err(libc::EFAULT)), Next::Unreachable);
+        assert_eq!(request(Kind::Flush).on_complete(Err(libc::ENOSPC)), Next::End(0, status::INPUT_OUTPUT));
+        assert_eq!(request(Kind::Flush).on_complete(Ok(0)), Next::End(0, status::DONE));
     }
 
     #[test]
     fn zeros_are_written_where_the_host_has_no_other_way() {
         let length = ZEROS_LENGTH as u64 + 512;
-        let mut zero = work(Kind::Allocate { offset: 1024, length, mode: libc::FALLOC_FL_ZERO_RANGE });
+        let mut zero = request(Kind::Allocate { offset: 1024, length, mode: libc::FALLOC_FL_ZERO_RANGE });
         assert!(matches!(zero.step(), Step::Allocate { offset: 1024, .. }));
-        assert_eq!(zero.went(Err(libc::EOPNOTSUPP)), Next::Step);
+        assert_eq!(zero.on_complete(Err(libc::EOPNOTSUPP)), Next::Step);
         assert!(matches!(zero.step(), Step::Write { length: ZEROS_LENGTH, offset: 1024, .. }));
-        assert_eq!(zero.went(Ok(ZEROS_LENGTH - 512)), Next::Step);
+        assert_eq!(zero.on_complete(Ok(ZEROS_LENGTH - 512)), Next::Step);
         assert!(matches!(zero.step(), Step::Write { length: 1024, .. }));
-        assert_eq!(zero.went(Ok(1024)), Next::End(0, status::DONE));
+        assert_eq!(zero.on_complete(Ok(1024)), Next::End(0, status::DONE));
     }
 }

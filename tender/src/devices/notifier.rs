@@ -17,37 +17,37 @@ use std::sync::{Mutex, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Value for no processor of the host.
-const NOWHERE: u32 = u32::MAX;
+const NO_CPU: u32 = u32::MAX;
 /// Waits of the guest between two queries of the processor that it runs on.
-const LOOKS: u32 = 16;
+const WAITS_PER_QUERY: u32 = 16;
 
 /// Events of one guest, created by the vCPU thread.
 #[derive(Debug)]
-pub struct Bells {
+pub struct Notifier {
     doorbell: EventFd,
     news: EventFd,
     fault: Mutex<Option<Fault>>,
-    /// Monotonic time of the last call of [`Bells::ring`], in nanoseconds; 0 once that ring was taken.
+    /// Monotonic time of the last call of [`Notifier::ring`], in nanoseconds; 0 once that ring was taken.
     rung_ns: AtomicU64,
     /// Cost of a wake-up: from the ring to the return of the thread that slept.
     wake_up: Cost,
     /// True if the host has no second processor for another thread.
     is_alone: bool,
-    /// Host processor on which the guest ran at the last query, or [`NOWHERE`]; and the number of waits, queried or not.
-    place: AtomicU32,
-    not_looked: AtomicU32,
+    /// Host processor on which the guest ran at the last query, or [`NO_CPU`]; and the number of waits, queried or not.
+    vcpu_cpu: AtomicU32,
+    waits: AtomicU32,
     process: libc::pid_t,
-    processor: libc::pid_t,
+    vcpu_thread: libc::pid_t,
 }
 
-impl Bells {
+impl Notifier {
     /// Creates the events for the vCPU that the calling thread runs. `is_alone`: this process may use only one processor of the
     /// host.
     pub fn new(is_alone: bool) -> io::Result<Self> {
         let event = || EventFd::new(EFD_NONBLOCK);
         let process = std::process::id() as libc::pid_t;
         // SAFETY: gettid(2) takes no arguments and always succeeds.
-        let processor = unsafe { libc::gettid() };
+        let vcpu_thread = unsafe { libc::gettid() };
         Ok(Self {
             doorbell: event()?,
             news: event()?,
@@ -55,10 +55,10 @@ impl Bells {
             rung_ns: AtomicU64::new(0),
             wake_up: Cost::unknown(),
             is_alone,
-            place: AtomicU32::new(NOWHERE),
-            not_looked: AtomicU32::new(0),
+            vcpu_cpu: AtomicU32::new(NO_CPU),
+            waits: AtomicU32::new(0),
             process,
-            processor,
+            vcpu_thread,
         })
     }
 
@@ -86,7 +86,7 @@ impl Bells {
     }
 
     /// Drains the doorbell, for a thread that began to sleep at the monotonic time `asleep_ns`, in nanoseconds.
-    pub fn heard(&self, asleep_ns: u64) {
+    pub fn drain(&self, asleep_ns: u64) {
         let rung_ns = self.rung_ns.swap(0, Relaxed);
         if rung_ns > asleep_ns {
             self.wake_up.sample(monotonic_ns().saturating_sub(rung_ns));
@@ -102,32 +102,32 @@ impl Bells {
     }
 
     /// Notes the processor on which the guest runs; the vCPU thread calls this.
-    pub fn note_processor(&self) {
-        let count = self.not_looked.load(Relaxed);
-        self.not_looked.store(count.wrapping_add(1), Relaxed);
-        if count.is_multiple_of(LOOKS) && !self.is_alone {
-            self.place.store(processors::current().unwrap_or(NOWHERE), Relaxed);
+    pub fn note_vcpu_cpu(&self) {
+        let count = self.waits.load(Relaxed);
+        self.waits.store(count.wrapping_add(1), Relaxed);
+        if count.is_multiple_of(WAITS_PER_QUERY) && !self.is_alone {
+            self.vcpu_cpu.store(processors::current().unwrap_or(NO_CPU), Relaxed);
         }
     }
 
     /// Moves the device thread off the guest's processor if it runs there: it is of use only beside the guest, and a scheduler
     /// that sees two threads of which one sleeps often may leave both on one processor for long.
-    pub fn keep_apart(&self) {
-        let place = self.place.load(Relaxed);
-        if !self.is_alone && place != NOWHERE && processors::current() == Some(place) {
-            processors::avoid(place);
+    pub fn leave_vcpu_cpu(&self) {
+        let vcpu_cpu = self.vcpu_cpu.load(Relaxed);
+        if !self.is_alone && vcpu_cpu != NO_CPU && processors::current() == Some(vcpu_cpu) {
+            processors::avoid(vcpu_cpu);
         }
     }
 
     /// Rings to measure the cost of a wake-up, as long as that is unknown.
-    pub fn measure(&self) {
+    pub fn measure_wake_up(&self) {
         if !self.is_alone && self.wake_up.ns() == 0 {
             self.ring();
         }
     }
 
     /// Ends the guest's wait while the device thread serves the devices.
-    pub fn tell(&self) {
+    pub fn notify_guest(&self) {
         let _ = self.news.write(1);
     }
 
@@ -137,7 +137,7 @@ impl Bells {
     }
 
     /// Drains the news.
-    pub fn take_news(&self) {
+    pub fn drain_news(&self) {
         // The read fails only if no news are pending.
         let _ = self.news.read();
     }
@@ -146,7 +146,7 @@ impl Bells {
     pub fn stop(&self, fault: Fault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
         // SAFETY: only numbers; `new` took the ids of this process and of its vCPU thread, which lives as long as the process.
-        unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.processor, number::FAULT) };
+        unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.vcpu_thread, number::FAULT) };
     }
 
     /// Takes the fault for which the guest must stop, if there is one.

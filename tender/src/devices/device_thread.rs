@@ -1,14 +1,14 @@
 //! Device thread: serves the devices while the guest runs.
 //!
-//! A guest that waits often is served during its waits, so this thread naps. It starts to serve when the guest has run for a
-//! whole nap, or rings the doorbell. Then it serves as long as there is work, polls for a while longer ([`husk_abi::poll`]),
+//! A guest that waits often is served during its waits, so this thread sleeps for a moment at a time (idle wait). It starts to
+//! serve when the guest has run for a whole idle wait, or rings the doorbell. Then it serves as long as there is work, polls for a while longer ([`husk_abi::poll`]),
 //! and sleeps until the doorbell, a file of a device or a device's deadline, and so forth until the guest waits again.
 
 #![expect(unsafe_code, reason = "system calls that wait")]
 
-use super::bells::Bells;
-use super::relay::Relay;
-use super::service::Devices;
+use super::device_loop::Devices;
+use super::handoff::Handoff;
+use super::notifier::Notifier;
 use crate::confine::{Crew, Error};
 use crate::host::signals::readable;
 use crate::host::time::{monotonic_ns, time_until};
@@ -17,97 +17,98 @@ use husk_abi::poll::Poll;
 use std::ptr::{self, null};
 use std::sync::Arc;
 
-/// Length of a nap, in wake-ups: the least, and the most, for guests that wait all the time. So naps take no more than a
+/// Length of an idle wait, in wake-ups: the least, and the most, for guests that wait all the time. So idle waits take no more than a
 /// quarter of a processor, and a thirtieth.
-const NAP: (u64, u64) = (4, 32);
+const IDLE_WAIT: (u64, u64) = (4, 32);
 /// Most sleeps without polling between two trials: each sleep ended with a request, and more may follow as fast as possible.
 const SKIPS: u32 = 16;
-/// Shortest nap in nanoseconds: the kernel's default timer slack of a thread.
-const NAP_MINIMUM_NS: u64 = 50_000;
+/// Shortest idle wait in nanoseconds: the kernel's default timer slack of a thread.
+const IDLE_WAIT_MINIMUM_NS: u64 = 50_000;
 
 /// State of the device thread.
 #[derive(Debug)]
-pub struct Serving {
-    bells: Arc<Bells>,
-    relay: Arc<Relay<Devices>>,
+pub struct DeviceThread {
+    notifier: Arc<Notifier>,
+    handoff: Arc<Handoff<Devices>>,
     poll: Poll,
-    /// Length of the next nap, in wake-ups.
-    nap: u64,
+    /// Length of the next idle wait, in wake-ups.
+    wake_ups: u64,
 }
 
-impl Serving {
+impl DeviceThread {
     /// Starts the thread, which reads nothing of the guest's before it is confined.
-    pub fn start(bells: Arc<Bells>, relay: Arc<Relay<Devices>>, crew: &mut Crew) -> Result<(), Error> {
-        let serving = Self { bells, relay, poll: Poll::new(SKIPS), nap: NAP.0 };
-        crew.spawn_devices(move || serving.run())
+    pub fn start(notifier: Arc<Notifier>, handoff: Arc<Handoff<Devices>>, crew: &mut Crew) -> Result<(), Error> {
+        let thread = Self { notifier, handoff, poll: Poll::new(SKIPS), wake_ups: IDLE_WAIT.0 };
+        crew.spawn_devices(move || thread.run())
     }
 
     fn run(mut self) {
         #[cfg(feature = "attack")]
         crate::confine::attack::attempt("devices");
         if let Err(fault) = self.serve() {
-            self.bells.stop(fault);
+            self.notifier.stop(fault);
         }
     }
 
     fn serve(&mut self) -> Result<(), Fault> {
         loop {
-            if self.nap() {
-                self.bells.keep_apart();
-                self.attend()?;
+            if self.idle_wait() {
+                self.notifier.leave_vcpu_cpu();
+                self.poll_loop()?;
             }
         }
     }
 
     /// Sleeps for a moment, or for as long as the guest waits. Returns true if this thread is to serve now.
-    fn nap(&mut self) -> bool {
-        let before = self.relay.changes();
-        if self.rest(monotonic_ns() + (self.nap * self.bells.sleep_ns()).max(NAP_MINIMUM_NS)) {
+    fn idle_wait(&mut self) -> bool {
+        let before = self.handoff.epoch();
+        if self.wait_for_doorbell(monotonic_ns() + (self.wake_ups * self.notifier.sleep_ns()).max(IDLE_WAIT_MINIMUM_NS))
+        {
             return true;
         }
-        let changes = self.relay.changes();
-        if changes != before {
-            self.nap = (self.nap * 2).min(NAP.1);
+        let epoch = self.handoff.epoch();
+        if epoch != before {
+            self.wake_ups = (self.wake_ups * 2).min(IDLE_WAIT.1);
             return false;
         }
-        self.nap = NAP.0;
-        if !Relay::<Devices>::are_taken(changes) {
+        self.wake_ups = IDLE_WAIT.0;
+        if !Handoff::<Devices>::vcpu_owns(epoch) {
             return true;
         }
-        if self.relay.sleep(changes) {
-            self.rest(u64::MAX);
-            self.relay.wake();
+        if self.handoff.sleep(epoch) {
+            self.wait_for_doorbell(u64::MAX);
+            self.handoff.wake();
         }
-        self.relay.devices().is_some_and(|devices| devices.left)
+        self.handoff.devices().is_some_and(|devices| devices.vcpu_waits)
     }
 
     /// Sleeps until the monotonic clock reaches `deadline_ns`, or the doorbell rings. Returns true if the doorbell rang.
-    fn rest(&self, deadline_ns: u64) -> bool {
-        let mut files = [readable(self.bells.doorbell_file())];
+    fn wait_for_doorbell(&self, deadline_ns: u64) -> bool {
+        let mut files = [readable(self.notifier.doorbell_file())];
         let asleep_ns = monotonic_ns();
         sleep(&mut files, deadline_ns);
         let rung = files[0].revents != 0;
         if rung {
-            self.bells.heard(asleep_ns);
+            self.notifier.drain(asleep_ns);
         }
         rung
     }
 
     /// Serves until the guest waits, is served by its own thread, and leaves no work for the length of a poll.
-    fn attend(&mut self) -> Result<(), Fault> {
+    fn poll_loop(&mut self) -> Result<(), Fault> {
         loop {
-            let changes = self.relay.changes();
-            if self.look_around()? {
+            let epoch = self.handoff.epoch();
+            if self.poll_for_work()? {
                 continue;
             }
-            self.bells.keep_apart();
-            if self.relay.changes() != changes || Relay::<Devices>::are_taken(changes) {
+            self.notifier.leave_vcpu_cpu();
+            if self.handoff.epoch() != epoch || Handoff::<Devices>::vcpu_owns(epoch) {
                 return Ok(());
             }
-            if self.may_sleep()? && self.relay.sleep(changes) {
+            if self.may_sleep()? && self.handoff.sleep(epoch) {
                 self.wait();
-                self.relay.wake();
-                if self.relay.changes() != changes {
+                self.handoff.wake();
+                if self.handoff.epoch() != epoch {
                     return Ok(());
                 }
             }
@@ -116,7 +117,7 @@ impl Serving {
 
     /// Serves as long as there is work, then polls for a while, even if the guest waits and is served during the poll: it may
     /// continue with requests that it does not wait for. Returns true if there was work.
-    fn look_around(&mut self) -> Result<bool, Fault> {
+    fn poll_for_work(&mut self) -> Result<bool, Fault> {
         let mut found = false;
         while self.round()? {
             found = true;
@@ -124,7 +125,7 @@ impl Serving {
         if found {
             return Ok(true);
         }
-        let sleep_ns = self.bells.sleep_ns();
+        let sleep_ns = self.notifier.sleep_ns();
         let poll_ns = self.poll.begin(sleep_ns);
         if poll_ns == 0 {
             return Ok(false);
@@ -147,30 +148,30 @@ impl Serving {
 
     /// Serves each device once, unless the vCPU thread has the devices. Returns true if there was work.
     fn round(&mut self) -> Result<bool, Fault> {
-        let Some(mut devices) = self.relay.devices() else { return Ok(false) };
+        let Some(mut devices) = self.handoff.devices() else { return Ok(false) };
         devices.beat();
         let progress = devices.serve()?;
-        if progress.wake && devices.left {
-            self.bells.tell();
+        if progress.wake && devices.vcpu_waits {
+            self.notifier.notify_guest();
         }
         Ok(progress.done)
     }
 
     /// Arms the doorbells. Returns true if there is no work until one rings.
     fn may_sleep(&mut self) -> Result<bool, Fault> {
-        self.relay.devices().map_or(Ok(false), |mut devices| devices.sleep())
+        self.handoff.devices().map_or(Ok(false), |mut devices| devices.sleep())
     }
 
     /// Sleeps until the doorbell, a file of a device, or the earliest deadline.
     fn wait(&self) {
-        let mut files = vec![readable(self.bells.doorbell_file())];
-        let Some(devices) = self.relay.devices() else { return };
+        let mut files = vec![readable(self.notifier.doorbell_file())];
+        let Some(devices) = self.handoff.devices() else { return };
         files.extend(devices.files());
         let deadline_ns = devices.deadline_ns();
         drop(devices);
         let asleep_ns = monotonic_ns();
         sleep(&mut files, deadline_ns);
-        self.bells.heard(asleep_ns);
+        self.notifier.drain(asleep_ns);
     }
 }
 

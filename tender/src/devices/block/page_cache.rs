@@ -26,19 +26,19 @@ const LENGTH_MAXIMUM: usize = 64 << 10;
 
 /// Mapping of a disk's file.
 #[derive(Debug)]
-pub struct View {
+pub struct PageCacheMap {
     start: NonNull<u8>,
     length: u64,
     /// Resident pages and the moment of their last read: indexed by page number modulo `PAGES`. Entries never used take no
     /// memory.
-    there: Vec<u64>,
+    resident: Vec<u64>,
     moment: u16,
 }
 
-// SAFETY: the mapping stays until the view is dropped, and is only copied from.
-unsafe impl Send for View {}
+// SAFETY: the mapping stays until the map is dropped, and is only copied from.
+unsafe impl Send for PageCacheMap {}
 
-impl View {
+impl PageCacheMap {
     /// Maps the first `length` bytes of `file`, if the host can.
     pub fn new(file: &File, length: u64) -> Option<Self> {
         let size = usize::try_from(length).ok()?;
@@ -49,7 +49,7 @@ impl View {
             return None;
         }
         copy::prepare();
-        Some(Self { start: NonNull::new(start.cast())?, length, there: vec![0; PAGES], moment: 0 })
+        Some(Self { start: NonNull::new(start.cast())?, length, resident: vec![0; PAGES], moment: 0 })
     }
 
     /// Sets the time, in nanoseconds.
@@ -61,7 +61,7 @@ impl View {
     /// Reads from byte `offset` on, if all pages are assumed resident. Returns true if all of `into` was read.
     pub fn read(&self, into: Part, offset: u64) -> bool {
         let inside = offset.checked_add(into.length as u64).is_some_and(|end| end <= self.length);
-        if !inside || into.length > LENGTH_MAXIMUM || !pages(offset, into.length).all(|page| self.is_there(page)) {
+        if !inside || into.length > LENGTH_MAXIMUM || !pages(offset, into.length).all(|page| self.is_resident(page)) {
             return false;
         }
         let from = self.start.as_ptr().wrapping_add(offset as usize);
@@ -76,12 +76,12 @@ impl View {
         }
         for page in pages(offset, length) {
             let entry = self.entry(page);
-            self.there[page as usize % PAGES] = entry;
+            self.resident[page as usize % PAGES] = entry;
         }
     }
 
-    fn is_there(&self, page: u64) -> bool {
-        self.there[page as usize % PAGES] == self.entry(page)
+    fn is_resident(&self, page: u64) -> bool {
+        self.resident[page as usize % PAGES] == self.entry(page)
     }
 
     fn entry(&self, page: u64) -> u64 {
@@ -94,9 +94,9 @@ fn pages(offset: u64, length: usize) -> std::ops::Range<u64> {
     offset / PAGE..(offset + length as u64).div_ceil(PAGE)
 }
 
-impl Drop for View {
+impl Drop for PageCacheMap {
     fn drop(&mut self) {
-        // SAFETY: `new` made the mapping, with this length, and the view was its only user.
+        // SAFETY: `new` made the mapping, with this length, and the map was its only user.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length as usize) };
     }
 }
@@ -109,28 +109,28 @@ mod tests {
 
     #[test]
     fn only_what_was_there_a_moment_ago_is_read() {
-        let path = std::env::temp_dir().join(format!("husk-view-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("husk-map-{}", std::process::id()));
         std::fs::write(&path, [[1; 4096], [2; 4096], [3; 4096]].concat()).expect("a file");
         let file = File::options().read(true).write(true).open(&path).expect("the file");
         std::fs::remove_file(&path).expect("it is there");
-        let mut view = View::new(&file, 3 * PAGE).expect("it can be mapped");
+        let mut map = PageCacheMap::new(&file, 3 * PAGE).expect("it can be mapped");
         let mut bytes = [0; 4096];
         let start: NonNull<u8> = NonNull::from(&mut bytes).cast();
         let whole = Part { start, length: 4096 };
-        view.set_time(SECOND_NS);
-        assert!(!view.read(whole, 0), "nobody has read it");
-        view.note(0, 4096);
-        view.note(PAGE, 1);
-        assert!(view.read(whole, PAGE / 2));
+        map.set_time(SECOND_NS);
+        assert!(!map.read(whole, 0), "nobody has read it");
+        map.note(0, 4096);
+        map.note(PAGE, 1);
+        assert!(map.read(whole, PAGE / 2));
         // SAFETY: `at` is an index into `bytes`, which lives until the end of the test.
         let byte = |at: usize| unsafe { start.as_ptr().wrapping_add(at).read_volatile() };
         assert_eq!((byte(0), byte(4095)), (1, 2));
-        assert!(!view.read(whole, PAGE + 1) && !view.read(whole, 3 * PAGE) && !view.read(whole, u64::MAX));
-        view.set_time(4 * SECOND_NS);
-        assert!(!view.read(whole, 0), "it may be gone");
-        view.note(2 * PAGE, 4096);
-        assert!(view.read(whole, 2 * PAGE));
+        assert!(!map.read(whole, PAGE + 1) && !map.read(whole, 3 * PAGE) && !map.read(whole, u64::MAX));
+        map.set_time(4 * SECOND_NS);
+        assert!(!map.read(whole, 0), "it may be gone");
+        map.note(2 * PAGE, 4096);
+        assert!(map.read(whole, 2 * PAGE));
         file.set_len(PAGE).expect("it can be shorter");
-        assert!(!view.read(whole, 2 * PAGE), "it is not there any more");
+        assert!(!map.read(whole, 2 * PAGE), "it is not there any more");
     }
 }

@@ -1,4 +1,4 @@
-//! The relay of the devices between two threads, in a model checker (loom), which explores all interleavings of the two.
+//! Handoff of the devices between two threads, in a model checker (loom), which explores all interleavings of the two.
 //!
 //! A guest that runs while no thread serves its devices is a deadlock, which the model finds.
 
@@ -11,10 +11,10 @@ mod sync {
     pub use loom::sync::{Mutex, MutexGuard};
 }
 
-#[path = "../src/devices/relay.rs"]
-mod relay;
+#[path = "../src/devices/handoff.rs"]
+mod handoff;
 
-use relay::Relay;
+use handoff::Handoff;
 
 /// The doorbell: a wait after a ring ends at once.
 #[derive(Default)]
@@ -60,19 +60,19 @@ fn a_guest_that_waits(times: u32) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
     model.check(move || {
-        let (relay, bell) = (Arc::new(Relay::new(())), Arc::new(Bell::default()));
+        let (handoff, bell) = (Arc::new(Handoff::new(())), Arc::new(Bell::default()));
         let queue = Arc::new(sync::Mutex::new(Queue::default()));
         let processor = {
-            let (relay, bell, queue) = (relay.clone(), bell.clone(), queue.clone());
+            let (handoff, bell, queue) = (handoff.clone(), bell.clone(), queue.clone());
             thread::spawn(move || {
                 for _ in 0..times {
                     // A wait counts as a ring.
                     queue.lock().unwrap().make();
-                    let devices = relay.take();
+                    let devices = handoff.take();
                     let mut queue = queue.lock().unwrap();
                     queue.done = queue.made;
                     drop(queue);
-                    if relay.give_back(devices) {
+                    if handoff.give_back(devices) {
                         bell.ring();
                     }
                 }
@@ -83,8 +83,8 @@ fn a_guest_that_waits(times: u32) {
         };
         // The other thread finds every request of the guest: it sleeps only while something can wake it.
         loop {
-            let changes = relay.changes();
-            if let Some(devices) = relay.devices() {
+            let epoch = handoff.epoch();
+            if let Some(devices) = handoff.devices() {
                 let mut queue = queue.lock().unwrap();
                 queue.done = queue.made;
                 if queue.done > times {
@@ -93,9 +93,9 @@ fn a_guest_that_waits(times: u32) {
                 queue.wanted = true;
                 drop((queue, devices));
             }
-            if relay.sleep(changes) {
+            if handoff.sleep(epoch) {
                 bell.wait();
-                relay.wake();
+                handoff.wake();
             }
             thread::yield_now();
         }

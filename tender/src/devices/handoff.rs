@@ -1,37 +1,37 @@
 //! Ownership of the devices: the vCPU thread serves them while its guest waits, a device thread while the guest runs.
 //!
 //! The thread that holds the lock serves. The vCPU thread holds it for as long as the guest waits, and releases it without a
-//! wake-up, because most guests wait again soon. So the device thread naps for a moment at a time, and serves when the guest
-//! has run for longer than a nap. The device thread blocks indefinitely only if the vCPU thread owns the devices or the
+//! wake-up, because most guests wait again soon. So the device thread sleeps for a moment at a time (idle wait), and serves
+//! when the guest has run for longer than that. The device thread blocks indefinitely only if the vCPU thread owns the devices or the
 //! doorbell is armed. A guest that waits does not ring the doorbell, so a wait must wake the device thread: the device thread
 //! sets `asleep` before it checks once more that the devices have not changed hands, and the vCPU thread gives the devices back
 //! before it checks `asleep`. A full fence lies between the two steps of each (store buffering), so at least one of them sees
 //! what the other did: no guest runs without a thread to serve its devices.
 //!
-//! `tests/relay_model.rs` runs this very file in a model checker.
+//! `tests/handoff_model.rs` runs this very file in a model checker.
 
 use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering::*, fence};
 use std::sync::PoisonError;
 
 /// The devices, `T`, and the state of their ownership.
 #[derive(Debug)]
-pub struct Relay<T> {
+pub struct Handoff<T> {
     devices: Mutex<T>,
     /// Number of times the vCPU thread has taken the devices or given them back: odd while it has them.
-    changes: AtomicU32,
+    epoch: AtomicU32,
     /// The device thread sleeps until it is woken.
     asleep: AtomicBool,
 }
 
-impl<T> Relay<T> {
-    /// Returns a relay for devices that no thread serves yet.
+impl<T> Handoff<T> {
+    /// Returns the handoff of devices that no thread serves yet.
     pub fn new(devices: T) -> Self {
-        Self { devices: Mutex::new(devices), changes: AtomicU32::new(0), asleep: AtomicBool::new(false) }
+        Self { devices: Mutex::new(devices), epoch: AtomicU32::new(0), asleep: AtomicBool::new(false) }
     }
 
     /// For the vCPU thread: takes the devices, once the device thread has released the lock.
     pub fn take(&self) -> MutexGuard<'_, T> {
-        self.changes.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Relaxed);
         self.lock()
     }
 
@@ -39,34 +39,34 @@ impl<T> Relay<T> {
     #[must_use]
     pub fn give_back(&self, devices: MutexGuard<'_, T>) -> bool {
         drop(devices);
-        self.changes.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Relaxed);
         fence(SeqCst);
         self.asleep.load(Relaxed) && self.asleep.swap(false, Relaxed)
     }
 
-    /// For the device thread: number of changes of ownership. The device thread has missed nothing while this stays equal.
-    pub fn changes(&self) -> u32 {
-        self.changes.load(Relaxed)
+    /// For the device thread: number of changes of ownership. The device thread has missed nothing while it stays equal.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Relaxed)
     }
 
-    /// Returns true if, at this number of changes, the vCPU thread has the devices or is about to take them.
-    pub const fn are_taken(changes: u32) -> bool {
-        changes % 2 == 1
+    /// Returns true if, in this epoch, the vCPU thread has the devices or is about to take them.
+    pub const fn vcpu_owns(epoch: u32) -> bool {
+        epoch % 2 == 1
     }
 
     /// For the device thread: the devices, unless the vCPU thread has them or is about to take them.
     pub fn devices(&self) -> Option<MutexGuard<'_, T>> {
-        (!Self::are_taken(self.changes())).then(|| self.lock())
+        (!Self::vcpu_owns(self.epoch())).then(|| self.lock())
     }
 
-    /// For the device thread: returns true if it may sleep until it is woken, because the number of changes is still `changes`.
+    /// For the device thread: returns true if it may sleep until it is woken, because the epoch is still `epoch`.
     #[must_use]
-    pub fn sleep(&self, changes: u32) -> bool {
+    pub fn sleep(&self, epoch: u32) -> bool {
         // An exchange, like every change of `asleep`: the model checker would let a store come between the halves of an
         // exchange.
         self.asleep.swap(true, Relaxed);
         fence(SeqCst);
-        let stays = self.changes() == changes;
+        let stays = self.epoch() == epoch;
         if !stays {
             self.wake();
         }

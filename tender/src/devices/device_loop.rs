@@ -1,14 +1,14 @@
-//! Service of a guest's devices: created only if the guest has devices.
+//! Loop that serves a guest's devices: created only if the guest has devices.
 //!
 //! While the guest waits, the vCPU thread has nothing else to do, and serves them: no other thread has to be woken, and all
-//! completions reach the guest at once. While the guest runs, a device thread serves them (`Serving`). `Relay` hands them from
-//! one thread to the other.
+//! completions reach the guest at once. While the guest runs, a device thread serves them (`DeviceThread`). `Handoff`
+//! passes them from one thread to the other.
 
-use super::bells::Bells;
+use super::device_thread::DeviceThread;
 use super::gain::Gain;
-use super::relay::Relay;
+use super::handoff::Handoff;
+use super::notifier::Notifier;
 use super::ring::Broken;
-use super::serving::Serving;
 use super::{Progress, Served};
 use crate::confine::{Crew, Error};
 use crate::host::signals;
@@ -19,17 +19,17 @@ use husk_abi::poll::Poll;
 use std::sync::Arc;
 
 /// Time for which the devices may still send the guest's data after its end, in nanoseconds.
-const FAREWELL_NS: u64 = 1_000_000_000;
+const DRAIN_NS: u64 = 1_000_000_000;
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 64;
 /// Rounds for a device that has had a full share before the guest runs again: enough to fill a ring.
-const SHARES: usize = 4;
+const ROUNDS: usize = 4;
 
-/// Handle of the service, for the vCPU thread.
+/// Handle of the loop, for the vCPU thread.
 #[derive(Debug)]
-pub struct Service {
-    bells: Arc<Bells>,
-    relay: Arc<Relay<Devices>>,
+pub struct DeviceLoop {
+    notifier: Arc<Notifier>,
+    handoff: Arc<Handoff<Devices>>,
 }
 
 /// The devices, owned by the thread that serves them.
@@ -38,8 +38,8 @@ pub struct Devices {
     pub(super) all: Vec<Served>,
     /// An event for which the guest wanted to be woken, not yet delivered.
     pub(super) news: bool,
-    /// The guest waits, and leaves the service to the device thread.
-    pub(super) left: bool,
+    /// The guest waits, and its thread has left the devices to the device thread.
+    pub(super) vcpu_waits: bool,
     /// Buffer for ppoll(2).
     files: Vec<libc::pollfd>,
     /// Halt polling before the vCPU thread sleeps.
@@ -48,40 +48,40 @@ pub struct Devices {
     gain: Gain,
 }
 
-impl Service {
+impl DeviceLoop {
     /// Starts to serve `devices`; the device thread joins `crew`.
-    pub fn start(bells: Arc<Bells>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
+    pub fn start(notifier: Arc<Notifier>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
         let devices = Devices {
             all: devices,
             news: false,
-            left: false,
+            vcpu_waits: false,
             files: Vec::new(),
             poll: Poll::new(SKIPS),
             gain: Gain::default(),
         };
-        bells.list(&mut crew.descriptors);
+        notifier.list(&mut crew.descriptors);
         devices.all.iter().for_each(|served| served.device.list(&mut crew.descriptors));
-        let relay = Arc::new(Relay::new(devices));
-        Serving::start(Arc::clone(&bells), Arc::clone(&relay), crew)?;
-        Ok(Self { bells, relay })
+        let handoff = Arc::new(Handoff::new(devices));
+        DeviceThread::start(Arc::clone(&notifier), Arc::clone(&handoff), crew)?;
+        Ok(Self { notifier, handoff })
     }
 
     /// Events between the devices and the vCPU.
-    pub fn bells(&self) -> &Bells {
-        &self.bells
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Serves the devices until there is an event for which the guest wanted to be woken, or `input` if that is wanted, the
     /// monotonic clock reaches `deadline_ns`, or a signal arrives.
     pub fn wait(&self, input: bool, deadline_ns: u64) -> Result<News, Fault> {
-        self.bells.measure();
-        self.bells.note_processor();
-        let mut devices = self.relay.take();
-        let outcome = devices.attend(&self.bells, input, deadline_ns);
-        devices.left = matches!(outcome, Ok(None));
-        let left = devices.left;
-        if self.relay.give_back(devices) || left {
-            self.bells.ring();
+        self.notifier.measure_wake_up();
+        self.notifier.note_vcpu_cpu();
+        let mut devices = self.handoff.take();
+        let outcome = devices.poll_loop(&self.notifier, input, deadline_ns);
+        devices.vcpu_waits = matches!(outcome, Ok(None));
+        let vcpu_waits = devices.vcpu_waits;
+        if self.handoff.give_back(devices) || vcpu_waits {
+            self.notifier.ring();
         }
         match outcome? {
             Some(news) => Ok(news),
@@ -91,27 +91,27 @@ impl Service {
 
     /// Blocks while the device thread serves the devices.
     fn wait_for_others(&self, input: bool, deadline_ns: u64) -> News {
-        let mut files = [signals::input(input), signals::readable(self.bells.news())];
+        let mut files = [signals::input(input), signals::readable(self.notifier.news())];
         signals::wait(&mut files, deadline_ns);
-        let mut devices = self.relay.take();
-        devices.left = false;
+        let mut devices = self.handoff.take();
+        devices.vcpu_waits = false;
         let mut news = News::empty();
         news.set(News::INPUT, files[0].revents != 0);
         news.set(News::DEVICES, std::mem::take(&mut devices.news));
-        if self.relay.give_back(devices) {
-            self.bells.ring();
+        if self.handoff.give_back(devices) {
+            self.notifier.ring();
         }
         if files[1].revents != 0 {
-            self.bells.take_news();
+            self.notifier.drain_news();
         }
         news
     }
 
     /// Sends out the guest's data, as far as that takes no waiting.
     pub fn finish(&mut self) {
-        let until = monotonic_ns() + FAREWELL_NS;
+        let until = monotonic_ns() + DRAIN_NS;
         // The devices are never given back.
-        let mut devices = self.relay.take();
+        let mut devices = self.handoff.take();
         while matches!(devices.serve(), Ok(Progress { done: true, .. })) && monotonic_ns() < until {}
     }
 }
@@ -133,11 +133,11 @@ impl Devices {
     }
 
     /// Serves like [`Devices::serve`], but leaves out work that may block.
-    fn serve_at_once(&mut self) -> Result<Progress, Fault> {
+    fn serve_nonblocking(&mut self) -> Result<Progress, Fault> {
         let mut all = Progress::default();
         for served in &mut self.all {
-            for _ in 0..SHARES {
-                let progress = served.device.serve_at_once().map_err(|broken| fault(&served.name, broken))?;
+            for _ in 0..ROUNDS {
+                let progress = served.device.serve_nonblocking().map_err(|broken| fault(&served.name, broken))?;
                 all |= progress;
                 if !progress.full {
                     break;
@@ -172,12 +172,12 @@ impl Devices {
         self.all.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX)
     }
 
-    /// Serves while the guest waits, see [`Service::wait`]; returns `None` if the rest is to be left to the device thread.
-    fn attend(&mut self, bells: &Bells, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
+    /// Serves while the guest waits, see [`DeviceLoop::wait`]; returns `None` if the rest is to be left to the device thread.
+    fn poll_loop(&mut self, notifier: &Notifier, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
         // Monotonic time at which the wait began, if this thread has slept in it; else 0.
         let mut slept_from_ns = 0;
         loop {
-            if let Some(outcome) = self.look_around(bells.sleep_ns(), &mut slept_from_ns, deadline_ns)? {
+            if let Some(outcome) = self.poll_for_work(notifier.sleep_ns(), &mut slept_from_ns, deadline_ns)? {
                 return Ok(outcome);
             }
             let mut files = std::mem::take(&mut self.files);
@@ -194,8 +194,8 @@ impl Devices {
     }
 
     /// Serves as long as there is work, then polls for a while, where a wake-up takes `wake_up_ns`. Returns the outcome of
-    /// [`Devices::attend`], or `None` if only a sleep is left: `slept_from_ns` is the beginning of the wait then.
-    fn look_around(
+    /// [`Devices::poll_loop`], or `None` if only a sleep is left: `slept_from_ns` is the beginning of the wait then.
+    fn poll_for_work(
         &mut self,
         wake_up_ns: u64,
         slept_from_ns: &mut u64,
@@ -203,7 +203,7 @@ impl Devices {
     ) -> Result<Option<Option<News>>, Fault> {
         let (mut poll_ns, mut since_ns, mut now_ns) = (0, 0, 0);
         for round in 0u64.. {
-            let progress = self.serve_at_once()?;
+            let progress = self.serve_nonblocking()?;
             if std::mem::take(&mut self.news) {
                 let ended_ns = monotonic_ns();
                 if *slept_from_ns > 0 {
@@ -215,7 +215,7 @@ impl Devices {
                 }
                 return Ok(Some(Some(News::DEVICES)));
             }
-            if progress.left {
+            if progress.blocks {
                 return Ok(Some(None));
             }
             now_ns = monotonic_ns();

@@ -23,15 +23,15 @@ pub type Ends = (IpAddr, IpAddr);
 
 /// Queue of the frames.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct RxQueue {
     frames: VecDeque<Vec<u8>>,
     bytes: usize,
     /// Hardware address of the guest.
     pub guest_mac: [u8; 6],
 }
 
-impl Outbox {
-    /// Creates an empty outbox for a guest with this hardware address.
+impl RxQueue {
+    /// Creates an empty rx_queue for a guest with this hardware address.
     pub fn new(guest_mac: [u8; 6]) -> Self {
         Self { frames: VecDeque::new(), bytes: 0, guest_mac }
     }

@@ -1,6 +1,6 @@
 //! Reads and writes that take no waiting, because they end in the host's page cache (RWF_NOWAIT).
 //!
-//! Most do; each takes one system call and no other thread, or, for a read, no system call at all ([`View`]).
+//! Most do; each takes one system call and no other thread, or, for a read, no system call at all ([`PageCacheMap`]).
 //!
 //! Some file systems do not support RWF_NOWAIT for writes ([`Eager`]).
 
@@ -8,7 +8,7 @@
 
 use super::eager::Eager;
 use super::engine::Step;
-use super::view::View;
+use super::page_cache::PageCacheMap;
 use crate::devices::ring::Part;
 use crate::host::time::coarse_monotonic_ns;
 use std::fs::File;
@@ -18,10 +18,10 @@ use std::ptr::NonNull;
 
 /// Attempts that are worth making.
 #[derive(Debug)]
-pub struct Hurry {
+pub struct NonBlocking {
     reads: bool,
     writes: Writes,
-    view: Option<View>,
+    page_cache: Option<PageCacheMap>,
 }
 
 /// Ways to attempt a write.
@@ -29,22 +29,23 @@ pub struct Hurry {
 enum Writes {
     Never,
     /// With RWF_NOWAIT.
-    IfAtOnce,
+    NoWait,
     /// With a blocking pwrite(2), because the file system does not support RWF_NOWAIT.
-    Eagerly(Eager),
+    Blocking(Eager),
 }
 
-impl Hurry {
-    /// Creates the state for a file. Accesses past the page cache (`is_direct`) always wait; others may be read by a `view`.
-    pub fn new(is_direct: bool, view: Option<View>) -> Self {
-        let writes = if is_direct { Writes::Never } else { Writes::IfAtOnce };
-        Self { reads: !is_direct, writes, view }
+impl NonBlocking {
+    /// Creates the state for a file. Accesses past the page cache (`is_direct`) always wait; others may be read
+    /// from a map of the `page_cache`.
+    pub fn new(is_direct: bool, page_cache: Option<PageCacheMap>) -> Self {
+        let writes = if is_direct { Writes::Never } else { Writes::NoWait };
+        Self { reads: !is_direct, writes, page_cache }
     }
 
     /// Updates the time, before some steps.
     pub fn begin(&mut self) {
-        if let Some(view) = &mut self.view {
-            view.set_time(coarse_monotonic_ns());
+        if let Some(page_cache) = &mut self.page_cache {
+            page_cache.set_time(coarse_monotonic_ns());
         }
     }
 
@@ -57,14 +58,14 @@ impl Hurry {
         match step {
             Step::Read { address, length, offset } => {
                 let seen =
-                    |view: &View| view.read(Part { start: NonNull::new(address)?, length }, offset).then_some(());
-                if self.view.as_ref().and_then(seen).is_some() {
+                    |map: &PageCacheMap| map.read(Part { start: NonNull::new(address)?, length }, offset).then_some(());
+                if self.page_cache.as_ref().and_then(seen).is_some() {
                     return Some(Ok(length));
                 }
                 // SAFETY: the caller keeps the step's memory mapped.
                 let result = unsafe { self.read(file, &part(address, length), 1, offset) };
-                if let (Some(view), Some(Ok(count))) = (&mut self.view, result) {
-                    view.note(offset, count);
+                if let (Some(page_cache), Some(Ok(count))) = (&mut self.page_cache, result) {
+                    page_cache.note(offset, count);
                 }
                 result
             }
@@ -94,11 +95,11 @@ impl Hurry {
         let call = (libc::SYS_preadv2, libc::RWF_NOWAIT);
         // SAFETY: the caller keeps the vectors and their memory valid.
         match unsafe { transfer(file, call, vectors, count, offset) } {
-            Err(error) if does_not_tell(error) => {
+            Err(error) if is_unsupported(error) => {
                 self.reads = false;
                 None
             }
-            result => unless_waiting(result),
+            result => unless_blocking(result),
         }
     }
 
@@ -110,17 +111,17 @@ impl Hurry {
         count: usize,
         offset: u64,
     ) -> Option<Result<usize, i32>> {
-        if self.writes == Writes::IfAtOnce {
+        if self.writes == Writes::NoWait {
             let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
             // SAFETY: the caller keeps the vectors and their memory valid.
             match unsafe { transfer(file, call, vectors, count, offset) } {
-                Err(error) if does_not_tell(error) => self.writes = Writes::Eagerly(Eager::default()),
-                result => return unless_waiting(result),
+                Err(error) if is_unsupported(error) => self.writes = Writes::Blocking(Eager::default()),
+                result => return unless_blocking(result),
             }
         }
-        let Writes::Eagerly(eager) = &mut self.writes else { return None };
+        let Writes::Blocking(eager) = &mut self.writes else { return None };
         // SAFETY: the caller keeps the vectors and their memory valid.
-        eager.attempt(|| unsafe { write_waiting(file, vectors, count, offset) }).and_then(unless_waiting)
+        eager.attempt(|| unsafe { write_blocking(file, vectors, count, offset) }).and_then(unless_blocking)
     }
 }
 
@@ -129,7 +130,7 @@ impl Hurry {
 /// # Safety
 ///
 /// See [`transfer`].
-unsafe fn write_waiting(file: &File, vectors: *const libc::iovec, count: usize, offset: u64) -> Result<usize, i32> {
+unsafe fn write_blocking(file: &File, vectors: *const libc::iovec, count: usize, offset: u64) -> Result<usize, i32> {
     if count != 1 {
         // SAFETY: the caller keeps `count` vectors and their memory valid.
         return unsafe { transfer(file, (libc::SYS_pwritev2, 0), vectors, count, offset) };
@@ -163,11 +164,11 @@ fn outcome(result: libc::c_long) -> Result<usize, i32> {
 }
 
 /// Returns true if this error means that RWF_NOWAIT is not supported.
-fn does_not_tell(error: i32) -> bool {
+fn is_unsupported(error: i32) -> bool {
     matches!(error, libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL)
 }
 
-fn unless_waiting(result: Result<usize, i32>) -> Option<Result<usize, i32>> {
+fn unless_blocking(result: Result<usize, i32>) -> Option<Result<usize, i32>> {
     match result {
         Err(libc::EAGAIN | libc::EINTR) => None,
         result => Some(result),
