@@ -13,14 +13,12 @@ use crate::image::{Image, Notes, Relocations, Segment};
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{self, Memory};
 use crate::vm::boot::{self, Entropy, Program};
-use crate::vm::clock::Moment;
-use crate::vm::target::{self, Stop, Target};
+use crate::vm::target::{self, Stop, Touch, Vcpu, Vm};
 use husk_abi::boot::Flags;
 use husk_abi::memory::{GATE, PAGE, Region, Rights};
 use kvm_ioctls::Kvm;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Medians, in nanoseconds.
@@ -117,9 +115,10 @@ pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let boot = boot::write(&image, &layout, &Program::default(), Flags::empty(), Entropy::default(), &[])?;
     let memory = Memory::map(layout, &image).map_err(Error::memory(&image.path))?;
     write_code(&memory);
-    let (hvt, memory, _) = Hvt::new(kvm, &image, memory, &boot, false, Cpu::Host, Moment::now(0))?;
+    let mut vm = Hvt::new(kvm, &image, memory, &boot, false, Cpu::Host)?;
+    let vcpu = vm.create_vcpu()?;
     watch().map_err(Error::NoTimer)?;
-    let mut guest = Guest { hvt, memory };
+    let mut guest = Guest { vcpu, vm };
     guest.wait(0)?;
     let start_ns = started.elapsed().as_nanos() as u64;
     let exit_ns = guest.median(EXITS, 1, 0, |_, _| AGAIN)?;
@@ -130,27 +129,29 @@ pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let last_page = |end: usize| heap + end as u64 * round - PAGE;
     let touch_ns = guest.median(ROUNDS, PAGES, exit_ns, |_, round| last_page(ROUNDS - round))?;
     let populated = Region { start: heap + ROUNDS as u64 * round, length: ROUNDS as u64 * round };
-    let populated_touch_ns = match populate(&guest.memory, populated) {
+    let populated_touch_ns = match populate(guest.vm.memory(), populated) {
         true => Some(guest.median(ROUNDS, PAGES, exit_ns, |_, round| last_page(2 * ROUNDS - round))?),
         false => None,
     };
-    guest.hvt.resume_with(END);
+    guest.vcpu.resume_with(END);
     guest.wait(ENDED)?;
     Ok(Costs { exit_ns, trap_ns, touch_ns, populated_touch_ns, start_ns })
 }
 
 struct Guest {
-    hvt: Hvt,
-    memory: Arc<Memory>,
+    vcpu: Box<dyn Vcpu>,
+    vm: Hvt,
 }
 
 impl Guest {
     /// Runs until the guest makes this call. First touches of memory in between are answered.
     fn wait(&mut self, expected: u64) -> Result<(), Failed> {
         loop {
-            match self.hvt.run()? {
+            match self.vcpu.run()? {
                 Stop::Call { number, .. } if number == expected => return Ok(()),
-                Stop::Touched => {}
+                Stop::PageFault { address, error } if self.vm.touch(address, error) == Touch::Mapped => {
+                    self.vcpu.retry()?;
+                }
                 Stop::Interrupted => return Err(Failed::Late),
                 other => return Err(Failed::Stopped(format!("{other:?}"))),
             }
@@ -169,7 +170,7 @@ impl Guest {
         for round in 0..rounds {
             let answer = answer(self, round);
             let before = Instant::now();
-            self.hvt.resume_with(answer);
+            self.vcpu.resume_with(answer);
             self.wait(0)?;
             times.push(before.elapsed().as_nanos() as u64);
         }

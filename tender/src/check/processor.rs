@@ -58,7 +58,7 @@ impl Processor {
             has_vmx: one.ecx & 1 << 5 != 0,
             has_svm: extended > 0x8000_0000 && leaf(0x8000_0001, 0).ecx & 1 << 2 != 0,
             has_hypervisor: one.ecx & 1 << 31 != 0,
-            has_base_instructions: crate::spt::has_base_instructions(),
+            has_base_instructions: crate::arch::spt::has_base_instructions(),
             has_invariant_counter: extended >= 0x8000_0007 && leaf(0x8000_0007, 0).edx & 1 << 8 != 0,
         }
     }

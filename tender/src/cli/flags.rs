@@ -11,7 +11,7 @@ use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
-use husk_tender::limits::cpu_quota::Share;
+use husk_tender::limits::cpu_quota::CpuQuota;
 use husk_tender::limits::timeout;
 use husk_tender::memory::grant;
 use husk_tender::vm::target::Choice;
@@ -48,7 +48,7 @@ pub fn apply(run: &mut Run, flag: Flag, value: OsString) -> Result<(), String> {
         }
         Flag::Console => options.console.set_mode(&text)?,
         Flag::ConsoleRate => options.console.rate = Some(rate(&text)?),
-        Flag::CpuLimit => options.share = Some(Share::parse(&text)?),
+        Flag::CpuLimit => options.share = Some(CpuQuota::parse(&text)?),
         Flag::Timeout => options.timeout = Some(timeout::parse(&text)?),
         Flag::Cpu => options.cpu = Cpu::parse(&text)?,
         Flag::User => options.user = Some(User::parse(&text)?),

@@ -10,6 +10,7 @@ pub(crate) mod sample;
 use crate::devices::console::{self, Console};
 pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
+use crate::devices::notifier::Notifier;
 use crate::devices::table;
 use crate::hvt::heap::Heap;
 use crate::image::Image;
@@ -17,8 +18,9 @@ use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{Claim, Memory};
 use crate::vm::boot::{self, Entropy, Program};
 use crate::vm::clock::{Clock, Counter, Moment, Offset};
-use crate::vm::guest::{Guest, Next};
+use crate::vm::guest::{Guest, Reply};
 use crate::vm::statistics::Statistics;
+use crate::vm::target::{Error, Touch, Vcpu, Vm};
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Status};
 use husk_abi::memory::{BOOT, CLOCK, PAGE, Region, Rights};
@@ -120,7 +122,9 @@ pub fn calls(bytes: &[u8]) {
     let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
-    let mut guest = Guest { memory: Arc::clone(&memory), clock, signals: None, statistics, console, device_loop: None };
+    let vm = Box::new(MemoryOnly(Arc::clone(&memory)));
+    let mut guest =
+        Guest { vm, memory: Arc::clone(&memory), clock, signals: None, statistics, console, device_loop: None };
     let mut arguments = Arguments(bytes);
     while let Some(number) = arguments.byte() {
         let number = u64::from(number) % (Number::ALL.len() as u64 + 2);
@@ -133,8 +137,8 @@ pub fn calls(bytes: &[u8]) {
             Some(Number::Wait) if a != 0 || b & News::INPUT.bits() != 0 => continue,
             _ => {}
         }
-        if let Ok(next) = guest.answer(number, [a, b, c, d]) {
-            check(&memory, number, [a, b, c], next);
+        if let Ok(reply) = guest.answer(None, number, [a, b, c, d]) {
+            check(&memory, number, [a, b, c], reply);
         }
     }
     // Restored, for the next run.
@@ -142,16 +146,51 @@ pub fn calls(bytes: &[u8]) {
     let _ = memory.protect(heap, Rights::READ | Rights::WRITE);
 }
 
-/// Checks that an answer is plausible.
-fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], next: Next) {
-    let layout = memory.layout();
-    match next {
-        Next::Attach(length) => assert!(length <= layout.heap.length),
-        Next::Resume(result) => assert!(result as i64 >= Status::NotOpen as i64, "{result:#x}"),
-        Next::Release(claim) => assert!(memory.pages(claim).is_ok()),
-        Next::Again | Next::Exit(_) | Next::AttachImage | Next::Room | Next::Tick => {}
+/// A machine without a processor, which checks what it is asked for.
+#[derive(Debug)]
+struct MemoryOnly(Arc<Memory>);
+
+impl Vm for MemoryOnly {
+    fn memory(&self) -> &Arc<Memory> {
+        &self.0
     }
-    let done = Number::from_raw(number) == Some(Number::Protect) && next == Next::Resume(0);
+
+    fn create_vcpu(&mut self) -> Result<Box<dyn Vcpu>, Error> {
+        unreachable!("no processor is asked for")
+    }
+
+    fn connect(&mut self, _: &Notifier) {}
+
+    fn touch(&mut self, _: u64, _: u64) -> Touch {
+        Touch::Fault
+    }
+
+    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+        assert!(length <= self.0.layout().heap.length);
+        Ok(length)
+    }
+
+    fn release(&mut self, claim: Claim) {
+        assert!(self.0.pages(claim).is_ok());
+    }
+
+    fn room(&self) -> u64 {
+        0
+    }
+
+    fn attach_image(&mut self) -> Result<u64, Status> {
+        assert!(self.0.layout().image_file.length > 0);
+        Ok(0)
+    }
+}
+
+/// Checks that an answer is plausible.
+fn check(memory: &Memory, number: u64, [a, b, c]: [u64; 3], reply: Reply) {
+    let layout = memory.layout();
+    if let Reply::Resume(result) = reply {
+        assert!(result as i64 >= Status::NotOpen as i64, "{result:#x}");
+    }
+    let done = Number::from_raw(number) == Some(Number::Protect) && reply == Reply::Resume(0);
     if done {
         let inside = |region: Region| a >= region.start && b <= region.length && a + b <= region.end();
         let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image, layout.sparse];

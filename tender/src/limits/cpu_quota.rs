@@ -24,9 +24,9 @@ static DUE: AtomicBool = AtomicBool::new(false);
 
 /// A share of a processor, in hundredths; more than 100 are several processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share(u32);
+pub struct CpuQuota(u32);
 
-impl Share {
+impl CpuQuota {
     /// Reads `50%`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
@@ -43,17 +43,17 @@ impl Share {
 
 /// Holds this process to a share.
 #[derive(Debug)]
-pub struct Hold {
-    share: Share,
+pub struct Throttle {
+    share: CpuQuota,
     /// Processor time that may be used now, in nanoseconds; negative for a debt.
     left_ns: i64,
     used_ns: u64,
     at_ns: u64,
 }
 
-impl Hold {
+impl Throttle {
     /// Starts the limit, for the calling thread, which is the one that runs the guest.
-    pub fn start(share: Share) -> io::Result<Self> {
+    pub fn start(share: CpuQuota) -> io::Result<Self> {
         start_timer()?;
         Ok(Self { share, left_ns: BURST_NS, used_ns: used_ns(), at_ns: monotonic_ns() })
     }
@@ -76,7 +76,7 @@ impl Hold {
 }
 
 /// Returns the processor time that may be used, after `elapsed_ns` in which `used_ns` was used.
-pub fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: Share) -> i64 {
+pub fn left(before_ns: i64, elapsed_ns: u64, used_ns: u64, share: CpuQuota) -> i64 {
     let earned = i128::from(elapsed_ns) * i128::from(share.0) / 100;
     (i128::from(before_ns) + earned - i128::from(used_ns)).clamp(i64::MIN.into(), BURST_NS.into()) as i64
 }
@@ -109,18 +109,18 @@ mod tests {
 
     #[test]
     fn shares_are_read() {
-        assert_eq!(Share::parse("50%"), Ok(Share(50)));
-        assert_eq!(Share::parse("150"), Ok(Share(150)));
+        assert_eq!(CpuQuota::parse("50%"), Ok(CpuQuota(50)));
+        assert_eq!(CpuQuota::parse("150"), Ok(CpuQuota(150)));
         for wrong in ["", "%", "0", "0.5", "-1%", "6401%", "half"] {
-            assert!(Share::parse(wrong).is_err(), "{wrong}");
+            assert!(CpuQuota::parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn what_is_not_used_is_kept_up_to_a_burst() {
-        assert_eq!(left(0, 4_000_000, 0, Share(50)), 2_000_000);
-        assert_eq!(left(0, u64::MAX, 0, Share(50)), BURST_NS);
-        assert_eq!(left(BURST_NS, 4_000_000, 16_000_000, Share(50)), BURST_NS - 14_000_000);
-        assert_eq!(left(i64::MIN, 0, u64::MAX, Share(1)), i64::MIN);
+        assert_eq!(left(0, 4_000_000, 0, CpuQuota(50)), 2_000_000);
+        assert_eq!(left(0, u64::MAX, 0, CpuQuota(50)), BURST_NS);
+        assert_eq!(left(BURST_NS, 4_000_000, 16_000_000, CpuQuota(50)), BURST_NS - 14_000_000);
+        assert_eq!(left(i64::MIN, 0, u64::MAX, CpuQuota(1)), i64::MIN);
     }
 }

@@ -48,13 +48,13 @@ pub enum State {
     Ready,
 }
 
-/// Current state of the processor.
+/// State of a processor that runs a thread.
 #[derive(Clone, Copy, Debug)]
-pub struct Processor {
+pub struct Running {
     /// Registers of the processor.
     pub registers: Registers,
     /// True if the libos is at work.
-    pub inside: bool,
+    pub in_libos: bool,
 }
 
 impl Threads {
@@ -65,7 +65,7 @@ impl Threads {
     }
 
     /// Returns all threads, the running one first.
-    pub fn read(&self, memory: &Memory, processor: &Processor) -> Vec<Thread> {
+    pub fn read(&self, memory: &Memory, processor: &Running) -> Vec<Thread> {
         let word = |offset: usize| memory.peek(self.table.wrapping_add(offset as u64)).unwrap_or(0);
         let (start, count) = (word(offset_of!(Table, threads)), word(offset_of!(Table, count)));
         let current = memory.peek(self.current).unwrap_or(0);
@@ -78,13 +78,13 @@ impl Threads {
 }
 
 /// Reads the thread at an address; `current` is the address of the running thread's registers.
-fn read(memory: &Memory, address: u64, current: u64, processor: &Processor) -> Option<Thread> {
+fn read(memory: &Memory, address: u64, current: u64, processor: &Running) -> Option<Thread> {
     let word = |offset: usize| memory.peek(address.checked_add(offset as u64)?);
     let saved = word(offset_of!(Raw, registers))?;
     let [id, asleep] = split(word(offset_of!(Raw, id))?);
     let name = [word(offset_of!(Raw, name))?, word(offset_of!(Raw, name) + 8)?];
     let name: Vec<u8> = name.into_iter().flat_map(u64::to_le_bytes).take_while(|byte| *byte != 0).collect();
-    let state = match (asleep != 0, saved == current, processor.inside) {
+    let state = match (asleep != 0, saved == current, processor.in_libos) {
         (true, ..) => State::Waiting,
         (_, true, false) => State::Running,
         (_, true, true) => State::Calling,

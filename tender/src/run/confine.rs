@@ -31,7 +31,7 @@ pub struct Ready {
 /// these. Starts the guest's time (`--timeout`).
 pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: Populated) -> Result<Ready, Error> {
     let Inputs { image, attached, reporter } = inputs;
-    let Populated { target, sandbox, memory, counter, devices } = populated;
+    let Populated { vm, vcpu, sandbox, devices, began } = populated;
     let mut statistics = Statistics::new(options.verbose, started);
     let confining = Instant::now();
     let feature = match sandbox {
@@ -42,14 +42,14 @@ pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: 
     let (mut crew, lack) = confine::confine_process(plan, options.user)?;
     supervise::tie()?;
     statistics.confine(confining.elapsed());
-    accept(Lacks::from_iter(target.lack().into_iter().chain(lack)), options.strict)?;
+    accept(Lacks::from_iter(vm.lack().into_iter().chain(lack)), options.strict)?;
     reporter.list(image, &mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
-    let machine = Machine::new(target, image, memory, counter, statistics, devices, &mut crew)?;
+    let machine = Machine::new(vm, vcpu, image, began, statistics, devices, &mut crew)?;
     let mut machine = ManuallyDrop::new(machine.with_console(options.console));
-    options.share.map_or(Ok(()), |share| machine.hold_to(share)).map_err(Error::NoTimer)?;
+    options.share.map_or(Ok(()), |share| machine.throttle(share)).map_err(Error::NoTimer)?;
     let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
     options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s)).map_err(Error::NoTimer)?;
     let first = machine.prepare(&mut crew)?;

@@ -17,7 +17,7 @@ use crate::confine::User;
 use crate::devices::attach::Attachment;
 use crate::devices::console;
 use crate::error::Error;
-use crate::limits::cpu_quota::Share;
+use crate::limits::cpu_quota::CpuQuota;
 use crate::memory::grant::Grant;
 use crate::vm::boot::Program;
 use crate::vm::target::Choice;
@@ -48,7 +48,7 @@ pub struct Options {
     /// Treatment of the guest's output.
     pub console: console::Options,
     /// Share of a processor that the guest may use.
-    pub share: Option<Share>,
+    pub share: Option<CpuQuota>,
     /// Time that the guest may run.
     pub timeout: Option<Duration>,
     /// Processor that a std program is shown.

@@ -14,23 +14,22 @@ use crate::memory::{self, Memory};
 use crate::spt::Spt;
 use crate::supervise::testimony::Sandbox;
 use crate::vm::boot::{self, Entropy};
-use crate::vm::clock::Counter;
-use crate::vm::target::Target;
+use crate::vm::clock::Moment;
+use crate::vm::target::{Vcpu, Vm};
 use husk_abi::boot::Flags;
-use std::sync::Arc;
 
 /// A guest that is ready to run, in a process that is not confined yet.
 pub struct Populated {
+    /// Machine of the guest.
+    pub vm: Box<dyn Vm>,
     /// Processor of the guest.
-    pub target: Box<dyn Target>,
+    pub vcpu: Box<dyn Vcpu>,
     /// Sandbox that the guest runs in.
     pub sandbox: Sandbox,
-    /// Memory of the guest.
-    pub memory: Arc<Memory>,
-    /// Time stamp counter of the guest.
-    pub counter: Counter,
     /// Attached devices, open.
     pub devices: Vec<Open>,
+    /// Start of the tender, by the host's clocks.
+    pub began: Moment,
 }
 
 /// Maps the image and writes the boot information. Opens nothing by name.
@@ -46,19 +45,13 @@ pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Popu
     flags.set(Flags::NEAR, kvm.is_none());
     flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
     let boot = boot::write(image, memory.layout(), &options.program, flags, entropy, &devices)?;
-    let (target, sandbox, memory, counter): (Box<dyn Target>, _, _, _) = match kvm {
-        Some(kvm) => {
-            let (target, memory, counter) =
-                Hvt::new(&kvm, image, memory, &boot, !devices.is_empty(), options.cpu, began)?;
-            (Box::new(target), Sandbox::Hvt, memory, counter)
-        }
+    let (mut vm, sandbox): (Box<dyn Vm>, _) = match kvm {
+        Some(kvm) => (Box::new(Hvt::new(&kvm, image, memory, &boot, !devices.is_empty(), options.cpu)?), Sandbox::Hvt),
         None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
-        None => {
-            let (target, memory) = Spt::new(image, memory, &boot)?;
-            (Box::new(target), Sandbox::Spt, memory, Counter::of_host(began))
-        }
+        None => (Box::new(Spt::new(image, memory, &boot)?), Sandbox::Spt),
     };
-    Ok(Populated { target, sandbox, memory, counter, devices })
+    let vcpu = vm.create_vcpu()?;
+    Ok(Populated { vm, vcpu, sandbox, devices, began })
 }
 
 /// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.

@@ -15,7 +15,7 @@ use crate::confine::privileges::{self, User};
 use crate::confine::{Descriptors, Error, Program, Role, calls};
 use crate::host::signals;
 use crate::host::streams;
-use crate::limits::cpu_quota::{Share, left};
+use crate::limits::cpu_quota::{CpuQuota, left};
 use crate::supervise::testimony;
 use std::io;
 use std::os::fd::RawFd;
@@ -27,7 +27,7 @@ const LOOK_MS: libc::c_int = 1000;
 
 /// Starts the watchdog of this process, which has one thread, for a guest with the limit `share`. The watchdog changes its
 /// identity to that of `user`, as the tender will.
-pub fn start(share: Share, has_devices: bool, user: Option<User>) -> io::Result<()> {
+pub fn start(share: CpuQuota, has_devices: bool, user: Option<User>) -> io::Result<()> {
     let share = if has_devices { share.and_a_processor() } else { share };
     let tender = std::process::id() as libc::pid_t;
     // SAFETY: the arguments are numbers.
@@ -79,7 +79,7 @@ fn confine(tender: libc::pid_t, file: RawFd, user: Option<User>) -> Result<(), E
 }
 
 /// Watches until the tender has ended, or must be ended.
-fn watch(tender: libc::pid_t, file: RawFd, share: Share) -> ! {
+fn watch(tender: libc::pid_t, file: RawFd, share: CpuQuota) -> ! {
     const LINE: &[u8] =
         b"husk: the guest took more processor time than --cpu-limit, and could not be held: it has been ended\n";
     let (mut at_ns, mut used_ns, mut left_ns) = (clock_ns(libc::CLOCK_MONOTONIC), used_ns(tender), 0);

@@ -8,7 +8,9 @@ use crate::memory::{Claim, Memory};
 use crate::vm::clock::Clock;
 use crate::vm::fault::Fault;
 use crate::vm::guest_signals::GuestSignals;
+use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
+use crate::vm::target::Vm;
 use husk_abi::call::{News, Number, Status, Waited};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
@@ -20,7 +22,9 @@ const MESSAGE_MAXIMUM: u64 = 4096;
 /// A guest.
 #[derive(Debug)]
 pub struct Guest {
-    /// Guest memory.
+    /// Guest memory as the processors see it.
+    pub vm: Box<dyn Vm>,
+    /// Guest memory as the host sees it.
     pub memory: Arc<Memory>,
     /// Clock page of the guest.
     pub clock: Clock,
@@ -34,54 +38,46 @@ pub struct Guest {
     pub device_loop: Option<DeviceLoop>,
 }
 
-/// Action that follows a call.
+/// What follows a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Reply {
     /// The guest resumes, with this value in its result register.
     Resume(u64),
     /// The call is answered once more, after the signal that arrived in between has taken effect.
     Again,
     /// The guest ends with this exit status.
     Exit(u8),
-    /// The guest resumes once this many bytes of its heap, at most all of them, are attached.
-    Attach(u64),
-    /// The guest resumes once the image file can be read.
-    AttachImage,
-    /// The guest resumes once these pages of the sparse region or the heap are released.
-    Release(Claim),
-    /// The guest resumes, with the amount of memory that is left for it as the result.
-    Room,
-    /// The guest resumes, and turns of its threads are to end.
-    Tick,
 }
 
 /// Outcome of a call that always returns: a value, or an ordinary "no".
 type Answer = Result<u64, Status>;
 
 impl Guest {
-    /// Answers the call `number`. Arguments are in the order of [`husk_abi::call`]; surplus ones are ignored.
-    pub fn answer(&mut self, number: u64, [a, b, c, _]: [u64; 4]) -> Result<Next, Fault> {
+    /// Answers the call `number` of a processor with this `preemption`. Arguments are in the order of [`husk_abi::call`]; surplus
+    /// ones are ignored.
+    pub fn answer(
+        &mut self,
+        preemption: Option<&mut Preemption>,
+        number: u64,
+        [a, b, c, _]: [u64; 4],
+    ) -> Result<Reply, Fault> {
         let number = Number::from_raw(number).ok_or(Fault::NoSuchCall(number))?;
         self.statistics.count(number);
         let answer = match number {
             Number::ConsoleWrite => self.console_write(a, b, c)?,
             Number::ConsoleRead => self.console_read(a, b)?,
-            Number::Exit => return Ok(Next::Exit(a as u8)),
+            Number::Exit => return Ok(Reply::Exit(a as u8)),
             Number::Wait => self.wait(a, News::from_bits_truncate(b), c != 0)?,
             Number::Protect => self.protect(a, b, c)?,
-            Number::Discard if self.is_unmapped(a, b, c) => match pages(a, b) {
-                Some(claim) => {
-                    self.memory.pages(claim)?;
-                    return Ok(Next::Release(claim));
-                }
-                None => Err(Status::Invalid),
-            },
             Number::Discard => self.discard(a, b, c)?,
-            Number::Room => return Ok(Next::Room),
-            Number::Tick => return Ok(Next::Tick),
+            Number::Room => Ok(self.vm.room()),
+            Number::Tick => {
+                preemption.into_iter().for_each(Preemption::tick);
+                Ok(0)
+            }
             Number::Panic => return Err(self.panic(a, b)?),
-            Number::Attach if a <= self.memory.layout().heap.length => return Ok(Next::Attach(a)),
-            Number::AttachImage if self.memory.layout().image_file.length > 0 => return Ok(Next::AttachImage),
+            Number::Attach if a <= self.memory.layout().heap.length => self.vm.attach(a),
+            Number::AttachImage if self.memory.layout().image_file.length > 0 => self.vm.attach_image(),
             Number::Attach | Number::AttachImage => Err(Status::Invalid),
             Number::Deadlock => return Err(Fault::Deadlock),
             Number::Abort => return Err(Fault::Signal(a as u8 & 63)),
@@ -99,8 +95,8 @@ impl Guest {
             }
         };
         Ok(match answer {
-            Err(Status::Interrupted) if self.signals.is_none() => Next::Again,
-            answer => Next::Resume(Status::encode(answer)),
+            Err(Status::Interrupted) if self.signals.is_none() => Reply::Again,
+            answer => Reply::Resume(Status::encode(answer)),
         })
     }
 
@@ -167,6 +163,12 @@ impl Guest {
 
     fn discard(&mut self, address: u64, length: u64, kept: u64) -> Result<Answer, Fault> {
         let Some(claim) = pages(address, length) else { return Ok(Err(Status::Invalid)) };
+        let mut kept = kept;
+        if self.is_unmapped(address, length, kept) {
+            self.memory.pages(claim)?;
+            self.vm.release(claim);
+            kept = 0;
+        }
         let result = self.memory.discard(claim, kept)?;
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
     }

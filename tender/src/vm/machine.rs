@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the clock page is given to the clock, and a byte to signal handlers, by address")]
 
 use crate::arch::effective_address;
-use crate::arch::exception::INVALID_OPCODE;
+use crate::arch::exception::{INVALID_OPCODE, PAGE_FAULT};
 use crate::arch::registers::Registers;
 use crate::confine::{self, Confined, Crew};
 use crate::devices::console::{self, Console};
@@ -13,18 +13,16 @@ use crate::devices::{Open, table};
 use crate::host::processors;
 use crate::host::signals::{self, Halt};
 use crate::image::Image;
-use crate::limits::cpu_quota::{Hold, Share};
-use crate::memory::{Claim, Memory};
-use crate::report::threads::{Processor, Thread, Threads};
-use crate::vm::clock::{Clock, Counter};
+use crate::limits::cpu_quota::{CpuQuota, Throttle};
+use crate::report::threads::{Running, Thread, Threads};
+use crate::vm::clock::{Clock, Moment};
 use crate::vm::fault::Fault;
 use crate::vm::gate::NO_LIBOS;
-use crate::vm::guest::{Guest, Next};
+use crate::vm::guest::{Guest, Reply};
 use crate::vm::guest_signals::GuestSignals;
-use crate::vm::preemption::Turns;
+use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
-use crate::vm::target::{Error, Stop, Target};
-use husk_abi::call::Status;
+use crate::vm::target::{Error, Stop, Touch, Vcpu, Vm};
 use husk_abi::memory::CLOCK;
 use husk_abi::signals::{QUIT, bit};
 use libc::sock_filter;
@@ -34,15 +32,21 @@ use std::sync::Arc;
 /// A guest and its processor.
 #[derive(Debug)]
 pub struct Machine {
+    processor: Processor,
+    throttle: Option<Throttle>,
+    threads: Option<Threads>,
+    guest: Guest,
+}
+
+/// A virtual processor, and what stops it.
+#[derive(Debug)]
+struct Processor {
     // Dropped before the processor that it stops.
     halt: Halt,
-    target: Box<dyn Target>,
-    turns: Option<Turns>,
-    hold: Option<Hold>,
-    threads: Option<Threads>,
+    vcpu: Box<dyn Vcpu>,
+    preemption: Option<Preemption>,
     /// A call that was made and is not answered yet.
-    again: Option<Stop>,
-    guest: Guest,
+    unanswered: Option<Stop>,
 }
 
 /// End of a guest's run.
@@ -64,17 +68,13 @@ pub enum End {
 }
 
 /// Connects the doorbell, and starts to serve the devices, if there are any.
-fn serve(
-    target: &mut dyn Target,
-    memory: &Arc<Memory>,
-    devices: Vec<Open>,
-    crew: &mut Crew,
-) -> Result<Option<DeviceLoop>, confine::Error> {
+fn serve(vm: &mut dyn Vm, devices: Vec<Open>, crew: &mut Crew) -> Result<Option<DeviceLoop>, confine::Error> {
     if devices.is_empty() {
         return Ok(None);
     }
     let notifier = Arc::new(Notifier::new(processors::is_alone()).map_err(confine::Error::NoThread)?);
-    target.connect(&notifier);
+    vm.connect(&notifier);
+    let memory = vm.memory();
     let rings = memory.layout().rings.start;
     let served = (0..).zip(devices).map(|(index, open)| {
         let queues = table::queues(rings, index, open.kind());
@@ -84,46 +84,47 @@ fn serve(
 }
 
 impl Machine {
-    /// Creates a machine for `image` on `target`, with the time stamp counter `counter`. The thread that serves the devices
-    /// joins `crew`; the calling thread is the one of the processor.
+    /// Makes a machine of `vm`, its processor and its devices, for `image`. The thread that serves the devices joins `crew`; the
+    /// calling thread is the one of the processor. `began` is the start of the tender.
     pub fn new(
-        mut target: Box<dyn Target>,
+        mut vm: Box<dyn Vm>,
+        mut vcpu: Box<dyn Vcpu>,
         image: &Image,
-        memory: Arc<Memory>,
-        counter: Counter,
+        began: Moment,
         statistics: Statistics,
         devices: Vec<Open>,
         crew: &mut Crew,
-    ) -> Result<Self, confine::Error> {
+    ) -> Result<Self, Error> {
+        let memory = Arc::clone(vm.memory());
         let bias = memory.layout().load_bias;
+        let counter = vcpu.start_counter(began);
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads the page.
         let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
-        let turns = Turns::new(image, &memory);
-        // Without turns, a guest that does not call cannot be notified.
-        let record = image.notes.signals.filter(|_| turns.is_some());
-        let posted = record.and_then(|record| GuestSignals::new(record.wrapping_add(bias), &memory));
-        // SAFETY: the byte lives as long as the target, which is dropped after the halt.
-        let halt = unsafe { Halt::new(target.halt()) };
+        let preemption = Preemption::new(image, &memory);
+        // Without preemption, a guest that does not call cannot be notified.
+        let record = image.notes.signals.filter(|_| preemption.is_some());
+        let signals = record.and_then(|record| GuestSignals::new(record.wrapping_add(bias), &memory));
+        // SAFETY: the byte lives as long as the processor, which is dropped after the halt.
+        let halt = unsafe { Halt::new(vcpu.halt()) };
         let console = Console::new(console::Options::default());
-        target.list(&mut crew.descriptors);
-        turns.iter().for_each(|turns| turns.list(&mut crew.descriptors));
+        vm.list(&mut crew.descriptors);
+        vcpu.list(&mut crew.descriptors);
+        preemption.iter().for_each(|preemption| preemption.list(&mut crew.descriptors));
         memory.list(&mut crew.descriptors);
-        let device_loop = serve(&mut *target, &memory, devices, crew)?;
+        let device_loop = serve(&mut *vm, devices, crew)?;
         Ok(Self {
-            halt,
-            target,
-            turns,
-            hold: None,
+            processor: Processor { halt, vcpu, preemption, unanswered: None },
+            throttle: None,
             threads: Threads::new(image, bias),
-            again: None,
-            guest: Guest { clock, memory, signals: posted, statistics, console, device_loop },
+            guest: Guest { vm, clock, memory, signals, statistics, console, device_loop },
         })
     }
 
     /// Prepares the target on this thread, which is confined next. Returns instructions of seccomp(2) that decide before all
     /// others.
     pub fn prepare(&mut self, crew: &mut Crew) -> Result<Vec<sock_filter>, Error> {
-        self.target.prepare(crew)
+        self.processor.vcpu.prepare(crew)?;
+        self.guest.vm.prepare()
     }
 
     /// Sets how the guest's output is treated.
@@ -134,8 +135,8 @@ impl Machine {
     }
 
     /// Limits the guest to a share of a processor from now on. The calling thread is the one that will run the guest.
-    pub fn hold_to(&mut self, share: Share) -> io::Result<()> {
-        self.hold = Some(Hold::start(share)?);
+    pub fn throttle(&mut self, quota: CpuQuota) -> io::Result<()> {
+        self.throttle = Some(Throttle::start(quota)?);
         Ok(())
     }
 
@@ -150,120 +151,100 @@ impl Machine {
     pub fn run(&mut self, _: &Confined) -> Result<End, Error> {
         self.guest.statistics.enter();
         loop {
-            if let Some(end) = self.hear()? {
+            if let Some(end) = self.take_signals()? {
                 return Ok(end);
             }
-            if let Some(hold) = self.hold.as_mut().filter(|_| Hold::is_due()) {
-                hold.wait();
-                self.halt.let_run();
+            if let Some(throttle) = self.throttle.as_mut().filter(|_| Throttle::is_due()) {
+                throttle.wait();
+                self.processor.halt.let_run();
                 continue;
             }
-            let fault = match self.stop()? {
-                Stop::Call { number, arguments } => match self.guest.answer(number, arguments) {
-                    Ok(Next::Resume(result)) => {
-                        self.target.resume_with(result);
-                        continue;
-                    }
-                    Ok(Next::Again) => {
-                        self.again = Some(Stop::Call { number, arguments });
-                        continue;
-                    }
-                    Ok(Next::Exit(status)) => return Ok(End::Exit(status)),
-                    Ok(Next::Attach(length)) => {
-                        let result = self.target.attach(&self.guest.memory, length);
-                        self.target.resume_with(Status::encode(result));
-                        continue;
-                    }
-                    Ok(Next::AttachImage) => {
-                        let result = self.target.attach_image(&self.guest.memory);
-                        self.target.resume_with(Status::encode(result));
-                        continue;
-                    }
-                    Ok(Next::Release(claim)) => match self.release(claim) {
-                        Ok(result) => {
-                            self.target.resume_with(result);
-                            continue;
-                        }
-                        Err(fault) => fault,
-                    },
-                    Ok(Next::Tick) => {
-                        self.turns.iter_mut().for_each(Turns::tick);
-                        self.target.resume_with(0);
-                        continue;
-                    }
-                    Ok(Next::Room) => {
-                        let room = self.target.room(&self.guest.memory);
-                        self.target.resume_with(Status::encode(Ok(room)));
-                        continue;
-                    }
-                    Err(fault) => fault,
-                },
-                Stop::Touched => {
-                    self.guest.statistics.touch();
-                    continue;
-                }
-                Stop::OutOfMemory => Fault::OutOfMemory,
-                Stop::Interrupted => {
-                    self.guest.statistics.interrupt();
-                    if let Some(end) = self.hear()? {
-                        return Ok(end);
-                    }
-                    if let Some(turns) = &mut self.turns {
-                        turns.look(&mut *self.target, self.guest.signals_pending())?;
-                    }
-                    continue;
-                }
-                Stop::Doorbell => {
-                    if let Some(device_loop) = &self.guest.device_loop {
-                        device_loop.notifier().ring();
-                    }
-                    continue;
-                }
-                Stop::Exception { vector, error } => return self.exception(vector, error),
-                Stop::Forbidden { address: None } => Fault::Forbidden { address: self.forbidden()? },
-                Stop::Forbidden { address } => Fault::Forbidden { address },
-                Stop::Port(port) => Fault::Port(port),
-                Stop::Shutdown => Fault::Shutdown,
-                Stop::Strange(how) => Fault::StrangeExit(how),
-            };
-            return Ok(End::Fault { fault, registers: Box::new(self.target.registers()?) });
+            let stop = self.stop()?;
+            if let Some(end) = self.handle(stop)? {
+                return Ok(end);
+            }
         }
-    }
-
-    /// Takes pages back, with their contents; returns the result of the call.
-    fn release(&mut self, claim: Claim) -> Result<u64, Fault> {
-        self.target.release(&self.guest.memory, claim);
-        let done = self.guest.memory.discard(claim, 0)?;
-        Ok(Status::encode(done.map(|()| 0).map_err(|_| Status::NoMemory)))
     }
 
     /// Runs the guest until it stops, with a correct clock, unless a call is to be answered again.
     fn stop(&mut self) -> Result<Stop, Error> {
-        if let Some(call) = self.again.take() {
+        if let Some(call) = self.processor.unanswered.take() {
             return Ok(call);
         }
         if self.guest.clock.is_due() {
-            self.guest.clock.correct(&self.guest.memory, self.target.counter());
+            self.guest.clock.correct(&self.guest.memory, self.processor.vcpu.counter());
         }
-        let stop = self.target.run();
+        let stop = self.processor.vcpu.run();
         self.guest.clock.leave();
         stop
     }
 
+    /// Answers a stop; returns the guest's end, if this is it.
+    fn handle(&mut self, stop: Stop) -> Result<Option<End>, Error> {
+        let Self { processor, guest, .. } = self;
+        let fault = match stop {
+            Stop::Call { number, arguments } => match guest.answer(processor.preemption.as_mut(), number, arguments) {
+                Ok(Reply::Resume(result)) => {
+                    processor.vcpu.resume_with(result);
+                    return Ok(None);
+                }
+                Ok(Reply::Again) => {
+                    processor.unanswered = Some(Stop::Call { number, arguments });
+                    return Ok(None);
+                }
+                Ok(Reply::Exit(status)) => return Ok(Some(End::Exit(status))),
+                Err(fault) => fault,
+            },
+            Stop::PageFault { address, error } => match guest.vm.touch(address, error) {
+                Touch::Mapped => {
+                    guest.statistics.touch();
+                    return processor.vcpu.retry().map(|()| None);
+                }
+                Touch::OutOfMemory => Fault::OutOfMemory,
+                Touch::Forbidden => Fault::Forbidden { address: Some(address) },
+                Touch::Fault => return self.exception(PAGE_FAULT, error).map(Some),
+            },
+            Stop::Interrupted => return self.interrupted(),
+            Stop::Doorbell => {
+                guest.device_loop.iter().for_each(|device_loop| device_loop.notifier().ring());
+                return Ok(None);
+            }
+            Stop::Exception { vector, error } => return self.exception(vector, error).map(Some),
+            Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
+            Stop::Port(port) => Fault::Port(port),
+            Stop::Shutdown => Fault::Shutdown,
+            Stop::Strange(how) => Fault::StrangeExit(how),
+        };
+        self.fault(fault).map(Some)
+    }
+
+    /// Takes the signals that have interrupted the guest, and ends the turn of a thread that is to be preempted.
+    fn interrupted(&mut self) -> Result<Option<End>, Error> {
+        self.guest.statistics.interrupt();
+        if let Some(end) = self.take_signals()? {
+            return Ok(Some(end));
+        }
+        let Processor { preemption, vcpu, .. } = &mut self.processor;
+        if let Some(preemption) = preemption {
+            preemption.on_timer(&mut **vcpu, self.guest.signals_pending())?;
+        }
+        Ok(None)
+    }
+
     /// Posts the signals that have arrived to the guest. A fatal signal ends a guest that takes no signals.
-    fn hear(&mut self) -> Result<Option<End>, Error> {
+    fn take_signals(&mut self) -> Result<Option<End>, Error> {
         if !signals::any() {
             return Ok(None);
         }
-        let arrived = self.halt.take();
+        let arrived = self.processor.halt.take();
         if let Some(fault) = self.guest.device_loop.as_ref().and_then(|device_loop| device_loop.notifier().fault()) {
-            return Ok(Some(End::Fault { fault, registers: Box::new(self.target.registers()?) }));
+            return self.fault(fault).map(Some);
         }
         match (&self.guest.signals, signals::fatal(arrived)) {
             (Some(posted), _) => {
                 posted.post(signals::told(arrived));
-                // The guest may be at an instruction where it cannot be stopped now: the timer of turns tries again.
-                self.turns.iter_mut().for_each(Turns::tick);
+                // The guest may be at an instruction where it cannot be stopped now: the timer tries again.
+                self.processor.preemption.iter_mut().for_each(Preemption::tick);
             }
             (None, Some(signal)) => return Ok(Some(End::Signal(signal as u8))),
             (None, None) => {}
@@ -273,13 +254,13 @@ impl Machine {
 
     /// Returns the state of the guest's threads, the running one first.
     pub fn threads(&self) -> Result<Vec<Thread>, Error> {
-        Ok(self.threads_at(self.target.registers()?))
+        Ok(self.threads_at(self.processor.vcpu.registers()?))
     }
 
     /// Returns the state of the guest's threads, with registers that are known already.
     pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
-        let inside = self.turns.as_ref().is_some_and(Turns::inside);
-        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Processor { registers, inside }));
+        let in_libos = self.processor.preemption.as_ref().is_some_and(Preemption::in_libos);
+        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Running { registers, in_libos }));
         found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
     }
 
@@ -296,7 +277,7 @@ impl Machine {
     /// Address of an access that the host mapping refused, if the host does not report it: the first address that the
     /// instruction may touch and that cannot be read; or the first of all, if the refused access was a write.
     fn forbidden(&self) -> Result<Option<u64>, Error> {
-        let registers = self.target.registers()?;
+        let registers = self.processor.vcpu.registers()?;
         let memory = &self.guest.memory;
         let words = (registers.pc()..).step_by(8).take(effective_address::LENGTH_MAXIMUM.div_ceil(8));
         let bytes: Vec<u8> = words.map_while(|address| memory.peek(address)).flat_map(u64::to_le_bytes).collect();
@@ -304,8 +285,12 @@ impl Machine {
         Ok(touched.iter().find(|address| memory.peek(**address & !7).is_none()).or(touched.first()).copied())
     }
 
+    fn fault(&self, fault: Fault) -> Result<End, Error> {
+        Ok(End::Fault { fault, registers: Box::new(self.processor.vcpu.registers()?) })
+    }
+
     fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
-        let registers = self.target.registers()?;
+        let registers = self.processor.vcpu.registers()?;
         let fault = match (vector, registers.pc()) {
             (INVALID_OPCODE, pc) if pc == self.guest.memory.layout().own(NO_LIBOS) => {
                 Fault::NoLibos { system_call: registers.system_call().0 }

@@ -13,7 +13,7 @@ use crate::confine::Descriptors;
 use crate::host::signals::{self, Timer, number};
 use crate::image::Image;
 use crate::memory::{Claim, Memory};
-use crate::vm::target::{Error, Target};
+use crate::vm::target::{Error, Vcpu};
 use husk_abi::memory::{Region, Rights};
 use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
 use std::ptr::NonNull;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// Guest addresses from the image's note, and the record as a host pointer.
 #[derive(Debug)]
-pub struct Turns {
+pub struct Preemption {
     record: NonNull<Record>,
     entry: u64,
     /// Instructions at which the guest must not be stopped.
@@ -35,8 +35,8 @@ pub struct Turns {
     left: u32,
 }
 
-impl Turns {
-    /// Prepares turns for `image`, if it has a note about them; `memory` must outlive the result.
+impl Preemption {
+    /// Prepares preemption for `image`, if it has a note about it; `memory` must outlive the result.
     pub fn new(image: &Image, memory: &Memory) -> Option<Self> {
         let note = image.notes.turns?;
         let bias = memory.layout().load_bias;
@@ -78,7 +78,7 @@ impl Turns {
     }
 
     /// Returns true if the libos is at work.
-    pub fn inside(&self) -> bool {
+    pub fn in_libos(&self) -> bool {
         self.record().inside.load(Relaxed) != 0
     }
 
@@ -89,9 +89,9 @@ impl Turns {
 
     /// Ends the turn of the running thread, if the record says that the processor is wanted, or if `must` is true, and if the
     /// thread may be stopped at its current instruction.
-    pub fn look(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
+    pub fn on_timer(&mut self, vcpu: &mut dyn Vcpu, must: bool) -> Result<(), Error> {
         let started = processor_time();
-        self.end_turn(target, must)?;
+        self.end_turn(vcpu, must)?;
         let interval = interval(processor_time().saturating_sub(started));
         // Usually the timer's period continues without a change.
         if self.left > 0 && (interval > INTERVAL || interval != self.interval) {
@@ -100,7 +100,7 @@ impl Turns {
         Ok(())
     }
 
-    fn end_turn(&mut self, target: &mut dyn Target, must: bool) -> Result<(), Error> {
+    fn end_turn(&mut self, vcpu: &mut dyn Vcpu, must: bool) -> Result<(), Error> {
         if !(must || self.record().wanted.load(Relaxed) != 0) {
             self.rest();
             return Ok(());
@@ -110,14 +110,14 @@ impl Turns {
         if record.inside.load(Relaxed) != 0 {
             return Ok(());
         }
-        let registers = target.registers()?;
+        let registers = vcpu.registers()?;
         if !self.image.contains(registers.pc()) || self.closed.contains(registers.pc()) {
             return Ok(());
         }
         record.inside.store(1, Relaxed);
         record.rip.store(registers.pc(), Relaxed);
         record.rflags.store(registers.flags(), Relaxed);
-        target.jump(self.entry)
+        vcpu.jump(self.entry)
     }
 
     /// Counts a look with nothing to do, and disarms the timer at the last one.
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_never_takes_most_of_the_time() {
+    fn a_check_never_takes_most_of_the_time() {
         assert_eq!(interval(Duration::from_micros(5)), INTERVAL);
         for cost_us in [130, 1000, 10_000] {
             let cost = Duration::from_micros(cost_us);

@@ -16,8 +16,10 @@
 //! `syscall` is entered with CPL 3 on a KVM that emulates ring 0 in software, and with CPL 0 on hardware: so the stub
 //! and its frame are readable by the guest, and it uses nothing that CPL 3 may not.
 
-use crate::vm::gate::{self, DOORBELL};
-use husk_abi::memory::{FRAME, GATE, PAGE, RING0};
+use crate::image::Image;
+use crate::memory::Memory;
+use crate::vm::gate::{self, DOORBELL, NO_LIBOS};
+use husk_abi::memory::{BOOT, FRAME, GATE, PAGE, RING0};
 use x86_64::structures::gdt::DescriptorFlags;
 
 /// Port of the gate. Ports below 0x100 have a two-byte `out` with no register to set up.
@@ -117,6 +119,19 @@ pub fn return_frame(dispatcher: u64) -> [u8; 40] {
         slot.copy_from_slice(&u64::to_le_bytes(word));
     }
     frame
+}
+
+/// Writes what the processor needs in the tender's own pages: gate, return frame, descriptor tables, stubs; and the boot
+/// information area, `boot`. `has_devices` is true if there is a doorbell.
+pub fn write(memory: &mut Memory, image: &Image, boot: &[u8], has_devices: bool) {
+    let bias = memory.layout().load_bias;
+    let ports = if has_devices { &[GATE_PORT, DOORBELL_PORT][..] } else { &[GATE_PORT] };
+    let dispatcher = image.notes.system_calls.map_or(NO_LIBOS, |address| address.wrapping_add(bias));
+    memory.write_own(GATE, &gate_page());
+    memory.write_own(FRAME, &return_frame(dispatcher));
+    memory.write_own(TABLES, &tables_page(ports));
+    memory.write_own(STUBS, &exception_stubs());
+    memory.write_own(BOOT, boot);
 }
 
 /// The page of descriptor tables and task state; the guest may use these `ports` below 0x100.

@@ -1,13 +1,20 @@
 //! The virtual processor: its state at entry, one run after the other, its state at a stop.
 
 use super::cpuid::{Cpu, Model};
-use super::ring0::{self, selector};
+use super::ring0::{self, Frame, selector};
+use super::{counter, tables};
+use crate::arch::exception::PAGE_FAULT;
 use crate::arch::registers::Registers;
-use crate::vm::target::{Error, Stop};
+use crate::confine::{Descriptors, Role};
+use crate::memory::Memory;
+use crate::vm::clock::{Counter, Moment, Offset};
+use crate::vm::target::{Error, Stop, Vcpu};
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
 use x86_64::registers::control::{Cr0Flags, Cr4Flags};
 use x86_64::registers::model_specific::EferFlags;
 use x86_64::registers::rflags::RFlags;
@@ -22,11 +29,132 @@ mod msr {
 /// IA32_APIC_BASE after a reset (SDM volume 3, 12.4.4): its value on a processor for which no local APIC was made.
 const APIC_BASE: u64 = 0xfee0_0900;
 
-/// Sets up `vcpu` to enter the image at `entry`, at CPL 3, with the page tables at `root`.
+/// Start of a processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Entry of the image, as a guest address.
+    pub entry: u64,
+    /// Kind of the program: a value of [`kind`].
+    pub kind: u32,
+    /// Processor model that a std program sees.
+    pub cpu: Cpu,
+}
+
+/// A virtual processor of KVM.
+#[derive(Debug)]
+pub struct Processor {
+    vcpu: VcpuFd,
+    memory: Arc<Memory>,
+    /// Frame that the processor pushed, if it stopped for an exception.
+    frame: Option<Frame>,
+    /// Special registers at a page fault.
+    special: kvm_sregs,
+}
+
+impl Processor {
+    /// Sets up `vcpu`, in a machine with this memory, for its start.
+    pub fn new(mut vcpu: VcpuFd, memory: Arc<Memory>, start: Start) -> Result<Self, Error> {
+        prepare(&mut vcpu, start, tables::FIRST_TABLE)?;
+        Ok(Self { vcpu, memory, frame: None, special: kvm_sregs::default() })
+    }
+
+    /// Returns the stop for an exception.
+    fn exception(&mut self, vector: u8) -> Result<Stop, Error> {
+        let frame = ring0::frame(vector, |address| self.memory.own_word(address));
+        self.frame = Some(frame);
+        // A page fault of the stubs is never answered.
+        if vector != PAGE_FAULT || !is_guests(&frame) {
+            return Ok(Stop::Exception { vector, error: frame.error });
+        }
+        self.special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
+        Ok(Stop::PageFault { address: self.special.cr2, error: frame.error })
+    }
+}
+
+impl Vcpu for Processor {
+    fn list(&self, descriptors: &mut Descriptors) {
+        descriptors.add(Role::Processor, &self.vcpu);
+    }
+
+    fn start_counter(&mut self, began: Moment) -> Counter {
+        counter::start(&self.vcpu, began)
+    }
+
+    fn counter(&self) -> Option<Offset> {
+        counter::offset(&self.vcpu)
+    }
+
+    fn run(&mut self) -> Result<Stop, Error> {
+        const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
+        let exit = self.vcpu.run();
+        #[cfg(feature = "slow-host")]
+        crate::hvt::slow::exit();
+        let stop = match exit {
+            Ok(VcpuExit::IoOut(port @ (GATE_PORT | DOORBELL_PORT), _)) => used(port, &self.vcpu.sync_regs().regs),
+            Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
+                return self.exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8);
+            }
+            // A write to a page with a read-only host mapping may appear as an access to a device that does not exist.
+            Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
+            Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Stop::Port(port),
+            Ok(VcpuExit::Shutdown) => Stop::Shutdown,
+            Ok(VcpuExit::Intr) => Stop::Interrupted,
+            Ok(other) => Stop::Strange(format!("{other:?}")),
+            Err(error) => match error.errno() {
+                libc::EINTR | libc::EAGAIN => Stop::Interrupted,
+                libc::EFAULT => Stop::Forbidden,
+                _ => return Err(Error::kvm("run the guest")(error)),
+            },
+        };
+        Ok(stop)
+    }
+
+    fn resume_with(&mut self, result: u64) {
+        self.vcpu.sync_regs_mut().regs.rax = result;
+        self.vcpu.set_sync_dirty_reg(SyncReg::Register);
+    }
+
+    /// Resumes the guest where an exception has stopped it, as if the exception had not happened: the stub has changed no general
+    /// register.
+    fn retry(&mut self) -> Result<(), Error> {
+        let Some(frame) = self.frame.take() else { return Ok(()) };
+        // The exception has changed these two alone (SDM volume 3, 6.14.2).
+        (self.special.cs, self.special.ss) = user_segments();
+        // KVM reports this one as busy in any case.
+        self.special.tr.type_ = TSS_TYPE;
+        self.vcpu.set_sregs(&self.special).map_err(Error::kvm("let the guest go on"))?;
+        let registers = &mut self.vcpu.sync_regs_mut().regs;
+        (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
+        self.vcpu.set_sync_dirty_reg(SyncReg::Register);
+        Ok(())
+    }
+
+    fn jump(&mut self, pc: u64) -> Result<(), Error> {
+        let mut registers = self.vcpu.get_regs().map_err(Error::kvm("read the guest's registers"))?;
+        registers.rip = pc;
+        self.vcpu.set_regs(&registers).map_err(Error::kvm("set the processor's registers"))
+    }
+
+    fn registers(&self) -> Result<Registers, Error> {
+        let mut registers = registers(&self.vcpu)?;
+        if let Some(frame) = self.frame {
+            // The stubs leave all other registers as they were.
+            (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
+        }
+        Ok(registers)
+    }
+
+    fn halt(&mut self) -> NonNull<u8> {
+        NonNull::from(&mut self.vcpu.get_kvm_run().immediate_exit)
+    }
+}
+
+/// Sets up `vcpu` to enter the image, at CPL 3, with the page tables at `root`.
 ///
 /// A native program is built without vector instructions: it gets x87 and SSE state, and no CPUID. Setting a CPUID
 /// is a tenth of the start of a small guest.
-pub fn prepare(vcpu: &mut VcpuFd, entry: u64, root: u64, kind: u32, cpu: Cpu) -> Result<(), Error> {
+fn prepare(vcpu: &mut VcpuFd, start: Start, root: u64) -> Result<(), Error> {
+    let Start { entry, kind, cpu } = start;
     let model = (kind != kind::NATIVE).then(|| Model::new(cpu));
     if let Some(model) = &model {
         if !model.has_base_instructions {
@@ -129,61 +257,13 @@ fn used(port: u16, registers: &kvm_regs) -> Stop {
     }
 }
 
-/// Runs the guest until it stops.
-pub fn run(vcpu: &mut VcpuFd) -> Result<Stop, Error> {
-    const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
-    let exit = vcpu.run();
-    #[cfg(feature = "slow-host")]
-    crate::hvt::slow::exit();
-    let stop = match exit {
-        Ok(VcpuExit::IoOut(port @ (GATE_PORT | DOORBELL_PORT), _)) => used(port, &vcpu.sync_regs().regs),
-        Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
-            Stop::Exception { vector: (port - u16::from(ring0::EXCEPTION_PORT)) as u8, error: 0 }
-        }
-        // A write to a page with a read-only host mapping may appear as an access to a device that does not exist.
-        Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => {
-            Stop::Forbidden { address: None }
-        }
-        Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Stop::Port(port),
-        Ok(VcpuExit::Shutdown) => Stop::Shutdown,
-        Ok(VcpuExit::Intr) => Stop::Interrupted,
-        Ok(other) => Stop::Strange(format!("{other:?}")),
-        Err(error) => match error.errno() {
-            libc::EINTR | libc::EAGAIN => Stop::Interrupted,
-            libc::EFAULT => Stop::Forbidden { address: None },
-            _ => return Err(Error::kvm("run the guest")(error)),
-        },
-    };
-    Ok(stop)
-}
-
 /// Returns true if an exception happened at CPL 3.
-pub fn is_guests(frame: &ring0::Frame) -> bool {
+fn is_guests(frame: &Frame) -> bool {
     frame.cs & 3 == 3
 }
 
-/// Resumes the guest where an exception has stopped it, as if the exception had not happened. `special` are its registers
-/// now, in the stub of the exception, which has changed no general ones.
-pub fn go_on(vcpu: &mut VcpuFd, frame: &ring0::Frame, mut special: kvm_sregs) -> Result<(), Error> {
-    // The exception has changed these two alone (SDM volume 3, 6.14.2).
-    (special.cs, special.ss) = user_segments();
-    // KVM reports this one as busy in any case.
-    special.tr.type_ = TSS_TYPE;
-    vcpu.set_sregs(&special).map_err(Error::kvm("let the guest go on"))?;
-    let registers = &mut vcpu.sync_regs_mut().regs;
-    (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
-    vcpu.set_sync_dirty_reg(SyncReg::Register);
-    Ok(())
-}
-
-/// Puts a call's result into the register where the guest expects it.
-pub fn resume_with(vcpu: &mut VcpuFd, result: u64) {
-    vcpu.sync_regs_mut().regs.rax = result;
-    vcpu.set_sync_dirty_reg(SyncReg::Register);
-}
-
 /// The guest's registers.
-pub fn registers(vcpu: &VcpuFd) -> Result<Registers, Error> {
+fn registers(vcpu: &VcpuFd) -> Result<Registers, Error> {
     let general = vcpu.get_regs().map_err(Error::kvm("read the guest's registers"))?;
     let special = vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
     Ok(Registers {
