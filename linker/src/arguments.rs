@@ -35,6 +35,10 @@ pub enum Command {
     Test(Run),
     /// Make a new project
     New(New),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page, for `cargo husk man | man -l -`
+    Man,
     /// Explain a command or a flag
     Help(Help),
 }
@@ -139,6 +143,14 @@ pub struct New {
     /// A no_std program over the crate 'husk': no libos, a much smaller image
     #[arg(long)]
     pub no_std: bool,
+}
+
+/// `cargo husk completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL", value_parser = husk_flags::completions::SHELLS.to_vec())]
+    pub shell: String,
 }
 
 /// `cargo husk help`.

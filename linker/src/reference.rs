@@ -1,13 +1,22 @@
-//! `cargo husk` in the form from which help is made: what clap knows of it, and the flags of `husk run`.
+//! `cargo husk` in the form from which help, completions and the manual page are made: what clap knows of it, and the flags of `husk run`.
 
 use crate::guest;
 use clap::{Arg, ArgAction};
-use husk_flags::{Command, Flag, Program, run};
+use husk_flags::{Argument, Command, Flag, Program, completions, run};
 
 /// Describes `cargo`, the built command `cargo husk`. The texts are made once for a process, and never freed.
 pub fn program(cargo: &clap::Command) -> Program<'static> {
     let commands = cargo.get_subcommands().map(|known| &*Box::leak(Box::new(command(known))));
-    Program { name: "cargo husk", about: fixed(cargo.get_about()), commands: commands.collect::<Vec<_>>().leak() }
+    Program {
+        name: "cargo husk",
+        about: "builds cargo projects as unikernel images and runs them",
+        commands: commands.collect::<Vec<_>>().leak(),
+        environment: &[
+            ("HUSK", "Path of the program `husk`, which runs images."),
+            ("HUSK_TARGET", "Target of guests where --target names none: hvt or spt."),
+        ],
+        see_also: "husk(1), cargo(1)",
+    }
 }
 
 fn command(known: &clap::Command) -> Command<'static> {
@@ -18,6 +27,12 @@ fn command(known: &clap::Command) -> Command<'static> {
         usage: fixed(Some(usage.trim_start_matches("Usage: "))),
         summary: fixed(known.get_about()),
         about: fixed(known.get_about()),
+        argument: match name {
+            "new" => Argument::File,
+            "completions" => Argument::Words(completions::SHELLS),
+            "help" => Argument::Topic,
+            _ => Argument::Text,
+        },
         flags: known.get_arguments().filter_map(flag).collect::<Vec<_>>().leak(),
         sections: if ["run", "test"].contains(&name) { run::COMMAND.sections } else { &[] },
     }
@@ -41,4 +56,49 @@ fn flag(argument: &Arg) -> Option<Flag<'static>> {
 /// Returns a text that lives as long as the process.
 fn fixed(text: Option<impl ToString>) -> &'static str {
     text.map_or("", |text| text.to_string().leak())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Husk;
+    use clap::CommandFactory;
+    use husk_flags::{help, man};
+
+    fn husk() -> Program<'static> {
+        let mut command = Husk::command();
+        command.build();
+        program(&command)
+    }
+
+    #[test]
+    fn flags_of_both_tables_are_explained() {
+        let explained = |word: &str| help::about(&husk(), word).expect(word);
+        assert!(
+            explained("--memory-max").contains("--memory-max SIZE|none\n")
+                && explained("memory-max").contains("default: none")
+        );
+        assert!(
+            explained("net").contains("cargo husk test --net [NAME=]WIRE") && explained("net").contains("\nNetworks: ")
+        );
+        assert!(
+            explained("-p").starts_with("cargo husk build -p, --package SPEC\n    Build this package; may be repeated")
+        );
+        assert!(!explained("publish").contains("-p,"));
+        assert_eq!(help::about(&husk(), "message-format"), None);
+    }
+
+    #[test]
+    fn completions_and_the_manual_page_have_the_flags_of_both_tables() {
+        let page = man::page(&husk(), "1");
+        assert!(
+            page.contains("cargo\\-husk \\- builds")
+                && page.contains("\\-\\-stop\\-timeout")
+                && page.contains("\\-\\-release")
+        );
+        for shell in completions::SHELLS {
+            let script = completions::script(&husk(), shell).expect("a known shell");
+            assert!(script.contains("stop-timeout") && script.contains("release"), "{script}");
+        }
+    }
 }

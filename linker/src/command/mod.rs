@@ -5,10 +5,12 @@ mod help;
 mod new;
 mod run;
 
-use crate::arguments::{Command, Husk};
+use crate::arguments::{Command, Completions, Husk};
 use crate::error::{Error, Result};
 use crate::forward::Divided;
+use crate::reference::program;
 use clap::{CommandFactory, Parser};
+use husk_flags::{completions, man};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -18,7 +20,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     command.build();
     let mut divided = Divided::default();
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
-        && !["new", "help"].contains(&subcommand.get_name())
+        && ["build", "run", "test"].contains(&subcommand.get_name())
     {
         let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
         // The program's arguments may be any bytes.
@@ -33,6 +35,10 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Run(run) => run::run("run", &run, &divided),
         Command::Test(test) => run::run("test", &test, &divided),
         Command::New(new) => new::run(&new),
+        Command::Completions(Completions { shell }) => {
+            help::print(completions::script(&program(&command), &shell).unwrap_or_default())
+        }
+        Command::Man => help::print(man::page(&program(&command), env!("CARGO_PKG_VERSION"))),
         Command::Help(topic) => help::run(command, &topic),
     }
 }

@@ -1,6 +1,6 @@
 //! `husk check`.
 
-use crate::{Command, Section};
+use crate::{Argument, Command, Section};
 
 flags! {
     /// A flag of `husk check`.
@@ -19,6 +19,7 @@ pub static COMMAND: Command<'static> = Command {
             in a small virtual machine; processor, kernel, networks, disks, limits. Takes less than a second, on a slow\n\
             emulator some more.",
     flags: FLAGS,
+    argument: Argument::Text,
     sections: &[
         Section {
             title: "Marks",

@@ -1,6 +1,6 @@
 //! `husk inspect`.
 
-use crate::Command;
+use crate::{Argument, Command};
 
 flags! {
     /// A flag of `husk inspect`.
@@ -17,5 +17,6 @@ pub static COMMAND: Command<'static> = Command {
     summary: "Show what an image is",
     about: "Shows what an image is, without running it: manifest, segments, sizes, system call sites.",
     flags: FLAGS,
+    argument: Argument::File,
     sections: &[],
 };

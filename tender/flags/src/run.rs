@@ -1,6 +1,6 @@
 //! `husk run`.
 
-use crate::{Command, Section};
+use crate::{Argument, Command, Section};
 
 flags! {
     /// A flag of `husk run`.
@@ -72,6 +72,7 @@ pub static COMMAND: Command<'static> = Command {
     about: "Runs an image, made by `cargo husk build`, to its end. Arguments are the program's from the first on that is no\n\
             flag, or from `--` on.",
     flags: FLAGS,
+    argument: Argument::File,
     sections: &[
         Section {
             title: "Networks",

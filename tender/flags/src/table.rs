@@ -7,7 +7,7 @@ pub struct Flag<'a> {
     pub long: &'a str,
     /// `-s`.
     pub short: Option<char>,
-    /// Placeholder of the value, if the flag takes one: lower case is to be written as it is, `FILE` is a path.
+    /// Placeholder of the value, if the flag takes one: words in lower case are values, FILE, PATH and FOLDER are paths.
     pub value: Option<&'a str>,
     /// Value without the flag; empty if there is none, or none worth a word.
     pub default: &'a str,
@@ -61,6 +61,19 @@ impl<'a> Flag<'a> {
     }
 }
 
+/// Argument of a command that is no flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument<'a> {
+    /// Nothing, or text.
+    Text,
+    /// A path.
+    File,
+    /// One of these words.
+    Words(&'a [&'a str]),
+    /// A command or a flag, with its dashes or without.
+    Topic,
+}
+
 /// Paragraph about some flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section<'a> {
@@ -85,13 +98,16 @@ pub struct Command<'a> {
     pub about: &'a str,
     /// Flags.
     pub flags: &'a [Flag<'a>],
+    /// Arguments that are no flags.
+    pub argument: Argument<'a>,
     /// Paragraphs after the flags.
     pub sections: &'a [Section<'a>],
 }
 
 impl<'a> Command<'a> {
     /// Command without anything.
-    pub const EMPTY: Self = Self { name: "", usage: "", summary: "", about: "", flags: &[], sections: &[] };
+    pub const EMPTY: Self =
+        Self { name: "", usage: "", summary: "", about: "", flags: &[], argument: Argument::Text, sections: &[] };
 
     /// Paragraphs that explain this flag.
     pub fn sections_about(&self, flag: &Flag<'_>) -> impl Iterator<Item = &'a Section<'a>> {
@@ -108,6 +124,10 @@ pub struct Program<'a> {
     pub about: &'a str,
     /// Commands.
     pub commands: &'a [&'a Command<'a>],
+    /// Variables of the environment that it reads, and their meaning.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Other manual pages.
+    pub see_also: &'a str,
 }
 
 /// Identifiers of the flags of one command, in the order of its table.

@@ -8,7 +8,7 @@ mod flags;
 mod limits;
 
 pub use environment::gather;
-use husk_flags::{Flags, HUSK, check, help, inspect, run};
+use husk_flags::{Flags, HUSK, check, completions, generated, help, inspect, run};
 use husk_tender::devices::attach::{Attachment, What};
 use husk_tender::devices::net::{self, Backend, user};
 use husk_tender::run::Options;
@@ -95,6 +95,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             Some("run") => parse_run(parser),
             Some("inspect") => parse_inspect(parser),
             Some("check") => parse_check(parser),
+            Some("completions") => complete(&mut parser),
+            Some("man") => Ok(Command::Print(generated::MAN.to_owned())),
             Some("help") => explain(&mut parser),
             _ => Err(Error(format!(
                 "no such command: {}; there are `husk run`, `husk inspect` and `husk check`, see `husk --help`",
@@ -119,6 +121,15 @@ fn explain(parser: &mut Parser) -> Result<Command, Error> {
     text.map(Command::Print).ok_or_else(|| {
         Error(format!("there is no command or flag '{}'; `husk run --help` lists those of `husk run`", word.display()))
     })
+}
+
+/// Handles `husk completions`.
+fn complete(parser: &mut Parser) -> Result<Command, Error> {
+    let shell = parser.raw_args()?.next().unwrap_or_default();
+    match generated::completions(&shell.to_string_lossy()) {
+        Some(script) => Ok(Command::Print(script.to_owned())),
+        None => Err(Error(format!("which shell? `husk completions {}`", completions::SHELLS.join("|")))),
+    }
 }
 
 fn parse_run(mut parser: Parser) -> Result<Command, Error> {
@@ -383,6 +394,9 @@ mod tests {
         assert_eq!(shown("husk help inspect"), shown("husk inspect -h"));
         assert_eq!(shown("husk help"), shown("husk --help"));
         assert_eq!(shown("husk help -p"), shown("husk help publish"));
+        assert!(shown("husk completions bash").contains("complete -F _husk husk"));
+        assert!(refused("husk completions csh").contains("bash|zsh|fish"));
+        assert!(shown("husk man").starts_with(".TH HUSK 1"));
         assert!(refused("husk help frobnicate").contains("no command or flag 'frobnicate'"));
     }
 }
