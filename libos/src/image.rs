@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "the file is tender memory, reached by address, and so are the program headers")]
 
 use crate::errno::Errno;
+use alloc::vec::Vec;
 use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::call::Number;
@@ -31,6 +32,13 @@ pub fn bytes() -> Result<&'static [u8], Errno> {
     }
     // SAFETY: the tender has mapped the file there, readable and for good, and it is never written.
     Ok(unsafe { slice::from_raw_parts(file.start as *const u8, file.length as usize) })
+}
+
+/// Apparent path of the program: that by which it was started, made absolute.
+pub fn program() -> Vec<u8> {
+    let name = husk::boot::arguments().next().unwrap_or(b"program");
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
 }
 
 /// The tree of files in the image ([`husk::abi::files`]); empty if there is none.

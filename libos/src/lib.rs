@@ -5,7 +5,7 @@
 //! program makes a system call ([`libos`]) or its slice ends: a call finds its function in [`syscalls::table`], and the libos's
 //! own calls to the tender go through the gate of the crate `husk`.
 //!
-//! The state of the libos belongs to one [`libos::Libos`] behind one lock, except [`memory`], with a lock that comes after it.
+//! The state of the libos belongs to one [`state::Libos`] behind one lock, except [`memory`], with a lock that comes after it.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -23,11 +23,14 @@ pub mod memory;
 pub mod net;
 #[cfg(target_os = "none")]
 mod panic;
+pub mod process;
 pub mod processor_time;
 pub mod random;
+pub mod services;
 pub mod signals;
 pub mod stack;
 pub mod start;
+pub mod state;
 pub mod syscalls;
 pub mod threads;
 pub mod user;

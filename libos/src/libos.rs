@@ -1,21 +1,15 @@
-//! Owner of the libos's state, and the path of a system call through it.
+//! Path of a system call through the libos, and waits when no thread can run.
 
 use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
-use crate::disk::Disks;
 use crate::errno::Errno;
-use crate::fs::Files;
 use crate::fs::console::Input;
 use crate::memory;
-use crate::memory::lent::Lent;
-use crate::net::Net;
 use crate::processor_time;
-use crate::random::Random;
-use crate::signals::Signals;
-use crate::syscalls::process::Limit;
-use crate::syscalls::{Arguments, files, internet, signal, table};
-use crate::threads::{State, Threads};
-use alloc::vec::Vec;
+use crate::signals;
+use crate::state::Libos;
+use crate::syscalls::{Arguments, files, table};
+use crate::threads::State;
 use husk::abi::call::{News, Number};
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
@@ -26,58 +20,10 @@ const SHUFFLE: u8 = 4;
 /// Lock of the libos. It is never held while the program runs.
 pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 
-/// State of the libos, except for its memory.
-#[derive(Debug)]
-pub struct Libos {
-    /// File system, and the program's open files.
-    pub files: Files,
-    /// Sockets of the internet families.
-    pub net: Net,
-    /// Calls on disks.
-    pub disks: Disks,
-    /// The program's threads.
-    pub threads: Threads,
-    /// Actions and pending signals.
-    pub signals: Signals,
-    /// Source of all random bytes.
-    pub random: Random,
-    /// State of the first signal stack, which reuses the main stack's guard gap.
-    pub lent: Lent,
-    /// Limits that the program has set.
-    pub limits: Vec<Limit>,
-    /// The auxiliary vector that the program got.
-    pub auxiliary: Vec<u8>,
-    /// Monotonic time at which the program started, in nanoseconds.
-    pub started: u64,
-    /// Monotonic time of the last check for input that other threads wait for, in nanoseconds.
-    looked: u64,
-}
-
 /// Interval of the checks for input that a thread waits for while others run, in nanoseconds.
 const INPUT_INTERVAL: u64 = 10_000_000;
 
 impl Libos {
-    /// Returns the libos of a program with a first thread that starts with these registers.
-    pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
-        let started = husk::clock::monotonic_ns();
-        processor_time::start(started);
-        let (files, threads) = (files::start()?, Threads::new(registers)?);
-        let (net, disks, signals, lent) = Default::default();
-        Ok(Self {
-            files,
-            net,
-            disks,
-            threads,
-            signals,
-            random,
-            lent,
-            limits: Vec::new(),
-            auxiliary,
-            started,
-            looked: 0,
-        })
-    }
-
     /// Handles the current thread's call; returns the registers to load.
     pub fn system_call(&mut self) -> *mut Registers {
         let mut running = self.answer();
@@ -93,7 +39,7 @@ impl Libos {
         self.threads.current().registers.stopped(rip, flags, stack);
         self.look_for_input();
         if self.net.is_due(husk::clock::monotonic_ns()) {
-            internet::poll(self);
+            self.poll_network();
         }
         let others = self.threads.others_ready();
         if others {
@@ -129,7 +75,7 @@ impl Libos {
         }
         if self.signals.pending != 0 {
             let blocked = self.threads.current().blocked;
-            self.claim_signals(!blocked);
+            self.signals.claim(&mut self.threads, !blocked);
         }
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
@@ -203,9 +149,9 @@ impl Libos {
         }
         if let Some(device) = self.net.device() {
             if device.wait(input, deadline) {
-                files::change(self, |files, _| files.input_arrived());
+                self.change(|files, _| files.input_arrived());
             }
-            return internet::poll(self);
+            return self.poll_network();
         }
         if input {
             self.wait_for_input(deadline);
@@ -224,17 +170,17 @@ impl Libos {
             None => husk::wait::any(&mut self.disks.sources(), news, deadline).contains(News::INPUT),
         };
         if arrived {
-            files::change(self, |files, _| files.input_arrived());
+            self.change(|files, _| files.input_arrived());
         }
         self.disks.poll(&mut self.threads);
         if self.net.has_device() {
-            internet::poll(self);
+            self.poll_network();
         }
     }
 
     fn wait_for_input(&mut self, deadline: u64) {
         if husk::console::wait_for_input(deadline) {
-            files::change(self, |files, _| files.input_arrived());
+            self.change(|files, _| files.input_arrived());
         }
     }
 
@@ -244,6 +190,25 @@ impl Libos {
         if self.files.input == Input::Wanted && now.saturating_sub(self.looked) >= INPUT_INTERVAL {
             self.looked = now;
             self.wait_for_input(0);
+        }
+    }
+
+    /// Posts signals that are due to the program.
+    #[inline]
+    fn hear(&mut self) {
+        self.signals.hear(&mut self.threads);
+        if !self.signals.files.is_empty() {
+            self.tell_signal_files();
+        }
+    }
+
+    /// Delivers the signals of the current thread, which is about to return to its program, or ends the program.
+    #[cold]
+    fn take_signals(&mut self) {
+        files::give_up_opening(self);
+        if let Some(signal) = self.signals.deliver(&mut self.threads) {
+            self.take_leave();
+            signals::end(signal)
         }
     }
 
@@ -262,7 +227,7 @@ impl Libos {
 
     /// Returns true if a signal is pending, or the program counts on one.
     fn signals_expected(&mut self) -> bool {
-        arch::signals_told() || self.signals.awaited() || self.threads.any(signal::waits)
+        arch::signals_told() || self.signals.awaited() || self.threads.any(signals::waits)
     }
 }
 

@@ -4,9 +4,10 @@
 #![expect(unsafe_code, reason = "it names the functions of the C library that it starts")]
 
 use crate::arch::{self, Registers};
-use crate::libos::{LIBOS, Libos};
+use crate::libos::LIBOS;
 use crate::memory::MEMORY;
 use crate::random::Random;
+use crate::state::Libos;
 use crate::syscalls::{disk, internet};
 use crate::{stack, user};
 use husk::abi::boot::Info;

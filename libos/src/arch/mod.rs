@@ -8,7 +8,7 @@ pub use x86_64::{
     PLATFORM,
     base::{set_thread_base, thread_base},
     capabilities,
-    entry::{prepare, signals_told, take_signals, want_turn},
+    processor::{prepare, signals_told, take_signals, want_turn},
     registers::Registers,
     signal_frame, vdso, vector,
 };

@@ -27,6 +27,7 @@ pub mod listing;
 pub mod lock;
 pub mod metadata;
 pub mod open;
+pub mod opening;
 pub mod path;
 pub mod pipe;
 pub mod poll;

@@ -3,6 +3,7 @@
 use super::Files;
 use super::description::{Access, DescriptionKey};
 use super::inode::{Kind, NodeKey, Time, Volume};
+use super::opening::Opening;
 use super::poll::Ready;
 use super::source::Source;
 use super::space::Space;
@@ -29,21 +30,6 @@ pub struct Pipe {
     writers: u32,
     /// Number of readers that there have ever been, and of writers.
     ever: [u64; 2],
-}
-
-/// Descriptor of a named pipe, in an open(2) that waits for the other end.
-#[derive(Clone, Copy, Debug)]
-pub struct Opening {
-    descriptor: i32,
-    /// Value of the other end's count in `ever` when this end was opened.
-    others: u64,
-}
-
-impl Opening {
-    /// Returns the descriptor.
-    pub fn descriptor(self) -> i32 {
-        self.descriptor
-    }
 }
 
 impl Pipe {

@@ -5,7 +5,7 @@
 //! opens it. So a thread's stack that is mapped and unmapped with its guard needs no change of rights, and neither does its
 //! signal stack (`signal_stacks`).
 //!
-//! This state has a lock of its own, which comes after that of [`crate::libos::Libos`], because the libos allocates while it
+//! This state has a lock of its own, which comes after that of [`crate::state::Libos`], because the libos allocates while it
 //! holds its lock; no function in here allocates.
 
 #![expect(unsafe_code, reason = "pages are made from a region of addresses")]

@@ -8,7 +8,7 @@ use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::poll::Ready;
 use crate::fs::socket::{Address, Message};
-use crate::threads::PROCESS;
+use crate::process::PROCESS;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use husk::abi::device::FRAME_HEADER;

@@ -10,8 +10,7 @@ use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::inode::NodeKey;
 use crate::fs::poll::Ready;
 use crate::fs::watch::wait;
-use crate::libos::Libos;
-use crate::syscalls::files::{now, settle};
+use crate::state::{Libos, now};
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use husk::abi::signals::TOLD;
@@ -124,9 +123,9 @@ impl Libos {
 
     /// Updates the readiness of signal files.
     #[cold]
-    pub(super) fn tell_signal_files(&mut self) {
+    pub fn tell_signal_files(&mut self) {
         let waiting = self.signals.pending | self.threads.all_blocked();
-        let Self { files, net, signals, threads, .. } = self;
+        let Self { files, signals, .. } = self;
         for file in signals.files.0.iter_mut().flatten() {
             let waits = waiting & file.set;
             if waits == file.waited {
@@ -137,7 +136,7 @@ impl Libos {
             file.waited = waits;
             files.set_ready(file.node, ready, news);
         }
-        settle(files, net, signals, threads);
+        self.settle();
     }
 }
 

@@ -3,58 +3,45 @@
 //! A signal frame on the thread's stack holds the interrupted state, which `rt_sigreturn` restores. If the signal has ended a
 //! call of the thread and the call is to be restarted, the restart is part of that state.
 
-use super::{DEFAULT, Fate, Origin, UNSTOPPABLE, bit, end};
+use super::action::{Delivery, Origin};
+use super::{DEFAULT, Fate, Signals, UNSTOPPABLE, bit, end};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
-use crate::libos::Libos;
-use crate::syscalls::{files, internet};
-use crate::threads::{CutShort, NO_STACK, SignalStack, Thread};
+use crate::threads::signal_stack::NO_STACK;
+use crate::threads::{CutShort, Thread, Threads};
 use linux_raw_sys::general::*;
 
-/// Signal that is being delivered to a handler.
-#[derive(Clone, Copy, Debug)]
-pub struct Delivery {
-    /// Signal number.
-    pub signal: u32,
-    /// Origin of the signal.
-    pub origin: Origin,
-    /// Signals that were blocked when it arrived.
-    pub mask: u64,
-    /// The thread's alternate stack.
-    pub stack: SignalStack,
-}
-
-impl Libos {
-    /// Delivers the pending, unblocked signals of the current thread, which is about to return to its program.
+impl Signals {
+    /// Delivers the pending, unblocked signals of the current thread, which is about to return to its program. Returns a signal
+    /// that ends the program instead.
     #[cold]
-    pub fn take_signals(&mut self) {
-        files::give_up_opening(self);
-        while let Some(signal) = self.threads.current().next_signal() {
-            self.threads.current().pending &= !bit(signal);
-            match self.signals.fate(signal) {
-                Fate::Ignored => drop(self.signals.take_origin(signal)),
-                Fate::Fatal => {
-                    internet::take_leave(self);
-                    end(signal)
+    pub fn deliver(&mut self, threads: &mut Threads) -> Option<u32> {
+        while let Some(signal) = threads.current().next_signal() {
+            threads.current().pending &= !bit(signal);
+            match self.fate(signal) {
+                Fate::Ignored => drop(self.take_origin(signal)),
+                Fate::Fatal => return Some(signal),
+                Fate::Handled => {
+                    self.call_handler(threads, signal).unwrap_or_else(|_| self.fail_delivery(threads, signal));
                 }
-                Fate::Handled => self.call_handler(signal).unwrap_or_else(|_| self.fail_delivery(signal)),
             }
         }
         // A call with a mask of its own is over, even if all signals were ignored and no handler was called.
-        let thread = self.threads.current();
+        let thread = threads.current();
         thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
         // No handler was called: the call is restarted, whichever it is.
         if let Some(call) = thread.cut_short.take() {
             thread.registers.make_again(call.number);
             thread.deadline = call.deadline;
         }
+        None
     }
 
-    fn call_handler(&mut self, signal: u32) -> Result<(), Errno> {
-        let origin = self.signals.take_origin(signal);
-        let shape = self.threads.vectors();
-        let thread = self.threads.current();
-        let action = self.signals.action(signal)?;
+    fn call_handler(&mut self, threads: &mut Threads, signal: u32) -> Result<(), Errno> {
+        let origin = self.take_origin(signal);
+        let shape = threads.vectors();
+        let thread = threads.current();
+        let action = self.action(signal)?;
         if let Some(call) = thread.cut_short.take()
             && action.flags & u64::from(SA_RESTART) != 0
             && is_restarted(thread, call)
@@ -78,13 +65,13 @@ impl Libos {
 
     /// Handles a signal frame that cannot be written: that is SIGSEGV, which a handler on another stack may take. If that
     /// handler cannot be called either, or not now, the program ends.
-    fn fail_delivery(&mut self, signal: u32) {
-        let is_blocked = self.threads.current().blocked & bit(SIGSEGV) != 0;
-        if signal == SIGSEGV || is_blocked || self.signals.fate(SIGSEGV) != Fate::Handled {
+    fn fail_delivery(&mut self, threads: &mut Threads, signal: u32) {
+        let is_blocked = threads.current().blocked & bit(SIGSEGV) != 0;
+        if signal == SIGSEGV || is_blocked || self.fate(SIGSEGV) != Fate::Handled {
             end(SIGSEGV);
         }
-        self.signals.note_origin(SIGSEGV, Origin::KERNEL);
-        self.threads.current().pending |= bit(SIGSEGV);
+        self.note_origin(SIGSEGV, Origin::KERNEL);
+        threads.current().pending |= bit(SIGSEGV);
     }
 }
 

@@ -3,81 +3,23 @@
 //! A signal is pending for a thread until that thread is about to return to its program ([`handler`]). A signal sent to the
 //! program while all threads block it stays pending until a thread unblocks it.
 
+pub mod action;
 pub mod files;
 pub mod handler;
 pub mod timers;
 
 use crate::arch;
 use crate::errno::Errno;
-use crate::libos::Libos;
-use crate::syscalls::signal::awaits;
-use crate::threads::PROCESS;
+use crate::threads::{Thread, Threads};
+use crate::user;
+pub use action::{Action, Origin};
 use alloc::vec::Vec;
 use husk::abi::signals::TOLD;
 pub use husk::abi::signals::bit;
 use linux_raw_sys::general::*;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Highest signal number.
 pub const HIGHEST: u64 = 64;
-
-/// Action for a signal; the layout of the kernel's `struct sigaction`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
-#[repr(C)]
-pub struct Action {
-    /// `SIG_DFL`, `SIG_IGN` or a function's address.
-    pub handler: u64,
-    /// `SA_*`.
-    pub flags: u64,
-    /// Address to which the function returns.
-    pub restorer: u64,
-    /// Signals that are blocked while the function runs.
-    pub mask: u64,
-}
-
-/// Origin of a signal, as its handler sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// `SI_*`.
-    pub code: i32,
-    /// Number of the process that sent it, or of the timer.
-    pub sender: u32,
-    /// Overrun of the timer: expirations since without another signal.
-    pub overrun: u32,
-    /// Data of the program (`si_value`).
-    pub value: u64,
-}
-
-impl Origin {
-    /// `SI_USER`: the program itself, through kill(2) or a similar call, or the outside.
-    pub const USER: Self = Self { code: 0, sender: PROCESS, overrun: 0, value: 0 };
-
-    /// `SI_TKILL`: the program itself, to one thread.
-    pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
-
-    /// `SI_KERNEL`: the libos.
-    pub const KERNEL: Self = Self { code: SI_KERNEL as i32, sender: 0, overrun: 0, value: 0 };
-
-    /// Returns true if a timer sent the signal.
-    fn is_of_timer(self) -> bool {
-        self.code == timers::FROM_TIMER
-    }
-
-    /// Returns the origin in a `siginfo_t`.
-    pub fn from_information(words: [u32; 32]) -> Self {
-        let [_, _, code, _, sender, overrun, low, high, ..] = words;
-        Self { code: code as i32, sender, overrun, value: u64::from(high) << 32 | u64::from(low) }
-    }
-
-    /// Returns the signal's `siginfo_t`.
-    pub fn information(self, signal: u32) -> [u32; 32] {
-        let [low, high] = [self.value as u32, (self.value >> 32) as u32];
-        let mut words = [0; 32];
-        let told = [signal, 0, self.code as u32, 0, self.sender, self.overrun, low, high];
-        words.iter_mut().zip(told).for_each(|(word, told)| *word = told);
-        words
-    }
-}
 
 /// `SIG_DFL`.
 const DEFAULT: u64 = 0;
@@ -181,66 +123,79 @@ pub const PIPE: u32 = SIGPIPE;
 /// The set of signals that cannot be caught, blocked or ignored.
 pub const UNSTOPPABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
 
-impl Libos {
+impl Signals {
     /// Sends a signal from 1 to [`HIGHEST`] to a thread.
-    pub fn send_signal(&mut self, thread: u32, signal: u32) -> Result<(), Errno> {
-        let (slot, thread) = self.threads.find(thread).ok_or(Errno::ESRCH)?;
+    pub fn send(&mut self, threads: &mut Threads, thread: u32, signal: u32) -> Result<(), Errno> {
+        let (slot, thread) = threads.find(thread).ok_or(Errno::ESRCH)?;
         let blocked = thread.blocked & bit(signal) != 0;
-        if blocked || self.signals.fate(signal) != Fate::Ignored {
+        if blocked || self.fate(signal) != Fate::Ignored {
             thread.pending |= bit(signal);
         }
         if awaits(thread) & thread.pending != 0 {
-            self.threads.wake(slot);
+            threads.wake(slot);
         } else if !blocked && thread.next_signal().is_some() {
-            self.threads.interrupt(slot);
+            threads.interrupt(slot);
         }
         Ok(())
     }
 
     /// Sends a signal to the program: to a thread that takes it now, if there is one.
-    pub fn send_signal_to_any(&mut self, signal: u32) {
-        let taken = self.threads.willing(|thread| (awaits(thread) | !thread.blocked) & bit(signal) != 0);
+    pub fn send_to_any(&mut self, threads: &mut Threads, signal: u32) {
+        let taken = threads.willing(|thread| (awaits(thread) | !thread.blocked) & bit(signal) != 0);
         match taken {
             // The thread has just been found.
-            Some(thread) => drop(self.send_signal(thread, signal)),
-            None => self.signals.pending |= bit(signal),
+            Some(thread) => drop(self.send(threads, thread, signal)),
+            None => self.pending |= bit(signal),
         }
     }
 
     /// Moves the program's pending signals of `set` to the current thread.
-    pub fn claim_signals(&mut self, set: u64) {
-        let claimed = self.signals.pending & set;
-        self.signals.pending &= !claimed;
-        self.threads.current().pending |= claimed;
+    pub fn claim(&mut self, threads: &mut Threads, set: u64) {
+        let claimed = self.pending & set;
+        self.pending &= !claimed;
+        threads.current().pending |= claimed;
     }
 
     /// Blocks these signals for the current thread until a signal arrives that is not among them.
-    pub fn suspend(&mut self, blocked: u64) {
-        self.threads.current().suspend(blocked);
-        self.claim_signals(!blocked);
+    pub fn suspend(&mut self, threads: &mut Threads, blocked: u64) {
+        threads.current().suspend(blocked);
+        self.claim(threads, !blocked);
     }
 
     /// Posts the signals that the tender has received, and those of expired timers, to the program.
     #[inline]
-    pub fn hear(&mut self) {
+    pub fn hear(&mut self, threads: &mut Threads) {
         if arch::signals_told() {
-            self.send_told();
+            self.send_told(threads);
         }
-        if self.signals.timers.is_due() {
-            self.ring();
-        }
-        if !self.signals.files.is_empty() {
-            self.tell_signal_files();
+        if self.timers.is_due() {
+            self.ring(threads);
         }
     }
 
     #[cold]
-    fn send_told(&mut self) {
+    fn send_told(&mut self, threads: &mut Threads) {
         let told = arch::take_signals();
         for signal in (1..=HIGHEST as u32).filter(|signal| told & bit(*signal) != 0) {
-            self.send_signal_to_any(signal);
+            self.send_to_any(threads, signal);
         }
     }
+}
+
+/// Signals that a thread waits for in rt_sigtimedwait(2), if it does.
+fn awaits(thread: &Thread) -> u64 {
+    let [set, ..] = thread.registers.arguments();
+    match thread.asleep != 0 && thread.registers.number() == u64::from(__NR_rt_sigtimedwait) {
+        true => user::read(set).unwrap_or(0),
+        false => 0,
+    }
+}
+
+/// Returns true if a thread, which sleeps without a deadline, waits for a signal.
+pub fn waits(thread: &Thread) -> bool {
+    [__NR_pause, __NR_rt_sigsuspend, __NR_rt_sigtimedwait]
+        .iter()
+        .any(|call| u64::from(*call) == thread.registers.number())
 }
 
 /// Ends the program as a signal does. For signals that dump core on Linux, the tender reports where they occurred.

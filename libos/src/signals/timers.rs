@@ -1,20 +1,18 @@
 //! Timers that send the program signals: alarm(2), setitimer(2), timer_create(2).
 //!
-//! No interrupt fires: code that answers a call, or ends a time slice, first handles the timers that are due ([`Libos::hear`]),
+//! No interrupt fires: code that answers a call, or ends a time slice, first handles the timers that are due ([`Signals::hear`]),
 //! and the guest sleeps at most until the next. The due time of timers that count processor time is moved by the time slept.
 
-use super::{Origin, bit};
+use super::action::{FROM_TIMER, Origin};
+use super::{Signals, bit};
 use crate::clock::{self, Base};
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::threads::Threads;
 use alloc::vec::Vec;
 use linux_raw_sys::general::{SI_KERNEL, SIGALRM, SIGPROF, SIGVTALRM};
 
 /// Most timers of a program: the number of signals that Linux's default limit allows to be queued on a small machine.
 const TIMERS_MAXIMUM: usize = 1024;
-
-/// `SI_TIMER`, which the bindings declare as unsigned.
-pub(super) const FROM_TIMER: i32 = -2;
 
 /// Time left and interval, in nanoseconds.
 pub type Setting = [u64; 2];
@@ -209,13 +207,13 @@ fn check_of_process(which: u32) -> Result<usize, Errno> {
     if (which as usize) < OF_PROCESS.len() { Ok(which as usize) } else { Err(Errno::EINVAL) }
 }
 
-impl Libos {
+impl Signals {
     /// Handles the timers that are due.
     #[cold]
-    pub(super) fn ring(&mut self) {
+    pub(super) fn ring(&mut self, threads: &mut Threads) {
         let now = husk::clock::monotonic_ns();
-        for at in 0..self.signals.timers.slots.len() {
-            let Some(Some(timer)) = self.signals.timers.slots.get_mut(at) else { continue };
+        for at in 0..self.timers.slots.len() {
+            let Some(Some(timer)) = self.timers.slots.get_mut(at) else { continue };
             if timer.due == 0 || timer.due > now {
                 continue;
             }
@@ -224,21 +222,21 @@ impl Libos {
                 continue;
             }
             let waits = match notice.thread {
-                Some(thread) => self.threads.find(thread).map_or(0, |(_, thread)| thread.pending),
-                None => self.signals.pending | self.threads.all_pending(),
+                Some(thread) => threads.find(thread).map_or(0, |(_, thread)| thread.pending),
+                None => self.pending | threads.all_pending(),
             } & bit(notice.signal)
                 != 0;
             timer.overrun = if waits { timer.overrun.saturating_add(count) } else { count - 1 };
             let origin = Origin { overrun: timer.overrun, ..notice.origin };
-            self.signals.set_origin(notice.signal, origin);
+            self.set_origin(notice.signal, origin);
             match notice.thread {
                 // The thread may be gone; its signal is dropped then.
-                Some(thread) => drop(self.send_signal(thread, notice.signal)),
+                Some(thread) => drop(self.send(threads, thread, notice.signal)),
                 None if waits => {}
-                None => self.send_signal_to_any(notice.signal),
+                None => self.send_to_any(threads, notice.signal),
             }
         }
-        self.signals.timers.look();
+        self.timers.look();
     }
 }
 

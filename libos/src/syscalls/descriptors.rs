@@ -1,6 +1,6 @@
 //! Calls on descriptors: duplicates, flags and locks.
 
-use super::files::{change, descriptor, done};
+use super::arguments::{descriptor, done};
 use super::internet::{self, internet};
 use super::{Arguments, disk, interface};
 use crate::answer::Answer;
@@ -10,7 +10,7 @@ use crate::fs::inode::Kind;
 use crate::fs::layout::Flock;
 use crate::fs::lock::{Mode, Record, WHOLE};
 use crate::fs::pipe::CAPACITY;
-use crate::libos::Libos;
+use crate::state::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
@@ -22,7 +22,7 @@ pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
 
 /// dup2(2).
 pub fn dup2(libos: &mut Libos, Arguments([file, to, ..]): Arguments) -> Answer {
-    descriptor(change(libos, |files, _| files.duplicate_to(file as i32, to as i32, false)))
+    descriptor(libos.change(|files, _| files.duplicate_to(file as i32, to as i32, false)))
 }
 
 /// dup3(2).
@@ -30,12 +30,12 @@ pub fn dup3(libos: &mut Libos, Arguments([file, to, flags, ..]): Arguments) -> A
     if flags as u32 & !O_CLOEXEC != 0 || file as i32 == to as i32 {
         return Err(Errno::EINVAL.into());
     }
-    descriptor(change(libos, |files, _| files.duplicate_to(file as i32, to as i32, flags != 0)))
+    descriptor(libos.change(|files, _| files.duplicate_to(file as i32, to as i32, flags != 0)))
 }
 
 /// flock(2).
 pub fn flock(libos: &mut Libos, Arguments([file, operation, ..]): Arguments) -> Answer {
-    done(change(libos, |files, _| files.lock(file as i32, operation as u32)))
+    done(libos.change(|files, _| files.lock(file as i32, operation as u32)))
 }
 
 /// fcntl(2).
@@ -49,7 +49,7 @@ pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Argume
         F_GETFL => Ok(files.status_flags(file)?.into()),
         F_SETFL => done(files.set_status_flags(file, argument as u32)),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
-            change(libos, |files, _| lock(files, file, command as u32, argument))
+            libos.change(|files, _| lock(files, file, command as u32, argument))
         }
         F_GETOWN | F_SETOWN => done(files.check(file)),
         F_GETPIPE_SZ | F_SETPIPE_SZ => match files.kind(file)? {

@@ -1,6 +1,6 @@
 //! Calls on disks: `/dev/NAME` behaves as a block device of Linux.
 
-use super::files::done;
+use super::arguments::done;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::disk;
 use crate::disk::call::Call;
@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::fs::description::Access;
 use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::transfer::{TRANSFER_MAXIMUM, offset as checked_offset};
-use crate::libos::Libos;
+use crate::state::Libos;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use core::ops::Range;

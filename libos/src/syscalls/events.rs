@@ -1,12 +1,12 @@
 //! Calls that make pipes, event counters and timers.
 
 use super::Arguments;
-use super::files::{change, descriptor, done, now};
+use super::arguments::{descriptor, done};
 use crate::answer::Answer;
 use crate::clock::{self, Timespec};
 use crate::errno::Errno;
 use crate::fs::timer::Setting;
-use crate::libos::Libos;
+use crate::state::{Libos, now};
 use crate::user::{self, Slice};
 
 /// pipe2(2).
@@ -41,7 +41,7 @@ pub fn timerfd_settime(libos: &mut Libos, Arguments([file, flags, from, into, ..
     let [interval, first]: [Timespec; 2] = user::read(from)?;
     let new = [clock::from_timespec(first)?, clock::from_timespec(interval)?];
     let now = husk::clock::monotonic_ns();
-    let old = change(libos, |files, _| files.set_timer(file as i32, flags as u32, new, now))?;
+    let old = libos.change(|files, _| files.set_timer(file as i32, flags as u32, new, now))?;
     if into == 0 { Ok(0) } else { done(write_setting(into, old)) }
 }
 

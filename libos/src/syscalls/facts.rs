@@ -2,10 +2,10 @@
 
 use crate::errno::Errno;
 use crate::fs::generated::{Facts, Generated};
-use crate::libos::Libos;
+use crate::image;
 use crate::memory::MEMORY;
 use crate::processor_time;
-use crate::syscalls::files::now;
+use crate::state::{Libos, now};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -16,7 +16,7 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
     let (memory, memory_free) = MEMORY.lock().size();
     let arguments = joined(husk::boot::arguments());
     let environment = joined(husk::boot::environment());
-    let program = program();
+    let program = image::program();
     let mut maps = String::new();
     // Writing to a string does not fail.
     let _ = write_maps(&mut maps, &String::from_utf8_lossy(&program));
@@ -41,17 +41,10 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
 /// Brings `/proc/self/task` up to date.
 #[cold]
 pub fn show_tasks(libos: &mut Libos) -> Result<(), Errno> {
-    let program = program();
+    let program = image::program();
     let Libos { files, threads, .. } = libos;
     let shown: Vec<_> = threads.all().map(|thread| (thread.id, thread.named(&program))).collect();
     files.show_tasks(&shown, now())
-}
-
-/// Apparent path of the program: that by which it was started, made absolute.
-pub fn program() -> Vec<u8> {
-    let name = husk::boot::arguments().next().unwrap_or(b"program");
-    let name = name.strip_prefix(b"./").unwrap_or(name);
-    if name.starts_with(b"/") { name.to_vec() } else { [b"/", name].concat() }
 }
 
 /// Joins strings, each followed by a NUL.

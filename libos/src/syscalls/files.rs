@@ -3,176 +3,15 @@
 //! The functions here read arguments from the program's memory, and pass the rest to [`crate::fs`]. Calls on a file of another
 //! part of the libos ([`crate::fs::foreign`]) go to that part: see [`super::internet`].
 
+use super::arguments::{descriptor, done, path};
 use super::{Arguments, disk, facts, internet};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
-use crate::fs::Files;
-use crate::fs::device::Devices;
-use crate::fs::foreign::{Foreign, Owner};
-use crate::fs::inode::Time;
-use crate::fs::path::PATH_MAXIMUM;
 use crate::fs::seed::RESOLVER;
 use crate::fs::tasks;
-use crate::image;
-use crate::libos::Libos;
-use crate::memory::sparse;
-use crate::net::Net;
-use crate::random::Random;
-use crate::signals::Signals;
-use crate::threads::Threads;
-use crate::user::{self, Slice};
-use alloc::vec::Vec;
-use husk::abi::call::Status;
+use crate::state::{Libos, now};
+use crate::user;
 use linux_raw_sys::general::*;
-
-/// Services for the files, in a guest.
-pub struct Outside<'a> {
-    random: &'a mut Random,
-    /// True if there is one thread.
-    alone: bool,
-}
-
-impl<'a> Outside<'a> {
-    /// Returns the services for the files, from the rest of the libos.
-    pub fn new(random: &'a mut Random, threads: &Threads) -> Self {
-        Self { random, alone: threads.count() == 1 }
-    }
-}
-
-impl Devices for Outside<'_> {
-    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
-        if length == 0 {
-            return Ok(0);
-        }
-        // The tender would end the guest for an invalid address.
-        Slice::new(address, length).check()?;
-        sparse::touch(address, length);
-        husk::console::write_at(stream, address, length).map_err(errno)
-    }
-
-    fn may_wait(&self) -> bool {
-        self.alone
-    }
-
-    fn console_ready(&mut self) -> bool {
-        husk::console::wait_for_input(0)
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        husk::clock::monotonic_ns()
-    }
-
-    fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
-        into.check()?;
-        sparse::touch(into.address, into.length);
-        husk::console::read_at(into.address, into.length).map_err(errno)
-    }
-
-    fn random(&mut self, into: &mut [u8]) {
-        self.random.fill(into);
-    }
-
-    fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = image::bytes()?.get(start..).unwrap_or_default();
-        let count = into.length.min(rest.len() as u64);
-        into.first(count).copy_in(&rest[..count as usize])?;
-        Ok(count)
-    }
-}
-
-fn errno(status: Status) -> Errno {
-    match status {
-        Status::Closed => Errno::EPIPE,
-        Status::Interrupted => Errno::EINTR,
-        Status::NoMemory => Errno::ENOMEM,
-        Status::NoSpace => Errno::ENOSPC,
-        Status::TooLarge => Errno::EFBIG,
-        Status::Directory => Errno::EISDIR,
-        Status::NotOpen => Errno::EBADF,
-        Status::Invalid | Status::InputOutput => Errno::EIO,
-    }
-}
-
-/// Returns the files at the start of the program. They may take half of its memory, so that a file that grows without end gets
-/// an error before the whole program does.
-pub fn start() -> Result<Files, Errno> {
-    let mut files = Files::new(facts::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
-    files.image_size = image::size();
-    Ok(files)
-}
-
-/// Current time, for a file's times.
-pub fn now() -> Time {
-    Time::from_ns(husk::clock::realtime_ns())
-}
-
-/// The path at `address`.
-pub fn path(address: u64) -> Result<Vec<u8>, Errno> {
-    user::read_string(address, PATH_MAXIMUM)
-}
-
-/// Runs `call` on the files; then wakes the threads that wait for a file that has changed.
-pub fn change<T>(libos: &mut Libos, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
-    let Libos { files, net, random, signals, threads, .. } = libos;
-    let result = call(files, &mut Outside::new(random, threads));
-    settle(files, net, signals, threads);
-    result
-}
-
-/// Passes on changes: to other parts of the libos, which of their files are not open any more; to threads, which files may have
-/// become ready.
-#[inline]
-pub fn settle(files: &mut Files, net: &mut Net, signals: &mut Signals, threads: &mut Threads) {
-    if !files.orphans.is_empty() {
-        forget(files, net, signals);
-    }
-    if !files.news.is_empty() {
-        tell(files, threads);
-    }
-}
-
-#[cold]
-fn forget(files: &mut Files, net: &mut Net, signals: &mut Signals) {
-    // Of several sockets closed together, none reports its end to another.
-    for Foreign { owner, handle } in &files.orphans {
-        if let (Owner::Socket, Ok(socket)) = (owner, net.socket(*handle)) {
-            net.leave_file(socket);
-        }
-    }
-    while let Some(Foreign { owner, handle }) = files.orphans.pop() {
-        match owner {
-            Owner::Socket => {
-                if let Ok(socket) = net.socket(handle) {
-                    net.close(files, socket);
-                }
-            }
-            Owner::Signal => signals.files.forget(handle),
-            Owner::Disk => {}
-        }
-    }
-}
-
-/// Wakes the threads that wait for files that have changed.
-fn tell(files: &mut Files, threads: &mut Threads) {
-    if files.news.take_lost() {
-        threads.wake_every_file();
-    }
-    while let Some(node) = files.news.take() {
-        threads.wake_file(node.index());
-    }
-    threads.wake_files();
-}
-
-/// Converts a result without a value to an answer.
-pub fn done<E: Into<Stop>>(result: Result<(), E>) -> Answer {
-    result.map(|()| 0).map_err(Into::into)
-}
-
-/// Converts a descriptor to an answer.
-pub fn descriptor(result: Result<i32, Errno>) -> Answer {
-    Ok(result? as u64)
-}
 
 /// open(2).
 pub fn open(libos: &mut Libos, Arguments([path, flags, mode, ..]): Arguments) -> Answer {
@@ -196,7 +35,7 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
     if tasks::concerns(&path) {
         facts::show_tasks(libos)?;
     }
-    let opened = change(libos, |files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
+    let opened = libos.change(|files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
     if let Some(generated) = libos.files.generated(opened) {
         let text = facts::text(libos, generated);
         libos.files.set_text(opened, text)?;
@@ -224,7 +63,7 @@ fn meet(libos: &mut Libos) -> Answer {
 pub fn give_up_opening(libos: &mut Libos) {
     if let Some(opening) = libos.threads.current().opening.take() {
         // Another thread may have closed it.
-        let _ = change(libos, |files, _| files.close(opening.descriptor()));
+        let _ = libos.change(|files, _| files.close(opening.descriptor));
     }
 }
 
@@ -241,7 +80,7 @@ pub fn memfd_create(libos: &mut Libos, Arguments([name, flags, ..]): Arguments) 
 
 /// close(2).
 pub fn close(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
-    done(change(libos, |files, _| files.close(file as i32)))
+    done(libos.change(|files, _| files.close(file as i32)))
 }
 
 /// Flags of close_range(2), which the bindings lack.
@@ -258,7 +97,7 @@ pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Argum
         return Err(Errno::EINVAL.into());
     }
     let mark = flags as u32 & range::CLOSE_ON_EXEC != 0;
-    done(change(libos, |files, _| files.close_range(first as u32, last as u32, mark)))
+    done(libos.change(|files, _| files.close_range(first as u32, last as u32, mark)))
 }
 
 /// lseek(2).
@@ -279,7 +118,7 @@ fn advance(address: u64, offset: Option<u64>, count: u64) -> Result<(), Errno> {
 /// sendfile(2).
 pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Arguments) -> Answer {
     let offset = own_offset(at)?;
-    let sent = change(libos, |files, devices| files.send(devices, to as i32, from as i32, offset, count, now()))?;
+    let sent = libos.change(|files, devices| files.send(devices, to as i32, from as i32, offset, count, now()))?;
     advance(at, offset, sent)?;
     Ok(sent)
 }
@@ -292,7 +131,7 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
     }
     let (from_offset, to_offset) = (own_offset(from_at)?, own_offset(to_at)?);
     let (from, to) = ((from as i32, from_offset), (to as i32, to_offset));
-    let copied = change(libos, |files, devices| files.copy_range(devices, from, to, count, now()))?;
+    let copied = libos.change(|files, devices| files.copy_range(devices, from, to, count, now()))?;
     advance(from_at, from_offset, copied)?;
     advance(to_at, to_offset, copied)?;
     Ok(copied)

@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::state::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
 

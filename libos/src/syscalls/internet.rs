@@ -1,13 +1,10 @@
 //! Common parts of calls on sockets of the internet families: lookup of the socket, and access to it.
 
-use super::files::{Outside, settle};
 use crate::answer::{On, Sleep, Stop, Then};
 use crate::errno::Errno;
-use crate::fs::Files;
-use crate::fs::device::Devices;
 use crate::fs::foreign::{Foreign, Owner};
-use crate::libos::Libos;
-use crate::net::{Net, SocketKey};
+use crate::net::SocketKey;
+use crate::state::Libos;
 use alloc::boxed::Box;
 use core::net::IpAddr;
 use husk::abi::device::Network;
@@ -44,18 +41,6 @@ pub fn internet(libos: &Libos, file: i32) -> Option<SocketKey> {
     if let Ok(Socket::Internet(socket)) = socket(libos, file) { Some(socket) } else { None }
 }
 
-/// Runs `call` on the sockets, after polling the device; then wakes the threads that wait for a file that has changed.
-pub fn network<T>(libos: &mut Libos, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
-    let Libos { files, net, random, signals, threads, .. } = libos;
-    let devices = &mut Outside::new(random, threads);
-    if net.has_device() {
-        net.poll(files, devices);
-    }
-    let result = call(net, files, devices);
-    settle(files, net, signals, threads);
-    result
-}
-
 /// Takes the first network device into use, if there is one. Without memory for its buffers there is no network.
 #[cold]
 pub fn attach(libos: &mut Libos) {
@@ -69,21 +54,8 @@ pub fn attach(libos: &mut Libos) {
 }
 
 fn network_attached(libos: &mut Libos, name: &'static [u8], wire: Box<dyn Wire>, properties: &Network) {
-    network(libos, |net, _, devices| net.attach(name, wire, properties, devices));
-    poll(libos);
-}
-
-/// Polls the network device.
-#[cold]
-pub fn poll(libos: &mut Libos) {
-    network(libos, |_, _, _| ());
-}
-
-/// Waits, at the end of the program, until the data that it has sent arrives.
-pub fn take_leave(libos: &mut Libos) {
-    if libos.net.has_device() {
-        network(libos, |net, files, devices| net.take_leave(files, devices));
-    }
+    libos.network(|net, _, devices| net.attach(name, wire, properties, devices));
+    libos.poll_network();
 }
 
 /// Waits until the network has leased an address to the program, or until its time is over; the call is restarted at intervals.
@@ -93,7 +65,7 @@ pub fn until_addressed(libos: &mut Libos, to: Option<IpAddr>) -> Result<(), Stop
     if !waits(libos) {
         return Ok(());
     }
-    poll(libos);
+    libos.poll_network();
     let patience = if to.is_some_and(|to| to.is_ipv6()) { ROUTER_PATIENCE } else { LEASE_PATIENCE };
     let end = libos.started.saturating_add(patience);
     let now = husk::clock::monotonic_ns();

@@ -1,18 +1,18 @@
 //! Calls that send and receive on sockets.
 
-use super::files::change;
-use super::internet::{self, Socket, network, socket};
-use super::transfer::{each_slice, patiently};
+use super::arguments::each_slice;
+use super::internet::{self, Socket, socket};
+use super::transfer::patiently;
 use super::{Arguments, address};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
 use crate::fs::socket::{Address, Received, Sending};
-use crate::libos::Libos;
 use crate::net::address::Family;
+use crate::process::PROCESS;
 use crate::signals::PIPE;
-use crate::threads::PROCESS;
+use crate::state::Libos;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use linux_raw_sys::net::*;
@@ -74,7 +74,7 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
             Err(stop) => {
                 if stop == Errno::EPIPE.into() && flags & MSG_NOSIGNAL == 0 {
                     let thread = libos.threads.current().id;
-                    libos.send_signal(thread, PIPE)?;
+                    libos.signals.send(&mut libos.threads, thread, PIPE)?;
                 }
                 return if done > 0 { Ok(done) } else { Err(stop) };
             }
@@ -85,7 +85,7 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
 /// Sends as much as there is room for.
 fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, sending: &Sending) -> Answer {
     let Socket::Internet(socket) = socket else {
-        return change(libos, |files, _| files.send_message(file, from, sending));
+        return libos.change(|files, _| files.send_message(file, from, sending));
     };
     if !sending.rights.is_empty() {
         return Err(Errno::EINVAL.into());
@@ -96,7 +96,7 @@ fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, se
         internet::until_addressed(libos, to.map(|to| to.ip()))?;
     }
     let nonblocking = sending.nonblocking || libos.files.description(file)?.is_nonblocking();
-    network(libos, |net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
+    libos.network(|net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
 }
 
 /// Receives what is there.
@@ -109,10 +109,10 @@ fn receive_once(
     nonblocking: bool,
 ) -> Result<Received, Stop> {
     let Socket::Internet(socket) = socket else {
-        return change(libos, |files, _| files.receive_message(file, into, peek, nonblocking));
+        return libos.change(|files, _| files.receive_message(file, into, peek, nonblocking));
     };
     let nonblocking = nonblocking || libos.files.description(file)?.is_nonblocking();
-    network(libos, |net, files, _| net.receive(files, socket, into, peek, nonblocking))
+    libos.network(|net, files, _| net.receive(files, socket, into, peek, nonblocking))
 }
 
 /// writev(2) on a socket.
@@ -128,7 +128,7 @@ pub fn receive_vectors(libos: &mut Libos, file: i32, vectors: u64, count: u64) -
 /// read(2) on a socket, into several buffers.
 pub fn receive_into(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
     let received = receive(libos, file, slices, 0)?;
-    change(libos, |files, _| files.take_rights(received.rights, 0, false));
+    libos.change(|files, _| files.take_rights(received.rights, 0, false));
     Ok(received.count)
 }
 
@@ -163,7 +163,7 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
 /// recvfrom(2).
 pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> Answer {
     let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
-    change(libos, |files, _| files.take_rights(received.rights, 0, false));
+    libos.change(|files, _| files.take_rights(received.rights, 0, false));
     if from != 0 {
         match &received.from {
             Some(address) => address::write(Some(address), from, room)?,
@@ -191,7 +191,7 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
         let room = control.length.saturating_sub(CONTROL) as usize / 4;
         told |= if received.rights.len() > room { MSG_CTRUNC } else { 0 };
         let close_on_exec = flags as u32 & MSG_CMSG_CLOEXEC != 0;
-        let given = change(libos, |files, _| files.take_rights(received.rights, room, close_on_exec));
+        let given = libos.change(|files, _| files.take_rights(received.rights, room, close_on_exec));
         if !given.is_empty() {
             let bytes: Vec<u8> = given.iter().flat_map(|descriptor| descriptor.to_ne_bytes()).collect();
             told |= add_control(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;

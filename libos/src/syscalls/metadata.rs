@@ -1,13 +1,13 @@
 //! Calls on the metadata of files: status, permissions, owners, times, size.
 
-use super::files::{done, now, path};
+use super::arguments::{done, path};
 use super::{Arguments, disk};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::layout::Timespec;
 use crate::fs::times::Change;
 use crate::fs::transfer;
-use crate::libos::Libos;
+use crate::state::{Libos, now};
 use crate::user;
 use alloc::vec::Vec;
 use linux_raw_sys::general::*;

@@ -1,6 +1,7 @@
 //! The system calls, by family. [`table`] lists them all.
 
 pub mod address;
+pub mod arguments;
 pub mod descriptors;
 pub mod disk;
 pub mod epoll;

@@ -1,11 +1,11 @@
 //! Calls on names: making and removing files, directories and links, listing, renaming, the working directory.
 
 use super::Arguments;
-use super::files::{change, done, now, path};
+use super::arguments::{done, path};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::path::PATH_MAXIMUM;
-use crate::libos::Libos;
+use crate::state::{Libos, now};
 use crate::user::Slice;
 use linux_raw_sys::general::*;
 
@@ -121,7 +121,7 @@ pub fn getcwd(libos: &mut Libos, Arguments([into, length, ..]): Arguments) -> An
 /// chdir(2).
 pub fn chdir(libos: &mut Libos, Arguments([at, ..]): Arguments) -> Answer {
     let path = path(at)?;
-    done(change(libos, |files, _| files.change_directory(&path)))
+    done(libos.change(|files, _| files.change_directory(&path)))
 }
 
 /// fchdir(2).

@@ -1,20 +1,20 @@
 //! Calls about the process: there is one, as root, without parent and children.
 
-use super::{Arguments, facts, internet};
+use super::Arguments;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
-use crate::libos::Libos;
 use crate::memory::MEMORY;
-use crate::threads::PROCESS;
+use crate::process::{Limit, PROCESS};
+use crate::state::Libos;
 use crate::user::{self, Slice};
-use crate::{arch, clock, processor_time};
+use crate::{arch, clock, image, processor_time};
 use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
 /// Ends the program with the low 8 bits of its status.
 pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
-    internet::take_leave(libos);
+    libos.take_leave();
     husk::process::exit(status as u8)
 }
 
@@ -56,7 +56,7 @@ pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Argum
             Ok(0)
         }
         PR_GET_NAME => {
-            let (program, mut name) = (facts::program(), [0u8; 16]);
+            let (program, mut name) = (image::program(), [0u8; 16]);
             let own = thread.named(&program);
             name.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
             user::write(argument, &name)?;
@@ -95,17 +95,6 @@ pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) ->
         }
         _ => Err(Errno::EINVAL.into()),
     }
-}
-
-/// Resource limit that the program has set.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// `RLIMIT_*`.
-    resource: u32,
-    /// Soft limit, which is in force.
-    soft: u64,
-    /// Hard limit, up to which `soft` can be raised.
-    hard: u64,
 }
 
 fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {

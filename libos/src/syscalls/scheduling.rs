@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::answer::Answer;
 use crate::clock;
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::state::Libos;
 use crate::threads::SLICE;
 use crate::user;
 use linux_raw_sys::general::*;

@@ -1,14 +1,15 @@
 //! Calls about signals.
 
 use super::Arguments;
-use super::files::descriptor;
+use super::arguments::descriptor;
 use super::wait::timeout_at;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::process::PROCESS;
 use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
-use crate::threads::{NO_STACK, PROCESS, SignalStack, Thread};
+use crate::state::Libos;
+use crate::threads::signal_stack::{NO_STACK, SignalStack};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -74,7 +75,7 @@ pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -
         return Err(Errno::EINVAL.into());
     }
     let set = user::read::<u64>(set)? & !UNSTOPPABLE;
-    libos.suspend(set);
+    libos.signals.suspend(&mut libos.threads, set);
     pause(libos, Arguments([0; 6]))
 }
 
@@ -94,7 +95,7 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
     }
     let set = user::read::<u64>(set)? & !UNSTOPPABLE;
     let timeout_ns = timeout_at(timeout)?;
-    libos.claim_signals(set);
+    libos.signals.claim(&mut libos.threads, set);
     let thread = libos.threads.current();
     let due = thread.pending & set;
     if due != 0 {
@@ -128,22 +129,6 @@ pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arg
 /// signalfd(2).
 pub fn signalfd(libos: &mut Libos, Arguments([file, set, size, ..]): Arguments) -> Answer {
     signalfd4(libos, Arguments([file, set, size, 0, 0, 0]))
-}
-
-/// Signals that a thread waits for in rt_sigtimedwait(2), if it does.
-pub fn awaits(thread: &Thread) -> u64 {
-    let [set, ..] = thread.registers.arguments();
-    match thread.asleep != 0 && thread.registers.number() == u64::from(__NR_rt_sigtimedwait) {
-        true => user::read(set).unwrap_or(0),
-        false => 0,
-    }
-}
-
-/// Returns true if a thread, which sleeps without a deadline, waits for a signal.
-pub fn waits(thread: &Thread) -> bool {
-    [__NR_pause, __NR_rt_sigsuspend, __NR_rt_sigtimedwait]
-        .iter()
-        .any(|call| u64::from(*call) == thread.registers.number())
 }
 
 /// rt_sigpending(2).
@@ -227,7 +212,7 @@ pub fn rt_tgsigqueueinfo(libos: &mut Libos, Arguments([process, thread, signal, 
 
 fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
     note(libos, signal, origin);
-    libos.send_signal_to_any(signal);
+    libos.signals.send_to_any(&mut libos.threads, signal);
 }
 
 /// Notes the origin of a signal, unless the signal is pending already: then the first one counts.
@@ -259,7 +244,7 @@ fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> Answer {
     }
     let signal = number(signal)?;
     note(libos, signal, origin);
-    libos.send_signal(thread, signal)?;
+    libos.signals.send(&mut libos.threads, thread, signal)?;
     Ok(0)
 }
 

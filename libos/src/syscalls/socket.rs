@@ -3,18 +3,18 @@
 //! Sockets between threads of the program ([`crate::fs::socket`]) belong to the files, those of the internet families to
 //! [`crate::net`].
 
-use super::files::{change, descriptor, done, now};
-use super::internet::{self, Socket, network};
+use super::arguments::{descriptor, done};
+use super::internet::{self, Socket};
 use super::transfer::patiently;
 use super::{Arguments, address};
 use crate::answer::Answer;
 use crate::clock::{SECOND, Timespec};
 use crate::errno::Errno;
 use crate::fs::socket::{Address, Style, Takes, Value};
-use crate::libos::Libos;
 use crate::net::address::Family;
 use crate::net::{self, Protocol};
-use crate::threads::PROCESS;
+use crate::process::PROCESS;
+use crate::state::{Libos, now};
 use crate::user::{self, Slice};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
@@ -59,12 +59,12 @@ pub fn socket(libos: &mut Libos, Arguments([family, raw, number, ..]): Arguments
     match Family::from_raw(family as u32) {
         Some(family) => {
             let protocol = protocol(kind, number)?;
-            descriptor(network(libos, |net, files, _| net.open(files, protocol, family, flags, now())))
+            descriptor(libos.network(|net, files, _| net.open(files, protocol, family, flags, now())))
         }
         None if family as u32 == AF_NETLINK => match (kind, number as u32) {
             (SOCK_RAW | SOCK_DGRAM, NETLINK_ROUTE) => {
                 let opened =
-                    network(libos, |net, files, _| net.open(files, Protocol::Udp, Family::Routes, flags, now()));
+                    libos.network(|net, files, _| net.open(files, Protocol::Udp, Family::Routes, flags, now()));
                 descriptor(opened)
             }
             (SOCK_RAW | SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT.into()),
@@ -85,7 +85,7 @@ pub fn socketpair(libos: &mut Libos, Arguments([family, raw, protocol, into, ..]
     }
     let style = style(kind, protocol)?;
     Slice::new(into, 8).check()?;
-    let (first, second) = change(libos, |files, _| files.socket_pair(style, flags, now()))?;
+    let (first, second) = libos.change(|files, _| files.socket_pair(style, flags, now()))?;
     done(user::write(into, &[first, second]))
 }
 
@@ -94,11 +94,11 @@ pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments
     match internet::socket(libos, file as i32)? {
         Socket::Unix => {
             let name = address::read_name(address, length)?;
-            done(change(libos, |files, _| files.bind(file as i32, name, now())))
+            done(libos.change(|files, _| files.bind(file as i32, name, now())))
         }
         Socket::Internet(socket) => {
             let to = address::read_internet(&libos.net, socket, address, length)?;
-            done(network(libos, |net, _, devices| net.bind(devices, socket, to)))
+            done(libos.network(|net, _, devices| net.bind(devices, socket, to)))
         }
     }
 }
@@ -106,9 +106,9 @@ pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments
 /// listen(2).
 pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> Answer {
     done(match internet::socket(libos, file as i32)? {
-        Socket::Unix => change(libos, |files, _| files.listen(file as i32, backlog as i32)),
+        Socket::Unix => libos.change(|files, _| files.listen(file as i32, backlog as i32)),
         Socket::Internet(socket) => {
-            network(libos, |net, files, devices| net.listen(files, devices, socket, backlog as i32))
+            libos.network(|net, files, devices| net.listen(files, devices, socket, backlog as i32))
         }
     })
 }
@@ -119,7 +119,7 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
     let answer = match internet::socket(libos, file as i32)? {
         Socket::Unix => {
             let name = if none? { None } else { address::read_name(address, length)? };
-            done(change(libos, |files, _| files.connect(file as i32, name, now())))
+            done(libos.change(|files, _| files.connect(file as i32, name, now())))
         }
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
@@ -130,7 +130,7 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
             if let Some(to) = to.filter(waits) {
                 internet::until_addressed(libos, Some(to.ip()))?;
             }
-            done(network(libos, |net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
+            done(libos.network(|net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
         }
     };
     patiently(libos, file as i32, true, answer)
@@ -144,12 +144,12 @@ pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): A
     }
     let accepted = match internet::socket(libos, file)? {
         Socket::Unix => {
-            let accepted = change(libos, |files, _| files.accept(file, flags));
+            let accepted = libos.change(|files, _| files.accept(file, flags));
             accepted.map(|(accepted, name)| (accepted, name.map(Address::Unix)))
         }
         Socket::Internet(socket) => {
             let nonblocking = libos.files.description(file)?.is_nonblocking();
-            let accepted = network(libos, |net, files, _| net.accept(files, socket, flags, nonblocking, now()));
+            let accepted = libos.network(|net, files, _| net.accept(files, socket, flags, nonblocking, now()));
             accepted.map(|(accepted, from)| (accepted, Some(Address::Internet(from))))
         }
     };
@@ -158,7 +158,7 @@ pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): A
             if address != 0
                 && let Err(errno) = address::write(name.as_ref(), address, room)
             {
-                change(libos, |files, _| files.close(accepted))?;
+                libos.change(|files, _| files.close(accepted))?;
                 return Err(errno.into());
             }
             Ok(accepted as u64)
@@ -175,8 +175,8 @@ pub fn accept(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments
 /// shutdown(2).
 pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> Answer {
     done(match internet::socket(libos, file as i32)? {
-        Socket::Unix => change(libos, |files, _| files.shut_down(file as i32, how as u32)),
-        Socket::Internet(socket) => network(libos, |net, files, _| net.shut_down(files, socket, how as u32)),
+        Socket::Unix => libos.change(|files, _| files.shut_down(file as i32, how as u32)),
+        Socket::Internet(socket) => libos.network(|net, files, _| net.shut_down(files, socket, how as u32)),
     })
 }
 
@@ -207,7 +207,7 @@ pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room,
         Socket::Unix if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
         Socket::Unix => libos.files.socket_option(file as i32, number as u32)?,
         Socket::Internet(socket) => {
-            network(libos, |net, files, _| net.option(files, socket, level as u32, number as u32))?
+            libos.network(|net, files, _| net.option(files, socket, level as u32, number as u32))?
         }
     };
     let into = Slice::new(into, length.into());
@@ -271,7 +271,7 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
     done(match socket {
         Socket::Unix => libos.files.set_socket_option(file as i32, number as u32, value),
         Socket::Internet(socket) => {
-            network(libos, |net, files, _| net.set_option(files, socket, level as u32, number as u32, value))
+            libos.network(|net, files, _| net.set_option(files, socket, level as u32, number as u32, value))
         }
     })
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::answer::Answer;
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::state::Libos;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use husk::abi::boot::Flags;
 use husk::abi::call::Number;

@@ -1,10 +1,10 @@
 //! Calls about threads.
 
-use super::{Arguments, internet, process};
+use super::{Arguments, process};
 use crate::answer::{Answer, Stop};
 use crate::arch;
 use crate::errno::Errno;
-use crate::libos::Libos;
+use crate::state::Libos;
 use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 
@@ -41,7 +41,7 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
 /// exit(2): ends the thread, and the program if it was the last.
 pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
     if libos.threads.count() == 1 {
-        internet::take_leave(libos);
+        libos.take_leave();
         husk::process::exit(status as u8);
     }
     let address = libos.threads.current().clear_at_exit;

@@ -3,11 +3,10 @@
 use super::Arguments;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock::{self, Base, Timespec};
-use crate::libos::Libos;
 use crate::stack::TICKS_PER_SECOND;
-use crate::threads::Thread;
+use crate::state::Libos;
 use crate::{processor_time, user, vdso};
-use linux_raw_sys::general::{__NR_clock_nanosleep, __NR_nanosleep, TIMER_ABSTIME};
+use linux_raw_sys::general::TIMER_ABSTIME;
 
 /// nanosleep(2).
 pub fn nanosleep(libos: &mut Libos, Arguments([duration, ..]): Arguments) -> Answer {
@@ -23,24 +22,6 @@ pub fn clock_nanosleep(libos: &mut Libos, Arguments([id, flags, time, ..]): Argu
         sleep_until(clock::to_monotonic(base, time))
     } else {
         sleep_until(libos.threads.deadline_in(time))
-    }
-}
-
-/// Reports the time left to the program when a signal ends this thread's sleep for a duration.
-pub fn interrupted(thread: &Thread) {
-    let [_, second, _, fourth, ..] = thread.registers.arguments();
-    let number = thread.registers.number();
-    let into = if number == u64::from(__NR_nanosleep) {
-        second
-    } else if number == u64::from(__NR_clock_nanosleep) && second & u64::from(TIMER_ABSTIME) == 0 {
-        fourth
-    } else {
-        0
-    };
-    if let Some(deadline) = thread.deadline.filter(|_| into != 0) {
-        let left = deadline.saturating_sub(husk::clock::monotonic_ns());
-        // If the address cannot be written, the call still ends with EINTR, as on Linux.
-        let _ = user::write(into, &clock::to_timespec(left));
     }
 }
 

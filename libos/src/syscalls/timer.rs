@@ -5,9 +5,9 @@ use super::signal::number;
 use crate::answer::Answer;
 use crate::clock::{self, SECOND, Timespec};
 use crate::errno::Errno;
-use crate::libos::Libos;
 use crate::processor_time;
 use crate::signals::timers::{Counted, Notice, Setting, due};
+use crate::state::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
 

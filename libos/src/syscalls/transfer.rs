@@ -2,7 +2,7 @@
 //!
 //! A write may have transferred bytes before it waits: the count is kept with the thread while the call is restarted.
 
-use super::files::{change, now};
+use super::arguments::each_slice;
 use super::internet::{internet, socket};
 use super::{Arguments, disk, message};
 use crate::answer::{Answer, Sleep, Stop, Then};
@@ -10,22 +10,17 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
-use crate::fs::layout::Vector;
 use crate::fs::transfer;
-use crate::libos::Libos;
 use crate::signals::PIPE;
-use crate::user::{self, Slice};
-use alloc::vec::Vec;
+use crate::state::{Libos, now};
+use crate::user::Slice;
 use linux_raw_sys::general::*;
-
-/// Most buffers of one call.
-const VECTORS_MAXIMUM: u64 = 1024;
 
 /// read(2).
 #[inline]
 pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
     let into = Slice::new(into, length);
-    let answer = change(libos, |files, devices| files.read(devices, file as i32, None, into, now()));
+    let answer = libos.change(|files, devices| files.read(devices, file as i32, None, into, now()));
     match answer {
         Ok(_) => answer,
         Err(stop) => unread(libos, file as i32, into, stop),
@@ -57,7 +52,7 @@ pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arg
     if let Some(disk) = disk::disk(libos, file as i32) {
         return disk::read(libos, file as i32, disk, &[into], Some(at));
     }
-    change(libos, |files, devices| files.read(devices, file as i32, Some(at), into, now()))
+    libos.change(|files, devices| files.read(devices, file as i32, Some(at), into, now()))
 }
 
 /// write(2).
@@ -91,7 +86,7 @@ fn whole(
 ) -> Answer {
     let mut done = libos.threads.current().progress;
     loop {
-        match change(libos, |files, devices| call(files, devices, done)) {
+        match libos.change(|files, devices| call(files, devices, done)) {
             Ok(count) => {
                 done += count;
                 if done >= length || count == 0 {
@@ -111,7 +106,7 @@ fn whole(
 fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
     if stop == Errno::EPIPE.into() {
         let thread = libos.threads.current().id;
-        libos.send_signal(thread, PIPE)?;
+        libos.signals.send(&mut libos.threads, thread, PIPE)?;
     }
     patiently(libos, file, true, Err(stop))
 }
@@ -138,7 +133,7 @@ pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Ar
     if let Some(disk) = disk::disk(libos, file as i32) {
         return disk::write(libos, file as i32, disk, &[from], Some(at), 0);
     }
-    change(libos, |files, devices| files.write(devices, file as i32, Some(at), from, now()))
+    libos.change(|files, devices| files.write(devices, file as i32, Some(at), from, now()))
 }
 
 /// readv(2). On a socket, fills all buffers from one message; on other files, reads one buffer after the other.
@@ -239,20 +234,4 @@ fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Ans
         }
     }
     Ok(done)
-}
-
-/// The claims in the `count` vectors at an address.
-pub fn each_slice(vectors: u64, count: u64) -> Result<Vec<Slice>, Errno> {
-    if count > VECTORS_MAXIMUM {
-        return Err(Errno::EINVAL);
-    }
-    let mut slices = Vec::new();
-    slices.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
-    let mut total = 0u64;
-    for address in user::entries(vectors, size_of::<Vector>() as u64, count) {
-        let Vector { address, length } = user::read(address)?;
-        total = total.checked_add(length).filter(|total| *total <= i64::MAX as u64).ok_or(Errno::EINVAL)?;
-        slices.push(Slice::new(address, length));
-    }
-    Ok(slices)
 }

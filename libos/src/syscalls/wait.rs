@@ -4,8 +4,6 @@
 //! program expires; then it is restarted and checks again.
 
 use super::Arguments;
-use super::files::change;
-use super::internet;
 use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock;
 use crate::errno::Errno;
@@ -13,8 +11,8 @@ use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::layout::PollEntry;
 use crate::fs::poll::Ready;
-use crate::libos::Libos;
 use crate::signals::UNSTOPPABLE;
+use crate::state::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -29,9 +27,9 @@ pub fn wait_until(
     look: impl FnOnce(&mut Files, &mut dyn Devices) -> Looked,
 ) -> Answer {
     if libos.net.has_device() {
-        internet::poll(libos);
+        libos.poll_network();
     }
-    let (found, on) = change(libos, |files, devices| {
+    let (found, on) = libos.change(|files, devices| {
         if files.next_alarm().is_some() {
             files.ring(devices.monotonic_ns());
         }
@@ -58,7 +56,7 @@ pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut
     }
     let mask = user::read::<u64>(mask)? & !UNSTOPPABLE;
     if libos.threads.current().blocked_after.is_none() {
-        libos.suspend(mask);
+        libos.signals.suspend(&mut libos.threads, mask);
     }
     let answer = call(libos);
     let thread = libos.threads.current();

@@ -6,14 +6,17 @@
 //! A thread runs until it sleeps, ends or yields, or makes a call when others wait and its slice is over.
 
 mod futexes;
+pub mod signal_stack;
 mod sleep;
 mod thread;
+mod time_left;
 mod timers;
 
-pub use thread::{CutShort, NO_STACK, Name, SignalStack, Slot, State, Thread};
+pub use thread::{CutShort, Name, Slot, State, Thread};
 
 use crate::arch::{self, Registers, vector};
 use crate::errno::Errno;
+use crate::process::PROCESS;
 use crate::processor_time;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -56,9 +59,6 @@ pub struct Threads {
 
 /// Table that the tender reads to find the threads. A slot is the address of a thread, or 0.
 pub static TABLE: Table = Table { threads: AtomicU64::new(0), count: AtomicU64::new(0) };
-
-/// Number of the process, and of its first thread.
-pub const PROCESS: u32 = 1;
 
 impl Threads {
     /// Returns a table with one thread, which is about to start with these registers.

@@ -1,14 +1,14 @@
 //! A thread of the program.
 
+use super::signal_stack::{NO_STACK, SignalStack};
+use super::time_left;
 use crate::answer::Then;
 use crate::arch::{Registers, vector};
 use crate::errno::Errno;
-use crate::fs::pipe::Opening;
-use crate::syscalls::time;
+use crate::fs::opening::Opening;
 use alloc::boxed::Box;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
-use linux_raw_sys::general::SS_AUTODISARM;
 
 /// Index of a thread in the tables; reused for another thread after this one has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,24 +35,6 @@ pub enum State {
 
 /// A thread's name, as prctl(2) takes it: up to 15 bytes and a NUL.
 pub type Name = [u8; 16];
-
-/// An alternate signal stack, as sigaltstack(2) takes it.
-#[derive(Clone, Copy, Debug)]
-pub struct SignalStack {
-    /// First address.
-    pub start: u64,
-    /// `SS_DISABLE`, `SS_AUTODISARM` or 0.
-    pub flags: u32,
-    /// Bytes.
-    pub length: u64,
-}
-
-impl SignalStack {
-    /// Returns true if a thread with this stack pointer runs on the stack. A stack that is disarmed while used does not count.
-    pub fn contains(&self, pointer: u64) -> bool {
-        self.flags & SS_AUTODISARM == 0 && pointer > self.start && pointer - self.start <= self.length
-    }
-}
 
 /// State of a thread. The system call entry writes its general registers while it runs. The part that the tender reads, an
 /// [`abi::Thread`], comes first.
@@ -113,9 +95,6 @@ const _: () = assert!(
         && offset_of!(Thread, name) == offset_of!(abi::Thread, name)
 );
 
-/// `SS_DISABLE`: there is no alternate stack.
-pub const NO_STACK: SignalStack = SignalStack { start: 0, flags: 2, length: 0 };
-
 impl Thread {
     /// Returns a thread that starts with these registers.
     pub fn new(id: u32, registers: Registers) -> Self {
@@ -158,7 +137,7 @@ impl Thread {
 
     /// Ends the call in progress, because a signal is about to be delivered.
     pub fn interrupt(&mut self) {
-        time::interrupted(self);
+        time_left::report(self.registers.number(), self.registers.arguments(), self.deadline);
         if self.progress == 0 {
             self.cut_short = Some(CutShort { number: self.registers.number(), deadline: self.deadline });
         }

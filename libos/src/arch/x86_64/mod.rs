@@ -1,9 +1,10 @@
 //! x86-64: entry to and exit from the libos, and the state that a thread switch saves.
 
 pub mod base;
-pub mod entry;
+mod entry;
 #[cfg(target_os = "none")]
 mod note;
+pub mod processor;
 pub mod registers;
 pub mod signal_frame;
 pub mod vdso;

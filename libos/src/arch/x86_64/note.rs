@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
-use super::entry::{CURRENT, PROCESSOR, SIGNALS, TURNS};
+use super::processor::{CURRENT, PROCESSOR, SIGNALS, TURNS};
 use crate::threads::TABLE;
 use core::arch::global_asm;
 use husk::abi::{VERSION, note};

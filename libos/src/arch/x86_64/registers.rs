@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "segment registers are reached by instructions of their own")]
 
-use super::entry;
+use super::processor;
 use core::arch::asm;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
@@ -113,7 +113,7 @@ impl Registers {
     pub fn make_again(&mut self, number: u64) {
         (self.rax, self.rcx) = (number, self.rip);
         let flags = self.flags();
-        self.stopped(entry::direct(), flags, self.rsp);
+        self.stopped(processor::direct(), flags, self.rsp);
     }
 
     /// Flags with which the thread continues.

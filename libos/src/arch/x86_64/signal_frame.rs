@@ -4,9 +4,8 @@
 use super::registers::Registers;
 use super::vector::{self, Shape};
 use crate::errno::Errno;
-use crate::signals::Action;
-use crate::signals::handler::Delivery;
-use crate::threads::SignalStack;
+use crate::signals::action::{Action, Delivery};
+use crate::threads::signal_stack::SignalStack;
 use crate::user;
 use linux_raw_sys::general::SA_ONSTACK;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -133,7 +132,7 @@ pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
 mod tests {
     use super::*;
     use crate::signals::Origin;
-    use crate::threads::NO_STACK;
+    use crate::threads::signal_stack::NO_STACK;
     use core::arch::x86_64::CpuidResult;
     use linux_raw_sys::general::MINSIGSTKSZ;
 

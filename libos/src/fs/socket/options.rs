@@ -4,6 +4,7 @@
 use super::queue::CAPACITY;
 use super::{Files, Socket};
 use crate::errno::Errno;
+use crate::process::PROCESS;
 use core::net::IpAddr;
 use linux_raw_sys::net;
 
@@ -123,5 +124,5 @@ impl Files {
 
 /// Process, user and group of the peer: the program itself, which is root.
 fn credentials(socket: &Socket) -> [i32; 3] {
-    if socket.peer.is_some() { [crate::threads::PROCESS as i32, 0, 0] } else { [0, -1, -1] }
+    if socket.peer.is_some() { [PROCESS as i32, 0, 0] } else { [0, -1, -1] }
 }

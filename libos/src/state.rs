@@ -1,0 +1,163 @@
+//! State of the libos: its parts, and changes that go from one part to another.
+//!
+//! The parts do not know each other, except that sockets and disks know files and threads. What a call changes in the files
+//! concerns other parts: [`Libos::change`] and [`Libos::network`] pass it on.
+
+use crate::arch::Registers;
+use crate::disk::Disks;
+use crate::errno::Errno;
+use crate::fs::Files;
+use crate::fs::device::Devices;
+use crate::fs::foreign::{Foreign, Owner};
+use crate::fs::inode::Time;
+use crate::image;
+use crate::memory::lent::Lent;
+use crate::net::Net;
+use crate::process::Limit;
+use crate::processor_time;
+use crate::random::Random;
+use crate::services::Services;
+use crate::signals::Signals;
+use crate::threads::Threads;
+use alloc::vec::Vec;
+
+/// State of the libos, except for its memory.
+#[derive(Debug)]
+pub struct Libos {
+    /// File system, and the program's open files.
+    pub files: Files,
+    /// Sockets of the internet families.
+    pub net: Net,
+    /// Calls on disks.
+    pub disks: Disks,
+    /// The program's threads.
+    pub threads: Threads,
+    /// Actions and pending signals.
+    pub signals: Signals,
+    /// Source of all random bytes.
+    pub random: Random,
+    /// State of the first signal stack, which reuses the main stack's guard gap.
+    pub lent: Lent,
+    /// Limits that the program has set.
+    pub limits: Vec<Limit>,
+    /// The auxiliary vector that the program got.
+    pub auxiliary: Vec<u8>,
+    /// Monotonic time at which the program started, in nanoseconds.
+    pub started: u64,
+    /// Monotonic time of the last check for input that other threads wait for, in nanoseconds.
+    pub looked: u64,
+}
+
+impl Libos {
+    /// Returns the libos of a program with a first thread that starts with these registers.
+    pub fn new(registers: Registers, auxiliary: Vec<u8>, random: Random) -> Result<Self, Errno> {
+        let started = husk::clock::monotonic_ns();
+        processor_time::start(started);
+        let (files, threads) = (files()?, Threads::new(registers)?);
+        let (net, disks, signals, lent) = Default::default();
+        Ok(Self {
+            files,
+            net,
+            disks,
+            threads,
+            signals,
+            random,
+            lent,
+            limits: Vec::new(),
+            auxiliary,
+            started,
+            looked: 0,
+        })
+    }
+
+    /// Runs `call` on the files; then wakes the threads that wait for a file that has changed.
+    pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
+        let result = call(&mut self.files, &mut Services::new(&mut self.random, &self.threads));
+        self.settle();
+        result
+    }
+
+    /// Runs `call` on the sockets, after polling the device; then wakes the threads that wait for a file that has changed.
+    pub fn network<T>(&mut self, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
+        let Self { files, net, random, threads, .. } = self;
+        let devices = &mut Services::new(random, threads);
+        if net.has_device() {
+            net.poll(files, devices);
+        }
+        let result = call(net, files, devices);
+        self.settle();
+        result
+    }
+
+    /// Polls the network device.
+    #[cold]
+    pub fn poll_network(&mut self) {
+        self.network(|_, _, _| ());
+    }
+
+    /// Waits, at the end of the program, until the data that it has sent arrives.
+    pub fn take_leave(&mut self) {
+        if self.net.has_device() {
+            self.network(|net, files, devices| net.take_leave(files, devices));
+        }
+    }
+
+    /// Passes on changes: to other parts of the libos, which of their files are not open any more; to threads, which files may
+    /// have become ready.
+    #[inline]
+    pub fn settle(&mut self) {
+        if !self.files.orphans.is_empty() {
+            self.forget();
+        }
+        if !self.files.news.is_empty() {
+            self.tell();
+        }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        let Self { files, net, signals, .. } = self;
+        // Of several sockets closed together, none reports its end to another.
+        for Foreign { owner, handle } in &files.orphans {
+            if let (Owner::Socket, Ok(socket)) = (owner, net.socket(*handle)) {
+                net.leave_file(socket);
+            }
+        }
+        while let Some(Foreign { owner, handle }) = files.orphans.pop() {
+            match owner {
+                Owner::Socket => {
+                    if let Ok(socket) = net.socket(handle) {
+                        net.close(files, socket);
+                    }
+                }
+                Owner::Signal => signals.files.forget(handle),
+                Owner::Disk => {}
+            }
+        }
+    }
+
+    /// Wakes the threads that wait for files that have changed.
+    fn tell(&mut self) {
+        let Self { files, threads, .. } = self;
+        if files.news.take_lost() {
+            threads.wake_every_file();
+        }
+        while let Some(node) = files.news.take() {
+            threads.wake_file(node.index());
+        }
+        threads.wake_files();
+    }
+}
+
+/// Returns the files at the start of the program. They may take half of its memory, so that a file that grows without end gets
+/// an error before the whole program does.
+fn files() -> Result<Files, Errno> {
+    let mut files = Files::new(image::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
+    files.image_size = image::size();
+    Ok(files)
+}
+
+/// Current time, for a file's times.
+pub fn now() -> Time {
+    Time::from_ns(husk::clock::realtime_ns())
+}
