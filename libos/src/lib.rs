@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod answer;
 pub mod arch;
+pub mod attach;
 pub mod clock;
 pub mod disk;
 pub mod errno;
@@ -21,6 +22,7 @@ pub mod image;
 pub mod libos;
 pub mod memory;
 pub mod net;
+pub mod outside;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod process;

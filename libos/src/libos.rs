@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
 use crate::errno::Errno;
-use crate::fs::console::Input;
+use crate::fs::device::Input;
 use crate::memory;
 use crate::processor_time;
 use crate::signals;
@@ -197,8 +197,9 @@ impl Libos {
     #[inline]
     fn hear(&mut self) {
         self.signals.hear(&mut self.threads);
-        if !self.signals.files.is_empty() {
-            self.tell_signal_files();
+        if self.files.has_signal_files() {
+            self.files.signals_pending(self.signals.pending | self.threads.all_blocked());
+            self.settle();
         }
     }
 
@@ -227,7 +228,7 @@ impl Libos {
 
     /// Returns true if a signal is pending, or the program counts on one.
     fn signals_expected(&mut self) -> bool {
-        arch::signals_told() || self.signals.awaited() || self.threads.any(signals::waits)
+        arch::signals_told() || self.signals.awaited(self.files.signals_of_files()) || self.threads.any(signals::waits)
     }
 }
 

@@ -8,8 +8,7 @@ use crate::libos::LIBOS;
 use crate::memory::MEMORY;
 use crate::random::Random;
 use crate::state::Libos;
-use crate::syscalls::{disk, internet};
-use crate::{stack, user};
+use crate::{attach, stack, user};
 use husk::abi::boot::Info;
 
 unsafe extern "C" {
@@ -36,8 +35,8 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
             let mut owner = LIBOS.lock();
             let libos = owner.insert(libos);
             if info.devices != 0 {
-                disk::attach(libos);
-                internet::attach(libos);
+                attach::disks(libos);
+                attach::network(libos);
             }
             &raw mut *libos.threads.current().registers
         }

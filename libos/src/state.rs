@@ -8,11 +8,11 @@ use crate::disk::Disks;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
-use crate::fs::foreign::{Foreign, Owner};
 use crate::fs::inode::Time;
 use crate::image;
 use crate::memory::lent::Lent;
 use crate::net::Net;
+use crate::outside::Outside;
 use crate::process::Limit;
 use crate::processor_time;
 use crate::random::Random;
@@ -70,23 +70,23 @@ impl Libos {
         })
     }
 
-    /// Runs `call` on the files; then wakes the threads that wait for a file that has changed.
-    pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut dyn Devices) -> T) -> T {
-        let result = call(&mut self.files, &mut Services::new(&mut self.random, &self.threads));
+    /// Runs `call` on the files, with the rest of the libos beside them; then wakes the threads that wait for a file that has
+    /// changed.
+    #[inline]
+    pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut Outside<'_>) -> T) -> T {
+        let Self { files, net, disks, threads, signals, random, started, .. } = self;
+        let services = Services::new(random, threads);
+        let result = call(files, &mut Outside { services, net, disks, signals, threads, started: *started });
         self.settle();
         result
     }
 
     /// Runs `call` on the sockets, after polling the device; then wakes the threads that wait for a file that has changed.
     pub fn network<T>(&mut self, call: impl FnOnce(&mut Net, &mut Files, &mut dyn Devices) -> T) -> T {
-        let Self { files, net, random, threads, .. } = self;
-        let devices = &mut Services::new(random, threads);
-        if net.has_device() {
-            net.poll(files, devices);
-        }
-        let result = call(net, files, devices);
-        self.settle();
-        result
+        self.change(|files, outside| {
+            outside.poll(files);
+            call(outside.net, files, &mut outside.services)
+        })
     }
 
     /// Polls the network device.
@@ -102,8 +102,7 @@ impl Libos {
         }
     }
 
-    /// Passes on changes: to other parts of the libos, which of their files are not open any more; to threads, which files may
-    /// have become ready.
+    /// Passes on changes: to the sockets, which of them are not open any more; to threads, which files may have become ready.
     #[inline]
     pub fn settle(&mut self) {
         if !self.files.orphans.is_empty() {
@@ -116,23 +115,13 @@ impl Libos {
 
     #[cold]
     fn forget(&mut self) {
-        let Self { files, net, signals, .. } = self;
+        let Self { files, net, .. } = self;
         // Of several sockets closed together, none reports its end to another.
-        for Foreign { owner, handle } in &files.orphans {
-            if let (Owner::Socket, Ok(socket)) = (owner, net.socket(*handle)) {
-                net.leave_file(socket);
-            }
+        for socket in &files.orphans {
+            net.leave_file(*socket);
         }
-        while let Some(Foreign { owner, handle }) = files.orphans.pop() {
-            match owner {
-                Owner::Socket => {
-                    if let Ok(socket) = net.socket(handle) {
-                        net.close(files, socket);
-                    }
-                }
-                Owner::Signal => signals.files.forget(handle),
-                Owner::Disk => {}
-            }
+        while let Some(socket) = files.orphans.pop() {
+            net.close(files, socket);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Disks: the block devices of the tender, which the program sees as `/dev/NAME`.
 //!
-//! The files know them by name and size ([`crate::fs::foreign`]); here are the calls on them in progress ([`call`]). Only the
+//! The files know them by name and size ([`crate::fs::disk`]); here are the calls on them in progress ([`call`]). Only the
 //! thread that makes a call waits for it: the call is restarted when its requests are completed. Until then the tender uses the
 //! program's memory, so neither a signal nor a timeout ends such a call early, as on Linux. Nor can that memory be unmapped: a
 //! thread that tries waits for the call to end. Linux keeps the pages instead, which differs only in the time that it takes.
@@ -8,6 +8,7 @@
 //! A disk is opened when a call first needs it.
 
 pub mod call;
+mod calls;
 
 use crate::errno::Errno;
 use crate::threads::Threads;

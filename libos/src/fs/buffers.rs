@@ -1,5 +1,6 @@
 //! Memory of the program that a call reads into or writes from: a list of claims, treated as one.
 
+use super::source::Source;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -43,6 +44,19 @@ impl<'a> Buffers<'a> {
     /// The first claim that is not empty; an empty one if all are.
     pub fn first(self) -> Slice {
         self.rest(0).next().unwrap_or(Slice::new(0, 0))
+    }
+
+    /// The bytes of the first claim that is not empty, or those of the libos.
+    pub fn source(self) -> Source<'a> {
+        if self.own.is_empty() { Source::Program(self.first()) } else { Source::Own(self.own) }
+    }
+
+    /// Returns the claims as a list.
+    pub fn to_slices(self) -> Result<Vec<Slice>, Errno> {
+        let mut slices = Vec::new();
+        slices.try_reserve_exact(self.slices.len()).map_err(|_| Errno::ENOMEM)?;
+        slices.extend(self.rest(0));
+        Ok(slices)
     }
 
     /// Appends the first `count` bytes to `into`, or fewer if there are no more.

@@ -4,25 +4,14 @@
 //! with several, a thread that finds no input sleeps as for any other file.
 
 use super::Files;
-use super::description::DescriptionKey;
-use super::device::{Device, Devices};
+use super::device::{Device, Devices, Input};
+use super::handle::DescriptionKey;
 use super::inode::Kind;
-use super::poll::Ready;
+use super::ready::Ready;
 use super::watch::wait;
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
-
-/// Knowledge of the console's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Not known.
-    Unknown,
-    /// There was none at the last check; an arrival must be reported.
-    Wanted,
-    /// There is input, or it has ended.
-    There,
-}
 
 impl Files {
     /// Returns true if the console has input, or its input has ended. If not, an arrival will be reported from now on.

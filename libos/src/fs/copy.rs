@@ -1,12 +1,13 @@
 //! Copies from file to file, without the program in between.
 
 use super::Files;
+use super::buffers::Buffers;
 use super::data::{PAGE, SIZE_MAXIMUM};
-use super::description::{Access, DescriptionKey};
-use super::device::Devices;
+use super::description::Access;
+use super::external::External;
+use super::file::{TRANSFER_MAXIMUM, check_area};
+use super::handle::DescriptionKey;
 use super::inode::{Kind, Time};
-use super::source::Source;
-use super::transfer::{TRANSFER_MAXIMUM, check_area};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
@@ -17,7 +18,7 @@ impl Files {
     #[expect(clippy::too_many_arguments, reason = "two ends, each with an offset")]
     pub(super) fn copy(
         &mut self,
-        devices: &mut dyn Devices,
+        outside: &mut dyn External,
         from: DescriptionKey,
         from_offset: Option<u64>,
         to: DescriptionKey,
@@ -39,7 +40,7 @@ impl Files {
                 break;
             }
             let at = to_offset.map(|offset| offset + done);
-            let written = match self.write_from(devices, to, at, false, Source::Own(&page), now) {
+            let written = match self.write_through(outside, to, at, Buffers::own(&page), false, now) {
                 Ok(written) => written,
                 Err(Stop::Sleep(_) | Stop::Errno(_)) if done > 0 => break,
                 Err(stop) => return Err(stop),
@@ -61,7 +62,7 @@ impl Files {
     /// sendfile(2), with the program's offset, if there is one. The offset afterwards is that plus the count.
     pub fn send(
         &mut self,
-        devices: &mut dyn Devices,
+        outside: &mut dyn External,
         to: i32,
         from: i32,
         at: Option<u64>,
@@ -79,13 +80,13 @@ impl Files {
         if self.descriptions[to].flags & linux::O_APPEND != 0 {
             return Err(Errno::EINVAL.into());
         }
-        self.copy(devices, from, at, to, None, count, now)
+        self.copy(outside, from, at, to, None, count, now)
     }
 
     /// copy_file_range(2), with the program's offsets, if there are any.
     pub fn copy_range(
         &mut self,
-        devices: &mut dyn Devices,
+        outside: &mut dyn External,
         from: (i32, Option<u64>),
         to: (i32, Option<u64>),
         count: u64,
@@ -122,6 +123,6 @@ impl Files {
         }
         check_area(start, count)?;
         check_area(target_start, count)?;
-        self.copy(devices, from_key, from.1, to_key, to.1, count, now)
+        self.copy(outside, from_key, from.1, to_key, to.1, count, now)
     }
 }

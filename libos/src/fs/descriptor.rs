@@ -1,7 +1,6 @@
 //! Descriptors: numbers of the program's open files.
 
-use super::Files;
-use super::description::DescriptionKey;
+use super::handle::DescriptionKey;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 
@@ -14,15 +13,15 @@ const LIMIT: u64 = 1 << 16;
 
 /// Descriptor in use.
 #[derive(Clone, Copy, Debug)]
-struct Descriptor {
-    description: DescriptionKey,
-    close_on_exec: bool,
+pub(super) struct Descriptor {
+    pub(super) description: DescriptionKey,
+    pub(super) close_on_exec: bool,
 }
 
 /// The process's descriptors.
 #[derive(Debug)]
 pub struct Descriptors {
-    slots: Vec<Option<Descriptor>>,
+    pub(super) slots: Vec<Option<Descriptor>>,
     /// Number below which none is free.
     lowest: usize,
     /// Soft limit of `RLIMIT_NOFILE`: all descriptors are below it.
@@ -37,7 +36,7 @@ impl Default for Descriptors {
 
 impl Descriptors {
     /// The lowest free number that is at least `from`; makes its slot.
-    fn free(&mut self, from: usize) -> Result<usize, Errno> {
+    pub(super) fn free(&mut self, from: usize) -> Result<usize, Errno> {
         let start = from.max(self.lowest);
         let rest = self.slots.get(start..).unwrap_or_default();
         let number = match rest.iter().position(Option::is_none) {
@@ -52,7 +51,7 @@ impl Descriptors {
     }
 
     /// Makes a slot for `number`; EMFILE at the limit.
-    fn grow(&mut self, number: usize) -> Result<(), Errno> {
+    pub(super) fn grow(&mut self, number: usize) -> Result<(), Errno> {
         if number as u64 >= self.limit.min(DESCRIPTORS_MAXIMUM) {
             return Err(Errno::EMFILE);
         }
@@ -63,12 +62,14 @@ impl Descriptors {
         Ok(())
     }
 
-    fn get(&self, number: i32) -> Result<Descriptor, Errno> {
+    /// The descriptor `number`.
+    pub(super) fn get(&self, number: i32) -> Result<Descriptor, Errno> {
         let slot = usize::try_from(number).ok().and_then(|number| self.slots.get(number));
         slot.copied().flatten().ok_or(Errno::EBADF)
     }
 
-    fn take(&mut self, number: i32) -> Result<DescriptionKey, Errno> {
+    /// Frees `number`, and returns the description behind it.
+    pub(super) fn take(&mut self, number: i32) -> Result<DescriptionKey, Errno> {
         let number = usize::try_from(number).map_err(|_| Errno::EBADF)?;
         let descriptor = self.slots.get_mut(number).and_then(Option::take).ok_or(Errno::EBADF)?;
         self.lowest = self.lowest.min(number);
@@ -85,94 +86,5 @@ impl Descriptors {
     /// The description behind `number`.
     pub fn description(&self, number: i32) -> Result<DescriptionKey, Errno> {
         self.get(number).map(|descriptor| descriptor.description)
-    }
-}
-
-impl Files {
-    /// EMFILE unless one more descriptor is available.
-    pub fn check_descriptor_free(&mut self) -> Result<(), Errno> {
-        self.descriptors.free(0).map(|_| ())
-    }
-
-    /// Returns the lowest free descriptor, at least `from`, for a description; takes over a reference of the caller.
-    pub(super) fn add_descriptor(
-        &mut self,
-        description: DescriptionKey,
-        from: usize,
-        close_on_exec: bool,
-    ) -> Result<i32, Errno> {
-        match self.descriptors.free(from) {
-            Ok(number) => {
-                self.descriptors.slots[number] = Some(Descriptor { description, close_on_exec });
-                Ok(number as i32)
-            }
-            Err(errno) => {
-                self.release_description(description);
-                Err(errno)
-            }
-        }
-    }
-
-    /// close(2).
-    pub fn close(&mut self, number: i32) -> Result<(), Errno> {
-        let description = self.descriptors.take(number)?;
-        self.release_description(description);
-        Ok(())
-    }
-
-    /// close_range(2), from `first` to `last`; `mark` only sets close-on-exec.
-    pub fn close_range(&mut self, first: u32, last: u32, mark: bool) -> Result<(), Errno> {
-        if first > last {
-            return Err(Errno::EINVAL);
-        }
-        let mut from = u64::from(first);
-        while let Some(number) = self.descriptors.next_used(from).filter(|number| *number as u32 <= last) {
-            if mark {
-                self.set_close_on_exec(number, true)?;
-            } else {
-                self.close(number)?;
-            }
-            from = number as u64 + 1;
-        }
-        Ok(())
-    }
-
-    /// dup(2) and `F_DUPFD`: another descriptor, at least `from`, for the same description.
-    pub fn duplicate(&mut self, number: i32, from: u64, close_on_exec: bool) -> Result<i32, Errno> {
-        let description = self.descriptors.description(number)?;
-        let from = usize::try_from(from).ok().filter(|from| (*from as u64) < self.descriptors.limit);
-        let from = from.ok_or(Errno::EINVAL)?;
-        self.descriptions.retain(description);
-        self.add_descriptor(description, from, close_on_exec)
-    }
-
-    /// dup2(2) and dup3(2): makes `to` a descriptor of the same description. dup3 alone refuses equal numbers.
-    pub fn duplicate_to(&mut self, number: i32, to: i32, close_on_exec: bool) -> Result<i32, Errno> {
-        let slot = usize::try_from(to).ok().filter(|to| (*to as u64) < self.descriptors.limit).ok_or(Errno::EBADF)?;
-        let description = self.descriptors.description(number)?;
-        if number == to {
-            return Ok(to);
-        }
-        self.descriptors.grow(slot).map_err(|_| Errno::EBADF)?;
-        self.descriptions.retain(description);
-        let before = self.descriptors.slots[slot].replace(Descriptor { description, close_on_exec });
-        if let Some(before) = before {
-            self.release_description(before.description);
-        }
-        Ok(to)
-    }
-
-    /// Returns true if execve(2) would close the descriptor.
-    pub fn close_on_exec(&self, number: i32) -> Result<bool, Errno> {
-        self.descriptors.get(number).map(|descriptor| descriptor.close_on_exec)
-    }
-
-    /// Sets the value of [`Files::close_on_exec`].
-    pub fn set_close_on_exec(&mut self, number: i32, to: bool) -> Result<(), Errno> {
-        self.descriptors.get(number)?;
-        if let Some(Some(descriptor)) = self.descriptors.slots.get_mut(number as usize) {
-            descriptor.close_on_exec = to;
-        }
-        Ok(())
     }
 }

@@ -29,6 +29,17 @@ pub trait Devices {
     fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno>;
 }
 
+/// Knowledge of the console's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Not known.
+    Unknown,
+    /// There was none at the last check; an arrival must be reported.
+    Wanted,
+    /// There is input, or it has ended.
+    There,
+}
+
 /// A character device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {

@@ -3,10 +3,8 @@
 //! An entry keeps its slot as long as it exists, and its position in a listing is its slot's number. So a reader that continues
 //! from a position sees every entry that stays, once, even if others are removed or added between.
 
-use super::inode::Inode;
-use super::slab::Key;
+use super::handle::NodeKey;
 use super::space::Space;
-use super::tree::Folded;
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,14 +23,23 @@ pub struct Entry {
     /// Name: any bytes but `/` and NUL.
     pub name: Box<[u8]>,
     /// File with this name.
-    pub node: Key<Inode>,
+    pub node: NodeKey,
+}
+
+/// Directory of the tree in the image ([`super::tree`]) that is not unfolded yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Number of the directory's entry.
+    pub entry: u64,
+    /// Number of subdirectories that have been counted as links.
+    pub counted: u32,
 }
 
 /// The entries, without `.` and `..`.
 #[derive(Debug)]
 pub struct Directory {
     /// Parent directory; the root is its own parent.
-    pub parent: Key<Inode>,
+    pub parent: NodeKey,
     /// Contents of the directory in the image, if they have not been added yet.
     pub folded: Option<Folded>,
     slots: Vec<Option<Entry>>,
@@ -44,7 +51,7 @@ pub struct Directory {
 
 impl Directory {
     /// An empty directory in `parent`.
-    pub fn new(parent: Key<Inode>) -> Self {
+    pub fn new(parent: NodeKey) -> Self {
         let (slots, free, index) = (Vec::new(), Vec::new(), HashTable::new());
         Self { parent, folded: None, slots, free, index, hasher: Default::default() }
     }
@@ -60,7 +67,7 @@ impl Directory {
     }
 
     /// The file with this name.
-    pub fn get(&self, name: &[u8]) -> Option<Key<Inode>> {
+    pub fn get(&self, name: &[u8]) -> Option<NodeKey> {
         self.find(name).map(|entry| entry.node)
     }
 
@@ -71,20 +78,20 @@ impl Directory {
     }
 
     /// Adds an entry; there must not be one with this name.
-    pub fn insert(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+    pub fn insert(&mut self, space: &mut Space, name: &[u8], node: NodeKey) -> Result<(), Errno> {
         let cost = ENTRY + name.len() as u64;
         space.take(cost)?;
         self.insert_paid(name, node).inspect_err(|_| space.give(cost))
     }
 
     /// Adds an entry like [`Directory::insert`], even without space.
-    pub fn insert_anyway(&mut self, space: &mut Space, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+    pub fn insert_anyway(&mut self, space: &mut Space, name: &[u8], node: NodeKey) -> Result<(), Errno> {
         self.insert_paid(name, node)?;
         space.take_anyway(ENTRY + name.len() as u64);
         Ok(())
     }
 
-    fn insert_paid(&mut self, name: &[u8], node: Key<Inode>) -> Result<(), Errno> {
+    fn insert_paid(&mut self, name: &[u8], node: NodeKey) -> Result<(), Errno> {
         let entry = Entry { name: boxed(name)?, node };
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -110,7 +117,7 @@ impl Directory {
     }
 
     /// Removes the entry with this name, and returns its file.
-    pub fn remove(&mut self, space: &mut Space, name: &[u8]) -> Option<Key<Inode>> {
+    pub fn remove(&mut self, space: &mut Space, name: &[u8]) -> Option<NodeKey> {
         let Self { slots, index, hasher, .. } = self;
         let occupied = index.find_entry(hasher.hash_one(name), |&slot| is(slots, slot, name)).ok()?;
         let (slot, _) = occupied.remove();
@@ -126,7 +133,7 @@ impl Directory {
     }
 
     /// Replaces the file of an existing entry, and returns the former one.
-    pub fn replace(&mut self, name: &[u8], node: Key<Inode>) -> Option<Key<Inode>> {
+    pub fn replace(&mut self, name: &[u8], node: NodeKey) -> Option<NodeKey> {
         let Self { slots, index, hasher, .. } = self;
         let slot = *index.find(hasher.hash_one(name), |&slot| is(slots, slot, name))?;
         let entry = slots.get_mut(slot as usize)?.as_mut()?;
@@ -141,7 +148,7 @@ impl Directory {
     }
 
     /// A name of `node` in this directory.
-    pub fn name_of(&self, node: Key<Inode>) -> Option<&[u8]> {
+    pub fn name_of(&self, node: NodeKey) -> Option<&[u8]> {
         self.slots.iter().flatten().find(|entry| entry.node == node).map(|entry| &*entry.name)
     }
 }
@@ -161,14 +168,15 @@ pub fn boxed(bytes: &[u8]) -> Result<Box<[u8]>, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inode::Inode;
     use super::super::slab::Slab;
     use super::*;
     use alloc::format;
 
     const SPACE: Space = Space { used: 0, limit: 1 << 20 };
 
-    fn keys() -> (Key<Inode>, Directory) {
-        let mut slab = Slab::<Inode>::default();
+    fn keys() -> (NodeKey, Directory) {
+        let mut slab = Slab::default();
         let key = slab.insert(Inode::for_test()).expect("memory");
         (key, Directory::new(key))
     }

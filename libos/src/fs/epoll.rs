@@ -4,51 +4,30 @@
 //! files from the queue and checks each, so its cost depends on the ready files, not on the size of the set. A file that turns
 //! out to be ready goes back to the end of the queue, unless it is edge-triggered.
 
-use super::Files;
-use super::description::DescriptionKey;
-use super::device::Devices;
-use super::inode::{Kind, NodeKey, Time, Volume};
-use super::poll::Ready;
-use super::watch::Watch;
-use crate::errno::Errno;
-use crate::user;
+use super::handle::NodeKey;
+use super::ready::Ready;
+use super::watch::Entry;
 use alloc::collections::VecDeque;
 use hashbrown::HashMap;
 use linux_raw_sys::general as linux;
 
 /// Flags of an interest, which are not events.
-const FLAGS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLWAKEUP | linux::EPOLLEXCLUSIVE;
-/// Events and flags that an interest with `EPOLLEXCLUSIVE` may have.
-const EXCLUSIVE: u32 = linux::EPOLLIN | linux::EPOLLOUT | linux::EPOLLERR | linux::EPOLLHUP | FLAGS;
-/// Deepest nesting of sets.
-const DEPTH_MAXIMUM: u32 = 5;
-/// Memory that an interest takes, in bytes: entry, watch, place in the queue, and room for them to grow.
-const COST: u64 = 160;
-/// Bytes of a `struct epoll_event`: 32 bits of events and 64 of data, without padding.
-const EVENT: u64 = 12;
-
-/// Identity of a file in a set: a descriptor, and the description that it stood for when it was added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    descriptor: i32,
-    description: DescriptionKey,
-}
-
+pub(super) const FLAGS: u32 = linux::EPOLLET | linux::EPOLLONESHOT | linux::EPOLLWAKEUP | linux::EPOLLEXCLUSIVE;
 /// Interest in a file.
 #[derive(Clone, Copy, Debug)]
-struct Interest {
-    node: NodeKey,
+pub(super) struct Interest {
+    pub(super) node: NodeKey,
     /// Events and flags; no events after one with `EPOLLONESHOT`.
-    events: u32,
+    pub(super) events: u32,
     /// Data of the program, returned with the events.
-    data: u64,
+    pub(super) data: u64,
     /// True if the file is in the queue.
-    queued: bool,
+    pub(super) queued: bool,
 }
 
 impl Interest {
     /// The events that are asked for, with those that are always reported.
-    fn events(&self) -> Ready {
+    pub(super) fn events(&self) -> Ready {
         match self.events & !FLAGS {
             0 => Ready::empty(),
             events => Ready::from_bits_retain(events) | Ready::ALWAYS,
@@ -59,8 +38,8 @@ impl Interest {
 /// A set of files.
 #[derive(Debug, Default)]
 pub struct Epoll {
-    interests: HashMap<Place, Interest>,
-    queue: VecDeque<Place>,
+    pub(super) interests: HashMap<Entry, Interest>,
+    pub(super) queue: VecDeque<Entry>,
 }
 
 /// Operation on a file in a set.
@@ -76,11 +55,11 @@ pub enum Change {
 
 impl Epoll {
     /// Notes that a file may have become ready for `what`; returns true if the interest includes that.
-    pub(super) fn happened(&mut self, place: Place, what: Ready) -> bool {
-        match self.interests.get_mut(&place) {
+    pub(super) fn happened(&mut self, entry: Entry, what: Ready) -> bool {
+        match self.interests.get_mut(&entry) {
             Some(interest) if interest.events().intersects(what) => {
                 if !core::mem::replace(&mut interest.queued, true) {
-                    self.queue.push_back(place);
+                    self.queue.push_back(entry);
                 }
                 true
             }
@@ -88,195 +67,12 @@ impl Epoll {
         }
     }
 
-    fn remove(&mut self, place: Place) -> Option<NodeKey> {
-        let interest = self.interests.remove(&place)?;
+    /// Removes a file, and returns its inode.
+    pub(super) fn remove(&mut self, entry: Entry) -> Option<NodeKey> {
+        let interest = self.interests.remove(&entry)?;
         if interest.queued {
-            self.queue.retain(|queued| *queued != place);
+            self.queue.retain(|queued| *queued != entry);
         }
         Some(interest.node)
-    }
-}
-
-impl Files {
-    /// epoll_create1(2).
-    pub fn epoll(&mut self, flags: u32, now: Time) -> Result<i32, Errno> {
-        if flags & !linux::EPOLL_CLOEXEC != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let node = self.add_node(Kind::Epoll(Epoll::default()), Volume::Nameless, 0o600, now)?;
-        self.nodes[node].links = 1;
-        self.open_node(node, linux::O_RDWR | flags)
-    }
-
-    /// Inode of the set behind a descriptor.
-    pub fn epoll_node(&self, descriptor: i32) -> Result<NodeKey, Errno> {
-        let node = self.descriptions[self.usable(descriptor)?].node;
-        if let Kind::Epoll(_) = self.nodes[node].kind { Ok(node) } else { Err(Errno::EINVAL) }
-    }
-
-    /// epoll_ctl(2).
-    pub fn change_epoll(
-        &mut self,
-        devices: &mut dyn Devices,
-        set: i32,
-        descriptor: i32,
-        change: Change,
-    ) -> Result<(), Errno> {
-        self.usable(set)?;
-        let description = self.usable(descriptor)?;
-        let node = self.descriptions[description].node;
-        if !self.can_wait_for(node) {
-            return Err(Errno::EPERM);
-        }
-        let set = self.epoll_node(set)?;
-        if set == node {
-            return Err(Errno::EINVAL);
-        }
-        let place = Place { descriptor, description };
-        let (events, data) = match change {
-            Change::Add(events, data) | Change::Modify(events, data) => (events, data),
-            Change::Delete => return self.remove_interest(set, place),
-        };
-        let wanted = Interest { node, events, data, queued: false };
-        if let Change::Add(..) = change {
-            self.add_interest(set, place, wanted)?;
-        } else {
-            let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
-            let interest = epoll.interests.get_mut(&place).ok_or(Errno::ENOENT)?;
-            if (interest.events | events) & linux::EPOLLEXCLUSIVE != 0 {
-                return Err(Errno::EINVAL);
-            }
-            (interest.events, interest.data) = (events, data);
-        }
-        let ready = self.ready(devices, description, wanted.events());
-        if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
-            && epoll.happened(place, ready)
-        {
-            self.notify(set, Ready::IN);
-        }
-        Ok(())
-    }
-
-    fn add_interest(&mut self, set: NodeKey, place: Place, interest: Interest) -> Result<(), Errno> {
-        let is_set = matches!(self.nodes[interest.node].kind, Kind::Epoll(_));
-        let exclusive = interest.events & linux::EPOLLEXCLUSIVE != 0;
-        if exclusive && (is_set || interest.events & !EXCLUSIVE != 0) {
-            return Err(Errno::EINVAL);
-        }
-        if is_set && self.depth(interest.node, set)? + self.height(set) > DEPTH_MAXIMUM {
-            return Err(Errno::ELOOP);
-        }
-        let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
-        if epoll.interests.contains_key(&place) {
-            return Err(Errno::EEXIST);
-        }
-        epoll.interests.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        // Room for the case that all files are ready, so that `happened` need not allocate.
-        let room = epoll.interests.len() + 1 - epoll.queue.len();
-        epoll.queue.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
-        let watches = &mut self.nodes[interest.node].watches;
-        watches.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.space.take(COST).map_err(|_| Errno::ENOMEM)?;
-        watches.push(Watch { set, place });
-        if let Kind::Epoll(epoll) = &mut self.nodes[set].kind {
-            epoll.interests.insert(place, interest);
-        }
-        Ok(())
-    }
-
-    fn remove_interest(&mut self, set: NodeKey, place: Place) -> Result<(), Errno> {
-        let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
-        let node = epoll.remove(place).ok_or(Errno::ENOENT)?;
-        self.nodes[node].watches.retain(|watch| watch.set != set || watch.place != place);
-        self.space.give(COST);
-        Ok(())
-    }
-
-    /// Depth of the nesting below `set`, itself included; ELOOP if `sought` is found there.
-    fn depth(&self, set: NodeKey, sought: NodeKey) -> Result<u32, Errno> {
-        if set == sought {
-            return Err(Errno::ELOOP);
-        }
-        let Kind::Epoll(epoll) = &self.nodes[set].kind else { return Ok(0) };
-        let mut deepest = 0;
-        for interest in epoll.interests.values() {
-            deepest = deepest.max(self.depth(interest.node, sought)?);
-        }
-        Ok(deepest + 1)
-    }
-
-    /// Height of the nesting above `set`, itself included.
-    fn height(&self, set: NodeKey) -> u32 {
-        1 + self.nodes[set].watches.iter().map(|watch| self.height(watch.set)).max().unwrap_or(0)
-    }
-
-    /// Removes a closed description from all sets, and if it was a set, all files from it.
-    pub(super) fn unwatch_closed(&mut self, key: DescriptionKey, node: NodeKey) {
-        let mut at = 0;
-        while let Some(&Watch { set, place }) = self.nodes[node].watches.get(at) {
-            if place.description != key || self.remove_interest(set, place).is_err() {
-                at += 1;
-            }
-        }
-        if let Kind::Epoll(epoll) = &mut self.nodes[node].kind {
-            let closed = core::mem::take(epoll);
-            for interest in closed.interests.values() {
-                self.nodes[interest.node].watches.retain(|watch| watch.set != node);
-                self.space.give(COST);
-            }
-        }
-    }
-
-    /// Returns true if a file of a set is ready.
-    pub(super) fn any_ready(&mut self, devices: &mut dyn Devices, set: NodeKey) -> bool {
-        let mut at = 0;
-        while let Kind::Epoll(epoll) = &self.nodes[set].kind
-            && let Some(place) = epoll.queue.get(at)
-        {
-            let description = place.description;
-            let asked = epoll.interests.get(place).map_or(Ready::empty(), Interest::events);
-            if !self.ready(devices, description, asked).is_empty() {
-                return true;
-            }
-            at += 1;
-        }
-        false
-    }
-
-    /// epoll_wait(2), without waiting: writes up to `maximum` events to the program's address `into`, and returns their count.
-    pub fn take_events(
-        &mut self,
-        devices: &mut dyn Devices,
-        set: NodeKey,
-        into: u64,
-        maximum: u64,
-    ) -> Result<u64, Errno> {
-        let mut told = 0;
-        let Kind::Epoll(epoll) = &self.nodes[set].kind else { return Err(Errno::EINVAL) };
-        for _ in 0..epoll.queue.len() {
-            let Kind::Epoll(epoll) = &self.nodes[set].kind else { break };
-            let Some(&place) = epoll.queue.front().filter(|_| told < maximum) else { break };
-            let Some(&interest) = epoll.interests.get(&place) else { break };
-            let ready = self.ready(devices, place.description, interest.events());
-            if !ready.is_empty() {
-                let [low, high] = [interest.data as u32, (interest.data >> 32) as u32];
-                match user::write(into.wrapping_add(told * EVENT), &[ready.bits(), low, high]) {
-                    Ok(()) => told += 1,
-                    Err(_) if told > 0 => break,
-                    Err(errno) => return Err(errno),
-                }
-            }
-            let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { break };
-            epoll.queue.pop_front();
-            let Some(interest) = epoll.interests.get_mut(&place) else { break };
-            if interest.events & linux::EPOLLONESHOT != 0 && !ready.is_empty() {
-                interest.events &= FLAGS;
-            }
-            interest.queued = !ready.is_empty() && interest.events & (linux::EPOLLET | linux::EPOLLONESHOT) == 0;
-            if interest.queued {
-                epoll.queue.push_back(place);
-            }
-        }
-        Ok(told)
     }
 }

@@ -3,23 +3,21 @@
 use super::data::{Data, PAGE};
 use super::device::Device;
 use super::directory::Directory;
+use super::disk::Disk;
 use super::epoll::Epoll;
 use super::event::Event;
-use super::foreign::Foreign;
 use super::generated::Generated;
+use super::handle::{NodeKey, SocketKey};
 use super::lock::Locks;
 use super::pipe::Pipe;
-use super::poll::Ready;
-use super::slab::Key;
+use super::ready::Ready;
+use super::signal::SignalFile;
 use super::socket::{Reference, Socket};
 use super::timer::Timer;
 use super::watch::Watch;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
-
-/// Handle of an inode.
-pub type NodeKey = Key<Inode>;
 
 /// File of any kind, without its names.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ pub struct Inode {
     pub watches: Vec<Watch>,
 }
 
-/// Kind of an inode.
+/// Kind of an inode. The operations on each are in the table of [`super::file`].
 #[derive(Debug)]
 pub enum Kind {
     /// A regular file.
@@ -73,12 +71,16 @@ pub enum Kind {
     Timer(Timer),
     /// Set of files to wait for.
     Epoll(Epoll),
-    /// A socket between threads of the program.
-    Socket(Box<Socket>),
+    /// A file of signals.
+    Signal(SignalFile),
+    /// A disk.
+    Disk(Disk),
+    /// A socket of `AF_UNIX`.
+    Unix(Box<Socket>),
     /// The path of a socket, which may be gone.
     SocketName(Option<Reference>),
-    /// File of another part of the libos, which handles its calls; with its readiness.
-    Foreign(Foreign, Ready),
+    /// A socket of the internet families, with its readiness.
+    Internet(SocketKey, Ready),
 }
 
 /// File system that an inode appears to be on.
@@ -237,9 +239,49 @@ impl Kind {
             Self::Link(_) => linux::S_IFLNK,
             Self::Device(_) => linux::S_IFCHR,
             Self::Pipe(_) => linux::S_IFIFO,
-            Self::Socket(_) | Self::SocketName(_) => linux::S_IFSOCK,
-            Self::Foreign(foreign, _) => foreign.owner.format(),
-            Self::Event(_) | Self::Timer(_) | Self::Epoll(_) => 0,
+            Self::Unix(_) | Self::Internet(..) | Self::SocketName(_) => linux::S_IFSOCK,
+            Self::Disk(_) => linux::S_IFBLK,
+            Self::Event(_) | Self::Timer(_) | Self::Epoll(_) | Self::Signal(_) => 0,
+        }
+    }
+
+    /// Returns true if the file has no offset.
+    pub fn is_stream(&self) -> bool {
+        match self {
+            Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
+            Self::Unix(_) | Self::Internet(..) => true,
+            Self::Device(device) => matches!(device, Device::Console(_)),
+            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image => false,
+            Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
+        }
+    }
+
+    /// Returns true if waiting for the file makes sense.
+    pub fn can_be_waited_for(&self) -> bool {
+        match self {
+            Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
+            Self::Unix(_) | Self::Internet(..) => true,
+            Self::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
+            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image => false,
+            Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
+        }
+    }
+
+    /// Returns true if one call transfers all buffers of a vector.
+    pub fn takes_vectors(&self) -> bool {
+        matches!(self, Self::Unix(_) | Self::Internet(..) | Self::Disk(_))
+    }
+
+    /// Target of a link to a file without a name in `/proc/self/fd`, up to the inode number, if it has one.
+    pub fn nameless(&self) -> Option<&'static str> {
+        match self {
+            Self::Pipe(_) => Some("pipe:"),
+            Self::Unix(_) | Self::Internet(..) => Some("socket:"),
+            Self::Event(_) => Some("anon_inode:[eventfd]"),
+            Self::Timer(_) => Some("anon_inode:[timerfd]"),
+            Self::Epoll(_) => Some("anon_inode:[eventpoll]"),
+            Self::Signal(_) => Some("anon_inode:signalfd:"),
+            _ => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Listing of directories.
 
 use super::Files;
-use super::inode::{Kind, NodeKey, Time};
+use super::handle::NodeKey;
+use super::inode::{Kind, Time};
 use crate::errno::Errno;
 use crate::user::Slice;
 use core::fmt::Write;

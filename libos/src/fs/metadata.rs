@@ -4,8 +4,8 @@ use super::Files;
 use super::data::PAGE;
 use super::device::Device;
 use super::disk;
-use super::foreign::{Foreign, Owner};
-use super::inode::{Inode, Kind, NodeKey, Time};
+use super::handle::NodeKey;
+use super::inode::{Inode, Kind, Time};
 use super::layout::{Stat, Statfs, Statx};
 use super::path::Found;
 use crate::errno::Errno;
@@ -166,16 +166,11 @@ impl Files {
         let node = self.description(descriptor)?.node;
         let inode = &self.nodes[node];
         let mut text = alloc::string::String::new();
-        let written = match &inode.kind {
-            Kind::Pipe(_) if inode.home.is_none() => write!(text, "pipe:[{}]", inode.number),
-            Kind::Device(Device::Console(_)) => write!(text, "/dev/console"),
-            Kind::Event(_) => write!(text, "anon_inode:[eventfd]"),
-            Kind::Socket(_) => write!(text, "socket:[{}]", inode.number),
-            Kind::Timer(_) => write!(text, "anon_inode:[timerfd]"),
-            Kind::Epoll(_) => write!(text, "anon_inode:[eventpoll]"),
-            Kind::Foreign(foreign, _) if foreign.owner != Owner::Disk => {
-                write!(text, "{}:[{}]", foreign.owner.name(), inode.number)
-            }
+        let nameless = inode.kind.nameless().filter(|_| inode.home.is_none());
+        let written = match (nameless, &inode.kind) {
+            (Some(name), _) if name.ends_with(':') => write!(text, "{name}[{}]", inode.number),
+            (Some(name), _) => write!(text, "{name}"),
+            (None, Kind::Device(Device::Console(_))) => write!(text, "/dev/console"),
             _ => match self.path_of(node) {
                 Ok(path) => return Ok(path),
                 Err(_) => write!(text, "/#{} (deleted)", inode.number),
@@ -244,7 +239,7 @@ fn blocks(inode: &Inode) -> u64 {
 fn device_number(inode: &Inode) -> (u32, u32) {
     match inode.kind {
         Kind::Device(device) => device.number(),
-        Kind::Foreign(Foreign { owner: Owner::Disk, handle }, _) => (disk::MAJOR, handle),
+        Kind::Disk(disk) => (disk::MAJOR, disk.number),
         _ => (0, 0),
     }
 }

@@ -10,6 +10,7 @@
 pub mod buffers;
 pub mod console;
 pub mod copy;
+pub mod create;
 pub mod data;
 pub mod description;
 pub mod descriptor;
@@ -18,31 +19,38 @@ pub mod directory;
 pub mod disk;
 pub mod epoll;
 pub mod event;
-pub mod foreign;
+pub mod external;
+pub mod file;
 pub mod generated;
+pub mod handle;
 pub mod inode;
+pub mod interests;
 pub mod layout;
 pub mod link;
 pub mod listing;
 pub mod lock;
+pub mod locking;
 pub mod metadata;
 pub mod open;
 pub mod opening;
 pub mod path;
 pub mod pipe;
-pub mod poll;
+pub mod ready;
 pub mod rename;
 pub mod seed;
+pub mod signal;
 pub mod size;
 pub mod slab;
 pub mod socket;
 pub mod source;
 pub mod space;
+pub mod table;
 pub mod tasks;
 pub mod timer;
+pub mod timers;
 pub mod times;
-pub mod transfer;
 pub mod tree;
+pub mod unfold;
 pub mod watch;
 
 #[cfg(test)]
@@ -50,26 +58,28 @@ pub(crate) mod tests;
 
 use crate::errno::Errno;
 use alloc::vec::Vec;
-use console::Input;
 use description::Description;
 use descriptor::Descriptors;
+use device::Input;
 use directory::Directory;
-use foreign::Foreign;
+use disk::Attached;
+use handle::{Node, NodeKey, Open, SocketKey};
 use hashbrown::HashMap;
-use inode::{Inode, Kind, NodeKey, Time, Volume};
+use inode::{Inode, Kind, Time, Volume};
+use ready::Ready;
 use slab::Slab;
 use socket::Reference;
 use socket::name::Name;
 use space::Space;
 use timer::Alarms;
-use tree::Tree;
-use watch::News;
+use tree::{Seed, Tree};
+use watch::{News, Watch};
 
 /// The file system, and the process's view of it.
 #[derive(Debug)]
 pub struct Files {
-    nodes: Slab<Inode>,
-    descriptions: Slab<Description>,
+    nodes: Slab<Inode, Node>,
+    descriptions: Slab<Description, Open>,
     /// The process's descriptors.
     pub descriptors: Descriptors,
     /// Memory that files take, and its limit.
@@ -88,14 +98,16 @@ pub struct Files {
     names: HashMap<Name, Reference>,
     /// Timers that are armed.
     alarms: Alarms,
-    /// Files of other parts of the libos that are not open any more, for these parts to release.
-    pub orphans: Vec<Foreign>,
+    /// Files of signals.
+    signal_files: Vec<NodeKey>,
+    /// Sockets of the internet families that are not open any more, for their owner to release.
+    pub orphans: Vec<SocketKey>,
     /// Size of the image in bytes.
     pub image_size: u64,
-    /// Attached disks.
-    disks: Vec<disk::Attached>,
+    /// Disks, until the tree is made.
+    disks: Vec<Attached>,
     /// Source of the tree, which is made when a path is first used; a program that uses no path starts without it.
-    unseeded: Option<seed::Seed>,
+    unseeded: Option<Seed>,
     /// Text of `/etc/resolv.conf`, until the tree is made.
     resolver: Vec<u8>,
     /// Files in the image.
@@ -122,6 +134,7 @@ impl Files {
             input: Input::Unknown,
             names: HashMap::new(),
             alarms: Alarms::default(),
+            signal_files: Vec::new(),
             orphans: Vec::new(),
             image_size: 0,
             disks: Vec::new(),
@@ -146,7 +159,7 @@ impl Files {
         while let Some(inode) = self.nodes.release(node) {
             self.space.give(inode.cost());
             match inode.kind {
-                Kind::Foreign(foreign, _) => self.orphans.push(foreign),
+                Kind::Internet(socket, _) => self.orphans.push(socket),
                 Kind::Directory(directory) => {
                     node = directory.parent;
                     continue;
@@ -154,6 +167,58 @@ impl Files {
                 _ => {}
             }
             return;
+        }
+    }
+
+    /// Notes that `node` may have become ready for `what`.
+    pub fn notify(&mut self, node: NodeKey, what: Ready) {
+        self.news.add(node);
+        let mut at = 0;
+        while let Some(&Watch { set, entry }) = self.nodes[node].watches.get(at) {
+            // A nested set is a file of the outer set; no set contains itself, so the recursion ends.
+            if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
+                && epoll.happened(entry, what)
+            {
+                self.notify(set, Ready::IN);
+            }
+            at += 1;
+        }
+    }
+
+    /// Sets the readiness of a socket of the internet families; `news` are the events that have just occurred. Unless there are
+    /// none, threads that wait for the socket check it again.
+    pub fn set_ready(&mut self, node: NodeKey, to: Ready, news: Ready) {
+        if let Kind::Internet(_, ready) = &mut self.nodes[node].kind {
+            *ready = to;
+            if !news.is_empty() {
+                self.notify(node, news);
+            }
+        }
+    }
+
+    /// Returns true if there is a file of signals.
+    #[inline]
+    pub fn has_signal_files(&self) -> bool {
+        !self.signal_files.is_empty()
+    }
+
+    /// The signals that files are for.
+    pub fn signals_of_files(&self) -> u64 {
+        self.signal_files.iter().fold(0, |set, node| match &self.nodes[*node].kind {
+            Kind::Signal(file) => set | file.set,
+            _ => set,
+        })
+    }
+
+    /// Updates the files of signals when these are pending for the program.
+    pub fn signals_pending(&mut self, pending: u64) {
+        for at in 0..self.signal_files.len() {
+            let node = self.signal_files[at];
+            if let Kind::Signal(file) = &mut self.nodes[node].kind
+                && file.update(pending)
+            {
+                self.notify(node, Ready::IN);
+            }
         }
     }
 }

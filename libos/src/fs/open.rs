@@ -5,9 +5,12 @@ use super::data::Data;
 use super::description::Access;
 use super::device::Device;
 use super::generated::Generated;
-use super::inode::{Kind, NodeKey, Time};
+use super::handle::NodeKey;
+use super::inode::{Kind, Time};
+use super::opening::Opening;
 use super::path::{Follow, Found, Last};
-use super::pipe::Pipe;
+use super::watch::wait;
+use crate::answer::Answer;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -122,16 +125,18 @@ impl Files {
             _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
             _ if flags & linux::O_PATH != 0 => Ok(()),
             Kind::Link(_) => Err(Errno::ELOOP),
-            Kind::Foreign(foreign, _) if self.disk(foreign).is_some() => match self.is_read_only(foreign) {
-                true if Access::from_flags(flags).contains(Access::WRITE) => Err(Errno::EROFS),
-                _ => Ok(()),
+            Kind::Disk(disk) => match disk.read_only && Access::from_flags(flags).contains(Access::WRITE) {
+                true => Err(Errno::EROFS),
+                false => Ok(()),
             },
-            Kind::Device(Device::Terminal) | Kind::Foreign(..) => Err(Errno::ENXIO),
-            Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) | Kind::Socket(_) | Kind::SocketName(_) => {
-                Err(Errno::ENXIO)
-            }
+            Kind::Device(Device::Terminal) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => Err(Errno::ENXIO),
+            Kind::Signal(_) | Kind::Unix(_) | Kind::Internet(..) | Kind::SocketName(_) => Err(Errno::ENXIO),
             Kind::Image if writes => Err(Errno::EACCES),
-            Kind::Pipe(pipe) => check_open_pipe(pipe, flags),
+            // See [`Files::opening`] for a named pipe opened otherwise.
+            Kind::Pipe(pipe) => {
+                let wants_reader = Access::from_flags(flags) == Access::WRITE && flags & linux::O_NONBLOCK != 0;
+                if wants_reader && !pipe.has_readers() { Err(Errno::ENXIO) } else { Ok(()) }
+            }
             _ => Ok(()),
         }
     }
@@ -145,18 +150,29 @@ impl Files {
         }
     }
 
+    /// Returns the open(2) that has to wait, if a descriptor that was opened just now has to.
+    pub fn opening(&self, descriptor: i32) -> Option<Opening> {
+        let description = self.description(descriptor).ok()?;
+        match &self.nodes[description.node].kind {
+            Kind::Pipe(pipe) if !description.is_nonblocking() => pipe.opening(descriptor, description.access()),
+            _ => None,
+        }
+    }
+
+    /// Returns the descriptor, once the other end has been opened since.
+    pub fn met(&self, opening: Opening) -> Answer {
+        let description = self.description(opening.descriptor)?;
+        match &self.nodes[description.node].kind {
+            Kind::Pipe(pipe) if pipe.is_met(opening, description.access()) => Ok(opening.descriptor as u64),
+            Kind::Pipe(_) => Err(wait(description.node)),
+            _ => Err(Errno::EBADF.into()),
+        }
+    }
+
     /// Sets the text of a descriptor.
     pub fn set_text(&mut self, descriptor: i32, text: Vec<u8>) -> Result<(), Errno> {
         let key = self.descriptors.description(descriptor)?;
         self.descriptions[key].text = Some(text);
         Ok(())
-    }
-}
-
-/// ENXIO for a named pipe opened with `O_WRONLY | O_NONBLOCK` without a reader; see [`Files::opening`] for the others.
-fn check_open_pipe(pipe: &Pipe, flags: u32) -> Result<(), Errno> {
-    match Access::from_flags(flags) == Access::WRITE && flags & linux::O_NONBLOCK != 0 && !pipe.has_readers() {
-        true => Err(Errno::ENXIO),
-        false => Ok(()),
     }
 }

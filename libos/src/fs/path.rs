@@ -2,7 +2,8 @@
 
 use super::Files;
 use super::directory::NAME_MAXIMUM;
-use super::inode::{Kind, NodeKey};
+use super::handle::NodeKey;
+use super::inode::Kind;
 use crate::errno::Errno;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;

@@ -1,18 +1,13 @@
 //! Pipes: bytes on their way from writers to readers.
 
-use super::Files;
-use super::description::{Access, DescriptionKey};
-use super::inode::{Kind, NodeKey, Time, Volume};
+use super::description::Access;
 use super::opening::Opening;
-use super::poll::Ready;
+use super::ready::Ready;
 use super::source::Source;
 use super::space::Space;
-use super::watch::wait;
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
-use linux_raw_sys::general as linux;
 
 /// Bytes that a pipe holds.
 pub const CAPACITY: usize = 64 << 10;
@@ -43,19 +38,9 @@ impl Pipe {
         self.ring.len() as u64
     }
 
-    /// Returns true if a write would find room.
-    pub fn has_room(&self) -> bool {
-        CAPACITY - self.length >= WHOLE
-    }
-
     /// Returns true if the pipe is open for reading.
     pub fn has_readers(&self) -> bool {
         self.readers > 0
-    }
-
-    /// Returns true if the pipe is open for writing.
-    pub fn has_writers(&self) -> bool {
-        self.writers > 0
     }
 
     /// Number of open descriptions of the other end, and the number there have ever been.
@@ -98,107 +83,78 @@ impl Pipe {
         }
         Ok(done)
     }
-}
 
-impl Files {
-    /// pipe2(2): returns the descriptors for reading and for writing.
-    pub fn pipe(&mut self, flags: u32, now: Time) -> Result<(i32, i32), Errno> {
-        if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let node = self.add_node(Kind::Pipe(Pipe::default()), Volume::Nameless, 0o600, now)?;
-        self.nodes[node].links = 1;
-        self.nodes.retain(node);
-        let reader = match self.open_node(node, flags | linux::O_RDONLY) {
-            Ok(reader) => reader,
-            Err(errno) => {
-                self.release(node);
-                return Err(errno);
-            }
-        };
-        match self.open_node(node, flags | linux::O_WRONLY) {
-            Ok(writer) => Ok((reader, writer)),
-            Err(errno) => {
-                self.close(reader)?;
-                Err(errno)
-            }
-        }
+    fn has_room(&self) -> bool {
+        CAPACITY - self.length >= WHOLE
     }
 
-    /// Counts a new reader or writer, if `node` is a pipe.
-    pub(super) fn pipe_opened(&mut self, node: NodeKey, access: Access) {
-        if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
-            pipe.readers += u32::from(access.contains(Access::READ));
-            pipe.writers += u32::from(access.contains(Access::WRITE));
-            pipe.ever[0] += u64::from(access.contains(Access::READ));
-            pipe.ever[1] += u64::from(access.contains(Access::WRITE));
-            self.notify(node, Ready::empty());
-        }
+    /// Counts a reader or writer that is being opened.
+    pub fn opened(&mut self, access: Access) {
+        self.readers += u32::from(access.contains(Access::READ));
+        self.writers += u32::from(access.contains(Access::WRITE));
+        self.ever[0] += u64::from(access.contains(Access::READ));
+        self.ever[1] += u64::from(access.contains(Access::WRITE));
     }
 
-    /// Returns the open(2) that has to wait, if a descriptor that was opened just now has to.
-    pub fn opening(&self, descriptor: i32) -> Option<Opening> {
-        let description = self.description(descriptor).ok()?;
-        let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return None };
-        let (now, others) = pipe.other_end(description.access())?;
-        (now == 0 && !description.is_nonblocking()).then_some(Opening { descriptor, others })
+    /// Uncounts a reader or writer that has been closed. Returns the events that this is for the other end.
+    pub fn closed(&mut self, access: Access) -> Ready {
+        self.readers -= u32::from(access.contains(Access::READ));
+        self.writers -= u32::from(access.contains(Access::WRITE));
+        let mut gone = Ready::empty();
+        gone.set(Ready::OUT | Ready::ERROR, self.readers == 0);
+        gone.set(Ready::IN | Ready::HANG_UP, self.writers == 0);
+        gone
     }
 
-    /// Returns the descriptor, once the other end has been opened since.
-    pub fn opened(&self, opening: Opening) -> Answer {
-        let description = self.description(opening.descriptor)?;
-        let Kind::Pipe(pipe) = &self.nodes[description.node].kind else { return Err(Errno::EBADF.into()) };
-        match pipe.other_end(description.access()) {
-            Some((_, others)) if others == opening.others => Err(wait(description.node)),
-            _ => Ok(opening.descriptor as u64),
-        }
+    /// Returns the open(2) that has to wait for the other end, if `descriptor`, opened for this access just now, has to.
+    pub fn opening(&self, descriptor: i32, access: Access) -> Option<Opening> {
+        let (now, others) = self.other_end(access)?;
+        (now == 0).then_some(Opening { descriptor, others })
     }
 
-    /// Uncounts a reader or writer, if `node` is a pipe.
-    pub(super) fn pipe_closed(&mut self, node: NodeKey, access: Access) {
-        if let Kind::Pipe(pipe) = &mut self.nodes[node].kind {
-            pipe.readers -= u32::from(access.contains(Access::READ));
-            pipe.writers -= u32::from(access.contains(Access::WRITE));
-            let last = (pipe.readers == 0, pipe.writers == 0);
-            let mut gone = Ready::empty();
-            gone.set(Ready::OUT | Ready::ERROR, last.0);
-            gone.set(Ready::IN | Ready::HANG_UP, last.1);
-            self.notify(node, gone);
-        }
+    /// Returns true once the other end has been opened since `opening`.
+    pub fn is_met(&self, opening: Opening, access: Access) -> bool {
+        self.other_end(access).is_none_or(|(_, others)| others != opening.others)
     }
 
-    pub(super) fn read_pipe(&mut self, key: DescriptionKey, into: Slice) -> Answer {
-        let description = &self.descriptions[key];
-        let (node, nonblocking) = (description.node, description.is_nonblocking());
-        let Kind::Pipe(pipe) = &mut self.nodes[node].kind else { return Err(Errno::EINVAL.into()) };
-        match pipe.length {
-            _ if into.is_empty() => Ok(0),
-            0 if pipe.writers == 0 => Ok(0),
-            0 if nonblocking => Err(Errno::EAGAIN.into()),
-            0 => Err(wait(node)),
-            _ => {
-                let was_full = !pipe.has_room();
-                let count = pipe.take(into)?;
-                let room = was_full && pipe.has_room();
-                self.notify(node, if room { Ready::OUT } else { Ready::empty() });
-                Ok(count)
-            }
+    /// Events that a description with this access is ready for.
+    pub fn ready(&self, access: Access) -> Ready {
+        let mut ready = Ready::empty();
+        if access.contains(Access::READ) {
+            ready.set(Ready::IN, self.length > 0);
+            ready.set(Ready::HANG_UP, self.writers == 0);
         }
+        if access.contains(Access::WRITE) {
+            ready.set(Ready::OUT, self.has_room());
+            ready.set(Ready::ERROR, self.readers == 0);
+        }
+        ready
     }
 
-    pub(super) fn write_pipe(&mut self, key: DescriptionKey, from: Source<'_>) -> Answer {
-        let description = &self.descriptions[key];
-        let (node, nonblocking) = (description.node, description.is_nonblocking());
-        let Kind::Pipe(pipe) = &mut self.nodes[node].kind else { return Err(Errno::EINVAL.into()) };
-        if pipe.readers == 0 {
-            return Err(Errno::EPIPE.into());
+    /// Reads what there is; EAGAIN if that is nothing and there is a writer. Returns the count, and the events that it causes.
+    pub fn read(&mut self, into: Slice) -> Result<(u64, Ready), Errno> {
+        if into.is_empty() || (self.length == 0 && self.writers == 0) {
+            return Ok((0, Ready::empty()));
         }
-        let room = (CAPACITY - pipe.length) as u64;
+        if self.length == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let was_full = !self.has_room();
+        let count = self.take(into)?;
+        let room = was_full && self.has_room();
+        Ok((count, if room { Ready::OUT } else { Ready::empty() }))
+    }
+
+    /// Writes as much as there is room for; EAGAIN if that is nothing, or not all of a write that is atomic. Returns the count,
+    /// and the events that it causes.
+    pub fn write(&mut self, space: &mut Space, from: Source<'_>) -> Result<(u64, Ready), Errno> {
+        if self.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let room = (CAPACITY - self.length) as u64;
         if from.length() > room && (room == 0 || from.length() <= WHOLE as u64) {
-            return if nonblocking { Err(Errno::EAGAIN.into()) } else { Err(wait(node)) };
+            return Err(Errno::EAGAIN);
         }
-        let count = pipe.put(&mut self.space, from)?;
-        self.notify(node, Ready::IN);
-        Ok(count)
+        Ok((self.put(space, from)?, Ready::IN))
     }
 }

@@ -1,7 +1,8 @@
 //! Renaming, with Linux's rules for replacing files.
 
 use super::Files;
-use super::inode::{NodeKey, Time, Volume};
+use super::handle::NodeKey;
+use super::inode::{Time, Volume};
 use super::path::{Follow, Last, Walked};
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;

@@ -4,11 +4,13 @@ use super::Files;
 use super::data::Data;
 use super::device::Device;
 use super::directory::{Directory, boxed};
+use super::disk::{Attached, Disk};
 use super::generated::Generated;
-use super::inode::{Kind, NodeKey, Time, Volume};
+use super::handle::NodeKey;
+use super::inode::{Kind, Time, Volume};
 use super::path::Follow;
 use super::source::Source;
-use super::tree::Tree;
+use super::tree::{ImageFiles, Seed, Tree};
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -73,17 +75,6 @@ const TEXTS: &[(&str, &str)] = &[
 /// File that lists the name servers.
 pub const RESOLVER: &[u8] = b"/etc/resolv.conf";
 
-/// Inputs for making the tree.
-#[derive(Debug)]
-pub struct Seed {
-    program: Vec<u8>,
-    now: Time,
-    image_files: ImageFiles,
-}
-
-/// Function that returns the files in the image.
-pub type ImageFiles = fn() -> Result<&'static [u8], Errno>;
-
 impl Files {
     /// Returns the file system of a starting program: `program` is the absolute path of its image, and `limit` the most memory
     /// that files may take, in bytes. `image_files` is called when a path is first used.
@@ -118,7 +109,10 @@ impl Files {
             let text = core::mem::take(&mut self.resolver);
             self.write_text(RESOLVER, &text)?;
         }
-        self.seed_disks(now);
+        for Attached { disk, name } in core::mem::take(&mut self.disks) {
+            // A disk with a name that exists already is not visible.
+            let _ = self.seed(&[b"/dev/", &name[..]].concat(), Kind::Disk(disk), 0o660, now);
+        }
         self.seed(b"/proc/self/fd", Kind::Descriptors, 0o500, now)?;
         for generated in Generated::ALL {
             self.seed_parents(generated.path(), now)?;
@@ -187,6 +181,16 @@ impl Files {
             }
         }
         let _ = self.seed(program, Kind::Image, 0o755, now);
+    }
+
+    /// Adds a disk, before the tree is made.
+    pub fn add_disk(&mut self, disk: Disk, name: &[u8]) -> Result<(), Errno> {
+        self.disks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let mut copy = Vec::new();
+        copy.try_reserve(name.len()).map_err(|_| Errno::ENOMEM)?;
+        copy.extend_from_slice(name);
+        self.disks.push(Attached { disk, name: copy });
+        Ok(())
     }
 
     /// Opens the console as the lowest free descriptor: stream 0 for reading, 1 and 2 for writing.

@@ -3,7 +3,10 @@
 use super::Files;
 use super::data::SIZE_MAXIMUM;
 use super::description::Access;
-use super::inode::{Kind, NodeKey, Time};
+use super::external::External;
+use super::handle::NodeKey;
+use super::inode::{Kind, Time};
+use crate::answer::Answer;
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
 
@@ -38,26 +41,37 @@ impl Files {
     }
 
     /// fallocate(2).
-    pub fn allocate(&mut self, descriptor: i32, mode: u32, offset: i64, length: i64, now: Time) -> Result<(), Errno> {
+    pub fn allocate(
+        &mut self,
+        outside: &mut dyn External,
+        descriptor: i32,
+        mode: u32,
+        (offset, length): (i64, i64),
+        now: Time,
+    ) -> Answer {
         let description = &self.descriptions[self.usable(descriptor)?];
         let (Ok(start), Ok(length @ 1..)) = (u64::try_from(offset), u64::try_from(length)) else {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         };
+        let may_write = description.access().contains(Access::WRITE);
+        let inode = &mut self.nodes[description.node];
+        if let Kind::Disk(disk) = inode.kind {
+            return outside.request(disk, disk.allocate(mode, start, length, may_write)?);
+        }
         let keep_size = mode & linux::FALLOC_FL_KEEP_SIZE != 0;
         let punch = mode & linux::FALLOC_FL_PUNCH_HOLE != 0;
         let known = linux::FALLOC_FL_KEEP_SIZE | linux::FALLOC_FL_PUNCH_HOLE;
         if mode & !known != 0 || (punch && !keep_size) {
-            return Err(Errno::EOPNOTSUPP);
+            return Err(Errno::EOPNOTSUPP.into());
         }
-        if !description.access().contains(Access::WRITE) {
-            return Err(Errno::EBADF);
+        if !may_write {
+            return Err(Errno::EBADF.into());
         }
-        let inode = &mut self.nodes[description.node];
         let data = match &mut inode.kind {
             Kind::Regular(data) => data,
-            Kind::Pipe(_) => return Err(Errno::ESPIPE),
-            Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR),
-            _ => return Err(Errno::ENODEV),
+            Kind::Pipe(_) => return Err(Errno::ESPIPE.into()),
+            Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
+            _ => return Err(Errno::ENODEV.into()),
         };
         let end = start.checked_add(length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EFBIG)?;
         if punch {
@@ -70,6 +84,6 @@ impl Files {
             }
         }
         inode.modified(now);
-        Ok(())
+        Ok(0)
     }
 }

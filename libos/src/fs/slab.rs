@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 
-/// Handle of a `T` in a [`Slab`]. Valid only while its holder also holds a reference.
+/// Handle of a value in a [`Slab`] with keys of the sort `T`. Valid only while its holder also holds a reference.
 pub struct Key<T> {
     index: u32,
     of: PhantomData<fn() -> T>,
@@ -52,12 +52,14 @@ impl<T> core::fmt::Debug for Key<T> {
 /// Slots in a chunk.
 const CHUNK: usize = 64;
 
-/// The table grows and shrinks by chunks, so it never moves a value nor keeps much more memory than it needs.
+/// Table of values with keys of the sort `K`, which values can name without naming the table. It grows and shrinks by chunks, so
+/// it never moves a value nor keeps much more memory than it needs.
 #[derive(Debug)]
-pub struct Slab<T> {
+pub struct Slab<T, K = T> {
     chunks: Vec<Chunk<T>>,
     /// Index below which no chunk has room.
     room: usize,
+    keys: PhantomData<fn() -> K>,
 }
 
 /// Slots; a chunk without values has no memory.
@@ -75,9 +77,9 @@ enum Slot<T> {
     Used { count: u32, value: T },
 }
 
-impl<T> Default for Slab<T> {
+impl<T, K> Default for Slab<T, K> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), room: 0 }
+        Self { chunks: Vec::new(), room: 0, keys: PhantomData }
     }
 }
 
@@ -121,9 +123,9 @@ impl<T> Chunk<T> {
     }
 }
 
-impl<T> Slab<T> {
+impl<T, K> Slab<T, K> {
     /// Inserts `value` with one reference.
-    pub fn insert(&mut self, value: T) -> Result<Key<T>, Errno> {
+    pub fn insert(&mut self, value: T) -> Result<Key<K>, Errno> {
         while self.chunks.get(self.room).is_some_and(|chunk| chunk.used == CHUNK) {
             self.room += 1;
         }
@@ -136,23 +138,23 @@ impl<T> Slab<T> {
         Ok(Key { index, of: PhantomData })
     }
 
-    fn slot(&self, key: Key<T>) -> Option<&Slot<T>> {
+    fn slot(&self, key: Key<K>) -> Option<&Slot<T>> {
         self.chunks.get(key.index as usize / CHUNK)?.slots.get(key.index as usize % CHUNK)
     }
 
-    fn slot_mut(&mut self, key: Key<T>) -> Option<&mut Slot<T>> {
+    fn slot_mut(&mut self, key: Key<K>) -> Option<&mut Slot<T>> {
         self.chunks.get_mut(key.index as usize / CHUNK)?.slots.get_mut(key.index as usize % CHUNK)
     }
 
     /// Adds a reference to the value at `key`.
-    pub fn retain(&mut self, key: Key<T>) {
+    pub fn retain(&mut self, key: Key<K>) {
         if let Some(Slot::Used { count, .. }) = self.slot_mut(key) {
             *count += 1;
         }
     }
 
     /// Drops a reference to the value at `key`; returns the value with the last one.
-    pub fn release(&mut self, key: Key<T>) -> Option<T> {
+    pub fn release(&mut self, key: Key<K>) -> Option<T> {
         match self.slot_mut(key)? {
             Slot::Used { count, .. } if *count > 1 => {
                 *count -= 1;
@@ -168,7 +170,7 @@ impl<T> Slab<T> {
     }
 
     /// The value of a key that may have outlived its reference: the slot may hold another value by now.
-    pub fn get(&self, key: Key<T>) -> Option<&T> {
+    pub fn get(&self, key: Key<K>) -> Option<&T> {
         match self.slot(key) {
             Some(Slot::Used { value, .. }) => Some(value),
             _ => None,
@@ -176,7 +178,7 @@ impl<T> Slab<T> {
     }
 
     /// Returns the value like [`Slab::get`], mutably.
-    pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
         match self.slot_mut(key) {
             Some(Slot::Used { value, .. }) => Some(value),
             _ => None,
@@ -184,7 +186,7 @@ impl<T> Slab<T> {
     }
 
     /// The key of the value with this number, if there is one.
-    pub fn key_at(&self, index: u32) -> Option<Key<T>> {
+    pub fn key_at(&self, index: u32) -> Option<Key<K>> {
         let key = Key { index, of: PhantomData };
         self.get(key).map(|_| key)
     }
@@ -200,11 +202,11 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> Index<Key<T>> for Slab<T> {
+impl<T, K> Index<Key<K>> for Slab<T, K> {
     type Output = T;
 
     #[inline]
-    fn index(&self, key: Key<T>) -> &T {
+    fn index(&self, key: Key<K>) -> &T {
         match self.slot(key) {
             Some(Slot::Used { value, .. }) => value,
             _ => panic!("a key outlived its count"),
@@ -212,9 +214,9 @@ impl<T> Index<Key<T>> for Slab<T> {
     }
 }
 
-impl<T> IndexMut<Key<T>> for Slab<T> {
+impl<T, K> IndexMut<Key<K>> for Slab<T, K> {
     #[inline]
-    fn index_mut(&mut self, key: Key<T>) -> &mut T {
+    fn index_mut(&mut self, key: Key<K>) -> &mut T {
         match self.slot_mut(key) {
             Some(Slot::Used { value, .. }) => value,
             _ => panic!("a key outlived its count"),
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_value_lives_until_the_last_count_is_gone() {
-        let mut slab = Slab::default();
+        let mut slab = Slab::<_>::default();
         let key = slab.insert("value").expect("memory");
         slab.retain(key);
         assert_eq!(slab.release(key), None);
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn slots_are_used_again() {
-        let mut slab = Slab::default();
+        let mut slab = Slab::<_>::default();
         let keys = [1, 2, 3].map(|number| slab.insert(number).expect("memory"));
         slab.release(keys[0]);
         slab.release(keys[1]);
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn chunks_without_values_go_and_come_back() {
-        let mut slab = Slab::default();
+        let mut slab = Slab::<_>::default();
         let keys: Vec<_> = (0..200).map(|number| slab.insert(number).expect("memory")).collect();
         for key in &keys[64..128] {
             slab.release(*key);

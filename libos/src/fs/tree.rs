@@ -5,26 +5,32 @@
 //!
 //! The tree is the image's own, but may be damaged: calls on damaged parts return EIO.
 
-use super::Files;
 use super::data::Data;
-use super::directory::{Directory, NAME_MAXIMUM, boxed};
-use super::inode::{Inode, Kind, NodeKey, Time, Times, Volume};
+use super::directory::{Directory, Folded, NAME_MAXIMUM, boxed};
+use super::handle::NodeKey;
+use super::inode::{Kind, Time};
 use crate::errno::Errno;
+use alloc::vec::Vec;
 use husk::abi::files::{Entry, Header, MAGIC, kind};
 use zerocopy::FromBytes;
+
+/// Inputs for making the program's tree of files.
+#[derive(Debug)]
+pub struct Seed {
+    /// Path of the program.
+    pub program: Vec<u8>,
+    /// Time of all files.
+    pub now: Time,
+    /// Files in the image.
+    pub image_files: ImageFiles,
+}
+
+/// Function that returns the files in the image.
+pub type ImageFiles = fn() -> Result<&'static [u8], Errno>;
 
 /// Tree of files in an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree(&'static [u8]);
-
-/// Directory of the tree that is not unfolded yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Folded {
-    /// Number of the directory's entry.
-    entry: u64,
-    /// Number of subdirectories that have been counted as links.
-    counted: u32,
-}
 
 impl Tree {
     /// Returns the tree in `bytes`; `None` if there are no bytes.
@@ -41,7 +47,8 @@ impl Tree {
         Folded { entry: 0, counted: 0 }
     }
 
-    fn entry(self, number: u64) -> Result<Entry, Errno> {
+    /// The entry with this number.
+    pub(super) fn entry(self, number: u64) -> Result<Entry, Errno> {
         let (header, entries) = Header::read_from_prefix(self.0).map_err(|_| Errno::EIO)?;
         let start = number.checked_mul(size_of::<Entry>() as u64).filter(|_| number < header.count);
         let bytes = start.and_then(|start| entries.get(start as usize..)).ok_or(Errno::EIO)?;
@@ -53,7 +60,8 @@ impl Tree {
         self.0.get(offset as usize..end as usize).ok_or(Errno::EIO)
     }
 
-    fn name(self, entry: &Entry) -> Result<&'static [u8], Errno> {
+    /// Name of an entry.
+    pub(super) fn name(self, entry: &Entry) -> Result<&'static [u8], Errno> {
         match self.bytes(entry.name, entry.name_length.into())? {
             b"" | b"." | b".." => Err(Errno::EIO),
             name if name.len() > NAME_MAXIMUM || name.contains(&b'/') || name.contains(&0) => Err(Errno::EIO),
@@ -62,7 +70,7 @@ impl Tree {
     }
 
     /// Numbers of the entries in the directory with this number.
-    fn entries_in(self, number: u64) -> Result<core::ops::Range<u64>, Errno> {
+    pub(super) fn entries_in(self, number: u64) -> Result<core::ops::Range<u64>, Errno> {
         let Entry { mode, contents, length, .. } = self.entry(number)?;
         let end = contents.checked_add(length).ok_or(Errno::EIO)?;
         // Entries of a directory lie behind its own, so it cannot contain itself.
@@ -73,7 +81,7 @@ impl Tree {
     }
 
     /// Kind of the entry with this number, once it is in `parent`.
-    fn kind(self, number: u64, entry: &Entry, parent: NodeKey) -> Result<Kind, Errno> {
+    pub(super) fn kind(self, number: u64, entry: &Entry, parent: NodeKey) -> Result<Kind, Errno> {
         let contents = || self.bytes(entry.contents, entry.length);
         match entry.mode & kind::MASK {
             kind::REGULAR => Ok(Kind::Regular(Data::of_image(contents()?))),
@@ -89,110 +97,9 @@ impl Tree {
     }
 }
 
-impl Files {
-    /// Makes sure that the entries of `directory`, if it is a directory, are inodes.
-    #[inline]
-    pub(super) fn unfold(&mut self, directory: NodeKey) -> Result<(), Errno> {
-        match self.nodes[directory].directory().and_then(|entries| entries.folded) {
-            Some(folded) => self.unfold_entries(directory, folded),
-            None => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn unfold_entries(&mut self, directory: NodeKey, folded: Folded) -> Result<(), Errno> {
-        let tree = self.tree.ok_or(Errno::EIO)?;
-        for number in tree.entries_in(folded.entry)? {
-            let entry = tree.entry(number)?;
-            let name = tree.name(&entry)?;
-            let found = self.nodes[directory].directory().and_then(|entries| entries.get(name));
-            match found {
-                Some(found) => self.merge(directory, name, found, number, &entry, tree)?,
-                None => self.unfold_entry(directory, name, number, &entry, tree)?,
-            }
-        }
-        let inode = &mut self.nodes[directory];
-        // Each subdirectory has been counted again.
-        inode.links -= folded.counted;
-        if let Some(entries) = inode.directory_mut() {
-            entries.folded = None;
-        }
-        Ok(())
-    }
-
-    fn unfold_entry(
-        &mut self,
-        directory: NodeKey,
-        name: &[u8],
-        number: u64,
-        entry: &Entry,
-        tree: Tree,
-    ) -> Result<(), Errno> {
-        let node = self.bring(directory, number, entry, tree)?;
-        let parent = &mut self.nodes[directory];
-        let added = match parent.directory_mut() {
-            Some(entries) => entries.insert_anyway(&mut self.space, name, node),
-            None => Err(Errno::ENOTDIR),
-        };
-        if added.is_err() {
-            self.release(node);
-        } else if entry.mode & kind::MASK == kind::DIRECTORY {
-            self.nodes[directory].links += 1;
-        }
-        added
-    }
-
-    /// Makes an inode for an entry, with one reference, for its name.
-    fn bring(&mut self, directory: NodeKey, number: u64, entry: &Entry, tree: Tree) -> Result<NodeKey, Errno> {
-        let kind = tree.kind(number, entry, directory)?;
-        let is_directory = kind.is_directory();
-        let nanoseconds = entry.nanoseconds.min(999_999_999);
-        let time = Time { seconds: entry.seconds, nanoseconds };
-        let mut inode = Inode::new(self.next_number, kind, Volume::Memory, entry.mode, time);
-        inode.links = if is_directory { entry.directories.saturating_add(2) } else { 1 };
-        inode.times = Times::all(time);
-        inode.home = Some((directory, self.nodes[directory].number));
-        self.space.take_anyway(inode.cost());
-        let node = self.nodes.insert(inode)?;
-        self.next_number += 1;
-        if is_directory {
-            self.nodes.retain(directory);
-        }
-        Ok(node)
-    }
-
-    /// Merges an entry of the image with an existing file of its name: directories are joined, and a file of the image replaces
-    /// the other.
-    fn merge(
-        &mut self,
-        directory: NodeKey,
-        name: &[u8],
-        found: NodeKey,
-        number: u64,
-        entry: &Entry,
-        tree: Tree,
-    ) -> Result<(), Errno> {
-        let is_directory = entry.mode & kind::MASK == kind::DIRECTORY;
-        match &mut self.nodes[found].kind {
-            Kind::Directory(entries) if is_directory && entry.length > 0 => {
-                entries.folded = Some(Folded { entry: number, counted: 0 });
-            }
-            Kind::Regular(_) if !is_directory => {
-                let node = self.bring(directory, number, entry, tree)?;
-                if let Some(entries) = self.nodes[directory].directory_mut() {
-                    entries.replace(name, node);
-                }
-                let now = self.nodes[found].times.changed;
-                self.unlinked(directory, found, now);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::inode::Inode;
     use super::*;
     use zerocopy::IntoBytes;
 

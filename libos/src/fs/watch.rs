@@ -1,14 +1,20 @@
 //! Notification of changed readiness: to threads that sleep for a file, and to sets that it is in.
 //!
-//! Code that changes a file's readiness reports that by [`Files::notify`]. Threads do not belong to the files, so for them the
+//! Code that changes a file's readiness reports that by [`super::Files::notify`]. Threads do not belong to the files, so for them the
 //! change is noted as news, which the owner of both takes and passes on after each call.
 
-use super::Files;
-use super::epoll::Place;
-use super::inode::{Kind, NodeKey};
-use super::poll::Ready;
+use super::handle::{DescriptionKey, NodeKey};
 use crate::answer::{On, Sleep, Stop, Then};
 use alloc::vec::Vec;
+
+/// Identity of a file in a set of epoll(7): a descriptor, and the description that it stood for when it was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Descriptor by which the file was added.
+    pub descriptor: i32,
+    /// Description behind the descriptor at that time.
+    pub description: DescriptionKey,
+}
 
 /// Membership of a file in a set.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +22,7 @@ pub struct Watch {
     /// The set's inode.
     pub set: NodeKey,
     /// Entry in the set.
-    pub place: Place,
+    pub entry: Entry,
 }
 
 /// Files with changed readiness since the last check.
@@ -34,7 +40,8 @@ impl News {
         self.nodes.is_empty() && !self.lost
     }
 
-    fn add(&mut self, node: NodeKey) {
+    /// Notes a file.
+    pub(super) fn add(&mut self, node: NodeKey) {
         if self.nodes.last() == Some(&node) {
             return;
         }
@@ -58,21 +65,4 @@ impl News {
 /// Result of a call that waits for a file: the call is restarted when the file's readiness may have changed.
 pub fn wait(node: NodeKey) -> Stop {
     Stop::Sleep(Sleep { on: On::File(node.index()), deadline: None, woken: Then::Again, expired: Then::Again })
-}
-
-impl Files {
-    /// Notes that `node` may have become ready for `what`.
-    pub fn notify(&mut self, node: NodeKey, what: Ready) {
-        self.news.add(node);
-        let mut at = 0;
-        while let Some(&Watch { set, place }) = self.nodes[node].watches.get(at) {
-            // A nested set is a file of the outer set; no set contains itself, so the recursion ends.
-            if let Kind::Epoll(epoll) = &mut self.nodes[set].kind
-                && epoll.happened(place, what)
-            {
-                self.notify(set, Ready::IN);
-            }
-            at += 1;
-        }
-    }
 }

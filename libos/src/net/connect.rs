@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::inode::Time;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

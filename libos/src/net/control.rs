@@ -2,7 +2,7 @@
 
 use super::address::Family;
 use super::{Net, SocketKey};
-use crate::fs::socket::Arrival;
+use crate::fs::socket::address::Arrival;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use linux_raw_sys::net;

@@ -7,8 +7,9 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
-use crate::fs::poll::Ready;
-use crate::fs::socket::{Address, Arrival, Message, Received};
+use crate::fs::ready::Ready;
+use crate::fs::socket::address::{Address, Arrival};
+use crate::fs::socket::queue::{Message, Received};
 use crate::fs::watch::wait;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
 //! The network device and the stack on it ([`husk::internet::stack`]).
 
-use super::SocketKey;
 use crate::errno::Errno;
+use crate::fs::handle::SocketKey;
 use crate::memory::heap;
 use alloc::boxed::Box;
 use alloc::vec::Vec;

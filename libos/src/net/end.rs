@@ -3,7 +3,7 @@
 use super::{Net, Protocol, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 use linux_raw_sys::net;
 
 impl Net {

@@ -9,7 +9,7 @@ use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 use crate::memory::MEMORY;
 use alloc::boxed::Box;
 use core::net::SocketAddr;

@@ -4,7 +4,7 @@ use super::device::Stack;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 use core::net::SocketAddr;
 use husk::internet::wire::Sender;
 use smoltcp::socket::tcp::State::SynSent;

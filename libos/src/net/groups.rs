@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
-use crate::fs::socket::Arrival;
+use crate::fs::socket::address::Arrival;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use husk::internet::wire::Sender;

@@ -6,7 +6,7 @@
 //! connection has no packets and no timers, loses nothing, and takes only the memory of its contents. All other addresses are
 //! behind the network device ([`device`]): there smoltcp speaks TCP/IP.
 //!
-//! Descriptors, flags and waiting belong to the files ([`crate::fs::foreign`]). Addresses are kept in *canonical* form, in
+//! Descriptors, flags and waiting belong to the files ([`crate::fs::file`]). Addresses are kept in *canonical* form, in
 //! which an IPv4 address is never written as an IPv6 one, and converted to the form of a socket's family on the way out.
 
 pub mod address;
@@ -19,6 +19,7 @@ mod far;
 mod farewell;
 mod follow;
 mod groups;
+pub mod interface;
 mod options;
 mod outbox;
 mod poll;
@@ -29,15 +30,16 @@ mod stream;
 mod tests;
 mod through;
 
+pub use crate::fs::handle::SocketKey;
 pub use options::takes;
 
 use crate::errno::Errno;
 use crate::fs::Files;
-use crate::fs::foreign::{Foreign, Owner};
-use crate::fs::inode::{NodeKey, Time};
-use crate::fs::poll::Ready;
-use crate::fs::slab::{Key, Slab};
-use crate::fs::socket::Queue;
+use crate::fs::handle::{Internet, NodeKey};
+use crate::fs::inode::Time;
+use crate::fs::ready::Ready;
+use crate::fs::slab::Slab;
+use crate::fs::socket::queue::Queue;
 use address::Family;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -49,13 +51,10 @@ use options::Options;
 use outbox::Outbox;
 use ports::Ports;
 
-/// Handle of a socket.
-pub type SocketKey = Key<Socket>;
-
 /// Sockets of the internet families; takes no memory without sockets.
 #[derive(Debug, Default)]
 pub struct Net {
-    sockets: Slab<Socket>,
+    sockets: Slab<Socket, Internet>,
     ports: Ports,
     /// The network device, if there is one.
     device: Option<Box<Device>>,
@@ -211,8 +210,7 @@ impl Net {
 
     /// Gives a socket without a descriptor one; closes the socket if that fails.
     fn give_descriptor(&mut self, files: &mut Files, key: SocketKey, flags: u32, now: Time) -> Result<i32, Errno> {
-        let foreign = Foreign { owner: Owner::Socket, handle: key.index() };
-        match files.open_foreign(foreign, flags, now) {
+        match files.open_internet(key, flags, now) {
             Ok((descriptor, node)) => {
                 self.sockets[key].node = Some(node);
                 self.tell(files, key, Ready::empty());
@@ -223,11 +221,6 @@ impl Net {
                 Err(errno)
             }
         }
-    }
-
-    /// The socket with this handle in the files.
-    pub fn socket(&self, handle: u32) -> Result<SocketKey, Errno> {
-        self.sockets.key_at(handle).ok_or(Errno::EBADF)
     }
 
     /// The family of a socket.

@@ -4,8 +4,8 @@ use super::address::Family;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::Files;
-use crate::fs::poll::Ready;
-pub use crate::fs::socket::{Takes, Value};
+use crate::fs::ready::Ready;
+use crate::fs::socket::options::{Takes, Value};
 use alloc::vec::Vec;
 use linux_raw_sys::net;
 

@@ -5,8 +5,8 @@ use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::poll::Ready;
-use crate::fs::socket::Received;
+use crate::fs::ready::Ready;
+use crate::fs::socket::queue::Received;
 use crate::fs::watch::wait;
 
 impl Net {

@@ -7,6 +7,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::inode::Time;
+use crate::fs::socket::AnySocket;
 use crate::fs::tests::Fakes;
 use core::net::SocketAddr;
 
@@ -25,8 +26,10 @@ impl Machine {
     fn open(&mut self, protocol: Protocol) -> (i32, SocketKey) {
         let now = Time::from_ns(0);
         let file = self.net.open(&mut self.files, protocol, Family::V4, 0, now).expect("memory");
-        let handle = self.files.foreign(file).expect("open").expect("a socket").handle;
-        (file, self.net.socket(handle).expect("there"))
+        match self.files.socket(file).expect("open") {
+            AnySocket::Internet(key) => (file, key),
+            AnySocket::Unix(_) => panic!("of another family"),
+        }
     }
 
     fn connect(&mut self, key: SocketKey, to: SocketAddr) -> Result<(), Stop> {
@@ -45,8 +48,7 @@ impl Machine {
     fn close(&mut self, file: i32) {
         self.files.close(file).expect("open");
         while let Some(orphan) = self.files.orphans.pop() {
-            let key = self.net.socket(orphan.handle).expect("there");
-            self.net.close(&mut self.files, key);
+            self.net.close(&mut self.files, orphan);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::socket::Received;
+use crate::fs::socket::queue::Received;
 use crate::fs::watch::wait;
 
 impl Net {

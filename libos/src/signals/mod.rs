@@ -4,7 +4,7 @@
 //! program while all threads block it stays pending until a thread unblocks it.
 
 pub mod action;
-pub mod files;
+mod files;
 pub mod handler;
 pub mod timers;
 
@@ -37,8 +37,6 @@ pub struct Signals {
     origins: Vec<(u32, Origin)>,
     /// The program's timers.
     pub timers: timers::Timers,
-    /// Signal files (signalfd).
-    pub files: files::SignalFiles,
 }
 
 /// Treatment of a signal.
@@ -62,9 +60,10 @@ impl Signals {
         self.actions.get_mut(index).ok_or(Errno::EINVAL)
     }
 
-    /// Returns true if the program handles a signal that may come from outside, or reads it from a file.
-    pub fn awaited(&self) -> bool {
-        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled) || self.files.may_hear()
+    /// Returns true if the program handles a signal that may come from outside, or reads it from a file: `files` are the
+    /// signals that it reads.
+    pub fn awaited(&self, files: u64) -> bool {
+        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled || files & bit(signal) != 0)
     }
 
     /// Makes sure that there is room for the origin of any signal.

@@ -1,9 +1,8 @@
 //! Addresses of sockets in the program's memory.
 
-use super::internet::Socket;
 use crate::errno::Errno;
-use crate::fs::socket::Address;
-use crate::fs::socket::address::LENGTH_MAXIMUM;
+use crate::fs::socket::AnySocket;
+use crate::fs::socket::address::{Address, LENGTH_MAXIMUM};
 use crate::fs::socket::name::{self, FAMILY, Name};
 use crate::net::Net;
 use crate::user::{self, Slice};
@@ -32,10 +31,10 @@ pub fn read_internet(net: &Net, socket: crate::net::SocketKey, address: u64, len
 }
 
 /// The address in the `struct sockaddr` of `length` bytes at `address`, for a socket to send to.
-pub fn read(net: &Net, socket: Socket, address: u64, length: u64) -> Result<Option<Address>, Errno> {
+pub fn read(net: &Net, socket: AnySocket, address: u64, length: u64) -> Result<Option<Address>, Errno> {
     match socket {
-        Socket::Unix => Ok(read_name(address, length)?.map(Address::Unix)),
-        Socket::Internet(socket) => read_internet(net, socket, address, length).map(Address::Internet).map(Some),
+        AnySocket::Unix(_) => Ok(read_name(address, length)?.map(Address::Unix)),
+        AnySocket::Internet(socket) => read_internet(net, socket, address, length).map(Address::Internet).map(Some),
     }
 }
 

@@ -1,8 +1,7 @@
 //! Calls on descriptors: duplicates, flags and locks.
 
+use super::Arguments;
 use super::arguments::{descriptor, done};
-use super::internet::{self, internet};
-use super::{Arguments, disk, interface};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -13,7 +12,7 @@ use crate::fs::pipe::CAPACITY;
 use crate::state::Libos;
 use crate::user;
 use linux_raw_sys::general::*;
-use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX, FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
+use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
 
 /// dup(2).
 pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
@@ -100,28 +99,14 @@ fn in_the_way(record: Record) -> Flock {
     }
 }
 
-/// ioctl(2). No file is a terminal.
+/// ioctl(2).
 pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Arguments) -> Answer {
-    let (file, files) = (file as i32, &mut libos.files);
-    files.check(file)?;
-    if let Some(disk) = disk::disk(libos, file) {
-        return disk::ioctl(libos, file, disk, request as u32, argument);
-    }
-    if matches!(request as u32, SIOCGIFINDEX | SIOCGIFNAME) && internet::socket(libos, file).is_ok() {
-        return interface::ioctl(argument, request as u32 == SIOCGIFNAME);
-    }
-    let files = &mut libos.files;
-    match request as u32 {
-        FIONBIO => done(files.set_nonblocking(file, user::read::<i32>(argument)? != 0)),
-        FIONREAD => {
-            let count = match internet(libos, file) {
-                Some(socket) => libos.net.received_bytes(socket)?,
-                None => libos.files.readable_bytes(file)?,
-            };
-            done(user::write(argument, &i32::try_from(count).unwrap_or(i32::MAX)))
-        }
-        FIOCLEX => done(files.set_close_on_exec(file, true)),
-        FIONCLEX => done(files.set_close_on_exec(file, false)),
-        _ => Err(Errno::ENOTTY.into()),
+    let (file, request) = (file as i32, request as u32);
+    libos.files.check(file)?;
+    match request {
+        FIONBIO => done(libos.files.set_nonblocking(file, user::read::<i32>(argument)? != 0)),
+        FIOCLEX => done(libos.files.set_close_on_exec(file, true)),
+        FIONCLEX => done(libos.files.set_close_on_exec(file, false)),
+        _ => libos.change(|files, outside| files.control(outside, file, request, argument)),
     }
 }

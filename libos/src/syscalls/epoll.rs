@@ -6,6 +6,7 @@ use super::wait::{timeout_at, timeout_ms, wait_until, with_mask};
 use crate::answer::{Answer, On};
 use crate::errno::Errno;
 use crate::fs::epoll::Change;
+use crate::fs::external::External;
 use crate::state::{Libos, now};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -37,7 +38,7 @@ pub fn epoll_ctl(libos: &mut Libos, Arguments([set, operation, file, event, ..])
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    done(libos.change(|files, devices| files.change_epoll(devices, set as i32, file as i32, change_to)))
+    done(libos.change(|files, outside| files.change_epoll(outside.devices(), set as i32, file as i32, change_to)))
 }
 
 /// epoll_wait(2).

@@ -1,10 +1,9 @@
 //! Calls that open files, read, write, copy and close them.
 //!
-//! The functions here read arguments from the program's memory, and pass the rest to [`crate::fs`]. Calls on a file of another
-//! part of the libos ([`crate::fs::foreign`]) go to that part: see [`super::internet`].
+//! The functions here read arguments from the program's memory, and pass the rest to [`crate::fs`].
 
 use super::arguments::{descriptor, done, path};
-use super::{Arguments, disk, facts, internet};
+use super::{Arguments, facts};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::seed::RESOLVER;
@@ -30,7 +29,7 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
     }
     let path = path(at)?;
     if path == RESOLVER {
-        internet::until_addressed(libos, None)?;
+        libos.change(|files, outside| outside.until_addressed(files, None))?;
     }
     if tasks::concerns(&path) {
         facts::show_tasks(libos)?;
@@ -52,7 +51,7 @@ fn meet(libos: &mut Libos) -> Answer {
     let Libos { files, threads, .. } = libos;
     let thread = threads.current();
     let opening = thread.opening.take().ok_or(Errno::EBADF)?;
-    let opened = files.opened(opening);
+    let opened = files.met(opening);
     if let Err(Stop::Sleep(_)) = opened {
         thread.opening = Some(opening);
     }
@@ -137,13 +136,9 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
     Ok(copied)
 }
 
-/// fsync(2) and similar calls: files in memory need none, disks may.
-pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> Answer {
-    let Arguments([file, ..]) = arguments;
-    match disk::disk(libos, file as i32) {
-        Some(disk) => disk::sync(libos, disk),
-        None => advise(libos, arguments),
-    }
+/// fsync(2) and similar calls.
+pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+    libos.change(|files, outside| files.sync(outside, file as i32))
 }
 
 /// posix_fadvise(2) and readahead(2): all advice is ignored.

@@ -1,6 +1,6 @@
 //! Calls about memory: the program's claims are checked here, the work is done by [`crate::memory`].
 
-use super::{Arguments, disk, transfer};
+use super::{Arguments, transfer};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::inode::Kind;
@@ -17,6 +17,11 @@ use linux_raw_sys::general::*;
 
 /// True if the tender has been notified of an attempt to map executable memory.
 static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
+
+/// Waits until no call on a disk uses these bytes of the program's memory, which are about to be unmapped or protected.
+fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
+    libos.disks.await_memory(&mut libos.threads, address, length)
+}
 
 /// brk(2). The break is 0, which makes malloc use mmap; it cannot be moved.
 pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
@@ -35,7 +40,7 @@ pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, fi
         return Err(Errno::ENOMEM.into());
     }
     if flags & MAP_FIXED != 0 {
-        disk::await_memory(libos, address, length)?;
+        await_memory(libos, address, length)?;
     }
     if flags & MAP_ANONYMOUS != 0 {
         if address == 0
@@ -137,7 +142,7 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
     if length == 0 {
         return Err(Errno::EINVAL.into());
     }
-    disk::await_memory(libos, address, length)?;
+    await_memory(libos, address, length)?;
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there are no mappings: Linux returns no error then.
         Ok(()) | Err(Errno::ENOMEM) => Ok(0),
@@ -155,9 +160,9 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
     if Region::contains(&visible_stack(), address) {
         return Err(Errno::ENOMEM.into());
     }
-    disk::await_memory(libos, address, old)?;
+    await_memory(libos, address, old)?;
     if flags & MREMAP_FIXED != 0 {
-        disk::await_memory(libos, to, new)?;
+        await_memory(libos, to, new)?;
         let memory = memory::of(address);
         return match ptr::eq(memory, memory::of(to)) {
             true => Ok(memory.lock().move_to(address, old, to, new)?),
@@ -187,7 +192,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     if info.image.contains(address) || info.main_stack.contains(address) {
         return Err(Errno::EACCES.into());
     }
-    disk::await_memory(libos, address, length)?;
+    await_memory(libos, address, length)?;
     let memory = memory::of(address);
     for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
         other.lock().settle()?;

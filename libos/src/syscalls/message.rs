@@ -1,17 +1,16 @@
 //! Calls that send and receive on sockets.
 
 use super::arguments::each_slice;
-use super::internet::{self, Socket, socket};
-use super::transfer::patiently;
+use super::transfer::{patiently, whole};
 use super::{Arguments, address};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
-use crate::fs::socket::{Address, Received, Sending};
-use crate::net::address::Family;
+use crate::fs::socket::AnySocket;
+use crate::fs::socket::queue::Received;
+use crate::fs::socket::transfer::Sending;
 use crate::process::PROCESS;
-use crate::signals::PIPE;
 use crate::state::Libos;
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
@@ -33,7 +32,7 @@ const MESSAGES_MAXIMUM: u64 = 1024;
 
 /// sendto(2).
 pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, to, room]): Arguments) -> Answer {
-    let socket = socket(libos, file as i32)?;
+    let socket = libos.files.socket(file as i32)?;
     let to = if to == 0 { None } else { address::read(&libos.net, socket, to, room)? };
     send(libos, file as i32, &[Slice::new(from, length)], Sending { to, ..Sending::default() }, flags as u32)
 }
@@ -45,91 +44,21 @@ pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     let to = if header.name == 0 || header.name_length == 0 {
         None
     } else {
-        address::read(&libos.net, socket(libos, file as i32)?, header.name, header.name_length.into())?
+        address::read(&libos.net, libos.files.socket(file as i32)?, header.name, header.name_length.into())?
     };
     let rights = rights(Slice::new(header.control, header.control_length))?;
     send(libos, file as i32, &slices, Sending { to, rights, nonblocking: false }, flags as u32)
 }
 
 fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> Answer {
-    let socket = socket(libos, file)?;
+    libos.files.socket(file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP.into());
     }
     let sending = Sending { nonblocking: flags & MSG_DONTWAIT != 0, ..sending };
-    let length = Buffers::new(slices, 0).length();
-    let mut done = libos.threads.current().progress;
-    loop {
-        match send_once(libos, file, socket, Buffers::new(slices, done), &sending) {
-            Ok(count) => {
-                done += count;
-                if done >= length {
-                    return Ok(done);
-                }
-            }
-            Err(stop @ Stop::Sleep(_)) => {
-                libos.threads.current().progress = done;
-                return patiently(libos, file, true, Err(stop));
-            }
-            Err(stop) => {
-                if stop == Errno::EPIPE.into() && flags & MSG_NOSIGNAL == 0 {
-                    let thread = libos.threads.current().id;
-                    libos.signals.send(&mut libos.threads, thread, PIPE)?;
-                }
-                return if done > 0 { Ok(done) } else { Err(stop) };
-            }
-        }
-    }
-}
-
-/// Sends as much as there is room for.
-fn send_once(libos: &mut Libos, file: i32, socket: Socket, from: Buffers<'_>, sending: &Sending) -> Answer {
-    let Socket::Internet(socket) = socket else {
-        return libos.change(|files, _| files.send_message(file, from, sending));
-    };
-    if !sending.rights.is_empty() {
-        return Err(Errno::EINVAL.into());
-    }
-    let to = if let Some(Address::Internet(to)) = sending.to { Some(to) } else { None };
-    // A request of `AF_NETLINK` for addresses waits for all of them.
-    if to.is_some() || libos.net.family(socket) == Family::Routes {
-        internet::until_addressed(libos, to.map(|to| to.ip()))?;
-    }
-    let nonblocking = sending.nonblocking || libos.files.description(file)?.is_nonblocking();
-    libos.network(|net, files, devices| net.send(files, devices, socket, from, to, nonblocking))
-}
-
-/// Receives what is there.
-fn receive_once(
-    libos: &mut Libos,
-    file: i32,
-    socket: Socket,
-    into: Buffers<'_>,
-    peek: bool,
-    nonblocking: bool,
-) -> Result<Received, Stop> {
-    let Socket::Internet(socket) = socket else {
-        return libos.change(|files, _| files.receive_message(file, into, peek, nonblocking));
-    };
-    let nonblocking = nonblocking || libos.files.description(file)?.is_nonblocking();
-    libos.network(|net, files, _| net.receive(files, socket, into, peek, nonblocking))
-}
-
-/// writev(2) on a socket.
-pub fn send_vectors(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
-    send(libos, file, slices, Sending::default(), 0)
-}
-
-/// readv(2) on a socket.
-pub fn receive_vectors(libos: &mut Libos, file: i32, vectors: u64, count: u64) -> Answer {
-    receive_into(libos, file, &each_slice(vectors, count)?)
-}
-
-/// read(2) on a socket, into several buffers.
-pub fn receive_into(libos: &mut Libos, file: i32, slices: &[Slice]) -> Answer {
-    let received = receive(libos, file, slices, 0)?;
-    libos.change(|files, _| files.take_rights(received.rights, 0, false));
-    Ok(received.count)
+    whole(libos, file, Buffers::new(slices, 0).length(), flags & MSG_NOSIGNAL == 0, |files, outside, done| {
+        files.send_message(outside, file, Buffers::new(slices, done), &sending)
+    })
 }
 
 /// Descriptors in control data.
@@ -197,7 +126,7 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
             told |= add_control(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;
         }
     }
-    if let Some(socket) = internet::internet(libos, file as i32) {
+    if let Ok(AnySocket::Internet(socket)) = libos.files.socket(file as i32) {
         for part in libos.net.control(socket, received.arrival) {
             told |= add_control(&mut control, part.level, part.kind, &part.data)?;
         }
@@ -224,25 +153,25 @@ fn add_control(control: &mut Slice, level: u32, kind: u32, data: &[u8]) -> Resul
 }
 
 fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result<Received, Stop> {
-    let socket = socket(libos, file)?;
+    let socket = libos.files.socket(file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EINVAL.into());
     }
     let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
-    if flags & MSG_ERRQUEUE != 0 && matches!(socket, Socket::Internet(_)) {
+    if flags & MSG_ERRQUEUE != 0 && matches!(socket, AnySocket::Internet(_)) {
         // Errors are returned by calls, not queued.
         return Err(Errno::EAGAIN.into());
     }
     let stream = match socket {
-        Socket::Unix => libos.files.is_stream(file),
-        Socket::Internet(socket) => libos.net.is_stream(socket),
+        AnySocket::Unix(_) => libos.files.is_stream(file),
+        AnySocket::Internet(socket) => libos.net.is_stream(socket),
     };
     let all = flags & MSG_WAITALL != 0 && !peek && stream;
     let length = Buffers::new(slices, 0).length();
     let mut done = libos.threads.current().progress;
     loop {
         let into = Buffers::new(slices, done);
-        match receive_once(libos, file, socket, into, peek, nonblocking) {
+        match libos.change(|files, outside| files.receive_message(outside, file, into, peek, nonblocking)) {
             Ok(received) => {
                 done += received.count;
                 if !all || received.count == 0 || done >= length || !received.rights.is_empty() {

@@ -1,12 +1,11 @@
 //! Calls on the metadata of files: status, permissions, owners, times, size.
 
+use super::Arguments;
 use super::arguments::{done, path};
-use super::{Arguments, disk};
 use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::layout::Timespec;
 use crate::fs::times::Change;
-use crate::fs::transfer;
 use crate::state::{Libos, now};
 use crate::user;
 use alloc::vec::Vec;
@@ -158,8 +157,6 @@ pub fn ftruncate(libos: &mut Libos, Arguments([file, size, ..]): Arguments) -> A
 
 /// fallocate(2).
 pub fn fallocate(libos: &mut Libos, Arguments([file, mode, offset, length, ..]): Arguments) -> Answer {
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::allocate(libos, file as i32, disk, mode as u32, transfer::offset(offset)?, length);
-    }
-    done(libos.files.allocate(file as i32, mode as u32, offset as i64, length as i64, now()))
+    let range = (offset as i64, length as i64);
+    libos.change(|files, outside| files.allocate(outside, file as i32, mode as u32, range, now()))
 }

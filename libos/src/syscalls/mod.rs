@@ -3,14 +3,11 @@
 pub mod address;
 pub mod arguments;
 pub mod descriptors;
-pub mod disk;
 pub mod epoll;
 pub mod events;
 pub mod facts;
 pub mod files;
 pub mod futex;
-pub mod interface;
-pub mod internet;
 pub mod memory;
 pub mod message;
 pub mod metadata;

@@ -8,7 +8,7 @@ use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::process::PROCESS;
 use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
-use crate::state::Libos;
+use crate::state::{Libos, now};
 use crate::threads::signal_stack::{NO_STACK, SignalStack};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -123,7 +123,7 @@ pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arg
         return Err(Errno::EINVAL.into());
     }
     let set = user::read::<u64>(set)? & !UNSTOPPABLE;
-    descriptor(libos.signal_file(file as i32, set, flags))
+    descriptor(libos.change(|files, _| files.signal_file(file as i32, set, flags, now())))
 }
 
 /// signalfd(2).

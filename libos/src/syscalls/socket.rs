@@ -4,13 +4,14 @@
 //! [`crate::net`].
 
 use super::arguments::{descriptor, done};
-use super::internet::{self, Socket};
 use super::transfer::patiently;
 use super::{Arguments, address};
 use crate::answer::Answer;
 use crate::clock::{SECOND, Timespec};
 use crate::errno::Errno;
-use crate::fs::socket::{Address, Style, Takes, Value};
+use crate::fs::socket::address::Address;
+use crate::fs::socket::options::{Takes, Value};
+use crate::fs::socket::{AnySocket, Style};
 use crate::net::address::Family;
 use crate::net::{self, Protocol};
 use crate::process::PROCESS;
@@ -91,12 +92,12 @@ pub fn socketpair(libos: &mut Libos, Arguments([family, raw, protocol, into, ..]
 
 /// bind(2).
 pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> Answer {
-    match internet::socket(libos, file as i32)? {
-        Socket::Unix => {
+    match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => {
             let name = address::read_name(address, length)?;
             done(libos.change(|files, _| files.bind(file as i32, name, now())))
         }
-        Socket::Internet(socket) => {
+        AnySocket::Internet(socket) => {
             let to = address::read_internet(&libos.net, socket, address, length)?;
             done(libos.network(|net, _, devices| net.bind(devices, socket, to)))
         }
@@ -105,9 +106,9 @@ pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments
 
 /// listen(2).
 pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> Answer {
-    done(match internet::socket(libos, file as i32)? {
-        Socket::Unix => libos.change(|files, _| files.listen(file as i32, backlog as i32)),
-        Socket::Internet(socket) => {
+    done(match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => libos.change(|files, _| files.listen(file as i32, backlog as i32)),
+        AnySocket::Internet(socket) => {
             libos.network(|net, files, devices| net.listen(files, devices, socket, backlog as i32))
         }
     })
@@ -116,19 +117,19 @@ pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> A
 /// connect(2).
 pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> Answer {
     let none = address::is_unspecified(address, length);
-    let answer = match internet::socket(libos, file as i32)? {
-        Socket::Unix => {
+    let answer = match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => {
             let name = if none? { None } else { address::read_name(address, length)? };
             done(libos.change(|files, _| files.connect(file as i32, name, now())))
         }
-        Socket::Internet(socket) => {
+        AnySocket::Internet(socket) => {
             let nonblocking = libos.files.description(file as i32)?.is_nonblocking();
             let to = if none? { None } else { Some(address::read_internet(&libos.net, socket, address, length)?) };
             // connect(2) on a datagram socket to an IPv6 address is how getaddrinfo(3) checks for a route, so it does not wait
             // for an address.
             let waits = |to: &SocketAddr| to.is_ipv4() || libos.net.is_stream(socket);
             if let Some(to) = to.filter(waits) {
-                internet::until_addressed(libos, Some(to.ip()))?;
+                libos.change(|files, outside| outside.until_addressed(files, Some(to.ip())))?;
             }
             done(libos.network(|net, files, devices| net.connect(files, devices, socket, to, nonblocking)))
         }
@@ -142,12 +143,12 @@ pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): A
     if flags & !FLAGS != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let accepted = match internet::socket(libos, file)? {
-        Socket::Unix => {
+    let accepted = match libos.files.socket(file)? {
+        AnySocket::Unix(_) => {
             let accepted = libos.change(|files, _| files.accept(file, flags));
             accepted.map(|(accepted, name)| (accepted, name.map(Address::Unix)))
         }
-        Socket::Internet(socket) => {
+        AnySocket::Internet(socket) => {
             let nonblocking = libos.files.description(file)?.is_nonblocking();
             let accepted = libos.network(|net, files, _| net.accept(files, socket, flags, nonblocking, now()));
             accepted.map(|(accepted, from)| (accepted, Some(Address::Internet(from))))
@@ -174,39 +175,39 @@ pub fn accept(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments
 
 /// shutdown(2).
 pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> Answer {
-    done(match internet::socket(libos, file as i32)? {
-        Socket::Unix => libos.change(|files, _| files.shut_down(file as i32, how as u32)),
-        Socket::Internet(socket) => libos.network(|net, files, _| net.shut_down(files, socket, how as u32)),
+    done(match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => libos.change(|files, _| files.shut_down(file as i32, how as u32)),
+        AnySocket::Internet(socket) => libos.network(|net, files, _| net.shut_down(files, socket, how as u32)),
     })
 }
 
 /// getsockname(2).
 pub fn getsockname(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
-    let name = match internet::socket(libos, file as i32)? {
-        Socket::Unix => libos.files.socket_name(file as i32)?.map(Address::Unix),
-        Socket::Internet(socket) if libos.net.family(socket) == Family::Routes => Some(Address::Routes(PROCESS)),
-        Socket::Internet(socket) => Some(Address::Internet(libos.net.name(socket))),
+    let name = match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => libos.files.socket_name(file as i32)?.map(Address::Unix),
+        AnySocket::Internet(socket) if libos.net.family(socket) == Family::Routes => Some(Address::Routes(PROCESS)),
+        AnySocket::Internet(socket) => Some(Address::Internet(libos.net.name(socket))),
     };
     done(address::write(name.as_ref(), address, room))
 }
 
 /// getpeername(2).
 pub fn getpeername(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
-    let name = match internet::socket(libos, file as i32)? {
-        Socket::Unix => libos.files.peer_name(file as i32)?.map(Address::Unix),
-        Socket::Internet(socket) => Some(Address::Internet(libos.net.peer_name(socket)?)),
+    let name = match libos.files.socket(file as i32)? {
+        AnySocket::Unix(_) => libos.files.peer_name(file as i32)?.map(Address::Unix),
+        AnySocket::Internet(socket) => Some(Address::Internet(libos.net.peer_name(socket)?)),
     };
     done(address::write(name.as_ref(), address, room))
 }
 
 /// getsockopt(2).
 pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room, _]): Arguments) -> Answer {
-    let socket = internet::socket(libos, file as i32)?;
+    let socket = libos.files.socket(file as i32)?;
     let length = u32::try_from(user::read::<i32>(room)?).map_err(|_| Errno::EINVAL)?;
     let value = match socket {
-        Socket::Unix if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
-        Socket::Unix => libos.files.socket_option(file as i32, number as u32)?,
-        Socket::Internet(socket) => {
+        AnySocket::Unix(_) if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
+        AnySocket::Unix(_) => libos.files.socket_option(file as i32, number as u32)?,
+        AnySocket::Internet(socket) => {
             libos.network(|net, files, _| net.option(files, socket, level as u32, number as u32))?
         }
     };
@@ -233,11 +234,11 @@ fn copy_option(into: Slice, bytes: &[u8]) -> Result<u32, Errno> {
 
 /// setsockopt(2).
 pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, length, _]): Arguments) -> Answer {
-    let socket = internet::socket(libos, file as i32)?;
+    let socket = libos.files.socket(file as i32)?;
     let takes = match socket {
-        Socket::Unix if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
-        Socket::Unix => Value::takes(number as u32)?,
-        Socket::Internet(_) => net::takes(level as u32, number as u32)?,
+        AnySocket::Unix(_) if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
+        AnySocket::Unix(_) => Value::takes(number as u32)?,
+        AnySocket::Internet(_) => net::takes(level as u32, number as u32)?,
     };
     let size = match takes {
         // Linux accepts a single byte for options of `SOL_IP`.
@@ -269,8 +270,8 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
         }
     };
     done(match socket {
-        Socket::Unix => libos.files.set_socket_option(file as i32, number as u32, value),
-        Socket::Internet(socket) => {
+        AnySocket::Unix(_) => libos.files.set_socket_option(file as i32, number as u32, value),
+        AnySocket::Internet(socket) => {
             libos.network(|net, files, _| net.set_option(files, socket, level as u32, number as u32, value))
         }
     })

@@ -2,15 +2,15 @@
 //!
 //! A write may have transferred bytes before it waits: the count is kept with the thread while the call is restarted.
 
+use super::Arguments;
 use super::arguments::each_slice;
-use super::internet::{internet, socket};
-use super::{Arguments, disk, message};
 use crate::answer::{Answer, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::device::Devices;
-use crate::fs::transfer;
+use crate::fs::file::offset as checked;
+use crate::fs::socket::AnySocket;
+use crate::outside::Outside;
 use crate::signals::PIPE;
 use crate::state::{Libos, now};
 use crate::user::Slice;
@@ -19,103 +19,135 @@ use linux_raw_sys::general::*;
 /// read(2).
 #[inline]
 pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
-    let into = Slice::new(into, length);
-    let answer = libos.change(|files, devices| files.read(devices, file as i32, None, into, now()));
-    match answer {
-        Ok(_) => answer,
-        Err(stop) => unread(libos, file as i32, into, stop),
-    }
-}
-
-/// Handles a read that the files refuse: with EINVAL, the file may be one of another part of the libos.
-#[cold]
-fn unread(libos: &mut Libos, file: i32, into: Slice, stop: Stop) -> Answer {
-    if stop == Errno::EINVAL.into() && internet(libos, file).is_some() {
-        return message::receive_into(libos, file, &[into]);
-    }
-    if stop == Errno::EINVAL.into()
-        && let Some(disk) = disk::disk(libos, file)
-    {
-        return disk::read(libos, file, disk, &[into], None);
-    }
-    if stop == Errno::EINVAL.into()
-        && let Ok(Some(handle)) = libos.signal_handle(file)
-    {
-        return libos.read_signals(file, handle, into);
-    }
-    patiently(libos, file, false, Err(stop))
+    read_at(libos, file as i32, &[Slice::new(into, length)], None)
 }
 
 /// pread64(2).
 pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
-    let (into, at) = (Slice::new(into, length), transfer::offset(offset)?);
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::read(libos, file as i32, disk, &[into], Some(at));
+    read_at(libos, file as i32, &[Slice::new(into, length)], Some(checked(offset)?))
+}
+
+/// readv(2).
+pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    read_all(libos, file as i32, &each_slice(vectors, count)?, None)
+}
+
+/// preadv(2).
+pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = checked(offset)?;
+    read_all(libos, file as i32, &each_slice(vectors, count)?, Some(offset))
+}
+
+#[inline]
+fn read_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> Answer {
+    let answer = libos.change(|files, outside| files.read(outside, file, at, Buffers::new(slices, 0), now()));
+    match answer {
+        Err(Stop::Sleep(_)) => patiently(libos, file, false, answer),
+        _ => answer,
     }
-    libos.change(|files, devices| files.read(devices, file as i32, Some(at), into, now()))
+}
+
+/// Reads into all buffers. Unless one call fills them, reads into one after the other, until a call fills less than its buffer;
+/// a count other than 0 is the result, even if the next call fails.
+fn read_all(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> Answer {
+    if libos.files.takes_vectors(file) || slices.iter().all(|slice| slice.is_empty()) {
+        return read_at(libos, file, slices, at);
+    }
+    let mut done = 0;
+    for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+        match read_at(libos, file, &[*slice], at.map(|at| at.saturating_add(done))) {
+            Ok(moved) => {
+                done += moved;
+                if moved < slice.length {
+                    break;
+                }
+            }
+            Err(_) if done > 0 => break,
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(done)
 }
 
 /// write(2).
 #[inline]
 pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
-    let from = Slice::new(from, length);
-    let answer = whole(libos, file as i32, length, |files, devices, done| {
-        files.write(devices, file as i32, None, from.after(done), now())
-    });
-    if answer == Err(Errno::EINVAL.into()) { unwritten(libos, file as i32, from) } else { answer }
+    write_at(libos, file as i32, &[Slice::new(from, length)], None, false)
 }
 
-/// Handles a write that the files refuse with EINVAL: the file may be one of another part of the libos.
-#[cold]
-fn unwritten(libos: &mut Libos, file: i32, from: Slice) -> Answer {
-    match (internet(libos, file), disk::disk(libos, file)) {
-        (Some(_), _) => message::send_vectors(libos, file, &[from]),
-        (None, Some(disk)) => disk::write(libos, file, disk, &[from], None, 0),
-        (None, None) => Err(Errno::EINVAL.into()),
-    }
+/// pwrite64(2).
+pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
+    write_at(libos, file as i32, &[Slice::new(from, length)], Some(checked(offset)?), false)
+}
+
+/// writev(2).
+pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+    write_at(libos, file as i32, &each_slice(vectors, count)?, None, false)
+}
+
+/// pwritev(2).
+pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+    let offset = checked(offset)?;
+    write_at(libos, file as i32, &each_slice(vectors, count)?, Some(offset), false)
+}
+
+#[inline]
+fn write_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>, sync: bool) -> Answer {
+    whole(libos, file, Buffers::new(slices, 0).length(), true, |files, outside, done| {
+        let at = at.map(|at| at.saturating_add(done));
+        files.write(outside, file, at, Buffers::new(slices, done), sync, now())
+    })
 }
 
 /// Repeats a writing call, with the number of bytes written so far, until `length` are written, or it fails. If it waits, the
-/// count is kept until it is restarted; if it fails for another reason, the count is the result.
+/// count is kept until it is restarted; if it fails for another reason, the count is the result. If `signals`, a file without a
+/// reader also means SIGPIPE.
 #[inline]
-fn whole(
+pub fn whole(
     libos: &mut Libos,
     file: i32,
     length: u64,
-    mut call: impl FnMut(&mut Files, &mut dyn Devices, u64) -> Answer,
+    signals: bool,
+    mut call: impl FnMut(&mut Files, &mut Outside<'_>, u64) -> Answer,
 ) -> Answer {
-    let mut done = libos.threads.current().progress;
+    let mut done = core::mem::take(&mut libos.threads.current().progress);
     loop {
-        match libos.change(|files, devices| call(files, devices, done)) {
+        match libos.change(|files, outside| call(files, outside, done)) {
             Ok(count) => {
                 done += count;
                 if done >= length || count == 0 {
                     return Ok(done);
                 }
             }
-            Err(stop) => {
-                libos.threads.current().progress = done;
-                return stopped(libos, file, stop);
-            }
+            Err(stop) => return stopped(libos, file, stop, done, signals),
         }
     }
 }
 
-/// Handles a write that has stopped before its end.
+/// Handles a write that has stopped after `done` bytes.
 #[cold]
-fn stopped(libos: &mut Libos, file: i32, stop: Stop) -> Answer {
-    if stop == Errno::EPIPE.into() {
+fn stopped(libos: &mut Libos, file: i32, stop: Stop, done: u64, signals: bool) -> Answer {
+    if stop == Errno::EPIPE.into() && signals {
         let thread = libos.threads.current().id;
         libos.signals.send(&mut libos.threads, thread, PIPE)?;
     }
-    patiently(libos, file, true, Err(stop))
+    match stop {
+        // The call may be restarted.
+        Stop::Sleep(_) | Stop::Errno(Errno::EINTR) => {
+            libos.threads.current().progress = done;
+            patiently(libos, file, true, Err(stop))
+        }
+        _ if done > 0 => Ok(done),
+        stop => Err(stop),
+    }
 }
 
 /// Limits the wait of a call on a socket to the socket's timeout.
 pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) -> Answer {
-    let timeout_ns = match internet(libos, file) {
-        Some(socket) => libos.net.timeout(socket, to_send),
-        None => libos.files.socket_timeout(file, to_send),
+    let timeout_ns = match libos.files.socket(file) {
+        Ok(AnySocket::Unix(_)) => libos.files.socket_timeout(file, to_send),
+        Ok(AnySocket::Internet(socket)) => libos.net.timeout(socket, to_send),
+        Err(_) => None,
     };
     match (answer, timeout_ns) {
         (Err(Stop::Sleep(sleep)), Some(timeout_ns)) => {
@@ -127,64 +159,7 @@ pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) ->
     }
 }
 
-/// pwrite64(2).
-pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
-    let (from, at) = (Slice::new(from, length), transfer::offset(offset)?);
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::write(libos, file as i32, disk, &[from], Some(at), 0);
-    }
-    libos.change(|files, devices| files.write(devices, file as i32, Some(at), from, now()))
-}
-
-/// readv(2). On a socket, fills all buffers from one message; on other files, reads one buffer after the other.
-pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
-    if socket(libos, file as i32).is_ok() {
-        return message::receive_vectors(libos, file as i32, vectors, count);
-    }
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::read(libos, file as i32, disk, &each_slice(vectors, count)?, None);
-    }
-    each_vector(vectors, count, |into, _| read(libos, Arguments([file, into.address, into.length, 0, 0, 0])))
-}
-
-/// writev(2). On a socket, sends all buffers as one message; on other files, writes one buffer after the other.
-pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
-    let slices = each_slice(vectors, count)?;
-    if socket(libos, file as i32).is_ok() {
-        return message::send_vectors(libos, file as i32, &slices);
-    }
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::write(libos, file as i32, disk, &slices, None, 0);
-    }
-    let length = Buffers::new(&slices, 0).length();
-    whole(libos, file as i32, length, |files, devices, done| {
-        files.write(devices, file as i32, None, Buffers::new(&slices, done).first(), now())
-    })
-}
-
-/// preadv(2).
-pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
-    let offset = transfer::offset(offset)?;
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::read(libos, file as i32, disk, &each_slice(vectors, count)?, Some(offset));
-    }
-    each_vector(vectors, count, |into, done| {
-        pread(libos, Arguments([file, into.address, into.length, offset.saturating_add(done), 0, 0]))
-    })
-}
-
-/// pwritev(2).
-pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
-    let offset = transfer::offset(offset)?;
-    if let Some(disk) = disk::disk(libos, file as i32) {
-        return disk::write(libos, file as i32, disk, &each_slice(vectors, count)?, Some(offset), 0);
-    }
-    each_vector(vectors, count, |from, done| {
-        pwrite(libos, Arguments([file, from.address, from.length, offset.saturating_add(done), 0, 0]))
-    })
-}
-
-/// Flags of preadv2(2) and pwritev2(2) that have no effect without a cache.
+/// Flags of preadv2(2) and pwritev2(2) that have no effect without a cache, except for those of a write to a disk.
 const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
 
 /// preadv2(2). Registers four and five are the halves of the offset; the first holds all of it.
@@ -198,40 +173,11 @@ pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
 }
 
 /// pwritev2(2).
-pub fn pwritev2(libos: &mut Libos, arguments: Arguments) -> Answer {
-    let Arguments([file, vectors, count, offset, _, flags]) = arguments;
-    if let Some(disk) = disk::disk(libos, file as i32)
-        && flags as u32 & (RWF_DSYNC | RWF_SYNC) != 0
-    {
-        let at = if offset == u64::MAX { None } else { Some(transfer::offset(offset)?) };
-        return disk::write(libos, file as i32, disk, &each_slice(vectors, count)?, at, O_DSYNC);
+pub fn pwritev2(libos: &mut Libos, Arguments([file, vectors, count, offset, _, flags]): Arguments) -> Answer {
+    let flags = flags as u32;
+    if flags & !HINTS != 0 {
+        return Err(Errno::EOPNOTSUPP.into());
     }
-    match flags as u32 & !HINTS {
-        0 if offset == u64::MAX => writev(libos, arguments),
-        0 => pwritev(libos, arguments),
-        _ => Err(Errno::EOPNOTSUPP.into()),
-    }
-}
-
-/// Makes a call for each buffer, with the count so far, until a call transfers less than its buffer. A count other than 0 is
-/// the result, even if the next call fails.
-fn each_vector(vectors: u64, count: u64, mut call: impl FnMut(Slice, u64) -> Answer) -> Answer {
-    let slices = each_slice(vectors, count)?;
-    if slices.iter().all(|slice| slice.is_empty()) {
-        return call(Slice::new(0, 0), 0);
-    }
-    let mut done = 0;
-    for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
-        match call(slice, done) {
-            Ok(moved) => {
-                done += moved;
-                if moved < slice.length {
-                    break;
-                }
-            }
-            Err(_) if done > 0 => break,
-            Err(stop) => return Err(stop),
-        }
-    }
-    Ok(done)
+    let at = if offset == u64::MAX { None } else { Some(checked(offset)?) };
+    write_at(libos, file as i32, &each_slice(vectors, count)?, at, flags & (RWF_DSYNC | RWF_SYNC) != 0)
 }

@@ -10,7 +10,7 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::layout::PollEntry;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 use crate::signals::UNSTOPPABLE;
 use crate::state::Libos;
 use crate::user;
@@ -29,11 +29,11 @@ pub fn wait_until(
     if libos.net.has_device() {
         libos.poll_network();
     }
-    let (found, on) = libos.change(|files, devices| {
+    let (found, on) = libos.change(|files, outside| {
         if files.next_alarm().is_some() {
-            files.ring(devices.monotonic_ns());
+            files.ring(outside.services.monotonic_ns());
         }
-        look(files, devices)
+        look(files, &mut outside.services)
     })?;
     if found > 0 || timeout_ns == Some(0) {
         return Ok(found);

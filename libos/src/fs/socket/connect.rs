@@ -1,11 +1,13 @@
 //! Connections: listen(2), connect(2), accept(2) and shutdown(2).
 
 use super::name::Name;
-use super::{Files, Listener, Socket, Style};
+use super::{Listener, Socket, Style};
 use crate::answer::Stop;
 use crate::errno::Errno;
-use crate::fs::inode::{NodeKey, Time};
-use crate::fs::poll::Ready;
+use crate::fs::Files;
+use crate::fs::handle::NodeKey;
+use crate::fs::inode::Time;
+use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
 use alloc::collections::VecDeque;
 use linux_raw_sys::general as linux;
@@ -18,7 +20,7 @@ impl Files {
     /// listen(2).
     pub fn listen(&mut self, descriptor: i32, backlog: i32) -> Result<(), Errno> {
         let node = self.socket_node(descriptor)?;
-        let socket = self.socket_mut(node)?;
+        let socket = self.unix_mut(node)?;
         if socket.style == Style::Datagram {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -37,7 +39,7 @@ impl Files {
     /// connect(2); disconnects a datagram socket if there is no name.
     pub fn connect(&mut self, descriptor: i32, name: Option<Name>, now: Time) -> Result<(), Stop> {
         let node = self.socket_node(descriptor)?;
-        let style = self.socket(node)?.style;
+        let style = self.unix(node)?.style;
         if style != Style::Datagram {
             return self.connect_stream(descriptor, node, &name.ok_or(Errno::EINVAL)?, now);
         }
@@ -51,14 +53,14 @@ impl Files {
             return Err(Errno::EPERM.into());
         }
         let peer = peer.map(|peer| self.reference(peer));
-        let socket = self.socket_mut(node)?;
+        let socket = self.unix_mut(node)?;
         (socket.peer, socket.peer_name) = (peer, name);
         self.notify(node, Ready::OUT);
         Ok(())
     }
 
     fn connect_stream(&mut self, descriptor: i32, node: NodeKey, name: &Name, now: Time) -> Result<(), Stop> {
-        let client = self.socket(node)?;
+        let client = self.unix(node)?;
         if client.listener.is_some() {
             return Err(Errno::EINVAL.into());
         }
@@ -67,12 +69,12 @@ impl Files {
         }
         let (style, client_name) = (client.style, client.name.clone());
         let listening = self.named_socket(name, style)?;
-        let listener = self.socket(listening)?.listener.as_ref().ok_or(Errno::ECONNREFUSED)?;
+        let listener = self.unix(listening)?.listener.as_ref().ok_or(Errno::ECONNREFUSED)?;
         if listener.pending.len() > listener.backlog {
             let nonblocking = self.description(descriptor)?.is_nonblocking();
             return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(listening) });
         }
-        let server_name = self.socket(listening)?.name.clone();
+        let server_name = self.unix(listening)?.name.clone();
         let server = Socket {
             name: server_name.clone(),
             peer: Some(self.reference(node)),
@@ -80,7 +82,7 @@ impl Files {
             ..Socket::new(style)
         };
         let server = self.add_socket(server, now)?;
-        let queued = self.socket_mut(listening)?.listener.as_mut().map(|listener| {
+        let queued = self.unix_mut(listening)?.listener.as_mut().map(|listener| {
             listener.pending.try_reserve(1).map(|()| listener.pending.push_back(server)).map_err(|_| Errno::ENOMEM)
         });
         if let Some(Err(errno)) = queued {
@@ -88,7 +90,7 @@ impl Files {
             return Err(errno.into());
         }
         let peer = Some(self.reference(server));
-        let client = self.socket_mut(node)?;
+        let client = self.unix_mut(node)?;
         (client.peer, client.peer_name) = (peer, server_name);
         self.notify(node, Ready::OUT);
         self.notify(listening, Ready::IN);
@@ -99,18 +101,18 @@ impl Files {
     pub fn accept(&mut self, descriptor: i32, flags: u32) -> Result<(i32, Option<Name>), Stop> {
         let node = self.socket_node(descriptor)?;
         let nonblocking = self.description(descriptor)?.is_nonblocking();
-        if self.socket(node)?.style == Style::Datagram {
+        if self.unix(node)?.style == Style::Datagram {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        if self.socket(node)?.listener.is_none() {
+        if self.unix(node)?.listener.is_none() {
             return Err(Errno::EINVAL.into());
         }
         self.check_descriptor_free()?;
-        let listener = self.socket_mut(node)?.listener.as_mut();
+        let listener = self.unix_mut(node)?.listener.as_mut();
         let Some(accepted) = listener.and_then(|listener| listener.pending.pop_front()) else {
             return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
         };
-        let name = self.socket(accepted)?.peer_name.clone();
+        let name = self.unix(accepted)?.peer_name.clone();
         let descriptor = self.open_node(accepted, linux::O_RDWR | flags)?;
         self.notify(node, Ready::empty());
         Ok((descriptor, name))
@@ -125,14 +127,14 @@ impl Files {
             net::SHUT_RDWR => (true, true),
             _ => return Err(Errno::EINVAL),
         };
-        let socket = self.socket_mut(node)?;
+        let socket = self.unix_mut(node)?;
         socket.read_shut |= read;
         socket.write_shut |= write;
         let connected = socket.is_connected();
         self.notify(node, Ready::all());
         if connected
             && let Some(peer) = self.peer(node)
-            && let Ok(other) = self.socket_mut(peer)
+            && let Ok(other) = self.unix_mut(peer)
         {
             other.read_shut |= write;
             other.write_shut |= read;

@@ -3,7 +3,7 @@
 use super::address::{Address, Arrival};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
-use crate::fs::description::DescriptionKey;
+use crate::fs::handle::DescriptionKey;
 use crate::fs::space::Space;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

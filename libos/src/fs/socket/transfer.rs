@@ -2,14 +2,16 @@
 
 use super::address::Address;
 use super::name::Name;
-use super::queue::{CAPACITY, Message};
-use super::{Files, Received, Socket, Style};
+use super::queue::{CAPACITY, Message, Received};
+use super::{Socket, Style};
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
+use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::description::DescriptionKey;
-use crate::fs::inode::{Kind, NodeKey};
-use crate::fs::poll::Ready;
+use crate::fs::external::External;
+use crate::fs::handle::{DescriptionKey, NodeKey};
+use crate::fs::inode::Kind;
+use crate::fs::ready::Ready;
 use crate::fs::space::Space;
 use crate::fs::watch::wait;
 use alloc::vec::Vec;
@@ -27,16 +29,40 @@ pub struct Sending {
 
 impl Files {
     /// send(2) in all its forms. A stream may take less than all: [`Buffers`] can continue from there.
-    pub fn send_message(&mut self, descriptor: i32, from: Buffers<'_>, sending: &Sending) -> Answer {
+    pub fn send_message(
+        &mut self,
+        outside: &mut dyn External,
+        descriptor: i32,
+        from: Buffers<'_>,
+        sending: &Sending,
+    ) -> Answer {
         let key = self.usable(descriptor)?;
-        self.send_through(key, from, sending)
+        self.send_through(outside, key, from, sending)
     }
 
     /// Sends like [`Files::send_message`], through a description.
-    pub(in crate::fs) fn send_through(&mut self, key: DescriptionKey, from: Buffers<'_>, sending: &Sending) -> Answer {
+    pub(in crate::fs) fn send_through(
+        &mut self,
+        outside: &mut dyn External,
+        key: DescriptionKey,
+        from: Buffers<'_>,
+        sending: &Sending,
+    ) -> Answer {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, sending.nonblocking || description.is_nonblocking());
-        if let Some(errno) = self.socket_mut(node)?.error.take() {
+        match (&self.nodes[node].kind, &sending.to) {
+            (Kind::Unix(_), _) => self.send_to_unix(node, nonblocking, from, sending),
+            (Kind::Internet(..), _) if !sending.rights.is_empty() => Err(Errno::EINVAL.into()),
+            (&Kind::Internet(socket, _), to) => {
+                let to = if let Some(Address::Internet(to)) = to { Some(*to) } else { None };
+                outside.send(self, socket, from, to, nonblocking)
+            }
+            _ => Err(Errno::ENOTSOCK.into()),
+        }
+    }
+
+    fn send_to_unix(&mut self, node: NodeKey, nonblocking: bool, from: Buffers<'_>, sending: &Sending) -> Answer {
+        if let Some(errno) = self.unix_mut(node)?.error.take() {
             return Err(errno.into());
         }
         let to = match &sending.to {
@@ -45,7 +71,7 @@ impl Files {
             None => None,
         };
         let receiver = self.receiver(node, to)?;
-        let (socket, other) = (self.socket(node)?, self.socket(receiver)?);
+        let (socket, other) = (self.unix(node)?, self.unix(receiver)?);
         if socket.write_shut || other.read_shut {
             return Err(Errno::EPIPE.into());
         }
@@ -75,7 +101,7 @@ impl Files {
 
     /// The socket that receives what another sends.
     fn receiver(&mut self, node: NodeKey, to: Option<&Name>) -> Result<NodeKey, Errno> {
-        let socket = self.socket(node)?;
+        let socket = self.unix(node)?;
         let connected = socket.peer.is_some();
         match (socket.style, to) {
             (Style::Datagram, Some(name)) => {
@@ -95,7 +121,7 @@ impl Files {
         let reference = self.reference(node);
         let peers = self.are_peers(node, receiver);
         if !peers
-            && let Ok(other) = self.socket_mut(receiver)
+            && let Ok(other) = self.unix_mut(receiver)
             && !other.turned_away.contains(&reference)
             && other.turned_away.try_reserve(1).is_ok()
         {
@@ -120,7 +146,7 @@ impl Files {
 
     fn space_and_socket(&mut self, node: NodeKey) -> Result<(&mut Space, &mut Socket), Errno> {
         match &mut self.nodes[node].kind {
-            Kind::Socket(socket) => Ok((&mut self.space, socket)),
+            Kind::Unix(socket) => Ok((&mut self.space, socket)),
             _ => Err(Errno::ENOTSOCK),
         }
     }
@@ -128,13 +154,41 @@ impl Files {
     /// recv(2) in all its forms, without making descriptors for passed files: see [`Files::take_rights`].
     pub fn receive_message(
         &mut self,
+        outside: &mut dyn External,
         descriptor: i32,
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
     ) -> Result<Received, Stop> {
-        let node = self.socket_node(descriptor)?;
-        let nonblocking = nonblocking || self.description(descriptor)?.is_nonblocking();
+        let key = self.usable(descriptor)?;
+        self.receive_through(outside, key, into, peek, nonblocking)
+    }
+
+    /// Receives like [`Files::receive_message`], through a description.
+    pub(in crate::fs) fn receive_through(
+        &mut self,
+        outside: &mut dyn External,
+        key: DescriptionKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
+        let description = &self.descriptions[key];
+        let (node, nonblocking) = (description.node, nonblocking || description.is_nonblocking());
+        match self.nodes[node].kind {
+            Kind::Unix(_) => self.receive_from_unix(node, into, peek, nonblocking),
+            Kind::Internet(socket, _) => outside.receive(self, socket, into, peek, nonblocking),
+            _ => Err(Errno::ENOTSOCK.into()),
+        }
+    }
+
+    fn receive_from_unix(
+        &mut self,
+        node: NodeKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop> {
         let (space, socket) = self.space_and_socket(node)?;
         match socket.style {
             Style::Stream if socket.peer.is_none() => return Err(Errno::EINVAL.into()),
@@ -167,10 +221,10 @@ impl Files {
     /// Notifies the senders to a socket that there is room again.
     fn made_room(&mut self, node: NodeKey) {
         if let Some(peer) = self.peer(node).filter(|peer| self.are_peers(node, *peer)) {
-            let roomy = self.socket(node).is_ok_and(Socket::is_roomy);
+            let roomy = self.unix(node).is_ok_and(Socket::is_roomy);
             self.notify(peer, if roomy { Ready::OUT } else { Ready::empty() });
         }
-        let turned_away = self.socket_mut(node).map(|socket| core::mem::take(&mut socket.turned_away));
+        let turned_away = self.unix_mut(node).map(|socket| core::mem::take(&mut socket.turned_away));
         for reference in turned_away.unwrap_or_default() {
             self.notify_referred(reference);
         }
@@ -188,14 +242,5 @@ impl Files {
             }
         }
         descriptors
-    }
-
-    /// `FIONREAD`: number of bytes that a read would find.
-    pub(in crate::fs) fn received_bytes(&self, node: NodeKey) -> Result<u64, Errno> {
-        let socket = self.socket(node)?;
-        Ok(match socket.style {
-            Style::Stream => socket.received.length(),
-            _ => socket.received.first_length(),
-        } as u64)
     }
 }

@@ -388,13 +388,13 @@ impl Guest {
             }
             Call::Read(slot, at, length) => {
                 let descriptor = self.open(*slot)?;
-                let at = at.map(crate::fs::transfer::offset).transpose()?;
+                let at = at.map(crate::fs::file::offset).transpose()?;
                 let bytes = self.machine.read(descriptor, at, *length)?;
                 return Ok((bytes.len() as u64, bytes));
             }
             Call::Write(slot, at, length, byte) => {
                 let descriptor = self.open(*slot)?;
-                let at = at.map(crate::fs::transfer::offset).transpose()?;
+                let at = at.map(crate::fs::file::offset).transpose()?;
                 return number(self.machine.write(descriptor, at, &vec![*byte; *length])?);
             }
             Call::List(slot) => {
@@ -425,7 +425,7 @@ impl Guest {
             }
             Call::Truncate(slot, size) => files.truncate_open(open(slot)?, *size as i64, now)?,
             Call::Allocate(slot, mode, start, length) => {
-                files.allocate(open(slot)?, *mode, *start as i64, *length as i64, now)?;
+                files.allocate(devices, open(slot)?, *mode, (*start as i64, *length as i64), now)?;
             }
             Call::Lock(slot, operation) => {
                 let operation = match *operation {

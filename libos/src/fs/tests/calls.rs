@@ -3,7 +3,7 @@
 use super::*;
 use crate::fs::lock::{Mode, WHOLE};
 use crate::fs::pipe::CAPACITY;
-use crate::fs::poll::Ready;
+use crate::fs::ready::Ready;
 
 #[test]
 fn the_console_is_open_from_the_start() {
@@ -298,14 +298,16 @@ fn sending_copies_from_file_to_file() {
 }
 
 #[test]
-fn a_file_of_another_part_is_its_own_until_nobody_has_it_open() {
-    use crate::fs::foreign::{Foreign, Owner};
+fn a_socket_of_another_part_is_released_after_its_last_descriptor() {
+    use crate::fs::handle::Internet;
+    use crate::fs::slab::Slab;
+    use crate::fs::socket::AnySocket;
     let mut machine = Machine::new();
-    let socket = Foreign { owner: Owner::Socket, handle: 7 };
+    let socket = Slab::<_, Internet>::default().insert(7).expect("memory");
     let now = machine.now();
-    let (file, node) = machine.files.open_foreign(socket, linux::O_NONBLOCK, now).expect("free");
-    assert_eq!(machine.files.foreign(file), Ok(Some(socket)));
-    assert_eq!(machine.files.foreign(0), Ok(None));
+    let (file, node) = machine.files.open_internet(socket, linux::O_NONBLOCK, now).expect("free");
+    assert!(matches!(machine.files.socket(file), Ok(AnySocket::Internet(found)) if found == socket));
+    assert_eq!(machine.files.socket(0).err(), Some(Errno::ENOTSOCK));
     let mode = machine.files.stat(file, b"", linux::AT_EMPTY_PATH).map(|stat| stat.mode & linux::S_IFMT);
     assert_eq!(mode, Ok(linux::S_IFSOCK));
     machine.files.set_ready(node, Ready::OUT, Ready::OUT);

@@ -69,7 +69,8 @@ fn writing_copies_what_is_written_to() {
     expected.resize(9_000, 0);
     assert_eq!(machine.read(large, Some(0), 20_000).expect("read"), expected);
     let hole = linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
-    machine.files.allocate(large, hole, 100, 5_500, now).expect("punched");
+    let Machine { files, devices, .. } = &mut machine;
+    files.allocate(devices, large, hole, (100, 5_500), now).expect("punched");
     expected[100..5_600].fill(0);
     assert_eq!(machine.read(large, Some(0), 20_000).expect("read"), expected);
 }

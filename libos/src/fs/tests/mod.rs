@@ -1,11 +1,17 @@
 //! Tests of the files as a whole, with names, offsets and errors as a program sees them.
 
 use super::Files;
+use super::buffers::Buffers;
 use super::device::Devices;
+use super::disk::{Disk, Request};
+use super::external::External;
+use super::handle::SocketKey;
 use super::inode::Time;
+use super::socket::queue::Received;
 use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::user::Slice;
+use core::net::SocketAddr;
 use linux_raw_sys::general::{self as linux, AT_FDCWD};
 
 // An interpreter other than the processor has no Linux beside it.
@@ -13,6 +19,7 @@ use linux_raw_sys::general::{self as linux, AT_FDCWD};
 mod against_linux;
 mod calls;
 mod image;
+mod kinds;
 
 /// Console with vectors as output and input.
 #[derive(Debug, Default)]
@@ -23,6 +30,10 @@ pub struct Fakes {
     pub input: Vec<u8>,
     /// The monotonic time in nanoseconds.
     pub now: u64,
+    /// Transfers to and from disks: disk, operation, start, length, and true if a flush follows.
+    pub transfers: Vec<(Disk, u16, u64, u64, bool)>,
+    /// Requests to disks.
+    pub requests: Vec<Request>,
 }
 
 impl Devices for Fakes {
@@ -61,6 +72,42 @@ impl Devices for Fakes {
     }
 }
 
+impl External for Fakes {
+    fn devices(&mut self) -> &mut dyn Devices {
+        self
+    }
+
+    fn send(&mut self, _: &mut Files, _: SocketKey, from: Buffers<'_>, _: Option<SocketAddr>, _: bool) -> Answer {
+        Ok(from.length())
+    }
+
+    fn receive(&mut self, _: &mut Files, _: SocketKey, _: Buffers<'_>, _: bool, _: bool) -> Result<Received, Stop> {
+        Ok(Received::default())
+    }
+
+    fn received_bytes(&self, _: SocketKey) -> Result<u64, Errno> {
+        Ok(0)
+    }
+
+    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool) -> Answer {
+        self.transfers.push((disk, operation, start, memory.length(), flushes));
+        Ok(memory.length())
+    }
+
+    fn request(&mut self, _: Disk, request: Request) -> Answer {
+        self.requests.push(request);
+        Ok(0)
+    }
+
+    fn read_signals(&mut self, set: u64, into: Slice) -> Result<u64, Errno> {
+        if set == 0 { Err(Errno::EAGAIN) } else { into.copy_in(&set.to_ne_bytes()).map(|()| 8) }
+    }
+
+    fn interface(&mut self, _: u32, _: u64) -> Answer {
+        Ok(0)
+    }
+}
+
 /// Returns the files at the start of a program, with a clock that advances on each reading.
 struct Machine {
     files: Files,
@@ -74,7 +121,7 @@ impl Machine {
     }
 
     /// Returns the files with those of an image.
-    fn with_image(image_files: super::seed::ImageFiles) -> Self {
+    fn with_image(image_files: super::tree::ImageFiles) -> Self {
         let start = 1_700_000_000_000_000_000;
         let program = b"/app/program".to_vec();
         let mut files = Files::new(program, 1 << 30, Time::from_ns(start), image_files).expect("memory");
@@ -101,7 +148,7 @@ impl Machine {
         let mut bytes = vec![0xee; length];
         let into = Slice::new(bytes.as_mut_ptr() as u64, length as u64);
         let now = self.now();
-        let count = self.files.read(&mut self.devices, descriptor, at, into, now)?;
+        let count = self.files.read(&mut self.devices, descriptor, at, Buffers::new(&[into], 0), now)?;
         bytes.truncate(count as usize);
         Ok(bytes)
     }
@@ -109,11 +156,11 @@ impl Machine {
     fn write(&mut self, descriptor: i32, at: Option<u64>, bytes: &[u8]) -> Answer {
         let from = Slice::new(bytes.as_ptr() as u64, bytes.len() as u64);
         let now = self.now();
-        self.files.write(&mut self.devices, descriptor, at, from, now)
+        self.files.write(&mut self.devices, descriptor, at, Buffers::new(&[from], 0), false, now)
     }
 
-    fn ready(&mut self, descriptor: i32) -> super::poll::Ready {
-        self.files.readiness(&mut self.devices, descriptor, super::poll::Ready::all()).expect("open")
+    fn ready(&mut self, descriptor: i32) -> super::ready::Ready {
+        self.files.readiness(&mut self.devices, descriptor, super::ready::Ready::all()).expect("open")
     }
 
     /// Names in an open directory, from its position on.

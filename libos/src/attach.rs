@@ -1,0 +1,36 @@
+//! Devices of the image, which are taken into use when the program starts.
+
+use crate::disk;
+use crate::fs::disk::Disk;
+use crate::state::Libos;
+use alloc::boxed::Box;
+use husk::abi::device::Network;
+use husk::abi::note::device_kind;
+use husk::device;
+use husk::internet::wire::Wire;
+
+/// Adds the disks to the files. A disk is opened when a call first needs it.
+#[cold]
+pub fn disks(libos: &mut Libos) {
+    for (number, name, block) in disk::attached() {
+        // Without memory for it there is no disk; a program so short of memory does not run for long.
+        let _ = libos.files.add_disk(Disk::new(number, block), name);
+    }
+}
+
+/// Takes the first network device into use, if there is one. Without memory for its buffers there is no network.
+#[cold]
+pub fn network(libos: &mut Libos) {
+    let network = device::all().find(|device| device.kind == device_kind::NETWORK);
+    let name = network.and_then(|network| core::str::from_utf8(device::name(network)).ok());
+    let link = name.and_then(|name| husk::net::Link::open_to_offload(name).ok());
+    if let (Some(name), Some(link)) = (name, link) {
+        let properties = *link.properties();
+        network_attached(libos, name.as_bytes(), Box::new(link), &properties);
+    }
+}
+
+fn network_attached(libos: &mut Libos, name: &'static [u8], wire: Box<dyn Wire>, properties: &Network) {
+    libos.network(|net, _, devices| net.attach(name, wire, properties, devices));
+    libos.poll_network();
+}

@@ -1,0 +1,55 @@
+//! Calls on open files whose state other parts of the libos own: disks, signals, and sockets of the internet families.
+
+use super::Files;
+use super::buffers::Buffers;
+use super::device::Devices;
+use super::disk::{Disk, Request};
+use super::handle::SocketKey;
+use super::socket::queue::Received;
+use crate::answer::{Answer, Stop};
+use crate::errno::Errno;
+use crate::user::Slice;
+use core::net::SocketAddr;
+
+/// Parts of the libos besides the files.
+pub trait External {
+    /// Services of the tender.
+    fn devices(&mut self) -> &mut dyn Devices;
+
+    /// Sends on a socket as much as there is room for, to its peer if there is no address.
+    fn send(
+        &mut self,
+        files: &mut Files,
+        socket: SocketKey,
+        from: Buffers<'_>,
+        to: Option<SocketAddr>,
+        nonblocking: bool,
+    ) -> Answer;
+
+    /// Receives on a socket what is there.
+    fn receive(
+        &mut self,
+        files: &mut Files,
+        socket: SocketKey,
+        into: Buffers<'_>,
+        peek: bool,
+        nonblocking: bool,
+    ) -> Result<Received, Stop>;
+
+    /// Number of bytes that a read of a socket would find.
+    fn received_bytes(&self, socket: SocketKey) -> Result<u64, Errno>;
+
+    /// Reads from a disk at byte `start`, with `READ` of [`husk::abi::block`] as operation, or writes to it, with `WRITE`; then
+    /// flushes it, if `flushes`.
+    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool) -> Answer;
+
+    /// Makes a request to a disk.
+    fn request(&mut self, disk: Disk, request: Request) -> Answer;
+
+    /// Takes pending signals of a set, and writes a `struct signalfd_siginfo` for each; EAGAIN if there is none. Returns the
+    /// number of bytes.
+    fn read_signals(&mut self, set: u64, into: Slice) -> Result<u64, Errno>;
+
+    /// `SIOCGIFINDEX` and `SIOCGIFNAME`: name or number of an interface, in the `struct ifreq` at `address`.
+    fn interface(&mut self, request: u32, address: u64) -> Answer;
+}
