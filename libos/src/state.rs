@@ -108,7 +108,7 @@ impl Libos {
         if !self.files.orphans.is_empty() {
             self.forget();
         }
-        if !self.files.news.is_empty() {
+        if !self.files.ready_list.is_empty() {
             self.tell();
         }
     }
@@ -128,10 +128,10 @@ impl Libos {
     /// Wakes the threads that wait for files that have changed.
     fn tell(&mut self) {
         let Self { files, threads, .. } = self;
-        if files.news.take_lost() {
+        if files.ready_list.take_lost() {
             threads.wake_every_file();
         }
-        while let Some(node) = files.news.take() {
+        while let Some(node) = files.ready_list.take() {
             threads.wake_file(node.index());
         }
         threads.wake_files();

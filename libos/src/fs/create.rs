@@ -4,7 +4,7 @@ use super::Files;
 use super::epoll::Epoll;
 use super::event::Event;
 use super::handle::{NodeKey, SocketKey};
-use super::inode::{Kind, Time, Volume};
+use super::inode::{Kind, Mount, Time};
 use super::pipe::Pipe;
 use super::ready::Ready;
 use super::signal::SignalFile;
@@ -19,7 +19,7 @@ impl Files {
         if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
             return Err(Errno::EINVAL);
         }
-        let node = self.add_node(Kind::Pipe(Pipe::default()), Volume::Nameless, 0o600, now)?;
+        let node = self.add_node(Kind::Pipe(Pipe::default()), Mount::Nameless, 0o600, now)?;
         self.nodes[node].links = 1;
         self.nodes.retain(node);
         let reader = match self.open_node(node, flags | linux::O_RDONLY) {
@@ -44,7 +44,7 @@ impl Files {
             return Err(Errno::EINVAL);
         }
         let event = Event { count: u64::from(count), semaphore: flags & linux::EFD_SEMAPHORE != 0 };
-        let node = self.add_node(Kind::Event(event), Volume::Nameless, 0o600, now)?;
+        let node = self.add_node(Kind::Event(event), Mount::Nameless, 0o600, now)?;
         self.open_node(node, linux::O_RDWR | flags & (linux::O_CLOEXEC | linux::O_NONBLOCK))
     }
 
@@ -61,7 +61,7 @@ impl Files {
         let Alarms { pending, timers } = &mut self.alarms;
         pending.try_reserve(*timers + 1 - pending.len()).map_err(|_| Errno::ENOMEM)?;
         let timer = Timer::new(base);
-        let node = self.add_node(Kind::Timer(timer), Volume::Nameless, 0o600, now)?;
+        let node = self.add_node(Kind::Timer(timer), Mount::Nameless, 0o600, now)?;
         self.nodes[node].links = 1;
         self.alarms.timers += 1;
         self.open_node(node, linux::O_RDWR | flags)
@@ -72,7 +72,7 @@ impl Files {
         if flags & !linux::EPOLL_CLOEXEC != 0 {
             return Err(Errno::EINVAL);
         }
-        let node = self.add_node(Kind::Epoll(Epoll::default()), Volume::Nameless, 0o600, now)?;
+        let node = self.add_node(Kind::Epoll(Epoll::default()), Mount::Nameless, 0o600, now)?;
         self.nodes[node].links = 1;
         self.open_node(node, linux::O_RDWR | flags)
     }
@@ -87,7 +87,7 @@ impl Files {
             return Ok(descriptor);
         }
         self.signal_files.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let node = self.add_node(Kind::Signal(SignalFile::new(set)), Volume::Nameless, 0o777, now)?;
+        let node = self.add_node(Kind::Signal(SignalFile::new(set)), Mount::Nameless, 0o777, now)?;
         self.nodes[node].links = 1;
         self.signal_files.push(node);
         self.open_node(node, linux::O_RDWR | flags)
@@ -99,7 +99,7 @@ impl Files {
     pub fn open_internet(&mut self, socket: SocketKey, flags: u32, now: Time) -> Result<(i32, NodeKey), Errno> {
         self.check_descriptor_free()?;
         self.orphans.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let node = self.add_node(Kind::Internet(socket, Ready::empty()), Volume::Nameless, 0o777, now)?;
+        let node = self.add_node(Kind::Internet(socket, Ready::empty()), Mount::Nameless, 0o777, now)?;
         self.nodes[node].links = 1;
         match self.open_node(node, linux::O_RDWR | flags & (linux::O_NONBLOCK | linux::O_CLOEXEC)) {
             Ok(descriptor) => Ok((descriptor, node)),

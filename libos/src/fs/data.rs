@@ -8,8 +8,8 @@
 //!
 //! Invariant: neither a page nor the image holds bytes at or beyond the size of the file.
 
+use super::quota::Quota;
 use super::source::Source;
-use super::space::Space;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -149,7 +149,7 @@ impl Data {
     }
 
     /// Writes all of `from` at `offset`, or as much as there is space for.
-    pub fn write(&mut self, space: &mut Space, offset: u64, from: Source<'_>) -> Result<u64, Errno> {
+    pub fn write(&mut self, quota: &mut Quota, offset: u64, from: Source<'_>) -> Result<u64, Errno> {
         from.check()?;
         if from.length() > 0 && offset >= SIZE_MAXIMUM {
             return Err(Errno::EFBIG);
@@ -159,7 +159,7 @@ impl Data {
         while done < from.length() {
             let at = offset + done;
             let part = from.after(done).first(PAGE - at % PAGE);
-            match self.write_page(space, at, part) {
+            match self.write_page(quota, at, part) {
                 Ok(()) => done += part.length(),
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
@@ -170,9 +170,9 @@ impl Data {
     }
 
     /// Writes `from` at `offset`, all inside one page.
-    fn write_page(&mut self, space: &mut Space, offset: u64, from: Source<'_>) -> Result<(), Errno> {
+    fn write_page(&mut self, quota: &mut Quota, offset: u64, from: Source<'_>) -> Result<(), Errno> {
         let at = (offset % PAGE) as usize;
-        let page = self.page(space, offset / PAGE, at + from.length() as usize)?;
+        let page = self.page(quota, offset / PAGE, at + from.length() as usize)?;
         if at > page.len() {
             page.resize(at, 0);
         }
@@ -183,7 +183,7 @@ impl Data {
     }
 
     /// Returns page number `page`, with room for `room` bytes.
-    fn page(&mut self, space: &mut Space, page: u64, room: usize) -> Result<&mut Page, Errno> {
+    fn page(&mut self, quota: &mut Quota, page: u64, room: usize) -> Result<&mut Page, Errno> {
         let found = match self.find(page / SEGMENT) {
             Ok(found) => found,
             Err(next) => {
@@ -205,11 +205,11 @@ impl Data {
         let room = room.max(end - start);
         if room > page.capacity() {
             if new {
-                space.take(PAGE)?;
+                quota.take(PAGE)?;
             }
             let capacity = room.max(PAGE_LEAST).next_power_of_two().min(PAGE as usize);
             if page.try_reserve_exact(capacity - page.len()).is_err() {
-                space.give(if new { PAGE } else { 0 });
+                quota.give(if new { PAGE } else { 0 });
                 return Err(Errno::ENOSPC);
             }
             self.pages += u64::from(new);
@@ -219,25 +219,25 @@ impl Data {
     }
 
     /// Copies the visible bytes of the image into pages, so that [`Data::discard`] can make a hole in them.
-    pub fn take_over(&mut self, space: &mut Space) -> Result<(), Errno> {
+    pub fn take_over(&mut self, quota: &mut Quota) -> Result<(), Errno> {
         for page in 0..(self.image.len() as u64).div_ceil(PAGE) {
-            self.page(space, page, 1)?;
+            self.page(quota, page, 1)?;
         }
         self.image = &[];
         Ok(())
     }
 
     /// Makes the file `size` bytes long.
-    pub fn set_size(&mut self, space: &mut Space, size: u64) {
+    pub fn set_size(&mut self, quota: &mut Quota, size: u64) {
         if size <= self.size {
-            self.discard(space, size, u64::MAX);
+            self.discard(quota, size, u64::MAX);
         }
         self.size = size;
     }
 
     /// Zeroes the bytes from `start` to `end`, and frees the whole pages among them. Visible bytes of the image must have been
     /// copied by [`Data::take_over`], unless `end` lies behind them.
-    pub fn discard(&mut self, space: &mut Space, start: u64, end: u64) {
+    pub fn discard(&mut self, quota: &mut Quota, start: u64, end: u64) {
         if start < self.image.len() as u64 {
             self.image = &self.image[..start as usize];
         }
@@ -262,15 +262,15 @@ impl Data {
             self.segments.retain(|segment| segment.pages.iter().any(|page| page.capacity() > 0));
         }
         self.pages -= freed;
-        space.give(freed * PAGE);
+        quota.give(freed * PAGE);
     }
 
     /// Allocates the pages between `start` and `end`, so that writes there find space.
-    pub fn allocate(&mut self, space: &mut Space, start: u64, end: u64) -> Result<(), Errno> {
-        if (end - start) / PAGE > space.free() / PAGE + self.pages {
+    pub fn allocate(&mut self, quota: &mut Quota, start: u64, end: u64) -> Result<(), Errno> {
+        if (end - start) / PAGE > quota.free() / PAGE + self.pages {
             return Err(Errno::ENOSPC);
         }
-        (start / PAGE..end.div_ceil(PAGE)).try_for_each(|page| self.page(space, page, PAGE as usize).map(|_| ()))
+        (start / PAGE..end.div_ceil(PAGE)).try_for_each(|page| self.page(quota, page, PAGE as usize).map(|_| ()))
     }
 
     /// The first offset from `offset` on that holds data, if any.
@@ -324,26 +324,26 @@ mod tests {
         bytes
     }
 
-    const SPACE: Space = Space { used: 0, limit: 1 << 30 };
+    const SPACE: Quota = Quota { used: 0, limit: 1 << 30 };
 
     #[test]
     fn a_sparse_file_costs_what_it_holds() {
-        let (mut data, mut space) = (Data::default(), SPACE);
+        let (mut data, mut quota) = (Data::default(), SPACE);
         let far = 1 << 40;
-        assert_eq!(data.write(&mut space, far, Source::Own(b"end")), Ok(3));
-        assert_eq!((data.size(), data.pages(), space.used), (far + 3, 1, PAGE));
+        assert_eq!(data.write(&mut quota, far, Source::Own(b"end")), Ok(3));
+        assert_eq!((data.size(), data.pages(), quota.used), (far + 3, 1, PAGE));
         assert_eq!((data.next_data(0), data.next_hole(0), data.next_hole(far)), (Some(far), 0, far + 3));
-        data.set_size(&mut space, 10);
-        assert_eq!((data.pages(), space.used, data.next_data(0)), (0, 0, None));
+        data.set_size(&mut quota, 10);
+        assert_eq!((data.pages(), quota.used, data.next_data(0)), (0, 0, None));
         assert_eq!(contents(&data), [0; 10]);
     }
 
     #[test]
     fn truncated_bytes_do_not_come_back() {
-        let (mut data, mut space) = (Data::default(), SPACE);
-        data.write(&mut space, 0, Source::Own(&[7; 10_000])).expect("space");
-        data.set_size(&mut space, 5_000);
-        data.set_size(&mut space, 10_000);
+        let (mut data, mut quota) = (Data::default(), SPACE);
+        data.write(&mut quota, 0, Source::Own(&[7; 10_000])).expect("space");
+        data.set_size(&mut quota, 5_000);
+        data.set_size(&mut quota, 10_000);
         let mut expected = vec![7; 5_000];
         expected.resize(10_000, 0);
         assert_eq!(contents(&data), expected);
@@ -352,30 +352,30 @@ mod tests {
 
     #[test]
     fn a_punched_hole_reads_as_zeros() {
-        let (mut data, mut space) = (Data::default(), SPACE);
-        data.write(&mut space, 0, Source::Own(&[7; 20_000])).expect("space");
-        data.discard(&mut space, 100, 9_000);
+        let (mut data, mut quota) = (Data::default(), SPACE);
+        data.write(&mut quota, 0, Source::Own(&[7; 20_000])).expect("space");
+        data.discard(&mut quota, 100, 9_000);
         let mut expected = vec![7; 20_000];
         expected[100..9_000].fill(0);
         assert_eq!(contents(&data), expected);
-        assert_eq!((data.pages(), space.used), (4, 4 * PAGE));
+        assert_eq!((data.pages(), quota.used), (4, 4 * PAGE));
         assert_eq!((data.next_hole(0), data.next_data(4_096)), (4_096, Some(8_192)));
     }
 
     #[test]
     fn a_full_file_system_takes_what_fits() {
-        let (mut data, mut space) = (Data::default(), Space { used: 0, limit: 3 * PAGE - 1 });
-        assert_eq!(data.write(&mut space, 0, Source::Own(&[1; 9_000])), Ok(8_192));
-        assert_eq!(data.write(&mut space, 8_192, Source::Own(&[1])), Err(Errno::ENOSPC));
-        assert_eq!(data.allocate(&mut space, 0, u64::MAX / 2), Err(Errno::ENOSPC));
-        assert_eq!(data.write(&mut space, SIZE_MAXIMUM, Source::Own(&[1])), Err(Errno::EFBIG));
+        let (mut data, mut quota) = (Data::default(), Quota { used: 0, limit: 3 * PAGE - 1 });
+        assert_eq!(data.write(&mut quota, 0, Source::Own(&[1; 9_000])), Ok(8_192));
+        assert_eq!(data.write(&mut quota, 8_192, Source::Own(&[1])), Err(Errno::ENOSPC));
+        assert_eq!(data.allocate(&mut quota, 0, u64::MAX / 2), Err(Errno::ENOSPC));
+        assert_eq!(data.write(&mut quota, SIZE_MAXIMUM, Source::Own(&[1])), Err(Errno::EFBIG));
     }
 
     #[test]
     fn allocated_pages_count_but_hold_no_data() {
-        let (mut data, mut space) = (Data::default(), SPACE);
-        data.allocate(&mut space, 0, 8_192).expect("space");
-        data.set_size(&mut space, 8_192);
+        let (mut data, mut quota) = (Data::default(), SPACE);
+        data.allocate(&mut quota, 0, 8_192).expect("space");
+        data.set_size(&mut quota, 8_192);
         assert_eq!((data.pages(), data.next_data(0)), (2, None));
     }
 }

@@ -4,7 +4,7 @@
 //! from a position sees every entry that stays, once, even if others are removed or added between.
 
 use super::handle::NodeKey;
-use super::space::Space;
+use super::quota::Quota;
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -78,16 +78,16 @@ impl Directory {
     }
 
     /// Adds an entry; there must not be one with this name.
-    pub fn insert(&mut self, space: &mut Space, name: &[u8], node: NodeKey) -> Result<(), Errno> {
+    pub fn insert(&mut self, quota: &mut Quota, name: &[u8], node: NodeKey) -> Result<(), Errno> {
         let cost = ENTRY + name.len() as u64;
-        space.take(cost)?;
-        self.insert_paid(name, node).inspect_err(|_| space.give(cost))
+        quota.take(cost)?;
+        self.insert_paid(name, node).inspect_err(|_| quota.give(cost))
     }
 
     /// Adds an entry like [`Directory::insert`], even without space.
-    pub fn insert_anyway(&mut self, space: &mut Space, name: &[u8], node: NodeKey) -> Result<(), Errno> {
+    pub fn insert_anyway(&mut self, quota: &mut Quota, name: &[u8], node: NodeKey) -> Result<(), Errno> {
         self.insert_paid(name, node)?;
-        space.take_anyway(ENTRY + name.len() as u64);
+        quota.take_anyway(ENTRY + name.len() as u64);
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Directory {
     }
 
     /// Removes the entry with this name, and returns its file.
-    pub fn remove(&mut self, space: &mut Space, name: &[u8]) -> Option<NodeKey> {
+    pub fn remove(&mut self, quota: &mut Quota, name: &[u8]) -> Option<NodeKey> {
         let Self { slots, index, hasher, .. } = self;
         let occupied = index.find_entry(hasher.hash_one(name), |&slot| is(slots, slot, name)).ok()?;
         let (slot, _) = occupied.remove();
@@ -128,7 +128,7 @@ impl Directory {
         } else {
             self.free.push(slot);
         }
-        space.give(ENTRY + name.len() as u64);
+        quota.give(ENTRY + name.len() as u64);
         entry.map(|entry| entry.node)
     }
 
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use alloc::format;
 
-    const SPACE: Space = Space { used: 0, limit: 1 << 20 };
+    const SPACE: Quota = Quota { used: 0, limit: 1 << 20 };
 
     fn keys() -> (NodeKey, Directory) {
         let mut slab = Slab::default();
@@ -183,28 +183,28 @@ mod tests {
 
     #[test]
     fn a_listing_goes_on_while_its_entries_are_removed() {
-        let ((key, mut directory), mut space) = (keys(), SPACE);
+        let ((key, mut directory), mut quota) = (keys(), SPACE);
         for number in 0..1000 {
-            directory.insert(&mut space, format!("{number}").as_bytes(), key).expect("memory");
+            directory.insert(&mut quota, format!("{number}").as_bytes(), key).expect("memory");
         }
         let (mut position, mut seen) = (0, 0);
         while let Some((next, entry)) = directory.entry_from(position) {
             let name = entry.name.clone();
-            assert_eq!(directory.remove(&mut space, &name), Some(key));
+            assert_eq!(directory.remove(&mut quota, &name), Some(key));
             (position, seen) = (next, seen + 1);
         }
-        assert_eq!((seen, directory.len(), space.used), (1000, 0, 0));
+        assert_eq!((seen, directory.len(), quota.used), (1000, 0, 0));
     }
 
     #[test]
     fn an_entry_that_stays_is_listed_once() {
-        let ((key, mut directory), mut space) = (keys(), SPACE);
+        let ((key, mut directory), mut quota) = (keys(), SPACE);
         for name in [b"a", b"b", b"c"] {
-            directory.insert(&mut space, name, key).expect("memory");
+            directory.insert(&mut quota, name, key).expect("memory");
         }
         let (position, _) = directory.entry_from(0).expect("a");
-        directory.remove(&mut space, b"a");
-        directory.insert(&mut space, b"d", key).expect("memory");
+        directory.remove(&mut quota, b"a");
+        directory.insert(&mut quota, b"d", key).expect("memory");
         let (position, entry) = directory.entry_from(position).expect("b");
         assert_eq!(&*entry.name, b"b");
         let (position, entry) = directory.entry_from(position).expect("c");

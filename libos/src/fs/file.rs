@@ -133,7 +133,7 @@ impl Files {
         match &mut inode.kind {
             Kind::Regular(data) => {
                 let offset = if append { data.size() } else { at.unwrap_or(description.offset) };
-                let count = data.write(&mut self.space, offset, first)?;
+                let count = data.write(&mut self.quota, offset, first)?;
                 if at.is_none() {
                     description.offset = offset + count;
                 }
@@ -153,7 +153,7 @@ impl Files {
             }
             Kind::Device(device) => device.write(outside.devices(), first),
             Kind::Pipe(pipe) => {
-                let written = pipe.write(&mut self.space, first);
+                let written = pipe.write(&mut self.quota, first);
                 self.moved(node, nonblocking, written)
             }
             Kind::Event(event) => {
@@ -178,8 +178,8 @@ impl Files {
     /// Result of a transfer, which caused these events; of one that would block, if the description may.
     fn moved(&mut self, node: NodeKey, nonblocking: bool, moved: Result<(u64, Ready), Errno>) -> Answer {
         match moved {
-            Ok((count, news)) => {
-                self.notify(node, news);
+            Ok((count, events)) => {
+                self.notify(node, events);
                 Ok(count)
             }
             Err(Errno::EAGAIN) if !nonblocking => Err(wait(node)),

@@ -27,7 +27,7 @@ pub struct Inode {
     /// Kind of file, with its contents.
     pub kind: Kind,
     /// File system that the inode appears to be on.
-    pub volume: Volume,
+    pub mount: Mount,
     /// Permission bits, with set-user-ID, set-group-ID and sticky.
     pub permissions: u32,
     /// Owner.
@@ -85,7 +85,7 @@ pub enum Kind {
 
 /// File system that an inode appears to be on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Volume {
+pub enum Mount {
     /// The file system in memory.
     Memory,
     /// `/proc`.
@@ -96,7 +96,7 @@ pub enum Volume {
     Nameless,
 }
 
-impl Volume {
+impl Mount {
     /// Device number of the file system, major and minor.
     pub fn device(self) -> (u32, u32) {
         match self {
@@ -156,13 +156,13 @@ impl Times {
 
 impl Inode {
     /// An inode without a name.
-    pub fn new(number: u64, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Self {
+    pub fn new(number: u64, kind: Kind, mount: Mount, permissions: u32, now: Time) -> Self {
         let links = if kind.is_directory() { 2 } else { 0 };
         let permissions = permissions & 0o7777;
         let times = Times::all(now);
         let locks = Locks::default();
         let watches = Vec::new();
-        Self { number, kind, volume, permissions, user: 0, group: 0, links, times, locks, home: None, watches }
+        Self { number, kind, mount, permissions, user: 0, group: 0, links, times, locks, home: None, watches }
     }
 
     /// The file mode: kind and permissions.
@@ -226,7 +226,7 @@ impl Inode {
     /// Returns an arbitrary inode.
     #[cfg(test)]
     pub fn for_test() -> Self {
-        Self::new(1, Kind::Regular(Data::default()), Volume::Memory, 0o644, Time::default())
+        Self::new(1, Kind::Regular(Data::default()), Mount::Memory, 0o644, Time::default())
     }
 }
 

@@ -89,7 +89,7 @@ impl Files {
         epoll.queue.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
         let watches = &mut self.nodes[interest.node].watches;
         watches.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.space.take(COST).map_err(|_| Errno::ENOMEM)?;
+        self.quota.take(COST).map_err(|_| Errno::ENOMEM)?;
         watches.push(Watch { set, entry });
         if let Kind::Epoll(epoll) = &mut self.nodes[set].kind {
             epoll.interests.insert(entry, interest);
@@ -101,7 +101,7 @@ impl Files {
         let Kind::Epoll(epoll) = &mut self.nodes[set].kind else { return Err(Errno::EINVAL) };
         let node = epoll.remove(entry).ok_or(Errno::ENOENT)?;
         self.nodes[node].watches.retain(|watch| watch.set != set || watch.entry != entry);
-        self.space.give(COST);
+        self.quota.give(COST);
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl Files {
             let closed = core::mem::take(epoll);
             for interest in closed.interests.values() {
                 self.nodes[interest.node].watches.retain(|watch| watch.set != node);
-                self.space.give(COST);
+                self.quota.give(COST);
             }
         }
     }

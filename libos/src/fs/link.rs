@@ -5,7 +5,7 @@ use super::data::Data;
 use super::device::Device;
 use super::directory::{Directory, boxed};
 use super::handle::NodeKey;
-use super::inode::{Inode, Kind, Time, Volume};
+use super::inode::{Inode, Kind, Mount, Time};
 use super::path::{Follow, Found, Last, PATH_MAXIMUM, Walked};
 use super::pipe::Pipe;
 use crate::errno::Errno;
@@ -16,7 +16,7 @@ impl Files {
     pub(super) fn check_may_change(&self, directory: NodeKey) -> Result<(), Errno> {
         match &self.nodes[directory] {
             Inode { kind: Kind::Directory(_), links: 0, .. } => Err(Errno::ENOENT),
-            Inode { kind: Kind::Directory(_), volume: Volume::Memory, .. } => Ok(()),
+            Inode { kind: Kind::Directory(_), mount: Mount::Memory, .. } => Ok(()),
             inode if inode.kind.is_directory() => Err(Errno::EPERM),
             _ => Err(Errno::ENOTDIR),
         }
@@ -56,13 +56,13 @@ impl Files {
         permissions: u32,
         now: Time,
     ) -> Result<NodeKey, Errno> {
-        let (volume, group, set_group) = {
+        let (mount, group, set_group) = {
             let parent = &self.nodes[directory];
-            (parent.volume, parent.group, parent.permissions & linux::S_ISGID)
+            (parent.mount, parent.group, parent.permissions & linux::S_ISGID)
         };
         let has_parent = matches!(kind, Kind::Directory(_));
         let is_directory = kind.is_directory();
-        let node = self.add_node(kind, volume, permissions, now)?;
+        let node = self.add_node(kind, mount, permissions, now)?;
         if has_parent {
             self.nodes.retain(directory);
         }
@@ -81,7 +81,7 @@ impl Files {
     pub(super) fn add_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) -> Result<(), Errno> {
         let parent = &mut self.nodes[directory];
         let number = parent.number;
-        parent.directory_mut().ok_or(Errno::ENOTDIR)?.insert(&mut self.space, name, node)?;
+        parent.directory_mut().ok_or(Errno::ENOTDIR)?.insert(&mut self.quota, name, node)?;
         parent.modified(now);
         self.nodes.retain(node);
         let inode = &mut self.nodes[node];
@@ -98,7 +98,7 @@ impl Files {
     /// Removes the name `name` of `node`.
     pub(super) fn remove_name(&mut self, directory: NodeKey, name: &[u8], node: NodeKey, now: Time) {
         let parent = &mut self.nodes[directory];
-        if parent.directory_mut().and_then(|entries| entries.remove(&mut self.space, name)).is_none() {
+        if parent.directory_mut().and_then(|entries| entries.remove(&mut self.quota, name)).is_none() {
             return;
         }
         parent.modified(now);
@@ -183,7 +183,7 @@ impl Files {
         let walked = self.walk_to_new(to.0, to.1, false)?;
         let Found::Node(node) = found else { return Err(Errno::EXDEV) };
         let inode = &self.nodes[node];
-        if inode.volume != self.nodes[walked.directory].volume {
+        if inode.mount != self.nodes[walked.directory].mount {
             return Err(Errno::EXDEV);
         }
         if inode.kind.is_directory() {
@@ -229,7 +229,7 @@ impl Files {
         }
         self.check_may_change(walked.directory)?;
         match inode.directory() {
-            Some(_) if inode.volume != Volume::Memory => Err(Errno::EBUSY),
+            Some(_) if inode.mount != Mount::Memory => Err(Errno::EBUSY),
             Some(entries) if entries.is_empty() => {
                 self.remove_name(walked.directory, walked.name(), node, now);
                 Ok(())

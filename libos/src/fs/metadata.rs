@@ -41,7 +41,7 @@ impl Files {
         }
         let (node, magic) = self.node_or_magic(directory, path, flags)?;
         let inode = &self.nodes[node];
-        let (major, minor) = inode.volume.device();
+        let (major, minor) = inode.mount.device();
         let (device_major, device_minor) = device_number(inode);
         Ok(Stat {
             device: encode(major, minor),
@@ -71,7 +71,7 @@ impl Files {
         }
         let (node, magic) = self.node_or_magic(directory, path, flags)?;
         let inode = &self.nodes[node];
-        let device = inode.volume.device();
+        let device = inode.mount.device();
         Ok(Statx {
             mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME | linux::STATX_MNT_ID,
             block_size: PAGE as u32,
@@ -114,17 +114,17 @@ impl Files {
     /// statfs(2), or fstatfs(2) with an empty path.
     pub fn statfs(&mut self, directory: i32, path: &[u8]) -> Result<Statfs, Errno> {
         let node = if path.is_empty() { self.node_at(directory)? } else { self.resolve(directory, path, true)? };
-        let volume = self.nodes[node].volume;
+        let mount = self.nodes[node].mount;
         let inode = size_of::<Inode>() as u64;
         Ok(Statfs {
-            magic: volume.magic().into(),
+            magic: mount.magic().into(),
             block_size: PAGE,
-            blocks: self.space.limit / PAGE,
-            blocks_free: self.space.free() / PAGE,
-            blocks_available: self.space.free() / PAGE,
-            files: self.space.limit / inode,
-            files_free: self.space.free() / inode,
-            id: volume.device().1.into(),
+            blocks: self.quota.limit / PAGE,
+            blocks_free: self.quota.free() / PAGE,
+            blocks_available: self.quota.free() / PAGE,
+            files: self.quota.limit / inode,
+            files_free: self.quota.free() / inode,
+            id: mount.device().1.into(),
             name_maximum: super::directory::NAME_MAXIMUM as u64,
             fragment_size: PAGE,
             flags: 0,

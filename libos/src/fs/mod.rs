@@ -35,6 +35,7 @@ pub mod open;
 pub mod opening;
 pub mod path;
 pub mod pipe;
+pub mod quota;
 pub mod ready;
 pub mod rename;
 pub mod seed;
@@ -43,7 +44,6 @@ pub mod size;
 pub mod slab;
 pub mod socket;
 pub mod source;
-pub mod space;
 pub mod table;
 pub mod tasks;
 pub mod timer;
@@ -65,15 +65,15 @@ use directory::Directory;
 use disk::Attached;
 use handle::{Node, NodeKey, Open, SocketKey};
 use hashbrown::HashMap;
-use inode::{Inode, Kind, Time, Volume};
+use inode::{Inode, Kind, Mount, Time};
+use quota::Quota;
 use ready::Ready;
 use slab::Slab;
 use socket::Reference;
 use socket::name::Name;
-use space::Space;
 use timer::Alarms;
 use tree::{Seed, Tree};
-use watch::{News, Watch};
+use watch::{ReadyList, Watch};
 
 /// The file system, and the process's view of it.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub struct Files {
     /// The process's descriptors.
     pub descriptors: Descriptors,
     /// Memory that files take, and its limit.
-    pub space: Space,
+    pub quota: Quota,
     /// Permissions that new files do not get.
     pub umask: u32,
     root: NodeKey,
@@ -91,7 +91,7 @@ pub struct Files {
     directory: NodeKey,
     next_number: u64,
     /// Files with changed readiness: threads that sleep for them must be woken.
-    pub news: News,
+    pub ready_list: ReadyList,
     /// Input of the console, as far as it is known.
     pub input: Input,
     /// Sockets by their abstract names.
@@ -118,19 +118,19 @@ impl Files {
     /// Returns an empty file system of at most `limit` bytes of memory, without any descriptor. See [`seed`] for a full one.
     pub fn empty(limit: u64, now: Time) -> Result<Self, Errno> {
         let mut nodes = Slab::default();
-        let root = nodes.insert(Inode::new(1, Kind::Descriptors, Volume::Memory, 0o755, now))?;
+        let root = nodes.insert(Inode::new(1, Kind::Descriptors, Mount::Memory, 0o755, now))?;
         nodes[root].kind = Kind::Directory(Directory::new(root));
         nodes.retain(root);
         Ok(Self {
             nodes,
             descriptions: Slab::default(),
             descriptors: Descriptors::default(),
-            space: Space { used: 0, limit },
+            quota: Quota { used: 0, limit },
             umask: 0o022,
             root,
             directory: root,
             next_number: 2,
-            news: News::default(),
+            ready_list: ReadyList::default(),
             input: Input::Unknown,
             names: HashMap::new(),
             alarms: Alarms::default(),
@@ -145,11 +145,11 @@ impl Files {
     }
 
     /// Adds an inode; the caller holds the only reference.
-    fn add_node(&mut self, kind: Kind, volume: Volume, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
-        let inode = Inode::new(self.next_number, kind, volume, permissions, now);
+    fn add_node(&mut self, kind: Kind, mount: Mount, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
+        let inode = Inode::new(self.next_number, kind, mount, permissions, now);
         let cost = inode.cost();
-        self.space.take(cost)?;
-        let node = self.nodes.insert(inode).inspect_err(|_| self.space.give(cost))?;
+        self.quota.take(cost)?;
+        let node = self.nodes.insert(inode).inspect_err(|_| self.quota.give(cost))?;
         self.next_number += 1;
         Ok(node)
     }
@@ -157,7 +157,7 @@ impl Files {
     /// Drops a reference to `node`; frees the inode with the last one.
     fn release(&mut self, mut node: NodeKey) {
         while let Some(inode) = self.nodes.release(node) {
-            self.space.give(inode.cost());
+            self.quota.give(inode.cost());
             match inode.kind {
                 Kind::Internet(socket, _) => self.orphans.push(socket),
                 Kind::Directory(directory) => {
@@ -172,7 +172,7 @@ impl Files {
 
     /// Notes that `node` may have become ready for `what`.
     pub fn notify(&mut self, node: NodeKey, what: Ready) {
-        self.news.add(node);
+        self.ready_list.add(node);
         let mut at = 0;
         while let Some(&Watch { set, entry }) = self.nodes[node].watches.get(at) {
             // A nested set is a file of the outer set; no set contains itself, so the recursion ends.
@@ -185,13 +185,13 @@ impl Files {
         }
     }
 
-    /// Sets the readiness of a socket of the internet families; `news` are the events that have just occurred. Unless there are
+    /// Sets the readiness of a socket of the internet families; `events` have just occurred. Unless there are
     /// none, threads that wait for the socket check it again.
-    pub fn set_ready(&mut self, node: NodeKey, to: Ready, news: Ready) {
+    pub fn set_ready(&mut self, node: NodeKey, to: Ready, events: Ready) {
         if let Kind::Internet(_, ready) = &mut self.nodes[node].kind {
             *ready = to;
-            if !news.is_empty() {
-                self.notify(node, news);
+            if !events.is_empty() {
+                self.notify(node, events);
             }
         }
     }

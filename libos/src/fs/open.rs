@@ -52,7 +52,7 @@ impl Files {
         if flags & linux::O_TRUNC != 0
             && let Kind::Regular(data) = &mut self.nodes[node].kind
         {
-            data.set_size(&mut self.space, 0);
+            data.set_size(&mut self.quota, 0);
             self.nodes[node].modified(now);
         }
         let descriptor = self.open_node(node, flags & !TEMPORARY);
@@ -104,8 +104,8 @@ impl Files {
     ) -> Result<NodeKey, Errno> {
         let parent = self.resolve(directory, path, flags & linux::O_NOFOLLOW == 0)?;
         self.check_may_change(parent)?;
-        let volume = self.nodes[parent].volume;
-        let node = self.add_node(Kind::Regular(Data::default()), volume, mode & !self.umask, now)?;
+        let mount = self.nodes[parent].mount;
+        let node = self.add_node(Kind::Regular(Data::default()), mount, mode & !self.umask, now)?;
         if flags & linux::O_EXCL != 0 {
             // A file with `home` but no links has lost its name; link(2) refuses to give it another.
             self.nodes[node].home = Some((parent, self.nodes[parent].number));

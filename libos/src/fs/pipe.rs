@@ -2,9 +2,9 @@
 
 use super::description::Access;
 use super::opening::Opening;
+use super::quota::Quota;
 use super::ready::Ready;
 use super::source::Source;
-use super::space::Space;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -65,11 +65,11 @@ impl Pipe {
         Ok(done)
     }
 
-    fn put(&mut self, space: &mut Space, from: Source<'_>) -> Result<u64, Errno> {
+    fn put(&mut self, quota: &mut Quota, from: Source<'_>) -> Result<u64, Errno> {
         from.check()?;
         if self.ring.is_empty() {
             self.ring.try_reserve_exact(CAPACITY).map_err(|_| Errno::ENOMEM)?;
-            space.take(CAPACITY as u64).map_err(|_| Errno::ENOMEM)?;
+            quota.take(CAPACITY as u64).map_err(|_| Errno::ENOMEM)?;
             self.ring.resize(CAPACITY, 0);
         }
         let room = from.length().min((CAPACITY - self.length) as u64);
@@ -147,7 +147,7 @@ impl Pipe {
 
     /// Writes as much as there is room for; EAGAIN if that is nothing, or not all of a write that is atomic. Returns the count,
     /// and the events that it causes.
-    pub fn write(&mut self, space: &mut Space, from: Source<'_>) -> Result<(u64, Ready), Errno> {
+    pub fn write(&mut self, quota: &mut Quota, from: Source<'_>) -> Result<(u64, Ready), Errno> {
         if self.readers == 0 {
             return Err(Errno::EPIPE);
         }
@@ -155,6 +155,6 @@ impl Pipe {
         if from.length() > room && (room == 0 || from.length() <= WHOLE as u64) {
             return Err(Errno::EAGAIN);
         }
-        Ok((self.put(space, from)?, Ready::IN))
+        Ok((self.put(quota, from)?, Ready::IN))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Files;
 use super::handle::NodeKey;
-use super::inode::{Time, Volume};
+use super::inode::{Mount, Time};
 use super::path::{Follow, Last, Walked};
 use crate::errno::Errno;
 use linux_raw_sys::general as linux;
@@ -17,7 +17,7 @@ impl Files {
         }
         let from = self.walk(from.0, from.1, Follow::Never)?;
         let to = self.walk(to.0, to.1, Follow::Never)?;
-        if self.nodes[from.directory].volume != self.nodes[to.directory].volume {
+        if self.nodes[from.directory].mount != self.nodes[to.directory].mount {
             return Err(Errno::EXDEV);
         }
         if from.last != Last::Name {
@@ -82,7 +82,7 @@ impl Files {
 
     /// Returns true if another file system appears to be mounted on `node`, which is in the one in memory.
     fn is_mount(&self, node: NodeKey) -> bool {
-        self.nodes[node].volume != Volume::Memory
+        self.nodes[node].mount != Mount::Memory
     }
 
     /// Returns true if `directory` is `ancestor` or somewhere below it.
@@ -101,7 +101,7 @@ impl Files {
 
     fn move_to(&mut self, from: &Walked<'_>, to: &Walked<'_>, node: NodeKey, now: Time) -> Result<(), Errno> {
         let target = self.nodes[to.directory].directory_mut().ok_or(Errno::ENOTDIR)?;
-        target.insert(&mut self.space, to.name(), node)?;
+        target.insert(&mut self.quota, to.name(), node)?;
         self.leave(from, now);
         self.arrive(from.directory, to.directory, node, now);
         Ok(())
@@ -144,7 +144,7 @@ impl Files {
     fn leave(&mut self, from: &Walked<'_>, now: Time) {
         let directory = &mut self.nodes[from.directory];
         if let Some(entries) = directory.directory_mut() {
-            entries.remove(&mut self.space, from.name());
+            entries.remove(&mut self.quota, from.name());
         }
         directory.modified(now);
     }

@@ -7,7 +7,7 @@ use super::directory::{Directory, boxed};
 use super::disk::{Attached, Disk};
 use super::generated::Generated;
 use super::handle::NodeKey;
-use super::inode::{Kind, Time, Volume};
+use super::inode::{Kind, Mount, Time};
 use super::path::Follow;
 use super::source::Source;
 use super::tree::{ImageFiles, Seed, Tree};
@@ -140,8 +140,8 @@ impl Files {
         let node = self.resolve(linux::AT_FDCWD, path, true)?;
         match &mut self.nodes[node].kind {
             Kind::Regular(data) => {
-                data.set_size(&mut self.space, 0);
-                data.write(&mut self.space, 0, Source::Own(text)).map(|_| ())
+                data.set_size(&mut self.quota, 0);
+                data.write(&mut self.quota, 0, Source::Own(text)).map(|_| ())
             }
             _ => Err(Errno::EINVAL),
         }
@@ -161,8 +161,8 @@ impl Files {
         let kind = Kind::Directory(Directory::new(walked.directory));
         let node = self.make_fixed(walked.directory, walked.name(), kind, permissions, now)?;
         match path {
-            "/proc" => self.nodes[node].volume = Volume::Process,
-            "/sys" => self.nodes[node].volume = Volume::System,
+            "/proc" => self.nodes[node].mount = Mount::Process,
+            "/sys" => self.nodes[node].mount = Mount::System,
             _ => {}
         }
         Ok(())
@@ -195,7 +195,7 @@ impl Files {
 
     /// Opens the console as the lowest free descriptor: stream 0 for reading, 1 and 2 for writing.
     fn open_console(&mut self, stream: u64, now: Time) -> Result<i32, Errno> {
-        let node = self.add_node(Kind::Device(Device::Console(stream)), Volume::Memory, 0o620, now)?;
+        let node = self.add_node(Kind::Device(Device::Console(stream)), Mount::Memory, 0o620, now)?;
         self.nodes[node].links = 1;
         self.open_node(node, if stream == 0 { linux::O_RDONLY } else { linux::O_WRONLY })
     }

@@ -31,7 +31,7 @@ impl Files {
     fn set_size(&mut self, node: NodeKey, size: u64, now: Time) -> Result<(), Errno> {
         let inode = &mut self.nodes[node];
         match &mut inode.kind {
-            Kind::Regular(data) => data.set_size(&mut self.space, size),
+            Kind::Regular(data) => data.set_size(&mut self.quota, size),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR),
             Kind::Generated(_) | Kind::Image => return Err(Errno::EACCES),
             _ => return Err(Errno::EINVAL),
@@ -75,12 +75,12 @@ impl Files {
         };
         let end = start.checked_add(length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EFBIG)?;
         if punch {
-            data.take_over(&mut self.space)?;
-            data.discard(&mut self.space, start, end);
+            data.take_over(&mut self.quota)?;
+            data.discard(&mut self.quota, start, end);
         } else {
-            data.allocate(&mut self.space, start, end)?;
+            data.allocate(&mut self.quota, start, end)?;
             if !keep_size && end > data.size() {
-                data.set_size(&mut self.space, end);
+                data.set_size(&mut self.quota, end);
             }
         }
         inode.modified(now);

@@ -3,7 +3,7 @@
 use super::Files;
 use super::directory::Folded;
 use super::handle::NodeKey;
-use super::inode::{Inode, Kind, Time, Times, Volume};
+use super::inode::{Inode, Kind, Mount, Time, Times};
 use super::tree::Tree;
 use crate::errno::Errno;
 use husk::abi::files::{Entry, kind};
@@ -50,7 +50,7 @@ impl Files {
         let node = self.bring(directory, number, entry, tree)?;
         let parent = &mut self.nodes[directory];
         let added = match parent.directory_mut() {
-            Some(entries) => entries.insert_anyway(&mut self.space, name, node),
+            Some(entries) => entries.insert_anyway(&mut self.quota, name, node),
             None => Err(Errno::ENOTDIR),
         };
         if added.is_err() {
@@ -67,11 +67,11 @@ impl Files {
         let is_directory = kind.is_directory();
         let nanoseconds = entry.nanoseconds.min(999_999_999);
         let time = Time { seconds: entry.seconds, nanoseconds };
-        let mut inode = Inode::new(self.next_number, kind, Volume::Memory, entry.mode, time);
+        let mut inode = Inode::new(self.next_number, kind, Mount::Memory, entry.mode, time);
         inode.links = if is_directory { entry.directories.saturating_add(2) } else { 1 };
         inode.times = Times::all(time);
         inode.home = Some((directory, self.nodes[directory].number));
-        self.space.take_anyway(inode.cost());
+        self.quota.take_anyway(inode.cost());
         let node = self.nodes.insert(inode)?;
         self.next_number += 1;
         if is_directory {

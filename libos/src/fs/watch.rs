@@ -1,7 +1,7 @@
 //! Notification of changed readiness: to threads that sleep for a file, and to sets that it is in.
 //!
 //! Code that changes a file's readiness reports that by [`super::Files::notify`]. Threads do not belong to the files, so for them the
-//! change is noted as news, which the owner of both takes and passes on after each call.
+//! change is noted in a list, which the owner of both takes and passes on after each call.
 
 use super::handle::{DescriptionKey, NodeKey};
 use crate::answer::{On, Sleep, Stop, Then};
@@ -27,13 +27,13 @@ pub struct Watch {
 
 /// Files with changed readiness since the last check.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct ReadyList {
     nodes: Vec<NodeKey>,
     /// True if there was no memory to note a file.
     lost: bool,
 }
 
-impl News {
+impl ReadyList {
     /// Returns true if there are no such files.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -150,7 +150,7 @@ impl Net {
         let mut message = Message::new(bytes, bytes.length() as usize)?;
         message.from = Some(Address::Internet(socket.family.shown(from)));
         message.arrival = Some(arrival);
-        if socket.received.push(&mut files.space, message).is_ok() {
+        if socket.received.push(&mut files.quota, message).is_ok() {
             self.tell(files, receiver, Ready::IN);
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Net {
         let node = socket.node()?;
         let answer = match socket.error.take() {
             Some(error) => Err(error.into()),
-            None if !socket.received.is_empty() => Ok(socket.received.read_message(&mut files.space, into, peek)?),
+            None if !socket.received.is_empty() => Ok(socket.received.read_message(&mut files.quota, into, peek)?),
             None if nonblocking => return Err(Errno::EAGAIN.into()),
             None if socket.read_shut => return Ok(Received::default()),
             None => return Err(wait(node)),

@@ -124,7 +124,7 @@ impl Net {
         }
         self.part(files, key, true);
         let socket = &mut self.sockets[key];
-        socket.received.clear(&mut files.space);
+        socket.received.clear(&mut files.quota);
         (socket.remote, socket.error) = (None, None);
         (socket.read_shut, socket.write_shut, socket.finished) = (false, false, false);
         self.tell(files, key, Ready::all());
@@ -155,7 +155,7 @@ impl Net {
     /// Releases a socket without connections.
     pub(super) fn free(&mut self, files: &mut Files, key: SocketKey) {
         if let Some(mut socket) = self.sockets.release(key) {
-            socket.received.clear(&mut files.space);
+            socket.received.clear(&mut files.quota);
             if let Some(local) = socket.local {
                 self.ports.remove(socket.protocol, local.port(), key);
             }

@@ -211,7 +211,7 @@ impl Net {
             }
             let mut message = Message::new(Buffers::own(&told), told.len())?;
             message.from = Some(Address::Routes(0));
-            socket.received.push(&mut files.space, message)?;
+            socket.received.push(&mut files.quota, message)?;
         }
         self.tell(files, key, Ready::IN);
         Ok(length)

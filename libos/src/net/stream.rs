@@ -64,7 +64,7 @@ impl Net {
         if length == 0 {
             return Err(later());
         }
-        self.sockets[peer].received.append(&mut files.space, from, length as usize)?;
+        self.sockets[peer].received.append(&mut files.quota, from, length as usize)?;
         self.tell(files, peer, Ready::IN);
         self.tell(files, key, Ready::empty());
         Ok(length)
@@ -107,7 +107,7 @@ impl Net {
         }
         let peer = socket.peer();
         let was_writable = peer.is_none_or(|peer| self.is_writable(peer));
-        let received = self.sockets[key].received.read_stream(&mut files.space, into, peek)?;
+        let received = self.sockets[key].received.read_stream(&mut files.quota, into, peek)?;
         self.tell(files, key, Ready::empty());
         if let Some(peer) = peer
             && !was_writable

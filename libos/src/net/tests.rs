@@ -62,7 +62,7 @@ impl Machine {
 #[test]
 fn nothing_is_left_of_what_is_closed() {
     let mut machine = Machine::new();
-    let before = machine.files.space.used;
+    let before = machine.files.quota.used;
     let (listener, listening, address) = machine.listener();
     let (first, a) = machine.open(Protocol::Tcp);
     let (second, b) = machine.open(Protocol::Tcp);
@@ -71,12 +71,12 @@ fn nothing_is_left_of_what_is_closed() {
     let (accepted, _) = machine.accept(listening).expect("it waits");
     machine.send(a, b"never read").expect("room");
     machine.send(b, b"never accepted").expect("room");
-    assert!(machine.files.space.used > before);
+    assert!(machine.files.quota.used > before);
     for file in [listener, first, second, accepted] {
         machine.close(file);
     }
     assert!(machine.net.sockets.is_empty());
-    assert_eq!(machine.files.space.used, before);
+    assert_eq!(machine.files.quota.used, before);
 }
 
 #[test]
@@ -86,11 +86,11 @@ fn who_is_connected_waits_for_nobody_else() {
     let (_, client) = machine.open(Protocol::Tcp);
     machine.connect(client, address).expect("a place");
     machine.accept(listening).expect("it waits");
-    while machine.files.news.take().is_some() {}
+    while machine.files.ready_list.take().is_some() {}
     machine.send(client, b"x").expect("room");
-    let told = machine.files.news.take().expect("the other end");
+    let told = machine.files.ready_list.take().expect("the other end");
     assert_ne!(Some(told), machine.net.sockets[client].node);
-    assert_eq!((machine.files.news.take(), machine.accept(listening)), (None, Err(Errno::EAGAIN.into())));
+    assert_eq!((machine.files.ready_list.take(), machine.accept(listening)), (None, Err(Errno::EAGAIN.into())));
 }
 
 #[test]

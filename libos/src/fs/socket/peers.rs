@@ -4,14 +4,14 @@ use super::{Reference, Socket, Style};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::handle::NodeKey;
-use crate::fs::inode::{Kind, Time, Volume};
+use crate::fs::inode::{Kind, Mount, Time};
 use crate::fs::ready::Ready;
 use alloc::boxed::Box;
 
 impl Files {
     /// Makes a socket without a descriptor.
     pub(super) fn add_socket(&mut self, socket: Socket, now: Time) -> Result<NodeKey, Errno> {
-        let node = self.add_node(Kind::Unix(Box::new(socket)), Volume::Nameless, 0o777, now)?;
+        let node = self.add_node(Kind::Unix(Box::new(socket)), Mount::Nameless, 0o777, now)?;
         self.nodes[node].links = 1;
         Ok(node)
     }
@@ -92,7 +92,7 @@ impl Files {
             self.hang_up(pending, true);
             self.release(pending);
         }
-        while let Some(message) = closed.received.pop(&mut self.space) {
+        while let Some(message) = closed.received.pop(&mut self.quota) {
             for description in message.rights {
                 self.release_description(description);
             }

@@ -4,7 +4,7 @@ use super::address::{Address, Arrival};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::handle::DescriptionKey;
-use crate::fs::space::Space;
+use crate::fs::quota::Quota;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -94,26 +94,26 @@ impl Queue {
     }
 
     /// Adds a message.
-    pub fn push(&mut self, space: &mut Space, message: Message) -> Result<(), Errno> {
+    pub fn push(&mut self, quota: &mut Quota, message: Message) -> Result<(), Errno> {
         self.messages.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        space.take(message.cost()).map_err(|_| Errno::ENOMEM)?;
+        quota.take(message.cost()).map_err(|_| Errno::ENOMEM)?;
         self.length += message.bytes.len();
         self.messages.push_back(message);
         Ok(())
     }
 
     /// Appends bytes to a stream: to its last piece, if they are few.
-    pub fn append(&mut self, space: &mut Space, buffers: Buffers<'_>, length: usize) -> Result<(), Errno> {
+    pub fn append(&mut self, quota: &mut Quota, buffers: Buffers<'_>, length: usize) -> Result<(), Errno> {
         let last = self.messages.back_mut().filter(|last| {
             last.rights.is_empty() && last.from.is_none() && last.bytes.len() + length <= JOINED_MAXIMUM
         });
-        let Some(last) = last else { return self.push(space, Message::new(buffers, length)?) };
-        space.take(length as u64).map_err(|_| Errno::ENOMEM)?;
+        let Some(last) = last else { return self.push(quota, Message::new(buffers, length)?) };
+        quota.take(length as u64).map_err(|_| Errno::ENOMEM)?;
         let before = last.bytes.len();
         let gathered = buffers.gather(length, &mut last.bytes);
         if gathered.is_err() {
             last.bytes.truncate(before);
-            space.give(length as u64);
+            quota.give(length as u64);
         } else {
             self.length += length;
         }
@@ -121,7 +121,7 @@ impl Queue {
     }
 
     /// Reads a stream into `buffers`. Data with open files is not joined with data before or after it.
-    pub fn read_stream(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
+    pub fn read_stream(&mut self, quota: &mut Quota, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
         let mut received = Received::default();
         let (mut at, wanted) = (0, buffers.length());
         while received.count < wanted
@@ -147,7 +147,7 @@ impl Queue {
                 message.read += count;
                 self.length -= count;
                 if all {
-                    self.messages.pop_front().inspect(|message| space.give(message.cost()));
+                    self.messages.pop_front().inspect(|message| quota.give(message.cost()));
                 }
             }
             if has_rights || !all {
@@ -158,7 +158,7 @@ impl Queue {
     }
 
     /// Reads the first message, which must exist, into `buffers`; bytes that do not fit are lost.
-    pub fn read_message(&mut self, space: &mut Space, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
+    pub fn read_message(&mut self, quota: &mut Quota, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
         let Some(message) = self.messages.front() else { return Err(Errno::EAGAIN) };
         let count = buffers.scatter(0, message.rest())? as u64;
         let length = message.rest().len() as u64;
@@ -169,19 +169,19 @@ impl Queue {
             let (from, arrival) = (message.from.clone(), message.arrival);
             return Ok(Received { count, length, from, arrival, rights });
         }
-        let Message { from, arrival, rights, .. } = self.pop(space).unwrap_or_default();
+        let Message { from, arrival, rights, .. } = self.pop(quota).unwrap_or_default();
         Ok(Received { count, length, from, arrival, rights })
     }
 
     /// Drops all messages, none of which carries open files.
-    pub fn clear(&mut self, space: &mut Space) {
-        while self.pop(space).is_some() {}
+    pub fn clear(&mut self, quota: &mut Quota) {
+        while self.pop(quota).is_some() {}
     }
 
     /// Takes out the first message.
-    pub fn pop(&mut self, space: &mut Space) -> Option<Message> {
+    pub fn pop(&mut self, quota: &mut Quota) -> Option<Message> {
         let message = self.messages.pop_front()?;
-        space.give(message.cost());
+        quota.give(message.cost());
         self.length -= message.rest().len();
         Some(message)
     }
@@ -198,25 +198,25 @@ mod tests {
 
     #[test]
     fn a_stream_has_no_borders_and_messages_have() {
-        let mut space = Space { used: 0, limit: 1 << 20 };
+        let mut quota = Quota { used: 0, limit: 1 << 20 };
         let mut into = [0; 10];
         let mut queue = Queue::default();
         for bytes in [&b"abc"[..], b"de"] {
-            queue.append(&mut space, Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory");
+            queue.append(&mut quota, Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory");
         }
         let slices = [Slice::new(into.as_mut_ptr() as u64, 4)];
-        let read = |queue: &mut Queue, space: &mut Space, peek| {
-            queue.read_stream(space, Buffers::new(&slices, 0), peek).expect("own memory").count
+        let read = |queue: &mut Queue, quota: &mut Quota, peek| {
+            queue.read_stream(quota, Buffers::new(&slices, 0), peek).expect("own memory").count
         };
-        assert_eq!((read(&mut queue, &mut space, true), queue.length()), (4, 5));
-        assert_eq!((read(&mut queue, &mut space, false), queue.length()), (4, 1));
-        assert_eq!((read(&mut queue, &mut space, false), space.used), (1, 0));
+        assert_eq!((read(&mut queue, &mut quota, true), queue.length()), (4, 5));
+        assert_eq!((read(&mut queue, &mut quota, false), queue.length()), (4, 1));
+        assert_eq!((read(&mut queue, &mut quota, false), quota.used), (1, 0));
         for bytes in [&b"abcdef"[..], b"gh"] {
             queue
-                .push(&mut space, Message::new(Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory"))
+                .push(&mut quota, Message::new(Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory"))
                 .expect("room");
         }
-        let received = queue.read_message(&mut space, Buffers::new(&slices, 0), false).expect("own memory");
+        let received = queue.read_message(&mut quota, Buffers::new(&slices, 0), false).expect("own memory");
         assert_eq!((received.count, received.length, queue.length()), (4, 6, 2));
     }
 }

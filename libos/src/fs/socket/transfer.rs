@@ -11,8 +11,8 @@ use crate::fs::buffers::Buffers;
 use crate::fs::external::External;
 use crate::fs::handle::{DescriptionKey, NodeKey};
 use crate::fs::inode::Kind;
+use crate::fs::quota::Quota;
 use crate::fs::ready::Ready;
-use crate::fs::space::Space;
 use crate::fs::watch::wait;
 use alloc::vec::Vec;
 
@@ -86,14 +86,14 @@ impl Files {
         }
         let (style, name) = (socket.style, socket.name.clone());
         if style == Style::Stream && sending.rights.is_empty() {
-            let (space, other) = self.space_and_socket(receiver)?;
-            other.received.append(space, from, length as usize)?;
+            let (quota, other) = self.space_and_socket(receiver)?;
+            other.received.append(quota, from, length as usize)?;
         } else {
             let mut message = Message::new(from, length as usize)?;
             message.from = name.filter(|_| style == Style::Datagram).map(Address::Unix);
             message.rights = self.rights(&sending.rights)?;
-            let (space, other) = self.space_and_socket(receiver)?;
-            other.received.push(space, message)?;
+            let (quota, other) = self.space_and_socket(receiver)?;
+            other.received.push(quota, message)?;
         }
         self.notify(receiver, Ready::IN);
         Ok(length)
@@ -144,9 +144,9 @@ impl Files {
         Ok(rights)
     }
 
-    fn space_and_socket(&mut self, node: NodeKey) -> Result<(&mut Space, &mut Socket), Errno> {
+    fn space_and_socket(&mut self, node: NodeKey) -> Result<(&mut Quota, &mut Socket), Errno> {
         match &mut self.nodes[node].kind {
-            Kind::Unix(socket) => Ok((&mut self.space, socket)),
+            Kind::Unix(socket) => Ok((&mut self.quota, socket)),
             _ => Err(Errno::ENOTSOCK),
         }
     }
@@ -189,7 +189,7 @@ impl Files {
         peek: bool,
         nonblocking: bool,
     ) -> Result<Received, Stop> {
-        let (space, socket) = self.space_and_socket(node)?;
+        let (quota, socket) = self.space_and_socket(node)?;
         match socket.style {
             Style::Stream if socket.peer.is_none() => return Err(Errno::EINVAL.into()),
             Style::Packet if socket.peer.is_none() => return Err(Errno::ENOTCONN.into()),
@@ -207,8 +207,8 @@ impl Files {
             };
         }
         let received = match socket.style {
-            Style::Stream => socket.received.read_stream(space, into, peek)?,
-            _ => socket.received.read_message(space, into, peek)?,
+            Style::Stream => socket.received.read_stream(quota, into, peek)?,
+            _ => socket.received.read_message(quota, into, peek)?,
         };
         if peek {
             received.rights.iter().for_each(|right| self.descriptions.retain(*right));

@@ -54,7 +54,7 @@ fn duplicates_share_their_offset() {
 #[test]
 fn an_unlinked_file_lives_while_it_is_open() {
     let mut machine = Machine::new();
-    let before = machine.files.space.used;
+    let before = machine.files.quota.used;
     let file = machine.create("/file");
     let used = size_of::<crate::fs::inode::Inode>() as u64;
     machine.write(file, None, &[7; 10_000]).expect("space");
@@ -62,15 +62,15 @@ fn an_unlinked_file_lives_while_it_is_open() {
     machine.files.unlink(AT_FDCWD, b"/file", now).expect("there");
     assert_eq!(machine.read(file, Some(9_999), 9).as_deref(), Ok(&[7][..]));
     assert_eq!(machine.files.stat(file, b"", linux::AT_EMPTY_PATH).map(|stat| stat.links), Ok(0));
-    assert_eq!(machine.files.space.used, before + used + 3 * 4096);
+    assert_eq!(machine.files.quota.used, before + used + 3 * 4096);
     machine.files.close(file).expect("open");
-    assert_eq!(machine.files.space.used, before);
+    assert_eq!(machine.files.quota.used, before);
 }
 
 #[test]
 fn nothing_is_left_of_a_removed_tree() {
     let mut machine = Machine::new();
-    let before = (machine.files.nodes.len(), machine.files.space.used);
+    let before = (machine.files.nodes.len(), machine.files.quota.used);
     let now = machine.now();
     for path in ["/a", "/a/b", "/a/b/c", "/d"] {
         machine.files.make_directory(AT_FDCWD, path.as_bytes(), 0o777, now).expect("new");
@@ -87,7 +87,7 @@ fn nothing_is_left_of_a_removed_tree() {
     machine.files.change_directory(b"..").expect("its parent is kept with it");
     machine.files.change_directory(b"/").expect("there");
     machine.files.close(file).expect("open");
-    assert_eq!((machine.files.nodes.len(), machine.files.space.used), before);
+    assert_eq!((machine.files.nodes.len(), machine.files.quota.used), before);
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn an_exclusive_lock_is_for_one_description_only() {
     assert_eq!(machine.files.lock(first, linux::LOCK_SH), Ok(()));
     assert_eq!(machine.files.lock(second, linux::LOCK_SH), Ok(()));
     assert_eq!(machine.files.lock(second, try_exclusive), Err(Errno::EAGAIN.into()));
-    while machine.files.news.take().is_some() {}
+    while machine.files.ready_list.take().is_some() {}
     machine.files.close(first).expect("open");
-    assert!(!machine.files.news.is_empty(), "who waits for the lock is woken");
+    assert!(!machine.files.ready_list.is_empty(), "who waits for the lock is woken");
     assert_eq!(machine.files.lock(second, try_exclusive), Ok(()));
 }
 
@@ -312,7 +312,7 @@ fn a_socket_of_another_part_is_released_after_its_last_descriptor() {
     assert_eq!(mode, Ok(linux::S_IFSOCK));
     machine.files.set_ready(node, Ready::OUT, Ready::OUT);
     assert_eq!(machine.ready(file), Ready::OUT);
-    assert_eq!(machine.files.news.take(), Some(node));
+    assert_eq!(machine.files.ready_list.take(), Some(node));
     let copy = machine.files.duplicate(file, 0, false).expect("free");
     machine.files.close(file).expect("open");
     assert_eq!(machine.files.orphans, []);
@@ -323,14 +323,14 @@ fn a_socket_of_another_part_is_released_after_its_last_descriptor() {
 #[test]
 fn files_without_end_come_to_an_end() {
     let mut machine = Machine::new();
-    machine.files.space.limit = machine.files.space.used + 50_000;
+    machine.files.quota.limit = machine.files.quota.used + 50_000;
     let refused = (0..200).find_map(|number| machine.open(&format!("/{number}"), linux::O_CREAT).err());
     assert_eq!(refused, Some(Errno::ENOSPC));
     let now = machine.now();
     machine.files.unlink(AT_FDCWD, b"/0", now).expect("made");
     machine.files.close(3).expect("open");
     machine.open("/0", linux::O_CREAT).expect("there is room again");
-    let used = machine.files.space.used;
+    let used = machine.files.quota.used;
     assert_eq!(machine.open("/again", linux::O_CREAT), Err(Errno::ENOSPC));
-    assert_eq!(machine.files.space.used, used);
+    assert_eq!(machine.files.quota.used, used);
 }

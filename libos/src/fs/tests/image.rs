@@ -54,10 +54,10 @@ fn links_are_counted_once_whenever_a_directory_is_unfolded() {
 #[test]
 fn writing_copies_what_is_written_to() {
     let mut machine = machine();
-    let used = machine.files.space.used;
+    let used = machine.files.quota.used;
     let large = machine.open("/data/large", linux::O_RDWR).expect("can be opened");
     machine.write(large, Some(5_000), b"new").expect("can be written");
-    assert!(machine.files.space.used - used < 4 * 4096, "one page, and inodes");
+    assert!(machine.files.quota.used - used < 4 * 4096, "one page, and inodes");
     let mut expected = vec![7; 10_000];
     expected[5_000..5_003].copy_from_slice(b"new");
     assert_eq!(machine.read(large, Some(0), 20_000).expect("read"), expected);

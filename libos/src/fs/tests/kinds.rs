@@ -78,11 +78,11 @@ fn a_file_of_signals_is_ready_while_one_of_its_set_is_pending() {
     let file = machine.files.signal_file(-1, 0b110, linux::O_NONBLOCK, now).expect("memory");
     let node = machine.files.node(file).expect("open");
     machine.files.signals_pending(0b001);
-    assert_eq!((machine.ready(file), machine.files.news.take()), (Ready::empty(), None));
+    assert_eq!((machine.ready(file), machine.files.ready_list.take()), (Ready::empty(), None));
     machine.files.signals_pending(0b011);
-    assert_eq!((machine.ready(file), machine.files.news.take()), (Ready::IN, Some(node)));
+    assert_eq!((machine.ready(file), machine.files.ready_list.take()), (Ready::IN, Some(node)));
     machine.files.signals_pending(0b011);
-    assert_eq!(machine.files.news.take(), None, "nothing new");
+    assert_eq!(machine.files.ready_list.take(), None, "nothing new");
     assert_eq!(machine.read(file, None, 128).map(|bytes| bytes.len()), Ok(8));
     assert_eq!(machine.files.signal_file(file, 0, 0, now), Ok(file));
     assert_eq!(machine.read(file, None, 128), Err(Errno::EAGAIN.into()));

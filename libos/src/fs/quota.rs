@@ -5,16 +5,16 @@
 
 use crate::errno::Errno;
 
-/// Account, in bytes.
+/// Memory that files may take, and what they do take, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Space {
+pub struct Quota {
     /// Bytes in use.
     pub used: u64,
     /// Most bytes in use.
     pub limit: u64,
 }
 
-impl Space {
+impl Quota {
     /// Bytes that are left.
     pub fn free(&self) -> u64 {
         self.limit.saturating_sub(self.used)
