@@ -208,7 +208,7 @@ impl Libos {
     fn take_signals(&mut self) {
         files::give_up_opening(self);
         if let Some(signal) = self.signals.deliver(&mut self.threads) {
-            self.take_leave();
+            self.drain_network();
             signals::end(signal)
         }
     }

@@ -96,9 +96,9 @@ impl Libos {
     }
 
     /// Waits, at the end of the program, until the data that it has sent arrives.
-    pub fn take_leave(&mut self) {
+    pub fn drain_network(&mut self) {
         if self.net.has_device() {
-            self.network(|net, files, devices| net.take_leave(files, devices));
+            self.network(|net, files, devices| net.drain(files, devices));
         }
     }
 
@@ -118,7 +118,7 @@ impl Libos {
         let Self { files, net, .. } = self;
         // Of several sockets closed together, none reports its end to another.
         for socket in &files.orphans {
-            net.leave_file(*socket);
+            net.forget_file(*socket);
         }
         while let Some(socket) = files.orphans.pop() {
             net.close(files, socket);

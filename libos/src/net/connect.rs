@@ -48,7 +48,7 @@ impl Net {
         }
         let listener = Listener { backlog, pending: VecDeque::new(), waiting: VecDeque::new() };
         self.sockets[key].state = State::Listening(Box::new(listener));
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, key, Ready::empty());
         Ok(())
     }
 
@@ -84,14 +84,14 @@ impl Net {
         match &mut socket.state {
             State::Connecting(_) if nonblocking => return Err(Errno::EALREADY.into()),
             State::Connecting(_) => return Err(wait(node)),
-            State::Connected { told, .. } if !*told => {
-                *told = true;
+            State::Connected { reported, .. } if !*reported => {
+                *reported = true;
                 return Ok(());
             }
-            State::Far(connection) if connection.is_opening() && nonblocking => return Err(Errno::EALREADY.into()),
-            State::Far(connection) if connection.is_opening() => return Err(wait(node)),
-            State::Far(connection) if connection.is_news() => {
-                connection.tell();
+            State::Remote(connection) if connection.is_opening() && nonblocking => return Err(Errno::EALREADY.into()),
+            State::Remote(connection) if connection.is_opening() => return Err(wait(node)),
+            State::Remote(connection) if connection.is_unreported() => {
+                connection.mark_reported();
                 return Ok(());
             }
             State::Closed if socket.remote.is_none() => {}
@@ -101,13 +101,13 @@ impl Net {
             // An earlier attempt has failed: its error is the answer now, and the next call starts a new attempt.
             (socket.read_shut, socket.write_shut) = (false, false);
             let error = socket.error.take().unwrap_or(Errno::ECONNABORTED);
-            self.tell(files, key, Ready::empty());
+            self.report_ready(files, key, Ready::empty());
             return Err(error.into());
         }
         let to = concrete(to);
         let from = self.source(devices, key, to)?;
         if !self.is_local(to.ip()) {
-            self.connect_far(files, devices, key, from, to)?;
+            self.connect_remote(files, devices, key, from, to)?;
             return Err(if nonblocking { Errno::EINPROGRESS.into() } else { wait(node) });
         }
         let Some(listener) = self.listener_at(to, from) else {
@@ -122,7 +122,7 @@ impl Net {
         self.sockets[key].remote = Some(to);
         if self.sockets[listener].listener().is_some_and(Listener::is_full) {
             self.queue_up(key, listener)?;
-            self.tell(files, key, Ready::empty());
+            self.report_ready(files, key, Ready::empty());
             return Err(if nonblocking { Errno::EINPROGRESS.into() } else { wait(node) });
         }
         if let Err(errno) = self.join(files, key, listener) {
@@ -130,8 +130,8 @@ impl Net {
             return Err(errno.into());
         }
         match &mut self.sockets[key].state {
-            State::Connected { told, .. } if !nonblocking => {
-                *told = true;
+            State::Connected { reported, .. } if !nonblocking => {
+                *reported = true;
                 Ok(())
             }
             _ => Err(Errno::EINPROGRESS.into()),
@@ -185,7 +185,7 @@ impl Net {
         let server = Socket {
             local: Some(to),
             remote: Some(from),
-            state: State::Connected { peer: Some(key), told: true },
+            state: State::Connected { peer: Some(key), reported: true },
             options: behind.options.try_clone()?,
             ..Socket::new(Protocol::Tcp, behind.family)
         };
@@ -198,9 +198,9 @@ impl Net {
         }
         let client = &mut self.sockets[key];
         client.local = Some(from);
-        client.state = State::Connected { peer: Some(server), told: false };
-        self.tell(files, key, Ready::OUT);
-        self.tell(files, listener, Ready::IN);
+        client.state = State::Connected { peer: Some(server), reported: false };
+        self.report_ready(files, key, Ready::OUT);
+        self.report_ready(files, listener, Ready::IN);
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Net {
         files.check_descriptor_free()?;
         let accepted = listener.pending.pop_front().ok_or(Errno::EAGAIN)?;
         self.admit(files, key);
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, key, Ready::empty());
         let socket = &self.sockets[accepted];
         let name = socket.shown(socket.remote);
         Ok((self.give_descriptor(files, accepted, flags, now)?, name))

@@ -28,29 +28,29 @@ impl Net {
         let socket = &self.sockets[key];
         let Some(Arrival { to, class }) = arrival else { return Vec::new() };
         let interface = if to.is_loopback() { LOOPBACK } else { DEVICE }.to_ne_bytes();
-        let mut told = Vec::new();
-        let mut tell = |level, option, kind, data: &[&[u8]]| {
+        let mut reported = Vec::new();
+        let mut report_ready = |level, option, kind, data: &[&[u8]]| {
             if socket.options.is_set(level, option) {
-                told.push(Control { level, kind, data: data.concat() });
+                reported.push(Control { level, kind, data: data.concat() });
             }
         };
         if let IpAddr::V4(to) = to {
             // Source address for an answer: a broadcast address cannot be one.
             let from = if to.is_broadcast() { Ipv4Addr::UNSPECIFIED } else { to };
             let [from, to] = [from.octets(), to.octets()];
-            tell(net::SOL_IP, net::IP_PKTINFO, net::IP_PKTINFO, &[&interface, &from, &to]);
-            tell(net::SOL_IP, net::IP_RECVTOS, net::IP_TOS, &[&[class]]);
+            report_ready(net::SOL_IP, net::IP_PKTINFO, net::IP_PKTINFO, &[&interface, &from, &to]);
+            report_ready(net::SOL_IP, net::IP_RECVTOS, net::IP_TOS, &[&[class]]);
         }
         if socket.family == Family::V6 {
             let shown = match to {
                 IpAddr::V4(to) => to.to_ipv6_mapped(),
                 IpAddr::V6(to) => to,
             };
-            tell(net::SOL_IPV6, net::IPV6_RECVPKTINFO, net::IPV6_PKTINFO, &[&shown.octets(), &interface]);
+            report_ready(net::SOL_IPV6, net::IPV6_RECVPKTINFO, net::IPV6_PKTINFO, &[&shown.octets(), &interface]);
             if to.is_ipv6() {
-                tell(net::SOL_IPV6, net::IPV6_RECVTCLASS, net::IPV6_TCLASS, &[&u32::from(class).to_ne_bytes()]);
+                report_ready(net::SOL_IPV6, net::IPV6_RECVTCLASS, net::IPV6_TCLASS, &[&u32::from(class).to_ne_bytes()]);
             }
         }
-        told
+        reported
     }
 }

@@ -76,7 +76,7 @@ impl Net {
         let socket = &mut self.sockets[key];
         socket.remote = remote;
         (socket.read_shut, socket.write_shut) = (false, false);
-        self.tell(files, key, Ready::OUT);
+        self.report_ready(files, key, Ready::OUT);
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Net {
             return Err(Errno::EPIPE.into());
         }
         if let Some(error) = socket.error.take() {
-            self.tell(files, key, Ready::empty());
+            self.report_ready(files, key, Ready::empty());
             return Err(error.into());
         }
         self.check_receiver(key, to)?;
@@ -126,7 +126,7 @@ impl Net {
             }
             None if self.sockets[key].remote == Some(to) => {
                 self.sockets[key].error = Some(Errno::ECONNREFUSED);
-                self.tell(files, key, Ready::ERROR);
+                self.report_ready(files, key, Ready::ERROR);
             }
             None => {}
         }
@@ -151,7 +151,7 @@ impl Net {
         message.from = Some(Address::Internet(socket.family.shown(from)));
         message.arrival = Some(arrival);
         if socket.received.push(&mut files.quota, message).is_ok() {
-            self.tell(files, receiver, Ready::IN);
+            self.report_ready(files, receiver, Ready::IN);
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Net {
             None if socket.read_shut => return Ok(Received::default()),
             None => return Err(wait(node)),
         };
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, key, Ready::empty());
         answer
     }
 }

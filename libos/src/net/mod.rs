@@ -14,21 +14,21 @@ mod connect;
 mod control;
 mod datagram;
 pub mod device;
-mod end;
-mod far;
-mod farewell;
-mod follow;
+mod drain;
 mod groups;
 pub mod interface;
 mod options;
-mod outbox;
 mod poll;
 mod ports;
+mod remote;
+mod remote_io;
 mod routes;
+mod shutdown;
 mod stream;
+mod tcp_events;
 #[cfg(test)]
 mod tests;
-mod through;
+mod udp_tx;
 
 pub use crate::fs::handle::SocketKey;
 pub use options::takes;
@@ -46,10 +46,10 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use device::Device;
-use far::Connection;
 use options::Options;
-use outbox::Outbox;
 use ports::Ports;
+use remote::Connection;
+use udp_tx::TxQueue;
 
 /// Sockets of the internet families; takes no memory without sockets.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ pub struct Socket {
     state: State,
     received: Queue,
     /// Datagrams on their way to the device.
-    outbox: Option<Box<Outbox>>,
+    tx_queue: Option<Box<TxQueue>>,
     /// True if the socket is closed, but the peer does not know yet.
     orphaned: bool,
     /// True if no more is read (`read_shut`) or sent (`write_shut`).
@@ -111,10 +111,10 @@ enum State {
     Connected {
         peer: Option<SocketKey>,
         /// connect(2) has reported success.
-        told: bool,
+        reported: bool,
     },
     /// Connection through the network device: being opened, open, or over.
-    Far(Box<Connection>),
+    Remote(Box<Connection>),
 }
 
 /// Connections to accept.
@@ -144,7 +144,7 @@ impl Socket {
             remote: None,
             state: State::Closed,
             received: Queue::default(),
-            outbox: None,
+            tx_queue: None,
             orphaned: false,
             read_shut: false,
             write_shut: false,
@@ -177,7 +177,7 @@ impl Socket {
     fn is_closed(&self) -> bool {
         match &self.state {
             State::Closed => self.protocol == Protocol::Tcp,
-            State::Far(connection) => connection.is_over(),
+            State::Remote(connection) => connection.is_over(),
             _ => false,
         }
     }
@@ -213,7 +213,7 @@ impl Net {
         match files.open_internet(key, flags, now) {
             Ok((descriptor, node)) => {
                 self.sockets[key].node = Some(node);
-                self.tell(files, key, Ready::empty());
+                self.report_ready(files, key, Ready::empty());
                 Ok(descriptor)
             }
             Err(errno) => {
@@ -244,7 +244,7 @@ impl Net {
         let socket = &self.sockets[key];
         let connected = match &socket.state {
             State::Connected { .. } => true,
-            State::Far(connection) => !connection.is_opening() && !connection.is_over(),
+            State::Remote(connection) => !connection.is_opening() && !connection.is_over(),
             _ => socket.protocol == Protocol::Udp,
         };
         let remote = socket.remote.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
@@ -280,7 +280,7 @@ impl Net {
     }
 
     /// Reports to the files what a socket is ready for, and for which events there is news.
-    fn tell(&self, files: &mut Files, key: SocketKey, news: Ready) {
+    fn report_ready(&self, files: &mut Files, key: SocketKey, news: Ready) {
         if let Some(node) = self.sockets[key].node {
             files.set_ready(node, self.ready(key), news);
         }

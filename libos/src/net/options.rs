@@ -294,7 +294,7 @@ impl Net {
             }
             (net::SO_ERROR, _) => {
                 let error = socket.error.take().map_or(0, |errno| -errno.to_result() as i32);
-                self.tell(files, key, Ready::empty());
+                self.report_ready(files, key, Ready::empty());
                 error
             }
             _ => return Err(Errno::ENOPROTOOPT),
@@ -337,10 +337,10 @@ impl Net {
             _ => return Err(Errno::ENOPROTOOPT),
         }
         let Socket { state, options, .. } = socket;
-        if let State::Far(connection) = state {
+        if let State::Remote(connection) = state {
             connection.set_options(options);
         }
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, key, Ready::empty());
         Ok(())
     }
 

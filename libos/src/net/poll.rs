@@ -1,7 +1,7 @@
 //! Polling of the device: by calls on sockets, by calls that wait for files, and when no thread can run.
 
 use super::device::{Device, Stack};
-use super::outbox;
+use super::udp_tx;
 use super::{Net, Socket, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -77,7 +77,7 @@ impl Net {
             let more = wire.receive(&mut |frame, sender| next = self.arrive(files, stack, sender, frame, now));
             // A connection answers once the next frame is not for it, so that a run of segments gets one answer.
             if let Some(key) = touched.filter(|key| Some(*key) != next) {
-                self.look_after(files, stack, wire.sender(), key, now, false);
+                self.poll_socket(files, stack, wire.sender(), key, now, false);
             }
             touched = next;
             if !more {
@@ -85,7 +85,7 @@ impl Net {
             }
         }
         if let Some(key) = touched {
-            self.look_after(files, stack, wire.sender(), key, now, false);
+            self.poll_socket(files, stack, wire.sender(), key, now, false);
         }
         while let Some(alarm) = stack.due(wire.sender(), now) {
             self.woken(files, stack, wire.sender(), alarm, now);
@@ -128,8 +128,8 @@ impl Net {
                 }
                 key
             }
-            Carried::Datagram { to, .. } if stack.is_for_house(to) => {
-                stack.take_for_house(frame, sender, now);
+            Carried::Datagram { to, .. } if stack.is_for_interface(to) => {
+                stack.take_for_interface(frame, sender, now);
                 None
             }
             Carried::Datagram { to, from } => {
@@ -146,7 +146,7 @@ impl Net {
                 let refused = self.receiver_at(here, there);
                 if let Some(key) = refused.filter(|key| self.sockets[*key].remote == Some(there)) {
                     self.sockets[key].error = Some(Errno::ECONNREFUSED);
-                    self.tell(files, key, Ready::ERROR);
+                    self.report_ready(files, key, Ready::ERROR);
                 }
                 None
             }
@@ -173,7 +173,7 @@ impl Net {
         to: SocketAddr,
         now: u64,
     ) -> Result<(), Errno> {
-        let mut socket = udp::Socket::new(outbox::room(1, frame.len())?, outbox::room(0, 0)?);
+        let mut socket = udp::Socket::new(udp_tx::room(1, frame.len())?, udp_tx::room(0, 0)?);
         socket.bind(to.port()).map_err(|_| Errno::EINVAL)?;
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket);

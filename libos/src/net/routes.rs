@@ -86,7 +86,7 @@ fn question(bytes: &[u8]) -> Option<(Question<'_>, &[u8])> {
 }
 
 /// Appends a message with its attributes.
-fn tell(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], told: &[(u16, &[u8])]) {
+fn report_ready(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], reported: &[(u16, &[u8])]) {
     let start = into.len();
     into.extend_from_slice(&[0; 4]);
     into.extend_from_slice(&kind.to_ne_bytes());
@@ -94,7 +94,7 @@ fn tell(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], t
     into.extend_from_slice(&sequence.to_ne_bytes());
     into.extend_from_slice(&PROCESS.to_ne_bytes());
     into.extend_from_slice(body);
-    for (kind, value) in told {
+    for (kind, value) in reported {
         into.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
         into.extend_from_slice(&kind.to_ne_bytes());
         into.extend_from_slice(value);
@@ -105,7 +105,7 @@ fn tell(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], t
 }
 
 impl Interface {
-    fn tell(&self, question: &Question<'_>, flags: u32, into: &mut Vec<u8>) {
+    fn report_ready(&self, question: &Question<'_>, flags: u32, into: &mut Vec<u8>) {
         let (kind, state) = self.hardware;
         let [k0, k1] = kind.to_ne_bytes();
         let number = self.number.to_ne_bytes();
@@ -113,9 +113,9 @@ impl Interface {
         let name = [self.name, b"\0"].concat();
         let broadcast = [if self.hardware == ETHERNET { 0xff } else { 0 }; 6];
         let mtu = (self.mtu as u32).to_ne_bytes();
-        let told: [(u16, &[u8]); 4] =
+        let reported: [(u16, &[u8]); 4] =
             [(LINK_NAME, &name), (LINK_MTU, &mtu), (LINK_ADDRESS, &self.mac), (LINK_BROADCAST, &broadcast)];
-        tell(into, NEW_LINK, flags, question.sequence, &body, &told);
+        report_ready(into, NEW_LINK, flags, question.sequence, &body, &reported);
     }
 
     /// Appends the addresses of this family, or of both if it is 0.
@@ -137,17 +137,17 @@ impl Interface {
                     let hosts = u32::MAX.checked_shr((*prefix).into()).unwrap_or(0);
                     let everybody = (v4.to_bits() | hosts).to_be_bytes();
                     let octets = v4.octets();
-                    let told: [(u16, &[u8]); 4] = [
+                    let reported: [(u16, &[u8]); 4] = [
                         (ADDRESS, &octets),
                         (ADDRESS_LOCAL, &octets),
                         (ADDRESS_LABEL, &name),
                         (ADDRESS_BROADCAST, &everybody),
                     ];
                     let count = if scope == HERE { 3 } else { 4 };
-                    tell(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &told[..count]);
+                    report_ready(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &reported[..count]);
                 }
                 IpAddr::V6(v6) => {
-                    tell(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &[(ADDRESS, &v6.octets())]);
+                    report_ready(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &[(ADDRESS, &v6.octets())]);
                 }
             }
         }
@@ -160,7 +160,7 @@ fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>)
     let wanted = question.body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
     let error = match question.kind {
         GET_LINK if all => {
-            interfaces.iter().for_each(|interface| interface.tell(question, NLM_F_MULTI, into));
+            interfaces.iter().for_each(|interface| interface.report_ready(question, NLM_F_MULTI, into));
             None
         }
         GET_ADDRESS if all => {
@@ -170,7 +170,7 @@ fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>)
         }
         GET_LINK => match interfaces.iter().find(|interface| Some(interface.number) == wanted) {
             Some(interface) => {
-                interface.tell(question, 0, into);
+                interface.report_ready(question, 0, into);
                 (question.flags & NLM_F_ACK != 0).then_some(0)
             }
             None => Some(Errno::ENODEV.to_result() as i32),
@@ -180,9 +180,9 @@ fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>)
     match error {
         Some(error) => {
             let body = [&error.to_ne_bytes()[..], question.header].concat();
-            tell(into, NLMSG_ERROR as u16, 0, question.sequence, &body, &[]);
+            report_ready(into, NLMSG_ERROR as u16, 0, question.sequence, &body, &[]);
         }
-        None if all => tell(into, NLMSG_DONE as u16, NLM_F_MULTI, question.sequence, &[0; 4], &[]),
+        None if all => report_ready(into, NLMSG_DONE as u16, NLM_F_MULTI, question.sequence, &[0; 4], &[]),
         None => {}
     }
 }
@@ -203,17 +203,17 @@ impl Net {
             if question.flags & NLM_F_REQUEST == 0 {
                 continue;
             }
-            let mut told = Vec::new();
-            answer(&interfaces, &question, &mut told);
+            let mut reported = Vec::new();
+            answer(&interfaces, &question, &mut reported);
             let socket = &mut self.sockets[key];
-            if socket.received.length() + told.len() > socket.options.receive_room() {
+            if socket.received.length() + reported.len() > socket.options.receive_room() {
                 return Err(Errno::ENOBUFS.into());
             }
-            let mut message = Message::new(Buffers::own(&told), told.len())?;
+            let mut message = Message::new(Buffers::own(&reported), reported.len())?;
             message.from = Some(Address::Routes(0));
             socket.received.push(&mut files.quota, message)?;
         }
-        self.tell(files, key, Ready::IN);
+        self.report_ready(files, key, Ready::IN);
         Ok(length)
     }
 
@@ -249,7 +249,7 @@ mod tests {
     /// Returns a dump request of this kind.
     fn asked(kind: u16) -> Vec<u8> {
         let mut bytes = Vec::new();
-        tell(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, 7, &[0; 8], &[]);
+        report_ready(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, 7, &[0; 8], &[]);
         bytes
     }
 
@@ -268,18 +268,18 @@ mod tests {
     fn each_question_in_a_row_is_answered() {
         let both = [asked(GET_LINK), asked(999)].concat();
         let (first, rest) = question(&both).expect("whole");
-        let mut told = Vec::new();
-        answer(&Net::default().interfaces(), &first, &mut told);
-        let (link, done) = question(&told).expect("an answer");
+        let mut reported = Vec::new();
+        answer(&Net::default().interfaces(), &first, &mut reported);
+        let (link, done) = question(&reported).expect("an answer");
         assert_eq!((link.kind, link.sequence), (NEW_LINK, 7));
         assert!(link.body.windows(3).any(|bytes| bytes == b"lo\0"));
         assert_eq!(question(done).map(|(done, rest)| (u32::from(done.kind), rest.len())), Some((NLMSG_DONE, 0)));
 
         let (second, rest) = question(rest).expect("whole");
         assert!(rest.is_empty());
-        told.clear();
-        answer(&[], &second, &mut told);
-        let (refusal, _) = question(&told).expect("an answer");
+        reported.clear();
+        answer(&[], &second, &mut reported);
+        let (refusal, _) = question(&reported).expect("an answer");
         assert_eq!(u32::from(refusal.kind), NLMSG_ERROR);
         assert_eq!(refusal.body[..4], (Errno::EOPNOTSUPP.to_result() as i32).to_ne_bytes());
     }

@@ -21,7 +21,7 @@ impl Net {
         let socket = &self.sockets[key];
         match &socket.state {
             State::Connecting(_) => false,
-            State::Far(connection) if !connection.is_over() && !socket.write_shut => connection.is_writable(),
+            State::Remote(connection) if !connection.is_over() && !socket.write_shut => connection.is_writable(),
             &State::Connected { peer: Some(peer), .. } if !socket.write_shut => {
                 self.sockets[peer].received.length() * 3 <= self.capacity(key, peer) * 2
             }
@@ -41,13 +41,13 @@ impl Net {
         let node = socket.node()?;
         if socket.error.is_some() || socket.write_shut {
             let error = socket.error.take().unwrap_or(Errno::EPIPE);
-            self.tell(files, key, Ready::empty());
+            self.report_ready(files, key, Ready::empty());
             return Err(error.into());
         }
         let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
         let peer = match socket.state {
             State::Closed | State::Listening(_) => return Err(Errno::EPIPE.into()),
-            State::Far(_) => return self.send_far(files, key, from, nonblocking),
+            State::Remote(_) => return self.send_remote(files, key, from, nonblocking),
             State::Connecting(_) => return Err(later()),
             State::Connected { peer: Some(peer), .. } => peer,
             State::Connected { peer: None, .. } => {
@@ -65,8 +65,8 @@ impl Net {
             return Err(later());
         }
         self.sockets[peer].received.append(&mut files.quota, from, length as usize)?;
-        self.tell(files, peer, Ready::IN);
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, peer, Ready::IN);
+        self.report_ready(files, key, Ready::empty());
         Ok(length)
     }
 
@@ -92,7 +92,7 @@ impl Net {
                 return Ok(Received::default());
             }
             if let Some(error) = socket.error.take() {
-                self.tell(files, key, Ready::empty());
+                self.report_ready(files, key, Ready::empty());
                 return Err(error.into());
             }
             return match socket.state {
@@ -103,17 +103,17 @@ impl Net {
             };
         }
         if socket.connection().is_some() {
-            return self.receive_far(files, key, into, peek);
+            return self.receive_remote(files, key, into, peek);
         }
         let peer = socket.peer();
         let was_writable = peer.is_none_or(|peer| self.is_writable(peer));
         let received = self.sockets[key].received.read_stream(&mut files.quota, into, peek)?;
-        self.tell(files, key, Ready::empty());
+        self.report_ready(files, key, Ready::empty());
         if let Some(peer) = peer
             && !was_writable
             && self.is_writable(peer)
         {
-            self.tell(files, peer, Ready::OUT);
+            self.report_ready(files, peer, Ready::OUT);
         }
         Ok(received)
     }

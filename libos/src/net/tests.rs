@@ -88,8 +88,8 @@ fn who_is_connected_waits_for_nobody_else() {
     machine.accept(listening).expect("it waits");
     while machine.files.ready_list.take().is_some() {}
     machine.send(client, b"x").expect("room");
-    let told = machine.files.ready_list.take().expect("the other end");
-    assert_ne!(Some(told), machine.net.sockets[client].node);
+    let reported = machine.files.ready_list.take().expect("the other end");
+    assert_ne!(Some(reported), machine.net.sockets[client].node);
     assert_eq!((machine.files.ready_list.take(), machine.accept(listening)), (None, Err(Errno::EAGAIN.into())));
 }
 

@@ -14,7 +14,7 @@ use linux_raw_sys::prctl::*;
 
 /// Ends the program with the low 8 bits of its status.
 pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
-    libos.take_leave();
+    libos.drain_network();
     husk::process::exit(status as u8)
 }
 

@@ -41,7 +41,7 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
 /// exit(2): ends the thread, and the program if it was the last.
 pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
     if libos.threads.count() == 1 {
-        libos.take_leave();
+        libos.drain_network();
         husk::process::exit(status as u8);
     }
     let address = libos.threads.current().clear_at_exit;

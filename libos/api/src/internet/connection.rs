@@ -133,7 +133,7 @@ impl Connection {
     }
 
     /// Returns true if the peer has acknowledged all data and the FIN.
-    pub fn has_said_all(&self) -> bool {
+    pub fn is_acknowledged(&self) -> bool {
         matches!(self.tcp_ref().state(), tcp::State::Closed | tcp::State::FinWait2 | tcp::State::TimeWait)
     }
 

@@ -78,20 +78,20 @@ impl Host {
             let next = sockets.arrive(&frame, &mut link.sender, now);
             // A connection answers once the batch has no more frames in a row for it.
             if let Some(slot) = touched.filter(|slot| Some(*slot) != next) {
-                sockets.look_after(&mut link.sender, slot, now, false);
+                sockets.poll_socket(&mut link.sender, slot, now, false);
             }
             touched = next;
         }
         if let Some(slot) = touched {
-            sockets.look_after(&mut link.sender, slot, now, false);
+            sockets.poll_socket(&mut link.sender, slot, now, false);
         }
         sockets.keep_appointments(&mut link.sender, now);
     }
 
     /// Lets a socket send; the frames are published with the next wait.
-    pub fn nudge(&mut self, slot: usize, now: u64) {
+    pub fn flush_socket(&mut self, slot: usize, now: u64) {
         self.unflushed = true;
-        self.sockets.look_after(&mut self.link.sender, slot, now, false);
+        self.sockets.poll_socket(&mut self.link.sender, slot, now, false);
     }
 
     /// Returns true if the peers have acknowledged all sent data.

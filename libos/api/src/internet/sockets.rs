@@ -60,7 +60,7 @@ impl Sockets {
     /// Returns true if the peers have acknowledged all sent data, and all datagrams have left.
     pub fn are_settled(&mut self) -> bool {
         self.slots.iter_mut().flatten().all(|socket| match socket {
-            Socket::Stream(stream) if stream.orphaned => stream.connection.has_said_all(),
+            Socket::Stream(stream) if stream.orphaned => stream.connection.is_acknowledged(),
             Socket::Stream(stream) => stream.connection.is_over() || stream.connection.tcp().send_queue() == 0,
             Socket::Datagrams(datagrams) => datagrams.udp().send_queue() == 0,
         })
@@ -197,9 +197,9 @@ impl Sockets {
                 }
                 slot
             }
-            Carried::Datagram { to, .. } if self.stack.is_for_house(to) => {
+            Carried::Datagram { to, .. } if self.stack.is_for_interface(to) => {
                 let asking = self.stack.is_asking();
-                self.stack.take_for_house(frame, sender, now);
+                self.stack.take_for_interface(frame, sender, now);
                 self.news |= asking != self.stack.is_asking();
                 None
             }
@@ -260,7 +260,7 @@ impl Sockets {
                 _ => false,
             };
             if late {
-                self.look_after(sender, slot, now, true);
+                self.poll_socket(sender, slot, now, true);
             }
         }
         self.news |= asking != self.stack.is_asking();
@@ -275,12 +275,12 @@ impl Sockets {
             if let Some(stream) = self.stream(slot) {
                 stream.connection.unstall();
             }
-            self.look_after(sender, slot, now, false);
+            self.poll_socket(sender, slot, now, false);
         }
     }
 
     /// Sends a socket's pending output and updates its state. `late` if its timer has expired.
-    pub fn look_after(&mut self, sender: &mut dyn Sender, slot: usize, now: u64, late: bool) {
+    pub fn poll_socket(&mut self, sender: &mut dyn Sender, slot: usize, now: u64, late: bool) {
         match self.slots.get_mut(slot) {
             Some(Some(Socket::Stream(_))) => self.look_after_stream(sender, slot, now, late),
             Some(Some(Socket::Datagrams(datagrams))) => {
@@ -333,12 +333,12 @@ impl Sockets {
             // The listener is closed.
             None => {
                 self.orphan(slot, true);
-                self.look_after(sender, slot, now, false);
+                self.poll_socket(sender, slot, now, false);
             }
         }
     }
 
-    /// Records that the program has dropped a connection, and ends it by FIN or RST. The caller must then call `look_after`.
+    /// Records that the program has dropped a connection, and ends it by FIN or RST. The caller must then call `poll_socket`.
     pub fn orphan(&mut self, slot: usize, by_reset: bool) {
         let Some(stream) = self.stream(slot) else { return };
         stream.orphaned = true;

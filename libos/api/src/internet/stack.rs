@@ -19,7 +19,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 /// Timer id of the interface itself, as opposed to a socket slot.
-const HOUSE: u32 = u32::MAX;
+const INTERFACE: u32 = u32::MAX;
 /// Interval of group membership reports and router solicitations, in nanoseconds.
 const REPORT: u64 = 1_000_000_000;
 /// Duration of router solicitation, in nanoseconds: three messages by RFC 4861, four seconds apart.
@@ -123,7 +123,7 @@ impl<K> Stack<K> {
             routed: [false, network.v6.source == source::ASK],
         };
         stack.configure(network, mac);
-        stack.alarms.push(Reverse((now, HOUSE)));
+        stack.alarms.push(Reverse((now, INTERFACE)));
         stack
     }
 
@@ -268,7 +268,7 @@ impl<K> Stack<K> {
         let joined = self.groups.try_reserve(1).is_ok() && self.interface.join_multicast_group(group).is_ok();
         if joined {
             self.groups.push((group, 1));
-            self.look_after_house(sender, now);
+            self.poll_interface(sender, now);
         }
         joined
     }
@@ -281,21 +281,21 @@ impl<K> Stack<K> {
             self.groups.swap_remove(place);
             // Leaving cannot fail for a group that was joined.
             let _ = self.interface.leave_multicast_group(group);
-            self.look_after_house(sender, now);
+            self.poll_interface(sender, now);
         }
     }
 
     /// Returns true if a datagram to this address is for the interface's DHCP client.
-    pub fn is_for_house(&self, to: SocketAddr) -> bool {
+    pub fn is_for_interface(&self, to: SocketAddr) -> bool {
         to.port() == LEASE_PORT && self.lease.is_some()
     }
 
     /// Processes a frame with such a datagram.
-    pub fn take_for_house(&mut self, frame: &[u8], sender: &mut dyn Sender, now: u64) {
+    pub fn take_for_interface(&mut self, frame: &[u8], sender: &mut dyn Sender, now: u64) {
         let mut lease = self.lease.take();
         self.take(frame, sender, lease.as_mut().map(|lease| &mut lease.set), now);
         self.lease = lease;
-        self.look_after_house(sender, now);
+        self.poll_interface(sender, now);
     }
 
     /// Sends the pending output of a set. Returns true if it has sent a packet, and the time of the set's next timer.
@@ -326,16 +326,16 @@ impl<K> Stack<K> {
     pub fn due(&mut self, sender: &mut dyn Sender, now: u64) -> Option<(u64, u32)> {
         while let Some(Reverse((at, index))) = self.alarms.peek().copied().filter(|Reverse((at, _))| *at <= now) {
             self.alarms.pop();
-            if index != HOUSE {
+            if index != INTERFACE {
                 return Some((at, index));
             }
-            self.look_after_house(sender, now);
+            self.poll_interface(sender, now);
         }
         None
     }
 
     /// Does the work of the interface itself: ARP, IGMP, DHCP, SLAAC.
-    fn look_after_house(&mut self, sender: &mut dyn Sender, now: u64) {
+    fn poll_interface(&mut self, sender: &mut dyn Sender, now: u64) {
         self.interface.poll_maintenance(instant(now));
         let mut lease = self.lease.take();
         let mut nobody = SocketSet::new(Vec::new());
@@ -348,7 +348,7 @@ impl<K> Stack<K> {
         // solicitations.
         let asks = now < self.asks_until && self.awaits_router();
         let report = (asks || !self.groups.is_empty()).then_some(now + REPORT);
-        self.schedule(HOUSE, u64::MAX, at.into_iter().chain(report).min());
+        self.schedule(INTERFACE, u64::MAX, at.into_iter().chain(report).min());
         self.take_lease();
     }
 }

@@ -54,7 +54,7 @@ impl TcpStream {
     pub(super) fn connect(host: &Rc<RefCell<Host>>, to: SocketAddr) -> Result<Self, Error> {
         let mut borrowed = host.borrow_mut();
         let slot = borrowed.sockets().connect(to)?;
-        borrowed.nudge(slot, clock::monotonic_ns());
+        borrowed.flush_socket(slot, clock::monotonic_ns());
         Ok(Self { host: Rc::clone(host), slot })
     }
 
@@ -64,7 +64,7 @@ impl TcpStream {
         let stream = host.sockets().stream(self.slot).ok_or(Error::Reset)?;
         let result = what(stream)?;
         stream.connection.note();
-        host.nudge(self.slot, clock::monotonic_ns());
+        host.flush_socket(self.slot, clock::monotonic_ns());
         Ok(result)
     }
 
@@ -165,5 +165,5 @@ fn may_write(stream: &mut Stream) -> Result<(), Error> {
 /// Ends a connection that the program has dropped.
 fn end(host: &mut Host, slot: usize, by_reset: bool) {
     host.sockets().orphan(slot, by_reset);
-    host.nudge(slot, clock::monotonic_ns());
+    host.flush_socket(slot, clock::monotonic_ns());
 }

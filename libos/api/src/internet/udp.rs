@@ -68,7 +68,7 @@ impl UdpSocket {
                 return Err(Error::NotYet);
             }
         }
-        host.nudge(self.slot, clock::monotonic_ns());
+        host.flush_socket(self.slot, clock::monotonic_ns());
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Connections through the network device; see [`husk::internet`].
 //!
-//! [`Net::look_after`] ([`super::follow`]) runs after each event of such a socket. A connection outlives its closed socket
+//! [`Net::poll_socket`] ([`super::tcp_events`]) runs after each event of such a socket. A connection outlives its closed socket
 //! until the peer knows.
 
 use super::device::{Device, Stack, buffer};
@@ -27,7 +27,7 @@ pub(super) struct Connection {
     /// The listener that the connection will belong to, while the peer is opening it.
     pub(super) listener: Option<SocketKey>,
     /// connect(2) has reported success.
-    pub(super) told: bool,
+    pub(super) reported: bool,
 }
 
 impl Deref for Connection {
@@ -49,19 +49,19 @@ impl Connection {
         let free = MEMORY.lock().size().1;
         let (receive, send) = (buffer(free, count)?, buffer(free, count)?);
         let shared = husk::internet::connection::Connection::new(ends, receive, send);
-        let mut connection = Box::new(Self { shared, listener: None, told: false });
+        let mut connection = Box::new(Self { shared, listener: None, reported: false });
         connection.set_options(options);
         Ok(connection)
     }
 
     /// Returns true if the connection is not over and connect(2) has not reported it yet.
-    pub(super) fn is_news(&self) -> bool {
-        !self.is_over() && !self.told
+    pub(super) fn is_unreported(&self) -> bool {
+        !self.is_over() && !self.reported
     }
 
     /// Marks the connection as reported by connect(2).
-    pub(super) fn tell(&mut self) {
-        self.told = true;
+    pub(super) fn mark_reported(&mut self) {
+        self.reported = true;
     }
 
     /// Applies the options that concern packets.
@@ -76,11 +76,11 @@ impl Connection {
 
 impl Socket {
     pub(super) fn connection(&self) -> Option<&Connection> {
-        if let State::Far(connection) = &self.state { Some(connection) } else { None }
+        if let State::Remote(connection) = &self.state { Some(connection) } else { None }
     }
 
     pub(super) fn connection_mut(&mut self) -> Option<&mut Connection> {
-        if let State::Far(connection) = &mut self.state { Some(connection) } else { None }
+        if let State::Remote(connection) = &mut self.state { Some(connection) } else { None }
     }
 }
 
@@ -99,7 +99,7 @@ impl Net {
     }
 
     /// Starts to connect a stream through the device: `from` here, `to` there.
-    pub(super) fn connect_far(
+    pub(super) fn connect_remote(
         &mut self,
         files: &mut Files,
         devices: &mut dyn Devices,
@@ -120,9 +120,9 @@ impl Net {
             }
             stack.connections.insert((from, to), key);
             let socket = &mut net.sockets[key];
-            (socket.local, socket.remote, socket.state) = (Some(from), Some(to), State::Far(connection));
-            net.look_after(files, stack, sender, key, now, false);
-            net.tell(files, key, Ready::empty());
+            (socket.local, socket.remote, socket.state) = (Some(from), Some(to), State::Remote(connection));
+            net.poll_socket(files, stack, sender, key, now, false);
+            net.report_ready(files, key, Ready::empty());
             Ok(())
         });
         started.unwrap_or(Err(Errno::ENETUNREACH))
@@ -145,7 +145,7 @@ impl Net {
         self.make_room(files, stack);
         let mut connection = Connection::new((to, from), &options, stack.connections.len())?;
         connection.listener = Some(listener);
-        connection.told = true;
+        connection.reported = true;
         if !connection.listen() {
             return Err(Errno::EINVAL);
         }
@@ -154,7 +154,7 @@ impl Net {
         let socket = Socket {
             local: Some(to),
             remote: Some(from),
-            state: State::Far(connection),
+            state: State::Remote(connection),
             options,
             ..Socket::new(Protocol::Tcp, family)
         };

@@ -10,7 +10,7 @@ use crate::fs::watch::wait;
 
 impl Net {
     /// Sends as much as there is room for.
-    pub(super) fn send_far(
+    pub(super) fn send_remote(
         &mut self,
         files: &mut Files,
         key: SocketKey,
@@ -41,12 +41,12 @@ impl Net {
         if length > 0 && done == 0 {
             return Err(later());
         }
-        self.nudge(files, key);
+        self.flush_socket(files, key);
         Ok(done)
     }
 
     /// Reads the received data, of which there is some.
-    pub(super) fn receive_far(
+    pub(super) fn receive_remote(
         &mut self,
         files: &mut Files,
         key: SocketKey,
@@ -77,17 +77,17 @@ impl Net {
         }
         connection.note();
         if !peek {
-            self.nudge(files, key);
+            self.flush_socket(files, key);
         }
         Ok(Received { count, ..Received::default() })
     }
 
     /// Ends the sending side of a connected socket (FIN).
-    pub(super) fn finish_far(&mut self, files: &mut Files, key: SocketKey) {
+    pub(super) fn finish_remote(&mut self, files: &mut Files, key: SocketKey) {
         self.sockets[key].write_shut = true;
         if let Some(connection) = self.sockets[key].connection_mut() {
             connection.tcp().close();
         }
-        self.nudge(files, key);
+        self.flush_socket(files, key);
     }
 }

@@ -12,7 +12,7 @@ use smoltcp::socket::tcp::State::SynSent;
 impl Net {
     /// Lets a connection send and schedule its timer, and reports changes. `late` is true if the connection's timer expired,
     /// false for a segment or a call.
-    pub(super) fn look_after(
+    pub(super) fn poll_socket(
         &mut self,
         files: &mut Files,
         stack: &mut Stack,
@@ -23,7 +23,7 @@ impl Net {
     ) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let orphaned = socket.orphaned;
-        let State::Far(connection) = &mut socket.state else { return };
+        let State::Remote(connection) = &mut socket.state else { return };
         connection.send(stack, sender, (key, key.index()), orphaned, now);
         if self.observe(files, stack, key, late) {
             return;
@@ -34,13 +34,13 @@ impl Net {
         if let Some(connection) = socket.connection_mut() {
             connection.tcp().abort();
         }
-        self.look_after(files, stack, sender, key, now, false);
+        self.poll_socket(files, stack, sender, key, now, false);
     }
 
     /// Reports the changes of a connection. Returns false if nothing takes the connection.
     fn observe(&mut self, files: &mut Files, stack: &mut Stack, key: SocketKey, late: bool) -> bool {
         let socket = &mut self.sockets[key];
-        let State::Far(connection) = &mut socket.state else { return true };
+        let State::Remote(connection) = &mut socket.state else { return true };
         let observed = connection.observe(stack);
         let mut news = Ready::empty();
         news.set(Ready::IN, observed.readable);
@@ -75,7 +75,7 @@ impl Net {
         }
         if self.sockets[key].node.is_some() {
             if !news.is_empty() {
-                self.tell(files, key, news);
+                self.report_ready(files, key, news);
             }
         } else if self.sockets[key].orphaned
             && self.sockets[key].connection().is_none_or(|connection| connection.is_over())
@@ -100,7 +100,7 @@ impl Net {
                 let room = behind.pending.try_reserve(1).is_ok();
                 if room {
                     behind.pending.push_back(key);
-                    self.tell(files, listener, Ready::IN);
+                    self.report_ready(files, listener, Ready::IN);
                 }
                 room
             }
@@ -108,12 +108,12 @@ impl Net {
         }
     }
 
-    /// Runs [`Net::look_after`] for a connection because of a call.
-    pub(super) fn nudge(&mut self, files: &mut Files, key: SocketKey) {
+    /// Runs [`Net::poll_socket`] for a connection because of a call.
+    pub(super) fn flush_socket(&mut self, files: &mut Files, key: SocketKey) {
         let now = husk::clock::monotonic_ns();
-        self.with_device(|net, stack, sender| net.look_after(files, stack, sender, key, now, false));
+        self.with_device(|net, stack, sender| net.poll_socket(files, stack, sender, key, now, false));
         if self.sockets.get(key).is_some() {
-            self.tell(files, key, Ready::empty());
+            self.report_ready(files, key, Ready::empty());
         }
     }
 
@@ -129,15 +129,15 @@ impl Net {
         } else {
             tcp.close()
         };
-        if over { self.free(files, key) } else { self.nudge(files, key) }
+        if over { self.free(files, key) } else { self.flush_socket(files, key) }
     }
 
     /// Aborts a connection by a reset, and keeps the socket.
-    pub(super) fn abort_far(&mut self, files: &mut Files, key: SocketKey) {
+    pub(super) fn abort_remote(&mut self, files: &mut Files, key: SocketKey) {
         if let Some(connection) = self.sockets[key].connection_mut() {
             connection.tcp().abort();
         }
-        self.nudge(files, key);
+        self.flush_socket(files, key);
         self.sockets[key].state = State::Closed;
     }
 
@@ -152,12 +152,12 @@ impl Net {
     ) {
         let Some(key) = self.sockets.key_at(index) else { return };
         if self.sockets[key].protocol == Protocol::Udp {
-            return self.look_after_outbox(files, stack, sender, key, now);
+            return self.poll_tx_queue(files, stack, sender, key, now);
         }
         if let Some(connection) = self.sockets[key].connection_mut()
             && connection.is_woken(at)
         {
-            self.look_after(files, stack, sender, key, now, true);
+            self.poll_socket(files, stack, sender, key, now, true);
         }
     }
 
@@ -166,9 +166,9 @@ impl Net {
         for key in core::mem::take(&mut stack.stalled) {
             if let Some(connection) = self.sockets.get_mut(key).and_then(Socket::connection_mut) {
                 connection.unstall();
-                self.look_after(files, stack, sender, key, now, false);
+                self.poll_socket(files, stack, sender, key, now, false);
             } else if self.sockets.get(key).is_some_and(|socket| socket.protocol == Protocol::Udp) {
-                self.look_after_outbox(files, stack, sender, key, now);
+                self.poll_tx_queue(files, stack, sender, key, now);
             }
         }
     }

@@ -26,7 +26,7 @@ const DATAGRAMS: usize = 64;
 const BYTES: usize = 128 << 10;
 
 /// Unsent datagrams of a socket.
-pub(super) struct Outbox {
+pub(super) struct TxQueue {
     set: SocketSet<'static>,
     handle: SocketHandle,
     alarm: u64,
@@ -34,7 +34,7 @@ pub(super) struct Outbox {
     full: bool,
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for TxQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox").field("full", &self.full).finish_non_exhaustive()
     }
@@ -50,7 +50,7 @@ pub(super) fn room(count: usize, length: usize) -> Result<udp::PacketBuffer<'sta
     Ok(udp::PacketBuffer::new(entries, bytes))
 }
 
-impl Outbox {
+impl TxQueue {
     fn new(port: u16) -> Result<Self, Errno> {
         let mut socket = udp::Socket::new(room(0, 0)?, room(DATAGRAMS, BYTES)?);
         socket.bind(port).map_err(|_| Errno::EINVAL)?;
@@ -63,7 +63,7 @@ impl Outbox {
 impl Socket {
     /// Returns true if a datagram would find room.
     pub(super) fn has_room_to_send(&self) -> bool {
-        self.outbox.as_ref().is_none_or(|outbox| !outbox.full)
+        self.tx_queue.as_ref().is_none_or(|tx_queue| !tx_queue.full)
     }
 }
 
@@ -91,11 +91,11 @@ impl Net {
         };
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
-        if socket.outbox.is_none() {
-            socket.outbox = Some(Box::new(Outbox::new(from.port())?));
+        if socket.tx_queue.is_none() {
+            socket.tx_queue = Some(Box::new(TxQueue::new(from.port())?));
         }
-        let Some(outbox) = socket.outbox.as_deref_mut() else { return Err(Errno::ENOMEM.into()) };
-        let udp = outbox.set.get_mut::<udp::Socket<'_>>(outbox.handle);
+        let Some(tx_queue) = socket.tx_queue.as_deref_mut() else { return Err(Errno::ENOMEM.into()) };
+        let udp = tx_queue.set.get_mut::<udp::Socket<'_>>(tx_queue.handle);
         udp.set_hop_limit(hops);
         let meta = udp::UdpMetadata {
             endpoint: to.into(),
@@ -106,19 +106,19 @@ impl Net {
             Ok(room) => bytes.fill(0, room).map(|_| ())?,
             Err(udp::SendError::Unaddressable) => return Err(Errno::EINVAL.into()),
             Err(udp::SendError::BufferFull) => {
-                outbox.full = true;
-                self.tell(files, key, Ready::empty());
+                tx_queue.full = true;
+                self.report_ready(files, key, Ready::empty());
                 let stop: Stop = if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
                 return Err(stop);
             }
         }
         let now = devices.monotonic_ns();
-        self.with_device(|net, stack, sender| net.look_after_outbox(files, stack, sender, key, now));
+        self.with_device(|net, stack, sender| net.poll_tx_queue(files, stack, sender, key, now));
         Ok(length as u64)
     }
 
     /// Sends the datagrams that can leave, and schedules a retry for the others.
-    pub(super) fn look_after_outbox(
+    pub(super) fn poll_tx_queue(
         &mut self,
         files: &mut Files,
         stack: &mut Stack,
@@ -126,20 +126,20 @@ impl Net {
         key: SocketKey,
         now: u64,
     ) {
-        let Some(outbox) = self.sockets[key].outbox.as_deref_mut() else { return };
-        if outbox.alarm <= now {
-            outbox.alarm = u64::MAX;
+        let Some(tx_queue) = self.sockets[key].tx_queue.as_deref_mut() else { return };
+        if tx_queue.alarm <= now {
+            tx_queue.alarm = u64::MAX;
         }
-        let (_, at) = stack.send(sender, &mut outbox.set, now);
-        let waiting = outbox.set.get::<udp::Socket<'_>>(outbox.handle).send_queue() > 0;
+        let (_, at) = stack.send(sender, &mut tx_queue.set, now);
+        let waiting = tx_queue.set.get::<udp::Socket<'_>>(tx_queue.handle).send_queue() > 0;
         if waiting {
             let at = at.map(|at| at.max(now + AGAIN));
-            outbox.alarm = stack.schedule(key.index(), outbox.alarm, at);
+            tx_queue.alarm = stack.schedule(key.index(), tx_queue.alarm, at);
             if !stack.stalled.contains(&key) && stack.stalled.try_reserve(1).is_ok() {
                 stack.stalled.push(key);
             }
-        } else if core::mem::take(&mut outbox.full) {
-            self.tell(files, key, Ready::OUT);
+        } else if core::mem::take(&mut tx_queue.full) {
+            self.report_ready(files, key, Ready::OUT);
         }
     }
 }

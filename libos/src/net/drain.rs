@@ -13,7 +13,7 @@ const DEPARTURE: u64 = 1_000_000_000;
 
 impl Net {
     /// Closes all connections through the device, and waits until they have sent everything.
-    pub fn take_leave(&mut self, files: &mut Files, devices: &mut dyn Devices) {
+    pub fn drain(&mut self, files: &mut Files, devices: &mut dyn Devices) {
         let Some(device) = &self.device else { return };
         let connections: Vec<SocketKey> = device.stack.connections.values().copied().collect();
         for key in connections {
@@ -27,7 +27,7 @@ impl Net {
         loop {
             self.poll(files, devices);
             let now = devices.monotonic_ns();
-            let wanted = if self.has_more_to_say() { PATIENCE } else { DEPARTURE };
+            let wanted = if self.has_unacknowledged() { PATIENCE } else { DEPARTURE };
             let end = start.saturating_add(wanted);
             let Some(device) = self.device.as_deref_mut() else { return };
             let done = wanted == DEPARTURE && device.stack.stalled.is_empty();
@@ -39,11 +39,11 @@ impl Net {
     }
 
     /// Returns true if some connection has data or a FIN that its peer has not acknowledged.
-    fn has_more_to_say(&self) -> bool {
+    fn has_unacknowledged(&self) -> bool {
         let Some(device) = &self.device else { return false };
         device.stack.connections.values().any(|key| {
             let connection = self.sockets.get(*key).and_then(Socket::connection);
-            connection.is_some_and(|connection| !connection.has_said_all())
+            connection.is_some_and(|connection| !connection.is_acknowledged())
         })
     }
 }

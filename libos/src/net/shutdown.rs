@@ -21,29 +21,29 @@ impl Net {
                 socket.read_shut |= read;
                 socket.write_shut |= write;
                 let connected = socket.remote.is_some();
-                self.tell(files, key, Ready::all());
+                self.report_ready(files, key, Ready::all());
                 return if connected { Ok(()) } else { Err(Errno::ENOTCONN) };
             }
             _ if socket.is_closed() => return Err(Errno::ENOTCONN),
             (Protocol::Tcp, State::Listening(_)) if !read => return Ok(()),
-            (Protocol::Tcp, State::Far(connection)) if connection.is_opening() => {
+            (Protocol::Tcp, State::Remote(connection)) if connection.is_opening() => {
                 self.disconnect(files, key);
                 return Ok(());
             }
             (Protocol::Tcp, State::Listening(_) | State::Connecting(_)) => {
                 self.part(files, key, true);
-                self.tell(files, key, Ready::all());
+                self.report_ready(files, key, Ready::all());
                 return Ok(());
             }
-            (Protocol::Tcp, State::Connected { .. } | State::Far(_) | State::Closed) => {}
+            (Protocol::Tcp, State::Connected { .. } | State::Remote(_) | State::Closed) => {}
         }
         socket.read_shut |= read;
         match socket.state {
-            State::Far(_) if write => self.finish_far(files, key),
+            State::Remote(_) if write => self.finish_remote(files, key),
             _ if write => self.finish(files, key),
             _ => {}
         }
-        self.tell(files, key, Ready::all());
+        self.report_ready(files, key, Ready::all());
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Net {
             if finished {
                 other.state = State::Closed;
             }
-            self.tell(files, peer, Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP);
+            self.report_ready(files, peer, Ready::IN | Ready::READ_HANG_UP | Ready::HANG_UP);
         }
         if finished {
             self.sockets[key].state = State::Closed;
@@ -77,7 +77,7 @@ impl Net {
             }
             State::Connected { .. } if socket.finished && !socket.write_shut => Errno::EPIPE,
             State::Connected { .. } => Errno::ECONNRESET,
-            State::Closed | State::Listening(_) | State::Far(_) => return,
+            State::Closed | State::Listening(_) | State::Remote(_) => return,
         };
         self.fail(files, key, error);
     }
@@ -87,7 +87,7 @@ impl Net {
         let socket = &mut self.sockets[key];
         socket.state = State::Closed;
         (socket.read_shut, socket.write_shut, socket.error) = (true, true, Some(error));
-        self.tell(files, key, Ready::all());
+        self.report_ready(files, key, Ready::all());
     }
 
     /// Detaches a stream from its peer: in order, or by a reset. Connections that it has not accepted are reset in any case.
@@ -120,18 +120,18 @@ impl Net {
     /// Disconnects a stream, which can then be connected again.
     pub(super) fn disconnect(&mut self, files: &mut Files, key: SocketKey) {
         if self.sockets[key].connection().is_some() {
-            self.abort_far(files, key);
+            self.abort_remote(files, key);
         }
         self.part(files, key, true);
         let socket = &mut self.sockets[key];
         socket.received.clear(&mut files.quota);
         (socket.remote, socket.error) = (None, None);
         (socket.read_shut, socket.write_shut, socket.finished) = (false, false, false);
-        self.tell(files, key, Ready::all());
+        self.report_ready(files, key, Ready::all());
     }
 
     /// Forgets the file of a socket, so that readiness is reported to it no longer.
-    pub fn leave_file(&mut self, key: SocketKey) {
+    pub fn forget_file(&mut self, key: SocketKey) {
         self.sockets[key].node = None;
     }
 
