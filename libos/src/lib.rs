@@ -11,7 +11,6 @@
 
 extern crate alloc;
 
-pub mod answer;
 pub mod arch;
 pub mod attach;
 pub mod clock;
@@ -33,6 +32,7 @@ pub mod signals;
 pub mod stack;
 pub mod start;
 pub mod state;
+pub mod syscall_result;
 pub mod syscalls;
 pub mod threads;
 pub mod user;

@@ -1,6 +1,5 @@
 //! Path of a system call through the libos, and waits when no thread can run.
 
-use crate::answer::{Answer, Stop};
 use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::device::Input;
@@ -8,6 +7,7 @@ use crate::memory;
 use crate::processor_time;
 use crate::signals;
 use crate::state::Libos;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::syscalls::{Arguments, files, table};
 use crate::threads::State;
 use husk::abi::call::{News, Number};
@@ -61,7 +61,7 @@ impl Libos {
         }
         while !running {
             running = match self.threads.run_next() {
-                Ok(State::Again) => self.answer(),
+                Ok(State::Restart) => self.answer(),
                 Ok(State::Ready | State::Asleep(..)) => true,
                 Err(deadline) => {
                     self.wait(deadline);
@@ -100,13 +100,13 @@ impl Libos {
     }
 
     #[inline]
-    fn conclude(&mut self, answer: Answer) -> bool {
+    fn conclude(&mut self, answer: SyscallResult) -> bool {
         let result = match answer {
             Ok(value) => value as i64,
             // Some calls end with EINTR on any signal, but another thread may be the one to take it.
             Err(Stop::Errno(Errno::EINTR)) => return self.interrupted(),
             Err(Stop::Errno(errno)) => errno.to_result(),
-            Err(Stop::Sleep(sleep)) => {
+            Err(Stop::Block(sleep)) => {
                 let thread = self.threads.current();
                 // The signal arrived while the call was about to be restarted.
                 let interrupted = thread.next_signal().is_some();
@@ -221,7 +221,7 @@ impl Libos {
         if interrupted {
             thread.interrupt()
         } else {
-            self.threads.make_again()
+            self.threads.restart_call()
         }
         interrupted
     }

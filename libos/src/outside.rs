@@ -1,6 +1,5 @@
 //! What is outside of the files: the tender's services, and the parts of the libos with files of their own.
 
-use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::disk::Disks;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -14,6 +13,7 @@ use crate::net::address::Family;
 use crate::net::{Net, interface};
 use crate::services::Services;
 use crate::signals::Signals;
+use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
 use core::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ impl Outside<'_> {
             return Ok(());
         }
         let deadline = Some(end.min(now.saturating_add(LEASE_INTERVAL)));
-        Err(Stop::Sleep(Sleep { on: On::Time, deadline, woken: Then::Again, expired: Then::Again }))
+        Err(Stop::Block(Block { on: WaitFor::Time, deadline, woken: Then::Restart, expired: Then::Restart }))
     }
 
     fn is_asking(&self, to: Option<IpAddr>) -> bool {
@@ -84,7 +84,7 @@ impl External for Outside<'_> {
         from: Buffers<'_>,
         to: Option<SocketAddr>,
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         // A request of `AF_NETLINK` for addresses waits for all of them.
         if to.is_some() || self.net.family(socket) == Family::Routes {
             self.until_addressed(files, to.map(|to| to.ip()))?;
@@ -109,11 +109,18 @@ impl External for Outside<'_> {
         self.net.received_bytes(socket)
     }
 
-    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool) -> Answer {
+    fn transfer(
+        &mut self,
+        disk: Disk,
+        operation: u16,
+        start: u64,
+        memory: Buffers<'_>,
+        flushes: bool,
+    ) -> SyscallResult {
         self.disks.transfer(self.threads, disk, operation, start, memory, flushes)
     }
 
-    fn request(&mut self, disk: Disk, request: Request) -> Answer {
+    fn request(&mut self, disk: Disk, request: Request) -> SyscallResult {
         self.disks.request(self.threads, disk, request)
     }
 
@@ -121,7 +128,7 @@ impl External for Outside<'_> {
         self.signals.read(self.threads, set, into)
     }
 
-    fn interface(&mut self, request: u32, address: u64) -> Answer {
+    fn interface(&mut self, request: u32, address: u64) -> SyscallResult {
         interface::ioctl(address, request == SIOCGIFNAME)
     }
 }

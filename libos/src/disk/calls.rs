@@ -2,11 +2,11 @@
 
 use super::Disks;
 use super::call::Call;
-use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::file::TRANSFER_MAXIMUM;
+use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
 use husk::abi::block::WRITE;
@@ -21,7 +21,7 @@ impl Disks {
         start: u64,
         memory: Buffers<'_>,
         flushes: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let thread = threads.current().id;
         if self.call_of(thread).is_none() {
             let wanted = memory.length().min(TRANSFER_MAXIMUM);
@@ -37,7 +37,7 @@ impl Disks {
     }
 
     /// Makes a request without memory.
-    pub fn request(&mut self, threads: &mut Threads, disk: Disk, request: Request) -> Answer {
+    pub fn request(&mut self, threads: &mut Threads, disk: Disk, request: Request) -> SyscallResult {
         let thread = threads.current().id;
         if self.call_of(thread).is_none() {
             self.begin(Call::bare(thread, disk.number, request.operation, request.range))?;
@@ -46,7 +46,7 @@ impl Disks {
     }
 
     /// Advances the current thread's call: returns its result, or waits.
-    fn advance(&mut self, threads: &mut Threads, thread: u32) -> Answer {
+    fn advance(&mut self, threads: &mut Threads, thread: u32) -> SyscallResult {
         self.poll(threads);
         let result = self.go_on(thread);
         threads.current().held = result.is_none();
@@ -73,5 +73,5 @@ impl Disks {
 }
 
 fn until_woken() -> Stop {
-    Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: Then::Again, expired: Then::Again })
+    Stop::Block(Block { on: WaitFor::Time, deadline: None, woken: Then::Restart, expired: Then::Restart })
 }

@@ -9,8 +9,8 @@ use super::handle::DescriptionKey;
 use super::inode::Kind;
 use super::ready::Ready;
 use super::watch::wait;
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use crate::user::Slice;
 
 impl Files {
@@ -37,7 +37,12 @@ impl Files {
     }
 
     /// Reads from the console; leaves the guest only if the read does not wait, or the program has nothing else to do.
-    pub(super) fn read_console(&mut self, devices: &mut dyn Devices, key: DescriptionKey, into: Slice) -> Answer {
+    pub(super) fn read_console(
+        &mut self,
+        devices: &mut dyn Devices,
+        key: DescriptionKey,
+        into: Slice,
+    ) -> SyscallResult {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
         if into.is_empty() {

@@ -8,8 +8,8 @@ use super::external::External;
 use super::file::{TRANSFER_MAXIMUM, check_area};
 use super::handle::DescriptionKey;
 use super::inode::{Kind, Time};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
+use crate::syscall_result::{Stop, SyscallResult};
 use linux_raw_sys::general as linux;
 
 impl Files {
@@ -25,7 +25,7 @@ impl Files {
         to_offset: Option<u64>,
         count: u64,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         let count = count.min(TRANSFER_MAXIMUM);
         let mut page = alloc::vec::Vec::new();
         page.try_reserve_exact(PAGE as usize).map_err(|_| Errno::ENOMEM)?;
@@ -42,7 +42,7 @@ impl Files {
             let at = to_offset.map(|offset| offset + done);
             let written = match self.write_through(outside, to, at, Buffers::own(&page), false, now) {
                 Ok(written) => written,
-                Err(Stop::Sleep(_) | Stop::Errno(_)) if done > 0 => break,
+                Err(Stop::Block(_) | Stop::Errno(_)) if done > 0 => break,
                 Err(stop) => return Err(stop),
             };
             if from_offset.is_none() {
@@ -68,7 +68,7 @@ impl Files {
         at: Option<u64>,
         count: u64,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         let from = self.usable_to(from, Access::READ)?;
         check_area(at.unwrap_or(self.descriptions[from].offset), count)?;
         let to = self.usable_to(to, Access::WRITE)?;
@@ -91,7 +91,7 @@ impl Files {
         to: (i32, Option<u64>),
         count: u64,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         let from_key = self.usable(from.0)?;
         let to_key = self.usable(to.0)?;
         let (source, target) = (&self.descriptions[from_key], &self.descriptions[to_key]);

@@ -1,8 +1,8 @@
 //! Character devices, and services that the files need for them.
 
 use super::source::Source;
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use crate::user::Slice;
 
 /// Services that files need from the rest of the libos.
@@ -71,7 +71,7 @@ impl Device {
     }
 
     /// Reads from the device.
-    pub fn read(self, devices: &mut dyn Devices, into: Slice) -> Answer {
+    pub fn read(self, devices: &mut dyn Devices, into: Slice) -> SyscallResult {
         if into.is_empty() {
             return Ok(0);
         }
@@ -100,7 +100,7 @@ impl Device {
     }
 
     /// Writes to the device.
-    pub fn write(self, devices: &mut dyn Devices, from: Source<'_>) -> Answer {
+    pub fn write(self, devices: &mut dyn Devices, from: Source<'_>) -> SyscallResult {
         from.check()?;
         match self {
             Self::Console(_) if from.length() == 0 => Ok(0),

@@ -6,8 +6,8 @@ use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::handle::SocketKey;
 use super::socket::queue::Received;
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
 use core::net::SocketAddr;
 
@@ -24,7 +24,7 @@ pub trait External {
         from: Buffers<'_>,
         to: Option<SocketAddr>,
         nonblocking: bool,
-    ) -> Answer;
+    ) -> SyscallResult;
 
     /// Receives on a socket what is there.
     fn receive(
@@ -41,15 +41,16 @@ pub trait External {
 
     /// Reads from a disk at byte `start`, with `READ` of [`husk::abi::block`] as operation, or writes to it, with `WRITE`; then
     /// flushes it, if `flushes`.
-    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool) -> Answer;
+    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool)
+    -> SyscallResult;
 
     /// Makes a request to a disk.
-    fn request(&mut self, disk: Disk, request: Request) -> Answer;
+    fn request(&mut self, disk: Disk, request: Request) -> SyscallResult;
 
     /// Takes pending signals of a set, and writes a `struct signalfd_siginfo` for each; EAGAIN if there is none. Returns the
     /// number of bytes.
     fn read_signals(&mut self, set: u64, into: Slice) -> Result<u64, Errno>;
 
     /// `SIOCGIFINDEX` and `SIOCGIFNAME`: name or number of an interface, in the `struct ifreq` at `address`.
-    fn interface(&mut self, request: u32, address: u64) -> Answer;
+    fn interface(&mut self, request: u32, address: u64) -> SyscallResult;
 }

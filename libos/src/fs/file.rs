@@ -21,8 +21,8 @@ use super::ready::Ready;
 use super::socket::AnySocket;
 use super::socket::transfer::Sending;
 use super::watch::wait;
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use crate::user;
 use husk::abi::block::{READ, WRITE};
 use linux_raw_sys::general as linux;
@@ -53,7 +53,7 @@ impl Files {
         at: Option<u64>,
         into: Buffers<'_>,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         self.check_position(descriptor, at)?;
         let key = self.usable_to(descriptor, Access::READ)?;
         let description = &self.descriptions[key];
@@ -108,7 +108,7 @@ impl Files {
         from: Buffers<'_>,
         sync: bool,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         self.check_position(descriptor, at)?;
         let key = self.usable_to(descriptor, Access::WRITE)?;
         self.write_through(outside, key, at, from, sync, now)
@@ -123,7 +123,7 @@ impl Files {
         from: Buffers<'_>,
         sync: bool,
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         let description = &mut self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
         let append = description.flags & linux::O_APPEND != 0;
@@ -176,7 +176,7 @@ impl Files {
     }
 
     /// Result of a transfer, which caused these events; of one that would block, if the description may.
-    fn moved(&mut self, node: NodeKey, nonblocking: bool, moved: Result<(u64, Ready), Errno>) -> Answer {
+    fn moved(&mut self, node: NodeKey, nonblocking: bool, moved: Result<(u64, Ready), Errno>) -> SyscallResult {
         match moved {
             Ok((count, events)) => {
                 self.notify(node, events);
@@ -225,7 +225,7 @@ impl Files {
     }
 
     /// fsync(2) and similar calls: files in memory need none.
-    pub fn sync(&mut self, outside: &mut dyn External, descriptor: i32) -> Answer {
+    pub fn sync(&mut self, outside: &mut dyn External, descriptor: i32) -> SyscallResult {
         let key = self.usable(descriptor)?;
         match &self.nodes[self.descriptions[key].node].kind {
             Kind::Disk(disk) => outside.request(*disk, disk::SYNC),
@@ -234,7 +234,13 @@ impl Files {
     }
 
     /// ioctl(2), except for requests about the descriptor. No file is a terminal.
-    pub fn control(&mut self, outside: &mut dyn External, descriptor: i32, request: u32, argument: u64) -> Answer {
+    pub fn control(
+        &mut self,
+        outside: &mut dyn External,
+        descriptor: i32,
+        request: u32,
+        argument: u64,
+    ) -> SyscallResult {
         let description = &self.descriptions[self.usable(descriptor)?];
         let may_write = description.access().contains(Access::WRITE);
         let count = match (&self.nodes[description.node].kind, request) {

@@ -6,8 +6,8 @@ use super::handle::{DescriptionKey, NodeKey};
 use super::lock::{Mode, Record, WHOLE};
 use super::ready::Ready;
 use super::watch::wait;
-use crate::answer::Stop;
 use crate::errno::Errno;
+use crate::syscall_result::Stop;
 use linux_raw_sys::general as linux;
 
 impl Files {

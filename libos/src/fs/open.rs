@@ -10,8 +10,8 @@ use super::inode::{Kind, Time};
 use super::opening::Opening;
 use super::path::{Follow, Found, Last};
 use super::watch::wait;
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
@@ -160,7 +160,7 @@ impl Files {
     }
 
     /// Returns the descriptor, once the other end has been opened since.
-    pub fn met(&self, opening: Opening) -> Answer {
+    pub fn met(&self, opening: Opening) -> SyscallResult {
         let description = self.description(opening.descriptor)?;
         match &self.nodes[description.node].kind {
             Kind::Pipe(pipe) if pipe.is_met(opening, description.access()) => Ok(opening.descriptor as u64),

@@ -6,8 +6,8 @@ use super::description::Access;
 use super::external::External;
 use super::handle::NodeKey;
 use super::inode::{Kind, Time};
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use linux_raw_sys::general as linux;
 
 impl Files {
@@ -48,7 +48,7 @@ impl Files {
         mode: u32,
         (offset, length): (i64, i64),
         now: Time,
-    ) -> Answer {
+    ) -> SyscallResult {
         let description = &self.descriptions[self.usable(descriptor)?];
         let (Ok(start), Ok(length @ 1..)) = (u64::try_from(offset), u64::try_from(length)) else {
             return Err(Errno::EINVAL.into());

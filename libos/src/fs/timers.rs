@@ -6,9 +6,9 @@ use super::inode::Kind;
 use super::ready::Ready;
 use super::timer::Setting;
 use super::watch::wait;
-use crate::answer::{Answer, Sleep, Stop};
 use crate::clock;
 use crate::errno::Errno;
+use crate::syscall_result::{Block, Stop, SyscallResult};
 use crate::user::Slice;
 use linux_raw_sys::general as linux;
 
@@ -63,7 +63,7 @@ impl Files {
     }
 
     /// Reads from a timer; while it is armed, the wait for it has its expiration as deadline.
-    pub(super) fn read_timer(&mut self, node: NodeKey, nonblocking: bool, into: Slice, now: u64) -> Answer {
+    pub(super) fn read_timer(&mut self, node: NodeKey, nonblocking: bool, into: Slice, now: u64) -> SyscallResult {
         self.ring(now);
         let Kind::Timer(timer) = &mut self.nodes[node].kind else { return Err(Errno::EINVAL.into()) };
         let (read, deadline) = (timer.read(into, now), timer.deadline());
@@ -72,7 +72,7 @@ impl Files {
                 self.alarms.set(node, deadline.unwrap_or(0));
                 Ok(count)
             }
-            (Err(Errno::EAGAIN), Stop::Sleep(sleep)) if !nonblocking => Err(Stop::Sleep(Sleep { deadline, ..sleep })),
+            (Err(Errno::EAGAIN), Stop::Block(sleep)) if !nonblocking => Err(Stop::Block(Block { deadline, ..sleep })),
             (Err(errno), _) => Err(errno.into()),
         }
     }

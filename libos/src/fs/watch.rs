@@ -4,7 +4,7 @@
 //! change is noted in a list, which the owner of both takes and passes on after each call.
 
 use super::handle::{DescriptionKey, NodeKey};
-use crate::answer::{On, Sleep, Stop, Then};
+use crate::syscall_result::{Block, Stop, Then, WaitFor};
 use alloc::vec::Vec;
 
 /// Identity of a file in a set of epoll(7): a descriptor, and the description that it stood for when it was added.
@@ -64,5 +64,5 @@ impl ReadyList {
 
 /// Result of a call that waits for a file: the call is restarted when the file's readiness may have changed.
 pub fn wait(node: NodeKey) -> Stop {
-    Stop::Sleep(Sleep { on: On::File(node.index()), deadline: None, woken: Then::Again, expired: Then::Again })
+    Stop::Block(Block { on: WaitFor::File(node.index()), deadline: None, woken: Then::Restart, expired: Then::Restart })
 }

@@ -2,13 +2,13 @@
 
 use super::address::{Family, concrete, loopback};
 use super::{Listener, Net, Protocol, Socket, SocketKey, State};
-use crate::answer::Stop;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::inode::Time;
 use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
+use crate::syscall_result::Stop;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;

@@ -2,7 +2,6 @@
 
 use super::address::{Family, concrete};
 use super::{Net, Protocol, SocketKey};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
@@ -11,6 +10,7 @@ use crate::fs::ready::Ready;
 use crate::fs::socket::address::{Address, Arrival};
 use crate::fs::socket::queue::{Message, Received};
 use crate::fs::watch::wait;
+use crate::syscall_result::{Stop, SyscallResult};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Longest contents of a datagram in IPv4, in bytes.
@@ -30,7 +30,7 @@ impl Net {
         from: Buffers<'_>,
         to: Option<SocketAddr>,
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         match self.sockets[key].protocol {
             Protocol::Tcp => self.send_stream(files, key, from, nonblocking),
             Protocol::Udp if self.family(key) == Family::Routes => self.ask_routes(files, key, from),
@@ -94,7 +94,7 @@ impl Net {
         from: Buffers<'_>,
         to: Option<SocketAddr>,
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let socket = &mut self.sockets[key];
         let to = concrete(to.or(socket.remote).ok_or(Errno::EDESTADDRREQ)?);
         let length = from.length();

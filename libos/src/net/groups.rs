@@ -3,12 +3,12 @@
 
 use super::device::Stack;
 use super::{Net, Protocol, Socket, SocketKey};
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::socket::address::Arrival;
+use crate::syscall_result::SyscallResult;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use husk::internet::wire::Sender;
@@ -91,7 +91,7 @@ impl Net {
         bytes: Buffers<'_>,
         (from, to): (SocketAddr, SocketAddr),
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let options = &self.sockets[key].options;
         let (class, leaves) = (options.class(to.is_ipv6()), options.group_hops(to.is_ipv6()) > 0);
         if options.hears_itself(to.is_ipv6()) {

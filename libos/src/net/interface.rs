@@ -1,7 +1,7 @@
 //! Network interfaces by name and number: the loopback, and the network device under its name in the image.
 
-use crate::answer::Answer;
 use crate::errno::Errno;
+use crate::syscall_result::SyscallResult;
 use crate::user;
 use husk::abi::note::device_kind;
 use husk::device;
@@ -13,7 +13,7 @@ const REST: usize = 24;
 const LOOPBACK: &[u8] = b"lo";
 
 /// `SIOCGIFINDEX`, or `SIOCGIFNAME` if `wants_name`, with a `struct ifreq` at `address`.
-pub fn ioctl(address: u64, wants_name: bool) -> Answer {
+pub fn ioctl(address: u64, wants_name: bool) -> SyscallResult {
     let (name, mut rest): ([u8; NAME], [u8; REST]) =
         (user::read(address)?, user::read(address.wrapping_add(NAME as u64))?);
     let given = name.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -1,12 +1,12 @@
 //! Data of connections through the device.
 
 use super::{Net, SocketKey};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::socket::queue::Received;
 use crate::fs::watch::wait;
+use crate::syscall_result::{Stop, SyscallResult};
 
 impl Net {
     /// Sends as much as there is room for.
@@ -16,7 +16,7 @@ impl Net {
         key: SocketKey,
         from: Buffers<'_>,
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
         let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };

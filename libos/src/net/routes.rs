@@ -2,7 +2,6 @@
 //! if_nameindex(3) use it. They are datagrams: a send is a request, and the answer is received.
 
 use super::{Net, SocketKey};
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
@@ -10,6 +9,7 @@ use crate::fs::ready::Ready;
 use crate::fs::socket::address::Address;
 use crate::fs::socket::queue::Message;
 use crate::process::PROCESS;
+use crate::syscall_result::SyscallResult;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use husk::abi::device::FRAME_HEADER;
@@ -189,7 +189,7 @@ fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>)
 
 impl Net {
     /// Answers the requests sent by a socket of `AF_NETLINK`.
-    pub(super) fn ask_routes(&mut self, files: &mut Files, key: SocketKey, from: Buffers<'_>) -> Answer {
+    pub(super) fn ask_routes(&mut self, files: &mut Files, key: SocketKey, from: Buffers<'_>) -> SyscallResult {
         let length = from.length();
         if length > QUESTION_MAXIMUM {
             return Err(Errno::EMSGSIZE.into());

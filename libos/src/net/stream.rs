@@ -1,13 +1,13 @@
 //! Data of stream connections.
 
 use super::{Net, SocketKey, State};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::ready::Ready;
 use crate::fs::socket::queue::Received;
 use crate::fs::watch::wait;
+use crate::syscall_result::{Stop, SyscallResult};
 
 impl Net {
     /// Bytes that may wait at the other end of a connection: what the sender may send without being read, and the receiver's
@@ -36,7 +36,7 @@ impl Net {
         key: SocketKey,
         from: Buffers<'_>,
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
         if socket.error.is_some() || socket.write_shut {

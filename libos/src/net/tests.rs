@@ -2,13 +2,13 @@
 
 use super::address::Family;
 use super::{Net, Protocol, SocketKey};
-use crate::answer::Stop;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::inode::Time;
 use crate::fs::socket::AnySocket;
 use crate::fs::tests::Fakes;
+use crate::syscall_result::Stop;
 use core::net::SocketAddr;
 
 struct Machine {

@@ -3,13 +3,13 @@
 
 use super::device::Stack;
 use super::{Net, Socket, SocketKey};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
+use crate::syscall_result::{Stop, SyscallResult};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -77,7 +77,7 @@ impl Net {
         bytes: Buffers<'_>,
         (from, to): (SocketAddr, SocketAddr),
         nonblocking: bool,
-    ) -> Answer {
+    ) -> SyscallResult {
         let headers = if to.is_ipv4() { 14 + 20 + 8 } else { 14 + 40 + 8 };
         let longest = self.device.as_ref().map_or(0, |device| device.stack.limits.longest);
         let length = bytes.length() as usize;

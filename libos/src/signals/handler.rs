@@ -31,7 +31,7 @@ impl Signals {
         thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
         // No handler was called: the call is restarted, whichever it is.
         if let Some(call) = thread.cut_short.take() {
-            thread.registers.make_again(call.number);
+            thread.registers.restart(call.number);
             thread.deadline = call.deadline;
         }
         None
@@ -46,7 +46,7 @@ impl Signals {
             && action.flags & u64::from(SA_RESTART) != 0
             && is_restarted(thread, call)
         {
-            thread.registers.make_again(call.number);
+            thread.registers.restart(call.number);
         }
         let mask = thread.blocked_after.unwrap_or(thread.blocked);
         let delivery = Delivery { signal, origin, mask, stack: thread.signal_stack };

@@ -1,9 +1,9 @@
 //! Arguments in the program's memory, and conversions of results.
 
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::layout::Vector;
 use crate::fs::path::PATH_MAXIMUM;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 
@@ -32,11 +32,11 @@ pub fn each_slice(vectors: u64, count: u64) -> Result<Vec<Slice>, Errno> {
 }
 
 /// Converts a result without a value to an answer.
-pub fn done<E: Into<Stop>>(result: Result<(), E>) -> Answer {
+pub fn done<E: Into<Stop>>(result: Result<(), E>) -> SyscallResult {
     result.map(|()| 0).map_err(Into::into)
 }
 
 /// Converts a descriptor to an answer.
-pub fn descriptor(result: Result<i32, Errno>) -> Answer {
+pub fn descriptor(result: Result<i32, Errno>) -> SyscallResult {
     Ok(result? as u64)
 }

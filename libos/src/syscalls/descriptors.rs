@@ -2,7 +2,6 @@
 
 use super::Arguments;
 use super::arguments::{descriptor, done};
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::inode::Kind;
@@ -10,22 +9,23 @@ use crate::fs::layout::Flock;
 use crate::fs::lock::{Mode, Record, WHOLE};
 use crate::fs::pipe::CAPACITY;
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use crate::user;
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
 
 /// dup(2).
-pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
     descriptor(libos.files.duplicate(file as i32, 0, false))
 }
 
 /// dup2(2).
-pub fn dup2(libos: &mut Libos, Arguments([file, to, ..]): Arguments) -> Answer {
+pub fn dup2(libos: &mut Libos, Arguments([file, to, ..]): Arguments) -> SyscallResult {
     descriptor(libos.change(|files, _| files.duplicate_to(file as i32, to as i32, false)))
 }
 
 /// dup3(2).
-pub fn dup3(libos: &mut Libos, Arguments([file, to, flags, ..]): Arguments) -> Answer {
+pub fn dup3(libos: &mut Libos, Arguments([file, to, flags, ..]): Arguments) -> SyscallResult {
     if flags as u32 & !O_CLOEXEC != 0 || file as i32 == to as i32 {
         return Err(Errno::EINVAL.into());
     }
@@ -33,12 +33,12 @@ pub fn dup3(libos: &mut Libos, Arguments([file, to, flags, ..]): Arguments) -> A
 }
 
 /// flock(2).
-pub fn flock(libos: &mut Libos, Arguments([file, operation, ..]): Arguments) -> Answer {
+pub fn flock(libos: &mut Libos, Arguments([file, operation, ..]): Arguments) -> SyscallResult {
     done(libos.change(|files, _| files.lock(file as i32, operation as u32)))
 }
 
 /// fcntl(2).
-pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Arguments) -> Answer {
+pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Arguments) -> SyscallResult {
     let (file, files) = (file as i32, &mut libos.files);
     match command as u32 {
         F_DUPFD => descriptor(files.duplicate(file, argument, false)),
@@ -63,7 +63,7 @@ pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Argume
 }
 
 /// The commands of fcntl(2) that take a `struct flock` at `address`.
-fn lock(files: &mut Files, file: i32, command: u32, address: u64) -> Answer {
+fn lock(files: &mut Files, file: i32, command: u32, address: u64) -> SyscallResult {
     let asked: Flock = user::read(address)?;
     let mode = match asked.kind as u32 {
         F_RDLCK => Some(Mode::Shared),
@@ -100,7 +100,7 @@ fn in_the_way(record: Record) -> Flock {
 }
 
 /// ioctl(2).
-pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Arguments) -> Answer {
+pub fn ioctl(libos: &mut Libos, Arguments([file, request, argument, ..]): Arguments) -> SyscallResult {
     let (file, request) = (file as i32, request as u32);
     libos.files.check(file)?;
     match request {

@@ -3,11 +3,11 @@
 use super::Arguments;
 use super::arguments::{descriptor, done};
 use super::wait::{timeout_at, timeout_ms, wait_until, with_mask};
-use crate::answer::{Answer, On};
 use crate::errno::Errno;
 use crate::fs::epoll::Change;
 use crate::fs::external::External;
 use crate::state::{Libos, now};
+use crate::syscall_result::{SyscallResult, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -15,12 +15,12 @@ use linux_raw_sys::general::*;
 const EVENTS_MAXIMUM: i32 = i32::MAX / 12;
 
 /// epoll_create1(2).
-pub fn epoll_create1(libos: &mut Libos, Arguments([flags, ..]): Arguments) -> Answer {
+pub fn epoll_create1(libos: &mut Libos, Arguments([flags, ..]): Arguments) -> SyscallResult {
     descriptor(libos.files.epoll(flags as u32, now()))
 }
 
 /// epoll_create(2). The size is ignored, but must be positive.
-pub fn epoll_create(libos: &mut Libos, Arguments([size, ..]): Arguments) -> Answer {
+pub fn epoll_create(libos: &mut Libos, Arguments([size, ..]): Arguments) -> SyscallResult {
     if size as i32 <= 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -28,7 +28,7 @@ pub fn epoll_create(libos: &mut Libos, Arguments([size, ..]): Arguments) -> Answ
 }
 
 /// epoll_ctl(2).
-pub fn epoll_ctl(libos: &mut Libos, Arguments([set, operation, file, event, ..]): Arguments) -> Answer {
+pub fn epoll_ctl(libos: &mut Libos, Arguments([set, operation, file, event, ..]): Arguments) -> SyscallResult {
     let change_to = match operation as u32 {
         EPOLL_CTL_DEL => Change::Delete,
         operation @ (EPOLL_CTL_ADD | EPOLL_CTL_MOD) => {
@@ -42,30 +42,30 @@ pub fn epoll_ctl(libos: &mut Libos, Arguments([set, operation, file, event, ..])
 }
 
 /// epoll_wait(2).
-pub fn epoll_wait(libos: &mut Libos, Arguments([set, into, maximum, timeout, ..]): Arguments) -> Answer {
+pub fn epoll_wait(libos: &mut Libos, Arguments([set, into, maximum, timeout, ..]): Arguments) -> SyscallResult {
     wait(libos, set as i32, into, maximum as i32, timeout_ms(timeout))
 }
 
 /// epoll_pwait(2).
-pub fn epoll_pwait(libos: &mut Libos, arguments: Arguments) -> Answer {
+pub fn epoll_pwait(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     let Arguments([.., mask, size]) = arguments;
     with_mask(libos, mask, size, |libos| epoll_wait(libos, arguments))
 }
 
 /// epoll_pwait2(2).
-pub fn epoll_pwait2(libos: &mut Libos, arguments: Arguments) -> Answer {
+pub fn epoll_pwait2(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     let Arguments([set, into, maximum, timeout, mask, size]) = arguments;
     let timeout_ns = timeout_at(timeout)?;
     with_mask(libos, mask, size, |libos| wait(libos, set as i32, into, maximum as i32, timeout_ns))
 }
 
-fn wait(libos: &mut Libos, set: i32, into: u64, maximum: i32, timeout_ns: Option<u64>) -> Answer {
+fn wait(libos: &mut Libos, set: i32, into: u64, maximum: i32, timeout_ns: Option<u64>) -> SyscallResult {
     if !(1..=EVENTS_MAXIMUM).contains(&maximum) {
         return Err(Errno::EINVAL.into());
     }
     let set = libos.files.epoll_node(set)?;
     wait_until(libos, timeout_ns, |files, devices| {
         let told = files.take_events(devices, set, into, maximum as u64)?;
-        Ok((told, On::File(set.index())))
+        Ok((told, WaitFor::File(set.index())))
     })
 }

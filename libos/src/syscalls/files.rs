@@ -4,26 +4,26 @@
 
 use super::arguments::{descriptor, done, path};
 use super::{Arguments, facts};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::seed::RESOLVER;
 use crate::fs::tasks;
 use crate::state::{Libos, now};
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user;
 use linux_raw_sys::general::*;
 
 /// open(2).
-pub fn open(libos: &mut Libos, Arguments([path, flags, mode, ..]): Arguments) -> Answer {
+pub fn open(libos: &mut Libos, Arguments([path, flags, mode, ..]): Arguments) -> SyscallResult {
     openat(libos, Arguments([AT_FDCWD as u64, path, flags, mode, 0, 0]))
 }
 
 /// creat(2).
-pub fn creat(libos: &mut Libos, Arguments([path, mode, ..]): Arguments) -> Answer {
+pub fn creat(libos: &mut Libos, Arguments([path, mode, ..]): Arguments) -> SyscallResult {
     open(libos, Arguments([path, u64::from(O_CREAT | O_WRONLY | O_TRUNC), mode, 0, 0, 0]))
 }
 
 /// openat(2).
-pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Arguments) -> Answer {
+pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Arguments) -> SyscallResult {
     if libos.threads.current().opening.is_some() {
         return meet(libos);
     }
@@ -47,12 +47,12 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
 }
 
 /// Waits until the other end of a named pipe is open, too.
-fn meet(libos: &mut Libos) -> Answer {
+fn meet(libos: &mut Libos) -> SyscallResult {
     let Libos { files, threads, .. } = libos;
     let thread = threads.current();
     let opening = thread.opening.take().ok_or(Errno::EBADF)?;
     let opened = files.met(opening);
-    if let Err(Stop::Sleep(_)) = opened {
+    if let Err(Stop::Block(_)) = opened {
         thread.opening = Some(opening);
     }
     opened
@@ -67,7 +67,7 @@ pub fn give_up_opening(libos: &mut Libos) {
 }
 
 /// memfd_create(2).
-pub fn memfd_create(libos: &mut Libos, Arguments([name, flags, ..]): Arguments) -> Answer {
+pub fn memfd_create(libos: &mut Libos, Arguments([name, flags, ..]): Arguments) -> SyscallResult {
     path(name)?;
     if flags as u32 & !(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC) != 0 {
         return Err(Errno::EINVAL.into());
@@ -78,7 +78,7 @@ pub fn memfd_create(libos: &mut Libos, Arguments([name, flags, ..]): Arguments) 
 }
 
 /// close(2).
-pub fn close(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+pub fn close(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
     done(libos.change(|files, _| files.close(file as i32)))
 }
 
@@ -91,7 +91,7 @@ mod range {
 }
 
 /// close_range(2).
-pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Arguments) -> Answer {
+pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Arguments) -> SyscallResult {
     if flags as u32 & !(range::CLOSE_ON_EXEC | range::UNSHARE) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -100,7 +100,7 @@ pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Argum
 }
 
 /// lseek(2).
-pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments) -> Answer {
+pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments) -> SyscallResult {
     Ok(libos.files.seek(file as i32, offset as i64, whence as u32)?)
 }
 
@@ -115,7 +115,7 @@ fn advance(address: u64, offset: Option<u64>, count: u64) -> Result<(), Errno> {
 }
 
 /// sendfile(2).
-pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Arguments) -> Answer {
+pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Arguments) -> SyscallResult {
     let offset = own_offset(at)?;
     let sent = libos.change(|files, devices| files.send(devices, to as i32, from as i32, offset, count, now()))?;
     advance(at, offset, sent)?;
@@ -123,7 +123,7 @@ pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Argumen
 }
 
 /// copy_file_range(2).
-pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
+pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     let Arguments([from, from_at, to, to_at, count, flags]) = arguments;
     if flags != 0 {
         return Err(Errno::EINVAL.into());
@@ -137,11 +137,11 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> Answer {
 }
 
 /// fsync(2) and similar calls.
-pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
     libos.change(|files, outside| files.sync(outside, file as i32))
 }
 
 /// posix_fadvise(2) and readahead(2): all advice is ignored.
-pub fn advise(libos: &mut Libos, Arguments([file, ..]): Arguments) -> Answer {
+pub fn advise(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
     done(libos.files.check(file as i32))
 }

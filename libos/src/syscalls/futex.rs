@@ -1,15 +1,15 @@
 //! futex(2): waits of the locks of musl and std.
 
 use super::Arguments;
-use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
 use crate::state::Libos;
+use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
 /// futex(2). The fourth argument is a time or a number, by operation.
-pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, other, last]): Arguments) -> Answer {
+pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, other, last]): Arguments) -> SyscallResult {
     let (operation, value, last) = (operation as u32, value as u32, last as u32);
     if address == 0 || !address.is_multiple_of(4) {
         return Err(Errno::EINVAL.into());
@@ -46,12 +46,12 @@ fn read_time(address: u64) -> Result<Option<u64>, Errno> {
     clock::from_timespec(user::read::<Timespec>(address)?).map(Some)
 }
 
-fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Answer {
+fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64>) -> SyscallResult {
     if user::read::<u32>(address)? != value {
         return Err(Errno::EAGAIN.into());
     }
-    Err(Stop::Sleep(Sleep {
-        on: On::Futex(address, bits),
+    Err(Stop::Block(Block {
+        on: WaitFor::Futex(address, bits),
         deadline,
         woken: Then::Return(0),
         expired: Then::Return(Errno::ETIMEDOUT.to_result()),

@@ -1,12 +1,12 @@
 //! Calls about memory: the program's claims are checked here, the work is done by [`crate::memory`].
 
 use super::{Arguments, transfer};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::inode::Kind;
 use crate::image;
 use crate::memory::{self, MEMORY, sparse};
 use crate::state::Libos;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,12 +24,15 @@ fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop
 }
 
 /// brk(2). The break is 0, which makes malloc use mmap; it cannot be moved.
-pub fn brk(_: &mut Libos, _: Arguments) -> Answer {
+pub fn brk(_: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(0)
 }
 
 /// mmap(2).
-pub fn mmap(libos: &mut Libos, Arguments([address, length, protection, flags, file, offset]): Arguments) -> Answer {
+pub fn mmap(
+    libos: &mut Libos,
+    Arguments([address, length, protection, flags, file, offset]): Arguments,
+) -> SyscallResult {
     let flags = flags as u32;
     let rights = rights(protection)?;
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
@@ -138,7 +141,7 @@ fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Resul
 }
 
 /// munmap(2).
-pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
+pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) -> SyscallResult {
     if length == 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -151,7 +154,7 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
 }
 
 /// mremap(2).
-pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): Arguments) -> Answer {
+pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): Arguments) -> SyscallResult {
     let flags = flags as u32;
     let is_strange = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED) != 0 || flags == MREMAP_FIXED;
     if !address.is_multiple_of(PAGE) || old == 0 || new == 0 || is_strange {
@@ -182,7 +185,7 @@ fn visible_stack() -> Region {
 }
 
 /// mprotect(2).
-pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]): Arguments) -> Answer {
+pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]): Arguments) -> SyscallResult {
     let rights = rights(protection)?;
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
     let info = husk::boot::info();
@@ -202,7 +205,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
 }
 
 /// madvise(2).
-pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Arguments) -> Answer {
+pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Arguments) -> SyscallResult {
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
@@ -222,7 +225,7 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
 }
 
 /// msync(2): no effect, because there is no writable shared mapping.
-pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> Answer {
+pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> SyscallResult {
     let both = MS_ASYNC | MS_SYNC;
     let flags = flags as u32;
     if !address.is_multiple_of(PAGE) || flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
@@ -233,14 +236,14 @@ pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) 
 }
 
 /// mlock(2) and munlock(2): no effect, because the guest never pages memory out.
-pub fn stay(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> Answer {
+pub fn stay(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> SyscallResult {
     let start = address - address % PAGE;
     is_mapped(start, length.saturating_add(address - start))?;
     Ok(0)
 }
 
 /// mincore(2): all mapped pages count as resident.
-pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> Answer {
+pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> SyscallResult {
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }

@@ -3,7 +3,6 @@
 use super::arguments::each_slice;
 use super::transfer::{patiently, whole};
 use super::{Arguments, address};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
@@ -12,6 +11,7 @@ use crate::fs::socket::queue::Received;
 use crate::fs::socket::transfer::Sending;
 use crate::process::PROCESS;
 use crate::state::Libos;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use linux_raw_sys::net::*;
@@ -31,14 +31,14 @@ const WAIT_FOR_ONE: u64 = 0x10000;
 const MESSAGES_MAXIMUM: u64 = 1024;
 
 /// sendto(2).
-pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, to, room]): Arguments) -> Answer {
+pub fn sendto(libos: &mut Libos, Arguments([file, from, length, flags, to, room]): Arguments) -> SyscallResult {
     let socket = libos.files.socket(file as i32)?;
     let to = if to == 0 { None } else { address::read(&libos.net, socket, to, room)? };
     send(libos, file as i32, &[Slice::new(from, length)], Sending { to, ..Sending::default() }, flags as u32)
 }
 
 /// sendmsg(2).
-pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> Answer {
+pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> SyscallResult {
     let header: MessageHeader = user::read(message)?;
     let slices = each_slice(header.vectors, header.count)?;
     let to = if header.name == 0 || header.name_length == 0 {
@@ -50,7 +50,7 @@ pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     send(libos, file as i32, &slices, Sending { to, rights, nonblocking: false }, flags as u32)
 }
 
-fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> Answer {
+fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> SyscallResult {
     libos.files.socket(file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP.into());
@@ -90,7 +90,7 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
 }
 
 /// recvfrom(2).
-pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> Answer {
+pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> SyscallResult {
     let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
     libos.change(|files, _| files.take_rights(received.rights, 0, false));
     if from != 0 {
@@ -103,7 +103,7 @@ pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, r
 }
 
 /// recvmsg(2).
-pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> Answer {
+pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> SyscallResult {
     let header: MessageHeader = user::read(message)?;
     let slices = each_slice(header.vectors, header.count)?;
     let received = receive(libos, file as i32, &slices, flags as u32)?;
@@ -178,7 +178,7 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result
                     return Ok(Received { count: done, ..received });
                 }
             }
-            Err(stop @ Stop::Sleep(_)) => {
+            Err(stop @ Stop::Block(_)) => {
                 libos.threads.current().progress = done;
                 return patiently(libos, file, false, Err(stop)).map(|count| Received { count, ..Received::default() });
             }
@@ -189,12 +189,12 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result
 }
 
 /// sendmmsg(2).
-pub fn sendmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> Answer {
+pub fn sendmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> SyscallResult {
     each_message(entries, count, |entry| sendmsg(libos, Arguments([file, entry, flags, 0, 0, 0])))
 }
 
 /// recvmmsg(2). It waits for the first message only, up to the socket's timeout.
-pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> Answer {
+pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]): Arguments) -> SyscallResult {
     let mut flags = flags & !WAIT_FOR_ONE;
     each_message(entries, count, |entry| {
         let answer = recvmsg(libos, Arguments([file, entry, flags, 0, 0, 0]));
@@ -204,7 +204,7 @@ pub fn recvmmsg(libos: &mut Libos, Arguments([file, entries, count, flags, ..]):
 }
 
 /// Makes a call for each `struct mmsghdr`, until one fails; its error is the result only if it is the first.
-fn each_message(entries: u64, count: u64, mut call: impl FnMut(u64) -> Answer) -> Answer {
+fn each_message(entries: u64, count: u64, mut call: impl FnMut(u64) -> SyscallResult) -> SyscallResult {
     let mut done = 0;
     for entry in user::entries(entries, ENTRY, count.min(MESSAGES_MAXIMUM)) {
         match call(entry) {

@@ -1,35 +1,35 @@
 //! Calls about the process: there is one, as root, without parent and children.
 
 use super::Arguments;
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
 use crate::memory::MEMORY;
 use crate::process::{Limit, PROCESS};
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use crate::user::{self, Slice};
 use crate::{arch, clock, image, processor_time};
 use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
 /// Ends the program with the low 8 bits of its status.
-pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
+pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallResult {
     libos.drain_network();
     husk::process::exit(status as u8)
 }
 
 /// getpid(2) and similar calls: the number of the only process.
-pub fn process(_: &mut Libos, _: Arguments) -> Answer {
+pub fn process(_: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(u64::from(PROCESS))
 }
 
 /// Calls that always return 0.
-pub fn zero(_: &mut Libos, _: Arguments) -> Answer {
+pub fn zero(_: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(0)
 }
 
 /// getresuid(2) and getresgid(2).
-pub fn getresid(_: &mut Libos, Arguments([real, effective, saved, ..]): Arguments) -> Answer {
+pub fn getresid(_: &mut Libos, Arguments([real, effective, saved, ..]): Arguments) -> SyscallResult {
     for into in [real, effective, saved] {
         user::write(into, &0u32)?;
     }
@@ -37,12 +37,12 @@ pub fn getresid(_: &mut Libos, Arguments([real, effective, saved, ..]): Argument
 }
 
 /// wait4(2) and waitid(2).
-pub fn no_child(_: &mut Libos, _: Arguments) -> Answer {
+pub fn no_child(_: &mut Libos, _: Arguments) -> SyscallResult {
     Err(Errno::ECHILD.into())
 }
 
 /// prctl(2). Unknown options must fail, because some libraries ask for the auxiliary vector here first.
-pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Arguments) -> Answer {
+pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Arguments) -> SyscallResult {
     let thread = libos.threads.current();
     match option as u32 {
         PR_SET_NAME => {
@@ -82,7 +82,7 @@ mod option {
 }
 
 /// arch_prctl(2).
-pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) -> Answer {
+pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) -> SyscallResult {
     match option {
         option::SET_FS if address >> 47 != 0 => Err(Errno::EPERM.into()),
         option::SET_FS => {
@@ -113,18 +113,18 @@ fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
 }
 
 /// getrlimit(2).
-pub fn getrlimit(libos: &mut Libos, Arguments([resource, into, ..]): Arguments) -> Answer {
+pub fn getrlimit(libos: &mut Libos, Arguments([resource, into, ..]): Arguments) -> SyscallResult {
     user::write(into, &limit(libos, resource)?)?;
     Ok(0)
 }
 
 /// setrlimit(2).
-pub fn setrlimit(libos: &mut Libos, Arguments([resource, from, ..]): Arguments) -> Answer {
+pub fn setrlimit(libos: &mut Libos, Arguments([resource, from, ..]): Arguments) -> SyscallResult {
     set(libos, resource, from)
 }
 
 /// prlimit64(2).
-pub fn prlimit64(libos: &mut Libos, Arguments([process, resource, from, into, ..]): Arguments) -> Answer {
+pub fn prlimit64(libos: &mut Libos, Arguments([process, resource, from, into, ..]): Arguments) -> SyscallResult {
     if process != 0 && process != u64::from(PROCESS) {
         return Err(Errno::ESRCH.into());
     }
@@ -143,7 +143,7 @@ pub fn threads_maximum(libos: &Libos) -> u64 {
     limit(libos, RLIMIT_NPROC.into()).map_or(u64::MAX, |[soft, _]| soft)
 }
 
-fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
+fn set(libos: &mut Libos, resource: u64, from: u64) -> SyscallResult {
     let [soft, hard]: [u64; 2] = user::read(from)?;
     let [_, highest] = limit(libos, resource)?;
     if soft > hard {
@@ -166,7 +166,7 @@ fn set(libos: &mut Libos, resource: u64, from: u64) -> Answer {
 const CHILDREN: u32 = u32::MAX;
 
 /// getrusage(2).
-pub fn getrusage(_: &mut Libos, Arguments([who, into, ..]): Arguments) -> Answer {
+pub fn getrusage(_: &mut Libos, Arguments([who, into, ..]): Arguments) -> SyscallResult {
     let time = match who as u32 {
         RUSAGE_SELF => processor_time::of_program(),
         RUSAGE_THREAD => processor_time::of_thread(),

@@ -1,10 +1,10 @@
 //! Calls about scheduling. Threads take turns of equal length, whatever a program asks for; but permitted requests succeed.
 
 use super::Arguments;
-use crate::answer::Answer;
 use crate::clock;
 use crate::errno::Errno;
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use crate::threads::SLICE;
 use crate::user;
 use linux_raw_sys::general::*;
@@ -15,13 +15,13 @@ const NONE: i32 = 0;
 const NEITHER: u64 = 20;
 
 /// sched_getscheduler(2): always the time-sharing policy.
-pub fn sched_getscheduler(libos: &mut Libos, Arguments([thread, ..]): Arguments) -> Answer {
+pub fn sched_getscheduler(libos: &mut Libos, Arguments([thread, ..]): Arguments) -> SyscallResult {
     known(libos, thread)?;
     Ok(SCHED_NORMAL.into())
 }
 
 /// sched_setscheduler(2).
-pub fn sched_setscheduler(libos: &mut Libos, Arguments([thread, policy, priority, ..]): Arguments) -> Answer {
+pub fn sched_setscheduler(libos: &mut Libos, Arguments([thread, policy, priority, ..]): Arguments) -> SyscallResult {
     known(libos, thread)?;
     match policy as u32 {
         SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE if user::read::<i32>(priority)? == NONE => Ok(0),
@@ -31,29 +31,29 @@ pub fn sched_setscheduler(libos: &mut Libos, Arguments([thread, policy, priority
 }
 
 /// sched_getparam(2).
-pub fn sched_getparam(libos: &mut Libos, Arguments([thread, into, ..]): Arguments) -> Answer {
+pub fn sched_getparam(libos: &mut Libos, Arguments([thread, into, ..]): Arguments) -> SyscallResult {
     known(libos, thread)?;
     user::write(into, &NONE)?;
     Ok(0)
 }
 
 /// sched_setparam(2).
-pub fn sched_setparam(libos: &mut Libos, Arguments([thread, priority, ..]): Arguments) -> Answer {
+pub fn sched_setparam(libos: &mut Libos, Arguments([thread, priority, ..]): Arguments) -> SyscallResult {
     known(libos, thread)?;
     if user::read::<i32>(priority)? == NONE { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
 /// sched_get_priority_max(2).
-pub fn highest(_: &mut Libos, Arguments([policy, ..]): Arguments) -> Answer {
+pub fn highest(_: &mut Libos, Arguments([policy, ..]): Arguments) -> SyscallResult {
     priority(policy, 99)
 }
 
 /// sched_get_priority_min(2).
-pub fn lowest(_: &mut Libos, Arguments([policy, ..]): Arguments) -> Answer {
+pub fn lowest(_: &mut Libos, Arguments([policy, ..]): Arguments) -> SyscallResult {
     priority(policy, 1)
 }
 
-fn priority(policy: u64, of_others: u64) -> Answer {
+fn priority(policy: u64, of_others: u64) -> SyscallResult {
     match policy as u32 {
         SCHED_FIFO | SCHED_RR => Ok(of_others),
         SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
@@ -62,20 +62,20 @@ fn priority(policy: u64, of_others: u64) -> Answer {
 }
 
 /// sched_rr_get_interval(2): the length of a time slice.
-pub fn sched_rr_get_interval(libos: &mut Libos, Arguments([thread, into, ..]): Arguments) -> Answer {
+pub fn sched_rr_get_interval(libos: &mut Libos, Arguments([thread, into, ..]): Arguments) -> SyscallResult {
     known(libos, thread)?;
     user::write(into, &clock::to_timespec(SLICE))?;
     Ok(0)
 }
 
 /// getpriority(2).
-pub fn getpriority(libos: &mut Libos, Arguments([which, who, ..]): Arguments) -> Answer {
+pub fn getpriority(libos: &mut Libos, Arguments([which, who, ..]): Arguments) -> SyscallResult {
     of_somebody(libos, which, who)?;
     Ok(NEITHER)
 }
 
 /// setpriority(2).
-pub fn setpriority(libos: &mut Libos, Arguments([which, who, ..]): Arguments) -> Answer {
+pub fn setpriority(libos: &mut Libos, Arguments([which, who, ..]): Arguments) -> SyscallResult {
     of_somebody(libos, which, who)?;
     Ok(0)
 }

@@ -3,12 +3,12 @@
 use super::Arguments;
 use super::arguments::descriptor;
 use super::wait::timeout_at;
-use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::arch::signal_frame;
 use crate::errno::Errno;
 use crate::process::PROCESS;
 use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
 use crate::state::{Libos, now};
+use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
 use crate::threads::signal_stack::{NO_STACK, SignalStack};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -17,7 +17,7 @@ use linux_raw_sys::general::*;
 const SET: u64 = 8;
 
 /// rt_sigaction(2).
-pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..]): Arguments) -> Answer {
+pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..]): Arguments) -> SyscallResult {
     let signal = number(signal)?;
     let action = libos.signals.action(signal)?;
     if size != SET || (from != 0 && bit(signal) & UNSTOPPABLE != 0) {
@@ -34,7 +34,7 @@ pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..])
 }
 
 /// rt_sigprocmask(2).
-pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]): Arguments) -> Answer {
+pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]): Arguments) -> SyscallResult {
     if size != SET {
         return Err(Errno::EINVAL.into());
     }
@@ -57,7 +57,7 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
 }
 
 /// rt_sigreturn(2): a handler has returned. The "result" is the register's value in the frame.
-pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
+pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> SyscallResult {
     let shape = libos.threads.vectors();
     let thread = libos.threads.current();
     // Without the frame the thread cannot continue, nor could it on Linux.
@@ -70,7 +70,7 @@ pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> Answer {
 }
 
 /// rt_sigsuspend(2): waits for a signal with another mask, which the handler's return restores.
-pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -> Answer {
+pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -> SyscallResult {
     if size != SET {
         return Err(Errno::EINVAL.into());
     }
@@ -80,16 +80,16 @@ pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -
 }
 
 /// pause(2).
-pub fn pause(libos: &mut Libos, _: Arguments) -> Answer {
+pub fn pause(libos: &mut Libos, _: Arguments) -> SyscallResult {
     let interrupted = Then::Return(Errno::EINTR.to_result());
     if libos.threads.current().next_signal().is_some() {
         return Err(Errno::EINTR.into());
     }
-    Err(Stop::Sleep(Sleep { on: On::Time, deadline: None, woken: interrupted, expired: interrupted }))
+    Err(Stop::Block(Block { on: WaitFor::Time, deadline: None, woken: interrupted, expired: interrupted }))
 }
 
 /// rt_sigtimedwait(2).
-pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, ..]): Arguments) -> Answer {
+pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, ..]): Arguments) -> SyscallResult {
     if size != SET {
         return Err(Errno::EINVAL.into());
     }
@@ -112,11 +112,11 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
     }
     let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
     let expired = Then::Return(Errno::EAGAIN.to_result());
-    Err(Stop::Sleep(Sleep { on: On::Time, deadline, woken: Then::Again, expired }))
+    Err(Stop::Block(Block { on: WaitFor::Time, deadline, woken: Then::Restart, expired }))
 }
 
 /// signalfd4(2).
-pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arguments) -> Answer {
+pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arguments) -> SyscallResult {
     let flags = flags as u32;
     // The values of `SFD_NONBLOCK` and `SFD_CLOEXEC` are these.
     if size != SET || flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
@@ -127,12 +127,12 @@ pub fn signalfd4(libos: &mut Libos, Arguments([file, set, size, flags, ..]): Arg
 }
 
 /// signalfd(2).
-pub fn signalfd(libos: &mut Libos, Arguments([file, set, size, ..]): Arguments) -> Answer {
+pub fn signalfd(libos: &mut Libos, Arguments([file, set, size, ..]): Arguments) -> SyscallResult {
     signalfd4(libos, Arguments([file, set, size, 0, 0, 0]))
 }
 
 /// rt_sigpending(2).
-pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) -> Answer {
+pub fn rt_sigpending(libos: &mut Libos, Arguments([into, size, ..]): Arguments) -> SyscallResult {
     if size > SET {
         return Err(Errno::EINVAL.into());
     }
@@ -153,7 +153,7 @@ fn checked(stack: SignalStack) -> Result<SignalStack, Errno> {
 }
 
 /// sigaltstack(2). A `stack_t` is three words, with 32 bits in the middle one.
-pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> Answer {
+pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> SyscallResult {
     let thread = libos.threads.current();
     let old = thread.signal_stack;
     let is_on = old.contains(thread.registers.rsp);
@@ -176,7 +176,7 @@ pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) ->
 }
 
 /// kill(2).
-pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> Answer {
+pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> SyscallResult {
     match process as i32 {
         // The program, its group, or all processes.
         0 | -1 => {}
@@ -190,7 +190,7 @@ pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> A
 }
 
 /// rt_sigqueueinfo(2).
-pub fn rt_sigqueueinfo(libos: &mut Libos, Arguments([process, signal, from, ..]): Arguments) -> Answer {
+pub fn rt_sigqueueinfo(libos: &mut Libos, Arguments([process, signal, from, ..]): Arguments) -> SyscallResult {
     let origin = Origin::from_information(user::read(from)?);
     if process as u32 != PROCESS {
         return Err(Errno::ESRCH.into());
@@ -202,7 +202,10 @@ pub fn rt_sigqueueinfo(libos: &mut Libos, Arguments([process, signal, from, ..])
 }
 
 /// rt_tgsigqueueinfo(2).
-pub fn rt_tgsigqueueinfo(libos: &mut Libos, Arguments([process, thread, signal, from, ..]): Arguments) -> Answer {
+pub fn rt_tgsigqueueinfo(
+    libos: &mut Libos,
+    Arguments([process, thread, signal, from, ..]): Arguments,
+) -> SyscallResult {
     let origin = Origin::from_information(user::read(from)?);
     if process as u32 != PROCESS {
         return Err(Errno::ESRCH.into());
@@ -224,12 +227,12 @@ fn note(libos: &mut Libos, signal: u32, origin: Origin) {
 }
 
 /// tkill(2).
-pub fn tkill(libos: &mut Libos, Arguments([thread, signal, ..]): Arguments) -> Answer {
+pub fn tkill(libos: &mut Libos, Arguments([thread, signal, ..]): Arguments) -> SyscallResult {
     send(libos, thread as u32, signal, Origin::THREAD)
 }
 
 /// tgkill(2).
-pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Arguments) -> Answer {
+pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Arguments) -> SyscallResult {
     if process as u32 != PROCESS {
         return Err(Errno::ESRCH.into());
     }
@@ -237,7 +240,7 @@ pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Argum
 }
 
 /// Sends a signal to a thread; signal 0 only checks that the thread exists.
-fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> Answer {
+fn send(libos: &mut Libos, thread: u32, signal: u64, origin: Origin) -> SyscallResult {
     let _ = libos.threads.find(thread).ok_or(Errno::ESRCH)?;
     if signal == 0 {
         return Ok(0);

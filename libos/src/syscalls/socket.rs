@@ -6,7 +6,6 @@
 use super::arguments::{descriptor, done};
 use super::transfer::patiently;
 use super::{Arguments, address};
-use crate::answer::Answer;
 use crate::clock::{SECOND, Timespec};
 use crate::errno::Errno;
 use crate::fs::socket::address::Address;
@@ -16,6 +15,7 @@ use crate::net::address::Family;
 use crate::net::{self, Protocol};
 use crate::process::PROCESS;
 use crate::state::{Libos, now};
+use crate::syscall_result::SyscallResult;
 use crate::user::{self, Slice};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
@@ -55,7 +55,7 @@ fn protocol(kind: u32, protocol: u64) -> Result<Protocol, Errno> {
 }
 
 /// socket(2).
-pub fn socket(libos: &mut Libos, Arguments([family, raw, number, ..]): Arguments) -> Answer {
+pub fn socket(libos: &mut Libos, Arguments([family, raw, number, ..]): Arguments) -> SyscallResult {
     let (kind, flags) = split(raw);
     match Family::from_raw(family as u32) {
         Some(family) => {
@@ -77,7 +77,7 @@ pub fn socket(libos: &mut Libos, Arguments([family, raw, number, ..]): Arguments
 }
 
 /// socketpair(2).
-pub fn socketpair(libos: &mut Libos, Arguments([family, raw, protocol, into, ..]): Arguments) -> Answer {
+pub fn socketpair(libos: &mut Libos, Arguments([family, raw, protocol, into, ..]): Arguments) -> SyscallResult {
     let (kind, flags) = split(raw);
     match family as u32 {
         AF_UNIX => {}
@@ -91,7 +91,7 @@ pub fn socketpair(libos: &mut Libos, Arguments([family, raw, protocol, into, ..]
 }
 
 /// bind(2).
-pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> Answer {
+pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> SyscallResult {
     match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => {
             let name = address::read_name(address, length)?;
@@ -105,7 +105,7 @@ pub fn bind(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments
 }
 
 /// listen(2).
-pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> Answer {
+pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> SyscallResult {
     done(match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => libos.change(|files, _| files.listen(file as i32, backlog as i32)),
         AnySocket::Internet(socket) => {
@@ -115,7 +115,7 @@ pub fn listen(libos: &mut Libos, Arguments([file, backlog, ..]): Arguments) -> A
 }
 
 /// connect(2).
-pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> Answer {
+pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Arguments) -> SyscallResult {
     let none = address::is_unspecified(address, length);
     let answer = match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => {
@@ -138,7 +138,7 @@ pub fn connect(libos: &mut Libos, Arguments([file, address, length, ..]): Argume
 }
 
 /// accept4(2).
-pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): Arguments) -> Answer {
+pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): Arguments) -> SyscallResult {
     let (file, flags) = (file as i32, flags as u32);
     if flags & !FLAGS != 0 {
         return Err(Errno::EINVAL.into());
@@ -169,12 +169,12 @@ pub fn accept4(libos: &mut Libos, Arguments([file, address, room, flags, ..]): A
 }
 
 /// accept(2).
-pub fn accept(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
+pub fn accept(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> SyscallResult {
     accept4(libos, Arguments([file, address, room, 0, 0, 0]))
 }
 
 /// shutdown(2).
-pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> Answer {
+pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> SyscallResult {
     done(match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => libos.change(|files, _| files.shut_down(file as i32, how as u32)),
         AnySocket::Internet(socket) => libos.network(|net, files, _| net.shut_down(files, socket, how as u32)),
@@ -182,7 +182,7 @@ pub fn shutdown(libos: &mut Libos, Arguments([file, how, ..]): Arguments) -> Ans
 }
 
 /// getsockname(2).
-pub fn getsockname(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
+pub fn getsockname(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> SyscallResult {
     let name = match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => libos.files.socket_name(file as i32)?.map(Address::Unix),
         AnySocket::Internet(socket) if libos.net.family(socket) == Family::Routes => Some(Address::Routes(PROCESS)),
@@ -192,7 +192,7 @@ pub fn getsockname(libos: &mut Libos, Arguments([file, address, room, ..]): Argu
 }
 
 /// getpeername(2).
-pub fn getpeername(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> Answer {
+pub fn getpeername(libos: &mut Libos, Arguments([file, address, room, ..]): Arguments) -> SyscallResult {
     let name = match libos.files.socket(file as i32)? {
         AnySocket::Unix(_) => libos.files.peer_name(file as i32)?.map(Address::Unix),
         AnySocket::Internet(socket) => Some(Address::Internet(libos.net.peer_name(socket)?)),
@@ -201,7 +201,7 @@ pub fn getpeername(libos: &mut Libos, Arguments([file, address, room, ..]): Argu
 }
 
 /// getsockopt(2).
-pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room, _]): Arguments) -> Answer {
+pub fn getsockopt(libos: &mut Libos, Arguments([file, level, number, into, room, _]): Arguments) -> SyscallResult {
     let socket = libos.files.socket(file as i32)?;
     let length = u32::try_from(user::read::<i32>(room)?).map_err(|_| Errno::EINVAL)?;
     let value = match socket {
@@ -233,7 +233,7 @@ fn copy_option(into: Slice, bytes: &[u8]) -> Result<u32, Errno> {
 }
 
 /// setsockopt(2).
-pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, length, _]): Arguments) -> Answer {
+pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, length, _]): Arguments) -> SyscallResult {
     let socket = libos.files.socket(file as i32)?;
     let takes = match socket {
         AnySocket::Unix(_) if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),

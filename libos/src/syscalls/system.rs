@@ -1,11 +1,11 @@
 //! Calls about the system that the program runs on.
 
 use super::Arguments;
-use crate::answer::Answer;
 use crate::clock::SECOND;
 use crate::errno::Errno;
 use crate::memory::MEMORY;
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 use linux_raw_sys::system::{new_utsname, sysinfo};
@@ -14,7 +14,7 @@ use linux_raw_sys::system::{new_utsname, sysinfo};
 const RANDOM_AT_ONCE: usize = 256;
 
 /// getrandom(2): fills the whole buffer, up to `i32::MAX` bytes; Linux guarantees that for 256 bytes.
-pub fn getrandom(libos: &mut Libos, Arguments([into, length, flags, ..]): Arguments) -> Answer {
+pub fn getrandom(libos: &mut Libos, Arguments([into, length, flags, ..]): Arguments) -> SyscallResult {
     if flags as u32 & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -31,7 +31,7 @@ pub fn getrandom(libos: &mut Libos, Arguments([into, length, flags, ..]): Argume
 }
 
 /// uname(2).
-pub fn uname(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
+pub fn uname(_: &mut Libos, Arguments([into, ..]): Arguments) -> SyscallResult {
     let field = (size_of::<new_utsname>() / 6) as u64;
     Slice::new(into, 6 * field).zero()?;
     let version = concat!("husk ", env!("CARGO_PKG_VERSION"));
@@ -43,7 +43,7 @@ pub fn uname(_: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
 }
 
 /// sysinfo(2).
-pub fn sysinfo(libos: &mut Libos, Arguments([into, ..]): Arguments) -> Answer {
+pub fn sysinfo(libos: &mut Libos, Arguments([into, ..]): Arguments) -> SyscallResult {
     let uptime = husk::clock::monotonic_ns().saturating_sub(libos.started) / SECOND;
     let (total, free) = MEMORY.lock().size();
     Slice::new(into, size_of::<sysinfo>() as u64).zero()?;

@@ -6,16 +6,16 @@ use super::{
     Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, scheduling, signal,
     socket, system, thread, time, timer, transfer, wait,
 };
-use crate::answer::Answer;
 use crate::errno::Errno;
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use husk::abi::boot::Flags;
 use husk::abi::call::Number;
 use linux_raw_sys::general::*;
 
 /// Function that handles a system call.
-pub type Handler = fn(&mut Libos, Arguments) -> Answer;
+pub type Handler = fn(&mut Libos, Arguments) -> SyscallResult;
 
 /// Completeness of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ macro_rules! calls {
 }
 
 /// Refuses a call with the error of this number.
-fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> Answer {
+fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> SyscallResult {
     Err(Errno::from_number(ERRNO).unwrap_or(Errno::ENOSYS).into())
 }
 
@@ -325,7 +325,7 @@ pub fn handler(number: u64) -> Handler {
 static TOLD: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
 
 /// Handles every call without a function of its own.
-fn unanswered(libos: &mut Libos, _: Arguments) -> Answer {
+fn unanswered(libos: &mut Libos, _: Arguments) -> SyscallResult {
     let number = libos.threads.current().registers.number();
     let verbose = husk::boot::info().flags & Flags::VERBOSE.bits() != 0;
     if verbose && let Some(word) = TOLD.get(number as usize / 64) {

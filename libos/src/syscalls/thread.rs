@@ -1,10 +1,10 @@
 //! Calls about threads.
 
 use super::{Arguments, process};
-use crate::answer::{Answer, Stop};
 use crate::arch;
 use crate::errno::Errno;
 use crate::state::Libos;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 
@@ -12,7 +12,7 @@ use linux_raw_sys::general::*;
 const THREAD: u32 = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 
 /// clone(2), with x86-64's order of arguments.
-pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, base, _]): Arguments) -> Answer {
+pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, base, _]): Arguments) -> SyscallResult {
     let flags = flags as u32;
     if flags & THREAD != THREAD || stack == 0 {
         return Err(Errno::ENOSYS.into());
@@ -39,7 +39,7 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
 }
 
 /// exit(2): ends the thread, and the program if it was the last.
-pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
+pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallResult {
     if libos.threads.count() == 1 {
         libos.drain_network();
         husk::process::exit(status as u8);
@@ -52,31 +52,31 @@ pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> Answer {
 }
 
 /// gettid(2).
-pub fn gettid(libos: &mut Libos, _: Arguments) -> Answer {
+pub fn gettid(libos: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(u64::from(libos.threads.current().id))
 }
 
 /// set_tid_address(2).
-pub fn set_tid_address(libos: &mut Libos, Arguments([address, ..]): Arguments) -> Answer {
+pub fn set_tid_address(libos: &mut Libos, Arguments([address, ..]): Arguments) -> SyscallResult {
     let thread = libos.threads.current();
     thread.clear_at_exit = address;
     Ok(u64::from(thread.id))
 }
 
 /// sched_yield(2).
-pub fn sched_yield(libos: &mut Libos, _: Arguments) -> Answer {
+pub fn sched_yield(libos: &mut Libos, _: Arguments) -> SyscallResult {
     libos.threads.yield_turn();
     Ok(0)
 }
 
 /// sched_setaffinity(2): succeeds if the set contains the only processor.
-pub fn sched_setaffinity(_: &mut Libos, Arguments([_thread, length, from, ..]): Arguments) -> Answer {
+pub fn sched_setaffinity(_: &mut Libos, Arguments([_thread, length, from, ..]): Arguments) -> SyscallResult {
     let first: u8 = if length == 0 { 0 } else { user::read(from)? };
     if first & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL.into()) }
 }
 
 /// sched_getaffinity(2): returns the only processor, in a set of one word.
-pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): Arguments) -> Answer {
+pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): Arguments) -> SyscallResult {
     if length < 8 || !length.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
@@ -85,7 +85,7 @@ pub fn sched_getaffinity(_: &mut Libos, Arguments([_thread, length, into, ..]): 
 }
 
 /// membarrier(2): with one processor, every system call is a barrier for all threads.
-pub fn membarrier(_: &mut Libos, Arguments([command, ..]): Arguments) -> Answer {
+pub fn membarrier(_: &mut Libos, Arguments([command, ..]): Arguments) -> SyscallResult {
     use membarrier_cmd::*;
     let known = [
         MEMBARRIER_CMD_GLOBAL,
@@ -102,7 +102,7 @@ pub fn membarrier(_: &mut Libos, Arguments([command, ..]): Arguments) -> Answer 
 }
 
 /// getcpu(2).
-pub fn getcpu(_: &mut Libos, Arguments([cpu, node, ..]): Arguments) -> Answer {
+pub fn getcpu(_: &mut Libos, Arguments([cpu, node, ..]): Arguments) -> SyscallResult {
     for into in [cpu, node] {
         if into != 0 {
             Slice::new(into, 4).zero()?;

@@ -2,12 +2,12 @@
 
 use super::Arguments;
 use super::signal::number;
-use crate::answer::Answer;
 use crate::clock::{self, SECOND, Timespec};
 use crate::errno::Errno;
 use crate::processor_time;
 use crate::signals::timers::{Counted, Notice, Setting, due};
 use crate::state::Libos;
+use crate::syscall_result::SyscallResult;
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -15,7 +15,7 @@ use linux_raw_sys::general::*;
 const MICROSECOND: u64 = 1000;
 
 /// alarm(2): returns the seconds that were left, rounded, but at least 1 if any time was left.
-pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> Answer {
+pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> SyscallResult {
     let seconds = u64::from(seconds as u32);
     let [left, _] = libos.signals.timers.set_of_process(ITIMER_REAL, [seconds * SECOND, 0], now())?;
     libos.signals.reserve_origins()?;
@@ -26,7 +26,7 @@ pub fn alarm(libos: &mut Libos, Arguments([seconds, ..]): Arguments) -> Answer {
 }
 
 /// setitimer(2).
-pub fn setitimer(libos: &mut Libos, Arguments([which, from, into, ..]): Arguments) -> Answer {
+pub fn setitimer(libos: &mut Libos, Arguments([which, from, into, ..]): Arguments) -> SyscallResult {
     let new = if from == 0 { [0; 2] } else { read_micro(from)? };
     let before = libos.signals.timers.set_of_process(which as u32, new, now())?;
     libos.signals.reserve_origins()?;
@@ -37,7 +37,7 @@ pub fn setitimer(libos: &mut Libos, Arguments([which, from, into, ..]): Argument
 }
 
 /// getitimer(2).
-pub fn getitimer(libos: &mut Libos, Arguments([which, into, ..]): Arguments) -> Answer {
+pub fn getitimer(libos: &mut Libos, Arguments([which, into, ..]): Arguments) -> SyscallResult {
     write_micro(into, libos.signals.timers.of_process(which as u32, now())?)?;
     Ok(0)
 }
@@ -60,7 +60,7 @@ fn write_micro(into: u64, [left, interval]: Setting) -> Result<(), Errno> {
 }
 
 /// timer_create(2). Used fields of a `struct sigevent`: the value, the signal, the kind of notice, and the thread.
-pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Arguments) -> Answer {
+pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Arguments) -> SyscallResult {
     let base = clock::base(clock as i32)?;
     let counted = match clock as u32 {
         CLOCK_PROCESS_CPUTIME_ID | CLOCK_THREAD_CPUTIME_ID => Counted::Processor,
@@ -96,7 +96,7 @@ pub fn timer_create(libos: &mut Libos, Arguments([clock, event, into, ..]): Argu
 }
 
 /// timer_settime(2).
-pub fn timer_settime(libos: &mut Libos, Arguments([timer, flags, from, into, ..]): Arguments) -> Answer {
+pub fn timer_settime(libos: &mut Libos, Arguments([timer, flags, from, into, ..]): Arguments) -> SyscallResult {
     let [interval, value]: [Timespec; 2] = user::read(from)?;
     let (interval, value) = (clock::from_timespec(interval)?, clock::from_timespec(value)?);
     let (base, counted) = libos.signals.timers.get(timer as u32).map(|timer| (timer.base, timer.counted))?;
@@ -117,7 +117,7 @@ pub fn timer_settime(libos: &mut Libos, Arguments([timer, flags, from, into, ..]
 }
 
 /// timer_gettime(2).
-pub fn timer_gettime(libos: &mut Libos, Arguments([timer, into, ..]): Arguments) -> Answer {
+pub fn timer_gettime(libos: &mut Libos, Arguments([timer, into, ..]): Arguments) -> SyscallResult {
     write_setting(into, libos.signals.timers.get(timer as u32)?.setting(now()))?;
     Ok(0)
 }
@@ -127,12 +127,12 @@ fn write_setting(into: u64, [left, interval]: Setting) -> Result<(), Errno> {
 }
 
 /// timer_getoverrun(2).
-pub fn timer_getoverrun(libos: &mut Libos, Arguments([timer, ..]): Arguments) -> Answer {
+pub fn timer_getoverrun(libos: &mut Libos, Arguments([timer, ..]): Arguments) -> SyscallResult {
     Ok(u64::from(libos.signals.timers.get(timer as u32)?.overrun.min(i32::MAX as u32)))
 }
 
 /// timer_delete(2).
-pub fn timer_delete(libos: &mut Libos, Arguments([timer, ..]): Arguments) -> Answer {
+pub fn timer_delete(libos: &mut Libos, Arguments([timer, ..]): Arguments) -> SyscallResult {
     libos.signals.timers.remove(timer as u32)?;
     Ok(0)
 }

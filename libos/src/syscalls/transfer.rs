@@ -4,7 +4,6 @@
 
 use super::Arguments;
 use super::arguments::each_slice;
-use crate::answer::{Answer, Sleep, Stop, Then};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
@@ -13,43 +12,44 @@ use crate::fs::socket::AnySocket;
 use crate::outside::Outside;
 use crate::signals::PIPE;
 use crate::state::{Libos, now};
+use crate::syscall_result::{Block, Stop, SyscallResult, Then};
 use crate::user::Slice;
 use linux_raw_sys::general::*;
 
 /// read(2).
 #[inline]
-pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> Answer {
+pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> SyscallResult {
     read_at(libos, file as i32, &[Slice::new(into, length)], None)
 }
 
 /// pread64(2).
-pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> Answer {
+pub fn pread(libos: &mut Libos, Arguments([file, into, length, offset, ..]): Arguments) -> SyscallResult {
     read_at(libos, file as i32, &[Slice::new(into, length)], Some(checked(offset)?))
 }
 
 /// readv(2).
-pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+pub fn readv(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> SyscallResult {
     read_all(libos, file as i32, &each_slice(vectors, count)?, None)
 }
 
 /// preadv(2).
-pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> SyscallResult {
     let offset = checked(offset)?;
     read_all(libos, file as i32, &each_slice(vectors, count)?, Some(offset))
 }
 
 #[inline]
-fn read_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> Answer {
+fn read_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> SyscallResult {
     let answer = libos.change(|files, outside| files.read(outside, file, at, Buffers::new(slices, 0), now()));
     match answer {
-        Err(Stop::Sleep(_)) => patiently(libos, file, false, answer),
+        Err(Stop::Block(_)) => patiently(libos, file, false, answer),
         _ => answer,
     }
 }
 
 /// Reads into all buffers. Unless one call fills them, reads into one after the other, until a call fills less than its buffer;
 /// a count other than 0 is the result, even if the next call fails.
-fn read_all(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> Answer {
+fn read_all(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> SyscallResult {
     if libos.files.takes_vectors(file) || slices.iter().all(|slice| slice.is_empty()) {
         return read_at(libos, file, slices, at);
     }
@@ -71,28 +71,28 @@ fn read_all(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> 
 
 /// write(2).
 #[inline]
-pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> Answer {
+pub fn write(libos: &mut Libos, Arguments([file, from, length, ..]): Arguments) -> SyscallResult {
     write_at(libos, file as i32, &[Slice::new(from, length)], None, false)
 }
 
 /// pwrite64(2).
-pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> Answer {
+pub fn pwrite(libos: &mut Libos, Arguments([file, from, length, offset, ..]): Arguments) -> SyscallResult {
     write_at(libos, file as i32, &[Slice::new(from, length)], Some(checked(offset)?), false)
 }
 
 /// writev(2).
-pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> Answer {
+pub fn writev(libos: &mut Libos, Arguments([file, vectors, count, ..]): Arguments) -> SyscallResult {
     write_at(libos, file as i32, &each_slice(vectors, count)?, None, false)
 }
 
 /// pwritev(2).
-pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> Answer {
+pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): Arguments) -> SyscallResult {
     let offset = checked(offset)?;
     write_at(libos, file as i32, &each_slice(vectors, count)?, Some(offset), false)
 }
 
 #[inline]
-fn write_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>, sync: bool) -> Answer {
+fn write_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>, sync: bool) -> SyscallResult {
     whole(libos, file, Buffers::new(slices, 0).length(), true, |files, outside, done| {
         let at = at.map(|at| at.saturating_add(done));
         files.write(outside, file, at, Buffers::new(slices, done), sync, now())
@@ -108,8 +108,8 @@ pub fn whole(
     file: i32,
     length: u64,
     signals: bool,
-    mut call: impl FnMut(&mut Files, &mut Outside<'_>, u64) -> Answer,
-) -> Answer {
+    mut call: impl FnMut(&mut Files, &mut Outside<'_>, u64) -> SyscallResult,
+) -> SyscallResult {
     let mut done = core::mem::take(&mut libos.threads.current().progress);
     loop {
         match libos.change(|files, outside| call(files, outside, done)) {
@@ -126,14 +126,14 @@ pub fn whole(
 
 /// Handles a write that has stopped after `done` bytes.
 #[cold]
-fn stopped(libos: &mut Libos, file: i32, stop: Stop, done: u64, signals: bool) -> Answer {
+fn stopped(libos: &mut Libos, file: i32, stop: Stop, done: u64, signals: bool) -> SyscallResult {
     if stop == Errno::EPIPE.into() && signals {
         let thread = libos.threads.current().id;
         libos.signals.send(&mut libos.threads, thread, PIPE)?;
     }
     match stop {
         // The call may be restarted.
-        Stop::Sleep(_) | Stop::Errno(Errno::EINTR) => {
+        Stop::Block(_) | Stop::Errno(Errno::EINTR) => {
             libos.threads.current().progress = done;
             patiently(libos, file, true, Err(stop))
         }
@@ -143,17 +143,17 @@ fn stopped(libos: &mut Libos, file: i32, stop: Stop, done: u64, signals: bool) -
 }
 
 /// Limits the wait of a call on a socket to the socket's timeout.
-pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) -> Answer {
+pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: SyscallResult) -> SyscallResult {
     let timeout_ns = match libos.files.socket(file) {
         Ok(AnySocket::Unix(_)) => libos.files.socket_timeout(file, to_send),
         Ok(AnySocket::Internet(socket)) => libos.net.timeout(socket, to_send),
         Err(_) => None,
     };
     match (answer, timeout_ns) {
-        (Err(Stop::Sleep(sleep)), Some(timeout_ns)) => {
+        (Err(Stop::Block(sleep)), Some(timeout_ns)) => {
             let deadline = Some(libos.threads.deadline_in(timeout_ns));
             let expired = Then::Return(Errno::EAGAIN.to_result());
-            Err(Stop::Sleep(Sleep { deadline, expired, ..sleep }))
+            Err(Stop::Block(Block { deadline, expired, ..sleep }))
         }
         (answer, _) => answer,
     }
@@ -163,7 +163,7 @@ pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: Answer) ->
 const HINTS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
 
 /// preadv2(2). Registers four and five are the halves of the offset; the first holds all of it.
-pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
+pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     let Arguments([.., offset, _, flags]) = arguments;
     match flags as u32 & !HINTS {
         0 if offset == u64::MAX => readv(libos, arguments),
@@ -173,7 +173,7 @@ pub fn preadv2(libos: &mut Libos, arguments: Arguments) -> Answer {
 }
 
 /// pwritev2(2).
-pub fn pwritev2(libos: &mut Libos, Arguments([file, vectors, count, offset, _, flags]): Arguments) -> Answer {
+pub fn pwritev2(libos: &mut Libos, Arguments([file, vectors, count, offset, _, flags]): Arguments) -> SyscallResult {
     let flags = flags as u32;
     if flags & !HINTS != 0 {
         return Err(Errno::EOPNOTSUPP.into());

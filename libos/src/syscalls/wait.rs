@@ -4,7 +4,6 @@
 //! program expires; then it is restarted and checks again.
 
 use super::Arguments;
-use crate::answer::{Answer, On, Sleep, Stop, Then};
 use crate::clock;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -13,11 +12,12 @@ use crate::fs::layout::PollEntry;
 use crate::fs::ready::Ready;
 use crate::signals::UNSTOPPABLE;
 use crate::state::Libos;
+use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
 /// Result of a check: number of ready files, and the event to sleep for if there is none.
-pub type Looked = Result<(u64, On), Errno>;
+pub type Looked = Result<(u64, WaitFor), Errno>;
 
 /// Returns the number of files that `look` finds ready; waits for the first up to `timeout_ns`, or without limit if that is
 /// `None`.
@@ -25,7 +25,7 @@ pub fn wait_until(
     libos: &mut Libos,
     timeout_ns: Option<u64>,
     look: impl FnOnce(&mut Files, &mut dyn Devices) -> Looked,
-) -> Answer {
+) -> SyscallResult {
     if libos.net.has_device() {
         libos.poll_network();
     }
@@ -43,11 +43,16 @@ pub fn wait_until(
         return Ok(0);
     }
     let deadline = deadline.into_iter().chain(libos.files.next_alarm()).min();
-    Err(Stop::Sleep(Sleep { on, deadline, woken: Then::Again, expired: Then::Again }))
+    Err(Stop::Block(Block { on, deadline, woken: Then::Restart, expired: Then::Restart }))
 }
 
 /// Makes `call` with the signal mask of `size` bytes at the address `mask`, if there is one, until it returns a result.
-pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut Libos) -> Answer) -> Answer {
+pub fn with_mask(
+    libos: &mut Libos,
+    mask: u64,
+    size: u64,
+    call: impl FnOnce(&mut Libos) -> SyscallResult,
+) -> SyscallResult {
     if mask == 0 {
         return call(libos);
     }
@@ -62,8 +67,8 @@ pub fn with_mask(libos: &mut Libos, mask: u64, size: u64, call: impl FnOnce(&mut
     let thread = libos.threads.current();
     match answer {
         // The mask stays until the signal's handler has been called.
-        Err(Stop::Sleep(_)) if thread.next_signal().is_some() => Err(Errno::EINTR.into()),
-        Err(Stop::Sleep(_)) => answer,
+        Err(Stop::Block(_)) if thread.next_signal().is_some() => Err(Errno::EINTR.into()),
+        Err(Stop::Block(_)) => answer,
         _ => {
             thread.blocked = thread.blocked_after.take().unwrap_or(thread.blocked);
             answer
@@ -82,12 +87,12 @@ pub fn timeout_at(address: u64) -> Result<Option<u64>, Errno> {
 }
 
 /// poll(2).
-pub fn poll(libos: &mut Libos, Arguments([entries, count, timeout, ..]): Arguments) -> Answer {
+pub fn poll(libos: &mut Libos, Arguments([entries, count, timeout, ..]): Arguments) -> SyscallResult {
     wait_until(libos, timeout_ms(timeout), |files, devices| look_at_entries(files, devices, entries, count))
 }
 
 /// ppoll(2).
-pub fn ppoll(libos: &mut Libos, Arguments([entries, count, timeout, mask, size, _]): Arguments) -> Answer {
+pub fn ppoll(libos: &mut Libos, Arguments([entries, count, timeout, mask, size, _]): Arguments) -> SyscallResult {
     let timeout_ns = timeout_at(timeout)?;
     with_mask(libos, mask, size, |libos| {
         wait_until(libos, timeout_ns, |files, devices| look_at_entries(files, devices, entries, count))
@@ -98,7 +103,7 @@ fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, c
     if count > files.descriptors.limit {
         return Err(Errno::EINVAL);
     }
-    let (mut found, mut on) = (0, On::Time);
+    let (mut found, mut on) = (0, WaitFor::Time);
     for address in user::entries(entries, size_of::<PollEntry>() as u64, count) {
         let entry: PollEntry = user::read(address)?;
         let mut returned = Ready::empty();
@@ -107,8 +112,8 @@ fn look_at_entries(files: &mut Files, devices: &mut dyn Devices, entries: u64, c
             let ready = files.readiness(devices, entry.descriptor, asked);
             returned = ready.unwrap_or(Ready::from_bits_retain(POLLNVAL));
             on = match (on, files.node(entry.descriptor)) {
-                (On::Time, Ok(node)) => On::File(node.index()),
-                _ => On::Files,
+                (WaitFor::Time, Ok(node)) => WaitFor::File(node.index()),
+                _ => WaitFor::Files,
             };
         }
         found += u64::from(!returned.is_empty());
@@ -126,7 +131,7 @@ const WORD_BITS: u64 = 64;
 type Set = [u64; (SET_BITS / WORD_BITS) as usize];
 
 /// select(2).
-pub fn select(libos: &mut Libos, Arguments([count, read, write, except, timeout, _]): Arguments) -> Answer {
+pub fn select(libos: &mut Libos, Arguments([count, read, write, except, timeout, _]): Arguments) -> SyscallResult {
     let timeout_ns = match timeout {
         0 => None,
         address => {
@@ -138,13 +143,13 @@ pub fn select(libos: &mut Libos, Arguments([count, read, write, except, timeout,
 }
 
 /// pselect6(2). The last argument is the address of two words: the mask's address and its size.
-pub fn pselect6(libos: &mut Libos, Arguments([count, read, write, except, timeout, mask]): Arguments) -> Answer {
+pub fn pselect6(libos: &mut Libos, Arguments([count, read, write, except, timeout, mask]): Arguments) -> SyscallResult {
     let timeout_ns = timeout_at(timeout)?;
     let [mask, size]: [u64; 2] = if mask == 0 { [0; 2] } else { user::read(mask)? };
     with_mask(libos, mask, size, |libos| select_for(libos, count, [read, write, except], timeout_ns))
 }
 
-fn select_for(libos: &mut Libos, count: u64, sets: [u64; 3], timeout_ns: Option<u64>) -> Answer {
+fn select_for(libos: &mut Libos, count: u64, sets: [u64; 3], timeout_ns: Option<u64>) -> SyscallResult {
     if count as i32 > SET_BITS as i32 || (count as i32) < 0 {
         return Err(Errno::EINVAL.into());
     }
@@ -181,5 +186,5 @@ fn look_at_sets(
             }
         }
     }
-    Ok((found, On::Files))
+    Ok((found, WaitFor::Files))
 }

@@ -215,8 +215,8 @@ impl Threads {
     }
 
     /// Restarts the current thread's call when all other ready threads have had their turn.
-    pub fn make_again(&mut self) {
-        self.current().state = State::Again;
+    pub fn restart_call(&mut self) {
+        self.current().state = State::Restart;
         self.put_last();
     }
 

@@ -2,23 +2,23 @@
 //! from both.
 
 use super::{Slot, State, Thread, Threads};
-use crate::answer::{On, Sleep, Then};
+use crate::syscall_result::{Block, Then, WaitFor};
 
 /// Base of the futex addresses that stand for waits on single files; no program can name them.
 const FILES: u64 = 1 << 63;
 
 impl Threads {
     /// Puts the current thread to sleep. [`Threads::run_next`] must follow.
-    pub fn sleep(&mut self, sleep: Sleep) {
+    pub fn sleep(&mut self, sleep: Block) {
         let slot = self.current;
         let thread = self.current();
         thread.state = State::Asleep(sleep.woken, sleep.expired);
         thread.asleep = 1;
         match sleep.on {
-            On::Time => {}
-            On::Futex(address, bits) => self.futexes.insert(slot, address, bits),
-            On::File(file) => self.futexes.insert(slot, FILES | u64::from(file), u32::MAX),
-            On::Files => self.files.push(slot),
+            WaitFor::Time => {}
+            WaitFor::Futex(address, bits) => self.futexes.insert(slot, address, bits),
+            WaitFor::File(file) => self.futexes.insert(slot, FILES | u64::from(file), u32::MAX),
+            WaitFor::Files => self.files.push(slot),
         }
         if let Some(deadline) = sleep.deadline {
             self.timers.insert(slot, deadline);
@@ -131,7 +131,7 @@ impl Threads {
         let State::Asleep(woken, expired) = thread.state else { return false };
         thread.asleep = 0;
         thread.state = match choose(woken, expired) {
-            Then::Again => State::Again,
+            Then::Restart => State::Restart,
             Then::Return(result) => {
                 thread.end_call(result);
                 State::Ready

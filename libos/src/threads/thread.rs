@@ -2,10 +2,10 @@
 
 use super::signal_stack::{NO_STACK, SignalStack};
 use super::time_left;
-use crate::answer::Then;
 use crate::arch::{Registers, vector};
 use crate::errno::Errno;
 use crate::fs::opening::Opening;
+use crate::syscall_result::Then;
 use alloc::boxed::Box;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
@@ -28,7 +28,7 @@ pub enum State {
     /// Run the program.
     Ready,
     /// Restart the system call.
-    Again,
+    Restart,
     /// Sleep; then the first if woken, and the second if the deadline expires.
     Asleep(Then, Then),
 }

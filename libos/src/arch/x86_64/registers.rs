@@ -110,7 +110,7 @@ impl Registers {
 
     /// Restarts the call `number` that the thread has just made, before the thread sees a result: with the registers of that
     /// call, at the entry that a patched site jumps to.
-    pub fn make_again(&mut self, number: u64) {
+    pub fn restart(&mut self, number: u64) {
         (self.rax, self.rcx) = (number, self.rip);
         let flags = self.flags();
         self.stopped(processor::direct(), flags, self.rsp);

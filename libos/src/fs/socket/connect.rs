@@ -2,13 +2,13 @@
 
 use super::name::Name;
 use super::{Listener, Socket, Style};
-use crate::answer::Stop;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::handle::NodeKey;
 use crate::fs::inode::Time;
 use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
+use crate::syscall_result::Stop;
 use alloc::collections::VecDeque;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::net;

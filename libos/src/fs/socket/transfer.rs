@@ -4,7 +4,6 @@ use super::address::Address;
 use super::name::Name;
 use super::queue::{CAPACITY, Message, Received};
 use super::{Socket, Style};
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
@@ -14,6 +13,7 @@ use crate::fs::inode::Kind;
 use crate::fs::quota::Quota;
 use crate::fs::ready::Ready;
 use crate::fs::watch::wait;
+use crate::syscall_result::{Stop, SyscallResult};
 use alloc::vec::Vec;
 
 /// Parameters of a send besides the bytes.
@@ -35,7 +35,7 @@ impl Files {
         descriptor: i32,
         from: Buffers<'_>,
         sending: &Sending,
-    ) -> Answer {
+    ) -> SyscallResult {
         let key = self.usable(descriptor)?;
         self.send_through(outside, key, from, sending)
     }
@@ -47,7 +47,7 @@ impl Files {
         key: DescriptionKey,
         from: Buffers<'_>,
         sending: &Sending,
-    ) -> Answer {
+    ) -> SyscallResult {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, sending.nonblocking || description.is_nonblocking());
         match (&self.nodes[node].kind, &sending.to) {
@@ -61,7 +61,13 @@ impl Files {
         }
     }
 
-    fn send_to_unix(&mut self, node: NodeKey, nonblocking: bool, from: Buffers<'_>, sending: &Sending) -> Answer {
+    fn send_to_unix(
+        &mut self,
+        node: NodeKey,
+        nonblocking: bool,
+        from: Buffers<'_>,
+        sending: &Sending,
+    ) -> SyscallResult {
         if let Some(errno) = self.unix_mut(node)?.error.take() {
             return Err(errno.into());
         }

@@ -135,7 +135,7 @@ fn an_exclusive_lock_is_for_one_description_only() {
     let second = machine.create("/file");
     let try_exclusive = linux::LOCK_EX | linux::LOCK_NB;
     assert_eq!(machine.files.lock(first, linux::LOCK_EX), Ok(()));
-    assert!(matches!(machine.files.lock(second, linux::LOCK_SH), Err(Stop::Sleep(_))));
+    assert!(matches!(machine.files.lock(second, linux::LOCK_SH), Err(Stop::Block(_))));
     assert_eq!(machine.files.lock(second, try_exclusive), Err(Errno::EAGAIN.into()));
     assert_eq!(machine.files.lock(first, linux::LOCK_SH), Ok(()));
     assert_eq!(machine.files.lock(second, linux::LOCK_SH), Ok(()));
@@ -166,11 +166,11 @@ fn a_pipe_carries_bytes_and_ends_with_its_writers() {
     let mut machine = Machine::new();
     let now = machine.now();
     let (reader, writer) = machine.files.pipe(0, now).expect("free");
-    assert!(matches!(machine.read(reader, None, 5), Err(Stop::Sleep(_))));
+    assert!(matches!(machine.read(reader, None, 5), Err(Stop::Block(_))));
     assert_eq!(machine.ready(writer), Ready::OUT);
     let bytes: Vec<u8> = (0..CAPACITY + 10).map(|number| number as u8).collect();
     assert_eq!(machine.write(writer, None, &bytes), Ok(CAPACITY as u64));
-    assert!(matches!(machine.write(writer, None, b"x"), Err(Stop::Sleep(_))));
+    assert!(matches!(machine.write(writer, None, b"x"), Err(Stop::Block(_))));
     assert_eq!(machine.read(reader, None, 70).as_deref(), Ok(&bytes[..70]));
     assert_eq!(machine.write(writer, None, &bytes[CAPACITY..]), Ok(10));
     assert_eq!(machine.read(reader, None, 1 << 20).as_deref(), Ok(&bytes[70..]));

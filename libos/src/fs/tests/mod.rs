@@ -8,8 +8,8 @@ use super::external::External;
 use super::handle::SocketKey;
 use super::inode::Time;
 use super::socket::queue::Received;
-use crate::answer::{Answer, Stop};
 use crate::errno::Errno;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
 use core::net::SocketAddr;
 use linux_raw_sys::general::{self as linux, AT_FDCWD};
@@ -77,7 +77,14 @@ impl External for Fakes {
         self
     }
 
-    fn send(&mut self, _: &mut Files, _: SocketKey, from: Buffers<'_>, _: Option<SocketAddr>, _: bool) -> Answer {
+    fn send(
+        &mut self,
+        _: &mut Files,
+        _: SocketKey,
+        from: Buffers<'_>,
+        _: Option<SocketAddr>,
+        _: bool,
+    ) -> SyscallResult {
         Ok(from.length())
     }
 
@@ -89,12 +96,19 @@ impl External for Fakes {
         Ok(0)
     }
 
-    fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool) -> Answer {
+    fn transfer(
+        &mut self,
+        disk: Disk,
+        operation: u16,
+        start: u64,
+        memory: Buffers<'_>,
+        flushes: bool,
+    ) -> SyscallResult {
         self.transfers.push((disk, operation, start, memory.length(), flushes));
         Ok(memory.length())
     }
 
-    fn request(&mut self, _: Disk, request: Request) -> Answer {
+    fn request(&mut self, _: Disk, request: Request) -> SyscallResult {
         self.requests.push(request);
         Ok(0)
     }
@@ -103,7 +117,7 @@ impl External for Fakes {
         if set == 0 { Err(Errno::EAGAIN) } else { into.copy_in(&set.to_ne_bytes()).map(|()| 8) }
     }
 
-    fn interface(&mut self, _: u32, _: u64) -> Answer {
+    fn interface(&mut self, _: u32, _: u64) -> SyscallResult {
         Ok(0)
     }
 }
@@ -153,7 +167,7 @@ impl Machine {
         Ok(bytes)
     }
 
-    fn write(&mut self, descriptor: i32, at: Option<u64>, bytes: &[u8]) -> Answer {
+    fn write(&mut self, descriptor: i32, at: Option<u64>, bytes: &[u8]) -> SyscallResult {
         let from = Slice::new(bytes.as_ptr() as u64, bytes.len() as u64);
         let now = self.now();
         self.files.write(&mut self.devices, descriptor, at, Buffers::new(&[from], 0), false, now)

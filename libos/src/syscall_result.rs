@@ -6,24 +6,24 @@
 use crate::errno::Errno;
 
 /// Outcome of a system call: the value for its result register, or the reason for not having one (yet).
-pub type Answer = Result<u64, Stop>;
+pub type SyscallResult = Result<u64, Stop>;
 
 /// Reason for a call without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// Error.
     Errno(Errno),
-    /// Wait of the thread; see [`Sleep`].
-    Sleep(Sleep),
+    /// Wait of the thread; see [`Block`].
+    Block(Block),
     /// End of the thread: there is no result to return.
     Gone,
 }
 
 /// Wait of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sleep {
+pub struct Block {
     /// Event that wakes the thread.
-    pub on: On,
+    pub on: WaitFor,
     /// Monotonic time in nanoseconds at which the thread wakes in any case.
     pub deadline: Option<u64>,
     /// Effect of the event.
@@ -34,7 +34,7 @@ pub struct Sleep {
 
 /// Event that can wake a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
+pub enum WaitFor {
     /// Only the deadline, or a signal.
     Time,
     /// Wake of the futex at this address with bits that meet these.
@@ -51,7 +51,7 @@ pub enum Then {
     /// Return of the call with this result.
     Return(i64),
     /// Restart of the call.
-    Again,
+    Restart,
 }
 
 impl From<Errno> for Stop {
