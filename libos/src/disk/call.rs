@@ -1,8 +1,8 @@
 //! Calls on a disk in progress.
 //!
 //! Whole sectors go directly between the disk and the program's memory, several requests at once. A part that begins or ends
-//! within a sector, or lies in memory that the disk does not accept, goes through a *detour*: a bounce buffer of ours that
-//! holds all sectors concerned. A write through it reads first (read-modify-write); no other call may write to these sectors
+//! within a sector, or lies in memory that the disk does not accept, goes through a bounce buffer that holds all
+//! sectors concerned. A write through it reads first (read-modify-write); no other call may write to these sectors
 //! until it is done.
 
 use crate::errno::Errno;
@@ -17,7 +17,7 @@ use husk::block::{Buffer, Disk, Error, bare};
 /// Most requests of one call at once.
 const REQUESTS_MAXIMUM: u32 = 16;
 /// Most bytes of a bounce buffer.
-const DETOUR_MAXIMUM: u64 = 64 << 10;
+const BOUNCE_MAXIMUM: u64 = 64 << 10;
 
 /// Operation of a call.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub enum Work {
         /// Value of `done` when the requests are completed.
         target: u64,
         /// Sectors that go through a bounce buffer.
-        detour: Option<Detour>,
+        bounce: Option<BounceBuffer>,
     },
     /// Makes one request without memory: operation, offset, length.
     Bare(u16, u64, u64),
@@ -47,7 +47,7 @@ pub enum Work {
 
 /// Part of a transfer that goes through a bounce buffer.
 #[derive(Debug)]
-pub struct Detour {
+pub struct BounceBuffer {
     buffer: Buffer,
     /// Start of the sectors on the disk.
     start: u64,
@@ -94,7 +94,7 @@ impl Call {
         let in_part = outer != range;
         let (offset, length) = (range.start, range.end - range.start);
         let changes = if operation == WRITE { outer } else { 0..0 };
-        let work = Work::Transfer { operation, slices, offset, length, done: 0, target: 0, detour: None };
+        let work = Work::Transfer { operation, slices, offset, length, done: 0, target: 0, bounce: None };
         Self { thread, disk, under_way: 0, work, flushes, failed: None, moved: 0, changes, in_part }
     }
 
@@ -159,19 +159,19 @@ impl Call {
 
     /// Accounts for the completed requests.
     fn settle(&mut self) -> Result<(), Errno> {
-        let Work::Transfer { operation, slices, length, done, target, detour, .. } = &mut self.work else {
+        let Work::Transfer { operation, slices, length, done, target, bounce, .. } = &mut self.work else {
             return Ok(());
         };
-        if let Some(detour) = detour.as_mut().filter(|detour| !detour.filled) {
+        if let Some(bounce) = bounce.as_mut().filter(|bounce| !bounce.filled) {
             if *operation == READ {
-                let bytes = detour.buffer.get(detour.part.clone()).unwrap_or_default();
+                let bytes = bounce.buffer.get(bounce.part.clone()).unwrap_or_default();
                 Buffers::new(slices, *done).scatter(0, bytes)?;
             } else {
-                detour.fill(slices, *done)?;
+                bounce.fill(slices, *done)?;
                 return Ok(());
             }
         }
-        *detour = None;
+        *bounce = None;
         *done = *target;
         self.moved = *done;
         if *done == *length {
@@ -195,8 +195,8 @@ impl Call {
                 }
                 Ok(started)
             }
-            Work::Transfer { detour: Some(detour), operation, .. } => {
-                let descriptor = detour.descriptor(*operation);
+            Work::Transfer { bounce: Some(bounce), operation, .. } => {
+                let descriptor = bounce.descriptor(*operation);
                 Ok(self.request(disk, descriptor))
             }
             Work::Transfer { .. } => self.start_part(disk),
@@ -216,7 +216,7 @@ impl Call {
                     break;
                 }
                 *target = *done;
-                return self.start_detour(disk);
+                return self.start_bounce(disk);
             }
             slice.first(direct).check()?;
             let (address, detail) = (slice.address, *offset + *target);
@@ -235,24 +235,24 @@ impl Call {
     }
 
     /// Starts to transfer the next part through a bounce buffer.
-    fn start_detour(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
-        let Work::Transfer { operation, slices, offset, length, done, target, detour } = &mut self.work else {
+    fn start_bounce(&mut self, disk: &mut Disk) -> Result<u32, Errno> {
+        let Work::Transfer { operation, slices, offset, length, done, target, bounce } = &mut self.work else {
             return Ok(0);
         };
         let sector = u64::from(disk.sector());
         let from = *offset + *done;
         let start = from - from % sector;
-        let end = (*offset + *length).min(start + DETOUR_MAXIMUM);
+        let end = (*offset + *length).min(start + BOUNCE_MAXIMUM);
         let covered = (end.next_multiple_of(sector) - start) as usize;
         let part = (from - start) as usize..(end - start) as usize;
         let buffer = Buffer::try_new(covered).ok_or(Errno::ENOMEM)?;
         let whole = part == (0..covered);
-        let detour = detour.insert(Detour { buffer, start, part, filled: false });
+        let bounce = bounce.insert(BounceBuffer { buffer, start, part, filled: false });
         *target = *done + (end - from);
         if *operation == WRITE && whole {
-            detour.fill(slices, *done)?;
+            bounce.fill(slices, *done)?;
         }
-        let descriptor = detour.descriptor(*operation);
+        let descriptor = bounce.descriptor(*operation);
         Ok(self.request(disk, descriptor))
     }
 
@@ -267,7 +267,7 @@ impl Call {
     }
 }
 
-impl Detour {
+impl BounceBuffer {
     /// Copies the bytes to be written into the buffer.
     fn fill(&mut self, slices: &[Slice], done: u64) -> Result<(), Errno> {
         let part = self.buffer.get_mut(self.part.clone()).unwrap_or_default();
