@@ -91,8 +91,8 @@ impl Libos {
     #[inline]
     fn answer(&mut self) -> bool {
         let registers = &self.threads.current().registers;
-        if memory::unsettled() && registers.number() != u64::from(__NR_mprotect) {
-            memory::settle();
+        if memory::has_pending_mprotect() && registers.number() != u64::from(__NR_mprotect) {
+            memory::flush_pending_mprotect();
         }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);

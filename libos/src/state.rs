@@ -10,7 +10,7 @@ use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::inode::Time;
 use crate::image;
-use crate::memory::lent::Lent;
+use crate::memory::sigaltstack_guard::SigaltstackGuard;
 use crate::net::Net;
 use crate::outside::Outside;
 use crate::process::Limit;
@@ -37,7 +37,7 @@ pub struct Libos {
     /// Source of all random bytes.
     pub random: Random,
     /// State of the first signal stack, which reuses the main stack's guard gap.
-    pub lent: Lent,
+    pub sigaltstack_guard: SigaltstackGuard,
     /// Limits that the program has set.
     pub limits: Vec<Limit>,
     /// The auxiliary vector that the program got.
@@ -54,7 +54,7 @@ impl Libos {
         let started = husk::clock::monotonic_ns();
         processor_time::start(started);
         let (files, threads) = (files()?, Threads::new(registers)?);
-        let (net, disks, signals, lent) = Default::default();
+        let (net, disks, signals, sigaltstack_guard) = Default::default();
         Ok(Self {
             files,
             net,
@@ -62,7 +62,7 @@ impl Libos {
             threads,
             signals,
             random,
-            lent,
+            sigaltstack_guard,
             limits: Vec::new(),
             auxiliary,
             started,

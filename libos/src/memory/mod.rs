@@ -12,10 +12,10 @@
 
 pub mod heap;
 mod host;
-pub mod lent;
 mod pages;
 mod reuse;
 mod rights;
+pub mod sigaltstack_guard;
 mod signal_stacks;
 pub mod sparse;
 
@@ -25,8 +25,8 @@ use core::slice;
 use host::{Host, Tender};
 use husk::abi::memory::{PAGE, Region, Rights};
 use pages::{Block, OWN, Pages, SPARSE, WRITTEN};
-use reuse::Leftovers;
-pub use rights::unsettled;
+use reuse::FreeDirty;
+pub use rights::has_pending_mprotect;
 use signal_stacks::SignalStacks;
 use spin::Mutex;
 
@@ -50,9 +50,9 @@ pub struct Memory<H> {
     pages: Pages,
     start: u64,
     /// Pages that have just been mapped with rights that the tender does not know yet.
-    unsettled: Option<(Span, Rights)>,
+    pending_mprotect: Option<(Span, Rights)>,
     signal_stacks: SignalStacks,
-    leftovers: Leftovers,
+    free_dirty: FreeDirty,
     /// Number of pages that the tender has attached memory to; see [`husk::abi::boot::Info::heap_attached`].
     attached: usize,
     host: H,
@@ -66,11 +66,11 @@ pub fn of(address: u64) -> &'static Mutex<Memory<Tender>> {
     if husk::boot::info().sparse.contains(address) { &sparse::SPARSE } else { &MEMORY }
 }
 
-/// Closes the pages that mappings have left open: see [`Memory::settle`].
-pub fn settle() {
+/// Closes the pages that mappings have left open: see [`Memory::flush_pending_mprotect`].
+pub fn flush_pending_mprotect() {
     for memory in [&MEMORY, &sparse::SPARSE] {
         // If the tender cannot close the pages they stay open: the call that mapped them has returned already.
-        let _ = memory.lock().settle();
+        let _ = memory.lock().flush_pending_mprotect();
     }
 }
 
@@ -100,9 +100,9 @@ impl<H: Host> Memory<H> {
         Self {
             pages,
             start,
-            unsettled: None,
+            pending_mprotect: None,
             signal_stacks: SignalStacks::NONE,
-            leftovers: Leftovers::NONE,
+            free_dirty: FreeDirty::NONE,
             attached,
             host,
         }
@@ -152,7 +152,7 @@ impl<H: Host> Memory<H> {
             self.zero(span.clone(), MANY).inspect_err(|_| self.pages.release(span.clone()))?;
             self.pages.set(SPARSE, span.clone());
             self.pages.set(WRITTEN, span.clone());
-            self.leave_unsettled(span.clone(), rights);
+            self.defer_mprotect(span.clone(), rights);
             return Ok(self.bytes(&span).start);
         }
         let span = self.find_dense(count).ok_or(Errno::ENOMEM)?;
@@ -191,12 +191,12 @@ impl<H: Host> Memory<H> {
             let run = pages.run(start..end, |block| block.used & !block.own);
             start = run.end;
             if !run.is_empty() {
-                self.leftovers.add(pages, &run);
+                self.free_dirty.add(pages, &run);
                 self.signal_stacks.add(pages, &run);
                 pages.release(run);
             }
         }
-        self.limit_leftovers();
+        self.limit_free_dirty();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use husk::abi::memory::Rights;
 
 /// Numbers of free pages with leftovers.
 #[derive(Debug)]
-pub struct Leftovers {
+pub struct FreeDirty {
     /// Free pages of former reservations, which must be discarded before reuse.
     written: usize,
     /// Other free pages that are inaccessible or read-only.
@@ -33,7 +33,7 @@ const KEPT: u64 = 32;
 /// Most inaccessible free pages.
 const CLOSED_LIMIT: usize = 128;
 
-impl Leftovers {
+impl FreeDirty {
     pub const NONE: Self = Self { written: 0, closed: 0, held: 0 };
 
     /// Notes that a free page, which was inaccessible, is used again.
@@ -52,8 +52,8 @@ impl Leftovers {
 impl<H: Host> Memory<H> {
     /// Free pages for a reservation: preferably zero ones, whatever their rights.
     pub(super) fn find_sparse(&mut self, count: usize) -> Option<Span> {
-        if self.leftovers.written > WRITTEN_LIMIT {
-            self.discard_leftovers();
+        if self.free_dirty.written > WRITTEN_LIMIT {
+            self.discard_free_dirty();
         }
         let pages = &mut self.pages;
         pages.find(count, |block| !block.written).or_else(|| pages.find(count, |_| u64::MAX))
@@ -61,8 +61,8 @@ impl<H: Host> Memory<H> {
 
     /// Free pages for immediate use: preferably accessible ones, and not of former reservations.
     pub(super) fn find_dense(&mut self, count: usize) -> Option<Span> {
-        if self.leftovers.closed > CLOSED_LIMIT {
-            self.open_leftovers();
+        if self.free_dirty.closed > CLOSED_LIMIT {
+            self.open_free_dirty();
         }
         let pages = &mut self.pages;
         let best = pages.find(count, |block| !(block.closed | block.read_only | block.sparse));
@@ -70,11 +70,11 @@ impl<H: Host> Memory<H> {
     }
 
     /// Discards memory to the host if there are many leftovers.
-    pub(super) fn limit_leftovers(&mut self) {
-        if self.leftovers.held <= HELD_LIMIT {
+    pub(super) fn limit_free_dirty(&mut self) {
+        if self.free_dirty.held <= HELD_LIMIT {
             return;
         }
-        self.leftovers.held = 0;
+        self.free_dirty.held = 0;
         let mut start = 0;
         loop {
             let pages = &mut self.pages;
@@ -93,8 +93,8 @@ impl<H: Host> Memory<H> {
         }
     }
 
-    fn discard_leftovers(&mut self) {
-        self.leftovers.written = 0;
+    fn discard_free_dirty(&mut self) {
+        self.free_dirty.written = 0;
         let mut start = 0;
         loop {
             let pages = &mut self.pages;
@@ -114,8 +114,8 @@ impl<H: Host> Memory<H> {
         }
     }
 
-    fn open_leftovers(&mut self) {
-        self.leftovers.closed = 0;
+    fn open_free_dirty(&mut self) {
+        self.free_dirty.closed = 0;
         let mut start = 0;
         loop {
             let pages = &mut self.pages;

@@ -9,12 +9,12 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::memory::Rights;
 
-/// True if [`Memory::settle`] has work to do.
+/// True if [`Memory::flush_pending_mprotect`] has work to do.
 static UNSETTLED: AtomicBool = AtomicBool::new(false);
 
 /// Returns true if pages are still to be closed: checked, and settled, before any system call but mprotect.
 #[inline]
-pub fn unsettled() -> bool {
+pub fn has_pending_mprotect() -> bool {
     UNSETTLED.load(Relaxed)
 }
 
@@ -23,7 +23,7 @@ impl<H: Host> Memory<H> {
     pub fn protect(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
         let span = self.mapped(address, length)?;
         self.set_rights(span.clone(), rights)?;
-        let Some((new, rights)) = self.unsettled.take() else { return Ok(()) };
+        let Some((new, rights)) = self.pending_mprotect.take() else { return Ok(()) };
         UNSETTLED.store(false, Relaxed);
         // Pages that have just got rights keep them; the rest of the new mapping gets those it was mapped with.
         self.set_rights(new.start..span.start.clamp(new.start, new.end), rights)?;
@@ -31,13 +31,13 @@ impl<H: Host> Memory<H> {
     }
 
     /// Applies the rights of the last mapping to its pages.
-    pub fn settle(&mut self) -> Result<(), Errno> {
+    pub fn flush_pending_mprotect(&mut self) -> Result<(), Errno> {
         UNSETTLED.store(false, Relaxed);
-        self.unsettled.take().map_or(Ok(()), |(span, rights)| self.set_rights(span, rights))
+        self.pending_mprotect.take().map_or(Ok(()), |(span, rights)| self.set_rights(span, rights))
     }
 
-    pub(super) fn leave_unsettled(&mut self, span: Span, rights: Rights) {
-        self.unsettled = Some((span, rights));
+    pub(super) fn defer_mprotect(&mut self, span: Span, rights: Rights) {
+        self.pending_mprotect = Some((span, rights));
         UNSETTLED.store(true, Relaxed);
     }
 

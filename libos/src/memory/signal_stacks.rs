@@ -60,7 +60,7 @@ impl<H: Host> Memory<H> {
     /// Maps a former signal stack for one that is about to get its guard, if there is any; returns its address.
     pub fn map_signal_stack(&mut self) -> Option<u64> {
         let span = self.signal_stacks.take(&self.pages)?;
-        self.leftovers.used_closed();
+        self.free_dirty.used_closed();
         self.pages.take(span.clone());
         // The guard is still zero, because it has been inaccessible since it was.
         if self.zero(span.start + 1..span.end, MANY).is_err() {
@@ -69,7 +69,7 @@ impl<H: Host> Memory<H> {
         }
         self.pages.set(WRITTEN, span.clone());
         self.pages.clear(SPARSE, span.clone());
-        self.leave_unsettled(span.start..span.start + 1, Rights::READ | Rights::WRITE);
+        self.defer_mprotect(span.start..span.start + 1, Rights::READ | Rights::WRITE);
         Some(self.bytes(&span).start)
     }
 }

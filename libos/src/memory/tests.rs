@@ -154,8 +154,8 @@ fn a_reservation_that_is_opened_is_not_closed_first() {
     assert_eq!(memory.protect(at(2), 62 * PAGE, READ_WRITE), Ok(()));
     assert_eq!(asked(&mut memory), [Asked::Protect(0..2, Rights::empty())]);
     assert_eq!(memory.map(8 * PAGE, Rights::empty()), Ok(at(64)));
-    assert_eq!(memory.settle(), Ok(()));
-    assert_eq!(memory.settle(), Ok(()));
+    assert_eq!(memory.flush_pending_mprotect(), Ok(()));
+    assert_eq!(memory.flush_pending_mprotect(), Ok(()));
     assert_eq!(asked(&mut memory), [Asked::Protect(64..72, Rights::empty())]);
 }
 
@@ -251,13 +251,13 @@ fn a_signal_stack_is_used_again_with_its_guard() {
     memory.unmap(first, 3 * PAGE).expect("its own");
     for _ in 0..3 {
         assert_eq!(memory.map_signal_stack(), Some(first));
-        assert!(unsettled());
+        assert!(has_pending_mprotect());
         memory.protect(first, PAGE, Rights::empty()).expect("its own");
         assert_eq!(asked(&mut memory), [Asked::Zero(1..3)], "the guard is there");
         memory.unmap(first, 3 * PAGE).expect("its own");
     }
     assert_eq!(memory.map_signal_stack(), Some(first));
-    memory.settle().expect("opened");
+    memory.flush_pending_mprotect().expect("opened");
     assert_eq!(asked(&mut memory), [Asked::Zero(1..3), Asked::Protect(0..1, READ_WRITE)], "no guard was wanted");
     memory.unmap(first, 3 * PAGE).expect("its own");
     assert_eq!(memory.map_signal_stack(), None, "it has no guard any more");

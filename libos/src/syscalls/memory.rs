@@ -48,8 +48,9 @@ pub fn mmap(
     if flags & MAP_ANONYMOUS != 0 {
         if address == 0
             && flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) == 0
-            && libos.lent.is_signal_stack(length, rights, flags & MAP_STACK != 0)
-            && let Some(place) = libos.lent.map(husk::boot::info()).or_else(|| MEMORY.lock().map_signal_stack())
+            && libos.sigaltstack_guard.is_signal_stack(length, rights, flags & MAP_STACK != 0)
+            && let Some(place) =
+                libos.sigaltstack_guard.map(husk::boot::info()).or_else(|| MEMORY.lock().map_signal_stack())
         {
             return Ok(place);
         }
@@ -189,7 +190,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     let rights = rights(protection)?;
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
     let info = husk::boot::info();
-    if let Some(done) = libos.lent.protect(info, address, length, rights) {
+    if let Some(done) = libos.sigaltstack_guard.protect(info, address, length, rights) {
         return done.map(|()| 0).map_err(Stop::from);
     }
     if info.image.contains(address) || info.main_stack.contains(address) {
@@ -198,7 +199,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     await_memory(libos, address, length)?;
     let memory = memory::of(address);
     for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
-        other.lock().settle()?;
+        other.lock().flush_pending_mprotect()?;
     }
     memory.lock().protect(address, length, rights)?;
     Ok(0)

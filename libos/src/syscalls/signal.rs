@@ -158,7 +158,7 @@ pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) ->
     let old = thread.signal_stack;
     let is_on = old.contains(thread.registers.rsp);
     if from == 0 && old.flags & SS_DISABLE != 0 {
-        libos.lent.expect_signal_stack();
+        libos.sigaltstack_guard.expect_signal_stack();
     }
     let thread = libos.threads.current();
     if from != 0 {

@@ -12,7 +12,7 @@ use husk::abi::memory::{PAGE, Rights};
 
 /// State of the mapping, and whether the next one is a signal stack.
 #[derive(Debug, Default)]
-pub struct Lent {
+pub struct SigaltstackGuard {
     first: SignalStack,
     asked: bool,
 }
@@ -28,7 +28,7 @@ enum SignalStack {
     Settled,
 }
 
-impl Lent {
+impl SigaltstackGuard {
     /// Notes that the program asked for its signal stack, and has none.
     pub fn expect_signal_stack(&mut self) {
         self.asked = true;
@@ -81,17 +81,17 @@ mod tests {
 
     #[test]
     fn only_what_follows_the_question_is_the_signal_stack() {
-        let (info, mut lent) = (info(), Lent::default());
-        assert!(!lent.is_signal_stack(3 * PAGE, READ_WRITE, true), "nobody asked");
-        lent.expect_signal_stack();
-        assert!(lent.is_signal_stack(3 * PAGE, READ_WRITE, true));
-        assert_eq!(lent.map(&info), Some(0x7_f000));
-        assert_eq!(lent.protect(&info, 0x7_f000, PAGE, Rights::empty()), Some(Ok(())));
-        lent.expect_signal_stack();
-        assert!(lent.is_signal_stack(3 * PAGE, READ_WRITE, true));
-        assert_eq!(lent.map(&info), None, "once");
+        let (info, mut sigaltstack_guard) = (info(), SigaltstackGuard::default());
+        assert!(!sigaltstack_guard.is_signal_stack(3 * PAGE, READ_WRITE, true), "nobody asked");
+        sigaltstack_guard.expect_signal_stack();
+        assert!(sigaltstack_guard.is_signal_stack(3 * PAGE, READ_WRITE, true));
+        assert_eq!(sigaltstack_guard.map(&info), Some(0x7_f000));
+        assert_eq!(sigaltstack_guard.protect(&info, 0x7_f000, PAGE, Rights::empty()), Some(Ok(())));
+        sigaltstack_guard.expect_signal_stack();
+        assert!(sigaltstack_guard.is_signal_stack(3 * PAGE, READ_WRITE, true));
+        assert_eq!(sigaltstack_guard.map(&info), None, "once");
 
-        let mut other = Lent::default();
+        let mut other = SigaltstackGuard::default();
         other.expect_signal_stack();
         assert!(!other.is_signal_stack(4 * PAGE, READ_WRITE, true));
         assert!(!other.is_signal_stack(3 * PAGE, READ_WRITE, true), "the moment has passed");
