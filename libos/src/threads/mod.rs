@@ -40,9 +40,9 @@ pub struct Threads {
     /// Threads that are ready to run, in order.
     ready: VecDeque<Slot>,
     /// Number of threads at the front of `ready` that go before the others because their deadline has expired.
-    prompt: usize,
+    boosted: usize,
     /// True if the current thread was one of those.
-    preferred: bool,
+    ran_boosted: bool,
     /// Threads that wait for a change of any file.
     files: Vec<Slot>,
     futexes: Futexes,
@@ -68,8 +68,8 @@ impl Threads {
             current: Slot(0),
             loaded: Some(Slot(0)),
             ready: VecDeque::new(),
-            prompt: 0,
-            preferred: false,
+            boosted: 0,
+            ran_boosted: false,
             files: Vec::new(),
             futexes: Futexes::new(),
             timers: Timers::new(),
@@ -225,18 +225,18 @@ impl Threads {
     pub fn put_before_last(&mut self) {
         let count = self.ready.len();
         // `add` has reserved room for every thread.
-        self.ready.insert(count.saturating_sub(1).max(1).max(self.prompt).min(count), self.current);
+        self.ready.insert(count.saturating_sub(1).max(1).max(self.boosted).min(count), self.current);
     }
 
     /// Puts a thread after an expired deadline before those that did not sleep, because it has had less of the processor and
     /// may be late. But threads that wake up while such a thread runs go to the end; otherwise threads that sleep for no time
     /// at all would starve the others.
     fn put_in_time(&mut self, slot: Slot) {
-        if self.preferred {
+        if self.ran_boosted {
             self.ready.push_back(slot);
         } else {
-            self.ready.insert(self.prompt, slot);
-            self.prompt += 1;
+            self.ready.insert(self.boosted, slot);
+            self.boosted += 1;
         }
     }
 
@@ -244,8 +244,8 @@ impl Threads {
     pub fn run_next(&mut self) -> Result<State, Option<u64>> {
         self.expire_due();
         let slot = self.ready.pop_front().ok_or_else(|| self.timers.earliest())?;
-        self.preferred = self.prompt > 0;
-        self.prompt = self.prompt.saturating_sub(1);
+        self.ran_boosted = self.boosted > 0;
+        self.boosted = self.boosted.saturating_sub(1);
         self.current = slot;
         self.load(slot);
         self.slice_end = 0;

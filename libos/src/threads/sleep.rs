@@ -72,7 +72,7 @@ impl Threads {
     /// Wakes a thread after the event that it waited for.
     pub fn wake(&mut self, slot: Slot) {
         self.timers.remove(slot);
-        if self.rouse(slot, |woken, _| woken) {
+        if self.make_runnable(slot, |woken, _| woken) {
             self.ready.push_back(slot);
         }
     }
@@ -120,13 +120,13 @@ impl Threads {
     fn expire(&mut self, slot: Slot) {
         self.futexes.remove(slot);
         self.files.retain(|waiting| *waiting != slot);
-        if self.rouse(slot, |_, expired| expired) {
+        if self.make_runnable(slot, |_, expired| expired) {
             self.put_in_time(slot);
         }
     }
 
     /// Makes a sleeping thread ready, without queueing it; returns true if it slept.
-    fn rouse(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) -> bool {
+    fn make_runnable(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) -> bool {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return false };
         let State::Asleep(woken, expired) = thread.state else { return false };
         thread.asleep = 0;
