@@ -9,7 +9,7 @@ use husk_abi::memory::{Region, Rights};
 use husk_tender::arch::registers::Registers;
 use husk_tender::report::access::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
-use husk_tender::report::{Inquiry, Stop};
+use husk_tender::report::{ReportRequest, Stop};
 use husk_tests::Running;
 use husk_toolchain::{MUSL, Toolchain};
 use object::LittleEndian;
@@ -88,7 +88,7 @@ impl Waiting {
             region: Region { start: self.bias, length: 1 << 20 },
             rights: Rights::READ | Rights::EXECUTE,
         }];
-        Inquiry {
+        ReportRequest {
             what: Some("a test".to_string()),
             stop: Some(Stop { access, registers, past: false, thread: None }),
             threads: &[],
@@ -276,7 +276,7 @@ fn a_deep_recursion_shows_both_ends() {
 }
 
 /// Reports on a copy of the program with this content, and checks that some report comes.
-fn survive(waiting: &Waiting, name: &str, bytes: &[u8]) {
+fn catch_panic(waiting: &Waiting, name: &str, bytes: &[u8]) {
     let path = waiting.program.with_file_name(name);
     std::fs::write(&path, bytes).expect("a copy of the program");
     let report =
@@ -291,7 +291,7 @@ fn truncated_files_give_shorter_reports() {
     let whole = std::fs::read(&waiting.program).expect("the program");
     let lengths = (0..200).chain((200..whole.len()).step_by(whole.len() / 100));
     for length in lengths {
-        survive(&waiting, "cut", &whole[..length]);
+        catch_panic(&waiting, "cut", &whole[..length]);
     }
 }
 
@@ -332,7 +332,7 @@ fn damaged_files_give_shorter_reports() {
             damaged[at] = [0, 0xff, damaged[at] ^ 1 << next(8), next(256) as u8][next(4) as usize];
         }
         let before = Instant::now();
-        survive(&waiting, "damaged", &damaged);
+        catch_panic(&waiting, "damaged", &damaged);
         assert!(before.elapsed() < Duration::from_secs(60), "a report must not hang");
         rounds += 1;
     }

@@ -5,7 +5,7 @@ use super::file;
 use crate::arch::registers::Registers;
 use crate::report::access::{Access, Use};
 use crate::report::place::{Kind, Place};
-use crate::report::{Inquiry, Stop};
+use crate::report::{ReportRequest, Stop};
 use husk_abi::memory::{PAGE, Region, Rights};
 use std::panic::{self, PanicHookInfo};
 use std::path::Path;
@@ -40,7 +40,7 @@ pub fn report(bytes: &[u8]) {
         let is_there = !(address / PAGE).is_multiple_of(4);
         is_there.then_some(if address & 8 == 0 { BIAS.wrapping_add(word) } else { word })
     };
-    let report = Inquiry {
+    let report = ReportRequest {
         what: Some("made up".to_owned()),
         stop: Some(Stop { access, registers, past: fp % 2 == 0, thread: None }),
         threads: &[],

@@ -58,7 +58,7 @@ pub struct Stop {
 }
 
 /// Input of a report.
-pub struct Inquiry<'a> {
+pub struct ReportRequest<'a> {
     /// Reason for which the guest stopped, if it did: one line ([`crate::arch::exception::describe`] has words for exceptions)
     /// or, for a message of the guest itself, a few.
     pub what: Option<String>,
@@ -80,7 +80,7 @@ pub struct Inquiry<'a> {
     pub debug_files: Option<&'a DebugFiles>,
 }
 
-impl Inquiry<'_> {
+impl ReportRequest<'_> {
     /// Makes the report. Takes up to a few seconds for a hostile image; else milliseconds.
     #[cold]
     pub fn report(mut self) -> Report {
@@ -107,7 +107,7 @@ impl Inquiry<'_> {
         let budget = Budget::new(READS_MAXIMUM);
         let mut unwinder = Unwinder::new(&image, debug.as_ref(), &budget);
         let mut walk =
-            |inquiry: &mut Self, registers, past| inquiry.walk(&image, debug.as_ref(), &mut unwinder, registers, past);
+            |request: &mut Self, registers, past| request.walk(&image, debug.as_ref(), &mut unwinder, registers, past);
         let stopped = stop.as_ref().map(|stop| {
             let pc = stop.registers.pc();
             if let Some(site) = self.moved_from(&image, debug.as_ref(), pc) {
@@ -148,7 +148,7 @@ impl Inquiry<'_> {
 
     fn backtrace(&self, stack: &Stack, symbols: &Symbols) -> Backtrace {
         let show = |call: &Call| {
-            show::Shown::new(call, self.load_bias, symbols.spots(self.in_file(call.instruction())), self.map)
+            show::Shown::new(call, self.load_bias, symbols.frames(self.in_file(call.instruction())), self.map)
         };
         Backtrace {
             first: stack.first.iter().map(show).collect(),
@@ -185,7 +185,7 @@ impl Inquiry<'_> {
         registers.set_pc(pc);
         let start = Call { address: pc, returning: past, guessed: false };
         let walk = || stack::walk(image, self.load_bias, unwinder, &registers, start, self.read_guest);
-        survive(walk).unwrap_or_else(|| Stack {
+        catch_panic(walk).unwrap_or_else(|| Stack {
             first: vec![start],
             broken: Some("its call frame information is damaged"),
             ..Stack::default()
@@ -195,6 +195,6 @@ impl Inquiry<'_> {
 
 /// Runs code that reads an untrusted file through a library. Libraries sometimes lack a check (an addition that overflows
 /// panics in debug builds): then a part of the report is missing, which is better than all of it.
-fn survive<T>(read: impl FnOnce() -> T) -> Option<T> {
+fn catch_panic<T>(read: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()
 }

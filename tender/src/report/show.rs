@@ -5,7 +5,7 @@ use super::debug_file;
 use super::elf::Elf;
 use super::place::{Kind, Place};
 use super::reader::Budget;
-use super::source::{Line, Spot};
+use super::source::{Line, SourceFrame};
 use super::stack::Call;
 use super::text::{Clean, hexadecimal};
 use crate::arch::dwarf::Table;
@@ -40,27 +40,27 @@ pub struct Backtrace {
 
 /// A call with its functions, innermost first; never empty.
 pub struct Shown {
-    spots: Vec<Spot>,
+    frames: Vec<SourceFrame>,
     guessed: bool,
     /// True if the call is in the image's code.
     code: bool,
 }
 
 impl Shown {
-    pub(super) fn new(call: &Call, load_bias: u64, mut spots: Vec<Spot>, map: &[Place]) -> Self {
+    pub(super) fn new(call: &Call, load_bias: u64, mut frames: Vec<SourceFrame>, map: &[Place]) -> Self {
         let place = map.iter().find(|place| place.region.contains(call.address));
         let code = place.is_some_and(|place| place.kind == Kind::Image);
-        if spots.is_empty() {
-            spots.push(Spot::default());
+        if frames.is_empty() {
+            frames.push(SourceFrame::default());
         }
-        if let Some(Spot { function: function @ None, .. }) = spots.last_mut() {
+        if let Some(SourceFrame { function: function @ None, .. }) = frames.last_mut() {
             *function = Some(match place {
                 Some(_) if code => format!("image+{:#x}", call.address.wrapping_sub(load_bias)),
                 Some(place) => format!("{:#x} in {place}", call.address),
                 None => format!("{:#x}, which is in no part of the guest's memory", call.address),
             });
         }
-        Self { spots, guessed: call.guessed, code }
+        Self { frames, guessed: call.guessed, code }
     }
 }
 
@@ -158,11 +158,11 @@ impl Report {
 
     fn frame(&self, f: &mut fmt::Formatter<'_>, call: &Shown, number: &mut usize) -> fmt::Result {
         let (bold, faint, plain) = (self.style(BOLD), self.style(FAINT), self.style(PLAIN));
-        for (depth, spot) in call.spots.iter().enumerate() {
-            let inlined = if depth + 1 < call.spots.len() { " (inlined)" } else { "" };
+        for (depth, frame) in call.frames.iter().enumerate() {
+            let inlined = if depth + 1 < call.frames.len() { " (inlined)" } else { "" };
             let guessed = if call.guessed { " (a guess)" } else { "" };
-            writeln!(f, "{number:>4}: {bold}{}{plain}{inlined}{guessed}", Name(spot))?;
-            if let Some(line) = &spot.line {
+            writeln!(f, "{number:>4}: {bold}{}{plain}{inlined}{guessed}", Name(frame))?;
+            if let Some(line) = &frame.line {
                 writeln!(f, "          {faint}at{plain} {line}")?;
             }
             *number += 1;
@@ -201,11 +201,11 @@ struct Where<'r>(&'r Shown);
 
 impl fmt::Display for Where<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |f: &mut fmt::Formatter<'_>, spot: &Spot| {
-            write!(f, "{}", Name(spot))?;
-            spot.line.as_ref().map_or(Ok(()), |line| write!(f, " at {line}"))
+        let at = |f: &mut fmt::Formatter<'_>, frame: &SourceFrame| {
+            write!(f, "{}", Name(frame))?;
+            frame.line.as_ref().map_or(Ok(()), |line| write!(f, " at {line}"))
         };
-        match self.0.spots.as_slice() {
+        match self.0.frames.as_slice() {
             [] => Ok(()),
             [only] => at(f, only),
             [innermost, .., outermost] => {
@@ -218,7 +218,7 @@ impl fmt::Display for Where<'_> {
     }
 }
 
-struct Name<'r>(&'r Spot);
+struct Name<'r>(&'r SourceFrame);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,7 +36,7 @@ pub struct Line {
 
 /// A function that contains an address, and the line in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spot {
+pub struct SourceFrame {
     /// The function's name, demangled.
     pub function: Option<String>,
     /// Line in the function's source.
@@ -45,7 +45,11 @@ pub struct Spot {
 
 /// Returns, for each of `addresses` (sorted), the functions that contain it, innermost first; the last one is not inlined.
 /// `section` returns a section's bytes by its name.
-pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64], budget: &'d Budget) -> Vec<Vec<Spot>> {
+pub fn locate<'d>(
+    section: impl Fn(&'static str) -> &'d [u8],
+    addresses: &[u64],
+    budget: &'d Budget,
+) -> Vec<Vec<SourceFrame>> {
     let mut answers: Vec<Answer> = addresses.iter().map(|_| Answer::default()).collect();
     let sections: Result<_, gimli::Error> = Dwarf::load(|id| Ok(Reader::new(section(id.name()), budget)));
     if let Ok(dwarf) = sections {
@@ -66,7 +70,7 @@ pub fn locate<'d>(section: impl Fn(&'static str) -> &'d [u8], addresses: &[u64],
             }
         }
     }
-    answers.into_iter().map(Answer::spots).collect()
+    answers.into_iter().map(Answer::frames).collect()
 }
 
 /// Functions and line found for one address.
@@ -97,14 +101,14 @@ impl Answer {
         }
     }
 
-    fn spots(self) -> Vec<Spot> {
+    fn frames(self) -> Vec<SourceFrame> {
         if self.functions.is_empty() {
-            return self.line.map(|line| Spot { function: None, line: Some(line) }).into_iter().collect();
+            return self.line.map(|line| SourceFrame { function: None, line: Some(line) }).into_iter().collect();
         }
         let mut line = self.line;
         let inward = self.functions.into_iter().rev();
         inward
-            .map(|function| Spot { function: function.name, line: std::mem::replace(&mut line, function.call) })
+            .map(|function| SourceFrame { function: function.name, line: std::mem::replace(&mut line, function.call) })
             .collect()
     }
 }
@@ -388,22 +392,22 @@ mod tests {
         entry
     }
 
-    fn locate_in(sections: &[(&str, &[u8])], reads: u64) -> (Vec<Vec<Spot>>, bool) {
+    fn locate_in(sections: &[(&str, &[u8])], reads: u64) -> (Vec<Vec<SourceFrame>>, bool) {
         let budget = Budget::new(reads);
         let find = |name: &str| sections.iter().find(|(has, _)| *has == name).map_or(&[][..], |(_, bytes)| *bytes);
         let addresses: Vec<u64> = (0..100).map(|index| 0x1800 + index).collect();
-        let spots = locate(find, &addresses, &budget);
-        (spots, budget.exhausted())
+        let frames = locate(find, &addresses, &budget);
+        (frames, budget.exhausted())
     }
 
     #[test]
     fn functions_nested_deeper_than_any_stack_are_left_out() {
         let mut entries = [spanning(1), spanning(2)].concat();
         entries.resize(entries.len() + 4_000_000, 3);
-        let (spots, exhausted) =
+        let (frames, exhausted) =
             locate_in(&[(".debug_info", &unit(&entries)), (".debug_abbrev", ABBREVIATIONS)], 1 << 26);
         assert!(!exhausted);
-        assert!(spots.iter().all(|spots| spots.len() == 1), "the one function is found");
+        assert!(frames.iter().all(|frames| frames.len() == 1), "the one function is found");
     }
 
     #[test]
@@ -418,9 +422,9 @@ mod tests {
             (".debug_abbrev", ABBREVIATIONS),
             (".debug_ranges", &range.repeat(100_000)),
         ];
-        let (spots, exhausted) = locate_in(&sections, 1 << 20);
+        let (frames, exhausted) = locate_in(&sections, 1 << 20);
         assert!(exhausted);
-        assert!(spots.iter().all(|spots| spots.len() <= INLINED_MAXIMUM));
+        assert!(frames.iter().all(|frames| frames.len() <= INLINED_MAXIMUM));
     }
 
     #[test]
@@ -437,8 +441,8 @@ mod tests {
         line.extend(header);
         let sections =
             [(".debug_info", &unit(&entries)[..]), (".debug_abbrev", ABBREVIATIONS), (".debug_line", &line[..])];
-        let (spots, exhausted) = locate_in(&sections, 1 << 26);
-        assert!(!exhausted && spots.iter().all(Vec::is_empty));
+        let (frames, exhausted) = locate_in(&sections, 1 << 26);
+        assert!(!exhausted && frames.iter().all(Vec::is_empty));
     }
 
     #[test]
@@ -448,8 +452,8 @@ mod tests {
         let mut entries = spanning(1);
         entries.push(2);
         entries.extend((11u32 + 17).to_le_bytes());
-        let (spots, exhausted) =
+        let (frames, exhausted) =
             locate_in(&[(".debug_info", &unit(&entries)), (".debug_abbrev", &abbreviations)], 1 << 20);
-        assert!(!exhausted && spots.iter().all(Vec::is_empty));
+        assert!(!exhausted && frames.iter().all(Vec::is_empty));
     }
 }

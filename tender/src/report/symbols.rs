@@ -1,9 +1,9 @@
 //! Names for addresses: from debug information where there is some, else from the symbol table.
 
+use super::catch_panic;
 use super::elf::{Elf, Symbol};
 use super::reader::Budget;
-use super::source::{self, Spot};
-use super::survive;
+use super::source::{self, SourceFrame};
 use super::text::demangle;
 use std::fmt;
 
@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Symbols {
     /// Addresses, sorted, as in the image file.
     addresses: Vec<u64>,
-    spots: Vec<Vec<Spot>>,
+    frames: Vec<Vec<SourceFrame>>,
     /// Symbols at or before the addresses, with distances, from the symbol table.
     names: Vec<Option<Name>>,
 }
@@ -22,27 +22,27 @@ impl Symbols {
         addresses.sort_unstable();
         addresses.dedup();
         let dwarf = if image.has(".debug_info") { Some(image) } else { debug };
-        let spots =
-            dwarf.and_then(|elf| survive(|| source::locate(|name| elf.section(name).bytes, &addresses, budget)));
+        let frames =
+            dwarf.and_then(|elf| catch_panic(|| source::locate(|name| elf.section(name).bytes, &addresses, budget)));
         let table = if image.has(".symtab") { Some(image) } else { debug };
         let names = table.map(|elf| elf.symbols(&addresses).into_iter().map(|symbol| symbol.map(name)).collect());
         Self {
-            spots: spots.unwrap_or_else(|| vec![Vec::new(); addresses.len()]),
+            frames: frames.unwrap_or_else(|| vec![Vec::new(); addresses.len()]),
             names: names.unwrap_or_else(|| vec![None; addresses.len()]),
             addresses,
         }
     }
 
     /// Functions that contain the address, innermost first; empty if none is known.
-    pub fn spots(&self, address: u64) -> Vec<Spot> {
+    pub fn frames(&self, address: u64) -> Vec<SourceFrame> {
         let Ok(index) = self.addresses.binary_search(&address) else { return Vec::new() };
-        let mut spots = self.spots[index].clone();
-        let Some(name) = &self.names[index] else { return spots };
-        if spots.is_empty() {
-            spots.push(Spot::default());
+        let mut frames = self.frames[index].clone();
+        let Some(name) = &self.names[index] else { return frames };
+        if frames.is_empty() {
+            frames.push(SourceFrame::default());
         }
         // The symbol table has the outermost function too, often by a fuller name.
-        if let Some(outermost) = spots.last_mut() {
+        if let Some(outermost) = frames.last_mut() {
             match &outermost.function {
                 None => outermost.function = Some(name.to_string()),
                 Some(short) if name.text.contains(without_parameters(short)) => {
@@ -51,7 +51,7 @@ impl Symbols {
                 Some(_) => {}
             }
         }
-        spots
+        frames
     }
 
     /// Variable or function that contains the address.

@@ -67,7 +67,7 @@ impl Reporter {
         threads: &[Thread],
     ) -> Report {
         let memory = &machine.guest().memory;
-        let inquiry = report::Inquiry {
+        let request = report::ReportRequest {
             what,
             stop,
             threads,
@@ -78,6 +78,6 @@ impl Reporter {
             read_guest: &mut |address| memory.peek(address),
             debug_files: Some(&self.debug_files),
         };
-        inquiry.report().with_colour(self.colour)
+        request.report().with_colour(self.colour)
     }
 }
