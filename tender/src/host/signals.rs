@@ -250,7 +250,7 @@ impl Drop for Halt {
 }
 
 /// Returns those of `signals` that are passed on to a guest.
-pub fn told(signals: u64) -> u64 {
+pub fn for_guest(signals: u64) -> u64 {
     TOLD.into_iter().fold(0, |told, signal| told | signals & bit(signal))
 }
 

@@ -242,7 +242,7 @@ impl Machine {
         }
         match (&self.guest.signals, signals::fatal(arrived)) {
             (Some(posted), _) => {
-                posted.post(signals::told(arrived));
+                posted.post(signals::for_guest(arrived));
                 // The guest may be at an instruction where it cannot be stopped now: the timer tries again.
                 self.processor.preemption.iter_mut().for_each(Preemption::tick);
             }
