@@ -7,15 +7,13 @@ use crate::error::{Error, Result};
 use crate::settings::Settings;
 use husk_abi::files;
 use husk_abi::note::{self, ALIGNMENT, Abi, Manifest};
+use husk_abi::notes::{self, Cut};
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::write::Object;
 use object::{Architecture, BinaryFormat, Endianness, LittleEndian, SectionFlags, SectionKind};
 use std::ops::Range;
 use zerocopy::{FromBytes, IntoBytes};
-
-/// Type of the note that holds the build-id.
-const GNU_BUILD_ID: u32 = elf::NT_GNU_BUILD_ID.0;
 
 /// Makes an object file that contains the manifest of `settings`, and room for a note about files if there are some,
 /// in a section that no linker collects as garbage.
@@ -65,16 +63,20 @@ pub struct Notes {
 
 impl Notes {
     /// Finds the notes of the ELF file `image` through its program headers, as the tender will.
-    pub fn read(image: &[u8]) -> object::read::Result<Self> {
-        let header = elf::FileHeader64::<LittleEndian>::parse(image)?;
-        let endian = header.endian()?;
+    pub fn read(image: &[u8]) -> std::result::Result<Self, String> {
+        let unreadable = |error: object::read::Error| error.to_string();
+        let header = elf::FileHeader64::<LittleEndian>::parse(image).map_err(unreadable)?;
+        let endian = header.endian().map_err(unreadable)?;
         let mut found = Self { abi: None, manifest: None, files: None, build_id: None };
-        for segment in header.program_headers(endian, image)? {
-            let Some(mut notes) = segment.notes(endian, image)? else { continue };
-            while let Some(note) = notes.next()? {
-                let body = note.desc();
-                let start = body.as_ptr().addr() - image.as_ptr().addr();
-                match (note.name(), note.n_type(endian).0) {
+        for segment in header.program_headers(endian, image).map_err(unreadable)? {
+            if segment.p_type(endian) != elf::PT_NOTE {
+                continue;
+            }
+            let bytes = segment.data(endian, image).map_err(|()| "a segment of notes reaches beyond the file")?;
+            for note in notes::Notes::new(bytes, segment.p_align(endian)) {
+                let note = note.map_err(|Cut| "a note reaches beyond its segment")?;
+                let (body, start) = (note.body, segment.p_offset(endian) as usize + note.offset);
+                match (note.name, note.kind) {
                     (note::NAME, note::ABI) => found.abi = Abi::read_from_prefix(body).ok().map(|(abi, _)| abi),
                     (note::NAME, note::MANIFEST) => {
                         let manifest = Manifest::read_from_prefix(body).ok();
@@ -83,7 +85,7 @@ impl Notes {
                     (note::NAME, note::FILES) if body.len() >= size_of::<files::Note>() => {
                         found.files = Some(start..start + size_of::<files::Note>());
                     }
-                    (elf::ELF_NOTE_GNU, GNU_BUILD_ID) => found.build_id = Some(body.to_vec()),
+                    (notes::GNU, notes::GNU_BUILD_ID) => found.build_id = Some(body.to_vec()),
                     _ => {}
                 }
             }

@@ -21,6 +21,7 @@ pub mod fault;
 pub mod files;
 pub mod memory;
 pub mod note;
+pub mod notes;
 pub mod poll;
 pub mod ring;
 pub mod signals;

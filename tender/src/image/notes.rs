@@ -3,6 +3,7 @@
 use super::refusal::Refusal;
 use super::wanted::Wanted;
 use husk_abi::note;
+use husk_abi::notes::{self, Cut};
 use object::LittleEndian;
 use object::elf::{self, ProgramHeader64};
 use object::read::elf::ProgramHeader as _;
@@ -56,10 +57,8 @@ pub struct Threads {
     pub current: u64,
 }
 
-/// A note: type, contents, and the address of the contents.
+/// A note: contents, and their address.
 struct Note<'a> {
-    kind: u32,
-    name: &'a [u8],
     body: &'a [u8],
     address: u64,
 }
@@ -70,31 +69,32 @@ impl Notes {
         headers: &[ProgramHeader64<LittleEndian>],
         read: impl Fn(u64, u64) -> Result<Vec<u8>, Refusal>,
     ) -> Result<Self, Refusal> {
-        let (mut abi, mut manifest, mut notes) = (None, None, Self::default());
+        let (mut abi, mut manifest, mut all) = (None, None, Self::default());
         for header in headers.iter().filter(|header| header.p_type(LittleEndian) == elf::PT_NOTE) {
             let size = header.p_filesz(LittleEndian).min(SIZE_MAXIMUM);
             let bytes = read(header.p_offset(LittleEndian), size)?;
-            let align = if header.p_align(LittleEndian) == 8 { 8 } else { 4 };
-            let mut rest = Rest { bytes: &bytes, address: header.p_vaddr(LittleEndian), align };
-            while let Some(found) = rest.next()? {
-                match (found.name, found.kind) {
+            for read in notes::Notes::new(&bytes, header.p_align(LittleEndian)) {
+                let read = read.map_err(|Cut| Refusal::BadNote("a note reaches beyond its segment"))?;
+                let address = header.p_vaddr(LittleEndian).wrapping_add(read.offset as u64);
+                let found = Note { body: read.body, address };
+                match (read.name, read.kind) {
                     (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
                     (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
-                    (note::NAME, note::TURNS) => notes.turns = Some(read_turns(&found)?),
-                    (note::NAME, note::SIGNALS) => notes.signals = Some(read_signals(&found)?),
-                    (note::NAME, note::THREADS) => notes.threads = Some(read_threads(&found)?),
-                    (note::NAME, note::FILES) => notes.files = Some(read_files(&found)?),
-                    (b"GNU", 3) => notes.build_id = found.body.to_vec(),
+                    (note::NAME, note::TURNS) => all.turns = Some(read_turns(&found)?),
+                    (note::NAME, note::SIGNALS) => all.signals = Some(read_signals(&found)?),
+                    (note::NAME, note::THREADS) => all.threads = Some(read_threads(&found)?),
+                    (note::NAME, note::FILES) => all.files = Some(read_files(&found)?),
+                    (notes::GNU, notes::GNU_BUILD_ID) => all.build_id = found.body.to_vec(),
                     _ => {}
                 }
             }
         }
-        (notes.version, notes.system_calls) = abi.ok_or(Refusal::NoNotes)?;
-        if notes.version != husk_abi::VERSION {
-            return Err(Refusal::OtherVersion { image: notes.version });
+        (all.version, all.system_calls) = abi.ok_or(Refusal::NoNotes)?;
+        if all.version != husk_abi::VERSION {
+            return Err(Refusal::OtherVersion { image: all.version });
         }
-        (notes.manifest, notes.devices) = manifest.ok_or(Refusal::NoManifest)?;
-        Ok(notes)
+        (all.manifest, all.devices) = manifest.ok_or(Refusal::NoManifest)?;
+        Ok(all)
     }
 }
 
@@ -150,42 +150,4 @@ fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refus
         wanted.push(device);
     }
     Ok((manifest, wanted))
-}
-
-/// Unread rest of a note segment.
-struct Rest<'a> {
-    bytes: &'a [u8],
-    address: u64,
-    align: usize,
-}
-
-impl<'a> Rest<'a> {
-    /// Returns the next note, if there is one: three words (name size, body size, type), name, body, each padded.
-    fn next(&mut self) -> Result<Option<Note<'a>>, Refusal> {
-        if self.bytes.len() < 12 {
-            return Ok(None);
-        }
-        let cut = Refusal::BadNote("a note reaches beyond its segment");
-        let ([name_size, body_size, kind], _) =
-            <[u32; 3]>::read_from_prefix(self.bytes).map_err(|_| Refusal::BadNote("a note header is cut"))?;
-        let name_end = 12usize.checked_add(name_size as usize);
-        let body_start = name_end.and_then(|end| end.checked_next_multiple_of(self.align));
-        let body_end = body_start.and_then(|start| start.checked_add(body_size as usize));
-        let (Some(name_end), Some(body_start), Some(body_end)) = (name_end, body_start, body_end) else {
-            return Err(cut);
-        };
-        let (Some(name), Some(body)) = (self.bytes.get(12..name_end), self.bytes.get(body_start..body_end)) else {
-            return Err(cut);
-        };
-        let note = Note {
-            kind,
-            name: name.strip_suffix(b"\0").unwrap_or(name),
-            body,
-            address: self.address.wrapping_add(body_start as u64),
-        };
-        let next = body_end.next_multiple_of(self.align).min(self.bytes.len());
-        self.address = self.address.wrapping_add(next as u64);
-        self.bytes = self.bytes.get(next..).unwrap_or_default();
-        Ok(Some(note))
-    }
 }

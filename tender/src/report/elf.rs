@@ -4,8 +4,11 @@
 //! of a report. Each field is checked, and one that makes no sense counts as absent; [`READ_MAXIMUM`] bounds the memory that a
 //! file can cost, whatever sizes the file claims.
 
+use husk_abi::notes::{self, Notes};
 use object::LittleEndian as Le;
-use object::elf::{FileHeader64, PF_X, ProgramHeader64, SHF_COMPRESSED, SHT_NOBITS, SectionHeader64, Sym64};
+use object::elf::{
+    FileHeader64, PF_X, PT_NOTE, ProgramHeader64, SHF_COMPRESSED, SHT_NOBITS, SHT_NOTE, SectionHeader64, Sym64,
+};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadCacheOps, ReadRef};
 use std::fs::File;
@@ -110,18 +113,13 @@ impl<'d> Elf<'d> {
 
     /// The GNU build-id.
     pub fn build_id(&self) -> Option<&'d [u8]> {
-        let of_notes = |mut notes: object::read::elf::NoteIterator<'d, FileHeader64<Le>>| {
-            while let Ok(Some(note)) = notes.next() {
-                if note.name() == object::elf::ELF_NOTE_GNU && note.n_type(Le) == object::elf::NT_GNU_BUILD_ID {
-                    return Some(note.desc()).filter(|id| (2..=64).contains(&id.len()));
-                }
-            }
-            None
-        };
-        let segments = self.segments.iter().filter_map(|segment| segment.notes(Le, &self.data.0).ok()?);
-        let sections =
-            self.sections.iter().take(SECTIONS_MAXIMUM).filter_map(|section| section.notes(Le, &self.data.0).ok()?);
-        segments.chain(sections).find_map(of_notes)
+        let segments = self.segments.iter().filter(|segment| segment.p_type(Le) == PT_NOTE);
+        let segments = segments.filter_map(|segment| Some((segment.data(Le, &self.data.0).ok()?, segment.p_align(Le))));
+        let sections = self.sections.iter().take(SECTIONS_MAXIMUM).filter(|section| section.sh_type(Le) == SHT_NOTE);
+        let sections = sections.map(|section| (self.contents(section).bytes, section.sh_addralign(Le)));
+        let notes = segments.chain(sections).flat_map(|(bytes, alignment)| Notes::new(bytes, alignment).flatten());
+        let mut ids = notes.filter(|note| (note.name, note.kind) == (notes::GNU, notes::GNU_BUILD_ID));
+        ids.find_map(|note| (2..=64).contains(&note.body.len()).then_some(note.body))
     }
 
     /// Returns true if `address` lies in a segment that the guest may execute.
