@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "ptrace")]
 
 use husk_abi::memory::{Region, Rights};
+use husk_abi::registers::Registers as General;
 use husk_tender::arch::registers::Registers;
 use husk_tender::report::access::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
@@ -138,7 +139,7 @@ fn stop(process: u32) -> Registers {
     // SAFETY: the child is stopped, and the kernel writes one such structure.
     let read = unsafe { libc::ptrace(libc::PTRACE_GETREGS, process, 0, &raw mut r) };
     assert_eq!(read, 0, "ptrace: {}", std::io::Error::last_os_error());
-    Registers {
+    General {
         rip: r.rip,
         rsp: r.rsp,
         rbp: r.rbp,
@@ -149,8 +150,9 @@ fn stop(process: u32) -> Registers {
         r15: r.r15,
         rcx: r.rcx,
         r11: r.r11,
-        ..Registers::default()
+        ..Default::default()
     }
+    .into()
 }
 
 fn number(text: &str) -> u64 {
@@ -239,7 +241,7 @@ fn a_call_through_a_wild_pointer_is_blamed_on_its_caller() {
     // As if the function that `wait` called had been at the wild address: only its return address is on the stack.
     let mut slot = waiting.registers.rsp;
     let registers = loop {
-        let wild = Registers { rip: 0, rsp: slot, ..waiting.registers };
+        let wild = General { rip: 0, rsp: slot, ..*waiting.registers }.into();
         let access = Some(Access { address: 0, how: Some(Use::Execute) });
         let report = waiting.report_with(&waiting.program, wild, access);
         if report.contains("\n   1: nested::wait") {
@@ -262,7 +264,7 @@ fn a_moved_instruction_is_reported_where_it_was() {
     let stub = file.symbol_by_name(husk_abi::stub::AREA).expect("the stub").address();
     // The last moved instruction ends where the one begins that loads the return address.
     let rip = waiting.bias + stub + husk_abi::stub::RETURN as u64 - 1;
-    let report = waiting.report_with(&waiting.program, Registers { rip, ..waiting.registers }, None);
+    let report = waiting.report_with(&waiting.program, General { rip, ..*waiting.registers }.into(), None);
     expect_in_order(&report, &["0: nested::outer", " is a stub: its instruction was moved there from "]);
 }
 

@@ -8,7 +8,7 @@ pub use x86_64::{
     PLATFORM,
     base::{set_thread_base, thread_base},
     capabilities,
-    processor::{prepare, signals_told, take_signals, want_turn},
+    processor::{PROCESSORS, prepare, set_need_resched, signals_posted, take_signals},
     registers::Registers,
     signal_frame, vdso, vector,
 };

@@ -14,7 +14,7 @@ use crate::threads::{Thread, Threads};
 use crate::user;
 pub use action::{Action, Origin};
 use alloc::vec::Vec;
-use husk::abi::signals::TOLD;
+use husk::abi::signals::FORWARDED;
 pub use husk::abi::signals::bit;
 use linux_raw_sys::general::*;
 
@@ -63,7 +63,7 @@ impl Signals {
     /// Returns true if the program handles a signal that may come from outside, or reads it from a file: `files` are the
     /// signals that it reads.
     pub fn awaited(&self, files: u64) -> bool {
-        TOLD.into_iter().any(|signal| self.fate(signal) == Fate::Handled || files & bit(signal) != 0)
+        FORWARDED.into_iter().any(|signal| self.fate(signal) == Fate::Handled || files & bit(signal) != 0)
     }
 
     /// Makes sure that there is room for the origin of any signal.
@@ -164,7 +164,7 @@ impl Signals {
     /// Posts the signals that the tender has received, and those of expired timers, to the program.
     #[inline]
     pub fn hear(&mut self, threads: &mut Threads) {
-        if arch::signals_told() {
+        if arch::signals_posted() {
             self.send_told(threads);
         }
         if self.timers.is_due() {

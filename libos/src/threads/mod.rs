@@ -14,7 +14,7 @@ mod timers;
 
 pub use thread::{CutShort, Name, Slot, State, Thread};
 
-use crate::arch::{self, Registers, vector};
+use crate::arch::{self, PROCESSORS, Registers, vector};
 use crate::errno::Errno;
 use crate::process::PROCESS;
 use crate::processor_time;
@@ -33,28 +33,34 @@ pub const SLICE: u64 = 2_000_000;
 #[derive(Debug)]
 pub struct Threads {
     slots: Vec<Option<Box<Thread>>>,
-    /// The running thread, or the one with the call in progress.
-    current: Slot,
-    /// The thread with its FS base and vector state in the processor, unless it has ended.
-    loaded: Option<Slot>,
+    processors: [Processor; PROCESSORS],
     /// Threads that are ready to run, in order.
     ready: VecDeque<Slot>,
     /// Number of threads at the front of `ready` that go before the others because their deadline has expired.
     boosted: usize,
-    /// True if the current thread was one of those.
-    ran_boosted: bool,
     /// Threads that wait for a change of any file.
     files: Vec<Slot>,
     futexes: Futexes,
     timers: Timers,
-    /// End of the current time slice; 0 until another thread has been seen waiting for one.
-    slice_end: u64,
     /// Number for the next thread.
     next_id: u32,
     /// Number of threads.
     count: usize,
     /// Layout of a thread's vector state; unknown until there is a second thread, or a signal.
     vectors: Option<vector::Shape>,
+}
+
+/// What a processor runs.
+#[derive(Debug)]
+struct Processor {
+    /// The running thread, or the one with the call in progress.
+    current: Slot,
+    /// The thread with its FS base and vector state in the processor, unless it has ended.
+    loaded: Option<Slot>,
+    /// True if the current thread went before the others because its deadline had expired.
+    ran_boosted: bool,
+    /// End of the current time slice; 0 until another thread has been seen waiting for one.
+    slice_end: u64,
 }
 
 /// Table that the tender reads to find the threads. A slot is the address of a thread, or 0.
@@ -65,15 +71,12 @@ impl Threads {
     pub fn new(registers: Registers) -> Result<Self, Errno> {
         let mut threads = Self {
             slots: Vec::new(),
-            current: Slot(0),
-            loaded: Some(Slot(0)),
+            processors: [Processor { current: Slot(0), loaded: Some(Slot(0)), ran_boosted: false, slice_end: 0 }],
             ready: VecDeque::new(),
             boosted: 0,
-            ran_boosted: false,
             files: Vec::new(),
             futexes: Futexes::new(),
             timers: Timers::new(),
-            slice_end: 0,
             next_id: PROCESS + 1,
             count: 1,
             vectors: None,
@@ -89,10 +92,18 @@ impl Threads {
         self.count
     }
 
+    /// This processor.
+    #[inline]
+    fn here(&mut self) -> &mut Processor {
+        let [processor] = &mut self.processors;
+        processor
+    }
+
     /// The running thread, or the one with the call in progress.
     #[inline]
     pub fn current(&mut self) -> &mut Thread {
-        match self.slots.get_mut(self.current.index()) {
+        let slot = self.here().current;
+        match self.slots.get_mut(slot.index()) {
             Some(Some(thread)) => thread,
             _ => unreachable!("the current thread has ended"),
         }
@@ -167,10 +178,12 @@ impl Threads {
 
     /// Ends the current thread. [`Threads::run_next`] must follow.
     pub fn end_current(&mut self) {
-        if let Some(thread) = self.slots.get_mut(self.current.index()) {
+        let Processor { current, loaded, .. } = self.here();
+        *loaded = loaded.filter(|slot| slot != current);
+        let current = *current;
+        if let Some(thread) = self.slots.get_mut(current.index()) {
             *thread = None;
         }
-        self.loaded = self.loaded.filter(|slot| *slot != self.current);
         self.count -= 1;
     }
 
@@ -198,20 +211,22 @@ impl Threads {
             return false;
         }
         let now = husk::clock::monotonic_ns();
-        if self.slice_end == 0 {
-            self.slice_end = now.saturating_add(SLICE);
+        let slice_end = &mut self.here().slice_end;
+        if *slice_end == 0 {
+            *slice_end = now.saturating_add(SLICE);
         }
-        now >= self.slice_end
+        now >= *slice_end
     }
 
     /// Ends the current thread's slice, if another thread waits for one.
     pub fn yield_turn(&mut self) {
-        self.slice_end = 1;
+        self.here().slice_end = 1;
     }
 
     /// Puts the current thread, which is ready, behind all other ready ones.
     pub fn put_last(&mut self) {
-        self.ready.push_back(self.current);
+        let current = self.here().current;
+        self.ready.push_back(current);
     }
 
     /// Restarts the current thread's call when all other ready threads have had their turn.
@@ -223,16 +238,16 @@ impl Threads {
     /// Puts the current thread, which is ready, before the last of the ready ones, so that the thread after it in the order of
     /// turns then comes before it. If only one is ready, that one goes first nevertheless.
     pub fn put_before_last(&mut self) {
-        let count = self.ready.len();
+        let (count, current) = (self.ready.len(), self.here().current);
         // `add` has reserved room for every thread.
-        self.ready.insert(count.saturating_sub(1).max(1).max(self.boosted).min(count), self.current);
+        self.ready.insert(count.saturating_sub(1).max(1).max(self.boosted).min(count), current);
     }
 
     /// Puts a thread after an expired deadline before those that did not sleep, because it has had less of the processor and
     /// may be late. But threads that wake up while such a thread runs go to the end; otherwise threads that sleep for no time
     /// at all would starve the others.
     fn put_in_time(&mut self, slot: Slot) {
-        if self.ran_boosted {
+        if self.here().ran_boosted {
             self.ready.push_back(slot);
         } else {
             self.ready.insert(self.boosted, slot);
@@ -240,33 +255,37 @@ impl Threads {
         }
     }
 
-    /// Switches to the next ready thread; if there is none, returns the earliest deadline.
-    pub fn run_next(&mut self) -> Result<State, Option<u64>> {
+    /// Switches to the next ready thread, if there is one.
+    pub fn run_next(&mut self) -> Option<State> {
         self.expire_due();
-        let slot = self.ready.pop_front().ok_or_else(|| self.timers.earliest())?;
-        self.ran_boosted = self.boosted > 0;
+        let slot = self.ready.pop_front()?;
+        let ran_boosted = self.boosted > 0;
         self.boosted = self.boosted.saturating_sub(1);
-        self.current = slot;
+        let processor = self.here();
+        (processor.current, processor.ran_boosted, processor.slice_end) = (slot, ran_boosted, 0);
         self.load(slot);
-        self.slice_end = 0;
-        Ok(core::mem::replace(&mut self.current().state, State::Ready))
+        Some(core::mem::replace(&mut self.current().state, State::Ready))
+    }
+
+    /// Earliest time at which a thread wakes up.
+    pub fn deadline(&self) -> Option<u64> {
+        self.timers.earliest()
     }
 
     /// Loads the FS base and vector state of the thread in `slot` into the processor.
     fn load(&mut self, slot: Slot) {
-        if self.loaded == Some(slot) {
+        let loaded = self.here().loaded.replace(slot);
+        if loaded == Some(slot) {
             return;
         }
         let used = self.vectors.as_ref().map_or(vector::Use::Any, vector::Shape::in_use);
-        if let Some(Some(Some(old))) = self.loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut))
-        {
+        if let Some(Some(Some(old))) = loaded.map(|loaded| self.slots.get_mut(loaded.index()).map(Option::as_mut)) {
             old.base = arch::thread_base();
             old.processor_time = processor_time::stop().unwrap_or(old.processor_time);
             if let Some(vectors) = &mut old.vectors {
                 vectors.save(used);
             }
         }
-        self.loaded = Some(slot);
         let new = self.current();
         arch::set_thread_base(new.base);
         processor_time::go_on(new.processor_time);

@@ -10,7 +10,7 @@ const FILES: u64 = 1 << 63;
 impl Threads {
     /// Puts the current thread to sleep. [`Threads::run_next`] must follow.
     pub fn sleep(&mut self, sleep: Block) {
-        let slot = self.current;
+        let slot = self.here().current;
         let thread = self.current();
         thread.state = State::Asleep(sleep.woken, sleep.expired);
         thread.asleep = 1;

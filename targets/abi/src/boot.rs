@@ -30,7 +30,7 @@ pub struct Info {
     pub program_header_count: u32,
     /// [`Flags`].
     pub flags: u32,
-    /// The libos stack.
+    /// The stack of the libos on the first processor.
     pub libos_stack: Region,
     /// The stack of the program's first thread.
     pub main_stack: Region,

@@ -23,12 +23,13 @@ pub mod memory;
 pub mod note;
 pub mod notes;
 pub mod poll;
+pub mod processor;
+pub mod registers;
 pub mod ring;
 pub mod signals;
 pub mod size;
 pub mod stub;
 pub mod threads;
-pub mod turns;
 
 /// Version of the contract that this crate describes.
 pub const VERSION: u32 = 3;

@@ -18,8 +18,8 @@ pub const ALIGNMENT: usize = 4;
 pub const ABI: u32 = 1;
 /// Type of the note that holds a [`Manifest`] and its devices.
 pub const MANIFEST: u32 = 2;
-/// Type of the note that holds a [`crate::turns::Note`]; optional.
-pub const TURNS: u32 = 3;
+/// Type of the note that holds a [`crate::processor::Note`]; optional.
+pub const PROCESSORS: u32 = 3;
 /// Type of the note that holds a [`crate::signals::Note`]; optional.
 pub const SIGNALS: u32 = 4;
 /// Type of the note that holds a [`crate::threads::Note`]; optional.

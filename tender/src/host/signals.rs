@@ -21,7 +21,7 @@ pub use timer::Timer;
 use crate::host::streams;
 use crate::host::time::time_until;
 use husk_abi::fault;
-use husk_abi::signals::{QUIT, STOP, TOLD, WINDOW_CHANGE, bit};
+use husk_abi::signals::{FORWARDED, QUIT, STOP, WINDOW_CHANGE, bit};
 use std::io;
 use std::ptr::{self, NonNull, null, null_mut};
 use std::sync::atomic::Ordering::Relaxed;
@@ -251,12 +251,12 @@ impl Drop for Halt {
 
 /// Returns those of `signals` that are passed on to a guest.
 pub fn for_guest(signals: u64) -> u64 {
-    TOLD.into_iter().fold(0, |told, signal| told | signals & bit(signal))
+    FORWARDED.into_iter().fold(0, |kept, signal| kept | signals & bit(signal))
 }
 
 /// Returns the first of `signals` that ends a guest which takes no signals.
 pub fn fatal(signals: u64) -> Option<u32> {
-    TOLD.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
+    FORWARDED.into_iter().find(|signal| *signal != WINDOW_CHANGE && signals & bit(*signal) != 0)
 }
 
 #[cfg(test)]

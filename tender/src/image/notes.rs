@@ -2,6 +2,7 @@
 
 use super::refusal::Refusal;
 use super::wanted::Wanted;
+use core::mem::offset_of;
 use husk_abi::note;
 use husk_abi::notes::{self, Cut};
 use object::LittleEndian;
@@ -19,12 +20,12 @@ pub struct Notes {
     pub version: u32,
     /// Target of `syscall` instructions, as an address in the file.
     pub system_calls: Option<u64>,
-    /// Record and code for the end of a thread's turn, as addresses in the file.
-    pub turns: Option<Turns>,
+    /// Blocks of the processors, and code for preemption, as addresses in the file.
+    pub processors: Option<Processors>,
     /// Record of pending signals, as an address in the file.
     pub signals: Option<u64>,
-    /// Table of the threads.
-    pub threads: Option<Threads>,
+    /// Table of the threads, as an address in the file.
+    pub threads: Option<u64>,
     /// File tree inside the image.
     pub files: Option<husk_abi::files::Note>,
     /// Requirements of the image.
@@ -35,26 +36,19 @@ pub struct Notes {
     pub build_id: Vec<u8>,
 }
 
-/// Addresses from [`husk_abi::turns::Note`].
+/// Addresses from [`husk_abi::processor::Note`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turns {
-    /// The record that the tender writes to.
-    pub record: u64,
-    /// Address at which a thread continues after its turn has ended.
+pub struct Processors {
+    /// The first block.
+    pub blocks: u64,
+    /// Number of blocks.
+    pub count: u64,
+    /// Address at which a preempted thread continues.
     pub entry: u64,
-    /// Start of the instructions at which a thread must not be stopped.
+    /// Start of the instructions at which a thread must not be preempted.
     pub from: u64,
     /// End of those instructions.
     pub to: u64,
-}
-
-/// Addresses in the file from [`husk_abi::threads::Note`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threads {
-    /// Table of the threads.
-    pub table: u64,
-    /// Word that names the running thread.
-    pub current: u64,
 }
 
 /// A note: contents, and their address.
@@ -80,7 +74,7 @@ impl Notes {
                 match (read.name, read.kind) {
                     (note::NAME, note::ABI) => abi = Some(read_abi(&found)?),
                     (note::NAME, note::MANIFEST) => manifest = Some(read_manifest(&found)?),
-                    (note::NAME, note::TURNS) => all.turns = Some(read_turns(&found)?),
+                    (note::NAME, note::PROCESSORS) => all.processors = Some(read_processors(&found)?),
                     (note::NAME, note::SIGNALS) => all.signals = Some(read_signals(&found)?),
                     (note::NAME, note::THREADS) => all.threads = Some(read_threads(&found)?),
                     (note::NAME, note::FILES) => all.files = Some(read_files(&found)?),
@@ -101,16 +95,26 @@ impl Notes {
 fn read_abi(note: &Note<'_>) -> Result<(u32, Option<u64>), Refusal> {
     let (abi, _) =
         note::Abi::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the contract version is cut"))?;
-    let field = note.address.wrapping_add(core::mem::offset_of!(note::Abi, system_calls) as u64);
+    let field = note.address.wrapping_add(offset_of!(note::Abi, system_calls) as u64);
     let system_calls = (abi.system_calls != 0).then(|| field.wrapping_add_signed(abi.system_calls));
     Ok((abi.version, system_calls))
 }
 
-fn read_turns(note: &Note<'_>) -> Result<Turns, Refusal> {
-    let ([record, entry, from, to], _) =
-        <[i64; 4]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about turns is cut"))?;
-    let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
-    Ok(Turns { record: field(0, record), entry: field(1, entry), from: field(2, from), to: field(3, to) })
+fn read_processors(note: &Note<'_>) -> Result<Processors, Refusal> {
+    use husk_abi::processor::Note as Raw;
+    let (raw, _) =
+        Raw::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about processors is cut"))?;
+    if raw.count == 0 {
+        return Err(Refusal::BadNote("the note about processors has no processor"));
+    }
+    let to = |field: usize, distance| note.address.wrapping_add(field as u64).wrapping_add_signed(distance);
+    Ok(Processors {
+        blocks: to(offset_of!(Raw, blocks), raw.blocks),
+        count: raw.count,
+        entry: to(offset_of!(Raw, entry), raw.entry),
+        from: to(offset_of!(Raw, from), raw.from),
+        to: to(offset_of!(Raw, to), raw.to),
+    })
 }
 
 fn read_signals(note: &Note<'_>) -> Result<u64, Refusal> {
@@ -119,11 +123,10 @@ fn read_signals(note: &Note<'_>) -> Result<u64, Refusal> {
     Ok(note.address.wrapping_add_signed(signals.record))
 }
 
-fn read_threads(note: &Note<'_>) -> Result<Threads, Refusal> {
-    let ([table, current], _) =
-        <[i64; 2]>::read_from_prefix(note.body).map_err(|_| Refusal::BadNote("the note about threads is cut"))?;
-    let field = |index: u64, distance| note.address.wrapping_add(index * 8).wrapping_add_signed(distance);
-    Ok(Threads { table: field(0, table), current: field(1, current) })
+fn read_threads(note: &Note<'_>) -> Result<u64, Refusal> {
+    let (threads, _) = husk_abi::threads::Note::read_from_prefix(note.body)
+        .map_err(|_| Refusal::BadNote("the note about threads is cut"))?;
+    Ok(note.address.wrapping_add_signed(threads.table))
 }
 
 fn read_files(note: &Note<'_>) -> Result<husk_abi::files::Note, Refusal> {

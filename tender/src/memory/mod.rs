@@ -29,7 +29,8 @@ use crate::memory::pagemap::Resident;
 use crate::memory::sparse::Sparse;
 use host::{protect, reserve_aligned};
 use husk_abi::memory::{BOOT, BOOT_SIZE, Region, Rights, TENDER_SIZE};
-use husk_abi::{signals, turns};
+use husk_abi::processor::Block;
+use husk_abi::signals;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -285,8 +286,8 @@ impl Drop for Memory {
 
 /// Records that the tender uses in place, from the notes of `image`.
 fn records(image: &Image, bias: u64) -> Vec<Region> {
-    let turns = image.notes.turns.map(|note| (note.record, size_of::<turns::Record>()));
+    let processor = image.notes.processors.map(|note| (note.blocks, size_of::<Block>()));
     let signals = image.notes.signals.map(|record| (record, size_of::<signals::Record>()));
-    let found = [turns, signals].into_iter().flatten();
+    let found = [processor, signals].into_iter().flatten();
     found.map(|(start, size)| Region { start: start.wrapping_add(bias), length: size as u64 }).collect()
 }

@@ -4,9 +4,11 @@ use crate::arch::registers::Registers;
 use crate::arch::system_call::{self, Shown};
 use crate::image::Image;
 use crate::memory::Memory;
+use husk_abi::registers::Registers as General;
 use husk_abi::threads::{Table, Thread as Raw};
 use std::fmt;
 use std::mem::offset_of;
+use zerocopy::transmute;
 
 /// Most words of a guest's array that are read.
 const SLOTS_MAXIMUM: u64 = 4096;
@@ -15,11 +17,10 @@ const THREADS_MAXIMUM: usize = 256;
 /// Number of the first thread.
 const FIRST: u32 = 1;
 
-/// Guest addresses of the table of threads and of the word for the running thread.
+/// Guest address of the table of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads {
     table: u64,
-    current: u64,
 }
 
 /// A thread, as its guest describes it.
@@ -53,38 +54,38 @@ pub enum State {
 pub struct Running {
     /// Registers of the processor.
     pub registers: Registers,
+    /// Address of the thread's registers in guest memory, as the guest has it.
+    pub current: u64,
     /// True if the libos is at work.
     pub in_libos: bool,
 }
 
 impl Threads {
-    /// Returns the addresses from the notes of `image`, if there are any.
+    /// Returns the address from the note of `image`, if there is one.
     pub fn new(image: &Image, load_bias: u64) -> Option<Self> {
-        let note = image.notes.threads?;
-        Some(Self { table: note.table.wrapping_add(load_bias), current: note.current.wrapping_add(load_bias) })
+        Some(Self { table: image.notes.threads?.wrapping_add(load_bias) })
     }
 
     /// Returns all threads, the running one first.
     pub fn read(&self, memory: &Memory, processor: &Running) -> Vec<Thread> {
         let word = |offset: usize| memory.peek(self.table.wrapping_add(offset as u64)).unwrap_or(0);
         let (start, count) = (word(offset_of!(Table, threads)), word(offset_of!(Table, count)));
-        let current = memory.peek(self.current).unwrap_or(0);
         let slots = (0..count.min(SLOTS_MAXIMUM)).map_while(|slot| memory.peek(start.wrapping_add(slot * 8)));
-        let found = slots.filter_map(|address| read(memory, address, current, processor));
+        let found = slots.filter_map(|address| read(memory, address, processor));
         let mut threads: Vec<_> = found.take(THREADS_MAXIMUM).collect();
         threads.sort_by_key(|thread| (!thread.has_processor(), thread.id));
         threads
     }
 }
 
-/// Reads the thread at an address; `current` is the address of the running thread's registers.
-fn read(memory: &Memory, address: u64, current: u64, processor: &Running) -> Option<Thread> {
+/// Reads the thread at an address.
+fn read(memory: &Memory, address: u64, processor: &Running) -> Option<Thread> {
     let word = |offset: usize| memory.peek(address.checked_add(offset as u64)?);
     let saved = word(offset_of!(Raw, registers))?;
     let [id, asleep] = split(word(offset_of!(Raw, id))?);
     let name = [word(offset_of!(Raw, name))?, word(offset_of!(Raw, name) + 8)?];
     let name: Vec<u8> = name.into_iter().flat_map(u64::to_le_bytes).take_while(|byte| *byte != 0).collect();
-    let state = match (asleep != 0, saved == current, processor.in_libos) {
+    let state = match (asleep != 0, saved == processor.current, processor.in_libos) {
         (true, ..) => State::Waiting,
         (_, true, false) => State::Running,
         (_, true, true) => State::Calling,
@@ -102,31 +103,14 @@ fn split(word: u64) -> [u32; 2] {
     [word as u32, (word >> 32) as u32]
 }
 
-/// Registers in memory; see [`husk_abi::threads::Registers`].
+/// Registers in memory; see [`husk_abi::registers::Registers`].
 fn read_registers(memory: &Memory, address: u64) -> Option<Registers> {
-    use husk_abi::threads::Registers as Raw;
-    let word = |offset: usize| memory.peek(address.checked_add(offset as u64)?);
-    Some(Registers {
-        rax: word(offset_of!(Raw, rax))?,
-        rbx: word(offset_of!(Raw, rbx))?,
-        rcx: word(offset_of!(Raw, rcx))?,
-        rdx: word(offset_of!(Raw, rdx))?,
-        rsi: word(offset_of!(Raw, rsi))?,
-        rdi: word(offset_of!(Raw, rdi))?,
-        rbp: word(offset_of!(Raw, rbp))?,
-        rsp: word(offset_of!(Raw, rsp))?,
-        r8: word(offset_of!(Raw, r8))?,
-        r9: word(offset_of!(Raw, r9))?,
-        r10: word(offset_of!(Raw, r10))?,
-        r11: word(offset_of!(Raw, r11))?,
-        r12: word(offset_of!(Raw, r12))?,
-        r13: word(offset_of!(Raw, r13))?,
-        r14: word(offset_of!(Raw, r14))?,
-        r15: word(offset_of!(Raw, r15))?,
-        rip: word(offset_of!(Raw, rip))?,
-        rflags: word(offset_of!(Raw, rflags))?,
-        ..Registers::default()
-    })
+    const WORDS: usize = size_of::<General>() / 8;
+    let mut words = [0; WORDS];
+    for (word, at) in words.iter_mut().zip((address..).step_by(8)) {
+        *word = memory.peek(at)?;
+    }
+    Some(Registers { general: transmute!(words), ..Registers::default() })
 }
 
 impl Thread {
@@ -188,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_thread_says_who_it_is_and_what_it_does() {
-        let registers = Registers { rax: 202, rdi: 0x1000, ..Registers::default() };
+        let registers = General { rax: 202, rdi: 0x1000, ..General::default() }.into();
         let thread = |id, name: &str, state| Thread { id, name: name.to_owned(), state, registers };
         assert_eq!(thread(1, "", State::Waiting).to_string(), "thread 1 (main) waits in futex at 0x1000");
         assert_eq!(thread(3, "worker", State::Running).to_string(), "thread 3 'worker' runs");

@@ -16,7 +16,7 @@ use super::testimony::{Sandbox, Testimony, Verdict};
 use crate::host::signals;
 use crate::inspect::Value;
 use husk_abi::fault::TIME_IS_UP;
-use husk_abi::signals::{STOP, TOLD, WINDOW_CHANGE, bit};
+use husk_abi::signals::{FORWARDED, STOP, WINDOW_CHANGE, bit};
 use std::fmt;
 
 /// Version of the format: raised when a field changes its meaning or is removed; new fields and values do not raise it.
@@ -153,7 +153,7 @@ impl Facts {
     /// Returns true if this signal was passed on, and is one that ends a guest.
     fn was_asked(&self, signal: u8) -> bool {
         let signal = u32::from(signal);
-        TOLD.contains(&signal) && signal != WINDOW_CHANGE && self.asked & bit(signal) != 0
+        FORWARDED.contains(&signal) && signal != WINDOW_CHANGE && self.asked & bit(signal) != 0
     }
 }
 

@@ -259,8 +259,13 @@ impl Machine {
 
     /// Returns the state of the guest's threads, with registers that are known already.
     pub fn threads_at(&self, registers: Registers) -> Vec<Thread> {
-        let in_libos = self.processor.preemption.as_ref().is_some_and(Preemption::in_libos);
-        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &Running { registers, in_libos }));
+        let preemption = self.processor.preemption.as_ref();
+        let running = Running {
+            registers,
+            current: preemption.map_or(0, Preemption::current),
+            in_libos: preemption.is_some_and(Preemption::in_libos),
+        };
+        let found = self.threads.map(|threads| threads.read(&self.guest.memory, &running));
         found.filter(|threads| !threads.is_empty()).unwrap_or_else(|| vec![Thread::only(registers)])
     }
 

@@ -1,13 +1,13 @@
-//! Preemption: ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::turns`].
+//! Preemption: ends the turn of a guest's thread that keeps the processor while others wait; see [`husk_abi::processor`].
 //!
 //! The timer counts the processor time of the thread that runs the guest, so that a guest that sleeps is never disturbed. Its
-//! signal only stops the guest. The timer is armed by the Tick call or a signal, and disarmed after `IDLE_LOOKS` expirations
-//! with nothing to preempt; `ticking` in the record is set while it is armed.
+//! signal only stops the guest. The timer is armed by the Tick call or a signal, and disarmed after `IDLE_CHECKS` expirations
+//! with nothing to preempt; `armed` in the processor's block is set while it is armed.
 //!
 //! A look costs processor time itself: where leaving the guest is slow, more than the interval. The interval is then longer,
 //! and starts anew at the end of the look, so that the guest always has most of the time.
 
-#![expect(unsafe_code, reason = "the record is guest memory, and the timer's signal has a handler")]
+#![expect(unsafe_code, reason = "the block is guest memory, and the timer's signal has a handler")]
 
 use crate::confine::Descriptors;
 use crate::host::signals::{self, Timer, number};
@@ -15,18 +15,18 @@ use crate::image::Image;
 use crate::memory::{Claim, Memory};
 use crate::vm::target::{Error, Vcpu};
 use husk_abi::memory::{Region, Rights};
-use husk_abi::turns::{IDLE_LOOKS, INTERVAL_MS, Record};
+use husk_abi::processor::{Block, IDLE_CHECKS, INTERVAL_MS};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-/// Guest addresses from the image's note, and the record as a host pointer.
+/// Guest addresses from the image's note, and the processor's block as a host pointer.
 #[derive(Debug)]
 pub struct Preemption {
-    record: NonNull<Record>,
+    block: NonNull<Block>,
     entry: u64,
     /// Instructions at which the guest must not be stopped.
-    closed: Region,
+    no_preempt: Region,
     image: Region,
     timer: Timer,
     /// Interval that the timer is set to.
@@ -38,16 +38,16 @@ pub struct Preemption {
 impl Preemption {
     /// Prepares preemption for `image`, if it has a note about it; `memory` must outlive the result.
     pub fn new(image: &Image, memory: &Memory) -> Option<Self> {
-        let note = image.notes.turns?;
+        let note = image.notes.processors?;
         let bias = memory.layout().load_bias;
-        let claim = Claim { address: note.record.wrapping_add(bias), length: size_of::<Record>() as u64 };
-        let record = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
+        let claim = Claim { address: note.blocks.wrapping_add(bias), length: size_of::<Block>() as u64 };
+        let block = memory.check(claim, Rights::READ | Rights::WRITE).ok()?;
         let extent = image.extent();
-        let timer = timer().filter(|_| claim.address.is_multiple_of(8))?;
+        let timer = timer().filter(|_| claim.address.is_multiple_of(align_of::<Block>() as u64))?;
         Some(Self {
-            record: record.cast(),
+            block: block.cast(),
             entry: note.entry.wrapping_add(bias),
-            closed: Region::between(note.from.wrapping_add(bias), note.to.wrapping_add(bias)),
+            no_preempt: Region::between(note.from.wrapping_add(bias), note.to.wrapping_add(bias)),
             image: Region { start: extent.start.wrapping_add(bias), ..extent },
             timer,
             interval: Duration::ZERO,
@@ -60,12 +60,12 @@ impl Preemption {
         descriptors.turns = Some(self.timer.number());
     }
 
-    /// Arms the timer, until there was nothing to do for `IDLE_LOOKS` looks.
+    /// Arms the timer, until there was nothing to do for `IDLE_CHECKS` looks.
     pub fn tick(&mut self) {
         if self.left == 0 {
             self.set(INTERVAL);
         }
-        self.left = IDLE_LOOKS;
+        self.left = IDLE_CHECKS;
     }
 
     /// Sets the interval of the timer; 0 disarms it.
@@ -74,20 +74,25 @@ impl Preemption {
         let time = libc::timespec { tv_sec: 0, tv_nsec: interval.subsec_nanos().into() };
         // Fails only for invalid times, and timers that were not made.
         let _ = self.timer.set(time, time);
-        self.record().ticking.store(u32::from(!interval.is_zero()), Relaxed);
+        self.block().armed.store(u32::from(!interval.is_zero()), Relaxed);
+    }
+
+    /// Returns the address of the running thread's registers, as the guest has it.
+    pub fn current(&self) -> u64 {
+        self.block().current.load(Relaxed)
     }
 
     /// Returns true if the libos is at work.
     pub fn in_libos(&self) -> bool {
-        self.record().inside.load(Relaxed) != 0
+        self.block().in_libos.load(Relaxed) != 0
     }
 
-    fn record(&self) -> &Record {
-        // SAFETY: `new` found the record in guest memory, aligned; its fields are atomics, which the guest may change.
-        unsafe { self.record.as_ref() }
+    fn block(&self) -> &Block {
+        // SAFETY: `new` found the block in guest memory, aligned; its fields are atomics, which the guest may change.
+        unsafe { self.block.as_ref() }
     }
 
-    /// Ends the turn of the running thread, if the record says that the processor is wanted, or if `must` is true, and if the
+    /// Ends the turn of the running thread, if its block says that the processor is wanted, or if `must` is true, and if the
     /// thread may be stopped at its current instruction.
     pub fn on_timer(&mut self, vcpu: &mut dyn Vcpu, must: bool) -> Result<(), Error> {
         let started = processor_time();
@@ -101,22 +106,22 @@ impl Preemption {
     }
 
     fn end_turn(&mut self, vcpu: &mut dyn Vcpu, must: bool) -> Result<(), Error> {
-        if !(must || self.record().wanted.load(Relaxed) != 0) {
+        if !(must || self.block().need_resched.load(Relaxed) != 0) {
             self.rest();
             return Ok(());
         }
         self.tick();
-        let record = self.record();
-        if record.inside.load(Relaxed) != 0 {
+        let block = self.block();
+        if block.in_libos.load(Relaxed) != 0 {
             return Ok(());
         }
         let registers = vcpu.registers()?;
-        if !self.image.contains(registers.pc()) || self.closed.contains(registers.pc()) {
+        if !self.image.contains(registers.pc()) || self.no_preempt.contains(registers.pc()) {
             return Ok(());
         }
-        record.inside.store(1, Relaxed);
-        record.rip.store(registers.pc(), Relaxed);
-        record.rflags.store(registers.flags(), Relaxed);
+        block.in_libos.store(1, Relaxed);
+        block.pc.store(registers.pc(), Relaxed);
+        block.flags.store(registers.flags(), Relaxed);
         vcpu.jump(self.entry)
     }
 

@@ -2,25 +2,24 @@
 //!
 //! A patched call site jumps to `husk_system_call_direct` with its return address in `rcx` and all other registers as at
 //! `syscall`. An unpatched one traps: the tender's stub returns to `husk_system_call_trapped` with `rsp` 0 and the thread's
-//! stack pointer in `r11`. In both cases the registers are saved at the address in this processor's [`Processor`] block, never
+//! stack pointer in `r11`. In both cases the registers are saved at the address in this processor's [`Block`], never
 //! on the thread's stack, because its red zone may be in use, or it may be unmapped. Then the libos runs on the processor's one
 //! stack of its own, and returns the address of the registers to load.
 //!
-//! When a thread's slice is over ([`husk::abi::turns`]), the tender makes it continue at `husk_turn_over`, whatever instruction
+//! When a thread's slice is over ([`husk::abi::processor`]), the tender makes it continue at `husk_preempted`, whatever instruction
 //! it was at; then every register must be saved.
 //!
 //! A thread that tampers with GS or makes a call without a stack harms the guest alone: all of this code runs at CPL 3.
 
 #![expect(unsafe_code, reason = "naked entry points")]
 
-use super::processor::{Processor, TURNS};
 use super::registers::Registers;
 use crate::{libos, start};
 use core::arch::global_asm;
 use core::mem::offset_of;
 use husk::abi::boot::Info;
 use husk::abi::memory::Region;
-use husk::abi::turns::Record;
+use husk::abi::processor::Block;
 
 /// Room for the stubs of patched call sites, which the linker step generates, in bytes.
 const STUBS: usize = 8 << 10;
@@ -81,7 +80,7 @@ global_asm!(
     "husk_system_call_trapped:",
     "    .cfi_def_cfa r11, 0",
     "    mov rsp, gs:[{current}]",
-    "    mov dword ptr gs:[{inside}], 1",
+    "    mov dword ptr gs:[{in_libos}], 1",
     "    mov [rsp + {rax}], rax",
     "    lahf",
     "    seto al",
@@ -109,7 +108,7 @@ global_asm!(
     "husk_resume:",
     "    .cfi_def_cfa rax, 0",
     "    mov gs:[{current}], rax",
-    "    mov dword ptr gs:[{inside}], 0",
+    "    mov dword ptr gs:[{in_libos}], 0",
     "    mov rsp, rax",
     "    .cfi_def_cfa rsp, 0",
     "    mov rbx, [rsp + {rbx}]",
@@ -141,8 +140,8 @@ global_asm!(
     "    iretq",
     "    .cfi_endproc",
     ".size husk_system_call_direct, . - husk_system_call_direct",
-    ".type husk_turn_over, @function",
-    "husk_turn_over:",
+    ".type husk_preempted, @function",
+    "husk_preempted:",
     "    .cfi_startproc",
     "    .cfi_signal_frame",
     "    .cfi_undefined rip",
@@ -165,15 +164,15 @@ global_asm!(
     "    mov [rsp + {r15}], r15",
     "    mov rbx, rsp",
     "    husk_saved_at rbx",
-    "    mov rdi, gs:[{turn_rip}]",
-    "    mov rsi, gs:[{turn_rflags}]",
+    "    mov rdi, gs:[{preempted_pc}]",
+    "    mov rsi, gs:[{preempted_flags}]",
     "    mov rdx, gs:[{scratch}]",
     "    mov rsp, gs:[{stack}]",
     "    cld",
-    "    call {turn_over}",
+    "    call {preempted}",
     "    jmp husk_resume",
     "    .cfi_endproc",
-    ".size husk_turn_over, . - husk_turn_over",
+    ".size husk_preempted, . - husk_preempted",
     "husk_entry_end:",
     "",
     ".balign 64",
@@ -187,30 +186,30 @@ global_asm!(
     stack_length = const offset_of!(Info, libos_stack) + offset_of!(Region, length),
     initialise = sym start::initialise,
     system_call = sym libos::husk_system_call,
-    turn_over = sym libos::husk_turn_is_over,
-    scratch = const offset_of!(Processor, scratch),
-    inside = const TURNS + offset_of!(Record, inside),
-    turn_rip = const TURNS + offset_of!(Record, rip),
-    turn_rflags = const TURNS + offset_of!(Record, rflags),
-    current = const offset_of!(Processor, current),
-    stack = const offset_of!(Processor, stack),
-    rax = const offset_of!(Registers, rax),
-    rbx = const offset_of!(Registers, rbx),
-    rcx = const offset_of!(Registers, rcx),
-    rdx = const offset_of!(Registers, rdx),
-    rsi = const offset_of!(Registers, rsi),
-    rdi = const offset_of!(Registers, rdi),
-    rbp = const offset_of!(Registers, rbp),
-    r8 = const offset_of!(Registers, r8),
-    r9 = const offset_of!(Registers, r9),
-    r10 = const offset_of!(Registers, r10),
-    r11 = const offset_of!(Registers, r11),
-    r12 = const offset_of!(Registers, r12),
-    r13 = const offset_of!(Registers, r13),
-    r14 = const offset_of!(Registers, r14),
-    r15 = const offset_of!(Registers, r15),
-    rip = const offset_of!(Registers, rip),
-    rsp = const offset_of!(Registers, rsp),
+    preempted = sym libos::husk_preempted_thread,
+    scratch = const offset_of!(Block, own),
+    in_libos = const offset_of!(Block, in_libos),
+    preempted_pc = const offset_of!(Block, pc),
+    preempted_flags = const offset_of!(Block, flags),
+    current = const offset_of!(Block, current),
+    stack = const offset_of!(Block, libos_stack),
+    rax = const offset_of!(Registers, general.rax),
+    rbx = const offset_of!(Registers, general.rbx),
+    rcx = const offset_of!(Registers, general.rcx),
+    rdx = const offset_of!(Registers, general.rdx),
+    rsi = const offset_of!(Registers, general.rsi),
+    rdi = const offset_of!(Registers, general.rdi),
+    rbp = const offset_of!(Registers, general.rbp),
+    r8 = const offset_of!(Registers, general.r8),
+    r9 = const offset_of!(Registers, general.r9),
+    r10 = const offset_of!(Registers, general.r10),
+    r11 = const offset_of!(Registers, general.r11),
+    r12 = const offset_of!(Registers, general.r12),
+    r13 = const offset_of!(Registers, general.r13),
+    r14 = const offset_of!(Registers, general.r14),
+    r15 = const offset_of!(Registers, general.r15),
+    rip = const offset_of!(Registers, general.rip),
+    rsp = const offset_of!(Registers, general.rsp),
     status = const offset_of!(Registers, status),
     whole = const offset_of!(Registers, whole),
     stubs = const STUBS,

@@ -1,10 +1,10 @@
 //! ELF notes of the libos in the image: the version of its contract and where a trapped system call continues
-//! ([`husk_abi::note::Abi`]), the entry for a thread with an expired slice ([`husk_abi::turns::Note`]), the record for posted
+//! ([`husk_abi::note::Abi`]), the processors and the entry of a preempted thread ([`husk_abi::processor::Note`]), the record for posted
 //! signals ([`husk_abi::signals::Note`]), and the table of threads ([`husk_abi::threads::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
-use super::processor::{CURRENT, PROCESSOR, SIGNALS, TURNS};
+use super::processor::{BLOCKS, PROCESSORS, SIGNALS};
 use crate::threads::TABLE;
 use core::arch::global_asm;
 use husk::abi::{VERSION, note};
@@ -24,11 +24,12 @@ global_asm!(
     ".balign 4",
     ".long {name_length}",
     ".long 5f - 4f",
-    ".long {turns}",
+    ".long {processors}",
     ".asciz \"Husk\"",
     ".balign 4",
-    "4:  .quad {processor} + {record} - .",
-    "    .quad husk_turn_over - .",
+    "4:  .quad {blocks} - .",
+    "    .quad {count}",
+    "    .quad husk_preempted - .",
     "    .quad husk_system_call_direct - .",
     "    .quad husk_entry_end - .",
     "5:",
@@ -38,7 +39,7 @@ global_asm!(
     ".long {signals}",
     ".asciz \"Husk\"",
     ".balign 4",
-    "6:  .quad {processor} + {told} - .",
+    "6:  .quad {posted} - .",
     "7:",
     ".balign 4",
     ".long {name_length}",
@@ -47,19 +48,17 @@ global_asm!(
     ".asciz \"Husk\"",
     ".balign 4",
     "8:  .quad {table} - .",
-    "    .quad {processor} + {current} - .",
     "9:",
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
     alignment = const note::ALIGNMENT,
     version = const VERSION,
-    turns = const note::TURNS,
-    processor = sym PROCESSOR,
-    record = const TURNS,
+    processors = const note::PROCESSORS,
+    blocks = sym BLOCKS,
+    count = const PROCESSORS,
     signals = const note::SIGNALS,
-    told = const SIGNALS,
+    posted = sym SIGNALS,
     threads = const note::THREADS,
     table = sym TABLE,
-    current = const CURRENT,
 );

@@ -4,54 +4,16 @@
 
 use super::processor;
 use core::arch::asm;
-use core::mem::offset_of;
-use husk::abi::threads as abi;
+use core::ops::{Deref, DerefMut};
+use husk::abi::registers as abi;
 
-/// Saved registers, which begin as [`abi::Registers`]. The entry addresses the fields by their offsets; those from `rip` to
-/// `ss` form the frame of `iretq` (Intel SDM volume 3, 7.14.2 "64-Bit Mode Stack Frame").
+/// Saved registers of a thread. A system call clobbers `rcx` and `r11`; these, the segments and `rflags` are valid only in a whole
+/// set.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct Registers {
-    /// Number of the call on entry, its result on return.
-    pub rax: u64,
-    /// Not an argument.
-    pub rbx: u64,
-    /// Valid only in a whole set: a system call clobbers it.
-    pub rcx: u64,
-    /// Third argument.
-    pub rdx: u64,
-    /// Second argument.
-    pub rsi: u64,
-    /// First argument.
-    pub rdi: u64,
-    /// Not an argument.
-    pub rbp: u64,
-    /// Fifth argument.
-    pub r8: u64,
-    /// Sixth argument.
-    pub r9: u64,
-    /// Fourth argument.
-    pub r10: u64,
-    /// Valid only in a whole set: a system call clobbers it.
-    pub r11: u64,
-    /// Not an argument.
-    pub r12: u64,
-    /// Not an argument.
-    pub r13: u64,
-    /// Not an argument.
-    pub r14: u64,
-    /// Not an argument.
-    pub r15: u64,
-    /// Address at which the thread continues.
-    pub rip: u64,
-    /// Valid only in a whole set.
-    pub cs: u64,
-    /// Valid only in a whole set.
-    pub rflags: u64,
-    /// The thread's stack pointer.
-    pub rsp: u64,
-    /// Valid only in a whole set.
-    pub ss: u64,
+    /// The registers that a tender reads, first, and that the entry addresses by their offsets.
+    pub general: abi::Registers,
     /// Flags of a comparison, unless whole: as `lahf; seto al` leaves them in `ax`. Compilers may keep a condition across a
     /// system call, because Linux preserves it.
     pub status: u64,
@@ -59,24 +21,38 @@ pub struct Registers {
     pub whole: u64,
 }
 
-const _: () = assert!(
-    offset_of!(Registers, rax) == offset_of!(abi::Registers, rax)
-        && offset_of!(Registers, r15) == offset_of!(abi::Registers, r15)
-        && offset_of!(Registers, rip) == offset_of!(abi::Registers, rip)
-        && offset_of!(Registers, rsp) == offset_of!(abi::Registers, rsp)
-        && offset_of!(Registers, ss) == offset_of!(abi::Registers, ss)
-);
+impl Deref for Registers {
+    type Target = abi::Registers;
+
+    #[inline]
+    fn deref(&self) -> &abi::Registers {
+        &self.general
+    }
+}
+
+impl DerefMut for Registers {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut abi::Registers {
+        &mut self.general
+    }
+}
+
+impl From<abi::Registers> for Registers {
+    fn from(general: abi::Registers) -> Self {
+        Self { general, status: 0, whole: 0 }
+    }
+}
 
 impl Registers {
     /// Returns registers of a thread that starts at `entry` with its stack pointer at `stack`, all others zero.
     pub fn start(entry: u64, stack: u64) -> Self {
-        Self { rip: entry, rsp: stack, ..Self::default() }
+        abi::Registers { rip: entry, rsp: stack, ..Default::default() }.into()
     }
 
     /// Returns registers of a thread that starts as if `function` had been called with `arguments`, all others zero. `stack` is
     /// a multiple of 16, with a zero word below it as the return address.
     pub fn call(function: u64, stack: u64, [rdi, rsi, rdx]: [u64; 3]) -> Self {
-        Self { rdi, rsi, rdx, ..Self::start(function, stack - 8) }
+        abi::Registers { rip: function, rsp: stack - 8, rdi, rsi, rdx, ..Default::default() }.into()
     }
 
     /// Number of the thread's system call.
@@ -99,19 +75,21 @@ impl Registers {
 
     /// Returns these registers with another stack pointer.
     pub fn on_stack(&self, stack: u64) -> Self {
-        Self { rsp: stack, ..self.clone() }
+        let mut registers = self.clone();
+        registers.rsp = stack;
+        registers
     }
 
     /// Completes the registers of a preempted thread, with the general ones saved already.
     pub fn stopped(&mut self, rip: u64, flags: u64, stack: u64) {
-        (self.rip, self.rsp) = (rip, stack);
+        (self.general.rip, self.general.rsp) = (rip, stack);
         self.make_whole(flags);
     }
 
     /// Restarts the call `number` that the thread has just made, before the thread sees a result: with the registers of that
     /// call, at the entry that a patched site jumps to.
     pub fn restart(&mut self, number: u64) {
-        (self.rax, self.rcx) = (number, self.rip);
+        (self.general.rax, self.general.rcx) = (number, self.general.rip);
         let flags = self.flags();
         self.stopped(processor::direct(), flags, self.rsp);
     }
@@ -131,9 +109,9 @@ impl Registers {
         self.rflags = flags & PROGRAM_FLAGS | FIXED_FLAGS;
         self.whole = 1;
         // SAFETY: the instruction reads CS and accesses no memory.
-        unsafe { asm!("mov {:e}, cs", out(reg) self.cs, options(nomem, nostack, preserves_flags)) };
+        unsafe { asm!("mov {:e}, cs", out(reg) self.general.cs, options(nomem, nostack, preserves_flags)) };
         // SAFETY: the instruction reads SS and accesses no memory.
-        unsafe { asm!("mov {:e}, ss", out(reg) self.ss, options(nomem, nostack, preserves_flags)) };
+        unsafe { asm!("mov {:e}, ss", out(reg) self.general.ss, options(nomem, nostack, preserves_flags)) };
     }
 }
 

@@ -7,6 +7,7 @@ use crate::errno::Errno;
 use crate::signals::action::{Action, Delivery};
 use crate::threads::signal_stack::SignalStack;
 use crate::user;
+use husk::abi::registers as abi;
 use linux_raw_sys::general::SA_ONSTACK;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -82,12 +83,15 @@ pub fn push(registers: &mut Registers, action: &Action, delivery: &Delivery, sha
     };
     user::write(bottom, &frame)?;
     let at = |offset: usize| bottom + offset as u64;
-    *registers = Registers {
+    *registers = abi::Registers {
+        rip: action.handler,
+        rsp: bottom,
         rdi: u64::from(delivery.signal),
         rsi: at(core::mem::offset_of!(Frame, information)),
         rdx: at(core::mem::offset_of!(Frame, flags)),
-        ..Registers::start(action.handler, bottom)
-    };
+        ..Default::default()
+    }
+    .into();
     Ok(())
 }
 
@@ -105,7 +109,7 @@ pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
     let frame: Frame = user::read(registers.rsp.wrapping_sub(8))?;
     vector::frame::load(frame.vectors, shape)?;
     let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip] = frame.general;
-    *registers = Registers {
+    *registers = abi::Registers {
         rax,
         rbx,
         rcx,
@@ -121,8 +125,11 @@ pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
         r13,
         r14,
         r15,
-        ..Registers::start(rip, rsp)
-    };
+        rip,
+        rsp,
+        ..Default::default()
+    }
+    .into();
     registers.make_whole(frame.rflags);
     let [start, flags, length] = frame.stack;
     Ok(Popped { mask: frame.mask, stack: SignalStack { start, flags: flags as u32, length } })
@@ -174,7 +181,8 @@ mod tests {
         let stack = SignalStack { start, flags: 0, length };
         let action = Action { handler: 1, flags: SA_ONSTACK.into(), ..Action::default() };
         let delivery = Delivery { signal: 10, origin: Origin::USER, mask: 6, stack };
-        let mut registers = Registers { r12: 12, ..Registers::start(0x1234, start + 2 * LENGTH as u64) };
+        let mut registers = Registers::start(0x1234, start + 2 * LENGTH as u64);
+        registers.r12 = 12;
         (stack, push(&mut registers, &action, &delivery, shape).map(|()| registers))
     }
 

@@ -170,6 +170,11 @@ impl<W: Word> Consumer<W> {
         Cursor(self.read)
     }
 
+    /// Returns the word that the producer changes, and its value at the last load.
+    pub fn watch(&self) -> (&W, u32) {
+        (&self.words.producer, self.seen)
+    }
+
     /// Returns the number of entries that can be read; at least one, if there is one.
     #[inline]
     pub fn available(&mut self) -> Result<u32, OutOfStep> {

@@ -40,16 +40,13 @@ fn value(register: Register, r: &Registers) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_abi::registers::Registers as General;
 
     fn first(bytes: &[u8]) -> u64 {
         let registers = Registers {
-            rax: 0x10,
-            rcx: 0x1_0000_0003,
-            rsp: 0x8000,
-            rdi: 0x9000,
-            rip: 0x100,
             fs_base: 0x5000,
-            ..Registers::default()
+            ..General { rax: 0x10, rcx: 0x1_0000_0003, rsp: 0x8000, rdi: 0x9000, rip: 0x100, ..General::default() }
+                .into()
         };
         touched(bytes, &registers)[0]
     }

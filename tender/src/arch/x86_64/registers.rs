@@ -1,31 +1,40 @@
 //! The registers of a guest, as a report shows them.
 
-#![expect(missing_docs, reason = "the names are the processor's")]
+use husk_abi::registers::Registers as General;
+use std::ops::{Deref, DerefMut};
 
-/// General registers, instruction pointer, flags, segment bases, and the address of the last page fault.
+/// General registers, segment bases, and the address of the last page fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Registers {
-    pub rax: u64,
-    pub rbx: u64,
-    pub rcx: u64,
-    pub rdx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    pub rbp: u64,
-    pub rsp: u64,
-    pub r8: u64,
-    pub r9: u64,
-    pub r10: u64,
-    pub r11: u64,
-    pub r12: u64,
-    pub r13: u64,
-    pub r14: u64,
-    pub r15: u64,
-    pub rip: u64,
-    pub rflags: u64,
+    /// General registers, instruction pointer and flags.
+    pub general: General,
+    /// Base of FS.
     pub fs_base: u64,
+    /// Base of GS.
     pub gs_base: u64,
+    /// Address of the last page fault.
     pub cr2: u64,
+}
+
+impl Deref for Registers {
+    type Target = General;
+
+    fn deref(&self) -> &General {
+        &self.general
+    }
+}
+
+impl DerefMut for Registers {
+    fn deref_mut(&mut self) -> &mut General {
+        &mut self.general
+    }
+}
+
+impl From<General> for Registers {
+    fn from(general: General) -> Self {
+        Self { general, ..Self::default() }
+    }
 }
 
 impl Registers {
@@ -62,6 +71,6 @@ impl Registers {
     /// Registers with a program counter, a stack pointer, a frame pointer, and one other callee-saved register.
     #[cfg(any(test, fuzzing))]
     pub fn with_frame(pc: u64, sp: u64, fp: u64, other: u64) -> Self {
-        Self { rip: pc, rsp: sp, rbp: fp, rbx: other, ..Self::default() }
+        General { rip: pc, rsp: sp, rbp: fp, rbx: other, ..Default::default() }.into()
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "signals are ignored by a system call without a wrapper")]
 
-use husk_abi::signals::{QUIT, TOLD, WINDOW_CHANGE};
+use husk_abi::signals::{FORWARDED, QUIT, WINDOW_CHANGE};
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,7 +17,7 @@ const _: () = assert!(WINDOW_CHANGE as libc::c_int + FORWARD <= 64);
 
 /// Signals that a supervisor passes on under another number.
 pub(super) fn passed_on() -> impl Iterator<Item = libc::c_int> {
-    TOLD.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int)
+    FORWARDED.into_iter().chain([QUIT]).map(|signal| signal as libc::c_int)
 }
 
 /// Number under which a supervisor passes a signal on. A signal to the process group reaches the tender too, and two pending

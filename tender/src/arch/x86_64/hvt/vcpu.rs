@@ -11,6 +11,7 @@ use crate::vm::clock::{Counter, Moment, Offset};
 use crate::vm::target::{Error, Stop, Vcpu};
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
+use husk_abi::registers::Registers as General;
 use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use std::ptr::NonNull;
@@ -139,7 +140,8 @@ impl Vcpu for Processor {
         let mut registers = registers(&self.vcpu)?;
         if let Some(frame) = self.frame {
             // The stubs leave all other registers as they were.
-            (registers.rip, registers.rsp, registers.rflags) = (frame.rip, frame.rsp, frame.rflags);
+            let general = &mut registers.general;
+            (general.rip, general.rsp, general.rflags) = (frame.rip, frame.rsp, frame.rflags);
         }
         Ok(registers)
     }
@@ -267,24 +269,28 @@ fn registers(vcpu: &VcpuFd) -> Result<Registers, Error> {
     let general = vcpu.get_regs().map_err(Error::kvm("read the guest's registers"))?;
     let special = vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
     Ok(Registers {
-        rax: general.rax,
-        rbx: general.rbx,
-        rcx: general.rcx,
-        rdx: general.rdx,
-        rsi: general.rsi,
-        rdi: general.rdi,
-        rbp: general.rbp,
-        rsp: general.rsp,
-        r8: general.r8,
-        r9: general.r9,
-        r10: general.r10,
-        r11: general.r11,
-        r12: general.r12,
-        r13: general.r13,
-        r14: general.r14,
-        r15: general.r15,
-        rip: general.rip,
-        rflags: general.rflags,
+        general: General {
+            rax: general.rax,
+            rbx: general.rbx,
+            rcx: general.rcx,
+            rdx: general.rdx,
+            rsi: general.rsi,
+            rdi: general.rdi,
+            rbp: general.rbp,
+            rsp: general.rsp,
+            r8: general.r8,
+            r9: general.r9,
+            r10: general.r10,
+            r11: general.r11,
+            r12: general.r12,
+            r13: general.r13,
+            r14: general.r14,
+            r15: general.r15,
+            rip: general.rip,
+            rflags: general.rflags,
+            cs: special.cs.selector.into(),
+            ss: special.ss.selector.into(),
+        },
         fs_base: special.fs.base,
         gs_base: special.gs.base,
         cr2: special.cr2,

@@ -2,6 +2,7 @@
 //! kernel made, and from which it resumes the guest.
 
 use crate::arch::registers::Registers;
+use husk_abi::registers::Registers as General;
 use libc::{
     REG_CR2, REG_EFL, REG_ERR, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RAX, REG_RBP,
     REG_RBX, REG_RCX, REG_RDI, REG_RDX, REG_RIP, REG_RSI, REG_RSP, REG_TRAPNO, ucontext_t,
@@ -25,7 +26,7 @@ pub fn exception(context: &ucontext_t) -> (u8, u64) {
 /// Reads all registers, except segment bases.
 pub fn registers(context: &ucontext_t) -> Registers {
     let get = |register| get(context, register);
-    Registers {
+    let general = General {
         rax: get(REG_RAX),
         rbx: get(REG_RBX),
         rcx: get(REG_RCX),
@@ -44,9 +45,9 @@ pub fn registers(context: &ucontext_t) -> Registers {
         r15: get(REG_R15),
         rip: get(REG_RIP),
         rflags: get(REG_EFL),
-        cr2: get(REG_CR2),
-        ..Registers::default()
-    }
+        ..Default::default()
+    };
+    Registers { cr2: get(REG_CR2), ..general.into() }
 }
 
 /// Diverts a system call of the guest to `dispatcher` instead of the kernel, as the processor and the stub of a virtual machine

@@ -20,6 +20,7 @@ use crate::arch::registers::Registers;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
+use husk_abi::registers::Registers as General;
 
 /// True if the tender may change more of a guest's vector state than SSE's registers: if it was built for processor features
 /// beyond the baseline, or with a C library that detects such features. If false, the gate saves SSE's registers alone, in a
@@ -93,7 +94,8 @@ impl Switch {
     /// small `stack` from which its flags are loaded.
     pub fn start(&mut self, entry: u64, argument: u64, stack: u64) {
         const RESERVED_FLAG: u64 = 2;
-        self.guest = Registers { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..Registers::default() };
+        self.guest =
+            General { rip: entry, rdi: argument, rsp: stack, rflags: RESERVED_FLAG, ..Default::default() }.into();
         // XRSTOR too takes MXCSR from here, even if the header marks no component as present (Intel SDM volume 1, 13.8.1).
         self.vector_state[MXCSR..MXCSR + 4].copy_from_slice(&0x1f80_u32.to_le_bytes());
         self.vector_mask = if WIDE { kept() } else { 0 };
@@ -356,22 +358,22 @@ global_asm!(
     stop = const offset_of!(Switch, stop),
     in_guest = const offset_of!(Switch, in_guest),
     halt = const offset_of!(Switch, halt),
-    rax = const offset_of!(Switch, guest) + offset_of!(Registers, rax),
-    rbx = const offset_of!(Switch, guest) + offset_of!(Registers, rbx),
-    rcx = const offset_of!(Switch, guest) + offset_of!(Registers, rcx),
-    rdx = const offset_of!(Switch, guest) + offset_of!(Registers, rdx),
-    rsi = const offset_of!(Switch, guest) + offset_of!(Registers, rsi),
-    rdi = const offset_of!(Switch, guest) + offset_of!(Registers, rdi),
-    rbp = const offset_of!(Switch, guest) + offset_of!(Registers, rbp),
-    rsp = const offset_of!(Switch, guest) + offset_of!(Registers, rsp),
-    r8 = const offset_of!(Switch, guest) + offset_of!(Registers, r8),
-    r9 = const offset_of!(Switch, guest) + offset_of!(Registers, r9),
-    r10 = const offset_of!(Switch, guest) + offset_of!(Registers, r10),
-    r11 = const offset_of!(Switch, guest) + offset_of!(Registers, r11),
-    r12 = const offset_of!(Switch, guest) + offset_of!(Registers, r12),
-    r13 = const offset_of!(Switch, guest) + offset_of!(Registers, r13),
-    r14 = const offset_of!(Switch, guest) + offset_of!(Registers, r14),
-    r15 = const offset_of!(Switch, guest) + offset_of!(Registers, r15),
-    rip = const offset_of!(Switch, guest) + offset_of!(Registers, rip),
-    rflags = const offset_of!(Switch, guest) + offset_of!(Registers, rflags),
+    rax = const offset_of!(Switch, guest) + offset_of!(Registers, general.rax),
+    rbx = const offset_of!(Switch, guest) + offset_of!(Registers, general.rbx),
+    rcx = const offset_of!(Switch, guest) + offset_of!(Registers, general.rcx),
+    rdx = const offset_of!(Switch, guest) + offset_of!(Registers, general.rdx),
+    rsi = const offset_of!(Switch, guest) + offset_of!(Registers, general.rsi),
+    rdi = const offset_of!(Switch, guest) + offset_of!(Registers, general.rdi),
+    rbp = const offset_of!(Switch, guest) + offset_of!(Registers, general.rbp),
+    rsp = const offset_of!(Switch, guest) + offset_of!(Registers, general.rsp),
+    r8 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r8),
+    r9 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r9),
+    r10 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r10),
+    r11 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r11),
+    r12 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r12),
+    r13 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r13),
+    r14 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r14),
+    r15 = const offset_of!(Switch, guest) + offset_of!(Registers, general.r15),
+    rip = const offset_of!(Switch, guest) + offset_of!(Registers, general.rip),
+    rflags = const offset_of!(Switch, guest) + offset_of!(Registers, general.rflags),
 );

@@ -10,6 +10,7 @@ use crate::confine::{self, Crew};
 use crate::spt::signals::{self, Mask};
 use crate::vm::clock::{Counter, Moment};
 use crate::vm::target::{Error, Stop, Vcpu};
+use husk_abi::registers::Registers as General;
 use std::ptr::NonNull;
 
 /// Error code of an `int 0x80` without such a gate.
@@ -108,7 +109,7 @@ impl Vcpu for Processor {
         loop {
             match self.enter() {
                 switch::GATE => {
-                    let Registers { rdi, rsi, rdx, rcx, r8, .. } = switch().guest;
+                    let General { rdi, rsi, rdx, rcx, r8, .. } = switch().guest.general;
                     return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });
                 }
                 switch::HALTED => return Ok(Stop::Interrupted),
