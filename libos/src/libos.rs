@@ -4,13 +4,17 @@ use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::device::Input;
 use crate::memory;
+use crate::net::device::Device;
 use crate::processor_time;
 use crate::signals;
-use crate::state::Libos;
+use crate::state::{End, Libos};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::syscalls::{Arguments, files, table};
 use crate::threads::State;
-use husk::abi::call::{News, Number};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use husk::abi::call::News;
+use husk::wait::{Source, Wait};
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
@@ -23,9 +27,17 @@ pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 /// Interval of the checks for input that a thread waits for while others run, in nanoseconds.
 const INPUT_INTERVAL: u64 = 10_000_000;
 
+/// A processor that waits for events.
+#[derive(Debug)]
+struct Idle {
+    wait: Wait,
+    /// Monotonic time of its begin, in nanoseconds.
+    since: u64,
+}
+
 impl Libos {
-    /// Handles the current thread's call; returns the registers to load.
-    pub fn system_call(&mut self) -> *mut Registers {
+    /// Handles the current thread's call. Returns the registers to load; `None` if no thread can run.
+    fn system_call(&mut self) -> Option<NonNull<Registers>> {
         let mut running = self.answer();
         if running && self.threads.turn_is_over() {
             self.threads.put_last();
@@ -35,7 +47,7 @@ impl Libos {
     }
 
     /// Ends the current thread's slice, and runs another thread, if one is ready.
-    fn turn_over(&mut self, rip: u64, flags: u64, stack: u64) -> *mut Registers {
+    fn preempted(&mut self, rip: u64, flags: u64, stack: u64) -> Option<NonNull<Registers>> {
         self.threads.current().registers.stopped(rip, flags, stack);
         self.look_for_input();
         if self.net.is_due(husk::clock::monotonic_ns()) {
@@ -51,23 +63,21 @@ impl Libos {
         self.go_on(!others)
     }
 
-    /// Unless the current thread continues, restarts waiting calls until a thread can return to its program; returns its
-    /// registers.
+    /// Unless the current thread continues, restarts waiting calls until a thread can return to its program. Returns its
+    /// registers; `None` if none can.
     #[inline]
-    fn go_on(&mut self, mut running: bool) -> *mut Registers {
+    fn go_on(&mut self, mut running: bool) -> Option<NonNull<Registers>> {
         self.hear();
         if self.disks.busy() {
             self.disks.poll(&mut self.threads);
         }
         while !running {
-            running = match self.threads.run_next() {
-                Ok(State::Restart) => self.answer(),
-                Ok(State::Ready | State::Asleep(..)) => true,
-                Err(deadline) => {
-                    self.wait(deadline);
-                    self.hear();
-                    false
-                }
+            if self.ending.is_some() {
+                return self.drain();
+            }
+            running = match self.threads.run_next()? {
+                State::Restart => self.answer(),
+                State::Ready | State::Asleep(..) => true,
             };
         }
         if self.disks.busy() {
@@ -79,12 +89,29 @@ impl Libos {
         }
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
+            if self.ending.is_some() {
+                return self.drain();
+            }
         }
         let timer = self.signals.timers.next().is_some();
         let input = self.files.input == Input::Wanted;
         let device = self.net.has_device() || self.disks.busy();
-        arch::want_turn(self.threads.anybody_waits() || input || timer || device);
-        &raw mut *self.threads.current().registers
+        arch::set_need_resched(self.threads.anybody_waits() || input || timer || device);
+        Some(NonNull::from(&mut *self.threads.current().registers))
+    }
+
+    /// Ends the machine, unless data is on its way to the network.
+    #[cold]
+    fn drain(&mut self) -> Option<NonNull<Registers>> {
+        if self.net.has_device() {
+            self.poll_network();
+        }
+        match self.ending {
+            Some((_, ended)) if self.net.drains_until(ended).is_some() => None,
+            Some((End::Signal(signal), _)) => signals::end(signal),
+            Some((End::Exit(status), _)) => husk::process::exit(status),
+            None => None,
+        }
     }
 
     /// Makes the current thread's call. Returns true if the thread can continue.
@@ -126,56 +153,60 @@ impl Libos {
         true
     }
 
-    /// Leaves the guest until `deadline`, until an event that threads wait for, or until a signal arrives. If none of these can
+    /// Begins to wait, when no thread can run, for a deadline, an event that threads wait for, or a signal. If none of these can
     /// ever occur, the program ends here.
-    fn wait(&mut self, deadline: Option<u64>) {
-        let before = husk::clock::monotonic_ns();
-        self.leave_until(deadline);
-        let waited = husk::clock::monotonic_ns().saturating_sub(before);
-        processor_time::waited(waited);
-        self.signals.timers.slept(waited);
-    }
-
-    fn leave_until(&mut self, deadline: Option<u64>) {
-        let input = self.files.input == Input::Wanted;
-        let deadline = deadline.into_iter().chain(self.signals.timers.next_in_sleep()).min();
+    fn begin_wait(&mut self) -> Idle {
+        let since = husk::clock::monotonic_ns();
+        let input = self.files.input == Input::Wanted && self.ending.is_none();
+        let deadline = match self.ending {
+            Some((_, ended)) => Some(self.net.drains_until(ended).unwrap_or(since)),
+            None => self.threads.deadline().into_iter().chain(self.signals.timers.next_in_sleep()).min(),
+        };
         let expected = input || self.net.expects() || self.disks.busy();
         if deadline.is_none() && !expected && !self.signals_expected() {
             husk::process::deadlock();
         }
-        let deadline = deadline.unwrap_or(u64::MAX);
-        if self.disks.busy() {
-            return self.wait_for_disks(input, deadline);
-        }
-        if let Some(device) = self.net.device() {
-            if device.wait(input, deadline) {
-                self.change(|files, _| files.input_arrived());
-            }
-            return self.poll_network();
-        }
-        if input {
-            self.wait_for_input(deadline);
-        } else {
-            // The result carries no information: the caller checks the time itself.
-            let _ = husk::gate::call(Number::Wait, deadline, 0, 0, 0);
+        let timer = self.net.device().and_then(|device| device.deadline());
+        let deadline = deadline.into_iter().chain(timer).min().unwrap_or(u64::MAX);
+        let news = if input { News::INPUT } else { News::empty() };
+        let wait = self.with_sources(|sources| match sources.is_empty() {
+            true => Wait::without_devices(news, deadline),
+            false => Wait::begin(sources, news, deadline),
+        });
+        Idle { wait, since }
+    }
+
+    /// Calls `code` with the devices that a wait is for.
+    fn with_sources<T>(&mut self, code: impl FnOnce(&mut [&mut dyn Source]) -> T) -> T {
+        let network = self.net.device().map(Device::source);
+        match (network, self.disks.busy()) {
+            (None, false) => code(&mut []),
+            (Some(network), false) => code(&mut [network]),
+            (network, true) => code(&mut network.into_iter().chain(self.disks.sources()).collect::<Vec<_>>()),
         }
     }
 
-    /// Waits for the deadline or an event while requests to disks are in progress, with or without a network.
-    fn wait_for_disks(&mut self, input: bool, deadline: u64) {
-        let news = if input { News::INPUT } else { News::empty() };
-        let arrived = match self.net.device() {
-            // The device's wait ends on an event of any device.
-            Some(device) => self.disks.are_quiet() && device.wait(input, deadline),
-            None => husk::wait::any(&mut self.disks.sources(), news, deadline).contains(News::INPUT),
-        };
-        if arrived {
+    /// Requests wake-ups for a wait that has come to that. Returns true if the wait is over.
+    fn go_on_waiting(&mut self, idle: &mut Idle) -> bool {
+        self.with_sources(|sources| idle.wait.arm(sources));
+        idle.wait.news().is_some()
+    }
+
+    /// Takes the news after a wait. Returns the registers to load; `None` if no thread can run yet.
+    fn end_wait(&mut self, idle: &Idle) -> Option<NonNull<Registers>> {
+        let waited = husk::clock::monotonic_ns().saturating_sub(idle.since);
+        processor_time::waited(waited);
+        self.signals.timers.slept(waited);
+        if idle.wait.news().is_some_and(|news| news.contains(News::INPUT)) {
             self.change(|files, _| files.input_arrived());
         }
-        self.disks.poll(&mut self.threads);
+        if self.disks.busy() {
+            self.disks.poll(&mut self.threads);
+        }
         if self.net.has_device() {
             self.poll_network();
         }
+        self.go_on(false)
     }
 
     fn wait_for_input(&mut self, deadline: u64) {
@@ -208,8 +239,7 @@ impl Libos {
     fn take_signals(&mut self) {
         files::give_up_opening(self);
         if let Some(signal) = self.signals.deliver(&mut self.threads) {
-            self.drain_network();
-            signals::end(signal)
+            self.end(End::Signal(signal));
         }
     }
 
@@ -228,24 +258,55 @@ impl Libos {
 
     /// Returns true if a signal is pending, or the program counts on one.
     fn signals_expected(&mut self) -> bool {
-        arch::signals_told() || self.signals.awaited(self.files.signals_of_files()) || self.threads.any(signals::waits)
+        arch::signals_posted()
+            || self.signals.awaited(self.files.signals_of_files())
+            || self.threads.any(signals::waits)
     }
 }
 
 /// Handles the system call of the current thread, after the entry has saved its registers, and returns the registers of the
 /// thread to run, which may be another.
 pub extern "sysv64" fn husk_system_call() -> *mut Registers {
-    match LIBOS.lock().as_mut() {
-        Some(libos) => libos.system_call(),
-        None => unreachable!("a system call before the program has started"),
-    }
+    system_call()
+}
+
+/// See [`husk_system_call`].
+#[inline]
+pub fn system_call() -> *mut Registers {
+    run(locked(Libos::system_call))
 }
 
 /// Continues after the tender has stopped the current thread at `rip`, with these flags and this stack pointer; the entry has
 /// saved its general registers. Returns the registers of the thread to run.
-pub extern "sysv64" fn husk_turn_is_over(rip: u64, flags: u64, stack: u64) -> *mut Registers {
+pub extern "sysv64" fn husk_preempted_thread(rip: u64, flags: u64, stack: u64) -> *mut Registers {
+    run(locked(|libos| libos.preempted(rip, flags, stack)))
+}
+
+/// Runs libos code, with the lock.
+#[inline]
+fn locked<T>(code: impl FnOnce(&mut Libos) -> T) -> T {
     match LIBOS.lock().as_mut() {
-        Some(libos) => libos.turn_over(rip, flags, stack),
-        None => unreachable!("a turn before the program has started"),
+        Some(libos) => code(libos),
+        None => unreachable!("a call before the program has started"),
+    }
+}
+
+/// Returns the registers to load; waits until there are any.
+#[inline]
+fn run(registers: Option<NonNull<Registers>>) -> *mut Registers {
+    registers.unwrap_or_else(wait).as_ptr()
+}
+
+/// Waits until a thread can run, without the lock, and returns its registers.
+#[cold]
+fn wait() -> NonNull<Registers> {
+    loop {
+        let mut idle = locked(Libos::begin_wait);
+        while !locked(|libos| libos.go_on_waiting(&mut idle)) {
+            idle.wait.block();
+        }
+        if let Some(registers) = locked(|libos| libos.end_wait(&idle)) {
+            return registers;
+        }
     }
 }

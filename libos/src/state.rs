@@ -46,6 +46,17 @@ pub struct Libos {
     pub started: u64,
     /// Monotonic time of the last check for input that other threads wait for, in nanoseconds.
     pub looked: u64,
+    /// End of the program, once it has come, and its monotonic time in nanoseconds. The machine ends when all data is sent.
+    pub ending: Option<(End, u64)>,
+}
+
+/// How a program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this status.
+    Exit(u8),
+    /// By this signal.
+    Signal(u32),
 }
 
 impl Libos {
@@ -67,6 +78,7 @@ impl Libos {
             auxiliary,
             started,
             looked: 0,
+            ending: None,
         })
     }
 
@@ -95,11 +107,12 @@ impl Libos {
         self.network(|_, _, _| ());
     }
 
-    /// Waits, at the end of the program, until the data that it has sent arrives.
-    pub fn drain_network(&mut self) {
+    /// Ends the program. No thread runs any more.
+    pub fn end(&mut self, how: End) {
         if self.net.has_device() {
-            self.network(|net, files, devices| net.drain(files, devices));
+            self.network(|net, files, _| net.close_all(files));
         }
+        self.ending = Some((how, husk::clock::monotonic_ns()));
     }
 
     /// Passes on changes: to the sockets, which of them are not open any more; to threads, which files may have become ready.

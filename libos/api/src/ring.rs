@@ -5,8 +5,8 @@
 #![expect(unsafe_code, reason = "rings are memory that is shared with the tender, reached by address")]
 
 use crate::device;
+use crate::wait::Watches;
 use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
 use husk_abi::device::Queue as Place;
 use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
 use husk_abi::ring::{BEAT, CONSUMER, Completion, Descriptor, ENTRIES, Flags, PRODUCER, WAKE_AT};
@@ -53,10 +53,15 @@ impl Queue {
         }
     }
 
-    /// Returns the word that changes while the tender runs ([`BEAT`]); 0 if the tender does not keep it.
-    #[inline]
-    pub fn beat(&self) -> u32 {
-        self.beat.load(Relaxed)
+    /// Adds the word that changes with the next completion.
+    pub fn watch(&self, watches: &mut Watches) {
+        let (index, seen) = self.completions.watch();
+        watches.index(index, seen);
+    }
+
+    /// Adds the word that changes while the tender runs ([`BEAT`]).
+    pub fn watch_beat(&self, watches: &mut Watches) {
+        watches.beat(self.beat);
     }
 
     /// Returns the maximum number of requests under way.

@@ -9,7 +9,7 @@
 
 use crate::{boot, clock, device, gate};
 use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Waited};
 use husk_abi::poll::{Cost, Poll};
@@ -35,10 +35,8 @@ pub trait Source {
     /// Returns true if the source has work for the guest.
     fn ready(&mut self) -> bool;
 
-    /// A word that changes while the tender runs ([`husk_abi::ring::BEAT`]); 0 if the tender does not keep it.
-    fn beat(&mut self) -> u32 {
-        0
-    }
+    /// Adds the words that change when the tender has worked for the source.
+    fn watch(&self, _: &mut Watches) {}
 
     /// Requests a wake-up for the next work. Returns true if there is none yet.
     fn sleep(&mut self) -> bool;
@@ -75,69 +73,185 @@ fn has(flags: Flags) -> bool {
 /// Blocks until one of `sources` has work, there are `news` of another kind, or the monotonic clock reaches `deadline_ns`;
 /// `u64::MAX` for no deadline. Spurious returns are possible. Returns the news.
 pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> News {
-    if sources.iter_mut().any(|source| source.ready()) {
-        return News::DEVICES;
+    let mut wait = Wait::begin(sources, news, deadline_ns);
+    loop {
+        if let Some(news) = wait.news() {
+            return news;
+        }
+        wait.block();
+        wait.arm(sources);
     }
-    let deadline_ns = sources.iter_mut().fold(deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
-    let mut owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
-    if can_poll() && poll(sources, &mut owed, deadline_ns) {
-        return News::DEVICES;
+}
+
+/// Words in shared memory that show without a source whether the tender has worked for it.
+#[derive(Debug, Default)]
+pub struct Watches {
+    /// The index of a ring's producer, and its value when it was last read.
+    indices: [Option<(&'static AtomicU32, u32)>; WATCHED],
+    /// Words that change while the tender runs ([`husk_abi::ring::BEAT`]).
+    beats: [Option<&'static AtomicU32>; WATCHED],
+}
+
+/// Most words of a kind that a wait polls; other queues only wake the guest.
+const WATCHED: usize = 8;
+
+impl Watches {
+    /// Adds the index of a ring's producer, and the value that the guest has seen.
+    pub fn index(&mut self, index: &'static AtomicU32, seen: u32) {
+        if let Some(free) = self.indices.iter_mut().find(|index| index.is_none()) {
+            *free = Some((index, seen));
+        }
     }
-    if !sources.iter_mut().all(|source| source.sleep()) {
-        if owed {
+
+    /// Adds a beat.
+    pub fn beat(&mut self, beat: &'static AtomicU32) {
+        if let Some(free) = self.beats.iter_mut().find(|beat| beat.is_none()) {
+            *free = Some(beat);
+        }
+    }
+
+    /// Returns true if a queue has a completion that the guest has not seen.
+    fn moved(&self) -> bool {
+        self.indices.iter().flatten().any(|(index, seen)| index.load(Acquire) != *seen)
+    }
+
+    /// The sum of all beats; 0 if the tender does not keep them.
+    fn beats(&self) -> u32 {
+        self.beats.iter().flatten().fold(0, |beat, word| beat.wrapping_add(word.load(Relaxed)))
+    }
+}
+
+/// A wait in steps. [`Wait::begin`] and [`Wait::arm`] need the sources, [`Wait::block`] does not: a caller that shares the sources
+/// with other processors holds them only for the former.
+#[derive(Debug)]
+pub struct Wait {
+    stage: Stage,
+    wanted: News,
+    deadline_ns: u64,
+    watches: Watches,
+    /// True if the tender must be woken for published requests.
+    owed: bool,
+}
+
+/// Stage of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// To poll for that long; as a trial or not.
+    Poll { poll_ns: u64, is_trial: bool },
+    /// To request wake-ups from the tender.
+    Arm,
+    /// To leave the guest.
+    Leave,
+    /// Over, with these news.
+    Over(News),
+}
+
+impl Wait {
+    /// Begins a wait, as [`any`] does.
+    pub fn begin(sources: &mut [&mut dyn Source], wanted: News, deadline_ns: u64) -> Self {
+        let (stage, watches) = (Stage::Over(News::DEVICES), Watches::default());
+        let mut wait = Self { stage, wanted: wanted | News::DEVICES, deadline_ns, watches, owed: false };
+        if sources.iter_mut().any(|source| source.ready()) {
+            return wait;
+        }
+        wait.deadline_ns = sources.iter_mut().fold(deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
+        wait.owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
+        sources.iter().for_each(|source| source.watch(&mut wait.watches));
+        wait.stage = wait.plan();
+        wait.arm(sources);
+        wait
+    }
+
+    /// Begins a wait for `news` of other kinds than a device's, or the deadline, alone.
+    pub fn without_devices(news: News, deadline_ns: u64) -> Self {
+        Self { stage: Stage::Leave, wanted: news, deadline_ns, watches: Watches::default(), owed: false }
+    }
+
+    /// Returns the news, if the wait is over.
+    pub fn news(&self) -> Option<News> {
+        match self.stage {
+            Stage::Over(news) => Some(news),
+            _ => None,
+        }
+    }
+
+    /// Requests wake-ups, if the wait has come to that.
+    pub fn arm(&mut self, sources: &mut [&mut dyn Source]) {
+        if self.stage != Stage::Arm {
+            return;
+        }
+        if sources.iter_mut().all(|source| source.sleep()) {
+            self.stage = Stage::Leave;
+            return;
+        }
+        if core::mem::take(&mut self.owed) {
             device::ring_doorbell();
         }
-        return News::DEVICES;
+        self.stage = Stage::Over(News::DEVICES);
     }
-    let news = leave(deadline_ns, news | News::DEVICES);
-    // An answer within the call does not prove that the tender runs beside the guest.
-    BEAT.store(beat(sources), Relaxed);
-    news
-}
 
-/// The beat of all sources; 0 if the tender does not keep it.
-fn beat(sources: &mut [&mut dyn Source]) -> u32 {
-    sources.iter_mut().fold(0, |beat, source| beat.wrapping_add(source.beat()))
-}
-
-/// Polls for a while, if that may pay; rings the doorbell first if `owed`. Returns true if one of `sources` has work.
-fn poll(sources: &mut [&mut dyn Source], owed: &mut bool, deadline_ns: u64) -> bool {
-    let cost_ns = LEAVING.ns();
-    let before = beat(sources);
-    let moved = before != BEAT.swap(before, Relaxed);
-    if moved {
-        POLL.present();
-    } else if before != 0 && !*owed && POLL.is_on() {
-        // The tender has not run since the last wait, and the doorbell will not be rung.
-        POLL.absent();
-    }
-    let is_trial = POLL.is_trial();
-    let poll_ns = match POLL.begin(cost_ns) {
-        0 => return false,
-        poll_ns if is_trial => poll_ns * TRIAL,
-        poll_ns => poll_ns,
-    };
-    if core::mem::take(owed) {
-        device::ring_doorbell();
-    }
-    let begun_ns = clock::monotonic_ns();
-    let until_ns = begun_ns.saturating_add(poll_ns).min(deadline_ns);
-    loop {
-        let now_ns = clock::monotonic_ns();
-        let took_ns = now_ns.saturating_sub(begun_ns);
-        if sources.iter_mut().any(|source| source.ready()) {
-            // A trial waits for the wake-up, which later polls do not need.
-            POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
-            return true;
-        }
-        if now_ns >= until_ns {
-            match before != 0 && beat(sources) == before {
-                true => POLL.absent(),
-                false => POLL.miss(took_ns, cost_ns),
+    /// Polls, or leaves the guest until there are news.
+    pub fn block(&mut self) {
+        match self.stage {
+            Stage::Poll { poll_ns, is_trial } => {
+                let hit = self.poll(poll_ns, is_trial);
+                self.stage = if hit { Stage::Over(News::DEVICES) } else { Stage::Arm };
             }
-            return false;
+            Stage::Leave => {
+                self.stage = Stage::Over(leave(self.deadline_ns, self.wanted));
+                // An answer within the call does not prove that the tender runs beside the guest.
+                BEAT.store(self.watches.beats(), Relaxed);
+            }
+            Stage::Arm | Stage::Over(_) => {}
         }
-        core::hint::spin_loop();
+    }
+
+    /// Returns the first stage: polling, if that may pay.
+    fn plan(&self) -> Stage {
+        if !can_poll() {
+            return Stage::Arm;
+        }
+        let before = self.watches.beats();
+        let moved = before != BEAT.swap(before, Relaxed);
+        if moved {
+            POLL.present();
+        } else if before != 0 && !self.owed && POLL.is_on() {
+            // The tender has not run since the last wait, and the doorbell will not be rung.
+            POLL.absent();
+        }
+        let is_trial = POLL.is_trial();
+        match POLL.begin(LEAVING.ns()) {
+            0 => Stage::Arm,
+            poll_ns if is_trial => Stage::Poll { poll_ns: poll_ns * TRIAL, is_trial },
+            poll_ns => Stage::Poll { poll_ns, is_trial },
+        }
+    }
+
+    /// Polls for that long; rings the doorbell first, if that is owed. Returns true if the tender has worked.
+    fn poll(&mut self, poll_ns: u64, is_trial: bool) -> bool {
+        let (cost_ns, before) = (LEAVING.ns(), self.watches.beats());
+        if core::mem::take(&mut self.owed) {
+            device::ring_doorbell();
+        }
+        let begun_ns = clock::monotonic_ns();
+        let until_ns = begun_ns.saturating_add(poll_ns).min(self.deadline_ns);
+        loop {
+            let now_ns = clock::monotonic_ns();
+            let took_ns = now_ns.saturating_sub(begun_ns);
+            if self.watches.moved() {
+                // A trial waits for the wake-up, which later polls do not need.
+                POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
+                return true;
+            }
+            if now_ns >= until_ns {
+                match before != 0 && self.watches.beats() == before {
+                    true => POLL.absent(),
+                    false => POLL.miss(took_ns, cost_ns),
+                }
+                return false;
+            }
+            core::hint::spin_loop();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use husk::abi::device::Network;
 use husk::internet::wire::Wire;
+use husk::wait::Source;
 
 /// Network stack that knows connections by our socket keys.
 pub(super) type Stack = husk::internet::stack::Stack<SocketKey>;
@@ -27,10 +28,9 @@ impl Device {
         Self { name, wire, stack }
     }
 
-    /// Waits for the device, like [`Wire::wait`], but at most until the stack has something to do.
-    pub fn wait(&mut self, input: bool, deadline: u64) -> bool {
-        let deadline = self.deadline().map_or(deadline, |at| at.min(deadline));
-        self.wire.wait(input, deadline)
+    /// Returns the device as a source that can be waited for.
+    pub fn source(&mut self) -> &mut dyn Source {
+        self.wire.source()
     }
 
     /// Time at which the stack has something to do next: monotonic, in nanoseconds.

@@ -3,7 +3,6 @@
 
 use super::{Net, Socket, SocketKey};
 use crate::fs::Files;
-use crate::fs::device::Devices;
 use alloc::vec::Vec;
 
 /// Longest wait for peers to acknowledge the data sent to them, in nanoseconds.
@@ -12,8 +11,8 @@ const PATIENCE: u64 = 5_000_000_000;
 const DEPARTURE: u64 = 1_000_000_000;
 
 impl Net {
-    /// Closes all connections through the device, and waits until they have sent everything.
-    pub fn drain(&mut self, files: &mut Files, devices: &mut dyn Devices) {
+    /// Closes all connections through the device, at the end of the program.
+    pub fn close_all(&mut self, files: &mut Files) {
         let Some(device) = &self.device else { return };
         let connections: Vec<SocketKey> = device.stack.connections.values().copied().collect();
         for key in connections {
@@ -23,19 +22,16 @@ impl Net {
                 self.orphan(files, key, by_reset);
             }
         }
-        let start = devices.monotonic_ns();
-        loop {
-            self.poll(files, devices);
-            let now = devices.monotonic_ns();
-            let wanted = if self.has_unacknowledged() { PATIENCE } else { DEPARTURE };
-            let end = start.saturating_add(wanted);
-            let Some(device) = self.device.as_deref_mut() else { return };
-            let done = wanted == DEPARTURE && device.stack.stalled.is_empty();
-            if done || now >= end {
-                return;
-            }
-            device.wait(false, end);
-        }
+    }
+
+    /// Returns until when a program that ended at `ended_ns` has to wait for the device to send everything; `None` if it has, or
+    /// has had time enough.
+    pub fn drains_until(&self, ended_ns: u64) -> Option<u64> {
+        let device = self.device.as_ref()?;
+        let patience = if self.has_unacknowledged() { PATIENCE } else { DEPARTURE };
+        let end = ended_ns.saturating_add(patience);
+        let done = patience == DEPARTURE && device.stack.stalled.is_empty();
+        (!done && husk::clock::monotonic_ns() < end).then_some(end)
     }
 
     /// Returns true if some connection has data or a FIN that its peer has not acknowledged.

@@ -106,9 +106,10 @@ const NEVER_RESTARTED: &[u32] = &[
 mod tests {
     use super::*;
     use crate::arch::Registers;
+    use husk::abi::registers::Registers as General;
 
     fn restarts(number: u32, deadline: Option<u64>, fourth: u64) -> bool {
-        let registers = Registers { r10: fourth, ..Registers::default() };
+        let registers: Registers = General { r10: fourth, ..General::default() }.into();
         is_restarted(&Thread::new(1, registers), CutShort { number: number.into(), deadline })
     }
 

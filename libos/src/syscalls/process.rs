@@ -5,8 +5,8 @@ use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
 use crate::memory::MEMORY;
 use crate::process::{Limit, PROCESS};
-use crate::state::Libos;
-use crate::syscall_result::SyscallResult;
+use crate::state::{End, Libos};
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use crate::{arch, clock, image, processor_time};
 use linux_raw_sys::general::*;
@@ -14,8 +14,8 @@ use linux_raw_sys::prctl::*;
 
 /// Ends the program with the low 8 bits of its status.
 pub fn exit_group(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallResult {
-    libos.drain_network();
-    husk::process::exit(status as u8)
+    libos.end(End::Exit(status as u8));
+    Err(Stop::Gone)
 }
 
 /// getpid(2) and similar calls: the number of the only process.

@@ -3,7 +3,7 @@
 use super::{Arguments, process};
 use crate::arch;
 use crate::errno::Errno;
-use crate::state::Libos;
+use crate::state::{End, Libos};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
@@ -41,8 +41,8 @@ pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, ba
 /// exit(2): ends the thread, and the program if it was the last.
 pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallResult {
     if libos.threads.count() == 1 {
-        libos.drain_network();
-        husk::process::exit(status as u8);
+        libos.end(End::Exit(status as u8));
+        return Err(Stop::Gone);
     }
     let address = libos.threads.current().clear_at_exit;
     if address != 0 && user::write(address, &0u32).is_ok() {

@@ -10,7 +10,9 @@ use husk::abi::boot::Info;
 use husk::abi::call::{News, Number, Status};
 use husk::abi::clock::{Page, Parameters};
 use husk::abi::memory::{PAGE, Region};
+use husk::abi::registers::Registers as General;
 use husk_libos::arch::Registers;
+use husk_libos::libos::{self, LIBOS};
 use husk_libos::memory::MEMORY;
 use husk_libos::random::Random;
 use husk_libos::state::Libos;
@@ -141,8 +143,9 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
     Status::encode(answer) as i64
 }
 
-/// Time passes, or there is input.
+/// Time passes, or there is input. Meanwhile another processor may be in the libos.
 fn wait(deadline_ns: u64, news: u64) -> i64 {
+    assert!(LIBOS.try_lock().is_some(), "the libos waits with its lock held");
     let news = News::from_bits_truncate(news) & News::INPUT;
     let for_ever = deadline_ns == u64::MAX && news.is_empty();
     if for_ever || WAITS.fetch_add(1, Relaxed) >= WAITS_MAXIMUM {
@@ -280,17 +283,19 @@ fn run(bytes: &[u8]) {
     let stack = place.own.end() - 64;
     let mut libos = Libos::new(Registers::start(0x1000, stack), Vec::new(), Random::new([7; 32])).expect("it starts");
     let mut registers: *mut Registers = &raw mut *libos.threads.current().registers;
+    *LIBOS.lock() = Some(libos);
     let mut program = Program { bytes, results: [0; 8] };
     for _ in 0..CALLS_MAXIMUM {
         let Some((number, [a, b, c, d, e, f])) = program.call() else { return };
         // SAFETY: the libos has told of them, and is not at work: they are the program's to write.
         let registers_now = unsafe { &mut *registers };
-        *registers_now =
-            Registers { rax: number, rdi: a, rsi: b, rdx: c, r10: d, r8: e, r9: f, whole: 0, ..registers_now.clone() };
+        registers_now.whole = 0;
+        registers_now.general =
+            General { rax: number, rdi: a, rsi: b, rdx: c, r10: d, r8: e, r9: f, ..registers_now.general };
         set_time(NOW.load(Relaxed) + STEP_NS);
-        registers = libos.system_call();
+        registers = libos::system_call();
         // SAFETY: as above.
-        let Registers { rax: result, whole, .. } = unsafe { (*registers).clone() };
+        let Registers { general: General { rax: result, .. }, whole, .. } = unsafe { (*registers).clone() };
         // What a handler returns to may be anything.
         assert!(whole != 0 || result.cast_signed() > -ERRORS, "{number} answered {result:#x}");
         program.results.rotate_right(1);

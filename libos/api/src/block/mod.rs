@@ -28,7 +28,7 @@ mod waiting;
 
 use crate::device::{self, Error as NotOpen};
 use crate::ring::Queue;
-use crate::wait::{self, Source};
+use crate::wait::{self, Source, Watches};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem::forget;
@@ -274,8 +274,9 @@ impl Source for Disk {
         !self.done.is_empty() || self.queue.has_completion()
     }
 
-    fn beat(&mut self) -> u32 {
-        self.queue.beat()
+    fn watch(&self, watches: &mut Watches) {
+        self.queue.watch_beat(watches);
+        self.queue.watch(watches);
     }
 
     fn sleep(&mut self) -> bool {

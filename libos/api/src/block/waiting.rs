@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the tender reads and writes memory while it is borrowed")]
 
 use super::{Buffer, Disk, Error, Pending, bare, whole};
-use crate::wait::{self, Source};
+use crate::wait::{self, Source, Watches};
 use husk_abi::block as operation;
 use husk_abi::call::News;
 use husk_abi::ring::Descriptor;
@@ -113,8 +113,8 @@ impl Source for Completions<'_> {
         self.0.queue.has_completion()
     }
 
-    fn beat(&mut self) -> u32 {
-        self.0.queue.beat()
+    fn watch(&self, watches: &mut Watches) {
+        self.0.watch(watches);
     }
 
     fn sleep(&mut self) -> bool {

@@ -3,7 +3,7 @@
 use super::sockets::Sockets;
 use super::stack::Stack;
 use crate::net::Link;
-use crate::wait::Source;
+use crate::wait::{Source, Watches};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use husk_abi::boot::Info;
@@ -54,9 +54,9 @@ impl Host {
         self.link.sleep()
     }
 
-    /// Returns a word that changes while the tender runs ([`Source::beat`]).
-    pub fn beat(&mut self) -> u32 {
-        self.link.beat()
+    /// Adds the words that change when the tender has worked for the link.
+    pub fn watch(&self, watches: &mut Watches) {
+        self.link.watch(watches);
     }
 
     /// Processes arrived frames and expired timers.

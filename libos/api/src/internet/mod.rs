@@ -43,7 +43,7 @@ pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
 use crate::net::Link;
-use crate::wait::{self, Source};
+use crate::wait::{self, Source, Watches};
 use crate::{boot, clock, device};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -185,8 +185,8 @@ impl Source for Internet {
         host.has_news()
     }
 
-    fn beat(&mut self) -> u32 {
-        self.0.borrow_mut().beat()
+    fn watch(&self, watches: &mut Watches) {
+        self.0.borrow().watch(watches);
     }
 
     fn sleep(&mut self) -> bool {

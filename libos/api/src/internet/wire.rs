@@ -2,6 +2,7 @@
 //! ([`crate::net::Link`]), or in tests another stack. The rest adapts it to smoltcp's trait `Device`.
 
 use super::offload;
+use crate::wait::Source;
 use core::fmt::Debug;
 use core::num::{NonZeroU16, NonZeroUsize};
 use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offload};
@@ -34,9 +35,8 @@ pub trait Wire: Debug + Send {
     /// Returns true if a frame has arrived, or there is room again to send one.
     fn is_ready(&mut self) -> bool;
 
-    /// Blocks until the wire is ready, the monotonic clock reaches `deadline` in nanoseconds, or there is console input and
-    /// `input` is set; spurious returns are possible. Returns true if there is console input.
-    fn wait(&mut self, input: bool, deadline: u64) -> bool;
+    /// Returns the wire as a source that can be waited for.
+    fn source(&mut self) -> &mut dyn Source;
 }
 
 /// Sending half of a network device.
@@ -83,10 +83,8 @@ impl Wire for crate::net::Link {
         crate::wait::Source::ready(self)
     }
 
-    fn wait(&mut self, input: bool, deadline: u64) -> bool {
-        use husk_abi::call::News;
-        let news = if input { News::INPUT } else { News::empty() };
-        crate::wait::any(&mut [self], news, deadline).contains(News::INPUT)
+    fn source(&mut self) -> &mut dyn Source {
+        self
     }
 }
 

@@ -22,7 +22,7 @@ mod buffers;
 
 use crate::device::{self, Error};
 use crate::ring::Queue;
-use crate::wait::Source;
+use crate::wait::{Source, Watches};
 use alloc::vec::Vec;
 use buffers::{Buffers, GsoBuffers, descriptor};
 use core::ops::{Deref, DerefMut};
@@ -95,8 +95,12 @@ impl Source for Link {
         self.receiver.ready() || self.sender.stuck() && self.sender.queue.has_completion()
     }
 
-    fn beat(&mut self) -> u32 {
-        self.sender.queue.beat()
+    fn watch(&self, watches: &mut Watches) {
+        self.sender.queue.watch_beat(watches);
+        self.receiver.queue.watch(watches);
+        if self.sender.stuck() {
+            self.sender.queue.watch(watches);
+        }
     }
 
     fn sleep(&mut self) -> bool {
