@@ -47,8 +47,8 @@ impl Libos {
     }
 
     /// Ends the current thread's slice, and runs another thread, if one is ready.
-    fn preempted(&mut self, rip: u64, flags: u64, stack: u64) -> Option<NonNull<Registers>> {
-        self.threads.current().registers.stopped(rip, flags, stack);
+    fn preempted(&mut self, pc: u64, flags: u64, stack: u64) -> Option<NonNull<Registers>> {
+        self.threads.current().registers.stopped(pc, flags, stack);
         self.look_for_input();
         if self.net.is_due(husk::clock::monotonic_ns()) {
             self.poll_network();
@@ -276,10 +276,10 @@ pub fn system_call() -> *mut Registers {
     run(locked(Libos::system_call))
 }
 
-/// Continues after the tender has stopped the current thread at `rip`, with these flags and this stack pointer; the entry has
+/// Continues after the tender has stopped the current thread at `pc`, with these flags and this stack pointer; the entry has
 /// saved its general registers. Returns the registers of the thread to run.
-pub extern "sysv64" fn husk_preempted_thread(rip: u64, flags: u64, stack: u64) -> *mut Registers {
-    run(locked(|libos| libos.preempted(rip, flags, stack)))
+pub extern "sysv64" fn husk_preempted_thread(pc: u64, flags: u64, stack: u64) -> *mut Registers {
+    run(locked(|libos| libos.preempted(pc, flags, stack)))
 }
 
 /// Runs libos code, with the lock.

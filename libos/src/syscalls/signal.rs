@@ -156,7 +156,7 @@ fn checked(stack: SignalStack) -> Result<SignalStack, Errno> {
 pub fn sigaltstack(libos: &mut Libos, Arguments([from, into, ..]): Arguments) -> SyscallResult {
     let thread = libos.threads.current();
     let old = thread.signal_stack;
-    let is_on = old.contains(thread.registers.rsp);
+    let is_on = old.contains(thread.registers.stack());
     if from == 0 && old.flags & SS_DISABLE != 0 {
         libos.sigaltstack_guard.expect_signal_stack();
     }

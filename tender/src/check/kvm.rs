@@ -1,8 +1,8 @@
 //! KVM: its device, its features, its kind, and the cost of its operations.
 
 use super::guest::{self, Costs, Failed};
-use super::processor::Processor;
 use super::{Host, Lacking, Row, State};
+use crate::arch::features::Processor;
 use crate::confine::Lack;
 use crate::hvt::create;
 use crate::hvt::open::{self, NotOpened};

@@ -4,8 +4,9 @@
 //! No call in here names a file, starts a program, makes memory executable, or inspects another process.
 
 use super::descriptors::Role;
+use crate::arch::hvt::{GeneralRegisters, ModelRegisters, SpecialRegisters};
 use crate::host::signals::STAND_INS;
-use kvm_bindings::{kvm_msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region};
+use kvm_bindings::kvm_userspace_memory_region;
 use libc::*;
 
 /// Function of the tender, and the system calls that it makes.
@@ -136,15 +137,15 @@ features! {
     /// A virtual machine that has been made.
     KVM = "KVM" {
         SYS_ioctl [Is(1, kvm(NONE, 0x80, 0)), On(0, Role::Processor)] "KVM_RUN: runs the guest";
-        SYS_ioctl [Is(1, kvm(GIVES, 0x81, size_of::<kvm_regs>())), On(0, Role::Processor)]
+        SYS_ioctl [Is(1, kvm(GIVES, 0x81, size_of::<GeneralRegisters>())), On(0, Role::Processor)]
             "KVM_GET_REGS: where the guest is";
-        SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<kvm_regs>())), On(0, Role::Processor)]
+        SYS_ioctl [Is(1, kvm(TAKES, 0x82, size_of::<GeneralRegisters>())), On(0, Role::Processor)]
             "KVM_SET_REGS: ends a thread's turn";
-        SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<kvm_sregs>())), On(0, Role::Processor)]
+        SYS_ioctl [Is(1, kvm(GIVES, 0x83, size_of::<SpecialRegisters>())), On(0, Role::Processor)]
             "KVM_GET_SREGS: which address a fault is about";
-        SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<kvm_sregs>())), On(0, Role::Processor)]
+        SYS_ioctl [Is(1, kvm(TAKES, 0x84, size_of::<SpecialRegisters>())), On(0, Role::Processor)]
             "KVM_SET_SREGS: goes on after a fault";
-        SYS_ioctl [Is(1, kvm(GIVES | TAKES, 0x88, size_of::<kvm_msrs>())), On(0, Role::Processor)]
+        SYS_ioctl [Is(1, kvm(GIVES | TAKES, 0x88, size_of::<ModelRegisters>())), On(0, Role::Processor)]
             "KVM_GET_MSRS: the guest's time stamp counter";
         SYS_ioctl [Is(1, kvm(TAKES, 0x46, size_of::<kvm_userspace_memory_region>())), On(0, Role::Machine)]
             "KVM_SET_USER_MEMORY_REGION: the guest uses more of its memory";

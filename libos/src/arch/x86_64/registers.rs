@@ -55,6 +55,11 @@ impl Registers {
         abi::Registers { rip: function, rsp: stack - 8, rdi, rsi, rdx, ..Default::default() }.into()
     }
 
+    /// The thread's stack pointer.
+    pub fn stack(&self) -> u64 {
+        self.rsp
+    }
+
     /// Number of the thread's system call.
     #[inline]
     pub fn number(&self) -> u64 {

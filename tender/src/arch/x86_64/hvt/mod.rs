@@ -8,3 +8,6 @@ pub(crate) mod tables;
 pub(crate) mod vcpu;
 
 pub use cpuid::Cpu;
+pub(crate) use kvm_bindings::{
+    kvm_msrs as ModelRegisters, kvm_regs as GeneralRegisters, kvm_sregs as SpecialRegisters,
+};
