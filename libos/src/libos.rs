@@ -1,4 +1,20 @@
 //! Path of a system call through the libos, and waits when no thread can run.
+//!
+//! **The lock.** [`LIBOS`] owns all state of the libos, except for its memory. The rules:
+//!
+//! 1. Program code runs without it. The entry saves the registers of the thread that the processor's own block names, then takes it;
+//!    the registers that come back are those of a thread that only this processor runs.
+//! 2. It is let go before a wait in the gate. A processor without a thread to run prepares its wait with the lock, polls or leaves
+//!    without it, and takes the news with it (`wait`). So does the end of the program, while the network sends what it was given.
+//!    Output, and input of a program with a single thread, are calls of the gate with the lock held, which wait for the reader or
+//!    the writer at the other end.
+//! 3. The memory has a lock of its own, which is taken last: code that holds it calls nothing of the libos.
+//! 4. Nothing enters the libos while it runs on the same processor: the tender preempts only threads (`in_libos` of the processor's
+//!    block is 0), and posts signals to a record, which is read between two calls.
+//! 5. Of each processor are its block ([`crate::arch`]), and the current thread, its slice and the loaded vector state
+//!    ([`crate::threads`]). Only the processor itself changes them, with the lock held.
+//!
+//! The tests of system calls run with a tender's stand-in that refuses a wait while the lock is held (`tests/fuzz`).
 
 use crate::arch::{self, Registers};
 use crate::errno::Errno;
@@ -21,7 +37,7 @@ use spin::Mutex;
 /// Number of expired time slices per random change of the order of turns, on average.
 const SHUFFLE: u8 = 4;
 
-/// Lock of the libos. It is never held while the program runs.
+/// Lock of the libos: see the head of this file.
 pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 
 /// Interval of the checks for input that a thread waits for while others run, in nanoseconds.
