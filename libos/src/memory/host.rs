@@ -27,7 +27,7 @@ pub struct Tender;
 
 impl Host for Tender {
     fn attach(&mut self, length: u64) -> Result<u64, Status> {
-        gate::call(Number::Attach, length, 0, 0, 0)
+        gate::call(Number::GrowHeap, length, 0, 0, 0)
     }
 
     fn protect(&mut self, bytes: Region, rights: Rights) -> Result<(), Status> {

@@ -21,7 +21,7 @@ pub fn map(length: u64) -> Option<u64> {
     if length < LIKELY || length > region.length || heap_has_plenty(length) {
         return None;
     }
-    let room = husk::gate::call(Number::Room, 0, 0, 0, 0).ok()?;
+    let room = husk::gate::call(Number::AvailableMemory, 0, 0, 0, 0).ok()?;
     if room < LIKELY {
         return None;
     }

@@ -134,9 +134,9 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
             unsafe { (a as *mut u8).write_bytes(0, b as usize) };
             Ok(0)
         }
-        Number::Attach if a <= place.heap.length => Ok(a.next_multiple_of(64 * PAGE).min(place.heap.length)),
-        Number::Attach | Number::AttachImage => Err(Status::Invalid),
-        Number::Unanswered | Number::Notice | Number::Room | Number::Tick | Number::Time => Ok(0),
+        Number::GrowHeap if a <= place.heap.length => Ok(a.next_multiple_of(64 * PAGE).min(place.heap.length)),
+        Number::GrowHeap | Number::AttachImage => Err(Status::Invalid),
+        Number::Unanswered | Number::Notice | Number::AvailableMemory | Number::Tick | Number::Time => Ok(0),
         Number::Panic => panic!("the libos gives up"),
         Number::Exit | Number::Deadlock | Number::Abort => resume_unwind(Box::new(Ended)),
     };

@@ -36,7 +36,7 @@ pub struct Info {
     pub main_stack: Region,
     /// Heap memory, which the guest divides freely: readable, writable, zeroed.
     pub heap: Region,
-    /// Number of heap bytes that are usable at the start. The guest must request the rest ([`crate::call::Number::Attach`])
+    /// Number of heap bytes that are usable at the start. The guest must request the rest ([`crate::call::Number::GrowHeap`])
     /// before it touches it, because each start would pay for memory that most guests never need.
     pub heap_attached: u64,
     /// Addresses at which the image file is readable after [`crate::call::Number::AttachImage`]: a mapping, not a copy. Empty

@@ -73,7 +73,7 @@ calls! {
     /// `(length)`: makes at least the first `length` bytes of the heap usable; see [`crate::boot::Info::heap_attached`]. Value:
     /// the number of usable bytes from now on. Status: [`Status::Invalid`] if the heap is shorter than `length`,
     /// [`Status::NoMemory`] if the guest or the host has no memory left.
-    Attach = 9,
+    GrowHeap = 9,
     /// `()`: ends the guest as a fault: every thread waits for another, and no event from outside can wake one (deadlock). Does
     /// not return.
     Deadlock = 10,
@@ -87,7 +87,7 @@ calls! {
     /// does not know.
     Notice = 13,
     /// `()`: returns the number of bytes of memory that the guest can still get by touching the sparse region.
-    Room = 14,
+    AvailableMemory = 14,
     /// `()`: arms the preemption timer again, because a thread has begun to want the processor while the timer was off; see
     /// [`crate::turns`]. Value: 0, also for a guest without preemption.
     Tick = 15,

@@ -206,7 +206,7 @@ impl Loop {
 /// Asserts that all parts are memory that the guest owns with these rights.
 fn assert_given(memory: &Memory, parts: &Parts, rights: Rights) {
     let layout = memory.layout();
-    let boot = Region { start: layout.own(BOOT), length: BOOT_SIZE };
+    let boot = Region { start: layout.tender_address(BOOT), length: BOOT_SIZE };
     let given =
         |region: Region, physical: u64, offset: u64, end: u64| offset >= physical && end <= physical + region.length;
     assert!(parts.length() > 0 && !parts.vectors().is_empty());

@@ -358,8 +358,8 @@ mod tests {
     impl Numbers {
         /// Returns one of these, or rarely any number.
         fn pick(&mut self, likely: &[u64]) -> u64 {
-            match self.draw() {
-                rare if rare % 64 == 0 => self.draw(),
+            match self.random() {
+                rare if rare % 64 == 0 => self.random(),
                 common => likely[common as usize / 64 % likely.len()],
             }
         }
@@ -395,7 +395,7 @@ mod tests {
                         ]),
                         length: numbers.pick(&[1, 9, 4096]) as u32,
                         flags: numbers.pick(&[0, 0, 1]) as u16,
-                        token: numbers.draw(),
+                        token: numbers.random(),
                         ..Descriptor::default()
                     };
                     let at = place.submission + ENTRIES + u64::from((produced + position) % place.entries) * 32;
@@ -424,7 +424,7 @@ mod tests {
                         break;
                     }
                 }
-                if numbers.draw().is_multiple_of(2)
+                if numbers.random().is_multiple_of(2)
                     && let Some(token) = under_way.pop()
                 {
                     queue.complete(token, 0, 0);

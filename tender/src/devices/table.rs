@@ -42,7 +42,7 @@ pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
 
 /// Returns the bytes of the table, which is to lie at the guest address `at`, for a guest with this layout.
 pub fn write(devices: &[Open], layout: &Layout, at: u64) -> Vec<u8> {
-    let doorbell = layout.own(DOORBELL);
+    let doorbell = layout.tender_address(DOORBELL);
     let table = Table { count: devices.len() as u32, stride: size_of::<Device>() as u32, doorbell };
     let mut properties_at = at + (size_of::<Table>() + devices.len() * size_of::<Device>()) as u64;
     let (mut bytes, mut properties) = (table.as_bytes().to_vec(), Vec::new());

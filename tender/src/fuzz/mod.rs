@@ -52,15 +52,17 @@ pub(crate) fn file(bytes: &[u8]) -> Option<File> {
 pub fn image(bytes: &[u8]) {
     let Some(file) = file(bytes) else { return };
     let Ok(image) = Image::check(file, Path::new("fuzz"), bytes.len() as u64) else { return };
-    let draw = bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
-    let Ok(layout) = Layout::plan(&image, MEMORY, draw, table::rings_size(1), Addresses::Translated) else { return };
+    let aslr_seed = bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    let Ok(layout) = Layout::plan(&image, MEMORY, aslr_seed, table::rings_size(1), Addresses::Translated) else {
+        return;
+    };
     for (part, _) in image.parts() {
         let part = layout.loaded(part);
         assert!(part.start >= layout.image.start && part.end() <= layout.image.end(), "{part:?} in {layout:?}");
     }
     for other in [layout.main_stack, layout.libos_stack, layout.rings, layout.heap] {
         let is_apart = other.end() <= layout.image.start || other.start >= layout.image.end();
-        assert!(is_apart && other.end() <= layout.window.end(), "{other:?} in {layout:?}");
+        assert!(is_apart && other.end() <= layout.guest_ram.end(), "{other:?} in {layout:?}");
     }
     let program = Program { arguments: vec!["fuzz".into()], environment: vec![] };
     let Ok(boot) = boot::write(&image, &layout, &program, Flags::empty(), Entropy::default(), &[]) else { return };
@@ -119,7 +121,7 @@ pub fn calls(bytes: &[u8]) {
     let layout = *memory.layout();
     let counter = Counter { offset: Offset::default(), khz: Some(1_000_000), began: Moment::now(0), steady: true };
     // SAFETY: the page is the guest's, outlives the clock, and only the clock writes it.
-    let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
+    let clock = unsafe { Clock::start(memory.tender_address(CLOCK).cast(), counter) };
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
     let vm = Box::new(MemoryOnly(Arc::clone(&memory)));
@@ -165,7 +167,7 @@ impl Vm for MemoryOnly {
         Touch::Fault
     }
 
-    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+    fn grow_heap(&mut self, length: u64) -> Result<u64, Status> {
         assert!(length <= self.0.layout().heap.length);
         Ok(length)
     }
@@ -174,7 +176,7 @@ impl Vm for MemoryOnly {
         assert!(self.0.pages(claim).is_ok());
     }
 
-    fn room(&self) -> u64 {
+    fn available_memory(&self) -> u64 {
         0
     }
 

@@ -53,7 +53,7 @@ pub struct Numbers(pub u64);
 #[cfg(test)]
 impl Numbers {
     /// Returns the next number.
-    pub fn draw(&mut self) -> u64 {
+    pub fn random(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

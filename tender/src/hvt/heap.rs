@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(resident as u64, absent);
     }
 
-    /// Flags (proc_pid_smaps(5)) of the mapping that has this page of the guest's window.
+    /// Flags (proc_pid_smaps(5)) of the mapping that has this page of the guest RAM.
     fn flags(memory: &Memory, address: u64) -> String {
         let on_host = memory.host_address() + memory.layout().physical(address);
         let smaps = std::fs::read_to_string("/proc/self/smaps").expect("proc_pid_smaps(5)");

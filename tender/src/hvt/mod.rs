@@ -14,7 +14,7 @@ use crate::arch::hvt::{Cpu, msrs, ring0};
 use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::notifier::Notifier;
 use crate::image::Image;
-use crate::memory::sparse::given;
+use crate::memory::sparse::populated;
 use crate::memory::{Claim, Memory};
 use crate::vm::target::{Error, Touch, Vcpu, Vm};
 use heap::Heap;
@@ -104,13 +104,13 @@ impl Vm for Hvt {
             return Touch::Fault;
         }
         match self.sparse.touch(&self.vm, &mut self.slots, &self.memory, address) {
-            given::Touch::Mapped => Touch::Mapped,
-            given::Touch::OutOfMemory => Touch::OutOfMemory,
-            given::Touch::Known => Touch::Fault,
+            populated::Touch::Mapped => Touch::Mapped,
+            populated::Touch::OutOfMemory => Touch::OutOfMemory,
+            populated::Touch::AlreadyMapped => Touch::Fault,
         }
     }
 
-    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+    fn grow_heap(&mut self, length: u64) -> Result<u64, Status> {
         self.slots.attach(&self.vm, &self.memory, length, self.sparse.bytes())
     }
 
@@ -121,7 +121,7 @@ impl Vm for Hvt {
         }
     }
 
-    fn room(&self) -> u64 {
+    fn available_memory(&self) -> u64 {
         self.sparse.room(&self.slots, &self.memory)
     }
 

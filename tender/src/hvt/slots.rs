@@ -31,7 +31,7 @@ impl Slots {
     }
 
     /// Makes at least the first `length` bytes of the heap usable, and returns the number that are; `elsewhere` are bytes of
-    /// memory that the guest has outside of the window.
+    /// memory that the guest has outside of guest RAM.
     pub fn attach(&mut self, vm: &VmFd, memory: &Memory, length: u64, elsewhere: u64) -> Result<u64, Status> {
         let layout = memory.layout();
         if let Some(end) = layout.attach(self.attached, length, elsewhere)? {
@@ -51,7 +51,7 @@ impl Slots {
         Ok(0)
     }
 
-    /// Bytes of guest-physical memory in the slots of the window.
+    /// Bytes of guest-physical memory in the slots of guest RAM.
     pub fn attached(&self) -> u64 {
         self.attached
     }

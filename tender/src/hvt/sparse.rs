@@ -5,7 +5,7 @@
 
 use super::slots::Slots;
 use crate::arch::hvt::tables::{Owner, Tables};
-use crate::memory::sparse::given::{Given, LARGE_GRANULE, Touch};
+use crate::memory::sparse::populated::{LARGE_GRANULE, Populated, Touch};
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
@@ -16,7 +16,7 @@ const PIECE: u64 = 256 << 20;
 /// Memory that the guest has in the region.
 #[derive(Debug, Default)]
 pub struct Sparse {
-    given: Given,
+    populated: Populated,
     ways: Ways,
 }
 
@@ -32,18 +32,18 @@ struct Ways {
 impl Sparse {
     /// Bytes of memory that the guest has here.
     pub fn bytes(&self) -> u64 {
-        self.given.bytes()
+        self.populated.bytes()
     }
 
     /// Bytes of memory that the guest can still get here.
     pub fn room(&self, slots: &Slots, memory: &Memory) -> u64 {
-        self.given.room(memory, slots.attached())
+        self.populated.room(memory, slots.attached())
     }
 
     /// Handles the guest's touch of an address of the region.
     pub fn touch(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, address: u64) -> Touch {
-        let Self { given, ways } = self;
-        given.touch(memory, slots.attached(), address, |pages, walks| {
+        let Self { populated, ways } = self;
+        populated.touch(memory, slots.attached(), address, |pages, walks| {
             ways.prepare(vm, slots, memory, pages)?;
             let tables = ways.map(memory, pages)?;
             if walks {
@@ -57,7 +57,7 @@ impl Sparse {
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
         let Some(next) = self.ways.next_table else { return };
         let mut tables = Tables::at(memory, next);
-        self.given.release(memory, claim, |page| tables.unmap(page.start));
+        self.populated.release(memory, claim, |page| tables.unmap(page.start));
     }
 }
 

@@ -53,7 +53,7 @@ pub fn check(
         segments.push(segment);
     }
     let Some(first) = segments.first() else { return Err(Refusal::NoSegments) };
-    // Below the window lie the tender's own pages and the null page.
+    // Below guest RAM lie the tender's own pages and the null page.
     if !relocatable && first.region.start < fixed_floor {
         return Err(Refusal::TooLow { address: first.region.start });
     }

@@ -19,7 +19,10 @@ const SHOWN: Region = Region::between(GATE + PAGE, BOOT + BOOT_SIZE);
 
 /// Addresses that the guest may have.
 pub fn extent(layout: &Layout) -> Region {
-    Region::between(layout.own(GATE), layout.sparse.end().max(layout.image_file.end()).next_multiple_of(PAGE))
+    Region::between(
+        layout.tender_address(GATE),
+        layout.sparse.end().max(layout.image_file.end()).next_multiple_of(PAGE),
+    )
 }
 
 /// Reserves all addresses and makes the guest's initial memory accessible, writable until it is sealed. Returns the host
@@ -35,7 +38,7 @@ pub fn reserve(layout: &Layout, image: &Image) -> Result<u64, Error> {
     let small_end = (layout.heap.start + LARGE_PAGE).next_multiple_of(LARGE_PAGE).min(layout.heap.end());
     let _ = advise(Region::between(layout.main_stack.start, small_end), libc::MADV_NOHUGEPAGE);
     let heap = Region { length: layout.heap_attached(layout.attached_at_start()), ..layout.heap };
-    let own = Region { start: layout.own(GATE), length: SHOWN.end() - GATE };
+    let own = Region { start: layout.tender_address(GATE), length: SHOWN.end() - GATE };
     let segments = image.segments.iter().filter(|segment| has_own(image, segment));
     let segments = segments.map(|segment| layout.loaded(segment.pages()));
     let parts = [own, layout.libos_stack].into_iter().chain(segments);
@@ -67,8 +70,8 @@ pub fn seal(layout: &Layout, image: &Image) -> io::Result<()> {
 }
 
 /// Takes from the guest the rights that it must not have to the tender's pages.
-pub fn seal_own(layout: &Layout) -> io::Result<()> {
-    let own = |physical: Region| Region { start: layout.own(physical.start), ..physical };
+pub fn seal_tender_pages(layout: &Layout) -> io::Result<()> {
+    let own = |physical: Region| Region { start: layout.tender_address(physical.start), ..physical };
     protect(own(Region { start: GATE, length: PAGE }), Rights::READ | Rights::EXECUTE)?;
     protect(own(SHOWN), Rights::READ)
 }
@@ -76,7 +79,7 @@ pub fn seal_own(layout: &Layout) -> io::Result<()> {
 /// Has the tender write one of its pages that the guest only reads; the guest does not run now. The page stays as it is if the
 /// host has no memory for the change.
 pub fn rewrite(layout: &Layout, physical: u64, write: impl FnOnce()) {
-    let page = Region { start: layout.own(physical), length: PAGE };
+    let page = Region { start: layout.tender_address(physical), length: PAGE };
     if protect(page, READ_WRITE).is_ok() {
         write();
         // Cannot fail for lack of memory, because it undoes the call before.

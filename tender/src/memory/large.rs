@@ -7,7 +7,7 @@ use super::{Claim, Memory};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
 impl Memory {
-    /// Returns true for each of these pages of the window that is resident; all false if the host does not report it.
+    /// Returns true for each of these pages of guest RAM that is resident; all false if the host does not report it.
     pub fn resident(&self, pages: Region) -> Vec<bool> {
         let mut bytes = vec![0u8; (pages.length / PAGE) as usize];
         if bytes.is_empty() {

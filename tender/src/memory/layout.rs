@@ -48,7 +48,7 @@ pub struct Layout {
     /// Offset to add to a guest-physical address of the tender's own pages.
     pub own: u64,
     /// Addresses of the guest's memory, from base to end; as long as the memory.
-    pub window: Region,
+    pub guest_ram: Region,
     /// Offset to add to an address in the file.
     pub load_bias: u64,
     /// Pages of the image.
@@ -59,9 +59,9 @@ pub struct Layout {
     pub main_stack: Region,
     /// The rings of devices; empty if there are none.
     pub rings: Region,
-    /// Heap: the rest of the window.
+    /// Heap: the rest of the guest_ram.
     pub heap: Region,
-    /// Image file of a std program, beyond the window; its length need not be whole pages.
+    /// Image file of a std program, beyond guest RAM; its length need not be whole pages.
     pub image_file: Region,
     /// Addresses without memory of their own, for a std program.
     pub sparse: Region,
@@ -96,9 +96,9 @@ impl fmt::Display for Unfit {
 }
 
 impl Layout {
-    /// Plans for `image` with `memory` bytes; `draw` is a random number that decides the base of a relocatable image,
+    /// Plans for `image` with `memory` bytes; `aslr_seed` is a random number that decides the base of a relocatable image,
     /// `rings` the size of all rings in whole pages.
-    pub fn plan(image: &Image, memory: u64, draw: u64, rings: u64, addresses: Addresses) -> Result<Self, Unfit> {
+    pub fn plan(image: &Image, memory: u64, aslr_seed: u64, rings: u64, addresses: Addresses) -> Result<Self, Unfit> {
         let extent = image.extent();
         let memory = memory.checked_next_multiple_of(LARGE_PAGE).filter(|memory| *memory <= MEMORY_MAXIMUM);
         let memory = memory.ok_or(Unfit::MemoryTooLarge)?;
@@ -111,7 +111,7 @@ impl Layout {
         };
         let base = if image.relocatable {
             let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond - sparse) / LARGE_PAGE;
-            WINDOW_LOWEST + draw % choices * LARGE_PAGE
+            WINDOW_LOWEST + aslr_seed % choices * LARGE_PAGE
         } else {
             (extent.start & !(LARGE_PAGE - 1)) - IMAGE_OFFSET
         };
@@ -135,7 +135,7 @@ impl Layout {
         Ok(Self {
             addresses,
             own,
-            window: Region::between(base, end),
+            guest_ram: Region::between(base, end),
             load_bias,
             image: loaded,
             libos_stack: Region { start: base + IMAGE_OFFSET - GUARD - LIBOS_STACK, length: LIBOS_STACK },
@@ -148,7 +148,7 @@ impl Layout {
     }
 
     /// Guest address of one of the tender's own pages, from its guest-physical address.
-    pub fn own(&self, physical: u64) -> u64 {
+    pub fn tender_address(&self, physical: u64) -> u64 {
         self.own + physical
     }
 
@@ -163,7 +163,7 @@ impl Layout {
         needed.max(ATTACHED_AT_START).min(self.physical_size())
     }
 
-    /// Bytes of guest-physical memory that a guest with `attached` bytes, and `elsewhere` bytes outside of the window, must
+    /// Bytes of guest-physical memory that a guest with `attached` bytes, and `elsewhere` bytes outside of guest RAM, must
     /// have to use the first `length` bytes of its heap; `None` if it has enough. Memory is doubled, later grown by a quarter,
     /// because attached memory cannot be used elsewhere.
     pub fn attach(&self, attached: u64, length: u64, elsewhere: u64) -> Result<Option<u64>, Status> {
@@ -197,14 +197,14 @@ impl Layout {
         Region { start: self.physical(self.sparse.end()), length: pages * PAGE }
     }
 
-    /// Guest-physical address of a virtual address at or above the window.
+    /// Guest-physical address of a virtual address at or above the guest_ram.
     pub fn physical(&self, address: u64) -> u64 {
-        TENDER_SIZE + (address - self.window.start)
+        TENDER_SIZE + (address - self.guest_ram.start)
     }
 
     /// Bytes of guest-physical memory, with the tender's own pages and without the image file.
     pub fn physical_size(&self) -> u64 {
-        TENDER_SIZE + self.window.length
+        TENDER_SIZE + self.guest_ram.length
     }
 
     /// Bytes of guest-physical addresses: memory, followed by the image file.
@@ -228,16 +228,18 @@ mod tests {
     #[test]
     fn nothing_overlaps_and_every_stack_is_guarded() {
         for (relocatable, start) in [(true, 0), (true, 0x1000), (false, 0x40_0000), (false, 0x7fff_f000)] {
-            for (length, memory, draw) in [(1, 16 << 20, 0), (0x12345, 64 << 20, 7), (200 << 20, 1 << 30, u64::MAX)] {
+            for (length, memory, aslr_seed) in
+                [(1, 16 << 20, 0), (0x12345, 64 << 20, 7), (200 << 20, 1 << 30, u64::MAX)]
+            {
                 let image = image(relocatable, start, length);
                 let layout =
-                    Layout::plan(&image, memory, draw, 3 * PAGE, Addresses::Translated).expect("enough memory");
+                    Layout::plan(&image, memory, aslr_seed, 3 * PAGE, Addresses::Translated).expect("enough memory");
                 let parts = [layout.libos_stack, layout.image, layout.main_stack, layout.rings, layout.heap];
-                assert!(layout.libos_stack.start >= layout.window.start + GUARD);
+                assert!(layout.libos_stack.start >= layout.guest_ram.start + GUARD);
                 assert!(parts.windows(2).all(|pair| pair[0].end() + GUARD <= pair[1].start), "{layout:x?}");
-                assert_eq!(layout.heap.end(), layout.window.end());
+                assert_eq!(layout.heap.end(), layout.guest_ram.end());
                 assert!(parts.iter().all(|part| part.start.is_multiple_of(PAGE) && part.length > 0));
-                assert_eq!(layout.window.start % LARGE_PAGE, 0);
+                assert_eq!(layout.guest_ram.start % LARGE_PAGE, 0);
                 assert_eq!(layout.load_bias == 0, !relocatable);
                 assert!(layout.attached_at_start() <= layout.physical_size());
                 assert!(layout.heap_attached(layout.attached_at_start()) >= HEAP_MINIMUM);
@@ -247,9 +249,9 @@ mod tests {
 
     #[test]
     fn a_draw_moves_a_relocatable_image_and_no_other() {
-        let base = |relocatable, draw| {
+        let base = |relocatable, aslr_seed| {
             let image = image(relocatable, if relocatable { 0 } else { 0x40_0000 }, 0x1000);
-            Layout::plan(&image, 64 << 20, draw, 0, Addresses::Translated).expect("enough memory").image.start
+            Layout::plan(&image, 64 << 20, aslr_seed, 0, Addresses::Translated).expect("enough memory").image.start
         };
         assert_ne!(base(true, 1), base(true, 2));
         assert_eq!(base(false, 1), base(false, 2));

@@ -41,7 +41,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Maps the whole image file after the window.
+    /// Maps the whole image file after the guest_ram.
     pub(super) fn map_image_file(&self, image: &Image) -> Result<(), Error> {
         let to = self.host(self.layout.physical(self.layout.image_file.start));
         // SAFETY: replaces pages inside our own mapping, to which no reference exists yet.

@@ -1,6 +1,6 @@
 //! Guest memory as the host sees it: one mapping, and the only way from a guest address to a host pointer.
 //!
-//! The mapping holds all guest-physical memory, first the tender's own pages, then the window. The image's segments are mapped
+//! The mapping holds all guest-physical memory, first the tender's own pages, then the guest_ram. The image's segments are mapped
 //! over it with MAP_PRIVATE from the file, so that all guests of the same image share their pages until they are written. No
 //! Rust reference is ever made to memory that the guest can write: only system calls and raw copies access it.
 
@@ -93,7 +93,7 @@ impl Memory {
             memory.regions.push((layout.image_file, readable));
         }
         memory.regions.push((layout.libos_stack, writable));
-        memory.regions.push((Region { start: layout.own(BOOT), length: BOOT_SIZE }, readable));
+        memory.regions.push((Region { start: layout.tender_address(BOOT), length: BOOT_SIZE }, readable));
         Ok(memory)
     }
 
@@ -102,15 +102,15 @@ impl Memory {
         direct::seal(&self.layout, image).map_err(Error::NoMemory)
     }
 
-    /// Makes the tender's own pages read-only to a guest in this process: from here on, only [`Self::rewrite_own`] can write
+    /// Makes the tender's own pages read-only to a guest in this process: from here on, only [`Self::rewrite_tender_page`] can write
     /// them.
-    pub fn seal_own(&self) -> Result<(), Error> {
-        direct::seal_own(&self.layout).map_err(Error::NoMemory)
+    pub fn seal_tender_pages(&self) -> Result<(), Error> {
+        direct::seal_tender_pages(&self.layout).map_err(Error::NoMemory)
     }
 
     /// Has the tender write the page at one of its own guest-physical addresses, which the guest reads. The guest does not run
     /// during the write.
-    pub fn rewrite_own(&self, physical: u64, write: impl FnOnce()) {
+    pub fn rewrite_tender_page(&self, physical: u64, write: impl FnOnce()) {
         match self.layout.addresses {
             Addresses::Translated => write(),
             Addresses::Direct => direct::rewrite(&self.layout, physical, write),
@@ -163,7 +163,7 @@ impl Memory {
         let Some(_) = self.regions.iter().find(|(region, has)| inside(region) && has.contains(rights)) else {
             return Err(refused);
         };
-        let physical = match claim.address >= self.layout.window.start {
+        let physical = match claim.address >= self.layout.guest_ram.start {
             true => self.layout.physical(claim.address),
             false => claim.address - self.layout.own,
         };
@@ -196,15 +196,15 @@ impl Memory {
     }
 
     /// Copies `bytes` to the tender's own guest-physical pages.
-    pub fn write_own(&mut self, physical: u64, bytes: &[u8]) {
+    pub fn write_tender_page(&mut self, physical: u64, bytes: &[u8]) {
         assert!(physical + bytes.len() as u64 <= TENDER_SIZE, "own pages end at {TENDER_SIZE:#x}");
-        let to = self.own(physical);
+        let to = self.tender_address(physical);
         // SAFETY: the guest does not run yet, no other code has a pointer there, and `bytes` lies outside guest memory.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
     }
 
     /// Host pointer to one of the tender's own guest-physical addresses, valid to the end of its page.
-    pub fn own(&self, physical: u64) -> NonNull<u8> {
+    pub fn tender_address(&self, physical: u64) -> NonNull<u8> {
         if let Some(table) = self.sparse.table(physical) {
             return table;
         }
@@ -213,17 +213,17 @@ impl Memory {
     }
 
     /// Writes a word of the tender's own pages.
-    pub fn set_own_word(&self, physical: u64, word: u64) {
+    pub fn set_tender_word(&self, physical: u64, word: u64) {
         assert!(physical.is_multiple_of(8), "own words are aligned");
         // SAFETY: `own` found the address inside the mapping, aligned; only the processor reads it, once it runs.
-        unsafe { self.own(physical).cast::<u64>().write_volatile(word) };
+        unsafe { self.tender_address(physical).cast::<u64>().write_volatile(word) };
     }
 
     /// Reads a word of the tender's own pages.
-    pub fn own_word(&self, physical: u64) -> u64 {
+    pub fn tender_word(&self, physical: u64) -> u64 {
         // SAFETY: `own` found the address inside the mapping; callers ask for aligned words, and only while the guest is
         // stopped, so that the processor does not write them.
-        unsafe { self.own(physical).cast::<u64>().read_volatile() }
+        unsafe { self.tender_address(physical).cast::<u64>().read_volatile() }
     }
 
     /// Reads the 8 bytes at a guest address for a report; `None` if they are not the guest's or cannot be read.

@@ -41,7 +41,7 @@ fn touched(memory: &Memory) -> impl Iterator<Item = u64> {
 fn given(memory: &Memory) -> Vec<(Region, Rights, u64)> {
     let layout = memory.layout();
     let writable = [layout.heap, layout.main_stack, layout.libos_stack, layout.image];
-    let boot = Region { start: layout.own(BOOT), length: BOOT_SIZE };
+    let boot = Region { start: layout.tender_address(BOOT), length: BOOT_SIZE };
     let at = |region: Region| layout.physical(region.start);
     let writable = writable.map(|region| (region, READ_WRITE, at(region)));
     let file = layout.image_file;
@@ -102,7 +102,7 @@ fn edges(memory: &Memory) -> Vec<u64> {
     let mut edges = vec![0, 1, u64::MAX, 1 << 47, 1 << 63];
     let regions = given(memory).into_iter().map(|(region, ..)| region);
     let pages = touched(memory).map(|start| Region { start, length: PAGE });
-    for region in regions.chain([layout.rings, layout.window, layout.sparse]).chain(pages) {
+    for region in regions.chain([layout.rings, layout.guest_ram, layout.sparse]).chain(pages) {
         for edge in [region.start, region.end()] {
             edges.extend([-1, 0, 1, PAGE as i64, -(PAGE as i64)].map(|by| edge.wrapping_add_signed(by)));
         }
@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn rings_and_what_lies_between_are_never_let_through(at in any::<u64>(), length in 1..PAGE) {
         let layout = memory().layout();
-        for region in [layout.rings, Region::between(0, layout.own(BOOT)), Region::between(layout.heap.end(), u64::MAX)] {
+        for region in [layout.rings, Region::between(0, layout.tender_address(BOOT)), Region::between(layout.heap.end(), u64::MAX)] {
             let claim = Claim { address: region.start + at % region.length, length };
             prop_assert!(memory().check(claim, Rights::READ).is_err(), "{:x?}", claim);
         }

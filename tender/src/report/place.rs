@@ -66,7 +66,7 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
     let read_write = Rights::READ | Rights::WRITE;
     let (libos, main) = (layout.libos_stack, layout.main_stack);
     let at = |start, length| Region { start, length };
-    let own = |physical, length| at(layout.own(physical), length);
+    let own = |physical, length| at(layout.tender_address(physical), length);
     let fixed = [
         (Kind::NullGuard, at(0, NULL_GUARD), none),
         (Kind::Gate, own(GATE, PAGE), Rights::READ | Rights::EXECUTE),
@@ -74,7 +74,7 @@ pub fn map(image: &Image, layout: &Layout) -> Vec<Place> {
         (Kind::Clock, own(CLOCK, PAGE), Rights::READ),
         (Kind::Tender, own(RING0, RING0_SIZE), none),
         (Kind::Boot, own(BOOT, BOOT_SIZE), Rights::READ),
-        (Kind::GuardBelow(Stack::Libos), Region::between(layout.window.start, libos.start), none),
+        (Kind::GuardBelow(Stack::Libos), Region::between(layout.guest_ram.start, libos.start), none),
         (Kind::Stack(Stack::Libos), libos, read_write),
         (Kind::GuardAbove(Stack::Libos), at(libos.end(), GUARD), none),
         (Kind::GuardBelow(Stack::Main), Region::between(main.start.saturating_sub(GUARD), main.start), none),

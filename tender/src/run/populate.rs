@@ -35,11 +35,11 @@ pub struct Populated {
 /// Maps the image and writes the boot information. Opens nothing by name.
 pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Populated, Error> {
     let Opened { memory, kvm, devices, began } = opened;
-    let (draw, entropy) = random()?;
+    let (aslr_seed, entropy) = random()?;
     let rings = table::rings_size(devices.len());
     let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
-    let draw = if options.randomize { draw } else { 0 };
-    let memory = placed(image, draw, |draw| Layout::plan(image, memory, draw, rings, addresses))?;
+    let aslr_seed = if options.randomize { aslr_seed } else { 0 };
+    let memory = placed(image, aslr_seed, |aslr_seed| Layout::plan(image, memory, aslr_seed, rings, addresses))?;
     let mut flags = Flags::empty();
     flags.set(Flags::VERBOSE, options.verbose);
     flags.set(Flags::NEAR, kvm.is_none());
@@ -55,14 +55,14 @@ pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Popu
 }
 
 /// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.
-fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>) -> Result<Memory, Error> {
+fn placed(image: &Image, aslr_seed: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>) -> Result<Memory, Error> {
     /// Attempts: few addresses are taken, one try in a thousand fails.
     const TRIES: u64 = 8;
     /// The golden ratio, which scatters consecutive attempts.
     const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
     let tries = if image.relocatable { TRIES } else { 1 };
     let place = |attempt: u64| {
-        let layout = plan(draw.wrapping_add(attempt.wrapping_mul(SCATTER))).map_err(Error::unfit(&image.path))?;
+        let layout = plan(aslr_seed.wrapping_add(attempt.wrapping_mul(SCATTER))).map_err(Error::unfit(&image.path))?;
         Memory::map(layout, image).map_err(Error::memory(&image.path))
     };
     let taken = |result: &Result<_, Error>| {
@@ -75,9 +75,9 @@ fn placed(image: &Image, draw: u64, plan: impl Fn(u64) -> Result<Layout, Unfit>)
 fn random() -> Result<(u64, Entropy), Error> {
     let mut bytes = [0; 56];
     entropy::fill(&mut bytes)?;
-    let (mut draw, mut entropy) = ([0; 8], Entropy::default());
-    draw.copy_from_slice(&bytes[..8]);
+    let (mut aslr_seed, mut entropy) = ([0; 8], Entropy::default());
+    aslr_seed.copy_from_slice(&bytes[..8]);
     entropy.guest.copy_from_slice(&bytes[8..40]);
     entropy.program.copy_from_slice(&bytes[40..]);
-    Ok((u64::from_le_bytes(draw), entropy))
+    Ok((u64::from_le_bytes(aslr_seed), entropy))
 }

@@ -49,7 +49,7 @@ impl Reporter {
         if fault.gave_up()
             && let Some(asked) = machine.guest().statistics.refused()
         {
-            let memory = Size(machine.guest().memory.layout().window.length);
+            let memory = Size(machine.guest().memory.layout().guest_ram.length);
             report.note(format!(
                 "it was refused memory before: it asked for {asked} bytes more, and --memory is {memory}"
             ));

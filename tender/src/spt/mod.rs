@@ -1,7 +1,7 @@
 //! The target spt: the guest in this process, which can do nothing but what its devices need.
 
 mod bounds;
-mod origin;
+mod ip_filter;
 pub(crate) mod signals;
 mod sparse;
 pub mod watchdog;
@@ -13,7 +13,7 @@ use crate::arch::spt::{has_base_instructions, trampoline};
 use crate::devices::notifier::Notifier;
 use crate::image::Image;
 use crate::memory::host::protect;
-use crate::memory::sparse::given;
+use crate::memory::sparse::populated;
 use crate::memory::{self, Claim, Memory};
 use crate::vm::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
 use crate::vm::target::{Error, Touch, Vcpu, Vm};
@@ -42,19 +42,19 @@ impl Spt {
             return Err(Error::NoBaseInstructions);
         }
         let layout = *memory.layout();
-        memory.write_own(GATE, &trampoline(&raw const switch::husk_spt_gate));
-        memory.write_own(NO_LIBOS, &UNDEFINED);
-        memory.write_own(DOORBELL, &trampoline(&raw const switch::husk_spt_doorbell));
-        memory.write_own(BOOT, boot);
+        memory.write_tender_page(GATE, &trampoline(&raw const switch::husk_spt_gate));
+        memory.write_tender_page(NO_LIBOS, &UNDEFINED);
+        memory.write_tender_page(DOORBELL, &trampoline(&raw const switch::husk_spt_doorbell));
+        memory.write_tender_page(BOOT, boot);
         memory.seal(image)?;
         let start = Start {
             entry: image.entry.wrapping_add(layout.load_bias),
-            boot: layout.own(BOOT),
+            boot: layout.tender_address(BOOT),
             stack: layout.libos_stack.end(),
             dispatcher: image
                 .notes
                 .system_calls
-                .map_or(layout.own(NO_LIBOS), |address| address.wrapping_add(layout.load_bias)),
+                .map_or(layout.tender_address(NO_LIBOS), |address| address.wrapping_add(layout.load_bias)),
         };
         let mapped = Some(bounds::Mapped::open());
         bounds::limit_speculation();
@@ -81,31 +81,31 @@ impl Vm for Spt {
     }
 
     fn prepare(&mut self) -> Result<Vec<sock_filter>, Error> {
-        self.memory.seal_own()?;
+        self.memory.seal_tender_pages()?;
         self.mapped
             .take()
             .map_or(Ok(()), |mapped| bounds::limit_memory(&self.memory, mapped))
             .map_err(memory::Error::NoMemory)?;
         bounds::forget_environment();
-        Ok(origin::instructions())
+        Ok(ip_filter::instructions())
     }
 
     fn touch(&mut self, address: u64, error: u64) -> Touch {
         if self.memory.sparse().region().contains(address) {
             match self.sparse.touch(&self.memory, address) {
-                given::Touch::Mapped => return Touch::Mapped,
-                given::Touch::OutOfMemory => return Touch::OutOfMemory,
-                given::Touch::Known => {}
+                populated::Touch::Mapped => return Touch::Mapped,
+                populated::Touch::OutOfMemory => return Touch::OutOfMemory,
+                populated::Touch::AlreadyMapped => {}
             }
         }
         // The guest may have protected the page itself, which the processor reports like an unmapped page.
         if !is_fetch(error) && self.has(address) { Touch::Forbidden } else { Touch::Fault }
     }
 
-    fn attach(&mut self, length: u64) -> Result<u64, Status> {
+    fn grow_heap(&mut self, length: u64) -> Result<u64, Status> {
         let layout = self.memory.layout();
         if let Some(end) = layout.attach(self.memory.attached(), length, self.sparse.bytes())? {
-            let more = Region::between(layout.own(self.memory.attached()), layout.own(end));
+            let more = Region::between(layout.tender_address(self.memory.attached()), layout.tender_address(end));
             protect(more, Rights::READ | Rights::WRITE).map_err(|_| Status::NoMemory)?;
             self.memory.note_attached(end);
         }
@@ -118,7 +118,7 @@ impl Vm for Spt {
         }
     }
 
-    fn room(&self) -> u64 {
+    fn available_memory(&self) -> u64 {
         self.sparse.room(&self.memory)
     }
 

@@ -1,13 +1,13 @@
 //! Memory of the sparse region: accessible from the first touch until it is given up. See [`husk_abi::memory`].
 
 use crate::memory::host::protect;
-use crate::memory::sparse::given::{Given, Touch};
+use crate::memory::sparse::populated::{Populated, Touch};
 use crate::memory::{Claim, Memory};
 use husk_abi::memory::{Region, Rights};
 
 /// Part of the region that the guest has.
 #[derive(Debug, Default)]
-pub struct Sparse(Given);
+pub struct Sparse(Populated);
 
 impl Sparse {
     /// Bytes of memory that the guest has in the region.

@@ -61,7 +61,7 @@ pub fn write(
         [] => 0,
         _ => {
             area.resize(area.len().next_multiple_of(8), 0);
-            let at = layout.own(BOOT) + area.len() as u64;
+            let at = layout.tender_address(BOOT) + area.len() as u64;
             area.extend(table::write(devices, layout, at));
             at
         }
@@ -73,8 +73,8 @@ pub fn write(
     let info = Info {
         version: husk_abi::VERSION,
         size: size_of::<Info>() as u32,
-        gate: layout.own(GATE),
-        clock: layout.own(CLOCK),
+        gate: layout.tender_address(GATE),
+        clock: layout.tender_address(CLOCK),
         load_bias: layout.load_bias,
         image: layout.image,
         program_headers: image.program_headers.wrapping_add(layout.load_bias),
@@ -98,7 +98,7 @@ pub fn write(
 
 /// Appends strings with their terminators; an interior NUL cannot occur in an argument that came from the host.
 fn append(area: &mut Vec<u8>, layout: &Layout, strings: &[OsString]) -> Strings {
-    let boot = layout.own(BOOT);
+    let boot = layout.tender_address(BOOT);
     let start = boot + area.len() as u64;
     for string in strings {
         area.extend_from_slice(string.as_bytes());

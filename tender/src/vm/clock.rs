@@ -114,7 +114,7 @@ impl Clock {
         self.offset = offset.filter(is_new).unwrap_or(self.offset);
         self.is_asked = false;
         self.keeper.correct(&Moment::now(self.offset.ticks), self.left);
-        memory.rewrite_own(CLOCK, || self.publish());
+        memory.rewrite_tender_page(CLOCK, || self.publish());
     }
 
     fn publish(&self) {

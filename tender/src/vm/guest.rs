@@ -70,15 +70,15 @@ impl Guest {
             Number::Wait => self.wait(a, News::from_bits_truncate(b), c != 0)?,
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard => self.discard(a, b, c)?,
-            Number::Room => Ok(self.vm.room()),
+            Number::AvailableMemory => Ok(self.vm.available_memory()),
             Number::Tick => {
                 preemption.into_iter().for_each(Preemption::tick);
                 Ok(0)
             }
             Number::Panic => return Err(self.panic(a, b)?),
-            Number::Attach if a <= self.memory.layout().heap.length => self.vm.attach(a),
+            Number::GrowHeap if a <= self.memory.layout().heap.length => self.vm.grow_heap(a),
             Number::AttachImage if self.memory.layout().image_file.length > 0 => self.vm.attach_image(),
-            Number::Attach | Number::AttachImage => Err(Status::Invalid),
+            Number::GrowHeap | Number::AttachImage => Err(Status::Invalid),
             Number::Deadlock => return Err(Fault::Deadlock),
             Number::Abort => return Err(Fault::Signal(a as u8 & 63)),
             Number::Notice => {

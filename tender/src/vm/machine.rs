@@ -99,7 +99,7 @@ impl Machine {
         let bias = memory.layout().load_bias;
         let counter = vcpu.start_counter(began);
         // SAFETY: CLOCK is a page of `memory`, which outlives the clock, and the guest only reads the page.
-        let clock = unsafe { Clock::start(memory.own(CLOCK).cast(), counter) };
+        let clock = unsafe { Clock::start(memory.tender_address(CLOCK).cast(), counter) };
         let preemption = Preemption::new(image, &memory);
         // Without preemption, a guest that does not call cannot be notified.
         let record = image.notes.signals.filter(|_| preemption.is_some());
@@ -297,7 +297,7 @@ impl Machine {
     fn exception(&self, vector: u8, error: u64) -> Result<End, Error> {
         let registers = self.processor.vcpu.registers()?;
         let fault = match (vector, registers.pc()) {
-            (INVALID_OPCODE, pc) if pc == self.guest.memory.layout().own(NO_LIBOS) => {
+            (INVALID_OPCODE, pc) if pc == self.guest.memory.layout().tender_address(NO_LIBOS) => {
                 Fault::NoLibos { system_call: registers.system_call().0 }
             }
             _ => Fault::Exception { vector, error, address: registers.fault_address() },

@@ -68,14 +68,14 @@ pub trait Vm: fmt::Debug {
     fn touch(&mut self, address: u64, error: u64) -> Touch;
 
     /// Makes at least the first `length` bytes of the heap usable, and returns how many are usable.
-    fn attach(&mut self, length: u64) -> Result<u64, Status>;
+    fn grow_heap(&mut self, length: u64) -> Result<u64, Status>;
 
     /// Takes pages of the sparse region from the guest, or of its heap if a touch maps them again;
     /// the host discards their contents right after.
     fn release(&mut self, claim: Claim);
 
     /// Returns how many more bytes of memory the guest can get in the sparse region.
-    fn room(&self) -> u64;
+    fn available_memory(&self) -> u64;
 
     /// Makes the image file readable.
     fn attach_image(&mut self) -> Result<u64, Status>;

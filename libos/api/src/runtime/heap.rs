@@ -30,7 +30,7 @@ impl Heap {
         if before >= heap.length {
             return false;
         }
-        let attached = gate::call(Number::Attach, heap.length, 0, 0, 0).unwrap_or(before);
+        let attached = gate::call(Number::GrowHeap, heap.length, 0, 0, 0).unwrap_or(before);
         // SAFETY: the tender answered that these bytes are attached now, and they follow the list's memory.
         unsafe { list.extend(attached.saturating_sub(before) as usize) };
         attached > before

@@ -164,7 +164,8 @@ fn strokes(bytes: &[u8], memory: &Memory) -> Vec<Stroke> {
     const DISK_QUEUE: usize = 2;
     let layout = memory.layout();
     let (heap, rings) = (layout.heap, layout.rings);
-    let beside = [heap.end(), heap.end() - 256, heap.start - 256, rings.start, layout.own(0), 0, u64::MAX - 511];
+    let beside =
+        [heap.end(), heap.end() - 256, heap.start - 256, rings.start, layout.tender_address(0), 0, u64::MAX - 511];
     // No request reaches the unnamed part: each part is as long as a sector, or longer than the disk.
     let lengths = [LENGTH, LENGTH, 0, u32::MAX, 1 << 20];
     let details = [0, 512, 4096, 16 << 10, DISK as u64, u64::MAX - 511];

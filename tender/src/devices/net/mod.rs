@@ -51,7 +51,7 @@ impl Card {
             Backend::Passt(path) => passt::open(path).map(|opened| Self::on(opened, options)),
             Backend::User(user) => {
                 let mac = options.mac.unwrap_or(user::addresses::GUEST_MAC);
-                let [v4, v6] = user::addresses::told();
+                let [v4, v6] = user::addresses::announced();
                 let properties = Network { mac, mtu: user::MTU, v4, v6 };
                 user::Network::open(user, mac).map(|network| Self {
                     properties,

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "a mapping is reached by address")]
 
-pub mod given;
+pub mod populated;
 
 use crate::memory::claim::Claim;
 use crate::memory::host::{protect, reserve_aligned};

@@ -44,7 +44,7 @@ fn touch() {
     let region = heap();
     let mut length = region.length;
     // The tender may refuse the last pages.
-    while gate::call(Number::Attach, length, 0, 0, 0).is_err() {
+    while gate::call(Number::GrowHeap, length, 0, 0, 0).is_err() {
         length -= PAGE;
     }
     for address in (region.start..region.start + length).step_by(PAGE as usize) {

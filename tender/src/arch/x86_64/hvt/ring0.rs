@@ -127,11 +127,11 @@ pub fn write(memory: &mut Memory, image: &Image, boot: &[u8], has_devices: bool)
     let bias = memory.layout().load_bias;
     let ports = if has_devices { &[GATE_PORT, DOORBELL_PORT][..] } else { &[GATE_PORT] };
     let dispatcher = image.notes.system_calls.map_or(NO_LIBOS, |address| address.wrapping_add(bias));
-    memory.write_own(GATE, &gate_page());
-    memory.write_own(FRAME, &return_frame(dispatcher));
-    memory.write_own(TABLES, &tables_page(ports));
-    memory.write_own(STUBS, &exception_stubs());
-    memory.write_own(BOOT, boot);
+    memory.write_tender_page(GATE, &gate_page());
+    memory.write_tender_page(FRAME, &return_frame(dispatcher));
+    memory.write_tender_page(TABLES, &tables_page(ports));
+    memory.write_tender_page(STUBS, &exception_stubs());
+    memory.write_tender_page(BOOT, boot);
 }
 
 /// The page of descriptor tables and task state; the guest may use these `ports` below 0x100.

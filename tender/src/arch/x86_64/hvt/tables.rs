@@ -92,7 +92,7 @@ impl<'a> Tables<'a> {
     pub fn unmap_large(&mut self, address: u64) {
         if self.maps(address) && !self.has_table(address) {
             let place = self.entry(address, 2);
-            self.memory.set_own_word(place, 0);
+            self.memory.set_tender_word(place, 0);
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Tables<'a> {
     pub fn leaf(&self, address: u64) -> Option<(u32, u64)> {
         let mut table = FIRST_TABLE;
         for level in (1..=4).rev() {
-            let entry = self.memory.own_word(table + 8 * index(address, level));
+            let entry = self.memory.tender_word(table + 8 * index(address, level));
             if level == 1 || level == 2 && (entry == 0 || entry & Flags::HUGE_PAGE.bits() != 0) {
                 return Some((level, entry));
             }
@@ -118,7 +118,7 @@ impl<'a> Tables<'a> {
     /// Unmaps a page of the guest's that has an entry of its own.
     pub fn unmap(&mut self, address: u64) {
         let place = self.entry(address, 1);
-        self.memory.set_own_word(place, 0);
+        self.memory.set_tender_word(place, 0);
     }
 
     /// Maps whole pages, with large ones where they fit.
@@ -140,7 +140,7 @@ impl<'a> Tables<'a> {
             // All entries from here to the end of this table that map pages of this size.
             let mut place = self.entry(from, level);
             loop {
-                self.memory.set_own_word(place, (physical + offset) | flags.bits());
+                self.memory.set_tender_word(place, (physical + offset) | flags.bits());
                 offset += size;
                 place += 8;
                 let rest = region.length.saturating_sub(offset);
@@ -160,11 +160,11 @@ impl<'a> Tables<'a> {
         let mut table = FIRST_TABLE;
         for upper in (level + 1..=4).rev() {
             let place = table + 8 * index(address, upper);
-            table = match self.memory.own_word(place) & ADDRESS_MASK {
+            table = match self.memory.tender_word(place) & ADDRESS_MASK {
                 0 => {
                     let new = self.next;
                     let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE | Flags::ACCESSED;
-                    self.memory.set_own_word(place, new | flags.bits());
+                    self.memory.set_tender_word(place, new | flags.bits());
                     self.next += PAGE;
                     new
                 }

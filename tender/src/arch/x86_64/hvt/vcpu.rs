@@ -61,7 +61,7 @@ impl Processor {
 
     /// Returns the stop for an exception.
     fn exception(&mut self, vector: u8) -> Result<Stop, Error> {
-        let frame = ring0::frame(vector, |address| self.memory.own_word(address));
+        let frame = ring0::frame(vector, |address| self.memory.tender_word(address));
         self.frame = Some(frame);
         // A page fault of the stubs is never answered.
         if vector != PAGE_FAULT || !is_guests(&frame) {

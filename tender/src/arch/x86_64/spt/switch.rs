@@ -68,12 +68,12 @@ pub struct Switch {
 /// A static that the thread which runs the guest writes.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct Place<T>(UnsafeCell<T>);
+pub struct StaticCell<T>(UnsafeCell<T>);
 
 // SAFETY: only the thread that runs the guest uses it, through the pointers of `get`.
-unsafe impl<T> Sync for Place<T> {}
+unsafe impl<T> Sync for StaticCell<T> {}
 
-impl<T> Place<T> {
+impl<T> StaticCell<T> {
     /// Pointer to the value.
     pub const fn get(&self) -> *mut T {
         self.0.get()
@@ -81,10 +81,10 @@ impl<T> Place<T> {
 }
 
 /// The switch between the tender and its guest.
-pub static SWITCH: Place<Switch> = Place(UnsafeCell::new(Switch::NEW));
+pub static SWITCH: StaticCell<Switch> = StaticCell(UnsafeCell::new(Switch::NEW));
 
 /// Stack of signal handlers while the guest runs.
-pub static SIGNALS: Place<[u8; SIGNAL_STACK]> = Place(UnsafeCell::new([0; SIGNAL_STACK]));
+pub static SIGNALS: StaticCell<[u8; SIGNAL_STACK]> = StaticCell(UnsafeCell::new([0; SIGNAL_STACK]));
 
 impl Switch {
     // SAFETY: all zeros is a valid value of the numbers and pointers in the structure.

@@ -94,7 +94,7 @@ pub fn client(peer: SocketAddr) -> SocketAddr {
 }
 
 /// Addresses of both families that the guest reads.
-pub fn told() -> [Address; 2] {
+pub fn announced() -> [Address; 2] {
     let told = |guest: IpAddr, gateway: IpAddr, name_server: IpAddr, prefix| Address {
         address: bytes(guest),
         gateway: bytes(gateway),

@@ -139,7 +139,7 @@ struct Port<'a> {
 }
 
 struct Taken<'a>(&'a [u8]);
-struct Given<'a>(&'a mut RxQueue);
+struct Populated<'a>(&'a mut RxQueue);
 
 impl Device for Port<'_> {
     type RxToken<'a>
@@ -147,16 +147,16 @@ impl Device for Port<'_> {
     where
         Self: 'a;
     type TxToken<'a>
-        = Given<'a>
+        = Populated<'a>
     where
         Self: 'a;
 
-    fn receive(&mut self, _: Instant) -> Option<(Taken<'_>, Given<'_>)> {
-        self.packet.take().map(|packet| (Taken(packet), Given(self.rx_queue)))
+    fn receive(&mut self, _: Instant) -> Option<(Taken<'_>, Populated<'_>)> {
+        self.packet.take().map(|packet| (Taken(packet), Populated(self.rx_queue)))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Given<'_>> {
-        self.rx_queue.has_room().then_some(Given(self.rx_queue))
+    fn transmit(&mut self, _: Instant) -> Option<Populated<'_>> {
+        self.rx_queue.has_room().then_some(Populated(self.rx_queue))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -176,7 +176,7 @@ impl RxToken for Taken<'_> {
     }
 }
 
-impl TxToken for Given<'_> {
+impl TxToken for Populated<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
         self.0.push_packet(length, fill)
     }

@@ -92,13 +92,13 @@ fn no_frame_upsets_the_network() {
     let samples = samples();
     let mut numbers = Numbers(0x1234_5678_9abc_def1);
     for _ in 0..100_000 {
-        let mut frame = samples[numbers.draw() as usize % samples.len()].clone();
-        for _ in 0..numbers.draw() % 6 {
-            let at = numbers.draw() as usize % frame.len();
-            frame[at] = numbers.draw() as u8;
+        let mut frame = samples[numbers.random() as usize % samples.len()].clone();
+        for _ in 0..numbers.random() % 6 {
+            let at = numbers.random() as usize % frame.len();
+            frame[at] = numbers.random() as u8;
         }
-        if numbers.draw().is_multiple_of(4) {
-            frame.truncate(numbers.draw() as usize % (frame.len() + 1));
+        if numbers.random().is_multiple_of(4) {
+            frame.truncate(numbers.random() as usize % (frame.len() + 1));
         }
         if let Some((packet, _)) = Packet::parse(&frame) {
             // A test must not contact hosts outside.

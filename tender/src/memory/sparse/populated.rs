@@ -15,12 +15,12 @@ pub const LARGE_GRANULE: u64 = LARGE_PAGE;
 const PLENTY: u64 = 32 * LARGE_GRANULE;
 /// Most bytes of page tables that a touch can need.
 const TABLES: u64 = 3 * PAGE;
-/// Bytes reserved for the window: a libos without memory of its own could not even report the lack.
-const FOR_THE_WINDOW: u64 = 2 << 20;
+/// Bytes reserved for the guest_ram: a libos without memory of its own could not even report the lack.
+const FOR_GUEST_RAM: u64 = 2 << 20;
 
 /// Count of the sparse memory that the guest has.
 #[derive(Debug, Default)]
-pub struct Given {
+pub struct Populated {
     /// Bytes charged to the guest: mapped pages, and page tables.
     bytes: u64,
 }
@@ -31,12 +31,12 @@ pub enum Touch {
     /// The page is mapped now.
     Mapped,
     /// The page was mapped before, so that the fault has another reason.
-    Known,
+    AlreadyMapped,
     /// The guest has no memory left, or the host has none.
     OutOfMemory,
 }
 
-impl Given {
+impl Populated {
     /// Bytes of memory that the guest has in the region.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -46,8 +46,8 @@ impl Given {
     /// `attached` bytes of guest-physical memory already.
     pub fn room(&self, memory: &Memory, attached: u64) -> u64 {
         let size = memory.layout().physical_size();
-        let window = attached.saturating_add(FOR_THE_WINDOW).min(size);
-        size.saturating_sub(window + self.bytes)
+        let guest_ram = attached.saturating_add(FOR_GUEST_RAM).min(size);
+        size.saturating_sub(guest_ram + self.bytes)
     }
 
     /// Handles a touch of `address` in the region. `map` maps the pages of a range that the guest does not have,
@@ -62,7 +62,7 @@ impl Given {
     ) -> Touch {
         let sparse = memory.sparse();
         if sparse.has(address) {
-            return Touch::Known;
+            return Touch::AlreadyMapped;
         }
         let page = Region { start: address & !(PAGE - 1), length: PAGE };
         let usual = (self.bytes / PIECES).next_power_of_two().clamp(GRANULE, LARGE_PAGE);
