@@ -90,7 +90,7 @@ fn the_port_of_the_doorbell_is_used_by_the_doorbell_alone() {
 }
 
 /// Double fault of a tender that is built without a stack for exceptions, because no guest can cause one otherwise
-/// (`tender/src/hvt/ring0.rs`).
+/// (`tender/src/arch/x86_64/hvt/ring0.rs`).
 #[test]
 fn a_double_fault_is_reported_as_one() {
     if Target::usual() == Target::Hvt {
