@@ -119,15 +119,15 @@ impl Libos {
     #[inline]
     pub fn settle(&mut self) {
         if !self.files.orphans.is_empty() {
-            self.forget();
+            self.close_orphans();
         }
         if !self.files.ready_list.is_empty() {
-            self.tell();
+            self.wake_waiting();
         }
     }
 
     #[cold]
-    fn forget(&mut self) {
+    fn close_orphans(&mut self) {
         let Self { files, net, .. } = self;
         // Of several sockets closed together, none reports its end to another.
         for socket in &files.orphans {
@@ -139,7 +139,7 @@ impl Libos {
     }
 
     /// Wakes the threads that wait for files that have changed.
-    fn tell(&mut self) {
+    fn wake_waiting(&mut self) {
         let Self { files, threads, .. } = self;
         if files.ready_list.take_lost() {
             threads.wake_every_file();

@@ -2,21 +2,21 @@
 //!
 //! A kind is a variant of [`Kind`] with a type in a file of its own, which knows its state and nothing of descriptors, inodes or
 //! threads. Here is what is common to the kinds: access, offset, waiting and notification. A kind that cannot go on returns
-//! EAGAIN: the table makes a wait of it, unless the description has `O_NONBLOCK`. What the kinds answer to
-//! [size and space](super::size) and to [open(2)](super::open) is in tables of the same form.
+//! EAGAIN: the table makes a wait of it, unless the description has `O_NONBLOCK`. What concerns
+//! [offsets](super::offset), [size and space](super::size) and [open(2)](super::open) is in tables of the same form.
 //!
 //! Sockets, which send to each other, and sets of files need more than their own state: they are methods of [`Files`]. Kinds
 //! with a state in another part of the libos are reached through [`External`].
 
 use super::Files;
 use super::buffers::Buffers;
-use super::data::SIZE_MAXIMUM;
 use super::description::Access;
 use super::device::{Device, Devices};
 use super::disk;
 use super::external::External;
 use super::handle::{DescriptionKey, NodeKey};
 use super::inode::{Kind, Time};
+use super::offset::check_area;
 use super::ready::Ready;
 use super::socket::AnySocket;
 use super::socket::transfer::Sending;
@@ -30,19 +30,6 @@ use linux_raw_sys::ioctl::{FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
 
 /// Most bytes that one call transfers, as on Linux.
 pub const TRANSFER_MAXIMUM: u64 = 0x7fff_f000;
-
-/// Checks the offset argument of a call: EINVAL if it is negative.
-pub fn offset(raw: u64) -> Result<u64, Errno> {
-    if raw > SIZE_MAXIMUM { Err(Errno::EINVAL) } else { Ok(raw) }
-}
-
-/// EINVAL if a transfer would go beyond the largest offset.
-pub(super) fn check_area(offset: u64, length: u64) -> Result<(), Errno> {
-    match offset.checked_add(length) {
-        Some(0..=SIZE_MAXIMUM) => Ok(()),
-        _ => Err(Errno::EINVAL),
-    }
-}
 
 impl Files {
     /// read(2), or pread(2) if an offset is given. Only the kinds of [`Kind::takes_vectors`] fill more than the first buffer.
@@ -167,14 +154,6 @@ impl Files {
         }
     }
 
-    /// ESPIPE for an offset in a file that has none, whatever access its description allows.
-    fn check_position(&self, descriptor: i32, at: Option<u64>) -> Result<(), Errno> {
-        match at {
-            Some(_) if self.nodes[self.node(descriptor)?].kind.is_stream() => Err(Errno::ESPIPE),
-            _ => Ok(()),
-        }
-    }
-
     /// Result of a transfer, which caused these events; of one that would block, if the description may.
     fn moved(&mut self, node: NodeKey, nonblocking: bool, moved: Result<(u64, Ready), Errno>) -> SyscallResult {
         match moved {
@@ -185,43 +164,6 @@ impl Files {
             Err(Errno::EAGAIN) if !nonblocking => Err(wait(node)),
             Err(errno) => Err(errno.into()),
         }
-    }
-
-    /// lseek(2).
-    pub fn seek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<u64, Errno> {
-        let key = self.usable(descriptor)?;
-        let description = &self.descriptions[key];
-        let current = description.offset;
-        let (size, data) = match &self.nodes[description.node].kind {
-            Kind::Regular(data) => (data.size(), Some(data)),
-            Kind::Image => (self.image_size, None),
-            Kind::Generated(_) => (description.text.as_ref().map_or(0, |text| text.len() as u64), None),
-            Kind::Disk(disk) => (disk.size, None),
-            Kind::Directory(_) | Kind::Descriptors if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
-            Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EINVAL),
-            Kind::Link(_) => return Err(Errno::EBADF),
-            kind if kind.is_stream() => return Err(Errno::ESPIPE),
-            Kind::SocketName(_) => return Err(Errno::ESPIPE),
-            _ => return Ok(0),
-        };
-        let inside = || u64::try_from(offset).ok().filter(|offset| *offset < size).ok_or(Errno::ENXIO);
-        let to = match whence {
-            linux::SEEK_SET => Some(offset),
-            linux::SEEK_CUR => (current as i64).checked_add(offset),
-            linux::SEEK_END => (size as i64).checked_add(offset),
-            linux::SEEK_DATA => {
-                let from = inside()?;
-                Some(data.map_or(Some(from), |data| data.next_data(from)).ok_or(Errno::ENXIO)? as i64)
-            }
-            linux::SEEK_HOLE => {
-                let from = inside()?;
-                Some(data.map_or(size, |data| data.next_hole(from)) as i64)
-            }
-            _ => return Err(Errno::EINVAL),
-        };
-        let to = to.and_then(|to| u64::try_from(to).ok()).ok_or(Errno::EINVAL)?;
-        self.descriptions[key].offset = to;
-        Ok(to)
     }
 
     /// fsync(2) and similar calls: files in memory need none.

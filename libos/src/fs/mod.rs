@@ -31,6 +31,7 @@ pub mod listing;
 pub mod lock;
 pub mod locking;
 pub mod metadata;
+pub mod offset;
 pub mod open;
 pub mod opening;
 pub mod path;

@@ -7,7 +7,7 @@ use super::arguments::each_slice;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::file::offset as checked;
+use crate::fs::offset::checked;
 use crate::fs::socket::AnySocket;
 use crate::outside::Outside;
 use crate::signals::PIPE;

@@ -388,13 +388,13 @@ impl Guest {
             }
             Call::Read(slot, at, length) => {
                 let descriptor = self.open(*slot)?;
-                let at = at.map(crate::fs::file::offset).transpose()?;
+                let at = at.map(crate::fs::offset::checked).transpose()?;
                 let bytes = self.machine.read(descriptor, at, *length)?;
                 return Ok((bytes.len() as u64, bytes));
             }
             Call::Write(slot, at, length, byte) => {
                 let descriptor = self.open(*slot)?;
-                let at = at.map(crate::fs::file::offset).transpose()?;
+                let at = at.map(crate::fs::offset::checked).transpose()?;
                 return number(self.machine.write(descriptor, at, &vec![*byte; *length])?);
             }
             Call::List(slot) => {
