@@ -26,6 +26,7 @@ impl<'a> Buffers<'a> {
     }
 
     /// Number of bytes, saturating.
+    #[inline]
     pub fn length(self) -> u64 {
         let total = self.slices.iter().fold(0u64, |total, slice| total.saturating_add(slice.length));
         total.saturating_sub(self.skipped) + self.own.len() as u64
@@ -42,7 +43,11 @@ impl<'a> Buffers<'a> {
     }
 
     /// The first claim that is not empty; an empty one if all are.
+    #[inline]
     pub fn first(self) -> Slice {
+        if let [only] = self.slices {
+            return only.after(self.skipped);
+        }
         self.rest(0).next().unwrap_or(Slice::new(0, 0))
     }
 

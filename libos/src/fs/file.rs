@@ -41,14 +41,15 @@ impl Files {
         into: Buffers<'_>,
         now: Time,
     ) -> SyscallResult {
-        self.check_position(descriptor, at)?;
-        let key = self.usable_to(descriptor, Access::READ)?;
+        let key = self.usable(descriptor)?;
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
+        let kind = &mut self.nodes[node].kind;
+        kind.check(at, Access::READ, description.access())?;
         let offset = at.unwrap_or(description.offset);
         check_area(offset, into.length())?;
         let first = into.first().first(TRANSFER_MAXIMUM);
-        let count = match &mut self.nodes[node].kind {
+        let count = match kind {
             Kind::Regular(data) => data.read(offset, first)?,
             Kind::Image => outside.devices().image_read(offset, first)?,
             Kind::Generated(_) => description.read_text(offset, first)?,
@@ -68,11 +69,7 @@ impl Files {
                 return self.moved(node, nonblocking, read);
             }
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
-            Kind::Unix(_) | Kind::Internet(..) => {
-                let received = self.receive_through(outside, key, into, false, false)?;
-                self.take_rights(received.rights, 0, false);
-                return Ok(received.count);
-            }
+            Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
             Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) => return Err(Errno::EINVAL.into()),
         };
@@ -96,12 +93,11 @@ impl Files {
         sync: bool,
         now: Time,
     ) -> SyscallResult {
-        self.check_position(descriptor, at)?;
-        let key = self.usable_to(descriptor, Access::WRITE)?;
+        let key = self.usable(descriptor)?;
         self.write_through(outside, key, at, from, sync, now)
     }
 
-    /// Writes like [`Files::write`], through a description that allows it.
+    /// Writes like [`Files::write`], through a description.
     pub(super) fn write_through(
         &mut self,
         outside: &mut dyn External,
@@ -114,9 +110,10 @@ impl Files {
         let description = &mut self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
         let append = description.flags & linux::O_APPEND != 0;
+        let inode = &mut self.nodes[node];
+        inode.kind.check(at, Access::WRITE, description.access())?;
         check_area(at.unwrap_or(description.offset), from.length())?;
         let first = from.source().first(TRANSFER_MAXIMUM);
-        let inode = &mut self.nodes[node];
         match &mut inode.kind {
             Kind::Regular(data) => {
                 let offset = if append { data.size() } else { at.unwrap_or(description.offset) };

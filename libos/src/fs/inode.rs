@@ -1,6 +1,7 @@
 //! Inodes: every file that can be opened, whether it has a name, had one, or (as a pipe) never gets one.
 
 use super::data::{Data, PAGE};
+use super::description::Access;
 use super::device::Device;
 use super::directory::Directory;
 use super::disk::Disk;
@@ -15,6 +16,7 @@ use super::signal::SignalFile;
 use super::socket::{Reference, Socket};
 use super::timer::Timer;
 use super::watch::Watch;
+use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -254,6 +256,15 @@ impl Kind {
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
         }
+    }
+
+    /// Checks a transfer: ESPIPE for an offset in a file that has none, EBADF for an access that the description does not have.
+    #[inline]
+    pub fn check(&self, at: Option<u64>, access: Access, has: Access) -> Result<(), Errno> {
+        if at.is_some() && self.is_stream() {
+            return Err(Errno::ESPIPE);
+        }
+        if has.contains(access) { Ok(()) } else { Err(Errno::EBADF) }
     }
 
     /// Returns true if waiting for the file makes sense.

@@ -20,14 +20,6 @@ pub(super) fn check_area(offset: u64, length: u64) -> Result<(), Errno> {
 }
 
 impl Files {
-    /// ESPIPE for an offset in a file that has none, whatever access its description allows.
-    pub(super) fn check_position(&self, descriptor: i32, at: Option<u64>) -> Result<(), Errno> {
-        match at {
-            Some(_) if self.nodes[self.node(descriptor)?].kind.is_stream() => Err(Errno::ESPIPE),
-            _ => Ok(()),
-        }
-    }
-
     /// lseek(2).
     pub fn seek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let key = self.usable(descriptor)?;

@@ -40,10 +40,12 @@ pub fn preadv(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]): 
 
 #[inline]
 fn read_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> SyscallResult {
-    let answer = libos.change(|files, outside| files.read(outside, file, at, Buffers::new(slices, 0), now()));
-    match answer {
-        Err(Stop::Block(_)) => patiently(libos, file, false, answer),
-        _ => answer,
+    let read = libos.change(|files, outside| files.read(outside, file, at, Buffers::new(slices, 0), now()));
+    match read {
+        // A count is returned by itself: to copy the whole result would take longer than a short read.
+        Ok(count) => Ok(count),
+        Err(Stop::Block(_)) => patiently(libos, file, false, read),
+        Err(_) => read,
     }
 }
 

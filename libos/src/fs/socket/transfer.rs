@@ -188,6 +188,20 @@ impl Files {
         }
     }
 
+    /// read(2) of a socket: passed files are closed. Apart from the table, because what it has received would make every read
+    /// longer.
+    #[inline(never)]
+    pub(in crate::fs) fn read_socket(
+        &mut self,
+        outside: &mut dyn External,
+        key: DescriptionKey,
+        into: Buffers<'_>,
+    ) -> SyscallResult {
+        let received = self.receive_through(outside, key, into, false, false)?;
+        self.take_rights(received.rights, 0, false);
+        Ok(received.count)
+    }
+
     fn receive_from_unix(
         &mut self,
         node: NodeKey,
