@@ -1,6 +1,6 @@
 //! Interface between the service and a device of any kind.
 
-use super::ring::Broken;
+use super::ring::{Broken, Cursors};
 use crate::confine::Descriptors;
 use std::fmt;
 use std::ops::BitOrAssign;
@@ -62,4 +62,49 @@ pub trait Device: fmt::Debug + Send {
 
     /// Adds the open files of the device to `descriptors`.
     fn list(&self, descriptors: &mut Descriptors);
+
+    /// Goes on with the requests in flight, without taking new ones.
+    fn drain(&mut self) -> Result<Progress, Broken> {
+        Ok(Progress::default())
+    }
+
+    /// Returns true if no request is in flight: nothing on the host uses guest memory until the device is served again.
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    /// State of the idle device; an error if it has more than can be saved.
+    fn state(&self) -> Result<State, NotSaved>;
+
+    /// Continues where a device of the same kind with the same guest memory was. The state is checked, because it may come
+    /// from a file: an error means that it does not fit the rings.
+    fn restore(&mut self, state: &State) -> Result<(), Broken>;
+}
+
+/// State of an idle device, as plain data. All else lies in guest memory, or follows from how the device was attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Cursors of the queues, in the order of [`husk_abi::device::Device::queues`].
+    pub queues: [Cursors; 2],
+    /// Levels of the rate limits ([`super::limit::Bucket::level`]).
+    pub levels: [i128; 2],
+}
+
+/// Reason why a device has no [`State`] from which it could continue elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSaved {
+    /// Connections of a user-mode network end in sockets of this process.
+    UserNetwork,
+    /// Connections through passt end in sockets of passt's process.
+    Passt,
+}
+
+impl fmt::Display for NotSaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::UserNetwork => "a user-mode network, whose connections are sockets of this process",
+            Self::Passt => "a network of passt, whose connections are sockets of another process",
+        };
+        write!(f, "{what}, cannot be saved; attach a TAP interface instead")
+    }
 }

@@ -20,16 +20,18 @@ use std::sync::Arc;
 
 /// Time for which the devices may still send the guest's data after its end, in nanoseconds.
 const DRAIN_NS: u64 = 1_000_000_000;
+/// Interval at which a guest that has ended looks whether its devices are still paused, in nanoseconds.
+const PAUSED_NS: u64 = 1_000_000;
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 64;
 /// Rounds for a device that has had a full share before the guest runs again: enough to fill a ring.
 const ROUNDS: usize = 4;
 
-/// Handle of the loop, for the vCPU thread.
-#[derive(Debug)]
+/// Handle of the loop, for the vCPU thread; a clone is for the thread that pauses the devices.
+#[derive(Clone, Debug)]
 pub struct DeviceLoop {
-    notifier: Arc<Notifier>,
-    handoff: Arc<Handoff<Devices>>,
+    pub(super) notifier: Arc<Notifier>,
+    pub(super) handoff: Arc<Handoff<Devices>>,
 }
 
 /// The devices, owned by the thread that serves them.
@@ -51,19 +53,16 @@ pub struct Devices {
 impl DeviceLoop {
     /// Starts to serve `devices`; the device thread joins `crew`.
     pub fn start(notifier: Arc<Notifier>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
-        let devices = Devices {
-            all: devices,
-            news: false,
-            vcpu_waits: false,
-            files: Vec::new(),
-            poll: Poll::new(SKIPS),
-            gain: Gain::default(),
-        };
         notifier.list(&mut crew.descriptors);
-        devices.all.iter().for_each(|served| served.device.list(&mut crew.descriptors));
-        let handoff = Arc::new(Handoff::new(devices));
-        DeviceThread::start(Arc::clone(&notifier), Arc::clone(&handoff), crew)?;
-        Ok(Self { notifier, handoff })
+        devices.iter().for_each(|served| served.device.list(&mut crew.descriptors));
+        let handoff = Arc::new(Handoff::new(Devices::new(devices)));
+        let thread = DeviceThread::new(Arc::clone(&notifier), Arc::clone(&handoff));
+        crew.spawn_devices(move || thread.run())?;
+        Ok(Self::new(notifier, handoff))
+    }
+
+    pub(super) fn new(notifier: Arc<Notifier>, handoff: Arc<Handoff<Devices>>) -> Self {
+        Self { notifier, handoff }
     }
 
     /// Events between the devices and the vCPU.
@@ -77,7 +76,7 @@ impl DeviceLoop {
         self.notifier.measure_wake_up();
         self.notifier.note_vcpu_cpu();
         let mut devices = self.handoff.take();
-        let outcome = devices.poll_loop(&self.notifier, input, deadline_ns);
+        let outcome = devices.poll_loop(self, input, deadline_ns);
         devices.vcpu_waits = matches!(outcome, Ok(None));
         let vcpu_waits = devices.vcpu_waits;
         if self.handoff.give_back(devices) || vcpu_waits {
@@ -107,16 +106,31 @@ impl DeviceLoop {
         news
     }
 
-    /// Sends out the guest's data, as far as that takes no waiting.
+    /// Sends out the guest's data, as far as that takes no waiting. If the devices are paused, waits until they are not, or a
+    /// signal arrives.
     pub fn finish(&mut self) {
-        let until = monotonic_ns() + DRAIN_NS;
-        // The devices are never given back.
+        // The devices are never given back, unless they are paused.
         let mut devices = self.handoff.take();
+        while self.handoff.is_closed() {
+            if self.handoff.give_back(devices) {
+                self.notifier.ring();
+            }
+            if signals::any() {
+                return;
+            }
+            signals::wait(&mut [], monotonic_ns() + PAUSED_NS);
+            devices = self.handoff.take();
+        }
+        let until = monotonic_ns() + DRAIN_NS;
         while matches!(devices.serve(), Ok(Progress { done: true, .. })) && monotonic_ns() < until {}
     }
 }
 
 impl Devices {
+    pub(super) fn new(all: Vec<Served>) -> Self {
+        Self { all, news: false, vcpu_waits: false, files: Vec::new(), poll: Poll::new(SKIPS), gain: Gain::default() }
+    }
+
     /// Serves each device once.
     pub(super) fn serve(&mut self) -> Result<Progress, Fault> {
         let mut all = Progress::default();
@@ -172,12 +186,27 @@ impl Devices {
         self.all.iter().map(|served| served.device.deadline_ns()).min().unwrap_or(u64::MAX)
     }
 
-    /// Serves while the guest waits, see [`DeviceLoop::wait`]; returns `None` if the rest is to be left to the device thread.
-    fn poll_loop(&mut self, notifier: &Notifier, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
+    /// Goes on with the requests in flight, without taking new ones.
+    pub(super) fn drain(&mut self) -> Result<(), Fault> {
+        for served in &mut self.all {
+            let progress = served.device.drain().map_err(|broken| fault(&served.name, broken))?;
+            self.news |= progress.wake;
+        }
+        Ok(())
+    }
+
+    /// First device that has a request in flight.
+    pub(super) fn busy(&self) -> Option<&Served> {
+        self.all.iter().find(|served| !served.device.is_idle())
+    }
+
+    /// Serves while the guest waits, see [`DeviceLoop::wait`]; returns `None` if the rest is to be left to the device thread, or
+    /// the devices are paused.
+    fn poll_loop(&mut self, owner: &DeviceLoop, input: bool, deadline_ns: u64) -> Result<Option<News>, Fault> {
         // Monotonic time at which the wait began, if this thread has slept in it; else 0.
         let mut slept_from_ns = 0;
         loop {
-            if let Some(outcome) = self.poll_for_work(notifier.sleep_ns(), &mut slept_from_ns, deadline_ns)? {
+            if let Some(outcome) = self.poll_for_work(owner, &mut slept_from_ns, deadline_ns)? {
                 return Ok(outcome);
             }
             let mut files = std::mem::take(&mut self.files);
@@ -193,16 +222,20 @@ impl Devices {
         }
     }
 
-    /// Serves as long as there is work, then polls for a while, where a wake-up takes `wake_up_ns`. Returns the outcome of
-    /// [`Devices::poll_loop`], or `None` if only a sleep is left: `slept_from_ns` is the beginning of the wait then.
+    /// Serves as long as there is work, then polls for a while. Returns the outcome of [`Devices::poll_loop`], or `None` if only
+    /// a sleep is left: `slept_from_ns` is the beginning of the wait then.
     fn poll_for_work(
         &mut self,
-        wake_up_ns: u64,
+        owner: &DeviceLoop,
         slept_from_ns: &mut u64,
         deadline_ns: u64,
     ) -> Result<Option<Option<News>>, Fault> {
+        let wake_up_ns = owner.notifier.sleep_ns();
         let (mut poll_ns, mut since_ns, mut now_ns) = (0, 0, 0);
         for round in 0u64.. {
+            if owner.handoff.is_closed() {
+                return Ok(Some(std::mem::take(&mut self.news).then_some(News::DEVICES)));
+            }
             let progress = self.serve_nonblocking()?;
             if std::mem::take(&mut self.news) {
                 let ended_ns = monotonic_ns();

@@ -9,7 +9,6 @@
 use super::device_loop::Devices;
 use super::handoff::Handoff;
 use super::notifier::Notifier;
-use crate::confine::{Crew, Error};
 use crate::host::signals::readable;
 use crate::host::time::{monotonic_ns, time_until};
 use crate::vm::fault::Fault;
@@ -36,13 +35,13 @@ pub struct DeviceThread {
 }
 
 impl DeviceThread {
-    /// Starts the thread, which reads nothing of the guest's before it is confined.
-    pub fn start(notifier: Arc<Notifier>, handoff: Arc<Handoff<Devices>>, crew: &mut Crew) -> Result<(), Error> {
-        let thread = Self { notifier, handoff, poll: Poll::new(SKIPS), wake_ups: IDLE_WAIT.0 };
-        crew.spawn_devices(move || thread.run())
+    /// Returns the state of a thread that has not served yet.
+    pub fn new(notifier: Arc<Notifier>, handoff: Arc<Handoff<Devices>>) -> Self {
+        Self { notifier, handoff, poll: Poll::new(SKIPS), wake_ups: IDLE_WAIT.0 }
     }
 
-    fn run(mut self) {
+    /// Body of the thread, once it is confined.
+    pub fn run(mut self) {
         #[cfg(feature = "attack")]
         crate::confine::attack::attempt("devices");
         if let Err(fault) = self.serve() {
@@ -52,7 +51,9 @@ impl DeviceThread {
 
     fn serve(&mut self) -> Result<(), Fault> {
         loop {
-            if self.idle_wait() {
+            if self.handoff.is_closed() {
+                self.wait_for_doorbell(u64::MAX);
+            } else if self.idle_wait() {
                 self.notifier.leave_vcpu_cpu();
                 self.poll_loop()?;
             }
@@ -94,9 +95,10 @@ impl DeviceThread {
         rung
     }
 
-    /// Serves until the guest waits, is served by its own thread, and leaves no work for the length of a poll.
+    /// Serves until the devices are paused; or the guest waits, is served by its own thread, and leaves no work for the length
+    /// of a poll.
     fn poll_loop(&mut self) -> Result<(), Fault> {
-        loop {
+        while !self.handoff.is_closed() {
             let epoch = self.handoff.epoch();
             if self.poll_for_work()? {
                 continue;
@@ -113,6 +115,7 @@ impl DeviceThread {
                 }
             }
         }
+        Ok(())
     }
 
     /// Serves as long as there is work, then polls for a while, even if the guest waits and is served during the poll: it may
@@ -176,7 +179,7 @@ impl DeviceThread {
 }
 
 /// Sleeps until one of `files` is ready, or the monotonic clock reaches `deadline_ns`.
-fn sleep(files: &mut [libc::pollfd], deadline_ns: u64) {
+pub fn sleep(files: &mut [libc::pollfd], deadline_ns: u64) {
     let timeout = time_until(deadline_ns);
     let timeout = timeout.as_ref().map_or(null(), ptr::from_ref);
     // SAFETY: `files` is a slice of the length passed; the timeout is a live variable or null; a null signal mask is allowed.

@@ -8,10 +8,14 @@
 //! before it checks `asleep`. A full fence lies between the two steps of each (store buffering), so at least one of them sees
 //! what the other did: no guest runs without a thread to serve its devices.
 //!
+//! A third thread pauses the devices ([`super::pause`]). It closes them before it takes the lock; the other two look under the
+//! lock whether they are closed, and then leave them alone. The device thread sleeps until the doorbell rings, which it does
+//! after the devices have been opened again.
+//!
 //! `tests/handoff_model.rs` runs this very file in a model checker.
 
 use super::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering::*, fence};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 /// The devices, `T`, and the state of their ownership.
 #[derive(Debug)]
@@ -21,15 +25,23 @@ pub struct Handoff<T> {
     epoch: AtomicU32,
     /// The device thread sleeps until it is woken.
     asleep: AtomicBool,
+    /// The devices are paused, or about to be.
+    closed: AtomicBool,
 }
 
 impl<T> Handoff<T> {
     /// Returns the handoff of devices that no thread serves yet.
     pub fn new(devices: T) -> Self {
-        Self { devices: Mutex::new(devices), epoch: AtomicU32::new(0), asleep: AtomicBool::new(false) }
+        Self {
+            devices: Mutex::new(devices),
+            epoch: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
     }
 
-    /// For the vCPU thread: takes the devices, once the device thread has released the lock.
+    /// For the vCPU thread: takes the devices, once another thread has released the lock. If they are closed, they are only to
+    /// be given back.
     pub fn take(&self) -> MutexGuard<'_, T> {
         self.epoch.fetch_add(1, Relaxed);
         self.lock()
@@ -54,9 +66,11 @@ impl<T> Handoff<T> {
         epoch % 2 == 1
     }
 
-    /// For the device thread: the devices, unless the vCPU thread has them or is about to take them.
+    /// For the device thread: the devices, unless they are closed, or the vCPU thread has them or is about to take them.
     pub fn devices(&self) -> Option<MutexGuard<'_, T>> {
-        (!Self::vcpu_owns(self.epoch())).then(|| self.lock())
+        let devices = (!Self::vcpu_owns(self.epoch())).then(|| self.lock());
+        // Only under the lock, because they may be closed while this thread waits for it.
+        devices.filter(|_| !self.is_closed())
     }
 
     /// For the device thread: returns true if it may sleep until it is woken, because the epoch is still `epoch`.
@@ -78,7 +92,33 @@ impl<T> Handoff<T> {
         self.asleep.swap(false, Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, T> {
+    /// For a thread that pauses, of which there is one: has the other two leave the devices alone once they have released the
+    /// lock.
+    pub fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    /// For the thread that closed the devices: lets the others use them again. The device thread must be woken.
+    pub fn open(&self) {
+        self.closed.store(false, Relaxed);
+    }
+
+    /// Returns true if the devices are closed; stays true for a thread that has the lock, unless it is the one that closed them.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// For the thread that closed the devices: takes the lock, unless another thread has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.devices.try_lock() {
+            Ok(devices) => Some(devices),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Takes the lock, for a thread that has closed the devices; or for one of the other two, which look whether they are closed.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

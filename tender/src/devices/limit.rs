@@ -34,11 +34,26 @@ pub struct Bucket {
 
 /// A token, in units of the level.
 const TOKEN: i128 = 1_000_000_000;
+/// Greatest debt that is restored: far more than any that can arise, and far from the end of the numbers.
+const LEVEL_MINIMUM: i128 = -(1 << 120);
 
 impl Bucket {
     /// A full bucket.
     pub fn new(rate: Option<Rate>, now_ns: u64) -> Self {
         Self { rate, level: rate.map_or(TOKEN, Rate::full), filled_ns: now_ns }
+    }
+
+    /// Level, in billionths of a token; negative for a debt.
+    pub fn level(&self) -> i128 {
+        self.level
+    }
+
+    /// Continues from any level, brought into its bounds.
+    pub fn restore(&mut self, level: i128, now_ns: u64) {
+        if let Some(rate) = self.rate {
+            self.level = level.clamp(LEVEL_MINIMUM, rate.full());
+        }
+        self.filled_ns = now_ns;
     }
 
     /// Returns true if the bucket can be empty.
@@ -116,6 +131,23 @@ mod tests {
             bucket.take(1);
         }
         assert_eq!(bucket.opens_ns(later_ns), later_ns + 100_000_000);
+    }
+
+    #[test]
+    fn a_level_is_continued_within_its_bounds() {
+        let (rate, now_ns) = (Rate::new(10, Some(3)), 1 << 60);
+        let mut bucket = Bucket::new(Some(rate), 0);
+        bucket.take(5);
+        let (level, opens_ns) = (bucket.level(), bucket.opens_ns(0));
+        let mut restored = Bucket::new(Some(rate), 0);
+        restored.restore(level, now_ns);
+        assert_eq!(restored.opens_ns(now_ns), now_ns + opens_ns);
+        restored.restore(i128::MAX, now_ns);
+        assert_eq!(restored.level(), rate.full());
+        restored.restore(i128::MIN, now_ns);
+        assert_eq!(restored.opens_ns(now_ns), u64::MAX);
+        restored.take(usize::MAX);
+        assert_eq!(restored.opens_ns(u64::MAX), u64::MAX);
     }
 
     #[test]

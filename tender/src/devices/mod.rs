@@ -18,6 +18,7 @@ pub mod limit;
 pub mod net;
 pub mod notifier;
 mod open;
+pub mod pause;
 pub mod ring;
 pub mod table;
 
@@ -27,5 +28,5 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard};
 }
 
-pub use device::{Device, Progress, Served};
+pub use device::{Device, NotSaved, Progress, Served, State};
 pub use open::{NotOpened, Open, Opened};

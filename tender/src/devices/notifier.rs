@@ -1,11 +1,9 @@
 //! Events between the vCPU thread and the device thread: the guest's doorbell (an eventfd), news for a guest that sleeps
 //! (another), and a fault found by the devices. The doorbell also measures the cost of waking a thread of this host.
 
-#![expect(unsafe_code, reason = "a signal to one thread is a system call without a wrapper")]
-
 use crate::confine::{Descriptors, Role};
 use crate::host::processors;
-use crate::host::signals::number;
+use crate::host::signals::Thread;
 use crate::host::time::monotonic_ns;
 use crate::vm::fault::Fault;
 use husk_abi::poll::Cost;
@@ -36,8 +34,7 @@ pub struct Notifier {
     /// Host processor on which the guest ran at the last query, or [`NO_CPU`]; and the number of waits, queried or not.
     vcpu_cpu: AtomicU32,
     waits: AtomicU32,
-    process: libc::pid_t,
-    vcpu_thread: libc::pid_t,
+    vcpu: Thread,
 }
 
 impl Notifier {
@@ -45,9 +42,6 @@ impl Notifier {
     /// host.
     pub fn new(is_alone: bool) -> io::Result<Self> {
         let event = || EventFd::new(EFD_NONBLOCK);
-        let process = std::process::id() as libc::pid_t;
-        // SAFETY: gettid(2) takes no arguments and always succeeds.
-        let vcpu_thread = unsafe { libc::gettid() };
         Ok(Self {
             doorbell: event()?,
             news: event()?,
@@ -57,8 +51,7 @@ impl Notifier {
             is_alone,
             vcpu_cpu: AtomicU32::new(NO_CPU),
             waits: AtomicU32::new(0),
-            process,
-            vcpu_thread,
+            vcpu: Thread::here(),
         })
     }
 
@@ -145,8 +138,7 @@ impl Notifier {
     /// Records `fault` and interrupts the vCPU thread by a signal.
     pub fn stop(&self, fault: Fault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
-        // SAFETY: only numbers; `new` took the ids of this process and of its vCPU thread, which lives as long as the process.
-        unsafe { libc::syscall(libc::SYS_tgkill, self.process, self.vcpu_thread, number::FAULT) };
+        self.vcpu.interrupt();
     }
 
     /// Takes the fault for which the guest must stop, if there is one.

@@ -5,7 +5,7 @@
 use crate::memory::{Claim, Memory};
 use husk_abi::device;
 use husk_abi::memory::Rights;
-use husk_abi::ring::protocol::{Consumer, OutOfStep, Producer, Words};
+use husk_abi::ring::protocol::{Consumer, Cursor, OutOfStep, Producer, Words};
 use husk_abi::ring::{
     BEAT, CONSUMER, Completion, Descriptor, ENTRIES, Flags, PART_MAXIMUM, PARTS_MAXIMUM, PRODUCER, WAKE_AT,
 };
@@ -93,6 +93,17 @@ pub struct Request {
     pub detail: u64,
     /// Guest address of the first part; for a request without memory, the value of that field.
     pub address: u64,
+    /// Number of its descriptors.
+    descriptors: u32,
+}
+
+/// Cursors of a queue at rest, as plain data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursors {
+    /// Of the submission ring.
+    pub requests: Cursor,
+    /// Of the completion ring.
+    pub completions: Cursor,
 }
 
 /// Operations of a queue.
@@ -182,6 +193,8 @@ impl Parts {
 pub struct Queue {
     name: &'static str,
     operations: Operations,
+    /// Words of both rings.
+    words: [Words<&'static AtomicU32>; 2],
     requests: Consumer<&'static AtomicU32>,
     completions: Producer<&'static AtomicU32>,
     submission_entries: NonNull<Descriptor>,
@@ -204,31 +217,41 @@ impl Queue {
 
     /// Returns the queue for requests of several kinds.
     pub fn of(name: &'static str, operations: Operations, memory: &Memory, place: device::Queue) -> Self {
-        let word = |ring: u64, offset: u64| {
-            let word = memory.ring(ring + offset, 4).cast::<AtomicU32>();
-            // SAFETY: `Memory::ring` found the word in memory that stays mapped and accessible, aligned as every ring is.
-            unsafe { word.as_ref() }
-        };
-        let words = |ring| Words {
-            producer: word(ring, PRODUCER),
-            consumer: word(ring, CONSUMER),
-            wake_at: word(ring, WAKE_AT),
-        };
         let count = u64::from(place.entries);
+        let words = [place.submission, place.completion].map(|ring| words(memory, ring));
         let mut queue = Self {
             name,
             operations,
-            requests: Consumer::new(words(place.submission), place.entries),
-            completions: Producer::new(words(place.completion), place.entries),
+            words,
+            requests: Consumer::new(words[0], place.entries),
+            completions: Producer::new(words[1], place.entries),
             submission_entries: memory.ring(place.submission + ENTRIES, count * size_of::<Descriptor>() as u64).cast(),
             completion_entries: memory.ring(place.completion + ENTRIES, count * size_of::<Completion>() as u64).cast(),
             entries: place.entries,
             under_way: 0,
-            beat: word(place.submission, BEAT),
+            beat: word(memory, place.submission + BEAT),
             beats: 0,
         };
         queue.beat();
         queue
+    }
+
+    /// Cursors, while no request is in flight and all completions are published.
+    pub fn cursors(&self) -> Cursors {
+        debug_assert_eq!(self.under_way, 0, "requests are in flight");
+        Cursors { requests: self.requests.cursor(), completions: self.completions.cursor() }
+    }
+
+    /// Continues at `cursors`, which may be any, if both rings allow that.
+    pub fn restore(&mut self, cursors: Cursors) -> Result<(), Broken> {
+        let [submission, completion] = self.words;
+        let requests =
+            Consumer::at(submission, self.entries, cursors.requests).map_err(Violation::SubmissionsOutOfStep);
+        let requests = requests.map_err(|how| self.broken(how))?;
+        let completions = Producer::at(completion, self.entries, cursors.completions);
+        let completions = completions.map_err(|error| self.broken(Violation::CompletionsOutOfStep(error)))?;
+        (self.requests, self.completions, self.under_way) = (requests, completions, 0);
+        Ok(())
     }
 
     /// Shows the guest that the tender runs.
@@ -242,13 +265,24 @@ impl Queue {
     /// Returns the next request, if there is one; the caller must complete it some time. Fills `parts` with its memory, or
     /// clears them if its operation takes none.
     pub fn next(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Broken> {
-        let request = self.take(memory, parts).map_err(|how| self.broken(how))?;
-        self.under_way += u32::from(request.is_some());
+        let request = self.peek(memory, parts)?;
+        request.iter().for_each(|request| self.take(request));
         Ok(request)
     }
 
-    fn take(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Violation> {
-        let mut available = self.requests.available().map_err(Violation::SubmissionsOutOfStep)?;
+    /// Returns the next request like [`Queue::next`], and leaves it in its ring.
+    pub fn peek(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Broken> {
+        self.check_next(memory, parts).map_err(|how| self.broken(how))
+    }
+
+    /// Takes the request that [`Queue::peek`] returned last.
+    pub fn take(&mut self, request: &Request) {
+        self.requests.skip(request.descriptors);
+        self.under_way += 1;
+    }
+
+    fn check_next(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Violation> {
+        let available = self.requests.available().map_err(Violation::SubmissionsOutOfStep)?;
         if available == 0 {
             return Ok(None);
         }
@@ -256,9 +290,9 @@ impl Queue {
         if !room {
             return Err(Violation::TooManyUnderWay { entries: self.entries });
         }
-        let first = self.read();
+        let first = self.descriptor(0);
         let Descriptor { token, operation, detail, address, .. } = first;
-        let request = Request { token, operation, detail, address };
+        let mut request = Request { token, operation, detail, address, descriptors: 1 };
         parts.clear();
         let rights = match self.operations.need(operation).ok_or(Violation::Operation(operation))? {
             Need::Memory(rights) => rights,
@@ -271,17 +305,18 @@ impl Queue {
             if !flags.contains(Flags::MORE) {
                 return Ok(Some(request));
             }
-            available -= 1;
-            if available == 0 {
+            if request.descriptors == available {
                 return Err(Violation::CutOff);
             }
-            descriptor = self.read();
+            descriptor = self.descriptor(request.descriptors);
+            request.descriptors += 1;
         }
     }
 
-    /// Reads the next descriptor, which must exist: a copy, because the guest may change the original at any time.
-    fn read(&mut self) -> Descriptor {
-        let position = self.requests.read() as usize;
+    /// Reads the descriptor after the next `ahead`, which must exist: a copy, because the guest may change the original at any
+    /// time.
+    fn descriptor(&self, ahead: u32) -> Descriptor {
+        let position = self.requests.peek(ahead) as usize;
         // SAFETY: the position is below the number of entries, for which `of` found the memory.
         let entry = unsafe { self.submission_entries.add(position) };
         // SAFETY: `entry` is an aligned entry of the ring, and any bytes are a valid descriptor.
@@ -311,12 +346,6 @@ impl Queue {
         self.completions.publish()
     }
 
-    /// Returns true if there is a request.
-    pub fn has_request(&mut self) -> Result<bool, Broken> {
-        let available = self.requests.available();
-        Ok(available.map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))? > 0)
-    }
-
     /// Arms the doorbell for the guest's next request. Returns true if there is none yet.
     pub fn sleep(&mut self) -> Result<bool, Broken> {
         self.requests.sleep().map_err(|error| self.broken(Violation::SubmissionsOutOfStep(error)))
@@ -326,6 +355,19 @@ impl Queue {
     pub const fn broken(&self, how: Violation) -> Broken {
         Broken { queue: self.name, how }
     }
+}
+
+/// Returns the word of a ring at this address.
+fn word(memory: &Memory, address: u64) -> &'static AtomicU32 {
+    let word = memory.ring(address, 4).cast::<AtomicU32>();
+    // SAFETY: `Memory::ring` found the word in memory that stays mapped and accessible, aligned as every ring is.
+    unsafe { word.as_ref() }
+}
+
+/// Returns the words of the ring at this address.
+pub(super) fn words(memory: &Memory, ring: u64) -> Words<&'static AtomicU32> {
+    let word = |offset| word(memory, ring + offset);
+    Words { producer: word(PRODUCER), consumer: word(CONSUMER), wake_at: word(WAKE_AT) }
 }
 
 /// Checks a part of a request's memory.

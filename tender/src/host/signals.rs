@@ -10,12 +10,14 @@ mod mask;
 pub mod number;
 mod sentinel;
 mod supervised;
+mod thread;
 mod timer;
 
 pub use mask::{all, change_mask};
 pub use sentinel::{Duty, STAND_INS, leave_to_sentinel};
 pub use supervised::{forwarded, original, sender, take_from};
 use supervised::{from_supervisor, passed_on};
+pub use thread::Thread;
 pub use timer::Timer;
 
 use crate::host::streams;

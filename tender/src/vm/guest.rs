@@ -1,6 +1,6 @@
 //! The guest as its tender sees it on any target: memory, devices, and the answers to its calls.
 
-use crate::devices::console::{self, Console};
+use crate::devices::console::Console;
 use crate::devices::device_loop::DeviceLoop;
 use crate::host::signals;
 use crate::host::time::monotonic_ns;
@@ -115,7 +115,7 @@ impl Guest {
 
     fn console_read(&mut self, address: u64, length: u64) -> Result<Answer, Fault> {
         let into = self.claim(address, length, Rights::READ | Rights::WRITE)?;
-        Ok(into.map_or(Ok(0), |into| console::read(into, length, || self.signals_pending())))
+        Ok(into.map_or(Ok(0), |into| self.console.read(into, length, || self.signals_pending())))
     }
 
     fn wait(&mut self, deadline_ns: u64, wanted: News, measure: bool) -> Result<Answer, Fault> {

@@ -9,6 +9,7 @@ use crate::confine::{self, Confined, Crew};
 use crate::devices::console::{self, Console};
 use crate::devices::device_loop::DeviceLoop;
 use crate::devices::notifier::Notifier;
+use crate::devices::pause::Pauser;
 use crate::devices::{Open, table};
 use crate::host::processors;
 use crate::host::signals::{self, Halt};
@@ -118,6 +119,11 @@ impl Machine {
             threads: Threads::new(image, bias),
             guest: Guest { vm, clock, memory, signals, statistics, console, device_loop },
         })
+    }
+
+    /// Returns a handle that pauses the devices, for another thread. The calling thread is the one of the processor.
+    pub fn pauser(&self) -> Pauser {
+        Pauser::new(&self.guest.console, self.guest.device_loop.as_ref())
     }
 
     /// Prepares the target on this thread, which is confined next. Returns instructions of seccomp(2) that decide before all

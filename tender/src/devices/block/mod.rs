@@ -15,9 +15,9 @@ mod options;
 mod page_cache;
 mod uring;
 
-use super::device::{Device, Progress};
+use super::device::{Device, NotSaved, Progress, State};
 use super::limit::{Bucket, Rate};
-use super::ring::{Broken, Need, Operations, Parts, Queue, Request, Violation};
+use super::ring::{Broken, Cursors, Need, Operations, Parts, Queue, Request, Violation};
 use crate::confine::{Descriptors, Role};
 use crate::host::time::monotonic_ns;
 use crate::memory::Memory;
@@ -127,6 +127,13 @@ impl Served {
             in_flight: Vec::new(),
             free: Vec::new(),
         }
+    }
+
+    /// Serves with the engine for hosts without io_uring.
+    #[cfg(test)]
+    pub fn without_uring(mut self) -> Self {
+        self.engine = Box::new(SyncEngine::new(&self.file));
+        self
     }
 
     /// Takes requests, and publishes completions after every `shown` of them.
@@ -300,9 +307,7 @@ impl Served {
     /// Takes requests and results, and publishes completions after every `shown` requests.
     fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = self.take(shown)?;
-        let results = self.reap()?;
-        progress.done |= results > 0;
-        progress.wake |= results > 0 && self.queue.publish();
+        progress |= self.drain()?;
         Ok(progress)
     }
 
@@ -358,5 +363,26 @@ impl Device for Served {
         descriptors.add(Role::Disk, &*self.file);
         let ring = Some(self.engine.file()).filter(|ring| *ring >= 0);
         ring.iter().for_each(|ring| descriptors.add(Role::Ring, ring));
+    }
+
+    fn drain(&mut self) -> Result<Progress, Broken> {
+        let done = self.reap()? > 0;
+        Ok(Progress { done, wake: done && self.queue.publish(), ..Progress::default() })
+    }
+
+    fn is_idle(&self) -> bool {
+        self.started == 0 && self.queued.is_empty()
+    }
+
+    fn state(&self) -> Result<State, NotSaved> {
+        let queues = [self.queue.cursors(), Cursors::default()];
+        Ok(State { queues, levels: self.limits.each_ref().map(Bucket::level) })
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), Broken> {
+        self.queue.restore(state.queues[0])?;
+        let now_ns = monotonic_ns();
+        self.limits.iter_mut().zip(state.levels).for_each(|(limit, level)| limit.restore(level, now_ns));
+        Ok(())
     }
 }

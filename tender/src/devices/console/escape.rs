@@ -3,16 +3,30 @@
 
 use std::fmt::Write;
 
+/// Most bytes of a character without its last one.
+const CUT_MAXIMUM: usize = 3;
+
 /// Turns the bytes of a stream, piece by piece, into text without control characters.
 ///
 /// A character that is cut by the end of a piece waits for the next.
 #[derive(Debug, Default)]
 pub struct Escape {
-    /// First bytes of a cut character: at most 3.
+    /// First bytes of a cut character, at most [`CUT_MAXIMUM`].
     cut: Vec<u8>,
 }
 
 impl Escape {
+    /// First bytes of a character that was cut.
+    pub fn cut(&self) -> &[u8] {
+        &self.cut
+    }
+
+    /// Continues after these bytes, if a character can be cut there; else after none.
+    pub fn at(cut: &[u8]) -> Self {
+        let cut = if cut.len() <= CUT_MAXIMUM && is_cut(cut) { cut.to_vec() } else { Vec::new() };
+        Self { cut }
+    }
+
     /// Returns the next piece, safe to show.
     pub fn piece(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.cut);

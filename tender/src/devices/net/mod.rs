@@ -7,7 +7,7 @@ pub mod tap;
 pub mod user;
 mod wire;
 
-use super::device::{Device, Progress};
+use super::device::{Device, NotSaved, Progress, State};
 use super::limit::{Bucket, Rate};
 use super::ring::{Broken, Parts, Queue, Request, Violation};
 use crate::confine::Descriptors;
@@ -77,7 +77,7 @@ pub struct Served {
     receive: Queue,
     /// Memory of the frame that is being sent.
     frame: Parts,
-    /// Receive buffer that waits for a frame, and its memory.
+    /// Receive buffer that waits for a frame, still in its ring, and its memory.
     buffer: Option<Request>,
     room: Parts,
     longest: usize,
@@ -145,6 +145,7 @@ impl Served {
             match received.map_err(|_| unreachable(&self.receive, buffer))? {
                 Some(Received::Frame { length, checked }) => {
                     let flags = if checked { DATA_VALID } else { 0 };
+                    self.receive.take(buffer);
                     self.receive.complete_with(buffer.token, length, status::DONE, flags);
                     self.buffer = None;
                     self.limits[RECEIVE].take(length);
@@ -175,7 +176,7 @@ impl Served {
     }
 
     fn next_buffer(&mut self) -> Result<Option<Request>, Broken> {
-        let buffer = self.receive.next(&self.memory, &mut self.room)?;
+        let buffer = self.receive.peek(&self.memory, &mut self.room)?;
         match buffer.as_ref().map_or(0, |buffer| buffer.detail) {
             0 => Ok(buffer),
             GUEST_OFFLOADS if self.offers_offload() => Ok(buffer),
@@ -238,6 +239,25 @@ impl Device for Served {
 
     fn list(&self, descriptors: &mut Descriptors) {
         self.wire.list(descriptors);
+    }
+
+    fn state(&self) -> Result<State, NotSaved> {
+        match self.wire.not_saved() {
+            Some(why) => Err(why),
+            None => Ok(State {
+                queues: [self.transmit.cursors(), self.receive.cursors()],
+                levels: self.limits.each_ref().map(Bucket::level),
+            }),
+        }
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), Broken> {
+        self.transmit.restore(state.queues[TRANSMIT])?;
+        self.receive.restore(state.queues[RECEIVE])?;
+        self.buffer = None;
+        let now_ns = monotonic_ns();
+        self.limits.iter_mut().zip(state.levels).for_each(|(limit, level)| limit.restore(level, now_ns));
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use super::tap;
 use super::wire::{Received, Wire};
 use crate::confine::{Descriptors, Role};
 use crate::devices::copy::{self, Unreachable};
+use crate::devices::device::NotSaved;
 use crate::devices::ring::Parts;
 use husk_abi::device::{FRAME_HEADER, Offload};
 use std::io::{self, ErrorKind, Read, Write};
@@ -167,6 +168,10 @@ impl Wire for Passt {
 
     fn list(&self, descriptors: &mut Descriptors) {
         self.socket.iter().for_each(|socket| descriptors.add(Role::Passt, socket));
+    }
+
+    fn not_saved(&self) -> Option<NotSaved> {
+        Some(NotSaved::Passt)
     }
 
     fn events(&self, has_buffer: bool) -> i16 {

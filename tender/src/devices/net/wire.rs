@@ -2,6 +2,7 @@
 
 use crate::confine::Descriptors;
 use crate::devices::copy::Unreachable;
+use crate::devices::device::NotSaved;
 use crate::devices::ring::Parts;
 use husk_abi::device::{Offers, Offload};
 use std::fmt;
@@ -40,6 +41,11 @@ pub trait Wire: fmt::Debug + Send {
     /// Events of poll(2) to wait for, depending on a free receive buffer (`has_buffer`).
     fn events(&self, has_buffer: bool) -> i16 {
         if has_buffer { libc::POLLIN } else { 0 }
+    }
+
+    /// Reason why the wire has a state that cannot be saved, if it has one. Frames on their way are none: a wire loses frames.
+    fn not_saved(&self) -> Option<NotSaved> {
+        None
     }
 
     /// Monotonic time at which there is work in any case, in nanoseconds.

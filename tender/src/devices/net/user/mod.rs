@@ -36,6 +36,7 @@ mod tcp;
 use super::wire::{Received, Wire};
 use crate::confine::Descriptors;
 use crate::devices::copy::{self, Unreachable};
+use crate::devices::device::NotSaved;
 use crate::devices::ring::Parts;
 use crate::host::time::monotonic_ns;
 use crate::limits::rlimit;
@@ -320,6 +321,10 @@ impl Wire for Network {
     fn list(&self, descriptors: &mut Descriptors) {
         self.flows.list(descriptors);
         self.routes.iter().for_each(|routes| routes.list(descriptors));
+    }
+
+    fn not_saved(&self) -> Option<NotSaved> {
+        Some(NotSaved::UserNetwork)
     }
 
     fn events(&self, _: bool) -> i16 {
