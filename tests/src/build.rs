@@ -77,6 +77,12 @@ pub fn attacking_husk() -> &'static Path {
     HUSK.get_or_init(|| prebuilt::path("attacking-husk").unwrap_or_else(|| husk_with("attack", "attack", "dev")))
 }
 
+/// Returns the tender with a thread that pauses the devices all the time.
+pub fn pausing_husk() -> &'static Path {
+    static HUSK: OnceLock<PathBuf> = OnceLock::new();
+    HUSK.get_or_init(|| husk_with("pauses", "pauses", "dev"))
+}
+
 /// Builds a tender with these features in this part of the target directory: with features, one of its own, so that the result
 /// cannot be mistaken for the shipped tender.
 fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {

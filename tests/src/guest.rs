@@ -21,6 +21,7 @@ pub struct Guest {
     user: Option<u32>,
     attack: Option<String>,
     delay: Option<String>,
+    pauses: Option<u32>,
     timeout: Duration,
     chooses: bool,
 }
@@ -47,6 +48,7 @@ impl Guest {
             user: None,
             attack: None,
             delay: None,
+            pauses: None,
             timeout: TIMEOUT,
             chooses: false,
         }
@@ -100,6 +102,12 @@ impl Guest {
         self
     }
 
+    /// Has the devices paused so many times while the guest runs.
+    pub fn pauses(mut self, pauses: u32) -> Self {
+        self.pauses = Some(pauses);
+        self
+    }
+
     /// Sets this time limit instead of `TIMEOUT`.
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -146,7 +154,11 @@ impl Guest {
     /// Returns the command of the run.
     fn command(&self) -> Command {
         let mut line = self.through.clone();
-        let husk = if self.attack.is_some() || self.delay.is_some() { build::attacking_husk() } else { build::husk() };
+        let husk = match (&self.attack, &self.delay, self.pauses) {
+            (None, None, None) => build::husk(),
+            (None, None, Some(_)) => build::pausing_husk(),
+            _ => build::attacking_husk(),
+        };
         line.extend([husk.into(), "run".into()]);
         line.extend(self.flags.iter().cloned());
         line.extend(["--".into(), self.image.clone().into()]);
@@ -158,6 +170,9 @@ impl Guest {
         }
         if let Some(delay) = &self.delay {
             command.env("HUSK_ATTACK_DELAY", delay);
+        }
+        if let Some(pauses) = self.pauses {
+            command.env("HUSK_PAUSES", pauses.to_string());
         }
         if self.chooses {
             command.env_remove("HUSK_TARGET");

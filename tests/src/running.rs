@@ -95,6 +95,11 @@ impl Running {
         self.until(&format!("told {count} times '{text}'"), |started| started.stderr.count(text) >= count)
     }
 
+    /// Returns true if `text` has occurred on standard error.
+    pub fn has_told(&self, text: &str) -> bool {
+        self.started.as_ref().is_some_and(|started| started.stderr.count(text) > 0)
+    }
+
     /// Requests reports on the threads (SIGQUIT) until one has all these parts, because a thread reaches its wait some time
     /// after its start.
     #[track_caller]

@@ -18,6 +18,9 @@ use crate::host::time::monotonic_ns;
 use std::fmt;
 use std::os::fd::RawFd;
 
+#[cfg(feature = "pauses")]
+mod often;
+
 /// Interval at which a thread that pauses looks whether the others have left the devices, in nanoseconds.
 const INTERVAL_NS: u64 = 50_000;
 /// Interval between two signals to the vCPU thread, in nanoseconds.

@@ -49,6 +49,10 @@ pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: 
     crate::confine::attack::attempt("process");
     let machine = Machine::new(vm, vcpu, image, began, statistics, devices, &mut crew)?;
     let mut machine = ManuallyDrop::new(machine.with_console(options.console));
+    #[cfg(feature = "pauses")]
+    if !attached.is_empty() {
+        machine.pauser().pause_often(&mut crew)?;
+    }
     options.share.map_or(Ok(()), |share| machine.throttle(share)).map_err(Error::NoTimer)?;
     let deadline_ns = options.timeout.map(|after| monotonic_ns().saturating_add(after.as_nanos() as u64));
     options.timeout.map_or(Ok(()), |after| timeout::start(after, options.grace_s)).map_err(Error::NoTimer)?;
