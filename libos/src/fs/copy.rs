@@ -41,7 +41,7 @@ impl Files {
                 break;
             }
             let at = to_offset.map(|offset| offset + done);
-            let written = match self.write_through(outside, to, at, Buffers::own(&page), false, now) {
+            let written = match self.write_through(outside, to, at, Buffers::own(&page), false, || now) {
                 Ok(written) => written,
                 Err(Stop::Block(_) | Stop::Errno(_)) if done > 0 => break,
                 Err(stop) => return Err(stop),

@@ -32,14 +32,15 @@ use linux_raw_sys::ioctl::{FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
 pub const TRANSFER_MAXIMUM: u64 = 0x7fff_f000;
 
 impl Files {
-    /// read(2), or pread(2) if an offset is given. Only the kinds of [`Kind::takes_vectors`] fill more than the first buffer.
+    /// read(2), or pread(2) if an offset is given. Only the kinds of [`Kind::takes_vectors`] fill more than the first buffer. `now`
+    /// is asked only where it is needed: it takes as long as a short read.
     pub fn read(
         &mut self,
         outside: &mut dyn External,
         descriptor: i32,
         at: Option<u64>,
         into: Buffers<'_>,
-        now: Time,
+        now: impl FnOnce() -> Time,
     ) -> SyscallResult {
         let key = self.usable(descriptor)?;
         let description = &self.descriptions[key];
@@ -77,7 +78,7 @@ impl Files {
             self.descriptions[key].offset += count;
         }
         if !first.is_empty() {
-            self.touch(key, now);
+            self.touch(key, now());
         }
         Ok(count)
     }
@@ -91,7 +92,7 @@ impl Files {
         at: Option<u64>,
         from: Buffers<'_>,
         sync: bool,
-        now: Time,
+        now: impl FnOnce() -> Time,
     ) -> SyscallResult {
         let key = self.usable(descriptor)?;
         self.write_through(outside, key, at, from, sync, now)
@@ -105,7 +106,7 @@ impl Files {
         at: Option<u64>,
         from: Buffers<'_>,
         sync: bool,
-        now: Time,
+        now: impl FnOnce() -> Time,
     ) -> SyscallResult {
         let description = &mut self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
@@ -122,7 +123,7 @@ impl Files {
                     description.offset = offset + count;
                 }
                 if count > 0 {
-                    inode.modified(now);
+                    inode.modified(now());
                 }
                 Ok(count)
             }

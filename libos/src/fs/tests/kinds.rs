@@ -45,7 +45,7 @@ fn a_write_to_a_disk_is_flushed_if_description_or_call_ask_for_it() {
         let file = machine.open("/dev/data", linux::O_WRONLY | flags).expect("there");
         let from = Buffers::new(&slices, 0);
         let Machine { files, devices, .. } = &mut machine;
-        files.write(devices, file, Some(0), from, sync, now).expect("a disk");
+        files.write(devices, file, Some(0), from, sync, || now).expect("a disk");
         files.sync(devices, file).expect("a disk");
     }
     assert_eq!(machine.devices.transfers.iter().map(|transfer| transfer.4).collect::<Vec<_>>(), [true, true, false]);

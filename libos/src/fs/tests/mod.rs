@@ -162,7 +162,7 @@ impl Machine {
         let mut bytes = vec![0xee; length];
         let into = Slice::new(bytes.as_mut_ptr() as u64, length as u64);
         let now = self.now();
-        let count = self.files.read(&mut self.devices, descriptor, at, Buffers::new(&[into], 0), now)?;
+        let count = self.files.read(&mut self.devices, descriptor, at, Buffers::new(&[into], 0), || now)?;
         bytes.truncate(count as usize);
         Ok(bytes)
     }
@@ -170,7 +170,7 @@ impl Machine {
     fn write(&mut self, descriptor: i32, at: Option<u64>, bytes: &[u8]) -> SyscallResult {
         let from = Slice::new(bytes.as_ptr() as u64, bytes.len() as u64);
         let now = self.now();
-        self.files.write(&mut self.devices, descriptor, at, Buffers::new(&[from], 0), false, now)
+        self.files.write(&mut self.devices, descriptor, at, Buffers::new(&[from], 0), false, || now)
     }
 
     fn ready(&mut self, descriptor: i32) -> super::ready::Ready {
