@@ -6,7 +6,7 @@
 //! that place: no call makes memory executable or moves it (`confine::calls`); removing the page causes a fault, which ends
 //! the process too.
 //!
-//! [`crate::arch::sentinel`] has the code.
+//! The code is in `arch::sentinel`.
 //!
 //! The two signals have their default disposition, no call changes that, and the processor's thread blocks them. So the kernel
 //! leaves them to the sentinel, which waits for them (rt_sigtimedwait(2)) and passes them on to the processor's thread under
