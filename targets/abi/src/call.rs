@@ -89,7 +89,7 @@ calls! {
     /// `()`: returns the number of bytes of memory that the guest can still get by touching the sparse region.
     AvailableMemory = 14,
     /// `()`: arms the preemption timer again, because a thread has begun to want the processor while the timer was off; see
-    /// [`crate::turns`]. Value: 0, also for a guest without preemption.
+    /// [`crate::processor`]. Value: 0, also for a guest without preemption.
     Tick = 15,
     /// `()`: updates the clock page to the present; for a reader outside its limit ([`crate::clock`]). Value: 0.
     Time = 16,
