@@ -202,12 +202,6 @@ impl Libos {
         }
     }
 
-    /// Requests wake-ups for a wait that has come to that. Returns true if the wait is over.
-    fn go_on_waiting(&mut self, idle: &mut Idle) -> bool {
-        self.with_sources(|sources| idle.wait.arm(sources));
-        idle.wait.news().is_some()
-    }
-
     /// Takes the news after a wait. Returns the registers to load; `None` if no thread can run yet.
     fn end_wait(&mut self, idle: &Idle) -> Option<NonNull<Registers>> {
         let waited = husk::clock::monotonic_ns().saturating_sub(idle.since);
@@ -215,9 +209,6 @@ impl Libos {
         self.signals.timers.slept(waited);
         if idle.wait.news().is_some_and(|news| news.contains(News::INPUT)) {
             self.change(|files, _| files.input_arrived());
-        }
-        if self.disks.busy() {
-            self.disks.poll(&mut self.threads);
         }
         if self.net.has_device() {
             self.poll_network();
@@ -318,8 +309,11 @@ fn run(registers: Option<NonNull<Registers>>) -> *mut Registers {
 fn wait() -> NonNull<Registers> {
     loop {
         let mut idle = locked(Libos::begin_wait);
-        while !locked(|libos| libos.go_on_waiting(&mut idle)) {
+        while idle.wait.news().is_none() {
             idle.wait.block();
+            if idle.wait.is_unarmed() {
+                locked(|libos| libos.with_sources(|sources| idle.wait.arm(sources)));
+            }
         }
         if let Some(registers) = locked(|libos| libos.end_wait(&idle)) {
             return registers;

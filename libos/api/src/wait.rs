@@ -175,9 +175,14 @@ impl Wait {
         }
     }
 
+    /// Returns true if the wait has come to request wake-ups, by [`Wait::arm`].
+    pub fn is_unarmed(&self) -> bool {
+        self.stage == Stage::Arm
+    }
+
     /// Requests wake-ups, if the wait has come to that.
     pub fn arm(&mut self, sources: &mut [&mut dyn Source]) {
-        if self.stage != Stage::Arm {
+        if !self.is_unarmed() {
             return;
         }
         if sources.iter_mut().all(|source| source.sleep()) {

@@ -140,12 +140,6 @@ impl Disks {
         self.open.iter_mut().for_each(|(_, disk)| disk.publish());
     }
 
-    /// Publishes requests and arms the notifications of all disks. Returns true if none has a completion yet.
-    pub fn are_quiet(&mut self) -> bool {
-        self.ring();
-        self.open.iter_mut().all(|(_, disk)| !disk.ready() && disk.sleep())
-    }
-
     /// Wait sources of the open disks.
     pub fn sources(&mut self) -> Vec<&mut dyn Source> {
         self.open.iter_mut().map(|(_, disk)| disk as &mut dyn Source).collect()
