@@ -92,7 +92,9 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
 /// recvfrom(2).
 pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> SyscallResult {
     let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
-    libos.change(|files, _| files.take_rights(received.rights, 0, false));
+    if !received.rights.is_empty() {
+        libos.change(|files, _| files.take_rights(received.rights, 0, false));
+    }
     if from != 0 {
         match &received.from {
             Some(address) => address::write(Some(address), from, room)?,
