@@ -14,9 +14,8 @@ use crate::arch::hvt::{Cpu, msrs, ring0};
 use crate::confine::{Descriptors, Lack, Role};
 use crate::devices::notifier::Notifier;
 use crate::image::Image;
-use crate::memory::sparse::populated;
-use crate::memory::{Claim, Memory};
-use crate::vm::target::{Error, Touch, Vcpu, Vm};
+use crate::memory::{Claim, Memory, Touch};
+use crate::vm::target::{Error, Vcpu, Vm};
 use heap::Heap;
 use husk_abi::call::Status;
 use husk_abi::memory::Region;
@@ -103,11 +102,7 @@ impl Vm for Hvt {
         if !self.memory.sparse().region().contains(address) {
             return Touch::Fault;
         }
-        match self.sparse.touch(&self.vm, &mut self.slots, &self.memory, address) {
-            populated::Touch::Mapped => Touch::Mapped,
-            populated::Touch::OutOfMemory => Touch::OutOfMemory,
-            populated::Touch::AlreadyMapped => Touch::Fault,
-        }
+        self.sparse.touch(&self.vm, &mut self.slots, &self.memory, address)
     }
 
     fn grow_heap(&mut self, length: u64) -> Result<u64, Status> {

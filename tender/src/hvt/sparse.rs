@@ -5,8 +5,8 @@
 
 use super::slots::Slots;
 use crate::arch::hvt::tables::{Owner, Tables};
-use crate::memory::sparse::populated::{LARGE_GRANULE, Populated, Touch};
-use crate::memory::{Claim, Memory};
+use crate::memory::sparse::populated::{LARGE_GRANULE, Populated};
+use crate::memory::{Claim, Memory, Touch};
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
 

@@ -18,9 +18,11 @@ mod pagemap;
 #[cfg(test)]
 mod property;
 pub mod sparse;
+mod touch;
 
 pub use claim::Claim;
 pub use error::{Error, Refused};
+pub use touch::Touch;
 
 use crate::confine::Descriptors;
 use crate::image::Image;

@@ -13,10 +13,9 @@ use crate::arch::spt::{has_base_instructions, trampoline};
 use crate::devices::notifier::Notifier;
 use crate::image::Image;
 use crate::memory::host::protect;
-use crate::memory::sparse::populated;
-use crate::memory::{self, Claim, Memory};
+use crate::memory::{self, Claim, Memory, Touch};
 use crate::vm::gate::{DOORBELL, NO_LIBOS, UNDEFINED};
-use crate::vm::target::{Error, Touch, Vcpu, Vm};
+use crate::vm::target::{Error, Vcpu, Vm};
 use husk_abi::call::Status;
 use husk_abi::memory::{BOOT, GATE, Region, Rights};
 use libc::sock_filter;
@@ -93,9 +92,8 @@ impl Vm for Spt {
     fn touch(&mut self, address: u64, error: u64) -> Touch {
         if self.memory.sparse().region().contains(address) {
             match self.sparse.touch(&self.memory, address) {
-                populated::Touch::Mapped => return Touch::Mapped,
-                populated::Touch::OutOfMemory => return Touch::OutOfMemory,
-                populated::Touch::AlreadyMapped => {}
+                Touch::Fault => {}
+                touch => return touch,
             }
         }
         // The guest may have protected the page itself, which the processor reports like an unmapped page.

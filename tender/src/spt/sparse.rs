@@ -1,8 +1,8 @@
 //! Memory of the sparse region: accessible from the first touch until it is given up. See [`husk_abi::memory`].
 
 use crate::memory::host::protect;
-use crate::memory::sparse::populated::{Populated, Touch};
-use crate::memory::{Claim, Memory};
+use crate::memory::sparse::populated::Populated;
+use crate::memory::{Claim, Memory, Touch};
 use husk_abi::memory::{Region, Rights};
 
 /// Part of the region that the guest has.

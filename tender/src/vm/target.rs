@@ -8,7 +8,7 @@ pub use error::Error;
 use crate::arch::registers::Registers;
 use crate::confine::{Crew, Descriptors, Lack};
 use crate::devices::notifier::Notifier;
-use crate::memory::{Claim, Memory};
+use crate::memory::{Claim, Memory, Touch};
 use crate::vm::clock::{Counter, Moment, Offset};
 use husk_abi::call::Status;
 use libc::sock_filter;
@@ -154,17 +154,4 @@ pub enum Stop {
     Shutdown,
     /// Any other stop.
     Strange(String),
-}
-
-/// Outcome of a page fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
-    /// The page is the guest's, and mapped now.
-    Mapped,
-    /// The page could be the guest's, but there is no memory for it.
-    OutOfMemory,
-    /// The guest itself has taken its rights to the page.
-    Forbidden,
-    /// The page is not the guest's to touch.
-    Fault,
 }

@@ -2,7 +2,7 @@
 //! limit on their number. See [`husk_abi::memory`].
 
 use crate::memory::sparse::Sparse;
-use crate::memory::{Claim, Memory};
+use crate::memory::{Claim, Memory, Touch};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
 /// Bytes mapped at a touch (fault-around), if that much is left: the pages around the address. A guest with much memory gets
@@ -23,17 +23,6 @@ const FOR_GUEST_RAM: u64 = 2 << 20;
 pub struct Populated {
     /// Bytes charged to the guest: mapped pages, and page tables.
     bytes: u64,
-}
-
-/// Result of a touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
-    /// The page is mapped now.
-    Mapped,
-    /// The page was mapped before, so that the fault has another reason.
-    AlreadyMapped,
-    /// The guest has no memory left, or the host has none.
-    OutOfMemory,
 }
 
 impl Populated {
@@ -62,7 +51,7 @@ impl Populated {
     ) -> Touch {
         let sparse = memory.sparse();
         if sparse.has(address) {
-            return Touch::AlreadyMapped;
+            return Touch::Fault;
         }
         let page = Region { start: address & !(PAGE - 1), length: PAGE };
         let usual = (self.bytes / PIECES).next_power_of_two().clamp(GRANULE, LARGE_PAGE);
