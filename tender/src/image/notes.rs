@@ -41,8 +41,6 @@ pub struct Notes {
 pub struct Processors {
     /// The first block.
     pub blocks: u64,
-    /// Number of blocks.
-    pub count: u64,
     /// Address at which a preempted thread continues.
     pub entry: u64,
     /// Start of the instructions at which a thread must not be preempted.
@@ -110,7 +108,6 @@ fn read_processors(note: &Note<'_>) -> Result<Processors, Refusal> {
     let to = |field: usize, distance| note.address.wrapping_add(field as u64).wrapping_add_signed(distance);
     Ok(Processors {
         blocks: to(offset_of!(Raw, blocks), raw.blocks),
-        count: raw.count,
         entry: to(offset_of!(Raw, entry), raw.entry),
         from: to(offset_of!(Raw, from), raw.from),
         to: to(offset_of!(Raw, to), raw.to),
