@@ -42,8 +42,8 @@ impl Guest {
         }
         for (id, value) in &self.0 {
             check(*id, value)?;
-            let (long, takes_value) = (&COMMAND.flags[*id as usize].long, COMMAND.flags[*id as usize].value.is_some());
-            words.push(if takes_value { format!("--{long}={value}") } else { format!("--{long}") });
+            let Flag { long, value: takes, .. } = COMMAND.flags[*id as usize];
+            words.push(if takes.is_some() { format!("--{long}={value}") } else { format!("--{long}") });
         }
         Ok(words)
     }
