@@ -3,7 +3,7 @@
 //! A guest that runs while no thread serves its devices is a deadlock, which the model finds. So is one whose devices are paused
 //! by a third thread, and are not served afterwards.
 
-use loom::sync::{Arc, Condvar};
+use loom::sync::Arc;
 use loom::thread;
 
 /// Types that the file below is made of: loom's, in place of the standard library's in the tender.
@@ -15,29 +15,11 @@ mod sync {
 #[path = "../src/devices/handoff.rs"]
 mod handoff;
 
+#[path = "../../targets/abi/tests/bell/mod.rs"]
+mod bell;
+
+use bell::Bell;
 use handoff::Handoff;
-
-/// The doorbell: a wait after a ring ends at once.
-#[derive(Default)]
-struct Bell {
-    rung: sync::Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.changed.wait(rung).unwrap();
-        }
-        *rung = false;
-    }
-}
 
 /// Requests that were made, number of completed ones, and true if the guest is to ring for the next.
 #[derive(Default)]

@@ -5,10 +5,13 @@
 
 #![expect(unsafe_code, reason = "entries are cells that the model watches")]
 
+mod bell;
+
+use bell::Bell;
 use husk_abi::ring::protocol::{Consumer, Producer, Word, Words};
 use loom::cell::UnsafeCell;
+use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::*, fence};
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 /// A word of the model.
@@ -26,28 +29,6 @@ impl Word for Modelled {
 
     fn fence() {
         fence(SeqCst);
-    }
-}
-
-/// Wake-up of the other side: a doorbell, or the end of a wait. A ring before the wait ends the wait at once.
-#[derive(Default)]
-struct Bell {
-    rung: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Bell {
-    fn ring(&self) {
-        *self.rung.lock().unwrap() = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().unwrap();
-        while !*rung {
-            rung = self.changed.wait(rung).unwrap();
-        }
-        *rung = false;
     }
 }
 
