@@ -1,7 +1,7 @@
 //! Notification of changed readiness: to threads that sleep for a file, and to sets that it is in.
 //!
-//! Code that changes a file's readiness reports that by [`super::Files::notify`]. Threads do not belong to the files, so for them the
-//! change is noted in a list, which the owner of both takes and passes on after each call.
+//! Code that changes a file's readiness reports that by [`super::Files::notify`]. Threads do not belong to the files, so for
+//! them the change is noted in a list, which the owner of both takes and passes on after each call.
 
 use super::handle::{DescriptionKey, NodeKey};
 use crate::syscall_result::{Block, Stop, Then, WaitFor};

@@ -29,8 +29,9 @@
 //! guest RAM ([`Number::GrowHeap`](crate::call::Number::GrowHeap)) are together never larger than guest RAM: the tender counts
 //! both, and a guest can neither reach an unmapped page nor map one itself. A touch for which no memory is left is a fault
 //! ([`crate::fault::OUT_OF_MEMORY`]); a guest checks before it relies on memory there
-//! ([`Number::AvailableMemory`](crate::call::Number::AvailableMemory)), and returns unused pages ([`Number::Discard`](crate::call::Number::Discard)).
-//! A call may name pages of the sparse region once they have been touched; rings may not.
+//! ([`Number::AvailableMemory`](crate::call::Number::AvailableMemory)), and returns unused pages
+//! ([`Number::Discard`](crate::call::Number::Discard)). A call may name pages of the sparse region once they have been touched;
+//! rings may not.
 //!
 //! The tender's own area (the low rows and the page tables, which are not mapped in the guest) lies in guest-physical memory
 //! below guest RAM: physical address `p` of guest RAM is [`TENDER_SIZE`]` + (virtual - its base)`.

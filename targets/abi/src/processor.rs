@@ -1,8 +1,8 @@
 //! Processors: what a guest and its tender know of each, and preemption of a thread that does not give one up.
 //!
-//! An image with threads may carry a note of type [`crate::note::PROCESSORS`], a [`Note`], that names an array of [`Block`]s in its
-//! writable memory, one for each processor that it can use, and an entry. A tender gives a guest at most that many processors;
-//! today it gives one, the first.
+//! An image with threads may carry a note of type [`crate::note::PROCESSORS`], a [`Note`], that names an array of [`Block`]s in
+//! its writable memory, one for each processor that it can use, and an entry. A tender gives a guest at most that many
+//! processors; today it gives one, the first.
 //!
 //! A guest has no interrupts, and with threads that switch only at system calls, one that spins would keep another from ever
 //! changing the variable it spins on. Therefore, while `armed` is set, the tender checks, every [`INTERVAL_MS`] milliseconds of

@@ -1,8 +1,8 @@
 //! Signals: delivery of signals that are sent to the tender's own process to the guest.
 //!
-//! An image that takes signals carries, beside its note about processors, a note of type [`crate::note::SIGNALS`]: a [`Note`] that
-//! names a [`Record`] in its writable memory. When a signal of [`FORWARDED`] arrives, the tender sets its bit in `pending`. From
-//! then on, while the record is not 0,
+//! An image that takes signals carries, beside its note about processors, a note of type [`crate::note::SIGNALS`]: a [`Note`]
+//! that names a [`Record`] in its writable memory. When a signal of [`FORWARDED`] arrives, the tender sets its bit in
+//! `pending`. From then on, while the record is not 0,
 //!
 //! - a blocking call returns: `Wait` as usual, the others with
 //!   [`Status::Interrupted`](crate::call::Status::Interrupted);

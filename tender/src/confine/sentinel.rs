@@ -10,9 +10,9 @@
 //!
 //! The two signals have their default disposition, no call changes that, and the processor's thread blocks them. So the kernel
 //! leaves them to the sentinel, which waits for them (rt_sigtimedwait(2)) and passes them on to the processor's thread under
-//! other names ([`signals::STAND_INS`]). If the process has not ended a second after the time of grace, or after a second signal, the
-//! sentinel ends it. A guest that unblocks them ends at once, by the default, unless husk is process 1 of a PID namespace,
-//! where the kernel drops a signal that is neither handled nor blocked.
+//! other names ([`signals::STAND_INS`]). If the process has not ended a second after the time of grace, or after a second
+//! signal, the sentinel ends it. A guest that unblocks them ends at once, by the default, unless husk is process 1 of a PID
+//! namespace, where the kernel drops a signal that is neither handled nor blocked.
 //!
 //! All threads share a filter, which they enter at once (SECCOMP_FILTER_FLAG_TSYNC): so the sentinel need not run before the
 //! guest does, and costs a start little. A thread of the guest's must not take its signals, though. The filter lets

@@ -1,8 +1,9 @@
 //! Device thread: serves the devices while the guest runs.
 //!
 //! A guest that waits often is served during its waits, so this thread sleeps for a moment at a time (idle wait). It starts to
-//! serve when the guest has run for a whole idle wait, or rings the doorbell. Then it serves as long as there is work, polls for a while longer ([`husk_abi::poll`]),
-//! and sleeps until the doorbell, a file of a device or a device's deadline, and so forth until the guest waits again.
+//! serve when the guest has run for a whole idle wait, or rings the doorbell. Then it serves as long as there is work, polls
+//! for a while longer ([`husk_abi::poll`]), and sleeps until the doorbell, a file of a device or a device's deadline, and so
+//! forth until the guest waits again.
 
 #![expect(unsafe_code, reason = "system calls that wait")]
 
@@ -16,8 +17,8 @@ use husk_abi::poll::Poll;
 use std::ptr::{self, null};
 use std::sync::Arc;
 
-/// Length of an idle wait, in wake-ups: the least, and the most, for guests that wait all the time. So idle waits take no more than a
-/// quarter of a processor, and a thirtieth.
+/// Length of an idle wait, in wake-ups: the least, and the most, for guests that wait all the time. So idle waits take no more
+/// than a quarter of a processor, and a thirtieth.
 const IDLE_WAIT: (u64, u64) = (4, 32);
 /// Most sleeps without polling between two trials: each sleep ended with a request, and more may follow as fast as possible.
 const SKIPS: u32 = 16;

@@ -2,11 +2,11 @@
 //!
 //! The thread that holds the lock serves. The vCPU thread holds it for as long as the guest waits, and releases it without a
 //! wake-up, because most guests wait again soon. So the device thread sleeps for a moment at a time (idle wait), and serves
-//! when the guest has run for longer than that. The device thread blocks indefinitely only if the vCPU thread owns the devices or the
-//! doorbell is armed. A guest that waits does not ring the doorbell, so a wait must wake the device thread: the device thread
-//! sets `asleep` before it checks once more that the devices have not changed hands, and the vCPU thread gives the devices back
-//! before it checks `asleep`. A full fence lies between the two steps of each (store buffering), so at least one of them sees
-//! what the other did: no guest runs without a thread to serve its devices.
+//! when the guest has run for longer than that. The device thread blocks indefinitely only if the vCPU thread owns the devices
+//! or the doorbell is armed. A guest that waits does not ring the doorbell, so a wait must wake the device thread: the device
+//! thread sets `asleep` before it checks once more that the devices have not changed hands, and the vCPU thread gives the
+//! devices back before it checks `asleep`. A full fence lies between the two steps of each (store buffering), so at least one
+//! of them sees what the other did: no guest runs without a thread to serve its devices.
 //!
 //! A third thread pauses the devices ([`super::pause`]). It closes them before it takes the lock; the other two look under the
 //! lock whether they are closed, and then leave them alone. The device thread sleeps until the doorbell rings, which it does

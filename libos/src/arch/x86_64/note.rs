@@ -1,6 +1,6 @@
 //! ELF notes of the libos in the image: the version of its contract and where a trapped system call continues
-//! ([`husk_abi::note::Abi`]), the processors and the entry of a preempted thread ([`husk_abi::processor::Note`]), the record for posted
-//! signals ([`husk_abi::signals::Note`]), and the table of threads ([`husk_abi::threads::Note`]).
+//! ([`husk_abi::note::Abi`]), the processors and the entry of a preempted thread ([`husk_abi::processor::Note`]), the record
+//! for posted signals ([`husk_abi::signals::Note`]), and the table of threads ([`husk_abi::threads::Note`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
