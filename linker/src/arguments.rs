@@ -10,6 +10,9 @@ use std::path::PathBuf;
 /// Heading of the flags that cargo gets as well.
 pub const CARGO: &str = "Options of cargo";
 
+/// Name of the flag `--config`.
+pub const CONFIG: &str = "config";
+
 /// `cargo husk`: builds cargo projects as unikernel images and runs them.
 #[derive(Debug, Parser)]
 #[command(name = "cargo husk", bin_name = "cargo husk", version, about, disable_help_subcommand = true)]
@@ -24,14 +27,15 @@ pub struct Husk {
 pub enum Command {
     /// Build a project as images; prints the path of each
     #[command(
+        visible_alias = "b",
         after_help = "All other options of 'cargo build' work too. -v also prints how each image's system calls were patched."
     )]
     Build(Build),
     /// Build a program as an image and run it
-    #[command(after_help = AFTER_RUN, after_long_help = guest::explained(AFTER_RUN), override_usage = RUN)]
+    #[command(visible_alias = "r", after_help = AFTER_RUN, after_long_help = guest::explained(AFTER_RUN), override_usage = RUN)]
     Run(Run),
     /// Build the tests of a project as images and run each
-    #[command(after_help = AFTER_TEST, after_long_help = guest::explained(AFTER_TEST), override_usage = TEST)]
+    #[command(visible_alias = "t", after_help = AFTER_TEST, after_long_help = guest::explained(AFTER_TEST), override_usage = TEST)]
     Test(Run),
     /// Make a new project
     New(New),

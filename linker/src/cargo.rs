@@ -1,20 +1,27 @@
 //! Calls of cargo: target, linker and runner of a build of images, on top of what the user asked for.
 
 use crate::arguments;
+use crate::config::Target;
 use crate::error::{Error, Result};
 use crate::link::request;
 use crate::profile::Profile;
 use crate::project::{Member, Project};
+use crate::runner;
 use crate::settings::Kind;
 use crate::toolchain;
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use toml::Value;
 
 /// A call of cargo that builds images of one kind.
 #[derive(Debug)]
-pub struct Call(pub Command);
+pub struct Call {
+    /// The call itself.
+    pub command: Command,
+    kind: Kind,
+    runner_is_text: bool,
+}
 
 impl Call {
     /// Makes `cargo <subcommand>` for programs of `kind` in `project`, with the `words` of the user.
@@ -25,10 +32,12 @@ impl Call {
         flags: &arguments::Cargo,
         words: &[String],
     ) -> Result<Self> {
-        toolchain::provide(kind.target())?;
-        let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
+        let rustc = toolchain::rustc(&project.config);
+        toolchain::provide(&rustc, kind.target())?;
         let mut command = Command::new(toolchain::cargo());
         command.args([subcommand, "--target", kind.target()]);
+        // Values of ours come later, so that they take precedence.
+        command.args(flags.config.iter().flat_map(|value| ["--config", value]));
         command.env(request::KIND, kind.name()).env(request::TOOL, request::identity());
         for member in &project.members {
             command.env(request::settings_variable(&member.name), member.settings.to_variable()?);
@@ -36,37 +45,61 @@ impl Call {
         if let Some((build, target)) = &project.folders {
             command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, target);
         }
-        let profile = Profile::select(flags, &project.root);
+        let profile = Profile::select(subcommand, flags, &project.config, &project.root);
         if profile.debug_is_unset {
             command.env(profile.debug_variable(), "line-tables-only");
         }
         if profile.is_bare {
             command.env(request::STRIP_DEBUG, "1");
         }
-        let mut call = Self(command);
-        call.configure(kind, "linker", path_value(&executable)?);
-        call.0.args(words);
+        let target = Target::select(&project.config, kind.target(), &rustc);
+        command.envs(target.linker().map(|linker| (request::LINKER, linker)));
+        command.envs(target.flags_without_linker());
+        let mut call = Self { command, kind, runner_is_text: target.runner_is_text() };
+        call.configure("linker", path_value(&executable()?)?);
+        call.command.args(words);
         Ok(call)
     }
 
     /// Sets `target.<target>.<key>` for this call.
-    fn configure(&mut self, kind: Kind, key: &str, value: Value) {
-        self.0.arg("--config").arg(format!("target.{}.{key}={value}", kind.target()));
+    fn configure(&mut self, key: &str, value: Value) {
+        self.command.arg("--config").arg(format!("target.{}.{key}={value}", self.kind.target()));
     }
 
     /// Has cargo run programs by `tender` with `words` before the name of the image.
-    pub fn run_by(&mut self, kind: Kind, tender: &Path, words: Vec<String>) -> Result<()> {
-        let words = words.into_iter().map(Value::String);
-        let runner = std::iter::once(path_value(tender)?).chain(words).collect();
-        self.configure(kind, "runner", Value::Array(runner));
+    pub fn run_by(&mut self, tender: &Path, words: Vec<String>) -> Result<()> {
+        let words: Vec<_> = std::iter::once(text(tender)?.to_owned()).chain(words).collect();
+        if !self.runner_is_text {
+            self.configure("runner", Value::Array(words.into_iter().map(Value::String).collect()));
+            return Ok(());
+        }
+        // cargo adds no list to a string, and splits a string at spaces.
+        let executable = executable()?;
+        let runner = text(&executable)?;
+        if runner.contains(char::is_whitespace) {
+            let key = format!("target.{}.runner", self.kind.target());
+            return Err(Error::new(format!(
+                "'{key}' in cargo's configuration is a string, and '{runner}' has a space: write the runner as a list"
+            )));
+        }
+        self.command.env(runner::WORDS, runner::join(&words));
+        self.configure("runner", Value::String(format!("{runner} {}", runner::NAME)));
         Ok(())
     }
 }
 
 /// Returns a path as cargo's configuration takes it.
 fn path_value(path: &Path) -> Result<Value> {
-    let text = path.to_str().ok_or_else(|| Error::new(format!("the path '{}' is not UTF-8", path.display())))?;
-    Ok(Value::String(text.to_owned()))
+    text(path).map(|text| Value::String(text.to_owned()))
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::new(format!("the path '{}' is not UTF-8", path.display())))
+}
+
+/// Returns the path of this program.
+fn executable() -> Result<PathBuf> {
+    env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))
 }
 
 /// Returns the error about a target of the compiler's.

@@ -1,14 +1,13 @@
 //! Settings of a profile for debug information.
 //!
 //! Crash reports name function, file and line, so a program is compiled with line tables even where its profile does
-//! not ask for any; they end up beside the image, not in it. A profile that sets `debug` itself is left alone. cargo
-//! has no stable query for that, so this module reads what cargo reads: `Cargo.toml` of the workspace, configuration files
-//! from the current folder upwards and in cargo's home, environment variables, and `--config`.
+//! not ask for any; they end up beside the image, not in it. A profile that sets `debug` itself is left alone. Profiles
+//! are in cargo's configuration, and after it in `Cargo.toml` of the workspace.
 
 use crate::arguments;
-use std::env;
+use crate::config::Config;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings of the profile that a command line selects.
@@ -23,21 +22,24 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Returns the profile that `flags` select in the workspace at `root`.
-    pub fn select(flags: &arguments::Cargo, root: &Path) -> Self {
-        let name = match (&flags.profile, flags.release) {
-            (Some(name), _) => name.as_str(),
-            (None, true) => "release",
-            (None, false) => "dev",
+    /// Returns the profile that `flags` of `cargo <subcommand>` select in the workspace at `root`.
+    pub fn select(subcommand: &str, flags: &arguments::Cargo, config: &Config, root: &Path) -> Self {
+        let name = match (&flags.profile, flags.release, subcommand) {
+            (Some(name), ..) => name.as_str(),
+            (None, true, _) => "release",
+            (None, false, "test") => "test",
+            (None, false, "bench") => "bench",
+            (None, false, _) => "dev",
         };
-        Self::resolve(name, &sources(flags, root))
+        // cargo complains about a manifest that cannot be read.
+        let manifest = fs::read_to_string(root.join("Cargo.toml")).ok().and_then(|text| text.parse().ok());
+        Self::resolve(name, config, &manifest.unwrap_or_default())
     }
 
-    /// Follows `inherits` from the profile `name` through `sources`.
-    fn resolve(name: &str, sources: &[Table]) -> Self {
+    /// Follows `inherits` from the profile `name` through a configuration and a manifest.
+    fn resolve(name: &str, config: &Config, manifest: &Table) -> Self {
         let sets = |profile: &str, key: &str| {
-            let variable = format!("CARGO_PROFILE_{}_{}", upper(profile), upper(key));
-            env::var_os(variable).is_some() || sources.iter().any(|source| value(source, profile, key).is_some())
+            config.sets(&["profile", profile, key]) || value(manifest, profile, key).is_some()
         };
         let (mut debug, mut strip) = (false, false);
         let mut current = name.to_owned();
@@ -45,9 +47,10 @@ impl Profile {
         for _ in 0..32 {
             debug |= sets(&current, "debug");
             strip |= sets(&current, "strip");
-            let parent = sources.iter().find_map(|source| value(source, &current, "inherits")?.as_str());
+            let in_manifest = || value(manifest, &current, "inherits")?.as_str().map(str::to_owned);
+            let parent = config.text(&["profile", &current, "inherits"]).or_else(in_manifest);
             current = match (parent, current.as_str()) {
-                (Some(parent), _) => parent.to_owned(),
+                (Some(parent), _) => parent,
                 (None, "bench") => "release".to_owned(),
                 (None, "test") => "dev".to_owned(),
                 (None, _) => break,
@@ -71,24 +74,12 @@ fn value<'a>(source: &'a Table, profile: &str, key: &str) -> Option<&'a Value> {
     source.get("profile")?.get(profile)?.get(key)
 }
 
-/// Reads the sources that may set profiles. cargo complains about those that cannot be read.
-fn sources(flags: &arguments::Cargo, root: &Path) -> Vec<Table> {
-    let current = env::current_dir().unwrap_or_default();
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let folders = current.ancestors().map(|folder| folder.join(".cargo")).chain(home);
-    let files = folders.flat_map(|folder| [folder.join("config.toml"), folder.join("config")]);
-    let given = flags.config.iter().map(|value| fs::read_to_string(value).unwrap_or_else(|_| value.clone()));
-    let texts = std::iter::once(root.join("Cargo.toml")).chain(files).filter_map(|path| fs::read_to_string(path).ok());
-    texts.chain(given).filter_map(|text| text.parse().ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn profile(name: &str, manifest: &str) -> (bool, bool) {
-        let profile = Profile::resolve(name, &[manifest.parse().expect("is TOML")]);
+        let profile = Profile::resolve(name, &Config::default(), &manifest.parse().expect("is TOML"));
         (profile.debug_is_unset, profile.is_bare)
     }
 
@@ -113,6 +104,15 @@ mod tests {
         assert_eq!(profile("small", manifest), (true, true));
         assert_eq!(profile("small", &format!("{manifest}[profile.release]\ndebug = 2")), (false, false));
         assert_eq!(profile("fast", "[profile.fast]\ninherits = 'dev'"), (false, false));
+    }
+
+    #[test]
+    fn the_configuration_precedes_the_manifest() {
+        let manifest = "[profile.small]\ninherits = 'dev'".parse().expect("is TOML");
+        let config = crate::config::of_files(&["[profile.small]\ninherits = 'release'"]);
+        assert!(Profile::resolve("small", &config, &manifest).is_bare);
+        let config = crate::config::of_files(&["[profile.small]\ninherits = 'release'", "profile.release.debug = 0"]);
+        assert!(!Profile::resolve("small", &config, &manifest).debug_is_unset);
     }
 
     #[test]

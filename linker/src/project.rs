@@ -4,6 +4,7 @@
 //! selects. A package takes part if it has what `--bin` and `--example` ask for.
 
 use crate::arguments;
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
@@ -30,6 +31,8 @@ pub struct Project {
     pub root: PathBuf,
     /// Folder that cargo compiles in and folder that it then copies programs to, if these are different.
     pub folders: Option<(PathBuf, PathBuf)>,
+    /// cargo's configuration.
+    pub config: Config,
 }
 
 impl Project {
@@ -53,7 +56,8 @@ impl Project {
         let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
         let members = members.map(member).collect::<Result<Vec<_>>>()?;
         let folders = folders(&metadata, flags);
-        Ok(Self { members, root: metadata.workspace_root.into(), folders })
+        let config = Config::read(&flags.config);
+        Ok(Self { members, root: metadata.workspace_root.into(), folders, config })
     }
 }
 

@@ -3,6 +3,7 @@
 //! `$HUSK` names it. A tool that runs from a checkout of Husk builds the checkout's; an installed one looks beside
 //! itself, then in the path.
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::toolchain;
 use std::env;
@@ -68,7 +69,7 @@ impl Checkout {
 
     /// Builds the checkout's tender, which is quick if it is up to date.
     fn build(&self) -> Result<PathBuf> {
-        toolchain::provide(TARGET)?;
+        toolchain::provide(&toolchain::rustc(&Config::default()), TARGET)?;
         let mut command = Command::new(toolchain::cargo());
         command.args(["build", "--profile", PROFILE, "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
         command.arg("--target-dir").arg(&self.target_folder).current_dir(self.root);

@@ -1,5 +1,6 @@
 //! The Rust toolchain in use: its cargo and rustc, and the targets that rustc can build for.
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use husk_toolchain::Toolchain;
 use std::env;
@@ -11,18 +12,18 @@ pub fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Returns the rustc that this cargo will call, unless a configuration file names another.
-fn rustc() -> PathBuf {
-    if let Some(rustc) = env::var_os("RUSTC") {
-        return rustc.into();
+/// Returns the rustc that this cargo will call.
+pub fn rustc(config: &Config) -> PathBuf {
+    if let Some(rustc) = env::var_os("RUSTC").map(PathBuf::from).or_else(|| config.program(&["build", "rustc"])) {
+        return rustc;
     }
     let beside = Path::new(&cargo()).with_file_name("rustc");
     if beside.is_absolute() && beside.is_file() { beside } else { "rustc".into() }
 }
 
-/// Makes sure that programs for `target` can be compiled: installs its standard library if that is missing.
-pub fn provide(target: &str) -> Result<()> {
-    let toolchain = Toolchain::of(&rustc()).map_err(Error::new)?;
+/// Makes sure that `rustc` can compile programs for `target`: installs its standard library if that is missing.
+pub fn provide(rustc: &Path, target: &str) -> Result<()> {
+    let toolchain = Toolchain::of(rustc).map_err(Error::new)?;
     if !toolchain.missing(&[target]).is_empty() {
         eprintln!("  Installing the Rust target {target}");
     }

@@ -78,12 +78,12 @@ fn wants_json(flags: &arguments::Cargo) -> bool {
 /// Runs one cargo, and adds the images it made.
 fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Result<ExitCode> {
     if !echo {
-        call.0.arg("--message-format=json-render-diagnostics");
+        call.command.arg("--message-format=json-render-diagnostics");
     }
     let messages = Messages::create();
-    let is_verbose = call.0.get_args().any(|word| word == "-v" || word == "--verbose");
-    call.0.envs(messages.iter().map(|messages| (request::MESSAGES, &messages.0))).stdout(Stdio::piped());
-    let mut child = call.0.spawn().map_err(|error| Error::start(call.0.get_program().as_ref(), error))?;
+    let is_verbose = call.command.get_args().any(|word| word == "-v" || word == "--verbose");
+    call.command.envs(messages.iter().map(|messages| (request::MESSAGES, &messages.0))).stdout(Stdio::piped());
+    let mut child = call.command.spawn().map_err(|error| Error::start(call.command.get_program().as_ref(), error))?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
             if echo {
@@ -116,8 +116,7 @@ fn check(images: &[Utf8PathBuf]) -> Result<()> {
     match images.iter().find(|path| !is_image(path.as_std_path())) {
         None => Ok(()),
         Some(path) => Err(Error::new(format!(
-            "'{path}' is no image: another linker made it; remove '-C linker' from RUSTFLAGS and from 'rustflags' in \
-             cargo's configuration"
+            "'{path}' is no image: another linker made it; remove '-C linker' from what a wrapper of rustc adds"
         ))),
     }
 }

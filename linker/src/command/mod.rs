@@ -1,5 +1,6 @@
 //! The subcommands of `cargo husk`.
 
+mod alias;
 mod build;
 mod help;
 mod new;
@@ -19,6 +20,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut command = Husk::command();
     command.build();
     let mut divided = Divided::default();
+    words = alias::follow(&command, words)?;
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
         && ["build", "run", "test"].contains(&subcommand.get_name())
     {

@@ -21,12 +21,12 @@ pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     let project = Project::select(&run.cargo, &divided.cargo)?;
     let kind = kind(subcommand, &project)?;
     let mut call = Call::new(subcommand, kind, &project, &run.cargo, &divided.cargo)?;
-    call.run_by(kind, &tender::find()?, options)?;
+    call.run_by(&tender::find()?, options)?;
     if !divided.rest.is_empty() {
-        call.0.arg("--").args(&divided.rest);
+        call.command.arg("--").args(&divided.rest);
     }
-    let error = call.0.exec();
-    Err(Error::start(call.0.get_program().as_ref(), error))
+    let error = call.command.exec();
+    Err(Error::start(call.command.get_program().as_ref(), error))
 }
 
 /// Returns the single kind of program that is to run.

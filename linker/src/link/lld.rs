@@ -10,13 +10,13 @@ use std::ffi::OsString;
 /// Start of a program with a fixed place, as with other linkers; lld's default is where the tender has its own pages.
 pub const FIXED_BASE: &str = "--image-base=0x400000";
 
-/// Translates `words` for lld.
-pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
+/// Translates `words` for lld, or for a link editor that the user has chosen and has written options for.
+pub fn translate(words: &[Word], is_chosen: bool) -> Result<Vec<OsString>> {
     let mut translated = Vec::new();
     for word in words {
         match word {
             Word::Editor(word) => translated.push(word.clone()),
-            Word::Driver(word) => translate_driver(word.clone(), &mut translated)?,
+            Word::Driver(word) => translate_driver(word.clone(), is_chosen, &mut translated)?,
         }
     }
     if !translated.iter().any(|word| word == "-pie" || word == "--pie") {
@@ -25,7 +25,7 @@ pub fn translate(words: &[Word]) -> Result<Vec<OsString>> {
     Ok(translated)
 }
 
-fn translate_driver(word: OsString, translated: &mut Vec<OsString>) -> Result<()> {
+fn translate_driver(word: OsString, is_chosen: bool, translated: &mut Vec<OsString>) -> Result<()> {
     let text = word.to_string_lossy();
     match &*text {
         "-static-pie" => {
@@ -37,7 +37,7 @@ fn translate_driver(word: OsString, translated: &mut Vec<OsString>) -> Result<()
         option if ["-m", "-f", "-g", "-O", "-B", "-W"].iter().any(|start| option.starts_with(start)) => {}
         "-static" | "-pie" | "-no-pie" | "-u" | "-T" | "-L" | "-l" | "-z" | "-e" => translated.push(word),
         option if ["-L", "-l", "-u", "-T", "-e"].iter().any(|start| option.starts_with(start)) => translated.push(word),
-        option if option.starts_with('-') => {
+        option if option.starts_with('-') && !is_chosen => {
             return Err(Error::new(format!(
                 "no C compiler 'cc' was found, and '{option}' means nothing to rust-lld: install gcc or clang"
             )));
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn translated(words: &[&str]) -> Result<Vec<OsString>> {
-        translate(&words.iter().map(|word| Word::Driver(word.into())).collect::<Vec<_>>())
+        translate(&words.iter().map(|word| Word::Driver(word.into())).collect::<Vec<_>>(), false)
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod check;
 mod debug;
 pub mod files;
 mod line;
+mod linker;
 mod lld;
 mod note;
 mod order;
@@ -20,7 +21,8 @@ use crate::patch::{self, Plan, Reason};
 use crate::settings::Kind;
 use files::Tree;
 use husk_abi::note::Manifest;
-use line::{Flavor, Line, Strip, Word};
+use line::{Line, Strip, Word};
+use linker::Linker;
 use note::Notes;
 use request::Request;
 use std::env;
@@ -57,14 +59,15 @@ pub fn is_image(path: &Path) -> bool {
 pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let request = Request::from_environment()?;
     let mut line = Line::parse(&response::expand(arguments)?);
+    let linker = Linker::choose(request.linker.as_deref(), line.flavor);
     let scratch = Scratch::beside(&line.output)?;
     if line.makes_program {
         add_ours(&mut line, &request, &scratch)?;
-        if request.settings.kind == Kind::Std && tool::compiler().is_some() {
+        if request.settings.kind == Kind::Std && linker.takes_order() {
             add_order(&mut line, &scratch)?;
         }
     }
-    let status = link(&line, &scratch)?;
+    let status = link(&line, &linker, &scratch)?;
     if !status.success() {
         return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
     }
@@ -117,13 +120,14 @@ fn add_order(line: &mut Line, scratch: &Scratch) -> Result<()> {
 }
 
 /// Runs the linker that rustc would have run.
-fn link(line: &Line, scratch: &Scratch) -> Result<ExitStatus> {
+fn link(line: &Line, linker: &Linker, scratch: &Scratch) -> Result<ExitStatus> {
     let output = [OsString::from("-o"), line.output.clone().into()];
-    let (mut command, mut words) = match tool::compiler() {
-        Some(compiler) if line.flavor == Flavor::Compiler => (Command::new(compiler), line.for_compiler()),
-        _ => (tool::bundled("rust-lld")?, lld::translate(&line.words)?),
+    let (mut command, mut words) = match linker {
+        Linker::Compiler(compiler) => (Command::new(compiler), line.for_compiler()),
+        Linker::Editor(editor) => (Command::new(editor), lld::translate(&line.words, true)?),
+        Linker::Bundled => (tool::bundled("rust-lld")?, lld::translate(&line.words, false)?),
     };
-    if line.flavor == Flavor::Lld || tool::compiler().is_none() {
+    if linker.takes_flavor() {
         command.args(["-flavor", "gnu"]);
     }
     words.extend(output);

@@ -17,6 +17,8 @@ pub const KIND: &str = "HUSK_LINK_KIND";
 pub const TOOL: &str = "HUSK_LINK_TOOL";
 /// Set if debug information is there for crash reports only, and the image is to be without.
 pub const STRIP_DEBUG: &str = "HUSK_LINK_STRIP_DEBUG";
+/// Linker that cargo's configuration names.
+pub const LINKER: &str = "HUSK_LINK_LINKER";
 /// File that takes messages, because rustc does not show what a linker prints.
 pub const MESSAGES: &str = "HUSK_LINK_MESSAGES";
 
@@ -37,6 +39,8 @@ pub struct Request {
     pub settings: Settings,
     /// True if debug information is to be stripped even though the compiler does not ask for it.
     pub strip_debug: bool,
+    /// Linker that is to do the work, if one is configured.
+    pub linker: Option<PathBuf>,
     /// The folder that cargo compiles in and the one that programs are copied to, if they differ.
     pub folders: Option<(PathBuf, PathBuf)>,
     /// Variables that the output depends on.
@@ -52,7 +56,7 @@ impl Request {
             Ok("native") => Kind::Native,
             other => return Err(Error::new(format!("{KIND} is {other:?}: it is for cargo husk to set"))),
         };
-        let mut variables = vec![TOOL.to_owned()];
+        let mut variables = vec![TOOL.to_owned(), LINKER.to_owned()];
         let mut settings = Settings::of_kind(kind);
         if let Ok(package) = env::var("CARGO_PKG_NAME") {
             let variable = settings_variable(&package);
@@ -64,7 +68,8 @@ impl Request {
         let messages = env::var_os(MESSAGES).map(PathBuf::from);
         let folders = env::var_os(BUILD_FOLDER).zip(env::var_os(TARGET_FOLDER));
         let folders = folders.map(|(build, target)| (build.into(), target.into()));
-        Ok(Self { settings, folders, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
+        let linker = env::var_os(LINKER).map(PathBuf::from);
+        Ok(Self { settings, linker, folders, strip_debug: env::var_os(STRIP_DEBUG).is_some(), variables, messages })
     }
 
     /// Shows a message to the person at the terminal, if that is possible.

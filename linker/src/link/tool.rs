@@ -1,4 +1,4 @@
-//! The programs that the linker step runs: a C compiler, and the tools that come with rustc.
+//! The programs that the linker step runs, and those of them that come with rustc.
 //!
 //! rustc puts the folder of its own tools first in the `PATH` of its linker, so they are found by name.
 
@@ -7,14 +7,6 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Names of a C compiler, in order of preference.
-const COMPILERS: [&str; 3] = ["cc", "gcc", "clang"];
-
-/// Finds a C compiler, if there is one.
-pub fn compiler() -> Option<PathBuf> {
-    COMPILERS.into_iter().find_map(find)
-}
 
 /// Returns the folder in which compilers find the toolchain's link editor under the name that they expect, `ld.lld`.
 pub fn link_editors() -> Option<PathBuf> {
@@ -43,7 +35,8 @@ pub fn run(mut command: Command, purpose: &str) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::new(format!("{purpose} failed ({status}): {command:?}"))) }
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Finds a program in the `PATH`.
+pub fn find(name: &str) -> Option<PathBuf> {
     let folders: OsString = env::var_os("PATH")?;
     env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }

@@ -37,8 +37,9 @@ fn build_prints_nothing_but_paths_or_else_the_messages_of_cargo() {
 #[test]
 fn another_linker_is_noticed() {
     let project = Project::program("");
-    let call = project.husk("build").env("RUSTFLAGS", "-C linker=cc");
-    let complaint = call.complaint();
+    project.write("wrapper", "#!/bin/sh\nexec \"$@\" -C linker=cc");
+    make_executable(&project, "wrapper");
+    let complaint = project.husk("build").env("RUSTC_WRAPPER", "./wrapper").complaint();
     assert!(complaint.contains("is no image: another linker made it; remove '-C linker'"), "{complaint}");
 }
 

@@ -3,6 +3,7 @@
 //! Nothing runs here but cargo; tests of guests in virtual machines are in `tests/`.
 
 mod commands;
+mod configuration;
 mod elf;
 mod kinds;
 mod profiles;

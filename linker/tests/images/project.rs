@@ -52,7 +52,17 @@ impl Project {
     /// Prepares `cargo husk` with these words.
     pub fn husk(&self, words: &str) -> Call {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-husk"));
-        command.arg("husk").args(words.split_whitespace()).current_dir(self.folder.path());
+        command.arg("husk");
+        self.call(command, words)
+    }
+
+    /// Prepares cargo itself with these words.
+    pub fn cargo(&self, words: &str) -> Call {
+        self.call(Command::new(env!("CARGO")), words)
+    }
+
+    fn call(&self, mut command: Command, words: &str) -> Call {
+        command.args(words.split_whitespace()).current_dir(self.folder.path());
         for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "HUSK", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }
@@ -80,6 +90,11 @@ impl Call {
     /// Sets an environment variable.
     pub fn env(self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         Self(self.0.env(name, value))
+    }
+
+    /// Adds a word that may have spaces.
+    pub fn argument(self, word: &str) -> Self {
+        Self(self.0.argument(word))
     }
 
     /// Runs the call, for a bounded time.

@@ -66,7 +66,7 @@ impl fmt::Display for Refusal {
             Self::HeaderSize(size) => write!(f, "has program headers of {size} bytes instead of 56; {REBUILD}"),
             Self::NoNotes => write!(
                 f,
-                "is not a husk image: build it with `cargo husk build`; if that made it, remove '-C linker' from RUSTFLAGS and from 'rustflags' in cargo's configuration, for another linker was used"
+                "is not a husk image: build it with `cargo husk build`; if that made it, a wrapper of rustc has added '-C linker', for another linker was used"
             ),
             Self::NoManifest => write!(f, "has no manifest note; {REBUILD}"),
             Self::BadNote(what) => write!(f, "has a malformed note: {what}; {REBUILD}"),

@@ -2,7 +2,9 @@
 
 use husk_tests::{Project, package, run_briefly};
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// Program that does what its first argument says.
@@ -179,6 +181,17 @@ fn flags_of_the_guest_reach_it() {
 #[test]
 fn a_program_that_another_linker_made_is_refused_with_the_remedy() {
     // A separate project, because this replaces the image, and other tests run that of the usual project at the same time.
-    let call = actor("foreign-actor", "").husk("run -q -- exit 3").env("RUSTFLAGS", "-C linker=cc");
-    call.run().expect_status(125).expect_stderr("remove '-C linker' from RUSTFLAGS");
+    let project = actor("foreign-actor", "");
+    let wrapper = project.path("wrapper");
+    fs::write(&wrapper, "#!/bin/sh\nexec \"$@\" -C linker=cc").expect("our own folder");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let call = project.husk("run -q -- exit 3").env("RUSTC_WRAPPER", &wrapper);
+    call.run().expect_status(125).expect_stderr("a wrapper of rustc has added '-C linker'");
+}
+
+#[test]
+fn a_program_that_a_configured_linker_made_runs() {
+    let call =
+        actor("linked-actor", "").husk("run -q -- exit 3").env("RUSTFLAGS", "-C linker=cc -C link-arg=-fuse-ld=bfd");
+    call.run().expect_status(3);
 }

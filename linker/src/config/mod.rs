@@ -1,0 +1,140 @@
+//! cargo's configuration, as far as an image depends on it: cargo has no stable query for that.
+//!
+//! Sources, the highest precedence first: `--config`, of which a later one precedes an earlier one; environment
+//! variables; configuration files from the current folder upwards; that in cargo's home. A file precedes those that it
+//! includes. Strings and numbers are those of the first source that has them, lists are joined. cargo itself complains
+//! about sources that cannot be read.
+
+mod read;
+mod target;
+
+pub use target::Target;
+
+use read::Source;
+use std::env;
+use std::path::PathBuf;
+use toml::Value;
+
+/// Configuration of a call of cargo.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// Values of the command line, the highest precedence first.
+    given: Vec<Source>,
+    /// Configuration files, the highest precedence first.
+    files: Vec<Source>,
+}
+
+impl Config {
+    /// Reads the configuration that cargo has in the current folder, with these values of `--config`.
+    pub fn read(given: &[String]) -> Self {
+        let current = env::current_dir().unwrap_or_default();
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+        let given = given.iter().rev().flat_map(|value| read::given(value, &current)).collect();
+        Self { given, files: read::files(&current, home.as_deref()) }
+    }
+
+    /// Returns true if `key` has a value.
+    pub fn sets(&self, key: &[&str]) -> bool {
+        variable(key).is_some() || self.sources().any(|source| source.value(key).is_some())
+    }
+
+    /// Returns a string.
+    pub fn text(&self, key: &[&str]) -> Option<String> {
+        self.found(key).map(|(text, _)| text)
+    }
+
+    /// Returns a path to a program: of its name alone, or relative to the place that names it.
+    pub fn program(&self, key: &[&str]) -> Option<PathBuf> {
+        let (text, folder) = self.found(key)?;
+        Some(if text.contains('/') { folder.join(text) } else { text.into() })
+    }
+
+    /// Returns the words of a list, or of a string that has spaces between them.
+    pub fn words(&self, key: &[&str]) -> Vec<String> {
+        let (mut words, mut is_list) = (vec![], false);
+        let mut add = |value: &Value, joins: bool| match value {
+            Value::Array(values) => {
+                is_list = true;
+                words.extend(values.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            Value::String(text) if joins && is_list => words.extend(split(text)),
+            Value::String(text) => words = split(text).collect(),
+            _ => {}
+        };
+        self.files.iter().rev().filter_map(|source| source.value(key)).for_each(|value| add(value, false));
+        variable(key).into_iter().for_each(|text| add(&Value::String(text), true));
+        self.given.iter().rev().filter_map(|source| source.value(key)).for_each(|value| add(value, false));
+        words
+    }
+
+    /// Returns true if a source other than the environment has a string under `key`, where it could have a list.
+    pub fn is_text(&self, key: &[&str]) -> bool {
+        self.sources().any(|source| source.value(key).is_some_and(Value::is_str))
+    }
+
+    /// Returns a string, and the folder that it is relative to.
+    fn found(&self, key: &[&str]) -> Option<(String, PathBuf)> {
+        let of = |sources: &[Source]| {
+            sources.iter().find_map(|source| Some((source.value(key)?.as_str()?.to_owned(), source.folder.clone())))
+        };
+        let in_environment = || Some((variable(key)?, env::current_dir().ok()?));
+        of(&self.given).or_else(in_environment).or_else(|| of(&self.files))
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.given.iter().chain(&self.files)
+    }
+}
+
+/// Returns the environment variable of a key.
+fn variable(key: &[&str]) -> Option<String> {
+    env::var(variable_name(key)).ok()
+}
+
+/// Returns the name of the environment variable of a key.
+fn variable_name(key: &[&str]) -> String {
+    format!("CARGO_{}", key.join("_").to_uppercase().replace(['-', '.'], "_"))
+}
+
+fn split(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}
+
+/// Makes a configuration of these files, the highest precedence first.
+#[cfg(test)]
+pub fn of_files(texts: &[&str]) -> Config {
+    let source = |text: &&str| Source { table: text.parse().expect("is TOML"), folder: "/the folder".into() };
+    Config { given: vec![], files: texts.iter().map(source).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_those_of_the_first_source_and_lists_are_joined() {
+        let config = of_files(&["a.b = 'near'\na.list = ['3']", "a.b = 'far'\na.c = 'x y'\na.list = ['1', '2']"]);
+        assert_eq!(config.text(&["a", "b"]).as_deref(), Some("near"));
+        assert_eq!(config.words(&["a", "list"]), ["1", "2", "3"]);
+        assert_eq!(config.words(&["a", "c"]), ["x", "y"]);
+        assert!(config.is_text(&["a", "c"]) && !config.is_text(&["a", "list"]) && !config.sets(&["a", "d"]));
+    }
+
+    #[test]
+    fn programs_are_names_or_relative_to_their_file() {
+        let config = of_files(&["a.name = 'clang'\na.path = 'tools/cc'\na.absolute = '/bin/cc'"]);
+        let program = |key| config.program(&["a", key]).expect("it is set");
+        assert_eq!(program("name"), PathBuf::from("clang"));
+        assert_eq!(program("path"), PathBuf::from("/the folder/tools/cc"));
+        assert_eq!(program("absolute"), PathBuf::from("/bin/cc"));
+    }
+
+    #[test]
+    fn variables_are_named_as_by_cargo() {
+        assert_eq!(
+            variable_name(&["target", "x86_64-unknown-none", "linker"]),
+            "CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER"
+        );
+    }
+}
