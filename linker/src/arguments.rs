@@ -10,8 +10,8 @@ use std::path::PathBuf;
 /// Heading of the flags that cargo gets as well.
 pub const CARGO: &str = "Options of cargo";
 
-/// Name of the flag `--config`.
-pub const CONFIG: &str = "config";
+/// Flags of cargo that cargo gets with values of ours.
+pub const OURS: [&str; 2] = ["config", "target_dir"];
 
 /// `cargo husk`: builds cargo projects as unikernel images and runs them.
 #[derive(Debug, Parser)]

@@ -42,9 +42,11 @@ impl Call {
         for member in &project.members {
             command.env(request::settings_variable(&member.name), member.settings.to_variable()?);
         }
-        if let Some((build, target)) = &project.folders {
-            command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, target);
+        if let Some(build) = &project.build_folder {
+            command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, &project.target_folder);
+            command.arg("--config").arg(format!("build.build-dir={}", path_value(build)?));
         }
+        command.arg("--target-dir").arg(&project.target_folder);
         let profile = Profile::select(subcommand, flags, &project.config, &project.root);
         if profile.debug_is_unset {
             command.env(profile.debug_variable(), "line-tables-only");

@@ -1,10 +1,10 @@
 //! Divides a command line between this tool and cargo.
 //!
-//! cargo gets every word in its original order, less the flags that are ours alone, and `--config`, which this tool puts
-//! before values of its own; clap gets the words that it knows.
+//! cargo gets every word in its original order, less the flags that are ours alone, and those that this tool puts before
+//! values of its own; clap gets the words that it knows.
 //! So a flag that only cargo knows needs no mention here, unless it takes a value in a word of its own.
 
-use crate::arguments::{CARGO, CONFIG};
+use crate::arguments::{CARGO, OURS};
 use clap::{Arg, Command};
 use std::ffi::OsString;
 
@@ -34,7 +34,8 @@ impl Divided {
             if flag.get_action().takes_values() && !has_value {
                 group.extend(words.next());
             }
-            if (flag.get_help_heading() == Some(CARGO) || flag.is_hide_set()) && flag.get_id() != CONFIG {
+            if (flag.get_help_heading() == Some(CARGO) || flag.is_hide_set()) && !OURS.contains(&flag.get_id().as_str())
+            {
                 divided.cargo.extend(group.iter().cloned());
             }
             divided.known.extend(group);
@@ -106,7 +107,7 @@ mod tests {
     fn values_stay_with_their_flags() {
         let line = "-j 2 -Fa,b --color always --message-format short";
         assert_eq!(divide(line), [line, line]);
-        assert_eq!(divide("--config a.b=1 -v"), ["--config a.b=1", "-v"]);
+        assert_eq!(divide("--config a.b=1 -v --target-dir x"), ["--config a.b=1 --target-dir x", "-v"]);
     }
 
     #[test]

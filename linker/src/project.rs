@@ -11,6 +11,10 @@ use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// Folder for images in cargo's folders. A compiled dependency is fresh for one linker only, so that cargo would compile all
+/// of them again whenever a build for the same target without `cargo husk` is followed by one with it.
+const OURS: &str = "husk";
+
 /// A package that is to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -29,8 +33,10 @@ pub struct Project {
     pub members: Vec<Member>,
     /// The folder of the workspace.
     pub root: PathBuf,
-    /// Folder that cargo compiles in and folder that it then copies programs to, if these are different.
-    pub folders: Option<(PathBuf, PathBuf)>,
+    /// Folder that images are put into.
+    pub target_folder: PathBuf,
+    /// Folder that cargo compiles in, if it is another.
+    pub build_folder: Option<PathBuf>,
     /// cargo's configuration.
     pub config: Config,
 }
@@ -55,17 +61,22 @@ impl Project {
         })?;
         let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
         let members = members.map(member).collect::<Result<Vec<_>>>()?;
-        let folders = folders(&metadata, flags);
-        let config = Config::read(&flags.config);
-        Ok(Self { members, root: metadata.workspace_root.into(), folders, config })
+        let target_folder = flags.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path()).join(OURS);
+        Ok(Self {
+            members,
+            // A relative path of the command line: the folder that it is in may not be there yet.
+            target_folder: std::path::absolute(&target_folder).unwrap_or(target_folder),
+            build_folder: build_folder(&metadata),
+            config: Config::read(&flags.config),
+            root: metadata.workspace_root.into(),
+        })
     }
 }
 
-/// See [`Project::folders`]: they differ if `build.build-dir` is configured.
-fn folders(metadata: &Metadata, flags: &arguments::Cargo) -> Option<(PathBuf, PathBuf)> {
+/// See [`Project::build_folder`]: `build.build-dir` may be configured.
+fn build_folder(metadata: &Metadata) -> Option<PathBuf> {
     let build = metadata.build_directory.as_ref().filter(|build| **build != metadata.target_directory)?;
-    let target = flags.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path());
-    Some((build.into(), std::path::absolute(target).ok()?))
+    Some(build.as_std_path().join(OURS))
 }
 
 fn member(package: &Package) -> Result<Member> {

@@ -231,6 +231,34 @@ fn images_lie_where_the_configuration_puts_them() {
 }
 
 #[test]
+fn builds_with_and_without_the_tool_leave_each_other_fresh() {
+    let project = Project::new(&[
+        ("Cargo.toml", &package("app", "[dependencies]\npart = { path = 'part' }")),
+        ("build.rs", "fn main() { println!(\"cargo::rerun-if-changed=build.rs\"); }"),
+        ("src/main.rs", "fn main() { println!(\"{}\", part::NUMBER); }"),
+        ("part/Cargo.toml", &package("part", "")),
+        ("part/src/lib.rs", "pub const NUMBER: u8 = 7;"),
+    ]);
+    for profile in ["", " --release"] {
+        let plain = format!("build --target {MUSL} --message-format json{profile}");
+        let ours = format!("build --message-format json{profile}");
+        let counts = |call: crate::project::Call| {
+            let lines = call.lines();
+            let count = |part| lines.iter().filter(|line| line.contains(part)).count();
+            (count("\"fresh\":true"), count("\"fresh\":false"))
+        };
+        // The package, its build script, and what it depends on.
+        assert_eq!(counts(project.cargo(&plain)), (0, 3));
+        assert_eq!(counts(project.husk(&ours)), (0, 3));
+        assert_eq!(counts(project.cargo(&plain)), (3, 0));
+        assert_eq!(counts(project.husk(&ours)), (3, 0));
+        // What the host runs is built for it once.
+        project.cargo(&format!("build{profile}")).lines();
+        assert_eq!(counts(project.husk(&ours)), (3, 0));
+    }
+}
+
+#[test]
 fn aliases_are_followed() {
     let project = Project::new(&[("Cargo.toml", &package("app", "[features]\nloud = []")), ("src/main.rs", HELLO)]);
     project.write(CONFIG, "[alias]\nbr = 'build --release'\nloud = ['br', '--features', 'loud']");
