@@ -93,6 +93,15 @@ fn a_file_sets_what_the_command_line_does_not() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_first_name() {
+    let mark = "\u{feff}";
+    let (_kept, flag) = file(&format!("{mark}A=1\n{mark}B=2\n"));
+    let outcome = Guest::program("arguments").flag(flag).run();
+    // A mark elsewhere is a character like any other.
+    outcome.expect_success().expect_stdout(&format!("A=1\n{mark}B=2\n"));
+}
+
+#[test]
 fn what_is_wrong_in_a_file_is_named_by_its_line_and_not_repeated() {
     let refused = |text: &str, part: &str| {
         let (kept, flag) = file(text);

@@ -10,6 +10,8 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+/// Byte-order mark of UTF-8, which some editors write at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Largest file of assignments, in bytes: more than a guest takes.
 const SIZE_MAXIMUM: u64 = 1 << 20;
 
@@ -81,7 +83,7 @@ fn assignment(word: &OsStr, own: impl Fn(&OsStr) -> Option<OsString>) -> Result<
 }
 
 /// Returns the lines of a file that are no comment, with their numbers, in docker's format: spaces at the start of a line
-/// are skipped; the value is all text behind the `=`, quotes included.
+/// are skipped, and a byte-order mark at the start of the file; the value is all text behind the `=`, quotes included.
 fn lines(path: &Path) -> Result<Vec<(usize, OsString)>, Error> {
     let refused = |reason: String| Error(format!("--env-file {}: {reason}", path.display()));
     let mut text = vec![];
@@ -90,6 +92,7 @@ fn lines(path: &Path) -> Result<Vec<(usize, OsString)>, Error> {
     if text.len() as u64 > SIZE_MAXIMUM {
         return Err(refused("it is larger than 1M; name a file of lines NAME=VALUE".to_owned()));
     }
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let mut lines = vec![];
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
         let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
