@@ -1,6 +1,8 @@
 //! Files for production hosts: a unit of systemd, a jail that does without systemd, and a guide with lines that can be checked.
 
-use husk_tests::{Disk, End, Guest, Pretence, Running, Target, build, process, requires, run_briefly, skip};
+use husk_tests::{
+    Disk, End, Guest, Pretence, Running, Target, build, eventually, process, requires, run_briefly, skip,
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -151,7 +153,7 @@ impl Jail {
     }
 
     fn root(&self) -> PathBuf {
-        // The control group is named after this folder.
+        // The control groups are named after this folder.
         let name = self.folder.path().file_name().expect("it has one").to_string_lossy();
         self.folder.path().join(format!("root-{}", name.trim_start_matches('.')))
     }
@@ -175,17 +177,17 @@ impl Jail {
 
     /// Folders of the jail's control groups.
     fn groups(&self) -> Vec<PathBuf> {
-        let name = format!("husk-{}", self.root().file_name().expect("it has one").to_string_lossy());
-        let places = ["", "memory", "cpu", "pids"].map(|place| Path::new("/sys/fs/cgroup").join(place).join(&name));
-        places.into_iter().filter(|place| place.exists()).collect()
+        let name = format!("husk-{}.", self.root().file_name().expect("it has one").to_string_lossy());
+        let is_ours =
+            |folder: &PathBuf| folder.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&name));
+        let places = ["", "memory", "cpu", "pids"].map(|place| Path::new("/sys/fs/cgroup").join(place));
+        let folders = places.into_iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+        folders.map(|entry| entry.path()).filter(is_ours).collect()
     }
-}
 
-impl Drop for Jail {
-    fn drop(&mut self) {
-        for group in self.groups() {
-            let _ = fs::remove_dir(group);
-        }
+    /// Waits until the jail's control groups are gone, after the end of its guest.
+    fn expect_no_groups(&self) {
+        eventually("the control groups are removed", || self.groups().is_empty().then_some(()));
     }
 }
 
@@ -201,6 +203,7 @@ fn a_guest_with_a_disk_runs_in_the_jail() {
     assert_eq!((jail.status()["ended"].as_str(), jail.status()["target"].as_str()), (Some("guest"), Some("hvt")));
     assert_eq!(jail.state().join("status").metadata().expect("it was made").uid(), USER);
     assert_eq!(fs::read_dir(jail.root()).expect("our folder").count(), 0, "the root was of its own");
+    jail.expect_no_groups();
 }
 
 #[test]
@@ -249,6 +252,7 @@ fn husk_finds_nothing_in_the_jail_but_what_it_needs() {
     running.signal("TERM", 1);
     running.finish().expect_status(128 + 15);
     assert_eq!((jail.status()["ended"].as_str(), jail.status()["signal"].as_u64()), (Some("signal"), Some(15)));
+    jail.expect_no_groups();
 }
 
 #[test]
@@ -258,6 +262,7 @@ fn a_guest_that_takes_more_than_its_control_group_has_is_known_to_have_been_kill
     let outcome = run_briefly(&mut jail.command(&image, &["--memory=512M"]));
     outcome.expect_status(128 + 9);
     assert_eq!((jail.status()["ended"].as_str(), jail.status()["signal"].as_u64()), (Some("killed"), Some(9)));
+    jail.expect_no_groups();
 }
 
 #[test]
