@@ -4,6 +4,35 @@
 
 use crate::eventually;
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Handle of a process (pidfd_open(2)): its signals reach no process that gets the number later.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+impl Handle {
+    /// Returns the handle of the process that has this number now.
+    pub fn open(id: u32) -> Option<Self> {
+        // SAFETY: takes numbers only, no memory.
+        let file = unsafe { libc::syscall(libc::SYS_pidfd_open, id as libc::pid_t, 0) };
+        let file = i32::try_from(file).ok().filter(|file| *file >= 0)?;
+        // SAFETY: the kernel has just opened it for this call.
+        Some(Self(unsafe { OwnedFd::from_raw_fd(file) }))
+    }
+
+    /// Sends a signal. A process that has ended gets none.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: takes numbers only: there is no siginfo_t.
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, 0, 0) };
+    }
+}
+
+/// Returns the parent of a process.
+pub fn parent(id: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name may contain any character; after it come the state and the parent (proc_pid_stat(5)).
+    status.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
 
 /// Returns the children of all threads of a process.
 pub fn children(id: u32) -> Vec<u32> {

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "tracing has no other interface")]
 
+use crate::process::Handle;
 use crate::running::Stream;
 use crate::{Outcome, patience};
 use std::io;
@@ -65,15 +66,14 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let streams = [Stream::of(child.stdout.take()), Stream::of(child.stderr.take())];
     let (ended, watch) = mpsc::channel();
-    let id = child.id() as libc::pid_t;
+    let handle = Handle::open(child.id()).expect("a child that has not been waited for");
     let watchman = thread::spawn(move || {
         let is_late = |timeout| watch.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout);
         let late = is_late(patience(TIMEOUT));
         // SIGQUIT makes the tender report its guest's threads before it is killed.
         for (signal, timeout) in [(libc::SIGQUIT, REPORT), (libc::SIGKILL, Duration::ZERO)] {
             if late && is_late(Duration::ZERO) {
-                // SAFETY: takes numbers only; the child has not been waited for, so the number is its own.
-                unsafe { libc::kill(id, signal) };
+                handle.signal(signal);
                 is_late(timeout);
             }
         }

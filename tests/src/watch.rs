@@ -3,10 +3,8 @@
 //! A thread of its own watches, so that the limit holds whatever the test waits for: the guest's output, its end, a socket. A
 //! test that still waits some time after its guest was killed ends with the whole test process.
 
-#![expect(unsafe_code, reason = "sends signals")]
-
 use crate::patience;
-use crate::process::children;
+use crate::process::{Handle, children, parent};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -49,7 +47,7 @@ impl Watch {
         if *state != State::Runs {
             return;
         }
-        // The state stays locked, so the child cannot be waited for, and its number is not reused.
+        // The state stays locked, so the child cannot be waited for meanwhile.
         let told = end(id);
         say(&format!("\n*** {name} has not ended within {timeout:?} and was killed ***\n{told}\n"));
         *state = State::Late;
@@ -129,45 +127,43 @@ fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Makes all tenders among the process `id` and its descendants report on their guests, then kills all of them. Returns the
+/// Makes all tenders among the child `id` and its descendants report on their guests, then kills all of them. Returns the
 /// kernel's information about each of their threads.
 fn end(id: u32) -> String {
-    for process in family(id).into_iter().filter(|id| command(*id) == TENDER) {
-        signal(process, libc::SIGQUIT);
+    for (_, tender) in family(id).into_iter().filter(|(id, _)| command(*id) == TENDER) {
+        tender.signal(libc::SIGQUIT);
     }
     thread::sleep(patience(REPORT));
     let processes = family(id);
-    let told = processes.iter().map(|id| threads(*id)).collect();
-    for process in processes {
-        signal(process, libc::SIGKILL);
+    let told = processes.iter().map(|(id, _)| threads(*id)).collect();
+    for (_, process) in processes {
+        process.signal(libc::SIGKILL);
     }
     told
-}
-
-fn signal(id: u32, signal: i32) {
-    // SAFETY: takes numbers only. The process is a child of this one, or a descendant that existed a moment ago.
-    unsafe { libc::kill(id as i32, signal) };
 }
 
 fn command(id: u32) -> String {
     fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
-/// Returns the process `id` and all its descendants.
-fn family(id: u32) -> Vec<u32> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+/// Returns the child `id` of this process, if it has not been waited for, and all its descendants.
+fn family(id: u32) -> Vec<(u32, Handle)> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::from([(std::process::id(), vec![id])]);
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let status = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name may contain any character; after it come the state and the parent (proc_pid_stat(5)).
-        let parent = status.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(1)?.parse().ok());
-        children.entry(parent.unwrap_or(0)).or_default().push(process);
+        let Some(parent) = parent(process).filter(|parent| *parent != std::process::id()) else { continue };
+        children.entry(parent).or_default().push(process);
     }
-    let mut family = vec![id];
-    let mut next = 0;
-    while next < family.len() {
-        family.extend(children.remove(&family[next]).unwrap_or_default());
-        next += 1;
+    let mut parents = vec![std::process::id()];
+    let mut family = vec![];
+    while let Some(member) = parents.pop() {
+        for child in children.remove(&member).unwrap_or_default() {
+            // The parent is read again behind the handle: another process may have got the number by then.
+            if let Some(handle) = Handle::open(child).filter(|_| parent(child) == Some(member)) {
+                family.push((child, handle));
+                parents.push(child);
+            }
+        }
     }
     family
 }
@@ -187,8 +183,22 @@ fn threads(id: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run_briefly;
+    use crate::{eventually, run_briefly};
     use std::process::Command;
+
+    #[test]
+    fn only_a_child_and_its_descendants_are_ended() {
+        let mut shell = Command::new("sh").args(["-c", "sleep 600; exit 1"]).spawn().expect("a shell");
+        let sleep = eventually("the shell starts sleep", || children(shell.id()).pop());
+        let found: Vec<u32> = family(shell.id()).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(found, [shell.id(), sleep]);
+        // The shell's child is none of ours, and a number of no process belongs to nothing.
+        assert!(family(sleep).is_empty() && family(u32::MAX >> 1).is_empty());
+        let told = end(shell.id());
+        assert!(told.contains("(sh)") && told.contains("(sleep)"), "{told}");
+        assert_eq!(shell.wait().expect("our child").code(), None);
+        assert!(family(shell.id()).is_empty());
+    }
 
     #[test]
     #[ignore = "run by the next test, whose process it ends"]
