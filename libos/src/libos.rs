@@ -20,7 +20,6 @@ use crate::arch::{self, Registers};
 use crate::errno::Errno;
 use crate::fs::device::Input;
 use crate::memory;
-use crate::net::device::Device;
 use crate::processor_time;
 use crate::signals;
 use crate::state::{End, Libos};
@@ -182,7 +181,7 @@ impl Libos {
         if deadline.is_none() && !expected && !self.signals_expected() {
             husk::process::deadlock();
         }
-        let timer = self.net.device().and_then(|device| device.deadline());
+        let timer = self.net.device().and_then(|device| device.stack.deadline());
         let deadline = deadline.into_iter().chain(timer).min().unwrap_or(u64::MAX);
         let news = if input { News::INPUT } else { News::empty() };
         let wait = self.with_sources(|sources| match sources.is_empty() {
@@ -194,7 +193,7 @@ impl Libos {
 
     /// Calls `code` with the devices that a wait is for.
     fn with_sources<T>(&mut self, code: impl FnOnce(&mut [&mut dyn Source]) -> T) -> T {
-        let network = self.net.device().map(Device::source);
+        let network = self.net.device().map(|device| device.wire.source());
         match (network, self.disks.busy()) {
             (None, false) => code(&mut []),
             (Some(network), false) => code(&mut [network]),

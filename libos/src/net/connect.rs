@@ -88,10 +88,12 @@ impl Net {
                 *reported = true;
                 return Ok(());
             }
-            State::Remote(connection) if connection.is_opening() && nonblocking => return Err(Errno::EALREADY.into()),
-            State::Remote(connection) if connection.is_opening() => return Err(wait(node)),
-            State::Remote(connection) if connection.is_unreported() => {
-                connection.mark_reported();
+            State::Remote { connection, .. } if connection.is_opening() && nonblocking => {
+                return Err(Errno::EALREADY.into());
+            }
+            State::Remote { connection, .. } if connection.is_opening() => return Err(wait(node)),
+            State::Remote { connection, reported } if !connection.is_over() && !*reported => {
+                *reported = true;
                 return Ok(());
             }
             State::Closed if socket.remote.is_none() => {}

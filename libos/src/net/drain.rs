@@ -1,7 +1,7 @@
 //! End of the program. Data that it has sent reaches the peers before the machine is gone, as it would if there were a kernel
 //! that outlives the program.
 
-use super::{Net, Socket, SocketKey};
+use super::Net;
 use crate::fs::Files;
 use alloc::vec::Vec;
 
@@ -14,9 +14,10 @@ impl Net {
     /// Closes all connections through the device, at the end of the program.
     pub fn close_all(&mut self, files: &mut Files) {
         let Some(device) = &self.device else { return };
-        let connections: Vec<SocketKey> = device.stack.connections.values().copied().collect();
-        for key in connections {
-            if let Some(socket) = self.sockets.get_mut(key).filter(|socket| !socket.orphaned) {
+        let slots = device.stack.connections.values();
+        for key in slots.filter_map(|slot| self.sockets.key_at(*slot)).collect::<Vec<_>>() {
+            let socket = &mut self.sockets[key];
+            if socket.connection().is_some_and(|connection| !connection.is_orphaned()) {
                 socket.node = None;
                 let by_reset = socket.unread() > 0 || socket.options.lingers() == Some(0);
                 self.orphan(files, key, by_reset);
@@ -37,8 +38,8 @@ impl Net {
     /// Returns true if some connection has data or a FIN that its peer has not acknowledged.
     fn has_unacknowledged(&self) -> bool {
         let Some(device) = &self.device else { return false };
-        device.stack.connections.values().any(|key| {
-            let connection = self.sockets.get(*key).and_then(Socket::connection);
+        device.stack.connections.values().filter_map(|slot| self.sockets.key_at(*slot)).any(|key| {
+            let connection = self.sockets[key].connection();
             connection.is_some_and(|connection| !connection.is_acknowledged())
         })
     }

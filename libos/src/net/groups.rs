@@ -1,7 +1,6 @@
 //! Multicast groups. A datagram to a group reaches its members in the program, and those behind the network device. There is
 //! one device, so the interface by which a socket joins makes no difference.
 
-use super::device::Stack;
 use super::{Net, Protocol, Socket, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -11,7 +10,6 @@ use crate::fs::socket::address::Arrival;
 use crate::syscall_result::SyscallResult;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use husk::internet::wire::Sender;
 
 /// Most groups of one socket; Linux's default.
 const MAXIMUM: usize = 20;
@@ -33,10 +31,8 @@ impl Net {
             return Err(Errno::ENOBUFS);
         }
         socket.groups.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let join = |_: &mut Self, stack: &mut Stack, sender: &mut dyn Sender| {
-            stack.join(group, sender, husk::clock::monotonic_ns())
-        };
-        if self.with_device(join) == Some(false) {
+        let now = husk::clock::monotonic_ns();
+        if self.with_device(|_, device| device.stack.join(group, device.wire.sender(), now)) == Some(false) {
             return Err(Errno::ENOBUFS);
         }
         self.sockets[key].groups.push(group);
@@ -54,7 +50,8 @@ impl Net {
 
     /// Leaves a group that a socket has left, on the device.
     pub(super) fn forget_group(&mut self, group: IpAddr) {
-        self.with_device(|_, stack, sender| stack.leave(group, sender, husk::clock::monotonic_ns()));
+        let now = husk::clock::monotonic_ns();
+        self.with_device(|_, device| device.stack.leave(group, device.wire.sender(), now));
     }
 
     /// Sockets that receive a datagram from `from` to the group and port `to`.

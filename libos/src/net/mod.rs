@@ -4,7 +4,7 @@
 //! Traffic to the program itself (127.0.0.1, ::1, its own addresses) takes no network stack: a connection is two sockets, each
 //! with a queue of received and unread data, and a send appends to the queue of the other socket, as for `AF_UNIX`. Such a
 //! connection has no packets and no timers, loses nothing, and takes only the memory of its contents. All other addresses are
-//! behind the network device ([`device`]): there smoltcp speaks TCP/IP.
+//! behind the network device ([`husk::internet`]): there smoltcp speaks TCP/IP.
 //!
 //! Descriptors, flags and waiting belong to the files ([`crate::fs::file`]). Addresses are kept in *canonical* form, in
 //! which an IPv4 address is never written as an IPv6 one, and converted to the form of a socket's family on the way out.
@@ -13,11 +13,11 @@ pub mod address;
 mod connect;
 mod control;
 mod datagram;
-pub mod device;
 mod drain;
 mod groups;
 pub mod interface;
 mod options;
+mod owner;
 mod poll;
 mod ports;
 mod remote;
@@ -25,7 +25,6 @@ mod remote_io;
 mod routes;
 mod shutdown;
 mod stream;
-mod tcp_events;
 #[cfg(test)]
 mod tests;
 mod udp_tx;
@@ -45,11 +44,11 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use device::Device;
+use husk::internet::connection::Connection;
+use husk::internet::datagrams::Datagrams;
+use husk::internet::driver::Device;
 use options::Options;
 use ports::Ports;
-use remote::Connection;
-use udp_tx::TxQueue;
 
 /// Sockets of the internet families; takes no memory without sockets.
 #[derive(Debug, Default)]
@@ -58,6 +57,8 @@ pub struct Net {
     ports: Ports,
     /// The network device, if there is one.
     device: Option<Box<Device>>,
+    /// Its name in the image.
+    device_name: &'static [u8],
 }
 
 /// Transport protocol of a socket.
@@ -83,9 +84,7 @@ pub struct Socket {
     state: State,
     received: Queue,
     /// Datagrams on their way to the device.
-    tx_queue: Option<Box<TxQueue>>,
-    /// True if the socket is closed, but the peer does not know yet.
-    orphaned: bool,
+    tx_queue: Option<Box<Datagrams>>,
     /// True if no more is read (`read_shut`) or sent (`write_shut`).
     read_shut: bool,
     write_shut: bool,
@@ -114,7 +113,11 @@ enum State {
         reported: bool,
     },
     /// Connection through the network device: being opened, open, or over.
-    Remote(Box<Connection>),
+    Remote {
+        connection: Box<Connection>,
+        /// connect(2) has reported success.
+        reported: bool,
+    },
 }
 
 /// Connections to accept.
@@ -145,7 +148,6 @@ impl Socket {
             state: State::Closed,
             received: Queue::default(),
             tx_queue: None,
-            orphaned: false,
             read_shut: false,
             write_shut: false,
             finished: false,
@@ -177,7 +179,7 @@ impl Socket {
     fn is_closed(&self) -> bool {
         match &self.state {
             State::Closed => self.protocol == Protocol::Tcp,
-            State::Remote(connection) => connection.is_over(),
+            State::Remote { connection, .. } => connection.is_over(),
             _ => false,
         }
     }
@@ -244,7 +246,7 @@ impl Net {
         let socket = &self.sockets[key];
         let connected = match &socket.state {
             State::Connected { .. } => true,
-            State::Remote(connection) => !connection.is_opening() && !connection.is_over(),
+            State::Remote { connection, .. } => !connection.is_opening() && !connection.is_over(),
             _ => socket.protocol == Protocol::Udp,
         };
         let remote = socket.remote.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
@@ -275,7 +277,10 @@ impl Net {
         ready.set(Ready::IN, socket.read_shut || readable);
         ready.set(Ready::READ_HANG_UP, socket.read_shut);
         ready.set(Ready::ERROR, socket.error.is_some());
-        ready.set(Ready::OUT, if stream { self.is_writable(key) } else { socket.has_room_to_send() });
+        ready.set(
+            Ready::OUT,
+            if stream { self.is_writable(key) } else { socket.tx_queue.as_ref().is_none_or(|queue| !queue.is_full()) },
+        );
         ready
     }
 

@@ -7,7 +7,9 @@ use crate::fs::Files;
 use crate::fs::ready::Ready;
 use crate::fs::socket::options::{Takes, Value};
 use alloc::vec::Vec;
+use husk::internet::connection::Connection;
 use linux_raw_sys::net;
+use smoltcp::time::Duration;
 
 /// Bytes that wait in a stream for its reader (Linux's default), and bytes that its writer may send beyond them without being
 /// read (of Linux's range, more than a program notices).
@@ -217,12 +219,12 @@ impl Options {
     }
 
     /// Returns true unless `TCP_NODELAY` is set: small segments may wait for more data (Nagle).
-    pub(super) fn delays_small(&self) -> bool {
+    fn delays_small(&self) -> bool {
         !self.is_set(net::SOL_TCP, net::TCP_NODELAY)
     }
 
     /// Seconds of silence after which a keep-alive probe is sent, with `SO_KEEPALIVE`.
-    pub(super) fn keep_alive_interval(&self) -> Option<u32> {
+    fn keep_alive_interval(&self) -> Option<u32> {
         let asks = self.is_set(net::SOL_SOCKET, net::SO_KEEPALIVE);
         let seconds = place(net::SOL_TCP, net::TCP_KEEPIDLE).map(|place| self.number(place) as u32);
         seconds.filter(|_| asks)
@@ -233,6 +235,14 @@ impl Options {
         let place = place(net::SOL_IP, net::IP_TTL)?;
         let set = self.numbers.iter().find(|(at, _)| *at == place);
         set.and_then(|(_, hops)| u8::try_from(*hops).ok())
+    }
+
+    /// Applies the options that concern packets to a connection.
+    pub(super) fn apply(&self, connection: &mut Connection) {
+        let tcp = connection.tcp();
+        tcp.set_nagle_enabled(self.delays_small());
+        tcp.set_keep_alive(self.keep_alive_interval().map(|seconds| Duration::from_secs(seconds.into())));
+        tcp.set_hop_limit(self.hop_limit());
     }
 
     /// Seconds that close(2) may wait (`SO_LINGER`); at 0, close(2) resets the connection.
@@ -337,8 +347,8 @@ impl Net {
             _ => return Err(Errno::ENOPROTOOPT),
         }
         let Socket { state, options, .. } = socket;
-        if let State::Remote(connection) = state {
-            connection.set_options(options);
+        if let State::Remote { connection, .. } = state {
+            options.apply(connection);
         }
         self.report_ready(files, key, Ready::empty());
         Ok(())

@@ -1,7 +1,6 @@
 //! Ports: their sockets, the rules for sharing them, and the lookup of the socket behind an address.
 
 use super::address::Family;
-use super::device::Device;
 use super::{Net, Protocol, Socket, SocketKey, State};
 use crate::errno::Errno;
 use crate::fs::device::Devices;
@@ -9,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
 use hashbrown::HashMap;
+use husk::internet::driver::Device;
 
 /// Ephemeral ports, as on Linux.
 const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;

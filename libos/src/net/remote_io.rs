@@ -86,7 +86,7 @@ impl Net {
     pub(super) fn finish_remote(&mut self, files: &mut Files, key: SocketKey) {
         self.sockets[key].write_shut = true;
         if let Some(connection) = self.sockets[key].connection_mut() {
-            connection.tcp().close();
+            connection.close();
         }
         self.flush_socket(files, key);
     }

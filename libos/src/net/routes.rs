@@ -231,7 +231,7 @@ impl Net {
             let addresses = device.stack.interface.ip_addrs().iter();
             Interface {
                 number: 2,
-                name: device.name.get(..NAME_MAXIMUM).unwrap_or(device.name),
+                name: self.device_name.get(..NAME_MAXIMUM).unwrap_or(self.device_name),
                 hardware: ETHERNET,
                 mac: device.wire.address(),
                 mtu: device.stack.limits.longest.saturating_sub(FRAME_HEADER),

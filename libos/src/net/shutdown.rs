@@ -26,7 +26,7 @@ impl Net {
             }
             _ if socket.is_closed() => return Err(Errno::ENOTCONN),
             (Protocol::Tcp, State::Listening(_)) if !read => return Ok(()),
-            (Protocol::Tcp, State::Remote(connection)) if connection.is_opening() => {
+            (Protocol::Tcp, State::Remote { connection, .. }) if connection.is_opening() => {
                 self.disconnect(files, key);
                 return Ok(());
             }
@@ -35,11 +35,11 @@ impl Net {
                 self.report_ready(files, key, Ready::all());
                 return Ok(());
             }
-            (Protocol::Tcp, State::Connected { .. } | State::Remote(_) | State::Closed) => {}
+            (Protocol::Tcp, State::Connected { .. } | State::Remote { .. } | State::Closed) => {}
         }
         socket.read_shut |= read;
         match socket.state {
-            State::Remote(_) if write => self.finish_remote(files, key),
+            State::Remote { .. } if write => self.finish_remote(files, key),
             _ if write => self.finish(files, key),
             _ => {}
         }
@@ -77,7 +77,7 @@ impl Net {
             }
             State::Connected { .. } if socket.finished && !socket.write_shut => Errno::EPIPE,
             State::Connected { .. } => Errno::ECONNRESET,
-            State::Closed | State::Listening(_) | State::Remote(_) => return,
+            State::Closed | State::Listening(_) | State::Remote { .. } => return,
         };
         self.fail(files, key, error);
     }

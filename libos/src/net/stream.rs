@@ -21,7 +21,7 @@ impl Net {
         let socket = &self.sockets[key];
         match &socket.state {
             State::Connecting(_) => false,
-            State::Remote(connection) if !connection.is_over() && !socket.write_shut => connection.is_writable(),
+            State::Remote { connection, .. } if !connection.is_over() && !socket.write_shut => connection.is_writable(),
             &State::Connected { peer: Some(peer), .. } if !socket.write_shut => {
                 self.sockets[peer].received.length() * 3 <= self.capacity(key, peer) * 2
             }
@@ -47,7 +47,7 @@ impl Net {
         let later = || if nonblocking { Errno::EAGAIN.into() } else { wait(node) };
         let peer = match socket.state {
             State::Closed | State::Listening(_) => return Err(Errno::EPIPE.into()),
-            State::Remote(_) => return self.send_remote(files, key, from, nonblocking),
+            State::Remote { .. } => return self.send_remote(files, key, from, nonblocking),
             State::Connecting(_) => return Err(later()),
             State::Connected { peer: Some(peer), .. } => peer,
             State::Connected { peer: None, .. } => {

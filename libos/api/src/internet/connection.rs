@@ -1,5 +1,6 @@
-//! A connection: one smoltcp socket in a set of its own, and the state that its owner keeps for it.
+//! A connection: one smoltcp socket in a set of its own, and the state that the driver keeps for it.
 
+use super::Error;
 use super::stack::{AGAIN, Stack};
 use super::wire::Sender;
 use alloc::vec;
@@ -14,6 +15,16 @@ use smoltcp::time::Duration;
 pub const PATIENCE: Duration = Duration::from_secs(130);
 /// Timeout of a connection that the program has dropped, or that the peer is opening; Linux's default.
 pub const FAREWELL: Duration = Duration::from_secs(60);
+
+/// The smallest buffer of a connection, in bytes.
+const BUFFER_MINIMUM: u64 = 4 << 10;
+
+/// Returns the size of a buffer for one more connection, in bytes, when there are `count`: half of `memory` is shared by those
+/// and `spare` more. The stack cannot grow buffers, so the first connections get large ones, up to `maximum`.
+pub fn buffer_length(memory: u64, count: usize, spare: u64, maximum: u64) -> usize {
+    let share = memory / (16 * (count as u64 + spare));
+    share.clamp(BUFFER_MINIMUM, maximum) as usize & !4095
+}
 
 /// A connection.
 pub struct Connection {
@@ -38,6 +49,12 @@ pub struct Connection {
     farewell: Option<Duration>,
     /// True if the connection is in the stack's list `stalled`.
     stalled: bool,
+    /// True if the peer opens the connection.
+    passive: bool,
+    /// True after the program has closed the sending direction.
+    closed: bool,
+    /// True after the program has closed the connection, which lives on until the peer knows.
+    orphaned: bool,
 }
 
 /// Changes of a connection since the last `observe`.
@@ -51,8 +68,15 @@ pub struct Observed {
     pub opened: bool,
     /// True if the peer's FIN has arrived.
     pub finished: bool,
-    /// State before the end, if the connection has ended.
-    pub ended: Option<tcp::State>,
+    /// How the connection has ended, if it has: in order, after a FIN of both sides; or by an error.
+    pub ended: Option<Result<(), Error>>,
+}
+
+impl Observed {
+    /// Returns true if something has changed.
+    pub(super) const fn is_news(&self) -> bool {
+        self.readable || self.writable || self.opened || self.finished || self.ended.is_some()
+    }
 }
 
 impl fmt::Debug for Connection {
@@ -80,27 +104,51 @@ impl Connection {
             heard: 0,
             farewell: None,
             stalled: false,
+            passive: false,
+            closed: false,
+            orphaned: false,
         }
     }
 
-    /// Starts an active open. Returns true if the stack accepted it.
-    pub fn connect<K>(&mut self, stack: &mut Stack<K>) -> bool {
+    /// Starts an active open, as socket `slot`.
+    pub fn connect(&mut self, stack: &mut Stack, slot: u32) -> Result<(), Error> {
         let (from, to) = self.ends;
+        if stack.connections.contains_key(&self.ends) {
+            return Err(Error::PortTaken);
+        }
+        stack.connections.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let tcp = self.tcp();
         tcp.set_timeout(Some(PATIENCE));
-        let begun = tcp.connect(stack.interface.context(), to, from).is_ok();
+        tcp.connect(stack.interface.context(), to, from).map_err(|_| Error::Unreachable)?;
         self.seen = tcp::State::SynSent;
-        begun
+        stack.connections.insert(self.ends, slot);
+        Ok(())
     }
 
-    /// Starts a passive open, for the next segment from the peer. Returns true if the stack accepted it.
-    pub fn listen(&mut self) -> bool {
+    /// Starts a passive open as socket `slot`, for the next segment from the peer.
+    pub(super) fn listen(&mut self, stack: &mut Stack, slot: u32) -> Result<(), Error> {
+        stack.connections.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        stack.opening.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let (here, _) = self.ends;
         let tcp = self.tcp();
         tcp.set_timeout(Some(FAREWELL));
-        let begun = tcp.listen(here).is_ok();
-        self.seen = tcp::State::SynReceived;
-        begun
+        tcp.listen(here).map_err(|_| Error::Unreachable)?;
+        (self.seen, self.passive) = (tcp::State::SynReceived, true);
+        stack.connections.insert(self.ends, slot);
+        stack.opening.push_back(slot);
+        Ok(())
+    }
+
+    /// Closes the sending direction (FIN).
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.tcp().close();
+    }
+
+    /// Ends a connection that the program has closed: in order (FIN), or by a reset.
+    pub(super) fn orphan(&mut self, by_reset: bool) {
+        self.orphaned = true;
+        if by_reset { self.tcp().abort() } else { self.close() }
     }
 
     /// Returns the stack's socket.
@@ -132,6 +180,16 @@ impl Connection {
         self.finished
     }
 
+    /// Returns true after the program has closed the connection.
+    pub const fn is_orphaned(&self) -> bool {
+        self.orphaned
+    }
+
+    /// Returns true if the peer opens or has opened the connection.
+    pub(super) const fn is_passive(&self) -> bool {
+        self.passive
+    }
+
     /// Returns true if the peer has acknowledged all data and the FIN.
     pub fn is_acknowledged(&self) -> bool {
         matches!(self.tcp_ref().state(), tcp::State::Closed | tcp::State::FinWait2 | tcp::State::TimeWait)
@@ -155,8 +213,8 @@ impl Connection {
 
     /// Sets the timeout of the peer's silence. smoltcp's timeout counts every silence, but an idle connection must not time
     /// out.
-    fn set_patience(&mut self, orphaned: bool, now: u64) {
-        if orphaned && self.farewell.is_none() {
+    fn set_patience(&mut self, now: u64) {
+        if self.orphaned && self.farewell.is_none() {
             // The connection may have been idle for long, and legitimately.
             let silent = Duration::from_micros(now.saturating_sub(self.heard) / 1000);
             self.farewell = Some(silent + FAREWELL);
@@ -173,42 +231,34 @@ impl Connection {
     }
 
     /// Processes a frame for this connection.
-    pub fn take<K>(&mut self, stack: &mut Stack<K>, frame: &[u8], sender: &mut dyn Sender, now: u64) {
+    pub(super) fn take(&mut self, stack: &mut Stack, frame: &[u8], sender: &mut dyn Sender, now: u64) {
         self.heard = now;
         stack.take(frame, sender, Some(&mut self.set), now);
     }
 
-    /// Sends pending output and sets the timer `index` to the connection's next time; a connection that could not send enters
-    /// `stalled` as `key`. `orphaned` if the program has dropped the connection.
-    pub fn send<K>(
-        &mut self,
-        stack: &mut Stack<K>,
-        sender: &mut dyn Sender,
-        (key, index): (K, u32),
-        orphaned: bool,
-        now: u64,
-    ) {
-        self.set_patience(orphaned, now);
+    /// Sends pending output and sets the timer of the socket `slot` to the connection's next time; a connection that could not
+    /// send enters `stalled`.
+    pub(super) fn send(&mut self, stack: &mut Stack, sender: &mut dyn Sender, slot: u32, now: u64) {
+        self.set_patience(now);
         let (sent, at) = stack.send(sender, &mut self.set, now);
         let tcp = self.tcp();
         let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;
         // All output that could be sent at once was sent; the rest waits for room in the device, and must not be retried all
         // the time.
         let at = at.map(|at| if at <= now { now + AGAIN } else { at });
-        if !sent && busy && !self.stalled && at.is_some() && stack.stalled.try_reserve(1).is_ok() {
-            self.stalled = true;
-            stack.stalled.push(key);
+        if !sent && busy && at.is_some() {
+            stack.stall(slot, &mut self.stalled);
         }
-        self.alarm = stack.schedule(index, self.alarm, at);
+        self.alarm = stack.schedule(slot, self.alarm, at);
     }
 
     /// Records that the connection has left the list `stalled`.
-    pub fn unstall(&mut self) {
+    pub(super) const fn unstall(&mut self) {
         self.stalled = false;
     }
 
     /// Returns true if a timer that expired at `at` is this connection's current one, and clears it.
-    pub fn is_woken(&mut self, at: u64) -> bool {
+    pub(super) fn is_woken(&mut self, at: u64) -> bool {
         let woken = self.alarm == at;
         if woken {
             self.alarm = u64::MAX;
@@ -216,9 +266,9 @@ impl Connection {
         woken
     }
 
-    /// Returns the changes of the connection. At its end, its addresses are free for another.
-    pub fn observe<K>(&mut self, stack: &mut Stack<K>) -> Observed {
-        use tcp::State::{CloseWait, Closed, Closing, LastAck, Listen, TimeWait};
+    /// Returns the changes of the connection; `late` if its timer has expired. At its end, its addresses are free for another.
+    pub(super) fn observe(&mut self, stack: &mut Stack, late: bool) -> Observed {
+        use tcp::State::{CloseWait, Closed, Closing, LastAck, Listen, SynSent, TimeWait};
         // A socket still or again in Listen got a segment that opens no connection, or a RST after the SYN.
         let state = if self.tcp().state() == Listen { Closed } else { self.tcp().state() };
         let (before, unread, could_write, was_opening) = (self.seen, self.unread, self.writable, self.is_opening());
@@ -229,7 +279,12 @@ impl Connection {
         let opened = was_opening && !self.is_opening();
         let finished = matches!(state, CloseWait | Closing | LastAck | TimeWait) && !self.finished;
         self.finished |= finished;
-        let ended = (matches!(state, Closed | TimeWait) && !self.over).then_some(before);
+        let ended = (matches!(state, Closed | TimeWait) && !self.over).then_some(match before {
+            _ if self.finished && self.closed => Ok(()),
+            _ if late => Err(Error::TimedOut),
+            SynSent => Err(Error::Refused),
+            _ => Err(Error::Reset),
+        });
         if ended.is_some() {
             self.over = true;
             stack.connections.remove(&self.ends);

@@ -1,102 +1,112 @@
-//! State that an [`Internet`](super::Internet) shares with its sockets: the link and the sockets on it.
+//! State that an [`Internet`](super::Internet) shares with its sockets: the device and the sockets on it.
 
+use super::Error;
+use super::driver::Device;
 use super::sockets::Sockets;
-use super::stack::Stack;
 use crate::net::Link;
-use crate::wait::{Source, Watches};
+use crate::wait::Source;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use husk_abi::boot::Info;
 
-/// Frames that are processed before the program runs again.
-const BATCH: usize = 256;
-/// A link with all its sockets.
+/// A device with all its sockets.
 #[derive(Debug)]
 pub struct Host {
-    link: Link,
+    device: Device,
     sockets: Sockets,
     /// True if frames may have been sent that are not published to the tender.
     unflushed: bool,
 }
 
 impl Host {
-    pub fn new(mut link: Link, now: u64) -> Self {
+    pub fn new(link: Link, now: u64) -> Self {
         let network = *link.properties();
         let seed = seed(crate::boot::info());
-        let stack = Stack::new(&mut link, &network, seed, now);
-        Self { link, sockets: Sockets::new(stack, seed), unflushed: true }
+        let device = Device::new(Box::new(link), &network, seed, now);
+        Self { device, sockets: Sockets::new(seed), unflushed: true }
     }
 
     pub fn addresses(&self) -> Vec<(IpAddr, u8)> {
-        let addresses = self.sockets.stack.interface.ip_addrs().iter();
+        let addresses = self.device.stack.interface.ip_addrs().iter();
         addresses.map(|cidr| (cidr.address().into(), cidr.prefix_len())).collect()
     }
 
     pub fn is_asking(&self) -> bool {
-        self.sockets.stack.is_asking()
+        self.device.stack.is_asking()
     }
 
     pub fn name_servers(&self) -> Vec<IpAddr> {
-        self.sockets.stack.name_servers().to_vec()
+        self.device.stack.name_servers().to_vec()
     }
 
     /// Returns the time of the next timer, as a monotonic time in nanoseconds.
     pub fn deadline_ns(&self) -> u64 {
-        self.sockets.stack.deadline().unwrap_or(u64::MAX)
+        self.device.stack.deadline().unwrap_or(u64::MAX)
     }
 
     /// Returns true if an event has occurred since the last query.
     pub fn has_news(&mut self) -> bool {
-        self.sockets.have_news()
+        core::mem::take(&mut self.sockets.news)
     }
 
-    pub fn sleep(&mut self) -> bool {
-        self.link.sleep()
-    }
-
-    /// Adds the words that change when the tender has worked for the link.
-    pub fn watch(&self, watches: &mut Watches) {
-        self.link.watch(watches);
+    /// Returns the device as a source that can be waited for.
+    pub fn source(&mut self) -> &mut dyn Source {
+        self.device.wire.source()
     }
 
     /// Processes arrived frames and expired timers.
     pub fn work(&mut self, now: u64) {
-        if self.link.ready() || self.deadline_ns() <= now {
-            self.meet(now);
+        if self.device.is_due(now) {
+            let asking = self.is_asking();
+            self.device.poll(&mut self.sockets, now);
+            self.sockets.news |= asking != self.is_asking();
         } else if !self.unflushed {
             return;
         }
         self.unflushed = false;
-        self.link.sender.flush();
-    }
-
-    fn meet(&mut self, now: u64) {
-        let Self { link, sockets, .. } = self;
-        let mut touched = None;
-        for _ in 0..BATCH {
-            let Some(frame) = link.receiver.frame() else { break };
-            let next = sockets.arrive(&frame, &mut link.sender, now);
-            // A connection answers once the batch has no more frames in a row for it.
-            if let Some(slot) = touched.filter(|slot| Some(*slot) != next) {
-                sockets.poll_socket(&mut link.sender, slot, now, false);
-            }
-            touched = next;
-        }
-        if let Some(slot) = touched {
-            sockets.poll_socket(&mut link.sender, slot, now, false);
-        }
-        sockets.keep_appointments(&mut link.sender, now);
+        self.device.wire.flush();
     }
 
     /// Lets a socket send; the frames are published with the next wait.
-    pub fn flush_socket(&mut self, slot: usize, now: u64) {
+    pub fn flush_socket(&mut self, slot: u32, now: u64) {
         self.unflushed = true;
-        self.sockets.poll_socket(&mut self.link.sender, slot, now, false);
+        self.device.poll_socket(&mut self.sockets, slot, now);
     }
 
-    /// Returns true if the peers have acknowledged all sent data.
+    /// Starts to connect. Returns the connection's slot.
+    pub fn connect(&mut self, to: SocketAddr, now: u64) -> Result<u32, Error> {
+        let from = self.local_address(to.ip())?;
+        let slot = self.sockets.connect(&mut self.device.stack, from, to)?;
+        self.flush_socket(slot, now);
+        Ok(slot)
+    }
+
+    /// Ends a connection that the program has dropped, by FIN or RST.
+    pub fn orphan(&mut self, slot: u32, by_reset: bool, now: u64) {
+        self.unflushed = true;
+        self.device.orphan(&mut self.sockets, slot, by_reset, now);
+    }
+
+    /// Sends a datagram.
+    pub fn send(&mut self, slot: u32, bytes: &[u8], to: SocketAddr, now: u64) -> Result<(), Error> {
+        let from = self.local_address(to.ip())?;
+        let longest = self.device.stack.limits.longest;
+        let datagrams = self.sockets.datagrams(slot).ok_or(Error::NotYet)?;
+        datagrams.send(longest, (from, to), bytes.len(), |room| room.copy_from_slice(bytes))?;
+        self.flush_socket(slot, now);
+        Ok(())
+    }
+
+    /// Returns the source address of packets to `to`.
+    fn local_address(&self, to: IpAddr) -> Result<IpAddr, Error> {
+        let missing = || if to.is_ipv4() && self.is_asking() { Error::NotYet } else { Error::Unreachable };
+        self.device.stack.source(to).ok_or_else(missing)
+    }
+
+    /// Returns true if the peers have acknowledged all sent data, and all frames have left.
     pub fn is_settled(&mut self) -> bool {
-        self.sockets.are_settled() && self.link.sender.is_done()
+        self.sockets.are_settled() && self.device.wire.is_done()
     }
 
     pub fn sockets(&mut self) -> &mut Sockets {

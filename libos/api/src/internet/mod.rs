@@ -28,11 +28,12 @@
 #![expect(unsafe_code, reason = "the bytes of a buffer need no value before something is put there")]
 
 pub mod connection;
+pub mod datagrams;
+pub mod driver;
 pub mod frame;
 mod host;
 mod lease;
 mod offload;
-mod socket;
 mod sockets;
 pub mod stack;
 mod tcp;
@@ -186,28 +187,16 @@ impl Source for Internet {
     }
 
     fn watch(&self, watches: &mut Watches) {
-        self.0.borrow().watch(watches);
+        self.0.borrow_mut().source().watch(watches);
     }
 
     fn sleep(&mut self) -> bool {
-        self.0.borrow_mut().sleep()
+        self.0.borrow_mut().source().sleep()
     }
 
     fn deadline_ns(&mut self) -> u64 {
         self.0.borrow().deadline_ns()
     }
-}
-
-/// The smallest and the largest buffer of a connection, in bytes.
-const BUFFER: (u64, u64) = (4 << 10, 256 << 10);
-/// Number of connections that the shares of the heap are computed for in addition to the existing ones.
-const SHARES: u64 = 128;
-
-/// Returns the buffer size of one more connection, in bytes, when there are `count`: the first are large, and a thousand take
-/// half of the heap.
-fn share(count: usize) -> usize {
-    let share = boot::info().heap.length / (16 * (count as u64 + SHARES));
-    share.clamp(BUFFER.0, BUFFER.1) as usize & !4095
 }
 
 /// Returns a buffer of `length` bytes with arbitrary values, without a touch of any page.

@@ -1,48 +1,63 @@
-//! The sockets of a link: their ports, the demultiplexing of frames, and their timers.
+//! The sockets of a native program, and their ports.
 
-use super::connection::Connection;
-use super::frame::{self, Carried};
-use super::socket::{Datagrams, Socket, Stream};
-use super::stack::{AGAIN, Stack};
+use super::connection::{Connection, Observed, buffer_length};
+use super::datagrams::{Datagrams, QUEUE};
+use super::driver::{Admission, Owner, Transport};
+use super::stack::Stack;
 use super::wire::Sender;
-use super::{Error, buffer, share};
+use super::{Error, buffer};
+use crate::boot;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use smoltcp::socket::tcp::State;
 
-/// Most connections that peers are opening at once. Beyond that, the oldest is dropped.
-const OPENING_MAXIMUM: usize = 256;
 /// First ephemeral port: RFC 6335. The last is 65,535.
 const ANY: u16 = 49_152;
+/// The largest buffer of a connection, in bytes.
+const BUFFER_MAXIMUM: u64 = 256 << 10;
+/// Number of connections that the shares of the heap are computed for in addition to the existing ones.
+const SHARES: u64 = 128;
 
-/// The sockets of a link.
+/// The sockets of a program.
 #[derive(Debug)]
 pub struct Sockets {
-    pub stack: Stack<usize>,
     slots: Vec<Option<Socket>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
     /// Listeners by port.
     listeners: BTreeMap<u16, Listener>,
-    datagrams: BTreeMap<u16, usize>,
+    datagrams: BTreeMap<u16, u32>,
     /// Next candidate for an ephemeral port.
     next_port: u16,
     /// True if an event has occurred that may interest the program.
-    news: bool,
+    pub news: bool,
+}
+
+/// A socket.
+#[derive(Debug)]
+enum Socket {
+    Stream(Stream),
+    Datagrams(Datagrams),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Stream {
+    pub connection: Connection,
+    /// Reason for the connection's end.
+    pub error: Option<Error>,
 }
 
 /// A listening port and the connections that wait to be accepted there.
 #[derive(Debug)]
 struct Listener {
     backlog: usize,
-    pending: VecDeque<usize>,
+    pending: VecDeque<u32>,
 }
 
 impl Sockets {
-    /// Returns an empty set of sockets on this stack. `seed` is random.
-    pub fn new(stack: Stack<usize>, seed: u64) -> Self {
+    /// Returns an empty set of sockets. `seed` is random.
+    pub fn new(seed: u64) -> Self {
         Self {
-            stack,
             slots: Vec::new(),
             free: Vec::new(),
             listeners: BTreeMap::new(),
@@ -52,43 +67,37 @@ impl Sockets {
         }
     }
 
-    /// Returns true if an event has occurred since the last query.
-    pub fn have_news(&mut self) -> bool {
-        core::mem::take(&mut self.news)
-    }
-
     /// Returns true if the peers have acknowledged all sent data, and all datagrams have left.
     pub fn are_settled(&mut self) -> bool {
         self.slots.iter_mut().flatten().all(|socket| match socket {
-            Socket::Stream(stream) if stream.orphaned => stream.connection.is_acknowledged(),
+            Socket::Stream(stream) if stream.connection.is_orphaned() => stream.connection.is_acknowledged(),
             Socket::Stream(stream) => stream.connection.is_over() || stream.connection.tcp().send_queue() == 0,
             Socket::Datagrams(datagrams) => datagrams.udp().send_queue() == 0,
         })
     }
 
     /// Stores a socket. Returns its slot.
-    fn insert(&mut self, socket: Socket) -> usize {
+    fn insert(&mut self, socket: Socket) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.slots.len() - 1
+            self.slots.len() as u32 - 1
         });
-        self.slots[slot] = Some(socket);
+        self.slots[slot as usize] = Some(socket);
         slot
     }
 
-    fn remove(&mut self, slot: usize) {
-        self.slots[slot] = None;
-        self.free.push(slot);
+    fn get(&mut self, slot: u32) -> Option<&mut Socket> {
+        self.slots.get_mut(slot as usize)?.as_mut()
     }
 
     /// Returns the connection in a slot, if there is one.
-    pub fn stream(&mut self, slot: usize) -> Option<&mut Stream> {
-        if let Some(Some(Socket::Stream(stream))) = self.slots.get_mut(slot) { Some(stream) } else { None }
+    pub fn stream(&mut self, slot: u32) -> Option<&mut Stream> {
+        if let Some(Socket::Stream(stream)) = self.get(slot) { Some(stream) } else { None }
     }
 
     /// Returns the UDP socket in a slot, if there is one.
-    pub fn datagrams(&mut self, slot: usize) -> Option<&mut Datagrams> {
-        if let Some(Some(Socket::Datagrams(datagrams))) = self.slots.get_mut(slot) { Some(datagrams) } else { None }
+    pub fn datagrams(&mut self, slot: u32) -> Option<&mut Datagrams> {
+        if let Some(Socket::Datagrams(datagrams)) = self.get(slot) { Some(datagrams) } else { None }
     }
 
     /// Returns an ephemeral port that satisfies `is_free`.
@@ -103,12 +112,6 @@ impl Sockets {
         Err(Error::PortTaken)
     }
 
-    /// Returns the source address of packets to `to`.
-    pub fn source(&self, to: IpAddr) -> Result<IpAddr, Error> {
-        let missing = || if to.is_ipv4() && self.stack.is_asking() { Error::NotYet } else { Error::Unreachable };
-        self.stack.source(to).ok_or_else(missing)
-    }
-
     /// Starts to listen.
     pub fn listen(&mut self, port: u16, backlog: usize) -> Result<(), Error> {
         if port == 0 || self.listeners.contains_key(&port) {
@@ -119,236 +122,119 @@ impl Sockets {
     }
 
     /// Stops listening. Returns the connections that waited to be accepted.
-    pub fn listen_no_more(&mut self, port: u16) -> VecDeque<usize> {
+    pub fn listen_no_more(&mut self, port: u16) -> VecDeque<u32> {
         self.listeners.remove(&port).map(|listener| listener.pending).unwrap_or_default()
     }
 
     /// Returns the connection that has waited longest to be accepted.
-    pub fn accept(&mut self, port: u16) -> Option<usize> {
+    pub fn next_pending(&mut self, port: u16) -> Option<u32> {
         self.listeners.get_mut(&port)?.pending.pop_front()
     }
 
-    /// Starts to connect.
-    pub fn connect(&mut self, to: SocketAddr) -> Result<usize, Error> {
-        let ip = self.source(to.ip())?;
+    /// Starts to connect, from the address `from`. Returns the connection's slot.
+    pub fn connect(&mut self, stack: &mut Stack, from: IpAddr, to: SocketAddr) -> Result<u32, Error> {
         let is_free = |sockets: &Self, port| {
             !sockets.listeners.contains_key(&port)
-                && !sockets.stack.connections.contains_key(&(SocketAddr::new(ip, port), to))
+                && !stack.connections.contains_key(&(SocketAddr::new(from, port), to))
         };
-        let from = SocketAddr::new(ip, self.any_port(is_free)?);
-        let mut connection = self.connection((from, to))?;
-        if !connection.connect(&mut self.stack) {
-            return Err(Error::Unreachable);
-        }
-        let slot = self.insert(Socket::Stream(Stream {
-            connection,
-            listener: None,
-            finished: false,
-            orphaned: false,
-            error: None,
-        }));
-        self.stack.connections.insert((from, to), slot);
+        let from = SocketAddr::new(from, self.any_port(is_free)?);
+        let slot = self.add_connection((from, to), stack.connections.len())?;
+        let started = self.stream(slot).map_or(Ok(()), |stream| stream.connection.connect(stack, slot));
+        started.inspect_err(|_| self.remove(slot))?;
         Ok(slot)
     }
 
-    fn connection(&mut self, ends: (SocketAddr, SocketAddr)) -> Result<Connection, Error> {
-        self.stack.connections.try_reserve(1).map_err(|_| Error::NoMemory)?;
-        let length = share(self.stack.connections.len());
+    /// Adds a connection, the stack having `count` already. Returns its slot.
+    fn add_connection(&mut self, ends: (SocketAddr, SocketAddr), count: usize) -> Result<u32, Error> {
+        let length = buffer_length(boot::info().heap.length, count, SHARES, BUFFER_MAXIMUM);
         let mut connection = Connection::new(ends, buffer(length)?, buffer(length)?);
         // A program that wants its bytes to travel together writes them together.
         connection.tcp().set_nagle_enabled(false);
-        Ok(connection)
+        Ok(self.insert(Socket::Stream(Stream { connection, error: None })))
     }
 
-    /// Binds a port for datagrams.
-    pub fn bind(
-        &mut self,
-        port: u16,
-        make: impl FnOnce(u16) -> Result<Datagrams, Error>,
-    ) -> Result<(usize, u16), Error> {
+    /// Binds a port for datagrams; 0 selects a free one. Returns the socket's slot and the port.
+    pub fn bind(&mut self, port: u16) -> Result<(u32, u16), Error> {
         let port = match port {
             0 => self.any_port(|sockets, port| !sockets.datagrams.contains_key(&port))?,
             port if self.datagrams.contains_key(&port) => return Err(Error::PortTaken),
             port => port,
         };
-        let slot = self.insert(Socket::Datagrams(make(port)?));
+        let slot = self.insert(Socket::Datagrams(Datagrams::new(port, QUEUE, QUEUE)?));
         self.datagrams.insert(port, slot);
         Ok((slot, port))
     }
 
     /// Releases a port for datagrams.
-    pub fn unbind(&mut self, slot: usize, port: u16) {
+    pub fn unbind(&mut self, slot: u32, port: u16) {
         self.datagrams.remove(&port);
         self.remove(slot);
     }
+}
 
-    /// Processes a frame. Returns its connection, if it has one.
-    pub fn arrive(&mut self, frame: &[u8], sender: &mut dyn Sender, now: u64) -> Option<usize> {
-        match frame::look(frame) {
-            Carried::Segment { to, from, opens } => {
-                let slot = match self.stack.connections.get(&(to, from)).copied() {
-                    // The peer will send its SYN again if there is no room yet.
-                    None if opens && self.listeners.contains_key(&to.port()) => Some(self.open_for(to, from)?),
-                    known => known,
-                };
-                match slot.and_then(|slot| self.slots.get_mut(slot)) {
-                    Some(Some(Socket::Stream(stream))) => stream.connection.take(&mut self.stack, frame, sender, now),
-                    _ => self.stack.take(frame, sender, None, now),
-                }
-                slot
-            }
-            Carried::Datagram { to, .. } if self.stack.is_for_interface(to) => {
-                let asking = self.stack.is_asking();
-                self.stack.take_for_interface(frame, sender, now);
-                self.news |= asking != self.stack.is_asking();
-                None
-            }
-            Carried::Datagram { to, .. } => {
-                match self.datagrams.get(&to.port()).and_then(|slot| self.slots.get_mut(*slot)) {
-                    Some(Some(Socket::Datagrams(datagrams))) => {
-                        self.stack.take(frame, sender, Some(&mut datagrams.set), now);
-                        self.news |= datagrams.udp().can_recv();
-                    }
-                    _ => self.stack.take(frame, sender, None, now),
-                }
-                None
-            }
-            Carried::Refusal { .. } | Carried::Other => {
-                self.stack.take(frame, sender, None, now);
-                // The frame may have resolved a neighbour's hardware address.
-                self.unstall(sender, now);
-                None
-            }
+impl Owner for Sockets {
+    const OPENING_MAXIMUM: usize = 256;
+
+    fn socket(&mut self, slot: u32) -> Option<Transport<'_>> {
+        Some(match self.get(slot)? {
+            Socket::Stream(stream) => Transport::Tcp(&mut stream.connection),
+            Socket::Datagrams(datagrams) => Transport::Udp(datagrams),
+        })
+    }
+
+    fn admission(&self, (to, _): (SocketAddr, SocketAddr)) -> Admission {
+        match self.listeners.get(&to.port()) {
+            Some(listener) if listener.pending.len() < listener.backlog => Admission::Open,
+            Some(_) => Admission::Drop,
+            None => Admission::Refuse,
         }
     }
 
-    /// Creates a connection that the peer opens; `None` if there is no room for it.
-    fn open_for(&mut self, to: SocketAddr, from: SocketAddr) -> Option<usize> {
-        let listener = self.listeners.get(&to.port())?;
-        if !self.stack.interface.has_ip_addr(to.ip()) || listener.pending.len() >= listener.backlog {
-            return None;
-        }
-        if self.stack.opening.len() >= OPENING_MAXIMUM
-            && let Some(oldest) = self.stack.opening.pop_front()
+    fn open(&mut self, ends: (SocketAddr, SocketAddr), count: usize) -> Option<u32> {
+        self.add_connection(ends, count).ok()
+    }
+
+    fn accept(&mut self, slot: u32) -> bool {
+        let port = self.stream(slot).map(|stream| stream.connection.ends().0.port());
+        let Some(listener) = port.and_then(|port| self.listeners.get_mut(&port)) else { return false };
+        listener.pending.push_back(slot);
+        self.news = true;
+        true
+    }
+
+    fn changed(&mut self, slot: u32, observed: &Observed) {
+        self.news = true;
+        if let Some(stream) = self.stream(slot)
+            && let Some(ended) = observed.ended
         {
-            // The oldest one's peer most likely does not exist (SYN flood).
-            if let Some(stream) = self.stream(oldest) {
-                let ends = stream.connection.ends();
-                self.stack.connections.remove(&ends);
-            }
-            self.remove(oldest);
-        }
-        let mut connection = self.connection((to, from)).ok()?;
-        if !connection.listen() {
-            return None;
-        }
-        let stream = Stream { connection, listener: Some(to.port()), finished: false, orphaned: false, error: None };
-        let slot = self.insert(Socket::Stream(stream));
-        self.stack.connections.insert((to, from), slot);
-        self.stack.opening.push_back(slot);
-        Some(slot)
-    }
-
-    /// Handles the expired timers of sockets.
-    pub fn keep_appointments(&mut self, sender: &mut dyn Sender, now: u64) {
-        let asking = self.stack.is_asking();
-        while let Some((at, index)) = self.stack.due(sender, now) {
-            let slot = index as usize;
-            let late = match self.slots.get_mut(slot) {
-                Some(Some(Socket::Stream(stream))) => stream.connection.is_woken(at),
-                Some(Some(Socket::Datagrams(_))) => true,
-                _ => false,
-            };
-            if late {
-                self.poll_socket(sender, slot, now, true);
-            }
-        }
-        self.news |= asking != self.stack.is_asking();
-        if sender.has_room() {
-            self.unstall(sender, now);
+            stream.error = ended.err();
         }
     }
 
-    /// Retries the sockets that could not send.
-    fn unstall(&mut self, sender: &mut dyn Sender, now: u64) {
-        for slot in core::mem::take(&mut self.stack.stalled) {
-            if let Some(stream) = self.stream(slot) {
-                stream.connection.unstall();
+    fn has_room(&mut self, _: u32) {
+        self.news = true;
+    }
+
+    fn receive(
+        &mut self,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        frame: &[u8],
+        (to, _): (SocketAddr, SocketAddr),
+        now: u64,
+    ) {
+        let slot = self.datagrams.get(&to.port()).copied();
+        match slot.and_then(|slot| self.datagrams(slot)) {
+            Some(datagrams) => {
+                datagrams.take(stack, frame, sender, now);
+                self.news |= datagrams.udp().can_recv();
             }
-            self.poll_socket(sender, slot, now, false);
+            None => stack.take(frame, sender, None, now),
         }
     }
 
-    /// Sends a socket's pending output and updates its state. `late` if its timer has expired.
-    pub fn poll_socket(&mut self, sender: &mut dyn Sender, slot: usize, now: u64, late: bool) {
-        match self.slots.get_mut(slot) {
-            Some(Some(Socket::Stream(_))) => self.look_after_stream(sender, slot, now, late),
-            Some(Some(Socket::Datagrams(datagrams))) => {
-                if datagrams.alarm <= now {
-                    datagrams.alarm = u64::MAX;
-                }
-                let (_, at) = self.stack.send(sender, &mut datagrams.set, now);
-                if datagrams.udp().send_queue() > 0 {
-                    let at = at.map(|at| at.max(now + AGAIN));
-                    datagrams.alarm = self.stack.schedule(slot as u32, datagrams.alarm, at);
-                    if !self.stack.stalled.contains(&slot) {
-                        self.stack.stalled.push(slot);
-                    }
-                } else {
-                    self.news |= core::mem::take(&mut datagrams.full);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn look_after_stream(&mut self, sender: &mut dyn Sender, slot: usize, now: u64, late: bool) {
-        let Some(Some(Socket::Stream(stream))) = self.slots.get_mut(slot) else { return };
-        stream.connection.send(&mut self.stack, sender, (slot, slot as u32), stream.orphaned, now);
-        let observed = stream.connection.observe(&mut self.stack);
-        if let Some(before) = observed.ended {
-            stream.error = match before {
-                _ if stream.finished && stream.connection.is_finished() => None,
-                _ if late => Some(Error::TimedOut),
-                State::SynSent => Some(Error::Refused),
-                _ => Some(Error::Reset),
-            };
-        }
-        let is_news = observed.readable || observed.writable || observed.finished || observed.ended.is_some();
-        self.news |= is_news && !stream.orphaned && stream.listener.is_none();
-        let (over, orphaned) = (stream.connection.is_over(), stream.orphaned);
-        let listener = if observed.opened { stream.listener.take() } else { None };
-        let Some(port) = listener else {
-            return if over && orphaned {
-                self.remove(slot)
-            };
-        };
-        self.stack.opening.retain(|opening| *opening != slot);
-        match self.listeners.get_mut(&port) {
-            _ if over => self.remove(slot),
-            Some(listener) => {
-                listener.pending.push_back(slot);
-                self.news = true;
-            }
-            // The listener is closed.
-            None => {
-                self.orphan(slot, true);
-                self.poll_socket(sender, slot, now, false);
-            }
-        }
-    }
-
-    /// Records that the program has dropped a connection, and ends it by FIN or RST. The caller must then call `poll_socket`.
-    pub fn orphan(&mut self, slot: usize, by_reset: bool) {
-        let Some(stream) = self.stream(slot) else { return };
-        stream.orphaned = true;
-        if by_reset {
-            stream.connection.tcp().abort();
-        } else {
-            stream.connection.tcp().close();
-        }
-        if stream.connection.is_over() {
-            self.remove(slot);
-        }
+    fn remove(&mut self, slot: u32) {
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
     }
 }

@@ -1,7 +1,7 @@
 //! The TCP/IP stack of a network device: smoltcp's interface, called with one socket at a time.
 //!
 //! smoltcp searches all sockets of a set for the receiver of a packet and for pending output, which with ten thousand
-//! connections takes longer than everything else. Therefore each connection is a set of its own here. The owner of the sockets
+//! connections takes longer than everything else. Therefore each connection is a set of its own here. The [`driver`](super::driver)
 //! finds the one of a packet by its addresses, in a table, and keeps a timer for each. The cost of a packet does not depend on
 //! the number of connections.
 
@@ -31,18 +31,18 @@ const MICROSECOND: u64 = 1000;
 /// Delay of a retry after an attempt that found no room, in nanoseconds.
 pub const AGAIN: u64 = 1_000_000;
 
-/// Stack on one wire. The sockets belong to the caller, which identifies them by a `K`.
-pub struct Stack<K> {
+/// Stack on one wire. The sockets belong to the [`Owner`](super::driver::Owner), which identifies them by number (`slot`).
+pub struct Stack {
     /// Interface of smoltcp.
     pub interface: Interface,
     /// Connections by local and peer address.
-    pub connections: HashMap<(SocketAddr, SocketAddr), K>,
+    pub connections: HashMap<(SocketAddr, SocketAddr), u32>,
     /// Timers of sockets. A timer that was postponed since causes an early, harmless call.
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
     /// Sockets that cannot send before a neighbour has answered (ARP, NDP), or the device has room.
-    pub stalled: Vec<K>,
+    pub stalled: Vec<u32>,
     /// Connections that peers are opening, the oldest first, and some that are open already.
-    pub opening: VecDeque<K>,
+    pub(super) opening: VecDeque<u32>,
     /// Multicast groups, and the number of joins of each.
     groups: Vec<(IpAddr, usize)>,
     /// DHCP client, if the network is asked for an address.
@@ -62,7 +62,7 @@ pub struct Stack<K> {
     routed: [bool; 2],
 }
 
-impl<K> fmt::Debug for Stack<K> {
+impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stack").field("connections", &self.connections.len()).finish_non_exhaustive()
     }
@@ -97,7 +97,7 @@ fn is_on_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-impl<K> Stack<K> {
+impl Stack {
     /// Returns the stack on a wire with the properties `network`. `seed` is random, and serves no other purpose.
     pub fn new(wire: &mut dyn Wire, network: &Network, seed: u64, now: u64) -> Self {
         let (mac, limits) = (wire.address(), Limits::of(&*wire));
@@ -309,6 +309,14 @@ impl<K> Stack<K> {
             }
         }
         (sent, self.interface.poll_at(instant, set).map(nanoseconds))
+    }
+
+    /// Enters a socket in the list `stalled`, unless `stalled` says that it is there.
+    pub(super) fn stall(&mut self, slot: u32, stalled: &mut bool) {
+        if !*stalled && self.stalled.try_reserve(1).is_ok() {
+            self.stalled.push(slot);
+            *stalled = true;
+        }
     }
 
     /// Sets a socket's timer, so far at `before`, to `at` if that is earlier. Returns the timer's new time.

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::host::Host;
-use super::socket::Stream;
+use super::sockets::Stream;
 use crate::clock;
 use alloc::rc::Rc;
 use core::cell::RefCell;
@@ -23,7 +23,7 @@ impl TcpListener {
 
     /// Returns the connection that has waited longest to be accepted, if there is one.
     pub fn accept(&self) -> Option<TcpStream> {
-        let slot = self.host.borrow_mut().sockets().accept(self.port)?;
+        let slot = self.host.borrow_mut().sockets().next_pending(self.port)?;
         Some(TcpStream { host: Rc::clone(&self.host), slot })
     }
 
@@ -37,7 +37,7 @@ impl Drop for TcpListener {
     fn drop(&mut self) {
         let mut host = self.host.borrow_mut();
         for slot in host.sockets().listen_no_more(self.port) {
-            end(&mut host, slot, true);
+            host.orphan(slot, true, clock::monotonic_ns());
         }
     }
 }
@@ -47,14 +47,12 @@ impl Drop for TcpListener {
 #[derive(Debug)]
 pub struct TcpStream {
     host: Rc<RefCell<Host>>,
-    slot: usize,
+    slot: u32,
 }
 
 impl TcpStream {
     pub(super) fn connect(host: &Rc<RefCell<Host>>, to: SocketAddr) -> Result<Self, Error> {
-        let mut borrowed = host.borrow_mut();
-        let slot = borrowed.sockets().connect(to)?;
-        borrowed.flush_socket(slot, clock::monotonic_ns());
+        let slot = host.borrow_mut().connect(to, clock::monotonic_ns())?;
         Ok(Self { host: Rc::clone(host), slot })
     }
 
@@ -127,8 +125,7 @@ impl TcpStream {
     /// Closes the sending direction (FIN). Bytes that the peer sends can still be read.
     pub fn finish(&mut self) {
         let finished = self.with(|stream| {
-            stream.finished = true;
-            stream.connection.tcp().close();
+            stream.connection.close();
             Ok(())
         });
         debug_assert!(finished.is_ok(), "it is there as long as this is");
@@ -148,7 +145,7 @@ impl Drop for TcpStream {
     fn drop(&mut self) {
         let mut host = self.host.borrow_mut();
         let unread = host.sockets().stream(self.slot).is_some_and(|stream| stream.connection.unread() > 0);
-        end(&mut host, self.slot, unread);
+        host.orphan(self.slot, unread, clock::monotonic_ns());
     }
 }
 
@@ -160,10 +157,4 @@ fn may_write(stream: &mut Stream) -> Result<(), Error> {
         None if !stream.connection.tcp().may_send() => Err(Error::Finished),
         None => Ok(()),
     }
-}
-
-/// Ends a connection that the program has dropped.
-fn end(host: &mut Host, slot: usize, by_reset: bool) {
-    host.sockets().orphan(slot, by_reset);
-    host.flush_socket(slot, clock::monotonic_ns());
 }

@@ -3,14 +3,13 @@
 
 use super::offload;
 use crate::wait::Source;
-use core::fmt::Debug;
 use core::num::{NonZeroU16, NonZeroUsize};
 use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offload};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 /// A network device: Ethernet frames without check sequences.
-pub trait Wire: Debug + Send {
+pub trait Wire: Send {
     /// Returns the hardware (MAC) address.
     fn address(&self) -> [u8; 6];
 
@@ -31,6 +30,9 @@ pub trait Wire: Debug + Send {
 
     /// Publishes the sent frames.
     fn flush(&mut self);
+
+    /// Returns true if the device has taken all sent frames.
+    fn is_done(&mut self) -> bool;
 
     /// Returns true if a frame has arrived, or there is room again to send one.
     fn is_ready(&mut self) -> bool;
@@ -77,6 +79,10 @@ impl Wire for crate::net::Link {
 
     fn flush(&mut self) {
         self.sender.flush();
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.sender.is_done()
     }
 
     fn is_ready(&mut self) -> bool {

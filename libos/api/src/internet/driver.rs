@@ -1,0 +1,263 @@
+//! Driver of the sockets on a network device: passes arrived frames to them, runs their timers, and retries what could not be
+//! sent.
+//!
+//! The sockets belong to an [`Owner`], which knows them by number: [`Internet`](super::Internet) for a native program, the
+//! libos for an ordinary one. The driver knows when a connection is opened, polled and released; the owner, which sockets
+//! exist, and what an event means to its program.
+
+use super::connection::{Connection, Observed};
+use super::datagrams::Datagrams;
+use super::frame::{self, Carried};
+use super::stack::Stack;
+use super::wire::{Sender, Wire};
+use alloc::boxed::Box;
+use core::fmt;
+use core::net::SocketAddr;
+use husk_abi::device::Network;
+
+/// Most frames that are taken per poll.
+const BATCH: usize = 256;
+
+/// Part of a socket that the driver works with.
+#[derive(Debug)]
+pub enum Transport<'a> {
+    /// A stream's connection.
+    Tcp(&'a mut Connection),
+    /// Queues of a socket for datagrams.
+    Udp(&'a mut Datagrams),
+}
+
+/// Answer to a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A socket is made for the connection.
+    Open,
+    /// The listener has no room: the SYN is dropped, and the peer retransmits it.
+    Drop,
+    /// No socket listens: the peer gets a RST.
+    Refuse,
+}
+
+/// Owner of the sockets on a device. Each socket has a number below `u32::MAX`, its slot.
+pub trait Owner {
+    /// Most connections that peers are opening at once.
+    const OPENING_MAXIMUM: usize;
+
+    /// Returns the socket in a slot, if there is one with a part for the driver.
+    fn socket(&mut self, slot: u32) -> Option<Transport<'_>>;
+
+    /// Returns the answer to a SYN between `ends`, the local one first.
+    fn admission(&self, ends: (SocketAddr, SocketAddr)) -> Admission;
+
+    /// Makes a socket for a connection that the peer opens, the driver having `count` already. Returns its slot; `None` without
+    /// memory.
+    fn open(&mut self, ends: (SocketAddr, SocketAddr), count: usize) -> Option<u32>;
+
+    /// Queues an opened connection at its listener. Returns false if no socket listens any more.
+    fn accept(&mut self, slot: u32) -> bool;
+
+    /// Handles changes of a connection.
+    fn changed(&mut self, slot: u32, observed: &Observed);
+
+    /// Handles that there is room again to send datagrams, after an attempt that found none.
+    fn has_room(&mut self, slot: u32);
+
+    /// Takes a frame with a datagram to and from these addresses, or passes it to the stack.
+    fn receive(
+        &mut self,
+        stack: &mut Stack,
+        sender: &mut dyn Sender,
+        frame: &[u8],
+        ends: (SocketAddr, SocketAddr),
+        now: u64,
+    );
+
+    /// Handles that a datagram between these addresses, the local one first, was refused (ICMP port unreachable).
+    fn refused(&mut self, _ends: (SocketAddr, SocketAddr)) {}
+
+    /// Releases a socket.
+    fn remove(&mut self, slot: u32);
+}
+
+/// A network device and the stack on it.
+pub struct Device {
+    /// The device.
+    pub wire: Box<dyn Wire>,
+    /// The stack.
+    pub stack: Stack,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("stack", &self.stack).finish_non_exhaustive()
+    }
+}
+
+impl Device {
+    /// Returns a stack on a device with the properties `network`. `seed` is random, and serves no other purpose.
+    pub fn new(mut wire: Box<dyn Wire>, network: &Network, seed: u64, now: u64) -> Self {
+        let stack = Stack::new(&mut *wire, network, seed, now);
+        Self { wire, stack }
+    }
+
+    /// Returns true if a frame has arrived, or a timer has expired.
+    pub fn is_due(&mut self, now: u64) -> bool {
+        self.wire.is_ready() || self.stack.deadline().is_some_and(|at| at <= now)
+    }
+
+    /// Takes arrived frames, runs expired timers, and retries what could not be sent. The owner must then flush the wire.
+    pub fn poll(&mut self, owner: &mut impl Owner, now: u64) {
+        let Self { wire, stack } = self;
+        let mut touched = None;
+        for _ in 0..BATCH {
+            let mut next = None;
+            let more = wire.receive(&mut |frame, sender| next = stack.arrive(owner, sender, frame, now));
+            // A connection answers once the next frame is not for it, so that a run of segments gets one answer.
+            if let Some(slot) = touched.filter(|slot| Some(*slot) != next) {
+                stack.poll_socket(owner, wire.sender(), slot, now, false);
+            }
+            touched = next;
+            if !more {
+                break;
+            }
+        }
+        if let Some(slot) = touched {
+            stack.poll_socket(owner, wire.sender(), slot, now, false);
+        }
+        stack.run_timers(owner, wire.sender(), now);
+        if !stack.stalled.is_empty() && wire.sender().has_room() {
+            stack.unstall(owner, wire.sender(), now);
+        }
+    }
+
+    /// Sends a socket's pending output, because of a call, and reports changes. The owner must then flush the wire.
+    pub fn poll_socket(&mut self, owner: &mut impl Owner, slot: u32, now: u64) {
+        self.stack.poll_socket(owner, self.wire.sender(), slot, now, false);
+    }
+
+    /// Ends a connection that the program has closed: in order (FIN), or by a reset. It is released once the peer has
+    /// acknowledged that. The owner must then flush the wire.
+    pub fn orphan(&mut self, owner: &mut impl Owner, slot: u32, by_reset: bool, now: u64) {
+        self.stack.orphan(owner, self.wire.sender(), slot, by_reset, now);
+    }
+}
+
+impl Stack {
+    /// Takes a frame. Returns the connection that it was for.
+    fn arrive(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, frame: &[u8], now: u64) -> Option<u32> {
+        match frame::look(frame) {
+            Carried::Segment { to, from, opens } => {
+                let slot = match self.connections.get(&(to, from)).copied() {
+                    None if opens => match owner.admission((to, from)) {
+                        Admission::Open => Some(self.open(owner, (to, from))?),
+                        Admission::Drop => return None,
+                        Admission::Refuse => None,
+                    },
+                    known => known,
+                };
+                match slot.and_then(|slot| owner.socket(slot)) {
+                    Some(Transport::Tcp(connection)) => connection.take(self, frame, sender, now),
+                    _ => self.take(frame, sender, None, now),
+                }
+                return slot;
+            }
+            Carried::Datagram { to, .. } if self.is_for_interface(to) => self.take_for_interface(frame, sender, now),
+            Carried::Datagram { to, from } => owner.receive(self, sender, frame, (to, from), now),
+            Carried::Refusal { here, there } => owner.refused((here, there)),
+            Carried::Other => {
+                self.take(frame, sender, None, now);
+                // The frame may have brought a hardware address (ARP, NDP).
+                self.unstall(owner, sender, now);
+            }
+        }
+        None
+    }
+
+    /// Makes a socket for a connection that the peer opens to an address of the interface. Returns `None` without memory: the
+    /// peer retransmits its SYN.
+    fn open<O: Owner>(&mut self, owner: &mut O, ends: (SocketAddr, SocketAddr)) -> Option<u32> {
+        if !self.interface.has_ip_addr(ends.0.ip()) {
+            return None;
+        }
+        if self.opening.len() >= O::OPENING_MAXIMUM
+            && let Some(oldest) = self.opening.pop_front()
+        {
+            // The oldest one's peer most likely does not exist (SYN flood).
+            if let Some(Transport::Tcp(connection)) = owner.socket(oldest) {
+                self.connections.remove(&connection.ends());
+            }
+            owner.remove(oldest);
+        }
+        let slot = owner.open(ends, self.connections.len())?;
+        let Some(Transport::Tcp(connection)) = owner.socket(slot) else { return None };
+        if connection.listen(self, slot).is_err() {
+            owner.remove(slot);
+            return None;
+        }
+        Some(slot)
+    }
+
+    /// Handles the expired timers of sockets.
+    fn run_timers(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, now: u64) {
+        while let Some((at, slot)) = self.due(sender, now) {
+            let is_current = match owner.socket(slot) {
+                Some(Transport::Tcp(connection)) => connection.is_woken(at),
+                Some(Transport::Udp(_)) => true,
+                None => false,
+            };
+            if is_current {
+                self.poll_socket(owner, sender, slot, now, true);
+            }
+        }
+    }
+
+    /// Retries the sockets that could not send.
+    fn unstall(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, now: u64) {
+        for slot in core::mem::take(&mut self.stalled) {
+            match owner.socket(slot) {
+                Some(Transport::Tcp(connection)) => connection.unstall(),
+                Some(Transport::Udp(datagrams)) => datagrams.unstall(),
+                None => continue,
+            }
+            self.poll_socket(owner, sender, slot, now, false);
+        }
+    }
+
+    /// Sends a socket's pending output, sets its timer, and reports changes. `late` if its timer has expired.
+    fn poll_socket(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, slot: u32, now: u64, late: bool) {
+        let connection = match owner.socket(slot) {
+            Some(Transport::Tcp(connection)) => connection,
+            Some(Transport::Udp(datagrams)) => {
+                if datagrams.poll(self, sender, slot, now) {
+                    owner.has_room(slot);
+                }
+                return;
+            }
+            None => return,
+        };
+        connection.send(self, sender, slot, now);
+        let observed = connection.observe(self, late);
+        let (over, orphaned) = (connection.is_over(), connection.is_orphaned());
+        let opened_by_peer = observed.opened && connection.is_passive();
+        if opened_by_peer {
+            self.opening.retain(|opening| *opening != slot);
+        }
+        if over && (orphaned || opened_by_peer) {
+            owner.remove(slot);
+        } else if opened_by_peer && !owner.accept(slot) {
+            self.orphan(owner, sender, slot, true, now);
+        } else if !orphaned && observed.is_news() {
+            owner.changed(slot, &observed);
+        }
+    }
+
+    fn orphan(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, slot: u32, by_reset: bool, now: u64) {
+        let Some(Transport::Tcp(connection)) = owner.socket(slot) else { return };
+        connection.orphan(by_reset);
+        if connection.is_over() {
+            owner.remove(slot);
+        } else {
+            self.poll_socket(owner, sender, slot, now, false);
+        }
+    }
+}
