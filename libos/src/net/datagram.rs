@@ -144,7 +144,7 @@ impl Net {
     ) -> Result<(), Errno> {
         let socket = &mut self.sockets[receiver];
         let waiting = socket.received.length() + socket.received.count() * OVERHEAD;
-        if socket.read_shut || waiting >= socket.options.receive_room() {
+        if socket.read_shut || waiting >= socket.options.receive_room as usize {
             return Ok(());
         }
         let mut message = Message::new(bytes, bytes.length() as usize)?;

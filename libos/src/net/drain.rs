@@ -19,7 +19,7 @@ impl Net {
             let socket = &mut self.sockets[key];
             if socket.connection().is_some_and(|connection| !connection.is_orphaned()) {
                 socket.node = None;
-                let by_reset = socket.unread() > 0 || socket.options.lingers() == Some(0);
+                let by_reset = socket.unread() > 0 || socket.options.linger == Some(0);
                 self.orphan(files, key, by_reset);
             }
         }

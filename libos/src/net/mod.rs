@@ -24,13 +24,13 @@ mod remote;
 mod remote_io;
 mod routes;
 mod shutdown;
+pub mod sockopt;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod udp_tx;
 
 pub use crate::fs::handle::SocketKey;
-pub use options::takes;
 
 use crate::errno::Errno;
 use crate::fs::Files;

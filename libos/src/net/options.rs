@@ -1,11 +1,7 @@
-//! Options of sockets. Most are numbers that are only stored: they concern packets, and there are none within the program.
+//! Options of a socket. Most are numbers that are only stored: they concern packets, and there are none within the program.
 
-use super::address::Family;
-use super::{Net, Protocol, Socket, SocketKey, State};
+use super::Protocol;
 use crate::errno::Errno;
-use crate::fs::Files;
-use crate::fs::ready::Ready;
-use crate::fs::socket::options::{Takes, Value};
 use alloc::vec::Vec;
 use husk::internet::connection::Connection;
 use linux_raw_sys::net;
@@ -16,9 +12,6 @@ use smoltcp::time::Duration;
 const STREAM: u32 = 131_072;
 /// Bytes of datagrams that wait in a socket; Linux's default.
 const DATAGRAMS: u32 = 212_992;
-/// The smallest and the largest buffer size that a program can set, in bytes; Linux's.
-const ROOM: (u32, u32) = (2304, 212_992 * 2);
-
 /// An option that is a number.
 struct Known {
     level: u32,
@@ -102,7 +95,7 @@ known! {
 const DEFAULT: i32 = -1;
 
 /// Index of an option in [`KNOWN`].
-fn place(level: u32, number: u32) -> Option<u8> {
+pub(super) fn place(level: u32, number: u32) -> Option<u8> {
     KNOWN.iter().position(|known| (known.level, known.number) == (level, number)).map(|at| at as u8)
 }
 
@@ -111,13 +104,15 @@ fn place(level: u32, number: u32) -> Option<u8> {
 pub(super) struct Options {
     /// Indices in [`KNOWN`], and values, of options that differ from their default.
     numbers: Vec<(u8, i32)>,
-    /// Bytes (`SO_RCVBUF`, `SO_SNDBUF`).
-    receive_room: u32,
-    send_room: u32,
-    /// Seconds that close(2) may wait (`SO_LINGER`).
-    linger: Option<u32>,
-    receive_timeout_ns: u64,
-    send_timeout_ns: u64,
+    /// Most bytes that may wait to be read (`SO_RCVBUF`).
+    pub(super) receive_room: u32,
+    /// Bytes that may be sent without being read, beyond the receiver's room (`SO_SNDBUF`).
+    pub(super) send_room: u32,
+    /// Seconds that close(2) may wait (`SO_LINGER`); at 0, close(2) resets the connection.
+    pub(super) linger: Option<u32>,
+    /// Longest wait of a call to receive or to send, in nanoseconds (`SO_RCVTIMEO`, `SO_SNDTIMEO`); 0 for no end.
+    pub(super) receive_timeout_ns: u64,
+    pub(super) send_timeout_ns: u64,
 }
 
 impl Options {
@@ -141,12 +136,14 @@ impl Options {
         Ok(Self { numbers, ..*self })
     }
 
-    fn number(&self, place: u8) -> i32 {
+    /// Value of an option, by its index in [`KNOWN`].
+    pub(super) fn number(&self, place: u8) -> i32 {
         let set = self.numbers.iter().find(|(at, _)| *at == place);
         set.map(|(_, number)| *number).or(KNOWN.get(usize::from(place)).map(|known| known.default)).unwrap_or(0)
     }
 
-    fn set_number(&mut self, place: u8, to: i32) -> Result<(), Errno> {
+    /// Sets an option, by its index in [`KNOWN`]; EINVAL for a value out of its range.
+    pub(super) fn set_number(&mut self, place: u8, to: i32) -> Result<(), Errno> {
         let known = KNOWN.get(usize::from(place)).ok_or(Errno::ENOPROTOOPT)?;
         let to = match to {
             to if (known.least, known.most) == (0, 1) => i32::from(to != 0),
@@ -243,131 +240,5 @@ impl Options {
         tcp.set_nagle_enabled(self.delays_small());
         tcp.set_keep_alive(self.keep_alive_interval().map(|seconds| Duration::from_secs(seconds.into())));
         tcp.set_hop_limit(self.hop_limit());
-    }
-
-    /// Seconds that close(2) may wait (`SO_LINGER`); at 0, close(2) resets the connection.
-    pub(super) fn lingers(&self) -> Option<u32> {
-        self.linger
-    }
-
-    /// Most bytes that may wait to be read.
-    pub(super) fn receive_room(&self) -> usize {
-        self.receive_room as usize
-    }
-
-    /// Bytes that may be sent without being read, beyond the receiver's room.
-    pub(super) fn send_room(&self) -> usize {
-        self.send_room as usize
-    }
-}
-
-/// Kind of value that setsockopt(2) takes for an option; ENOPROTOOPT if it cannot be set.
-pub fn takes(level: u32, number: u32) -> Result<Takes, Errno> {
-    match (level, number) {
-        (net::SOL_SOCKET, net::SO_RCVTIMEO_OLD | net::SO_SNDTIMEO_OLD) => Ok(Takes::Time),
-        (net::SOL_SOCKET, net::SO_LINGER) => Ok(Takes::Pair),
-        (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_SNDBUF) => Ok(Takes::Number),
-        (net::SOL_SOCKET, net::SO_RCVBUFFORCE | net::SO_SNDBUFFORCE) => Ok(Takes::Number),
-        (net::SOL_IP, net::IP_ADD_MEMBERSHIP | net::IP_DROP_MEMBERSHIP) => Ok(Takes::Group),
-        (net::SOL_IPV6, net::IPV6_ADD_MEMBERSHIP | net::IPV6_DROP_MEMBERSHIP) => Ok(Takes::GroupV6),
-        _ if place(level, number).is_some() => Ok(Takes::Number),
-        _ => Err(Errno::ENOPROTOOPT),
-    }
-}
-
-impl Net {
-    /// getsockopt(2). `SO_ERROR` returns an error once.
-    pub fn option(&mut self, files: &mut Files, key: SocketKey, level: u32, number: u32) -> Result<Value, Errno> {
-        let socket = &mut self.sockets[key];
-        if let Some(place) = place(level, number) {
-            self.check_level(key, level)?;
-            return Ok(Value::Number(self.sockets[key].options.number(place)));
-        }
-        let options = &socket.options;
-        if level != net::SOL_SOCKET {
-            return Err(Errno::ENOPROTOOPT);
-        }
-        let number = match (number, socket.protocol) {
-            (net::SO_TYPE, Protocol::Tcp) => net::SOCK_STREAM as i32,
-            (net::SO_TYPE, Protocol::Udp) => net::SOCK_DGRAM as i32,
-            (net::SO_PROTOCOL, Protocol::Tcp) => net::IPPROTO_TCP as i32,
-            (net::SO_PROTOCOL, Protocol::Udp) if socket.family == Family::Routes => 0,
-            (net::SO_PROTOCOL, Protocol::Udp) => net::IPPROTO_UDP as i32,
-            (net::SO_DOMAIN, _) => socket.family.number() as i32,
-            (net::SO_ACCEPTCONN, _) => matches!(socket.state, State::Listening(_)).into(),
-            (net::SO_RCVBUF, _) => options.receive_room as i32,
-            (net::SO_SNDBUF, _) => options.send_room as i32,
-            (net::SO_RCVTIMEO_OLD, _) => return Ok(Value::Time(options.receive_timeout_ns)),
-            (net::SO_SNDTIMEO_OLD, _) => return Ok(Value::Time(options.send_timeout_ns)),
-            (net::SO_LINGER, _) => {
-                return Ok(Value::Pair([options.linger.is_some().into(), options.linger.unwrap_or(0) as i32]));
-            }
-            (net::SO_ERROR, _) => {
-                let error = socket.error.take().map_or(0, |errno| -errno.to_result() as i32);
-                self.report_ready(files, key, Ready::empty());
-                error
-            }
-            _ => return Err(Errno::ENOPROTOOPT),
-        };
-        Ok(Value::Number(number))
-    }
-
-    /// setsockopt(2), with a value of the kind that [`takes`] returns.
-    pub fn set_option(
-        &mut self,
-        files: &mut Files,
-        key: SocketKey,
-        level: u32,
-        number: u32,
-        value: Value,
-    ) -> Result<(), Errno> {
-        self.check_level(key, level)?;
-        if let Value::Group(group, interface) = value {
-            return match number {
-                net::IP_ADD_MEMBERSHIP | net::IPV6_ADD_MEMBERSHIP => self.join_group(key, group, interface),
-                _ => self.leave_group(key, group),
-            };
-        }
-        let socket = &mut self.sockets[key];
-        let options = &mut socket.options;
-        // Doubled, as on Linux, which counts its bookkeeping, too.
-        let room = |bytes: i32| (bytes.max(0) as u32).saturating_mul(2).clamp(ROOM.0, ROOM.1);
-        match (level, number, value) {
-            (net::SOL_SOCKET, net::SO_RCVBUF | net::SO_RCVBUFFORCE, Value::Number(to)) => {
-                options.receive_room = room(to)
-            }
-            (net::SOL_SOCKET, net::SO_SNDBUF | net::SO_SNDBUFFORCE, Value::Number(to)) => options.send_room = room(to),
-            (net::SOL_SOCKET, net::SO_RCVTIMEO_OLD, Value::Time(ns)) => options.receive_timeout_ns = ns,
-            (net::SOL_SOCKET, net::SO_SNDTIMEO_OLD, Value::Time(ns)) => options.send_timeout_ns = ns,
-            (net::SOL_SOCKET, net::SO_LINGER, Value::Pair([on, seconds])) => {
-                options.linger = (on != 0).then_some(seconds.max(0) as u32);
-            }
-            (net::SOL_IPV6, net::IPV6_V6ONLY, _) if socket.local.is_some() => return Err(Errno::EINVAL),
-            (_, _, Value::Number(to)) => options.set_number(place(level, number).ok_or(Errno::ENOPROTOOPT)?, to)?,
-            _ => return Err(Errno::ENOPROTOOPT),
-        }
-        let Socket { state, options, .. } = socket;
-        if let State::Remote { connection, .. } = state {
-            options.apply(connection);
-        }
-        self.report_ready(files, key, Ready::empty());
-        Ok(())
-    }
-
-    /// ENOPROTOOPT if sockets of this kind have no options of this level.
-    fn check_level(&self, key: SocketKey, level: u32) -> Result<(), Errno> {
-        let socket = &self.sockets[key];
-        match level {
-            net::SOL_TCP if socket.protocol != Protocol::Tcp => Err(Errno::ENOPROTOOPT),
-            net::SOL_IPV6 if socket.family.any().is_ipv4() => Err(Errno::ENOPROTOOPT),
-            _ => Ok(()),
-        }
-    }
-
-    /// Longest wait of a call on a socket to receive or to send, in nanoseconds (`SO_RCVTIMEO`, `SO_SNDTIMEO`).
-    pub fn timeout(&self, key: SocketKey, to_send: bool) -> Option<u64> {
-        let options = &self.sockets[key].options;
-        let timeout_ns = if to_send { options.send_timeout_ns } else { options.receive_timeout_ns };
-        (timeout_ns != 0).then_some(timeout_ns)
     }
 }

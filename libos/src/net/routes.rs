@@ -206,7 +206,7 @@ impl Net {
             let mut reported = Vec::new();
             answer(&interfaces, &question, &mut reported);
             let socket = &mut self.sockets[key];
-            if socket.received.length() + reported.len() > socket.options.receive_room() {
+            if socket.received.length() + reported.len() > socket.options.receive_room as usize {
                 return Err(Errno::ENOBUFS.into());
             }
             let mut message = Message::new(Buffers::own(&reported), reported.len())?;

@@ -137,7 +137,7 @@ impl Net {
 
     /// Closes a socket that has no descriptor any more.
     pub fn close(&mut self, files: &mut Files, key: SocketKey) {
-        let by_reset = self.sockets[key].options.lingers() == Some(0);
+        let by_reset = self.sockets[key].options.linger == Some(0);
         self.close_by(files, key, by_reset);
     }
 

@@ -13,7 +13,7 @@ impl Net {
     /// Bytes that may wait at the other end of a connection: what the sender may send without being read, and the receiver's
     /// room.
     fn capacity(&self, key: SocketKey, peer: SocketKey) -> usize {
-        self.sockets[key].options.send_room() + self.sockets[peer].options.receive_room()
+        (self.sockets[key].options.send_room + self.sockets[peer].options.receive_room) as usize
     }
 
     /// Returns true if poll(2) reports a stream as writable: only with a third of the capacity free, not for each free byte.

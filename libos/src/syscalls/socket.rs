@@ -238,7 +238,7 @@ pub fn setsockopt(libos: &mut Libos, Arguments([file, level, number, from, lengt
     let takes = match socket {
         AnySocket::Unix(_) if level as u32 != SOL_SOCKET => return Err(Errno::EOPNOTSUPP.into()),
         AnySocket::Unix(_) => Value::takes(number as u32)?,
-        AnySocket::Internet(_) => net::takes(level as u32, number as u32)?,
+        AnySocket::Internet(_) => net::sockopt::takes(level as u32, number as u32)?,
     };
     let size = match takes {
         // Linux accepts a single byte for options of `SOL_IP`.
