@@ -201,6 +201,13 @@ impl Loop {
         *count += 1;
         assert!(*count <= SHARE, "there is no end of frames");
     }
+
+    /// Has the guest act while a frame is on its way. Returns its memory.
+    fn act(&self) -> Arc<Memory> {
+        let mut guest = self.guest.lock();
+        guest.act();
+        Arc::clone(&guest.memory)
+    }
 }
 
 /// Asserts that all parts are memory that the guest owns with these rights.
@@ -227,11 +234,7 @@ impl Wire for Loop {
 
     fn send(&mut self, frame: &Parts, offload: Offload) -> Result<(), Unreachable> {
         self.count(TRANSMIT);
-        let memory = {
-            let mut guest = self.guest.lock();
-            guest.act();
-            Arc::clone(&guest.memory)
-        };
+        let memory = self.act();
         assert_given(&memory, frame, Rights::READ);
         assert!((FRAME_HEADER..=FRAME_HEADER + GSO_FRAME_MAXIMUM).contains(&frame.length()));
         assert!(usize::from(offload.csum_start) + usize::from(offload.csum_offset) <= frame.length());
@@ -245,11 +248,7 @@ impl Wire for Loop {
 
     fn receive(&mut self, into: &Parts, _: bool) -> Result<Option<Received>, Unreachable> {
         self.count(RECEIVE);
-        let memory = {
-            let mut guest = self.guest.lock();
-            guest.act();
-            Arc::clone(&guest.memory)
-        };
+        let memory = self.act();
         assert_given(&memory, into, Rights::READ | Rights::WRITE);
         let Some(frame) = self.frames.front() else { return Ok(None) };
         if frame.len() > into.length() {
