@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::image::Image;
 use crate::inspect::Value;
 use crate::memory::grant::Grant;
-use crate::report::names::Clean;
+use crate::report::names::{Clean, bold};
 use crate::run::matched;
 use crate::size::Size;
 use std::fmt;
@@ -25,9 +25,6 @@ pub struct Explanation {
     plan: Plan,
     colour: bool,
 }
-
-const BOLD: &str = "\x1b[1m";
-const PLAIN: &str = "\x1b[0m";
 
 impl Explanation {
     /// Explains the image at `path` with these devices, which are not opened, for a target with a processor thread that needs
@@ -153,7 +150,7 @@ impl fmt::Display for Argument {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bold, plain) = if self.colour { (BOLD, PLAIN) } else { ("", "") };
+        let (bold, plain) = bold(self.colour);
         writeln!(f, "{bold}{}{plain}", Clean(&self.path.to_string_lossy()))?;
         for (name, value) in self.facts() {
             writeln!(f, "  {bold}{name:<12}{plain}  {}", Clean(&value))?;

@@ -2,11 +2,8 @@
 
 use super::{Check, Row, State};
 use crate::inspect::Value;
-use crate::report::names::Clean;
+use crate::report::names::{BOLD, Clean, PLAIN};
 use std::fmt;
-
-const BOLD: &str = "\x1b[1m";
-const PLAIN: &str = "\x1b[0m";
 
 impl Check {
     /// Returns the check as one line of JSON.

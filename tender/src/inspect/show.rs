@@ -1,12 +1,9 @@
 //! An inspection as a table for people.
 
 use super::{Inspection, rights};
-use crate::report::names::{Clean, hexadecimal};
+use crate::report::names::{Clean, bold, hexadecimal};
 use crate::size::Size;
 use std::fmt;
-
-const BOLD: &str = "\x1b[1m";
-const PLAIN: &str = "\x1b[0m";
 
 impl Inspection {
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -60,7 +57,7 @@ impl Inspection {
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bold, plain) = if self.colour { (BOLD, PLAIN) } else { ("", "") };
+        let (bold, plain) = bold(self.colour);
         writeln!(f, "{bold}{}{plain}", Clean(&self.path.to_string_lossy()))?;
         for (name, value) in self.facts() {
             let mut lines = value.lines();

@@ -2,7 +2,7 @@
 
 use super::debug_file::DebugFiles;
 use super::elf::{Bytes, Elf};
-pub use super::text::{Clean, hexadecimal};
+pub use super::text::{BOLD, Clean, PLAIN, bold, hexadecimal};
 use crate::image::Image;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use super::place::{Kind, Place};
 use super::reader::Budget;
 use super::source::{Line, SourceFrame};
 use super::stack::Call;
-use super::text::{Clean, hexadecimal};
+use super::text::{BOLD, Clean, PLAIN, hexadecimal};
 use crate::arch::dwarf::Table;
 use std::fmt;
 use std::path::Path;
@@ -171,10 +171,8 @@ impl Report {
     }
 }
 
-const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[1;31m";
 const FAINT: &str = "\x1b[2m";
-const PLAIN: &str = "\x1b[0m";
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,15 @@ use std::fmt;
 /// Most characters shown of one name, path or line.
 const SHOWN_MAXIMUM: usize = 512;
 
+/// Marks of a terminal around an important part (ECMA-48, 8.3.117).
+pub const BOLD: &str = "\x1b[1m";
+pub const PLAIN: &str = "\x1b[0m";
+
+/// Returns what goes before and after an important part: nothing, without colour.
+pub const fn bold(colour: bool) -> (&'static str, &'static str) {
+    if colour { (BOLD, PLAIN) } else { ("", "") }
+}
+
 /// Shows text without characters that could control a terminal or reorder a line, cut to a length that a person can read.
 pub struct Clean<'t>(pub &'t str);
 
