@@ -1,27 +1,13 @@
 //! Output of `husk inspect` for a real image.
 
 use husk_tender::inspect::Inspection;
-use husk_tests::Running;
-use husk_toolchain::{MUSL, Toolchain};
+use husk_tests::build;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Builds a program that carries notes of an image.
 fn build(name: &str, options: &[&str]) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inspect-{name}"));
-    let _ = std::fs::remove_dir_all(&directory);
-    std::fs::create_dir_all(&directory).expect("a directory for the image");
-    let image = directory.join("image.husk");
-    let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
-    toolchain.unwrap_or_else(|error| panic!("{error}"));
-    let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--edition=2024", "--target=x86_64-unknown-linux-musl"])
-        .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])
-        .arg(&image)
-        .args(options)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspect/image.rs"));
-    Running::of(rustc).finish().expect_success();
+    let image = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inspect-{name}")).join("image.husk");
+    build::by_rustc(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inspect/image.rs").as_ref(), &image, options);
     image
 }
 

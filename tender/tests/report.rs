@@ -11,8 +11,7 @@ use husk_tender::arch::registers::Registers;
 use husk_tender::report::access::{Access, Use};
 use husk_tender::report::place::{Kind, Place};
 use husk_tender::report::{ReportRequest, Stop};
-use husk_tests::Running;
-use husk_toolchain::{MUSL, Toolchain};
+use husk_tests::build;
 use object::LittleEndian;
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Object, ObjectSection, ObjectSymbol};
@@ -35,20 +34,8 @@ fn line(mark: &str) -> String {
 
 /// Builds the program into a directory of its own; all have one build-id.
 fn build(name: &str, options: &[&str]) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}"));
-    let _ = std::fs::remove_dir_all(&directory);
-    std::fs::create_dir_all(&directory).expect("a directory for the program");
-    let program = directory.join("nested");
-    let toolchain = Toolchain::of("rustc".as_ref()).and_then(|toolchain| toolchain.provide(&[MUSL]));
-    toolchain.unwrap_or_else(|error| panic!("{error}"));
-    let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--edition=2024", "--target=x86_64-unknown-linux-musl", "-Copt-level=3"])
-        .args(["-Clink-arg=-Wl,--build-id=0xabcdef0123456789", "-o"])
-        .arg(&program)
-        .args(options)
-        .arg(SOURCE);
-    Running::of(rustc).finish().expect_success();
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{name}")).join("nested");
+    build::by_rustc(SOURCE.as_ref(), &program, &[&["-Copt-level=3"], options].concat());
     program
 }
 

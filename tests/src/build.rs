@@ -164,6 +164,19 @@ pub fn native(package: &str, name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
+/// Has rustc build `source` as a static program with a build-id, the same for all, to be looked at as an image or run as a
+/// process. The folder of the program is made anew.
+pub fn by_rustc(source: &Path, program: &Path, options: &[&str]) {
+    let folder = program.parent().expect("a program is in a folder");
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder).expect("a folder for the program");
+    provide_targets();
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition=2024", "--target", MUSL, "-Clink-arg=-Wl,--build-id=0xabcdef0123456789"]);
+    rustc.args(options).arg("-o").arg(program).arg(source);
+    Running::of(rustc).finish().expect_success();
+}
+
 /// Installs the toolchain's missing targets, which all builds here need.
 pub fn provide_targets() {
     static PROVIDED: OnceLock<()> = OnceLock::new();
