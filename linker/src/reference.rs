@@ -26,7 +26,7 @@ fn command(known: &clap::Command) -> Command<'static> {
         name,
         usage: fixed(Some(usage.trim_start_matches("Usage: "))),
         summary: fixed(known.get_about()),
-        about: fixed(known.get_about()),
+        about: about(known),
         argument: match name {
             "new" => Argument::File,
             "completions" => Argument::Words(completions::SHELLS),
@@ -36,6 +36,12 @@ fn command(known: &clap::Command) -> Command<'static> {
         flags: known.get_arguments().filter_map(flag).collect::<Vec<_>>().leak(),
         sections: if ["run", "test"].contains(&name) { run::COMMAND.sections } else { &[] },
     }
+}
+
+/// Returns what a command does, and what clap prints below its flags.
+fn about(known: &clap::Command) -> &'static str {
+    let text = [known.get_about(), known.get_after_help()].into_iter().flatten().map(ToString::to_string);
+    text.collect::<Vec<_>>().join(".\n").leak()
 }
 
 /// Returns the flag that an argument is, unless it is hidden or `--help`, which every command has.
@@ -93,6 +99,7 @@ mod tests {
         let page = man::page(&husk(), "1");
         assert!(
             page.contains("cargo\\-husk \\- builds")
+                && page.contains("prints the path of each.\nAll other options of 'cargo build' work too.")
                 && page.contains("\\-\\-stop\\-timeout")
                 && page.contains("\\-\\-release")
         );

@@ -16,6 +16,7 @@ mod eventually;
 pub mod failing;
 pub mod figures;
 mod guest;
+pub mod manual;
 pub mod measure;
 pub mod native;
 pub mod network;

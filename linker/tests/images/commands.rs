@@ -3,6 +3,8 @@
 use crate::elf::Image;
 use crate::kinds::make_executable;
 use crate::project::{Project, name};
+use husk_tests::{manual, requires, run_briefly};
+use std::process::Command;
 
 /// Makes a program with a tender that prints its words and ends with 7.
 fn with_tender() -> Project {
@@ -61,6 +63,23 @@ fn bad_words_are_named() {
     assert!(complain("").contains("Usage: cargo husk"));
     let complaint = project.husk("run").env("HUSK", "/nowhere/husk").complaint();
     assert!(complaint.contains("HUSK is '/nowhere/husk'"), "{complaint}");
+}
+
+#[test]
+fn the_manual_page_and_the_completions_are_what_their_readers_take() {
+    let folder = Project::new(&[]);
+    let page = folder.husk("man").outcome().expect_success().stdout();
+    assert!(page.starts_with(".TH CARGO-HUSK 1 "), "{page}");
+    // Flags of cargo, of `husk run`, and of one command alone.
+    manual::expect_understood(&page, ["package", "release", "memory-max", "publish", "status-file", "no-std"]);
+    for shell in ["bash", "zsh", "fish"].into_iter().filter(|shell| requires::program(shell)) {
+        folder.write("script", &folder.husk(&format!("completions {shell}")).outcome().expect_success().stdout());
+        let mut check = Command::new(shell);
+        check.arg("-n").arg(folder.path("script"));
+        let outcome = run_briefly(&mut check);
+        assert_eq!(outcome.expect_success().stderr(), "", "{shell}");
+    }
+    assert!(folder.husk("completions tcsh").complaint().contains("possible values: bash, zsh, fish"));
 }
 
 #[test]
