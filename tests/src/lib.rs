@@ -27,6 +27,7 @@ pub mod process;
 mod project;
 pub mod requires;
 mod running;
+pub mod steps;
 mod target;
 mod tracer;
 mod watch;

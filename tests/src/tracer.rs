@@ -88,7 +88,8 @@ pub fn run(mut command: Command, judge: &mut (impl Judge + std::fmt::Debug)) -> 
     outcome
 }
 
-fn ask_to_be_traced() -> io::Result<()> {
+/// Has the parent trace this process from its exec on.
+pub(crate) fn ask_to_be_traced() -> io::Result<()> {
     // SAFETY: PTRACE_TRACEME takes no memory and concerns the calling process only.
     match unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) } {
         0 => Ok(()),
@@ -203,7 +204,7 @@ fn set_auxiliary(thread: libc::pid_t, kind: u64, value: u64) {
 }
 
 /// Makes a request with a number; a thread that has ended in between does not matter.
-fn request(what: libc::c_uint, thread: libc::pid_t, number: usize) {
+pub(crate) fn request(what: libc::c_uint, thread: libc::pid_t, number: usize) {
     // SAFETY: these requests take a number, no memory.
     unsafe { libc::ptrace(what, thread, null_mut::<libc::c_void>(), number) };
 }
