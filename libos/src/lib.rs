@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod arch;
 pub mod attach;
 pub mod clock;
+pub mod console;
 pub mod disk;
 pub mod errno;
 pub mod fs;

@@ -6,8 +6,7 @@
 //!    the registers that come back are those of a thread that only this processor runs.
 //! 2. It is let go before a wait in the gate. A processor without a thread to run prepares its wait with the lock, polls or leaves
 //!    without it, and takes the news with it (`wait`). So does the end of the program, while the network sends what it was given.
-//!    Output, and input of a program with a single thread, are calls of the gate with the lock held, which wait for the reader or
-//!    the writer at the other end.
+//!    Calls on the console, which wait for the reader or the writer at the other end, are made without it ([`crate::console`]).
 //! 3. The memory has a lock of its own, which is taken last: code that holds it calls nothing of the libos.
 //! 4. Nothing enters the libos while it runs on the same processor: the tender preempts only threads (`in_libos` of the processor's
 //!    block is 0), and posts signals to a record, which is read between two calls.
@@ -17,7 +16,9 @@
 //! The tests of system calls run with a tender's stand-in that refuses a wait while the lock is held (`tests/fuzz`).
 
 use crate::arch::{self, Registers};
+use crate::console::Console;
 use crate::errno::Errno;
+use crate::fs::descriptor::Kept;
 use crate::fs::device::Input;
 use crate::memory;
 use crate::processor_time;
@@ -50,7 +51,27 @@ struct Idle {
     since: u64,
 }
 
+impl Idle {
+    /// Waits without the lock, and takes the news. Returns the registers to load; `None` if no thread can run yet.
+    fn wait_for_news(mut self) -> Option<NonNull<Registers>> {
+        while self.wait.news().is_none() {
+            self.wait.block();
+            if self.wait.is_unarmed() {
+                locked(|libos| libos.with_sources(|sources| self.wait.arm(sources)));
+            }
+        }
+        locked(|libos| libos.end_wait(&self))
+    }
+}
+
 impl Libos {
+    /// Call of this processor on the console.
+    #[inline]
+    fn console(&mut self) -> &mut Console {
+        let [console] = &mut self.consoles;
+        console
+    }
+
     /// Handles the current thread's call. Returns the registers to load; `None` if no thread can run.
     fn system_call(&mut self) -> Option<NonNull<Registers>> {
         let mut running = self.answer();
@@ -87,16 +108,22 @@ impl Libos {
             self.disks.poll(&mut self.threads);
         }
         while !running {
+            if self.console().is_called() {
+                return None;
+            }
             if self.ending.is_some() {
                 return self.drain();
             }
             running = match self.threads.run_next()? {
-                State::Restart => self.answer(),
+                State::Restart => self.answer_again(),
                 State::Ready | State::Asleep(..) => true,
             };
         }
         if self.disks.busy() {
             self.disks.ring();
+        }
+        if let Some(kept) = self.threads.current().file.take() {
+            self.give_back(kept);
         }
         if self.signals.pending != 0 {
             let blocked = self.threads.current().blocked;
@@ -141,6 +168,41 @@ impl Libos {
         self.conclude(answer)
     }
 
+    /// Restarts the current thread's call, with the file that it was made with.
+    fn answer_again(&mut self) -> bool {
+        self.files.descriptors.keep(self.threads.current().file);
+        let running = self.answer();
+        self.files.descriptors.keep(None);
+        running
+    }
+
+    /// Keeps the file of the current thread's call, which is about to wait: its descriptor may be closed meanwhile.
+    #[cold]
+    fn keep_file(&mut self) {
+        let thread = self.threads.current();
+        if thread.file.is_none() {
+            let Arguments([first, ..]) = Arguments(thread.registers.arguments());
+            if table::waits_for_descriptor(thread.registers.number()) {
+                thread.file = self.files.keep(first as i32);
+            }
+        }
+    }
+
+    /// Gives back the file of a call that is over.
+    #[cold]
+    fn give_back(&mut self, kept: Kept) {
+        self.change(|files, _| files.give_back(kept));
+    }
+
+    /// Restarts the current thread's call with the result of its call of the gate. Returns the registers to load, as
+    /// [`Libos::system_call`].
+    fn console_returned(&mut self, result: Result<u64, Errno>) -> Option<NonNull<Registers>> {
+        self.console().returned(Some(result));
+        let running = self.answer_again();
+        self.console().returned(None);
+        self.go_on(running)
+    }
+
     #[inline]
     fn conclude(&mut self, answer: SyscallResult) -> bool {
         let result = match answer {
@@ -155,9 +217,14 @@ impl Libos {
                 if interrupted {
                     thread.interrupt()
                 } else {
+                    self.keep_file();
                     self.threads.sleep(sleep)
                 }
                 return interrupted;
+            }
+            Err(Stop::Gate) => {
+                self.keep_file();
+                return false;
             }
             Err(Stop::Gone) => {
                 self.threads.end_current();
@@ -303,18 +370,18 @@ fn run(registers: Option<NonNull<Registers>>) -> *mut Registers {
     registers.unwrap_or_else(wait).as_ptr()
 }
 
-/// Waits until a thread can run, without the lock, and returns its registers.
+/// Leaves the guest without the lock until a thread can run, and returns its registers.
 #[cold]
 fn wait() -> NonNull<Registers> {
     loop {
-        let mut idle = locked(Libos::begin_wait);
-        while idle.wait.news().is_none() {
-            idle.wait.block();
-            if idle.wait.is_unarmed() {
-                locked(|libos| libos.with_sources(|sources| idle.wait.arm(sources)));
+        let registers = match locked(|libos| libos.console().take_call()) {
+            Some(call) => {
+                let result = call.make();
+                locked(|libos| libos.console_returned(result))
             }
-        }
-        if let Some(registers) = locked(|libos| libos.end_wait(&idle)) {
+            None => locked(Libos::begin_wait).wait_for_news(),
+        };
+        if let Some(registers) = registers {
             return registers;
         }
     }

@@ -1,37 +1,33 @@
 //! Services of the tender that files and sockets need: console, clock, random bytes and the image.
 
+use crate::console::Console;
 use crate::errno::Errno;
 use crate::fs::device::Devices;
+use crate::fs::source::Source;
 use crate::image;
-use crate::memory::sparse;
 use crate::random::Random;
+use crate::syscall_result::SyscallResult;
 use crate::threads::Threads;
 use crate::user::Slice;
-use husk::abi::call::Status;
 
 /// Services for the files, in a guest.
 pub struct Services<'a> {
     random: &'a mut Random,
+    console: &'a mut Console,
     /// True if there is one thread.
     alone: bool,
 }
 
 impl<'a> Services<'a> {
     /// Returns the services for the files, from the rest of the libos.
-    pub fn new(random: &'a mut Random, threads: &Threads) -> Self {
-        Self { random, alone: threads.count() == 1 }
+    pub fn new(random: &'a mut Random, console: &'a mut Console, threads: &Threads) -> Self {
+        Self { random, console, alone: threads.count() == 1 }
     }
 }
 
 impl Devices for Services<'_> {
-    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
-        if length == 0 {
-            return Ok(0);
-        }
-        // The tender would end the guest for an invalid address.
-        Slice::new(address, length).check()?;
-        sparse::touch(address, length);
-        husk::console::write_at(stream, address, length).map_err(errno)
+    fn console_write(&mut self, stream: u64, from: Source<'_>) -> SyscallResult {
+        self.console.write(stream, from)
     }
 
     fn may_wait(&self) -> bool {
@@ -46,10 +42,12 @@ impl Devices for Services<'_> {
         husk::clock::monotonic_ns()
     }
 
-    fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
-        into.check()?;
-        sparse::touch(into.address, into.length);
-        husk::console::read_at(into.address, into.length).map_err(errno)
+    fn console_read(&mut self, into: Slice) -> SyscallResult {
+        self.console.read(into)
+    }
+
+    fn console_result(&mut self) -> Option<Result<u64, Errno>> {
+        self.console.take_result()
     }
 
     fn random(&mut self, into: &mut [u8]) {
@@ -62,18 +60,5 @@ impl Devices for Services<'_> {
         let count = into.length.min(rest.len() as u64);
         into.first(count).copy_in(&rest[..count as usize])?;
         Ok(count)
-    }
-}
-
-fn errno(status: Status) -> Errno {
-    match status {
-        Status::Closed => Errno::EPIPE,
-        Status::Interrupted => Errno::EINTR,
-        Status::NoMemory => Errno::ENOMEM,
-        Status::NoSpace => Errno::ENOSPC,
-        Status::TooLarge => Errno::EFBIG,
-        Status::Directory => Errno::EISDIR,
-        Status::NotOpen => Errno::EBADF,
-        Status::Invalid | Status::InputOutput => Errno::EIO,
     }
 }

@@ -3,7 +3,8 @@
 //! The parts do not know each other, except that sockets and disks know files and threads. What a call changes in the files
 //! concerns other parts: [`Libos::change`] and [`Libos::network`] pass it on.
 
-use crate::arch::Registers;
+use crate::arch::{PROCESSORS, Registers};
+use crate::console::Console;
 use crate::disk::Disks;
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -34,6 +35,8 @@ pub struct Libos {
     pub threads: Threads,
     /// Actions and pending signals.
     pub signals: Signals,
+    /// Calls on the console, of each processor.
+    pub consoles: [Console; PROCESSORS],
     /// Source of all random bytes.
     pub random: Random,
     /// State of the first signal stack, which reuses the main stack's guard gap.
@@ -72,6 +75,7 @@ impl Libos {
             disks,
             threads,
             signals,
+            consoles: Default::default(),
             random,
             sigaltstack_guard,
             limits: Vec::new(),
@@ -86,8 +90,8 @@ impl Libos {
     /// changed.
     #[inline]
     pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut Outside<'_>) -> T) -> T {
-        let Self { files, net, disks, threads, signals, random, started, .. } = self;
-        let services = Services::new(random, threads);
+        let Self { files, net, disks, threads, signals, consoles: [console], random, started, .. } = self;
+        let services = Services::new(random, console, threads);
         let result = call(files, &mut Outside { services, net, disks, signals, threads, started: *started });
         self.settle();
         result

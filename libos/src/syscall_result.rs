@@ -15,6 +15,8 @@ pub enum Stop {
     Errno(Errno),
     /// Wait of the thread; see [`Block`].
     Block(Block),
+    /// Call of the gate that may wait: it is made without the lock, then the system call is restarted ([`crate::console`]).
+    Gate,
     /// End of the thread: there is no result to return.
     Gone,
 }

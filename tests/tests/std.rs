@@ -2,7 +2,7 @@
 
 use husk_abi::fault::{MEMORY, PANIC};
 use husk_tests::measure::exits;
-use husk_tests::{Guest, build};
+use husk_tests::{Guest, build, native};
 
 #[test]
 fn hello_prints_its_line() {
@@ -228,6 +228,11 @@ fn the_functions_of_c_that_allocate_refuse_and_align_as_they_should() {
 fn a_block_that_is_freed_twice_ends_the_program_with_a_message() {
     let outcome = Guest::program("frees_twice").run();
     outcome.expect_status(PANIC.into()).expect_stdout("about to free twice\n").expect_stderr("given back before");
+}
+
+#[test]
+fn a_call_keeps_its_file_when_the_descriptor_is_closed_as_on_linux() {
+    Guest::program("closes").run().expect_success().expect_stdout(&native::output("programs", "closes"));
 }
 
 #[test]

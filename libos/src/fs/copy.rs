@@ -43,7 +43,7 @@ impl Files {
             let at = to_offset.map(|offset| offset + done);
             let written = match self.write_through(outside, to, at, Buffers::own(&page), false, || now) {
                 Ok(written) => written,
-                Err(Stop::Block(_) | Stop::Errno(_)) if done > 0 => break,
+                Err(Stop::Block(_) | Stop::Gate | Stop::Errno(_)) if done > 0 => break,
                 Err(stop) => return Err(stop),
             };
             if from_offset.is_none() {

@@ -26,11 +26,16 @@ pub struct Descriptors {
     lowest: usize,
     /// Soft limit of `RLIMIT_NOFILE`: all descriptors are below it.
     pub limit: u64,
+    /// Descriptor that the restarted call was made with, and its description, which the call keeps though it may be closed.
+    kept: Option<Kept>,
 }
+
+/// Descriptor of a call that waits, with the description that it had when the call was made; counted.
+pub type Kept = (i32, DescriptionKey);
 
 impl Default for Descriptors {
     fn default() -> Self {
-        Self { slots: Vec::new(), lowest: 0, limit: LIMIT }
+        Self { slots: Vec::new(), lowest: 0, limit: LIMIT, kept: None }
     }
 }
 
@@ -83,8 +88,19 @@ impl Descriptors {
         i32::try_from(start + position).ok()
     }
 
-    /// The description behind `number`.
+    /// Sets the descriptor of the call that is about to be restarted; `None` when it has been.
+    pub fn keep(&mut self, kept: Option<Kept>) {
+        self.kept = kept;
+    }
+
+    /// The description behind `number`; for a restarted call, the one that it was made with.
+    #[inline]
     pub fn description(&self, number: i32) -> Result<DescriptionKey, Errno> {
+        if let Some((kept, description)) = self.kept
+            && kept == number
+        {
+            return Ok(description);
+        }
         self.get(number).map(|descriptor| descriptor.description)
     }
 }

@@ -7,8 +7,8 @@ use crate::user::Slice;
 
 /// Services that files need from the rest of the libos.
 pub trait Devices {
-    /// Writes `length` bytes at `address` to a stream of the console: 1 output, 2 error; returns the count written.
-    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno>;
+    /// Writes to a stream of the console: 1 output, 2 error. Returns the number of bytes written.
+    fn console_write(&mut self, stream: u64, from: Source<'_>) -> SyscallResult;
 
     /// Returns true if the program has nothing else to do while it waits for console input.
     fn may_wait(&self) -> bool;
@@ -20,7 +20,10 @@ pub trait Devices {
     fn monotonic_ns(&self) -> u64;
 
     /// Waits for console input and reads some; 0 at its end.
-    fn console_read(&mut self, into: Slice) -> Result<u64, Errno>;
+    fn console_read(&mut self, into: Slice) -> SyscallResult;
+
+    /// Result of the restarted call's read of the console, which has been made meanwhile.
+    fn console_result(&mut self) -> Option<Result<u64, Errno>>;
 
     /// Fills `into` with random bytes.
     fn random(&mut self, into: &mut [u8]);
@@ -104,13 +107,7 @@ impl Device {
         from.check()?;
         match self {
             Self::Console(_) if from.length() == 0 => Ok(0),
-            Self::Console(stream) => {
-                let address = match from {
-                    Source::Program(slice) => slice.address,
-                    Source::Own(bytes) => bytes.as_ptr() as u64,
-                };
-                Ok(devices.console_write(stream.max(1), address, from.length())?)
-            }
+            Self::Console(stream) => devices.console_write(stream.max(1), from),
             Self::Null | Self::Zero | Self::Random(_) => Ok(from.length()),
             Self::Full => Err(Errno::ENOSPC.into()),
             Self::Terminal => Err(Errno::EIO.into()),

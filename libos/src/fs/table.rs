@@ -2,7 +2,7 @@
 
 use super::Files;
 use super::description::{Access, Description};
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, Kept};
 use super::handle::{DescriptionKey, NodeKey};
 use super::inode::{Kind, Time};
 use crate::errno::Errno;
@@ -71,6 +71,18 @@ impl Files {
             }
             self.release(description.node);
         }
+    }
+
+    /// Keeps the description behind a descriptor for a call that waits; `None` if there is none.
+    pub fn keep(&mut self, descriptor: i32) -> Option<Kept> {
+        let key = self.descriptors.description(descriptor).ok()?;
+        self.descriptions.retain(key);
+        Some((descriptor, key))
+    }
+
+    /// Gives back what a call has kept.
+    pub fn give_back(&mut self, (_, key): Kept) {
+        self.release_description(key);
     }
 
     /// `F_GETFL`.

@@ -321,6 +321,58 @@ pub fn handler(number: u64) -> Handler {
     HANDLERS.get(number as usize).copied().unwrap_or(unanswered)
 }
 
+/// Calls that may wait for the file of their first argument, a descriptor.
+const OF_DESCRIPTOR: [u32; 31] = [
+    __NR_read,
+    __NR_readv,
+    __NR_pread64,
+    __NR_preadv,
+    __NR_preadv2,
+    __NR_write,
+    __NR_writev,
+    __NR_pwrite64,
+    __NR_pwritev,
+    __NR_pwritev2,
+    __NR_sendfile,
+    __NR_fsync,
+    __NR_fdatasync,
+    __NR_syncfs,
+    __NR_sync_file_range,
+    __NR_fallocate,
+    __NR_connect,
+    __NR_accept,
+    __NR_accept4,
+    __NR_sendto,
+    __NR_sendmsg,
+    __NR_sendmmsg,
+    __NR_recvfrom,
+    __NR_recvmsg,
+    __NR_recvmmsg,
+    __NR_fcntl,
+    __NR_flock,
+    __NR_ioctl,
+    __NR_epoll_wait,
+    __NR_epoll_pwait,
+    __NR_epoll_pwait2,
+];
+
+/// Set of these calls, a bit for each number.
+static WAITING: [u64; NUMBERS / 64] = {
+    let mut set = [0; NUMBERS / 64];
+    let mut at = 0;
+    while at < OF_DESCRIPTOR.len() {
+        let number = OF_DESCRIPTOR[at] as usize;
+        set[number / 64] |= 1 << (number % 64);
+        at += 1;
+    }
+    set
+};
+
+/// Returns true if the call `number` may wait for the file of its first argument.
+pub fn waits_for_descriptor(number: u64) -> bool {
+    WAITING.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 != 0)
+}
+
 /// Numbers of which the tender has got a notice.
 static TOLD: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
 

@@ -4,6 +4,7 @@ use super::signal_stack::{NO_STACK, SignalStack};
 use super::time_left;
 use crate::arch::{Registers, vector};
 use crate::errno::Errno;
+use crate::fs::descriptor::Kept;
 use crate::fs::opening::Opening;
 use crate::syscall_result::Then;
 use alloc::boxed::Box;
@@ -63,6 +64,8 @@ pub struct Thread {
     pub progress: u64,
     /// True while the tender uses memory of the call: no signal ends the call early.
     pub held: bool,
+    /// File of the call in progress, while it waits.
+    pub file: Option<Kept>,
     /// File opened by the call in progress, which is not to return before the other end is open, too.
     pub opening: Option<Opening>,
     /// Address to clear, and futex to wake one thread at, when the thread ends.
@@ -110,6 +113,7 @@ impl Thread {
             deadline: None,
             progress: 0,
             held: false,
+            file: None,
             opening: None,
             clear_at_exit: 0,
             blocked: 0,

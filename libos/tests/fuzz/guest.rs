@@ -111,7 +111,11 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
         let end = start.checked_add(length).expect("an end");
         [place.own, place.heap].iter().any(|region| start >= region.start && end <= region.end())
     };
-    let answer = match Number::from_raw(number).expect("a call that exists") {
+    let number = Number::from_raw(number).expect("a call that exists");
+    if let Number::ConsoleRead | Number::ConsoleWrite = number {
+        assert!(LIBOS.try_lock().is_some(), "the libos waits for the console with its lock held");
+    }
+    let answer = match number {
         Number::ConsoleWrite => {
             assert!(inside(b, c), "{c} bytes at {b:#x} are not the program's");
             Ok(c.min(100))

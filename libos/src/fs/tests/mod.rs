@@ -8,6 +8,7 @@ use super::external::External;
 use super::handle::SocketKey;
 use super::inode::Time;
 use super::socket::queue::Received;
+use super::source::Source;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
@@ -37,11 +38,12 @@ pub struct Fakes {
 }
 
 impl Devices for Fakes {
-    fn console_write(&mut self, stream: u64, address: u64, length: u64) -> Result<u64, Errno> {
-        let length = length.min(4096);
-        let bytes = Slice::new(address, length).to_vec()?;
-        self.written.get_mut(stream as usize).ok_or(Errno::EBADF)?.extend(bytes);
-        Ok(length)
+    fn console_write(&mut self, stream: u64, from: Source<'_>) -> SyscallResult {
+        let from = from.first(4096);
+        let into = self.written.get_mut(stream as usize).ok_or(Errno::EBADF)?;
+        into.reserve(from.length() as usize);
+        from.append_to(into)?;
+        Ok(from.length())
     }
 
     fn may_wait(&self) -> bool {
@@ -56,7 +58,11 @@ impl Devices for Fakes {
         self.now
     }
 
-    fn console_read(&mut self, into: Slice) -> Result<u64, Errno> {
+    fn console_result(&mut self) -> Option<Result<u64, Errno>> {
+        None
+    }
+
+    fn console_read(&mut self, into: Slice) -> SyscallResult {
         let length = into.length.min(self.input.len() as u64);
         let rest = self.input.split_off(length as usize);
         into.copy_in(&core::mem::replace(&mut self.input, rest))?;
