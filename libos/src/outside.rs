@@ -8,7 +8,7 @@ use crate::fs::device::Devices;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::external::External;
 use crate::fs::handle::SocketKey;
-use crate::fs::socket::queue::Received;
+use crate::fs::socket::queue::Envelope;
 use crate::net::address::Family;
 use crate::net::{Net, interface};
 use crate::services::Services;
@@ -100,9 +100,10 @@ impl External for Outside<'_> {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         self.poll(files);
-        self.net.receive(files, socket, into, peek, nonblocking)
+        self.net.receive(files, socket, into, peek, nonblocking, envelope)
     }
 
     fn received_bytes(&self, socket: SocketKey) -> Result<u64, Errno> {

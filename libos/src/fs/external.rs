@@ -5,9 +5,9 @@ use super::buffers::Buffers;
 use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::handle::SocketKey;
-use super::socket::queue::Received;
+use super::socket::queue::Envelope;
 use crate::errno::Errno;
-use crate::syscall_result::{Stop, SyscallResult};
+use crate::syscall_result::SyscallResult;
 use crate::user::Slice;
 use core::net::SocketAddr;
 
@@ -26,7 +26,7 @@ pub trait External {
         nonblocking: bool,
     ) -> SyscallResult;
 
-    /// Receives on a socket what is there.
+    /// Receives on a socket what is there. Returns the number of bytes.
     fn receive(
         &mut self,
         files: &mut Files,
@@ -34,7 +34,8 @@ pub trait External {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop>;
+        envelope: &mut Envelope,
+    ) -> SyscallResult;
 
     /// Number of bytes that a read of a socket would find.
     fn received_bytes(&self, socket: SocketKey) -> Result<u64, Errno>;

@@ -8,9 +8,9 @@ use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::ready::Ready;
 use crate::fs::socket::address::{Address, Arrival};
-use crate::fs::socket::queue::{Message, Received};
+use crate::fs::socket::queue::{Envelope, Message};
 use crate::fs::watch::wait;
-use crate::syscall_result::{Stop, SyscallResult};
+use crate::syscall_result::SyscallResult;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Longest contents of a datagram in IPv4, in bytes.
@@ -46,10 +46,11 @@ impl Net {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         match self.sockets[key].protocol {
-            Protocol::Tcp => self.receive_stream(files, key, into, peek, nonblocking),
-            Protocol::Udp => self.receive_datagram(files, key, into, peek, nonblocking),
+            Protocol::Tcp => self.receive_stream(files, key, into, peek, nonblocking, envelope),
+            Protocol::Udp => self.receive_datagram(files, key, into, peek, nonblocking, envelope),
         }
     }
 
@@ -163,14 +164,17 @@ impl Net {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
         let answer = match socket.error.take() {
             Some(error) => Err(error.into()),
-            None if !socket.received.is_empty() => Ok(socket.received.read_message(&mut files.quota, into, peek)?),
+            None if !socket.received.is_empty() => {
+                Ok(socket.received.read_message(&mut files.quota, into, peek, envelope)?)
+            }
             None if nonblocking => return Err(Errno::EAGAIN.into()),
-            None if socket.read_shut => return Ok(Received::default()),
+            None if socket.read_shut => return Ok(0),
             None => return Err(wait(node)),
         };
         self.report_ready(files, key, Ready::empty());

@@ -4,9 +4,8 @@ use super::{Net, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
-use crate::fs::socket::queue::Received;
 use crate::fs::watch::wait;
-use crate::syscall_result::{Stop, SyscallResult};
+use crate::syscall_result::SyscallResult;
 
 impl Net {
     /// Sends as much as there is room for.
@@ -52,7 +51,7 @@ impl Net {
         key: SocketKey,
         into: Buffers<'_>,
         peek: bool,
-    ) -> Result<Received, Stop> {
+    ) -> SyscallResult {
         let Some(connection) = self.sockets[key].connection_mut() else { return Err(Errno::ENOTCONN.into()) };
         let mut count = 0;
         loop {
@@ -79,7 +78,7 @@ impl Net {
         if !peek {
             self.flush_socket(files, key);
         }
-        Ok(Received { count, ..Received::default() })
+        Ok(count)
     }
 
     /// Ends the sending side of a connected socket (FIN).

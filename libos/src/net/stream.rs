@@ -5,9 +5,9 @@ use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::ready::Ready;
-use crate::fs::socket::queue::Received;
+use crate::fs::socket::queue::Envelope;
 use crate::fs::watch::wait;
-use crate::syscall_result::{Stop, SyscallResult};
+use crate::syscall_result::SyscallResult;
 
 impl Net {
     /// Bytes that may wait at the other end of a connection: what the sender may send without being read, and the receiver's
@@ -78,25 +78,26 @@ impl Net {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         let socket = &mut self.sockets[key];
         let node = socket.node()?;
         if socket.listener().is_some() {
             return Err(Errno::ENOTCONN.into());
         }
         if into.length() == 0 {
-            return Ok(Received::default());
+            return Ok(0);
         }
         if socket.unread() == 0 {
             if socket.finished {
-                return Ok(Received::default());
+                return Ok(0);
             }
             if let Some(error) = socket.error.take() {
                 self.report_ready(files, key, Ready::empty());
                 return Err(error.into());
             }
             return match socket.state {
-                _ if socket.read_shut => Ok(Received::default()),
+                _ if socket.read_shut => Ok(0),
                 State::Closed => Err(Errno::ENOTCONN.into()),
                 _ if nonblocking => Err(Errno::EAGAIN.into()),
                 _ => Err(wait(node)),
@@ -107,7 +108,7 @@ impl Net {
         }
         let peer = socket.peer();
         let was_writable = peer.is_none_or(|peer| self.is_writable(peer));
-        let received = self.sockets[key].received.read_stream(&mut files.quota, into, peek)?;
+        let count = self.sockets[key].received.read_stream(&mut files.quota, into, peek, envelope)?;
         self.report_ready(files, key, Ready::empty());
         if let Some(peer) = peer
             && !was_writable
@@ -115,6 +116,6 @@ impl Net {
         {
             self.report_ready(files, peer, Ready::OUT);
         }
-        Ok(received)
+        Ok(count)
     }
 }

@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::{ControlHeader, MessageHeader};
 use crate::fs::socket::AnySocket;
-use crate::fs::socket::queue::Received;
+use crate::fs::socket::queue::Envelope;
 use crate::fs::socket::transfer::Sending;
 use crate::process::PROCESS;
 use crate::state::Libos;
@@ -91,26 +91,28 @@ fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
 
 /// recvfrom(2).
 pub fn recvfrom(libos: &mut Libos, Arguments([file, into, length, flags, from, room]): Arguments) -> SyscallResult {
-    let received = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32)?;
-    if !received.rights.is_empty() {
-        libos.change(|files, _| files.take_rights(received.rights, 0, false));
+    let mut envelope = Envelope::default();
+    let count = receive(libos, file as i32, &[Slice::new(into, length)], flags as u32, &mut envelope)?;
+    if !envelope.rights.is_empty() {
+        libos.change(|files, _| files.take_rights(envelope.rights, 0, false));
     }
     if from != 0 {
-        match &received.from {
+        match &envelope.from {
             Some(address) => address::write(Some(address), from, room)?,
             None => user::write(room, &0u32)?,
         }
     }
-    Ok(if flags as u32 & MSG_TRUNC != 0 { received.length.max(received.count) } else { received.count })
+    Ok(if flags as u32 & MSG_TRUNC != 0 { envelope.length.max(count) } else { count })
 }
 
 /// recvmsg(2).
 pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Arguments) -> SyscallResult {
     let header: MessageHeader = user::read(message)?;
     let slices = each_slice(header.vectors, header.count)?;
-    let received = receive(libos, file as i32, &slices, flags as u32)?;
+    let mut envelope = Envelope::default();
+    let count = receive(libos, file as i32, &slices, flags as u32, &mut envelope)?;
     let mut told = 0;
-    if received.length > received.count {
+    if envelope.length > count {
         told |= MSG_TRUNC;
     }
     let mut control = Slice::new(header.control, header.control_length);
@@ -118,28 +120,28 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
         let credentials = [PROCESS, 0, 0].map(u32::to_ne_bytes).concat();
         told |= add_control(&mut control, SOL_SOCKET, SCM_CREDENTIALS, &credentials)?;
     }
-    if !received.rights.is_empty() {
+    if !envelope.rights.is_empty() {
         let room = control.length.saturating_sub(CONTROL) as usize / 4;
-        told |= if received.rights.len() > room { MSG_CTRUNC } else { 0 };
+        told |= if envelope.rights.len() > room { MSG_CTRUNC } else { 0 };
         let close_on_exec = flags as u32 & MSG_CMSG_CLOEXEC != 0;
-        let given = libos.change(|files, _| files.take_rights(received.rights, room, close_on_exec));
+        let given = libos.change(|files, _| files.take_rights(envelope.rights, room, close_on_exec));
         if !given.is_empty() {
             let bytes: Vec<u8> = given.iter().flat_map(|descriptor| descriptor.to_ne_bytes()).collect();
             told |= add_control(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;
         }
     }
     if let Ok(AnySocket::Internet(socket)) = libos.files.socket(file as i32) {
-        for part in libos.net.control(socket, received.arrival) {
+        for part in libos.net.control(socket, envelope.arrival) {
             told |= add_control(&mut control, part.level, part.kind, &part.data)?;
         }
     }
-    let name_length = match (&received.from, header.name) {
+    let name_length = match (&envelope.from, header.name) {
         (Some(address), into) if into != 0 => address::write_in(Some(address), into, header.name_length.into())?,
         _ => 0,
     };
     let control_length = header.control_length - control.length;
     user::write(message, &MessageHeader { name_length, control_length, flags: told, ..header })?;
-    Ok(if flags as u32 & MSG_TRUNC != 0 { received.length.max(received.count) } else { received.count })
+    Ok(if flags as u32 & MSG_TRUNC != 0 { envelope.length.max(count) } else { count })
 }
 
 /// Writes a control message, and advances `control`. Returns `MSG_CTRUNC` if it does not fit.
@@ -154,7 +156,8 @@ fn add_control(control: &mut Slice, level: u32, kind: u32, data: &[u8]) -> Resul
     Ok(0)
 }
 
-fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result<Received, Stop> {
+/// Receives on a socket. Returns the number of bytes.
+fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32, envelope: &mut Envelope) -> SyscallResult {
     let socket = libos.files.socket(file)?;
     if flags & MSG_OOB != 0 {
         return Err(Errno::EINVAL.into());
@@ -173,18 +176,18 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32) -> Result
     let mut done = libos.threads.current().progress;
     loop {
         let into = Buffers::new(slices, done);
-        match libos.change(|files, outside| files.receive_message(outside, file, into, peek, nonblocking)) {
-            Ok(received) => {
-                done += received.count;
-                if !all || received.count == 0 || done >= length || !received.rights.is_empty() {
-                    return Ok(Received { count: done, ..received });
+        match libos.change(|files, outside| files.receive_message(outside, file, into, peek, nonblocking, envelope)) {
+            Ok(count) => {
+                done += count;
+                if !all || count == 0 || done >= length || !envelope.rights.is_empty() {
+                    return Ok(done);
                 }
             }
             Err(stop @ Stop::Block(_)) => {
                 libos.threads.current().progress = done;
-                return patiently(libos, file, false, Err(stop)).map(|count| Received { count, ..Received::default() });
+                return patiently(libos, file, false, Err(stop));
             }
-            Err(_) if done > 0 => return Ok(Received { count: done, ..Received::default() }),
+            Err(_) if done > 0 => return Ok(done),
             Err(stop) => return Err(stop),
         }
     }

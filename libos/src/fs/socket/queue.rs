@@ -49,11 +49,9 @@ impl Message {
     }
 }
 
-/// Result of a read.
+/// What comes with the bytes of a read. Filled in place: to return it through all layers would take longer than a short read.
 #[derive(Debug, Default)]
-pub struct Received {
-    /// Bytes that were read.
-    pub count: u64,
+pub struct Envelope {
     /// Bytes of the whole message, if messages have boundaries.
     pub length: u64,
     /// Name of the sender, if it has one.
@@ -120,30 +118,35 @@ impl Queue {
         gathered
     }
 
-    /// Reads a stream into `buffers`. Data with open files is not joined with data before or after it.
-    pub fn read_stream(&mut self, quota: &mut Quota, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
-        let mut received = Received::default();
-        let (mut at, wanted) = (0, buffers.length());
-        while received.count < wanted
+    /// Reads a stream into `buffers`. Data with open files is not joined with data before or after it. Returns the number of
+    /// bytes.
+    pub fn read_stream(
+        &mut self,
+        quota: &mut Quota,
+        buffers: Buffers<'_>,
+        peek: bool,
+        envelope: &mut Envelope,
+    ) -> Result<u64, Errno> {
+        let (mut done, mut at, wanted) = (0, 0, buffers.length());
+        while done < wanted
             && let Some(message) = self.messages.get_mut(at)
         {
             let has_rights = !message.rights.is_empty();
-            if has_rights && received.count > 0 {
+            if has_rights && done > 0 {
                 break;
             }
-            let count = match buffers.scatter(received.count, message.rest()) {
+            let count = match buffers.scatter(done, message.rest()) {
                 Ok(count) => count,
-                Err(_) if received.count > 0 => break,
+                Err(_) if done > 0 => break,
                 Err(errno) => return Err(errno),
             };
-            received.count += count as u64;
+            done += count as u64;
             let all = count == message.rest().len();
             if peek {
-                received.rights.try_reserve(message.rights.len()).map_err(|_| Errno::ENOMEM)?;
-                received.rights.extend_from_slice(&message.rights);
+                copy_rights(&message.rights, envelope)?;
                 at += 1;
             } else {
-                received.rights.append(&mut message.rights);
+                envelope.rights.append(&mut message.rights);
                 message.read += count;
                 self.length -= count;
                 if all {
@@ -154,23 +157,29 @@ impl Queue {
                 break;
             }
         }
-        Ok(received)
+        Ok(done)
     }
 
-    /// Reads the first message, which must exist, into `buffers`; bytes that do not fit are lost.
-    pub fn read_message(&mut self, quota: &mut Quota, buffers: Buffers<'_>, peek: bool) -> Result<Received, Errno> {
-        let Some(message) = self.messages.front() else { return Err(Errno::EAGAIN) };
+    /// Reads the first message, which must exist, into `buffers`; bytes that do not fit are lost. Returns the number of bytes.
+    pub fn read_message(
+        &mut self,
+        quota: &mut Quota,
+        buffers: Buffers<'_>,
+        peek: bool,
+        envelope: &mut Envelope,
+    ) -> Result<u64, Errno> {
+        let Some(message) = self.messages.front_mut() else { return Err(Errno::EAGAIN) };
         let count = buffers.scatter(0, message.rest())? as u64;
-        let length = message.rest().len() as u64;
+        (envelope.length, envelope.arrival) = (message.rest().len() as u64, message.arrival);
         if peek {
-            let mut rights = Vec::new();
-            rights.try_reserve(message.rights.len()).map_err(|_| Errno::ENOMEM)?;
-            rights.extend_from_slice(&message.rights);
-            let (from, arrival) = (message.from.clone(), message.arrival);
-            return Ok(Received { count, length, from, arrival, rights });
+            copy_rights(&message.rights, envelope)?;
+            envelope.from = message.from.clone();
+        } else {
+            envelope.rights.append(&mut message.rights);
+            envelope.from = message.from.take();
+            self.pop(quota);
         }
-        let Message { from, arrival, rights, .. } = self.pop(quota).unwrap_or_default();
-        Ok(Received { count, length, from, arrival, rights })
+        Ok(count)
     }
 
     /// Drops all messages, none of which carries open files.
@@ -185,6 +194,13 @@ impl Queue {
         self.length -= message.rest().len();
         Some(message)
     }
+}
+
+/// Adds the open files of a message that stays.
+fn copy_rights(rights: &[DescriptionKey], envelope: &mut Envelope) -> Result<(), Errno> {
+    envelope.rights.try_reserve(rights.len()).map_err(|_| Errno::ENOMEM)?;
+    envelope.rights.extend_from_slice(rights);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -206,7 +222,7 @@ mod tests {
         }
         let slices = [Slice::new(into.as_mut_ptr() as u64, 4)];
         let read = |queue: &mut Queue, quota: &mut Quota, peek| {
-            queue.read_stream(quota, Buffers::new(&slices, 0), peek).expect("own memory").count
+            queue.read_stream(quota, Buffers::new(&slices, 0), peek, &mut Envelope::default()).expect("own memory")
         };
         assert_eq!((read(&mut queue, &mut quota, true), queue.length()), (4, 5));
         assert_eq!((read(&mut queue, &mut quota, false), queue.length()), (4, 1));
@@ -216,7 +232,8 @@ mod tests {
                 .push(&mut quota, Message::new(Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory"))
                 .expect("room");
         }
-        let received = queue.read_message(&mut quota, Buffers::new(&slices, 0), false).expect("own memory");
-        assert_eq!((received.count, received.length, queue.length()), (4, 6, 2));
+        let mut envelope = Envelope::default();
+        let count = queue.read_message(&mut quota, Buffers::new(&slices, 0), false, &mut envelope).expect("own memory");
+        assert_eq!((count, envelope.length, queue.length()), (4, 6, 2));
     }
 }

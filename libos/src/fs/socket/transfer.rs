@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use super::name::Name;
-use super::queue::{CAPACITY, Message, Received};
+use super::queue::{CAPACITY, Envelope, Message};
 use super::{Socket, Style};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -165,9 +165,10 @@ impl Files {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         let key = self.usable(descriptor)?;
-        self.receive_through(outside, key, into, peek, nonblocking)
+        self.receive_through(outside, key, into, peek, nonblocking, envelope)
     }
 
     /// Receives like [`Files::receive_message`], through a description.
@@ -178,12 +179,13 @@ impl Files {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         let description = &self.descriptions[key];
         let (node, nonblocking) = (description.node, nonblocking || description.is_nonblocking());
         match self.nodes[node].kind {
-            Kind::Unix(_) => self.receive_from_unix(node, into, peek, nonblocking),
-            Kind::Internet(socket, _) => outside.receive(self, socket, into, peek, nonblocking),
+            Kind::Unix(_) => self.receive_from_unix(node, into, peek, nonblocking, envelope),
+            Kind::Internet(socket, _) => outside.receive(self, socket, into, peek, nonblocking, envelope),
             _ => Err(Errno::ENOTSOCK.into()),
         }
     }
@@ -197,9 +199,10 @@ impl Files {
         key: DescriptionKey,
         into: Buffers<'_>,
     ) -> SyscallResult {
-        let received = self.receive_through(outside, key, into, false, false)?;
-        self.take_rights(received.rights, 0, false);
-        Ok(received.count)
+        let mut envelope = Envelope::default();
+        let count = self.receive_through(outside, key, into, false, false, &mut envelope)?;
+        self.take_rights(envelope.rights, 0, false);
+        Ok(count)
     }
 
     fn receive_from_unix(
@@ -208,34 +211,33 @@ impl Files {
         into: Buffers<'_>,
         peek: bool,
         nonblocking: bool,
-    ) -> Result<Received, Stop> {
+        envelope: &mut Envelope,
+    ) -> SyscallResult {
         let (quota, socket) = self.space_and_socket(node)?;
         match socket.style {
             Style::Stream if socket.peer.is_none() => return Err(Errno::EINVAL.into()),
             Style::Packet if socket.peer.is_none() => return Err(Errno::ENOTCONN.into()),
-            Style::Stream if into.length() == 0 => return Ok(Received::default()),
+            Style::Stream if into.length() == 0 => return Ok(0),
             _ => {}
         }
         if socket.received.is_empty() {
             return match socket.error.take() {
                 Some(errno) => Err(errno.into()),
-                None if socket.read_shut && !(nonblocking && socket.style == Style::Datagram) => {
-                    Ok(Received::default())
-                }
+                None if socket.read_shut && !(nonblocking && socket.style == Style::Datagram) => Ok(0),
                 None if nonblocking => Err(Errno::EAGAIN.into()),
                 None => Err(wait(node)),
             };
         }
-        let received = match socket.style {
-            Style::Stream => socket.received.read_stream(quota, into, peek)?,
-            _ => socket.received.read_message(quota, into, peek)?,
+        let count = match socket.style {
+            Style::Stream => socket.received.read_stream(quota, into, peek, envelope)?,
+            _ => socket.received.read_message(quota, into, peek, envelope)?,
         };
         if peek {
-            received.rights.iter().for_each(|right| self.descriptions.retain(*right));
+            envelope.rights.iter().for_each(|right| self.descriptions.retain(*right));
         } else {
             self.made_room(node);
         }
-        Ok(received)
+        Ok(count)
     }
 
     /// Notifies the senders to a socket that there is room again.

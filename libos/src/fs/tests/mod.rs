@@ -7,7 +7,7 @@ use super::disk::{Disk, Request};
 use super::external::External;
 use super::handle::SocketKey;
 use super::inode::Time;
-use super::socket::queue::Received;
+use super::socket::queue::Envelope;
 use super::source::Source;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
@@ -94,8 +94,16 @@ impl External for Fakes {
         Ok(from.length())
     }
 
-    fn receive(&mut self, _: &mut Files, _: SocketKey, _: Buffers<'_>, _: bool, _: bool) -> Result<Received, Stop> {
-        Ok(Received::default())
+    fn receive(
+        &mut self,
+        _: &mut Files,
+        _: SocketKey,
+        _: Buffers<'_>,
+        _: bool,
+        _: bool,
+        _: &mut Envelope,
+    ) -> SyscallResult {
+        Ok(0)
     }
 
     fn received_bytes(&self, _: SocketKey) -> Result<u64, Errno> {
