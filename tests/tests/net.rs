@@ -104,6 +104,8 @@ fn lender() {
 }
 
 fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &str) {
+    // Before the server, which waits for a minute: a build can take longer.
+    let client = Guest::program("net_client");
     if !attached() {
         return;
     }
@@ -127,7 +129,7 @@ fn client_of(device: &str, host: &str, address: &str, nowhere: &str, expected: &
             datagrams.send_to(&bytes[..length], from).expect("it listens");
         }
     });
-    let guest = Guest::program("net_client").flag(device).argument(host).argument(port.to_string()).argument(nowhere);
+    let guest = client.flag(device).argument(host).argument(port.to_string()).argument(nowhere);
     guest.run().expect_success().expect_stdout(expected);
     assert_eq!(last.join().expect("no panic").expect("it ends in order"), 2_000_000);
 }
