@@ -37,6 +37,21 @@ pub enum Command {
     /// Build the tests of a project as images and run each
     #[command(visible_alias = "t", after_help = AFTER_TEST, after_long_help = guest::explained(AFTER_TEST), override_usage = TEST)]
     Test(Run),
+    /// Build the benches of a project as images and run each
+    #[command(after_help = AFTER_BENCH, after_long_help = guest::explained(AFTER_BENCH), override_usage = BENCH)]
+    Bench(Run),
+    /// Check a project for errors, without building images
+    #[command(visible_alias = "c", after_help = "All other options of 'cargo check' work too.")]
+    Check(Build),
+    /// Check a project with Clippy
+    #[command(after_help = "All other options of 'cargo clippy' work too, those of Clippy after '--'.")]
+    Clippy(Build),
+    /// Build a program of crates.io, a repository or a folder, and install its image as NAME.husk
+    #[command(after_help = AFTER_INSTALL, override_usage = INSTALL)]
+    Install(Install),
+    /// Remove images that were installed
+    #[command(after_help = AFTER_INSTALL, override_usage = "cargo husk uninstall [OPTIONS] [NAME…]")]
+    Uninstall(Install),
     /// Make a new project
     New(New),
     /// Print completions for a shell
@@ -54,7 +69,33 @@ const AFTER_TEST: &str =
     "All other options of 'cargo test' work too. RUST_BACKTRACE, RUST_LOG and RUST_TEST_THREADS are passed on.";
 const TEST: &str = "cargo husk test [OPTIONS] [CARGO OPTIONS] [TEST NAME] [-- ARGUMENTS OF THE TESTS]";
 
-/// `cargo husk build`.
+const AFTER_BENCH: &str = "All other options of 'cargo bench' work too. RUST_BACKTRACE and RUST_LOG are passed on.";
+const BENCH: &str = "cargo husk bench [OPTIONS] [CARGO OPTIONS] [BENCH NAME] [-- ARGUMENTS OF THE BENCHES]";
+const INSTALL: &str = "cargo husk install [OPTIONS] [CARGO OPTIONS] [NAME[@VERSION]…]";
+const AFTER_INSTALL: &str =
+    "All other options of 'cargo install' work too. Images are in the folder in which 'cargo install' puts programs.";
+
+/// `cargo husk install` and `uninstall`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Refused.
+    #[arg(long, hide = true)]
+    pub target: Option<String>,
+    /// Folder of the package
+    #[arg(long, value_name = "FOLDER", help_heading = CARGO)]
+    pub path: Option<PathBuf>,
+    /// Folder to install into; images are in its folder 'bin'
+    #[arg(long, value_name = "FOLDER")]
+    pub root: Option<PathBuf>,
+    /// Build with the profile 'dev'
+    #[arg(long, help_heading = CARGO)]
+    pub debug: bool,
+    /// Flags of cargo.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// `cargo husk build`, `check` and `clippy`.
 #[derive(Debug, Args)]
 pub struct Build {
     /// Refused.
@@ -65,7 +106,7 @@ pub struct Build {
     pub cargo: Cargo,
 }
 
-/// `cargo husk run` and `test`.
+/// `cargo husk run`, `test` and `bench`.
 #[derive(Debug, Args)]
 pub struct Run {
     /// Flags of the tender.
@@ -77,7 +118,7 @@ pub struct Run {
 }
 
 /// Flags of cargo that decide what is built and where.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = CARGO)]
 pub struct Cargo {
     /// Build this package
@@ -119,7 +160,7 @@ pub struct Cargo {
 }
 
 /// Flags of cargo that are known here only for their values.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Other {
     #[arg(long, hide = true)]
     pub message_format: Vec<String>,

@@ -11,7 +11,7 @@ use crate::settings::Kind;
 use crate::toolchain;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode, ExitStatus};
 use toml::Value;
 
 /// A call of cargo that builds images of one kind.
@@ -43,12 +43,16 @@ impl Call {
             command.env(request::settings_variable(&member.name), member.settings.to_variable()?);
         }
         if let Some(build) = &project.build_folder {
-            command.env(request::BUILD_FOLDER, build).env(request::TARGET_FOLDER, &project.target_folder);
+            command.env(request::BUILD_FOLDER, build);
+            command.envs(project.target_folder.iter().map(|folder| (request::TARGET_FOLDER, folder)));
             command.arg("--config").arg(format!("build.build-dir={}", path_value(build)?));
         }
-        command.arg("--target-dir").arg(&project.target_folder);
-        let profile = Profile::select(subcommand, flags, &project.config, &project.root);
-        if profile.debug_is_unset {
+        if let Some(folder) = &project.target_folder {
+            command.arg("--target-dir").arg(folder);
+        }
+        let profile = Profile::select(subcommand, flags, &project.config, project.root.as_deref());
+        // A program is installed without the file with its line tables.
+        if profile.debug_is_unset && subcommand != "install" {
             command.env(profile.debug_variable(), "line-tables-only");
         }
         if profile.is_bare {
@@ -102,6 +106,11 @@ fn text(path: &Path) -> Result<&str> {
 /// Returns the path of this program.
 fn executable() -> Result<PathBuf> {
     env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))
+}
+
+/// Returns the exit status of cargo as that of this tool.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Returns the error about a target of the compiler's.

@@ -22,17 +22,18 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Returns the profile that `flags` of `cargo <subcommand>` select in the workspace at `root`.
-    pub fn select(subcommand: &str, flags: &arguments::Cargo, config: &Config, root: &Path) -> Self {
+    /// Returns the profile that `flags` of `cargo <subcommand>` select in the workspace at `root`, if it is known.
+    pub fn select(subcommand: &str, flags: &arguments::Cargo, config: &Config, root: Option<&Path>) -> Self {
         let name = match (&flags.profile, flags.release, subcommand) {
             (Some(name), ..) => name.as_str(),
             (None, true, _) => "release",
             (None, false, "test") => "test",
             (None, false, "bench") => "bench",
+            (None, false, "install") => "release",
             (None, false, _) => "dev",
         };
         // cargo complains about a manifest that cannot be read.
-        let manifest = fs::read_to_string(root.join("Cargo.toml")).ok().and_then(|text| text.parse().ok());
+        let manifest = root.and_then(|root| fs::read_to_string(root.join("Cargo.toml")).ok()?.parse().ok());
         Self::resolve(name, config, &manifest.unwrap_or_default())
     }
 

@@ -4,7 +4,7 @@
 //! selects. A package takes part if it has what `--bin` and `--example` ask for.
 
 use crate::arguments;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
@@ -31,10 +31,10 @@ pub struct Member {
 pub struct Project {
     /// The packages, in the order in which the workspace lists them.
     pub members: Vec<Member>,
-    /// The folder of the workspace.
-    pub root: PathBuf,
-    /// Folder that images are put into.
-    pub target_folder: PathBuf,
+    /// The folder of the workspace, unless cargo has to get it from elsewhere.
+    pub root: Option<PathBuf>,
+    /// Folder that images are put into, if it does not go when cargo ends.
+    pub target_folder: Option<PathBuf>,
     /// Folder that cargo compiles in, if it is another.
     pub build_folder: Option<PathBuf>,
     /// cargo's configuration.
@@ -65,11 +65,23 @@ impl Project {
         Ok(Self {
             members,
             // A relative path of the command line: the folder that it is in may not be there yet.
-            target_folder: std::path::absolute(&target_folder).unwrap_or(target_folder),
+            target_folder: Some(std::path::absolute(&target_folder).unwrap_or(target_folder)),
             build_folder: build_folder(&metadata),
             config: Config::read(&flags.config),
-            root: metadata.workspace_root.into(),
+            root: Some(metadata.workspace_root.into()),
         })
+    }
+}
+
+impl Project {
+    /// Returns a project that cargo gets from a registry or a repository: its packages are not known yet.
+    pub fn elsewhere(flags: &arguments::Cargo) -> Self {
+        // cargo does not read the configuration of the current folder for what is no part of it.
+        let config = Config::read_from(&config::home().unwrap_or_default(), &flags.config);
+        let configured =
+            || env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).or_else(|| config.path(&["build", "target-dir"]));
+        let target_folder = flags.target_dir.clone().or_else(configured).map(|folder| folder.join(OURS));
+        Self { members: vec![], root: None, target_folder, build_folder: None, config }
     }
 }
 

@@ -34,7 +34,7 @@ fn command(known: &clap::Command) -> Command<'static> {
             _ => Argument::Text,
         },
         flags: known.get_arguments().filter_map(flag).collect::<Vec<_>>().leak(),
-        sections: if ["run", "test"].contains(&name) { run::COMMAND.sections } else { &[] },
+        sections: if ["run", "test", "bench"].contains(&name) { run::COMMAND.sections } else { &[] },
     }
 }
 

@@ -16,7 +16,7 @@ pub const NAME: &str = "husk-runner";
 /// Variable with the words of the runner, and [`SEPARATOR`] between them.
 pub const WORDS: &str = "HUSK_RUNNER";
 
-/// Separator of words: no argument of a program contains it unless somebody means it to.
+/// Separator of words: a control character that arguments do not contain.
 const SEPARATOR: char = '\x1f';
 
 /// Returns the value of [`WORDS`].

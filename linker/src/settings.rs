@@ -17,6 +17,7 @@ use crate::link::files::Tree;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, DEVICES_MAXIMUM, Device, Manifest, device_kind, kind};
 use husk_abi::size;
 use serde_json::Value;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Sort of program that a package makes.
@@ -110,6 +111,24 @@ impl Settings {
         }
         if settings.stack >= settings.memory {
             return Err(complain("the stack does not fit in the memory: raise 'memory' or lower 'stack'".into()));
+        }
+        Ok(settings)
+    }
+
+    /// Reads the settings of `package`, which is in `folder` and is built as a program of `kind`.
+    pub fn from_manifest(kind: Kind, package: &str, folder: &Path) -> Result<Self> {
+        let path = folder.join("Cargo.toml");
+        let text = fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))?;
+        let manifest: toml::Table =
+            text.parse().map_err(|error| Error::new(format!("cannot read '{}': {error}", path.display())))?;
+        let metadata = manifest.get("package").and_then(|package| package.get("metadata"));
+        let metadata = metadata.map(serde_json::to_value).transpose();
+        let metadata = metadata.map_err(|error| Error::new(format!("cannot read '{}': {error}", path.display())))?;
+        let settings = Self::from_metadata(package, folder, &metadata.unwrap_or_default())?;
+        if settings.kind != kind {
+            return Err(Error::new(format!(
+                "package '{package}' is a native program ('std = false'): get its source and use --path"
+            )));
         }
         Ok(settings)
     }

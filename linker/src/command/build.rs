@@ -47,7 +47,7 @@ pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
 }
 
 /// Returns the words of the command line with the packages of `kind` in place of the user's selection.
-fn only(kind: Kind, project: &Project, divided: &Divided) -> Vec<String> {
+pub fn only(kind: Kind, project: &Project, divided: &Divided) -> Vec<String> {
     let selecting = ["-p", "--package", "--exclude"];
     let mut words = Vec::new();
     let mut given = divided.cargo.iter();
@@ -98,7 +98,7 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
     }
     match status.code() {
         Some(0) => check(images).map(|()| ExitCode::SUCCESS),
-        code => Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
+        _ => Ok(cargo::exit_code(status)),
     }
 }
 

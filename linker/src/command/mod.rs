@@ -2,7 +2,9 @@
 
 mod alias;
 mod build;
+mod check;
 mod help;
+mod install;
 mod new;
 mod run;
 
@@ -22,7 +24,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut divided = Divided::default();
     words = alias::follow(&command, words)?;
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
-        && ["build", "run", "test"].contains(&subcommand.get_name())
+        && !["new", "completions", "man", "help"].contains(&subcommand.get_name())
     {
         let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
         // The program's arguments may be any bytes.
@@ -36,6 +38,11 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Build(build) => build::run(&build, &divided),
         Command::Run(run) => run::run("run", &run, &divided),
         Command::Test(test) => run::run("test", &test, &divided),
+        Command::Bench(bench) => run::run("bench", &bench, &divided),
+        Command::Check(check) => check::run("check", &check, &divided),
+        Command::Clippy(clippy) => check::run("clippy", &clippy, &divided),
+        Command::Install(install) => install::run("install", &install, &divided),
+        Command::Uninstall(install) => install::run("uninstall", &install, &divided),
         Command::New(new) => new::run(&new),
         Command::Completions(Completions { shell }) => {
             help::print(completions::script(&program(&command), &shell).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! `cargo husk run` and `cargo husk test`: cargo builds and starts, the tender is its runner.
+//! `cargo husk run`, `test` and `bench`: cargo builds and starts, the tender is its runner.
 
 use crate::arguments::Run;
 use crate::cargo::{self, Call};
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// Variables that a guest gets without a flag: they control how much a program prints.
 const PASSED_ON: [&str; 3] = ["RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
 
-/// Replaces this process by `cargo run` or `cargo test`; its exit status is the guest's.
+/// Replaces this process by `cargo run`, `test` or `bench`; its exit status is the guest's.
 pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     let options = options(&run.guest)?;
     let project = Project::select(&run.cargo, &divided.cargo)?;
@@ -37,10 +37,11 @@ fn kind(subcommand: &str, project: &Project) -> Result<Kind> {
         _ => project.members.clone(),
     };
     match (subcommand, &cargo::kinds(&members)[..]) {
-        ("test", kinds) if kinds.contains(&Kind::Native) => Err(Error::new(
-            "a native program ('std = false') cannot be tested, for the test harness needs std: put its logic into a \
-             library package and choose that with -p",
-        )),
+        ("test" | "bench", kinds) if kinds.contains(&Kind::Native) => Err(Error::new(format!(
+            "a native program ('std = false') cannot be {}, for the harness needs std: put its logic into a library \
+             package and choose that with -p",
+            if subcommand == "test" { "tested" } else { "benched" }
+        ))),
         // cargo has the best message if there is nothing to run.
         (_, []) => Ok(Kind::Std),
         (_, [kind]) => Ok(*kind),

@@ -12,7 +12,7 @@ pub use target::Target;
 
 use read::Source;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Value;
 
 /// Configuration of a call of cargo.
@@ -27,11 +27,14 @@ pub struct Config {
 impl Config {
     /// Reads the configuration that cargo has in the current folder, with these values of `--config`.
     pub fn read(given: &[String]) -> Self {
+        Self::read_from(&env::current_dir().unwrap_or_default(), given)
+    }
+
+    /// Reads configuration files from `folder` upwards.
+    pub fn read_from(folder: &Path, given: &[String]) -> Self {
         let current = env::current_dir().unwrap_or_default();
-        let home = env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
         let given = given.iter().rev().flat_map(|value| read::given(value, &current)).collect();
-        Self { given, files: read::files(&current, home.as_deref()) }
+        Self { given, files: read::files(folder, home().as_deref()) }
     }
 
     /// Returns true if `key` has a value.
@@ -48,6 +51,11 @@ impl Config {
     pub fn program(&self, key: &[&str]) -> Option<PathBuf> {
         let (text, folder) = self.found(key)?;
         Some(if text.contains('/') { folder.join(text) } else { text.into() })
+    }
+
+    /// Returns a path of a folder, relative to the place that names it.
+    pub fn path(&self, key: &[&str]) -> Option<PathBuf> {
+        self.found(key).map(|(text, folder)| folder.join(text))
     }
 
     /// Returns the words of a list, or of a string that has spaces between them.
@@ -85,6 +93,11 @@ impl Config {
     fn sources(&self) -> impl Iterator<Item = &Source> {
         self.given.iter().chain(&self.files)
     }
+}
+
+/// Returns cargo's home.
+pub fn home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))
 }
 
 /// Returns the environment variable of a key.

@@ -60,9 +60,12 @@ impl Request {
         let mut settings = Settings::of_kind(kind);
         if let Ok(package) = env::var("CARGO_PKG_NAME") {
             let variable = settings_variable(&package);
-            if let Ok(text) = env::var(&variable) {
-                settings = Settings::from_variable(kind, &text)?;
-            }
+            settings = match (env::var(&variable), env::var_os("CARGO_MANIFEST_DIR")) {
+                (Ok(text), _) => Settings::from_variable(kind, &text)?,
+                // A program that is installed: its package is known only now.
+                (Err(_), Some(folder)) => Settings::from_manifest(kind, &package, folder.as_ref())?,
+                (Err(_), None) => settings,
+            };
             variables.push(variable);
         }
         let messages = env::var_os(MESSAGES).map(PathBuf::from);

@@ -5,6 +5,7 @@
 mod commands;
 mod configuration;
 mod elf;
+mod install;
 mod kinds;
 mod profiles;
 mod project;

@@ -92,6 +92,11 @@ impl Call {
         Self(self.0.env(name, value))
     }
 
+    /// Sets the working directory.
+    pub fn folder(self, folder: &Path) -> Self {
+        Self(self.0.folder(folder))
+    }
+
     /// Adds a word that may have spaces.
     pub fn argument(self, word: &str) -> Self {
         Self(self.0.argument(word))

@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// Returns the page.
 pub fn page(program: &Program<'_>) -> String {
     let mut text = "# Flags\n\n\
-         `husk help FLAG` explains a flag, `cargo husk help FLAG` one of `cargo husk`. `cargo husk run` and `cargo husk test` take the flags\n\
+         `husk help FLAG` explains a flag, `cargo husk help FLAG` one of `cargo husk`. `cargo husk run`, `test` and `bench` take the flags\n\
          of `husk run` as well, except for the letters `-p` and `-v`, which are cargo's.\n"
         .to_owned();
     // Writing to a string cannot fail.
