@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-env=HUSK_HOST={}", variable("HOST").display());
     match make(&workspace) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said(message)) => {

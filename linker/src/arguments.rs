@@ -5,6 +5,7 @@
 
 use crate::guest::{self, Guest};
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Heading of the flags that cargo gets as well.
@@ -52,6 +53,9 @@ pub enum Command {
     /// Remove images that were installed
     #[command(after_help = AFTER_INSTALL, override_usage = "cargo husk uninstall [OPTIONS] [NAME…]")]
     Uninstall(Install),
+    /// Compile C and link it as an image, as a C compiler does; also installed as 'husk-cc'
+    #[command(disable_help_flag = true, override_usage = "cargo husk cc [OPTIONS OF THE C COMPILER] FILE…")]
+    Cc(Cc),
     /// Make a new project
     New(New),
     /// Print completions for a shell
@@ -178,6 +182,14 @@ pub struct Other {
     lockfile_path: Option<String>,
     #[arg(long, hide = true)]
     artifact_dir: Option<String>,
+}
+
+/// `cargo husk cc`.
+#[derive(Debug, Args)]
+pub struct Cc {
+    /// Words for the C compiler.
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+    pub words: Vec<OsString>,
 }
 
 /// `cargo husk new`.

@@ -1,6 +1,7 @@
 //! Calls of cargo: target, linker and runner of a build of images, on top of what the user asked for.
 
 use crate::arguments;
+use crate::c;
 use crate::config::Target;
 use crate::error::{Error, Result};
 use crate::link::request;
@@ -61,6 +62,9 @@ impl Call {
         let target = Target::select(&project.config, kind.target(), &rustc);
         command.envs(target.linker().map(|linker| (request::LINKER, linker)));
         command.envs(target.flags_without_linker());
+        if kind == Kind::Std {
+            command.envs(c::variables(project.target_folder.as_deref())?);
+        }
         let mut call = Self { command, kind, runner_is_text: target.runner_is_text() };
         call.configure("linker", path_value(&executable()?)?);
         call.command.args(words);

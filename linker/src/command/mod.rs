@@ -8,7 +8,8 @@ mod install;
 mod new;
 mod run;
 
-use crate::arguments::{Command, Completions, Husk};
+use crate::arguments::{Cc, Command, Completions, Husk};
+use crate::c;
 use crate::error::{Error, Result};
 use crate::forward::Divided;
 use crate::reference::program;
@@ -24,7 +25,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut divided = Divided::default();
     words = alias::follow(&command, words)?;
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
-        && !["new", "completions", "man", "help"].contains(&subcommand.get_name())
+        && !["cc", "new", "completions", "man", "help"].contains(&subcommand.get_name())
     {
         let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
         // The program's arguments may be any bytes.
@@ -43,6 +44,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Clippy(clippy) => check::run("clippy", &clippy, &divided),
         Command::Install(install) => install::run("install", &install, &divided),
         Command::Uninstall(install) => install::run("uninstall", &install, &divided),
+        Command::Cc(Cc { words }) => c::run(words),
         Command::New(new) => new::run(&new),
         Command::Completions(Completions { shell }) => {
             help::print(completions::script(&program(&command), &shell).unwrap_or_default())

@@ -14,7 +14,7 @@ mod note;
 mod order;
 pub mod request;
 mod response;
-mod tool;
+pub mod tool;
 
 use crate::error::{Error, Result};
 use crate::patch::{self, Plan, Reason};

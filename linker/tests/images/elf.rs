@@ -83,7 +83,8 @@ impl Image {
             used += 1;
         }
         assert_eq!(self.manifest.patched_sites, used);
-        assert!(used > 30, "only {used} sites are patched");
+        // A program in C has few.
+        assert!(used > 10, "only {used} sites are patched");
         // The rest are in functions with jump tables, such as posix_spawn's.
         assert!(self.manifest.trapping_sites < 30, "{:?}", self.manifest);
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing runs here but cargo; tests of guests in virtual machines are in `tests/`.
 
+mod c;
 mod commands;
 mod configuration;
 mod elf;

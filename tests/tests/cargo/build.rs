@@ -1,6 +1,6 @@
 //! `cargo husk build`: its output, and images that need nothing of the folder in which they were built.
 
-use husk_tests::{Guest, Outcome, Project, build, package, run_briefly};
+use husk_tests::{Guest, Outcome, Project, build, package, run_briefly, skip};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -104,4 +104,23 @@ fn an_image_can_be_inspected_as_a_table_and_as_json() {
         assert!(json.contains(part), "no '{part}' in {json}");
     }
     assert_eq!(json.lines().count(), 1);
+}
+
+#[test]
+fn a_program_in_c_runs() {
+    let main = "#include <math.h>\n#include <pthread.h>\n#include <stdio.h>\n#include <stdlib.h>\n\
+                static void *root(void *x) { *(double *) x = sqrt(*(double *) x); return x; }\n\
+                int main(int count, char **words) {\n\
+                    double x = count * 49.0; pthread_t thread;\n\
+                    if (pthread_create(&thread, 0, root, &x) || pthread_join(thread, 0)) abort();\n\
+                    printf(\"%.0f %s\\n\", x, getenv(\"HERE\")); return 7;\n\
+                }";
+    let project = Project::new("in-c", &[("main.c", main)]);
+    let outcome = project.husk("cc -O2 -pthread main.c -lm -o app").build();
+    if outcome.stderr().contains("needs a compiler for musl") {
+        return skip!("a program in C, as this machine has no compiler for musl");
+    }
+    outcome.expect_success();
+    let run = Guest::image(project.path("app")).flag("--env=HERE=there").run();
+    run.expect_status(7).expect_stdout("7 there\n");
 }
