@@ -13,6 +13,7 @@ mod error;
 mod forward;
 mod guest;
 mod link;
+mod metadata;
 mod patch;
 mod profile;
 mod project;

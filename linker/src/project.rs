@@ -6,9 +6,10 @@
 use crate::arguments;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
+use crate::metadata::{Metadata, Package};
 use crate::settings::Settings;
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Folder for images in cargo's folders. A compiled dependency is fresh for one linker only, so that cargo would compile all
@@ -44,31 +45,25 @@ pub struct Project {
 impl Project {
     /// Queries cargo about the workspace and selects what `flags` mean.
     pub fn select(flags: &arguments::Cargo, others: &[String]) -> Result<Self> {
-        let mut command = MetadataCommand::new();
-        command.no_deps();
+        let mut options: Vec<OsString> = vec![];
         if let Some(path) = &flags.manifest_path {
-            command.manifest_path(path);
+            options.extend(["--manifest-path".into(), path.into()]);
         }
         let kept = ["--offline", "--locked", "--frozen"];
-        let others = others.iter().filter(|word| kept.contains(&word.as_str())).cloned();
-        let config = flags.config.iter().flat_map(|value| ["--config".to_owned(), value.clone()]);
-        command.other_options(others.chain(config).collect::<Vec<_>>());
-        let metadata = command.exec().map_err(|error| match error {
-            cargo_metadata::Error::CargoMetadata { stderr } => {
-                Error::new(stderr.trim().trim_start_matches("error: ").to_owned())
-            }
-            other => Error::new(format!("cannot ask cargo about the project: {other}")),
-        })?;
+        options.extend(others.iter().filter(|word| kept.contains(&word.as_str())).map(OsString::from));
+        options.extend(flags.config.iter().flat_map(|value| ["--config".into(), value.into()]));
+        let metadata = Metadata::query(options)?;
         let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
         let members = members.map(member).collect::<Result<Vec<_>>>()?;
-        let target_folder = flags.target_dir.as_deref().unwrap_or(metadata.target_directory.as_std_path()).join(OURS);
+        let target_folder = flags.target_dir.as_ref().unwrap_or(&metadata.target_folder).join(OURS);
         Ok(Self {
             members,
             // A relative path of the command line: the folder that it is in may not be there yet.
             target_folder: Some(std::path::absolute(&target_folder).unwrap_or(target_folder)),
-            build_folder: build_folder(&metadata),
+            // `build.build-dir` may be configured.
+            build_folder: metadata.build_folder.map(|folder| folder.join(OURS)),
             config: Config::read(&flags.config),
-            root: Some(metadata.workspace_root.into()),
+            root: Some(metadata.root),
         })
     }
 }
@@ -85,40 +80,31 @@ impl Project {
     }
 }
 
-/// See [`Project::build_folder`]: `build.build-dir` may be configured.
-fn build_folder(metadata: &Metadata) -> Option<PathBuf> {
-    let build = metadata.build_directory.as_ref().filter(|build| **build != metadata.target_directory)?;
-    Some(build.as_std_path().join(OURS))
-}
-
 fn member(package: &Package) -> Result<Member> {
-    let is_program = |kind: &TargetKind| matches!(kind, TargetKind::Bin | TargetKind::Example);
-    let has_programs = package.targets.iter().any(|target| target.kind.iter().any(is_program));
-    let folder = package.manifest_path.parent().map_or(Path::new(""), |folder| folder.as_std_path());
-    let settings = Settings::from_metadata(&package.name, folder, &package.metadata)?;
-    Ok(Member { name: package.name.to_string(), settings, has_programs })
+    let has_programs = package.of_kind("bin").chain(package.of_kind("example")).next().is_some();
+    let settings = Settings::from_metadata(&package.name, package.folder(), &package.metadata)?;
+    Ok(Member { name: package.name.clone(), settings, has_programs })
 }
 
 /// Returns the packages that `flags` select.
 fn packages<'a>(metadata: &'a Metadata, flags: &arguments::Cargo) -> Result<Vec<&'a Package>> {
     if !flags.package.is_empty() {
         let is_named = |package: &&Package| flags.package.iter().any(|spec| names(spec, package));
-        return Ok(metadata.workspace_packages().into_iter().filter(is_named).collect());
+        return Ok(metadata.packages.iter().filter(is_named).collect());
     }
     if flags.workspace {
         let is_left = |package: &&Package| !flags.exclude.iter().any(|spec| names(spec, package));
-        return Ok(metadata.workspace_packages().into_iter().filter(is_left).collect());
+        return Ok(metadata.packages.iter().filter(is_left).collect());
     }
     let manifest = match &flags.manifest_path {
         Some(path) => Some(path.canonicalize().map_err(|error| Error::file("read", path, error))?),
         None => nearest_manifest(),
     };
-    let is_here = |package: &&&Package| manifest.as_deref() == Some(package.manifest_path.as_std_path());
-    let members = metadata.workspace_packages();
-    match members.iter().find(is_here) {
+    let is_here = |package: &&Package| manifest.as_ref() == Some(&package.manifest);
+    match metadata.packages.iter().find(is_here) {
         // In the workspace's own folder the default members are selected, even if there is a package in that folder.
-        Some(package) if package.manifest_path.parent() != Some(&metadata.workspace_root) => Ok(vec![package]),
-        _ => Ok(metadata.workspace_default_packages()),
+        Some(package) if package.folder() != metadata.root => Ok(vec![package]),
+        _ => Ok(metadata.packages.iter().filter(|package| package.is_default).collect()),
     }
 }
 
@@ -133,11 +119,10 @@ fn nearest_manifest() -> Option<PathBuf> {
 fn names(spec: &str, package: &Package) -> bool {
     let name = spec.rsplit('#').next().unwrap_or(spec);
     let name = name.split(['@', ':']).next().unwrap_or(name);
-    matches(name.as_bytes(), package.name.as_bytes())
-        || package.manifest_path.parent().is_some_and(|folder| {
-            let path = Path::new(spec.trim_start_matches("path+").trim_start_matches("file://"));
-            path.canonicalize().is_ok_and(|path| path == folder)
-        })
+    matches(name.as_bytes(), package.name.as_bytes()) || {
+        let path = Path::new(spec.trim_start_matches("path+").trim_start_matches("file://"));
+        path.canonicalize().is_ok_and(|path| path == package.folder())
+    }
 }
 
 /// Returns true if `text` fits `pattern`, in which `*` stands for any characters and `?` for one.
@@ -153,14 +138,11 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Returns true if `package` has a program that `--bin` or `--example` asks for, if anything is asked for.
 fn has_wanted(package: &Package, flags: &arguments::Cargo) -> bool {
-    let has = |kind: TargetKind, patterns: &[String]| {
-        let targets = package.targets.iter().filter(|target| target.kind.contains(&kind));
-        let names: Vec<_> = targets.map(|target| target.name.as_bytes()).collect();
-        patterns.iter().any(|pattern| names.iter().any(|name| matches(pattern.as_bytes(), name)))
+    let has = |kind, patterns: &[String]| {
+        let fits = |name: &str| patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()));
+        package.of_kind(kind).any(fits)
     };
-    flags.bin.is_empty() && flags.example.is_empty()
-        || has(TargetKind::Bin, &flags.bin)
-        || has(TargetKind::Example, &flags.example)
+    flags.bin.is_empty() && flags.example.is_empty() || has("bin", &flags.bin) || has("example", &flags.example)
 }
 
 #[cfg(test)]

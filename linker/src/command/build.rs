@@ -7,8 +7,7 @@ use crate::forward::Divided;
 use crate::link::{is_image, request};
 use crate::project::Project;
 use crate::settings::Kind;
-use cargo_metadata::camino::Utf8PathBuf;
-use cargo_metadata::{Artifact, Message};
+use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -40,7 +39,7 @@ pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
         let mut output = std::io::stdout().lock();
         for image in images {
             // A failure means that the reader is gone.
-            let _ = writeln!(output, "{image}");
+            let _ = writeln!(output, "{}", image.display());
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -76,7 +75,7 @@ fn wants_json(flags: &arguments::Cargo) -> bool {
 }
 
 /// Runs one cargo, and adds the images it made.
-fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Result<ExitCode> {
+fn build_one(call: &mut Call, echo: bool, images: &mut Vec<PathBuf>) -> Result<ExitCode> {
     if !echo {
         call.command.arg("--message-format=json-render-diagnostics");
     }
@@ -103,20 +102,19 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<Utf8PathBuf>) -> Resu
 }
 
 /// Returns the image that a message of cargo names.
-fn image(line: &str) -> Option<Utf8PathBuf> {
-    let message = Message::parse_stream(line.as_bytes()).next()?.ok()?;
-    match message {
-        Message::CompilerArtifact(Artifact { executable, .. }) => executable,
-        _ => None,
-    }
+fn image(line: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let is_artifact = message.get("reason")? == "compiler-artifact";
+    message.get("executable")?.as_str().filter(|_| is_artifact).map(PathBuf::from)
 }
 
 /// Refuses programs that something else has linked.
-fn check(images: &[Utf8PathBuf]) -> Result<()> {
-    match images.iter().find(|path| !is_image(path.as_std_path())) {
+fn check(images: &[PathBuf]) -> Result<()> {
+    match images.iter().find(|path| !is_image(path)) {
         None => Ok(()),
         Some(path) => Err(Error::new(format!(
-            "'{path}' is no image: another linker made it; remove '-C linker' from what a wrapper of rustc adds"
+            "'{}' is no image: another linker made it; remove '-C linker' from what a wrapper of rustc adds",
+            path.display()
         ))),
     }
 }

@@ -1,7 +1,7 @@
 //! Configuration of one target of the compiler: `[target.<triple>]`, every `[target.'cfg(…)']` that fits it, and its flags.
 
 use super::Config;
-use cargo_metadata::cargo_platform::{Cfg, Platform};
+use cargo_platform::{Cfg, Platform};
 use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
