@@ -2,10 +2,10 @@
 //!
 //! Budgets bound the number of flows ([`super::budget`]).
 
-use super::asked::Asked;
 use super::budget::{Admission, Budget, Limits, Party};
 use super::listen::Listener;
 use super::packet::{Pair, Protocol};
+use super::pktinfo::PacketInfo;
 use super::{datagrams, tcp};
 use crate::confine::{Descriptors, Role};
 use crate::host::time::monotonic_ns;
@@ -76,7 +76,7 @@ pub enum Flow {
         /// Address of the client.
         peer: SocketAddr,
         /// Address of the host that the client used last, if the socket has several.
-        asked: Option<Asked>,
+        local: Option<PacketInfo>,
         /// Monotonic time of the last use, in nanoseconds.
         used_ns: u64,
     },
@@ -323,7 +323,7 @@ mod tests {
             Admission::Refused => panic!("clients of UDP give way"),
         }
         let pair = Pair { guest: SocketAddr::from((Ipv4Addr::LOCALHOST, 7)), far: peer };
-        let flow = Flow::Client { listener: 0, peer, asked: None, used_ns: monotonic_ns() };
+        let flow = Flow::Client { listener: 0, peer, local: None, used_ns: monotonic_ns() };
         flows.add((Protocol::Datagrams, pair), Account::InboundUdp, party, flow).expect("it needs no socket")
     }
 

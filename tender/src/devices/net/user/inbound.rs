@@ -117,11 +117,11 @@ impl Network {
             let (account, party) = (Account::InboundUdp, Party::of(peer.ip()));
             self.make_room(account, party).then_some(())?;
             let pair = self.free_pair(Protocol::Datagrams, peer, guest_port);
-            let flow = Flow::Client { listener, peer, asked: None, used_ns: now_ns };
+            let flow = Flow::Client { listener, peer, local: None, used_ns: now_ns };
             Some((self.flows.add((Protocol::Datagrams, pair), account, party, flow)?, pair))
         })?;
-        if let Some(Flow::Client { used_ns, asked, .. }) = self.flows.get(slot) {
-            (*used_ns, *asked) = (now_ns, datagram.asked);
+        if let Some(Flow::Client { used_ns, local, .. }) = self.flows.get(slot) {
+            (*used_ns, *local) = (now_ns, datagram.local);
         }
         self.flows.set_deadline(slot, now_ns + CLIENT_NS);
         Some(pair)

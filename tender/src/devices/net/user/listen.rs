@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "the socket takes room that need not be initialized")]
 
-use super::asked::{Asked, CONTROL};
+use super::pktinfo::{CONTROL, PacketInfo};
 use super::publish::Publish;
 use socket2::{Domain, MaybeUninitSlice, MsgHdr, MsgHdrMut, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::io::{self, IoSlice};
@@ -51,7 +51,7 @@ impl Listener {
         let room = unsafe { &mut *(std::ptr::from_mut(into) as *mut [MaybeUninit<u8>]) };
         if !self.publish.host.ip().is_unspecified() {
             let (length, peer) = self.socket.recv_from(room).ok()?;
-            return Some(Datagram { length, peer: peer.as_socket()?, asked: None });
+            return Some(Datagram { length, peer: peer.as_socket()?, local: None });
         }
         // An address of the socket's family, which the kernel overwrites with the peer's.
         let mut peer = SockAddr::from(self.publish.host);
@@ -59,20 +59,20 @@ impl Listener {
         let mut parts = [MaybeUninitSlice::new(room)];
         let mut message = MsgHdrMut::new().with_addr(&mut peer).with_buffers(&mut parts).with_control(&mut control);
         let length = self.socket.recvmsg(&mut message, 0).ok()?;
-        let said = message.control_len().min(CONTROL);
+        let control_length = message.control_len().min(CONTROL);
         // SAFETY: every byte was initialized above, and the kernel only writes to them.
         let control = control.map(|byte| unsafe { byte.assume_init() });
-        Some(Datagram { length, peer: peer.as_socket()?, asked: Asked::parse(&control[..said]) })
+        Some(Datagram { length, peer: peer.as_socket()?, local: PacketInfo::parse(&control[..control_length]) })
     }
 
     /// Sends a datagram to a client, from the address that the client used; lost if the host does not take it.
-    pub fn send(&self, payload: &[u8], to: SocketAddr, asked: Option<&Asked>) {
+    pub fn send(&self, payload: &[u8], to: SocketAddr, local: Option<&PacketInfo>) {
         let to = SockAddr::from(to);
-        let _ = match asked {
+        let _ = match local {
             None => self.socket.send_to(payload, &to),
-            Some(asked) => {
+            Some(local) => {
                 let parts = [IoSlice::new(payload)];
-                let message = MsgHdr::new().with_addr(&to).with_buffers(&parts).with_control(asked.control());
+                let message = MsgHdr::new().with_addr(&to).with_buffers(&parts).with_control(local.control());
                 self.socket.sendmsg(&message, 0)
             }
         };
@@ -87,7 +87,7 @@ pub struct Datagram {
     /// Address of the client.
     pub peer: SocketAddr,
     /// Address of the host that the datagram came to, if the socket has several.
-    pub asked: Option<Asked>,
+    pub local: Option<PacketInfo>,
 }
 
 fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> io::Result<Socket> {
@@ -99,7 +99,7 @@ fn listen(address: SocketAddr, udp: bool, keepalive: Option<&TcpKeepalive>) -> i
     socket.set_reuse_address(!udp)?;
     socket.set_nonblocking(true)?;
     if udp && address.ip().is_unspecified() {
-        Asked::listen(&socket, address.is_ipv6())?;
+        PacketInfo::listen(&socket, address.is_ipv6())?;
     }
     socket.bind(&address.into())?;
     if !udp {

@@ -12,7 +12,6 @@
 //! (`rx_queue`).
 
 pub mod addresses;
-mod asked;
 mod budget;
 mod datagrams;
 mod destination;
@@ -25,6 +24,7 @@ mod listen;
 mod local;
 mod outbound;
 mod packet;
+mod pktinfo;
 pub mod policy;
 pub mod publish;
 mod room;

@@ -88,12 +88,12 @@ impl Network {
                 let deadline_ns = flow.deadline_ns();
                 self.flows.set_deadline(slot, deadline_ns);
             }
-            Some(Flow::Client { listener, peer, asked, used_ns }) => {
+            Some(Flow::Client { listener, peer, local, used_ns }) => {
                 *used_ns = monotonic_ns();
-                let (listener, peer, asked, until_ns) = (*listener, *peer, *asked, *used_ns + CLIENT_NS);
+                let (listener, peer, local, until_ns) = (*listener, *peer, *local, *used_ns + CLIENT_NS);
                 self.flows.set_deadline(slot, until_ns);
                 if let Some(Flow::Listener(listener)) = self.flows.get(listener) {
-                    listener.send(payload, peer, asked.as_ref());
+                    listener.send(payload, peer, local.as_ref());
                 }
             }
             _ => {}

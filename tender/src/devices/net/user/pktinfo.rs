@@ -16,9 +16,9 @@ pub const CONTROL: usize = (HEADER + DATA).next_multiple_of(8);
 
 /// Address of the host that a client used: a control message, in the form in which it came and is sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked([u8; CONTROL]);
+pub struct PacketInfo([u8; CONTROL]);
 
-impl Asked {
+impl PacketInfo {
     /// Makes the host report the address with each datagram.
     pub fn listen(socket: &Socket, is_v6: bool) -> io::Result<()> {
         let (level, option) =
@@ -67,14 +67,14 @@ mod tests {
     #[test]
     fn an_address_that_was_asked_is_sent_back() {
         let v4 = message(libc::IPPROTO_IP, libc::IP_PKTINFO, &[7, 0, 0, 0, 192, 0, 2, 1, 192, 0, 2, 1]);
-        let asked = Asked::parse(&v4).expect("it is one");
-        assert_eq!(asked.control()[HEADER..HEADER + 8], [0, 0, 0, 0, 192, 0, 2, 1], "from there, by any way");
-        assert_eq!(asked.control().len(), 32);
+        let info = PacketInfo::parse(&v4).expect("it is one");
+        assert_eq!(info.control()[HEADER..HEADER + 8], [0, 0, 0, 0, 192, 0, 2, 1], "from there, by any way");
+        assert_eq!(info.control().len(), 32);
         let v6 = message(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &[9; DATA]);
-        let asked = Asked::parse(&v6).expect("it is one");
-        assert_eq!((&asked.control()[..v6.len()], asked.control().len()), (&v6[..], CONTROL));
+        let info = PacketInfo::parse(&v6).expect("it is one");
+        assert_eq!((&info.control()[..v6.len()], info.control().len()), (&v6[..], CONTROL));
         for wrong in [&v4[..20], &v4[..4], &[], &message(libc::IPPROTO_IP, libc::IP_TTL, &[0; 12])] {
-            assert_eq!(Asked::parse(wrong), None);
+            assert_eq!(PacketInfo::parse(wrong), None);
         }
     }
 }
