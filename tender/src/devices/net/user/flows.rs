@@ -289,7 +289,7 @@ impl Flows {
     }
 
     /// Slots of flows with pending socket events.
-    pub fn stirred(&self) -> Vec<usize> {
+    pub fn ready(&self) -> Vec<usize> {
         const EVENTS: usize = 64;
         let mut events = [EpollEvent::default(); EVENTS];
         // The call fails only with EINTR, and no signal arrives here.

@@ -291,11 +291,11 @@ impl Wire for Network {
         if !self.rx_queue.has_room() {
             return false;
         }
-        let stirred = self.flows.stirred();
-        let mut done = !stirred.is_empty();
-        for slot in stirred {
+        let ready = self.flows.ready();
+        let mut done = !ready.is_empty();
+        for slot in ready {
             if let Some(Flow::Stream(flow)) = self.flows.get(slot) {
-                flow.stir();
+                flow.mark_ready();
             }
             self.busy.insert(slot);
         }

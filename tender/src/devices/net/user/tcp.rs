@@ -123,8 +123,8 @@ impl Flow {
         }
     }
 
-    /// Notes an event of the host's socket.
-    pub fn stir(&mut self) {
+    /// Marks the host's socket as readable and writable, after an event of it.
+    pub fn mark_ready(&mut self) {
         (self.readable, self.writable) = (true, true);
     }
 
