@@ -5,10 +5,10 @@
 //! passes them from one thread to the other.
 
 use super::device_thread::DeviceThread;
-use super::gain::Gain;
 use super::handoff::Handoff;
 use super::notifier::Notifier;
 use super::ring::Broken;
+use super::wait_times::WaitTimes;
 use super::{Progress, Served};
 use crate::confine::{Crew, Error};
 use crate::host::signals;
@@ -46,8 +46,8 @@ pub struct Devices {
     files: Vec<libc::pollfd>,
     /// Halt polling before the vCPU thread sleeps.
     poll: Poll,
-    /// Gain of these polls.
-    gain: Gain,
+    /// Times of those waits.
+    times: WaitTimes,
 }
 
 impl DeviceLoop {
@@ -128,7 +128,14 @@ impl DeviceLoop {
 
 impl Devices {
     pub(super) fn new(all: Vec<Served>) -> Self {
-        Self { all, news: false, vcpu_waits: false, files: Vec::new(), poll: Poll::new(SKIPS), gain: Gain::default() }
+        Self {
+            all,
+            news: false,
+            vcpu_waits: false,
+            files: Vec::new(),
+            poll: Poll::new(SKIPS),
+            times: WaitTimes::default(),
+        }
     }
 
     /// Serves each device once.
@@ -241,10 +248,10 @@ impl Devices {
                 let ended_ns = monotonic_ns();
                 if *slept_from_ns > 0 {
                     // A poll after the sleep has not ended the wait sooner.
-                    self.gain.slept(ended_ns.saturating_sub(*slept_from_ns));
+                    self.times.slept(ended_ns.saturating_sub(*slept_from_ns));
                     self.missed(ended_ns.saturating_sub(since_ns), poll_ns);
                 } else if poll_ns > 0 {
-                    self.gain.polled(&self.poll, ended_ns.saturating_sub(since_ns), poll_ns, wake_up_ns);
+                    self.times.polled(&self.poll, ended_ns.saturating_sub(since_ns), poll_ns, wake_up_ns);
                 }
                 return Ok(Some(Some(News::DEVICES)));
             }
@@ -258,7 +265,7 @@ impl Devices {
             }
             // Most waits end before this point.
             if round == 0 {
-                poll_ns = self.poll.begin(self.gain.window_ns(wake_up_ns));
+                poll_ns = self.poll.begin(self.times.window_ns(wake_up_ns));
             }
             if round == 0 || progress.done {
                 since_ns = now_ns;

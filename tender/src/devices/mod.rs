@@ -12,7 +12,6 @@ pub mod device_loop;
 mod device_thread;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod gain;
 mod handoff;
 pub mod limit;
 pub mod net;
@@ -21,6 +20,7 @@ mod open;
 pub mod pause;
 pub mod ring;
 pub mod table;
+mod wait_times;
 
 /// Primitives from which [`handoff`] is built.
 mod sync {

@@ -1,4 +1,4 @@
-//! Gain of polling: how much sooner a wait ends that polls than one that sleeps.
+//! Times of waits, and from them the gain of polling: how much sooner a wait ends that polls than one that sleeps.
 //!
 //! The cost of a wake-up alone does not determine it. On an idle host, the peer sleeps as well and is woken before it answers:
 //! polling pays for longer than one wake-up. On a busy host, a thread that sleeps leaves its processor to the peer, and its wait may
@@ -16,14 +16,14 @@ const POLLS: u32 = 64;
 
 /// Durations of the waits of one thread, from the last work to the next: low quantiles, in nanoseconds.
 #[derive(Debug, Default)]
-pub struct Gain {
+pub struct WaitTimes {
     slept: Cost,
     polled: Cost,
     /// Waits ended by polls since one slept.
     polls: u32,
 }
 
-impl Gain {
+impl WaitTimes {
     /// Takes in the duration of a wait in which the thread slept.
     pub fn slept(&mut self, ns: u64) {
         self.polls = 0;
@@ -65,28 +65,28 @@ mod tests {
 
     /// Thread that waits for the answers of a peer.
     struct Waits {
-        gain: Gain,
+        times: WaitTimes,
         poll: Poll,
     }
 
     impl Waits {
         fn new() -> Self {
-            Self { gain: Gain::default(), poll: Poll::new(64) }
+            Self { times: WaitTimes::default(), poll: Poll::new(64) }
         }
 
         /// Returns how many of 10,000 waits poll, where each takes `slept_ns` if the thread sleeps and `polled_ns` if it polls.
         fn polls(&mut self, wake_up_ns: u64, slept_ns: u64, polled_ns: u64) -> usize {
-            let Self { gain, poll } = self;
+            let Self { times, poll } = self;
             let mut wait = || {
-                let window_ns = poll.begin(gain.window_ns(wake_up_ns));
+                let window_ns = poll.begin(times.window_ns(wake_up_ns));
                 if window_ns > 0 && window_ns >= polled_ns {
-                    gain.polled(poll, polled_ns, window_ns, wake_up_ns);
+                    times.polled(poll, polled_ns, window_ns, wake_up_ns);
                     return true;
                 }
                 if window_ns > 0 {
                     poll.miss(window_ns, window_ns);
                 }
-                gain.slept(slept_ns);
+                times.slept(slept_ns);
                 window_ns > 0
             };
             (0..10_000).filter(|_| wait()).count()
