@@ -7,13 +7,13 @@
 #![expect(unsafe_code, reason = "steps name guest memory by address")]
 
 mod disk;
-mod eager;
 mod engine;
 mod in_flight;
 mod nonblocking;
 mod options;
 mod page_cache;
 mod uring;
+mod write_backoff;
 
 use super::device::{Device, NotSaved, Progress, State};
 use super::limit::{Bucket, Rate};

@@ -2,13 +2,13 @@
 //!
 //! Most do; each takes one system call and no other thread, or, for a read, no system call at all ([`PageCacheMap`]).
 //!
-//! Some file systems do not support RWF_NOWAIT for writes ([`Eager`]).
+//! Some file systems do not support RWF_NOWAIT for writes ([`WriteBackoff`]).
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
-use super::eager::Eager;
 use super::engine::Step;
 use super::page_cache::PageCacheMap;
+use super::write_backoff::WriteBackoff;
 use crate::devices::ring::Part;
 use crate::host::time::coarse_monotonic_ns;
 use std::fs::File;
@@ -31,7 +31,7 @@ enum Writes {
     /// With RWF_NOWAIT.
     NoWait,
     /// With a blocking pwrite(2), because the file system does not support RWF_NOWAIT.
-    Blocking(Eager),
+    Blocking(WriteBackoff),
 }
 
 impl NonBlocking {
@@ -115,13 +115,13 @@ impl NonBlocking {
             let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
             // SAFETY: the caller keeps the vectors and their memory valid.
             match unsafe { transfer(file, call, vectors, count, offset) } {
-                Err(error) if is_unsupported(error) => self.writes = Writes::Blocking(Eager::default()),
+                Err(error) if is_unsupported(error) => self.writes = Writes::Blocking(WriteBackoff::default()),
                 result => return unless_blocking(result),
             }
         }
-        let Writes::Blocking(eager) = &mut self.writes else { return None };
+        let Writes::Blocking(backoff) = &mut self.writes else { return None };
         // SAFETY: the caller keeps the vectors and their memory valid.
-        eager.attempt(|| unsafe { write_blocking(file, vectors, count, offset) }).and_then(unless_blocking)
+        backoff.attempt(|| unsafe { write_blocking(file, vectors, count, offset) }).and_then(unless_blocking)
     }
 }
 
