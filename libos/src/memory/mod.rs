@@ -24,7 +24,7 @@ use core::ops::Range;
 use core::slice;
 use host::{Host, Tender};
 use husk::abi::memory::{PAGE, Region, Rights};
-use pages::{Block, OWN, Pages, SPARSE, WRITTEN};
+use pages::{OWN, PageGroup, Pages, SPARSE, WRITTEN};
 use reuse::FreeDirty;
 pub use rights::has_pending_mprotect;
 use signal_stacks::SignalStacks;
@@ -82,11 +82,11 @@ impl Memory<Tender> {
     /// Takes over the heap region of this guest, which must be zero and unused.
     pub fn init(&mut self, heap: Region, attached: u64) -> Result<(), Errno> {
         let count = (heap.length / PAGE) as usize;
-        let tables = Pages::blocks(count) * size_of::<Block>();
+        let tables = Pages::groups(count) * size_of::<PageGroup>();
         // SAFETY: the tender passed the region, zeroed, aligned to a page and large enough for its own tables; `init` is called
         // once.
-        let blocks = unsafe { slice::from_raw_parts_mut(heap.start as *mut Block, Pages::blocks(count)) };
-        let pages = Pages::new(blocks, count);
+        let groups = unsafe { slice::from_raw_parts_mut(heap.start as *mut PageGroup, Pages::groups(count)) };
+        let pages = Pages::new(groups, count);
         *self = Self::new(pages, heap.start, (attached / PAGE) as usize, Tender);
         let tables = 0..tables.div_ceil(PAGE as usize);
         self.attach(&tables)?;
@@ -167,10 +167,10 @@ impl<H: Host> Memory<H> {
     pub fn map_at(&mut self, address: u64, length: u64, rights: Rights, replace: bool) -> Result<u64, Errno> {
         let span = self.span(address, length)?;
         let pages = &mut self.pages;
-        if !pages.all(span.clone(), |block| !block.own) {
+        if !pages.all(span.clone(), |group| !group.own) {
             return Err(Errno::ENOMEM);
         }
-        if !replace && !pages.all(span.clone(), |block| !block.used) {
+        if !replace && !pages.all(span.clone(), |group| !group.used) {
             return Err(Errno::EEXIST);
         }
         if !replace && span.len().saturating_add(RESERVE) > pages.free() {
@@ -188,7 +188,7 @@ impl<H: Host> Memory<H> {
         let Range { mut start, end } = self.span(address, length)?;
         while start < end {
             let pages = &mut self.pages;
-            let run = pages.run(start..end, |block| block.used & !block.own);
+            let run = pages.run(start..end, |group| group.used & !group.own);
             start = run.end;
             if !run.is_empty() {
                 self.free_dirty.add(pages, &run);
@@ -279,7 +279,7 @@ impl<H: Host> Memory<H> {
     /// Pages of these bytes, if all of them are the program's; otherwise ENOMEM.
     fn mapped(&mut self, address: u64, length: u64) -> Result<Span, Errno> {
         let span = self.span(address, length)?;
-        if self.pages.all(span.clone(), |block| block.used & !block.own) { Ok(span) } else { Err(Errno::ENOMEM) }
+        if self.pages.all(span.clone(), |group| group.used & !group.own) { Ok(span) } else { Err(Errno::ENOMEM) }
     }
 
     fn bytes(&self, span: &Span) -> Region {
@@ -311,17 +311,17 @@ impl<H: Host> Memory<H> {
     fn zero(&mut self, span: Span, many: usize) -> Result<(), Errno> {
         let Range { mut start, end } = span;
         while start < end {
-            let mut run = self.pages.run(start..end, |block| block.written);
+            let mut run = self.pages.run(start..end, |group| group.written);
             if run.is_empty() {
                 break;
             }
             let pages = &mut self.pages;
-            let sparse = pages.run(run.clone(), |block| block.sparse);
+            let sparse = pages.run(run.clone(), |group| group.sparse);
             // Ends where the kind of page changes.
             run.end = if sparse.start == run.start && !sparse.is_empty() { sparse.end } else { sparse.start };
             start = run.end;
             let many = if sparse.start == run.start { many.min(MANY_SPARSE) } else { many };
-            let open = pages.all(run.clone(), |block| !(block.read_only | block.closed));
+            let open = pages.all(run.clone(), |group| !(group.read_only | group.closed));
             let bytes = self.bytes(&run);
             if run.len() < many && open {
                 self.host.zero(bytes);

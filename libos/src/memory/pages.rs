@@ -1,6 +1,6 @@
 //! State of the pages of the heap region: in use or free, and facts about each.
 //!
-//! A few bits for every page, 64 pages to a block, stored in the region itself. No function here allocates, so freeing memory
+//! A few bits for every page, 64 pages to a group, stored in the region itself. No function here allocates, so freeing memory
 //! cannot fail for want of memory, and the allocator of the libos can build on it. Long ranges are handled 64 pages at a time:
 //! a search in a full gigabyte takes about four thousand steps.
 
@@ -9,7 +9,7 @@ use core::ops::Range;
 /// Several bit sets over 64 pages.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct Block {
+pub struct PageGroup {
     /// Page is in use.
     pub used: u64,
     /// Page is in use by the libos.
@@ -24,50 +24,50 @@ pub struct Block {
     pub closed: u64,
 }
 
-/// Selects a bit set of a block.
-pub type Bit = fn(&mut Block) -> &mut u64;
+/// Selects a bit set of a group.
+pub type Bit = fn(&mut PageGroup) -> &mut u64;
 
-/// See [`Block::used`].
-pub const USED: Bit = |block| &mut block.used;
-/// See [`Block::own`].
-pub const OWN: Bit = |block| &mut block.own;
-/// See [`Block::written`].
-pub const WRITTEN: Bit = |block| &mut block.written;
-/// See [`Block::sparse`].
-pub const SPARSE: Bit = |block| &mut block.sparse;
-/// See [`Block::read_only`].
-pub const READ_ONLY: Bit = |block| &mut block.read_only;
-/// See [`Block::closed`].
-pub const CLOSED: Bit = |block| &mut block.closed;
+/// See [`PageGroup::used`].
+pub const USED: Bit = |group| &mut group.used;
+/// See [`PageGroup::own`].
+pub const OWN: Bit = |group| &mut group.own;
+/// See [`PageGroup::written`].
+pub const WRITTEN: Bit = |group| &mut group.written;
+/// See [`PageGroup::sparse`].
+pub const SPARSE: Bit = |group| &mut group.sparse;
+/// See [`PageGroup::read_only`].
+pub const READ_ONLY: Bit = |group| &mut group.read_only;
+/// See [`PageGroup::closed`].
+pub const CLOSED: Bit = |group| &mut group.closed;
 
 /// The pages, by number from 0.
 #[derive(Debug)]
 pub struct Pages {
-    blocks: &'static mut [Block],
+    groups: &'static mut [PageGroup],
     count: usize,
     free: usize,
     /// Number below which every page is in use.
     lowest: usize,
 }
 
-/// Pages in a block.
-const PER_BLOCK: usize = u64::BITS as usize;
+/// Pages in a group.
+const PER_GROUP: usize = u64::BITS as usize;
 
 impl Pages {
     /// Returns a table without pages.
     pub const fn empty() -> Self {
-        Self { blocks: &mut [], count: 0, free: 0, lowest: 0 }
+        Self { groups: &mut [], count: 0, free: 0, lowest: 0 }
     }
 
     /// Blocks needed for `count` pages.
-    pub const fn blocks(count: usize) -> usize {
-        count.div_ceil(PER_BLOCK)
+    pub const fn groups(count: usize) -> usize {
+        count.div_ceil(PER_GROUP)
     }
 
-    /// Returns a table of `count` pages, all free; `blocks` must be zero and enough.
-    pub fn new(blocks: &'static mut [Block], count: usize) -> Self {
-        let count = count.min(blocks.len() * PER_BLOCK);
-        Self { blocks, count, free: count, lowest: 0 }
+    /// Returns a table of `count` pages, all free; `groups` must be zero and enough.
+    pub fn new(groups: &'static mut [PageGroup], count: usize) -> Self {
+        let count = count.min(groups.len() * PER_GROUP);
+        Self { groups, count, free: count, lowest: 0 }
     }
 
     /// Number of pages.
@@ -81,13 +81,13 @@ impl Pages {
     }
 
     /// The first run of `count` free pages for which `condition` holds.
-    pub fn find(&self, count: usize, condition: fn(&Block) -> u64) -> Option<Range<usize>> {
-        let suits = |block: &Block| !block.used & condition(block);
+    pub fn find(&self, count: usize, condition: fn(&PageGroup) -> u64) -> Option<Range<usize>> {
+        let suits = |group: &PageGroup| !group.used & condition(group);
         let mut start = self.lowest;
         loop {
             start = self.search(start..self.count, suits);
             let limit = start.checked_add(count).filter(|limit| *limit <= self.count)?;
-            let end = self.search(start..limit, |block| !suits(block));
+            let end = self.search(start..limit, |group| !suits(group));
             if end == limit {
                 return Some(start..end);
             }
@@ -96,9 +96,9 @@ impl Pages {
     }
 
     /// Number of pages in `range` for which `condition` holds.
-    pub fn count_of(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> usize {
-        let block = |index| self.blocks.get(index).map_or(0, condition);
-        words(range).map(|(index, mask)| (block(index) & mask).count_ones() as usize).sum()
+    pub fn count_of(&self, range: Range<usize>, condition: fn(&PageGroup) -> u64) -> usize {
+        let group = |index| self.groups.get(index).map_or(0, condition);
+        words(range).map(|(index, mask)| (group(index) & mask).count_ones() as usize).sum()
     }
 
     /// Marks free pages as used.
@@ -120,55 +120,55 @@ impl Pages {
 
     /// Sets a bit of every page in `range`.
     pub fn set(&mut self, bit: Bit, range: Range<usize>) {
-        self.each(range, |block, mask| *bit(block) |= mask);
+        self.each(range, |group, mask| *bit(group) |= mask);
     }
 
     /// Clears a bit of every page in `range`.
     pub fn clear(&mut self, bit: Bit, range: Range<usize>) {
-        self.each(range, |block, mask| *bit(block) &= !mask);
+        self.each(range, |group, mask| *bit(group) &= !mask);
     }
 
     /// Returns true if `condition` holds for every page in `range`.
-    pub fn all(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> bool {
+    pub fn all(&self, range: Range<usize>, condition: fn(&PageGroup) -> u64) -> bool {
         let end = range.end;
-        end <= self.count && self.search(range, |block| !condition(block)) == end
+        end <= self.count && self.search(range, |group| !condition(group)) == end
     }
 
     /// The first run of pages in `range` for which `condition` holds; empty, at its end, if there is none.
-    pub fn run(&self, range: Range<usize>, condition: fn(&Block) -> u64) -> Range<usize> {
+    pub fn run(&self, range: Range<usize>, condition: fn(&PageGroup) -> u64) -> Range<usize> {
         let end = range.end;
         let start = self.search(range, condition);
-        start..self.search(start..end, |block| !condition(block))
+        start..self.search(start..end, |group| !condition(group))
     }
 
-    fn each(&mut self, range: Range<usize>, change: impl Fn(&mut Block, u64)) {
+    fn each(&mut self, range: Range<usize>, change: impl Fn(&mut PageGroup, u64)) {
         for (index, mask) in words(range) {
-            if let Some(block) = self.blocks.get_mut(index) {
-                change(block, mask);
+            if let Some(group) = self.groups.get_mut(index) {
+                change(group, mask);
             }
         }
     }
 
     /// The first page in `range` for which `condition` holds, or its end.
     #[inline]
-    fn search(&self, range: Range<usize>, condition: impl Fn(&Block) -> u64) -> usize {
+    fn search(&self, range: Range<usize>, condition: impl Fn(&PageGroup) -> u64) -> usize {
         let end = range.end;
         for (index, mask) in words(range) {
-            let found = self.blocks.get(index).map_or(0, &condition) & mask;
+            let found = self.groups.get(index).map_or(0, &condition) & mask;
             if found != 0 {
-                return index * PER_BLOCK + found.trailing_zeros() as usize;
+                return index * PER_GROUP + found.trailing_zeros() as usize;
             }
         }
         end
     }
 }
 
-/// The blocks that `range` touches, each with the mask of the bits that lie in it.
+/// The groups that `range` touches, each with the mask of the bits that lie in it.
 fn words(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
-    let blocks = range.start / PER_BLOCK..if range.is_empty() { 0 } else { range.end.div_ceil(PER_BLOCK) };
-    blocks.map(move |index| {
-        let first = range.start.saturating_sub(index * PER_BLOCK);
-        let beyond = ((index + 1) * PER_BLOCK).saturating_sub(range.end);
+    let groups = range.start / PER_GROUP..if range.is_empty() { 0 } else { range.end.div_ceil(PER_GROUP) };
+    groups.map(move |index| {
+        let first = range.start.saturating_sub(index * PER_GROUP);
+        let beyond = ((index + 1) * PER_GROUP).saturating_sub(range.end);
         (index, (u64::MAX << first) & (u64::MAX >> beyond))
     })
 }
@@ -179,12 +179,12 @@ mod tests {
     use alloc::vec;
 
     fn pages(count: usize) -> Pages {
-        Pages::new(vec![Block::default(); Pages::blocks(count)].leak(), count)
+        Pages::new(vec![PageGroup::default(); Pages::groups(count)].leak(), count)
     }
 
     #[test]
     fn room_is_found_from_below_and_across_blocks() {
-        let any = |_: &Block| u64::MAX;
+        let any = |_: &PageGroup| u64::MAX;
         let mut pages = pages(200);
         pages.take(0..60);
         assert_eq!(pages.find(10, any), Some(60..70));
@@ -199,15 +199,15 @@ mod tests {
         assert_eq!(pages.find(10, any), Some(10..20));
         assert_eq!(pages.free(), 200 - 71 + 10);
         pages.set(WRITTEN, 0..15);
-        assert_eq!(pages.find(5, |block| !block.written), Some(15..20));
-        assert_eq!(pages.count_of(0..200, |block| block.written & !block.used), 5);
+        assert_eq!(pages.find(5, |group| !group.written), Some(15..20));
+        assert_eq!(pages.count_of(0..200, |group| group.written & !group.used), 5);
     }
 
     #[test]
     fn runs_end_where_the_range_ends() {
         let mut pages = pages(256);
         pages.set(WRITTEN, 63..129);
-        let written = |block: &Block| block.written;
+        let written = |group: &PageGroup| group.written;
         assert_eq!(pages.run(0..256, written), 63..129);
         assert_eq!(pages.run(64..128, written), 64..128);
         assert_eq!(pages.run(130..256, written), 256..256);

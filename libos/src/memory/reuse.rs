@@ -43,9 +43,9 @@ impl FreeDirty {
 
     /// Counts pages that are about to be freed.
     pub fn add(&mut self, pages: &Pages, span: &Span) {
-        self.written += pages.count_of(span.clone(), |block| block.written & block.sparse);
-        self.closed += pages.count_of(span.clone(), |block| (block.closed | block.read_only) & !block.sparse);
-        self.held += pages.count_of(span.clone(), |block| block.written & !block.sparse);
+        self.written += pages.count_of(span.clone(), |group| group.written & group.sparse);
+        self.closed += pages.count_of(span.clone(), |group| (group.closed | group.read_only) & !group.sparse);
+        self.held += pages.count_of(span.clone(), |group| group.written & !group.sparse);
     }
 }
 
@@ -56,7 +56,7 @@ impl<H: Host> Memory<H> {
             self.discard_free_dirty();
         }
         let pages = &mut self.pages;
-        pages.find(count, |block| !block.written).or_else(|| pages.find(count, |_| u64::MAX))
+        pages.find(count, |group| !group.written).or_else(|| pages.find(count, |_| u64::MAX))
     }
 
     /// Free pages for immediate use: preferably accessible ones, and not of former reservations.
@@ -65,7 +65,7 @@ impl<H: Host> Memory<H> {
             self.open_free_dirty();
         }
         let pages = &mut self.pages;
-        let best = pages.find(count, |block| !(block.closed | block.read_only | block.sparse));
+        let best = pages.find(count, |group| !(group.closed | group.read_only | group.sparse));
         best.or_else(|| pages.find(count, |_| u64::MAX))
     }
 
@@ -78,7 +78,7 @@ impl<H: Host> Memory<H> {
         let mut start = 0;
         loop {
             let pages = &mut self.pages;
-            let run = pages.run(start..pages.count(), |block| !block.used & block.written & !block.sparse);
+            let run = pages.run(start..pages.count(), |group| !group.used & group.written & !group.sparse);
             if run.is_empty() {
                 return;
             }
@@ -98,13 +98,13 @@ impl<H: Host> Memory<H> {
         let mut start = 0;
         loop {
             let pages = &mut self.pages;
-            let run = pages.run(start..pages.count(), |block| !block.used & block.written);
+            let run = pages.run(start..pages.count(), |group| !group.used & group.written);
             if run.is_empty() {
                 return;
             }
             start = run.end;
             // Leaving out pages between two stacks, such as a handler's small stack, would cost another exit.
-            if pages.count_of(run.clone(), |block| block.sparse) == 0 {
+            if pages.count_of(run.clone(), |group| group.sparse) == 0 {
                 continue;
             }
             let bytes = self.bytes(&run);
@@ -120,7 +120,7 @@ impl<H: Host> Memory<H> {
         loop {
             let pages = &mut self.pages;
             let run =
-                pages.run(start..pages.count(), |block| !block.used & !block.sparse & (block.closed | block.read_only));
+                pages.run(start..pages.count(), |group| !group.used & !group.sparse & (group.closed | group.read_only));
             if run.is_empty() {
                 return;
             }

@@ -2,7 +2,7 @@
 //! program does not open it at once.
 
 use super::host::Host;
-use super::pages::{Block, CLOSED, Pages, READ_ONLY};
+use super::pages::{CLOSED, PageGroup, Pages, READ_ONLY};
 use super::{Memory, Span};
 use crate::errno::Errno;
 use core::ops::Range;
@@ -44,9 +44,9 @@ impl<H: Host> Memory<H> {
     /// Current rights of a page.
     pub(super) fn rights(&mut self, page: usize) -> Rights {
         let is = |pages: &Pages, bit| pages.all(page..page + 1, bit);
-        if is(&self.pages, |block| block.closed) {
+        if is(&self.pages, |group| group.closed) {
             Rights::empty()
-        } else if is(&self.pages, |block| block.read_only) {
+        } else if is(&self.pages, |group| group.read_only) {
             Rights::READ
         } else {
             Rights::READ | Rights::WRITE
@@ -55,10 +55,10 @@ impl<H: Host> Memory<H> {
 
     /// Makes the tender change the rights of those pages that have others.
     pub(super) fn set_rights(&mut self, span: Span, rights: Rights) -> Result<(), Errno> {
-        let differs: fn(&Block) -> u64 = match rights {
-            rights if rights.contains(Rights::WRITE) => |block| block.read_only | block.closed,
-            rights if rights.contains(Rights::READ) => |block| !block.read_only,
-            _ => |block| !block.closed,
+        let differs: fn(&PageGroup) -> u64 = match rights {
+            rights if rights.contains(Rights::WRITE) => |group| group.read_only | group.closed,
+            rights if rights.contains(Rights::READ) => |group| !group.read_only,
+            _ => |group| !group.closed,
         };
         let Range { mut start, end } = span;
         while start < end {

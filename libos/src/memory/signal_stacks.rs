@@ -25,8 +25,8 @@ pub struct SignalStacks {
 /// Returns true if the pages are in the state of a signal stack: accessible, behind an inaccessible one.
 fn is_one(pages: &Pages, span: &Span) -> bool {
     span.len() == PAGES
-        && pages.all(span.start..span.start + 1, |block| block.closed & !block.sparse)
-        && pages.all(span.start + 1..span.end, |block| !(block.closed | block.read_only | block.sparse))
+        && pages.all(span.start..span.start + 1, |group| group.closed & !group.sparse)
+        && pages.all(span.start + 1..span.end, |group| !(group.closed | group.read_only | group.sparse))
 }
 
 impl SignalStacks {
@@ -48,7 +48,7 @@ impl SignalStacks {
             self.count -= 1;
             let start = *self.starts.get(self.count)? as usize;
             let span = start..start + PAGES;
-            if pages.all(span.clone(), |block| !block.used) && is_one(pages, &span) {
+            if pages.all(span.clone(), |group| !group.used) && is_one(pages, &span) {
                 return Some(span);
             }
         }

@@ -55,8 +55,8 @@ impl Host for Notes {
 }
 
 fn memory(count: usize) -> Memory<Notes> {
-    let blocks = vec![Block::default(); Pages::blocks(count)].leak();
-    Memory::new(Pages::new(blocks, count), START, count, Notes::default())
+    let groups = vec![PageGroup::default(); Pages::groups(count)].leak();
+    Memory::new(Pages::new(groups, count), START, count, Notes::default())
 }
 
 fn asked(memory: &mut Memory<Notes>) -> Vec<Asked> {
