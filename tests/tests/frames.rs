@@ -1,6 +1,8 @@
 //! Frames between a native guest and a TAP interface.
 
 use husk_tests::{Guest, Outcome, build, wire};
+use std::net::UdpSocket;
+use std::time::Duration;
 
 /// Guest of the package `net-guests`.
 fn guest(name: &str) -> Guest {
@@ -90,4 +92,32 @@ fn what_a_guest_has_sent_before_its_end_goes_out() {
     for number in 0..100 {
         assert!(tap.receive(|frame| frame[12..15] == [0x88, 0xb5, number]).is_some(), "frame {number}");
     }
+}
+
+/// Datagram in a frame, from port 5000 of 10.0.0.1 to port 7 of 10.0.0.2, with a wrong checksum.
+const DAMAGED: [&[u8]; 4] = [
+    &[2, 0, 0, 0, 0, 7, 2, 0, 0, 0, 0, 1, 8, 0],
+    &[0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0x66, 0xc7, 10, 0, 0, 1, 10, 0, 0, 2],
+    &[0x13, 0x88, 0, 7, 0, 16, 0xde, 0xad],
+    b"damaged!",
+];
+
+#[test]
+fn a_native_server_takes_no_datagram_with_a_wrong_checksum() {
+    if !wire::alone() {
+        return;
+    }
+    let tap = wire::Tap::new("tap0", 1500);
+    wire::ip("addr add 10.0.0.1/24 dev tap0");
+    let echo = Guest::image(build::image("echo", "echo")).flag("--memory=64M");
+    let mut running = echo.flag("--net=tap:tap0,ip=10.0.0.2/24,mac=02:00:00:00:00:07").spawn();
+    running.expect_printed("listening", 1);
+    tap.wait_until_up();
+    let socket = UdpSocket::bind("10.0.0.1:5000").expect("a free port");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket has timeouts");
+    assert!(tap.send(&DAMAGED.concat()));
+    socket.send_to(b"whole", "10.0.0.2:7").expect("sent");
+    let mut answer = [0; 16];
+    let length = socket.recv(&mut answer).expect("it answers");
+    assert_eq!(&answer[..length], b"whole");
 }
