@@ -29,9 +29,9 @@ pub struct Block {
     /// Monotonic time in nanoseconds at which the thread wakes in any case.
     pub deadline: Option<u64>,
     /// Effect of the event.
-    pub woken: Then,
+    pub woken: Resume,
     /// Effect of the deadline, if that is first.
-    pub expired: Then,
+    pub expired: Resume,
 }
 
 /// Event that can wake a thread.
@@ -49,7 +49,7 @@ pub enum WaitFor {
 
 /// Continuation of a thread that wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum Resume {
     /// Return of the call with this result.
     Return(i64),
     /// Restart of the call.

@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
 use crate::state::Libos;
-use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
+use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -53,8 +53,8 @@ fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64
     Err(Stop::Block(Block {
         on: WaitFor::Futex(address, bits),
         deadline,
-        woken: Then::Return(0),
-        expired: Then::Return(Errno::ETIMEDOUT.to_result()),
+        woken: Resume::Return(0),
+        expired: Resume::Return(Errno::ETIMEDOUT.to_result()),
     }))
 }
 

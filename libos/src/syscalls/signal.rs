@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::process::PROCESS;
 use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
 use crate::state::{Libos, now};
-use crate::syscall_result::{Block, Stop, SyscallResult, Then, WaitFor};
+use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
 use crate::threads::signal_stack::{NO_STACK, SignalStack};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -81,7 +81,7 @@ pub fn rt_sigsuspend(libos: &mut Libos, Arguments([set, size, ..]): Arguments) -
 
 /// pause(2).
 pub fn pause(libos: &mut Libos, _: Arguments) -> SyscallResult {
-    let interrupted = Then::Return(Errno::EINTR.to_result());
+    let interrupted = Resume::Return(Errno::EINTR.to_result());
     if libos.threads.current().next_signal().is_some() {
         return Err(Errno::EINTR.into());
     }
@@ -111,8 +111,8 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
         return Err(Errno::EINTR.into());
     }
     let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
-    let expired = Then::Return(Errno::EAGAIN.to_result());
-    Err(Stop::Block(Block { on: WaitFor::Time, deadline, woken: Then::Restart, expired }))
+    let expired = Resume::Return(Errno::EAGAIN.to_result());
+    Err(Stop::Block(Block { on: WaitFor::Time, deadline, woken: Resume::Restart, expired }))
 }
 
 /// signalfd4(2).

@@ -2,7 +2,7 @@
 //! from both.
 
 use super::{Slot, State, Thread, Threads};
-use crate::syscall_result::{Block, Then, WaitFor};
+use crate::syscall_result::{Block, Resume, WaitFor};
 
 /// Base of the futex addresses that stand for waits on single files; no program can name them.
 const FILES: u64 = 1 << 63;
@@ -126,13 +126,13 @@ impl Threads {
     }
 
     /// Makes a sleeping thread ready, without queueing it; returns true if it slept.
-    fn make_runnable(&mut self, slot: Slot, choose: fn(Then, Then) -> Then) -> bool {
+    fn make_runnable(&mut self, slot: Slot, choose: fn(Resume, Resume) -> Resume) -> bool {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return false };
         let State::Asleep(woken, expired) = thread.state else { return false };
         thread.asleep = 0;
         thread.state = match choose(woken, expired) {
-            Then::Restart => State::Restart,
-            Then::Return(result) => {
+            Resume::Restart => State::Restart,
+            Resume::Return(result) => {
                 thread.end_call(result);
                 State::Ready
             }

@@ -6,7 +6,7 @@ use crate::arch::{Registers, vector};
 use crate::errno::Errno;
 use crate::fs::descriptor::Kept;
 use crate::fs::opening::Opening;
-use crate::syscall_result::Then;
+use crate::syscall_result::Resume;
 use alloc::boxed::Box;
 use core::mem::offset_of;
 use husk::abi::threads as abi;
@@ -31,7 +31,7 @@ pub enum State {
     /// Restart the system call.
     Restart,
     /// Sleep; then the first if woken, and the second if the deadline expires.
-    Asleep(Then, Then),
+    Asleep(Resume, Resume),
 }
 
 /// A thread's name, as prctl(2) takes it: up to 15 bytes and a NUL.
