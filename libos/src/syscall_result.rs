@@ -13,17 +13,17 @@ pub type SyscallResult = Result<u64, Stop>;
 pub enum Stop {
     /// Error.
     Errno(Errno),
-    /// Wait of the thread; see [`Block`].
-    Block(Block),
+    /// Sleep of the thread; see [`Sleep`].
+    Block(Sleep),
     /// Call of the gate that may wait: it is made without the lock, then the system call is restarted ([`crate::console`]).
     Gate,
     /// End of the thread: there is no result to return.
     Gone,
 }
 
-/// Wait of a thread.
+/// Sleep of a thread, until an event or a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct Sleep {
     /// Event that wakes the thread.
     pub on: WaitFor,
     /// Monotonic time in nanoseconds at which the thread wakes in any case.

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::file::TRANSFER_MAXIMUM;
-use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
 use husk::abi::block::WRITE;
@@ -73,5 +73,5 @@ impl Disks {
 }
 
 fn until_woken() -> Stop {
-    Stop::Block(Block { on: WaitFor::Time, deadline: None, woken: Resume::Restart, expired: Resume::Restart })
+    Stop::Block(Sleep { on: WaitFor::Time, deadline: None, woken: Resume::Restart, expired: Resume::Restart })
 }

@@ -8,7 +8,7 @@ use super::timer::Setting;
 use super::watch::wait;
 use crate::clock;
 use crate::errno::Errno;
-use crate::syscall_result::{Block, Stop, SyscallResult};
+use crate::syscall_result::{Sleep, Stop, SyscallResult};
 use crate::user::Slice;
 use linux_raw_sys::general as linux;
 
@@ -72,7 +72,7 @@ impl Files {
                 self.alarms.set(node, deadline.unwrap_or(0));
                 Ok(count)
             }
-            (Err(Errno::EAGAIN), Stop::Block(sleep)) if !nonblocking => Err(Stop::Block(Block { deadline, ..sleep })),
+            (Err(Errno::EAGAIN), Stop::Block(sleep)) if !nonblocking => Err(Stop::Block(Sleep { deadline, ..sleep })),
             (Err(errno), _) => Err(errno.into()),
         }
     }

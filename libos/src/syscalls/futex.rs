@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
 use crate::state::Libos;
-use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -50,7 +50,7 @@ fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64
     if user::read::<u32>(address)? != value {
         return Err(Errno::EAGAIN.into());
     }
-    Err(Stop::Block(Block {
+    Err(Stop::Block(Sleep {
         on: WaitFor::Futex(address, bits),
         deadline,
         woken: Resume::Return(0),

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::process::PROCESS;
 use crate::signals::{self, Action, HIGHEST, Origin, UNSTOPPABLE, bit};
 use crate::state::{Libos, now};
-use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
 use crate::threads::signal_stack::{NO_STACK, SignalStack};
 use crate::user;
 use linux_raw_sys::general::*;
@@ -85,7 +85,7 @@ pub fn pause(libos: &mut Libos, _: Arguments) -> SyscallResult {
     if libos.threads.current().next_signal().is_some() {
         return Err(Errno::EINTR.into());
     }
-    Err(Stop::Block(Block { on: WaitFor::Time, deadline: None, woken: interrupted, expired: interrupted }))
+    Err(Stop::Block(Sleep { on: WaitFor::Time, deadline: None, woken: interrupted, expired: interrupted }))
 }
 
 /// rt_sigtimedwait(2).
@@ -112,7 +112,7 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
     }
     let deadline = timeout_ns.map(|ns| libos.threads.deadline_in(ns));
     let expired = Resume::Return(Errno::EAGAIN.to_result());
-    Err(Stop::Block(Block { on: WaitFor::Time, deadline, woken: Resume::Restart, expired }))
+    Err(Stop::Block(Sleep { on: WaitFor::Time, deadline, woken: Resume::Restart, expired }))
 }
 
 /// signalfd4(2).

@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::clock::{self, Base, Timespec};
 use crate::stack::TICKS_PER_SECOND;
 use crate::state::Libos;
-use crate::syscall_result::{Block, Resume, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
 use crate::{processor_time, user, vdso};
 use linux_raw_sys::general::TIMER_ABSTIME;
 
@@ -27,7 +27,7 @@ pub fn clock_nanosleep(libos: &mut Libos, Arguments([id, flags, time, ..]): Argu
 
 fn sleep_until(deadline: u64) -> SyscallResult {
     let done = Resume::Return(0);
-    Err(Stop::Block(Block { on: WaitFor::Time, deadline: Some(deadline), woken: done, expired: done }))
+    Err(Stop::Block(Sleep { on: WaitFor::Time, deadline: Some(deadline), woken: done, expired: done }))
 }
 
 /// clock_gettime(2).

@@ -12,7 +12,7 @@ use crate::fs::socket::AnySocket;
 use crate::outside::Outside;
 use crate::signals::PIPE;
 use crate::state::{Libos, now};
-use crate::syscall_result::{Block, Resume, Stop, SyscallResult};
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult};
 use crate::user::Slice;
 use linux_raw_sys::general::*;
 
@@ -155,7 +155,7 @@ pub fn patiently(libos: &mut Libos, file: i32, to_send: bool, answer: SyscallRes
         (Err(Stop::Block(sleep)), Some(timeout_ns)) => {
             let deadline = Some(libos.threads.deadline_in(timeout_ns));
             let expired = Resume::Return(Errno::EAGAIN.to_result());
-            Err(Stop::Block(Block { deadline, expired, ..sleep }))
+            Err(Stop::Block(Sleep { deadline, expired, ..sleep }))
         }
         (answer, _) => answer,
     }

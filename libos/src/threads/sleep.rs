@@ -2,14 +2,14 @@
 //! from both.
 
 use super::{Slot, State, Thread, Threads};
-use crate::syscall_result::{Block, Resume, WaitFor};
+use crate::syscall_result::{Resume, Sleep, WaitFor};
 
 /// Base of the futex addresses that stand for waits on single files; no program can name them.
 const FILES: u64 = 1 << 63;
 
 impl Threads {
     /// Puts the current thread to sleep. [`Threads::run_next`] must follow.
-    pub fn sleep(&mut self, sleep: Block) {
+    pub fn sleep(&mut self, sleep: Sleep) {
         let slot = self.here().current;
         let thread = self.current();
         thread.state = State::Asleep(sleep.woken, sleep.expired);
