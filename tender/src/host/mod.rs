@@ -1,9 +1,10 @@
-//! The host as the tender uses it: heap, clocks, random bytes, processors, signals, standard streams. Nothing here knows of
-//! guests.
+//! The host as the tender uses it: heap, clocks, random bytes, processors, resolver, signals, standard streams. Nothing here
+//! knows of guests.
 
 pub(crate) mod entropy;
 pub mod heap;
 pub(crate) mod processors;
+pub mod resolver;
 pub mod signals;
 pub mod streams;
 pub(crate) mod time;

@@ -1,7 +1,8 @@
 //! Flows of datagrams and of ICMP echo requests: sockets of the host that last as long as they are used.
 
 use super::addresses::DNS_PORT;
-use super::dns::{Query, Waiting};
+use super::dns::Query;
+use super::dns::servers::{Queries, Verdict};
 use super::packet::{Echo, Pair};
 use super::rx_queue::RxQueue;
 use crate::host::time::monotonic_ns;
@@ -32,13 +33,15 @@ pub struct Flow {
     kind: Kind,
     used_ns: u64,
     answered: bool,
+    /// True if the socket is a new one.
+    moved: bool,
 }
 
 #[derive(Debug)]
 enum Kind {
     Datagrams,
     /// DNS queries, which wait for their answers.
-    Queries(Waiting),
+    Queries(Queries),
     Echoes {
         identifier: u16,
     },
@@ -50,9 +53,15 @@ impl Flow {
         Self::new(pair, Kind::Datagrams, target, Protocol::UDP)
     }
 
-    /// Opens a flow of queries to the name server `target`.
-    pub fn queries(pair: Pair, target: SocketAddr) -> io::Result<Self> {
-        Self::new(pair, Kind::Queries(Waiting::default()), target, Protocol::UDP)
+    /// Opens a flow of queries to the name server `target`, or to the next one that the host has a route to.
+    pub fn queries(pair: Pair, mut queries: Queries, mut target: SocketAddr) -> io::Result<Self> {
+        let socket = loop {
+            match connected(target, Protocol::UDP) {
+                Err(_) if queries.has_more() => target = queries.next(monotonic_ns()).unwrap_or(target),
+                connected => break connected?,
+            }
+        };
+        Ok(Self::on(pair, Kind::Queries(queries), socket))
     }
 
     /// Opens a flow of echo requests to `target`; fails if the host allows ping sockets neither to users nor to the tender.
@@ -62,10 +71,11 @@ impl Flow {
     }
 
     fn new(pair: Pair, kind: Kind, target: SocketAddr, protocol: Protocol) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(protocol))?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&target.into())?;
-        Ok(Self { pair, socket, kind, used_ns: monotonic_ns(), answered: false })
+        connected(target, protocol).map(|socket| Self::on(pair, kind, socket))
+    }
+
+    fn on(pair: Pair, kind: Kind, socket: Socket) -> Self {
+        Self { pair, socket, kind, used_ns: monotonic_ns(), answered: false, moved: false }
     }
 
     /// Monotonic time of the last use, in nanoseconds.
@@ -78,11 +88,39 @@ impl Flow {
         &self.socket
     }
 
-    /// Admits the answer to a query, which the caller sends next.
-    pub fn expect_answer(&mut self, query: Query) {
-        if let Kind::Queries(waiting) = &mut self.kind {
-            waiting.add(query);
+    /// Sends a query of the guest's. One that the guest repeats goes to the next server.
+    pub fn query(&mut self, query: Query, message: &[u8], rx_queue: &mut RxQueue) {
+        let Kind::Queries(queries) = &mut self.kind else { return };
+        match queries.expect(query, message, monotonic_ns()) {
+            true => {
+                self.used_ns = monotonic_ns();
+                self.ask_next();
+            }
+            false => self.send(message, rx_queue),
         }
+    }
+
+    /// Asks the next name server all that waits for an answer.
+    fn ask_next(&mut self) {
+        let Kind::Queries(queries) = &mut self.kind else { return };
+        // The host may have no route to this one; the next one may be reached.
+        let Some(target) = queries.next(monotonic_ns()) else { return };
+        let Ok(socket) = connected(target, Protocol::UDP) else { return };
+        for message in queries.messages() {
+            // Lost if the host does not take it, as datagrams may be.
+            let _ = socket.send(message);
+        }
+        (self.socket, self.moved) = (socket, true);
+    }
+
+    /// Returns true if the flow has another socket since the last call.
+    pub fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Returns true if there is another name server to be asked.
+    fn has_more_servers(&self) -> bool {
+        matches!(&self.kind, Kind::Queries(queries) if queries.has_more())
     }
 
     /// Sends a datagram of the guest's; lost if the host does not take it.
@@ -91,6 +129,9 @@ impl Flow {
         if let Err(error) = self.socket.send(payload)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
+            if self.has_more_servers() {
+                return self.ask_next();
+            }
             // ECONNREFUSED refers to an earlier datagram, and this one was not sent.
             self.refuse(rx_queue);
             let _ = self.socket.send(payload);
@@ -125,6 +166,11 @@ impl Flow {
     /// Passes datagrams of the peer on to the guest. Returns true if there may be more.
     pub fn serve(&mut self, rx_queue: &mut RxQueue) -> bool {
         let mut bytes = vec![0; LENGTH];
+        if let Kind::Queries(queries) = &self.kind
+            && queries.turn_ends_ns() <= monotonic_ns()
+        {
+            self.ask_next();
+        }
         for _ in 0..BATCH {
             if !rx_queue.has_room() {
                 return true;
@@ -132,6 +178,9 @@ impl Flow {
             match (&self.socket).read(&mut bytes) {
                 Ok(length) => self.give(&bytes[..length], rx_queue),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && self.has_more_servers() => {
+                    self.ask_next();
+                }
                 // ECONNREFUSED is reported once by the host, and does not end the flow.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(rx_queue),
                 Err(_) => {}
@@ -142,10 +191,12 @@ impl Flow {
 
     fn give(&mut self, bytes: &[u8], rx_queue: &mut RxQueue) {
         let Pair { guest, far } = self.pair;
-        if let Kind::Queries(waiting) = &mut self.kind
-            && !waiting.take_datagram(bytes)
-        {
-            return;
+        if let Kind::Queries(queries) = &mut self.kind {
+            match queries.take(bytes) {
+                Verdict::Pass => {}
+                Verdict::Next => return self.ask_next(),
+                Verdict::Drop => return,
+            }
         }
         (self.used_ns, self.answered) = (monotonic_ns(), true);
         match self.kind {
@@ -157,9 +208,12 @@ impl Flow {
         }
     }
 
-    /// Returns true if the flow queried a name server of the host, and got no answer.
-    pub fn was_ignored(&self) -> bool {
-        !self.answered && matches!(self.kind, Kind::Queries(_))
+    /// Index of the name server that has answered, once for each answer.
+    pub fn answered_by(&mut self) -> Option<usize> {
+        match &self.kind {
+            Kind::Queries(queries) if std::mem::take(&mut self.answered) => Some(queries.asked()),
+            _ => None,
+        }
     }
 
     /// Monotonic time at which the flow ends unless it is used, in nanoseconds.
@@ -167,6 +221,22 @@ impl Flow {
         let is_question = !matches!(self.kind, Kind::Datagrams) || self.pair.far.port() == DNS_PORT;
         self.used_ns + if is_question { QUESTION_NS } else { IDLE_NS }
     }
+
+    /// Monotonic time at which the flow has something to do, in nanoseconds.
+    pub fn alarm_ns(&self) -> u64 {
+        match &self.kind {
+            Kind::Queries(queries) => queries.turn_ends_ns().min(self.deadline_ns()),
+            _ => self.deadline_ns(),
+        }
+    }
+}
+
+/// Returns a socket that is connected to `target`, and does not block.
+fn connected(target: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&target.into())?;
+    Ok(socket)
 }
 
 /// Sequence number and data of an echo reply that the host's socket received.

@@ -249,6 +249,14 @@ impl Flows {
         let _ = self.epoll.ctl(ControlOperation::Modify, listener.socket.as_raw_fd(), event);
     }
 
+    /// Watches the new socket of a flow. Returns true if the host does.
+    pub fn watch_again(&mut self, slot: usize) -> bool {
+        let Some(Some(Slot { flow, generation, .. })) = self.slots.get(slot) else { return false };
+        let events = EventSet::IN | EventSet::OUT | EventSet::READ_HANG_UP | EventSet::EDGE_TRIGGERED;
+        let event = EpollEvent::new(events, u64::from(*generation) << 32 | slot as u64);
+        flow.file().is_some_and(|file| self.epoll.ctl(ControlOperation::Add, file, event).is_ok())
+    }
+
     /// Ends a flow, and returns it; dropping it closes the socket.
     pub fn remove(&mut self, slot: usize) -> Option<Flow> {
         let removed = self.slots.get_mut(slot)?.take()?;

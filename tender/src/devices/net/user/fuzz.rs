@@ -1,8 +1,10 @@
 //! Fuzz targets for hostile frames: see [`crate::fuzz`].
 
+use super::dns::servers::Servers;
 use super::policy::{Policy, Rule};
 use super::{Network, Options, addresses};
 use crate::devices::net::Wire;
+use std::time::Duration;
 
 /// Fuzzes a query and an answer: a message accepted as a query must be one, in its simplest form.
 pub fn dns(bytes: &[u8]) {
@@ -17,7 +19,7 @@ pub fn frames(bytes: &[u8]) {
     let deny = ["all", "host"].map(|to| Rule::parse(false, to).expect("well-formed"));
     let options = Options { policy: Policy(deny.to_vec()), ..Options::default() };
     let Ok(mut network) = Network::open(&options, addresses::GUEST_MAC) else { return };
-    network.resolvers.clear();
+    network.servers = Servers::new(vec![], Duration::from_secs(5));
     let mut rest = bytes;
     while let Some((length, after)) = rest.split_first_chunk() {
         let length = usize::from(u16::from_le_bytes(*length)).min(after.len());

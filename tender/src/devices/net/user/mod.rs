@@ -38,9 +38,11 @@ use crate::confine::Descriptors;
 use crate::devices::copy::{self, Unreachable};
 use crate::devices::device::NotSaved;
 use crate::devices::ring::Parts;
+use crate::host::resolver::Resolver;
 use crate::host::time::monotonic_ns;
 use crate::limits::rlimit;
 use budget::{Admission, Party};
+use dns::servers::Servers;
 use flows::{Account, Flow, Flows};
 use husk_abi::device::Offload;
 use listen::Listener;
@@ -77,6 +79,8 @@ pub struct Options {
     pub publish: Vec<Publish>,
     /// Rules on where the guest may connect.
     pub policy: Policy,
+    /// Name servers in place of the host's.
+    pub name_servers: Vec<IpAddr>,
     /// Time of silence after which a peer is probed (TCP keepalive); `None` for never.
     pub keepalive: Option<Duration>,
     /// Longest idle time of a connection, if there is a limit.
@@ -85,11 +89,24 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { publish: vec![], policy: Policy::default(), keepalive: Some(KEEPALIVE), idle: Some(IDLE) }
+        Self {
+            publish: vec![],
+            policy: Policy::default(),
+            name_servers: vec![],
+            keepalive: Some(KEEPALIVE),
+            idle: Some(IDLE),
+        }
     }
 }
 
 impl Options {
+    /// Name servers: the user's, else the host's.
+    fn servers(&self) -> Servers {
+        let host = Resolver::of_host();
+        let addresses = if self.name_servers.is_empty() { host.servers() } else { self.name_servers.clone() };
+        Servers::new(addresses, host.timeout())
+    }
+
     /// Keepalive options of TCP sockets, by which the host detects that a peer has vanished.
     fn probes(&self) -> Option<TcpKeepalive> {
         let silent = self.keepalive?;
@@ -106,9 +123,8 @@ pub struct Network {
     policy: Policy,
     /// Routing table of the host, to find its own addresses; absent only if the rules allow the host.
     routes: Option<Routes>,
-    /// Name servers of the host, and the index of the one in use.
-    resolvers: Vec<IpAddr>,
-    resolver: usize,
+    /// Name servers of the host.
+    servers: Servers,
     /// Flows that have work to do.
     busy: BTreeSet<usize>,
     /// Published ports with clients that wait for a place.
@@ -147,8 +163,7 @@ impl Network {
             rx_queue: RxQueue::new(guest_mac),
             routes,
             policy: options.policy.clone(),
-            resolvers: resolvers(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
-            resolver: 0,
+            servers: options.servers(),
             busy: BTreeSet::new(),
             held_back: BTreeSet::new(),
             keepalive,
@@ -202,11 +217,7 @@ impl Network {
             // A place is free for a waiting client.
             self.busy.extend(&self.held_back);
         }
-        if let Some(Flow::Datagrams(flow)) = self.flows.remove(slot)
-            && flow.was_ignored()
-        {
-            self.resolver = (self.resolver + 1) % self.resolvers.len().max(1);
-        }
+        self.flows.remove(slot);
     }
 
     /// Serves the flow in `slot`.
@@ -217,11 +228,17 @@ impl Network {
                 Next::Wait if flow.idle_until_ns(self.idle_ns) <= now_ns => return self.break_off(slot),
                 next => next,
             },
-            Some(Flow::Datagrams(flow)) => match flow.serve(&mut self.rx_queue) {
-                _ if flow.deadline_ns() <= now_ns => Next::Over,
-                true => Next::More,
-                false => Next::Wait,
-            },
+            Some(Flow::Datagrams(flow)) => {
+                let more = flow.serve(&mut self.rx_queue);
+                if let Some(index) = flow.answered_by() {
+                    self.servers.answered(index, now_ns);
+                }
+                match flow.deadline_ns() <= now_ns {
+                    true => Next::Over,
+                    false if more => Next::More,
+                    false => Next::Wait,
+                }
+            }
             Some(Flow::Client { used_ns, .. }) if *used_ns + CLIENT_NS <= now_ns => Next::Over,
             Some(Flow::Client { .. }) | None => Next::Wait,
             Some(Flow::Listener(_)) => self.welcome(slot),
@@ -230,6 +247,12 @@ impl Network {
     }
 
     fn reschedule(&mut self, slot: usize, next: Next) {
+        if let Some(Flow::Datagrams(flow)) = self.flows.get(slot)
+            && flow.has_moved()
+            && !self.flows.watch_again(slot)
+        {
+            return self.end(slot);
+        }
         match next {
             Next::More => drop(self.busy.insert(slot)),
             Next::Over => return self.end(slot),
@@ -237,7 +260,7 @@ impl Network {
         }
         let deadline_ns = match self.flows.get(slot) {
             Some(Flow::Stream(flow)) => flow.deadline_ns().min(flow.idle_until_ns(self.idle_ns)),
-            Some(Flow::Datagrams(flow)) => flow.deadline_ns(),
+            Some(Flow::Datagrams(flow)) => flow.alarm_ns(),
             Some(Flow::Client { used_ns, .. }) => *used_ns + CLIENT_NS,
             // A listener sets its own deadline.
             Some(Flow::Listener(_)) | None => return,
@@ -258,12 +281,6 @@ fn allow_descriptors() -> usize {
 fn is_dhcp(pair: &Pair) -> bool {
     let to_server = matches!(pair.far.ip(), IpAddr::V4(to) if to == Ipv4Addr::BROADCAST || to == addresses::v4(2));
     to_server && pair.far.port() == local::DHCP_PORT
-}
-
-/// Name servers listed in a resolv.conf(5).
-fn resolvers(text: &str) -> Vec<IpAddr> {
-    let named = |line: &str| line.trim().strip_prefix("nameserver")?.trim().parse().ok();
-    text.lines().filter_map(named).collect()
 }
 
 impl Wire for Network {

@@ -4,6 +4,7 @@ use super::addresses::{self, Place, place};
 use super::budget::Party;
 use super::flows::{Account, Flow};
 use super::packet::{Echo, Pair, Protocol};
+use super::tcp::Next;
 use super::{CLIENT_NS, Network, datagrams, dns, stack, tcp};
 use crate::host::time::monotonic_ns;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ fn account(far: SocketAddr) -> Account {
 impl Network {
     /// Returns the host's target for a connection to `far`; `None` if the guest may not connect.
     fn target(&mut self, far: SocketAddr) -> Option<SocketAddr> {
-        let resolver = self.resolvers.get(self.resolver).copied();
+        let resolver = self.servers.address(monotonic_ns());
         let routes = &mut self.routes;
         // Without a routing table, every address counts as the host's own.
         self.policy.target(far, resolver, |address| routes.as_mut().is_none_or(|routes| routes.is_local(address)))
@@ -67,8 +68,9 @@ impl Network {
             None => {
                 let target = self.target(pair.far);
                 let (account, party) = (account(pair.far), Party::Protocol(Protocol::Datagrams));
+                let servers = &self.servers;
                 let open = |target| match is_dns {
-                    true => datagrams::Flow::queries(pair, target),
+                    true => datagrams::Flow::queries(pair, servers.queries(monotonic_ns()), target),
                     false => datagrams::Flow::datagrams(pair, target),
                 };
                 match target.and_then(|target| open(target).ok()) {
@@ -83,10 +85,11 @@ impl Network {
         let Some(slot) = slot else { return };
         match self.flows.get(slot) {
             Some(Flow::Datagrams(flow)) => {
-                query.into_iter().for_each(|query| flow.expect_answer(query));
-                flow.send(payload, &mut self.rx_queue);
-                let deadline_ns = flow.deadline_ns();
-                self.flows.set_deadline(slot, deadline_ns);
+                match query {
+                    Some(query) => flow.query(query, payload, &mut self.rx_queue),
+                    None => flow.send(payload, &mut self.rx_queue),
+                }
+                self.reschedule(slot, Next::Wait);
             }
             Some(Flow::Client { listener, peer, local, used_ns }) => {
                 *used_ns = monotonic_ns();

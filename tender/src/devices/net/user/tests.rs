@@ -118,9 +118,3 @@ fn no_frame_upsets_the_network() {
         }
     }
 }
-
-#[test]
-fn name_servers_are_read_from_the_hosts_file() {
-    let text = "# nameserver 1.1.1.1\nsearch example\nnameserver 9.9.9.9\n nameserver\t::1 \nnameserver x\n";
-    assert_eq!(resolvers(text), ["9.9.9.9".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]);
-}

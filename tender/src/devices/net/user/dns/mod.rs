@@ -4,6 +4,7 @@
 //! identifier and question of a query that waits for it. All else is dropped: so a guest cannot use the port for another
 //! protocol, and only answers reach it. Neither side is trusted: each message is parsed to its last byte.
 
+pub mod servers;
 pub mod stream;
 
 use std::collections::VecDeque;
@@ -84,18 +85,41 @@ impl Query {
     }
 }
 
-/// Queries that wait for their answers, the oldest first.
+/// Returns true if a server answers that it cannot: SERVFAIL, NOTIMP or REFUSED.
+fn failed(message: &[u8]) -> bool {
+    Header::of(message).is_some_and(|header| matches!(header.flags & RESULT, 2 | 4 | 5))
+}
+
+/// Queries that wait for their answers, with their messages, the oldest first.
 #[derive(Debug, Default)]
-pub struct Waiting(VecDeque<Query>);
+pub struct Waiting(VecDeque<(Query, Vec<u8>)>);
 
 impl Waiting {
-    /// Adds a query, in place of the oldest if there are too many.
-    pub fn add(&mut self, query: Query) {
-        self.0.retain(|other| *other != query);
+    /// Adds a query, in place of the oldest if there are too many. Returns true if the query is waiting already.
+    pub fn add(&mut self, query: Query, message: &[u8]) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(other, _)| *other != query);
+        let is_repeated = self.0.len() < before;
         if self.0.len() == WAITING {
             self.0.pop_front();
         }
-        self.0.push_back(query);
+        self.0.push_back((query, message.to_vec()));
+        is_repeated
+    }
+
+    /// Returns true if no query waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Messages of the queries that wait.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(_, message)| &message[..])
+    }
+
+    /// Returns true if a message answers a waiting query.
+    pub fn is_answered_by(&self, message: &[u8]) -> bool {
+        self.0.iter().any(|(query, _)| query.is_answered_by(message))
     }
 
     /// Returns true if a datagram answers a waiting query, and removes that query.
@@ -105,7 +129,7 @@ impl Waiting {
 
     /// Returns true if a message answers a waiting query, and removes that query.
     pub fn take(&mut self, message: &[u8]) -> bool {
-        let answered = self.0.iter().position(|query| query.is_answered_by(message));
+        let answered = self.0.iter().position(|(query, _)| query.is_answered_by(message));
         answered.is_some_and(|at| self.0.remove(at).is_some())
     }
 }
@@ -195,7 +219,7 @@ pub fn check(message: &[u8], answer: &[u8]) {
         assert!(answer[..2] == message[..2] && answer[2] & 0xf8 == 0x80);
         assert!(!query.is_answered_by(&answer[..answer.len() - 1]), "it has no end of its own");
         let mut waiting = Waiting::default();
-        waiting.add(query);
+        waiting.add(query, message);
         assert!(waiting.take(answer) && !waiting.take(answer));
     }
 }

@@ -70,7 +70,7 @@ impl Stream {
         if queries.checked > 0 {
             return Ok(host.write(queries.checked()).map(|count| queries.forget(count)));
         }
-        let accept = |message: &[u8]| Query::parse(message).map(|query| waiting.add(query)).is_some();
+        let accept = |message: &[u8]| Query::parse(message).map(|query| waiting.add(query, message)).is_some();
         socket.recv(|data| {
             let count = data.len().min(queries.room());
             (count, queries.take(&data[..count], QUERY_MAXIMUM, accept))

@@ -99,11 +99,11 @@ fn each_query_is_answered_once() {
     let mut waiting = Waiting::default();
     let answer = message(0x8180, [1, 1, 0, 0], &[QUESTION, RECORD]);
     assert!(!waiting.take(&answer), "nothing waits");
-    waiting.add(query());
-    waiting.add(query());
+    waiting.add(query(), b"");
+    waiting.add(query(), b"");
     assert!(waiting.take_datagram(&answer) && !waiting.take_datagram(&answer));
     for number in 0..1000 {
-        waiting.add(Query { identifier: number, ..query() });
+        waiting.add(Query { identifier: number, ..query() }, b"");
     }
     assert_eq!(waiting.0.len(), WAITING);
 }
