@@ -18,6 +18,7 @@ pub mod console;
 pub mod disk;
 pub mod errno;
 pub mod fs;
+pub mod host_files;
 pub mod image;
 pub mod libos;
 pub mod memory;

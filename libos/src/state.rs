@@ -9,7 +9,9 @@ use crate::disk::Disks;
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::device::Devices;
+use crate::fs::host::HostFiles;
 use crate::fs::inode::Time;
+use crate::host_files;
 use crate::image;
 use crate::memory::sigaltstack_guard::SigaltstackGuard;
 use crate::net::Net;
@@ -160,6 +162,8 @@ impl Libos {
 fn files() -> Result<Files, Errno> {
     let mut files = Files::new(image::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
+    files.hostname = husk::boot::hostname();
+    files.host_files = HostFiles { paths: host_files::paths().collect(), read: host_files::read };
     Ok(files)
 }
 

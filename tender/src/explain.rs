@@ -2,18 +2,20 @@
 
 use crate::confine::calls::{self, Argument, Call, Feature, REFUSED};
 use crate::confine::{Plan, files};
-use crate::devices::attach::{Attachment, What};
+use crate::devices::attach::What;
 use crate::devices::net::Backend;
 use crate::devices::net::user;
 use crate::error::Error;
+use crate::host_files::HostFiles;
 use crate::image::Image;
 use crate::inspect::Value;
-use crate::memory::grant::Grant;
 use crate::report::names::{Clean, bold};
-use crate::run::matched;
+use crate::run::{Options, matched};
 use crate::size::Size;
+use husk_abi::note::kind;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Permissions of a run. Displays as a table; [`Explanation::json`] is for programs.
 #[derive(Debug)]
@@ -21,20 +23,24 @@ pub struct Explanation {
     path: PathBuf,
     memory: u64,
     devices: Vec<(String, What)>,
+    host_files: HostFiles,
     landlock: Option<u32>,
     plan: Plan,
     colour: bool,
 }
 
 impl Explanation {
-    /// Explains the image at `path` with these devices, which are not opened, for a target with a processor thread that needs
-    /// `target`. `memory` is the operator's grant.
-    pub fn of(path: &Path, memory: Grant, devices: &[Attachment], target: &'static Feature) -> Result<Self, Error> {
+    /// Explains a run of an image, whose devices are not opened, for a target with a processor thread that needs
+    /// `target`, with the memory, devices and files of `options`.
+    pub fn of(options: &Options, target: &'static Feature) -> Result<Self, Error> {
+        let path = &options.image;
         let image = Image::open(path).map_err(Error::image(path))?;
-        let memory = memory.to(&image).map_err(Error::over_maximum(path))?;
-        let devices = matched(&image, devices)?;
-        let plan = Plan::new(target, devices.iter().map(|(_, what)| what.feature()));
-        Ok(Self { path: image.path, memory, devices, landlock: files::version(), plan, colour: false })
+        let memory = options.memory.to(&image).map_err(Error::over_maximum(path))?;
+        let devices = matched(&image, &options.devices)?;
+        let is_std = image.notes.manifest.kind == kind::STD;
+        let host_files = HostFiles::open(&options.host_files, is_std, &devices);
+        let plan = Plan::new(target, host_files.feature(), devices.iter().map(|(_, what)| what.feature()));
+        Ok(Self { path: image.path, memory, devices, host_files, landlock: files::version(), plan, colour: false })
     }
 
     /// Marks headings for a terminal.
@@ -71,6 +77,7 @@ impl Explanation {
             ("path", Value::Text(self.path.to_string_lossy().into_owned())),
             ("memory", Value::Number(self.memory)),
             ("devices", Value::List(self.devices.iter().map(device).collect())),
+            ("host_files", Value::List(self.host_files.lines().into_iter().map(Value::Text).collect())),
             ("landlock_version", self.landlock.map_or(Value::Nothing, |version| Value::Number(version.into()))),
             ("capabilities", Value::List(vec![])),
             ("threads", Value::List(self.threads().iter().map(thread).collect())),
@@ -86,6 +93,11 @@ impl Explanation {
 
     fn facts(&self) -> Vec<(&'static str, String)> {
         let landlock = match self.landlock {
+            Some(version) if self.host_files.folder().is_some() => {
+                format!(
+                    "Landlock {version}: nothing can be opened, bound or signalled by name, except time zones for reading"
+                )
+            }
             Some(version) => format!("Landlock {version}: nothing can be opened, bound or signalled by name"),
             None => "this kernel has no Landlock: only the filters below keep files from being opened".to_owned(),
         };
@@ -101,6 +113,9 @@ impl Explanation {
             let reach = reach(what).into_iter();
             facts.extend(reach.map(|reach| (what.kind().name(), format!("'{name}': {reach}"))));
         }
+        let lines = self.host_files.lines();
+        let nothing = lines.is_empty().then(|| "nothing of the host's".to_owned());
+        facts.extend(lines.into_iter().chain(nothing).map(|line| ("host files", line)));
         facts.extend([
             ("files", landlock),
             ("privileges", "no capabilities, no way to new ones, no core file, not to be traced".to_owned()),
@@ -131,7 +146,9 @@ fn user_reach(options: &user::Options) -> Vec<String> {
         .publish
         .iter()
         .map(|publish| format!("clients of {} {}, at port {}", publish.protocol(), publish.host, publish.guest));
-    published.chain(options.policy.lines()).collect()
+    let servers: Vec<_> = options.name_servers.iter().map(IpAddr::to_string).collect();
+    let servers = (!servers.is_empty()).then(|| format!("queries of names to {}", servers.join(", ")));
+    published.chain(servers).chain(options.policy.lines()).collect()
 }
 
 impl fmt::Display for Argument {

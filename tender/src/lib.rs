@@ -24,6 +24,7 @@ pub mod explain;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod host;
+pub mod host_files;
 pub mod hvt;
 pub mod image;
 pub mod inspect;

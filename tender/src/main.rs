@@ -140,7 +140,7 @@ fn explain_on(target: Choice, run: &cli::Run) -> Result<u8, Error> {
         Choice::Automatic if run::kvm(target, options.strict)?.is_some() => &calls::KVM,
         Choice::Automatic | Choice::Spt => &calls::SPT,
     };
-    let explanation = Explanation::of(&options.image, options.memory, &options.devices, feature)?;
+    let explanation = Explanation::of(options, feature)?;
     match json {
         true => print(&format!("{}\n", explanation.json())),
         false => print(&explanation.with_colour(std::io::stdout().is_terminal()).to_string()),

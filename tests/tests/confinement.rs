@@ -181,6 +181,16 @@ fn what_has_a_name_is_out_of_reach_without_any_filter() {
 }
 
 #[test]
+fn time_zones_can_be_read_without_any_filter_and_nothing_else() {
+    if !landlock(6) || !std::path::Path::new("/usr/share/zoneinfo/UTC").exists() {
+        return;
+    }
+    hello().attack("process", "read_zone").run().expect_success().expect_stderr("attack: read_zone succeeded");
+    expect_failed(&hello().attack("process", "write_zone").run(), "write_zone", ACCESS);
+    expect_failed(&hello().flag("--no-host-files").attack("process", "read_zone").run(), "read_zone", ACCESS);
+}
+
+#[test]
 fn root_is_nobody_special_once_the_guest_runs() {
     for attempt in ["raw_socket", "chroot", "mount", "bpf"] {
         let outcome = hello().attack("process", attempt).run();

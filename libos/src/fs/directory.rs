@@ -42,6 +42,8 @@ pub struct Directory {
     pub parent: NodeKey,
     /// Contents of the directory in the image, if they have not been added yet.
     pub folded: Option<Folded>,
+    /// Path on the host of a directory of the host, if its entries have not been added yet ([`super::host`]).
+    pub host: Option<Box<[u8]>>,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// Numbers of slots by the hash of the name.
@@ -53,7 +55,7 @@ impl Directory {
     /// An empty directory in `parent`.
     pub fn new(parent: NodeKey) -> Self {
         let (slots, free, index) = (Vec::new(), Vec::new(), HashTable::new());
-        Self { parent, folded: None, slots, free, index, hasher: Default::default() }
+        Self { parent, folded: None, host: None, slots, free, index, hasher: Default::default() }
     }
 
     /// Number of entries.
@@ -63,7 +65,7 @@ impl Directory {
 
     /// Returns true if there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty() && self.folded.is_none()
+        self.index.is_empty() && self.folded.is_none() && self.host.is_none()
     }
 
     /// The file with this name.

@@ -72,7 +72,7 @@ impl Files {
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
             Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
-            Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) => return Err(Errno::EINVAL.into()),
+            Kind::Host(_) | Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) => return Err(Errno::EINVAL.into()),
         };
         if at.is_none() {
             self.descriptions[key].offset += count;
@@ -146,7 +146,7 @@ impl Files {
                 self.moved(node, nonblocking, written)
             }
             Kind::Unix(_) | Kind::Internet(..) => self.send_through(outside, key, from, &Sending::default()),
-            Kind::Generated(_) | Kind::Image => Err(Errno::EIO.into()),
+            Kind::Generated(_) | Kind::Image | Kind::Host(_) => Err(Errno::EIO.into()),
             Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) => Err(Errno::EINVAL.into()),
             Kind::Timer(_) | Kind::Signal(_) | Kind::Epoll(_) | Kind::SocketName(_) => Err(Errno::EINVAL.into()),
         }

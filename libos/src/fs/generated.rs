@@ -42,6 +42,8 @@ const TICK: u64 = SECOND / TICKS_PER_SECOND;
 /// Facts shown in the texts.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
+    /// Name of the machine.
+    pub hostname: &'a [u8],
     /// Path of the program.
     pub program: &'a [u8],
     /// Arguments, each with a NUL.
@@ -136,7 +138,7 @@ generated! {
     /// File systems.
     Volumes = "/proc/filesystems", Fixed("nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n");
     /// Name of the host.
-    Host = "/proc/sys/kernel/hostname", Fixed("husk\n");
+    Host = "/proc/sys/kernel/hostname", Copy(|facts| [facts.hostname, b"\n"].concat());
     /// Version of the system.
     Release = "/proc/sys/kernel/osrelease", Fixed("6.6.0\n");
     /// Highest number of a thread.

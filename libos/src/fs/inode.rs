@@ -65,6 +65,8 @@ pub enum Kind {
     Descriptors,
     /// The image that runs.
     Image,
+    /// A file of the host at this path that no walk has reached yet ([`super::host`]): no descriptor leads to it.
+    Host(Box<[u8]>),
     /// A pipe, with or without a name.
     Pipe(Pipe),
     /// An event counter.
@@ -188,6 +190,7 @@ impl Inode {
         let contents = match &self.kind {
             Kind::Regular(data) => data.pages() * PAGE,
             Kind::Link(target) => target.len() as u64,
+            Kind::Host(path) => path.len() as u64,
             Kind::Pipe(pipe) => pipe.cost(),
             _ => 0,
         };
@@ -243,7 +246,8 @@ impl Kind {
             Self::Pipe(_) => linux::S_IFIFO,
             Self::Unix(_) | Self::Internet(..) | Self::SocketName(_) => linux::S_IFSOCK,
             Self::Disk(_) => linux::S_IFBLK,
-            Self::Event(_) | Self::Timer(_) | Self::Epoll(_) | Self::Signal(_) => 0,
+            // A listing shows a file of the host as one of unknown kind.
+            Self::Event(_) | Self::Timer(_) | Self::Epoll(_) | Self::Signal(_) | Self::Host(_) => 0,
         }
     }
 
@@ -253,7 +257,7 @@ impl Kind {
             Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
             Self::Unix(_) | Self::Internet(..) => true,
             Self::Device(device) => matches!(device, Device::Console(_)),
-            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image => false,
+            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
         }
     }
@@ -273,7 +277,7 @@ impl Kind {
             Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
             Self::Unix(_) | Self::Internet(..) => true,
             Self::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
-            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image => false,
+            Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
         }
     }

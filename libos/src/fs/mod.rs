@@ -23,6 +23,7 @@ pub mod external;
 pub mod file;
 pub mod generated;
 pub mod handle;
+pub mod host;
 pub mod inode;
 pub mod interests;
 pub mod layout;
@@ -66,6 +67,8 @@ use directory::Directory;
 use disk::Attached;
 use handle::{Node, NodeKey, Open, SocketKey};
 use hashbrown::HashMap;
+use host::HostFiles;
+use husk::abi::boot::HOSTNAME;
 use inode::{Inode, Kind, Mount, Time};
 use quota::Quota;
 use ready::Ready;
@@ -113,6 +116,10 @@ pub struct Files {
     resolver: Vec<u8>,
     /// Files in the image.
     tree: Option<Tree>,
+    /// Files that the host offers.
+    pub host_files: HostFiles,
+    /// Name of the machine.
+    pub hostname: &'static [u8],
 }
 
 impl Files {
@@ -142,6 +149,8 @@ impl Files {
             unseeded: None,
             resolver: Vec::new(),
             tree: None,
+            host_files: HostFiles::default(),
+            hostname: HOSTNAME.as_bytes(),
         })
     }
 

@@ -114,6 +114,11 @@ impl Files {
             let slash = path.get(position) == Some(&b'/');
             let is_last = component(&path, position).is_none();
             let (last, found) = self.step(current, &path[name.clone()]);
+            if let Ok(Found::Node(node)) = found
+                && let Kind::Host(_) = self.nodes[node].kind
+            {
+                self.bring_host_file(node)?;
+            }
             let followed = match follow {
                 _ if !is_last => true,
                 Follow::Unslashed if slash && last == Last::Name => return Err(Errno::EISDIR),

@@ -64,8 +64,7 @@ const DEVICES: &[(&str, Device)] = &[
 const TEXTS: &[(&str, &str)] = &[
     ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
     ("/etc/group", "root:x:0:\nnogroup:x:65534:\n"),
-    ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
-    ("/etc/hostname", "husk\n"),
+    ("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\thusk\n"),
     // Without a network no server answers: these options make name lookups fail soon.
     ("/etc/resolv.conf", "options timeout:1 attempts:1\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
@@ -101,10 +100,13 @@ impl Files {
         for (path, device) in DEVICES {
             self.seed(path.as_bytes(), Kind::Device(*device), 0o666, now)?;
         }
-        for (path, text) in TEXTS {
-            self.seed(path.as_bytes(), Kind::Regular(Data::default()), 0o644, now)?;
-            self.write_text(path.as_bytes(), text.as_bytes())?;
+        self.seed_text(b"/etc/hostname", &[self.hostname, b"\n"].concat(), now)?;
+        for (path, text) in TEXTS.iter().map(|(path, text)| (path.as_bytes(), text.as_bytes())) {
+            if !self.host_files.offers(path) {
+                self.seed_text(path, text, now)?;
+            }
         }
+        self.seed_host_files(now);
         if !self.resolver.is_empty() {
             let text = core::mem::take(&mut self.resolver);
             self.write_text(RESOLVER, &text)?;
@@ -126,8 +128,17 @@ impl Files {
         Ok(())
     }
 
-    /// Sets the name servers: the text of `/etc/resolv.conf`.
+    /// Makes an ordinary file.
+    fn seed_text(&mut self, path: &[u8], text: &[u8], now: Time) -> Result<(), Errno> {
+        self.seed(path, Kind::Regular(Data::default()), 0o644, now)?;
+        self.write_text(path, text)
+    }
+
+    /// Sets the name servers: the text of `/etc/resolv.conf`, unless the tender has one.
     pub fn set_resolver(&mut self, text: Vec<u8>) -> Result<(), Errno> {
+        if self.host_files.offers(RESOLVER) {
+            return Ok(());
+        }
         if self.unseeded.is_some() {
             self.resolver = text;
             return Ok(());

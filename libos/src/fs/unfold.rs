@@ -1,7 +1,7 @@
-//! Unfolding of directories in the image's tree ([`super::tree`]).
+//! Unfolding of directories in the image's tree ([`super::tree`]), and of those of the host ([`super::host`]).
 
 use super::Files;
-use super::directory::Folded;
+use super::directory::{Directory, Folded};
 use super::handle::NodeKey;
 use super::inode::{Inode, Kind, Mount, Time, Times};
 use super::tree::Tree;
@@ -12,14 +12,17 @@ impl Files {
     /// Makes sure that the entries of `directory`, if it is a directory, are inodes.
     #[inline]
     pub(super) fn unfold(&mut self, directory: NodeKey) -> Result<(), Errno> {
-        match self.nodes[directory].directory().and_then(|entries| entries.folded) {
-            Some(folded) => self.unfold_entries(directory, folded),
-            None => Ok(()),
+        match self.nodes[directory].directory() {
+            Some(Directory { folded: None, host: None, .. }) | None => Ok(()),
+            Some(_) => self.unfold_entries(directory),
         }
     }
 
     #[cold]
-    fn unfold_entries(&mut self, directory: NodeKey, folded: Folded) -> Result<(), Errno> {
+    fn unfold_entries(&mut self, directory: NodeKey) -> Result<(), Errno> {
+        self.list_host_directory(directory)?;
+        let folded = self.nodes[directory].directory().and_then(|entries| entries.folded);
+        let Some(folded) = folded else { return Ok(()) };
         let tree = self.tree.ok_or(Errno::EIO)?;
         for number in tree.entries_in(folded.entry)? {
             let entry = tree.entry(number)?;
@@ -96,7 +99,7 @@ impl Files {
             Kind::Directory(entries) if is_directory && entry.length > 0 => {
                 entries.folded = Some(Folded { entry: number, counted: 0 });
             }
-            Kind::Regular(_) if !is_directory => {
+            Kind::Regular(_) | Kind::Host(_) if !is_directory => {
                 let node = self.bring(directory, number, entry, tree)?;
                 if let Some(entries) = self.nodes[directory].directory_mut() {
                     entries.replace(name, node);

@@ -22,6 +22,7 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
     let _ = write_maps(&mut maps, &String::from_utf8_lossy(&program));
     let uptime_ns = husk::clock::monotonic_ns().saturating_sub(libos.started);
     file.text(&Facts {
+        hostname: libos.files.hostname,
         program: &program,
         arguments: &arguments,
         environment: &environment,

@@ -31,13 +31,14 @@ pub fn getrandom(libos: &mut Libos, Arguments([into, length, flags, ..]): Argume
 }
 
 /// uname(2).
-pub fn uname(_: &mut Libos, Arguments([into, ..]): Arguments) -> SyscallResult {
+pub fn uname(libos: &mut Libos, Arguments([into, ..]): Arguments) -> SyscallResult {
     let field = (size_of::<new_utsname>() / 6) as u64;
     Slice::new(into, 6 * field).zero()?;
     let version = concat!("husk ", env!("CARGO_PKG_VERSION"));
     // The release of the Linux that the libos follows; some programs check for features by it.
-    for (text, at) in ["Linux", "husk", "6.1.0", version, crate::arch::PLATFORM].iter().zip(0..) {
-        Slice::new(into + at * field, text.len() as u64).copy_in(text.as_bytes())?;
+    let [system, release, version, machine] = ["Linux", "6.1.0", version, crate::arch::PLATFORM].map(str::as_bytes);
+    for (text, at) in [system, libos.files.hostname, release, version, machine].iter().zip(0..) {
+        Slice::new(into + at * field, text.len() as u64).copy_in(text)?;
     }
     Ok(0)
 }

@@ -55,10 +55,17 @@ pub struct Info {
     pub devices: u64,
     /// Addresses of pages that are allocated on first touch; see [`crate::memory`]. Empty for a native program.
     pub sparse: Region,
+    /// Name of the machine, for uname(2): 1 to 64 letters, digits, dots and hyphens. Absent or empty, it is [`HOSTNAME`].
+    pub hostname: Region,
+    /// Paths of the host's files that the guest may read ([`crate::host_file`]). Absent or empty, there are none.
+    pub host_files: Strings,
 }
 
+/// Name of a machine to which the user gave none.
+pub const HOSTNAME: &str = "husk";
+
 /// A change of the block must respect images that were built before it: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 3 && size_of::<Info>() == 256, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 3 && size_of::<Info>() == 296, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -93,6 +93,11 @@ calls! {
     Tick = 15,
     /// `()`: updates the clock page to the present; for a reader outside its limit ([`crate::clock`]). Value: 0.
     Time = 16,
+    /// `(path, path_length, into, room)`: reads a file of the host that the tender offers ([`crate::host_file`]) into the `room`
+    /// bytes at `into`. Value: a [`crate::host_file::Answer`]; nothing was copied if the contents are longer than `room`. Status:
+    /// [`Status::Invalid`] if there is nothing at this path, or nothing that is offered; [`Status::TooLarge`] if the contents are
+    /// longer than any guest gets; [`Status::InputOutput`] if the host cannot read them.
+    HostFile = 17,
 }
 
 /// Facts that guests report to their tender without a request.

@@ -22,6 +22,9 @@ _husk() {
             run:--publish:*|run:-p:*) offer=(-W '') ;;
             run:--allow:*) offer=(-W '') ;;
             run:--deny:*) offer=(-W '') ;;
+            run:--dns:*) offer=(-W '') ;;
+            run:--hostname:*) offer=(-W '') ;;
+            run:--add-host:*) offer=(-W '') ;;
             run:--net-keepalive:*) offer=(-W 'off') ;;
             run:--net-idle:*) offer=(-W 'off') ;;
             run:--net-rate:*) offer=(-W '') ;;
@@ -36,7 +39,7 @@ _husk() {
             run:--cpu:*) offer=(-W 'host baseline') ;;
             run:--user:*) offer=(-W '') ;;
             run:--status-file:*) offer=(-f) ;;
-            run:*:-*) offer=(-W '--memory -m --memory-max --env -e --env-file --net --block --publish -p --allow --deny --net-keepalive --net-idle --net-rate --block-rate --block-iops --target --strict --no-aslr --stop-timeout --console --console-rate --cpu-limit --timeout --cpu --user --status-file --explain --json --verbose -v -h --help') ;;
+            run:*:-*) offer=(-W '--memory -m --memory-max --env -e --env-file --net --block --publish -p --allow --deny --dns --hostname --add-host --no-host-files --net-keepalive --net-idle --net-rate --block-rate --block-iops --target --strict --no-aslr --stop-timeout --console --console-rate --cpu-limit --timeout --cpu --user --status-file --explain --json --verbose -v -h --help') ;;
             run:*) offer=(-f) ;;
             inspect:*:-*) offer=(-W '--json -h --help') ;;
             inspect:*) offer=(-f) ;;
@@ -47,7 +50,7 @@ _husk() {
             man:*:-*) offer=(-W ' -h --help') ;;
             man:*) offer=(-W '') ;;
             help:*:-*) offer=(-W ' -h --help') ;;
-            help:*) offer=(-W 'allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny env env-file explain help inspect json man memory memory-max net net-idle net-keepalive net-rate no-aslr publish run status-file stop-timeout strict target timeout user verbose') ;;
+            help:*) offer=(-W 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny dns env env-file explain help hostname inspect json man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose') ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$word")

@@ -23,6 +23,14 @@ flags! {
         Allow = "allow".takes("NETWORK[:PORT]").repeats(),
         /// Do not let the guest connect to this
         Deny = "deny".takes("NETWORK[:PORT]").repeats(),
+        /// Look up names at this name server, in place of the host's; up to three, in this order
+        Dns = "dns".takes("ADDRESS").repeats(),
+        /// Name of the guest, for uname and hostname
+        Hostname = "hostname".takes("NAME").default("husk"),
+        /// Add a name to /etc/hosts of the guest; the address may be host-gateway, the host's
+        AddHost = "add-host".takes("NAME:ADDRESS").repeats(),
+        /// Do not show the guest any file of the host: names, search domains, certificates, time zones
+        NoHostFiles = "no-host-files",
         /// Ask a peer that is silent for this time if it is still there
         NetKeepalive = "net-keepalive".takes("TIME|off").default("60s"),
         /// End a connection in which nothing moves for this time
@@ -94,6 +102,15 @@ pub static COMMAND: Command<'static> = Command {
                    those of every IPv4 address of the host, `-p [::]:8080:80` of IPv6 as well; /udp at its end is for UDP. A line\n\
                    at the start says where each is. Implies --net user.",
             flags: &["net", "publish"],
+        },
+        Section {
+            title: "Names and host files",
+            text: "An ordinary program finds the host's certificates, time zones and time (/etc/localtime), which are read when\n\
+                   it looks for them. With a network, its /etc/hosts has the names of the host's, but for those of the host itself;\n\
+                   with a user-mode network, its /etc/resolv.conf has the search domains and options of the host's. Files of\n\
+                   the image replace these. --no-host-files keeps all of them from the guest. --add-host and --dns are as\n\
+                   for containers; --dns implies --net user, unless there is another network.",
+            flags: &["no-host-files", "hostname", "add-host", "dns"],
         },
         Section {
             title: "Exit status",

@@ -13,7 +13,7 @@ use crate::hvt::Hvt;
 use crate::image::{Image, Notes, Relocations, Segment};
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{self, Memory, Touch};
-use crate::vm::boot::{self, Entropy, Program};
+use crate::vm::boot::{self, Entropy, Names, Program};
 use crate::vm::target::{self, Stop, Vcpu, Vm};
 use husk_abi::boot::Flags;
 use husk_abi::memory::{PAGE, Region, Rights};
@@ -66,7 +66,8 @@ pub fn run(kvm: &Kvm) -> Result<Costs, Failed> {
     let started = Instant::now();
     let image = image().map_err(|error| target::Error::Memory(memory::Error::NoMemory(error)))?;
     let layout = Layout::plan(&image, MEMORY, 0, 0, Addresses::Translated).map_err(Error::unfit(&image.path))?;
-    let boot = boot::write(&image, &layout, &Program::default(), Flags::empty(), Entropy::default(), &[])?;
+    let boot =
+        boot::write(&image, &layout, &Program::default(), &Names::default(), Flags::empty(), Entropy::default(), &[])?;
     let memory = Memory::map(layout, &image).map_err(Error::memory(&image.path))?;
     write_code(&memory);
     let mut vm = Hvt::new(kvm, &image, memory, &boot, false, Cpu::Host)?;

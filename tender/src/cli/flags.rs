@@ -11,11 +11,14 @@ use husk_tender::devices::limit::Rate;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
+use husk_tender::host::resolver::SERVERS_MAXIMUM;
+use husk_tender::host_files::names::{self, Added};
 use husk_tender::limits::cpu_quota::CpuQuota;
 use husk_tender::limits::timeout;
 use husk_tender::memory::grant;
 use husk_tender::vm::target::Choice;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Applies a flag; an error says what to write instead of `value`, which is empty for a flag without one.
@@ -35,6 +38,10 @@ pub fn apply(run: &mut Run, flag: Flag, value: OsString) -> Result<(), String> {
         Flag::Publish => run.user.publish.push(Publish::parse(&text)?),
         Flag::Allow => run.user.policy.0.push(Rule::parse(true, &text)?),
         Flag::Deny => run.user.policy.0.push(Rule::parse(false, &text)?),
+        Flag::Dns => name_server(&mut options.host_files.name_servers, &text)?,
+        Flag::Hostname => options.host_files.hostname = Some(names::hostname(&text)?),
+        Flag::AddHost => options.host_files.added.push(Added::parse(&text)?),
+        Flag::NoHostFiles => options.host_files.shown = false,
         Flag::NetKeepalive => run.user.keepalive = keepalive(&text)?,
         Flag::NetIdle => run.user.idle = time_or_off(&text)?,
         Flag::NetRate => run.limits.push(limit(Limited::Network, &text)?),
@@ -58,6 +65,17 @@ pub fn apply(run: &mut Run, flag: Flag, value: OsString) -> Result<(), String> {
         Flag::Verbose => options.verbose = true,
     }
     Ok(())
+}
+
+/// Reads the address of a name server.
+fn name_server(servers: &mut Vec<IpAddr>, text: &str) -> Result<(), String> {
+    let address: Option<IpAddr> = text.parse().ok();
+    let address = address.filter(|address| !address.is_unspecified() && !address.is_multicast());
+    servers.push(address.ok_or("write the address of a name server, such as 9.9.9.9 or 2620:fe::fe")?);
+    match servers.len() <= SERVERS_MAXIMUM {
+        true => Ok(()),
+        false => Err("resolvers take three name servers at most; leave one out".to_owned()),
+    }
 }
 
 /// Reads `[NAME=]RATE[:BURST]`.

@@ -6,6 +6,7 @@
 mod environment;
 mod flags;
 mod limits;
+mod names;
 
 pub use environment::gather;
 use husk_flags::{Flags, HUSK, check, completions, generated, help, inspect, run};
@@ -165,7 +166,12 @@ fn parse_run(mut parser: Parser) -> Result<Command, Error> {
     if run.explain && run.status_file.is_some() {
         return Err(Error("--status-file goes with a run, not with --explain".to_owned()));
     }
+    let has_network = run.options.devices.iter_mut().any(|device| network(device).is_some());
+    if !has_network {
+        run.user.name_servers.clone_from(&run.options.host_files.name_servers);
+    }
     connect(&mut run)?;
+    names::give(&mut run)?;
     limits::give(&mut run)?;
     Ok(Command::Run(Box::new(run)))
 }
@@ -354,6 +360,31 @@ mod tests {
         assert_eq!(limited.iter_mut().map(|device| network(device)?.rate).collect::<Vec<_>>(), rates);
         assert!(refused("husk run --net-rate 10M app").contains("there is no such device"));
         assert!(refused("husk run --net-rate fast --net user app").contains("--net-rate: it is not a size"));
+    }
+
+    #[test]
+    fn name_servers_are_for_every_network_and_imply_one() {
+        let networks = |line: &str| match parsed(line) {
+            Ok(Command::Run(mut run)) => {
+                let networks = run.options.devices.iter_mut().filter_map(network);
+                networks.map(|network| network.clone()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+        let servers = |options: &net::Options| match &options.backend {
+            Backend::User(user) => user.name_servers.iter().map(ToString::to_string).collect(),
+            _ => vec![],
+        };
+        let made = networks("husk run app --dns 9.9.9.9 --dns 2620:fe::fe");
+        assert_eq!(made.iter().map(servers).collect::<Vec<_>>(), [["9.9.9.9", "2620:fe::fe"]]);
+        let several = networks("husk run --net a=tap:a --net b=user --net c=tap:c,dns=1.1.1.1 --dns 9.9.9.9 app");
+        assert_eq!(servers(&several[1]), ["9.9.9.9"]);
+        assert_eq!((&several[0].v4.name_server[..4], several[0].v6.name_server), (&[9, 9, 9, 9][..], [0; 16]));
+        assert_eq!(several[2].v4.name_server[..4], [1, 1, 1, 1]);
+        assert!(refused("husk run --dns x app").contains("--dns: write the address of a name server"));
+        assert!(refused("husk run --dns 0.0.0.0 app").contains("--dns: write the address of a name server"));
+        assert!(refused(&format!("husk run {} app", "--dns 9.9.9.9 ".repeat(4).trim())).contains("three name servers"));
+        assert!(refused("husk run --net tap:a --add-host a:host-gateway app").contains("takes a user-mode network"));
     }
 
     #[test]

@@ -196,6 +196,8 @@ static ATTEMPTS: &[Attempt] = &[
         call(SYS_openat, [AT_FDCWD as usize, text(c"/tmp/husk-attack"), (O_CREAT | O_WRONLY) as usize, 0o600])
     }),
     ("openat2", || call(SYS_openat2, [AT_FDCWD as usize, text(c"/etc/passwd"), 0, 0])),
+    ("read_zone", || call(SYS_openat, [AT_FDCWD as usize, text(c"/usr/share/zoneinfo/UTC"), O_RDONLY as usize, 0])),
+    ("write_zone", || call(SYS_openat, [AT_FDCWD as usize, text(c"/usr/share/zoneinfo/UTC"), O_WRONLY as usize, 0])),
     ("unlink", || call(SYS_unlink, [text(c"/tmp/husk-attack"), 0, 0, 0])),
     ("mkdir", || call(SYS_mkdir, [text(c"/tmp/husk-attack"), 0o700, 0, 0])),
     ("chroot", || call(SYS_chroot, [text(c"/"), 0, 0, 0])),

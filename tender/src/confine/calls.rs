@@ -224,6 +224,17 @@ features! {
         SYS_getrandom "the seed of a hash map";
     }
 
+    /// Files of the host that the guest may read. All were opened before but time zones, below a folder to which Landlock confines
+    /// the process.
+    HOST_FILES = "files of the host" {
+        SYS_pread64 [On(0, Role::HostFile)] "certificates and the tables of names";
+        SYS_openat2 [On(0, Role::HostFolder)] "a time zone, or a list of them";
+        SYS_pread64 [Made(0)] "the time zone";
+        SYS_getdents64 [Made(0)] "the list";
+        SYS_close [Made(0)] "that is done";
+        SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
+    }
+
     /// Notifications between the thread of the devices and that of the processor.
     NOTIFIER = "notifier" {
         SYS_read [On(0, Role::Bell)] "takes what was rung";

@@ -34,6 +34,10 @@ pub enum Role {
     Published,
     /// The netlink(7) socket for queries of the host's routing table.
     Routes,
+    /// A file of the host that the guest may read.
+    HostFile,
+    /// A folder of the host whose files the guest may read.
+    HostFolder,
     /// The file of a disk.
     Disk,
     /// The io_uring(7) of a disk.
@@ -96,6 +100,8 @@ impl fmt::Display for Role {
             Self::Watch => "the network's epoll instance",
             Self::Published => "the socket of a published port",
             Self::Routes => "the socket of the routing table",
+            Self::HostFile => "a file of the host that the guest may read",
+            Self::HostFolder => "the folder of time zones",
             Self::Disk => "the disk",
             Self::Ring => "the disk's io_uring",
             Self::Tender => "the pidfd of husk",

@@ -8,13 +8,18 @@
 
 use super::error::Error;
 use super::lacks::{KNOWN, Lack};
-use landlock::{Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, Scope,
+};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::null;
 
-/// Closes everything, except that TCP sockets can be connected if it `connects`. Returns what the kernel cannot close.
-pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {
+/// Closes everything, except that TCP sockets can be connected if it `connects`, and that files below `folder` can be read. Returns
+/// what the kernel cannot close.
+pub fn close_the_rest(connects: bool, folder: Option<BorrowedFd<'_>>) -> Result<Option<Lack>, Error> {
+    let read = |folder| Ok::<_, RulesetError>(PathBeneath::new(folder, AccessFs::ReadFile | AccessFs::ReadDir));
     let close = || {
         let mut network = AccessNet::from_all(KNOWN);
         if connects {
@@ -26,9 +31,10 @@ pub fn close_the_rest(connects: bool) -> Result<Option<Lack>, Error> {
             .handle_access(network)?
             .scope(Scope::from_all(KNOWN))?
             .create()?
+            .add_rules(folder.map(read))?
             .restrict_self()
     };
-    let closed = close().map_err(|error: landlock::RulesetError| io::Error::other(error.to_string()));
+    let closed = close().map_err(|error: RulesetError| io::Error::other(error.to_string()));
     closed.map(|status| lack(&status.landlock)).map_err(Error::NotConfined)
 }
 

@@ -284,6 +284,7 @@ mod tests {
         &calls::CONSOLE,
         &calls::SIGNALS,
         &calls::REPORT,
+        &calls::HOST_FILES,
         &calls::NOTIFIER,
         &calls::TAP,
         &calls::PASST,
@@ -302,7 +303,10 @@ mod tests {
         descriptors
     }
 
-    const ROLES: [Role; 12] = [
+    /// A descriptor that was made since.
+    const MADE: u32 = 17;
+
+    const ROLES: [Role; 14] = [
         Role::Image,
         Role::Pages,
         Role::Bell,
@@ -313,6 +317,8 @@ mod tests {
         Role::Watch,
         Role::Published,
         Role::Routes,
+        Role::HostFile,
+        Role::HostFolder,
         Role::Disk,
         Role::Ring,
     ];
@@ -382,7 +388,6 @@ mod tests {
 
     #[test]
     fn every_call_of_the_tables_is_allowed_and_no_other_is() {
-        const MADE: u32 = 15;
         let program = Program::new(ALL, &[], &descriptors());
         let mut allowed = 0;
         let all: Vec<&Call> = ALL.iter().flat_map(|feature| feature.calls).collect();
@@ -422,9 +427,11 @@ mod tests {
         assert!(disk(libc::SYS_read, 0) && !disk(libc::SYS_read, 1));
         let network = |number, descriptor| is_allowed(&[&calls::USER_NETWORK], number, [descriptor, 0, 0, 0, 0, 0]);
         for number in [libc::SYS_sendmsg, libc::SYS_connect, libc::SYS_writev, libc::SYS_close] {
-            assert!(network(number, 15) && !network(number, 1) && !network(number, of(Role::Image)), "{number}");
+            assert!(network(number, MADE) && !network(number, 1) && !network(number, of(Role::Image)), "{number}");
         }
-        assert!(network(libc::SYS_accept4, of(Role::Published)) && !network(libc::SYS_accept4, 15));
+        assert!(network(libc::SYS_accept4, of(Role::Published)) && !network(libc::SYS_accept4, MADE));
+        let open = |descriptor| is_allowed(&[&calls::HOST_FILES], libc::SYS_openat2, [descriptor, 0, 0, 0, 0, 0]);
+        assert!(open(of(Role::HostFolder)) && ![libc::AT_FDCWD as u32, of(Role::HostFile), MADE].into_iter().any(open));
         // No disk is attached here.
         let none = Program::new(&[&calls::BLOCK], &[], &Descriptors::default());
         for descriptor in [0, 1, 2, of(Role::Disk)] {
@@ -479,7 +486,6 @@ mod tests {
             libc::SYS_userfaultfd,
             libc::SYS_open,
             libc::SYS_openat,
-            libc::SYS_openat2,
         ];
         let allowed = verdicts(ALL);
         for number in never {

@@ -16,8 +16,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plan for a guest that has devices with these features, on a target with a processor's thread that needs `target`.
-    pub fn new(target: &'static Feature, devices: impl IntoIterator<Item = &'static Feature>) -> Self {
+    /// Plan for a guest that has devices with these features, on a target with a processor's thread that needs `target`, and for
+    /// answers that take `files`.
+    pub fn new(
+        target: &'static Feature,
+        files: Option<&'static Feature>,
+        devices: impl IntoIterator<Item = &'static Feature>,
+    ) -> Self {
         let mut processor = vec![
             &calls::PROCESS,
             &calls::MEMORY,
@@ -28,6 +33,7 @@ impl Plan {
             &calls::SIGNALS,
             &calls::REPORT,
         ];
+        processor.extend(files);
         let mut served = vec![];
         for device in devices {
             let common = [&calls::PROCESS, &calls::MEMORY, &calls::CLOCK, &calls::NOTIFIER, device];

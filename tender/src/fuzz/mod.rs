@@ -15,11 +15,12 @@ pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::notifier::Notifier;
 use crate::devices::table;
+use crate::host_files::HostFiles;
 use crate::hvt::heap::Heap;
 use crate::image::Image;
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{Claim, Memory, Touch};
-use crate::vm::boot::{self, Entropy, Program};
+use crate::vm::boot::{self, Entropy, Names, Program};
 use crate::vm::clock::{Clock, Counter, Moment, Offset};
 use crate::vm::guest::{Guest, Reply};
 use crate::vm::statistics::Statistics;
@@ -68,7 +69,10 @@ pub fn image(bytes: &[u8]) {
         assert!(is_apart && other.end() <= layout.guest_ram.end(), "{other:?} in {layout:?}");
     }
     let program = Program { arguments: vec!["fuzz".into()], environment: vec![] };
-    let Ok(boot) = boot::write(&image, &layout, &program, Flags::empty(), Entropy::default(), &[]) else { return };
+    let Ok(boot) = boot::write(&image, &layout, &program, &Names::default(), Flags::empty(), Entropy::default(), &[])
+    else {
+        return;
+    };
     if let Ok(memory) = Memory::map(layout, &image) {
         Heap::start(&memory, &image, boot.len() as u64);
     }
@@ -128,8 +132,16 @@ pub fn calls(bytes: &[u8]) {
     let statistics = Statistics::new(false, Instant::now());
     let console = Console::new(console::Options::default());
     let vm = Box::new(MemoryOnly(Arc::clone(&memory)));
-    let mut guest =
-        Guest { vm, memory: Arc::clone(&memory), clock, signals: None, statistics, console, device_loop: None };
+    let mut guest = Guest {
+        vm,
+        memory: Arc::clone(&memory),
+        clock,
+        signals: None,
+        statistics,
+        console,
+        host_files: HostFiles::default(),
+        device_loop: None,
+    };
     let mut arguments = Arguments(bytes);
     while let Some(number) = arguments.byte() {
         let number = u64::from(number) % (Number::ALL.len() as u64 + 2);

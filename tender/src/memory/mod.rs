@@ -19,6 +19,7 @@ mod pagemap;
 mod property;
 pub mod sparse;
 mod touch;
+mod transfer;
 
 pub use claim::Claim;
 pub use error::{Error, Refused};
@@ -226,20 +227,6 @@ impl Memory {
         // SAFETY: `own` found the address inside the mapping; callers ask for aligned words, and only while the guest is
         // stopped, so that the processor does not write them.
         unsafe { self.tender_address(physical).cast::<u64>().read_volatile() }
-    }
-
-    /// Reads the 8 bytes at a guest address for a report; `None` if they are not the guest's or cannot be read.
-    pub fn peek(&self, address: u64) -> Option<u64> {
-        let claim = Claim { address, length: 8 };
-        let from = self.sparse.find(claim).or_else(|| self.check(claim, Rights::READ).ok())?;
-        let mut bytes = [0u8; 8];
-        let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: 8 };
-        let remote = libc::iovec { iov_base: from.as_ptr().cast(), iov_len: 8 };
-        let own_process = std::process::id() as libc::pid_t;
-        // A system call, because the page may be protected, or may have no backing after its file was truncated.
-        // SAFETY: both vectors describe 8 bytes; the local one is a variable here, and the kernel checks the remote one.
-        let count = unsafe { libc::process_vm_readv(own_process, &local, 1, &remote, 1, 0) };
-        (count == 8).then(|| u64::from_ne_bytes(bytes))
     }
 
     /// Changes the guest's rights to whole pages of its heap or the sparse region, by mprotect(2) on the host mapping. Pages

@@ -17,6 +17,7 @@ use crate::confine::User;
 use crate::devices::attach::Attachment;
 use crate::devices::console;
 use crate::error::Error;
+use crate::host_files;
 use crate::limits::cpu_quota::CpuQuota;
 use crate::memory::grant::Grant;
 use crate::vm::boot::Program;
@@ -53,6 +54,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Processor that a std program is shown.
     pub cpu: Cpu,
+    /// Names of the guest, and files of the host that it sees.
+    pub host_files: host_files::Options,
     /// User to change to, once everything is open.
     pub user: Option<User>,
 }
@@ -73,6 +76,7 @@ impl Default for Options {
             share: None,
             timeout: None,
             cpu: Cpu::Host,
+            host_files: host_files::Options::default(),
             user: None,
         }
     }

@@ -7,6 +7,7 @@ use crate::devices::Open;
 use crate::devices::attach::{self, Attachment, What};
 use crate::error::Error;
 use crate::host::signals;
+use crate::host_files::HostFiles;
 use crate::hvt;
 use crate::image::Image;
 use crate::say;
@@ -35,6 +36,8 @@ pub struct Opened {
     pub kvm: Option<Kvm>,
     /// Attached devices, open.
     pub devices: Vec<Open>,
+    /// Files of the host that the guest may read, open.
+    pub host_files: HostFiles,
     /// Time right before KVM was opened, by the host's clocks.
     pub began: Moment,
 }
@@ -56,9 +59,11 @@ pub fn open(options: &Options) -> Result<(ManuallyDrop<Inputs>, Opened), Error> 
     }
     let opened = attached.iter().map(|(name, what)| Open::new(name.clone(), what));
     let devices = opened.collect::<Result<_, _>>()?;
+    let is_std = image.notes.manifest.kind == kind::STD;
+    let host_files = HostFiles::open(&options.host_files, is_std, &attached);
     let reporter = Reporter::new(&image);
     let inputs = ManuallyDrop::new(Inputs { image, attached, reporter });
-    Ok((inputs, Opened { memory, kvm, devices, began }))
+    Ok((inputs, Opened { memory, kvm, devices, host_files, began }))
 }
 
 /// Opens KVM, unless the user chose spt. Without a chosen target, a host without KVM runs the guest as a process, which is an

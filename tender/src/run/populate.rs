@@ -7,16 +7,18 @@ use crate::devices::{Open, table};
 use crate::error::Error;
 use crate::host::entropy;
 use crate::host::processors;
+use crate::host_files::HostFiles;
 use crate::hvt::Hvt;
 use crate::image::Image;
 use crate::memory::layout::{Addresses, Layout, Unfit};
 use crate::memory::{self, Memory};
 use crate::spt::Spt;
 use crate::supervise::testimony::Sandbox;
-use crate::vm::boot::{self, Entropy};
+use crate::vm::boot::{self, Entropy, Names};
 use crate::vm::clock::Moment;
 use crate::vm::target::{Vcpu, Vm};
 use husk_abi::boot::Flags;
+use std::ffi::OsString;
 
 /// A guest that is ready to run, in a process that is not confined yet.
 pub struct Populated {
@@ -28,13 +30,15 @@ pub struct Populated {
     pub sandbox: Sandbox,
     /// Attached devices, open.
     pub devices: Vec<Open>,
+    /// Files of the host that the guest may read, open.
+    pub host_files: HostFiles,
     /// Start of the tender, by the host's clocks.
     pub began: Moment,
 }
 
 /// Maps the image and writes the boot information. Opens nothing by name.
 pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Populated, Error> {
-    let Opened { memory, kvm, devices, began } = opened;
+    let Opened { memory, kvm, devices, host_files, began } = opened;
     let (aslr_seed, entropy) = random()?;
     let rings = table::rings_size(devices.len());
     let addresses = if kvm.is_some() { Addresses::Translated } else { Addresses::Direct };
@@ -44,14 +48,16 @@ pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Popu
     flags.set(Flags::VERBOSE, options.verbose);
     flags.set(Flags::NEAR, kvm.is_none());
     flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
-    let boot = boot::write(image, memory.layout(), &options.program, flags, entropy, &devices)?;
+    let hostname = options.host_files.hostname.as_ref().map(OsString::from);
+    let names = Names { hostname, host_files: host_files.paths() };
+    let boot = boot::write(image, memory.layout(), &options.program, &names, flags, entropy, &devices)?;
     let (mut vm, sandbox): (Box<dyn Vm>, _) = match kvm {
         Some(kvm) => (Box::new(Hvt::new(&kvm, image, memory, &boot, !devices.is_empty(), options.cpu)?), Sandbox::Hvt),
         None if options.cpu == Cpu::Baseline => return Err(Error::NoOtherProcessor),
         None => (Box::new(Spt::new(image, memory, &boot)?), Sandbox::Spt),
     };
     let vcpu = vm.create_vcpu()?;
-    Ok(Populated { vm, vcpu, sandbox, devices, began })
+    Ok(Populated { vm, vcpu, sandbox, devices, host_files, began })
 }
 
 /// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.

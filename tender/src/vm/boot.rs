@@ -19,6 +19,15 @@ pub struct Program {
     pub environment: Vec<OsString>,
 }
 
+/// Name of the guest, and paths of the host's files that it may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Name of the guest, if the user gives it one.
+    pub hostname: Option<OsString>,
+    /// Paths; those of folders end in `/`.
+    pub host_files: Vec<OsString>,
+}
+
 /// Arguments and environment have no room in the boot information area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
@@ -50,6 +59,7 @@ pub fn write(
     image: &Image,
     layout: &Layout,
     program: &Program,
+    names: &Names,
     flags: Flags,
     entropy: Entropy,
     devices: &[Open],
@@ -57,6 +67,10 @@ pub fn write(
     let mut area = vec![0; size_of::<Info>()];
     let arguments = append(&mut area, layout, &program.arguments);
     let environment = append(&mut area, layout, &program.environment);
+    let host_files = append(&mut area, layout, &names.host_files);
+    let Strings { bytes: mut hostname, .. } = append(&mut area, layout, names.hostname.as_slice());
+    // Without the terminator.
+    hostname.length = hostname.length.saturating_sub(1);
     let devices = match devices {
         [] => 0,
         _ => {
@@ -86,6 +100,8 @@ pub fn write(
         heap_attached: layout.heap_attached(layout.attached_at_start()),
         image_file: layout.image_file,
         sparse: layout.sparse,
+        hostname,
+        host_files,
         entropy: entropy.guest,
         program_entropy: entropy.program,
         arguments,

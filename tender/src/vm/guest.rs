@@ -4,6 +4,7 @@ use crate::devices::console::Console;
 use crate::devices::device_loop::DeviceLoop;
 use crate::host::signals;
 use crate::host::time::monotonic_ns;
+use crate::host_files::HostFiles;
 use crate::memory::{Claim, Memory};
 use crate::vm::clock::Clock;
 use crate::vm::fault::Fault;
@@ -12,6 +13,7 @@ use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
 use crate::vm::target::Vm;
 use husk_abi::call::{News, Number, Status, Waited};
+use husk_abi::host_file;
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub struct Guest {
     pub statistics: Statistics,
     /// Console that the guest prints to.
     pub console: Console,
+    /// Files of the host that the guest may read.
+    pub host_files: HostFiles,
     /// Loop that serves the devices, if the guest has some.
     pub device_loop: Option<DeviceLoop>,
 }
@@ -59,7 +63,7 @@ impl Guest {
         &mut self,
         preemption: Option<&mut Preemption>,
         number: u64,
-        [a, b, c, _]: [u64; 4],
+        [a, b, c, d]: [u64; 4],
     ) -> Result<Reply, Fault> {
         let number = Number::from_raw(number).ok_or(Fault::NoSuchCall(number))?;
         self.statistics.count(number);
@@ -89,6 +93,7 @@ impl Guest {
                 self.clock.ask();
                 Ok(0)
             }
+            Number::HostFile => self.host_file(Claim { address: a, length: b }, Claim { address: c, length: d })?,
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)
@@ -171,6 +176,24 @@ impl Guest {
         }
         let result = self.memory.discard(claim, kept)?;
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
+    }
+
+    /// Copies what lies at the path in `path` to `into`, if there is room for all of it.
+    fn host_file(&self, path: Claim, into: Claim) -> Result<Answer, Fault> {
+        if path.length > host_file::PATH_MAXIMUM || self.claim(path.address, path.length, Rights::READ)?.is_none() {
+            return Ok(Err(Status::Invalid));
+        }
+        let room = self.claim(into.address, into.length, Rights::READ | Rights::WRITE)?;
+        let path = self.memory.bytes(path).unwrap_or_default();
+        let (kind, bytes) = match self.host_files.read(&path) {
+            Ok(found) => found,
+            Err(status) => return Ok(Err(status)),
+        };
+        let length = bytes.len() as u32;
+        match room.filter(|_| u64::from(length) <= into.length) {
+            Some(room) if !self.memory.put(room, &bytes) => Ok(Err(Status::InputOutput)),
+            _ => Ok(Ok(host_file::Answer { kind, length }.encode())),
+        }
     }
 
     fn panic(&self, address: u64, length: u64) -> Result<Fault, Fault> {

@@ -13,6 +13,7 @@ use crate::devices::pause::Pauser;
 use crate::devices::{Open, table};
 use crate::host::processors;
 use crate::host::signals::{self, Halt};
+use crate::host_files::HostFiles;
 use crate::image::Image;
 use crate::limits::cpu_quota::{CpuQuota, Throttle};
 use crate::memory::Touch;
@@ -118,7 +119,16 @@ impl Machine {
             processor: Processor { halt, vcpu, preemption, unanswered: None },
             throttle: None,
             threads: Threads::new(image, bias),
-            guest: Guest { vm, clock, memory, signals, statistics, console, device_loop },
+            guest: Guest {
+                vm,
+                clock,
+                memory,
+                signals,
+                statistics,
+                console,
+                host_files: HostFiles::default(),
+                device_loop,
+            },
         })
     }
 
@@ -138,6 +148,13 @@ impl Machine {
     #[must_use]
     pub fn with_console(mut self, options: console::Options) -> Self {
         self.guest.console = Console::new(options);
+        self
+    }
+
+    /// Sets which files of the host the guest may read.
+    #[must_use]
+    pub fn with_host_files(mut self, host_files: HostFiles) -> Self {
+        self.guest.host_files = host_files;
         self
     }
 

@@ -60,9 +60,14 @@ fn answer_names() {
 
 /// Checks the answers of `guest` on a host with the name server 127.0.0.1.
 fn with_name_server(guest: Guest, flags: &[&str], words: &[(&str, &str)]) {
+    with_resolver("nameserver 127.0.0.1\n", guest, flags, words);
+}
+
+/// Checks the answers of `guest` on a host with this resolv.conf(5).
+fn with_resolver(text: &str, guest: Guest, flags: &[&str], words: &[(&str, &str)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("resolv.conf");
-    fs::write(&file, "nameserver 127.0.0.1\n").expect("a file");
+    fs::write(&file, text).expect("a file");
     let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", file.display());
     let guest = flags.iter().fold(guest, |guest, flag| guest.flag(*flag));
     reached(guest.through(&["unshare", "-m", "sh", "-c", &script, "sh"]), words);
@@ -109,4 +114,80 @@ fn an_ordinary_program_looks_names_up() {
     answer_names();
     with_name_server(Guest::program("resolves"), &["--net=user"], &[("example.test", "192.0.2.7")]);
     with_name_server(Guest::program("resolves"), &["--deny=dns"], &[("example.test", "not found")]);
+}
+
+/// Name server at `address` that answers 192.0.2.8 for names that end in `corp.test`, and that there is no other; or, if it `fails`,
+/// SERVFAIL for all of them.
+fn answer_names_of_a_domain(address: &str, fails: bool) {
+    let socket = UdpSocket::bind((address, 53)).expect("a free port");
+    thread::spawn(move || {
+        let mut query = [0; 600];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let query = &query[..length];
+            let is_known = query.windows(11).any(|part| part == b"\x04corp\x04test\0");
+            let mut answer = name_answer(query, [192, 0, 2, 8]);
+            if fails || !is_known {
+                answer.truncate(length);
+                (answer[3], answer[7]) = (if fails { 2 } else { 3 }, 0);
+            }
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+}
+
+#[test]
+fn names_are_looked_up_in_the_domains_of_the_host() {
+    if !wire::alone() {
+        return;
+    }
+    answer_names_of_a_domain("127.0.0.1", false);
+    let text = "nameserver 127.0.0.1\nsearch none.test corp.test\noptions timeout:2\n";
+    let words = |found| [("db", found), ("db.corp.test", "192.0.2.8"), ("db.other.test", "not found")];
+    with_resolver(text, Guest::program("resolves"), &["--net=user"], &words("192.0.2.8"));
+    with_resolver(text, Guest::program("resolves"), &["--net=user", "--no-host-files"], &words("not found"));
+}
+
+#[test]
+fn another_server_answers_for_one_that_does_not() {
+    if !wire::alone() {
+        return;
+    }
+    answer_names_of_a_domain("127.0.0.1", false);
+    answer_names_of_a_domain("127.0.0.2", true);
+    let silent = UdpSocket::bind("127.0.0.3:53").expect("a free port");
+    let words = [("db.corp.test", "192.0.2.8"), ("mail.corp.test", "192.0.2.8"), ("db.other.test", "not found")];
+    // One that fails, one that is silent, one at which nothing listens.
+    for before in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+        for timeout in [1, 5] {
+            let text = format!("nameserver {before}\nnameserver 127.0.0.1\noptions timeout:{timeout} attempts:1\n");
+            with_resolver(&text, Guest::program("resolves"), &["--net=user"], &words);
+        }
+    }
+    let all = "nameserver 127.0.0.2\nnameserver 127.0.0.3\nnameserver 127.0.0.1\n";
+    with_resolver(all, Guest::program("resolves"), &["--net=user"], &words);
+    drop(silent);
+}
+
+#[test]
+fn name_servers_are_those_of_the_command_line() {
+    if !wire::alone() {
+        return;
+    }
+    answer_names_of_a_domain("127.0.0.1", false);
+    answer_names_of_a_domain("127.0.0.2", true);
+    let text = "nameserver 127.0.0.2\nsearch corp.test\n";
+    let words = [("db", "192.0.2.8"), ("db.corp.test", "192.0.2.8")];
+    with_resolver(text, Guest::program("resolves"), &["--dns=127.0.0.4", "--dns=127.0.0.1"], &words);
+    with_resolver(text, Guest::program("resolves"), &["--net=user"], &[("db.corp.test", "not found")]);
+}
+
+/// systemd-resolved has one address for all programs of the host, and its own option.
+#[test]
+fn the_stub_of_the_host_is_asked() {
+    if !wire::alone() {
+        return;
+    }
+    answer_names_of_a_domain("127.0.0.53", false);
+    let text = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch corp.test\n";
+    with_resolver(text, Guest::program("resolves"), &["--net=user"], &[("db", "192.0.2.8")]);
 }

@@ -6,6 +6,7 @@ use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::external::External;
 use super::handle::SocketKey;
+use super::host::HostFiles;
 use super::inode::Time;
 use super::socket::queue::Envelope;
 use super::source::Source;
@@ -19,6 +20,7 @@ use linux_raw_sys::general::{self as linux, AT_FDCWD};
 #[cfg(not(miri))]
 mod against_linux;
 mod calls;
+mod host;
 mod image;
 mod kinds;
 
@@ -150,9 +152,15 @@ impl Machine {
 
     /// Returns the files with those of an image.
     fn with_image(image_files: super::tree::ImageFiles) -> Self {
+        Self::with(image_files, HostFiles::default())
+    }
+
+    /// Returns the files with those of an image and of the host.
+    fn with(image_files: super::tree::ImageFiles, host_files: HostFiles) -> Self {
         let start = 1_700_000_000_000_000_000;
         let program = b"/app/program".to_vec();
         let mut files = Files::new(program, 1 << 30, Time::from_ns(start), image_files).expect("memory");
+        files.host_files = host_files;
         // Makes the tree now, to keep the test's own use of memory apart from the tree's.
         files.grow().expect("memory");
         Self { files, devices: Fakes::default(), ns: start }
