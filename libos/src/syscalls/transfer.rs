@@ -135,7 +135,11 @@ fn stopped(libos: &mut Libos, file: i32, stop: Stop, done: u64, signals: bool) -
     }
     match stop {
         // The call may be restarted.
-        Stop::Block(_) | Stop::Gate | Stop::Errno(Errno::EINTR) => {
+        Stop::Gate => {
+            libos.threads.current().progress = done;
+            Err(stop)
+        }
+        Stop::Block(_) | Stop::Errno(Errno::EINTR) => {
             libos.threads.current().progress = done;
             patiently(libos, file, true, Err(stop))
         }
