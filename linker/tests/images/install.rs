@@ -41,7 +41,7 @@ fn a_program_of_the_registry_becomes_an_image_beside_programs() {
     assert_eq!((again.status(), &*again.stdout()), (0, ""), "{again}");
     again.expect_stderr("is already installed");
     assert_eq!(call(&project, "install --list").lines(), ["app v1.2.0:", "    app"]);
-    assert_eq!(call(&project, "install app --version 9").outcome().status(), 101);
+    assert_eq!(call(&project, "install app --version 9.0.0").outcome().status(), 101);
     assert_eq!(call(&project, "install no-such-program").outcome().status(), 101);
     assert!(call(&project, "install native").complaint().contains("'native' is a native program"));
 
