@@ -103,7 +103,7 @@ impl Libos {
     /// registers; `None` if none can.
     #[inline]
     fn go_on(&mut self, mut running: bool) -> Option<NonNull<Registers>> {
-        self.hear();
+        self.poll_signals();
         if self.disks.busy() {
             self.disks.poll(&mut self.threads);
         }
@@ -299,8 +299,8 @@ impl Libos {
 
     /// Posts signals that are due to the program.
     #[inline]
-    fn hear(&mut self) {
-        self.signals.hear(&mut self.threads);
+    fn poll_signals(&mut self) {
+        self.signals.poll(&mut self.threads);
         if self.files.has_signal_files() {
             self.files.signals_pending(self.signals.pending | self.threads.all_blocked());
             self.settle();
@@ -318,7 +318,7 @@ impl Libos {
 
     /// Ends the current thread's call if a signal is about to interrupt it, and then returns true; otherwise restarts the call.
     fn interrupted(&mut self) -> bool {
-        self.hear();
+        self.poll_signals();
         let thread = self.threads.current();
         let interrupted = thread.next_signal().is_some();
         if interrupted {

@@ -163,7 +163,7 @@ impl Signals {
 
     /// Posts the signals that the tender has received, and those of expired timers, to the program.
     #[inline]
-    pub fn hear(&mut self, threads: &mut Threads) {
+    pub fn poll(&mut self, threads: &mut Threads) {
         if arch::signals_posted() {
             self.send_told(threads);
         }

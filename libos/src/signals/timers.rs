@@ -1,6 +1,6 @@
 //! Timers that send the program signals: alarm(2), setitimer(2), timer_create(2).
 //!
-//! No interrupt fires: code that answers a call, or ends a time slice, first handles the timers that are due ([`Signals::hear`]),
+//! No interrupt fires: code that answers a call, or ends a time slice, first handles the timers that are due ([`Signals::poll`]),
 //! and the guest sleeps at most until the next. The due time of timers that count processor time is moved by the time slept.
 
 use super::action::{FROM_TIMER, Origin};

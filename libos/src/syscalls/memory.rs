@@ -92,17 +92,17 @@ fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Err
     {
         return Ok(reserved);
     }
-    MEMORY.lock().map(length, rights).inspect_err(|errno| tell_refused(*errno, length))
+    MEMORY.lock().map(length, rights).inspect_err(|errno| notice_refused(*errno, length))
 }
 
 /// Notifies the tender that there is not as much memory as the program asked for.
-fn tell_refused(errno: Errno, length: u64) {
+fn notice_refused(errno: Errno, length: u64) {
     if errno == Errno::ENOMEM {
-        tell(notice::MEMORY_REFUSED, length);
+        give_notice(notice::MEMORY_REFUSED, length);
     }
 }
 
-fn tell(notice: u64, value: u64) {
+fn give_notice(notice: u64, value: u64) {
     // A lost notice does no harm.
     let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
 }
@@ -175,7 +175,7 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         };
     }
     let resized = memory::of(address).lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
-    Ok(resized.inspect_err(|errno| tell_refused(*errno, new))?)
+    Ok(resized.inspect_err(|errno| notice_refused(*errno, new))?)
 }
 
 /// Part of the main thread's stack that counts as mapped when musl probes it downwards with mremap, page by page, to find its
@@ -273,7 +273,7 @@ fn rights(protection: u64) -> Result<Rights, Errno> {
     let has = |bit: u32| protection & u64::from(bit) != 0;
     if has(PROT_EXEC) {
         if husk::boot::info().flags & Flags::VERBOSE.bits() != 0 && !TOLD_OF_EXECUTION.swap(true, Relaxed) {
-            tell(notice::EXECUTION_REFUSED, 0);
+            give_notice(notice::EXECUTION_REFUSED, 0);
         }
         return Err(Errno::EACCES);
     }

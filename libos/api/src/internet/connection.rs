@@ -14,7 +14,7 @@ use smoltcp::time::Duration;
 /// Timeout of unacknowledged data; about Linux's timeout of an unanswered SYN.
 pub const PATIENCE: Duration = Duration::from_secs(130);
 /// Timeout of a connection that the program has dropped, or that the peer is opening; Linux's default.
-pub const FAREWELL: Duration = Duration::from_secs(60);
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The smallest buffer of a connection, in bytes.
 const BUFFER_MINIMUM: u64 = 4 << 10;
@@ -44,9 +44,9 @@ pub struct Connection {
     /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
     /// Arrival time of the last segment, in nanoseconds.
-    heard: u64,
+    last_received: u64,
     /// Timeout of the peer's silence, once the program has dropped the connection.
-    farewell: Option<Duration>,
+    close_timeout: Option<Duration>,
     /// True if the connection is in the stack's list `stalled`.
     stalled: bool,
     /// True if the peer opens the connection.
@@ -101,8 +101,8 @@ impl Connection {
             finished: false,
             over: false,
             alarm: u64::MAX,
-            heard: 0,
-            farewell: None,
+            last_received: 0,
+            close_timeout: None,
             stalled: false,
             passive: false,
             closed: false,
@@ -131,7 +131,7 @@ impl Connection {
         stack.opening.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let (here, _) = self.ends;
         let tcp = self.tcp();
-        tcp.set_timeout(Some(FAREWELL));
+        tcp.set_timeout(Some(CLOSE_TIMEOUT));
         tcp.listen(here).map_err(|_| Error::Unreachable)?;
         (self.seen, self.passive) = (tcp::State::SynReceived, true);
         stack.connections.insert(self.ends, slot);
@@ -214,15 +214,15 @@ impl Connection {
     /// Sets the timeout of the peer's silence. smoltcp's timeout counts every silence, but an idle connection must not time
     /// out.
     fn set_patience(&mut self, now: u64) {
-        if self.orphaned && self.farewell.is_none() {
+        if self.orphaned && self.close_timeout.is_none() {
             // The connection may have been idle for long, and legitimately.
-            let silent = Duration::from_micros(now.saturating_sub(self.heard) / 1000);
-            self.farewell = Some(silent + FAREWELL);
+            let silent = Duration::from_micros(now.saturating_sub(self.last_received) / 1000);
+            self.close_timeout = Some(silent + CLOSE_TIMEOUT);
         }
-        let (opening, farewell) = (self.is_opening(), self.farewell);
+        let (opening, close_timeout) = (self.is_opening(), self.close_timeout);
         let tcp = self.tcp();
-        let patience = match (farewell, tcp.keep_alive()) {
-            (Some(farewell), _) => Some(farewell),
+        let patience = match (close_timeout, tcp.keep_alive()) {
+            (Some(close_timeout), _) => Some(close_timeout),
             _ if opening || tcp.send_queue() > 0 => Some(PATIENCE),
             (None, Some(interval)) => Some(interval + PATIENCE),
             (None, None) => None,
@@ -232,7 +232,7 @@ impl Connection {
 
     /// Processes a frame for this connection.
     pub(super) fn take(&mut self, stack: &mut Stack, frame: &[u8], sender: &mut dyn Sender, now: u64) {
-        self.heard = now;
+        self.last_received = now;
         stack.take(frame, sender, Some(&mut self.set), now);
     }
 
