@@ -14,7 +14,7 @@ use crate::image::{Image, Notes, Relocations, Segment};
 use crate::memory::layout::{Addresses, Layout};
 use crate::memory::{self, Memory, Touch};
 use crate::vm::boot::{self, Entropy, Names, Program};
-use crate::vm::target::{self, Stop, Vcpu, Vm};
+use crate::vm::target::{self, Vcpu, Vm, VmExit};
 use husk_abi::boot::Flags;
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::Kvm;
@@ -103,11 +103,11 @@ impl Guest {
     fn wait(&mut self, expected: u64) -> Result<(), Failed> {
         loop {
             match self.vcpu.run()? {
-                Stop::Call { number, .. } if number == expected => return Ok(()),
-                Stop::PageFault { address, error } if self.vm.touch(address, error) == Touch::Mapped => {
+                VmExit::Call { number, .. } if number == expected => return Ok(()),
+                VmExit::PageFault { address, error } if self.vm.touch(address, error) == Touch::Mapped => {
                     self.vcpu.retry()?;
                 }
-                Stop::Interrupted => return Err(Failed::Late),
+                VmExit::Interrupted => return Err(Failed::Late),
                 other => return Err(Failed::Stopped(format!("{other:?}"))),
             }
         }

@@ -25,7 +25,7 @@ use crate::vm::guest::{Guest, Reply};
 use crate::vm::guest_signals::GuestSignals;
 use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
-use crate::vm::target::{Error, Stop, Vcpu, Vm};
+use crate::vm::target::{Error, Vcpu, Vm, VmExit};
 use husk_abi::memory::CLOCK;
 use husk_abi::signals::{QUIT, bit};
 use libc::sock_filter;
@@ -49,7 +49,7 @@ struct Processor {
     vcpu: Box<dyn Vcpu>,
     preemption: Option<Preemption>,
     /// A call that was made and is not answered yet.
-    unanswered: Option<Stop>,
+    unanswered: Option<VmExit>,
 }
 
 /// End of a guest's run.
@@ -183,43 +183,45 @@ impl Machine {
                 self.processor.halt.let_run();
                 continue;
             }
-            let stop = self.stop()?;
-            if let Some(end) = self.handle(stop)? {
+            let exit = self.run_processor()?;
+            if let Some(end) = self.handle(exit)? {
                 return Ok(end);
             }
         }
     }
 
-    /// Runs the guest until it stops, with a correct clock, unless a call is to be answered again.
-    fn stop(&mut self) -> Result<Stop, Error> {
+    /// Runs the guest until its next exit, with a correct clock, unless a call is to be answered again.
+    fn run_processor(&mut self) -> Result<VmExit, Error> {
         if let Some(call) = self.processor.unanswered.take() {
             return Ok(call);
         }
         if self.guest.clock.is_due() {
             self.guest.clock.correct(&self.guest.memory, self.processor.vcpu.counter());
         }
-        let stop = self.processor.vcpu.run();
+        let exit = self.processor.vcpu.run();
         self.guest.clock.leave();
-        stop
+        exit
     }
 
-    /// Answers a stop; returns the guest's end, if this is it.
-    fn handle(&mut self, stop: Stop) -> Result<Option<End>, Error> {
+    /// Answers an exit; returns the guest's end, if this is it.
+    fn handle(&mut self, exit: VmExit) -> Result<Option<End>, Error> {
         let Self { processor, guest, .. } = self;
-        let fault = match stop {
-            Stop::Call { number, arguments } => match guest.answer(processor.preemption.as_mut(), number, arguments) {
-                Ok(Reply::Resume(result)) => {
-                    processor.vcpu.resume_with(result);
-                    return Ok(None);
+        let fault = match exit {
+            VmExit::Call { number, arguments } => {
+                match guest.answer(processor.preemption.as_mut(), number, arguments) {
+                    Ok(Reply::Resume(result)) => {
+                        processor.vcpu.resume_with(result);
+                        return Ok(None);
+                    }
+                    Ok(Reply::Again) => {
+                        processor.unanswered = Some(VmExit::Call { number, arguments });
+                        return Ok(None);
+                    }
+                    Ok(Reply::Exit(status)) => return Ok(Some(End::Exit(status))),
+                    Err(fault) => fault,
                 }
-                Ok(Reply::Again) => {
-                    processor.unanswered = Some(Stop::Call { number, arguments });
-                    return Ok(None);
-                }
-                Ok(Reply::Exit(status)) => return Ok(Some(End::Exit(status))),
-                Err(fault) => fault,
-            },
-            Stop::PageFault { address, error } => match guest.vm.touch(address, error) {
+            }
+            VmExit::PageFault { address, error } => match guest.vm.touch(address, error) {
                 Touch::Mapped => {
                     guest.statistics.touch();
                     return processor.vcpu.retry().map(|()| None);
@@ -228,16 +230,16 @@ impl Machine {
                 Touch::Forbidden => Fault::Forbidden { address: Some(address) },
                 Touch::Fault => return self.exception(PAGE_FAULT, error).map(Some),
             },
-            Stop::Interrupted => return self.interrupted(),
-            Stop::Doorbell => {
+            VmExit::Interrupted => return self.interrupted(),
+            VmExit::Doorbell => {
                 guest.device_loop.iter().for_each(|device_loop| device_loop.notifier().ring());
                 return Ok(None);
             }
-            Stop::Exception { vector, error } => return self.exception(vector, error).map(Some),
-            Stop::Forbidden => Fault::Forbidden { address: self.forbidden()? },
-            Stop::Port(port) => Fault::Port(port),
-            Stop::Shutdown => Fault::Shutdown,
-            Stop::Strange(how) => Fault::StrangeExit(how),
+            VmExit::Exception { vector, error } => return self.exception(vector, error).map(Some),
+            VmExit::Forbidden => Fault::Forbidden { address: self.forbidden()? },
+            VmExit::Port(port) => Fault::Port(port),
+            VmExit::Shutdown => Fault::Shutdown,
+            VmExit::Strange(how) => Fault::StrangeExit(how),
         };
         self.fault(fault).map(Some)
     }

@@ -100,7 +100,7 @@ pub trait Vcpu: fmt::Debug {
     }
 
     /// Runs the guest until it stops.
-    fn run(&mut self) -> Result<Stop, Error>;
+    fn run(&mut self) -> Result<VmExit, Error>;
 
     /// Sets the result register with which the guest continues, when it is run again.
     fn resume_with(&mut self, result: u64);
@@ -118,9 +118,9 @@ pub trait Vcpu: fmt::Debug {
     fn halt(&mut self) -> NonNull<u8>;
 }
 
-/// Reason why a processor stopped.
+/// Reason why a processor left the guest: a VM exit, or its equivalent of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum VmExit {
     /// The guest went through the gate.
     Call {
         /// Number of the call.
@@ -152,6 +152,6 @@ pub enum Stop {
     Port(u16),
     /// The processor cannot continue.
     Shutdown,
-    /// Any other stop.
+    /// Any other exit.
     Strange(String),
 }

@@ -8,7 +8,7 @@ use crate::arch::registers::Registers;
 use crate::confine::{Descriptors, Role};
 use crate::memory::Memory;
 use crate::vm::clock::{Counter, Moment, Offset};
-use crate::vm::target::{Error, Stop, Vcpu};
+use crate::vm::target::{Error, Vcpu, VmExit};
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use husk_abi::registers::Registers as General;
@@ -59,16 +59,16 @@ impl Processor {
         Ok(Self { vcpu, memory, frame: None, special: kvm_sregs::default() })
     }
 
-    /// Returns the stop for an exception.
-    fn exception(&mut self, vector: u8) -> Result<Stop, Error> {
+    /// Returns the exit for an exception.
+    fn exception(&mut self, vector: u8) -> Result<VmExit, Error> {
         let frame = ring0::frame(vector, |address| self.memory.tender_word(address));
         self.frame = Some(frame);
         // A page fault of the stubs is never answered.
         if vector != PAGE_FAULT || !is_guests(&frame) {
-            return Ok(Stop::Exception { vector, error: frame.error });
+            return Ok(VmExit::Exception { vector, error: frame.error });
         }
         self.special = self.vcpu.get_sregs().map_err(Error::kvm("read the guest's registers"))?;
-        Ok(Stop::PageFault { address: self.special.cr2, error: frame.error })
+        Ok(VmExit::PageFault { address: self.special.cr2, error: frame.error })
     }
 }
 
@@ -85,29 +85,29 @@ impl Vcpu for Processor {
         counter::offset(&self.vcpu)
     }
 
-    fn run(&mut self) -> Result<Stop, Error> {
+    fn run(&mut self) -> Result<VmExit, Error> {
         const LAST_EXCEPTION_PORT: u16 = ring0::EXCEPTION_PORT as u16 + ring0::VECTORS as u16 - 1;
         let exit = self.vcpu.run();
         #[cfg(feature = "slow-host")]
         crate::hvt::slow::exit();
-        let stop = match exit {
+        let exit = match exit {
             Ok(VcpuExit::IoOut(port @ (GATE_PORT | DOORBELL_PORT), _)) => used(port, &self.vcpu.sync_regs().regs),
             Ok(VcpuExit::IoOut(port @ 0x20..=LAST_EXCEPTION_PORT, _)) => {
                 return self.exception((port - u16::from(ring0::EXCEPTION_PORT)) as u8);
             }
             // A write to a page with a read-only host mapping may appear as an access to a device that does not exist.
-            Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => Stop::Forbidden,
-            Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Stop::Port(port),
-            Ok(VcpuExit::Shutdown) => Stop::Shutdown,
-            Ok(VcpuExit::Intr) => Stop::Interrupted,
-            Ok(other) => Stop::Strange(format!("{other:?}")),
+            Ok(VcpuExit::MmioRead(..) | VcpuExit::MmioWrite(..) | VcpuExit::MemoryFault { .. }) => VmExit::Forbidden,
+            Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => VmExit::Port(port),
+            Ok(VcpuExit::Shutdown) => VmExit::Shutdown,
+            Ok(VcpuExit::Intr) => VmExit::Interrupted,
+            Ok(other) => VmExit::Strange(format!("{other:?}")),
             Err(error) => match error.errno() {
-                libc::EINTR | libc::EAGAIN => Stop::Interrupted,
-                libc::EFAULT => Stop::Forbidden,
+                libc::EINTR | libc::EAGAIN => VmExit::Interrupted,
+                libc::EFAULT => VmExit::Forbidden,
                 _ => return Err(Error::kvm("run the guest")(error)),
             },
         };
-        Ok(stop)
+        Ok(exit)
     }
 
     fn resume_with(&mut self, result: u64) {
@@ -247,14 +247,14 @@ fn set_system_call_entry(vcpu: &VcpuFd) -> Result<(), Error> {
 const GATE_PORT: u16 = ring0::GATE_PORT as u16;
 const DOORBELL_PORT: u16 = ring0::DOORBELL_PORT as u16;
 
-/// Returns the stop that a write to one of the guest's two ports causes.
-fn used(port: u16, registers: &kvm_regs) -> Stop {
+/// Returns the exit that a write to one of the guest's two ports causes.
+fn used(port: u16, registers: &kvm_regs) -> VmExit {
     match port {
-        _ if !ring0::is_gate(registers.rip) => Stop::Port(port),
-        DOORBELL_PORT => Stop::Doorbell,
+        _ if !ring0::is_gate(registers.rip) => VmExit::Port(port),
+        DOORBELL_PORT => VmExit::Doorbell,
         _ => {
             let arguments = [registers.rsi, registers.rdx, registers.rcx, registers.r8];
-            Stop::Call { number: registers.rdi, arguments }
+            VmExit::Call { number: registers.rdi, arguments }
         }
     }
 }

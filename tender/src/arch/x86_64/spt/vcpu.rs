@@ -9,7 +9,7 @@ use crate::arch::registers::Registers;
 use crate::confine::{self, Crew};
 use crate::spt::signals::{self, Mask};
 use crate::vm::clock::{Counter, Moment};
-use crate::vm::target::{Error, Stop, Vcpu};
+use crate::vm::target::{Error, Vcpu, VmExit};
 use husk_abi::registers::Registers as General;
 use std::ptr::NonNull;
 
@@ -60,8 +60,8 @@ impl Processor {
         switch().stop
     }
 
-    /// Handles a signal that has stopped the guest. Returns the stop; `None` if the guest continues.
-    fn signal(&mut self, signal: libc::c_int) -> Option<Stop> {
+    /// Handles a signal that has stopped the guest. Returns the exit; `None` if the guest continues.
+    fn signal(&mut self, signal: libc::c_int) -> Option<VmExit> {
         let switch = switch();
         // SAFETY: the pointer is an argument of a signal handler that has not returned.
         let information = unsafe { &*switch.information };
@@ -70,7 +70,7 @@ impl Processor {
         let context = unsafe { &mut *switch.context };
         if !signals::RAISED.contains(&signal) {
             signals::forward(signal, information, context);
-            return Some(Stop::Interrupted);
+            return Some(VmExit::Interrupted);
         }
         // Sent by a process (sigaction(2), si_code).
         if information.si_code <= 0 {
@@ -78,7 +78,7 @@ impl Processor {
         }
         if signal == libc::SIGSYS {
             if !signals::is_native(information) {
-                return Some(Stop::Exception { vector: PROTECTION, error: INT_80 });
+                return Some(VmExit::Exception { vector: PROTECTION, error: INT_80 });
             }
             frame::system_call(context, self.dispatcher);
             return None;
@@ -89,9 +89,9 @@ impl Processor {
             vector = INVALID_OPCODE;
         }
         if vector == PAGE_FAULT {
-            return Some(Stop::PageFault { address: frame::get(context, libc::REG_CR2), error });
+            return Some(VmExit::PageFault { address: frame::get(context, libc::REG_CR2), error });
         }
-        Some(Stop::Exception { vector, error })
+        Some(VmExit::Exception { vector, error })
     }
 }
 
@@ -105,17 +105,17 @@ impl Vcpu for Processor {
         Ok(())
     }
 
-    fn run(&mut self) -> Result<Stop, Error> {
+    fn run(&mut self) -> Result<VmExit, Error> {
         loop {
             match self.enter() {
                 switch::GATE => {
                     let General { rdi, rsi, rdx, rcx, r8, .. } = switch().guest.general;
-                    return Ok(Stop::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });
+                    return Ok(VmExit::Call { number: rdi, arguments: [rsi, rdx, rcx, r8] });
                 }
-                switch::HALTED => return Ok(Stop::Interrupted),
+                switch::HALTED => return Ok(VmExit::Interrupted),
                 signal => {
-                    if let Some(stop) = self.signal(signal as libc::c_int) {
-                        return Ok(stop);
+                    if let Some(exit) = self.signal(signal as libc::c_int) {
+                        return Ok(exit);
                     }
                 }
             }
