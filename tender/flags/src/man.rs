@@ -53,6 +53,8 @@ fn set(text: &str) -> String {
             match character {
                 '\\' => set += "\\e",
                 '-' => set += "\\-",
+                // groff reads pages as Latin-1, which has none.
+                '…' => set += "...",
                 // A line that begins with one of these would be a request.
                 '.' | '\'' if set.is_empty() || set.ends_with('\n') => {
                     set += "\\&";
