@@ -1,7 +1,8 @@
 //! Calls on the console. They wait for the reader or the writer at the other end, so the lock is let go first.
 //!
 //! A system call that needs one stops with [`Stop::Gate`]. The processor lets go of the lock, makes the call of the gate, and
-//! restarts the system call, which then takes the result.
+//! restarts the system call, which then takes the result. With one processor, no other thread runs in between: the memory stays, and
+//! the restart reaches the same call first.
 
 use crate::errno::Errno;
 use crate::fs::source::Source;
@@ -55,6 +56,7 @@ impl Console {
     }
 
     fn prepare(&mut self, call: Call, memory: Slice) -> SyscallResult {
+        debug_assert!(self.result.is_none(), "the result of another call");
         if memory.is_empty() {
             return Ok(0);
         }

@@ -109,7 +109,11 @@ impl Libos {
         }
         while !running {
             if self.console().is_called() {
-                return None;
+                if !self.interrupts_console() {
+                    return None;
+                }
+                running = true;
+                continue;
             }
             if self.ending.is_some() {
                 return self.drain();
@@ -188,6 +192,22 @@ impl Libos {
         }
     }
 
+    /// Ends the current thread's call, which is about to call the gate, if a signal interrupts it, and then returns true: the signal
+    /// has left the tender's record already, so the tender would wait in spite of it.
+    #[cold]
+    fn interrupts_console(&mut self) -> bool {
+        if self.signals.pending != 0 {
+            let blocked = self.threads.current().blocked;
+            self.signals.claim(&mut self.threads, !blocked);
+        }
+        let interrupted = self.threads.current().next_signal().is_some();
+        if interrupted {
+            self.console().take_call();
+            self.threads.current().interrupt();
+        }
+        interrupted
+    }
+
     /// Gives back the file of a call that is over.
     #[cold]
     fn give_back(&mut self, kept: Kept) {
@@ -200,6 +220,10 @@ impl Libos {
         self.console().returned(Some(result));
         let running = self.answer_again();
         self.console().returned(None);
+        if running {
+            // A call that has transferred enough ends without the next call of the gate, which it has prepared.
+            self.console().take_call();
+        }
         self.go_on(running)
     }
 

@@ -1,7 +1,8 @@
 //! Outcome of a system call: a result, an error, or a wait.
 //!
 //! A call that must wait does not block inside the libos: it returns the event to wait for and is *restarted* when the event
-//! occurs, so no libos stack is held between. A call that waits must not have changed anything yet.
+//! occurs, so no libos stack is held between. A call that waits must not have changed anything yet, except for what is kept with the
+//! thread: its `progress` and its `file`.
 
 use crate::errno::Errno;
 

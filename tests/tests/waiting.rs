@@ -29,6 +29,19 @@ fn a_thread_that_waits_for_input_stops_no_other() {
     running.finish().expect_success().expect_stdout("waiting\nothers run\nfirst\nsecond\n");
 }
 
+#[test]
+fn a_system_call_makes_as_many_calls_on_the_console_as_it_needs() {
+    let expected = format!("{}\n0123456789abcdef and more\n", "a".repeat(8192));
+    Guest::program("console_calls").input(b"0123456789abcdef and more").run().expect_success().expect_stdout(&expected);
+}
+
+#[test]
+fn a_read_of_the_console_keeps_it_when_its_descriptor_is_closed() {
+    let mut running = Guest::program("console_calls").argument("descriptor").spawn();
+    running.expect_printed("ready\n", 1).say("a line").expect_printed("a line\n", 1);
+    running.finish().expect_success().expect_stdout("ready\na line\n");
+}
+
 /// Connects to a server that may have just been started.
 fn connect(address: &str) -> TcpStream {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -34,6 +34,8 @@ impl Files {
             }
             from = descriptor as u64 + 1;
         }
+        // A read that waits keeps its file, though the descriptor may be closed.
+        self.ready_list.add_all();
     }
 
     /// Reads from the console; leaves the guest only if the read does not wait, or the program has nothing else to do.

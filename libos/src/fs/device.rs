@@ -7,7 +7,8 @@ use crate::user::Slice;
 
 /// Services that files need from the rest of the libos.
 pub trait Devices {
-    /// Writes to a stream of the console: 1 output, 2 error. Returns the number of bytes written.
+    /// Writes to a stream of the console: 1 output, 2 error. Stops with `Gate` first; when restarted, returns the number of bytes
+    /// written.
     fn console_write(&mut self, stream: u64, from: Source<'_>) -> SyscallResult;
 
     /// Returns true if the program has nothing else to do while it waits for console input.
@@ -19,7 +20,8 @@ pub trait Devices {
     /// The monotonic time in nanoseconds.
     fn monotonic_ns(&self) -> u64;
 
-    /// Waits for console input and reads some; 0 at its end.
+    /// Reads from the console: stops with `Gate`. When restarted, [`Devices::console_result`] returns the number of bytes read, 0 at
+    /// the end of the input.
     fn console_read(&mut self, into: Slice) -> SyscallResult;
 
     /// Result of the restarted call's read of the console, which has been made meanwhile.

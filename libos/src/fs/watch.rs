@@ -56,6 +56,11 @@ impl ReadyList {
         self.nodes.pop()
     }
 
+    /// Notes that any file may have changed.
+    pub(super) fn add_all(&mut self) {
+        self.lost = true;
+    }
+
     /// Returns true if files have been lost since the last call; then any file may have changed.
     pub fn take_lost(&mut self) -> bool {
         core::mem::take(&mut self.lost)

@@ -183,7 +183,7 @@ calls! {
     __NR_pwritev transfer::pwritev, Answered;
     __NR_pwritev2 transfer::pwritev2, Partial, "without RWF_APPEND and RWF_NOWAIT";
     __NR_lseek files::lseek, Answered;
-    __NR_sendfile files::sendfile, Partial, "from regular files";
+    __NR_sendfile files::sendfile, Partial, "from regular files; one that is closed while the call waits is looked up again";
     __NR_copy_file_range files::copy_file_range, Answered;
     __NR_splice => ENOSYS, "std and others then copy";
     __NR_tee => ENOSYS, "as for splice";
@@ -289,10 +289,10 @@ calls! {
     __NR_recvmsg message::recvmsg, Answered;
     __NR_recvmmsg message::recvmmsg, Partial, "waits for the first message only";
     // Waiting.
-    __NR_poll wait::poll, Answered;
-    __NR_ppoll wait::ppoll, Answered;
-    __NR_select wait::select, Answered;
-    __NR_pselect6 wait::pselect6, Answered;
+    __NR_poll wait::poll, Partial, "a descriptor that is closed while the call waits is looked up again";
+    __NR_ppoll wait::ppoll, Partial, "as for poll";
+    __NR_select wait::select, Partial, "as for poll";
+    __NR_pselect6 wait::pselect6, Partial, "as for poll";
     __NR_epoll_create epoll::epoll_create, Answered;
     __NR_epoll_create1 epoll::epoll_create1, Answered;
     __NR_epoll_ctl epoll::epoll_ctl, Answered;

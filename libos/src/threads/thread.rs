@@ -64,7 +64,7 @@ pub struct Thread {
     pub progress: u64,
     /// True while the tender uses memory of the call: no signal ends the call early.
     pub held: bool,
-    /// File of the call in progress, while it waits.
+    /// File of the call in progress, from its first wait until it returns.
     pub file: Option<Kept>,
     /// File opened by the call in progress, which is not to return before the other end is open, too.
     pub opening: Option<Opening>,
