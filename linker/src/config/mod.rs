@@ -33,8 +33,9 @@ impl Config {
     /// Reads configuration files from `folder` upwards.
     pub fn read_from(folder: &Path, given: &[String]) -> Self {
         let current = env::current_dir().unwrap_or_default();
+        let (folder, home) = (current.join(folder), home().map(|home| current.join(home)));
         let given = given.iter().rev().flat_map(|value| read::given(value, &current)).collect();
-        Self { given, files: read::files(folder, home().as_deref()) }
+        Self { given, files: read::files(&folder, home.as_deref()) }
     }
 
     /// Returns true if `key` has a value.
@@ -58,22 +59,27 @@ impl Config {
         self.found(key).map(|(text, folder)| folder.join(text))
     }
 
-    /// Returns the words of a list, or of a string that has spaces between them.
+    /// Returns the words of a list, or of a string that has spaces between them. The words of the environment variable are
+    /// joined to those of the other sources, after the words of files and before those of `--config`.
     pub fn words(&self, key: &[&str]) -> Vec<String> {
-        let (mut words, mut is_list) = (vec![], false);
-        let mut add = |value: &Value, joins: bool| match value {
-            Value::Array(values) => {
-                is_list = true;
-                words.extend(values.iter().filter_map(Value::as_str).map(str::to_owned));
+        let (mut before, mut after) = (vec![], vec![]);
+        for value in self.files.iter().rev().filter_map(|source| source.value(key)) {
+            match value {
+                Value::Array(values) => before.extend(texts(values)),
+                Value::String(text) => before = split(text).collect(),
+                _ => {}
             }
-            Value::String(text) if joins && is_list => words.extend(split(text)),
-            Value::String(text) => words = split(text).collect(),
-            _ => {}
-        };
-        self.files.iter().rev().filter_map(|source| source.value(key)).for_each(|value| add(value, false));
-        variable(key).into_iter().for_each(|text| add(&Value::String(text), true));
-        self.given.iter().rev().filter_map(|source| source.value(key)).for_each(|value| add(value, false));
-        words
+        }
+        for value in self.given.iter().rev().filter_map(|source| source.value(key)) {
+            match value {
+                Value::Array(values) => after.extend(texts(values)),
+                Value::String(text) => (before, after) = (vec![], split(text).collect()),
+                _ => {}
+            }
+        }
+        before.extend(variable(key).iter().flat_map(|text| split(text)));
+        before.append(&mut after);
+        before
     }
 
     /// Returns true if a source other than the environment has a string under `key`, where it could have a list.
@@ -110,7 +116,12 @@ fn variable_name(key: &[&str]) -> String {
     format!("CARGO_{}", key.join("_").to_uppercase().replace(['-', '.'], "_"))
 }
 
-fn split(text: &str) -> impl Iterator<Item = String> {
+fn texts(values: &[Value]) -> impl Iterator<Item = String> {
+    values.iter().filter_map(Value::as_str).map(str::to_owned)
+}
+
+/// Splits a string at spaces.
+pub fn split(text: &str) -> impl Iterator<Item = String> {
     text.split_whitespace().map(str::to_owned)
 }
 

@@ -71,6 +71,10 @@ const ROWS: &[Row] = &[
         environment: &[("RUSTFLAGS", "--cfg a")],
         ..file(&[(CONFIG, "build.rustflags = '--cfg b'")], "all(a, not(b))")
     },
+    Row {
+        environment: &[("CARGO_BUILD_RUSTFLAGS", "--cfg a")],
+        ..file(&[(CONFIG, "build.rustflags = '-Clinker=cc --cfg b'")], "all(a, b)")
+    },
     words(&["--config", "build.rustflags = ['--cfg', 'a']"], "a"),
     words(&["--config", "target.x86_64-unknown-linux-musl.rustflags = '--cfg a'"], "a"),
     words(&["--config=target.'cfg(unix)'.rustflags = '--cfg a'", "--config", "build.jobs = 1"], "a"),
@@ -263,6 +267,7 @@ fn aliases_are_followed() {
     let project = Project::new(&[("Cargo.toml", &package("app", "[features]\nloud = []")), ("src/main.rs", HELLO)]);
     project.write(CONFIG, "[alias]\nbr = 'build --release'\nloud = ['br', '--features', 'loud']");
     assert!(project.husk("loud").images()[0].ends_with("release/app"));
-    assert!(project.husk("b").env("CARGO_ALIAS_B", "no").images()[0].ends_with("debug/app"));
+    assert!(project.husk("b").env("CARGO_ALIAS_B", "build --release").images()[0].ends_with("release/app"));
+    assert!(project.husk("build").env("CARGO_ALIAS_BUILD", "no").images()[0].ends_with("debug/app"));
     assert!(project.husk("brr").complaint().contains("brr"));
 }
