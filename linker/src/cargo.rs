@@ -63,7 +63,7 @@ impl Call {
         command.envs(target.linker().map(|linker| (request::LINKER, linker)));
         command.envs(target.flags_without_linker());
         if kind == Kind::Std {
-            command.envs(c::variables(project.target_folder.as_deref())?);
+            command.envs(c::variables(project.target_folder.as_deref(), &project.config)?);
         }
         let mut call = Self { command, kind, runner_is_text: target.runner_is_text() };
         call.configure("linker", path_value(&executable()?)?);

@@ -9,6 +9,7 @@ mod words;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::link::request;
+use crate::link::scratch::Scratch;
 use crate::settings::Kind;
 use crate::toolchain;
 use compiler::Compiler;
@@ -30,8 +31,8 @@ const CHOICES: [&str; 4] = ["CC_x86_64_unknown_linux_musl", "CC_x86_64-unknown-l
 
 /// Returns the variables that have build scripts compile C by this tool, which is needed where they do not find a compiler
 /// for musl by themselves. The tool then needs a name of its own, in `folder`.
-pub fn variables(folder: Option<&Path>) -> Result<Option<(&'static str, PathBuf)>> {
-    let is_chosen = CHOICES.iter().any(|name| env::var_os(name).is_some());
+pub fn variables(folder: Option<&Path>, config: &Config) -> Result<Option<(&'static str, PathBuf)>> {
+    let is_chosen = CHOICES.iter().any(|name| env::var_os(name).is_some() || config.gives_variable(name));
     let Some(folder) = folder.filter(|_| !is_chosen && !Compiler::is_found_by_build_scripts()) else { return Ok(None) };
     let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
     let name = folder.join(NAME);
@@ -48,9 +49,12 @@ pub fn variables(folder: Option<&Path>) -> Result<Option<(&'static str, PathBuf)
 
 /// Compiles and links by the words of a C compiler.
 pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let compiler = Compiler::find()?;
     let words = Words::parse(arguments);
+    if let Some(file) = words.inputs.iter().find(|input| words::is_of_another_language(input)) {
+        return Err(Error::new(format!("'{}' is not C: husk-cc compiles C and assembly", file.display())));
+    }
     if !words.links {
+        let compiler = Compiler::find()?;
         let mut command = compiler.command();
         let error = command.args(words.all).exec();
         return Err(Error::start(command.get_program().as_ref(), error));
@@ -58,7 +62,8 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if words.is_shared {
         return Err(Error::new("-shared: an image is one static program; link the objects into it"));
     }
-    let scratch = Scratch::beside(&words.output)?;
+    let scratch = Scratch::beside(&words.output, NAME)?;
+    let compiler = Compiler::find()?;
     let mut inputs = vec![];
     for (number, input) in words.inputs.iter().enumerate() {
         if !words::is_source(input) {
@@ -112,22 +117,4 @@ fn compiler_builtins(libraries: &Path) -> Result<PathBuf> {
     };
     let found = entries.flatten().map(|entry| entry.path()).find(is_it);
     found.ok_or_else(|| Error::new(format!("the Rust target in '{}' has no compiler_builtins", libraries.display())))
-}
-
-/// Folder for objects, removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn beside(output: &Path) -> Result<Self> {
-        let path = output.with_added_extension(format!("husk-cc-{}", process::id()));
-        fs::create_dir_all(&path).map_err(|error| Error::file("create", &path, error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Objects that are left over do no harm, and their name says where they come from.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

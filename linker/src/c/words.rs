@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Words after which a compiler links nothing.
-const NO_LINK: [&str; 8] = ["-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-dumpmachine", "-dumpversion"];
+const NO_LINK: [&str; 9] = ["-c", "-S", "-E", "-r", "-M", "-MM", "-fsyntax-only", "-dumpmachine", "-dumpversion"];
 
 /// Options with a value in the next word, for compiling.
-const WITH_VALUE: [&str; 13] = [
+const WITH_VALUE: [&str; 17] = [
     "-I",
     "-D",
     "-U",
@@ -21,10 +21,14 @@ const WITH_VALUE: [&str; 13] = [
     "-MQ",
     "-x",
     "-Xclang",
+    "-Xpreprocessor",
+    "-Xassembler",
+    "--param",
+    "-isysroot",
 ];
 
 /// Options with a value in the next word, for linking.
-const LINKING_WITH_VALUE: [&str; 5] = ["-L", "-l", "-u", "-Xlinker", "-T"];
+const LINKING_WITH_VALUE: [&str; 7] = ["-L", "-l", "-u", "-Xlinker", "-T", "-z", "-e"];
 
 /// Libraries that are parts of musl's one library.
 const IN_LIBC: [&str; 9] = ["-lc", "-lm", "-lpthread", "-lrt", "-ldl", "-lutil", "-lcrypt", "-lresolv", "-lxnet"];
@@ -94,6 +98,12 @@ pub fn is_source(word: &OsStr) -> bool {
     !word.to_string_lossy().starts_with('-') && matches!(extension, Some("c" | "i" | "s" | "S"))
 }
 
+/// Returns true if a file is a source that is not C: C++, Objective-C.
+pub fn is_of_another_language(word: &OsStr) -> bool {
+    let extension = Path::new(word).extension().and_then(OsStr::to_str);
+    !word.to_string_lossy().starts_with('-') && matches!(extension, Some("cc" | "cpp" | "cxx" | "C" | "m"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,8 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn values_stay_with_their_options() {
+        let words = parse("--param max-unroll-times=2 -isysroot / -Xassembler -a main.c -z now -e start");
+        assert_eq!(joined(&words.compiling), "--param max-unroll-times=2 -isysroot / -Xassembler -a");
+        assert_eq!(joined(&words.inputs), "main.c -z now -e start");
+        assert!(is_of_another_language("a.cpp".as_ref()) && !is_of_another_language("a.c".as_ref()));
+    }
+
+    #[test]
     fn what_makes_no_program_is_the_compilers() {
-        for line in ["-c main.c -o main.o", "-E -dM main.c", "--version", "-print-search-dirs", "-dumpmachine"] {
+        for line in
+            ["-c main.c -o main.o", "-E -dM main.c", "-r a.o -o b.o", "--version", "-print-search-dirs", "-dumpmachine"]
+        {
             let words = parse(line);
             assert!(!words.links, "{line}");
             assert_eq!(joined(&words.all), line);

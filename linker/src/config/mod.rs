@@ -43,6 +43,12 @@ impl Config {
         variable(key).is_some() || self.sources().any(|source| source.value(key).is_some())
     }
 
+    /// Returns true if `[env]` gives the environment variable `name` a value.
+    pub fn gives_variable(&self, name: &str) -> bool {
+        let is_value = |value: &Value| value.is_str() || value.get("value").is_some_and(Value::is_str);
+        self.sources().any(|source| source.value(&["env", name]).is_some_and(is_value))
+    }
+
     /// Returns a string.
     pub fn text(&self, key: &[&str]) -> Option<String> {
         self.found(key).map(|(text, _)| text)
@@ -143,6 +149,12 @@ mod tests {
         assert_eq!(config.words(&["a", "list"]), ["1", "2", "3"]);
         assert_eq!(config.words(&["a", "c"]), ["x", "y"]);
         assert!(config.is_text(&["a", "c"]) && !config.is_text(&["a", "list"]) && !config.sets(&["a", "d"]));
+    }
+
+    #[test]
+    fn variables_of_build_scripts_are_strings_or_tables() {
+        let config = of_files(&["[env]\nA = 'a'\nB = { value = 'b', relative = true }\nC = { force = true }"]);
+        assert_eq!(["A", "B", "C", "D"].map(|name| config.gives_variable(name)), [true, true, false, false]);
     }
 
     #[test]

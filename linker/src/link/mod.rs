@@ -14,6 +14,7 @@ mod note;
 mod order;
 pub mod request;
 mod response;
+pub mod scratch;
 pub mod tool;
 
 use crate::error::{Error, Result};
@@ -25,11 +26,12 @@ use line::{Line, Strip, Word};
 use linker::Linker;
 use note::Notes;
 use request::Request;
+use scratch::Scratch;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{self, Command, ExitCode, ExitStatus};
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
 use zerocopy::IntoBytes;
 
 /// The libos, prelinked: one global symbol, the entry point.
@@ -60,7 +62,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     let request = Request::from_environment()?;
     let mut line = Line::parse(&response::expand(arguments)?);
     let linker = Linker::choose(request.linker.as_deref(), line.flavor);
-    let scratch = Scratch::beside(&line.output)?;
+    let scratch = Scratch::beside(&line.output, "husk")?;
     if line.makes_program {
         add_ours(&mut line, &request, &scratch)?;
         if request.settings.kind == Kind::Std && linker.takes_order() {
@@ -174,29 +176,4 @@ fn fill_in(image: &mut [u8], plan: &Plan) -> Result<Vec<u8>> {
     let manifest = Manifest { patched_sites: plan.patched, trapping_sites, ..manifest };
     image[place].copy_from_slice(manifest.as_bytes());
     notes.build_id.ok_or_else(|| missing("build-id"))
-}
-
-/// Folder for the files of one link, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Makes a folder beside `output`.
-    fn beside(output: &Path) -> Result<Self> {
-        let path = output.with_added_extension(format!("husk-{}", process::id()));
-        fs::create_dir_all(&path).map_err(|error| Error::file("create", &path, error))?;
-        Ok(Self(path))
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).map_err(|error| Error::file("write", &path, error))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Files that are left over lie in a target folder, where `cargo clean` finds them.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -54,6 +54,23 @@ fn a_missing_compiler_is_named_in_a_line() {
     make_executable(&project, "compiler");
     let complaint = call("build").env("CC_x86_64_unknown_linux_musl", project.path("compiler")).complaint();
     assert!(complaint.contains("chosen") && !complaint.contains(MISSING), "{complaint}");
+    for value in [format!("'{}'", project.path("compiler").display()), "{ value = 'compiler', relative = true }".into()]
+    {
+        project.write(".cargo/config.toml", &format!("[env]\nCC_x86_64_unknown_linux_musl = {value}"));
+        let complaint = call("build").complaint();
+        assert!(complaint.contains("chosen") && !complaint.contains(MISSING), "{complaint}");
+    }
+}
+
+#[test]
+fn an_output_without_a_name_removes_nothing() {
+    let project = Project::new(&[("main.c", "int main(void) { return 0; }"), ("part.cpp", "")]);
+    for output in [".", "..", "/"] {
+        let complaint = project.husk("cc main.c -o").argument(output).complaint();
+        assert!(complaint.contains(&format!("'-o {output}' names no file: name the program to make")), "{complaint}");
+        assert!(project.path("main.c").is_file());
+    }
+    assert!(project.husk("cc -c part.cpp").complaint().contains("'part.cpp' is not C"));
 }
 
 #[test]
