@@ -76,6 +76,7 @@ impl Project {
         let configured =
             || env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).or_else(|| config.path(&["build", "target-dir"]));
         let target_folder = flags.target_dir.clone().or_else(configured).map(|folder| folder.join(OURS));
+        let target_folder = target_folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
         Self { members: vec![], root: None, target_folder, build_folder: None, config }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode, Stdio};
 
 /// Builds what `build` says, with the other words of the command line in `divided`.
@@ -86,7 +86,8 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<PathBuf>) -> Result<E
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
             if echo {
-                println!("{line}");
+                // A failure means that the reader is gone.
+                let _ = writeln!(std::io::stdout(), "{line}");
             }
             images.extend(image(&line));
         }
@@ -96,7 +97,7 @@ fn build_one(call: &mut Call, echo: bool, images: &mut Vec<PathBuf>) -> Result<E
         messages.show(is_verbose);
     }
     match status.code() {
-        Some(0) => check(images).map(|()| ExitCode::SUCCESS),
+        Some(0) => images.iter().try_for_each(|path| check(path)).map(|()| ExitCode::SUCCESS),
         _ => Ok(cargo::exit_code(status)),
     }
 }
@@ -108,15 +109,15 @@ fn image(line: &str) -> Option<PathBuf> {
     message.get("executable")?.as_str().filter(|_| is_artifact).map(PathBuf::from)
 }
 
-/// Refuses programs that something else has linked.
-fn check(images: &[PathBuf]) -> Result<()> {
-    match images.iter().find(|path| !is_image(path)) {
-        None => Ok(()),
-        Some(path) => Err(Error::new(format!(
-            "'{}' is no image: another linker made it; remove '-C linker' from what a wrapper of rustc adds",
-            path.display()
-        ))),
+/// Refuses a program that something else has linked.
+pub fn check(path: &Path) -> Result<()> {
+    if is_image(path) {
+        return Ok(());
     }
+    Err(Error::new(format!(
+        "'{}' is no image: another linker made it; remove '-C linker' from what a wrapper of rustc adds",
+        path.display()
+    )))
 }
 
 /// File that collects the messages of the linker step.

@@ -3,6 +3,7 @@
 //! cargo keeps account of what it has installed, by names of programs. So that an image does not replace the program of
 //! the same name, cargo installs into a folder of its own below the root, and each image there is linked into `bin`.
 
+use super::build;
 use crate::arguments::Install;
 use crate::cargo::{self, Call};
 use crate::config::{self, Config};
@@ -15,10 +16,10 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{self, Command, ExitCode};
 
 /// Folder below the root in which cargo installs, and extension of images in `bin`.
 const OURS: &str = "husk";
@@ -29,7 +30,7 @@ pub fn run(subcommand: &str, install: &Install, divided: &Divided) -> Result<Exi
         return Err(cargo::no_target(target));
     }
     let mut command = match subcommand {
-        "install" => build(install, divided)?,
+        "install" => call(install, divided)?,
         _ => {
             let mut command = Command::new(toolchain::cargo());
             command.arg(subcommand).args(install.cargo.config.iter().flat_map(|value| ["--config", value]));
@@ -40,6 +41,9 @@ pub fn run(subcommand: &str, install: &Install, divided: &Divided) -> Result<Exi
     let root = root(install)?;
     let (ours, bin) = (root.join(OURS), root.join("bin"));
     command.arg("--root").arg(&ours);
+    if !divided.rest.is_empty() {
+        command.arg("--").args(&divided.rest);
+    }
     // cargo warns about a folder that is not in the PATH; this one need not be there.
     command.env("PATH", with_folder(ours.join("bin"))?);
     let before = names(&ours.join("bin"));
@@ -47,16 +51,22 @@ pub fn run(subcommand: &str, install: &Install, divided: &Divided) -> Result<Exi
     let after = names(&ours.join("bin"));
     for name in before.difference(&after) {
         let path = image(&bin, name);
-        fs::remove_file(&path).map_err(|error| Error::file("remove", &path, error))?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("remove", &path, error)),
+            _ => {}
+        }
     }
-    for name in &after {
-        publish(&ours.join("bin").join(name), &image(&bin, name))?;
+    if subcommand == "install" {
+        let publish = |name| publish(&ours.join("bin").join(name), &image(&bin, name));
+        // One that is refused keeps no other from its place.
+        let outcomes: Vec<_> = after.iter().map(publish).collect();
+        outcomes.into_iter().collect::<Result<()>>()?;
     }
     Ok(cargo::exit_code(status))
 }
 
 /// Returns the call of `cargo install` for what is wanted.
-fn build(install: &Install, divided: &Divided) -> Result<Command> {
+fn call(install: &Install, divided: &Divided) -> Result<Command> {
     let mut flags = install.cargo.clone();
     if install.debug {
         flags.profile = Some("dev".to_owned());
@@ -109,12 +119,17 @@ fn publish(installed: &Path, image: &Path) -> Result<()> {
     if identity(image).is_some_and(|identity_of_image| Some(identity_of_image) == identity(installed)) {
         return Ok(());
     }
+    build::check(installed)?;
     let bin = image.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(bin).map_err(|error| Error::file("create", bin, error))?;
-    if image.exists() {
-        fs::remove_file(image).map_err(|error| Error::file("replace", image, error))?;
-    }
-    fs::hard_link(installed, image).map_err(|error| Error::file("create", image, error))?;
+    // At any time there is the old image or the new one.
+    let own = image.with_added_extension(process::id().to_string());
+    // A process that was killed, and had the same number, may have left it; a copy onto a link would empty the file.
+    let _ = fs::remove_file(&own);
+    fs::hard_link(installed, &own)
+        .or_else(|_| fs::copy(installed, &own).map(drop))
+        .and_then(|()| fs::rename(&own, image))
+        .map_err(|error| Error::file("create", image, error))?;
     // A failure means that the reader is gone.
     let _ = writeln!(std::io::stdout(), "{}", image.display());
     Ok(())

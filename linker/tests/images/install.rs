@@ -47,6 +47,9 @@ fn a_program_of_the_registry_becomes_an_image_beside_programs() {
 
     call(&project, "uninstall app").lines();
     assert!(!images[0].exists() && project.path("home/bin/app").exists());
+    let images = call(&project, "install -- app").images();
+    fs::remove_file(&images[0]).expect("a file of ours");
+    call(&project, "uninstall app").lines();
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn folders_and_repositories_are_sources_too() {
     assert_eq!(images, [project.path("to/bin/app.husk")]);
     assert!(Image::check(&images[0]).has_symbols);
     let git = |words: &[&str]| {
-        let options = ["-c", "user.name=a", "-c", "user.email=a@b"];
+        let options = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"];
         let status = Command::new("git").args(options).args(words).current_dir(project.path("in here")).status();
         assert!(status.is_ok_and(|status| status.success()), "git {words:?}");
     };
@@ -68,6 +71,17 @@ fn folders_and_repositories_are_sources_too() {
     let address = format!("file://{}", project.path("in here").display()).replace(' ', "%20");
     let call = project.husk("install --force --root to --git").argument(&address);
     Image::check(&call.env("CARGO_HOME", project.path("home")).images()[0]);
+
+    // The configuration above the current folder counts.
+    project.write(".cargo/config.toml", "install.root = 'there'");
+    let call =
+        |words: &str| project.husk(words).folder(&project.path("in here")).env("CARGO_HOME", project.path("home"));
+    assert_eq!(call("install --path .").images(), [project.path("there/bin/app.husk")]);
+    project.write("wrapper", "#!/bin/sh\nexec \"$@\" -C linker=cc");
+    crate::kinds::make_executable(&project, "wrapper");
+    let complaint =
+        call("install --force --path . --target-dir fresh").env("RUSTC_WRAPPER", project.path("wrapper")).complaint();
+    assert!(complaint.contains("is no image: another linker made it"), "{complaint}");
 }
 
 #[test]
