@@ -9,6 +9,21 @@ use tempfile::TempDir;
 /// An ordinary program that makes a few system calls.
 pub const HELLO: &str = r#"fn main() { println!("hello {}", std::env::args().count()); }"#;
 
+/// Variables of the machine that decide how an image is built.
+const CLEARED: [&str; 11] = [
+    "CARGO_TARGET_DIR",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_INSTALL_ROOT",
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "HUSK",
+    "RUST_BACKTRACE",
+    "CC",
+    "TARGET_CC",
+    "CC_x86_64_unknown_linux_musl",
+];
+
 /// A project in a folder of its own, with a space in its path.
 pub struct Project {
     folder: TempDir,
@@ -63,7 +78,7 @@ impl Project {
 
     fn call(&self, mut command: Command, words: &str) -> Call {
         command.args(words.split_whitespace()).current_dir(self.folder.path());
-        for name in ["CARGO_TARGET_DIR", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "HUSK", "RUST_BACKTRACE"] {
+        for name in CLEARED {
             command.env_remove(name);
         }
         if self.is_sharing {
