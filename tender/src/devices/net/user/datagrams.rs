@@ -2,7 +2,7 @@
 
 use super::addresses::DNS_PORT;
 use super::dns::Query;
-use super::dns::servers::{Queries, Verdict};
+use super::dns::servers::{Queries, Step, Verdict};
 use super::packet::{Echo, Pair};
 use super::rx_queue::RxQueue;
 use crate::host::time::monotonic_ns;
@@ -88,29 +88,45 @@ impl Flow {
         &self.socket
     }
 
-    /// Sends a query of the guest's. One that the guest repeats goes to the next server.
+    /// Sends a query of the guest's. One that the guest repeats goes to the next server in time.
     pub fn query(&mut self, query: Query, message: &[u8], rx_queue: &mut RxQueue) {
         let Kind::Queries(queries) = &mut self.kind else { return };
         match queries.expect(query, message, monotonic_ns()) {
-            true => {
-                self.used_ns = monotonic_ns();
-                self.ask_next();
-            }
-            false => self.send(message, rx_queue),
+            Step::Next if self.ask_next() => self.used_ns = monotonic_ns(),
+            Step::Return(target) => match connected(target, Protocol::UDP) {
+                Ok(socket) => {
+                    (self.socket, self.moved) = (socket, true);
+                    self.send(message, rx_queue);
+                }
+                Err(_) => {
+                    self.used_ns = monotonic_ns();
+                    self.ask_next();
+                }
+            },
+            Step::Send | Step::Next => self.send(message, rx_queue),
         }
     }
 
-    /// Asks the next name server all that waits for an answer.
-    fn ask_next(&mut self) {
-        let Kind::Queries(queries) = &mut self.kind else { return };
-        // The host may have no route to this one; the next one may be reached.
-        let Some(target) = queries.next(monotonic_ns()) else { return };
-        let Ok(socket) = connected(target, Protocol::UDP) else { return };
+    /// Asks the next name server that the host has a route to all that waits for an answer. Returns false if there is none.
+    fn ask_next(&mut self) -> bool {
+        let Kind::Queries(queries) = &mut self.kind else { return false };
+        let asked = queries.asked();
+        let socket = loop {
+            match queries.next(monotonic_ns()).map(|target| connected(target, Protocol::UDP)) {
+                Some(Ok(socket)) => break socket,
+                _ if queries.has_more() => {}
+                _ => {
+                    queries.stay(asked);
+                    return false;
+                }
+            }
+        };
         for message in queries.messages() {
             // Lost if the host does not take it, as datagrams may be.
             let _ = socket.send(message);
         }
         (self.socket, self.moved) = (socket, true);
+        true
     }
 
     /// Returns true if the flow has another socket since the last call.
@@ -129,8 +145,8 @@ impl Flow {
         if let Err(error) = self.socket.send(payload)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
-            if self.has_more_servers() {
-                return self.ask_next();
+            if self.has_more_servers() && self.ask_next() {
+                return;
             }
             // ECONNREFUSED refers to an earlier datagram, and this one was not sent.
             self.refuse(rx_queue);
@@ -178,11 +194,12 @@ impl Flow {
             match (&self.socket).read(&mut bytes) {
                 Ok(length) => self.give(&bytes[..length], rx_queue),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && self.has_more_servers() => {
-                    self.ask_next();
-                }
                 // ECONNREFUSED is reported once by the host, and does not end the flow.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refuse(rx_queue),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    if !(self.has_more_servers() && self.ask_next()) {
+                        self.refuse(rx_queue);
+                    }
+                }
                 Err(_) => {}
             }
         }
@@ -192,10 +209,15 @@ impl Flow {
     fn give(&mut self, bytes: &[u8], rx_queue: &mut RxQueue) {
         let Pair { guest, far } = self.pair;
         if let Kind::Queries(queries) = &mut self.kind {
-            match queries.take(bytes) {
-                Verdict::Pass => {}
-                Verdict::Next => return self.ask_next(),
-                Verdict::Drop => return,
+            let mut verdict = queries.take(bytes, monotonic_ns());
+            if verdict == Verdict::Next {
+                if self.ask_next() {
+                    return;
+                }
+                verdict = self.take_last(bytes);
+            }
+            if verdict != Verdict::Pass {
+                return;
             }
         }
         (self.used_ns, self.answered) = (monotonic_ns(), true);
@@ -208,10 +230,20 @@ impl Flow {
         }
     }
 
-    /// Index of the name server that has answered, once for each answer.
+    /// Decides about an answer after which no other server can be asked.
+    fn take_last(&mut self, bytes: &[u8]) -> Verdict {
+        match &mut self.kind {
+            Kind::Queries(queries) => queries.take(bytes, monotonic_ns()),
+            _ => Verdict::Drop,
+        }
+    }
+
+    /// Index of the name server that has answered, once for each answer, unless another was left for what it answered.
     pub fn answered_by(&mut self) -> Option<usize> {
         match &self.kind {
-            Kind::Queries(queries) if std::mem::take(&mut self.answered) => Some(queries.asked()),
+            Kind::Queries(queries) if std::mem::take(&mut self.answered) && !queries.is_detour() => {
+                Some(queries.asked())
+            }
             _ => None,
         }
     }
