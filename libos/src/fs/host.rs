@@ -77,22 +77,32 @@ impl Files {
         self.make_fixed(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
     }
 
-    /// Reads the contents of `node`, a file of the host that no walk has reached yet.
+    /// Reads the contents of `node` in `parent`, a file of the host that no walk has reached yet. It becomes a directory if its name on
+    /// the host is a link to one.
     #[cold]
-    pub(super) fn bring_host_file(&mut self, node: NodeKey) -> Result<(), Errno> {
+    pub(super) fn bring_host_file(&mut self, parent: NodeKey, node: NodeKey) -> Result<(), Errno> {
         let Kind::Host(path) = &self.nodes[node].kind else { return Ok(()) };
         let (kind, permissions) = match (self.host_files.read)(path)? {
             Contents::File(bytes) => (Kind::Regular(self.data_of(&bytes)?), 0o644),
             Contents::Link(target) => (Kind::Link(target.into_boxed_slice()), 0o777),
-            Contents::Directory(_) => return Err(Errno::EIO),
+            // Listed like any directory of the host, when it is reached.
+            Contents::Directory(_) => host_kind(parent, boxed(path)?, true),
         };
         // The pages of a regular file are paid for.
         let paid = if let Kind::Regular(data) = &kind { data.pages() * PAGE } else { 0 };
         let inode = &mut self.nodes[node];
         let before = inode.cost();
         (inode.kind, inode.permissions) = (kind, permissions);
+        let is_directory = inode.kind.is_directory();
+        if is_directory {
+            inode.links = 2;
+        }
         self.quota.give(before);
         self.quota.take_anyway(inode.cost() - paid);
+        if is_directory {
+            self.nodes.retain(parent);
+            self.nodes[parent].links += 1;
+        }
         Ok(())
     }
 

@@ -117,7 +117,7 @@ impl Files {
             if let Ok(Found::Node(node)) = found
                 && let Kind::Host(_) = self.nodes[node].kind
             {
-                self.bring_host_file(node)?;
+                self.bring_host_file(current, node)?;
             }
             let followed = match follow {
                 _ if !is_last => true,

@@ -13,10 +13,10 @@ fn read(path: &[u8]) -> Result<Contents, Errno> {
         b"/etc/localtime" => Ok(Contents::Link(b"/usr/share/zones/Europe/Paris".to_vec())),
         b"/etc/hosts" => Ok(Contents::File(b"the host's".to_vec())),
         b"/usr/share/zones" => {
-            Ok(Contents::Directory(b"\x02Europe\0\x01UTC\0\x01broken\0\x01..\0\x01a/b\0\x01\0\0".to_vec()))
+            Ok(Contents::Directory(b"\x02Europe\0\x01UTC\0\x01broken\0\x01linked\0\x01..\0\x01a/b\0\x01\0\0".to_vec()))
         }
-        b"/usr/share/zones/Europe" => Ok(Contents::Directory(b"\x01Paris\0".to_vec())),
-        b"/usr/share/zones/Europe/Paris" => Ok(Contents::File(b"CET".to_vec())),
+        b"/usr/share/zones/Europe" | b"/usr/share/zones/linked" => Ok(Contents::Directory(b"\x01Paris\0".to_vec())),
+        b"/usr/share/zones/Europe/Paris" | b"/usr/share/zones/linked/Paris" => Ok(Contents::File(b"CET".to_vec())),
         _ => Err(Errno::ENOENT),
     }
 }
@@ -48,13 +48,30 @@ fn directories_are_listed_and_links_followed() {
     let file = machine.open("/etc/localtime", linux::O_RDONLY).expect("can be opened");
     assert_eq!(machine.read(file, None, 100).expect("can be read"), b"CET");
     let zones = machine.open("/usr/share/zones", linux::O_RDONLY).expect("is there");
-    assert_eq!(machine.names(zones, 4096).expect("listed"), [".", "..", "Europe", "UTC", "broken"]);
+    assert_eq!(machine.names(zones, 4096).expect("listed"), [".", "..", "Europe", "UTC", "broken", "linked"]);
     assert_eq!(machine.files.stat(AT_FDCWD, b"/usr/share/zones", 0).expect("is there").links, 3);
     assert_eq!(machine.open("/usr/share/zones/broken", linux::O_RDONLY), Err(Errno::ENOENT));
     assert_eq!(
         machine.files.remove_directory(AT_FDCWD, b"/usr/share/zones/Europe", Default::default()),
         Err(Errno::ENOTEMPTY)
     );
+}
+
+#[test]
+fn a_link_to_a_directory_is_a_directory() {
+    let mut machine = machine(|| Ok(&[]));
+    let file = machine.open("/usr/share/zones/linked/Paris", linux::O_RDONLY).expect("can be opened");
+    assert_eq!(machine.read(file, None, 100).expect("can be read"), b"CET");
+    let file = machine.open("/usr/share/zones/linked/../linked/Paris", linux::O_RDONLY).expect("can be opened");
+    assert_eq!(machine.read(file, None, 100).expect("can be read"), b"CET");
+    let linked = machine.open("/usr/share/zones/linked", linux::O_RDONLY | linux::O_DIRECTORY).expect("is one");
+    assert_eq!(machine.names(linked, 4096).expect("listed"), [".", "..", "Paris"]);
+    let stat = machine.files.stat(AT_FDCWD, b"/usr/share/zones/linked", 0).expect("is there");
+    assert_eq!((stat.mode, stat.links), (linux::S_IFDIR | 0o755, 2));
+    assert_eq!(machine.files.stat(AT_FDCWD, b"/usr/share/zones", 0).expect("is there").links, 4);
+    machine.files.unlink(AT_FDCWD, b"/usr/share/zones/linked/Paris", Default::default()).expect("can be removed");
+    machine.files.remove_directory(AT_FDCWD, b"/usr/share/zones/linked", Default::default()).expect("it is empty");
+    assert_eq!(machine.files.stat(AT_FDCWD, b"/usr/share/zones", 0).expect("is there").links, 3);
 }
 
 #[test]
