@@ -4,6 +4,7 @@
 pub(crate) mod entropy;
 pub mod heap;
 pub(crate) mod processors;
+pub(crate) mod regular;
 pub mod resolver;
 pub mod signals;
 pub mod streams;

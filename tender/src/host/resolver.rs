@@ -1,9 +1,11 @@
 //! Configuration of the host's resolver: resolv.conf(5).
 
+use super::regular::open;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
 /// The file.
@@ -30,7 +32,7 @@ pub struct Resolver {
 impl Resolver {
     /// Reads the host's configuration; a host without one has the defaults.
     pub fn of_host() -> Self {
-        File::open(PATH).map(|file| Self::read(&file)).unwrap_or_default()
+        open(Path::new(PATH)).map(|file| Self::read(&file)).unwrap_or_default()
     }
 
     /// Reads the configuration in an open file.

@@ -15,6 +15,9 @@ use std::path::Path;
 /// Bytes read at a time.
 const PART: usize = 16 << 10;
 
+/// Attempts to open a file while others are renamed.
+const ATTEMPTS: usize = 16;
+
 /// An open folder.
 #[derive(Debug)]
 pub struct Folder(File);
@@ -51,13 +54,30 @@ impl Folder {
             mode: 0,
             resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
         };
-        // SAFETY: the path is a C string, and `how` a local variable of the size that is passed.
-        let opened = unsafe {
-            libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<How>())
-        };
-        let descriptor = i32::try_from(opened).ok().filter(|descriptor| *descriptor >= 0).ok_or(Status::Invalid)?;
-        // SAFETY: the kernel has just opened it, for this call alone.
-        Ok(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        for _ in 0..ATTEMPTS {
+            // SAFETY: the path is a C string, and `how` a local variable of the size that is passed.
+            let opened = unsafe {
+                libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<How>())
+            };
+            if let Some(descriptor) = i32::try_from(opened).ok().filter(|descriptor| *descriptor >= 0) {
+                // SAFETY: the kernel has just opened it, for this call alone.
+                return Ok(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) }));
+            }
+            match io::Error::last_os_error().raw_os_error() {
+                // A rename anywhere may disturb a lookup that has `..` (RESOLVE_BENEATH).
+                Some(libc::EAGAIN | libc::EINTR) => {}
+                errno => return Err(refusal(errno)),
+            }
+        }
+        Err(Status::InputOutput)
+    }
+}
+
+/// Status for a path that could not be opened: `Invalid` if there is nothing for the guest, `InputOutput` if the host failed.
+fn refusal(errno: Option<i32>) -> Status {
+    match errno {
+        Some(libc::ENOENT | libc::ENOTDIR | libc::EXDEV | libc::ELOOP | libc::ENAMETOOLONG) => Status::Invalid,
+        _ => Status::InputOutput,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::confine::{Descriptors, Role};
 use crate::devices::attach::What;
 use crate::devices::net::Backend;
 use crate::devices::net::user::addresses;
+use crate::host::regular::open;
 use crate::host::resolver::{self, Resolver};
 use crate::say;
 use folder::{Failed, Folder};
@@ -17,11 +18,10 @@ use husk_abi::call::Status;
 use husk_abi::host_file::kind;
 use names::Added;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Options on the guest's names and on what it sees of the host's files.
@@ -72,7 +72,7 @@ enum Source {
 /// hosts(5).
 const HOSTS: &str = "/etc/hosts";
 /// Most bytes of the host's that a guest gets.
-const HOSTS_MAXIMUM: usize = 1 << 20;
+const HOSTS_MAXIMUM: u64 = 1 << 20;
 
 /// Networks of a guest, as far as names concern them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -151,7 +151,9 @@ impl HostFiles {
             Source::File(_, path) => Some(format!("read {}", path.display())),
             Source::Folder(_, path) => Some(format!("read {}, and what is below", path.display())),
             Source::Link(_) => None,
-            Source::Hosts { host, .. } => host.as_ref().map(|_| format!("read names in {HOSTS}, but the host's own")),
+            Source::Hosts { host, .. } => {
+                host.as_ref().map(|_| format!("read names in {HOSTS}, but those of loopback addresses"))
+            }
             Source::Resolver { host, .. } => {
                 host.as_ref().map(|_| format!("read search domains and options in {}", resolver::PATH))
             }
@@ -208,24 +210,29 @@ fn contents(file: &File) -> Result<Vec<u8>, Status> {
     })
 }
 
-/// Returns the text of the host's hosts(5), or nothing if it is too long.
+/// Returns the text of the host's hosts(5), or nothing if it has become too long. No message says so, because the guest decides how
+/// often this is called.
 fn known(file: &File) -> String {
     let bytes = contents(file).unwrap_or_default();
-    if bytes.len() > HOSTS_MAXIMUM {
-        say!("husk: {HOSTS} is larger than 1M: the guest does without its names");
+    if bytes.len() as u64 > HOSTS_MAXIMUM {
         return String::new();
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Opens a file of the host for reading. One that is no regular file cannot be read later.
-fn open(path: &Path) -> Option<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()
+/// Opens the host's hosts(5), unless it is too long.
+fn open_hosts() -> Option<File> {
+    let file = open(Path::new(HOSTS))?;
+    let is_short = file.metadata().ok()?.len() <= HOSTS_MAXIMUM;
+    if !is_short {
+        say!("husk: {HOSTS} is larger than 1M: the guest does without its names");
+    }
+    is_short.then_some(file)
 }
 
 /// The guest's hosts(5), unless it is the same as without a tender. The host's names are for guests with a network.
 fn hosts(options: &Options, networks: Networks) -> Option<Entry> {
-    let host = (options.shown && networks.any).then(|| open(Path::new(HOSTS))).flatten();
+    let host = (options.shown && networks.any).then(open_hosts).flatten();
     if host.is_none() && options.hostname.is_none() && options.added.is_empty() {
         return None;
     }

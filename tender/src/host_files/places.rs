@@ -1,8 +1,9 @@
 //! Places of the host's certificates and time zones, and the paths at which a guest finds them.
 
 use super::folder::Folder;
-use super::{Entry, Source, open};
+use super::{Entry, Source};
 use crate::confine::files;
+use crate::host::regular::open;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
