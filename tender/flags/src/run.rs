@@ -106,7 +106,7 @@ pub static COMMAND: Command<'static> = Command {
         Section {
             title: "Names and host files",
             text: "An ordinary program finds the host's certificates, time zones and time (/etc/localtime), which are read when\n\
-                   it looks for them. With a network, its /etc/hosts has the names of the host's, but for those of the host itself;\n\
+                   it looks for them. With a network, its /etc/hosts has the names of the host's, but for those of loopback addresses;\n\
                    with a user-mode network, its /etc/resolv.conf has the search domains and options of the host's. Files of\n\
                    the image replace these. --no-host-files keeps all of them from the guest. --add-host and --dns are as\n\
                    for containers; --dns implies --net user, unless there is another network.",
