@@ -182,7 +182,11 @@ fn what_has_a_name_is_out_of_reach_without_any_filter() {
 
 #[test]
 fn time_zones_can_be_read_without_any_filter_and_nothing_else() {
-    if !landlock(6) || !std::path::Path::new("/usr/share/zoneinfo/UTC").exists() {
+    if !std::path::Path::new("/usr/share/zoneinfo/UTC").exists() {
+        skip!("time zones, as the host has none (apt install tzdata)");
+        return;
+    }
+    if !landlock(6) {
         return;
     }
     hello().attack("process", "read_zone").run().expect_success().expect_stderr("attack: read_zone succeeded");
