@@ -16,7 +16,7 @@ fn bench() -> &'static Bench {
         };
         // Not built here, because everything here is built for the fuzzer.
         let husk = built("x86_64-unknown-linux-musl/tender/husk");
-        Bench::new(&husk, &built("x86_64-unknown-none/release/runs_code"))
+        Bench::new(&husk, &built("husk/x86_64-unknown-none/release/runs_code"))
     })
 }
 
