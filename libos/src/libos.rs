@@ -18,7 +18,6 @@
 use crate::arch::{self, Registers};
 use crate::console::Console;
 use crate::errno::Errno;
-use crate::fs::descriptor::Kept;
 use crate::fs::device::Input;
 use crate::memory;
 use crate::processor_time;
@@ -112,8 +111,8 @@ impl Libos {
                 if !self.interrupts_console() {
                     return None;
                 }
-                running = true;
-                continue;
+                self.give_back();
+                break;
             }
             if self.ending.is_some() {
                 return self.drain();
@@ -122,12 +121,12 @@ impl Libos {
                 State::Restart => self.answer_again(),
                 State::Ready | State::Asleep(..) => true,
             };
+            if running {
+                self.give_back();
+            }
         }
         if self.disks.busy() {
             self.disks.ring();
-        }
-        if let Some(kept) = self.threads.current().file.take() {
-            self.give_back(kept);
         }
         if self.signals.pending != 0 {
             let blocked = self.threads.current().blocked;
@@ -208,10 +207,11 @@ impl Libos {
         interrupted
     }
 
-    /// Gives back the file of a call that is over.
-    #[cold]
-    fn give_back(&mut self, kept: Kept) {
-        self.change(|files, _| files.give_back(kept));
+    /// Gives back the file of the current thread's call, which has waited and is over.
+    fn give_back(&mut self) {
+        if let Some(kept) = self.threads.current().file.take() {
+            self.change(|files, _| files.give_back(kept));
+        }
     }
 
     /// Restarts the current thread's call with the result of its call of the gate. Returns the registers to load, as
@@ -223,6 +223,7 @@ impl Libos {
         if running {
             // A call that has transferred enough ends without the next call of the gate, which it has prepared.
             self.console().take_call();
+            self.give_back();
         }
         self.go_on(running)
     }
