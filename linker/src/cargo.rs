@@ -108,7 +108,7 @@ fn text(path: &Path) -> Result<&str> {
 }
 
 /// Returns the path of this program.
-fn executable() -> Result<PathBuf> {
+pub fn executable() -> Result<PathBuf> {
     env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))
 }
 

@@ -55,11 +55,9 @@ impl Project {
         let metadata = Metadata::query(options)?;
         let members = packages(&metadata, flags)?.into_iter().filter(|package| has_wanted(package, flags));
         let members = members.map(member).collect::<Result<Vec<_>>>()?;
-        let target_folder = flags.target_dir.as_ref().unwrap_or(&metadata.target_folder).join(OURS);
         Ok(Self {
             members,
-            // A relative path of the command line: the folder that it is in may not be there yet.
-            target_folder: Some(std::path::absolute(&target_folder).unwrap_or(target_folder)),
+            target_folder: Some(ours_in(flags.target_dir.as_ref().unwrap_or(&metadata.target_folder))),
             // `build.build-dir` may be configured.
             build_folder: metadata.build_folder.map(|folder| folder.join(OURS)),
             config: Config::read(&flags.config),
@@ -75,10 +73,16 @@ impl Project {
         let config = Config::read_from(&config::home().unwrap_or_default(), &flags.config);
         let configured =
             || env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).or_else(|| config.path(&["build", "target-dir"]));
-        let target_folder = flags.target_dir.clone().or_else(configured).map(|folder| folder.join(OURS));
-        let target_folder = target_folder.map(|folder| std::path::absolute(&folder).unwrap_or(folder));
+        let target_folder = flags.target_dir.clone().or_else(configured).map(|folder| ours_in(&folder));
         Self { members: vec![], root: None, target_folder, build_folder: None, config }
     }
+}
+
+/// Returns the folder for images in a target folder, as an absolute path: one of the command line may be relative, and not be there
+/// yet.
+fn ours_in(target_folder: &Path) -> PathBuf {
+    let folder = target_folder.join(OURS);
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 fn member(package: &Package) -> Result<Member> {

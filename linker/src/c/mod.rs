@@ -6,6 +6,7 @@
 mod compiler;
 mod words;
 
+use crate::cargo;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::link::request;
@@ -34,7 +35,7 @@ const CHOICES: [&str; 4] = ["CC_x86_64_unknown_linux_musl", "CC_x86_64-unknown-l
 pub fn variables(folder: Option<&Path>, config: &Config) -> Result<Option<(&'static str, PathBuf)>> {
     let is_chosen = CHOICES.iter().any(|name| env::var_os(name).is_some() || config.gives_variable(name));
     let Some(folder) = folder.filter(|_| !is_chosen && !Compiler::is_found_by_build_scripts()) else { return Ok(None) };
-    let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
+    let executable = cargo::executable()?;
     let name = folder.join(NAME);
     if fs::read_link(&name).ok().as_ref() != Some(&executable) {
         fs::create_dir_all(folder).map_err(|error| Error::file("create", folder, error))?;
@@ -75,7 +76,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         command.args(&words.compiling).arg("-c").arg(input).arg("-o").arg(&object);
         let status = command.status().map_err(|error| Error::start(command.get_program().as_ref(), error))?;
         if !status.success() {
-            return Ok(crate::cargo::exit_code(status));
+            return Ok(cargo::exit_code(status));
         }
         inputs.push(object.into());
     }
@@ -91,7 +92,7 @@ fn link(inputs: Vec<OsString>, output: &Path) -> Result<ExitCode> {
     let own = libraries.join("self-contained");
     let builtins = compiler_builtins(&libraries)?;
     let tools = toolchain.tool(env!("HUSK_HOST"), "rust-lld").map_err(Error::new)?;
-    let executable = env::current_exe().map_err(|error| Error::new(format!("cannot find myself: {error}")))?;
+    let executable = cargo::executable()?;
     let mut command = Command::new(executable);
     command.args(["rcrt1.o", "crti.o", "crtbeginS.o"].map(|name| own.join(name))).args(inputs);
     command.args(["-nostartfiles", "-nodefaultlibs", "-static-pie", "-L"]).arg(&own);
@@ -104,7 +105,7 @@ fn link(inputs: Vec<OsString>, output: &Path) -> Result<ExitCode> {
     command.env("PATH", env::join_paths(folders).map_err(|error| Error::new(format!("cannot link: {error}")))?);
     command.env(request::KIND, Kind::Std.name()).env(request::TOOL, request::identity());
     command.env_remove("CARGO_PKG_NAME").env_remove(request::STRIP_DEBUG);
-    let error = command.status().map(crate::cargo::exit_code);
+    let error = command.status().map(cargo::exit_code);
     error.map_err(|error| Error::start(command.get_program().as_ref(), error))
 }
 

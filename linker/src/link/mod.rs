@@ -17,6 +17,7 @@ mod response;
 pub mod scratch;
 pub mod tool;
 
+use crate::cargo;
 use crate::error::{Error, Result};
 use crate::patch::{self, Plan, Reason};
 use crate::settings::Kind;
@@ -71,7 +72,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     let status = link(&line, &linker, &scratch)?;
     if !status.success() {
-        return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
+        return Ok(cargo::exit_code(status));
     }
     if line.makes_program {
         finish(&line, &request)?;
