@@ -13,7 +13,7 @@ use crate::net::address::Family;
 use crate::net::{Net, interface};
 use crate::services::Services;
 use crate::signals::Signals;
-use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
 use core::net::{IpAddr, SocketAddr};
@@ -64,7 +64,7 @@ impl Outside<'_> {
             return Ok(());
         }
         let deadline = Some(end.min(now.saturating_add(LEASE_INTERVAL)));
-        Err(Stop::Block(Sleep { on: WaitFor::Time, deadline, woken: Resume::Restart, expired: Resume::Restart }))
+        Err(Stop::until(WaitFor::Time, deadline))
     }
 
     fn is_asking(&self, to: Option<IpAddr>) -> bool {

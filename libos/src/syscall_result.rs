@@ -57,6 +57,13 @@ pub enum Resume {
     Restart,
 }
 
+impl Stop {
+    /// Returns a wait after which the call is restarted, whatever ends it.
+    pub fn until(on: WaitFor, deadline: Option<u64>) -> Self {
+        Self::Block(Sleep { on, deadline, woken: Resume::Restart, expired: Resume::Restart })
+    }
+}
+
 impl From<Errno> for Stop {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)

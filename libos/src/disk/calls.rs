@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::file::TRANSFER_MAXIMUM;
-use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
 use husk::abi::block::WRITE;
@@ -56,7 +56,7 @@ impl Disks {
                 self.wake_excluded(threads);
                 Ok(result?)
             }
-            None => Err(until_woken()),
+            None => Err(Stop::until(WaitFor::Time, None)),
         }
     }
 
@@ -68,10 +68,6 @@ impl Disks {
             return Ok(());
         }
         self.await_end(thread.id)?;
-        Err(until_woken())
+        Err(Stop::until(WaitFor::Time, None))
     }
-}
-
-fn until_woken() -> Stop {
-    Stop::Block(Sleep { on: WaitFor::Time, deadline: None, woken: Resume::Restart, expired: Resume::Restart })
 }

@@ -4,7 +4,7 @@
 //! them the change is noted in a list, which the owner of both takes and passes on after each call.
 
 use super::handle::{DescriptionKey, NodeKey};
-use crate::syscall_result::{Resume, Sleep, Stop, WaitFor};
+use crate::syscall_result::{Stop, WaitFor};
 use alloc::vec::Vec;
 
 /// Identity of a file in a set of epoll(7): a descriptor, and the description that it stood for when it was added.
@@ -69,10 +69,5 @@ impl ReadyList {
 
 /// Result of a call that waits for a file: the call is restarted when the file's readiness may have changed.
 pub fn wait(node: NodeKey) -> Stop {
-    Stop::Block(Sleep {
-        on: WaitFor::File(node.index()),
-        deadline: None,
-        woken: Resume::Restart,
-        expired: Resume::Restart,
-    })
+    Stop::until(WaitFor::File(node.index()), None)
 }

@@ -12,7 +12,7 @@ use crate::fs::layout::PollEntry;
 use crate::fs::ready::Ready;
 use crate::signals::UNSTOPPABLE;
 use crate::state::Libos;
-use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
+use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::user;
 use linux_raw_sys::general::*;
 
@@ -43,7 +43,7 @@ pub fn wait_until(
         return Ok(0);
     }
     let deadline = deadline.into_iter().chain(libos.files.next_alarm()).min();
-    Err(Stop::Block(Sleep { on, deadline, woken: Resume::Restart, expired: Resume::Restart }))
+    Err(Stop::until(on, deadline))
 }
 
 /// Makes `call` with the signal mask of `size` bytes at the address `mask`, if there is one, until it returns a result.
