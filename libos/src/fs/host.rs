@@ -63,12 +63,7 @@ impl Files {
 
     fn seed_host_file(&mut self, path: &'static [u8], now: Time) -> Result<(), Errno> {
         let name = path.strip_suffix(b"/").unwrap_or(path);
-        for (end, _) in name.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/') {
-            match self.make_directory(linux::AT_FDCWD, &name[..end], 0o755, now) {
-                Ok(()) | Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
+        self.make_parents(name, now)?;
         let walked = self.walk(linux::AT_FDCWD, name, Follow::Never)?;
         if walked.found.is_ok() {
             return Err(Errno::EEXIST);

@@ -186,12 +186,18 @@ impl Files {
 
     /// Adds the image at the path of the program. If that fails, the image has no name, which does no harm.
     fn seed_image(&mut self, program: &[u8], now: Time) {
-        for (end, byte) in program.iter().enumerate().skip(1) {
-            if *byte == b'/' {
-                let _ = self.make_directory(linux::AT_FDCWD, &program[..end], 0o755, now);
+        let _ = self.make_parents(program, now).and_then(|()| self.seed(program, Kind::Image, 0o755, now));
+    }
+
+    /// Makes the directories that lead to `path`, unless they are there.
+    pub(super) fn make_parents(&mut self, path: &[u8], now: Time) -> Result<(), Errno> {
+        for (end, _) in path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/') {
+            match self.make_directory(linux::AT_FDCWD, &path[..end], 0o755, now) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
             }
         }
-        let _ = self.seed(program, Kind::Image, 0o755, now);
+        Ok(())
     }
 
     /// Adds a disk, before the tree is made.
