@@ -19,6 +19,7 @@ pub mod disk;
 pub mod errno;
 pub mod fs;
 pub mod host_files;
+pub mod idle;
 pub mod image;
 pub mod libos;
 pub mod memory;

@@ -19,6 +19,7 @@ use crate::arch::{self, Registers};
 use crate::console::Console;
 use crate::errno::Errno;
 use crate::fs::device::Input;
+use crate::idle::Idle;
 use crate::memory;
 use crate::processor_time;
 use crate::signals;
@@ -26,10 +27,8 @@ use crate::state::{End, Libos};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::syscalls::{Arguments, files, table};
 use crate::threads::State;
-use alloc::vec::Vec;
 use core::ptr::NonNull;
 use husk::abi::call::News;
-use husk::wait::{Source, Wait};
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
@@ -41,14 +40,6 @@ pub static LIBOS: Mutex<Option<Libos>> = Mutex::new(None);
 
 /// Interval of the checks for input that a thread waits for while others run, in nanoseconds.
 const INPUT_INTERVAL: u64 = 10_000_000;
-
-/// A processor that waits for events.
-#[derive(Debug)]
-struct Idle {
-    wait: Wait,
-    /// Monotonic time of its begin, in nanoseconds.
-    since: u64,
-}
 
 impl Idle {
     /// Waits without the lock, and takes the news. Returns the registers to load; `None` if no thread can run yet.
@@ -128,10 +119,7 @@ impl Libos {
         if self.disks.busy() {
             self.disks.ring();
         }
-        if self.signals.pending != 0 {
-            let blocked = self.threads.current().blocked;
-            self.signals.claim(&mut self.threads, !blocked);
-        }
+        self.claim_signals();
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
             if self.ending.is_some() {
@@ -195,10 +183,7 @@ impl Libos {
     /// has left the tender's record already, so the tender would wait in spite of it.
     #[cold]
     fn interrupts_console(&mut self) -> bool {
-        if self.signals.pending != 0 {
-            let blocked = self.threads.current().blocked;
-            self.signals.claim(&mut self.threads, !blocked);
-        }
+        self.claim_signals();
         let interrupted = self.threads.current().next_signal().is_some();
         if interrupted {
             self.console().take_call();
@@ -208,6 +193,7 @@ impl Libos {
     }
 
     /// Gives back the file of the current thread's call, which has waited and is over.
+    #[cold]
     fn give_back(&mut self) {
         if let Some(kept) = self.threads.current().file.take() {
             self.change(|files, _| files.give_back(kept));
@@ -260,39 +246,6 @@ impl Libos {
         true
     }
 
-    /// Begins to wait, when no thread can run, for a deadline, an event that threads wait for, or a signal. If none of these can
-    /// ever occur, the program ends here.
-    fn begin_wait(&mut self) -> Idle {
-        let since = husk::clock::monotonic_ns();
-        let input = self.files.input == Input::Wanted && self.ending.is_none();
-        let deadline = match self.ending {
-            Some((_, ended)) => Some(self.net.drains_until(ended).unwrap_or(since)),
-            None => self.threads.deadline().into_iter().chain(self.signals.timers.next_in_sleep()).min(),
-        };
-        let expected = input || self.net.expects() || self.disks.busy();
-        if deadline.is_none() && !expected && !self.signals_expected() {
-            husk::process::deadlock();
-        }
-        let timer = self.net.device().and_then(|device| device.stack.deadline());
-        let deadline = deadline.into_iter().chain(timer).min().unwrap_or(u64::MAX);
-        let news = if input { News::INPUT } else { News::empty() };
-        let wait = self.with_sources(|sources| match sources.is_empty() {
-            true => Wait::without_devices(news, deadline),
-            false => Wait::begin(sources, news, deadline),
-        });
-        Idle { wait, since }
-    }
-
-    /// Calls `code` with the devices that a wait is for.
-    fn with_sources<T>(&mut self, code: impl FnOnce(&mut [&mut dyn Source]) -> T) -> T {
-        let network = self.net.device().map(|device| device.wire.source());
-        match (network, self.disks.busy()) {
-            (None, false) => code(&mut []),
-            (Some(network), false) => code(&mut [network]),
-            (network, true) => code(&mut network.into_iter().chain(self.disks.sources()).collect::<Vec<_>>()),
-        }
-    }
-
     /// Takes the news after a wait. Returns the registers to load; `None` if no thread can run yet.
     fn end_wait(&mut self, idle: &Idle) -> Option<NonNull<Registers>> {
         let waited = husk::clock::monotonic_ns().saturating_sub(idle.since);
@@ -319,6 +272,15 @@ impl Libos {
         if self.files.input == Input::Wanted && now.saturating_sub(self.looked) >= INPUT_INTERVAL {
             self.looked = now;
             self.wait_for_input(0);
+        }
+    }
+
+    /// Lets the current thread take pending signals of the program that it does not block.
+    #[inline]
+    fn claim_signals(&mut self) {
+        if self.signals.pending != 0 {
+            let blocked = self.threads.current().blocked;
+            self.signals.claim(&mut self.threads, !blocked);
         }
     }
 
@@ -352,13 +314,6 @@ impl Libos {
             self.threads.restart_call()
         }
         interrupted
-    }
-
-    /// Returns true if a signal is pending, or the program counts on one.
-    fn signals_expected(&mut self) -> bool {
-        arch::signals_posted()
-            || self.signals.awaited(self.files.signals_of_files())
-            || self.threads.any(signals::waits)
     }
 }
 
