@@ -92,29 +92,13 @@ impl Libos {
     /// Unless the current thread continues, restarts waiting calls until a thread can return to its program. Returns its
     /// registers; `None` if none can.
     #[inline]
-    fn go_on(&mut self, mut running: bool) -> Option<NonNull<Registers>> {
+    fn go_on(&mut self, running: bool) -> Option<NonNull<Registers>> {
         self.poll_signals();
         if self.disks.busy() {
             self.disks.poll(&mut self.threads);
         }
-        while !running {
-            if self.console().is_called() {
-                if !self.interrupts_console() {
-                    return None;
-                }
-                self.give_back();
-                break;
-            }
-            if self.ending.is_some() {
-                return self.drain();
-            }
-            running = match self.threads.run_next()? {
-                State::Restart => self.answer_again(),
-                State::Ready | State::Asleep(..) => true,
-            };
-            if running {
-                self.give_back();
-            }
+        if !running && !self.run_another() {
+            return None;
         }
         if self.disks.busy() {
             self.disks.ring();
@@ -123,7 +107,8 @@ impl Libos {
         if self.threads.current().next_signal().is_some() {
             self.take_signals();
             if self.ending.is_some() {
-                return self.drain();
+                self.drain();
+                return None;
             }
         }
         let timer = self.signals.timers.next().is_some();
@@ -133,17 +118,40 @@ impl Libos {
         Some(NonNull::from(&mut *self.threads.current().registers))
     }
 
+    /// Restarts waiting calls until a thread can return to its program. Returns false if none can.
+    #[inline(never)]
+    fn run_another(&mut self) -> bool {
+        loop {
+            if self.console().is_called() {
+                return self.interrupts_console();
+            }
+            if self.ending.is_some() {
+                self.drain();
+                return false;
+            }
+            let running = match self.threads.run_next() {
+                Some(State::Restart) => self.answer_again(),
+                Some(State::Ready | State::Asleep(..)) => true,
+                None => return false,
+            };
+            if running {
+                self.give_back();
+                return true;
+            }
+        }
+    }
+
     /// Ends the machine, unless data is on its way to the network.
     #[cold]
-    fn drain(&mut self) -> Option<NonNull<Registers>> {
+    fn drain(&mut self) {
         if self.net.has_device() {
             self.poll_network();
         }
         match self.ending {
-            Some((_, ended)) if self.net.drains_until(ended).is_some() => None,
+            Some((_, ended)) if self.net.drains_until(ended).is_some() => {}
             Some((End::Signal(signal), _)) => signals::end(signal),
             Some((End::Exit(status), _)) => husk::process::exit(status),
-            None => None,
+            None => {}
         }
     }
 
@@ -188,6 +196,7 @@ impl Libos {
         if interrupted {
             self.console().take_call();
             self.threads.current().interrupt();
+            self.give_back();
         }
         interrupted
     }
