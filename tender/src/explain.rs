@@ -91,14 +91,22 @@ impl Explanation {
         all.into_iter().filter(|(_, features)| !features.is_empty()).collect()
     }
 
+    /// What Landlock leaves open.
+    fn exceptions(&self) -> &'static str {
+        let has_folders = self.devices.iter().any(|(_, what)| matches!(what, What::Folder(_)));
+        match (has_folders, self.host_files.beneath().is_some()) {
+            (false, false) => "",
+            (false, true) => ", except time zones for reading",
+            (true, false) => ", except these folders",
+            (true, true) => ", except these folders, and time zones for reading",
+        }
+    }
+
     fn facts(&self) -> Vec<(&'static str, String)> {
         let landlock = match self.landlock {
-            Some(version) if self.host_files.folder().is_some() => {
-                format!(
-                    "Landlock {version}: nothing can be opened, bound or signalled by name, except time zones for reading"
-                )
+            Some(version) => {
+                format!("Landlock {version}: nothing can be opened, bound or signalled by name{}", self.exceptions())
             }
-            Some(version) => format!("Landlock {version}: nothing can be opened, bound or signalled by name"),
             None => "this kernel has no Landlock: only the filters below keep files from being opened".to_owned(),
         };
         let sandbox = match self.plan.processor.iter().any(|feature| std::ptr::eq(*feature, &calls::SPT)) {
@@ -111,7 +119,10 @@ impl Explanation {
         ];
         for (name, what) in &self.devices {
             let reach = reach(what).into_iter();
-            facts.extend(reach.map(|reach| (what.kind().name(), format!("'{name}': {reach}"))));
+            facts.extend(reach.map(|reach| match what {
+                What::Folder(_) => (what.kind().name(), reach),
+                What::Network(_) | What::Block(_) => (what.kind().name(), format!("'{name}': {reach}")),
+            }));
         }
         let lines = self.host_files.lines();
         let nothing = lines.is_empty().then(|| "nothing of the host's".to_owned());
@@ -131,6 +142,10 @@ fn reach(what: &What) -> Vec<String> {
         What::Block(options) => {
             let writes = if options.read_only { "read" } else { "read and write" };
             vec![format!("{writes} {}", options.file.display())]
+        }
+        What::Folder(options) => {
+            let may = if options.read_only { "read" } else { "read and change" };
+            vec![format!("{may} {}, at {}", options.host.display(), options.guest)]
         }
         What::Network(options) => match &options.backend {
             Backend::Tap(interface) => vec![format!("frames of the interface {interface}")],

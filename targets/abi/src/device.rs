@@ -31,10 +31,11 @@ pub struct Device {
     pub name_length: u32,
     /// The name in ASCII, padded with zeros.
     pub name: [u8; note::DEVICE_NAME_MAXIMUM],
-    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device one ([`crate::block`]) and one without
-    /// entries.
+    /// The queues: for a network device [`TRANSMIT`] and [`RECEIVE`], for a block device ([`crate::block`]) or a folder
+    /// ([`crate::folder`]) one, and one without entries.
     pub queues: [Queue; 2],
-    /// Address of the device's properties: a [`Network`] for a network device, a [`crate::block::Block`] for a block device.
+    /// Address of the device's properties: a [`Network`] for a network device, a [`crate::block::Block`] for a block
+    /// device, a [`crate::folder::Folder`] for a folder.
     pub properties: u64,
     /// [`Offers`] of a network device.
     pub offers: u32,

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod device;
 pub mod fault;
 pub mod files;
+pub mod folder;
 pub mod host_file;
 pub mod memory;
 pub mod note;

@@ -26,6 +26,8 @@ pub const SIGNALS: u32 = 4;
 pub const THREADS: u32 = 5;
 /// Type of the note that holds a [`crate::files::Note`]; optional.
 pub const FILES: u32 = 6;
+/// Type of the note that holds the [`crate::folder::VERSION`] of a guest that can use folders, in four bytes; optional.
+pub const FOLDERS: u32 = 7;
 /// Name of the section from which the notes are linked.
 pub const SECTION: &str = ".note.husk";
 
@@ -116,4 +118,6 @@ pub mod device_kind {
     pub const NETWORK: u32 = 1;
     /// A disk.
     pub const BLOCK: u32 = 2;
+    /// A folder ([`crate::folder`]). No manifest names one: the user attaches any number.
+    pub const FOLDER: u32 = 3;
 }

@@ -17,6 +17,8 @@ flags! {
         Net = "net".takes("[NAME=]WIRE").repeats(),
         /// Attach a disk, a file or block device; also ,sector=4096 ,direct
         Block = "block".takes("[NAME=]FILE[,ro]").repeats(),
+        /// Show the guest a directory or file of the host at this place; with :ro, to read only
+        Files = "files".takes("GUEST=HOST[:ro]").repeats(),
         /// Forward a port of the host, by default of 127.0.0.1, to the guest
         Publish = "publish".short('p').takes("[ADDR:]HOST:GUEST").repeats(),
         /// Let the guest connect to this, and only to what is allowed
@@ -111,6 +113,13 @@ pub static COMMAND: Command<'static> = Command {
                    the image replace these. --no-host-files keeps all of them from the guest. --add-host and --dns are as\n\
                    for containers; --dns implies --net user, unless there is another network.",
             flags: &["no-host-files", "hostname", "add-host", "dns"],
+        },
+        Section {
+            title: "Files",
+            text: "`--files /data=./data` shows the guest the directory ./data of the host at /data; what it changes there\n\
+                   stays. HOST may be a single file, and :ro at its end keeps the guest from changing anything. Nothing beside it\n\
+                   can be reached, and no link leads out. The files are made as the user that husk runs as.",
+            flags: &["files"],
         },
         Section {
             title: "Exit status",

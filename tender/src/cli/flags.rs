@@ -35,6 +35,10 @@ pub fn apply(run: &mut Run, flag: Flag, value: OsString) -> Result<(), String> {
             let text = value.to_str().ok_or("the name of the file is not UTF-8; rename it")?;
             options.devices.push(Attachment::block(text)?);
         }
+        Flag::Files => {
+            let text = value.to_str().ok_or("a name in it is not UTF-8; rename it")?;
+            options.devices.push(Attachment::folder(text)?);
+        }
         Flag::Publish => run.user.publish.push(Publish::parse(&text)?),
         Flag::Allow => run.user.policy.0.push(Rule::parse(true, &text)?),
         Flag::Deny => run.user.policy.0.push(Rule::parse(false, &text)?),

@@ -206,7 +206,7 @@ fn user_network(attachment: &mut Attachment) -> Option<&mut user::Options> {
 fn network(attachment: &mut Attachment) -> Option<&mut net::Options> {
     match &mut attachment.what {
         What::Network(options) => Some(options),
-        What::Block(_) => None,
+        What::Block(_) | What::Folder(_) => None,
     }
 }
 

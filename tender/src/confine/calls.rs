@@ -1,7 +1,7 @@
 //! The system calls that the tender makes once a guest runs, by feature: each with a reason, and with conditions on its
 //! arguments.
 //!
-//! No call in here names a file, starts a program, makes memory executable, or inspects another process.
+//! No call in here names a file but beneath a folder, starts a program, makes memory executable, or inspects another process.
 
 use super::descriptors::Role;
 use crate::arch::hvt::{GeneralRegisters, ModelRegisters, SpecialRegisters};
@@ -102,6 +102,8 @@ const POPULATE: u32 = MADV_POPULATE_WRITE as u32;
 const SHARED_OR_GROWING: u32 = (MAP_SHARED | MAP_GROWSDOWN) as u32;
 const STREAM: u32 = (SOCK_STREAM | SOCK_CLOEXEC) as u32;
 const DATAGRAM: u32 = (SOCK_DGRAM | SOCK_CLOEXEC) as u32;
+/// Bits of a mode by which a program runs as its file's owner or group.
+const SET_ID: u32 = 0o6000;
 const V4: u32 = AF_INET as u32;
 const V6: u32 = AF_INET6 as u32;
 
@@ -324,6 +326,69 @@ features! {
         SYS_fallocate [On(0, Role::Disk)] "a discard, without io_uring";
         SYS_io_uring_enter [On(0, Role::Ring)] "requests to a ring that takes nothing but these, on this file";
         SYS_getrusage [Is(0, RUSAGE_THREAD as u32)] "whether a write that took long has blocked";
+    }
+
+    /// A folder, and what reads it. The directories and files are those that it was opened with, and those beneath.
+    FOLDER = "folder" {
+        SYS_openat2 [On(0, Role::Folder)] "a path of the guest's, beneath the folder";
+        SYS_openat2 [Made(0)] "beneath a directory in it";
+        SYS_statx [On(0, Role::Folder)] "attributes of a file";
+        SYS_statx [Made(0)] "the same";
+        SYS_fstatfs [On(0, Role::Folder)] "space of the file system";
+        SYS_fstatfs [Made(0)] "the same";
+        SYS_preadv [Made(0)] "contents of a file";
+        SYS_getdents64 [Made(0)] "names in a directory";
+        SYS_readlinkat [On(0, Role::Folder)] "whether the folder is a link";
+        SYS_readlinkat [Made(0)] "the target of a link";
+        SYS_lseek [Made(0)] "where a directory is listed from, and holes in a file";
+        SYS_flock [Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_SETLK as u32), Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_GETLK as u32), Made(0)] "a lock of another";
+        SYS_fcntl [Is(1, F_OFD_SETLK as u32), Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_OFD_GETLK as u32), Made(0)] "a lock of another";
+        SYS_fsync [Made(0)] "the guest makes sure";
+        SYS_fdatasync [Made(0)] "the same";
+        SYS_close [Made(0)] "a file that is not used any more";
+        SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
+    }
+
+    /// A folder that may be changed.
+    FOLDER_CHANGES = "folder to change" {
+        SYS_openat2 [On(0, Role::Folder)] "a path of the guest's, beneath the folder";
+        SYS_openat2 [Made(0)] "beneath a directory in it";
+        SYS_statx [On(0, Role::Folder)] "attributes of a file";
+        SYS_statx [Made(0)] "the same";
+        SYS_fstatfs [On(0, Role::Folder)] "space of the file system";
+        SYS_fstatfs [Made(0)] "the same";
+        SYS_preadv [Made(0)] "contents of a file";
+        SYS_getdents64 [Made(0)] "names in a directory";
+        SYS_readlinkat [On(0, Role::Folder)] "whether the folder is a link";
+        SYS_readlinkat [Made(0)] "the target of a link";
+        SYS_lseek [Made(0)] "where a directory is listed from, and holes in a file";
+        SYS_flock [Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_SETLK as u32), Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_GETLK as u32), Made(0)] "a lock of another";
+        SYS_fcntl [Is(1, F_OFD_SETLK as u32), Made(0)] "a lock of the guest's";
+        SYS_fcntl [Is(1, F_OFD_GETLK as u32), Made(0)] "a lock of another";
+        SYS_fsync [Made(0)] "the guest makes sure";
+        SYS_fdatasync [Made(0)] "the same";
+        SYS_close [Made(0)] "a file that is not used any more";
+        SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
+        SYS_pwritev2 [Made(0)] "contents of a file";
+        SYS_ftruncate [Made(0)] "the size of a file";
+        SYS_fallocate [Made(0)] "space of a file";
+        SYS_fchmod [Without(1, SET_ID), Made(0)] "permissions, on a kernel without the next";
+        SYS_fchmodat2 [Without(2, SET_ID), On(0, Role::Folder)] "permissions";
+        SYS_fchmodat2 [Without(2, SET_ID), Made(0)] "the same";
+        SYS_fchownat [On(0, Role::Folder)] "owners";
+        SYS_fchownat [Made(0)] "the same";
+        SYS_utimensat [On(0, Role::Folder)] "times";
+        SYS_utimensat [Made(0)] "the same";
+        SYS_mkdirat [Made(0)] "a directory is made";
+        SYS_unlinkat [Made(0)] "a name is removed";
+        SYS_renameat2 [Made(0), Made(2)] "a file is renamed";
+        SYS_linkat [Made(0), Made(2)] "another name of a file";
+        SYS_symlinkat [Made(1)] "a link is made";
     }
 }
 

@@ -42,6 +42,8 @@ pub enum Role {
     Disk,
     /// The io_uring(7) of a disk.
     Ring,
+    /// The directory or file of a folder.
+    Folder,
     /// The pidfd of the tender, in its watchdog or supervisor.
     Tender,
     /// The status file, in the supervisor.
@@ -104,6 +106,7 @@ impl fmt::Display for Role {
             Self::HostFolder => "the folder of time zones",
             Self::Disk => "the disk",
             Self::Ring => "the disk's io_uring",
+            Self::Folder => "the folder",
             Self::Tender => "the pidfd of husk",
             Self::Status => "the status file",
         })

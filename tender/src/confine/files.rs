@@ -1,5 +1,5 @@
 //! Closes everything that has a name to the process: files and directories, sockets by path or number, processes to
-//! signal (landlock(7)).
+//! signal (landlock(7)). What is below a folder that the guest was given stays open, for what the guest may do there.
 //!
 //! Files that are open already stay open, with the rights that they were opened with. The filters of the threads refuse
 //! the same calls; Landlock also covers what bypasses them, such as requests to an io_uring.
@@ -9,30 +9,58 @@
 use super::error::Error;
 use super::lacks::{KNOWN, Lack};
 use landlock::{
-    Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::null;
 
-/// Closes everything, except that TCP sockets can be connected if it `connects`, and that files below `folder` can be read. Returns
-/// what the kernel cannot close.
-pub fn close_the_rest(connects: bool, folder: Option<BorrowedFd<'_>>) -> Result<Option<Lack>, Error> {
-    let read = |folder| Ok::<_, RulesetError>(PathBeneath::new(folder, AccessFs::ReadFile | AccessFs::ReadDir));
+/// What the guest may use below a directory, or a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Beneath<'a> {
+    /// The directory or file.
+    pub file: BorrowedFd<'a>,
+    /// True if it is a directory.
+    pub is_directory: bool,
+    /// True if nothing may be changed.
+    pub read_only: bool,
+}
+
+impl Beneath<'_> {
+    /// Rights of this version of Landlock. No program is started, and no device, socket or pipe made.
+    fn rights(&self) -> BitFlags<AccessFs> {
+        let read = AccessFs::ReadFile | AccessFs::ReadDir;
+        let write = AccessFs::WriteFile
+            | AccessFs::Truncate
+            | AccessFs::MakeReg
+            | AccessFs::MakeDir
+            | AccessFs::MakeSym
+            | AccessFs::RemoveFile
+            | AccessFs::RemoveDir
+            | AccessFs::Refer;
+        let rights = if self.read_only { read } else { read | write };
+        if self.is_directory { rights } else { rights & AccessFs::from_file(ABI::V3) }
+    }
+}
+
+/// Closes everything, except what is `beneath` something, and that TCP sockets can be connected if it `connects`. Returns what
+/// the kernel cannot close.
+pub fn close_the_rest(connects: bool, beneath: &[Beneath<'_>]) -> Result<Option<Lack>, Error> {
     let close = || {
         let mut network = AccessNet::from_all(KNOWN);
         if connects {
             network.remove(AccessNet::ConnectTcp);
         }
-        Ruleset::default()
+        let ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(KNOWN))?
             .handle_access(network)?
             .scope(Scope::from_all(KNOWN))?
-            .create()?
-            .add_rules(folder.map(read))?
-            .restrict_self()
+            .create()?;
+        let add =
+            |ruleset: RulesetCreated, one: &Beneath<'_>| ruleset.add_rule(PathBeneath::new(one.file, one.rights()));
+        beneath.iter().try_fold(ruleset, add)?.restrict_self()
     };
     let closed = close().map_err(|error: RulesetError| io::Error::other(error.to_string()));
     closed.map(|status| lack(&status.landlock)).map_err(Error::NotConfined)

@@ -290,10 +290,12 @@ mod tests {
         &calls::PASST,
         &calls::USER_NETWORK,
         &calls::BLOCK,
+        &calls::FOLDER,
+        &calls::FOLDER_CHANGES,
         &calls::SENTINEL,
     ];
 
-    /// Makes a descriptor for each role, and the standard streams: 0 to 14.
+    /// Makes a descriptor for each role, and the standard streams: 0 to 15.
     fn descriptors() -> Descriptors {
         let mut descriptors = Descriptors::default();
         for (role, number) in ROLES.into_iter().zip(3..) {
@@ -303,10 +305,10 @@ mod tests {
         descriptors
     }
 
-    /// A descriptor that was made since.
-    const MADE: u32 = 17;
+    /// Descriptor that was made since.
+    const MADE: u32 = 3 + ROLES.len() as u32;
 
-    const ROLES: [Role; 14] = [
+    const ROLES: [Role; 15] = [
         Role::Image,
         Role::Pages,
         Role::Bell,
@@ -321,6 +323,7 @@ mod tests {
         Role::HostFolder,
         Role::Disk,
         Role::Ring,
+        Role::Folder,
     ];
 
     /// Returns true if the arguments meet a call's conditions.
@@ -380,6 +383,7 @@ mod tests {
                 Argument::Without(at, bits) => arguments[usize::from(at)] = !bits,
                 Argument::OwnProcess(at) => arguments[usize::from(at)] = std::process::id(),
                 Argument::Secret(at) => arguments[usize::from(at)] = placeholder(at),
+                Argument::Made(at) if at > 0 => arguments[usize::from(at)] = MADE,
                 Argument::Turns(_) | Argument::On(..) | Argument::Made(_) => {}
             }
         }
@@ -487,6 +491,15 @@ mod tests {
             libc::SYS_open,
             libc::SYS_openat,
         ];
+        // Only those of folders, and of files of the host, open files.
+        let opens = |feature: &&&Feature| {
+            let openers = [&calls::FOLDER, &calls::FOLDER_CHANGES, &calls::HOST_FILES];
+            openers.into_iter().any(|opener| std::ptr::eq(opener, **feature))
+        };
+        let others: Vec<&Feature> = ALL.iter().filter(|feature| !opens(feature)).copied().collect();
+        assert_eq!(others.len() + 3, ALL.len());
+        let without_folders = verdicts(&others);
+        assert!(without_folders.iter().all(|(number, _)| i64::from(*number) != libc::SYS_openat2));
         let allowed = verdicts(ALL);
         for number in never {
             let mut verdicts = allowed.iter().filter(|(allowed, _)| i64::from(*allowed) == number);

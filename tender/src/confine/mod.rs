@@ -25,21 +25,17 @@ pub mod sentinel;
 pub use crew::{Confined, Crew};
 pub use descriptors::{Descriptors, Role};
 pub use error::Error;
+pub use files::Beneath;
 pub use filter::Program;
 pub use lacks::{Lack, Lacks};
 pub use plan::Plan;
 pub use privileges::User;
-use std::os::fd::BorrowedFd;
 
 /// Gives up, for this thread and those that it makes from now on, the privileges that no thread needs once all is open, and
-/// becomes `user`, if there is one. The threads are confined next, by this `plan`. What is below `folder` can still be read. Also
+/// becomes `user`, if there is one. What is `beneath` something stays open. The threads are confined next, by this `plan`. Also
 /// returns the protection that this kernel lacks.
-pub fn confine_process(
-    plan: Plan,
-    user: Option<User>,
-    folder: Option<BorrowedFd<'_>>,
-) -> Result<(Crew, Option<Lack>), Error> {
+pub fn confine_process(plan: Plan, user: Option<User>, beneath: &[Beneath<'_>]) -> Result<(Crew, Option<Lack>), Error> {
     privileges::drop(user)?;
-    let lack = files::close_the_rest(plan.connects, folder)?;
+    let lack = files::close_the_rest(plan.connects, beneath)?;
     Ok((Crew::new(plan), lack))
 }

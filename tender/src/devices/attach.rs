@@ -1,6 +1,6 @@
 //! Match between the user's devices and the image's: by name, each exactly once, each of its kind.
 
-use super::{block, net};
+use super::{block, folder, net};
 use crate::confine::calls::{self, Feature};
 use crate::image::{Kind, Wanted};
 use husk_abi::note::DEFAULT_NETWORK;
@@ -24,6 +24,8 @@ pub enum What {
     Network(net::Options),
     /// A disk.
     Block(block::Options),
+    /// A folder.
+    Folder(folder::Options),
 }
 
 impl What {
@@ -32,6 +34,7 @@ impl What {
         match self {
             Self::Network(_) => Kind::Network,
             Self::Block(_) => Kind::Block,
+            Self::Folder(_) => Kind::Folder,
         }
     }
 
@@ -44,6 +47,8 @@ impl What {
                 net::Backend::User(_) => &calls::USER_NETWORK,
             },
             Self::Block(_) => &calls::BLOCK,
+            Self::Folder(folder::Options { read_only: true, .. }) => &calls::FOLDER,
+            Self::Folder(_) => &calls::FOLDER_CHANGES,
         }
     }
 
@@ -51,7 +56,7 @@ impl What {
     pub fn published(&self) -> &[net::user::publish::Publish] {
         match self {
             Self::Network(net::Options { backend: net::Backend::User(user), .. }) => &user.publish,
-            Self::Network(_) | Self::Block(_) => &[],
+            Self::Network(_) | Self::Block(_) | Self::Folder(_) => &[],
         }
     }
 }
@@ -69,11 +74,16 @@ impl Attachment {
         Ok(Self { name, what: What::Block(options) })
     }
 
+    /// Reads the value of a `--files` flag.
+    pub fn folder(text: &str) -> Result<Self, String> {
+        Ok(Self { name: None, what: What::Folder(folder::Options::parse(text)?) })
+    }
+
     /// File descriptor that the tender inherited for this device, if there is one.
     pub const fn descriptor(&self) -> Option<RawFd> {
         match &self.what {
             What::Network(net::Options { backend: net::Backend::Descriptor(descriptor), .. }) => Some(*descriptor),
-            What::Network(_) | What::Block(_) => None,
+            What::Network(_) | What::Block(_) | What::Folder(_) => None,
         }
     }
 
@@ -81,7 +91,7 @@ impl Attachment {
     pub fn path(&self) -> Option<&Path> {
         match &self.what {
             What::Block(disk) => Some(&disk.file),
-            What::Network(_) => None,
+            What::Network(_) | What::Folder(_) => None,
         }
     }
 }
@@ -91,6 +101,7 @@ const fn flag_of(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Network => ("--net", "user"),
         Kind::Block => ("--block", "FILE"),
+        Kind::Folder => ("--files", "HOST"),
     }
 }
 
@@ -103,6 +114,9 @@ pub enum Mismatch {
     Twice { kind: Kind, name: String },
     OtherKind { given: Kind, wanted: Wanted },
     Which { kind: Kind, wanted: Vec<Wanted> },
+    SamePlace { place: String },
+    Inside { inner: String, outer: String },
+    NoFolders { is_std: bool },
 }
 
 /// Gives each device its name. `wanted` are the devices of the manifest, of a std program if `is_std`.
@@ -114,6 +128,12 @@ pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<
     let mut named: Vec<(String, What)> = Vec::new();
     for attachment in given {
         let kind = attachment.what.kind();
+        if let What::Folder(options) = &attachment.what {
+            check_place(&named, options)?;
+            // No device of an image has a name like that.
+            named.push((format!("files:{}", named.len()), attachment.what.clone()));
+            continue;
+        }
         let name = name(&possible, kind, attachment.name.as_deref())?;
         if named.iter().any(|(known, _)| *known == name) {
             return Err(Mismatch::Twice { kind, name });
@@ -124,6 +144,31 @@ pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<
         Some(missing) => Err(Mismatch::Missing(missing.clone())),
         None => Ok(named),
     }
+}
+
+/// Returns an error for folders given to an image that cannot use any; `takes_folders` is true for one that can.
+pub fn check_folders(is_std: bool, takes_folders: bool, given: &[Attachment]) -> Result<(), Mismatch> {
+    match given.iter().any(|attachment| attachment.what.kind() == Kind::Folder) && !takes_folders {
+        true => Err(Mismatch::NoFolders { is_std }),
+        false => Ok(()),
+    }
+}
+
+/// Returns an error for a second folder at one place of the guest, or inside of another.
+fn check_place(named: &[(String, What)], options: &folder::Options) -> Result<(), Mismatch> {
+    let is_inside = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    for (_, what) in named {
+        let What::Folder(folder::Options { guest, .. }) = what else { continue };
+        if *guest == options.guest {
+            return Err(Mismatch::SamePlace { place: guest.clone() });
+        }
+        let (inner, outer) =
+            if is_inside(guest, &options.guest) { (guest, &options.guest) } else { (&options.guest, guest) };
+        if is_inside(inner, outer) {
+            return Err(Mismatch::Inside { inner: inner.clone(), outer: outer.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Returns the name of that `possible` device which an attachment of this kind and with this name, if `given`, stands for.
@@ -175,6 +220,18 @@ impl fmt::Display for Mismatch {
                     wanted.kind.name(),
                     wanted.name
                 )
+            }
+            Self::SamePlace { place } => {
+                write!(f, "--files {place}=… is given twice; each place in the guest takes one folder")
+            }
+            Self::Inside { inner, outer } => {
+                write!(f, "--files {inner}=… is inside {outer}=…; a folder has no other inside")
+            }
+            Self::NoFolders { is_std: true } => {
+                write!(f, "--files: the image was built by a cargo-husk that had no --files; build it again")
+            }
+            Self::NoFolders { is_std: false } => {
+                write!(f, "--files: a program over the native API has no files; give it a disk, with --block")
             }
             Self::Which { kind, wanted } => {
                 write!(f, "{0}: which device? write {0} NAME=…; the image has {1}", flag_of(*kind).0, List(wanted))

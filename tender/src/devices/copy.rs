@@ -59,17 +59,21 @@ extern "C" fn failed(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut
 /// Appends a request's memory to `into`.
 pub fn from_guest(parts: &Parts, into: &mut Vec<u8>) -> Result<(), Unreachable> {
     into.reserve(parts.length());
-    for part in parts.iter() {
-        let start = into.len();
-        let room = into.spare_capacity_mut().as_mut_ptr().cast();
-        // SAFETY: `reserve` made room for all parts; `Queue::next` checked the guest's part.
-        let left = unsafe { copy(room, part.start.as_ptr(), part.length) };
-        if left > 0 {
-            return Err(Unreachable);
-        }
-        // SAFETY: the copy has just written all of these bytes.
-        unsafe { into.set_len(start + part.length) };
+    parts.iter().try_for_each(|part| from_part(part, into))
+}
+
+/// Appends one part of a request's memory to `into`.
+pub fn from_part(part: Part, into: &mut Vec<u8>) -> Result<(), Unreachable> {
+    into.reserve(part.length);
+    let start = into.len();
+    let room = into.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: `reserve` made room for the part; `Queue::next` checked the guest's.
+    let left = unsafe { copy(room, part.start.as_ptr(), part.length) };
+    if left > 0 {
+        return Err(Unreachable);
     }
+    // SAFETY: the copy has just written all of these bytes.
+    unsafe { into.set_len(start + part.length) };
     Ok(())
 }
 
@@ -78,14 +82,19 @@ pub fn to_guest(parts: &Parts, bytes: &[u8]) -> Result<(), Unreachable> {
     let mut rest = bytes;
     for part in parts.iter() {
         let (now, later) = rest.split_at(part.length.min(rest.len()));
-        // SAFETY: `Queue::next` checked the guest's part, which is at least this long; no reference is made to it.
-        let left = unsafe { copy(part.start.as_ptr(), now.as_ptr(), now.len()) };
-        if left > 0 {
-            return Err(Unreachable);
-        }
+        into_part(part, now)?;
         rest = later;
     }
     Ok(())
+}
+
+/// Copies `bytes` to the start of one part of a request's memory, as far as that reaches.
+pub fn into_part(part: Part, bytes: &[u8]) -> Result<(), Unreachable> {
+    // SAFETY: `Queue::next` checked the guest's part; no reference is made to it.
+    match unsafe { copy(part.start.as_ptr(), bytes.as_ptr(), bytes.len().min(part.length)) } {
+        0 => Ok(()),
+        _ => Err(Unreachable),
+    }
 }
 
 /// Copies `part.length` bytes to one part of a request's memory.

@@ -97,14 +97,22 @@ pub enum NotSaved {
     UserNetwork,
     /// Connections through passt end in sockets of passt's process.
     Passt,
+    /// The guest has files of a folder open in this process.
+    Folder,
 }
 
 impl fmt::Display for NotSaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self {
-            Self::UserNetwork => "a user-mode network, whose connections are sockets of this process",
-            Self::Passt => "a network of passt, whose connections are sockets of another process",
+        let (what, instead) = match self {
+            Self::UserNetwork => {
+                ("a user-mode network, whose connections are sockets of this process", "attach a TAP interface instead")
+            }
+            Self::Passt => (
+                "a network of passt, whose connections are sockets of another process",
+                "attach a TAP interface instead",
+            ),
+            Self::Folder => ("a folder, whose open files are those of this process", "run without --files"),
         };
-        write!(f, "{what}, cannot be saved; attach a TAP interface instead")
+        write!(f, "{what}, cannot be saved; {instead}")
     }
 }

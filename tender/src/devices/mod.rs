@@ -10,6 +10,7 @@ mod copy;
 mod device;
 pub mod device_loop;
 mod device_thread;
+pub mod folder;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handoff;

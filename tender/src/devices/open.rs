@@ -1,7 +1,7 @@
 //! Devices between the user's description and their place in a guest.
 
 use super::attach::What;
-use super::{Device, Served, block, net};
+use super::{Device, Served, block, folder, net};
 use crate::image::Kind;
 use crate::memory::Memory;
 use std::fmt;
@@ -24,6 +24,8 @@ pub enum Opened {
     Network(net::Card),
     /// A disk.
     Block(block::Drive),
+    /// A folder.
+    Folder(folder::Tree),
 }
 
 impl Open {
@@ -32,6 +34,7 @@ impl Open {
         let opened = match what {
             What::Network(options) => net::Card::open(options).map(Opened::Network),
             What::Block(options) => block::Drive::open(options).map(Opened::Block),
+            What::Folder(options) => folder::Tree::open(options).map(Opened::Folder),
         };
         match opened {
             Ok(what) => Ok(Self { name, what }),
@@ -44,6 +47,7 @@ impl Open {
         match self.what {
             Opened::Network(_) => Kind::Network,
             Opened::Block(_) => Kind::Block,
+            Opened::Folder(_) => Kind::Folder,
         }
     }
 
@@ -51,7 +55,7 @@ impl Open {
     pub fn offers(&self) -> u32 {
         match &self.what {
             Opened::Network(card) => card.offers().bits(),
-            Opened::Block(_) => 0,
+            Opened::Block(_) | Opened::Folder(_) => 0,
         }
     }
 
@@ -60,6 +64,15 @@ impl Open {
         match &self.what {
             Opened::Network(card) => card.properties.as_bytes(),
             Opened::Block(drive) => drive.properties().as_bytes(),
+            Opened::Folder(tree) => tree.properties(),
+        }
+    }
+
+    /// Returns the folder, if the device is one.
+    pub fn folder(&self) -> Option<&folder::Tree> {
+        match &self.what {
+            Opened::Folder(tree) => Some(tree),
+            Opened::Network(_) | Opened::Block(_) => None,
         }
     }
 
@@ -68,6 +81,7 @@ impl Open {
         let device: Box<dyn Device> = match self.what {
             Opened::Network(card) => Box::new(net::Served::new(card, memory, queues)),
             Opened::Block(drive) => Box::new(block::Served::new(drive, memory, queues[0])),
+            Opened::Folder(tree) => Box::new(folder::Served::new(tree, memory, queues[0])),
         };
         Served { name: self.name, device }
     }
@@ -83,6 +97,10 @@ pub struct NotOpened {
 
 impl fmt::Display for NotOpened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "device '{}': {}", self.name, self.reason)
+        match self.name.contains(':') {
+            // A folder has no name of its own.
+            true => write!(f, "--files: {}", self.reason),
+            false => write!(f, "device '{}': {}", self.name, self.reason),
+        }
     }
 }

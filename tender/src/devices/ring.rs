@@ -120,6 +120,8 @@ pub enum Operations {
 pub enum Need {
     /// At least one part, with these rights.
     Memory(Rights),
+    /// A first part that is read and written, and others with these rights.
+    Message(Rights),
     /// No memory.
     Nothing,
 }
@@ -294,8 +296,9 @@ impl Queue {
         let Descriptor { token, operation, detail, address, .. } = first;
         let mut request = Request { token, operation, detail, address, descriptors: 1 };
         parts.clear();
-        let rights = match self.operations.need(operation).ok_or(Violation::Operation(operation))? {
-            Need::Memory(rights) => rights,
+        let (mut rights, others) = match self.operations.need(operation).ok_or(Violation::Operation(operation))? {
+            Need::Memory(rights) => (rights, rights),
+            Need::Message(others) => (Rights::READ | Rights::WRITE, others),
             Need::Nothing => return bare(&first).map(|()| Some(request)),
         };
         let mut descriptor = first;
@@ -310,6 +313,7 @@ impl Queue {
             }
             descriptor = self.descriptor(request.descriptors);
             request.descriptors += 1;
+            rights = others;
         }
     }
 

@@ -23,11 +23,11 @@ const fn queue_size(entries: u32) -> u64 {
     ring::size(entries, size_of::<Descriptor>()) + ring::size(entries, size_of::<Completion>())
 }
 
-/// Returns the queues of device number `index`, in rings that start at `rings`. A disk has one queue; the room of the second
-/// stays empty.
+/// Returns the queues of device number `index`, in rings that start at `rings`. Only a network has two; the room of the second
+/// queue stays empty for others.
 pub fn queues(rings: u64, index: usize, kind: Kind) -> [Queue; 2] {
     [0, 1].map(|queue| {
-        if kind == Kind::Block && queue > 0 {
+        if kind != Kind::Network && queue > 0 {
             return Queue::default();
         }
         let submission = rings + (2 * index as u64 + queue) * queue_size(ENTRIES);
@@ -52,6 +52,7 @@ pub fn write(devices: &[Open], layout: &Layout, at: u64) -> Vec<u8> {
         let kind = match open.kind() {
             Kind::Network => device_kind::NETWORK,
             Kind::Block => device_kind::BLOCK,
+            Kind::Folder => device_kind::FOLDER,
         };
         let name_length = open.name.len() as u32;
         let queues = queues(layout.rings.start, index, open.kind());

@@ -6,7 +6,7 @@ pub mod names;
 mod places;
 
 use crate::confine::calls::{self, Feature};
-use crate::confine::{Descriptors, Role};
+use crate::confine::{Beneath, Descriptors, Role};
 use crate::devices::attach::What;
 use crate::devices::net::Backend;
 use crate::devices::net::user::addresses;
@@ -20,7 +20,7 @@ use names::Added;
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ impl Networks {
         let backends = || {
             devices.iter().filter_map(|(_, what)| match what {
                 What::Network(options) => Some(&options.backend),
-                What::Block(_) => None,
+                What::Block(_) | What::Folder(_) => None,
             })
         };
         Self { any: backends().next().is_some(), user: backends().any(|backend| matches!(backend, Backend::User(_))) }
@@ -114,9 +114,9 @@ impl HostFiles {
     }
 
     /// The folder below which files are opened while the guest runs.
-    pub fn folder(&self) -> Option<BorrowedFd<'_>> {
+    pub fn beneath(&self) -> Option<Beneath<'_>> {
         self.0.iter().find_map(|entry| match &entry.source {
-            Source::Folder(folder, _) => Some(folder.as_fd()),
+            Source::Folder(folder, _) => Some(Beneath { file: folder.as_fd(), is_directory: true, read_only: true }),
             _ => None,
         })
     }

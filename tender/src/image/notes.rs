@@ -28,6 +28,8 @@ pub struct Notes {
     pub threads: Option<u64>,
     /// File tree inside the image.
     pub files: Option<husk_abi::files::Note>,
+    /// True if the image can use folders.
+    pub takes_folders: bool,
     /// Requirements of the image.
     pub manifest: note::Manifest,
     /// Devices that the image wants.
@@ -76,6 +78,7 @@ impl Notes {
                     (note::NAME, note::SIGNALS) => all.signals = Some(read_signals(&found)?),
                     (note::NAME, note::THREADS) => all.threads = Some(read_threads(&found)?),
                     (note::NAME, note::FILES) => all.files = Some(read_files(&found)?),
+                    (note::NAME, note::FOLDERS) => all.takes_folders = read_folders(&found)?,
                     (notes::GNU, notes::GNU_BUILD_ID) => all.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -129,6 +132,12 @@ fn read_threads(note: &Note<'_>) -> Result<u64, Refusal> {
 fn read_files(note: &Note<'_>) -> Result<husk_abi::files::Note, Refusal> {
     let files = husk_abi::files::Note::read_from_prefix(note.body);
     files.map(|(files, _)| files).map_err(|_| Refusal::BadNote("the note about files is cut"))
+}
+
+fn read_folders(note: &Note<'_>) -> Result<bool, Refusal> {
+    let version = u32::read_from_prefix(note.body).map(|(version, _)| version);
+    let version = version.map_err(|_| Refusal::BadNote("the note about folders is cut"))?;
+    Ok((1..=husk_abi::folder::VERSION).contains(&version))
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refusal> {

@@ -9,6 +9,8 @@ pub enum Kind {
     Network,
     /// A disk.
     Block,
+    /// A folder, which no manifest names.
+    Folder,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::Network => "network",
             Self::Block => "block",
+            Self::Folder => "files",
         }
     }
 }

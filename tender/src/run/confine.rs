@@ -4,6 +4,8 @@ use super::Options;
 use super::open::Inputs;
 use super::populate::Populated;
 use crate::confine::{self, Confined, Lacks, Plan, calls};
+use crate::devices::Open;
+use crate::devices::folder::Tree;
 use crate::error::Error;
 use crate::host::time::monotonic_ns;
 use crate::limits::timeout;
@@ -39,7 +41,9 @@ pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: 
         Sandbox::Spt => &calls::SPT,
     };
     let plan = Plan::new(feature, host_files.feature(), attached.iter().map(|(_, what)| what.feature()));
-    let (mut crew, lack) = confine::confine_process(plan, options.user, host_files.folder())?;
+    let folders = devices.iter().filter_map(Open::folder).map(Tree::beneath);
+    let beneath: Vec<_> = folders.chain(host_files.beneath()).collect();
+    let (mut crew, lack) = confine::confine_process(plan, options.user, &beneath)?;
     supervise::tie()?;
     statistics.confine(confining.elapsed());
     accept(Lacks::from_iter(vm.lack().into_iter().chain(lack)), options.strict)?;

@@ -85,5 +85,6 @@ pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
 /// Matches the user's devices to the image's.
 pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String, What)>, Error> {
     let is_std = image.notes.manifest.kind == kind::STD;
+    attach::check_folders(is_std, image.notes.takes_folders, given).map_err(Error::Mismatch)?;
     attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
 }

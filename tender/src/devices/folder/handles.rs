@@ -1,0 +1,64 @@
+//! Open files of a guest, by the handles that it knows them by.
+
+use super::system::Error;
+use husk_abi::folder::HANDLES_MAXIMUM;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// Table of open files.
+#[derive(Debug, Default)]
+pub struct Handles {
+    files: Vec<Option<OwnedFd>>,
+    free: Vec<u32>,
+}
+
+impl Handles {
+    /// Returns true if one more file can be opened.
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.files.len() < HANDLES_MAXIMUM as usize
+    }
+
+    /// Adds a file; EMFILE if there are too many.
+    pub fn add(&mut self, file: OwnedFd) -> Result<u32, Error> {
+        if let Some(handle) = self.free.pop() {
+            self.files[handle as usize] = Some(file);
+            return Ok(handle);
+        }
+        if !self.has_room() {
+            return Err(libc::EMFILE as u32);
+        }
+        self.files.push(Some(file));
+        Ok(self.files.len() as u32 - 1)
+    }
+
+    /// The file behind a handle; EBADF if there is none.
+    pub fn get(&self, handle: u32) -> Result<RawFd, Error> {
+        let file = self.files.get(handle as usize).and_then(Option::as_ref);
+        file.map(AsRawFd::as_raw_fd).ok_or(libc::EBADF as u32)
+    }
+
+    /// Closes a file.
+    pub fn close(&mut self, handle: u32) -> Result<(), Error> {
+        let file = self.files.get_mut(handle as usize).and_then(Option::take).ok_or(libc::EBADF as u32)?;
+        self.free.push(handle);
+        drop(file);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_handles_and_no_more() {
+        let mut handles = Handles::default();
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").expect("it is there"));
+        assert_eq!(handles.get(0), Err(libc::EBADF as u32));
+        assert_eq!((handles.add(file()), handles.add(file())), (Ok(0), Ok(1)));
+        assert_eq!((handles.close(0), handles.close(0)), (Ok(()), Err(libc::EBADF as u32)));
+        assert_eq!((handles.add(file()), handles.close(1)), (Ok(0), Ok(())));
+        handles.files.resize_with(HANDLES_MAXIMUM as usize, || None);
+        assert_eq!(handles.add(file()), Ok(1));
+        assert_eq!(handles.add(file()), Err(libc::EMFILE as u32));
+    }
+}

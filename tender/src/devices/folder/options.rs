@@ -1,0 +1,81 @@
+//! Value of `--files`: `GUEST=HOST[:ro]`.
+
+use husk_abi::folder::NAME_MAXIMUM;
+use std::path::PathBuf;
+
+/// Options of a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Absolute path in the guest, without `.`, `..` or empty components.
+    pub guest: String,
+    /// Directory or file of the host.
+    pub host: PathBuf,
+    /// True if the guest can only read.
+    pub read_only: bool,
+}
+
+impl Options {
+    /// Reads the value of a `--files` flag.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const USAGE: &str = "write GUEST=HOST or GUEST=HOST:ro, such as /data=./data";
+        let (guest, host) = text.split_once('=').ok_or(USAGE)?;
+        let (host, read_only) = match host.strip_suffix(":ro") {
+            Some(host) => (host, true),
+            None => (host.strip_suffix(":rw").unwrap_or(host), false),
+        };
+        if host.is_empty() {
+            return Err(USAGE.to_owned());
+        }
+        Ok(Self { guest: place(guest)?, host: host.into(), read_only })
+    }
+}
+
+/// Checks a path of the guest, and removes needless slashes.
+fn place(path: &str) -> Result<String, String> {
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+    if !path.starts_with('/') || names.is_empty() {
+        return Err(format!("{path} is no place in the guest; write an absolute path below /, such as /data"));
+    }
+    if names.iter().any(|name| matches!(*name, "." | "..")) || path.contains('\0') {
+        return Err(format!("{path} has . or .. in it; write the path without"));
+    }
+    if names.iter().any(|name| name.len() > 255) || path.len() >= NAME_MAXIMUM as usize {
+        return Err(format!("{path} is too long; a name has 255 bytes at most"));
+    }
+    Ok(format!("/{}", names.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_described_in_one_word() {
+        let options =
+            |guest: &str, host: &str, read_only| Options { guest: guest.into(), host: host.into(), read_only };
+        for (text, expected) in [
+            ("/data=/srv/data", options("/data", "/srv/data", false)),
+            ("/etc//app/=conf:ro", options("/etc/app", "conf", true)),
+            ("/a=b=c:rw", options("/a", "b=c", false)),
+            ("/a=b:c", options("/a", "b:c", false)),
+        ] {
+            assert_eq!(Options::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("", "write GUEST=HOST"),
+            ("/data", "write GUEST=HOST"),
+            ("/data=", "write GUEST=HOST"),
+            ("/data=:ro", "write GUEST=HOST"),
+            ("data=/srv", "absolute path"),
+            ("/=/srv", "absolute path"),
+            ("/a/../b=/srv", "has . or .."),
+        ] {
+            let error = Options::parse(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! From the names in a request to files of the host: each walk is one openat2(2) beneath the folder, so that neither a link nor
+//! a rename at the same moment leads out.
+
+use super::data::PERMISSIONS;
+use super::service::Service;
+use super::system::{self, Error};
+use husk_abi::folder::{NAME_MAXIMUM, OUTSIDE, ROOT, Request};
+use libc::{EBUSY, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EXDEV};
+use libc::{O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_TMPFILE, c_int};
+use std::ffi::{CStr, CString};
+use std::os::fd::{OwnedFd, RawFd};
+
+/// The names of a request.
+#[derive(Debug)]
+pub struct Names {
+    /// The path.
+    pub first: CString,
+    /// New path, or target.
+    pub second: CString,
+}
+
+impl Names {
+    /// Checks the names in `bytes`, with these lengths.
+    pub fn check(request: &Request, bytes: &[u8]) -> Result<Self, Error> {
+        let [first, second] = request.names;
+        if first.max(second) > NAME_MAXIMUM {
+            return Err(ENAMETOOLONG as Error);
+        }
+        if bytes.len() != first as usize + second as usize {
+            return Err(EINVAL as Error);
+        }
+        let (first, second) = bytes.split_at(first as usize);
+        let name = |bytes: &[u8]| CString::new(bytes).map_err(|_| EINVAL as Error);
+        Ok(Self { first: name(first)?, second: name(second)? })
+    }
+}
+
+/// A file that a request is about.
+#[derive(Debug)]
+pub enum Target {
+    /// Opened for the request.
+    Own(OwnedFd),
+    /// Open before.
+    Open(RawFd),
+}
+
+impl Target {
+    /// Descriptor of the file.
+    pub fn raw(&self) -> RawFd {
+        match self {
+            Self::Own(file) => system::raw(file),
+            Self::Open(file) => *file,
+        }
+    }
+}
+
+impl Service {
+    /// Directory at which a path begins.
+    fn directory(&self, handle: u32) -> Result<RawFd, Error> {
+        if handle == ROOT { Ok(system::raw(&self.tree.root)) } else { self.handles.get(handle) }
+    }
+
+    /// Opens the file at a path, for its attributes only.
+    pub fn target(&self, handle: u32, name: &CStr, follow: bool) -> Result<Target, Error> {
+        match (&self.tree.only, name.is_empty()) {
+            (Some((file, _)), true) if handle == ROOT => Ok(Target::Open(system::raw(file))),
+            (Some(_), false) => Err(ENOTDIR as Error),
+            (_, true) => self.directory(handle).map(Target::Open),
+            _ => {
+                let flags = if follow { O_PATH } else { O_PATH | O_NOFOLLOW };
+                beneath(self.directory(handle)?, name, flags, 0).map(Target::Own)
+            }
+        }
+    }
+
+    /// Opens the directory that holds the last name of a path. Returns also that name, which no call with it follows.
+    pub fn parent(&self, handle: u32, path: &CStr) -> Result<(OwnedFd, CString), Error> {
+        let bytes = path.to_bytes();
+        if bytes.is_empty() {
+            return Err(EBUSY as Error);
+        }
+        if self.tree.only.is_some() {
+            return Err(ENOTDIR as Error);
+        }
+        let end = bytes.iter().rposition(|byte| *byte != b'/').ok_or(OUTSIDE)? + 1;
+        let (directory, name) = match bytes[..end].iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&bytes[..=slash], &bytes[slash + 1..]),
+            None => (&b"."[..], bytes),
+        };
+        let string = |bytes: &[u8]| CString::new(bytes).map_err(|_| EINVAL as Error);
+        let directory = beneath(self.directory(handle)?, &string(directory)?, O_PATH | O_DIRECTORY, 0)?;
+        Ok((directory, string(name)?))
+    }
+
+    /// Attributes of the file at a path.
+    pub fn look(&self, handle: u32, name: &CStr, follow: bool) -> Result<libc::statx, Error> {
+        if is_one(name) && self.tree.only.is_none() {
+            let status = system::status(self.directory(handle)?, name)?;
+            if !follow || kind(&status) != libc::S_IFLNK {
+                return Ok(status);
+            }
+        }
+        system::status(self.target(handle, name, follow)?.raw(), c"")
+    }
+
+    /// Opens a regular file or a directory. Others are not opened, and not waited for: that of a device can have effects.
+    pub fn open_file(
+        &self,
+        handle: u32,
+        name: &CStr,
+        flags: c_int,
+        mode: u32,
+    ) -> Result<(OwnedFd, libc::statx), Error> {
+        let mode = if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { mode & PERMISSIONS } else { 0 };
+        let known = if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL || flags & O_PATH != 0 {
+            None
+        } else {
+            match self.look(handle, name, flags & O_NOFOLLOW == 0) {
+                Err(error) if error == ENOENT as Error && flags & O_CREAT != 0 => None,
+                status => Some(can_be_opened(status?)?),
+            }
+        };
+        let (directory, path) = match (&self.tree.only, name.is_empty()) {
+            (Some((_, only)), true) if handle == ROOT => (self.directory(ROOT)?, only.as_c_str()),
+            (Some(_), _) => return Err(ENOTDIR as Error),
+            (None, true) => (self.directory(handle)?, c"."),
+            (None, false) => (self.directory(handle)?, name),
+        };
+        let flags = if flags & O_PATH != 0 { flags } else { flags | O_NONBLOCK | O_NOCTTY };
+        let file = beneath(directory, path, flags, mode)?;
+        let status = system::status(system::raw(&file), c"")?;
+        if flags & O_PATH == 0 {
+            can_be_opened(status)?;
+        }
+        // A file that is given by itself is that file, whatever has its name now.
+        let is_other = self.tree.only.is_some() && known.is_some_and(|known| !system::is_same(&known, &status));
+        if is_other { Err(libc::ESTALE as Error) } else { Ok((file, status)) }
+    }
+}
+
+/// Opens a path beneath `directory`.
+fn beneath(directory: RawFd, path: &CStr, flags: c_int, mode: u32) -> Result<OwnedFd, Error> {
+    system::open(directory, path, flags, mode).map_err(|error| if error == EXDEV as Error { OUTSIDE } else { error })
+}
+
+/// Returns true for a single name, which no call follows out of its directory.
+fn is_one(name: &CStr) -> bool {
+    let bytes = name.to_bytes();
+    !bytes.is_empty() && !bytes.contains(&b'/') && !matches!(bytes, b"." | b"..")
+}
+
+/// Kind of a file: bits of its mode.
+pub fn kind(status: &libc::statx) -> u32 {
+    u32::from(status.stx_mode) & libc::S_IFMT
+}
+
+/// Returns the attributes of a regular file or directory; ELOOP for a link, ENXIO for another file.
+fn can_be_opened(status: libc::statx) -> Result<libc::statx, Error> {
+    match kind(&status) {
+        libc::S_IFREG | libc::S_IFDIR => Ok(status),
+        libc::S_IFLNK => Err(ELOOP as Error),
+        _ => Err(ENXIO as Error),
+    }
+}

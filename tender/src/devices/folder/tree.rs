@@ -1,0 +1,107 @@
+//! The directory or file of the host behind a folder, opened before confinement.
+
+use super::options::Options;
+use super::system;
+use crate::confine::Beneath;
+use crate::limits::rlimit;
+use husk_abi::folder::{Folder, HANDLES_MAXIMUM, Properties};
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use zerocopy::IntoBytes;
+
+/// Descriptors of the process besides handles: more than it has open for anything else.
+const OTHER_DESCRIPTORS: u64 = 1024;
+
+/// Directory of the host, or file with its directory.
+#[derive(Debug)]
+pub struct Tree {
+    /// The directory at which all paths begin; `O_PATH`.
+    pub root: File,
+    /// The file itself, `O_PATH`, and its name in the directory, if the folder is one file.
+    pub only: Option<(File, CString)>,
+    /// True if nothing may be changed.
+    pub read_only: bool,
+    /// Properties that the guest reads.
+    properties: Vec<u8>,
+}
+
+impl Tree {
+    /// Opens what `options` name. The error states the problem, the path and the remedy.
+    pub fn open(options: &Options) -> Result<Self, String> {
+        let path = options.host.display();
+        let refused = |reason: String| format!("{path}: {reason}");
+        let there = open(&options.host).map_err(|error| refused(not_there(&options.host, &error)))?;
+        let metadata = there.metadata().map_err(|error| refused(error.to_string()))?;
+        let (root, only) = match metadata.file_type() {
+            kind if kind.is_dir() => (there, None),
+            kind if kind.is_file() => {
+                let (root, name) = parent(&options.host).map_err(|error| refused(error.to_string()))?;
+                (root, Some((there, name)))
+            }
+            _ => return Err(refused("it is neither a directory nor a regular file".to_owned())),
+        };
+        if let Err(error) = system::open(system::raw(&root), c".", libc::O_PATH, 0) {
+            let error = io::Error::from_raw_os_error(error as i32);
+            return Err(refused(format!(
+                "it cannot be kept apart from its neighbours: openat2(2): {error}; use Linux 5.6 or newer"
+            )));
+        }
+        raise_limit();
+        let properties = properties(options, only.is_some());
+        Ok(Self { root, only, read_only: options.read_only, properties })
+    }
+
+    /// What Landlock is to leave open.
+    pub fn beneath(&self) -> Beneath<'_> {
+        let file = self.only.as_ref().map_or(&self.root, |(file, _)| file);
+        Beneath { file: file.as_fd(), is_directory: self.only.is_none(), read_only: self.read_only }
+    }
+
+    /// Properties that the guest reads.
+    pub fn properties(&self) -> &[u8] {
+        &self.properties
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+}
+
+/// Opens the directory that a file is in, after all links. Returns also the file's name there.
+fn parent(path: &Path) -> io::Result<(File, CString)> {
+    let path = std::fs::canonicalize(path)?;
+    let name = CString::new(path.file_name().unwrap_or(OsStr::new(".")).as_bytes())?;
+    Ok((open(path.parent().unwrap_or(Path::new("/")))?, name))
+}
+
+fn not_there(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("there is no such directory or file; make it: `mkdir -p {}`", path.display())
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn properties(options: &Options, is_file: bool) -> Vec<u8> {
+    let mut flags = Properties::empty();
+    flags.set(Properties::READ_ONLY, options.read_only);
+    flags.set(Properties::FILE, is_file);
+    let folder = Folder { flags: flags.bits(), path_length: options.guest.len() as u32 };
+    let mut bytes = folder.as_bytes().to_vec();
+    bytes.extend_from_slice(options.guest.as_bytes());
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+/// Raises the soft limit of descriptors, which is low for the sake of select(2). With a low hard limit, opening files fails sooner.
+fn raise_limit() {
+    let Ok(limit) = rlimit::get(libc::RLIMIT_NOFILE as i32) else { return };
+    let wanted = (u64::from(HANDLES_MAXIMUM) + OTHER_DESCRIPTORS).max(limit.rlim_cur).min(limit.rlim_max);
+    let _ = rlimit::set(libc::RLIMIT_NOFILE as i32, libc::rlimit { rlim_cur: wanted, ..limit });
+}
