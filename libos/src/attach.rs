@@ -1,6 +1,7 @@
 //! Devices of the image, which are taken into use when the program starts.
 
 use crate::disk;
+use crate::folders;
 use crate::fs::disk::Disk;
 use crate::state::Libos;
 use alloc::boxed::Box;
@@ -15,6 +16,15 @@ pub fn disks(libos: &mut Libos) {
     for (number, name, block) in disk::attached() {
         // Without memory for it there is no disk; a program so short of memory does not run for long.
         let _ = libos.files.add_disk(Disk::new(number, block), name);
+    }
+}
+
+/// Adds the folders to the files.
+#[cold]
+pub fn folders(libos: &mut Libos) {
+    for folder in folders::attached() {
+        // As for a disk.
+        let _ = libos.files.add_folder(folder);
     }
 }
 

@@ -27,7 +27,7 @@ impl Libos {
             Some((_, ended)) => Some(self.net.drains_until(ended).unwrap_or(since)),
             None => self.threads.deadline().into_iter().chain(self.signals.timers.next_in_sleep()).min(),
         };
-        let expected = input || self.net.expects() || self.disks.busy();
+        let expected = input || self.net.expects() || self.disks.busy() || self.folders.busy();
         if deadline.is_none() && !expected && !self.signals_expected() {
             husk::process::deadlock();
         }
@@ -44,10 +44,13 @@ impl Libos {
     /// Calls `code` with the devices that a wait is for.
     pub fn with_sources<T>(&mut self, code: impl FnOnce(&mut [&mut dyn Source]) -> T) -> T {
         let network = self.net.device().map(|device| device.wire.source());
-        match (network, self.disks.busy()) {
+        match (network, self.disks.busy() || self.folders.busy()) {
             (None, false) => code(&mut []),
             (Some(network), false) => code(&mut [network]),
-            (network, true) => code(&mut network.into_iter().chain(self.disks.sources()).collect::<Vec<_>>()),
+            (network, true) => {
+                let others = self.disks.sources().into_iter().chain(self.folders.sources());
+                code(&mut network.into_iter().chain(others).collect::<Vec<_>>())
+            }
         }
     }
 

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod console;
 pub mod disk;
 pub mod errno;
+pub mod folders;
 pub mod fs;
 pub mod host_files;
 pub mod idle;

@@ -64,6 +64,10 @@ impl Libos {
 
     /// Handles the current thread's call. Returns the registers to load; `None` if no thread can run.
     fn system_call(&mut self) -> Option<NonNull<Registers>> {
+        if self.folders.has_calls() {
+            // A signal may have ended the thread's last call before it had made use of all replies.
+            self.folders.forget(self.threads.current().id);
+        }
         let mut running = self.answer();
         if running && self.threads.turn_is_over() {
             self.threads.put_last();
@@ -97,11 +101,17 @@ impl Libos {
         if self.disks.busy() {
             self.disks.poll(&mut self.threads);
         }
+        if self.folders.busy() {
+            self.folders.poll(&mut self.threads);
+        }
         if !running && !self.run_another() {
             return None;
         }
         if self.disks.busy() {
             self.disks.ring();
+        }
+        if self.folders.busy() {
+            self.folders.ring();
         }
         self.claim_signals();
         if self.threads.current().next_signal().is_some() {
@@ -113,7 +123,7 @@ impl Libos {
         }
         let timer = self.signals.timers.next().is_some();
         let input = self.files.input == Input::Wanted;
-        let device = self.net.has_device() || self.disks.busy();
+        let device = self.net.has_device() || self.disks.busy() || self.folders.busy();
         arch::set_need_resched(self.threads.anybody_waits() || input || timer || device);
         Some(NonNull::from(&mut *self.threads.current().registers))
     }
@@ -164,6 +174,9 @@ impl Libos {
         }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);
+        if self.folders.has_calls() {
+            self.folders.stopped(self.threads.current().id, matches!(answer, Err(Stop::Block(_) | Stop::Gate)));
+        }
         self.conclude(answer)
     }
 

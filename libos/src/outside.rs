@@ -2,11 +2,13 @@
 
 use crate::disk::Disks;
 use crate::errno::Errno;
+use crate::folders::Folders;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::external::External;
+use crate::fs::folder::FolderFile;
 use crate::fs::handle::SocketKey;
 use crate::fs::socket::queue::Envelope;
 use crate::net::address::Family;
@@ -34,6 +36,8 @@ pub struct Outside<'a> {
     pub net: &'a mut Net,
     /// Calls on disks.
     pub disks: &'a mut Disks,
+    /// Requests to folders.
+    pub folders: &'a mut Folders,
     /// Actions and pending signals.
     pub signals: &'a mut Signals,
     /// The program's threads.
@@ -123,6 +127,20 @@ impl External for Outside<'_> {
 
     fn request(&mut self, disk: Disk, request: Request) -> SyscallResult {
         self.disks.request(self.threads, disk, request)
+    }
+
+    fn read_folder(&mut self, file: FolderFile, offset: u64, into: Buffers<'_>) -> SyscallResult {
+        self.folders.read(self.threads, file, offset, into)
+    }
+
+    fn write_folder(
+        &mut self,
+        file: FolderFile,
+        offset: Option<u64>,
+        from: Buffers<'_>,
+        durable: bool,
+    ) -> Result<(u64, u64), Stop> {
+        self.folders.write(self.threads, file, offset, from, durable)
     }
 
     fn read_signals(&mut self, set: u64, into: Slice) -> Result<u64, Errno> {

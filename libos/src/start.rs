@@ -36,6 +36,7 @@ pub extern "sysv64" fn initialise(info: &'static Info) -> *mut Registers {
             let libos = owner.insert(libos);
             if info.devices != 0 {
                 attach::disks(libos);
+                attach::folders(libos);
                 attach::network(libos);
             }
             &raw mut *libos.threads.current().registers

@@ -7,6 +7,7 @@ use crate::arch::{PROCESSORS, Registers};
 use crate::console::Console;
 use crate::disk::Disks;
 use crate::errno::Errno;
+use crate::folders::Folders;
 use crate::fs::Files;
 use crate::fs::device::Devices;
 use crate::fs::host::HostFiles;
@@ -33,6 +34,8 @@ pub struct Libos {
     pub net: Net,
     /// Calls on disks.
     pub disks: Disks,
+    /// Requests to folders.
+    pub folders: Folders,
     /// The program's threads.
     pub threads: Threads,
     /// Actions and pending signals.
@@ -70,11 +73,12 @@ impl Libos {
         let started = husk::clock::monotonic_ns();
         processor_time::start(started);
         let (files, threads) = (files()?, Threads::new(registers)?);
-        let (net, disks, signals, sigaltstack_guard) = Default::default();
+        let (net, disks, folders, signals, sigaltstack_guard) = Default::default();
         Ok(Self {
             files,
             net,
             disks,
+            folders,
             threads,
             signals,
             consoles: Default::default(),
@@ -92,9 +96,9 @@ impl Libos {
     /// changed.
     #[inline]
     pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut Outside<'_>) -> T) -> T {
-        let Self { files, net, disks, threads, signals, consoles: [console], random, started, .. } = self;
+        let Self { files, net, disks, folders, threads, signals, consoles: [console], random, started, .. } = self;
         let services = Services::new(random, console, threads);
-        let result = call(files, &mut Outside { services, net, disks, signals, threads, started: *started });
+        let result = call(files, &mut Outside { services, net, disks, folders, signals, threads, started: *started });
         self.settle();
         result
     }
@@ -127,6 +131,9 @@ impl Libos {
         if !self.files.orphans.is_empty() {
             self.close_orphans();
         }
+        if !self.files.closed_files.is_empty() {
+            self.close_files();
+        }
         if !self.files.ready_list.is_empty() {
             self.wake_waiting();
         }
@@ -141,6 +148,14 @@ impl Libos {
         }
         while let Some(socket) = files.orphans.pop() {
             net.close(files, socket);
+        }
+    }
+
+    /// Closes files of folders that are not open any more.
+    #[cold]
+    fn close_files(&mut self) {
+        while let Some(file) = self.files.closed_files.pop() {
+            self.folders.close(file);
         }
     }
 

@@ -21,6 +21,14 @@ pub fn set_window(start: u64, end: u64) {
     WINDOW.1.store(end, Relaxed);
 }
 
+/// Returns true if a device may access all of `slice`, also for writing: the heap and the main stack. The image may be
+/// constant, and devices do not access the sparse region ([`husk::abi::memory`]).
+pub fn is_for_devices(slice: Slice) -> bool {
+    let info = husk::boot::info();
+    let end = slice.address.saturating_add(slice.length);
+    [info.heap, info.main_stack].iter().any(|region| region.contains(slice.address) && end <= region.end())
+}
+
 /// Range of bytes that the program claims as its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {

@@ -28,6 +28,7 @@ pub mod boot;
 pub mod clock;
 pub mod console;
 pub mod device;
+pub mod folder;
 pub mod gate;
 #[cfg(feature = "internet")]
 pub mod internet;

@@ -7,7 +7,7 @@
 
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
-use crate::user::Slice;
+use crate::user::{Slice, is_for_devices};
 use alloc::vec::Vec;
 use core::ops::Range;
 use husk::abi::block::{FLUSH, READ, WRITE};
@@ -291,12 +291,4 @@ fn direct(disk: &Disk, offset: u64, slice: Slice) -> u64 {
     let fits = fits && is_for_devices(slice);
     let most = slice.length.min(disk.request_maximum() as u64);
     if fits { most - most % sector } else { 0 }
-}
-
-/// Returns true if a device may access all of `slice`, also for writing: the heap and the main stack. The image may be
-/// constant, and devices do not access the sparse region ([`husk::abi::memory`]).
-fn is_for_devices(slice: Slice) -> bool {
-    let info = husk::boot::info();
-    let end = slice.address.saturating_add(slice.length);
-    [info.heap, info.main_stack].iter().any(|region| region.contains(slice.address) && end <= region.end())
 }

@@ -4,10 +4,11 @@ use super::Files;
 use super::buffers::Buffers;
 use super::device::Devices;
 use super::disk::{Disk, Request};
+use super::folder::FolderFile;
 use super::handle::SocketKey;
 use super::socket::queue::Envelope;
 use crate::errno::Errno;
-use crate::syscall_result::SyscallResult;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
 use core::net::SocketAddr;
 
@@ -47,6 +48,19 @@ pub trait External {
 
     /// Makes a request to a disk.
     fn request(&mut self, disk: Disk, request: Request) -> SyscallResult;
+
+    /// Reads from a file of a folder.
+    fn read_folder(&mut self, file: FolderFile, offset: u64, into: Buffers<'_>) -> SyscallResult;
+
+    /// Writes to a file of a folder, at its end without an offset; the bytes are durable afterwards, if `durable`. Returns their
+    /// number, and the offset behind them.
+    fn write_folder(
+        &mut self,
+        file: FolderFile,
+        offset: Option<u64>,
+        from: Buffers<'_>,
+        durable: bool,
+    ) -> Result<(u64, u64), Stop>;
 
     /// Takes pending signals of a set, and writes a `struct signalfd_siginfo` for each; EAGAIN if there is none. Returns the
     /// number of bytes.

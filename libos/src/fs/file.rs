@@ -55,6 +55,7 @@ impl Files {
             Kind::Image => outside.devices().image_read(offset, first)?,
             Kind::Generated(_) => description.read_text(offset, first)?,
             Kind::Disk(disk) => outside.transfer(*disk, READ, offset, into, false)?,
+            Kind::Folder(opened) => outside.read_folder(opened.file, offset, into)?,
             Kind::Device(Device::Console(_)) => return self.read_console(outside.devices(), key, first),
             Kind::Device(device) => return device.read(outside.devices(), first),
             Kind::Pipe(pipe) => {
@@ -71,7 +72,7 @@ impl Files {
             }
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
             Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
-            Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
+            Kind::Directory(_) | Kind::Descriptors | Kind::Mounted(_) => return Err(Errno::EISDIR.into()),
             Kind::Host(_) | Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) => return Err(Errno::EINVAL.into()),
         };
         if at.is_none() {
@@ -136,6 +137,16 @@ impl Files {
                 }
                 Ok(count)
             }
+            Kind::Folder(opened) => {
+                let offset = at.unwrap_or(description.offset);
+                let durable = sync || description.flags & linux::O_DSYNC != 0;
+                let (count, position) =
+                    outside.write_folder(opened.file, (!append).then_some(offset), from, durable)?;
+                if at.is_none() {
+                    description.offset = position;
+                }
+                Ok(count)
+            }
             Kind::Device(device) => device.write(outside.devices(), first),
             Kind::Pipe(pipe) => {
                 let written = pipe.write(&mut self.quota, first);
@@ -147,7 +158,7 @@ impl Files {
             }
             Kind::Unix(_) | Kind::Internet(..) => self.send_through(outside, key, from, &Sending::default()),
             Kind::Generated(_) | Kind::Image | Kind::Host(_) => Err(Errno::EIO.into()),
-            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) => Err(Errno::EINVAL.into()),
+            Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) | Kind::Mounted(_) => Err(Errno::EINVAL.into()),
             Kind::Timer(_) | Kind::Signal(_) | Kind::Epoll(_) | Kind::SocketName(_) => Err(Errno::EINVAL.into()),
         }
     }

@@ -7,6 +7,7 @@ use super::directory::Directory;
 use super::disk::Disk;
 use super::epoll::Epoll;
 use super::event::Event;
+use super::folder::{Mounted, Opened};
 use super::generated::Generated;
 use super::handle::{NodeKey, SocketKey};
 use super::lock::Locks;
@@ -85,6 +86,10 @@ pub enum Kind {
     SocketName(Option<Reference>),
     /// A socket of the internet families, with its readiness.
     Internet(SocketKey, Ready),
+    /// An open file of a folder.
+    Folder(Opened),
+    /// The place of a folder.
+    Mounted(Mounted),
 }
 
 /// File system that an inode appears to be on.
@@ -192,6 +197,7 @@ impl Inode {
             Kind::Link(target) => target.len() as u64,
             Kind::Host(path) => path.len() as u64,
             Kind::Pipe(pipe) => pipe.cost(),
+            Kind::Folder(opened) => opened.path.len() as u64,
             _ => 0,
         };
         size_of::<Self>() as u64 + contents
@@ -246,6 +252,9 @@ impl Kind {
             Self::Pipe(_) => linux::S_IFIFO,
             Self::Unix(_) | Self::Internet(..) | Self::SocketName(_) => linux::S_IFSOCK,
             Self::Disk(_) => linux::S_IFBLK,
+            Self::Folder(opened) => opened.file.format,
+            Self::Mounted(mounted) if mounted.is_file => linux::S_IFREG,
+            Self::Mounted(_) => linux::S_IFDIR,
             // A listing shows a file of the host as one of unknown kind.
             Self::Event(_) | Self::Timer(_) | Self::Epoll(_) | Self::Signal(_) | Self::Host(_) => 0,
         }
@@ -259,6 +268,7 @@ impl Kind {
             Self::Device(device) => matches!(device, Device::Console(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
+            Self::Folder(_) | Self::Mounted(_) => false,
         }
     }
 
@@ -279,12 +289,13 @@ impl Kind {
             Self::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
+            Self::Folder(_) | Self::Mounted(_) => false,
         }
     }
 
     /// Returns true if one call transfers all buffers of a vector.
     pub fn takes_vectors(&self) -> bool {
-        matches!(self, Self::Unix(_) | Self::Internet(..) | Self::Disk(_))
+        matches!(self, Self::Unix(_) | Self::Internet(..) | Self::Disk(_) | Self::Folder(_))
     }
 
     /// Target of a link to a file without a name in `/proc/self/fd`, up to the inode number, if it has one.
@@ -302,6 +313,10 @@ impl Kind {
 
     /// Returns true for a directory of any sort.
     pub fn is_directory(&self) -> bool {
-        matches!(self, Self::Directory(_) | Self::Descriptors)
+        match self {
+            Self::Directory(_) | Self::Descriptors => true,
+            Self::Folder(_) | Self::Mounted(_) => self.format() == linux::S_IFDIR,
+            _ => false,
+        }
     }
 }

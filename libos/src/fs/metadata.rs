@@ -6,11 +6,12 @@ use super::device::Device;
 use super::disk;
 use super::handle::NodeKey;
 use super::inode::{Inode, Kind, Time};
-use super::layout::{Stat, Statfs, Statx};
+use super::layout::{Stat, Statfs, Statx, StatxTime, Timespec};
 use super::path::Found;
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use husk::abi::folder::Attributes;
 use linux_raw_sys::general as linux;
 
 /// Blocks of 512 bytes, the unit of stat, in a page.
@@ -96,6 +97,55 @@ impl Files {
         })
     }
 
+    /// Status of a file of a folder, as for stat(2).
+    pub fn folder_stat(folder: u32, attributes: &Attributes) -> Stat {
+        let [accessed, modified, changed, _] = attributes.times.map(|time| Timespec::from(folder_time(time)));
+        Stat {
+            device: encode(0, FIRST_FOLDER + folder),
+            number: attributes.number,
+            links: attributes.links.into(),
+            mode: attributes.mode,
+            user: attributes.user,
+            group: attributes.group,
+            reserved: 0,
+            device_number: 0,
+            size: attributes.size as i64,
+            block_size: attributes.block_size.into(),
+            blocks: attributes.blocks as i64,
+            accessed,
+            modified,
+            changed,
+            reserved_end: [0; 3],
+        }
+    }
+
+    /// Status of a file of a folder, as for statx(2).
+    pub fn folder_statx(folder: u32, attributes: &Attributes) -> Statx {
+        let [accessed, modified, changed, born] = attributes.times.map(|time| StatxTime::from(folder_time(time)));
+        Statx {
+            mask: linux::STATX_BASIC_STATS | linux::STATX_BTIME | linux::STATX_MNT_ID,
+            block_size: attributes.block_size,
+            attributes: 0,
+            links: attributes.links,
+            user: attributes.user,
+            group: attributes.group,
+            mode: attributes.mode as u16,
+            reserved: 0,
+            number: attributes.number,
+            size: attributes.size,
+            blocks: attributes.blocks,
+            attributes_mask: 0,
+            accessed,
+            born,
+            changed,
+            modified,
+            device_number: [0; 2],
+            device: [0, FIRST_FOLDER + folder],
+            mount: (FIRST_FOLDER + folder).into(),
+            reserved_end: [0; 13],
+        }
+    }
+
     /// Inode to report about; true if the report is about the link to it in `/proc/self/fd`.
     fn node_or_magic(&mut self, directory: i32, path: &[u8], flags: u32) -> Result<(NodeKey, bool), Errno> {
         if path.is_empty() && flags & linux::AT_EMPTY_PATH != 0 {
@@ -173,6 +223,9 @@ impl Files {
             (None, Kind::Device(Device::Console(_))) => write!(text, "/dev/console"),
             _ => match self.path_of(node) {
                 Ok(path) => return Ok(path),
+                Err(_) if matches!(inode.kind, Kind::Folder(_)) => {
+                    return self.folder_path(node).unwrap_or(Err(Errno::ENOENT));
+                }
                 Err(_) => write!(text, "/#{} (deleted)", inode.number),
             },
         };
@@ -226,6 +279,13 @@ impl Files {
         inode.times.changed = now;
         Ok(())
     }
+}
+
+/// Minor number of the file system of the first device, if that is a folder; the others follow.
+const FIRST_FOLDER: u32 = 16;
+
+fn folder_time(time: husk::abi::folder::Time) -> Time {
+    Time { seconds: time.seconds, nanoseconds: time.nanoseconds }
 }
 
 fn blocks(inode: &Inode) -> u64 {

@@ -21,6 +21,7 @@ pub mod epoll;
 pub mod event;
 pub mod external;
 pub mod file;
+pub mod folder;
 pub mod generated;
 pub mod handle;
 pub mod host;
@@ -37,6 +38,7 @@ pub mod open;
 pub mod opening;
 pub mod path;
 pub mod pipe;
+pub mod place;
 pub mod quota;
 pub mod ready;
 pub mod rename;
@@ -65,6 +67,7 @@ use descriptor::Descriptors;
 use device::Input;
 use directory::Directory;
 use disk::Attached;
+use folder::{Folder, FolderFile};
 use handle::{Node, NodeKey, Open, SocketKey};
 use hashbrown::HashMap;
 use host::HostFiles;
@@ -110,6 +113,12 @@ pub struct Files {
     pub image_size: u64,
     /// Disks, until the tree is made.
     disks: Vec<Attached>,
+    /// Folders of the host.
+    folders: Vec<Folder>,
+    /// Number of files of folders that are open, and those that are not any more, for their owner to close.
+    open_files: usize,
+    /// See `open_files`.
+    pub closed_files: Vec<FolderFile>,
     /// Source of the tree, which is made when a path is first used; a program that uses no path starts without it.
     unseeded: Option<Seed>,
     /// Text of `/etc/resolv.conf`, until the tree is made.
@@ -146,6 +155,9 @@ impl Files {
             orphans: Vec::new(),
             image_size: 0,
             disks: Vec::new(),
+            folders: Vec::new(),
+            open_files: 0,
+            closed_files: Vec::new(),
             unseeded: None,
             resolver: Vec::new(),
             tree: None,
@@ -170,6 +182,10 @@ impl Files {
             self.quota.give(inode.cost());
             match inode.kind {
                 Kind::Internet(socket, _) => self.orphans.push(socket),
+                Kind::Folder(opened) => {
+                    self.open_files -= 1;
+                    self.closed_files.push(opened.file);
+                }
                 Kind::Directory(directory) => {
                     node = directory.parent;
                     continue;

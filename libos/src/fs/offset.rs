@@ -33,6 +33,9 @@ impl Files {
             Kind::Directory(_) | Kind::Descriptors if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EINVAL),
             Kind::Link(_) => return Err(Errno::EBADF),
+            // What needs the host is not asked here.
+            Kind::Folder(_) if matches!(whence, linux::SEEK_SET | linux::SEEK_CUR) => (0, None),
+            Kind::Folder(_) => return Err(Errno::EINVAL),
             kind if kind.is_stream() => return Err(Errno::ESPIPE),
             Kind::SocketName(_) => return Err(Errno::ESPIPE),
             _ => return Ok(0),

@@ -50,6 +50,15 @@ pub enum Found {
     Magic(i32),
 }
 
+/// Outcome of a walk.
+#[derive(Debug)]
+pub enum Way<'a> {
+    /// Its end.
+    End(Walked<'a>),
+    /// A file of the host's folders, or the mount point of one, and the path from there.
+    Beyond(NodeKey, Vec<u8>),
+}
+
 /// End of a walk.
 #[derive(Debug)]
 pub struct Walked<'a> {
@@ -95,20 +104,33 @@ impl Files {
         }
     }
 
-    /// Walks along `path`, relative to `directory`. All components but the last must exist.
+    /// Walks along `path`, relative to `directory`. All components but the last must exist; EXDEV if they lead into a folder of
+    /// the host.
     pub(super) fn walk<'a>(&mut self, directory: i32, path: &'a [u8], follow: Follow) -> Result<Walked<'a>, Errno> {
+        match self.walk_to_end(directory, path, follow)? {
+            Way::End(walked) => Ok(walked),
+            Way::Beyond(..) => Err(Errno::EXDEV),
+        }
+    }
+
+    /// Walks like [`Files::walk`], as far as the files here reach.
+    pub(super) fn walk_to_end<'a>(&mut self, directory: i32, path: &'a [u8], follow: Follow) -> Result<Way<'a>, Errno> {
         let mut current = self.base(directory, path)?;
         let mut path = Cow::Borrowed(path);
         let mut position = 0;
         let mut links = 0;
         loop {
+            if let Some(rest) = self.beyond(current, &path, position)? {
+                return Ok(Way::Beyond(current, rest));
+            }
             if !self.nodes[current].kind.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
             self.unfold(current)?;
             let Some(name) = component(&path, position) else {
                 let found = Ok(Found::Node(current));
-                return Ok(Walked { directory: current, last: Last::Root, found, slash: true, path, name: 0..0 });
+                let root = Walked { directory: current, last: Last::Root, found, slash: true, path, name: 0..0 };
+                return Ok(Way::End(root));
             };
             position = name.end;
             let slash = path.get(position) == Some(&b'/');
@@ -137,22 +159,42 @@ impl Files {
                         position = 0;
                         if target.starts_with(b"/") { self.root } else { current }
                     }
-                    _ if is_last => return Ok(Walked { directory: current, last, found, slash, path, name }),
+                    Kind::Mounted(_) | Kind::Folder(_) if is_last => {
+                        return Ok(Way::Beyond(node, if slash { b"./".to_vec() } else { Vec::new() }));
+                    }
+                    _ if is_last => return Ok(Way::End(Walked { directory: current, last, found, slash, path, name })),
                     _ => node,
                 },
                 Ok(Found::Magic(descriptor)) if followed => {
                     let node = self.description(descriptor)?.node;
+                    if is_last && matches!(self.nodes[node].kind, Kind::Folder(_)) {
+                        return Ok(Way::Beyond(node, Vec::new()));
+                    }
                     if is_last {
                         let found = Ok(Found::Node(node));
-                        return Ok(Walked { directory: current, last, found, slash, path, name });
+                        return Ok(Way::End(Walked { directory: current, last, found, slash, path, name }));
                     }
                     node
                 }
-                _ if is_last => return Ok(Walked { directory: current, last, found, slash, path, name }),
+                _ if is_last => return Ok(Way::End(Walked { directory: current, last, found, slash, path, name })),
                 Ok(Found::Magic(_)) => return Err(Errno::ENOENT),
                 Err(errno) => return Err(errno),
             };
         }
+    }
+
+    /// The rest of `path`, if the host is to walk it: `current` is a file of a folder, or its mount point and the path does not
+    /// turn back there.
+    fn beyond(&self, current: NodeKey, path: &[u8], position: usize) -> Result<Option<Vec<u8>>, Errno> {
+        let turns_back = component(path, position).is_some_and(|name| &path[name] == b"..");
+        match self.nodes[current].kind {
+            Kind::Folder(_) => {}
+            Kind::Mounted(mounted) if mounted.is_file || !turns_back => {}
+            _ => return Ok(None),
+        }
+        let rest = path.get(position..).unwrap_or_default();
+        let slashes = rest.iter().take_while(|byte| **byte == b'/').count();
+        joined(&[], &rest[slashes..]).map(Some)
     }
 
     /// Looks up `name` in `directory`.
@@ -220,7 +262,7 @@ impl Files {
 
     /// getcwd(2): the path of the working directory.
     pub fn working_directory(&self) -> Result<Vec<u8>, Errno> {
-        self.path_of(self.directory)
+        self.folder_path(self.directory).unwrap_or_else(|| self.path_of(self.directory))
     }
 
     /// chdir(2).

@@ -122,6 +122,7 @@ impl Files {
         }
         self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
         self.seed_image(&program, now);
+        self.mount_folders(now);
         if let Some(root) = self.nodes[self.root].directory_mut() {
             root.folded = self.tree.map(Tree::root);
         }

@@ -2,17 +2,21 @@
 
 use super::Arguments;
 use super::arguments::{descriptor, done};
+use super::folder;
 use crate::errno::Errno;
 use crate::fs::Files;
+use crate::fs::folder::FolderFile;
 use crate::fs::inode::Kind;
 use crate::fs::layout::Flock;
 use crate::fs::lock::{Mode, Record, WHOLE};
 use crate::fs::pipe::CAPACITY;
 use crate::state::Libos;
-use crate::syscall_result::SyscallResult;
+use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::user;
+use husk::abi::folder::{FLOCK, GET_LOCK, LOCK, Lock, PROCESS, Request};
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{FIOCLEX, FIONBIO, FIONCLEX};
+use zerocopy::FromBytes;
 
 /// dup(2).
 pub fn dup(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
@@ -34,13 +38,25 @@ pub fn dup3(libos: &mut Libos, Arguments([file, to, flags, ..]): Arguments) -> S
 
 /// flock(2).
 pub fn flock(libos: &mut Libos, Arguments([file, operation, ..]): Arguments) -> SyscallResult {
-    done(libos.change(|files, _| files.lock(file as i32, operation as u32)))
+    let (file, operation) = (file as i32, operation as u32);
+    if let Some(opened) = libos.files.folder_file(file) {
+        libos.files.check(file)?;
+        let request = Request { flags: operation & !LOCK_NB, ..Request::default() };
+        return until_free(folder::finally(libos, opened, FLOCK, request).map(|_| 0), operation & LOCK_NB == 0);
+    }
+    done(libos.change(|files, _| files.lock(file, operation)))
 }
 
 /// fcntl(2).
 pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Arguments) -> SyscallResult {
-    let (file, files) = (file as i32, &mut libos.files);
-    match command as u32 {
+    let (file, command) = (file as i32, command as u32);
+    if let Some(opened) = libos.files.folder_file(file)
+        && matches!(command, F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW)
+    {
+        return lock_in_folder(libos, file, opened, command, argument);
+    }
+    let files = &mut libos.files;
+    match command {
         F_DUPFD => descriptor(files.duplicate(file, argument, false)),
         F_DUPFD_CLOEXEC => descriptor(files.duplicate(file, argument, true)),
         F_GETFD => Ok(if files.close_on_exec(file)? { u64::from(FD_CLOEXEC) } else { 0 }),
@@ -48,7 +64,7 @@ pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Argume
         F_GETFL => Ok(files.status_flags(file)?.into()),
         F_SETFL => done(files.set_status_flags(file, argument as u32)),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
-            libos.change(|files, _| lock(files, file, command as u32, argument))
+            libos.change(|files, _| lock(files, file, command, argument))
         }
         F_GETOWN | F_SETOWN => done(files.check(file)),
         F_GETPIPE_SZ | F_SETPIPE_SZ => match files.kind(file)? {
@@ -60,6 +76,53 @@ pub fn fcntl(libos: &mut Libos, Arguments([file, command, argument, ..]): Argume
             Err(Errno::EINVAL.into())
         }
     }
+}
+
+/// Interval at which a lock is tried again that another holds, outside of the guest or in it, in nanoseconds.
+const LOCK_INTERVAL: u64 = 2_000_000;
+
+/// Waits for a lock that is not free, if the call `may_wait`.
+fn until_free(answer: SyscallResult, may_wait: bool) -> SyscallResult {
+    match answer {
+        Err(Stop::Errno(Errno::EAGAIN)) if may_wait => {
+            let deadline = Some(husk::clock::monotonic_ns().saturating_add(LOCK_INTERVAL));
+            Err(Stop::until(WaitFor::Time, deadline))
+        }
+        answer => answer,
+    }
+}
+
+/// The commands of fcntl(2) about locks, on a file of a folder.
+fn lock_in_folder(libos: &mut Libos, file: i32, opened: FolderFile, command: u32, address: u64) -> SyscallResult {
+    let asked: Flock = user::read(address)?;
+    if asked.whence as u32 == SEEK_END {
+        // Where the file ends, only the host knows; a lock from there is rare.
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let (start, end) = libos.files.lock_range(file, asked.whence, asked.start, asked.length)?;
+    let mode = if matches!(command, F_GETLK | F_SETLK | F_SETLKW) { PROCESS } else { 0 };
+    let count = if end == WHOLE { 0 } else { end - start };
+    let request = Request { flags: asked.kind as u16 as u32, mode, offset: start, count, ..Request::default() };
+    if !matches!(command, F_GETLK | F_OFD_GETLK) {
+        let may_wait = matches!(command, F_SETLKW | F_OFD_SETLKW);
+        return until_free(folder::finally(libos, opened, LOCK, request).map(|_| 0), may_wait);
+    }
+    let reply = folder::about_with(libos, opened, GET_LOCK, request, size_of::<Lock>())?;
+    let found = Lock::read_from_bytes(reply.data.bytes()).map_err(|_| Errno::EIO)?;
+    let found = match found.kind {
+        F_UNLCK => Flock { kind: F_UNLCK as i16, ..asked },
+        kind => Flock {
+            kind: kind as i16,
+            whence: SEEK_SET as i16,
+            reserved: 0,
+            start: found.start as i64,
+            length: found.length as i64,
+            process: -1,
+            reserved_end: 0,
+        },
+    };
+    user::write(address, &found)?;
+    Ok(0)
 }
 
 /// The commands of fcntl(2) that take a `struct flock` at `address`.

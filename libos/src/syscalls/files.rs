@@ -3,6 +3,7 @@
 //! The functions here read arguments from the program's memory, and pass the rest to [`crate::fs`].
 
 use super::arguments::{descriptor, done, path};
+use super::folder::{self, How, Reached};
 use super::{Arguments, facts};
 use crate::errno::Errno;
 use crate::fs::seed::RESOLVER;
@@ -10,6 +11,8 @@ use crate::fs::tasks;
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user;
+use alloc::vec::Vec;
+use husk::abi::folder::{Flags, OPEN, OPEN_FLAGS, Request, SEEK, SYNC};
 use linux_raw_sys::general::*;
 
 /// open(2).
@@ -34,7 +37,11 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
     if tasks::concerns(&path) {
         facts::show_tasks(libos)?;
     }
-    let opened = libos.change(|files, _| files.open(directory as i32, &path, flags as u32, mode as u32, now()))?;
+    let (directory, path) = match open_in_folder(libos, directory as i32, path, flags as u32, mode as u32)? {
+        Opened::InFolder(descriptor) => return Ok(descriptor as u64),
+        Opened::Elsewhere(directory, path) => (directory, path),
+    };
+    let opened = libos.change(|files, _| files.open(directory, &path, flags as u32, mode as u32, now()))?;
     if let Some(generated) = libos.files.generated(opened) {
         let text = facts::text(libos, generated);
         libos.files.set_text(opened, text)?;
@@ -44,6 +51,33 @@ pub fn openat(libos: &mut Libos, Arguments([directory, at, flags, mode, ..]): Ar
         return meet(libos);
     }
     Ok(opened as u64)
+}
+
+/// Outcome of opening a file of a folder.
+enum Opened {
+    /// Its descriptor.
+    InFolder(i32),
+    /// The path leads to no folder: directory and path to go on with.
+    Elsewhere(i32, Vec<u8>),
+}
+
+/// Opens a file, if it is in a folder.
+fn open_in_folder(libos: &mut Libos, directory: i32, path: Vec<u8>, flags: u32, mode: u32) -> Result<Opened, Stop> {
+    if !libos.files.has_folders() {
+        return Ok(Opened::Elsewhere(directory, path));
+    }
+    libos.files.check_descriptor_free()?;
+    libos.files.reserve_close()?;
+    let follow = flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL;
+    let mode = mode & !libos.files.umask;
+    let request = Request { flags: flags & OPEN_FLAGS, mode, ..Request::default() };
+    match folder::request(libos, directory, path, How { follow, empty: false }, OPEN, request)? {
+        Reached::Folder(reply, place) => {
+            let opened = libos.change(|files, _| files.open_in_folder(&place, &reply, flags, now()))?;
+            Ok(Opened::InFolder(opened))
+        }
+        Reached::Elsewhere(directory, path) => Ok(Opened::Elsewhere(directory, path)),
+    }
 }
 
 /// Waits until the other end of a named pipe is open, too.
@@ -101,6 +135,15 @@ pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Argum
 
 /// lseek(2).
 pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments) -> SyscallResult {
+    if let Some(opened) = libos.files.folder_file(file as i32)
+        && matches!(whence as u32, SEEK_END | SEEK_DATA | SEEK_HOLE)
+    {
+        libos.files.check(file as i32)?;
+        let request = Request { flags: whence as u32, offset, ..Request::default() };
+        let position = folder::about(libos, opened, SEEK, request)?.answer.position;
+        libos.files.set_offset(file as i32, position)?;
+        return Ok(position);
+    }
     Ok(libos.files.seek(file as i32, offset as i64, whence as u32)?)
 }
 
@@ -117,6 +160,10 @@ fn advance(address: u64, offset: Option<u64>, count: u64) -> Result<(), Errno> {
 /// sendfile(2).
 pub fn sendfile(libos: &mut Libos, Arguments([to, from, at, count, ..]): Arguments) -> SyscallResult {
     let offset = own_offset(at)?;
+    if libos.files.folder_file(to as i32).is_some() {
+        // As for a file system without: std and others then copy.
+        return Err(Errno::EINVAL.into());
+    }
     let sent = libos.change(|files, devices| files.send(devices, to as i32, from as i32, offset, count, now()))?;
     advance(at, offset, sent)?;
     Ok(sent)
@@ -129,6 +176,9 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> SyscallResult
         return Err(Errno::EINVAL.into());
     }
     let (from_offset, to_offset) = (own_offset(from_at)?, own_offset(to_at)?);
+    if [from, to].iter().any(|file| libos.files.folder_file(*file as i32).is_some()) {
+        return Err(Errno::EXDEV.into());
+    }
     let (from, to) = ((from as i32, from_offset), (to as i32, to_offset));
     let copied = libos.change(|files, devices| files.copy_range(devices, from, to, count, now()))?;
     advance(from_at, from_offset, copied)?;
@@ -136,8 +186,22 @@ pub fn copy_file_range(libos: &mut Libos, arguments: Arguments) -> SyscallResult
     Ok(copied)
 }
 
+/// fdatasync(2).
+pub fn sync_data(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
+    sync(libos, arguments, Flags::DATA_ONLY)
+}
+
 /// fsync(2) and similar calls.
-pub fn sync_file(libos: &mut Libos, Arguments([file, ..]): Arguments) -> SyscallResult {
+pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
+    sync(libos, arguments, Flags::empty())
+}
+
+fn sync(libos: &mut Libos, Arguments([file, ..]): Arguments, flags: Flags) -> SyscallResult {
+    if let Some(opened) = libos.files.folder_file(file as i32) {
+        libos.files.check(file as i32)?;
+        let request = Request { flags: flags.bits(), ..Request::default() };
+        return folder::about(libos, opened, SYNC, request).map(|_| 0);
+    }
     libos.change(|files, outside| files.sync(outside, file as i32))
 }
 

@@ -20,7 +20,8 @@ static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
 
 /// Waits until no call on a disk uses these bytes of the program's memory, which are about to be unmapped or protected.
 fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
-    libos.disks.await_memory(&mut libos.threads, address, length)
+    libos.disks.await_memory(&mut libos.threads, address, length)?;
+    libos.folders.await_memory(&mut libos.threads, address, length)
 }
 
 /// brk(2). The break is 0, which makes malloc use mmap; it cannot be moved.
@@ -66,8 +67,20 @@ pub fn mmap(
     {
         return Ok(place);
     }
-    let mapped = map(address, length, Rights::READ | Rights::WRITE, flags)?;
+    let thread = libos.threads.current().id;
+    let kept = libos.folders.kept(thread).and_then(|kept| *kept);
+    let mapped = match kept {
+        // The call is restarted: its mapping is being filled.
+        Some(mapped) => mapped,
+        None => map(address, length, Rights::READ | Rights::WRITE, flags)?,
+    };
     let filled = fill(libos, file, offset, Slice::new(mapped, length));
+    if let Err(wait @ Stop::Block(_)) = filled
+        && let Some(kept) = libos.folders.kept(thread)
+    {
+        *kept = Some(mapped);
+        return Err(wait);
+    }
     let mut memory = memory::of(mapped).lock();
     if let Err(error) = filled.and_then(|()| Ok(memory.protect(mapped, length, rights)?)) {
         memory.unmap(mapped, length)?;

@@ -2,14 +2,19 @@
 
 use super::Arguments;
 use super::arguments::{done, path};
+use super::folder::{self, How, Reached};
 use crate::errno::Errno;
-use crate::fs::layout::Timespec;
+use crate::fs::Files;
+use crate::fs::inode::Time;
+use crate::fs::layout::{Statfs, Timespec};
 use crate::fs::times::Change;
 use crate::state::{Libos, now};
-use crate::syscall_result::SyscallResult;
+use crate::syscall_result::{Stop, SyscallResult};
 use crate::user;
 use alloc::vec::Vec;
+use husk::abi::folder::{ALLOCATE, Flags, Request, SET, SPACE, STAT, Space, Time as FolderTime};
 use linux_raw_sys::general::*;
+use zerocopy::FromBytes;
 
 /// The working directory, as an argument.
 const HERE: u64 = AT_FDCWD as u64;
@@ -32,13 +37,20 @@ pub fn lstat(libos: &mut Libos, Arguments([at, into, ..]): Arguments) -> Syscall
 /// fstat(2).
 pub fn fstat(libos: &mut Libos, Arguments([file, into, ..]): Arguments) -> SyscallResult {
     libos.files.description(file as i32)?;
-    done(user::write(into, &libos.files.stat(file as i32, b"", AT_EMPTY_PATH)?))
+    newfstatat(libos, Arguments([file, 0, into, u64::from(AT_EMPTY_PATH), 0, 0]))
 }
 
 /// newfstatat(2).
 pub fn newfstatat(libos: &mut Libos, Arguments([directory, at, into, flags, ..]): Arguments) -> SyscallResult {
     let path = path_or_none(at, flags)?;
-    done(user::write(into, &libos.files.stat(directory as i32, &path, flags as u32)?))
+    match folder::request(libos, directory as i32, path, how(flags), STAT, status_request(flags))? {
+        Reached::Folder(reply, place) => {
+            done(user::write(into, &Files::folder_stat(place.folder, &reply.answer.attributes)))
+        }
+        Reached::Elsewhere(directory, path) => {
+            done(user::write(into, &libos.files.stat(directory, &path, flags as u32)?))
+        }
+    }
 }
 
 /// statx(2).
@@ -47,7 +59,14 @@ pub fn statx(libos: &mut Libos, Arguments([directory, at, flags, mask, into, _])
     if mask as u32 & STATX__RESERVED != 0 {
         return Err(Errno::EINVAL.into());
     }
-    done(user::write(into, &libos.files.statx(directory as i32, &path, flags as u32)?))
+    match folder::request(libos, directory as i32, path, how(flags), STAT, status_request(flags))? {
+        Reached::Folder(reply, place) => {
+            done(user::write(into, &Files::folder_statx(place.folder, &reply.answer.attributes)))
+        }
+        Reached::Elsewhere(directory, path) => {
+            done(user::write(into, &libos.files.statx(directory, &path, flags as u32)?))
+        }
+    }
 }
 
 /// statfs(2).
@@ -56,13 +75,74 @@ pub fn statfs(libos: &mut Libos, Arguments([at, into, ..]): Arguments) -> Syscal
     if path.is_empty() {
         return Err(Errno::ENOENT.into());
     }
-    done(user::write(into, &libos.files.statfs(AT_FDCWD, &path)?))
+    space(libos, AT_FDCWD, path, into)
 }
 
 /// fstatfs(2).
 pub fn fstatfs(libos: &mut Libos, Arguments([file, into, ..]): Arguments) -> SyscallResult {
     libos.files.description(file as i32)?;
-    done(user::write(into, &libos.files.statfs(file as i32, b"")?))
+    space(libos, file as i32, Vec::new(), into)
+}
+
+/// statfs(2), or fstatfs(2) with an empty path.
+fn space(libos: &mut Libos, directory: i32, path: Vec<u8>, into: u64) -> SyscallResult {
+    let how = How { follow: true, empty: true };
+    let reached = folder::reach(libos, (directory, path), how, (SPACE, Request::default()), b"", size_of::<Space>())?;
+    let (reply, place) = match reached {
+        Reached::Folder(reply, place) => (reply, place),
+        Reached::Elsewhere(directory, path) => {
+            return done(user::write(into, &libos.files.statfs(directory, &path)?));
+        }
+    };
+    let space = Space::read_from_bytes(reply.data.bytes()).map_err(|_| Errno::EIO)?;
+    let [blocks, blocks_free, blocks_available] = space.blocks;
+    let [files, files_free] = space.files;
+    let space = Statfs {
+        magic: space.magic,
+        block_size: space.block_size,
+        blocks,
+        blocks_free,
+        blocks_available,
+        files,
+        files_free,
+        id: place.folder.into(),
+        name_maximum: space.name_maximum,
+        fragment_size: space.block_size,
+        flags: 0,
+        reserved: [0; 4],
+    };
+    done(user::write(into, &space))
+}
+
+/// Treatment of a path with these flags.
+fn how(flags: u64) -> How {
+    let flags = flags as u32;
+    How { follow: flags & AT_SYMLINK_NOFOLLOW == 0, empty: flags & AT_EMPTY_PATH != 0 }
+}
+
+/// Request about the file that these flags of a call mean.
+fn status_request(flags: u64) -> Request {
+    Request { flags: follow_flag(flags).bits(), ..Request::default() }
+}
+
+fn follow_flag(flags: u64) -> Flags {
+    if how(flags).follow { Flags::empty() } else { Flags::NO_FOLLOW }
+}
+
+/// Changes attributes of a file of a folder; returns directory and path of another file.
+fn set(
+    libos: &mut Libos,
+    directory: i32,
+    path: Vec<u8>,
+    flags: u64,
+    what: Flags,
+    request: Request,
+) -> Result<Option<(i32, Vec<u8>)>, Stop> {
+    let request = Request { flags: (what | follow_flag(flags)).bits(), ..request };
+    match folder::request(libos, directory, path, how(flags), SET, request)? {
+        Reached::Folder(..) => Ok(None),
+        Reached::Elsewhere(directory, path) => Ok(Some((directory, path))),
+    }
 }
 
 /// access(2).
@@ -77,7 +157,22 @@ pub fn faccessat(libos: &mut Libos, Arguments([directory, at, mode, ..]): Argume
 
 /// faccessat2(2).
 pub fn faccessat2(libos: &mut Libos, Arguments([directory, at, mode, flags, ..]): Arguments) -> SyscallResult {
-    done(libos.files.check_access(directory as i32, &path(at)?, mode as u32, flags as u32))
+    let path = path(at)?;
+    match folder::request(libos, directory as i32, path, how(flags), STAT, status_request(flags))? {
+        Reached::Folder(reply, place) => {
+            let (mode, has) = (mode as u32, reply.answer.attributes.mode);
+            let read_only = libos.files.folder(place.folder).is_some_and(|folder| folder.read_only);
+            match has & S_IFMT {
+                _ if mode & !0o7 != 0 => Err(Errno::EINVAL.into()),
+                S_IFREG | S_IFDIR if mode & W_OK != 0 && read_only => Err(Errno::EROFS.into()),
+                S_IFREG if mode & X_OK != 0 && has & 0o111 == 0 => Err(Errno::EACCES.into()),
+                _ => Ok(0),
+            }
+        }
+        Reached::Elsewhere(directory, path) => {
+            done(libos.files.check_access(directory, &path, mode as u32, flags as u32))
+        }
+    }
 }
 
 /// chmod(2).
@@ -88,7 +183,7 @@ pub fn chmod(libos: &mut Libos, Arguments([at, mode, ..]): Arguments) -> Syscall
 /// fchmod(2).
 pub fn fchmod(libos: &mut Libos, Arguments([file, mode, ..]): Arguments) -> SyscallResult {
     libos.files.check(file as i32)?;
-    done(libos.files.set_permissions(file as i32, b"", mode as u32, AT_EMPTY_PATH, now()))
+    fchmodat2(libos, Arguments([file, 0, mode, u64::from(AT_EMPTY_PATH), 0, 0]))
 }
 
 /// fchmodat(2), which has no flags.
@@ -99,7 +194,13 @@ pub fn fchmodat(libos: &mut Libos, Arguments([directory, at, mode, ..]): Argumen
 /// fchmodat2(2).
 pub fn fchmodat2(libos: &mut Libos, Arguments([directory, at, mode, flags, ..]): Arguments) -> SyscallResult {
     let path = path_or_none(at, flags)?;
-    done(libos.files.set_permissions(directory as i32, &path, mode as u32, flags as u32, now()))
+    let request = Request { mode: mode as u32, ..Request::default() };
+    match set(libos, directory as i32, path, flags, Flags::MODE, request)? {
+        None => Ok(0),
+        Some((directory, path)) => {
+            done(libos.files.set_permissions(directory, &path, mode as u32, flags as u32, now()))
+        }
+    }
 }
 
 /// chown(2).
@@ -115,13 +216,19 @@ pub fn lchown(libos: &mut Libos, Arguments([at, user, group, ..]): Arguments) ->
 /// fchown(2).
 pub fn fchown(libos: &mut Libos, Arguments([file, user, group, ..]): Arguments) -> SyscallResult {
     libos.files.check(file as i32)?;
-    done(libos.files.set_owner(file as i32, b"", (user as u32, group as u32), AT_EMPTY_PATH, now()))
+    fchownat(libos, Arguments([file, 0, user, group, u64::from(AT_EMPTY_PATH), 0]))
 }
 
 /// fchownat(2).
 pub fn fchownat(libos: &mut Libos, Arguments([directory, at, user, group, flags, _]): Arguments) -> SyscallResult {
-    let path = path_or_none(at, flags)?;
-    done(libos.files.set_owner(directory as i32, &path, (user as u32, group as u32), flags as u32, now()))
+    let (path, user, group) = (path_or_none(at, flags)?, user as u32, group as u32);
+    let mut what = Flags::empty();
+    what.set(Flags::USER, user != u32::MAX);
+    what.set(Flags::GROUP, group != u32::MAX);
+    match set(libos, directory as i32, path, flags, what, Request { user, group, ..Request::default() })? {
+        None => Ok(0),
+        Some((directory, path)) => done(libos.files.set_owner(directory, &path, (user, group), flags as u32, now())),
+    }
 }
 
 /// umask(2).
@@ -142,21 +249,62 @@ pub fn utimensat(libos: &mut Libos, Arguments([directory, at, times, flags, ..])
     if path.is_none() && directory as i32 == AT_FDCWD {
         return Err(Errno::EFAULT.into());
     }
-    done(libos.files.set_times(directory as i32, path.as_deref(), accessed, modified, flags as u32, now()))
+    let (on_host, nameless) = (path.clone().unwrap_or_default(), path.is_none());
+    let flags = if nameless { flags | u64::from(AT_EMPTY_PATH) } else { flags };
+    let (what, times) = folder_times(accessed, modified);
+    let request = Request { times, ..Request::default() };
+    let (directory, path) = match set(libos, directory as i32, on_host, flags, what, request)? {
+        None => return Ok(0),
+        Some((directory, path)) => (directory, if nameless { None } else { Some(path) }),
+    };
+    done(libos.files.set_times(directory, path.as_deref(), accessed, modified, flags as u32, now()))
+}
+
+/// Times to be set on a file of a folder.
+fn folder_times(accessed: Change, modified: Change) -> (Flags, [FolderTime; 2]) {
+    let (mut what, mut times) = (Flags::empty(), [FolderTime::default(); 2]);
+    let flags = [(Flags::ACCESSED, Flags::ACCESSED_NOW), (Flags::MODIFIED, Flags::MODIFIED_NOW)];
+    for ((change, time), (set, present)) in [accessed, modified].into_iter().zip(&mut times).zip(flags) {
+        match change {
+            Change::Omit => {}
+            Change::Now => what |= present,
+            Change::To(Time { seconds, nanoseconds }) => {
+                what |= set;
+                *time = FolderTime { seconds, nanoseconds, reserved: 0 };
+            }
+        }
+    }
+    (what, times)
 }
 
 /// truncate(2).
 pub fn truncate(libos: &mut Libos, Arguments([at, size, ..]): Arguments) -> SyscallResult {
-    done(libos.files.truncate(&path(at)?, size as i64, now()))
+    let path = path(at)?;
+    let count = u64::try_from(size as i64).map_err(|_| Errno::EINVAL)?;
+    match set(libos, AT_FDCWD, path, 0, Flags::SIZE, Request { count, ..Request::default() })? {
+        None => Ok(0),
+        Some((_, path)) => done(libos.files.truncate(&path, size as i64, now())),
+    }
 }
 
 /// ftruncate(2).
 pub fn ftruncate(libos: &mut Libos, Arguments([file, size, ..]): Arguments) -> SyscallResult {
+    if let Some(opened) = libos.files.folder_file(file as i32) {
+        let count = u64::try_from(size as i64).map_err(|_| Errno::EINVAL)?;
+        libos.files.check(file as i32)?;
+        let request = Request { flags: Flags::SIZE.bits(), count, ..Request::default() };
+        return folder::about(libos, opened, SET, request).map(|_| 0);
+    }
     done(libos.files.truncate_open(file as i32, size as i64, now()))
 }
 
 /// fallocate(2).
 pub fn fallocate(libos: &mut Libos, Arguments([file, mode, offset, length, ..]): Arguments) -> SyscallResult {
     let range = (offset as i64, length as i64);
+    if let Some(opened) = libos.files.folder_file(file as i32) {
+        libos.files.check(file as i32)?;
+        let request = Request { flags: mode as u32, offset, count: length, ..Request::default() };
+        return folder::about(libos, opened, ALLOCATE, request).map(|_| 0);
+    }
     libos.change(|files, outside| files.allocate(outside, file as i32, mode as u32, range, now()))
 }

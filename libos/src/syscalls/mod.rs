@@ -7,6 +7,7 @@ pub mod epoll;
 pub mod events;
 pub mod facts;
 pub mod files;
+mod folder;
 pub mod futex;
 pub mod memory;
 pub mod message;

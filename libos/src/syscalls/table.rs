@@ -190,7 +190,7 @@ calls! {
     __NR_vmsplice => ENOSYS, "as for splice";
     __NR_io_uring_setup => ENOSYS, "runtimes then use epoll";
     __NR_fsync files::sync_file, Answered;
-    __NR_fdatasync files::sync_file, Answered;
+    __NR_fdatasync files::sync_data, Answered;
     __NR_syncfs files::sync_file, Answered;
     __NR_sync_file_range files::sync_file, Answered;
     __NR_fadvise64 files::advise, Answered;
@@ -322,7 +322,7 @@ pub fn handler(number: u64) -> Handler {
 }
 
 /// Calls that may wait for the file of their first argument, a descriptor.
-const OF_DESCRIPTOR: [u32; 31] = [
+const OF_DESCRIPTOR: [u32; 39] = [
     __NR_read,
     __NR_readv,
     __NR_pread64,
@@ -339,6 +339,14 @@ const OF_DESCRIPTOR: [u32; 31] = [
     __NR_syncfs,
     __NR_sync_file_range,
     __NR_fallocate,
+    __NR_ftruncate,
+    __NR_lseek,
+    __NR_getdents64,
+    __NR_fstat,
+    __NR_fstatfs,
+    __NR_fchmod,
+    __NR_fchown,
+    __NR_fchdir,
     __NR_connect,
     __NR_accept,
     __NR_accept4,

@@ -1,13 +1,14 @@
 //! ELF notes of the libos in the image: the version of its contract and where a trapped system call continues
 //! ([`husk_abi::note::Abi`]), the processors and the entry of a preempted thread ([`husk_abi::processor::Note`]), the record
-//! for posted signals ([`husk_abi::signals::Note`]), and the table of threads ([`husk_abi::threads::Note`]).
+//! for posted signals ([`husk_abi::signals::Note`]), the table of threads ([`husk_abi::threads::Note`]), and the version of folders
+//! ([`husk_abi::folder::VERSION`]).
 
 #![expect(unsafe_code, reason = "a note is written in assembly")]
 
 use super::processor::{BLOCKS, PROCESSORS, SIGNALS};
 use crate::threads::TABLE;
 use core::arch::global_asm;
-use husk::abi::{VERSION, note};
+use husk::abi::{VERSION, folder, note};
 
 global_asm!(
     ".pushsection .note.husk, \"a\", @note",
@@ -49,6 +50,13 @@ global_asm!(
     ".balign 4",
     "8:  .quad {table} - .",
     "9:",
+    ".balign 4",
+    ".long {name_length}",
+    ".long 4",
+    ".long {folders}",
+    ".asciz \"Husk\"",
+    ".balign 4",
+    "    .long {folders_version}",
     ".popsection",
     name_length = const note::NAME.len() + 1,
     kind = const note::ABI,
@@ -61,4 +69,6 @@ global_asm!(
     posted = sym SIGNALS,
     threads = const note::THREADS,
     table = sym TABLE,
+    folders = const note::FOLDERS,
+    folders_version = const folder::VERSION,
 );

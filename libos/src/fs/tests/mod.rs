@@ -5,6 +5,7 @@ use super::buffers::Buffers;
 use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::external::External;
+use super::folder::FolderFile;
 use super::handle::SocketKey;
 use super::host::HostFiles;
 use super::inode::Time;
@@ -127,6 +128,14 @@ impl External for Fakes {
     fn request(&mut self, _: Disk, request: Request) -> SyscallResult {
         self.requests.push(request);
         Ok(0)
+    }
+
+    fn read_folder(&mut self, _: FolderFile, _: u64, _: Buffers<'_>) -> SyscallResult {
+        Err(Errno::ENXIO.into())
+    }
+
+    fn write_folder(&mut self, _: FolderFile, _: Option<u64>, _: Buffers<'_>, _: bool) -> Result<(u64, u64), Stop> {
+        Err(Errno::ENXIO.into())
     }
 
     fn read_signals(&mut self, set: u64, into: Slice) -> Result<u64, Errno> {

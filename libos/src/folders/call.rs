@@ -1,0 +1,158 @@
+//! Call with requests to folders in progress.
+
+use crate::errno::Errno;
+use crate::fs::folder::{Ask, FolderFile, Memory, Reply};
+use crate::user::Slice;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use husk::abi::folder::{Message, OPEN, Request};
+use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
+use husk::folder::Folder;
+
+/// Call of a thread.
+#[derive(Debug)]
+pub struct Call {
+    /// Number of the thread; none if it does not wait any more.
+    pub thread: Option<u32>,
+    /// Memory that the call has mapped.
+    pub kept: Option<u64>,
+    /// True if the queue was full when the call last asked.
+    pub has_no_room: bool,
+    /// Number by which the tender knows the request.
+    token: u64,
+    /// Replies in order, and how many the call has got since its start.
+    replies: Vec<Reply>,
+    taken: usize,
+    /// Folder and operation of the last request.
+    last: (u32, u16),
+    /// Request under way.
+    pending: Option<Box<Pending>>,
+}
+
+/// Request under way, with its memory.
+#[derive(Debug)]
+pub struct Pending {
+    message: Message,
+    names: Vec<u8>,
+    data: Memory,
+}
+
+impl Call {
+    /// Returns a call of this thread, with a token that no other call has.
+    pub fn new(thread: u32, token: u64) -> Self {
+        let replies = Vec::new();
+        Self {
+            thread: Some(thread),
+            kept: None,
+            has_no_room: false,
+            token,
+            replies,
+            taken: 0,
+            last: (0, 0),
+            pending: None,
+        }
+    }
+
+    /// Token of the request under way.
+    pub fn token(&self) -> Option<u64> {
+        self.pending.as_ref().map(|_| self.token)
+    }
+
+    /// Returns true if a request is under way.
+    pub fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Returns true if the request under way uses any of these bytes.
+    pub fn uses(&self, memory: Slice) -> bool {
+        match self.pending.as_deref() {
+            Some(Pending { data: Memory::Program(slices), .. }) => slices.iter().any(|slice| slice.meets(memory)),
+            _ => false,
+        }
+    }
+
+    /// Makes the call start again.
+    pub fn rewind(&mut self) {
+        self.taken = 0;
+    }
+
+    /// File that has been opened for the call, if it has not got the reply.
+    pub fn unclaimed(&self) -> Option<FolderFile> {
+        let (folder, operation) = self.last;
+        let reply = self.replies.last().filter(|_| operation == OPEN && self.taken < self.replies.len())?;
+        let is_open = reply.answer.error == 0 && self.pending.is_none();
+        is_open.then_some(FolderFile { folder, handle: reply.answer.handle, format: 0 })
+    }
+
+    /// The next reply, if there is one.
+    pub fn next(&mut self) -> Result<Option<Reply>, Errno> {
+        let Some(reply) = self.replies.get(self.taken) else { return Ok(None) };
+        let data = match &reply.data {
+            Memory::Program(_) => Memory::Own(Vec::new()),
+            Memory::Own(bytes) => {
+                let mut copy = Vec::new();
+                copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+                copy.extend_from_slice(bytes);
+                Memory::Own(copy)
+            }
+        };
+        self.taken += 1;
+        Ok(Some(Reply { answer: reply.answer, data }))
+    }
+
+    /// Submits a request to the folder with this number. Returns true if there was room for it.
+    pub fn submit(&mut self, number: u32, folder: &mut Folder, ask: Ask<'_>) -> Result<bool, Errno> {
+        self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let [first, second] = ask.names;
+        let mut names = Vec::new();
+        names.try_reserve_exact(first.len() + second.len()).map_err(|_| Errno::ENOMEM)?;
+        names.extend_from_slice(first);
+        names.extend_from_slice(second);
+        let lengths = [first.len() as u32, second.len() as u32];
+        let request = Request { names: lengths, ..ask.request };
+        let mut pending =
+            Box::new(Pending { message: Message { request, ..Message::default() }, names, data: ask.data });
+        let mut parts = [Descriptor::default(); PARTS_MAXIMUM];
+        let mut count = 0;
+        let mut add = |address: u64, length: u64| {
+            if length > 0
+                && let Some(place) = parts.get_mut(count)
+            {
+                *place = part(ask.operation, self.token, address, length);
+                count += 1;
+            }
+        };
+        add((&raw mut pending.message) as u64, size_of::<Message>() as u64);
+        add(pending.names.as_mut_ptr() as u64, pending.names.len() as u64);
+        match &mut pending.data {
+            Memory::Program(slices) => slices.iter().for_each(|slice| add(slice.address, slice.length)),
+            Memory::Own(bytes) => add(bytes.as_mut_ptr() as u64, bytes.len() as u64),
+        }
+        // SAFETY: the memory is the program's, and its thread waits for this call, or that of `pending`, which is kept until the
+        // completion.
+        #[expect(unsafe_code, reason = "the tender is handed the program's memory by address")]
+        let submitted = unsafe { folder.submit(parts.get(..count).unwrap_or_default()) };
+        self.has_no_room = !submitted;
+        if submitted {
+            (self.pending, self.last) = (Some(pending), (number, ask.operation));
+        }
+        Ok(submitted)
+    }
+
+    /// Takes the answer to the request under way.
+    pub fn completed(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        // The tender has written the answer.
+        let message = (&raw const pending.message).cast::<Message>();
+        // SAFETY: the message is alive, aligned, and any bytes are a valid one.
+        #[expect(unsafe_code, reason = "the tender has written to the message")]
+        let Message { answer, .. } = unsafe { message.read_volatile() };
+        // `submit` has made room.
+        self.replies.push(Reply { answer, data: pending.data });
+    }
+}
+
+/// Part of a request.
+pub fn part(operation: u16, token: u64, address: u64, length: u64) -> Descriptor {
+    Descriptor { address, length: length as u32, operation, token, ..Descriptor::default() }
+}

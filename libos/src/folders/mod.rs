@@ -1,0 +1,245 @@
+//! Requests to the host's folders ([`husk::abi::folder`]).
+//!
+//! A call may take several requests, one after the other, and is restarted whenever one is answered. The answers that it has got
+//! are kept until it ends ([`call::Call`]): from the start, it asks the same again, and gets the same answers, up to the request
+//! that is new. So code that asks reads as if it waited. A call whose last request has an effect that must not be repeated takes
+//! its answer for good ([`Folders::ask_last`]).
+//!
+//! Until a request is completed, the tender uses its memory: no signal ends the call, and the program's memory cannot be unmapped,
+//! as for disks ([`crate::disk`]).
+
+mod call;
+mod transfer;
+
+use crate::errno::Errno;
+use crate::fs::folder::{Ask, Folder as Shown, FolderFile, Reply};
+use crate::syscall_result::{Stop, WaitFor};
+use crate::threads::Threads;
+use crate::user::Slice;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use call::Call;
+use husk::abi::folder::{CLOSE, Message, Properties, Request};
+use husk::device;
+use husk::folder::{self, Folder};
+use husk::wait::Source;
+
+/// Token of requests that no thread waits for.
+const NOBODY: u64 = u64::MAX;
+
+/// The folders of the program.
+#[derive(Debug, Default)]
+pub struct Folders {
+    /// Folders in use, by their number among all devices.
+    open: Vec<(u32, Folder)>,
+    /// Calls in progress.
+    calls: Vec<Call>,
+    /// Requests to close files that are under way, in order.
+    closing: Vec<(u32, Box<Message>)>,
+    /// Files to be closed, for which there was no room.
+    unclosed: Vec<FolderFile>,
+    /// Number of requests that the tender has not completed.
+    under_way: u32,
+    /// Token of the next call.
+    next_token: u64,
+    /// Threads that wait for a request to be completed, because of its memory.
+    excluded: Vec<u32>,
+}
+
+/// Attached folders.
+pub fn attached() -> impl Iterator<Item = Shown> {
+    (0..).zip(device::all()).filter_map(|(number, device)| {
+        let (properties, path) = folder::properties(device)?;
+        let flags = Properties::from_bits_truncate(properties.flags);
+        let (read_only, is_file) = (flags.contains(Properties::READ_ONLY), flags.contains(Properties::FILE));
+        Some(Shown { number, read_only, is_file, path: path.to_vec() })
+    })
+}
+
+impl Folders {
+    /// Returns true if a request is under way.
+    #[inline]
+    pub fn busy(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// Returns true if any call is in progress.
+    #[inline]
+    pub fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Asks a folder, for the current thread's call; returns the reply, or waits for it.
+    pub fn ask(&mut self, threads: &mut Threads, number: u32, ask: Ask<'_>) -> Result<Reply, Stop> {
+        let thread = threads.current().id;
+        let at = self.call(thread)?;
+        self.poll(threads);
+        let call = &mut self.calls[at];
+        if let Some(reply) = call.next()? {
+            threads.current().held = false;
+            return Ok(reply);
+        }
+        if !call.is_waiting() {
+            let folder = in_use(&mut self.open, number)?;
+            let submitted = call.submit(number, folder, ask)?;
+            self.under_way += u32::from(submitted);
+            folder.offer();
+        }
+        threads.current().held = self.calls[at].is_waiting();
+        Err(until_woken())
+    }
+
+    /// Asks like [`Folders::ask`], and forgets the call's replies with this one, which has an effect.
+    pub fn ask_last(&mut self, threads: &mut Threads, number: u32, ask: Ask<'_>) -> Result<Reply, Stop> {
+        let reply = self.ask(threads, number, ask)?;
+        self.forget(threads.current().id);
+        Ok(reply)
+    }
+
+    /// Index of a thread's call.
+    fn call(&mut self, thread: u32) -> Result<usize, Errno> {
+        if let Some(at) = self.calls.iter().position(|call| call.thread == Some(thread)) {
+            return Ok(at);
+        }
+        self.calls.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.calls.push(Call::new(thread, self.next_token));
+        self.next_token += 1;
+        Ok(self.calls.len() - 1)
+    }
+
+    /// Address of memory that the thread's call has mapped, which it keeps when it is restarted.
+    pub fn kept(&mut self, thread: u32) -> Option<&mut Option<u64>> {
+        self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
+    }
+
+    /// Notes that the current thread's call has stopped: to be restarted, if it `waits`.
+    pub fn stopped(&mut self, thread: u32, waits: bool) {
+        match waits {
+            true => self.calls.iter_mut().filter(|call| call.thread == Some(thread)).for_each(Call::rewind),
+            false => self.forget(thread),
+        }
+    }
+
+    /// Forgets the replies of a thread's call; a request under way is kept until it is completed.
+    pub fn forget(&mut self, thread: u32) {
+        for call in self.calls.iter_mut().filter(|call| call.thread == Some(thread)) {
+            call.thread = None;
+        }
+        self.drop_calls();
+    }
+
+    /// Drops the calls that no thread makes any more, once their requests are completed.
+    fn drop_calls(&mut self) {
+        while let Some(at) = self.calls.iter().position(|call| call.thread.is_none() && !call.is_waiting()) {
+            if let Some(file) = self.calls.swap_remove(at).unclaimed() {
+                self.close(file);
+            }
+        }
+    }
+
+    /// Closes files, without waiting for it.
+    pub fn close(&mut self, file: FolderFile) {
+        if self.start_close(file).is_none() && self.unclosed.try_reserve(1).is_ok() {
+            self.unclosed.push(file);
+        }
+    }
+
+    fn start_close(&mut self, file: FolderFile) -> Option<()> {
+        self.closing.try_reserve(1).ok()?;
+        let request = Request { handle: file.handle, ..Request::default() };
+        let mut message = Box::new(Message { request, ..Message::default() });
+        let folder = in_use(&mut self.open, file.folder).ok()?;
+        let part = call::part(CLOSE, NOBODY, (&raw mut *message) as u64, size_of::<Message>() as u64);
+        // SAFETY: the message is kept in `closing` until the completion.
+        #[expect(unsafe_code, reason = "the tender is handed the message by address")]
+        let submitted = unsafe { folder.submit(&[part]) };
+        submitted.then(|| {
+            self.under_way += 1;
+            self.closing.push((file.folder, message));
+        })
+    }
+
+    /// Handles completed requests, and wakes the threads that wait for them.
+    pub fn poll(&mut self, threads: &mut Threads) {
+        let mut any = false;
+        for (number, folder) in &mut self.open {
+            while let Some(token) = folder.completed() {
+                any = true;
+                self.under_way = self.under_way.saturating_sub(1);
+                if token == NOBODY {
+                    let first = self.closing.iter().position(|(other, _)| other == number);
+                    first.map(|first| self.closing.remove(first));
+                    continue;
+                }
+                for call in self.calls.iter_mut().filter(|call| call.token() == Some(token)) {
+                    call.completed();
+                    if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
+                        threads.wake(slot);
+                    }
+                }
+            }
+        }
+        if any {
+            self.after_completions(threads);
+        }
+    }
+
+    fn after_completions(&mut self, threads: &mut Threads) {
+        self.drop_calls();
+        // A thread that had no room for its request tries again.
+        for call in self.calls.iter().filter(|call| call.has_no_room) {
+            if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
+                threads.wake(slot);
+            }
+        }
+        for thread in core::mem::take(&mut self.excluded) {
+            if let Some((slot, _)) = threads.find(thread) {
+                threads.wake(slot);
+            }
+        }
+        for file in core::mem::take(&mut self.unclosed) {
+            self.close(file);
+        }
+    }
+
+    /// Waits until no request uses these bytes of the program's memory, which are about to be unmapped or protected.
+    pub fn await_memory(&mut self, threads: &mut Threads, address: u64, length: u64) -> Result<(), Stop> {
+        let thread = threads.current();
+        if !self.calls.iter().any(|call| call.uses(Slice::new(address, length))) {
+            return Ok(());
+        }
+        thread.held = true;
+        self.excluded.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.excluded.push(thread.id);
+        Err(until_woken())
+    }
+
+    /// Notifies the tender of requests without waiting for it.
+    pub fn ring(&mut self) {
+        self.open.iter_mut().for_each(|(_, folder)| folder.publish());
+    }
+
+    /// Wait sources of the folders in use.
+    pub fn sources(&mut self) -> impl Iterator<Item = &mut dyn Source> {
+        self.open.iter_mut().map(|(_, folder)| folder as &mut dyn Source)
+    }
+}
+
+/// The folder with this number, taken into use.
+fn in_use(open: &mut Vec<(u32, Folder)>, number: u32) -> Result<&mut Folder, Errno> {
+    let at = match open.iter().position(|(other, _)| *other == number) {
+        Some(at) => at,
+        None => {
+            open.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+            let device = device::all().nth(number as usize).ok_or(Errno::ENXIO)?;
+            let name = core::str::from_utf8(device::name(device)).map_err(|_| Errno::ENXIO)?;
+            open.push((number, Folder::open(name).map_err(|_| Errno::ENXIO)?));
+            open.len() - 1
+        }
+    };
+    open.get_mut(at).map(|(_, folder)| folder).ok_or(Errno::ENXIO)
+}
+
+fn until_woken() -> Stop {
+    Stop::until(WaitFor::Time, None)
+}

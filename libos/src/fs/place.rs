@@ -1,0 +1,164 @@
+//! Paths that lead into the folders of the host.
+
+use super::Files;
+use super::folder::{Folder, FolderFile, Mounted, Opened, Place, Reply};
+use super::handle::NodeKey;
+use super::inode::{Kind, Mount, Time};
+use super::path::{Follow, Way};
+use crate::errno::Errno;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use husk::abi::folder::ROOT;
+use linux_raw_sys::general as linux;
+
+impl Files {
+    /// Adds a folder, before the tree is made.
+    pub fn add_folder(&mut self, folder: Folder) -> Result<(), Errno> {
+        self.folders.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.folders.push(folder);
+        Ok(())
+    }
+
+    /// Returns true if there are folders.
+    #[inline]
+    pub fn has_folders(&self) -> bool {
+        !self.folders.is_empty()
+    }
+
+    /// The folder with this number.
+    pub fn folder(&self, number: u32) -> Option<&Folder> {
+        self.folders.iter().find(|folder| folder.number == number)
+    }
+
+    /// Makes the mount points in the tree, over whatever is at their places.
+    pub(super) fn mount_folders(&mut self, now: Time) {
+        for at in 0..self.folders.len() {
+            // A folder whose place cannot be made is not visible.
+            let _ = self.mount_folder(at, now);
+        }
+    }
+
+    fn mount_folder(&mut self, at: usize, now: Time) -> Result<(), Errno> {
+        let Folder { number, is_file, ref path, .. } = self.folders[at];
+        let path = path.clone();
+        self.make_parents(&path, now)?;
+        let walked = self.walk(linux::AT_FDCWD, &path, Follow::Never)?;
+        if let Ok(before) = walked.node() {
+            self.remove_name(walked.directory, walked.name(), before, now);
+        }
+        let permissions = if is_file { 0o644 } else { 0o755 };
+        let kind = Kind::Mounted(Mounted { number, is_file });
+        self.make_fixed(walked.directory, walked.name(), kind, permissions, now).map(|_| ())
+    }
+
+    /// The place in a folder that a path leads to; `None` if it leads to none. With `is_empty_allowed`, an empty path is the file
+    /// of the descriptor.
+    pub fn place(
+        &mut self,
+        directory: i32,
+        path: &[u8],
+        follow: bool,
+        is_empty_allowed: bool,
+    ) -> Result<Option<Place>, Errno> {
+        if !self.has_folders() {
+            return Ok(None);
+        }
+        if path.is_empty() && is_empty_allowed {
+            let node = self.node_at(directory)?;
+            return self.place_at(node, &[]);
+        }
+        let follow = if follow { Follow::Always } else { Follow::Slash };
+        match self.walk_to_end(directory, path, follow) {
+            Ok(Way::Beyond(node, rest)) => self.place_at(node, &rest),
+            // The files say what is wrong.
+            Ok(Way::End(_)) | Err(_) => Ok(None),
+        }
+    }
+
+    fn place_at(&self, node: NodeKey, path: &[u8]) -> Result<Option<Place>, Errno> {
+        let (folder, base, prefix) = match &self.nodes[node].kind {
+            Kind::Folder(Opened { file, path }) => (file.folder, file.handle, copied(path)?),
+            Kind::Mounted(mounted) => (mounted.number, ROOT, Vec::new()),
+            _ => return Ok(None),
+        };
+        Ok(Some(Place { folder, base, prefix, path: copied(path)? }))
+    }
+
+    /// The file of a folder behind a descriptor, if it is one.
+    #[inline]
+    pub fn folder_file(&self, descriptor: i32) -> Option<FolderFile> {
+        if !self.has_folders() {
+            return None;
+        }
+        let node = self.description(descriptor).ok()?.node;
+        match &self.nodes[node].kind {
+            Kind::Folder(opened) => Some(opened.file),
+            _ => None,
+        }
+    }
+
+    /// Returns a descriptor for a file that has been opened at `place`.
+    pub fn open_in_folder(&mut self, place: &Place, reply: &Reply, flags: u32, now: Time) -> Result<i32, Errno> {
+        let node = self.folder_node(place, reply, now)?;
+        self.open_node(node, flags & !linux::__O_TMPFILE)
+    }
+
+    /// Makes an opened file the working directory.
+    pub fn enter_folder(&mut self, place: &Place, reply: &Reply, now: Time) -> Result<(), Errno> {
+        let node = self.folder_node(place, reply, now)?;
+        let before = core::mem::replace(&mut self.directory, node);
+        self.release(before);
+        Ok(())
+    }
+
+    /// Adds an inode for an opened file, which closes it at its end. The caller holds the only reference.
+    fn folder_node(&mut self, place: &Place, reply: &Reply, now: Time) -> Result<NodeKey, Errno> {
+        let (file, attributes) = (self.opened_in_folder(place, reply), &reply.answer.attributes);
+        let made = place.whole().and_then(|path| {
+            self.closed_files.try_reserve(self.open_files + 1).map_err(|_| Errno::ENOMEM)?;
+            let opened = Opened { file, path: Box::from(path) };
+            self.add_node(Kind::Folder(opened), Mount::Nameless, attributes.mode, now)
+        });
+        match made {
+            Ok(node) => {
+                self.open_files += 1;
+                self.nodes[node].links = 1;
+                Ok(node)
+            }
+            Err(errno) => {
+                // Room for one more was there when the file was asked for.
+                self.closed_files.push(file);
+                Err(errno)
+            }
+        }
+    }
+
+    /// The file that has been opened at `place`.
+    pub fn opened_in_folder(&self, place: &Place, reply: &Reply) -> FolderFile {
+        let (handle, mode) = (reply.answer.handle, reply.answer.attributes.mode);
+        FolderFile { folder: place.folder, handle, format: mode & linux::S_IFMT }
+    }
+
+    /// Sets the offset of a descriptor's file.
+    pub fn set_offset(&mut self, descriptor: i32, to: u64) -> Result<(), Errno> {
+        let key = self.usable(descriptor)?;
+        self.descriptions[key].offset = to;
+        Ok(())
+    }
+
+    /// Makes room for one file to be closed.
+    pub fn reserve_close(&mut self) -> Result<(), Errno> {
+        self.closed_files.try_reserve(self.open_files + 1).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// The absolute path of a file in a folder.
+    pub(super) fn folder_path(&self, node: NodeKey) -> Option<Result<Vec<u8>, Errno>> {
+        let Kind::Folder(Opened { file, path }) = &self.nodes[node].kind else { return None };
+        let folder = self.folder(file.folder)?;
+        Some(super::folder::joined(&folder.path, path))
+    }
+}
+
+fn copied(bytes: &[u8]) -> Result<Vec<u8>, Errno> {
+    super::folder::joined(bytes, &[])
+}
