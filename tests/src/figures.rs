@@ -12,7 +12,12 @@ pub fn built(package: &str, name: &str) -> [PathBuf; 2] {
 /// Runs a program both ways, in turn, and prints the medians of each of its figures. The ratio is the median of the ratios
 /// within each round, so that changes between rounds affect both sides alike; the quartiles of the ratios are printed too.
 pub fn compare(programs: [PathBuf; 2], title: &str, rounds: usize) {
-    compare_runs(programs, title, rounds, &[None]);
+    compare_runs(programs, title, rounds, &[None], &[]);
+}
+
+/// Compares like [`compare`]: the programs get this argument, and the guest is run with `flags`.
+pub fn compare_with(programs: [PathBuf; 2], title: &str, rounds: usize, argument: &str, flags: &[String]) {
+    compare_runs(programs, title, rounds, &[Some(argument)], flags);
 }
 
 /// Compares a program figure by figure: with the argument `names` it prints the names of its figures, a line each, and with one
@@ -22,15 +27,21 @@ pub fn compare_each(programs: [PathBuf; 2], title: &str, rounds: usize) {
     let output = Command::new(&programs[1]).arg("names").output().expect("the program starts");
     let names = String::from_utf8(output.stdout).expect("names in UTF-8");
     let names: Vec<_> = names.lines().map(Some).collect();
-    compare_runs(programs, title, rounds, &names);
+    compare_runs(programs, title, rounds, &names, &[]);
 }
 
-/// Runs the programs with each of these arguments in each round.
-fn compare_runs([image, native]: [PathBuf; 2], title: &str, rounds: usize, arguments: &[Option<&str>]) {
+/// Runs the programs with each of these arguments in each round, and the guest with these flags.
+fn compare_runs(
+    [image, native]: [PathBuf; 2],
+    title: &str,
+    rounds: usize,
+    arguments: &[Option<&str>],
+    flags: &[String],
+) {
     let mut figures: Vec<(String, [Vec<f64>; 2])> = Vec::new();
     for (round, argument) in (0..rounds).flat_map(|round| arguments.iter().map(move |argument| (round, argument))) {
         let (guest, process) = (&mut Command::new(build::husk()), &mut Command::new(&native));
-        guest.arg("run").arg(&image);
+        guest.arg("run").args(flags).arg(&image);
         if let Some(argument) = argument {
             guest.arg("--").arg(argument);
             process.arg(argument);
