@@ -104,7 +104,7 @@ impl Libos {
         if self.folders.busy() {
             self.folders.poll(&mut self.threads);
         }
-        if !running && !self.run_another() {
+        if (!running || self.ending.is_some()) && !self.run_another() {
             return None;
         }
         if self.disks.busy() {
@@ -310,9 +310,20 @@ impl Libos {
     #[inline]
     fn poll_signals(&mut self) {
         self.signals.poll(&mut self.threads);
+        if self.signals.fatal.is_some() {
+            self.end_by_signal();
+        }
         if self.files.has_signal_files() {
             self.files.signals_pending(self.signals.pending | self.threads.all_blocked());
             self.settle();
+        }
+    }
+
+    /// Ends the program by a signal to a thread that waits for a device.
+    #[cold]
+    fn end_by_signal(&mut self) {
+        if let (Some(signal), None) = (self.signals.fatal, self.ending) {
+            self.end(End::Signal(signal));
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Signals {
     pub pending: u64,
     /// Origins of undelivered signals, if not [`Origin::USER`].
     origins: Vec<(u32, Origin)>,
+    /// Signal that ends the program though the thread that it is for waits for a device ([`Thread::held`]).
+    pub fatal: Option<u32>,
     /// The program's timers.
     pub timers: timers::Timers,
 }
@@ -130,7 +132,9 @@ impl Signals {
         if blocked || self.fate(signal) != Fate::Ignored {
             thread.pending |= bit(signal);
         }
-        if awaits(thread) & thread.pending != 0 {
+        if thread.held && !blocked && self.fate(signal) == Fate::Fatal {
+            self.fatal = Some(signal);
+        } else if awaits(thread) & thread.pending != 0 {
             threads.wake(slot);
         } else if !blocked && thread.next_signal().is_some() {
             threads.interrupt(slot);
@@ -138,9 +142,10 @@ impl Signals {
         Ok(())
     }
 
-    /// Sends a signal to the program: to a thread that takes it now, if there is one.
+    /// Sends a signal to the program: to a thread that takes it now, if there is one, or else after its call on a device.
     pub fn send_to_any(&mut self, threads: &mut Threads, signal: u32) {
-        let taken = threads.willing(|thread| (awaits(thread) | !thread.blocked) & bit(signal) != 0);
+        let takes = |thread: &Thread| (awaits(thread) | !thread.blocked) & bit(signal) != 0;
+        let taken = threads.willing(|thread| !thread.held && takes(thread)).or_else(|| threads.willing(takes));
         match taken {
             // The thread has just been found.
             Some(thread) => drop(self.send(threads, thread, signal)),
