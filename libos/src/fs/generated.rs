@@ -1,5 +1,7 @@
 //! Files with a text that is made when they are opened: `/proc` and `/sys`.
 
+use super::folder::Folder;
+use super::mounts;
 use crate::clock::SECOND;
 use crate::stack::TICKS_PER_SECOND;
 use alloc::string::String;
@@ -54,6 +56,8 @@ pub struct Facts<'a> {
     pub auxiliary: &'a [u8],
     /// Text of `/proc/self/maps`.
     pub maps: &'a [u8],
+    /// Folders of the host.
+    pub folders: &'a [Folder],
     /// Memory of the guest in bytes.
     pub memory: u64,
     /// Free memory of the guest in bytes.
@@ -111,13 +115,9 @@ generated! {
     /// Control groups.
     Groups = "/proc/self/cgroup", Fixed("0::/\n");
     /// Mounts, with numbers.
-    Mounts = "/proc/self/mountinfo", Fixed("\
-        2 1 0:2 / / rw,relatime - tmpfs none rw\n\
-        3 2 0:3 / /proc rw,relatime - proc proc rw\n\
-        4 2 0:4 / /sys ro,relatime - sysfs sysfs ro\n");
+    Mounts = "/proc/self/mountinfo", Written(mounts::numbered);
     /// Mounts.
-    MountTable = "/proc/self/mounts", Fixed("none / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\n\
-        sysfs /sys sysfs ro,relatime 0 0\n");
+    MountTable = "/proc/self/mounts", Written(mounts::table);
     /// Processors.
     Processors = "/proc/cpuinfo", Written(processors);
     /// Memory.
@@ -136,7 +136,7 @@ generated! {
     /// The system's name and version.
     Version = "/proc/version", Fixed("Linux version 6.6.0 (husk)\n");
     /// File systems.
-    Volumes = "/proc/filesystems", Fixed("nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n");
+    Volumes = "/proc/filesystems", Fixed("nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\thusk\n");
     /// Name of the host.
     Host = "/proc/sys/kernel/hostname", Copy(|facts| [facts.hostname, b"\n"].concat());
     /// Version of the system.

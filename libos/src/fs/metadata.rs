@@ -282,7 +282,7 @@ impl Files {
 }
 
 /// Minor number of the file system of the first device, if that is a folder; the others follow.
-const FIRST_FOLDER: u32 = 16;
+pub const FIRST_FOLDER: u32 = 16;
 
 fn folder_time(time: husk::abi::folder::Time) -> Time {
     Time { seconds: time.seconds, nanoseconds: time.nanoseconds }

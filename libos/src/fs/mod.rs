@@ -33,6 +33,7 @@ pub mod listing;
 pub mod lock;
 pub mod locking;
 pub mod metadata;
+pub mod mounts;
 pub mod offset;
 pub mod open;
 pub mod opening;

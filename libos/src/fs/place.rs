@@ -25,6 +25,11 @@ impl Files {
         !self.folders.is_empty()
     }
 
+    /// All folders.
+    pub fn folders(&self) -> &[Folder] {
+        &self.folders
+    }
+
     /// The folder with this number.
     pub fn folder(&self, number: u32) -> Option<&Folder> {
         self.folders.iter().find(|folder| folder.number == number)

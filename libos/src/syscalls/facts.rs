@@ -28,6 +28,7 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         environment: &environment,
         auxiliary: &libos.auxiliary,
         maps: maps.as_bytes(),
+        folders: libos.files.folders(),
         memory,
         memory_free,
         mapped: memory - memory_free,

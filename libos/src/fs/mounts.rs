@@ -1,0 +1,67 @@
+//! Tables of mounts in `/proc`: what the program finds at the start, and the host's folders.
+
+use super::folder::Folder;
+use super::generated::Facts;
+use super::metadata::FIRST_FOLDER;
+use alloc::string::String;
+use core::fmt::{self, Write};
+
+/// File system type of a folder.
+const TYPE: &str = "husk";
+
+/// Text of `/proc/self/mounts`, as for fstab(5).
+pub fn table(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    out.write_str("none / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\nsysfs /sys sysfs ro,relatime 0 0\n")?;
+    facts
+        .folders
+        .iter()
+        .try_for_each(|folder| writeln!(out, "host {} {TYPE} {},relatime 0 0", Escaped(&folder.path), access(folder)))
+}
+
+/// Text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+pub fn numbered(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+    out.write_str(
+        "2 1 0:2 / / rw,relatime - tmpfs none rw\n\
+         3 2 0:3 / /proc rw,relatime - proc proc rw\n\
+         4 2 0:4 / /sys ro,relatime - sysfs sysfs ro\n",
+    )?;
+    facts.folders.iter().try_for_each(|folder| {
+        let (number, access) = (FIRST_FOLDER + folder.number, access(folder));
+        writeln!(out, "{number} 2 0:{number} / {} {access},relatime - {TYPE} host {access}", Escaped(&folder.path))
+    })
+}
+
+fn access(folder: &Folder) -> &'static str {
+    if folder.read_only { "ro" } else { "rw" }
+}
+
+/// Path with its separators as octal numbers.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(self.0).chars().try_for_each(|one| match one {
+            ' ' | '\t' | '\n' | '\\' => write!(f, "\\{:03o}", u32::from(one)),
+            one => f.write_char(one),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_in_both_tables() {
+        let folder = |number, read_only, path: &str| Folder { number, read_only, is_file: false, path: path.into() };
+        let folders = [folder(0, false, "/data"), folder(2, true, "/a b\\c")];
+        let facts = Facts { folders: &folders, ..Facts::default() };
+        let (mut short, mut long) = (String::new(), String::new());
+        table(&mut short, &facts).and_then(|()| numbered(&mut long, &facts)).expect("strings take all");
+        assert!(
+            short.ends_with("host /data husk rw,relatime 0 0\nhost /a\\040b\\134c husk ro,relatime 0 0\n"),
+            "{short}"
+        );
+        assert!(long.ends_with("18 2 0:18 / /a\\040b\\134c ro,relatime - husk host ro\n"), "{long}");
+    }
+}
