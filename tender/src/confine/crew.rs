@@ -59,7 +59,7 @@ impl Crew {
         Self { descriptors: Descriptors::default(), plan, roll: Arc::default(), spawned: 0, duty: None }
     }
 
-    /// Starts the thread that serves the devices. `body` runs once the thread is inside its filter, with all signals but
+    /// Starts a thread that serves devices. `body` runs once the thread is inside its filter, with all signals but
     /// those of a fault blocked: signals are for the processor's thread. The thread ends with the process.
     pub fn spawn_devices(&mut self, body: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let own = (!self.plan.is_shared).then(|| Program::new(&self.plan.devices, &[], &self.descriptors));

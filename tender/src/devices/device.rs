@@ -39,6 +39,11 @@ impl BitOrAssign for Progress {
 
 /// A device behind rings, as the service sees it.
 pub trait Device: fmt::Debug + Send {
+    /// Body of a thread of the device's own, if it has one: the caller starts it.
+    fn thread(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
+
     /// Serves pending requests, up to a bound per call.
     fn serve(&mut self) -> Result<Progress, Broken>;
 

@@ -51,10 +51,13 @@ pub struct Devices {
 }
 
 impl DeviceLoop {
-    /// Starts to serve `devices`; the device thread joins `crew`.
-    pub fn start(notifier: Arc<Notifier>, devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
+    /// Starts to serve `devices`; the device thread, and threads of the devices' own, join `crew`.
+    pub fn start(notifier: Arc<Notifier>, mut devices: Vec<Served>, crew: &mut Crew) -> Result<Self, Error> {
         notifier.list(&mut crew.descriptors);
         devices.iter().for_each(|served| served.device.list(&mut crew.descriptors));
+        for thread in devices.iter_mut().filter_map(|served| served.device.thread()) {
+            crew.spawn_devices(thread)?;
+        }
         let handoff = Arc::new(Handoff::new(Devices::new(devices)));
         let thread = DeviceThread::new(Arc::clone(&notifier), Arc::clone(&handoff));
         crew.spawn_devices(move || thread.run())?;

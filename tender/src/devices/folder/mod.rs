@@ -1,37 +1,37 @@
 //! Folders: requests of a guest's queue, carried out on a directory or file of the host ([`husk_abi::folder`]).
 //!
-//! The thread that serves the device carries out one request after the other, except that the guest's own thread leaves those that
-//! wait for the disk of the host ([`husk_abi::folder::SYNC`]) to the device thread. The files are those beneath a directory that
-//! was opened before confinement (`tree`): every path is walked by openat2(2) beneath it (`paths`), and Landlock keeps the whole
-//! process there ([`crate::confine::files`]).
-
-#![expect(unsafe_code, reason = "requests name guest memory by address")]
+//! Requests of a folder are carried out one after the other, by the thread that serves the device; those that may wait long for the
+//! host, by a thread of the folder's own (`worker`). Which these are: [`husk_abi::folder::SYNC`] and the like, and all while the
+//! host's file system is slow (`pace`). The files are those beneath a directory that was opened before confinement (`tree`): every
+//! path is walked by openat2(2) beneath it (`paths`), and Landlock keeps the whole process there ([`crate::confine::files`]).
 
 mod data;
 mod handles;
 mod options;
+mod order;
+mod pace;
 mod paths;
 mod service;
 mod system;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod worker;
 
-use super::copy;
 use super::device::{Device, NotSaved, Progress, State};
-use super::ring::{Broken, Need, Operations, Part, Parts, Queue, Request, Violation};
+use super::ring::{Broken, Need, Operations, Queue};
 use crate::confine::{Descriptors, Role};
 use crate::memory::Memory;
-use husk_abi::folder::{Answer, Flags, Message, SEEK, STAT, SYNC, WRITE};
+use husk_abi::folder::{SEEK, STAT, WRITE};
 use husk_abi::memory::Rights;
-use husk_abi::ring::status;
 pub use options::Options;
+use order::Order;
+use pace::Pace;
 use service::Service;
-use std::mem::offset_of;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 pub use tree::Tree;
-use zerocopy::{FromBytes, IntoBytes};
+use worker::Worker;
 
 /// Requests carried out before other devices are served.
 const BATCH: usize = 16;
@@ -50,110 +50,77 @@ fn need(operation: u16) -> Option<Need> {
 pub struct Served {
     memory: Arc<Memory>,
     queue: Queue,
-    parts: Parts,
-    service: Service,
-    /// Copies of a request and its names, kept for their memory.
-    message: Vec<u8>,
-    names: Vec<u8>,
+    /// What carries out requests; none while the worker has it.
+    order: Option<Box<Order>>,
+    pace: Pace,
+    /// Exchange with the folder's thread, if the host has given one; and true if the thread has been started.
+    worker: Option<Arc<Worker>>,
+    has_thread: bool,
 }
 
 impl Served {
     /// Connects `tree` with its queue. The process has the identity that it keeps.
     pub fn new(tree: Tree, memory: &Arc<Memory>, place: husk_abi::device::Queue) -> Self {
         system::clear_mask();
+        let pace = Pace::of(&tree);
         Self {
-            queue: Queue::of("request", Operations::Several(need), memory, place),
             memory: Arc::clone(memory),
-            parts: Parts::default(),
-            service: Service::new(tree),
-            message: Vec::new(),
-            names: Vec::new(),
+            queue: Queue::of("request", Operations::Several(need), memory, place),
+            order: Some(Box::new(Order::new(Service::new(tree)))),
+            pace,
+            worker: Worker::new().ok().map(Arc::new),
+            has_thread: false,
         }
     }
 
-    fn take(&mut self, may_block: bool) -> Result<Progress, Broken> {
-        let mut progress = Progress::default();
+    /// Completes the request that the worker has carried out.
+    fn finish(&mut self) -> Result<Progress, Broken> {
+        let Some(order) = self.worker.as_ref().and_then(|worker| worker.take_back()) else {
+            return Ok(Progress::default());
+        };
+        // It is never dropped: its files may not be closed.
+        self.order.insert(order).complete(&mut self.queue)?;
+        Ok(Progress { done: true, wake: self.queue.publish(), ..Progress::default() })
+    }
+
+    /// Takes requests.
+    fn take(&mut self) -> Result<Progress, Broken> {
+        let mut progress = self.finish()?;
         for count in 1..=BATCH {
-            let Some(request) = self.queue.peek(&self.memory, &mut self.parts)? else { break };
-            let message = self.read(&request)?;
-            if !may_block && waits(request.operation, &message) {
-                progress.blocks = true;
+            let Some(order) = &mut self.order else { break };
+            let Some(is_open) = order.take(&mut self.queue, &self.memory)? else { break };
+            progress.done = true;
+            if is_open && self.has_thread && (order.waits() || self.pace.is_slow()) {
+                if let (Some(worker), Some(order)) = (&self.worker, self.order.take()) {
+                    worker.give(order);
+                }
                 break;
             }
-            self.queue.take(&request);
-            let answer = self.carry_out(&request, &message)?;
-            self.write(&request, &answer)?;
-            self.queue.complete(request.token, 0, status::DONE);
-            progress.done = true;
+            if is_open {
+                self.pace.measure(|| order.carry_out());
+            }
+            order.complete(&mut self.queue)?;
             progress.full = count == BATCH;
             progress.wake |= self.queue.publish();
         }
         Ok(progress)
     }
-
-    /// Copies the message of a request, which is its first part.
-    fn read(&mut self, request: &Request) -> Result<Message, Broken> {
-        let part = self.parts.iter().next().filter(|part| part.length == size_of::<Message>());
-        let part = part.ok_or_else(|| {
-            let length = self.parts.iter().next().map_or(0, |part| part.length as u32);
-            self.queue.broken(Violation::Length(length))
-        })?;
-        self.message.clear();
-        copy::from_part(part, &mut self.message).map_err(|_| self.unreachable(request))?;
-        Ok(Message::read_from_bytes(&self.message).unwrap_or_default())
-    }
-
-    fn carry_out(&mut self, request: &Request, message: &Message) -> Result<Answer, Broken> {
-        let [first, second] = message.request.names;
-        let has_names = first > 0 || second > 0;
-        self.names.clear();
-        if has_names {
-            let part =
-                self.parts.iter().nth(1).filter(|part| part.length as u64 == u64::from(first) + u64::from(second));
-            let part = part.filter(|part| part.length <= 2 * husk_abi::folder::NAME_MAXIMUM as usize);
-            let Some(part) = part else {
-                let error =
-                    if first.max(second) > husk_abi::folder::NAME_MAXIMUM { libc::ENAMETOOLONG } else { libc::EINVAL };
-                return Ok(Answer { error: error as u32, ..Answer::default() });
-            };
-            copy::from_part(part, &mut self.names).map_err(|_| self.unreachable(request))?;
-        }
-        let data = self.parts.vectors().get(1 + usize::from(has_names)..).unwrap_or_default();
-        // SAFETY: `parts` names checked guest memory with the rights of the operation, which stays mapped; where the guest has
-        // protected it, the kernel returns EFAULT.
-        Ok(unsafe { self.service.answer(request.operation, &message.request, &self.names, data) })
-    }
-
-    /// Writes the answer into the message.
-    fn write(&self, request: &Request, answer: &Answer) -> Result<(), Broken> {
-        let Some(part) = self.parts.iter().next() else { return Ok(()) };
-        // SAFETY: `read` found the part to be as long as a message.
-        let start = unsafe { part.start.add(offset_of!(Message, answer)) };
-        let place = Part { start, length: size_of::<Answer>() };
-        copy::into_part(place, answer.as_bytes()).map_err(|_| self.unreachable(request))
-    }
-
-    fn unreachable(&self, request: &Request) -> Broken {
-        self.queue.broken(Violation::Unreachable { address: request.address })
-    }
-}
-
-/// Returns true for a request that waits for the host's disk.
-fn waits(operation: u16, message: &Message) -> bool {
-    operation == SYNC || (operation == WRITE && message.request.flags & Flags::DURABLE.bits() != 0)
 }
 
 impl Device for Served {
-    fn serve(&mut self) -> Result<Progress, Broken> {
-        self.take(true)
+    fn thread(&mut self) -> Option<Box<dyn FnOnce() + Send>> {
+        let worker = Arc::clone(self.worker.as_ref()?);
+        self.has_thread = true;
+        Some(Box::new(move || worker.run()))
     }
 
-    fn serve_nonblocking(&mut self) -> Result<Progress, Broken> {
-        self.take(false)
+    fn serve(&mut self) -> Result<Progress, Broken> {
+        self.take()
     }
 
     fn sleep(&mut self) -> Result<bool, Broken> {
-        self.queue.sleep()
+        // While the worker has a request, the device waits for its file instead of a ring.
+        if self.order.is_none() { Ok(true) } else { self.queue.sleep() }
     }
 
     fn beat(&mut self) {
@@ -161,7 +128,10 @@ impl Device for Served {
     }
 
     fn file(&self) -> (RawFd, i16) {
-        (-1, 0)
+        match (&self.order, &self.worker) {
+            (None, Some(worker)) => (worker.file(), libc::POLLIN),
+            _ => (-1, 0),
+        }
     }
 
     fn deadline_ns(&self) -> u64 {
@@ -169,8 +139,20 @@ impl Device for Served {
     }
 
     fn list(&self, descriptors: &mut Descriptors) {
-        descriptors.add(Role::Folder, &self.service.tree.root);
-        self.service.tree.only.iter().for_each(|(file, _)| descriptors.add(Role::Folder, file));
+        if let Some(order) = &self.order {
+            let tree = &order.service.tree;
+            descriptors.add(Role::Folder, &tree.root);
+            tree.only.iter().for_each(|(file, _)| descriptors.add(Role::Folder, file));
+        }
+        self.worker.iter().for_each(|worker| worker.list(descriptors));
+    }
+
+    fn drain(&mut self) -> Result<Progress, Broken> {
+        self.finish()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.order.is_some()
     }
 
     fn state(&self) -> Result<State, NotSaved> {
