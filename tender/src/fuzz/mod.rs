@@ -11,6 +11,7 @@ mod report;
 pub(crate) mod sample;
 
 use crate::devices::console::{self, Console};
+pub use crate::devices::folder::fuzz::folders;
 pub use crate::devices::fuzz::{race, rings};
 pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::notifier::Notifier;
@@ -255,6 +256,12 @@ mod tests {
     fn nothing_in_rings_that_change_meanwhile_reaches_beyond_the_guest() {
         holds("race", 40, race, vec(any::<u8>(), 0..200));
         holds("race", 40, race, changed("race"));
+    }
+
+    #[test]
+    fn no_request_to_a_folder_reaches_beyond_it() {
+        holds("folders", 3000, folders, vec(prop_oneof![3 => 0..24_u8, 1 => any::<u8>()], 0..400));
+        holds("folders", 1000, folders, changed("folders"));
     }
 
     #[test]

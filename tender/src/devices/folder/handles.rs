@@ -36,6 +36,12 @@ impl Handles {
         file.map(AsRawFd::as_raw_fd).ok_or(libc::EBADF as u32)
     }
 
+    /// Calls `each` with every open file.
+    #[cfg(any(test, fuzzing))]
+    pub fn each(&self, each: impl FnMut(RawFd)) {
+        self.files.iter().flatten().map(AsRawFd::as_raw_fd).for_each(each);
+    }
+
     /// Closes a file.
     pub fn close(&mut self, handle: u32) -> Result<(), Error> {
         let file = self.files.get_mut(handle as usize).and_then(Option::take).ok_or(libc::EBADF as u32)?;

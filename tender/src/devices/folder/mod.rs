@@ -6,6 +6,8 @@
 //! path is walked by openat2(2) beneath it (`paths`), and Landlock keeps the whole process there ([`crate::confine::files`]).
 
 mod data;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handles;
 mod options;
 mod order;
