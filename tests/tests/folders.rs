@@ -1,8 +1,10 @@
 //! Ordinary programs and folders of the host.
 
-use husk_tests::{Folder, Guest, build};
+use husk_abi::fault::CALL;
+use husk_tests::{Folder, Guest, SlowFiles, build, eventually, requires, skip};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -92,6 +94,113 @@ fn one_file_is_given_by_itself() {
 }
 
 #[test]
+fn the_host_decides_for_the_user_that_husk_becomes() {
+    if !requires::root() {
+        return;
+    }
+    const USER: u32 = 65_533;
+    let folder = Folder::empty();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("our own");
+    mode(folder.path(), 0o777);
+    let (secret, theirs) = (folder.path().join("secret"), folder.path().join("theirs"));
+    fs::write(&secret, "word").and_then(|()| fs::write(&theirs, "text")).expect("files");
+    mode(&secret, 0o600);
+    mode(&theirs, 0o644);
+    std::os::unix::fs::chown(&theirs, Some(USER), Some(USER)).expect("root may");
+    let run = |name: &str, line: &[u8]| {
+        let guest = program("folder_watch").flag(folder.flag("")).flag(format!("--user={USER}"));
+        let outcome = guest.argument(format!("/data/{name}")).input(line).run();
+        outcome.expect_success();
+        outcome.stdout()
+    };
+    assert_eq!(run("secret", b"\n"), "Err(Some(13))\n");
+    assert_eq!(run("theirs", b"\n"), "Ok(\"text\")\n");
+    assert_eq!(run("new", b"-\n"), "Ok(()) Ok(())\n");
+    program("folder_wait")
+        .flag(folder.flag(""))
+        .flag(format!("--user={USER}"))
+        .argument("/data/theirs")
+        .argument("/data/made")
+        .input(b"text\n")
+        .run()
+        .expect_success();
+    assert_eq!(fs::metadata(folder.path().join("made")).map(|made| made.uid()).expect("it is there"), USER);
+}
+
+#[test]
+fn a_full_disk_is_the_programs_error() {
+    if !requires::root() {
+        return;
+    }
+    let (folder, full) = (Folder::empty(), Folder::empty());
+    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(full.path()).status();
+    if !mount(&["-t", "tmpfs", "-o", "size=64k", "none"]).is_ok_and(|status| status.success()) {
+        skip!("a test with a full disk, as no file system can be mounted");
+        return;
+    }
+    let guest = program("folder_wait").flag(full.flag("")).flag(format!("--files=/other={}", folder.path().display()));
+    let line = [b'x'; 100_000];
+    let outcome = guest.argument("/other/none").argument("/data/note").input(&line).run();
+    let _ = Command::new("umount").arg(full.path()).status();
+    outcome.expect_stderr("StorageFull");
+}
+
+#[test]
+fn a_folder_that_the_host_removes_is_empty() {
+    let folder = Folder::empty();
+    fs::write(folder.path().join("note"), "text").expect("a file");
+    let mut guest = program("folder_watch").flag(folder.flag("")).argument("/data/note").spawn();
+    guest.say("").expect_printed("Ok(\"text\")", 1);
+    fs::remove_dir_all(folder.path()).expect("it is there");
+    guest.say("").expect_printed("Err(Some(2))", 1);
+    guest.say("-").expect_printed("NotFound", 2);
+    guest.signal("TERM", 1).expect_ended();
+}
+
+#[test]
+fn folders_are_in_the_table_of_mounts() {
+    let folder = Folder::empty();
+    let guest = program("folder_watch").flag(folder.flag(":ro")).argument("/proc/mounts");
+    let outcome = guest.input(b"\n").run();
+    outcome.expect_success();
+    assert!(outcome.stdout().contains("host /data husk ro,"), "{}", outcome.stdout());
+}
+
+#[test]
+fn a_file_system_that_hangs_holds_up_only_the_calls_on_it() {
+    let Some(slow) = SlowFiles::mount() else { return };
+    let folder = Folder::empty();
+    let mut guest = waiting(&slow, &folder).spawn();
+    eventually("a read hangs", || slow.has_waiting().then_some(()));
+    for number in 1..=3 {
+        guest.say("note").expect_printed("written: note", number);
+    }
+    slow.go_on();
+    guest.expect_printed("Ok(\"contents\")", 1);
+    guest.signal("TERM", 1).expect_ended();
+    guest.finish().expect_status(128 + libc::SIGTERM);
+}
+
+#[test]
+fn a_guest_ends_while_a_file_system_hangs() {
+    let Some(slow) = SlowFiles::mount() else { return };
+    let folder = Folder::empty();
+    let mut guest = waiting(&slow, &folder).spawn();
+    eventually("a read hangs", || slow.has_waiting().then_some(()));
+    guest.signal("TERM", 1).expect_ended();
+    guest.finish().expect_status(128 + libc::SIGTERM);
+    let mut guest = waiting(&slow, &folder).flag("--timeout=1s").spawn();
+    guest.expect_ended();
+    guest.finish().expect_status(124);
+}
+
+/// Guest with a thread that waits for a file system that hangs, and another that uses a folder.
+fn waiting(slow: &SlowFiles, folder: &Folder) -> Guest {
+    let guest = program("folder_wait").flag(slow.flag()).flag(folder.flag(""));
+    guest.argument("/slow/file").argument("/data/note")
+}
+
+#[test]
 fn what_cannot_be_given_is_named() {
     let refused = |flags: &[&str], parts: &[&str]| {
         let guest = flags.iter().fold(program("folder_watch"), |guest, flag| guest.flag(*flag));
@@ -107,6 +216,30 @@ fn what_cannot_be_given_is_named() {
     refused(&["--files=/a=/tmp", "--files=/a/b=/var"], &["/a/b", "inside"]);
     let native = Guest::native("idle").flag("--files=/data=/tmp").run();
     native.expect_refusal(&["--files", "native API"]);
+}
+
+#[test]
+fn a_program_that_goes_past_its_libos_reaches_nothing_beside_a_folder() {
+    let folder = Folder::empty();
+    let (inside, secret) = (folder.path().join("inside"), folder.path().join("secret"));
+    fs::create_dir_all(inside.join("deep")).and_then(|()| fs::write(&secret, "word")).expect("files");
+    symlink("../secret", inside.join("up")).expect("a link");
+    let _socket = UnixListener::bind(inside.join("pipe")).expect("a socket");
+    let guest = || Guest::native("folder_hostile").flag(format!("--files=/data={}", inside.display()));
+    // 65536 stands for a path that leads out; what is removed inside is the link itself.
+    guest().run().expect_success().expect_stdout(
+        "../secret: 65536 65536\nup: 65536 0\ndeep/../../secret: 65536 65536\n/etc/passwd: 65536 65536\n\
+         pipe: 6 0\ndeep: 22 22\na handle of its own making: 9\nhandles: true\n",
+    );
+    assert_eq!(fs::read(&secret).expect("it is there"), b"word");
+    for (how, reason) in [
+        ("operation", "operation 99 does not exist"),
+        ("short", "bytes long"),
+        ("outside", "not memory that it may write"),
+        ("tender", "not memory that it may write"),
+    ] {
+        guest().argument(how).run().expect_fault(CALL, reason);
+    }
 }
 
 #[test]
