@@ -2,6 +2,7 @@
 //! protection is weaker, or refuses in one line with a remedy.
 
 use husk_tests::{Disk, End, Guest, Outcome, Pretence, Target, build, requires, skip};
+use std::fs;
 
 /// Result of a run on a host that lacks something.
 #[derive(Clone, Copy, Debug)]
@@ -282,6 +283,27 @@ fn guests_run_where_proc_and_sys_are_not_mounted() {
         let outcome = in_namespace(guest, empty);
         assert_eq!((outcome.end(), outcome.stderr().as_str()), (End::Exit(0), ""), "{outcome}");
     }
+}
+
+/// The counter that a process reads may only be its clock if the kernel trusts it, which it says in a file.
+#[test]
+fn a_counter_that_the_kernel_distrusts_is_no_clock() {
+    const OFFERED: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+    if !requires::root() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let asks = |offered: &str| {
+        let file = folder.path().join("offered");
+        fs::write(&file, offered).expect("a file");
+        let guest = Guest::image(build::image("programs", "clocks")).flag("--target=spt").flag("--verbose");
+        let mount = format!("mount --bind {} {OFFERED} && exec", file.display());
+        let outcome = in_namespace(guest.input(b"watch 0\n"), &mount);
+        outcome.expect_success();
+        outcome.stderr().contains(" Time ")
+    };
+    assert!(asks("kvm-clock acpi_pm \n"), "the host keeps the time");
+    assert!(!asks("tsc kvm-clock acpi_pm \n"), "the counter keeps the time");
 }
 
 /// Calls that every run needs, those by which a guest waits and prints, and those on a disk's file, because their errors are

@@ -36,7 +36,7 @@ pub struct Populated {
     pub began: Moment,
 }
 
-/// Maps the image and writes the boot information. Opens nothing by name.
+/// Maps the image and writes the boot information. Opens nothing that the user or the guest names.
 pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Populated, Error> {
     let Opened { memory, kvm, devices, host_files, began } = opened;
     let (aslr_seed, entropy) = random()?;

@@ -47,8 +47,8 @@ pub struct Counter {
 
 impl Counter {
     /// The host's own counter, with a rate that is yet to be measured.
-    pub fn of_host(began: Moment) -> Self {
-        Self { offset: Offset::default(), khz: None, began, steady: is_steady() }
+    pub fn of_host(began: Moment, steady: bool) -> Self {
+        Self { offset: Offset::default(), khz: None, began, steady }
     }
 }
 
@@ -124,8 +124,8 @@ impl Clock {
     }
 }
 
-/// Returns true if the host's counter is the same on all its processors, and never stops.
-fn is_steady() -> bool {
+/// Returns true if the host's counter is the same on all its processors, and never stops. Opens a file.
+pub fn is_steady() -> bool {
     const OFFERED: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
     is_steady_where(std::fs::read_to_string(OFFERED).ok().as_deref(), tsc::is_invariant)
 }

@@ -8,7 +8,7 @@ use crate::arch::exception::{INVALID_OPCODE, PAGE_FAULT, PROTECTION};
 use crate::arch::registers::Registers;
 use crate::confine::{self, Crew};
 use crate::spt::signals::{self, Mask};
-use crate::vm::clock::{Counter, Moment};
+use crate::vm::clock::{self, Counter, Moment};
 use crate::vm::target::{Error, Vcpu, VmExit};
 use husk_abi::registers::Registers as General;
 use std::ptr::NonNull;
@@ -33,16 +33,17 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Processor {
     dispatcher: u64,
+    counter_is_steady: bool,
     /// Signal mask of the guest's thread, once its signals are set up for running the guest.
     mask: Option<Mask>,
 }
 
 impl Processor {
-    /// Prepares the switch for the start of a guest.
+    /// Prepares the switch for the start of a guest. Opens a file, so it comes before the process is confined.
     pub fn new(start: Start) -> Self {
         // SAFETY: no other guest is in this process, and this one does not run yet.
         unsafe { (*SWITCH.get()).start(start.entry, start.boot, start.stack) };
-        Self { dispatcher: start.dispatcher, mask: None }
+        Self { dispatcher: start.dispatcher, counter_is_steady: clock::is_steady(), mask: None }
     }
 
     /// Lets the guest continue until it stops, and returns the reason: see [`Switch`].
@@ -97,7 +98,7 @@ impl Processor {
 
 impl Vcpu for Processor {
     fn start_counter(&mut self, began: Moment) -> Counter {
-        Counter::of_host(began)
+        Counter::of_host(began, self.counter_is_steady)
     }
 
     fn prepare(&mut self, crew: &mut Crew) -> Result<(), Error> {
