@@ -4,6 +4,7 @@
 //! its place in the guest's memory and in the [`table`] that the guest reads, and served by the [`device_loop`].
 
 pub mod attach;
+mod backoff;
 pub mod block;
 pub mod console;
 mod copy;

@@ -13,7 +13,6 @@ mod nonblocking;
 mod options;
 mod page_cache;
 mod uring;
-mod write_backoff;
 
 use super::device::{Device, NotSaved, Progress, State};
 use super::limit::{Bucket, Rate};

@@ -2,13 +2,13 @@
 //!
 //! Most do; each takes one system call and no other thread, or, for a read, no system call at all ([`PageCacheMap`]).
 //!
-//! Some file systems do not support RWF_NOWAIT for writes ([`WriteBackoff`]).
+//! Some file systems do not support RWF_NOWAIT for writes ([`Backoff`]).
 
 #![expect(unsafe_code, reason = "guest memory is read and written by system calls")]
 
 use super::engine::Step;
 use super::page_cache::PageCacheMap;
-use super::write_backoff::WriteBackoff;
+use crate::devices::backoff::Backoff;
 use crate::devices::ring::Part;
 use crate::host::time::coarse_monotonic_ns;
 use std::fs::File;
@@ -31,7 +31,7 @@ enum Writes {
     /// With RWF_NOWAIT.
     NoWait,
     /// With a blocking pwrite(2), because the file system does not support RWF_NOWAIT.
-    Blocking(WriteBackoff),
+    Blocking(Backoff),
 }
 
 impl NonBlocking {
@@ -115,7 +115,7 @@ impl NonBlocking {
             let call = (libc::SYS_pwritev2, libc::RWF_NOWAIT);
             // SAFETY: the caller keeps the vectors and their memory valid.
             match unsafe { transfer(file, call, vectors, count, offset) } {
-                Err(error) if is_unsupported(error) => self.writes = Writes::Blocking(WriteBackoff::default()),
+                Err(error) if is_unsupported(error) => self.writes = Writes::Blocking(Backoff::default()),
                 result => return unless_blocking(result),
             }
         }

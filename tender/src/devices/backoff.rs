@@ -1,8 +1,9 @@
-//! Backoff of blocking writes, for a file system that does not support RWF_NOWAIT for writes.
+//! Backoff of blocking calls on files, by a thread that has more to do: writes to a disk on a file system that does not support
+//! RWF_NOWAIT for writes, and requests to a folder.
 //!
 //! Nearly none blocks: a write fills a page of the page cache. So each is made at once with a blocking call, until one has
-//! blocked, as under dirty throttling, on a host that admits no more writes than its disk can take. Then writes go to the
-//! engine for a while.
+//! blocked, as under dirty throttling, on a host that admits no more writes than its disk can take. Then they are left to another
+//! thread for a while.
 //!
 //! A slow write has not blocked if its thread was only preempted, as happens all the time beside another program. The kernel
 //! counts voluntary switches apart (getrusage(2)); they are queried only after a write was slow.
@@ -18,14 +19,14 @@ const PAUSE_NS: u64 = 200_000_000;
 
 /// Times that control attempts, as monotonic times in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteBackoff {
+pub struct Backoff {
     /// Start of attempts: no write is attempted before.
     from_ns: u64,
     /// End of watching: until then, the thread's voluntary switches are counted around each write.
     watched_until_ns: u64,
 }
 
-impl WriteBackoff {
+impl Backoff {
     /// Makes a write; `None` if one has blocked lately.
     pub fn attempt<T>(&mut self, write: impl FnOnce() -> T) -> Option<T> {
         self.attempt_with(write, monotonic_ns, times_blocked)
@@ -72,7 +73,7 @@ mod tests {
     /// Attempts writes that take `took_ns` each, in which the thread blocks `blocks` times; returns which were made.
     fn attempts(took_ns: u64, blocks: Option<i64>) -> Vec<bool> {
         let (now_ns, blocked) = (Cell::new(1), Cell::new(0));
-        let mut backoff = WriteBackoff::default();
+        let mut backoff = Backoff::default();
         let mut attempt = || {
             let write = || {
                 now_ns.set(now_ns.get() + took_ns);
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn writes_are_attempted_again_after_a_while() {
         let now_ns = Cell::new(1);
-        let mut backoff = WriteBackoff { from_ns: 10, watched_until_ns: 0 };
+        let mut backoff = Backoff { from_ns: 10, watched_until_ns: 0 };
         let mut attempt = || backoff.attempt_with(|| (), || now_ns.get(), || Some(0)).is_some();
         assert!(!attempt());
         now_ns.set(10);
