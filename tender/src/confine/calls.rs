@@ -349,6 +349,7 @@ features! {
         SYS_fsync [Made(0)] "the guest makes sure";
         SYS_fdatasync [Made(0)] "the same";
         SYS_close [Made(0)] "a file that is not used any more";
+        SYS_getrusage [Is(0, RUSAGE_THREAD as u32)] "whether a request that took long has blocked";
         SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
     }
 
@@ -373,6 +374,7 @@ features! {
         SYS_fsync [Made(0)] "the guest makes sure";
         SYS_fdatasync [Made(0)] "the same";
         SYS_close [Made(0)] "a file that is not used any more";
+        SYS_getrusage [Is(0, RUSAGE_THREAD as u32)] "whether a request that took long has blocked";
         SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
         SYS_pwritev2 [Made(0)] "contents of a file";
         SYS_ftruncate [Made(0)] "the size of a file";

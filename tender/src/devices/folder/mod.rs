@@ -92,14 +92,14 @@ impl Served {
             let Some(order) = &mut self.order else { break };
             let Some(is_open) = order.take(&mut self.queue, &self.memory)? else { break };
             progress.done = true;
-            if is_open && self.has_thread && (order.waits() || self.pace.is_slow()) {
-                if let (Some(worker), Some(order)) = (&self.worker, self.order.take()) {
-                    worker.give(order);
+            let is_done = !is_open || (!order.waits() && self.pace.attempt(|| order.carry_out()).is_some());
+            match (&self.worker, is_done) {
+                (_, true) => {}
+                (Some(worker), false) if self.has_thread => {
+                    self.order.take().into_iter().for_each(|order| worker.give(order));
+                    break;
                 }
-                break;
-            }
-            if is_open {
-                self.pace.measure(|| order.carry_out());
+                _ => order.carry_out(),
             }
             order.complete(&mut self.queue)?;
             progress.full = count == BATCH;
