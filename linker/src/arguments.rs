@@ -43,10 +43,10 @@ pub enum Command {
     Bench(Run),
     /// Check a project for errors, without building images
     #[command(visible_alias = "c", after_help = "All other options of 'cargo check' work too.")]
-    Check(Build),
+    Check(Check),
     /// Check a project with Clippy
     #[command(after_help = "All other options of 'cargo clippy' work too, those of Clippy after '--'.")]
-    Clippy(Build),
+    Clippy(Check),
     /// Build a program of crates.io, a repository or a folder, and install its image as NAME.husk
     #[command(after_help = AFTER_INSTALL, override_usage = INSTALL)]
     Install(Install),
@@ -99,9 +99,23 @@ pub struct Install {
     pub cargo: Cargo,
 }
 
-/// `cargo husk build`, `check` and `clippy`.
+/// `cargo husk build`.
 #[derive(Debug, Args)]
 pub struct Build {
+    /// Put the contents of this folder into the images, at /, in place of the packages' own 'files'
+    #[arg(long, value_name = "FOLDER")]
+    pub files: Option<PathBuf>,
+    /// Refused.
+    #[arg(long, hide = true)]
+    pub target: Option<String>,
+    /// Flags of cargo.
+    #[command(flatten)]
+    pub cargo: Cargo,
+}
+
+/// `cargo husk check` and `clippy`.
+#[derive(Debug, Args)]
+pub struct Check {
     /// Refused.
     #[arg(long, hide = true)]
     pub target: Option<String>,

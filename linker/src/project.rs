@@ -7,7 +7,7 @@ use crate::arguments;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Package};
-use crate::settings::Settings;
+use crate::settings::{Kind, Settings};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,19 @@ impl Project {
 }
 
 impl Project {
+    /// Has the contents of `folder` go into all images, in place of the packages' own files.
+    pub fn put_in(&mut self, folder: &Path) -> Result<()> {
+        let folder = folder.canonicalize().map_err(|error| Error::file("read", folder, error))?;
+        for member in self.members.iter_mut().filter(|member| member.has_programs) {
+            if member.settings.kind == Kind::Native {
+                let complaint = format!("--files: a native program has no files; leave out package '{}'", member.name);
+                return Err(Error::new(complaint));
+            }
+            member.settings.files = Some(folder.clone());
+        }
+        Ok(())
+    }
+
     /// Returns a project that cargo gets from a registry or a repository: its packages are not known yet.
     pub fn elsewhere(flags: &arguments::Cargo) -> Self {
         // cargo does not read the configuration of the current folder for what is no part of it.

@@ -19,7 +19,8 @@ pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
     if let Some(target) = &build.target {
         return Err(cargo::no_target(target));
     }
-    let project = Project::select(&build.cargo, &divided.cargo)?;
+    let mut project = Project::select(&build.cargo, &divided.cargo)?;
+    build.files.iter().try_for_each(|folder| project.put_in(folder))?;
     let kinds = cargo::kinds(&project.members);
     let mut images = Vec::new();
     for &kind in &kinds {

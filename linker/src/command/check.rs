@@ -1,7 +1,7 @@
 //! `cargo husk check` and `cargo husk clippy`: cargo's own, for the targets and settings of images.
 
 use super::build::only;
-use crate::arguments::Build;
+use crate::arguments::Check;
 use crate::cargo::{self, Call};
 use crate::error::{Error, Result};
 use crate::forward::Divided;
@@ -10,7 +10,7 @@ use crate::settings::Kind;
 use std::process::ExitCode;
 
 /// Runs `cargo <subcommand>` for each kind of program, until one fails; its exit status is cargo's.
-pub fn run(subcommand: &str, check: &Build, divided: &Divided) -> Result<ExitCode> {
+pub fn run(subcommand: &str, check: &Check, divided: &Divided) -> Result<ExitCode> {
     if let Some(target) = &check.target {
         return Err(cargo::no_target(target));
     }

@@ -3,7 +3,7 @@
 use husk_tests::{Guest, Project, build, package, run_briefly};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -165,6 +165,24 @@ fn an_image_is_made_again_when_its_files_change() {
     fs::remove_dir_all(project.path("the files")).expect("removed");
     let outcome = project.husk("build").build();
     outcome.expect_status(1).expect_stderr("cannot read").expect_stderr("the files");
+}
+
+#[test]
+fn a_folder_of_the_command_line_goes_before_that_of_the_manifest() {
+    let project = project("with-other-files");
+    let other = project.path("other files");
+    let _ = fs::remove_dir_all(&other);
+    fs::create_dir_all(other.join("data"))
+        .and_then(|()| fs::write(other.join("data/greeting"), "other"))
+        .expect("made");
+    let build = |other: &Path| project.husk("build --release --files").argument(other).build();
+    let image = PathBuf::from(build(&other).expect_success().stdout().trim_end());
+    Guest::image(&image).argument("look").run().expect_stdout("Ok(5)\n");
+    fs::write(other.join("data/greeting"), "still another").expect("written");
+    build(&other).expect_success();
+    Guest::image(&image).argument("look").run().expect_stdout("Ok(13)\n");
+    Guest::image(self::image(&project)).argument("look").run().expect_stdout("Ok(20)\n");
+    build(&project.path("none")).expect_status(1).expect_stderr("cannot read").expect_stderr("none");
 }
 
 #[test]
