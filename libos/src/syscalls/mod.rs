@@ -14,6 +14,7 @@ pub mod message;
 pub mod metadata;
 pub mod names;
 pub mod process;
+pub mod robust;
 pub mod scheduling;
 pub mod signal;
 pub mod socket;

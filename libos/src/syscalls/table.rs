@@ -3,8 +3,8 @@
 //! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, scheduling, signal,
-    socket, system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, robust, scheduling,
+    signal, socket, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::state::Libos;
@@ -112,7 +112,8 @@ calls! {
     __NR_clone3 => ENOSYS, "a C library then uses clone";
     __NR_gettid thread::gettid, Answered;
     __NR_set_tid_address thread::set_tid_address, Answered;
-    __NR_set_robust_list process::zero, Partial, "the list is ignored: nobody outlives a program that dies";
+    __NR_set_robust_list robust::set_robust_list, Answered;
+    __NR_get_robust_list robust::get_robust_list, Answered;
     __NR_sched_yield thread::sched_yield, Answered;
     __NR_sched_getaffinity thread::sched_getaffinity, Answered;
     __NR_sched_setaffinity thread::sched_setaffinity, Answered;

@@ -1,6 +1,6 @@
 //! Calls about threads.
 
-use super::{Arguments, process};
+use super::{Arguments, process, robust};
 use crate::arch;
 use crate::errno::Errno;
 use crate::state::{End, Libos};
@@ -44,6 +44,7 @@ pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallRes
         libos.end(End::Exit(status as u8));
         return Err(Stop::Gone);
     }
+    robust::give_up(libos);
     let address = libos.threads.current().clear_at_exit;
     if address != 0 && user::write(address, &0u32).is_ok() {
         libos.threads.wake_futex(address, u32::MAX, 1);

@@ -70,6 +70,8 @@ pub struct Thread {
     pub opening: Option<Opening>,
     /// Address to clear, and futex to wake one thread at, when the thread ends.
     pub clear_at_exit: u64,
+    /// Head of the thread's list of robust futexes, or 0.
+    pub robust_list: u64,
     /// Blocked signals, and pending ones; bit n-1 for signal n.
     pub blocked: u64,
     /// See `blocked`.
@@ -116,6 +118,7 @@ impl Thread {
             file: None,
             opening: None,
             clear_at_exit: 0,
+            robust_list: 0,
             blocked: 0,
             pending: 0,
             blocked_after: None,
