@@ -18,6 +18,7 @@ mod rights;
 pub mod sigaltstack_guard;
 mod signal_stacks;
 pub mod sparse;
+pub mod window;
 
 use crate::errno::Errno;
 use core::ops::Range;

@@ -7,7 +7,7 @@ use super::host::Tender;
 use super::{MEMORY, Memory};
 use husk::abi::call::Number;
 use husk::abi::memory::{PAGE, Rights};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 /// The region, with its tables in itself. Its lock is never held together with that of [`MEMORY`].
 pub static SPARSE: Mutex<Memory<Tender>> = Mutex::new(Memory::empty());
@@ -21,15 +21,25 @@ pub fn map(length: u64) -> Option<u64> {
     if length < LIKELY || length > region.length || heap_has_plenty(length) {
         return None;
     }
-    let room = husk::gate::call(Number::AvailableMemory, 0, 0, 0, 0).ok()?;
-    if room < LIKELY {
+    self::region()?.map(length, Rights::empty()).ok()
+}
+
+/// Returns the region, with its tables; `None` without one, or without memory for what is likely to be touched.
+pub fn region() -> Option<MutexGuard<'static, Memory<Tender>>> {
+    let region = husk::boot::info().sparse;
+    if region.length == 0 || room() < LIKELY {
         return None;
     }
     let mut memory = SPARSE.lock();
     if memory.size().0 == 0 {
         memory.init(region, region.length).ok()?;
     }
-    memory.map(length, Rights::empty()).ok()
+    Some(memory)
+}
+
+/// Returns the number of bytes of memory that the guest can still get here.
+pub fn room() -> u64 {
+    husk::gate::call(Number::AvailableMemory, 0, 0, 0, 0).unwrap_or(0)
 }
 
 /// Returns true if three quarters of the heap would be free.

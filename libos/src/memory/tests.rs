@@ -272,3 +272,28 @@ fn pages_that_others_got_are_no_signal_stack() {
     assert_eq!(memory.map_at(first + PAGE, PAGE, READ_WRITE, false), Ok(first + PAGE));
     assert_eq!(memory.map_signal_stack(), None);
 }
+
+#[test]
+fn a_window_is_not_the_programs_to_change_and_gives_its_memory_back() {
+    let mut memory = memory(1000);
+    let window = Region { start: memory.reserve(20 * PAGE).expect("room"), length: 20 * PAGE };
+    let at = |page: u64| window.start + page * PAGE;
+    assert_eq!(memory.unmap(window.start, window.length), Ok(()));
+    assert_eq!(memory.protect(window.start, PAGE, Rights::empty()), Err(Errno::ENOMEM));
+    assert_eq!(memory.map_at(at(2), PAGE, READ_WRITE, true), Err(Errno::ENOMEM));
+    assert_eq!(memory.clear(at(2), PAGE), Err(Errno::ENOMEM));
+    assert_eq!(asked(&mut memory), []);
+    assert_eq!(memory.extend(window, 30 * PAGE), Ok(()));
+    let window = Region { length: 30 * PAGE, ..window };
+    assert_eq!(memory.map(PAGE, READ_WRITE), Ok(at(30)));
+    assert_eq!(memory.extend(window, 31 * PAGE), Err(Errno::ENOMEM));
+    assert_eq!(memory.protect_window(Region { start: at(3), length: PAGE }, Rights::READ), Ok(()));
+    assert_eq!(memory.clear_window(window), Ok(()));
+    assert_eq!(asked(&mut memory), [Asked::Protect(3..4, Rights::READ), Asked::Discard(0..30)]);
+    memory.release_window(window);
+    assert_eq!(asked(&mut memory), [Asked::Discard(0..30)]);
+    assert_eq!(memory.reserve(40 * PAGE), Ok(at(31)), "other pages are in the way");
+    assert_eq!(memory.reserve(30 * PAGE), Ok(at(0)));
+    assert_eq!(asked(&mut memory), [Asked::Protect(3..4, READ_WRITE)], "they are zero");
+    assert_eq!(memory.reserve(1000 * PAGE), Err(Errno::ENOMEM));
+}
