@@ -8,6 +8,28 @@ use std::{env, fs};
 /// The document, from here.
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/system-calls.md");
 
+/// Section about mappings, which does not fit into the table.
+const MAPPINGS: &str = "\
+## Mappings of files
+
+A regular file in memory, one of `memfd_create`, `shm_open` or `sem_open` included, has one place in the guest's addresses from its
+first shared mapping on. The pages there are the file: all mappings, read(2) and write(2) use them, and msync(2) and fsync(2) have
+nothing to do. What differs from Linux:
+
+- A page has one address. So MAP_FIXED elsewhere is EINVAL, and mapping other memory over a mapping ENOMEM.
+- A page has one set of rights, those of all its mappings together; from the first write(2) to a mapped file on, what may be read may
+  be written there.
+- Bytes behind the end of a file can be accessed, also after ftruncate(2) below a mapping: they read as zeros, and what is written
+  there is not kept. Linux raises SIGBUS.
+- A file gets addresses for eight times its size, at least 4 MiB; if it outgrows them while it is mapped, mmap and mremap fail with
+  ENOMEM. All files together have those of the sparse region: 4 GiB, or eight times the guest's memory.
+- A file that came with the image and is mapped through a descriptor for reading cannot be changed meanwhile (ETXTBSY). Other
+  private mappings are copies of what the file holds when it is mapped.
+- Memory that a program touches through a mapping does not count in `st_blocks`. If there is none left, the guest ends, as a
+  program on Linux gets SIGBUS on a full tmpfs.
+- A disk cannot be mapped (ENODEV), nor can files of `/proc` and `/sys` with MAP_SHARED. Of folders of the host, see [files](files.md).
+";
+
 /// The variable that has it written.
 const WRITE: &str = "HUSK_WRITE_DOCS";
 
@@ -45,7 +67,7 @@ fn document() -> String {
          {} calls are known. Any other answers ENOSYS, and `husk run --verbose` names it.\n\n\
          ## Answered as on Linux\n\n{}\n\n\
          ## Answered in part\n\n| call | what differs |\n|---|---|\n{partial}\n\
-         ## Refused\n\n| call | error | why |\n|---|---|---|\n{refused}",
+         ## Refused\n\n| call | error | why |\n|---|---|---|\n{refused}\n{MAPPINGS}",
         calls.len(),
         wrapped(&answered)
     )

@@ -46,6 +46,12 @@ fn memory_that_a_disk_is_read_into_can_be_taken_away() {
 }
 
 #[test]
+fn a_disk_is_not_mapped() {
+    let disk = Disk::of(&[0xd1; 1 << 20]);
+    program("disk_maps").flag(disk.flag("")).run().expect_success().expect_stdout("Some(19)\nSome(19)\nSome(19)\n");
+}
+
+#[test]
 fn a_call_on_a_disk_keeps_it_when_its_descriptor_is_closed() {
     let disk = Disk::of(&[0xd1; 1 << 20]);
     program("disk_closes").flag(disk.flag(",ro")).run().expect_success().expect_stdout("no call lost its disk\n");

@@ -7,17 +7,22 @@
 //! A file of the image starts as bytes of the image, which show wherever there is no page: a write to a page copies them first.
 //!
 //! Invariant: neither a page nor the image holds bytes at or beyond the size of the file.
+//!
+//! Pages that have been mapped with MAP_SHARED are elsewhere: see [`super::shared`].
 
 use super::quota::Quota;
+use super::shared::Shared;
 use super::source::Source;
 use crate::errno::Errno;
+use crate::memory::window::Bytes;
 use crate::user::Slice;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
 /// Pages in a segment.
-const SEGMENT: u64 = 64;
+pub(super) const SEGMENT: u64 = 64;
 /// Smallest allocation of the first write to a page, in bytes.
 const PAGE_LEAST: usize = 256;
 /// Largest size of a file.
@@ -30,18 +35,32 @@ pub enum Run<'a> {
     Bytes(&'a [u8]),
     /// Zeros; their number is at least one.
     Zeros(u64),
+    /// Bytes that the program can map.
+    Mapped(Bytes),
     /// End of the file.
     End,
 }
 
-type Page = Vec<u8>;
+pub(super) type Page = Vec<u8>;
 
 #[derive(Debug)]
-struct Segment {
+pub(super) struct Segment {
     /// Offset of the first byte, in segments.
-    index: u64,
+    pub(super) index: u64,
     /// Pages from there on; an empty vector without capacity is a hole, one with capacity is an allocated page.
-    pages: Vec<Page>,
+    pub(super) pages: Vec<Page>,
+}
+
+/// Memory in which shared mappings show the contents.
+#[derive(Debug, Default)]
+pub enum Shown {
+    /// There are none, and never were.
+    #[default]
+    Nowhere,
+    /// The image, which the file does not differ from.
+    Image,
+    /// A window of the file.
+    Window(Box<Shared>),
 }
 
 /// Contents of a file.
@@ -49,11 +68,12 @@ struct Segment {
 pub struct Data {
     size: u64,
     /// Pages with capacity.
-    pages: u64,
+    pub(super) pages: u64,
     /// By ascending index.
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// Bytes from the start of the file that show where there is no page.
     image: &'static [u8],
+    pub(super) shown: Shown,
 }
 
 impl Data {
@@ -79,7 +99,13 @@ impl Data {
 
     /// The whole contents, if they are in the image and have not been changed.
     pub fn unchanged(&self) -> Option<&'static [u8]> {
-        (self.segments.is_empty() && self.image.len() as u64 == self.size).then_some(self.image)
+        let same = self.segments.is_empty() && self.image.len() as u64 == self.size;
+        (same && !matches!(self.shown, Shown::Window(_))).then_some(self.image)
+    }
+
+    /// ETXTBSY if shared mappings show the image instead of the file, so that it must stay as it is.
+    pub fn check_changeable(&self) -> Result<(), Errno> {
+        if matches!(self.shown, Shown::Image) { Err(Errno::ETXTBSY) } else { Ok(()) }
     }
 
     /// Contents from `offset` on.
@@ -87,6 +113,35 @@ impl Data {
         if offset >= self.size {
             return Run::End;
         }
+        match &self.shown {
+            Shown::Window(shared) => self.run_beside(shared, offset),
+            _ => self.run_apart(offset),
+        }
+    }
+
+    /// The window of the file, if it has one.
+    pub fn window(&mut self) -> Option<&mut Shared> {
+        match &mut self.shown {
+            Shown::Window(shared) => Some(shared),
+            _ => None,
+        }
+    }
+
+    /// Contents from `offset` on, in the window or up to it.
+    pub(super) fn run_beside(&self, shared: &Shared, offset: u64) -> Run<'_> {
+        let end = match shared.at(offset, self.size()) {
+            Ok(bytes) => return Run::Mapped(bytes),
+            Err(end) => end,
+        };
+        match self.run_apart(offset) {
+            Run::Bytes(bytes) => Run::Bytes(bytes.get(..(end - offset) as usize).unwrap_or(bytes)),
+            Run::Zeros(count) => Run::Zeros(count.min(end - offset)),
+            run => run,
+        }
+    }
+
+    /// Contents from `offset` on, which is less than the size, where they are not in the window.
+    pub(super) fn run_apart(&self, offset: u64) -> Run<'_> {
         let (page, at) = (offset / PAGE, (offset % PAGE) as usize);
         let zeros_until = |end: u64| Run::Zeros(end.min(self.size) - offset);
         match self.find(page / SEGMENT) {
@@ -129,6 +184,11 @@ impl Data {
                     part.zero()?;
                     part.length
                 }
+                Run::Mapped(bytes) => {
+                    let part = bytes.first(rest.length);
+                    part.copy_to(rest.first(part.length()))?;
+                    part.length()
+                }
                 Run::End => break,
             };
         }
@@ -143,6 +203,7 @@ impl Data {
             match self.run(offset + into.len() as u64) {
                 Run::Bytes(bytes) => into.extend_from_slice(bytes.get(..wanted).unwrap_or(bytes)),
                 Run::Zeros(zeros) => into.resize(into.len() + wanted.min(zeros as usize), 0),
+                Run::Mapped(bytes) => bytes.first(wanted as u64).append_to(into),
                 Run::End => break,
             }
         }
@@ -155,6 +216,10 @@ impl Data {
             return Err(Errno::EFBIG);
         }
         let from = from.first(SIZE_MAXIMUM.saturating_sub(offset));
+        if !matches!(self.shown, Shown::Nowhere) {
+            self.check_changeable()?;
+            self.clear_between(self.size, if from.length() > 0 { offset } else { 0 });
+        }
         let mut done = 0;
         while done < from.length() {
             let at = offset + done;
@@ -172,6 +237,12 @@ impl Data {
     /// Writes `from` at `offset`, all inside one page.
     fn write_page(&mut self, quota: &mut Quota, offset: u64, from: Source<'_>) -> Result<(), Errno> {
         let at = (offset % PAGE) as usize;
+        if let Shown::Window(shared) = &mut self.shown
+            && shared.holds(offset / PAGE)
+        {
+            self.pages += shared.charge(quota, offset / PAGE)?;
+            return shared.write(offset, from);
+        }
         let page = self.page(quota, offset / PAGE, at + from.length() as usize)?;
         if at > page.len() {
             page.resize(at, 0);
@@ -221,7 +292,9 @@ impl Data {
     /// Copies the visible bytes of the image into pages, so that [`Data::discard`] can make a hole in them.
     pub fn take_over(&mut self, quota: &mut Quota) -> Result<(), Errno> {
         for page in 0..(self.image.len() as u64).div_ceil(PAGE) {
-            self.page(quota, page, 1)?;
+            if !self.window().is_some_and(|shared| shared.holds(page)) {
+                self.page(quota, page, 1)?;
+            }
         }
         self.image = &[];
         Ok(())
@@ -232,7 +305,17 @@ impl Data {
         if size <= self.size {
             self.discard(quota, size, u64::MAX);
         }
+        self.clear_between(self.size, size);
         self.size = size;
+    }
+
+    /// Zeroes bytes of the window that become part of the file: the program can write behind the end.
+    fn clear_between(&mut self, start: u64, end: u64) {
+        if start < end
+            && let Some(shared) = self.window()
+        {
+            shared.zero(start, end);
+        }
     }
 
     /// Zeroes the bytes from `start` to `end`, and frees the whole pages among them. Visible bytes of the image must have been
@@ -241,7 +324,8 @@ impl Data {
         if start < self.image.len() as u64 {
             self.image = &self.image[..start as usize];
         }
-        let mut freed = 0;
+        let size = self.size;
+        let mut freed = self.window().map_or(0, |shared| shared.discard(start, end, size));
         let touched = self.segments.partition_point(|segment| segment.index < start / PAGE / SEGMENT);
         for segment in self.segments.iter_mut().skip(touched).take_while(|s| s.index * SEGMENT * PAGE < end) {
             for (slot, page) in segment.pages.iter_mut().enumerate() {
@@ -270,14 +354,20 @@ impl Data {
         if (end - start) / PAGE > quota.free() / PAGE + self.pages {
             return Err(Errno::ENOSPC);
         }
-        (start / PAGE..end.div_ceil(PAGE)).try_for_each(|page| self.page(quota, page, PAGE as usize).map(|_| ()))
+        for page in start / PAGE..end.div_ceil(PAGE) {
+            match &mut self.shown {
+                Shown::Window(shared) if shared.holds(page) => self.pages += shared.charge(quota, page)?,
+                _ => _ = self.page(quota, page, PAGE as usize)?,
+            }
+        }
+        Ok(())
     }
 
     /// The first offset from `offset` on that holds data, if any.
     pub fn next_data(&self, mut offset: u64) -> Option<u64> {
         loop {
             match self.run_of_pages(offset) {
-                Run::Bytes(_) => return Some(offset),
+                Run::Bytes(_) | Run::Mapped(_) => return Some(offset),
                 Run::Zeros(count) => offset += count,
                 Run::End => return None,
             }
@@ -286,7 +376,7 @@ impl Data {
 
     /// The first offset from `offset` on that holds no data; the end of the file counts.
     pub fn next_hole(&self, mut offset: u64) -> u64 {
-        while let Run::Bytes(_) = self.run_of_pages(offset) {
+        while let Run::Bytes(_) | Run::Mapped(_) = self.run_of_pages(offset) {
             offset = (offset / PAGE + 1) * PAGE;
         }
         offset.min(self.size)
@@ -304,7 +394,7 @@ impl Data {
     }
 
     /// Position of the segment, or where to insert it. In a file without holes, the position equals its index.
-    fn find(&self, index: u64) -> Result<usize, usize> {
+    pub(super) fn find(&self, index: u64) -> Result<usize, usize> {
         match self.segments.get(index as usize) {
             Some(segment) if segment.index == index => Ok(index as usize),
             _ => self.segments.binary_search_by_key(&index, |segment| segment.index),

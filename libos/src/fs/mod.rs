@@ -24,6 +24,7 @@ pub mod file;
 pub mod folder;
 pub mod generated;
 pub mod handle;
+pub mod hold;
 pub mod host;
 pub mod inode;
 pub mod interests;
@@ -32,6 +33,7 @@ pub mod link;
 pub mod listing;
 pub mod lock;
 pub mod locking;
+pub mod mapping;
 pub mod metadata;
 pub mod mounts;
 pub mod offset;
@@ -44,11 +46,13 @@ pub mod quota;
 pub mod ready;
 pub mod rename;
 pub mod seed;
+pub mod shared;
 pub mod signal;
 pub mod size;
 pub mod slab;
 pub mod socket;
 pub mod source;
+pub mod steps;
 pub mod table;
 pub mod tasks;
 pub mod timer;
@@ -74,6 +78,7 @@ use hashbrown::HashMap;
 use host::HostFiles;
 use husk::abi::boot::HOSTNAME;
 use inode::{Inode, Kind, Mount, Time};
+use mapping::Mappings;
 use quota::Quota;
 use ready::Ready;
 use slab::Slab;
@@ -130,6 +135,8 @@ pub struct Files {
     pub host_files: HostFiles,
     /// Name of the machine.
     pub hostname: &'static [u8],
+    /// Shared mappings of files.
+    pub mappings: Mappings,
 }
 
 impl Files {
@@ -164,6 +171,7 @@ impl Files {
             tree: None,
             host_files: HostFiles::default(),
             hostname: HOSTNAME.as_bytes(),
+            mappings: Mappings::default(),
         })
     }
 

@@ -48,13 +48,14 @@ impl Files {
             self.check_open(node, flags)?;
             node
         };
-        self.nodes.retain(node);
         if flags & linux::O_TRUNC != 0
             && let Kind::Regular(data) = &mut self.nodes[node].kind
         {
+            data.check_changeable()?;
             data.set_size(&mut self.quota, 0);
             self.nodes[node].modified(now);
         }
+        self.nodes.retain(node);
         let descriptor = self.open_node(node, flags & !TEMPORARY);
         if flags & TEMPORARY != 0 {
             self.release(node);

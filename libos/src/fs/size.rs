@@ -31,7 +31,10 @@ impl Files {
     fn set_size(&mut self, node: NodeKey, size: u64, now: Time) -> Result<(), Errno> {
         let inode = &mut self.nodes[node];
         match &mut inode.kind {
-            Kind::Regular(data) => data.set_size(&mut self.quota, size),
+            Kind::Regular(data) => {
+                data.check_changeable()?;
+                data.set_size(&mut self.quota, size);
+            }
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR),
             Kind::Generated(_) | Kind::Image => return Err(Errno::EACCES),
             _ => return Err(Errno::EINVAL),
@@ -73,6 +76,7 @@ impl Files {
             Kind::Directory(_) | Kind::Descriptors => return Err(Errno::EISDIR.into()),
             _ => return Err(Errno::ENODEV.into()),
         };
+        data.check_changeable()?;
         let end = start.checked_add(length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EFBIG)?;
         if punch {
             data.take_over(&mut self.quota)?;

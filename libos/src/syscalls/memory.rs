@@ -1,13 +1,12 @@
-//! Calls about memory: the program's claims are checked here, the work is done by [`crate::memory`].
+//! Calls about memory but for mmap(2): the program's claims are checked here, the work is done by [`crate::memory`], or by
+//! [`crate::fs`] where a file is mapped.
 
-use super::{Arguments, transfer};
+use super::Arguments;
 use crate::errno::Errno;
-use crate::fs::inode::Kind;
-use crate::image;
 use crate::memory::{self, MEMORY, sparse};
-use crate::state::Libos;
+use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
-use crate::user::{self, Slice};
+use crate::user;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use husk::abi::boot::Flags;
@@ -19,7 +18,7 @@ use linux_raw_sys::general::*;
 static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
 
 /// Waits until no call on a disk uses these bytes of the program's memory, which are about to be unmapped or protected.
-fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
+pub fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
     libos.disks.await_memory(&mut libos.threads, address, length)?;
     libos.folders.await_memory(&mut libos.threads, address, length)
 }
@@ -29,67 +28,8 @@ pub fn brk(_: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// mmap(2).
-pub fn mmap(
-    libos: &mut Libos,
-    Arguments([address, length, protection, flags, file, offset]): Arguments,
-) -> SyscallResult {
-    let flags = flags as u32;
-    let rights = rights(protection)?;
-    let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
-    if length == 0 || flags & (MAP_PRIVATE | MAP_SHARED) == 0 || !offset.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags & MAP_HUGETLB != 0 {
-        return Err(Errno::ENOMEM.into());
-    }
-    if flags & MAP_FIXED != 0 {
-        await_memory(libos, address, length)?;
-    }
-    if flags & MAP_ANONYMOUS != 0 {
-        if address == 0
-            && flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) == 0
-            && libos.sigaltstack_guard.is_signal_stack(length, rights, flags & MAP_STACK != 0)
-            && let Some(place) =
-                libos.sigaltstack_guard.map(husk::boot::info()).or_else(|| MEMORY.lock().map_signal_stack())
-        {
-            return Ok(place);
-        }
-        return Ok(map(address, length, rights, flags)?);
-    }
-    if flags & MAP_PRIVATE == 0 && rights.contains(Rights::WRITE) {
-        return Err(Errno::ENODEV.into());
-    }
-    if rights == Rights::READ
-        && address == 0
-        && let Some(bytes) = image_contents(libos, file as i32)?
-        && let Some(place) = part(bytes, offset, length)
-    {
-        return Ok(place);
-    }
-    let thread = libos.threads.current().id;
-    let kept = libos.folders.kept(thread).and_then(|kept| *kept);
-    let mapped = match kept {
-        // The call is restarted: its mapping is being filled.
-        Some(mapped) => mapped,
-        None => map(address, length, Rights::READ | Rights::WRITE, flags)?,
-    };
-    let filled = fill(libos, file, offset, Slice::new(mapped, length));
-    if let Err(wait @ Stop::Block(_)) = filled
-        && let Some(kept) = libos.folders.kept(thread)
-    {
-        *kept = Some(mapped);
-        return Err(wait);
-    }
-    let mut memory = memory::of(mapped).lock();
-    if let Err(error) = filled.and_then(|()| Ok(memory.protect(mapped, length, rights)?)) {
-        memory.unmap(mapped, length)?;
-        return Err(error);
-    }
-    Ok(mapped)
-}
-
-fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Errno> {
+/// Maps zeros.
+pub fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Errno> {
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
         return memory::of(address).lock().map_at(address, length, rights, flags & MAP_FIXED != 0);
     }
@@ -109,7 +49,7 @@ fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64, Err
 }
 
 /// Notifies the tender that there is not as much memory as the program asked for.
-fn notice_refused(errno: Errno, length: u64) {
+pub fn notice_refused(errno: Errno, length: u64) {
     if errno == Errno::ENOMEM {
         give_notice(notice::MEMORY_REFUSED, length);
     }
@@ -120,46 +60,15 @@ fn give_notice(notice: u64, value: u64) {
     let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
 }
 
-/// Contents of a file that is the image, or that the image contains unchanged.
-fn image_contents(libos: &Libos, file: i32) -> Result<Option<&'static [u8]>, Errno> {
-    match libos.files.kind(file) {
-        Ok(Kind::Image) => image::bytes().map(Some),
-        Ok(Kind::Regular(_)) => Ok(libos.files.unchanged(file)),
-        _ => Ok(None),
-    }
-}
-
-/// Address at which a part of these contents can be read without a copy, if they have pages of their own.
-fn part(contents: &'static [u8], offset: u64, length: u64) -> Option<u64> {
-    let start = contents.as_ptr() as u64;
-    // A small file shares its page with others, which a mapping must not show.
-    let pages = (contents.len() as u64).next_multiple_of(PAGE);
-    let whole = start.is_multiple_of(PAGE) && contents.len() as u64 >= PAGE;
-    offset.checked_add(length).filter(|end| whole && *end <= pages).map(|_| start + offset)
-}
-
-/// Copies a file's contents into a new mapping, as far as they go.
-fn fill(libos: &mut Libos, file: u64, mut offset: u64, mut into: Slice) -> Result<(), Stop> {
-    while !into.is_empty() {
-        match transfer::pread(libos, Arguments([file, into.address, into.length, offset, 0, 0])) {
-            Ok(0) => break,
-            Ok(count) => {
-                into = into.after(count);
-                offset += count;
-            }
-            Err(Stop::Errno(Errno::ESPIPE | Errno::EISDIR)) => return Err(Errno::ENODEV.into()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// munmap(2).
 pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) -> SyscallResult {
     if length == 0 {
         return Err(Errno::EINVAL.into());
     }
     await_memory(libos, address, length)?;
+    if !libos.files.mappings.is_empty() && address.is_multiple_of(PAGE) {
+        libos.files.unmap(address, length, now())?;
+    }
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there are no mappings: Linux returns no error then.
         Ok(()) | Err(Errno::ENOMEM) => Ok(0),
@@ -178,6 +87,13 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         return Err(Errno::ENOMEM.into());
     }
     await_memory(libos, address, old)?;
+    // Only the file decides where else its mappings can be.
+    let goes_anywhere = flags & MREMAP_FIXED == 0;
+    match libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0 && goes_anywhere, now()) {
+        Some(resized) if goes_anywhere => return Ok(resized?),
+        Some(_) => return Err(Errno::EINVAL.into()),
+        None => {}
+    }
     if flags & MREMAP_FIXED != 0 {
         await_memory(libos, to, new)?;
         let memory = memory::of(address);
@@ -210,6 +126,10 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
         return Err(Errno::EACCES.into());
     }
     await_memory(libos, address, length)?;
+    if let Some(done) = libos.files.protect(address, length, rights) {
+        memory::flush_pending_mprotect();
+        return Ok(done.map(|()| 0)?);
+    }
     let memory = memory::of(address);
     for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
         other.lock().flush_pending_mprotect()?;
@@ -219,7 +139,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
 }
 
 /// madvise(2).
-pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Arguments) -> SyscallResult {
+pub fn madvise(libos: &mut Libos, Arguments([address, length, advice, ..]): Arguments) -> SyscallResult {
     let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::EINVAL)?;
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
@@ -227,6 +147,8 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
     match advice as u32 {
         // Programs probe for an advice with an empty range.
         MADV_DONTNEED | MADV_FREE if length == 0 => Ok(0),
+        // Contents of a file stay.
+        MADV_DONTNEED if libos.files.mappings.contains(address, length) == Some(true) => Ok(0),
         MADV_DONTNEED | MADV_FREE => {
             memory::of(address).lock().clear(address, length)?;
             Ok(0)
@@ -238,30 +160,33 @@ pub fn madvise(_: &mut Libos, Arguments([address, length, advice, ..]): Argument
     }
 }
 
-/// msync(2): no effect, because there is no writable shared mapping.
-pub fn msync(_: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> SyscallResult {
+/// msync(2): no data moves, because the pages of shared mappings are those of their files.
+pub fn msync(libos: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> SyscallResult {
     let both = MS_ASYNC | MS_SYNC;
     let flags = flags as u32;
     if !address.is_multiple_of(PAGE) || flags & !(both | MS_INVALIDATE) != 0 || flags & both == both {
         return Err(Errno::EINVAL.into());
     }
-    is_mapped(address, length)?;
+    if let Some(done) = libos.files.sync_mapped(address, length, now()) {
+        return Ok(done.map(|()| 0)?);
+    }
+    is_mapped(libos, address, length)?;
     Ok(0)
 }
 
 /// mlock(2) and munlock(2): no effect, because the guest never pages memory out.
-pub fn stay(_: &mut Libos, Arguments([address, length, ..]): Arguments) -> SyscallResult {
+pub fn stay(libos: &mut Libos, Arguments([address, length, ..]): Arguments) -> SyscallResult {
     let start = address - address % PAGE;
-    is_mapped(start, length.saturating_add(address - start))?;
+    is_mapped(libos, start, length.saturating_add(address - start))?;
     Ok(0)
 }
 
 /// mincore(2): all mapped pages count as resident.
-pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> SyscallResult {
+pub fn mincore(libos: &mut Libos, Arguments([address, length, into, ..]): Arguments) -> SyscallResult {
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL.into());
     }
-    is_mapped(address, length)?;
+    is_mapped(libos, address, length)?;
     for page in 0..length.div_ceil(PAGE) {
         user::write(into.wrapping_add(page), &1u8)?;
     }
@@ -269,7 +194,10 @@ pub fn mincore(_: &mut Libos, Arguments([address, length, into, ..]): Arguments)
 }
 
 /// ENOMEM unless all of these bytes are the program's.
-fn is_mapped(address: u64, length: u64) -> Result<(), Errno> {
+fn is_mapped(libos: &Libos, address: u64, length: u64) -> Result<(), Errno> {
+    if let Some(whole) = libos.files.mappings.contains(address, length) {
+        return if whole { Ok(()) } else { Err(Errno::ENOMEM) };
+    }
     let info = husk::boot::info();
     let last = address.checked_add(length.max(1) - 1).ok_or(Errno::ENOMEM)?;
     if [info.image, info.main_stack, info.image_file]
@@ -282,7 +210,7 @@ fn is_mapped(address: u64, length: u64) -> Result<(), Errno> {
 }
 
 /// Converts `PROT_*` to rights. EACCES with `PROT_EXEC`: all code is in the image.
-fn rights(protection: u64) -> Result<Rights, Errno> {
+pub fn rights(protection: u64) -> Result<Rights, Errno> {
     let has = |bit: u32| protection & u64::from(bit) != 0;
     if has(PROT_EXEC) {
         if husk::boot::info().flags & Flags::VERBOSE.bits() != 0 && !TOLD_OF_EXECUTION.swap(true, Relaxed) {

@@ -3,8 +3,8 @@
 //! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, memory, message, metadata, names, process, robust, scheduling,
-    signal, socket, system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, mapping, memory, message, metadata, names, process, robust,
+    scheduling, signal, socket, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::state::Libos;
@@ -68,10 +68,10 @@ fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> SyscallResult {
 calls! {
     // Memory.
     __NR_brk memory::brk, Partial, "never moves: musl's malloc turns to mmap";
-    __NR_mmap memory::mmap, Partial, "never executable; a file is copied, unless it is read only and the image brought it; a shared mapping of one cannot be written to";
+    __NR_mmap mapping::mmap, Partial, "never executable; a private mapping of a file is a copy, unless it is read only and the image brought the file; of a shared one, see below";
     __NR_munmap memory::munmap, Answered;
-    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow; without MREMAP_DONTUNMAP";
-    __NR_mprotect memory::mprotect, Partial, "never executable";
+    __NR_mremap memory::mremap, Partial, "a mapping is copied where it cannot grow; without MREMAP_DONTUNMAP; of a shared mapping of a file, see below";
+    __NR_mprotect memory::mprotect, Partial, "never executable; of a shared mapping of a file, see below";
     __NR_msync memory::msync, Answered;
     __NR_mincore memory::mincore, Answered;
     __NR_mlock memory::stay, Answered;

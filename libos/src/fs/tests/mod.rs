@@ -24,6 +24,7 @@ mod calls;
 mod host;
 mod image;
 mod kinds;
+mod shared;
 
 /// Console with vectors as output and input.
 #[derive(Debug, Default)]
