@@ -1,6 +1,6 @@
 //! Large blocks: mappings of their own.
 //!
-//! A block lies 16 bytes into its mapping, an offset in the page that no small block has; or at a multiple of [`REGION`], where
+//! A block lies [`OF_LARGE`] bytes into its mapping, an offset in the page that no small block has; or at a multiple of [`REGION`], where
 //! no other block lies at all, a page into its mapping. The 16 bytes before the block hold the length of the mapping, and the
 //! part of it that was asked for. A few freed mappings are kept as spares, also for shorter blocks, because a spare saves the
 //! page faults of a new mapping. A block that grows gets the longest spare, in which it can continue to grow without a copy.
@@ -43,7 +43,7 @@ struct Header {
     needed: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == OF_LARGE);
+const _: () = assert!(size_of::<Header>() <= OF_LARGE);
 
 impl Mapping {
     /// Maps memory for a block.
