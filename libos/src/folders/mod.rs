@@ -1,7 +1,7 @@
 //! Requests to the host's folders ([`husk::abi::folder`]).
 //!
 //! A call may take several requests, one after the other, and is restarted whenever one is answered. The answers that it has got
-//! are kept until it ends ([`call::Call`]): from the start, it asks the same again, and gets the same answers, up to the request
+//! are kept until it ends (`call`): from the start, it asks the same again, and gets the same answers, up to the request
 //! that is new. So code that asks reads as if it waited. A call whose last request has an effect that must not be repeated takes
 //! its answer for good ([`Folders::ask_last`]).
 //!
