@@ -1,7 +1,7 @@
 //! Ordinary programs and their disks, the files `/dev/NAME`.
 
 use husk_tests::{Disk, Guest, build, kills, requires};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
@@ -104,22 +104,35 @@ fn what_the_host_cannot_read_is_the_programs_error() {
     reader.input(b"now\n".to_vec()).finish().expect_success().expect_stdout("ready\nErr(Some(5))\ngoes on\n");
 }
 
+/// File system of its own, smaller than the disk that is on it.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(folder.path()).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "root can mount: {}", io::Error::last_os_error());
+        Self(folder)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the kernel may still carry out requests of a tender that has ended, and have its file open.
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
 #[test]
 fn what_the_host_cannot_write_is_the_programs_error() {
     if !requires::root() {
         return;
     }
-    // A file system of its own, smaller than the disk that is on it.
-    let folder = std::env::temp_dir().join(format!("husk-small-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(&folder).status();
-    assert!(mounted.is_ok_and(|status| status.success()), "root can mount: {}", io::Error::last_os_error());
-    let path = folder.join("disk");
+    let small = Small::mount();
+    let path = small.0.path().join("disk");
     File::create(&path).and_then(|file| file.set_len(64 << 20)).expect("a file");
     let flag = format!("--block=data={}", path.display());
     let writer = program("disk_fails").argument("write").flag(flag).spawn();
     let outcome = writer.input(b"now\n".to_vec()).finish();
-    let _ = Command::new("umount").arg(&folder).status();
-    let _ = fs::remove_dir(&folder);
     outcome.expect_success().expect_stdout("ready\nSome(5)\ngoes on\n");
 }
