@@ -175,7 +175,7 @@ impl fmt::Display for Argument {
             Self::Secret(index) => write!(f, "argument {index} is known to no other thread"),
             Self::Turns(index) => write!(f, "argument {index} is the timer of turns"),
             Self::On(index, role) => write!(f, "argument {index} is {role}"),
-            Self::Made(index) => write!(f, "argument {index} is a socket made since"),
+            Self::Made(index) => write!(f, "argument {index} is a socket or file opened since"),
         }
     }
 }

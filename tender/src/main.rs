@@ -34,9 +34,11 @@ static HEAP: Heap = Heap;
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> libc::c_int {
     let started = Instant::now();
-    // As std does: writing to a pipe without a reader is an error (EPIPE), not the end.
-    // SAFETY: SIG_IGN is no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // As std does: writing to a pipe without a reader is an error (EPIPE), not the end. So is a file that `ulimit -f` forbids (EFBIG).
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: SIG_IGN is no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
     // SAFETY: the start code passes `count` strings.
     let words = unsafe { std::slice::from_raw_parts(words, count as usize) };
     let words = words.iter().map(|word| {

@@ -218,6 +218,17 @@ fn what_cannot_be_given_is_named() {
     native.expect_refusal(&["--files", "native API"]);
 }
 
+/// Nor is it waited for, as for the writer of a FIFO.
+#[test]
+fn what_is_no_folder_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    let refused = |path: &Path| program("folder_calls").flag(format!("--files=/given={}", path.display())).run();
+    refused(&pipe).expect_refusal(&["neither a directory nor a regular file"]);
+    refused(Path::new("/proc/self")).expect_refusal(&["the kernel's own files", "/proc/self"]);
+}
+
 #[test]
 fn a_program_that_goes_past_its_libos_reaches_nothing_beside_a_folder() {
     let folder = Folder::empty();

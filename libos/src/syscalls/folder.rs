@@ -78,8 +78,12 @@ pub fn reach(
         if reply.answer.error != OUTSIDE {
             return Ok(Reached::Folder(reply.check()?, place));
         }
-        path = lead_out(libos, &place, how.follow)?;
-        directory = AT_FDCWD;
+        let led = lead_out(libos, &place, how.follow)?;
+        if directory == AT_FDCWD && led == path {
+            // No link leads out: the host has mounted something there, which is not of the folder.
+            return Err(Errno::EXDEV.into());
+        }
+        (directory, path) = (AT_FDCWD, led);
     }
     Err(Errno::ELOOP.into())
 }

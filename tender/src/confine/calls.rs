@@ -389,7 +389,7 @@ features! {
         SYS_mkdirat [Made(0)] "a directory is made";
         SYS_unlinkat [Made(0)] "a name is removed";
         SYS_renameat2 [Made(0), Made(2)] "a file is renamed";
-        SYS_linkat [Made(0), Made(2)] "another name of a file";
+        SYS_linkat [Made(0), Made(2), Is(4, 0)] "another name of a file";
         SYS_symlinkat [Made(1)] "a link is made";
     }
 }

@@ -3,13 +3,14 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
+use crate::host::place;
 use husk_abi::call::Status;
 use husk_abi::host_file::{LENGTH_MAXIMUM, kind};
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Bytes read at a time.
@@ -33,7 +34,9 @@ struct How {
 impl Folder {
     /// Opens the folder at `path`, for lookups alone.
     pub fn open(path: &Path) -> io::Result<Self> {
-        OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path).map(Self)
+        let file = place::open(path)?;
+        let is_directory = file.metadata()?.is_dir();
+        if is_directory { Ok(Self(file)) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
     /// Returns what lies at `path` below the folder, which is empty for the folder itself: its kind and contents.

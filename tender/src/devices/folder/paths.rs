@@ -5,10 +5,14 @@ use super::data::PERMISSIONS;
 use super::service::Service;
 use super::system::{self, Error};
 use husk_abi::folder::{NAME_MAXIMUM, OUTSIDE, ROOT, Request};
-use libc::{EBUSY, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EXDEV};
-use libc::{O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_TMPFILE, c_int};
+use libc::{EBUSY, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, ESTALE, EXDEV};
+use libc::{O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_TMPFILE, O_TRUNC, c_int};
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::os::fd::{OwnedFd, RawFd};
+
+/// Bit of `stx_attributes`: something is mounted here (statx(2), since Linux 5.8).
+const MOUNT_ROOT: u64 = 0x2000;
 
 /// The names of a request.
 #[derive(Debug)]
@@ -96,6 +100,9 @@ impl Service {
     pub fn look(&self, handle: u32, name: &CStr, follow: bool) -> Result<libc::statx, Error> {
         if is_one(name) && self.tree.only.is_none() {
             let status = system::status(self.directory(handle)?, name)?;
+            if status.stx_attributes & MOUNT_ROOT != 0 {
+                return Err(OUTSIDE);
+            }
             if !follow || kind(&status) != libc::S_IFLNK {
                 return Ok(status);
             }
@@ -111,30 +118,52 @@ impl Service {
         flags: c_int,
         mode: u32,
     ) -> Result<(OwnedFd, libc::statx), Error> {
+        if let Some(only) = &self.tree.only {
+            let is_it = handle == ROOT && name.is_empty();
+            return if is_it { self.open_only(only, flags) } else { Err(ENOTDIR as Error) };
+        }
         let mode = if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { mode & PERMISSIONS } else { 0 };
-        let known = if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL || flags & O_PATH != 0 {
-            None
-        } else {
+        if flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL && flags & O_PATH == 0 {
             match self.look(handle, name, flags & O_NOFOLLOW == 0) {
-                Err(error) if error == ENOENT as Error && flags & O_CREAT != 0 => None,
-                status => Some(can_be_opened(status?)?),
+                Err(error) if error == ENOENT as Error && flags & O_CREAT != 0 => {}
+                status => _ = can_be_opened(status?)?,
             }
-        };
-        let (directory, path) = match (&self.tree.only, name.is_empty()) {
-            (Some((_, only)), true) if handle == ROOT => (self.directory(ROOT)?, only.as_c_str()),
-            (Some(_), _) => return Err(ENOTDIR as Error),
-            (None, true) => (self.directory(handle)?, c"."),
-            (None, false) => (self.directory(handle)?, name),
-        };
+        }
+        let (directory, path) = (self.directory(handle)?, if name.is_empty() { c"." } else { name });
         let flags = if flags & O_PATH != 0 { flags } else { flags | O_NONBLOCK | O_NOCTTY };
         let file = beneath(directory, path, flags, mode)?;
         let status = system::status(system::raw(&file), c"")?;
         if flags & O_PATH == 0 {
             can_be_opened(status)?;
         }
-        // A file that is given by itself is that file, whatever has its name now.
-        let is_other = self.tree.only.is_some() && known.is_some_and(|known| !system::is_same(&known, &status));
-        if is_other { Err(libc::ESTALE as Error) } else { Ok((file, status)) }
+        Ok((file, status))
+    }
+
+    /// Opens the file that the folder is; ESTALE if another has its name now. Nothing is made, nor made empty, before that is known.
+    fn open_only(&self, (given, name): &(File, CString), flags: c_int) -> Result<(OwnedFd, libc::statx), Error> {
+        if flags & O_DIRECTORY != 0 {
+            return Err(ENOTDIR as Error);
+        }
+        if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL {
+            return Err(EEXIST as Error);
+        }
+        let (root, known) = (self.directory(ROOT)?, system::status(system::raw(given), c"")?);
+        let is_it = |status: &libc::statx| system::is_same(&known, status);
+        if !system::status(root, name).is_ok_and(|status| is_it(&status)) {
+            return Err(ESTALE as Error);
+        }
+        let how = if flags & O_PATH != 0 { flags } else { flags | O_NONBLOCK | O_NOCTTY };
+        let file = system::open_mounted(root, name, how & !(O_CREAT | O_TRUNC) | O_NOFOLLOW)?;
+        let status = system::status(system::raw(&file), c"")?;
+        if !is_it(&status) {
+            return Err(ESTALE as Error);
+        }
+        if flags & O_TRUNC == 0 || flags & O_PATH != 0 {
+            return Ok((file, status));
+        }
+        system::plain(libc::SYS_ftruncate, system::raw(&file), [0, 0, 0])?;
+        let status = system::status(system::raw(&file), c"")?;
+        Ok((file, status))
     }
 }
 

@@ -3,12 +3,13 @@
 
 use super::data::PERMISSIONS;
 use super::handles::Handles;
-use super::paths::Names;
+use super::paths::{Names, kind};
 use super::system::{self, Error};
 use super::tree::Tree;
 use husk_abi::folder::*;
-use libc::{EBADF, EEXIST, EINVAL, ENOENT, EROFS};
+use libc::{EBADF, EEXIST, EINVAL, ENOENT, ENOTDIR, EPERM, EROFS};
 use libc::{O_ACCMODE, O_CREAT, O_EXCL, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, c_int, c_long, iovec};
+use std::ffi::{CStr, CString};
 
 /// Requests that are carried out so far as one is at a time.
 #[derive(Debug)]
@@ -117,6 +118,9 @@ impl Service {
             REMOVE_DIRECTORY => named(libc::SYS_unlinkat, [libc::AT_REMOVEDIR.into(), 0]),
             SYMLINK => system::symlink(&names.second, directory, &name),
             RENAME | LINK => {
+                if operation == LINK && name.to_bytes().ends_with(b"/") {
+                    return Err(not_linked(directory, &name));
+                }
                 let (to, new) = self.parent(request.to, &names.second)?;
                 let (number, flags) = match operation {
                     RENAME if request.flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 => {
@@ -152,6 +156,17 @@ impl Service {
     /// An open file, for a call that O_PATH does not allow.
     pub(super) fn file(&self, handle: u32) -> Result<c_int, Error> {
         if handle == ROOT { Err(EBADF as Error) } else { self.handles.get(handle) }
+    }
+}
+
+/// Error of a link to a name with a slash behind it, which linkat(2) would follow, also out of the folder: EPERM for a directory.
+fn not_linked(directory: c_int, name: &CStr) -> Error {
+    let end = name.to_bytes().iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let name = CString::new(&name.to_bytes()[..end]).unwrap_or_default();
+    match system::status(directory, &name) {
+        Ok(status) if kind(&status) == libc::S_IFDIR => EPERM as Error,
+        Ok(_) => ENOTDIR as Error,
+        Err(error) => error,
     }
 }
 

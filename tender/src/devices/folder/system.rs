@@ -21,6 +21,9 @@ struct How {
 
 /// Nothing outside of the directory, and no link of `/proc`.
 const BENEATH: u64 = 0x08 | 0x02;
+/// Nothing of another mount: what is mounted below may be a `/proc`, through which the guest would write to the memory of this process,
+/// or a file system that does not answer.
+const ONE_MOUNT: u64 = 0x01;
 /// Attempts at a path that moves during the walk.
 const TRIES: u32 = 64;
 
@@ -42,9 +45,19 @@ pub fn retried(mut call: impl FnMut() -> c_long) -> Result<u64, Error> {
     }
 }
 
-/// Opens a path beneath a directory (openat2(2)); links are followed, unless they lead out. EXDEV for a path that leads out.
+/// Opens a path beneath a directory (openat2(2)); links are followed, unless they lead out. EXDEV for a path that leads out, or to
+/// what is mounted below.
 pub fn open(directory: RawFd, path: &CStr, flags: c_int, mode: u32) -> Result<OwnedFd, Error> {
-    let how = How { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve: BENEATH };
+    resolve(directory, path, flags, mode, BENEATH | ONE_MOUNT)
+}
+
+/// Opens a name in a directory, also if a file is mounted there.
+pub fn open_mounted(directory: RawFd, name: &CStr, flags: c_int) -> Result<OwnedFd, Error> {
+    resolve(directory, name, flags, 0, BENEATH)
+}
+
+fn resolve(directory: RawFd, path: &CStr, flags: c_int, mode: u32, resolve: u64) -> Result<OwnedFd, Error> {
+    let how = How { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
     let mut tries = 0;
     loop {
         let call = || {

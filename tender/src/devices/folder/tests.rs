@@ -12,7 +12,9 @@ use crate::memory::Claim;
 use husk_abi::folder::*;
 use husk_abi::memory::Rights;
 use husk_abi::ring::{Descriptor, ENTRIES, PRODUCER};
-use libc::{EACCES, EBADF, EBUSY, EEXIST, EINVAL, ELOOP, EMFILE, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EROFS, ESTALE};
+use libc::{
+    EACCES, EBADF, EBUSY, EEXIST, EINVAL, ELOOP, EMFILE, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EPERM, EROFS, ESTALE,
+};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -147,6 +149,48 @@ fn no_path_leads_out() {
     assert_eq!(fs::read(rig.path.join("secret")).expect("a file"), b"secret");
 }
 
+/// The guest would write to this process by `/proc/self/mem`.
+#[test]
+fn what_is_mounted_below_is_not_of_the_folder() {
+    for below in ["proc", "proc/self/mem", "proc/self/root/etc", "sys/kernel"] {
+        let mut rig = Rig::new(false);
+        rig.service = Service::new(tree(Path::new("/"), false).expect("a directory"));
+        assert_eq!(rig.at(STAT, below, 0), OUTSIDE, "{below}");
+        for flags in [libc::O_RDONLY, libc::O_RDWR, libc::O_PATH, libc::O_DIRECTORY] {
+            assert_eq!(rig.open(below, flags), Err(OUTSIDE as i32), "{below} {flags:o}");
+        }
+        assert_eq!(rig.at(SET, below, Flags::MODE.bits() as i32), OUTSIDE, "{below}");
+    }
+    for kernels in ["/proc", "/proc/self", "/proc/self/mem", "/proc/version", "/sys", "/sys/kernel"] {
+        assert!(tree(Path::new(kernels), true).expect_err(kernels).contains("the kernel's own files"), "{kernels}");
+    }
+}
+
+#[test]
+fn what_is_neither_directory_nor_file_is_refused_at_once() {
+    let rig = Rig::new(false);
+    let pipe = rig.inside().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    for path in [pipe.as_path(), Path::new("/dev/null")] {
+        assert!(tree(path, false).expect_err("refused").contains("neither a directory nor a regular file"));
+    }
+}
+
+/// linkat(2) follows a name with a slash behind it, and its errors would say what is where.
+#[test]
+fn a_link_with_a_slash_behind_it_is_not_followed() {
+    let mut rig = Rig::new(false);
+    for (target, name) in [("/etc/passwd", "one"), ("/etc", "two"), ("/none", "three")] {
+        symlink(target, rig.inside().join(name)).expect("a link");
+    }
+    let to = Request { handle: ROOT, to: ROOT, ..Request::default() };
+    for name in ["one/", "two/", "three///", "file/"] {
+        assert_eq!(rig.ask(LINK, to, [name, "mine"], &mut []).error, ENOTDIR as u32, "{name}");
+    }
+    assert_eq!(rig.ask(LINK, to, ["deep/", "mine"], &mut []).error, EPERM as u32);
+    assert_eq!(rig.ask(LINK, to, ["none/", "mine"], &mut []).error, ENOENT as u32);
+}
+
 #[test]
 fn a_folder_to_read_only_is_not_changed() {
     let mut rig = Rig::new(true);
@@ -192,8 +236,20 @@ fn one_file_is_that_file_and_no_other() {
     let request = Request { handle, ..Request::default() };
     assert_eq!(rig.ask(READ, request, ["", ""], &mut [0; 4]).count, 4);
     assert_eq!(rig.ask(STAT, request, ["..", ""], &mut []).error, ENOTDIR as u32);
-    fs::remove_file(&file).and_then(|()| fs::write(&file, "another")).expect("replaced");
-    assert!(matches!(rig.open("", libc::O_RDWR), Err(ESTALE)));
+    assert_eq!(rig.open("", libc::O_CREAT | libc::O_EXCL), Err(EEXIST));
+    assert!(rig.open("", libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC).is_ok());
+    assert_eq!(fs::read(&file).expect("a file"), b"");
+    let other = rig.inside().join("other");
+    fs::write(&other, "another").expect("a file");
+    let replace: [&dyn Fn() -> std::io::Result<()>; 3] =
+        [&|| fs::hard_link(&other, &file), &|| symlink("other", &file), &|| Ok(())];
+    for replaced in replace {
+        fs::remove_file(&file).and_then(|()| replaced()).expect("replaced");
+        for flags in [libc::O_RDWR, libc::O_PATH, libc::O_RDWR | libc::O_CREAT, libc::O_WRONLY | libc::O_TRUNC] {
+            assert_eq!(rig.open("", flags), Err(ESTALE), "{flags:o}");
+        }
+        assert_eq!(fs::read(&other).expect("a file"), b"another");
+    }
 }
 
 #[test]

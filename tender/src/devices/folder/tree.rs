@@ -1,16 +1,16 @@
 //! The directory or file of the host behind a folder, opened before confinement.
 
 use super::options::Options;
-use super::system;
+use super::system::{self, Error};
 use crate::confine::Beneath;
+use crate::host::place;
 use crate::limits::rlimit;
 use husk_abi::folder::{Folder, HANDLES_MAXIMUM, Properties};
 use std::ffi::{CString, OsStr};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use zerocopy::IntoBytes;
 
@@ -35,8 +35,11 @@ impl Tree {
     pub fn open(options: &Options) -> Result<Self, String> {
         let path = options.host.display();
         let refused = |reason: String| format!("{path}: {reason}");
-        let there = open(&options.host).map_err(|error| refused(not_there(&options.host, &error)))?;
+        let there = place::open(&options.host).map_err(|error| refused(not_there(&options.host, &error)))?;
         let metadata = there.metadata().map_err(|error| refused(error.to_string()))?;
+        if is_of_the_kernel(&there).map_err(|error| refused(io::Error::from_raw_os_error(error as i32).to_string()))? {
+            return Err(refused("the kernel's own files cannot be given to a guest; copy what it needs".to_owned()));
+        }
         let (root, only) = match metadata.file_type() {
             kind if kind.is_dir() => (there, None),
             kind if kind.is_file() => {
@@ -68,15 +71,21 @@ impl Tree {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)
+/// File systems whose files are the kernel's: proc, sysfs, debugfs, tracefs, securityfs, configfs, bpf, cgroup (statfs(2)).
+const OF_THE_KERNEL: [u64; 9] =
+    [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x6265_6570, 0xcafe_4a11, 0x6367_7270, 0x0027_e0eb];
+
+/// Returns true for a file or directory that is the kernel's, such as the memory of a process.
+fn is_of_the_kernel(file: &File) -> Result<bool, Error> {
+    let space = system::space(system::raw(file))?;
+    Ok(OF_THE_KERNEL.contains(&(space.f_type as u64)))
 }
 
 /// Opens the directory that a file is in, after all links. Returns also the file's name there.
 fn parent(path: &Path) -> io::Result<(File, CString)> {
     let path = std::fs::canonicalize(path)?;
     let name = CString::new(path.file_name().unwrap_or(OsStr::new(".")).as_bytes())?;
-    Ok((open(path.parent().unwrap_or(Path::new("/")))?, name))
+    Ok((place::open(path.parent().unwrap_or(Path::new("/")))?, name))
 }
 
 fn not_there(path: &Path, error: &io::Error) -> String {
