@@ -11,6 +11,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use husk::abi::folder::{Answer, DATA_MAXIMUM, READ, Request, WRITE};
 
+/// Minor number of the file system of the first device, if that is a folder; the others follow.
+pub const FIRST_FOLDER: u32 = 16;
+
 /// A folder that is shown in the tree.
 #[derive(Debug)]
 pub struct Folder {

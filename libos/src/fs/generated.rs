@@ -115,9 +115,9 @@ generated! {
     /// Control groups.
     Groups = "/proc/self/cgroup", Fixed("0::/\n");
     /// Mounts, with numbers.
-    Mounts = "/proc/self/mountinfo", Written(mounts::numbered);
+    Mounts = "/proc/self/mountinfo", Written(|out, facts| mounts::numbered(out, facts.folders));
     /// Mounts.
-    MountTable = "/proc/self/mounts", Written(mounts::table);
+    MountTable = "/proc/self/mounts", Written(|out, facts| mounts::table(out, facts.folders));
     /// Processors.
     Processors = "/proc/cpuinfo", Written(processors);
     /// Memory.

@@ -4,6 +4,7 @@ use super::Files;
 use super::data::PAGE;
 use super::device::Device;
 use super::disk;
+use super::folder::FIRST_FOLDER;
 use super::handle::NodeKey;
 use super::inode::{Inode, Kind, Time};
 use super::layout::{Stat, Statfs, Statx, StatxTime, Timespec};
@@ -280,9 +281,6 @@ impl Files {
         Ok(())
     }
 }
-
-/// Minor number of the file system of the first device, if that is a folder; the others follow.
-pub const FIRST_FOLDER: u32 = 16;
 
 fn folder_time(time: husk::abi::folder::Time) -> Time {
     Time { seconds: time.seconds, nanoseconds: time.nanoseconds }

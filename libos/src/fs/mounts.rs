@@ -1,8 +1,6 @@
 //! Tables of mounts in `/proc`: what the program finds at the start, and the host's folders.
 
-use super::folder::Folder;
-use super::generated::Facts;
-use super::metadata::FIRST_FOLDER;
+use super::folder::{FIRST_FOLDER, Folder};
 use alloc::string::String;
 use core::fmt::{self, Write};
 
@@ -10,22 +8,21 @@ use core::fmt::{self, Write};
 const TYPE: &str = "husk";
 
 /// Text of `/proc/self/mounts`, as for fstab(5).
-pub fn table(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+pub fn table(out: &mut String, folders: &[Folder]) -> fmt::Result {
     out.write_str("none / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\nsysfs /sys sysfs ro,relatime 0 0\n")?;
-    facts
-        .folders
+    folders
         .iter()
         .try_for_each(|folder| writeln!(out, "host {} {TYPE} {},relatime 0 0", Escaped(&folder.path), access(folder)))
 }
 
 /// Text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
-pub fn numbered(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
+pub fn numbered(out: &mut String, folders: &[Folder]) -> fmt::Result {
     out.write_str(
         "2 1 0:2 / / rw,relatime - tmpfs none rw\n\
          3 2 0:3 / /proc rw,relatime - proc proc rw\n\
          4 2 0:4 / /sys ro,relatime - sysfs sysfs ro\n",
     )?;
-    facts.folders.iter().try_for_each(|folder| {
+    folders.iter().try_for_each(|folder| {
         let (number, access) = (FIRST_FOLDER + folder.number, access(folder));
         writeln!(out, "{number} 2 0:{number} / {} {access},relatime - {TYPE} host {access}", Escaped(&folder.path))
     })
@@ -55,9 +52,8 @@ mod tests {
     fn folders_are_in_both_tables() {
         let folder = |number, read_only, path: &str| Folder { number, read_only, is_file: false, path: path.into() };
         let folders = [folder(0, false, "/data"), folder(2, true, "/a b\\c")];
-        let facts = Facts { folders: &folders, ..Facts::default() };
         let (mut short, mut long) = (String::new(), String::new());
-        table(&mut short, &facts).and_then(|()| numbered(&mut long, &facts)).expect("strings take all");
+        table(&mut short, &folders).and_then(|()| numbered(&mut long, &folders)).expect("strings take all");
         assert!(
             short.ends_with("host /data husk rw,relatime 0 0\nhost /a\\040b\\134c husk ro,relatime 0 0\n"),
             "{short}"
