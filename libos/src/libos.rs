@@ -25,7 +25,7 @@ use crate::processor_time;
 use crate::signals;
 use crate::state::{End, Libos};
 use crate::syscall_result::{Stop, SyscallResult};
-use crate::syscalls::{Arguments, files, table};
+use crate::syscalls::{Arguments, files, table, transfer};
 use crate::threads::State;
 use core::ptr::NonNull;
 use husk::abi::call::News;
@@ -192,11 +192,15 @@ impl Libos {
     #[cold]
     fn keep_file(&mut self) {
         let thread = self.threads.current();
-        if thread.file.is_none() {
-            let Arguments([first, ..]) = Arguments(thread.registers.arguments());
-            if table::waits_for_descriptor(thread.registers.number()) {
-                thread.file = self.files.keep(first as i32);
-            }
+        let (number, arguments) = (thread.registers.number(), Arguments(thread.registers.arguments()));
+        if thread.file.is_none() && table::waits_for_descriptor(number) {
+            let Arguments([first, ..]) = arguments;
+            thread.file = self.files.keep(first as i32);
+        }
+        if let Some(kept) = thread.file
+            && transfer::uses_offset(number, arguments)
+        {
+            self.files.take_turn(kept, thread.id);
         }
     }
 
@@ -217,8 +221,10 @@ impl Libos {
     /// Gives back the file of the current thread's call, which has waited and is over.
     #[cold]
     fn give_back(&mut self) {
-        if let Some(kept) = self.threads.current().file.take() {
-            self.change(|files, _| files.give_back(kept));
+        let thread = self.threads.current();
+        if let Some(kept) = thread.file.take() {
+            let thread = thread.id;
+            self.change(|files, _| files.give_back(kept, thread));
         }
     }
 

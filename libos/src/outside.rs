@@ -9,8 +9,9 @@ use crate::fs::device::Devices;
 use crate::fs::disk::{Disk, Request};
 use crate::fs::external::External;
 use crate::fs::folder::FolderFile;
-use crate::fs::handle::SocketKey;
+use crate::fs::handle::{NodeKey, SocketKey};
 use crate::fs::socket::queue::Envelope;
+use crate::fs::watch::wait;
 use crate::net::address::Family;
 use crate::net::{Net, interface};
 use crate::services::Services;
@@ -123,6 +124,13 @@ impl External for Outside<'_> {
         flushes: bool,
     ) -> SyscallResult {
         self.disks.transfer(self.threads, disk, operation, start, memory, flushes)
+    }
+
+    fn await_turn(&mut self, first: Option<u32>, node: NodeKey) -> Result<(), Stop> {
+        let thread = self.threads.current();
+        // As on Linux, no signal ends the wait.
+        thread.held = first.is_some_and(|first| first != thread.id);
+        if thread.held { Err(wait(node)) } else { Ok(()) }
     }
 
     fn request(&mut self, disk: Disk, request: Request) -> SyscallResult {

@@ -49,6 +49,15 @@ fn a_file_that_changes_at_random_has_what_was_written() {
 }
 
 #[test]
+fn threads_that_share_a_descriptor_take_turns() {
+    let folder = Folder::empty();
+    let expected = native("folder_shared", &[&folder.path().join("native").display().to_string()]);
+    assert_eq!(expected, "6400 bytes, at 6400\neach once: true, at 6400\n");
+    let guest = program("folder_shared").flag(folder.flag("")).argument("/data/guest");
+    guest.run().expect_success().expect_stdout(&expected);
+}
+
+#[test]
 fn a_large_directory_is_listed_while_files_are_removed() {
     let folder = Folder::empty();
     let guest = program("folder_many").flag(folder.flag("")).argument("/data");

@@ -40,6 +40,8 @@ pub struct Description {
     pub flags: u32,
     /// Offset of the next read or write; for a directory, the position in its listing.
     pub offset: u64,
+    /// Threads with calls that use the offset and have waited, in order: see [`super::offset`].
+    pub users: Vec<u32>,
     /// Lock of flock(2).
     pub lock: Option<Mode>,
     /// Text made at open(2), for a file that holds none itself.

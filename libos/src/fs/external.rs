@@ -5,7 +5,7 @@ use super::buffers::Buffers;
 use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::folder::FolderFile;
-use super::handle::SocketKey;
+use super::handle::{NodeKey, SocketKey};
 use super::socket::queue::Envelope;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
@@ -45,6 +45,9 @@ pub trait External {
     /// flushes it, if `flushes`.
     fn transfer(&mut self, disk: Disk, operation: u16, start: u64, memory: Buffers<'_>, flushes: bool)
     -> SyscallResult;
+
+    /// Waits, unless the calling thread is the `first` to use an offset of `node`'s file, or there is none.
+    fn await_turn(&mut self, first: Option<u32>, node: NodeKey) -> Result<(), Stop>;
 
     /// Makes a request to a disk.
     fn request(&mut self, disk: Disk, request: Request) -> SyscallResult;

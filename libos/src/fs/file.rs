@@ -43,10 +43,13 @@ impl Files {
         now: impl FnOnce() -> Time,
     ) -> SyscallResult {
         let key = self.usable(descriptor)?;
-        let description = &self.descriptions[key];
+        let description = &mut self.descriptions[key];
         let (node, nonblocking) = (description.node, description.is_nonblocking());
         let kind = &mut self.nodes[node].kind;
         kind.check(at, Access::READ, description.access())?;
+        if at.is_none() && matches!(kind, Kind::Disk(_) | Kind::Folder(_)) {
+            description.await_turn(outside)?;
+        }
         let offset = at.unwrap_or(description.offset);
         check_area(offset, into.length())?;
         let first = into.first().first(TRANSFER_MAXIMUM);
@@ -114,6 +117,9 @@ impl Files {
         let append = description.flags & linux::O_APPEND != 0;
         let inode = &mut self.nodes[node];
         inode.kind.check(at, Access::WRITE, description.access())?;
+        if at.is_none() && matches!(inode.kind, Kind::Disk(_) | Kind::Folder(_)) {
+            description.await_turn(outside)?;
+        }
         check_area(at.unwrap_or(description.offset), from.length())?;
         let first = from.source().first(TRANSFER_MAXIMUM);
         match &mut inode.kind {

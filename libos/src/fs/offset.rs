@@ -1,9 +1,18 @@
 //! Offsets in files, by kind: see [`super::file`].
+//!
+//! A call on a disk or a file of a folder waits between the request, which has the offset, and the answer, after which the offset
+//! changes. Calls that use the offset of one description take turns, as by `f_pos_lock` of Linux: one that waits is entered in the
+//! list of the description, in which only the first may go on, and leaves it at its end.
 
 use super::Files;
 use super::data::SIZE_MAXIMUM;
+use super::description::Description;
+use super::descriptor::Kept;
+use super::external::External;
+use super::handle::DescriptionKey;
 use super::inode::Kind;
 use crate::errno::Errno;
+use crate::syscall_result::Stop;
 use linux_raw_sys::general as linux;
 
 /// Checks the offset argument of a call: EINVAL if it is negative.
@@ -19,7 +28,45 @@ pub(super) fn check_area(offset: u64, length: u64) -> Result<(), Errno> {
     }
 }
 
+impl Description {
+    /// Waits until the call may use the offset.
+    pub(super) fn await_turn(&mut self, outside: &mut dyn External) -> Result<(), Stop> {
+        // Room for `Files::take_turn`.
+        self.users.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        outside.await_turn(self.users.first().copied(), self.node)
+    }
+}
+
 impl Files {
+    /// Waits until the call may use the offset of a descriptor's file, if calls on that wait.
+    pub fn await_offset(&mut self, outside: &mut dyn External, descriptor: i32) -> Result<(), Stop> {
+        let key = self.descriptors.description(descriptor)?;
+        if self.takes_turns(key) { self.descriptions[key].await_turn(outside) } else { Ok(()) }
+    }
+
+    fn takes_turns(&self, key: DescriptionKey) -> bool {
+        matches!(self.nodes[self.descriptions[key].node].kind, Kind::Disk(_) | Kind::Folder(_))
+    }
+
+    /// Enters a thread, whose call uses the offset of what it has kept and is about to wait.
+    pub fn take_turn(&mut self, (_, key): Kept, thread: u32) {
+        if self.takes_turns(key) {
+            let users = &mut self.descriptions[key].users;
+            if !users.contains(&thread) && users.len() < users.capacity() {
+                users.push(thread);
+            }
+        }
+    }
+
+    /// Ends the turn of a thread, if it is entered.
+    pub(super) fn end_turn(&mut self, key: DescriptionKey, thread: u32) {
+        let Description { users, node, .. } = &mut self.descriptions[key];
+        if let Some(at) = users.iter().position(|user| *user == thread) {
+            users.remove(at);
+            self.ready_list.add(*node);
+        }
+    }
+
     /// lseek(2).
     pub fn seek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let key = self.usable(descriptor)?;

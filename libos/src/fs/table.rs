@@ -6,6 +6,7 @@ use super::descriptor::{Descriptor, Kept};
 use super::handle::{DescriptionKey, NodeKey};
 use super::inode::{Kind, Time};
 use crate::errno::Errno;
+use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// Flags that `F_SETFL` changes.
@@ -43,7 +44,14 @@ impl Files {
     pub(super) fn add_description(&mut self, node: NodeKey, flags: u32) -> Result<DescriptionKey, Errno> {
         let flags = flags & !(linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC);
         let flags = if flags & linux::O_PATH == 0 { flags | linux::O_LARGEFILE } else { flags };
-        match self.descriptions.insert(Description { node, flags, offset: 0, lock: None, text: None }) {
+        match self.descriptions.insert(Description {
+            node,
+            flags,
+            offset: 0,
+            users: Vec::new(),
+            lock: None,
+            text: None,
+        }) {
             Ok(key) => {
                 self.opened(node, Access::from_flags(flags));
                 Ok(key)
@@ -80,8 +88,9 @@ impl Files {
         Some((descriptor, key))
     }
 
-    /// Gives back what a call has kept.
-    pub fn give_back(&mut self, (_, key): Kept) {
+    /// Gives back what a thread's call has kept.
+    pub fn give_back(&mut self, (_, key): Kept, thread: u32) {
+        self.end_turn(key, thread);
         self.release_description(key);
     }
 

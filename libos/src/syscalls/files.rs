@@ -135,6 +135,7 @@ pub fn close_range(libos: &mut Libos, Arguments([first, last, flags, ..]): Argum
 
 /// lseek(2).
 pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments) -> SyscallResult {
+    libos.change(|files, outside| files.await_offset(outside, file as i32))?;
     if let Some(opened) = libos.files.folder_file(file as i32)
         && matches!(whence as u32, SEEK_END | SEEK_DATA | SEEK_HOLE)
     {

@@ -269,6 +269,7 @@ pub fn getdents64(libos: &mut Libos, Arguments([file, into, length, ..]): Argume
     let into = Slice::new(into, u64::from(length as u32));
     if let Some(opened) = libos.files.folder_file(file as i32) {
         libos.files.check(file as i32)?;
+        libos.change(|files, outside| files.await_offset(outside, file as i32))?;
         let offset = libos.files.description(file as i32)?.offset;
         let length = into.length.min(LIST_MAXIMUM) as usize;
         if length < LIST_MINIMUM {

@@ -16,6 +16,17 @@ use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult};
 use crate::user::Slice;
 use linux_raw_sys::general::*;
 
+/// Calls that use the offset of the file of their first argument.
+const OF_OFFSET: [u32; 7] =
+    [__NR_read, __NR_readv, __NR_write, __NR_writev, __NR_sendfile, __NR_lseek, __NR_getdents64];
+
+/// Returns true if a call uses the offset of the file of its first argument.
+pub fn uses_offset(number: u64, Arguments([_, _, _, offset, ..]): Arguments) -> bool {
+    let number = number as u32;
+    let is_without = [__NR_preadv2, __NR_pwritev2].contains(&number) && offset == u64::MAX;
+    is_without || OF_OFFSET.contains(&number)
+}
+
 /// read(2).
 #[inline]
 pub fn read(libos: &mut Libos, Arguments([file, into, length, ..]): Arguments) -> SyscallResult {

@@ -62,7 +62,7 @@ pub struct Thread {
     pub deadline: Option<u64>,
     /// Bytes that the call in progress has transferred: kept like `deadline`.
     pub progress: u64,
-    /// True while the tender uses memory of the call: no signal ends the call early.
+    /// True while the tender uses memory of the call, or the call waits for one that is the tender's: no signal ends it early.
     pub held: bool,
     /// File of the call in progress, from its first wait until it returns.
     pub file: Option<Kept>,
@@ -139,7 +139,7 @@ impl Thread {
     pub fn end_call(&mut self, result: i64) {
         let progress = core::mem::take(&mut self.progress);
         self.registers.set_result(if result < 0 && progress > 0 { progress as i64 } else { result });
-        self.deadline = None;
+        (self.deadline, self.held) = (None, false);
     }
 
     /// Ends the call in progress, because a signal is about to be delivered.

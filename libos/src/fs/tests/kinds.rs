@@ -4,6 +4,7 @@ use super::*;
 use crate::fs::ready::Ready;
 use crate::fs::slab::Slab;
 use crate::fs::socket::Style;
+use crate::syscall_result::WaitFor;
 use husk::abi::block::{DISCARD, FLUSH, READ, WRITE};
 
 /// Disk of 64 sectors, as `/dev/data`.
@@ -33,6 +34,40 @@ fn a_disk_is_read_and_written_at_the_offset_of_its_description() {
         machine.devices.transfers,
         transfers.map(|(operation, at, length)| (DISK, operation, at, length, false))
     );
+}
+
+#[test]
+fn calls_that_use_the_offset_of_one_description_take_turns() {
+    let mut machine = with_disk(DISK);
+    let file = machine.open("/dev/data", linux::O_RDWR).expect("there");
+    let other = machine.open("/dev/data", linux::O_RDWR).expect("there");
+    let kept: [_; 3] = std::array::from_fn(|_| machine.files.keep(file).expect("open"));
+    machine.devices.thread = 1;
+    machine.write(file, None, &[1; 512]).expect("its turn");
+    machine.files.take_turn(kept[0], 1);
+    machine.files.take_turn(kept[0], 1);
+    machine.read(file, None, 100).expect("a restarted call has its turn");
+    let wait = Stop::until(WaitFor::File(machine.files.node(file).expect("open").index()), None);
+    for thread in [2, 3] {
+        machine.devices.thread = thread;
+        assert_eq!(machine.read(file, None, 100), Err(wait));
+        assert_eq!(machine.write(file, None, &[1]), Err(wait));
+        assert_eq!(machine.files.await_offset(&mut machine.devices, file), Err(wait), "for lseek");
+        machine.read(file, Some(7), 10).expect("another offset");
+        machine.write(other, None, &[1]).expect("another description");
+        machine.files.take_turn(kept[thread as usize - 1], thread);
+    }
+    while machine.files.ready_list.take().is_some() {}
+    machine.files.give_back(kept[0], 1);
+    assert!(machine.files.ready_list.take().is_some(), "the others are woken");
+    for (thread, answer) in [(1, Err(wait)), (3, Err(wait)), (2, Ok(()))] {
+        machine.devices.thread = thread;
+        assert_eq!(machine.files.await_offset(&mut machine.devices, file), answer, "{thread}");
+    }
+    machine.files.give_back(kept[2], 3);
+    machine.files.give_back(kept[1], 2);
+    machine.devices.thread = 1;
+    machine.read(file, None, 100).expect("nobody is before it");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::external::External;
 use super::folder::FolderFile;
-use super::handle::SocketKey;
+use super::handle::{NodeKey, SocketKey};
 use super::host::HostFiles;
 use super::inode::Time;
 use super::socket::queue::Envelope;
 use super::source::Source;
+use super::watch::wait;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
@@ -39,6 +40,8 @@ pub struct Fakes {
     pub transfers: Vec<(Disk, u16, u64, u64, bool)>,
     /// Requests to disks.
     pub requests: Vec<Request>,
+    /// Number of the calling thread.
+    pub thread: u32,
 }
 
 impl Devices for Fakes {
@@ -124,6 +127,10 @@ impl External for Fakes {
     ) -> SyscallResult {
         self.transfers.push((disk, operation, start, memory.length(), flushes));
         Ok(memory.length())
+    }
+
+    fn await_turn(&mut self, first: Option<u32>, node: NodeKey) -> Result<(), Stop> {
+        if first.is_none_or(|first| first == self.thread) { Ok(()) } else { Err(wait(node)) }
     }
 
     fn request(&mut self, _: Disk, request: Request) -> SyscallResult {
