@@ -3,6 +3,7 @@
 use super::{Arguments, memory as calls, transfer};
 use crate::errno::Errno;
 use crate::fs::data::SIZE_MAXIMUM;
+use crate::fs::description::Access;
 use crate::fs::device::Device;
 use crate::fs::inode::Kind;
 use crate::fs::mapping::Wish;
@@ -62,8 +63,11 @@ fn shared(libos: &mut Libos, place: Slice, rights: Rights, flags: u32, (file, of
         // It never changes.
         Kind::Image if !rights.contains(Rights::WRITE) => return private(libos, place, rights, flags, (file, offset)),
         Kind::Image => return Err(Errno::EACCES.into()),
-        // A copy of what the host has now.
-        Kind::Folder(_) if !rights.contains(Rights::WRITE) => {
+        // A copy of what the host has now, unless the program may write to the file, or to the mapping later: it would see none of
+        // that, or lose it.
+        Kind::Folder(_)
+            if !rights.contains(Rights::WRITE) && !libos.files.description(file)?.access().contains(Access::WRITE) =>
+        {
             return private(libos, place, rights, flags, (file, offset));
         }
         Kind::Device(Device::Zero) => return Ok(calls::map(place.address, place.length, rights, flags)?),
