@@ -6,6 +6,7 @@ use crate::fs::disk::Disk;
 use crate::state::Libos;
 use alloc::boxed::Box;
 use husk::abi::device::Network;
+use husk::abi::fault::TENDER_ERROR;
 use husk::abi::note::device_kind;
 use husk::device;
 use husk::internet::wire::Wire;
@@ -19,12 +20,19 @@ pub fn disks(libos: &mut Libos) {
     }
 }
 
-/// Adds the folders to the files.
+/// Adds the folders to the files; ends the start if there is no place for one.
 #[cold]
 pub fn folders(libos: &mut Libos) {
     for folder in folders::attached() {
         // As for a disk.
         let _ = libos.files.add_folder(folder);
+    }
+    if let Err((path, errno)) = libos.files.place_folders() {
+        let (path, name) = (path.escape_ascii(), errno.name());
+        let reason =
+            format_args!("husk: --files {path}: the program can have no folder there ({name}); choose another place\n");
+        husk::console::print(husk::console::ERROR, reason);
+        husk::process::exit(TENDER_ERROR);
     }
 }
 

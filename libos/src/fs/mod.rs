@@ -122,6 +122,8 @@ pub struct Files {
     /// Folders of the host.
     folders: Vec<Folder>,
     /// Number of files of folders that are open, and those that are not any more, for their owner to close.
+    /// Index of the first folder whose place cannot be made, and the reason.
+    misplaced: Option<(usize, Errno)>,
     open_files: usize,
     /// See `open_files`.
     pub closed_files: Vec<FolderFile>,
@@ -165,6 +167,7 @@ impl Files {
             disks: Vec::new(),
             folders: Vec::new(),
             open_files: 0,
+            misplaced: None,
             closed_files: Vec::new(),
             unseeded: None,
             resolver: Vec::new(),

@@ -35,11 +35,22 @@ impl Files {
         self.folders.iter().find(|folder| folder.number == number)
     }
 
+    /// Makes the tree with the folders, if there are any. Returns the path of the first that cannot be there, and the reason.
+    pub fn place_folders(&mut self) -> Result<(), (&[u8], Errno)> {
+        let grown = if self.has_folders() { self.grow() } else { Ok(()) };
+        let failed = self.misplaced.or(grown.err().map(|errno| (0, errno)));
+        match failed {
+            Some((at, errno)) => Err((self.folders.get(at).map_or(&[], |folder| &folder.path), errno)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the mount points in the tree, over whatever is at their places.
     pub(super) fn mount_folders(&mut self, now: Time) {
         for at in 0..self.folders.len() {
-            // A folder whose place cannot be made is not visible.
-            let _ = self.mount_folder(at, now);
+            if let Err(errno) = self.mount_folder(at, now) {
+                self.misplaced = self.misplaced.or(Some((at, errno)));
+            }
         }
     }
 
