@@ -36,6 +36,7 @@ pub mod locking;
 pub mod mapping;
 pub mod metadata;
 pub mod mounts;
+pub mod moved;
 pub mod offset;
 pub mod open;
 pub mod opening;
@@ -121,9 +122,9 @@ pub struct Files {
     disks: Vec<Attached>,
     /// Folders of the host.
     folders: Vec<Folder>,
-    /// Number of files of folders that are open, and those that are not any more, for their owner to close.
     /// Index of the first folder whose place cannot be made, and the reason.
     misplaced: Option<(usize, Errno)>,
+    /// Number of files of folders that are open, and those that are not any more, for their owner to close.
     open_files: usize,
     /// See `open_files`.
     pub closed_files: Vec<FolderFile>,
@@ -166,8 +167,8 @@ impl Files {
             image_size: 0,
             disks: Vec::new(),
             folders: Vec::new(),
-            open_files: 0,
             misplaced: None,
+            open_files: 0,
             closed_files: Vec::new(),
             unseeded: None,
             resolver: Vec::new(),

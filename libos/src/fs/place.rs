@@ -132,7 +132,7 @@ impl Files {
         let (file, attributes) = (self.opened_in_folder(place, reply), &reply.answer.attributes);
         let made = place.whole().and_then(|path| {
             self.closed_files.try_reserve(self.open_files + 1).map_err(|_| Errno::ENOMEM)?;
-            let opened = Opened { file, path: Box::from(path) };
+            let opened = Opened { file, path: clean(&path)? };
             self.add_node(Kind::Folder(opened), Mount::Nameless, attributes.mode, now)
         });
         match made {
@@ -173,6 +173,20 @@ impl Files {
         let folder = self.folder(file.folder)?;
         Some(super::folder::joined(&folder.path, path))
     }
+}
+
+/// The path without empty names and `.`.
+fn clean(path: &[u8]) -> Result<Box<[u8]>, Errno> {
+    let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    let mut clean = Vec::new();
+    clean.try_reserve_exact(path.len()).map_err(|_| Errno::ENOMEM)?;
+    for name in names {
+        if !clean.is_empty() {
+            clean.push(b'/');
+        }
+        clean.extend_from_slice(name);
+    }
+    Ok(clean.into_boxed_slice())
 }
 
 fn copied(bytes: &[u8]) -> Result<Vec<u8>, Errno> {

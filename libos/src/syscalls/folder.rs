@@ -147,6 +147,30 @@ pub fn lead_out(libos: &mut Libos, place: &Place, follow: bool) -> Result<Vec<u8
     Ok(joined(&joined(&mount, &done)?, &rest)?)
 }
 
+/// Path of a name from the root of its folder, without links and `..` on the way; `None` if it cannot be found.
+pub fn real(libos: &mut Libos, place: &Place) -> Result<Option<Vec<u8>>, Stop> {
+    let path = match lead_out(libos, place, false) {
+        Ok(path) => path,
+        Err(Stop::Errno(_)) => return Ok(None),
+        Err(wait) => return Err(wait),
+    };
+    let mount = libos.files.folder(place.folder).map_or(&[][..], |folder| &folder.path);
+    Ok(path.strip_prefix(mount).and_then(|path| path.strip_prefix(b"/")).map(<[u8]>::to_vec))
+}
+
+/// Follows the links of a path, also one at its end. Returns a directory and a path to the same file.
+pub fn followed(libos: &mut Libos, mut directory: i32, mut path: Vec<u8>) -> Result<(i32, Vec<u8>), Stop> {
+    for _ in 0..LINKS_MAXIMUM {
+        let Some(place) = libos.files.place(directory, &path, true, false)? else { return Ok((directory, path)) };
+        let next = lead_out(libos, &place, true)?;
+        if directory == AT_FDCWD && next == path {
+            return Ok((directory, path));
+        }
+        (directory, path) = (AT_FDCWD, next);
+    }
+    Err(Errno::ELOOP.into())
+}
+
 /// Moves components from `rest` to `done`, up to a link, whose target is returned, or up to a `..` above the folder.
 fn next_link(
     libos: &mut Libos,

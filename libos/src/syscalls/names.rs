@@ -4,7 +4,7 @@ use super::Arguments;
 use super::arguments::{done, path};
 use super::folder::{self, How, Reached};
 use crate::errno::Errno;
-use crate::fs::folder::{Ask, NO_DATA};
+use crate::fs::folder::{Ask, NO_DATA, Place};
 use crate::fs::path::PATH_MAXIMUM;
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
@@ -129,8 +129,13 @@ pub fn renameat(libos: &mut Libos, Arguments([from, from_at, to, to_at, ..]): Ar
 pub fn renameat2(libos: &mut Libos, Arguments([from, from_at, to, to_at, flags, _]): Arguments) -> SyscallResult {
     let (from_path, to_path) = (path(from_at)?, path(to_at)?);
     let request = Request { flags: flags as u32, ..Request::default() };
-    if let Some(paired) = pair(libos, (from as i32, &from_path), (to as i32, &to_path), RENAME, request)? {
-        return Ok(paired);
+    if let Some([from, to]) = pair(libos, (from as i32, &from_path), (to as i32, &to_path), RENAME, request)? {
+        if libos.files.has_open_in_folder(from.folder)
+            && let (Some(before), Some(after)) = (folder::real(libos, &from)?, folder::real(libos, &to)?)
+        {
+            libos.files.renamed_in_folder(from.folder, &before, &after, flags as u32 & RENAME_EXCHANGE != 0);
+        }
+        return Ok(0);
     }
     done(libos.files.rename((from as i32, &from_path), (to as i32, &to_path), flags as u32, now()))
 }
@@ -142,11 +147,22 @@ pub fn link(libos: &mut Libos, Arguments([from, to, ..]): Arguments) -> SyscallR
 
 /// linkat(2).
 pub fn linkat(libos: &mut Libos, Arguments([from, from_at, to, to_at, flags, _]): Arguments) -> SyscallResult {
-    let (from_path, to_path) = (path(from_at)?, path(to_at)?);
-    if let Some(paired) = pair(libos, (from as i32, &from_path), (to as i32, &to_path), LINK, Request::default())? {
-        return Ok(paired);
+    let (mut from, to, flags) = (from as i32, to as i32, flags as u32);
+    let (mut from_path, to_path) = (path(from_at)?, path(to_at)?);
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL.into());
     }
-    done(libos.files.link((from as i32, &from_path), (to as i32, &to_path), flags as u32, now()))
+    if from_path.is_empty() && libos.files.folder_file(from).is_some() {
+        // As on Linux without CAP_DAC_READ_SEARCH, also with AT_EMPTY_PATH.
+        return Err(Errno::ENOENT.into());
+    }
+    if flags & AT_SYMLINK_FOLLOW != 0 {
+        (from, from_path) = folder::followed(libos, from, from_path)?;
+    }
+    if pair(libos, (from, &from_path), (to, &to_path), LINK, Request::default())?.is_some() {
+        return Ok(0);
+    }
+    done(libos.files.link((from, &from_path), (to, &to_path), flags, now()))
 }
 
 /// symlink(2).
@@ -193,14 +209,14 @@ fn target_of(libos: &mut Libos, directory: i32, path: Vec<u8>) -> Result<Vec<u8>
     }
 }
 
-/// Makes a request with two paths, if any of them is in a folder; EXDEV if they are not in the same one.
+/// Makes a request with two paths, if any of them is in a folder; EXDEV if they are not in the same one. Returns their places.
 fn pair(
     libos: &mut Libos,
     from: (i32, &[u8]),
     to: (i32, &[u8]),
     operation: u16,
     request: Request,
-) -> Result<Option<u64>, Stop> {
+) -> Result<Option<[Place; 2]>, Stop> {
     let places = (libos.files.place(from.0, from.1, false, false)?, libos.files.place(to.0, to.1, false, false)?);
     let (from, to) = match places {
         (None, None) => return Ok(None),
@@ -222,7 +238,7 @@ fn pair(
         }
     }
     reply.ok_or(Errno::EIO)?.check()?;
-    Ok(Some(0))
+    Ok(Some([from, to]))
 }
 
 /// getcwd(2): returns the length with the NUL.
