@@ -58,6 +58,22 @@ fn threads_that_share_a_descriptor_take_turns() {
 }
 
 #[test]
+fn open_directories_keep_up_with_renames_and_links_are_followed() {
+    let (here, there) = (Folder::empty(), Folder::empty());
+    let expected = native("folder_moved", &[&here.path().display().to_string()]);
+    program("folder_moved").flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
+    assert_eq!(contents(there.path()), contents(here.path()));
+}
+
+#[test]
+fn a_file_that_can_be_written_to_is_not_mapped_as_shared_memory() {
+    let folder = Folder::empty();
+    fs::write(folder.path().join("file"), "text").expect("a file");
+    let guest = program("folder_maps").flag(folder.flag("")).argument("/data/file");
+    guest.run().expect_success().expect_stdout("Some(19)\nSome(19)\nNone\nNone\n");
+}
+
+#[test]
 fn a_large_directory_is_listed_while_files_are_removed() {
     let folder = Folder::empty();
     let guest = program("folder_many").flag(folder.flag("")).argument("/data");
@@ -222,6 +238,8 @@ fn what_cannot_be_given_is_named() {
     refused(&["--files=/data=/dev/null"], &["/dev/null", "neither a directory nor a regular file"]);
     refused(&["--files=data=/tmp"], &["--files", "absolute path"]);
     refused(&["--files=/a=/tmp", "--files=/a=/var"], &["--files /a=", "given twice"]);
+    refused(&["--files=/etc/hosts/x=/tmp"], &["--files /etc/hosts/x", "ENOTDIR", "another place"]);
+    refused(&["--files=/proc/x/y=/tmp"], &["--files /proc/x/y", "EPERM"]);
     refused(&["--files=/a=/tmp", "--files=/a/b=/var"], &["/a/b", "inside"]);
     let native = Guest::native("idle").flag("--files=/data=/tmp").run();
     native.expect_refusal(&["--files", "native API"]);

@@ -184,7 +184,7 @@ calls! {
     __NR_pwritev transfer::pwritev, Answered;
     __NR_pwritev2 transfer::pwritev2, Partial, "without RWF_APPEND and RWF_NOWAIT";
     __NR_lseek files::lseek, Answered;
-    __NR_sendfile files::sendfile, Partial, "from regular files; one that is closed while the call waits is looked up again";
+    __NR_sendfile files::sendfile, Partial, "from regular files; not from or to a folder of the host (EINVAL); one that is closed while the call waits is looked up again";
     __NR_copy_file_range files::copy_file_range, Answered;
     __NR_splice => ENOSYS, "std and others then copy";
     __NR_tee => ENOSYS, "as for splice";
@@ -201,7 +201,7 @@ calls! {
     __NR_dup descriptors::dup, Answered;
     __NR_dup2 descriptors::dup2, Answered;
     __NR_dup3 descriptors::dup3, Answered;
-    __NR_fcntl descriptors::fcntl, Partial, "no leases, signals or seals";
+    __NR_fcntl descriptors::fcntl, Partial, "no leases, signals or seals; in a folder of the host, no record locks from SEEK_END (EOPNOTSUPP)";
     __NR_flock descriptors::flock, Answered;
     __NR_ioctl descriptors::ioctl, Partial, "nothing is a terminal";
     // Names.
