@@ -3,6 +3,7 @@
 use super::data::{Data, PAGE, Run, SEGMENT, Shown};
 use super::quota::Quota;
 use super::shared::Shared;
+use super::steps::Steps;
 use crate::errno::Errno;
 use crate::memory::window::Window;
 use alloc::boxed::Box;
@@ -17,9 +18,18 @@ const GROWTH: u64 = 8;
 const GROWTH_MOST: u64 = 1 << 30;
 const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
 
+/// Gives a window more addresses: as many as the first of `lengths`, or else the last. Returns a new window where there is no room
+/// behind this one, if that may be.
+fn larger_window(window: &mut Window, lengths: [u64; 2], may_move: bool) -> Result<Option<Window>, Errno> {
+    if lengths.iter().any(|length| window.extend(*length).is_ok()) {
+        return Ok(None);
+    }
+    if may_move { Window::reserve(lengths).map(Some) } else { Err(Errno::ENOMEM) }
+}
+
 impl Data {
     /// Moves these pages of the file into its window, and returns where that is. Without a window, one is made; one that is too
-    /// small grows, or moves if it may. ENOMEM if there is no room.
+    /// small grows, or moves if it may. ENOMEM if there is no room: then all is where it was.
     pub fn hold(
         &mut self,
         quota: &mut Quota,
@@ -28,28 +38,61 @@ impl Data {
         may_grow: bool,
     ) -> Result<Region, Errno> {
         let needed = pages.end.checked_mul(PAGE).ok_or(Errno::ENOMEM)?;
-        let wanted = if may_grow { self.room_to_grow() } else { 0 };
+        let wanted = if may_grow { self.room_to_grow() } else { self.size().next_multiple_of(PAGE) };
         let lengths = [wanted.max(needed), needed];
         let mut shared = match core::mem::take(&mut self.shown) {
             Shown::Window(shared) => shared,
-            _ => Box::new(Shared::new(Window::reserve(lengths[0]).or_else(|_| Window::reserve(needed))?)),
+            _ => Box::new(Shared::new(Window::reserve(lengths)?)),
         };
-        let mut held = Ok(());
-        if needed > shared.window.place().length {
-            held = self.enlarge(&mut shared, lengths, may_move);
-        }
-        let apart = |shared: &Shared| {
-            let mut runs = shared.held.runs(pages.clone());
-            runs.find(|(_, held)| *held == 0).map(|(run, _)| run)
-        };
-        while held.is_ok()
-            && let Some(run) = apart(&shared)
-        {
-            held = self.move_in(quota, &mut shared, run);
-        }
+        let held = self.hold_in(quota, &mut shared, pages, lengths, may_move);
         let place = shared.window.place();
         self.shown = Shown::Window(shared);
         held.map(|()| place)
+    }
+
+    /// Moves pages into a window, which gets one of `lengths` if it is too small. All that may fail comes first: a window that has
+    /// moved, under mappings that the program uses, cannot go back.
+    fn hold_in(
+        &mut self,
+        quota: &mut Quota,
+        shared: &mut Shared,
+        pages: Range<u64>,
+        lengths: [u64; 2],
+        may_move: bool,
+    ) -> Result<(), Errno> {
+        let larger = shared.window.place().length < pages.end * PAGE;
+        let new = if larger { larger_window(&mut shared.window, lengths, may_move)? } else { None };
+        let apart = |held: &Steps, each: &mut dyn FnMut(Range<u64>)| {
+            held.runs(pages.clone()).filter(|(_, held)| *held == 0).for_each(|(run, _)| each(run));
+        };
+        let (mut full, mut fresh) = (0, 0);
+        apart(&shared.held, &mut |run| {
+            self.each_run(run.start * PAGE, (run.end * PAGE).min(self.size()), |offset, bytes| {
+                let touched = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
+                full += touched.end - touched.start;
+                fresh += touched.filter(|page| !self.has_page(*page)).count() as u64;
+            });
+        });
+        let held = shared.held.changed(pages.clone(), |_| 1)?;
+        shared.reserve_bits(pages.end).map_err(|_| Errno::ENOMEM)?;
+        let all = 0..self.size().div_ceil(PAGE);
+        let moved = || shared.held.runs(all.clone()).filter(|(_, held)| *held > 0).map(|(run, _)| run);
+        match &new {
+            Some(new) => new.charge(full + moved().map(|run| run.end - run.start).sum::<u64>())?,
+            None => shared.window.charge(full)?,
+        }
+        quota.take(fresh * PAGE).map_err(|_| Errno::ENOMEM)?;
+        if let Some(new) = new {
+            for run in moved() {
+                let (at, length) = (run.start * PAGE, (run.end - run.start) * PAGE);
+                new.part(at, length, READ_WRITE).copy_part(shared.window.part(at, length, Rights::READ));
+            }
+            shared.window = new;
+        }
+        let before = core::mem::replace(&mut shared.held, held);
+        apart(&before, &mut |run| self.move_in(shared, run));
+        self.pages += fresh;
+        Ok(())
     }
 
     /// Length of a window for a file that may grow.
@@ -71,46 +114,14 @@ impl Data {
         }
     }
 
-    /// Gives a window more addresses: as many as the first of `lengths`, or else the last.
-    fn enlarge(&self, shared: &mut Shared, lengths: [u64; 2], may_move: bool) -> Result<(), Errno> {
-        if lengths.iter().any(|length| shared.window.extend(*length).is_ok()) {
-            return Ok(());
-        }
-        if !may_move {
-            return Err(Errno::ENOMEM);
-        }
-        let new = lengths.iter().find_map(|length| Window::reserve(*length).ok()).ok_or(Errno::ENOMEM)?;
-        let full = 0..self.size().div_ceil(PAGE);
-        let moved = || shared.held.runs(full.clone()).filter(|(_, held)| *held > 0).map(|(run, _)| run);
-        new.charge(moved().map(|run| run.end - run.start).sum())?;
-        for run in moved() {
-            let (at, length) = (run.start * PAGE, (run.end - run.start) * PAGE);
-            new.part(at, length, READ_WRITE).copy_part(shared.window.part(at, length, Rights::READ));
-        }
-        shared.window = new;
-        Ok(())
-    }
-
     /// Moves the contents of pages, none of which are there yet, into a window.
-    fn move_in(&mut self, quota: &mut Quota, shared: &mut Shared, pages: Range<u64>) -> Result<(), Errno> {
+    fn move_in(&mut self, shared: &mut Shared, pages: Range<u64>) {
         let (start, end) = (pages.start * PAGE, (pages.end * PAGE).min(self.size()));
-        let (mut full, mut new) = (0, 0);
-        self.each_run(start, end, |offset, bytes| {
-            let touched = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
-            full += touched.end - touched.start;
-            new += touched.filter(|page| !self.has_page(*page)).count() as u64;
-        });
-        shared.reserve_bits(pages.end).map_err(|_| Errno::ENOMEM)?;
-        shared.window.charge(full)?;
-        quota.take(new * PAGE).map_err(|_| Errno::ENOMEM)?;
-        shared.held.change(pages.clone(), |_| 1).inspect_err(|_| quota.give(new * PAGE))?;
         self.each_run(start, end, |offset, bytes| {
             shared.window.part(offset, bytes.len() as u64, READ_WRITE).fill(bytes);
             (offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE)).for_each(|page| shared.set_charged(page));
         });
-        self.pages += new;
         self.drop_pages(pages, |page| shared.set_charged(page));
-        Ok(())
     }
 
     /// Calls `each` with all bytes between `start` and `end` that are not in the window, and their offsets.

@@ -118,7 +118,14 @@ impl Files {
         mapping.place = place;
         let replaces = matches!(wish, Wish::At(_));
         let counted = mapping.mapped.change(pages.clone(), |count| if replaces { count.max(1) } else { count + 1 });
-        if let Err(errno) = counted.and_then(|()| self.grant(at, pages.clone(), may_store, rights)) {
+        if let Err(errno) = counted {
+            if mapping.mapped.is_zero() {
+                self.mappings.0.remove(at);
+                self.release(node);
+            }
+            return Err(errno);
+        }
+        if let Err(errno) = self.grant(at, pages.clone(), may_store, rights) {
             self.unmap(place.start + pages.start * PAGE, (pages.end - pages.start) * PAGE, now)?;
             return Err(errno);
         }
@@ -252,16 +259,21 @@ impl Files {
         let alone = alone.filter(|(_, count)| *count > 0).eq([(pages.clone(), 1)]);
         let Kind::Regular(data) = &mut self.nodes[node].kind else { return Err(Errno::EFAULT) };
         let Some(shared) = data.window() else { return Err(Errno::ENOMEM) };
-        let (rights, may_store) = (shared.rights(), shared.may_store);
+        let (rights, may_store) = (shared.window.rights(first), shared.may_store);
+        let mapped = mapping.mapped.changed(pages.end..wanted.end, |count| count + 1)?;
         let place = data.hold(&mut self.quota, wanted.clone(), alone && may_move, may_store)?;
         let mut mapping = self.mappings.0.remove(at);
         let moved = core::mem::replace(&mut mapping.place, place).start != place.start;
-        let added = mapping.mapped.change(pages.end..wanted.end, |count| count + 1);
+        mapping.mapped = mapped;
         let at = self.mappings.from(place.start);
         self.mappings.0.insert(at, mapping);
-        let granted = self.grant(at, if moved { wanted } else { pages.end..wanted.end }, may_store, rights);
+        let granted = self.grant(at, if moved { wanted.clone() } else { pages.end..wanted.end }, may_store, rights);
         // What has moved cannot go back: it has all rights then.
-        if moved { added } else { added.and(granted) }.map(|()| place.start + first * PAGE)
+        if let Err(errno) = granted.or_else(|errno| if moved { Ok(()) } else { Err(errno) }) {
+            self.unmap(place.start + pages.end * PAGE, (wanted.end - pages.end) * PAGE, now)?;
+            return Err(errno);
+        }
+        Ok(place.start + first * PAGE)
     }
 
     /// msync(2), if `address` lies where a file is: ENOMEM unless all is mapped. The memory is the file.

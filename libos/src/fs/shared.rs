@@ -153,9 +153,4 @@ impl Shared {
         }
         self.window.protect(pages.start * PAGE, (pages.end - pages.start) * PAGE, rights)
     }
-
-    /// Rights that a mapping has which grows.
-    pub fn rights(&self) -> Rights {
-        self.window.least()
-    }
 }

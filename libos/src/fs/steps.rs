@@ -42,11 +42,18 @@ impl Steps {
 
     /// Applies `change` to the number of every page in `pages`; without effect if it fails.
     pub fn change(&mut self, pages: Range<u64>, change: impl Fn(u32) -> u32) -> Result<(), Errno> {
-        if pages.is_empty() {
-            return Ok(());
-        }
+        *self = self.changed(pages, change)?;
+        Ok(())
+    }
+
+    /// Returns the numbers with `change` applied to that of every page in `pages`.
+    pub fn changed(&self, pages: Range<u64>, change: impl Fn(u32) -> u32) -> Result<Self, Errno> {
         let mut runs = Vec::new();
         runs.try_reserve_exact(self.runs.len() + 2).map_err(|_| Errno::ENOMEM)?;
+        if pages.is_empty() {
+            runs.extend_from_slice(&self.runs);
+            return Ok(Self { runs });
+        }
         let mut add = |first: u64, number: u32| {
             if runs.last().map_or(0, |(_, before)| *before) != number {
                 runs.push((first, number));
@@ -57,8 +64,7 @@ impl Steps {
         self.runs(pages.clone()).for_each(|(run, number)| add(run.start, change(number)));
         add(pages.end, self.run(pages.end).0);
         self.runs.iter().filter(|(first, _)| *first > pages.end).for_each(|(first, number)| add(*first, *number));
-        self.runs = runs;
-        Ok(())
+        Ok(Self { runs })
     }
 }
 

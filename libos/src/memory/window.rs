@@ -37,10 +37,11 @@ pub struct Window {
 pub struct Bytes(Region);
 
 impl Window {
-    /// Reserves whole pages of zeros; ENOMEM if no region has as many addresses.
-    pub fn reserve(length: u64) -> Result<Self, Errno> {
-        let length = length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
-        let start = place::reserve(length)?;
+    /// Reserves whole pages of zeros: `wanted` bytes where addresses cost nothing, else those that are `needed`. ENOMEM if no region has
+    /// as many.
+    pub fn reserve([wanted, needed]: [u64; 2]) -> Result<Self, Errno> {
+        let whole = |length: u64| length.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM);
+        let (start, length) = place::reserve(whole(wanted)?, whole(needed)?)?;
         Ok(Self { place: Region { start, length }, least: Cell::new(READ_WRITE), credit: Cell::new(0) })
     }
 
@@ -79,8 +80,14 @@ impl Window {
     /// Changes the program's rights to whole pages.
     pub fn protect(&self, at: u64, length: u64, rights: Rights) -> Result<(), Errno> {
         place::protect(Region { start: self.place.start + at, length }, rights)?;
-        self.least.set(self.least.get() & rights);
+        let is_all = at == 0 && length >= self.place.length;
+        self.least.set(if is_all { rights } else { self.least.get() & rights });
         Ok(())
+    }
+
+    /// Rights that the program has to a page.
+    pub fn rights(&self, page: u64) -> Rights {
+        place::rights(self.place.start + page * PAGE)
     }
 
     /// Rights that the program has to every page, at least.
@@ -210,6 +217,12 @@ impl<H: Host> Memory<H> {
         self.set_rights(self.span(bytes.start, bytes.length)?, rights)
     }
 
+    /// Rights to the page of a window at `address`.
+    pub fn rights_to(&mut self, address: u64) -> Rights {
+        let page = self.span(address, PAGE).map(|span| self.rights(span.start));
+        page.unwrap_or(READ_WRITE)
+    }
+
     /// Makes pages of a window read as zeros.
     pub fn clear_window(&mut self, bytes: Region) -> Result<(), Errno> {
         let span = self.span(bytes.start, bytes.length)?;
@@ -235,9 +248,15 @@ mod place {
     use super::{PAGE, Region, Rights, SPARE};
     use crate::errno::Errno;
 
-    pub fn reserve(length: u64) -> Result<u64, Errno> {
-        let place = sparse::region().and_then(|mut memory| memory.reserve(length).ok());
-        place.map_or_else(|| MEMORY.lock().reserve(length), Ok)
+    /// Returns the start and the length.
+    pub fn reserve(wanted: u64, needed: u64) -> Result<(u64, u64), Errno> {
+        let sparse = |length| sparse::region().and_then(|mut memory| Some((memory.reserve(length).ok()?, length)));
+        // Addresses of the heap are memory.
+        sparse(wanted).or_else(|| sparse(needed)).map_or_else(|| Ok((MEMORY.lock().reserve(needed)?, needed)), Ok)
+    }
+
+    pub fn rights(address: u64) -> Rights {
+        of(address).lock().rights_to(address)
     }
 
     pub fn extend(window: Region, length: u64) -> Result<(), Errno> {
@@ -282,12 +301,14 @@ mod place {
         Layout::from_size_align(length as usize, PAGE as usize).expect("whole pages")
     }
 
-    pub fn reserve(length: u64) -> Result<u64, Errno> {
-        if length > 1 << 30 {
-            return Err(Errno::ENOMEM);
-        }
+    pub fn reserve(wanted: u64, needed: u64) -> Result<(u64, u64), Errno> {
+        let length = [wanted, needed].into_iter().find(|length| *length <= 1 << 30).ok_or(Errno::ENOMEM)?;
         // SAFETY: no window is empty.
-        Ok(unsafe { alloc_zeroed(layout(length)) } as u64)
+        Ok((unsafe { alloc_zeroed(layout(length)) } as u64, length))
+    }
+
+    pub fn rights(_: u64) -> Rights {
+        Rights::READ | Rights::WRITE
     }
 
     pub fn extend(_: Region, _: u64) -> Result<(), Errno> {

@@ -87,12 +87,14 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         return Err(Errno::ENOMEM.into());
     }
     await_memory(libos, address, old)?;
-    // Only the file decides where else its mappings can be.
-    let goes_anywhere = flags & MREMAP_FIXED == 0;
-    match libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0 && goes_anywhere, now()) {
-        Some(resized) if goes_anywhere => return Ok(resized?),
-        Some(_) => return Err(Errno::EINVAL.into()),
-        None => {}
+    if libos.files.mappings.contains(address, 0).is_some() {
+        // Only the file decides where else its mappings can be.
+        if flags & MREMAP_FIXED != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        if let Some(resized) = libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0, now()) {
+            return Ok(resized?);
+        }
     }
     if flags & MREMAP_FIXED != 0 {
         await_memory(libos, to, new)?;
@@ -126,6 +128,9 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
         return Err(Errno::EACCES.into());
     }
     await_memory(libos, address, length)?;
+    if !address.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL.into());
+    }
     if let Some(done) = libos.files.protect(address, length, rights) {
         memory::flush_pending_mprotect();
         return Ok(done.map(|()| 0)?);

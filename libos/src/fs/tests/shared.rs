@@ -159,6 +159,24 @@ fn a_mapping_that_is_alone_moves_where_it_has_room() {
 }
 
 #[test]
+fn a_mapping_that_cannot_grow_stays_where_it_was() {
+    let mut machine = Machine::with_image(|| Ok(crate::fs::tree::tests::example()));
+    let file = machine.open("/data/large", linux::O_RDWR).expect("the image's");
+    let address = machine.map(file, 0..4096, READ_WRITE).expect("room");
+    // The other pages of the file would have to move with it.
+    let limit = std::mem::replace(&mut machine.files.quota.limit, machine.files.quota.used);
+    assert_eq!(machine.remap(address, (4096, 64 << 20), true), Some(Err(Errno::ENOMEM)));
+    poke(address, b"still");
+    assert_eq!(machine.read(file, Some(0), 6).as_deref(), Ok(&b"still\x07"[..]));
+    assert_eq!(machine.files.mappings.contains(address, 4096), Some(true));
+    assert_eq!(machine.files.mappings.contains(address, 8192), Some(false));
+    machine.files.quota.limit = limit;
+    let moved = machine.remap(address, (4096, 64 << 20), true).expect("a file's").expect("memory");
+    assert_ne!(moved, address);
+    assert_eq!((peek(moved, 6), peek(moved + 9_999, 2)), (b"still\x07".to_vec(), vec![7, 0]));
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_leaves_the_file_as_it_was() {
     let mut machine = Machine::new();
     let file = machine.create("/file");
