@@ -1,8 +1,8 @@
 //! Places of files and directories of the host: descriptors that stand for a path, without access to what lies there.
 
-#![expect(unsafe_code, reason = "a system call without a wrapper")]
+#![expect(unsafe_code, reason = "system calls without a wrapper")]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -21,4 +21,40 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
     // SAFETY: the kernel has just made this descriptor, for this call alone.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(file as RawFd) }))
+}
+
+/// Argument of openat2(2): `struct open_how`.
+#[repr(C)]
+struct How {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// Opens a path beneath a directory, by openat2(2) with these bits of `resolve`; closed by exec(2). A rename anywhere disturbs the walk
+/// (EAGAIN), which is made at most so many `times`; a signal does not end it.
+pub fn open_beneath(
+    directory: RawFd,
+    path: &CStr,
+    (flags, mode): (libc::c_int, u32),
+    resolve: u64,
+    times: u32,
+) -> io::Result<OwnedFd> {
+    let how = How { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
+    let mut time = 1;
+    loop {
+        // SAFETY: `path` is a string, and `how` a structure of the size passed.
+        let opened =
+            unsafe { libc::syscall(libc::SYS_openat2, directory, path.as_ptr(), &raw const how, size_of::<How>()) };
+        if opened >= 0 {
+            // SAFETY: the kernel has just made this descriptor, for this call alone.
+            return Ok(unsafe { OwnedFd::from_raw_fd(opened as RawFd) });
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN) if time < times => time += 1,
+            _ => return Err(error),
+        }
+    }
 }

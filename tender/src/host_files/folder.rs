@@ -9,7 +9,7 @@ use husk_abi::host_file::{LENGTH_MAXIMUM, kind};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -17,19 +17,11 @@ use std::path::Path;
 const PART: usize = 16 << 10;
 
 /// Attempts to open a file while others are renamed.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: u32 = 16;
 
 /// An open folder.
 #[derive(Debug)]
 pub struct Folder(File);
-
-/// Argument of openat2(2): `struct open_how`.
-#[repr(C)]
-struct How {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
 
 impl Folder {
     /// Opens the folder at `path`, for lookups alone.
@@ -52,27 +44,10 @@ impl Folder {
     /// Opens a file or folder; links may not lead out.
     fn open_below(&self, path: &[u8]) -> Result<File, Status> {
         let path = CString::new(path).map_err(|_| Status::Invalid)?;
-        let how = How {
-            flags: (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64,
-            mode: 0,
-            resolve: libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS,
-        };
-        for _ in 0..ATTEMPTS {
-            // SAFETY: the path is a C string, and `how` a local variable of the size that is passed.
-            let opened = unsafe {
-                libc::syscall(libc::SYS_openat2, self.0.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<How>())
-            };
-            if let Some(descriptor) = i32::try_from(opened).ok().filter(|descriptor| *descriptor >= 0) {
-                // SAFETY: the kernel has just opened it, for this call alone.
-                return Ok(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) }));
-            }
-            match io::Error::last_os_error().raw_os_error() {
-                // A rename anywhere may disturb a lookup that has `..` (RESOLVE_BENEATH).
-                Some(libc::EAGAIN | libc::EINTR) => {}
-                errno => return Err(refusal(errno)),
-            }
-        }
-        Err(Status::InputOutput)
+        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
+        let opened = place::open_beneath(self.0.as_raw_fd(), &path, (flags, 0), resolve, ATTEMPTS);
+        opened.map(File::from).map_err(|error| refusal(error.raw_os_error()))
     }
 }
 

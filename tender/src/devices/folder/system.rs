@@ -3,29 +3,22 @@
 
 #![expect(unsafe_code, reason = "system calls without a wrapper")]
 
+use crate::host::place;
 use libc::{c_int, c_long};
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// An errno of Linux, or [`husk_abi::folder::OUTSIDE`].
 pub type Error = u32;
 
-/// `struct open_how` of openat2(2).
-#[repr(C)]
-struct How {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
-
 /// Nothing outside of the directory, and no link of `/proc`.
-const BENEATH: u64 = 0x08 | 0x02;
+const BENEATH: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
 /// Nothing of another mount: what is mounted below may be a `/proc`, through which the guest would write to the memory of this process,
 /// or a file system that does not answer.
-const ONE_MOUNT: u64 = 0x01;
-/// Attempts at a path that moves during the walk.
-const TRIES: u32 = 64;
+const ONE_MOUNT: u64 = libc::RESOLVE_NO_XDEV;
+/// Walks of a path that moves meanwhile.
+const WALKS: u32 = 65;
 
 /// Converts the result of a system call.
 pub fn check(result: c_long) -> Result<u64, Error> {
@@ -57,21 +50,8 @@ pub fn open_mounted(directory: RawFd, name: &CStr, flags: c_int) -> Result<Owned
 }
 
 fn resolve(directory: RawFd, path: &CStr, flags: c_int, mode: u32, resolve: u64) -> Result<OwnedFd, Error> {
-    let how = How { flags: (flags | libc::O_CLOEXEC) as u64, mode: mode.into(), resolve };
-    let mut tries = 0;
-    loop {
-        let call = || {
-            // SAFETY: `path` is a string, and `how` a structure of the size passed.
-            unsafe { libc::syscall(libc::SYS_openat2, directory, path.as_ptr(), &raw const how, size_of::<How>()) }
-        };
-        match retried(call) {
-            // SAFETY: the kernel has just made this descriptor, for this call alone.
-            Ok(file) => return Ok(unsafe { OwnedFd::from_raw_fd(file as RawFd) }),
-            // Something was renamed meanwhile, so that the walk could not be followed.
-            Err(error) if error == libc::EAGAIN as u32 && tries < TRIES => tries += 1,
-            Err(error) => return Err(error),
-        }
-    }
+    let opened = place::open_beneath(directory, path, (flags, mode), resolve, WALKS);
+    opened.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO) as Error)
 }
 
 /// Attributes of a name in a directory, or, with an empty name, of the directory or file itself.
