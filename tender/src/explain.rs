@@ -39,7 +39,7 @@ impl Explanation {
         let devices = matched(&image, &options.devices)?;
         let is_std = image.notes.manifest.kind == kind::STD;
         let host_files = HostFiles::open(&options.host_files, is_std, &devices);
-        let plan = Plan::new(target, host_files.feature(), devices.iter().map(|(_, what)| what.feature()));
+        let plan = Plan::new(target, host_files.feature(), devices.iter().flat_map(|(_, what)| what.features()));
         Ok(Self { path: image.path, memory, devices, host_files, landlock: files::version(), plan, colour: false })
     }
 

@@ -353,29 +353,8 @@ features! {
         SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
     }
 
-    /// A folder that may be changed.
+    /// What a folder that may be changed takes besides.
     FOLDER_CHANGES = "folder to change" {
-        SYS_openat2 [On(0, Role::Folder)] "a path of the guest's, beneath the folder";
-        SYS_openat2 [Made(0)] "beneath a directory in it";
-        SYS_statx [On(0, Role::Folder)] "attributes of a file";
-        SYS_statx [Made(0)] "the same";
-        SYS_fstatfs [On(0, Role::Folder)] "space of the file system";
-        SYS_fstatfs [Made(0)] "the same";
-        SYS_preadv [Made(0)] "contents of a file";
-        SYS_getdents64 [Made(0)] "names in a directory";
-        SYS_readlinkat [On(0, Role::Folder)] "whether the folder is a link";
-        SYS_readlinkat [Made(0)] "the target of a link";
-        SYS_lseek [Made(0)] "where a directory is listed from, and holes in a file";
-        SYS_flock [Made(0)] "a lock of the guest's";
-        SYS_fcntl [Is(1, F_SETLK as u32), Made(0)] "a lock of the guest's";
-        SYS_fcntl [Is(1, F_GETLK as u32), Made(0)] "a lock of another";
-        SYS_fcntl [Is(1, F_OFD_SETLK as u32), Made(0)] "a lock of the guest's";
-        SYS_fcntl [Is(1, F_OFD_GETLK as u32), Made(0)] "a lock of another";
-        SYS_fsync [Made(0)] "the guest makes sure";
-        SYS_fdatasync [Made(0)] "the same";
-        SYS_close [Made(0)] "a file that is not used any more";
-        SYS_getrusage [Is(0, RUSAGE_THREAD as u32)] "whether a request that took long has blocked";
-        SYS_fcntl [Is(1, F_GETFD as u32), Made(0)] "whether what is closed was open, in debug builds";
         SYS_pwritev2 [Made(0)] "contents of a file";
         SYS_ftruncate [Made(0)] "the size of a file";
         SYS_fallocate [Made(0)] "space of a file";

@@ -39,17 +39,17 @@ impl What {
     }
 
     /// System calls that serving this device takes.
-    pub const fn feature(&self) -> &'static Feature {
-        match self {
+    pub fn features(&self) -> impl Iterator<Item = &'static Feature> + use<> {
+        let (feature, more) = match self {
             Self::Network(options) => match options.backend {
-                net::Backend::Tap(_) | net::Backend::Descriptor(_) => &calls::TAP,
-                net::Backend::Passt(_) => &calls::PASST,
-                net::Backend::User(_) => &calls::USER_NETWORK,
+                net::Backend::Tap(_) | net::Backend::Descriptor(_) => (&calls::TAP, None),
+                net::Backend::Passt(_) => (&calls::PASST, None),
+                net::Backend::User(_) => (&calls::USER_NETWORK, None),
             },
-            Self::Block(_) => &calls::BLOCK,
-            Self::Folder(folder::Options { read_only: true, .. }) => &calls::FOLDER,
-            Self::Folder(_) => &calls::FOLDER_CHANGES,
-        }
+            Self::Block(_) => (&calls::BLOCK, None),
+            Self::Folder(options) => (&calls::FOLDER, (!options.read_only).then_some(&calls::FOLDER_CHANGES)),
+        };
+        std::iter::once(feature).chain(more)
     }
 
     /// Ports of the host that lead to the guest through this device.

@@ -40,7 +40,7 @@ pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: 
         Sandbox::Hvt => &calls::KVM,
         Sandbox::Spt => &calls::SPT,
     };
-    let plan = Plan::new(feature, host_files.feature(), attached.iter().map(|(_, what)| what.feature()));
+    let plan = Plan::new(feature, host_files.feature(), attached.iter().flat_map(|(_, what)| what.features()));
     let folders = devices.iter().filter_map(Open::folder).map(Tree::beneath);
     let beneath: Vec<_> = folders.chain(host_files.beneath()).collect();
     let (mut crew, lack) = confine::confine_process(plan, options.user, &beneath)?;
