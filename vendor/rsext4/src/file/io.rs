@@ -1875,6 +1875,9 @@ fn read_symlink_target<B: BlockIo>(
     }
 
     let block_bytes = fs.block_size();
+    if size > block_bytes {
+        return Err(Ext4Error::corrupted().with_operation("symlink:size"));
+    }
     let total_blocks = size.div_ceil(block_bytes);
     let mut buf = Vec::with_capacity(size);
 
@@ -2115,10 +2118,10 @@ pub fn read_inode_data_into<B: BlockIo>(
 }
 
 fn copy_len_for_lbn(offset: u64, end: u64, lbn: u64, block_bytes: u64) -> Ext4Result<usize> {
-    let lbn_start = lbn.saturating_mul(block_bytes);
-    let lbn_end = lbn_start.saturating_add(block_bytes);
-    usize::try_from(core::cmp::min(end, lbn_end) - core::cmp::max(offset, lbn_start))
-        .map_err(|_| Ext4Error::overflow())
+    let lbn_start = lbn.checked_mul(block_bytes).ok_or_else(Ext4Error::overflow)?;
+    let lbn_end = lbn_start.checked_add(block_bytes).ok_or_else(Ext4Error::overflow)?;
+    let length = core::cmp::min(end, lbn_end).checked_sub(core::cmp::max(offset, lbn_start));
+    length.and_then(|length| usize::try_from(length).ok()).ok_or_else(Ext4Error::overflow)
 }
 
 pub fn write_file<B: BlockIo>(
