@@ -134,6 +134,7 @@ pub struct Jbd2Dev<B: BlockIo> {
     next_reserved_handle_id: u64,
     abort_state: Option<JournalAbortState>,
     clock: ClockCallback<B>,
+    commits: u64,
 }
 
 impl<B: BlockIo> Jbd2Dev<B> {
@@ -427,6 +428,7 @@ impl<B: BlockIo> Jbd2Dev<B> {
             next_reserved_handle_id: 1,
             abort_state: None,
             clock,
+            commits: 0,
         }
     }
 
@@ -496,6 +498,19 @@ impl<B: BlockIo> Jbd2Dev<B> {
     }
 
     /// Returns whether journal support is enabled.
+    /// Number of blocks in the running transaction, and in committed ones that are not checkpointed.
+    pub fn blocks(&self) -> (usize, usize) {
+        self.system.as_ref().map_or((0, 0), |system| {
+            let kept = system.checkpoint_transactions.iter().map(|transaction| transaction.updates.len()).sum();
+            (system.running_transaction.updates.len(), kept)
+        })
+    }
+
+    /// Number of transactions committed since the mount.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
     pub fn is_use_journal(&self) -> bool {
         self.journal_use
     }
@@ -591,6 +606,7 @@ impl<B: BlockIo> Jbd2Dev<B> {
             }
         };
         if committed {
+            self.commits += 1;
             // A journal update owns an immutable block copy before commit.
             // The guard above proves that no caller-owned mutable image can be
             // published while refreshing cache coherence.

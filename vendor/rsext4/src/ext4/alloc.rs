@@ -65,17 +65,25 @@ impl Ext4FileSystem {
                 }
             }
 
+            // A block whose free is not committed still belongs to the old file after a crash.
+            let freed = self.freed_by_running_transaction(block_dev, group_idx);
             // The actual allocation happens under the bitmap-cache mutation so
             // the updated bitmap bytes remain coherent with cache state.
             self.bitmap_cache
                 .modify(block_dev, cache_key, bitmap_block, |data| {
                     let mut candidate = initialized_bitmap.as_deref().unwrap_or(data).to_vec();
+                    if let Some(freed) = &freed {
+                        candidate.iter_mut().zip(freed.iter()).for_each(|(byte, freed)| *byte |= freed);
+                    }
                     alloc_res = self.block_allocator.alloc_contiguous_blocks(
                         &mut candidate,
                         group_idx,
                         count,
                     );
                     if alloc_res.is_ok() {
+                        if let Some(freed) = &freed {
+                            candidate.iter_mut().zip(freed.iter()).for_each(|(byte, freed)| *byte &= !freed);
+                        }
                         data.copy_from_slice(&candidate);
                     }
                 })?;
@@ -129,6 +137,33 @@ impl Ext4FileSystem {
         }
 
         Err(Ext4Error::no_space())
+    }
+
+    /// Returns the blocks of a group that the running transaction has freed.
+    fn freed_by_running_transaction<B: BlockIo>(
+        &self,
+        block_dev: &Jbd2Dev<B>,
+        group: BGIndex,
+    ) -> Option<::alloc::sync::Arc<Vec<u8>>> {
+        let current = block_dev.is_use_journal() && self.freed_since == block_dev.commits();
+        if current { self.freed.get(&group).cloned() } else { None }
+    }
+
+    /// Notes a block that the running transaction frees.
+    fn note_freed<B: BlockIo>(&mut self, block_dev: &Jbd2Dev<B>, group: BGIndex, block: RelativeBN) {
+        if !block_dev.is_use_journal() {
+            return;
+        }
+        if self.freed_since != block_dev.commits() {
+            self.freed.clear();
+            self.freed_since = block_dev.commits();
+        }
+        let length = self.block_size();
+        let bitmap = self.freed.entry(group).or_insert_with(|| ::alloc::sync::Arc::new(vec![0; length]));
+        let index = block.raw() as usize;
+        if let Some(byte) = ::alloc::sync::Arc::make_mut(bitmap).get_mut(index / 8) {
+            *byte |= 1 << (index % 8);
+        }
     }
 
     pub fn alloc_block<B: BlockIo>(
@@ -375,6 +410,7 @@ impl Ext4FileSystem {
         if !did_free {
             return Ok(());
         }
+        self.note_freed(block_dev, group_idx, block_in_group);
 
         let desc = self
             .get_group_desc_mut(group_idx)

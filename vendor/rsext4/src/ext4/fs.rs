@@ -18,6 +18,10 @@ pub struct Ext4FileSystem {
     pub block_allocator: BlockAllocator,
     /// Inode allocator state.
     pub inode_allocator: InodeAllocator,
+    /// Blocks that the running transaction has freed, by group, as a bitmap.
+    pub(crate) freed: ::alloc::collections::BTreeMap<BGIndex, ::alloc::sync::Arc<Vec<u8>>>,
+    /// Number of commits at which `freed` was begun.
+    pub(crate) freed_since: u64,
     /// Bitmap cache with lazy loading and eviction.
     pub bitmap_cache: BitmapCache,
     /// Inode-table cache.
@@ -49,6 +53,8 @@ struct MetadataTransactionSnapshot {
     superblock_dirty: bool,
     group_descs: Vec<Ext4GroupDesc>,
     dirty_group_descs: Vec<bool>,
+    freed: ::alloc::collections::BTreeMap<BGIndex, ::alloc::sync::Arc<Vec<u8>>>,
+    freed_since: u64,
     bitmap_cache: BitmapCache,
     inodetable_cache: InodeCache,
     datablock_cache: DataBlockCache,
@@ -61,6 +67,8 @@ impl MetadataTransactionSnapshot {
             superblock_dirty: filesystem.superblock_dirty,
             group_descs: filesystem.group_descs.clone(),
             dirty_group_descs: filesystem.dirty_group_descs.clone(),
+            freed: filesystem.freed.clone(),
+            freed_since: filesystem.freed_since,
             bitmap_cache: filesystem.bitmap_cache.clone(),
             inodetable_cache: filesystem.inodetable_cache.clone(),
             datablock_cache: filesystem.datablock_cache.clone(),
@@ -72,6 +80,8 @@ impl MetadataTransactionSnapshot {
         filesystem.superblock_dirty = self.superblock_dirty;
         filesystem.group_descs = self.group_descs;
         filesystem.dirty_group_descs = self.dirty_group_descs;
+        filesystem.freed = self.freed;
+        filesystem.freed_since = self.freed_since;
         filesystem.bitmap_cache = self.bitmap_cache;
         filesystem.inodetable_cache = self.inodetable_cache;
         filesystem.datablock_cache = self.datablock_cache;

@@ -530,6 +530,8 @@ impl Ext4FileSystem {
             group_descs,
             block_allocator,
             inode_allocator,
+            freed: Default::default(),
+            freed_since: 0,
             bitmap_cache,
             root_inode: InodeNumber::new(2)?,
             inodetable_cache: inode_cache,
