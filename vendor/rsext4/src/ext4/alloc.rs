@@ -203,6 +203,7 @@ impl Ext4FileSystem {
             ));
         }
 
+        let inodes_per_group = self.superblock.s_inodes_per_group;
         for (group_idx, bitmap_block, inode_uninit, desc) in group_meta {
             let cache_key = CacheKey::new_inode(group_idx);
             let mut inodes: Vec<InodeNumber> = Vec::with_capacity(count as usize);
@@ -228,6 +229,10 @@ impl Ext4FileSystem {
                     // stale. Linux synthesizes an all-free bitmap in memory.
                     if inode_uninit {
                         candidate.fill(0);
+                        let end = inodes_per_group as usize;
+                        for bit in end..candidate.len() * 8 {
+                            candidate[bit / 8] |= 1 << (bit % 8);
+                        }
                     }
                     for _ in 0..count {
                         match self.inode_allocator.alloc_inode_in_group(
