@@ -308,10 +308,10 @@ pub struct InodeInfo {
     pub links: u16,
     pub size: u64,
     pub blocks: u64,
-    pub atime: u32,
-    pub ctime: u32,
-    pub mtime: u32,
-    pub btime: u32,
+    pub atime: Ext4Timestamp,
+    pub ctime: Ext4Timestamp,
+    pub mtime: Ext4Timestamp,
+    pub btime: Ext4Timestamp,
     /// Persistent ext4 change attribute used to invalidate directory state.
     pub change_attribute: u64,
     pub project_id: u32,
@@ -1171,6 +1171,7 @@ where
         let huge_file = self.filesystem.superblock.has_feature_ro_compat(
             crate::superblock::Ext4Superblock::EXT4_FEATURE_RO_COMPAT_HUGE_FILE,
         );
+        let inode_size = self.filesystem.inode_disk_size();
         Ok(InodeInfo {
             number,
             mode: inode.i_mode,
@@ -1179,10 +1180,10 @@ where
             links: inode.i_links_count,
             size: self.filesystem.inode_size(&inode),
             blocks: inode.blocks_count(block_size, huge_file),
-            atime: inode.i_atime,
-            ctime: inode.i_ctime,
-            mtime: inode.i_mtime,
-            btime: inode.i_crtime,
+            atime: inode.atime_ts(inode_size),
+            ctime: inode.ctime_ts(inode_size),
+            mtime: inode.mtime_ts(inode_size),
+            btime: inode.crtime_ts(inode_size).unwrap_or_default(),
             change_attribute: inode.version(self.filesystem.inode_disk_size()),
             project_id: inode.i_projid,
             flags: InodeFlags::from_bits_retain(inode.i_flags & Ext4Inode::EXT4_FL_USER_VISIBLE),
@@ -1259,6 +1260,17 @@ where
             len,
             operation,
         )
+    }
+
+    /// Numbers of metadata blocks in the running transaction and in those that wait for their checkpoint.
+    pub fn journal_blocks(&self) -> (usize, usize) {
+        self.device.blocks()
+    }
+
+    /// Commits, and writes all committed metadata blocks home.
+    pub fn checkpoint(&mut self) -> Ext4Result<()> {
+        self.sync()?;
+        if self.options.readonly { Ok(()) } else { self.device.flush() }
     }
 
     pub fn sync(&mut self) -> Ext4Result<()> {
