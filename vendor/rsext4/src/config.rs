@@ -85,7 +85,7 @@ pub const RESERVED_GDT_BLOCKS: u32 = 0;
 
 /// Default COMPAT feature bitset written by mkfs.
 pub const DEFAULT_FEATURE_COMPAT: u32 =
-    Ext4Superblock::EXT4_FEATURE_COMPAT_HAS_JOURNAL | Ext4Superblock::EXT4_FEATURE_COMPAT_DIR_INDEX;
+    Ext4Superblock::EXT4_FEATURE_COMPAT_HAS_JOURNAL | Ext4Superblock::EXT4_FEATURE_COMPAT_EXT_ATTR | Ext4Superblock::EXT4_FEATURE_COMPAT_DIR_INDEX;
 /// Default INCOMPAT feature bitset written by mkfs.
 pub const DEFAULT_FEATURE_INCOMPAT: u32 = Ext4Superblock::EXT4_FEATURE_INCOMPAT_FILETYPE
     | Ext4Superblock::EXT4_FEATURE_INCOMPAT_64BIT
@@ -94,6 +94,9 @@ pub const DEFAULT_FEATURE_INCOMPAT: u32 = Ext4Superblock::EXT4_FEATURE_INCOMPAT_
 /// Default RO_COMPAT feature bitset written by mkfs.
 pub const DEFAULT_FEATURE_RO_COMPAT: u32 = Ext4Superblock::EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE
     | Ext4Superblock::EXT4_FEATURE_RO_COMPAT_SPARSE_SUPER
+    | Ext4Superblock::EXT4_FEATURE_RO_COMPAT_LARGE_FILE
+    | Ext4Superblock::EXT4_FEATURE_RO_COMPAT_HUGE_FILE
+    | Ext4Superblock::EXT4_FEATURE_RO_COMPAT_DIR_NLINK
     | Ext4Superblock::EXT4_FEATURE_RO_COMPAT_METADATA_CSUM;
 
 // ============================================================================

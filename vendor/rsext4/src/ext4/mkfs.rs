@@ -258,6 +258,11 @@ pub struct MkfsOptions {
     pub block_size: u32,
     /// On-disk inode size in bytes.
     pub inode_size: u16,
+    /// Identity of the file system, which its checksums depend on, and secret of its directories' hashes.
+    pub uuid: [u8; 16],
+    pub hash_seed: [u32; 4],
+    /// Name of the file system, padded with zeros.
+    pub label: [u8; 16],
 }
 
 impl Default for MkfsOptions {
@@ -265,6 +270,9 @@ impl Default for MkfsOptions {
         Self {
             block_size: BLOCK_SIZE_U32,
             inode_size: DEFAULT_INODE_SIZE,
+            uuid: generate_uuid_8(),
+            hash_seed: generate_uuid().0,
+            label: [0; 16],
         }
     }
 }
@@ -307,7 +315,7 @@ pub fn mkfs_with_options<B: BlockIo>(
 
         // Write the primary superblock and any sparse backups first so every later
         // descriptor/bitmap write can assume a valid superblock image exists.
-        let superblock = build_superblock(total_blocks, &layout);
+        let superblock = build_superblock(total_blocks, &layout, &options);
         write_superblock(block_dev, &superblock)?;
 
         write_superblock_redundant_backup(block_dev, &superblock, total_groups, &layout)?;
@@ -369,7 +377,7 @@ pub fn mkfs_with_options<B: BlockIo>(
 }
 
 /// Builds the in-memory superblock used by mkfs.
-fn build_superblock(total_blocks: u64, layout: &FsLayoutInfo) -> Ext4Superblock {
+fn build_superblock(total_blocks: u64, layout: &FsLayoutInfo, options: &MkfsOptions) -> Ext4Superblock {
     let mut sb = Ext4Superblock {
         s_magic: EXT4_SUPER_MAGIC,
         s_blocks_count_lo: (total_blocks & 0xFFFFFFFF) as u32,
@@ -393,11 +401,9 @@ fn build_superblock(total_blocks: u64, layout: &FsLayoutInfo) -> Ext4Superblock 
 
     // Seed the directory hash machinery and UUID fields up front so every
     // later checksum uses the final superblock identity.
-    let uuid = generate_uuid();
-    sb.s_hash_seed = uuid.0;
-
-    let filesys_uuid = generate_uuid_8();
-    sb.s_uuid = filesys_uuid;
+    sb.s_hash_seed = options.hash_seed;
+    sb.s_uuid = options.uuid;
+    sb.s_volume_name = options.label;
 
     // Reserved blocks remain part of the filesystem's free-block count; the
     // reserved count only limits which callers may consume them. Derive the
@@ -843,7 +849,7 @@ mod tests {
         let total_blocks = u64::from(blocks_per_group) + 128;
         let layout = compute_fs_layout(DEFAULT_INODE_SIZE, total_blocks, BLOCK_SIZE_U32)
             .expect("partial final group should have a representable layout");
-        let superblock = build_superblock(total_blocks, &layout);
+        let superblock = build_superblock(total_blocks, &layout, &MkfsOptions::default());
         let last_group = layout.groups - 1;
         let group = calc_group_layout(
             last_group,
@@ -868,7 +874,7 @@ mod tests {
         let total_blocks = u64::from(blocks_per_group) + 128;
         let layout = compute_fs_layout(DEFAULT_INODE_SIZE, total_blocks, BLOCK_SIZE_U32)
             .expect("partial final group should have a representable layout");
-        let superblock = build_superblock(total_blocks, &layout);
+        let superblock = build_superblock(total_blocks, &layout, &MkfsOptions::default());
         let descriptor_free_blocks: u64 = (0..layout.groups)
             .map(|group_id| {
                 u64::from(
