@@ -1204,6 +1204,9 @@ mod tests {
             4 * sectors_per_block
         );
         assert_eq!(fs.superblock.free_blocks_count(), free_blocks_before + 1);
+        // The block is free for others once its free is committed.
+        assert_ne!(fs.alloc_block(&mut dev).unwrap(), child_block);
+        dev.commit().unwrap();
         assert_eq!(fs.alloc_block(&mut dev).unwrap(), child_block);
     }
 

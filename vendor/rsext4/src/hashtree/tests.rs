@@ -133,6 +133,8 @@ fn create_test_fs() -> Ext4FileSystem {
         dirty_group_descs: Vec::new(),
         block_allocator: BlockAllocator::new(&superblock),
         inode_allocator: InodeAllocator::new(&superblock),
+        freed: Default::default(),
+        freed_since: 0,
         bitmap_cache: BitmapCache::new(100),
         inodetable_cache: InodeCache::new(100, inode_size),
         datablock_cache: DataBlockCache::new(100, 4096),
