@@ -322,6 +322,14 @@ fn rename_replace<B: BlockIo>(
     };
 
     replace_or_add_destination(fs, device, request, source, &new_parent_inode, destination)?;
+    // A new record in the same directory may have moved that of the source to another place or block.
+    let (source, old_parent_inode) = if destination.is_none() && request.old_parent == request.new_parent {
+        let inode = fs.get_inode_by_num(device, request.old_parent)?;
+        let name = request.old_name.as_bytes();
+        (find_named_entry_in_parent(fs, device, request.old_parent, &inode, name)?, inode)
+    } else {
+        (source, old_parent_inode)
+    };
     remove_named_entry_at(
         fs,
         device,
