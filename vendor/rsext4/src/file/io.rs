@@ -1079,6 +1079,10 @@ fn finish_orphaned_truncate<B: BlockIo>(
     fs: &mut Ext4FileSystem,
     inode_num: InodeNumber,
 ) -> Ext4Result<()> {
+    if fs.get_inode_by_num(device, inode_num)?.i_links_count == 0 {
+        // An open file without a name stays on the list until it is reaped.
+        return Ok(());
+    }
     // Removing a non-head orphan can dirty the predecessor inode-table block,
     // the target inode-table block, and the superblock.
     fs.with_metadata_transaction(device, 3, |fs, device| {
