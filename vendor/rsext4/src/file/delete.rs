@@ -105,9 +105,15 @@ fn inode_owned_blocks<B: BlockIo>(
 ) -> Ext4Result<InodeOwnedBlocks> {
     ensure_inode_free_is_supported(fs, inode)?;
     let mut mapped_blocks: Vec<AbsoluteBN> = if inode.uses_extents() {
-        resolve_inode_blocks(fs, block_dev, inode_num, inode)?
-            .into_values()
-            .collect()
+        // Also the unwritten ones, which may lie beyond the end of the file.
+        let mut blocks = Vec::new();
+        for extent in ExtentTree::with_filesystem(inode, fs, inode_num).all_extents(block_dev)? {
+            let start = AbsoluteBN::new(extent.start_block());
+            for offset in 0..extent.len() {
+                blocks.push(start.checked_add(offset)?);
+            }
+        }
+        blocks
     } else {
         crate::indirect::collect_legacy_inode_ownership(fs, block_dev, inode_num, inode)?
             .into_data_blocks()
