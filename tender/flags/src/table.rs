@@ -68,6 +68,8 @@ pub enum Argument<'a> {
     Text,
     /// A path.
     File,
+    /// One of these words, or a path.
+    WordsOrFile(&'a [&'a str]),
     /// One of these words.
     Words(&'a [&'a str]),
     /// A command or a flag, with its dashes or without.

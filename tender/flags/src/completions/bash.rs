@@ -71,7 +71,8 @@ fn of_command(program: &Program<'_>, command: &Command<'_>) -> String {
 /// Returns the statement that offers these words.
 fn offer(candidates: Candidates<'_>) -> String {
     match candidates {
-        Candidates::Files => "offer=(-f)".to_owned(),
+        Candidates::Files([]) => "offer=(-f)".to_owned(),
+        Candidates::Files(words) => format!("offer=(-f -W '{}')", words.join(" ")),
         Candidates::Words(words) => format!("offer=(-W '{}')", words.join(" ")),
     }
 }

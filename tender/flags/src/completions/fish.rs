@@ -41,7 +41,8 @@ pub fn script(program: &Program<'_>) -> String {
 /// Returns the options that offer these words, after `files` for paths or `words` for others.
 fn offer(candidates: Candidates<'_>, files: &str, words: &str) -> String {
     match candidates {
-        Candidates::Files => files.to_owned(),
+        Candidates::Files([]) => files.to_owned(),
+        Candidates::Files(known) => format!("{files} -a {}", quoted(&known.join(" "))),
         Candidates::Words(known) if known.is_empty() => words.to_owned(),
         Candidates::Words(known) => format!("{words} -a {}", quoted(&known.join(" "))),
     }

@@ -21,8 +21,8 @@ pub fn script(program: &Program<'_>, shell: &str) -> Option<String> {
 
 /// Completions of a word.
 enum Candidates<'a> {
-    /// Paths.
-    Files,
+    /// Paths, and these words.
+    Files(&'a [&'a str]),
     /// These words; none for text that only a person knows.
     Words(Vec<&'a str>),
 }
@@ -31,7 +31,7 @@ enum Candidates<'a> {
 fn values<'a>(flag: &Flag<'a>) -> Candidates<'a> {
     let value = flag.value.unwrap_or_default();
     if ["FILE", "PATH", "FOLDER"].iter().any(|path| value.contains(path)) {
-        return Candidates::Files;
+        return Candidates::Files(&[]);
     }
     let is_literal = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     Candidates::Words(value.split('|').filter(is_literal).collect())
@@ -41,7 +41,8 @@ fn values<'a>(flag: &Flag<'a>) -> Candidates<'a> {
 fn arguments<'a>(program: &Program<'a>, argument: Argument<'a>) -> Candidates<'a> {
     match argument {
         Argument::Text => Candidates::Words(vec![]),
-        Argument::File => Candidates::Files,
+        Argument::File => Candidates::Files(&[]),
+        Argument::WordsOrFile(words) => Candidates::Files(words),
         Argument::Words(words) => Candidates::Words(words.to_vec()),
         Argument::Topic => {
             let mut topics: Vec<_> = program.commands.iter().map(|command| command.name).collect();

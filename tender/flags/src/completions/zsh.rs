@@ -76,7 +76,8 @@ fn of_flag(flag: &Flag<'_>) -> String {
 /// Returns what offers these words.
 fn action(candidates: Candidates<'_>) -> String {
     match candidates {
-        Candidates::Files => "_files".to_owned(),
+        Candidates::Files([]) => "_files".to_owned(),
+        Candidates::Files(words) => format!("{{compadd {}; _files}}", words.join(" ")),
         Candidates::Words(words) if words.is_empty() => " ".to_owned(),
         Candidates::Words(words) => format!("({})", words.join(" ")),
     }
