@@ -18,7 +18,7 @@ fn main() {
     let order = fs::read_to_string(ORDER).unwrap_or_else(|error| panic!("tender/{ORDER}: {error}"));
     let path = Path::new(&env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("start.ld");
     fs::write(&path, script(&order)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", path.display());
+    println!("cargo::rustc-link-arg-bin=husk=-Wl,-T,{}", path.display());
 }
 
 /// Returns true if the user has chosen a link editor or its flags.

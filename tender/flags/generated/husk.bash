@@ -10,7 +10,7 @@ _husk() {
     fi
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        offer=(-W 'run inspect check completions man help')
+        offer=(-W 'run inspect check disk completions man help')
     else
         case ${COMP_WORDS[1]}:$before:$word in
             run:--memory:*|run:-m:*) offer=(-W '') ;;
@@ -46,12 +46,16 @@ _husk() {
             inspect:*) offer=(-f) ;;
             check:*:-*) offer=(-W '--json -h --help') ;;
             check:*) offer=(-W '') ;;
+            disk:--from:*) offer=(-f) ;;
+            disk:--label:*) offer=(-W '') ;;
+            disk:*:-*) offer=(-W '--from --label -h --help') ;;
+            disk:*) offer=(-f -W 'create') ;;
             completions:*:-*) offer=(-W ' -h --help') ;;
             completions:*) offer=(-W 'bash zsh fish') ;;
             man:*:-*) offer=(-W ' -h --help') ;;
             man:*) offer=(-W '') ;;
             help:*:-*) offer=(-W ' -h --help') ;;
-            help:*) offer=(-W 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny dns env env-file explain files help hostname inspect json man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose') ;;
+            help:*) offer=(-W 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose') ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$word")

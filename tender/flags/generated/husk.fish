@@ -51,9 +51,13 @@ complete -c husk -n '__husk inspect' -F
 complete -c husk -n __husk -f -a check -d 'Show what this host offers'
 complete -c husk -n '__husk check' -l json -d 'Print one line of JSON instead of a table'
 complete -c husk -n '__husk check' -f
+complete -c husk -n __husk -f -a disk -d 'Make a disk with a file system for `--block`'
+complete -c husk -n '__husk disk' -l from -r -F -d 'Copy the contents of this directory onto the disk'
+complete -c husk -n '__husk disk' -l label -x -d 'Name of the file system, at most 16 bytes'
+complete -c husk -n '__husk disk' -F -a 'create'
 complete -c husk -n __husk -f -a completions -d 'Print completions for a shell'
 complete -c husk -n '__husk completions' -f -a 'bash zsh fish'
 complete -c husk -n __husk -f -a man -d 'Print the manual page, for `husk man | man -l -`'
 complete -c husk -n '__husk man' -f
 complete -c husk -n __husk -f -a help -d 'Explain a command or a flag'
-complete -c husk -n '__husk help' -f -a 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny dns env env-file explain files help hostname inspect json man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose'
+complete -c husk -n '__husk help' -f -a 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose'

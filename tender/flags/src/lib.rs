@@ -9,6 +9,7 @@ mod table;
 pub mod book;
 pub mod check;
 pub mod completions;
+pub mod disk;
 pub mod generated;
 pub mod help;
 pub mod inspect;
@@ -52,7 +53,7 @@ static HELP: Command<'static> = Command {
 pub static HUSK: Program<'static> = Program {
     name: "husk",
     about: "husk runs Husk images: single-application virtual machines.",
-    commands: &[&run::COMMAND, &inspect::COMMAND, &check::COMMAND, &COMPLETIONS, &MAN, &HELP],
+    commands: &[&run::COMMAND, &inspect::COMMAND, &check::COMMAND, &disk::COMMAND, &COMPLETIONS, &MAN, &HELP],
     environment: &[("HUSK_TARGET", "Target of guests where --target names none: hvt or spt.")],
     see_also: "cargo-husk(1), passt(1)",
 };

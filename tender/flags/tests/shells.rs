@@ -9,13 +9,15 @@ static CARGO: Program<'static> = Program { name: "cargo husk", commands: &[&RUN]
 static RUN: Command<'static> = Command { usage: "cargo husk run", ..run::COMMAND };
 
 /// Lines of `husk` with what completes their last word.
-const LINES: [(&str, &str); 8] = [
+const LINES: [(&str, &str); 10] = [
     ("husk ins", "inspect"),
     ("husk run --memory-m", "--memory-max"),
     ("husk run --target h", "hvt"),
     ("husk run -v --console=e", "escaped"),
     ("husk run --env-file Cargo.t", "Cargo.toml"),
     ("husk run Cargo.t", "Cargo.toml"),
+    ("husk disk cre", "create"),
+    ("husk disk create Cargo.t", "Cargo.toml"),
     ("husk help stric", "strict"),
     ("husk completions f", "fish"),
 ];

@@ -28,6 +28,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Show what this host offers.
     Check(Check),
+    /// Have `husk-disk` carry out these words.
+    Disk(Vec<OsString>),
     /// Print this text.
     Print(String),
 }
@@ -96,11 +98,12 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Error
             Some("run") => parse_run(parser),
             Some("inspect") => parse_inspect(parser),
             Some("check") => parse_check(parser),
+            Some("disk") => Ok(Command::Disk(parser.raw_args()?.collect())),
             Some("completions") => complete(&mut parser),
             Some("man") => Ok(Command::Print(generated::MAN.to_owned())),
             Some("help") => explain(&mut parser),
             _ => Err(Error(format!(
-                "no such command: {}; there are `husk run`, `husk inspect` and `husk check`, see `husk --help`",
+                "no such command: {}; there are `husk run`, `husk inspect`, `husk check` and `husk disk`, see `husk --help`",
                 command.display()
             ))),
         },
@@ -413,6 +416,12 @@ mod tests {
         assert_eq!(parsed("husk check --json"), Ok(Command::Check(Check { json: true })));
         assert!(refused("husk check app").contains("takes no image"));
         assert!(refused("husk check --fast").contains("no flag --fast"));
+    }
+
+    #[test]
+    fn words_about_disks_are_passed_on() {
+        let words = ["create", "--from", "x", "-h"].map(OsString::from).to_vec();
+        assert_eq!(parsed("husk disk create --from x -h"), Ok(Command::Disk(words)));
     }
 
     #[test]

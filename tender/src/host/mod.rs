@@ -1,7 +1,7 @@
 //! The host as the tender uses it: heap, clocks, random bytes, files, processors, resolver, signals, standard streams. Nothing here
 //! knows of guests.
 
-pub(crate) mod entropy;
+pub mod entropy;
 pub mod heap;
 pub(crate) mod place;
 pub(crate) mod processors;
