@@ -56,6 +56,9 @@ pub enum Command {
     /// Compile C and link it as an image, as a C compiler does; also installed as 'husk-cc'
     #[command(disable_help_flag = true, override_usage = "cargo husk cc [OPTIONS OF THE C COMPILER] FILE…")]
     Cc(Cc),
+    /// Make a disk with a file system for `--block`
+    #[command(disable_help_flag = true, override_usage = "cargo husk disk create FILE SIZE [FLAGS]")]
+    Disk(Disk),
     /// Make a new project
     New(New),
     /// Print completions for a shell
@@ -202,6 +205,14 @@ pub struct Other {
 #[derive(Debug, Args)]
 pub struct Cc {
     /// Words for the C compiler.
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+    pub words: Vec<OsString>,
+}
+
+/// `cargo husk disk`.
+#[derive(Debug, Args)]
+pub struct Disk {
+    /// Words for `husk disk`.
     #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
     pub words: Vec<OsString>,
 }

@@ -2,7 +2,7 @@
 
 use crate::guest;
 use clap::{Arg, ArgAction};
-use husk_flags::{Argument, Command, Flag, Program, completions, run};
+use husk_flags::{Argument, Command, Flag, Program, completions, disk, run};
 
 /// Describes `cargo`, the built command `cargo husk`. The texts are made once for a process, and never freed.
 pub fn program(cargo: &clap::Command) -> Program<'static> {
@@ -21,6 +21,9 @@ pub fn program(cargo: &clap::Command) -> Program<'static> {
 
 fn command(known: &clap::Command) -> Command<'static> {
     let name = fixed(Some(known.get_name()));
+    if name == disk::COMMAND.name {
+        return Command { usage: fixed(Some(format!("cargo {}", disk::COMMAND.usage))), ..disk::COMMAND };
+    }
     let usage = known.clone().render_usage().to_string();
     Command {
         name,
@@ -91,6 +94,9 @@ mod tests {
             explained("-p").starts_with("cargo husk build -p, --package SPEC\n    Build this package; may be repeated")
         );
         assert!(!explained("publish").contains("-p,"));
+        assert!(
+            explained("disk").contains("Usage: cargo husk disk create") && explained("label").contains("--label NAME")
+        );
         assert_eq!(help::about(&husk(), "message-format"), None);
     }
 

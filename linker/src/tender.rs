@@ -23,8 +23,11 @@ const PROFILE: &str = "tender";
 /// Work that takes longer than this is announced.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Returns the path of the tender.
-pub fn find() -> Result<PathBuf> {
+/// Program beside the tender that makes disks.
+pub const DISK: &str = "husk-disk";
+
+/// Returns the path of the tender. A checkout builds these `others` as well, which lie beside it.
+pub fn find(others: &[&str]) -> Result<PathBuf> {
     if let Some(path) = env::var_os("HUSK").map(PathBuf::from) {
         return if path.is_file() {
             Ok(path)
@@ -37,7 +40,7 @@ pub fn find() -> Result<PathBuf> {
     }
     let executable = env::current_exe().unwrap_or_default();
     if let Some(checkout) = Checkout::of(&executable) {
-        return checkout.build();
+        return checkout.build(others);
     }
     let folders = env::var_os("PATH").unwrap_or_default();
     let beside = executable.with_file_name(NAME);
@@ -67,16 +70,17 @@ impl Checkout {
         root.join("tender/Cargo.toml").is_file().then_some(Self { root, target_folder })
     }
 
-    /// Builds the checkout's tender, which is quick if it is up to date.
-    fn build(&self) -> Result<PathBuf> {
+    /// Builds the checkout's tender, and these others, which is quick if they are up to date.
+    fn build(&self, others: &[&str]) -> Result<PathBuf> {
         toolchain::provide(&toolchain::rustc(&Config::default()), TARGET)?;
         let mut command = Command::new(toolchain::cargo());
         command.args(["build", "--profile", PROFILE, "--package", "husk-tender", "--bin", NAME, "--target", TARGET]);
+        command.args(others.iter().flat_map(|other| ["--bin", other]));
         command.arg("--target-dir").arg(&self.target_folder).current_dir(self.root);
         command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
         let path = self.target_folder.join(TARGET).join(PROFILE).join(NAME);
         let what = "Building husk, the tender";
-        let output = if path.is_file() {
+        let output = if path.is_file() && others.iter().all(|other| path.with_file_name(other).is_file()) {
             patiently(what, command.arg("--quiet"))?
         } else {
             eprintln!("    {what}: half a minute, once");

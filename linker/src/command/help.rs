@@ -4,14 +4,15 @@ use crate::arguments::Help;
 use crate::error::{Error, Result};
 use crate::reference::program;
 use clap::Command;
-use husk_flags::help;
+use husk_flags::{disk, help};
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Explains a topic of `command`, which is `cargo husk`.
 pub fn run(mut command: Command, help: &Help) -> Result<ExitCode> {
     let Some(topic) = help.topic.as_deref() else { return print(command.render_long_help().to_string()) };
-    if let Some(subcommand) = command.find_subcommand_mut(topic) {
+    // The help of `husk disk` is that of its table.
+    if let Some(subcommand) = command.find_subcommand_mut(topic).filter(|_| topic != disk::COMMAND.name) {
         return print(subcommand.render_long_help().to_string());
     }
     let text = help::about(&program(&command), topic).ok_or_else(|| {

@@ -3,12 +3,13 @@
 mod alias;
 mod build;
 mod check;
+mod disk;
 mod help;
 mod install;
 mod new;
 mod run;
 
-use crate::arguments::{Cc, Command, Completions, Husk};
+use crate::arguments::{Cc, Command, Completions, Disk, Husk};
 use crate::c;
 use crate::error::{Error, Result};
 use crate::forward::Divided;
@@ -25,7 +26,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
     let mut divided = Divided::default();
     words = alias::follow(&command, words)?;
     if let Some(subcommand) = words.first().and_then(|name| command.find_subcommand(name))
-        && !["cc", "new", "completions", "man", "help"].contains(&subcommand.get_name())
+        && !["cc", "disk", "new", "completions", "man", "help"].contains(&subcommand.get_name())
     {
         let separator = words.iter().position(|word| word == "--").unwrap_or(words.len());
         // The program's arguments may be any bytes.
@@ -45,6 +46,7 @@ pub fn run(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Install(install) => install::run("install", &install, &divided),
         Command::Uninstall(install) => install::run("uninstall", &install, &divided),
         Command::Cc(Cc { words }) => c::run(words),
+        Command::Disk(Disk { words }) => disk::run(&words),
         Command::New(new) => new::run(&new),
         Command::Completions(Completions { shell }) => {
             help::print(completions::script(&program(&command), &shell).unwrap_or_default())

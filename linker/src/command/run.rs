@@ -21,7 +21,7 @@ pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     let project = Project::select(&run.cargo, &divided.cargo)?;
     let kind = kind(subcommand, &project)?;
     let mut call = Call::new(subcommand, kind, &project, &run.cargo, &divided.cargo)?;
-    call.run_by(&tender::find()?, options)?;
+    call.run_by(&tender::find(&[])?, options)?;
     if !divided.rest.is_empty() {
         call.command.arg("--").args(&divided.rest);
     }
