@@ -44,6 +44,17 @@ pub fn husk() -> &'static Path {
     })
 }
 
+/// Returns the tender, beside which lies the program that makes disks.
+pub fn husk_with_disks() -> &'static Path {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if prebuilt::path("husk-disk").is_none() {
+            programs_with("", "", "tender", &["husk-disk"]);
+        }
+    });
+    husk()
+}
+
 /// Returns a copy of the tender, as `cargo install` makes it. A file that a linker has written in pieces occupies small pieces
 /// of the page cache, so that mapping it takes 0.04 ms longer per start.
 pub fn installed_husk() -> PathBuf {
@@ -86,13 +97,19 @@ pub fn pausing_husk() -> &'static Path {
 /// Builds a tender with these features in this part of the target directory: with features, one of its own, so that the result
 /// cannot be mistaken for the shipped tender.
 fn husk_with(features: &str, directory: &str, profile: &str) -> PathBuf {
+    programs_with(features, directory, profile, &["husk"]).join("husk")
+}
+
+/// Builds these programs of the tender's package likewise. Returns their folder.
+fn programs_with(features: &str, directory: &str, profile: &str, programs: &[&str]) -> PathBuf {
     let directory = target_directory().join(directory);
-    let mut line = vec!["build", "--quiet", "--package=husk-tender", "--bin=husk", "--features", features];
+    let mut line = vec!["build", "--quiet", "--package=husk-tender", "--features", features];
+    line.extend(programs.iter().flat_map(|program| ["--bin", program]));
     line.extend(["--profile", profile, "--target", MUSL]);
     line.extend(["--target-dir", directory.to_str().expect("a path in UTF-8")]);
     cargo(&line);
     let folder = if profile == "dev" { "debug" } else { profile };
-    directory.join(MUSL).join(folder).join("husk")
+    directory.join(MUSL).join(folder)
 }
 
 /// Returns `cargo husk`, built from this checkout.

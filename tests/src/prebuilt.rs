@@ -3,6 +3,7 @@
 //! | path | content |
 //! |---|---|
 //! | `husk` | the tender |
+//! | `husk-disk` | the program that makes disks |
 //! | `attacking-husk` | the tender with attempts to break out of its confinement |
 //! | `images/PACKAGE/NAME` | an image, with its debug information in `.build-id` beside it |
 //! | `native/PACKAGE/NAME` | the same program as a process |
