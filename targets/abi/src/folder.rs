@@ -278,6 +278,8 @@ bitflags::bitflags! {
         const READ_ONLY = 1;
         /// The folder is one file, which has the empty path.
         const FILE = 2;
+        /// Attributes are not to be kept by the guest, because the host changes files at any time.
+        const NOT_CACHED = 4;
     }
 }
 

@@ -17,7 +17,7 @@ complete -c husk -n '__husk run' -l env -s e -x -d 'Set an environment variable 
 complete -c husk -n '__husk run' -l env-file -r -F -d 'Set those of a file with a line NAME=VALUE or NAME for each; --env takes precedence; may be repeated'
 complete -c husk -n '__husk run' -l net -x -d 'Attach a network: user, tap:INTERFACE, fd:NUMBER or passt:SOCKET; may be repeated'
 complete -c husk -n '__husk run' -l block -r -F -d 'Attach a disk, a file or block device; also ,sector=4096 ,direct; may be repeated'
-complete -c husk -n '__husk run' -l files -x -d 'Show the guest a directory or file of the host at this place; with :ro, to read only; may be repeated'
+complete -c husk -n '__husk run' -l files -x -d 'Show the guest a directory or file of the host at this place; with :ro, to read only; also :cache=never; may be repeated'
 complete -c husk -n '__husk run' -l publish -s p -x -d 'Forward a port of the host, by default of 127.0.0.1, to the guest; may be repeated'
 complete -c husk -n '__husk run' -l allow -x -d 'Let the guest connect to this, and only to what is allowed; may be repeated'
 complete -c husk -n '__husk run' -l deny -x -d 'Do not let the guest connect to this; may be repeated'

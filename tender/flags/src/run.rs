@@ -17,7 +17,7 @@ flags! {
         Net = "net".takes("[NAME=]WIRE").repeats(),
         /// Attach a disk, a file or block device; also ,sector=4096 ,direct
         Block = "block".takes("[NAME=]FILE[,ro]").repeats(),
-        /// Show the guest a directory or file of the host at this place; with :ro, to read only
+        /// Show the guest a directory or file of the host at this place; with :ro, to read only; also :cache=never
         Files = "files".takes("GUEST=HOST[:ro]").repeats(),
         /// Forward a port of the host, by default of 127.0.0.1, to the guest
         Publish = "publish".short('p').takes("[ADDR:]HOST:GUEST").repeats(),

@@ -107,7 +107,7 @@ impl Service {
         Ok(())
     }
 
-    fn set_size(&self, request: &Request, names: &Names) -> Result<(), Error> {
+    fn set_size(&mut self, request: &Request, names: &Names) -> Result<(), Error> {
         let size = argument(request.count);
         if names.first.is_empty() && request.handle != ROOT {
             return system::plain(libc::SYS_ftruncate, self.file(request.handle)?, [size, 0, 0]).map(drop);
@@ -118,7 +118,7 @@ impl Service {
 
     /// Sets permissions, which older kernels (before Linux 6.6) cannot for a file that is open by its path only. Without the set-ID
     /// bits: a program of the guest's would run with the rights of husk's user on the host.
-    fn set_mode(&self, file: i32, request: &Request, names: &Names) -> Result<(), Error> {
+    fn set_mode(&mut self, file: i32, request: &Request, names: &Names) -> Result<(), Error> {
         let mode = (request.mode & PERMISSIONS).into();
         match system::named(libc::SYS_fchmodat2, file, c"", [mode, libc::AT_EMPTY_PATH.into()]) {
             Err(error) if error == ENOSYS as Error => {}

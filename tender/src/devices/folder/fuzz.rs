@@ -84,14 +84,18 @@ pub fn folders(bytes: &[u8]) {
     let Ok(place) = Place::new() else { return };
     let read_only = kind & 1 != 0;
     let host = if kind & 2 != 0 { place.inside().join("file") } else { place.inside() };
-    let Ok(tree) = Tree::open(&Options { guest: "/data".to_owned(), host, read_only }) else { return };
+    let Ok(tree) = Tree::open(&Options { guest: "/data".to_owned(), host, read_only, never_cached: false }) else {
+        return;
+    };
     let before = place.state(read_only);
     let mut service = Service::new(tree);
     while ask(&mut service, &mut arguments).is_some() {}
-    service.handles.each(|file| {
+    let check = |file| {
         let path = fs::read_link(format!("/proc/self/fd/{file}")).expect("it is open");
         assert!(path.starts_with(place.inside()), "{} is open", path.display());
-    });
+    };
+    service.handles.each(check);
+    service.ways.each(check);
     assert_eq!(place.state(read_only), before);
     assert_eq!(fs::read_dir(&place.0).expect("it is there").count(), 2, "secret and inside");
     assert!(!place.has_set_id());

@@ -3,7 +3,7 @@
 //! Requests of a folder are carried out one after the other, by the thread that serves the device; those that may wait long for the
 //! host, by a thread of the folder's own (`worker`). Which these are: [`husk_abi::folder::SYNC`] and the like, and all while the
 //! host's file system is slow (`pace`). The files are those beneath a directory that was opened before confinement (`tree`): every
-//! path is walked by openat2(2) beneath it (`paths`), and Landlock keeps the whole process there ([`crate::confine::files`]).
+//! path is walked by openat2(2) beneath it (`paths`, `ways`), and Landlock keeps the whole process there ([`crate::confine::files`]).
 
 mod data;
 #[cfg(any(test, fuzzing))]
@@ -18,6 +18,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod ways;
 mod worker;
 
 use super::device::{Device, NotSaved, Progress, State};

@@ -1,4 +1,4 @@
-//! Value of `--files`: `GUEST=HOST[:ro]`.
+//! Value of `--files`: `GUEST=HOST[:ro][:cache=never]`.
 
 use husk_abi::folder::NAME_MAXIMUM;
 use std::path::PathBuf;
@@ -12,21 +12,29 @@ pub struct Options {
     pub host: PathBuf,
     /// True if the guest can only read.
     pub read_only: bool,
+    /// True if no attributes and no names are kept, so that the guest sees each change of the host at once.
+    pub never_cached: bool,
 }
 
 impl Options {
     /// Reads the value of a `--files` flag.
     pub fn parse(text: &str) -> Result<Self, String> {
         const USAGE: &str = "write GUEST=HOST or GUEST=HOST:ro, such as /data=./data";
-        let (guest, host) = text.split_once('=').ok_or(USAGE)?;
-        let (host, read_only) = match host.strip_suffix(":ro") {
-            Some(host) => (host, true),
-            None => (host.strip_suffix(":rw").unwrap_or(host), false),
-        };
+        let (guest, mut host) = text.split_once('=').ok_or(USAGE)?;
+        let (mut read_only, mut never_cached) = (false, false);
+        while let Some((rest, word)) = host.rsplit_once(':') {
+            match word {
+                "ro" => read_only = true,
+                "rw" => {}
+                "cache=never" => never_cached = true,
+                _ => break,
+            }
+            host = rest;
+        }
         if host.is_empty() {
             return Err(USAGE.to_owned());
         }
-        Ok(Self { guest: place(guest)?, host: host.into(), read_only })
+        Ok(Self { guest: place(guest)?, host: host.into(), read_only, never_cached })
     }
 }
 
@@ -51,13 +59,22 @@ mod tests {
 
     #[test]
     fn a_folder_is_described_in_one_word() {
-        let options =
-            |guest: &str, host: &str, read_only| Options { guest: guest.into(), host: host.into(), read_only };
+        let options = |guest: &str, host: &str, read_only, never_cached| Options {
+            guest: guest.into(),
+            host: host.into(),
+            read_only,
+            never_cached,
+        };
         for (text, expected) in [
-            ("/data=/srv/data", options("/data", "/srv/data", false)),
-            ("/etc//app/=conf:ro", options("/etc/app", "conf", true)),
-            ("/a=b=c:rw", options("/a", "b=c", false)),
-            ("/a=b:c", options("/a", "b:c", false)),
+            ("/data=/srv/data", options("/data", "/srv/data", false, false)),
+            ("/etc//app/=conf:ro", options("/etc/app", "conf", true, false)),
+            ("/a=b=c:rw", options("/a", "b=c", false, false)),
+            ("/a=b:c", options("/a", "b:c", false, false)),
+            ("/a=b:ro:c", options("/a", "b:ro:c", false, false)),
+            ("/a=b:cache=never", options("/a", "b", false, true)),
+            ("/a=b:ro:cache=never", options("/a", "b", true, true)),
+            ("/a=b:cache=never:ro", options("/a", "b", true, true)),
+            ("/a=b:cache=1", options("/a", "b:cache=1", false, false)),
         ] {
             assert_eq!(Options::parse(text), Ok(expected), "{text}");
         }
@@ -70,6 +87,7 @@ mod tests {
             ("/data", "write GUEST=HOST"),
             ("/data=", "write GUEST=HOST"),
             ("/data=:ro", "write GUEST=HOST"),
+            ("/data=:ro:cache=never", "write GUEST=HOST"),
             ("data=/srv", "absolute path"),
             ("/=/srv", "absolute path"),
             ("/a/../b=/srv", "has . or .."),

@@ -4,6 +4,7 @@
 use super::data::PERMISSIONS;
 use super::service::Service;
 use super::system::{self, Error};
+use super::ways;
 use husk_abi::folder::{NAME_MAXIMUM, OUTSIDE, ROOT, Request};
 use libc::{EBUSY, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, ESTALE, EXDEV};
 use libc::{O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_TMPFILE, O_TRUNC, c_int};
@@ -96,10 +97,25 @@ impl Service {
         Ok((directory, string(name)?))
     }
 
+    /// Directory that a path leads through last, and the rest of the path, which is one name; or the directory at which the path
+    /// begins, and the whole path.
+    fn near<'a>(&mut self, handle: u32, path: &'a CStr) -> Result<(RawFd, &'a CStr), Error> {
+        let base = self.directory(handle)?;
+        let Some((way, name)) = ways::split(path).filter(|_| self.tree.is_cached && self.tree.only.is_none()) else {
+            return Ok((base, path));
+        };
+        let open = || {
+            let way = CString::new(way).map_err(|_| EINVAL as Error)?;
+            beneath(base, &way, O_PATH | O_DIRECTORY, 0)
+        };
+        Ok((self.ways.reach(handle, way, open)?, name))
+    }
+
     /// Attributes of the file at a path.
-    pub fn look(&self, handle: u32, name: &CStr, follow: bool) -> Result<libc::statx, Error> {
-        if is_one(name) && self.tree.only.is_none() {
-            let status = system::status(self.directory(handle)?, name)?;
+    pub fn look(&mut self, handle: u32, name: &CStr, follow: bool) -> Result<libc::statx, Error> {
+        let (directory, last) = self.near(handle, name)?;
+        if is_one(last) && self.tree.only.is_none() {
+            let status = system::status(directory, last)?;
             if status.stx_attributes & MOUNT_ROOT != 0 {
                 return Err(OUTSIDE);
             }
@@ -112,7 +128,7 @@ impl Service {
 
     /// Opens a regular file or a directory. Others are not opened, and not waited for: that of a device can have effects.
     pub fn open_file(
-        &self,
+        &mut self,
         handle: u32,
         name: &CStr,
         flags: c_int,
@@ -129,9 +145,13 @@ impl Service {
                 status => _ = can_be_opened(status?)?,
             }
         }
-        let (directory, path) = (self.directory(handle)?, if name.is_empty() { c"." } else { name });
         let flags = if flags & O_PATH != 0 { flags } else { flags | O_NONBLOCK | O_NOCTTY };
-        let file = beneath(directory, path, flags, mode)?;
+        let (directory, path) = self.near(handle, if name.is_empty() { c"." } else { name })?;
+        let file = match beneath(directory, path, flags, mode) {
+            // A link there may lead through the directories above.
+            Err(OUTSIDE) if path != name => beneath(self.directory(handle)?, name, flags, mode)?,
+            file => file?,
+        };
         let status = system::status(system::raw(&file), c"")?;
         if flags & O_PATH == 0 {
             can_be_opened(status)?;

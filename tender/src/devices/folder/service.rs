@@ -6,6 +6,7 @@ use super::handles::Handles;
 use super::paths::{Names, kind};
 use super::system::{self, Error};
 use super::tree::Tree;
+use super::ways::Ways;
 use husk_abi::folder::*;
 use libc::{EBADF, EEXIST, EINVAL, ENOENT, ENOTDIR, EPERM, EROFS};
 use libc::{O_ACCMODE, O_CREAT, O_EXCL, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, c_int, c_long, iovec};
@@ -16,6 +17,7 @@ use std::ffi::{CStr, CString};
 pub struct Service {
     pub(super) tree: Tree,
     pub(super) handles: Handles,
+    pub(super) ways: Ways,
     /// User and group that the guest sees as 0.
     pub(super) owner: (u32, u32),
 }
@@ -23,7 +25,7 @@ pub struct Service {
 impl Service {
     /// Returns a service of the files in `tree`.
     pub fn new(tree: Tree) -> Self {
-        Self { tree, handles: Handles::default(), owner: system::identity() }
+        Self { tree, handles: Handles::default(), ways: Ways::default(), owner: system::identity() }
     }
 
     /// Carries out a request with these bytes as its names.
@@ -49,6 +51,11 @@ impl Service {
     ) -> Result<Answer, Error> {
         if self.tree.read_only && changes(operation, request) {
             return Err(EROFS as Error);
+        }
+        match operation {
+            CLOSE => self.ways.forget_from(request.handle),
+            _ if leads_elsewhere(operation, request) => self.ways.forget(),
+            _ => {}
         }
         match operation {
             STAT => self.stat(request, names),
@@ -192,6 +199,15 @@ fn changes(operation: u16, request: &Request) -> bool {
         OPEN if flags & O_PATH != 0 => false,
         OPEN => flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0 || flags & O_TMPFILE == O_TMPFILE,
         _ => true,
+    }
+}
+
+/// Returns true if a path may lead to another directory after an operation, or to none.
+fn leads_elsewhere(operation: u16, request: &Request) -> bool {
+    match operation {
+        UNLINK | REMOVE_DIRECTORY | RENAME => true,
+        SET => request.flags & (Flags::MODE | Flags::USER | Flags::GROUP).bits() != 0,
+        _ => false,
     }
 }
 

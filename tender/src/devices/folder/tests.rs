@@ -78,7 +78,7 @@ impl Drop for Rig {
 }
 
 fn tree(host: &Path, read_only: bool) -> Result<Tree, String> {
-    Tree::open(&Options { guest: "/data".to_owned(), host: host.to_owned(), read_only })
+    Tree::open(&Options { guest: "/data".to_owned(), host: host.to_owned(), read_only, never_cached: false })
 }
 
 #[test]

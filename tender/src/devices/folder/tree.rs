@@ -26,6 +26,8 @@ pub struct Tree {
     pub only: Option<(File, CString)>,
     /// True if nothing may be changed.
     pub read_only: bool,
+    /// True if names and attributes may be kept for a moment.
+    pub is_cached: bool,
     /// Properties that the guest reads.
     properties: Vec<u8>,
 }
@@ -56,7 +58,7 @@ impl Tree {
         }
         raise_limit();
         let properties = properties(options, only.is_some());
-        Ok(Self { root, only, read_only: options.read_only, properties })
+        Ok(Self { root, only, read_only: options.read_only, is_cached: !options.never_cached, properties })
     }
 
     /// What Landlock is to leave open.
@@ -101,6 +103,7 @@ fn properties(options: &Options, is_file: bool) -> Vec<u8> {
     let mut flags = Properties::empty();
     flags.set(Properties::READ_ONLY, options.read_only);
     flags.set(Properties::FILE, is_file);
+    flags.set(Properties::NOT_CACHED, options.never_cached);
     let folder = Folder { flags: flags.bits(), path_length: options.guest.len() as u32 };
     let mut bytes = folder.as_bytes().to_vec();
     bytes.extend_from_slice(options.guest.as_bytes());
