@@ -6,6 +6,7 @@
 //!    the registers that come back are those of a thread that only this processor runs.
 //! 2. It is let go before a wait in the gate. A processor without a thread to run prepares its wait with the lock, polls or leaves
 //!    without it, and takes the news with it (`wait`). So does the end of the program, while the network sends what it was given.
+//!    A call on a folder polls with it, for as long as such a wait polls, while no other thread is ready ([`crate::folders`]).
 //!    Calls on the console, which wait for the reader or the writer at the other end, are made without it ([`crate::console`]).
 //! 3. The memory has a lock of its own, which is taken last: code that holds it calls nothing of the libos.
 //! 4. Nothing enters the libos while it runs on the same processor: the tender preempts only threads (`in_libos` of the processor's
@@ -82,6 +83,9 @@ impl Libos {
         self.look_for_input();
         if self.net.is_due(husk::clock::monotonic_ns()) {
             self.poll_network();
+        }
+        if self.folders.busy() {
+            self.folders.ring_all();
         }
         let others = self.threads.others_ready();
         if others {

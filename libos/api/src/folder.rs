@@ -31,6 +31,8 @@ pub struct Folder {
     unpublished: bool,
     /// True if the tender must be woken for published requests, and has not been.
     owed: bool,
+    /// True if no request since the tender was last woken has to be carried out soon.
+    deferred: bool,
 }
 
 impl Folder {
@@ -39,7 +41,7 @@ impl Folder {
         let device = device::open(name, device_kind::FOLDER)?;
         // SAFETY: the queue comes from the tender's table, and `device::open` opens a device once only.
         let queue = unsafe { Queue::new(&device.queues[0]) };
-        Ok(Self { queue, unpublished: false, owed: false })
+        Ok(Self { queue, unpublished: false, owed: false, deferred: false })
     }
 
     /// Submits a request of these parts. Returns true if there was room for it.
@@ -51,12 +53,38 @@ impl Folder {
         // SAFETY: the caller guarantees that the memory of the parts is not accessed before the completion.
         let submitted = unsafe { self.queue.submit(parts) };
         self.unpublished |= submitted;
+        self.deferred &= !submitted;
         submitted
+    }
+
+    /// Publishes the request that was submitted last, and lets the tender carry it out with the next one, unless it runs beside the
+    /// guest. Requests before it are not deferred.
+    pub fn defer(&mut self) {
+        let alone = !self.owed;
+        if core::mem::take(&mut self.unpublished) {
+            self.owed |= self.queue.show();
+        }
+        self.deferred = alone;
+    }
+
+    /// Returns true if all requests for which the tender has not been woken are deferred.
+    pub fn is_deferred(&self) -> bool {
+        self.deferred
     }
 
     /// Returns the token of a completed request.
     pub fn completed(&mut self) -> Option<u64> {
         self.queue.complete().map(|completion| completion.token)
+    }
+
+    /// Makes the tender carry out the submitted requests at once, where that costs next to nothing, or else polls for it while it runs
+    /// beside the guest. Returns true if a request may have been completed.
+    pub fn serve(&mut self) -> bool {
+        if wait::serve_near() {
+            self.owed = false;
+            return true;
+        }
+        wait::poll_for(self)
     }
 
     /// Makes the tender carry out the submitted requests. Waiting does so too.

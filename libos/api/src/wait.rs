@@ -8,8 +8,8 @@
 //! this processor, where the requests have just been written.
 
 use crate::{boot, clock, device, gate};
-use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use husk_abi::boot::Flags;
 use husk_abi::call::{News, Number, Waited};
 use husk_abi::poll::{Cost, Poll};
@@ -20,6 +20,8 @@ static LEAVING: Cost = Cost::unknown();
 static POLL: Poll = Poll::new(SKIPS);
 /// The beat of the sources at the last wait.
 static BEAT: AtomicU32 = AtomicU32::new(0);
+/// True if the sources have been polled for in vain just before the next wait.
+static POLLED: AtomicBool = AtomicBool::new(false);
 /// Most waits without polling between two trials.
 const SKIPS: u32 = 512;
 /// Factor of the polling time in a trial, because the thread that serves devices has to wake up first.
@@ -81,6 +83,31 @@ pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> New
         wait.block();
         wait.arm(sources);
     }
+}
+
+/// Makes the tender serve the devices, where an exit costs next to nothing, without waiting. Returns true if it has, which counts as
+/// a doorbell.
+pub fn serve_near() -> bool {
+    let is_near = has(Flags::NEAR);
+    if is_near {
+        // The sources show what has been served.
+        let _ = gate::call(Number::Wait, 0, News::DEVICES.bits(), 0, 0);
+    }
+    is_near
+}
+
+/// Polls for a source that waits for the tender, as the next wait would, which then does not poll again. Returns true if the source
+/// has work.
+pub fn poll_for(source: &mut dyn Source) -> bool {
+    if !is_served() || is_trial() {
+        return false;
+    }
+    let mut wait = Wait::begin(&mut [source], News::empty(), u64::MAX);
+    if let Stage::Poll { .. } = wait.stage {
+        wait.block();
+        POLLED.store(wait.is_unarmed(), Relaxed);
+    }
+    wait.news().is_some()
 }
 
 /// Words in shared memory that show without a source whether the tender has worked for it.
@@ -213,7 +240,7 @@ impl Wait {
 
     /// Returns the first stage: polling, if that may pay.
     fn plan(&self) -> Stage {
-        if !can_poll() {
+        if !can_poll() || POLLED.swap(false, Relaxed) {
             return Stage::Arm;
         }
         let before = self.watches.beats();

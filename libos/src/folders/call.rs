@@ -1,11 +1,12 @@
 //! Call with requests to folders in progress.
 
+use super::cache::{Asked, Cache};
 use crate::errno::Errno;
-use crate::fs::folder::{Ask, FolderFile, Memory, Reply};
+use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use husk::abi::folder::{Message, OPEN, Request};
+use husk::abi::folder::{Answer, Attributes, Message, OPEN, Request};
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
 use husk::folder::Folder;
 
@@ -18,13 +19,15 @@ pub struct Call {
     pub kept: Option<u64>,
     /// True if the queue was full when the call last asked.
     pub has_no_room: bool,
+    /// True if the call has waited for a reply.
+    pub has_waited: bool,
     /// Number by which the tender knows the request.
     token: u64,
     /// Replies in order, and how many the call has got since its start.
     replies: Vec<Reply>,
     taken: usize,
-    /// Folder and operation of the last request.
-    last: (u32, u16),
+    /// The last request.
+    last: Asked,
     /// Request under way.
     pending: Option<Box<Pending>>,
 }
@@ -45,10 +48,11 @@ impl Call {
             thread: Some(thread),
             kept: None,
             has_no_room: false,
+            has_waited: false,
             token,
             replies,
             taken: 0,
-            last: (0, 0),
+            last: Asked::default(),
             pending: None,
         }
     }
@@ -73,15 +77,16 @@ impl Call {
 
     /// Makes the call start again.
     pub fn rewind(&mut self) {
-        self.taken = 0;
+        (self.taken, self.has_waited) = (0, true);
     }
 
     /// File that has been opened for the call, if it has not got the reply.
     pub fn unclaimed(&self) -> Option<FolderFile> {
-        let (folder, operation) = self.last;
+        let Asked { folder, operation, .. } = self.last;
         let reply = self.replies.last().filter(|_| operation == OPEN && self.taken < self.replies.len())?;
         let is_open = reply.answer.error == 0 && self.pending.is_none();
-        is_open.then_some(FolderFile { folder, handle: reply.answer.handle, format: 0 })
+        let Answer { handle, attributes: Attributes { number, .. }, .. } = reply.answer;
+        is_open.then_some(FolderFile { folder, handle, number, format: 0, changes: true })
     }
 
     /// The next reply, if there is one.
@@ -97,11 +102,18 @@ impl Call {
             }
         };
         self.taken += 1;
-        Ok(Some(Reply { answer: reply.answer, data }))
+        Ok(Some(Reply { answer: reply.answer, data, room: reply.room }))
     }
 
-    /// Submits a request to the folder with this number. Returns true if there was room for it.
-    pub fn submit(&mut self, number: u32, folder: &mut Folder, ask: Ask<'_>) -> Result<bool, Errno> {
+    /// Adds a reply of which the tender is not asked.
+    pub fn reply(&mut self, answer: Answer) -> Result<(), Errno> {
+        self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.replies.push(Reply { answer, data: NO_DATA, room: 0 });
+        Ok(())
+    }
+
+    /// Submits a request to a folder. Returns true if there was room for it.
+    pub fn submit(&mut self, folder: &mut Folder, ask: Ask<'_>) -> Result<bool, Errno> {
         self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let [first, second] = ask.names;
         let mut names = Vec::new();
@@ -134,21 +146,37 @@ impl Call {
         let submitted = unsafe { folder.submit(parts.get(..count).unwrap_or_default()) };
         self.has_no_room = !submitted;
         if submitted {
-            (self.pending, self.last) = (Some(pending), (number, ask.operation));
+            self.pending = Some(pending);
         }
         Ok(submitted)
     }
 
-    /// Takes the answer to the request under way.
-    pub fn completed(&mut self) {
+    /// Notes what the request under way has been.
+    pub fn submitted(&mut self, asked: Asked) {
+        self.last = asked;
+    }
+
+    /// Number of the folder of the last request.
+    pub fn folder(&self) -> u32 {
+        self.last.folder
+    }
+
+    /// Takes the answer to the request under way, which is kept if there is a cache.
+    pub fn completed(&mut self, cache: Option<&mut Cache>) {
         let Some(pending) = self.pending.take() else { return };
         // The tender has written the answer.
         let message = (&raw const pending.message).cast::<Message>();
         // SAFETY: the message is alive, aligned, and any bytes are a valid one.
         #[expect(unsafe_code, reason = "the tender has written to the message")]
         let Message { answer, .. } = unsafe { message.read_volatile() };
+        if let Some(cache) = cache {
+            let Request { names: [length, _], .. } = pending.message.request;
+            let path = pending.names.get(..length as usize).unwrap_or_default();
+            cache.answered(&self.last, &pending.message.request, path, &answer);
+        }
         // `submit` has made room.
-        self.replies.push(Reply { answer, data: pending.data });
+        let room = pending.data.length();
+        self.replies.push(Reply { answer, data: pending.data, room });
     }
 }
 

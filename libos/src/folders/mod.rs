@@ -5,10 +5,14 @@
 //! that is new. So code that asks reads as if it waited. A call whose last request has an effect that must not be repeated takes
 //! its answer for good ([`Folders::ask_last`]).
 //!
+//! Attributes are kept for a moment (`cache`).
+//!
 //! Until a request is completed, the tender uses its memory: no signal ends the call, and the program's memory cannot be unmapped,
 //! as for disks ([`crate::disk`]).
 
+mod cache;
 mod call;
+mod close;
 mod transfer;
 
 use crate::errno::Errno;
@@ -18,20 +22,25 @@ use crate::threads::Threads;
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use cache::{Cache, Key};
 use call::Call;
-use husk::abi::folder::{CLOSE, Message, Properties, Request};
+use husk::abi::folder::{Answer, FLOCK, Flags, LOCK, Message, OPEN, Properties, STAT};
 use husk::device;
 use husk::folder::{self, Folder};
 use husk::wait::Source;
 
+/// Most polls for the reply to a request, each of which ends with the completion of any.
+const POLLS: usize = 4;
 /// Token of requests that no thread waits for.
 const NOBODY: u64 = u64::MAX;
 
 /// The folders of the program.
 #[derive(Debug, Default)]
 pub struct Folders {
-    /// Folders in use, by their number among all devices.
-    open: Vec<(u32, Folder)>,
+    /// Folders in use.
+    open: Vec<InUse>,
+    /// Attributes of their files.
+    cache: Cache,
     /// Calls in progress.
     calls: Vec<Call>,
     /// Requests to close files that are under way, in order.
@@ -44,6 +53,18 @@ pub struct Folders {
     next_token: u64,
     /// Threads that wait for a request to be completed, because of its memory.
     excluded: Vec<u32>,
+}
+
+/// A folder in use.
+#[derive(Debug)]
+struct InUse {
+    /// Number among all devices.
+    number: u32,
+    folder: Folder,
+    /// True if attributes may be kept.
+    keeps: bool,
+    /// True if a lock has been asked for: closing a file may release it.
+    has_locks: bool,
 }
 
 /// Attached folders.
@@ -80,13 +101,48 @@ impl Folders {
             return Ok(reply);
         }
         if !call.is_waiting() {
-            let folder = in_use(&mut self.open, number)?;
-            let submitted = call.submit(number, folder, ask)?;
-            self.under_way += u32::from(submitted);
-            folder.offer();
+            let Ask { operation, request, number: file, names: [path, _], .. } = ask;
+            let time_ns = if matches!(operation, STAT | OPEN) { husk::clock::monotonic_ns() } else { 0 };
+            if operation == STAT {
+                let no_follow = request.flags & Flags::NO_FOLLOW.bits() != 0;
+                let key = Key { folder: number, base: request.handle, no_follow, path };
+                if let Some(attributes) = self.cache.find(key, time_ns) {
+                    // The call may make further requests, and is restarted for each: it gets the same answer then.
+                    call.reply(Answer { attributes, ..Answer::default() })?;
+                    return Ok(call.next()?.ok_or(Errno::EIO)?);
+                }
+            }
+            let used = in_use(&mut self.open, number)?;
+            used.has_locks |= matches!(operation, FLOCK | LOCK);
+            let submitted = call.submit(&mut used.folder, ask)?;
+            used.folder.offer();
+            if submitted {
+                self.under_way += 1;
+                call.submitted(self.cache.submitted((operation, number), &request, file, time_ns));
+                if let Some(reply) = self.await_reply(threads, at)? {
+                    return Ok(reply);
+                }
+            }
         }
         threads.current().held = self.calls[at].is_waiting();
         Err(until_woken())
+    }
+
+    /// Reply to the request of a call, if it comes without a wait. Other threads that are ready run meanwhile instead.
+    fn await_reply(&mut self, threads: &mut Threads, at: usize) -> Result<Option<Reply>, Errno> {
+        for _ in 0..POLLS {
+            let number = self.calls[at].folder();
+            let serves = !threads.others_ready() && in_use(&mut self.open, number)?.folder.serve();
+            if !serves {
+                break;
+            }
+            // A request before this one may be what has been completed.
+            self.poll(threads);
+            if !self.calls[at].is_waiting() {
+                return self.calls[at].next();
+            }
+        }
+        Ok(None)
     }
 
     /// Asks like [`Folders::ask`], and forgets the call's replies with this one, which has an effect.
@@ -110,6 +166,11 @@ impl Folders {
     /// Address of memory that the thread's call has mapped, which it keeps when it is restarted.
     pub fn kept(&mut self, thread: u32) -> Option<&mut Option<u64>> {
         self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
+    }
+
+    /// Returns true if the thread's call has waited for a reply.
+    fn has_waited(&self, thread: u32) -> bool {
+        self.calls.iter().any(|call| call.thread == Some(thread) && call.has_waited)
     }
 
     /// Notes that the current thread's call has stopped: to be restarted, if it `waits`.
@@ -137,32 +198,10 @@ impl Folders {
         }
     }
 
-    /// Closes files, without waiting for it.
-    pub fn close(&mut self, file: FolderFile) {
-        if self.start_close(file).is_none() && self.unclosed.try_reserve(1).is_ok() {
-            self.unclosed.push(file);
-        }
-    }
-
-    fn start_close(&mut self, file: FolderFile) -> Option<()> {
-        self.closing.try_reserve(1).ok()?;
-        let request = Request { handle: file.handle, ..Request::default() };
-        let mut message = Box::new(Message { request, ..Message::default() });
-        let folder = in_use(&mut self.open, file.folder).ok()?;
-        let part = call::part(CLOSE, NOBODY, (&raw mut *message) as u64, size_of::<Message>() as u64);
-        // SAFETY: the message is kept in `closing` until the completion.
-        #[expect(unsafe_code, reason = "the tender is handed the message by address")]
-        let submitted = unsafe { folder.submit(&[part]) };
-        submitted.then(|| {
-            self.under_way += 1;
-            self.closing.push((file.folder, message));
-        })
-    }
-
     /// Handles completed requests, and wakes the threads that wait for them.
     pub fn poll(&mut self, threads: &mut Threads) {
         let mut any = false;
-        for (number, folder) in &mut self.open {
+        for InUse { number, folder, keeps, .. } in &mut self.open {
             while let Some(token) = folder.completed() {
                 any = true;
                 self.under_way = self.under_way.saturating_sub(1);
@@ -172,7 +211,7 @@ impl Folders {
                     continue;
                 }
                 for call in self.calls.iter_mut().filter(|call| call.token() == Some(token)) {
-                    call.completed();
+                    call.completed(keeps.then_some(&mut self.cache));
                     if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
                         threads.wake(slot);
                     }
@@ -214,30 +253,38 @@ impl Folders {
         Err(until_woken())
     }
 
-    /// Notifies the tender of requests without waiting for it.
+    /// Notifies the tender of requests without waiting for it, but for those that can be deferred.
     pub fn ring(&mut self) {
-        self.open.iter_mut().for_each(|(_, folder)| folder.publish());
+        self.open.iter_mut().filter(|used| !used.folder.is_deferred()).for_each(|used| used.folder.publish());
+    }
+
+    /// Notifies the tender of all requests without waiting for it.
+    pub fn ring_all(&mut self) {
+        self.open.iter_mut().for_each(|used| used.folder.publish());
     }
 
     /// Wait sources of the folders in use.
     pub fn sources(&mut self) -> impl Iterator<Item = &mut dyn Source> {
-        self.open.iter_mut().map(|(_, folder)| folder as &mut dyn Source)
+        self.open.iter_mut().map(|used| &mut used.folder as &mut dyn Source)
     }
 }
 
 /// The folder with this number, taken into use.
-fn in_use(open: &mut Vec<(u32, Folder)>, number: u32) -> Result<&mut Folder, Errno> {
-    let at = match open.iter().position(|(other, _)| *other == number) {
+fn in_use(open: &mut Vec<InUse>, number: u32) -> Result<&mut InUse, Errno> {
+    let at = match open.iter().position(|used| used.number == number) {
         Some(at) => at,
         None => {
             open.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let device = device::all().nth(number as usize).ok_or(Errno::ENXIO)?;
             let name = core::str::from_utf8(device::name(device)).map_err(|_| Errno::ENXIO)?;
-            open.push((number, Folder::open(name).map_err(|_| Errno::ENXIO)?));
+            let flags = folder::properties(device).map_or(0, |(properties, _)| properties.flags);
+            let keeps = !Properties::from_bits_truncate(flags).contains(Properties::NOT_CACHED);
+            let folder = Folder::open(name).map_err(|_| Errno::ENXIO)?;
+            open.push(InUse { number, folder, keeps, has_locks: false });
             open.len() - 1
         }
     };
-    open.get_mut(at).map(|(_, folder)| folder).ok_or(Errno::ENXIO)
+    open.get_mut(at).ok_or(Errno::ENXIO)
 }
 
 fn until_woken() -> Stop {

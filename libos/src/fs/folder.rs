@@ -1,15 +1,15 @@
 //! Files of the host's folders ([`husk::abi::folder`]): what the files know of them, and requests about them.
 //!
 //! A folder is a directory, or a file, that the tree has at its path as a mount point ([`Mounted`]). What is below, the host
-//! knows: [`super::place`] finds the folder that a path leads into, and the rest of the path is the host's to walk. Nothing is
-//! kept here, neither names nor attributes nor contents, so a change by the host is seen at once.
+//! knows: [`super::place`] finds the folder that a path leads into, and the rest of the path is the host's to walk. Attributes
+//! are kept for a moment ([`crate::folders`]); neither names nor contents are.
 
 use super::buffers::Buffers;
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use husk::abi::folder::{Answer, DATA_MAXIMUM, READ, Request, WRITE};
+use husk::abi::folder::{Answer, READ, Request, WRITE};
 
 /// Minor number of the file system of the first device, if that is a folder; the others follow.
 pub const FIRST_FOLDER: u32 = 16;
@@ -43,8 +43,12 @@ pub struct FolderFile {
     pub folder: u32,
     /// Handle of the file.
     pub handle: u32,
+    /// Inode number.
+    pub number: u64,
     /// Kind of the file: bits of its mode.
     pub format: u32,
+    /// True if the file can be changed by this handle.
+    pub changes: bool,
 }
 
 /// An open file of a folder.
@@ -95,6 +99,8 @@ pub struct Ask<'a> {
     pub operation: u16,
     /// Fields of the request; the lengths of the names are filled in.
     pub request: Request,
+    /// Inode number of the file that the request is about, if it is an open one.
+    pub number: Option<u64>,
     /// Names.
     pub names: [&'a [u8]; 2],
     /// Data.
@@ -127,9 +133,9 @@ impl Memory {
         Ok(Self::Own(bytes))
     }
 
-    /// Returns memory for the first bytes of `buffers`, as many as one request moves; for [`WRITE`], with these bytes.
-    fn of(operation: u16, buffers: Buffers<'_>, is_for_devices: fn(Slice) -> bool) -> Result<Self, Errno> {
-        let (mut parts, mut left) = (Vec::new(), u64::from(DATA_MAXIMUM));
+    /// Returns memory for the first bytes of `buffers`, `most` or fewer; for [`WRITE`], with these bytes.
+    fn of(operation: u16, buffers: Buffers<'_>, most: u64, is_for_devices: fn(Slice) -> bool) -> Result<Self, Errno> {
+        let (mut parts, mut left) = (Vec::new(), most);
         for slice in buffers.to_slices()? {
             let part = slice.first(left);
             if part.is_empty() || parts.len() == PARTS_MAXIMUM || !is_for_devices(part) {
@@ -176,6 +182,8 @@ pub struct Reply {
     pub answer: Answer,
     /// Data in memory of the libos.
     pub data: Memory,
+    /// Number of bytes of data that the request had room for.
+    pub room: u64,
 }
 
 impl Reply {
@@ -198,20 +206,20 @@ impl FolderFile {
     /// Request about the open file.
     pub fn ask(self, operation: u16, request: Request) -> Ask<'static> {
         let request = Request { handle: self.handle, ..request };
-        Ask { operation, request, names: [b"", b""], data: NO_DATA }
+        Ask { operation, request, number: Some(self.number), names: [b"", b""], data: NO_DATA }
     }
 
-    /// Request that moves bytes between the file at `offset` and the program.
+    /// Request that moves bytes, `most` or fewer, between the file at `offset` and the program.
     pub fn transfer(
         self,
-        operation: u16,
+        (operation, flags): (u16, u32),
         offset: u64,
-        flags: u32,
         buffers: Buffers<'_>,
+        most: u64,
         is_for_devices: fn(Slice) -> bool,
     ) -> Result<Ask<'static>, Errno> {
         debug_assert!(matches!(operation, READ | WRITE), "{operation}");
-        let data = Memory::of(operation, buffers, is_for_devices)?;
+        let data = Memory::of(operation, buffers, most, is_for_devices)?;
         Ok(Ask { data, ..self.ask(operation, Request { offset, flags, ..Request::default() }) })
     }
 }

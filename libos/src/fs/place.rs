@@ -8,7 +8,7 @@ use super::path::{Follow, Way};
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use husk::abi::folder::ROOT;
+use husk::abi::folder::{Answer, Attributes, ROOT};
 use linux_raw_sys::general as linux;
 
 impl Files {
@@ -115,21 +115,21 @@ impl Files {
 
     /// Returns a descriptor for a file that has been opened at `place`.
     pub fn open_in_folder(&mut self, place: &Place, reply: &Reply, flags: u32, now: Time) -> Result<i32, Errno> {
-        let node = self.folder_node(place, reply, now)?;
+        let node = self.folder_node(place, reply, flags, now)?;
         self.open_node(node, flags & !linux::__O_TMPFILE)
     }
 
     /// Makes an opened file the working directory.
     pub fn enter_folder(&mut self, place: &Place, reply: &Reply, now: Time) -> Result<(), Errno> {
-        let node = self.folder_node(place, reply, now)?;
+        let node = self.folder_node(place, reply, linux::O_PATH, now)?;
         let before = core::mem::replace(&mut self.directory, node);
         self.release(before);
         Ok(())
     }
 
     /// Adds an inode for an opened file, which closes it at its end. The caller holds the only reference.
-    fn folder_node(&mut self, place: &Place, reply: &Reply, now: Time) -> Result<NodeKey, Errno> {
-        let (file, attributes) = (self.opened_in_folder(place, reply), &reply.answer.attributes);
+    fn folder_node(&mut self, place: &Place, reply: &Reply, flags: u32, now: Time) -> Result<NodeKey, Errno> {
+        let (file, attributes) = (self.opened_in_folder(place, reply, flags), &reply.answer.attributes);
         let made = place.whole().and_then(|path| {
             self.closed_files.try_reserve(self.open_files + 1).map_err(|_| Errno::ENOMEM)?;
             let opened = Opened { file, path: clean(&path)? };
@@ -149,10 +149,11 @@ impl Files {
         }
     }
 
-    /// The file that has been opened at `place`.
-    pub fn opened_in_folder(&self, place: &Place, reply: &Reply) -> FolderFile {
-        let (handle, mode) = (reply.answer.handle, reply.answer.attributes.mode);
-        FolderFile { folder: place.folder, handle, format: mode & linux::S_IFMT }
+    /// The file that has been opened at `place` with these flags.
+    pub fn opened_in_folder(&self, place: &Place, reply: &Reply, flags: u32) -> FolderFile {
+        let Answer { handle, attributes: Attributes { mode, number, .. }, .. } = reply.answer;
+        let changes = flags & linux::O_PATH == 0 && flags & linux::O_ACCMODE != linux::O_RDONLY;
+        FolderFile { folder: place.folder, handle, number, format: mode & linux::S_IFMT, changes }
     }
 
     /// Sets the offset of a descriptor's file.

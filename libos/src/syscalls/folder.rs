@@ -18,6 +18,10 @@ const TARGET_MAXIMUM: usize = 4096;
 
 /// Outcome of a request about a path.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most paths that are asked about lead to a folder, and a box takes longer than a copy"
+)]
 pub enum Reached {
     /// The path leads to no folder: directory and path to go on with.
     Elsewhere(i32, Vec<u8>),
@@ -67,7 +71,7 @@ pub fn reach(
         let mut ask_at = |place: &Place| {
             let (data, names) = (Memory::own(length)?, [&place.path, second]);
             let request = Request { handle: place.base, ..request };
-            send(libos, place.folder, Ask { operation, request, names, data })
+            send(libos, place.folder, Ask { operation, request, number: None, names, data })
         };
         let mut reply = ask_at(&place)?;
         if reply.answer.error == OUTSIDE && place.base != ROOT {
@@ -120,7 +124,8 @@ pub fn finally(libos: &mut Libos, file: FolderFile, operation: u16, request: Req
 /// Target of the link at a path of a folder; `None` if the file there is no link.
 fn link_at(libos: &mut Libos, folder: u32, path: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
     let request = Request { handle: ROOT, ..Request::default() };
-    let ask = Ask { operation: READ_LINK, request, names: [path, b""], data: Memory::own(TARGET_MAXIMUM)? };
+    let data = Memory::own(TARGET_MAXIMUM)?;
+    let ask = Ask { operation: READ_LINK, request, number: None, names: [path, b""], data };
     match send(libos, folder, ask)?.check() {
         Ok(reply) => Ok(Some(joined(reply.counted(), b"")?)),
         Err(Errno::EINVAL) => Ok(None),

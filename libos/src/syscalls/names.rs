@@ -75,7 +75,7 @@ pub fn mknodat(libos: &mut Libos, Arguments([directory, at, mode, device, ..]): 
         let request = Request { flags, mode: mode as u32 & !libos.files.umask, ..Request::default() };
         return match folder::request(libos, directory as i32, path(at)?, How::NAME, OPEN, request)? {
             Reached::Folder(reply, place) => {
-                let file = libos.files.opened_in_folder(&place, &reply);
+                let file = libos.files.opened_in_folder(&place, &reply, flags);
                 libos.folders.close(file);
                 Ok(0)
             }
@@ -228,7 +228,7 @@ fn pair(
         let (first, second) = if at_root { (from.whole()?, to.whole()?) } else { (from.path.clone(), to.path.clone()) };
         let (base, to_base) = if at_root { (ROOT, ROOT) } else { (from.base, to.base) };
         let request = Request { handle: base, to: to_base, ..request };
-        let ask = Ask { operation, request, names: [&first, &second], data: NO_DATA };
+        let ask = Ask { operation, request, number: None, names: [&first, &second], data: NO_DATA };
         let answer = folder::send(libos, from.folder, ask)?;
         let is_outside = answer.answer.error == husk::abi::folder::OUTSIDE;
         reply = Some(answer);
