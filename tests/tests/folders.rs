@@ -1,7 +1,7 @@
 //! Ordinary programs and folders of the host.
 
 use husk_abi::fault::CALL;
-use husk_tests::{Folder, Guest, SlowFiles, build, eventually, requires, skip};
+use husk_tests::{Conversation, Folder, Guest, SlowFiles, build, eventually, requires, skip};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -104,6 +104,47 @@ fn changes_of_the_host_are_seen_at_once() {
     guest.say("").expect_printed("Err(Some(2))", 1);
     guest.signal("TERM", 1);
     guest.finish();
+}
+
+#[test]
+fn what_the_program_changes_is_seen_at_once() {
+    let (here, there) = (Folder::empty(), Folder::empty());
+    let expected = native("folder_kept", &[&here.path().display().to_string()]);
+    program("folder_kept").flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
+    assert_eq!(contents(there.path()), contents(here.path()));
+}
+
+#[test]
+fn attributes_that_the_host_changes_are_seen_after_a_moment() {
+    let folder = Folder::empty();
+    let (path, flag) = (folder.path().join("file"), folder.flag(""));
+    fs::write(&path, "text").expect("a file");
+    let mut guest = program("folder_watch").flag(flag).argument("/data/file").converse();
+    let looks_until = |guest: &mut Conversation, expected: &str| {
+        eventually("the change is seen", || (guest.ask("?") == expected).then_some(()));
+    };
+    looks_until(&mut guest, "Ok(4) bytes");
+    fs::write(&path, "longer text").expect("a file");
+    looks_until(&mut guest, "Ok(11) bytes");
+    fs::remove_file(&path).expect("it is there");
+    looks_until(&mut guest, "Err(Some(2)) bytes");
+    // What is not there is asked for each time.
+    fs::write(&path, "anew").expect("a file");
+    assert_eq!(guest.ask("?"), "Ok(4) bytes");
+}
+
+#[test]
+fn attributes_are_not_kept_of_a_folder_that_is_never_cached() {
+    let folder = Folder::empty();
+    let path = folder.path().join("deep/file");
+    fs::create_dir(folder.path().join("deep")).and_then(|()| fs::write(&path, "text")).expect("a file");
+    let mut guest = program("folder_watch").flag(folder.flag(":cache=never")).argument("/data/deep/file").converse();
+    for length in 5..50 {
+        fs::write(&path, vec![b'x'; length]).expect("a file");
+        assert_eq!(guest.ask("?"), format!("Ok({length}) bytes"));
+    }
+    fs::rename(folder.path().join("deep"), folder.path().join("else")).expect("it is there");
+    assert_eq!(guest.ask("?"), "Err(Some(2)) bytes");
 }
 
 #[test]
