@@ -34,11 +34,13 @@ impl Libos {
         let timer = self.net.device().and_then(|device| device.stack.deadline());
         let deadline = deadline.into_iter().chain(timer).min().unwrap_or(u64::MAX);
         let news = if input { News::INPUT } else { News::empty() };
-        let wait = self.with_sources(|sources| match sources.is_empty() {
-            true => Wait::without_devices(news, deadline),
-            false => Wait::begin(sources, news, deadline),
+        let mut idle = Idle { wait: Wait::new(news, deadline), since };
+        self.with_sources(|sources| {
+            if !sources.is_empty() {
+                idle.wait.start(sources);
+            }
         });
-        Idle { wait, since }
+        idle
     }
 
     /// Calls `code` with the devices that a wait is for.

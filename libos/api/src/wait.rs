@@ -64,7 +64,12 @@ pub fn is_trial() -> bool {
 /// Returns true if the tender may run while the guest polls, and an exit costs more than that. The first wait measures the
 /// cost.
 fn can_poll() -> bool {
-    !has(Flags::NEAR | Flags::ALONE) && LEAVING.ns() > 0
+    is_beside() && LEAVING.ns() > 0
+}
+
+/// Returns true if the tender may run beside the guest, on another processor, and an exit has a cost.
+fn is_beside() -> bool {
+    !has(Flags::NEAR | Flags::ALONE)
 }
 
 /// Returns true if one of these switches is on.
@@ -75,7 +80,8 @@ fn has(flags: Flags) -> bool {
 /// Blocks until one of `sources` has work, there are `news` of another kind, or the monotonic clock reaches `deadline_ns`;
 /// `u64::MAX` for no deadline. Spurious returns are possible. Returns the news.
 pub fn any(sources: &mut [&mut dyn Source], news: News, deadline_ns: u64) -> News {
-    let mut wait = Wait::begin(sources, news, deadline_ns);
+    let mut wait = Wait::new(news, deadline_ns);
+    wait.start(sources);
     loop {
         if let Some(news) = wait.news() {
             return news;
@@ -102,7 +108,8 @@ pub fn poll_for(source: &mut dyn Source) -> bool {
     if !is_served() || is_trial() {
         return false;
     }
-    let mut wait = Wait::begin(&mut [source], News::empty(), u64::MAX);
+    let mut wait = Wait::new(News::empty(), u64::MAX);
+    wait.start(&mut [source]);
     if let Stage::Poll { .. } = wait.stage {
         wait.block();
         POLLED.store(wait.is_unarmed(), Relaxed);
@@ -148,14 +155,15 @@ impl Watches {
     }
 }
 
-/// A wait in steps. [`Wait::begin`] and [`Wait::arm`] need the sources, [`Wait::block`] does not: a caller that shares the sources
+/// A wait in steps. [`Wait::start`] and [`Wait::arm`] need the sources, [`Wait::block`] does not: a caller that shares the sources
 /// with other processors holds them only for the former.
 #[derive(Debug)]
 pub struct Wait {
     stage: Stage,
     wanted: News,
     deadline_ns: u64,
-    watches: Watches,
+    /// Words to poll, if that is possible.
+    watches: Option<Watches>,
     /// True if the tender must be woken for published requests.
     owed: bool,
 }
@@ -174,24 +182,25 @@ enum Stage {
 }
 
 impl Wait {
-    /// Begins a wait, as [`any`] does.
-    pub fn begin(sources: &mut [&mut dyn Source], wanted: News, deadline_ns: u64) -> Self {
-        let (stage, watches) = (Stage::Over(News::DEVICES), Watches::default());
-        let mut wait = Self { stage, wanted: wanted | News::DEVICES, deadline_ns, watches, owed: false };
-        if sources.iter_mut().any(|source| source.ready()) {
-            return wait;
-        }
-        wait.deadline_ns = sources.iter_mut().fold(deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
-        wait.owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
-        sources.iter().for_each(|source| source.watch(&mut wait.watches));
-        wait.stage = wait.plan();
-        wait.arm(sources);
-        wait
+    /// A wait for these news alone, or the deadline. Devices join it with [`Wait::start`].
+    // `start` is apart so that the wait is built where the caller keeps it: as a result, its words would be copied there.
+    #[inline]
+    pub fn new(wanted: News, deadline_ns: u64) -> Self {
+        Self { stage: Stage::Leave, wanted, deadline_ns, watches: None, owed: false }
     }
 
-    /// Begins a wait for `news` of other kinds than a device's, or the deadline, alone.
-    pub fn without_devices(news: News, deadline_ns: u64) -> Self {
-        Self { stage: Stage::Leave, wanted: news, deadline_ns, watches: Watches::default(), owed: false }
+    /// Starts to wait for these devices too, as [`any`] does: publishes their requests.
+    pub fn start(&mut self, sources: &mut [&mut dyn Source]) {
+        self.wanted |= News::DEVICES;
+        if sources.iter_mut().any(|source| source.ready()) {
+            self.stage = Stage::Over(News::DEVICES);
+            return;
+        }
+        self.deadline_ns =
+            sources.iter_mut().fold(self.deadline_ns, |earliest, source| earliest.min(source.deadline_ns()));
+        self.owed = sources.iter_mut().fold(false, |owed, source| source.show() | owed);
+        self.stage = if is_beside() { self.plan(sources) } else { Stage::Arm };
+        self.arm(sources);
     }
 
     /// Returns the news, if the wait is over.
@@ -232,18 +241,22 @@ impl Wait {
             Stage::Leave => {
                 self.stage = Stage::Over(leave(self.deadline_ns, self.wanted));
                 // An answer within the call does not prove that the tender runs beside the guest.
-                BEAT.store(self.watches.beats(), Relaxed);
+                if let Some(watches) = &self.watches {
+                    BEAT.store(watches.beats(), Relaxed);
+                }
             }
             Stage::Arm | Stage::Over(_) => {}
         }
     }
 
-    /// Returns the first stage: polling, if that may pay.
-    fn plan(&self) -> Stage {
+    /// Gathers the words to poll. Returns the first stage: polling, if that may pay.
+    fn plan(&mut self, sources: &[&mut dyn Source]) -> Stage {
+        let watches = self.watches.insert(Watches::default());
+        sources.iter().for_each(|source| source.watch(watches));
         if !can_poll() || POLLED.swap(false, Relaxed) {
             return Stage::Arm;
         }
-        let before = self.watches.beats();
+        let before = watches.beats();
         let moved = before != BEAT.swap(before, Relaxed);
         if moved {
             POLL.present();
@@ -261,7 +274,9 @@ impl Wait {
 
     /// Polls for that long; rings the doorbell first, if that is owed. Returns true if the tender has worked.
     fn poll(&mut self, poll_ns: u64, is_trial: bool) -> bool {
-        let (cost_ns, before) = (LEAVING.ns(), self.watches.beats());
+        // A wait that polls has words to poll.
+        let Some(watches) = &self.watches else { return false };
+        let (cost_ns, before) = (LEAVING.ns(), watches.beats());
         if core::mem::take(&mut self.owed) {
             device::ring_doorbell();
         }
@@ -270,13 +285,13 @@ impl Wait {
         loop {
             let now_ns = clock::monotonic_ns();
             let took_ns = now_ns.saturating_sub(begun_ns);
-            if self.watches.moved() {
+            if watches.moved() {
                 // A trial waits for the wake-up, which later polls do not need.
                 POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
                 return true;
             }
             if now_ns >= until_ns {
-                match before != 0 && self.watches.beats() == before {
+                match before != 0 && watches.beats() == before {
                     true => POLL.absent(),
                     false => POLL.miss(took_ns, cost_ns),
                 }

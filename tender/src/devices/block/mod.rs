@@ -306,8 +306,15 @@ impl Served {
     /// Takes requests and results, and publishes completions after every `shown` requests.
     fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = self.take(shown)?;
-        progress |= self.drain()?;
+        progress |= self.go_on()?;
         Ok(progress)
+    }
+
+    /// Takes results, and publishes their completions.
+    #[inline]
+    fn go_on(&mut self) -> Result<Progress, Broken> {
+        let done = self.reap()? > 0;
+        Ok(Progress { done, wake: done && self.queue.publish(), ..Progress::default() })
     }
 
     fn submit(&mut self) {
@@ -365,8 +372,7 @@ impl Device for Served {
     }
 
     fn drain(&mut self) -> Result<Progress, Broken> {
-        let done = self.reap()? > 0;
-        Ok(Progress { done, wake: done && self.queue.publish(), ..Progress::default() })
+        self.go_on()
     }
 
     fn is_idle(&self) -> bool {
