@@ -10,9 +10,8 @@ use crate::host_files::HostFiles;
 use crate::image::Image;
 use crate::inspect::Value;
 use crate::report::names::{Clean, bold};
-use crate::run::{Options, matched};
+use crate::run::{Options, host_files, matched};
 use crate::size::Size;
-use husk_abi::note::kind;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -37,8 +36,7 @@ impl Explanation {
         let image = Image::open(path).map_err(Error::image(path))?;
         let memory = options.memory.to(&image).map_err(Error::over_maximum(path))?;
         let devices = matched(&image, &options.devices)?;
-        let is_std = image.notes.manifest.kind == kind::STD;
-        let host_files = HostFiles::open(&options.host_files, is_std, &devices);
+        let host_files = host_files(&image, &options.host_files, &devices)?;
         let plan = Plan::new(target, host_files.feature(), devices.iter().flat_map(|(_, what)| what.features()));
         Ok(Self { path: image.path, memory, devices, host_files, landlock: files::version(), plan, colour: false })
     }

@@ -88,6 +88,16 @@ fn names_are_added() {
 }
 
 #[test]
+fn a_native_program_is_given_no_names() {
+    for flag in ["--hostname=web", "--add-host=db.test:192.0.2.7"] {
+        let name = flag.split('=').next().expect("a first part");
+        let refused = format!("{name}: a program over the native API looks up no names");
+        Guest::native("prints_control").flag(flag).run().expect_refusal(&[&refused]);
+        Guest::native("prints_control").flag(flag).flag("--explain").run().expect_refusal(&[&refused]);
+    }
+}
+
+#[test]
 fn names_of_the_host_reach_a_guest_with_a_network() {
     if !requires::root() {
         return;

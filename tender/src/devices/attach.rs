@@ -117,6 +117,7 @@ pub enum Mismatch {
     SamePlace { place: String },
     Inside { inner: String, outer: String },
     NoFolders { is_std: bool },
+    NoNames { flag: &'static str },
 }
 
 /// Gives each device its name. `wanted` are the devices of the manifest, of a std program if `is_std`.
@@ -232,6 +233,12 @@ impl fmt::Display for Mismatch {
             }
             Self::NoFolders { is_std: false } => {
                 write!(f, "--files: a program over the native API has no files; give it a disk, with --block")
+            }
+            Self::NoNames { flag } => {
+                write!(
+                    f,
+                    "{flag}: a program over the native API looks up no names; leave it out, and give addresses as arguments"
+                )
             }
             Self::Which { kind, wanted } => {
                 write!(f, "{0}: which device? write {0} NAME=…; the image has {1}", flag_of(*kind).0, List(wanted))

@@ -43,6 +43,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Flag of the first of the guest's names that the user gave.
+    pub fn names_flag(&self) -> Option<&'static str> {
+        let hostname = self.hostname.as_ref().map(|_| "--hostname");
+        hostname.or_else(|| self.added.first().map(|_| "--add-host"))
+    }
+}
+
 /// Files of the host for one guest.
 #[derive(Debug, Default)]
 pub struct HostFiles(Vec<Entry>);
@@ -94,11 +102,8 @@ impl Networks {
 }
 
 impl HostFiles {
-    /// Opens what a guest with these devices may read; nothing for a native program (`is_std` is false), which has no files.
-    pub fn open(options: &Options, is_std: bool, devices: &[(String, What)]) -> Self {
-        if !is_std {
-            return Self::default();
-        }
+    /// Opens what a guest with these devices may read.
+    pub fn open(options: &Options, devices: &[(String, What)]) -> Self {
         let networks = Networks::of(devices);
         let names = [hosts(options, networks), resolver(options, networks)];
         let mut entries: Vec<_> = names.into_iter().flatten().collect();

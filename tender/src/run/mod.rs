@@ -10,7 +10,7 @@ mod reporter;
 mod serve;
 
 pub use open::kvm;
-pub(crate) use open::matched;
+pub(crate) use open::{host_files, matched};
 
 use crate::arch::hvt::Cpu;
 use crate::confine::User;

@@ -4,10 +4,10 @@ use super::Options;
 use super::reporter::Reporter;
 use crate::confine::{files, privileges};
 use crate::devices::Open;
-use crate::devices::attach::{self, Attachment, What};
+use crate::devices::attach::{self, Attachment, Mismatch, What};
 use crate::error::Error;
 use crate::host::signals;
-use crate::host_files::HostFiles;
+use crate::host_files::{self, HostFiles};
 use crate::hvt;
 use crate::image::Image;
 use crate::say;
@@ -59,8 +59,7 @@ pub fn open(options: &Options) -> Result<(ManuallyDrop<Inputs>, Opened), Error> 
     }
     let opened = attached.iter().map(|(name, what)| Open::new(name.clone(), what));
     let devices = opened.collect::<Result<_, _>>()?;
-    let is_std = image.notes.manifest.kind == kind::STD;
-    let host_files = HostFiles::open(&options.host_files, is_std, &attached);
+    let host_files = host_files(&image, &options.host_files, &attached)?;
     let reporter = Reporter::new(&image);
     let inputs = ManuallyDrop::new(Inputs { image, attached, reporter });
     Ok((inputs, Opened { memory, kvm, devices, host_files, began }))
@@ -87,4 +86,19 @@ pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String
     let is_std = image.notes.manifest.kind == kind::STD;
     attach::check_folders(is_std, image.notes.takes_folders, given).map_err(Error::Mismatch)?;
     attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
+}
+
+/// Opens what the guest may read of the host's files. A native program has no files, so options that only change them are an error.
+pub(crate) fn host_files(
+    image: &Image,
+    options: &host_files::Options,
+    attached: &[(String, What)],
+) -> Result<HostFiles, Error> {
+    if image.notes.manifest.kind == kind::STD {
+        return Ok(HostFiles::open(options, attached));
+    }
+    match options.names_flag() {
+        Some(flag) => Err(Error::Mismatch(Mismatch::NoNames { flag })),
+        None => Ok(HostFiles::default()),
+    }
 }
