@@ -17,6 +17,7 @@ pub use crate::devices::net::user::fuzz::{dns, frames};
 use crate::devices::notifier::Notifier;
 use crate::devices::table;
 use crate::host_files::HostFiles;
+pub use crate::host_files::fuzz::host_files;
 use crate::hvt::heap::Heap;
 use crate::image::Image;
 use crate::memory::layout::{Addresses, Layout};
@@ -262,6 +263,12 @@ mod tests {
     fn no_request_to_a_folder_reaches_beyond_it() {
         holds("folders", 3000, folders, vec(prop_oneof![3 => 0..24_u8, 1 => any::<u8>()], 0..400));
         holds("folders", 1000, folders, changed("folders"));
+    }
+
+    #[test]
+    fn no_file_of_the_host_is_read_but_those_that_are_offered() {
+        holds("host_files", 1000, host_files, vec(prop_oneof![3 => 0..24_u8, 1 => any::<u8>()], 0..200));
+        holds("host_files", 500, host_files, changed("host_files"));
     }
 
     #[test]

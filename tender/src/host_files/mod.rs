@@ -2,6 +2,8 @@
 //! composed here. All are opened when the tender starts, and read when the guest looks for one.
 
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod names;
 mod places;
 

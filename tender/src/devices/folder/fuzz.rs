@@ -16,17 +16,20 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Pieces of paths; a byte beyond them is a name by itself.
 const PIECES: [&str; 15] =
-    ["..", ".", "file", "near", "up", "away", "deep", "er", "loop", "pipe", "", "/", "far", "inside", "secret"];
+    ["..", ".", "file", "near", "up", "away", "deep", "er", "loop", "pipe", "", "/", "far", "inside", SECRET];
+/// Name and contents of the file that the guest does not have.
+pub(crate) const SECRET: &str = "secret";
 /// Most bytes that are allocated.
 const ALLOCATED: u64 = 1 << 20;
 /// Permissions by which a program runs as its file's owner or group.
 const SET_ID: u32 = 0o6000;
 
 /// Directory of one run: `inside`, which the guest has, and `secret`, which it has not.
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    fn new() -> std::io::Result<Self> {
+    /// Makes a directory.
+    pub fn new() -> std::io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -34,7 +37,7 @@ impl Place {
         let place = Self(parent.join(format!("husk-fuzz-{}-{number}", std::process::id())));
         let inside = place.0.join("inside");
         fs::create_dir_all(inside.join("deep/er"))?;
-        fs::write(place.0.join("secret"), "secret")?;
+        fs::write(place.0.join(SECRET), SECRET)?;
         fs::write(inside.join("file"), "contents")?;
         let links = [("../secret", "up"), ("/etc/passwd", "away"), ("file", "near"), ("deep/er/../../near", "far")];
         links.iter().try_for_each(|(target, name)| symlink(target, inside.join(name)))?;
@@ -43,14 +46,15 @@ impl Place {
         Ok(place)
     }
 
-    fn inside(&self) -> PathBuf {
+    /// Path of the directory that the guest has.
+    pub fn inside(&self) -> PathBuf {
         self.0.join("inside")
     }
 
     /// Attributes of everything below, or of the secret alone.
     fn state(&self, whole: bool) -> Vec<(PathBuf, [u64; 2], [i64; 2])> {
         let mut found = vec![];
-        let mut paths = vec![self.0.join("secret")];
+        let mut paths = vec![self.0.join(SECRET)];
         paths.extend(whole.then(|| self.inside()));
         while let Some(path) = paths.pop() {
             let Ok(metadata) = path.symlink_metadata() else { continue };
@@ -131,7 +135,7 @@ fn ask(service: &mut Service, arguments: &mut Arguments<'_>) -> Option<()> {
 }
 
 /// Takes a path of some pieces.
-fn path(arguments: &mut Arguments<'_>) -> Option<Vec<u8>> {
+pub(crate) fn path(arguments: &mut Arguments<'_>) -> Option<Vec<u8>> {
     let mut path = vec![];
     for _ in 0..arguments.byte()? % 4 {
         if !path.is_empty() {
