@@ -10,6 +10,9 @@
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;
+// What the compiler calls to copy, fill and compare.
+#[cfg(target_os = "none")]
+use husk_bytes as _;
 
 pub mod arch;
 pub mod attach;

@@ -3,18 +3,7 @@
 #![expect(unsafe_code, reason = "raw memory")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "all stand on the one promise of whoever calls")]
 
-use crate::word::{STEP, VECTOR, Vector, and, equal, load, mask};
-
-/// Mask with a bit for each byte of a vector.
-const ALL: u32 = (1 << VECTOR) - 1;
-
-/// Returns all bits of the bytes that are equal in two vectors at `offset`.
-#[inline(always)]
-unsafe fn same(one: *const u8, other: *const u8, offset: usize) -> Vector {
-    // SAFETY: the caller guarantees a vector at `offset` of both.
-    let vector = |block: *const u8| unsafe { load(block.wrapping_add(offset)) };
-    equal(vector(one), vector(other))
-}
+use crate::word::{Registers, load};
 
 /// Returns a negative number, 0 or a positive one, by the first bytes that differ, taken as unsigned numbers.
 ///
@@ -22,7 +11,7 @@ unsafe fn same(one: *const u8, other: *const u8, offset: usize) -> Vector {
 ///
 /// The caller guarantees what memcmp(3) requires.
 #[inline(always)]
-pub unsafe fn compare(one: *const u8, other: *const u8, length: usize) -> i32 {
+pub unsafe fn compare<R: Registers>(one: *const u8, other: *const u8, length: usize) -> i32 {
     // SAFETY: the caller guarantees `length` readable bytes of both; each arm reads words of at most the arm's shortest length,
     // from both ends.
     unsafe {
@@ -32,7 +21,7 @@ pub unsafe fn compare(one: *const u8, other: *const u8, length: usize) -> i32 {
             2..=3 => ends(one, other, length, |word: u16| word.swap_bytes()),
             4..=7 => ends(one, other, length, |word: u32| word.swap_bytes()),
             8..=15 => ends(one, other, length, |word: u64| word.swap_bytes()),
-            _ => vectors(one, other, length),
+            _ => R::compare(one, other, length),
         }
     }
 }
@@ -47,39 +36,11 @@ unsafe fn ends<W: Copy + Ord>(one: *const u8, other: *const u8, length: usize, n
     order as i32
 }
 
-/// Compares at least [`VECTOR`] bytes: four vectors at a time while they are equal, then one at a time; the last may overlap
-/// with bytes that were compared before.
-#[inline(never)]
-unsafe fn vectors(one: *const u8, other: *const u8, length: usize) -> i32 {
-    let (mut offset, last) = (0, length - VECTOR);
-    while offset + STEP <= length {
-        // SAFETY: the loop's condition leaves 64 more bytes at `offset`.
-        let [a, b, c, d] = core::array::from_fn(|index| unsafe { same(one, other, offset + index * VECTOR) });
-        if mask(and(and(a, b), and(c, d))) != ALL {
-            break;
-        }
-        offset += STEP;
-    }
-    loop {
-        let place = if offset < last { offset } else { last };
-        // SAFETY: `place` is at most `last`, which leaves 16 more bytes.
-        let same = mask(unsafe { same(one, other, place) });
-        if same != ALL {
-            let place = place + (!same).trailing_zeros() as usize;
-            // SAFETY: the byte is one of these 16.
-            let byte = |block: *const u8| i32::from(unsafe { load::<u8>(block.wrapping_add(place)) });
-            return byte(one) - byte(other);
-        }
-        if place == last {
-            return 0;
-        }
-        offset += VECTOR;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::general::General;
+    use crate::sse2::Sse2;
     use proptest::prelude::*;
 
     proptest! {
@@ -100,9 +61,10 @@ mod tests {
             }
             let placed = |start: usize, bytes: &[u8]| [&vec![7; start], bytes, &[start as u8; 20]].concat();
             let (a, b) = (placed(starts.0, &one), placed(starts.1, &other));
+            let (a, b) = (a.as_ptr().wrapping_add(starts.0), b.as_ptr().wrapping_add(starts.1));
             // SAFETY: both vectors hold `length` bytes from their starts on.
-            let order = unsafe { compare(a.as_ptr().add(starts.0), b.as_ptr().add(starts.1), length) };
-            prop_assert_eq!(order.cmp(&0), one.cmp(&other));
+            let orders = unsafe { [compare::<Sse2>(a, b, length), compare::<General>(a, b, length)] };
+            prop_assert_eq!(orders.map(|order| order.cmp(&0)), [one.cmp(&other); 2]);
         }
     }
 }

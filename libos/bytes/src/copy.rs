@@ -3,13 +3,13 @@
 #![expect(unsafe_code, reason = "raw memory")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "all stand on the one promise of whoever calls")]
 
-use crate::word::{STEP, VECTOR, Vector, load, load_row, store, store_row};
+use crate::word::{Registers, VECTOR, load, step, store};
 use core::arch::asm;
 
 /// Longest copy that loads all bytes before it stores any, so that source and target may overlap.
-const SHORT: usize = 2 * STEP;
-/// Length in bytes from which a string instruction is quicker than the loop.
-const LONG: usize = 1024;
+const fn short_maximum<R: Registers>() -> usize {
+    2 * step::<R>()
+}
 
 /// Copies bytes to a target that does not overlap with the source.
 ///
@@ -17,13 +17,13 @@ const LONG: usize = 1024;
 ///
 /// The caller guarantees what memcpy(3) requires.
 #[inline(always)]
-pub unsafe fn apart(to: *mut u8, from: *const u8, length: usize) {
+pub unsafe fn apart<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     // SAFETY: the caller guarantees `length` bytes of both, without overlap.
     unsafe {
-        match length {
-            0..=SHORT => short(to, from, length),
-            _ if length < LONG => upwards(to, from, length),
-            _ => string(to, from, length),
+        match () {
+            () if length <= short_maximum::<R>() => short::<R>(to, from, length),
+            () if length < R::LONG => upwards::<R>(to, from, length),
+            () => string::<R>(to, from, length),
         }
     }
 }
@@ -34,24 +34,24 @@ pub unsafe fn apart(to: *mut u8, from: *const u8, length: usize) {
 ///
 /// The caller guarantees what memmove(3) requires.
 #[inline(always)]
-pub unsafe fn anywhere(to: *mut u8, from: *const u8, length: usize) {
+pub unsafe fn anywhere<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     let up = (to as usize).wrapping_sub(from as usize);
     let down = up.wrapping_neg();
     // SAFETY: the caller guarantees `length` bytes of both; the arms choose a direction in which no byte is overwritten before
     // it is read.
     unsafe {
         match () {
-            () if length <= SHORT => short(to, from, length),
-            () if up < length => downwards(to, from, length),
-            () if down < length || length < LONG => upwards(to, from, length),
-            () => string(to, from, length),
+            () if length <= short_maximum::<R>() => short::<R>(to, from, length),
+            () if up < length => downwards::<R>(to, from, length),
+            () if down < length || length < R::LONG => upwards::<R>(to, from, length),
+            () => string::<R>(to, from, length),
         }
     }
 }
 
-/// Copies up to [`SHORT`] bytes.
+/// Copies up to [`short_maximum`] bytes.
 #[inline(always)]
-unsafe fn short(to: *mut u8, from: *const u8, length: usize) {
+unsafe fn short<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     // SAFETY: the caller guarantees `length` bytes of both; each arm moves words of at most the arm's shortest length, from
     // both ends.
     unsafe {
@@ -61,9 +61,9 @@ unsafe fn short(to: *mut u8, from: *const u8, length: usize) {
             2..=3 => ends::<u16>(to, from, length),
             4..=7 => ends::<u32>(to, from, length),
             8..=16 => ends::<u64>(to, from, length),
-            17..=32 => ends::<Vector>(to, from, length),
-            33..=64 => ends::<[Vector; 2]>(to, from, length),
-            _ => ends::<[Vector; 4]>(to, from, length),
+            17..=32 => ends::<R::Vector>(to, from, length),
+            33..=64 => ends::<[R::Vector; 2]>(to, from, length),
+            _ => ends::<[R::Vector; 4]>(to, from, length),
         }
     }
 }
@@ -80,50 +80,50 @@ unsafe fn ends<W: Copy>(to: *mut u8, from: *const u8, length: usize) {
     unsafe { store(to.wrapping_add(last), words.1) };
 }
 
-/// Copies more than [`SHORT`] bytes in ascending order: correct if the target does not start inside the source.
+/// Copies more than [`short_maximum`] bytes in ascending order: correct if the target does not start inside the source.
 #[inline(never)]
-unsafe fn upwards(to: *mut u8, from: *const u8, length: usize) {
+unsafe fn upwards<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     // The loop stores at multiples of 16. The bytes that it leaves out at both ends are loaded before it and stored after it.
-    let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - STEP);
-    // SAFETY: the caller guarantees `length` readable bytes, more than 64.
-    let (first, last): (Vector, [Vector; 4]) = unsafe { (load(from), load_row(from.wrapping_add(end))) };
+    let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - step::<R>());
+    // SAFETY: the caller guarantees `length` readable bytes, more than a row.
+    let (first, last): (R::Vector, R::Row) = unsafe { (load(from), load(from.wrapping_add(end))) };
     while offset < end {
-        // SAFETY: `offset` is less than `end`, and from there up to the last byte there are at least 64, of both.
-        unsafe { store_row::<4>(to.wrapping_add(offset), load_row(from.wrapping_add(offset))) };
-        offset += STEP;
+        // SAFETY: `offset` is less than `end`, and from there up to the last byte there is at least a row, of both.
+        unsafe { store::<R::Row>(to.wrapping_add(offset), load(from.wrapping_add(offset))) };
+        offset += step::<R>();
     }
     // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, first) };
-    // SAFETY: `end` lies 64 bytes before the end of the caller's bytes.
-    unsafe { store_row(to.wrapping_add(end), last) };
+    // SAFETY: `end` lies a row before the end of the caller's bytes.
+    unsafe { store(to.wrapping_add(end), last) };
 }
 
-/// Copies more than [`SHORT`] bytes in descending order: correct if the target does not end inside the source.
+/// Copies more than [`short_maximum`] bytes in descending order: correct if the target does not end inside the source.
 #[inline(never)]
-unsafe fn downwards(to: *mut u8, from: *const u8, length: usize) {
+unsafe fn downwards<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     let end = length - VECTOR;
     let mut offset = length - (to as usize + length) % VECTOR;
-    // SAFETY: the caller guarantees `length` readable bytes, more than 64.
-    let (first, last): ([Vector; 4], Vector) = unsafe { (load_row(from), load(from.wrapping_add(end))) };
-    while offset > STEP {
-        offset -= STEP;
-        // SAFETY: `offset` was more than 64, so the 64 bytes before it lie in both.
-        unsafe { store_row::<4>(to.wrapping_add(offset), load_row(from.wrapping_add(offset))) };
+    // SAFETY: the caller guarantees `length` readable bytes, more than a row.
+    let (first, last): (R::Row, R::Vector) = unsafe { (load(from), load(from.wrapping_add(end))) };
+    while offset > step::<R>() {
+        offset -= step::<R>();
+        // SAFETY: `offset` was more than a row, so the row before it lies in both.
+        unsafe { store::<R::Row>(to.wrapping_add(offset), load(from.wrapping_add(offset))) };
     }
-    // SAFETY: the caller guarantees `length` writable bytes, more than 64.
-    unsafe { store_row(to, first) };
+    // SAFETY: the caller guarantees `length` writable bytes, more than a row.
+    unsafe { store(to, first) };
     // SAFETY: the vector ends at the last of the caller's bytes.
     unsafe { store(to.wrapping_add(end), last) };
 }
 
-/// Copies at least [`LONG`] bytes that do not overlap: whole words to multiples of 16 by one instruction, and both ends by
+/// Copies at least [`Registers::LONG`] bytes that do not overlap: whole words to multiples of 16 by one instruction, and both ends by
 /// vectors.
 #[inline(never)]
-unsafe fn string(to: *mut u8, from: *const u8, length: usize) {
+unsafe fn string<R: Registers>(to: *mut u8, from: *const u8, length: usize) {
     let offset = VECTOR - to as usize % VECTOR;
     let end = length - VECTOR;
     // SAFETY: the caller guarantees `length` readable bytes, more than a vector.
-    let (first, last): (Vector, Vector) = unsafe { (load(from), load(from.wrapping_add(end))) };
+    let (first, last): (R::Vector, R::Vector) = unsafe { (load(from), load(from.wrapping_add(end))) };
     let (words, source, target) = ((length - offset) / 8, from.wrapping_add(offset), to.wrapping_add(offset));
     // SAFETY: `offset` and the words lie within the caller's `length` bytes of both; the ABI keeps the direction flag clear.
     unsafe {
@@ -139,12 +139,37 @@ unsafe fn string(to: *mut u8, from: *const u8, length: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::word::STEP;
+    use crate::general::General;
+    use crate::sse2::Sse2;
     use proptest::prelude::*;
 
     /// Lengths of blocks: every path, and both sides of each limit.
     fn lengths() -> impl Strategy<Value = usize> {
-        prop_oneof![0usize..=SHORT + 2 * STEP, LONG - 2 * STEP..LONG + 2 * STEP, 0..6000usize]
+        prop_oneof![
+            0usize..300,
+            General::LONG - 100..General::LONG + 100,
+            Sse2::LONG - 100..Sse2::LONG + 100,
+            0..6000usize
+        ]
+    }
+
+    fn bytes_arrive<R: Registers>(length: usize, from: usize, to: usize) {
+        let source: Vec<u8> = (0..length + 64).map(|index| (index % 251) as u8).collect();
+        let mut target = vec![0xee; length + 128];
+        // SAFETY: the vectors have 64 and 128 bytes more than `length`, and both starts are less than 64.
+        unsafe { apart::<R>(target.as_mut_ptr().add(to), source.as_ptr().add(from), length) };
+        assert_eq!(&target[to..to + length], &source[from..from + length]);
+        assert!(target[..to].iter().chain(&target[to + length..]).all(|byte| *byte == 0xee));
+    }
+
+    fn overlapping_bytes_arrive<R: Registers>(length: usize, from: usize, to: usize) {
+        let mut bytes: Vec<u8> = (0..length + 300).map(|index| (index * 7 % 251) as u8).collect();
+        let mut model = bytes.clone();
+        model.copy_within(from..from + length, to);
+        let start = bytes.as_mut_ptr();
+        // SAFETY: the vector has 300 bytes more than `length`, and both starts are less than 300.
+        unsafe { anywhere::<R>(start.add(to), start.add(from), length) };
+        assert_eq!(bytes, model);
     }
 
     proptest! {
@@ -152,23 +177,14 @@ mod tests {
 
         #[test]
         fn bytes_arrive_and_no_others_change(length in lengths(), from in 0usize..64, to in 0usize..64) {
-            let source: Vec<u8> = (0..length + 64).map(|index| (index % 251) as u8).collect();
-            let mut target = vec![0xee; length + 128];
-            // SAFETY: the vectors have 64 and 128 bytes more than `length`, and both starts are less than 64.
-            unsafe { apart(target.as_mut_ptr().add(to), source.as_ptr().add(from), length) };
-            prop_assert_eq!(&target[to..to + length], &source[from..from + length]);
-            prop_assert!(target[..to].iter().chain(&target[to + length..]).all(|byte| *byte == 0xee));
+            bytes_arrive::<Sse2>(length, from, to);
+            bytes_arrive::<General>(length, from, to);
         }
 
         #[test]
         fn bytes_that_overlap_arrive(length in lengths(), from in 0usize..300, to in 0usize..300) {
-            let mut bytes: Vec<u8> = (0..length + 300).map(|index| (index * 7 % 251) as u8).collect();
-            let mut model = bytes.clone();
-            model.copy_within(from..from + length, to);
-            let start = bytes.as_mut_ptr();
-            // SAFETY: the vector has 300 bytes more than `length`, and both starts are less than 300.
-            unsafe { anywhere(start.add(to), start.add(from), length) };
-            prop_assert_eq!(bytes, model);
+            overlapping_bytes_arrive::<Sse2>(length, from, to);
+            overlapping_bytes_arrive::<General>(length, from, to);
         }
     }
 }

@@ -2,8 +2,12 @@
 
 #![expect(unsafe_code, reason = "the functions have fixed names and raw arguments")]
 
+#[cfg(target_os = "none")]
+use crate::general::General as Ours;
+#[cfg(not(target_os = "none"))]
+use crate::sse2::Sse2 as Ours;
 use crate::{compare, copy, fill};
-#[cfg(not(test))]
+#[cfg(not(any(test, target_os = "none")))]
 use core::arch::asm;
 use core::ffi::c_int;
 
@@ -15,7 +19,7 @@ use core::ffi::c_int;
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     // SAFETY: the caller guarantees `length` bytes of both, without overlap.
-    unsafe { copy::apart(to, from, length) };
+    unsafe { copy::apart::<Ours>(to, from, length) };
     to
 }
 
@@ -27,7 +31,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     // SAFETY: the caller guarantees `length` bytes of both.
-    unsafe { copy::anywhere(to, from, length) };
+    unsafe { copy::anywhere::<Ours>(to, from, length) };
     to
 }
 
@@ -39,7 +43,7 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mu
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, byte: c_int, length: usize) -> *mut u8 {
     // SAFETY: the caller guarantees `length` writable bytes.
-    unsafe { fill::fill(to, byte as u8, length) };
+    unsafe { fill::fill::<Ours>(to, byte as u8, length) };
     to
 }
 
@@ -51,7 +55,7 @@ unsafe extern "C" fn memset(to: *mut u8, byte: c_int, length: usize) -> *mut u8 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> c_int {
     // SAFETY: the caller guarantees `length` readable bytes of both.
-    unsafe { compare::compare(one, other, length) }
+    unsafe { compare::compare::<Ours>(one, other, length) }
 }
 
 /// bcmp(3), which the compiler calls for comparisons that only test for equality.
@@ -62,11 +66,11 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, length: usize) -> 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, length: usize) -> c_int {
     // SAFETY: the caller guarantees `length` readable bytes of both.
-    unsafe { compare::compare(one, other, length) }
+    unsafe { compare::compare::<Ours>(one, other, length) }
 }
 
 /// Never called, because no function here checks anything; the compiler requires it all the same.
-#[cfg(not(test))]
+#[cfg(not(any(test, target_os = "none")))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
     // SAFETY: `ud2` ends the program by an invalid opcode exception.

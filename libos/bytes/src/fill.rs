@@ -3,11 +3,8 @@
 #![expect(unsafe_code, reason = "raw memory")]
 #![expect(clippy::multiple_unsafe_ops_per_block, reason = "all stand on the one promise of whoever calls")]
 
-use crate::word::{STEP, VECTOR, Vector, store, store_row, twice};
+use crate::word::{Registers, VECTOR, step, store};
 use core::arch::asm;
-
-/// Length in bytes from which a string instruction is quicker than the loop.
-const LONG: usize = 1024;
 
 /// Writes `byte` `length` times.
 ///
@@ -15,9 +12,9 @@ const LONG: usize = 1024;
 ///
 /// The caller guarantees what memset(3) requires.
 #[inline(always)]
-pub unsafe fn fill(to: *mut u8, byte: u8, length: usize) {
+pub unsafe fn fill<R: Registers>(to: *mut u8, byte: u8, length: usize) {
     let word = u64::from(byte) * 0x0101_0101_0101_0101;
-    let vector = || twice(word);
+    let vector = || R::twice(word);
     // SAFETY: the caller guarantees `length` writable bytes; each arm writes words of at most the arm's shortest length, from
     // both ends.
     unsafe {
@@ -30,8 +27,8 @@ pub unsafe fn fill(to: *mut u8, byte: u8, length: usize) {
             17..=32 => ends(to, vector(), length),
             33..=64 => ends(to, [vector(); 2], length),
             65..=128 => ends(to, [vector(); 4], length),
-            _ if length < LONG => upwards(to, vector(), length),
-            _ => string(to, word, vector(), length),
+            _ if length < R::LONG => upwards::<R>(to, vector(), length),
+            _ => string::<R>(to, word, vector(), length),
         }
     }
 }
@@ -47,23 +44,23 @@ unsafe fn ends<W: Copy>(to: *mut u8, word: W, length: usize) {
 
 /// Fills at least 80 bytes by a loop.
 #[inline(never)]
-unsafe fn upwards(to: *mut u8, vector: Vector, length: usize) {
+unsafe fn upwards<R: Registers>(to: *mut u8, vector: R::Vector, length: usize) {
     // The loop stores at multiples of 16.
-    let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - STEP);
+    let (mut offset, end) = (VECTOR - to as usize % VECTOR, length - step::<R>());
     // SAFETY: the caller guarantees `length` writable bytes, more than a vector.
     unsafe { store(to, vector) };
     while offset < end {
-        // SAFETY: `offset` is less than `end`, and from there up to the last byte there are at least 64.
-        unsafe { store_row(to.wrapping_add(offset), [vector; 4]) };
-        offset += STEP;
+        // SAFETY: `offset` is less than `end`, and from there up to the last byte there is at least a row.
+        unsafe { store(to.wrapping_add(offset), R::row(vector)) };
+        offset += step::<R>();
     }
-    // SAFETY: `end` lies 64 bytes before the end of the caller's bytes.
-    unsafe { store_row(to.wrapping_add(end), [vector; 4]) };
+    // SAFETY: `end` lies a row before the end of the caller's bytes.
+    unsafe { store(to.wrapping_add(end), R::row(vector)) };
 }
 
-/// Fills at least [`LONG`] bytes: whole words at multiples of 16 by one instruction.
+/// Fills at least [`Registers::LONG`] bytes: whole words at multiples of 16 by one instruction.
 #[inline(never)]
-unsafe fn string(to: *mut u8, word: u64, vector: Vector, length: usize) {
+unsafe fn string<R: Registers>(to: *mut u8, word: u64, vector: R::Vector, length: usize) {
     let offset = VECTOR - to as usize % VECTOR;
     let (words, target) = ((length - offset) / 8, to.wrapping_add(offset));
     // In ascending order, because memory that is touched in ascending order is populated in large pieces.
@@ -81,22 +78,29 @@ unsafe fn string(to: *mut u8, word: u64, vector: Vector, length: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::general::General;
+    use crate::sse2::Sse2;
     use proptest::prelude::*;
+
+    fn bytes_are_written<R: Registers>(length: usize, start: usize, byte: u8) {
+        let mut target = vec![!byte; length + 128];
+        // SAFETY: the vector has 128 bytes more than `length`, and `start` is less than 64.
+        unsafe { fill::<R>(target.as_mut_ptr().add(start), byte, length) };
+        assert!(target[start..start + length].iter().all(|found| *found == byte));
+        assert!(target[..start].iter().chain(&target[start + length..]).all(|found| *found == !byte));
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
         fn bytes_are_written_and_no_others(
-            length in prop_oneof![0usize..300, LONG - 100..LONG + 100, 0..6000usize],
+            length in prop_oneof![0usize..300, 400..600usize, Sse2::LONG - 100..Sse2::LONG + 100, 0..6000usize],
             start in 0usize..64,
             byte: u8,
         ) {
-            let mut target = vec![!byte; length + 128];
-            // SAFETY: the vector has 128 bytes more than `length`, and `start` is less than 64.
-            unsafe { fill(target.as_mut_ptr().add(start), byte, length) };
-            prop_assert!(target[start..start + length].iter().all(|found| *found == byte));
-            prop_assert!(target[..start].iter().chain(&target[start + length..]).all(|found| *found == !byte));
+            bytes_are_written::<Sse2>(length, start, byte);
+            bytes_are_written::<General>(length, start, byte);
         }
     }
 }
