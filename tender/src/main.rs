@@ -134,7 +134,10 @@ fn check(check: &cli::Check) -> Result<u8, Error> {
 /// Becomes the program `husk-disk`, which lies beside this one. Returns why that is not possible. By the system call's own function:
 /// std's `Command` would add 40 KiB to `husk`.
 fn disk(words: Vec<OsString>) -> String {
-    let path = std::env::current_exe().unwrap_or_default().with_file_name("husk-disk");
+    let path = match std::env::current_exe() {
+        Ok(own) => own.with_file_name("husk-disk"),
+        Err(error) => return format!("cannot find the folder of husk, in which husk-disk lies: {error}"),
+    };
     let text = |word: OsString| CString::new(word.into_encoded_bytes()).unwrap_or_default();
     let words: Vec<_> = std::iter::once(path.clone().into()).chain(words).map(text).collect();
     let mut arguments: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
