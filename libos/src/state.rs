@@ -14,6 +14,7 @@ use crate::fs::host::HostFiles;
 use crate::fs::inode::Time;
 use crate::host_files;
 use crate::image;
+use crate::memory::copies::Copies;
 use crate::memory::sigaltstack_guard::SigaltstackGuard;
 use crate::net::Net;
 use crate::outside::Outside;
@@ -46,6 +47,8 @@ pub struct Libos {
     pub random: Random,
     /// State of the first signal stack, which reuses the main stack's guard gap.
     pub sigaltstack_guard: SigaltstackGuard,
+    /// Mappings that are copies of files of the host, which the program may only read.
+    pub copies: Copies,
     /// Limits that the program has set.
     pub limits: Vec<Limit>,
     /// The auxiliary vector that the program got.
@@ -84,6 +87,7 @@ impl Libos {
             consoles: Default::default(),
             random,
             sigaltstack_guard,
+            copies: Copies::default(),
             limits: Vec::new(),
             auxiliary,
             started,

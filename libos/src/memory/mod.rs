@@ -10,6 +10,7 @@
 
 #![expect(unsafe_code, reason = "pages are made from a region of addresses")]
 
+pub mod copies;
 pub mod heap;
 mod host;
 mod pages;

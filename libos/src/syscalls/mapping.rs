@@ -31,6 +31,7 @@ pub fn mmap(
     }
     if flags & MAP_FIXED != 0 {
         calls::await_memory(libos, address, length)?;
+        libos.copies.remove(address, length);
     }
     if flags & MAP_ANONYMOUS != 0 {
         if address == 0
@@ -68,7 +69,10 @@ fn shared(libos: &mut Libos, place: Slice, rights: Rights, flags: u32, (file, of
         Kind::Folder(_)
             if !rights.contains(Rights::WRITE) && !libos.files.description(file)?.access().contains(Access::WRITE) =>
         {
-            return private(libos, place, rights, flags, (file, offset));
+            libos.copies.reserve()?;
+            let mapped = private(libos, place, rights, flags, (file, offset))?;
+            libos.copies.add(mapped, place.length);
+            return Ok(mapped);
         }
         Kind::Device(Device::Zero) => return Ok(calls::map(place.address, place.length, rights, flags)?),
         _ => return Err(Errno::ENODEV.into()),

@@ -71,7 +71,10 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
     }
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there are no mappings: Linux returns no error then.
-        Ok(()) | Err(Errno::ENOMEM) => Ok(0),
+        Ok(()) | Err(Errno::ENOMEM) => {
+            libos.copies.remove(address, length.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX));
+            Ok(0)
+        }
         Err(errno) => Err(errno.into()),
     }
 }
@@ -100,12 +103,20 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         await_memory(libos, to, new)?;
         let memory = memory::of(address);
         return match ptr::eq(memory, memory::of(to)) {
-            true => Ok(memory.lock().move_to(address, old, to, new)?),
+            true => {
+                let moved = memory.lock().move_to(address, old, to, new)?;
+                libos.copies.remove(to, new);
+                libos.copies.moved((address, old), (to, new));
+                Ok(moved)
+            }
             // The move would be from the heap to the sparse region, or back.
             false => Err(Errno::ENOMEM.into()),
         };
     }
     let resized = memory::of(address).lock().resize(address, old, new, flags & MREMAP_MAYMOVE != 0);
+    if let Ok(to) = resized {
+        libos.copies.moved((address, old), (to, new));
+    }
     Ok(resized.inspect_err(|errno| notice_refused(*errno, new))?)
 }
 
@@ -134,6 +145,9 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
     if let Some(done) = libos.files.protect(address, length, rights) {
         memory::flush_pending_mprotect();
         return Ok(done.map(|()| 0)?);
+    }
+    if rights.contains(Rights::WRITE) && libos.copies.meets(address, length) {
+        return Err(Errno::EACCES.into());
     }
     let memory = memory::of(address);
     for other in [&MEMORY, &sparse::SPARSE].into_iter().filter(|other| !ptr::eq(*other, memory)) {
