@@ -2,13 +2,14 @@
 
 #![expect(unsafe_code, reason = "guest memory is named by address")]
 
-use super::paths::Names;
+use super::locks::{Owner, Range, identity};
+use super::paths::{Names, kind};
 use super::service::{Service, argument, swapped};
 use super::system::{self, Error};
 use crate::devices::copy;
 use crate::devices::ring::Part;
 use husk_abi::folder::*;
-use libc::{EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, iovec, timespec};
+use libc::{EFAULT, EINVAL, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, iovec, timespec};
 use std::ptr::NonNull;
 use zerocopy::IntoBytes;
 
@@ -112,8 +113,38 @@ impl Service {
         if names.first.is_empty() && request.handle != ROOT {
             return system::plain(libc::SYS_ftruncate, self.file(request.handle)?, [size, 0, 0]).map(drop);
         }
-        let (file, _) = self.open_file(request.handle, &names.first, libc::O_WRONLY, 0)?;
-        system::plain(libc::SYS_ftruncate, system::raw(&file), [size, 0, 0]).map(drop)
+        match kind(&self.look(request.handle, &names.first, true)?) {
+            libc::S_IFREG => {}
+            libc::S_IFDIR => return Err(EISDIR as Error),
+            _ => return Err(EINVAL as Error),
+        }
+        self.with_file(request, names, libc::O_WRONLY, |file| {
+            system::plain(libc::SYS_ftruncate, file, [size, 0, 0]).map(drop)
+        })
+    }
+
+    /// Calls `code` with a file that is opened for it. If the guest has record locks on the file, it stays open, because closing it would
+    /// release them, and is used again.
+    fn with_file(
+        &mut self,
+        request: &Request,
+        names: &Names,
+        flags: i32,
+        code: impl FnOnce(i32) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let known = self.look(request.handle, &names.first, true).map(|status| identity(&status));
+        if let Some(file) = known.ok().and_then(|known| self.locks.kept(known)) {
+            return code(system::raw(file));
+        }
+        // For both purposes, so that one file is enough.
+        let both = self.open_file(request.handle, &names.first, libc::O_RDWR, 0);
+        let (file, status) = match both {
+            Ok(opened) => opened,
+            Err(_) => self.open_file(request.handle, &names.first, flags, 0)?,
+        };
+        let done = code(system::raw(&file));
+        self.locks.put_away(identity(&status), file);
+        done
     }
 
     /// Sets permissions, which older kernels (before Linux 6.6) cannot for a file that is open by its path only. Without the set-ID
@@ -127,8 +158,9 @@ impl Service {
         if names.first.is_empty() && request.handle != ROOT {
             return system::plain(libc::SYS_fchmod, file, [mode, 0, 0]).map(drop);
         }
-        let (file, _) = self.open_file(request.handle, &names.first, libc::O_RDONLY, 0)?;
-        system::plain(libc::SYS_fchmod, system::raw(&file), [mode, 0, 0]).map(drop)
+        self.with_file(request, names, libc::O_RDONLY, |file| {
+            system::plain(libc::SYS_fchmod, file, [mode, 0, 0]).map(drop)
+        })
     }
 
     pub(super) fn sync(&mut self, request: &Request) -> Result<(), Error> {
@@ -169,10 +201,21 @@ impl Service {
             l_len: argument(request.count),
             l_pid: 0,
         };
-        system::lock(self.file(request.handle)?, command, &mut lock)?;
+        let file = self.file(request.handle)?;
         if takes {
+            let owner = if request.mode == PROCESS { Owner::Guest } else { Owner::Handle(request.handle) };
+            let start = checked(request.offset)?.cast_unsigned();
+            let end = match checked(request.count)? {
+                0 => u64::MAX,
+                count => start + count.cast_unsigned(),
+            };
+            let range = Range { start, end, kind: lock.l_type };
+            let change = self.locks.change(owner, self.handles.identity(request.handle)?, range)?;
+            system::lock(file, command, &mut lock)?;
+            self.locks.made(change);
             return Ok(());
         }
+        system::lock(file, command, &mut lock)?;
         let (start, length) = (lock.l_start as u64, lock.l_len as u64);
         give(data, Lock { kind: lock.l_type as u32, reserved: 0, start, length }.as_bytes())
     }

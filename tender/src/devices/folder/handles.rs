@@ -1,5 +1,6 @@
 //! Open files of a guest, by the handles that it knows them by.
 
+use super::locks::Identity;
 use super::system::Error;
 use husk_abi::folder::HANDLES_MAXIMUM;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -7,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 /// Table of open files.
 #[derive(Debug, Default)]
 pub struct Handles {
-    files: Vec<Option<OwnedFd>>,
+    files: Vec<Option<(OwnedFd, Identity)>>,
     free: Vec<u32>,
 }
 
@@ -18,28 +19,36 @@ impl Handles {
     }
 
     /// Adds a file; EMFILE if there are too many.
-    pub fn add(&mut self, file: OwnedFd) -> Result<u32, Error> {
+    pub fn add(&mut self, file: OwnedFd, identity: Identity) -> Result<u32, Error> {
         if let Some(handle) = self.free.pop() {
-            self.files[handle as usize] = Some(file);
+            self.files[handle as usize] = Some((file, identity));
             return Ok(handle);
         }
         if !self.has_room() {
             return Err(libc::EMFILE as u32);
         }
-        self.files.push(Some(file));
+        self.files.push(Some((file, identity)));
         Ok(self.files.len() as u32 - 1)
     }
 
     /// The file behind a handle; EBADF if there is none.
     pub fn get(&self, handle: u32) -> Result<RawFd, Error> {
-        let file = self.files.get(handle as usize).and_then(Option::as_ref);
-        file.map(AsRawFd::as_raw_fd).ok_or(libc::EBADF as u32)
+        self.open(handle).map(|(file, _)| file.as_raw_fd())
+    }
+
+    /// The file that a handle stands for; EBADF if there is none.
+    pub fn identity(&self, handle: u32) -> Result<Identity, Error> {
+        self.open(handle).map(|(_, identity)| *identity)
+    }
+
+    fn open(&self, handle: u32) -> Result<&(OwnedFd, Identity), Error> {
+        self.files.get(handle as usize).and_then(Option::as_ref).ok_or(libc::EBADF as u32)
     }
 
     /// Calls `each` with every open file.
     #[cfg(any(test, fuzzing))]
     pub fn each(&self, each: impl FnMut(RawFd)) {
-        self.files.iter().flatten().map(AsRawFd::as_raw_fd).for_each(each);
+        self.files.iter().flatten().map(|(file, _)| file.as_raw_fd()).for_each(each);
     }
 
     /// Closes a file.
@@ -59,12 +68,14 @@ mod tests {
     fn there_are_so_many_handles_and_no_more() {
         let mut handles = Handles::default();
         let file = || OwnedFd::from(std::fs::File::open("/dev/null").expect("it is there"));
+        let identity = (1, 2, 3);
         assert_eq!(handles.get(0), Err(libc::EBADF as u32));
-        assert_eq!((handles.add(file()), handles.add(file())), (Ok(0), Ok(1)));
+        assert_eq!((handles.add(file(), identity), handles.add(file(), identity)), (Ok(0), Ok(1)));
+        assert_eq!((handles.identity(1), handles.identity(2)), (Ok(identity), Err(libc::EBADF as u32)));
         assert_eq!((handles.close(0), handles.close(0)), (Ok(()), Err(libc::EBADF as u32)));
-        assert_eq!((handles.add(file()), handles.close(1)), (Ok(0), Ok(())));
+        assert_eq!((handles.add(file(), identity), handles.close(1)), (Ok(0), Ok(())));
         handles.files.resize_with(HANDLES_MAXIMUM as usize, || None);
-        assert_eq!(handles.add(file()), Ok(1));
-        assert_eq!(handles.add(file()), Err(libc::EMFILE as u32));
+        assert_eq!(handles.add(file(), identity), Ok(1));
+        assert_eq!(handles.add(file(), identity), Err(libc::EMFILE as u32));
     }
 }

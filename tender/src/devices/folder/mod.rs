@@ -9,6 +9,7 @@ mod data;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handles;
+mod locks;
 mod options;
 mod order;
 mod pace;

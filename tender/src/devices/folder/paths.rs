@@ -139,7 +139,9 @@ impl Service {
             return if is_it { self.open_only(only, flags) } else { Err(ENOTDIR as Error) };
         }
         let mode = if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { mode & PERMISSIONS } else { 0 };
-        if flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL && flags & O_PATH == 0 {
+        // The kernel refuses to create a name with a slash behind it, whatever is there, and opens nothing.
+        let never_opens = flags & O_CREAT != 0 && (flags & O_EXCL != 0 || name.to_bytes().ends_with(b"/"));
+        if !never_opens && flags & O_PATH == 0 {
             match self.look(handle, name, flags & O_NOFOLLOW == 0) {
                 Err(error) if error == ENOENT as Error && flags & O_CREAT != 0 => {}
                 status => _ = can_be_opened(status?)?,

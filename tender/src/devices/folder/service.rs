@@ -3,6 +3,7 @@
 
 use super::data::PERMISSIONS;
 use super::handles::Handles;
+use super::locks::{Locks, identity};
 use super::paths::{Names, kind};
 use super::system::{self, Error};
 use super::tree::Tree;
@@ -18,6 +19,7 @@ pub struct Service {
     pub(super) tree: Tree,
     pub(super) handles: Handles,
     pub(super) ways: Ways,
+    pub(super) locks: Locks,
     /// User and group that the guest sees as 0.
     pub(super) owner: (u32, u32),
 }
@@ -25,7 +27,13 @@ pub struct Service {
 impl Service {
     /// Returns a service of the files in `tree`.
     pub fn new(tree: Tree) -> Self {
-        Self { tree, handles: Handles::default(), ways: Ways::default(), owner: system::identity() }
+        Self {
+            tree,
+            handles: Handles::default(),
+            ways: Ways::default(),
+            locks: Locks::default(),
+            owner: system::identity(),
+        }
     }
 
     /// Carries out a request with these bytes as its names.
@@ -60,7 +68,7 @@ impl Service {
         match operation {
             STAT => self.stat(request, names),
             OPEN => self.open(request, names),
-            CLOSE => self.handles.close(request.handle).map(done),
+            CLOSE => self.close(request.handle).map(done),
             // SAFETY: the caller guarantees for the memory.
             READ => unsafe { self.read(request, data) },
             // SAFETY: as above.
@@ -107,8 +115,15 @@ impl Service {
             self.open_file(request.handle, &names.first, flags, request.mode)?
         };
         let attributes = self.attributes(&status);
-        let handle = self.handles.add(file)?;
+        let handle = self.handles.add(file, identity(&status))?;
         Ok(Answer { handle, attributes, ..Answer::default() })
+    }
+
+    fn close(&mut self, handle: u32) -> Result<(), Error> {
+        let file = self.handles.identity(handle)?;
+        self.handles.close(handle)?;
+        self.locks.closed(handle, file);
+        Ok(())
     }
 
     /// Calls that change names.
@@ -127,6 +142,10 @@ impl Service {
             RENAME | LINK => {
                 if operation == LINK && name.to_bytes().ends_with(b"/") {
                     return Err(not_linked(directory, &name));
+                }
+                if operation == LINK {
+                    // Whatever is wrong with the new path, the kernel looks for the old one first.
+                    system::status(directory, &name)?;
                 }
                 let (to, new) = self.parent(request.to, &names.second)?;
                 let (number, flags) = match operation {

@@ -365,3 +365,37 @@ fn whatever_is_in_its_ring_a_guest_gets_an_answer_or_ends() {
     assert!(answered > 300 && broken > 300, "both occur: {answered} answered, {broken} broken");
     assert_eq!(fs::read(rig.path.join("secret")).expect("a file"), b"secret");
 }
+
+#[test]
+fn what_a_request_opens_for_itself_does_not_release_locks() {
+    let mut rig = Rig::new(false);
+    let other = fs::File::options().read(true).write(true).open(rig.inside().join("file")).expect("a file");
+    let handle = rig.open("file", libc::O_RDWR).expect("a file");
+    let take = |kind: i32| Request { handle, flags: kind as u32, mode: PROCESS, count: 5, ..Request::default() };
+    // To another open file, a lock of this process is one of another.
+    let is_locked = || {
+        // SAFETY: all zeros are a valid structure.
+        #[expect(unsafe_code, reason = "a structure of C")]
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as i16;
+        let file = std::os::fd::AsRawFd::as_raw_fd(&other);
+        super::system::lock(file, libc::F_OFD_GETLK, &mut lock).expect("the kernel knows these locks");
+        i32::from(lock.l_type) != libc::F_UNLCK
+    };
+    assert_eq!(rig.ask(LOCK, take(libc::F_WRLCK), ["", ""], &mut []).error, 0);
+    for count in [3, 4, 5] {
+        let size = Request { handle: ROOT, flags: Flags::SIZE.bits(), count, ..Request::default() };
+        assert_eq!(rig.ask(SET, size, ["near", ""], &mut []).error, 0);
+        assert_eq!(fs::metadata(rig.inside().join("file")).expect("a file").len(), count);
+        assert!(is_locked());
+    }
+    assert_eq!(rig.at(SET, "file", Flags::MODE.bits() as i32), 0);
+    assert!(is_locked());
+    assert_eq!(rig.ask(LOCK, take(libc::F_UNLCK), ["", ""], &mut []).error, 0);
+    assert!(!is_locked());
+    assert_eq!(rig.ask(LOCK, take(libc::F_WRLCK), ["", ""], &mut []).error, 0);
+    // As on Linux, closing any descriptor of the file does.
+    let second = rig.open("near", libc::O_RDONLY).expect("a file");
+    assert_eq!(rig.ask(CLOSE, Request { handle: second, ..Request::default() }, ["", ""], &mut []).error, 0);
+    assert!(!is_locked());
+}
