@@ -70,6 +70,10 @@ fn landlock(version: Option<u32>) -> Row {
             let text = lack.to_string();
             let (what, remedy) = text.split_once(" (").unwrap_or((&text, ""));
             let remedy = remedy.trim_end_matches(')');
+            // Version 1 refuses these in any case; from version 2 on, they can be allowed.
+            let renames =
+                "; in a folder (--files), no file can be renamed or linked from one directory to another: EXDEV";
+            let what = if version == Some(1) { format!("{what}{renames}") } else { what.to_owned() };
             Row::new(GROUP, "Landlock", State::Weaker, what).remedy(remedy)
         }
     }
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(landlock(Some(6)).state, State::Good);
         let old = landlock(Some(2));
         assert_eq!((old.state, old.remedy.as_deref()), (State::Weaker, Some("use Linux 6.12 or newer")));
+        assert!(!old.value.contains("EXDEV") && landlock(Some(1)).value.contains("EXDEV"), "{old:?}");
         assert!(landlock(None).remedy.is_some_and(|remedy| remedy.contains("Linux 5.13")));
     }
 }
