@@ -39,6 +39,25 @@ fn files_behave_as_for_a_process() {
 }
 
 #[test]
+fn calls_on_each_kind_of_file_have_the_errors_of_linux() {
+    let (here, there) = (Folder::empty(), Folder::empty());
+    let _sockets = [&here, &there].map(|folder| {
+        let made = Command::new("mkfifo").arg(folder.path().join("fifo")).status().expect("coreutils");
+        assert!(made.success());
+        UnixListener::bind(folder.path().join("socket")).expect("a socket")
+    });
+    let expected = native("folder_errors", &[&here.path().display().to_string()]);
+    let outcome = program("folder_errors").flag(there.flag("")).argument("/data").run();
+    outcome.expect_success();
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let differences: Vec<_> =
+        lines(&expected).into_iter().zip(lines(&outcome.stdout())).filter(|(linux, husk)| linux != husk).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+    assert_eq!(outcome.stdout(), expected);
+    assert_eq!(contents(there.path()), contents(here.path()));
+}
+
+#[test]
 fn a_file_that_changes_at_random_has_what_was_written() {
     let folder = Folder::empty();
     let expected = native("folder_random", &[&folder.path().join("native").display().to_string(), "1500"]);
@@ -70,14 +89,20 @@ fn a_file_that_can_be_written_to_is_not_mapped_as_shared_memory() {
     let folder = Folder::empty();
     fs::write(folder.path().join("file"), "text").expect("a file");
     let guest = program("folder_maps").flag(folder.flag("")).argument("/data/file");
-    guest.run().expect_success().expect_stdout("Some(19)\nSome(19)\nNone\nNone\n");
+    let protected = "Some(13) Some(13) None\nSome(13)\ntrue None\n";
+    guest.run().expect_success().expect_stdout(&format!("Some(19)\nSome(19)\nNone\nNone\n{protected}"));
+    let expected = native("folder_maps", &[&folder.path().join("file").display().to_string()]);
+    assert_eq!(expected, format!("None\nNone\nNone\nNone\n{protected}"));
 }
 
 #[test]
 fn a_large_directory_is_listed_while_files_are_removed() {
     let folder = Folder::empty();
+    let many = folder.path().join("many");
+    fs::create_dir(&many).expect("a directory");
+    (0..100_000).for_each(|number: u32| drop(fs::File::create(many.join(number.to_string())).expect("a file")));
     let guest = program("folder_many").flag(folder.flag("")).argument("/data");
-    guest.run().expect_success().expect_stdout("20000 seen, 10000 left\n");
+    guest.run().expect_success().expect_stdout("100000 seen, 50000 left\n");
     assert_eq!(fs::read_dir(folder.path()).expect("a directory").count(), 0);
 }
 
