@@ -19,8 +19,6 @@ pub struct Call {
     pub kept: Option<u64>,
     /// True if the queue was full when the call last asked.
     pub has_no_room: bool,
-    /// True if the call has waited for a reply.
-    pub has_waited: bool,
     /// Number by which the tender knows the request.
     token: u64,
     /// Replies in order, and how many the call has got since its start.
@@ -48,7 +46,6 @@ impl Call {
             thread: Some(thread),
             kept: None,
             has_no_room: false,
-            has_waited: false,
             token,
             replies,
             taken: 0,
@@ -77,7 +74,7 @@ impl Call {
 
     /// Makes the call start again.
     pub fn rewind(&mut self) {
-        (self.taken, self.has_waited) = (0, true);
+        self.taken = 0;
     }
 
     /// File that has been opened for the call, if it has not got the reply.
@@ -102,13 +99,13 @@ impl Call {
             }
         };
         self.taken += 1;
-        Ok(Some(Reply { answer: reply.answer, data, room: reply.room }))
+        Ok(Some(Reply { answer: reply.answer, data }))
     }
 
     /// Adds a reply of which the tender is not asked.
     pub fn reply(&mut self, answer: Answer) -> Result<(), Errno> {
         self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.replies.push(Reply { answer, data: NO_DATA, room: 0 });
+        self.replies.push(Reply { answer, data: NO_DATA });
         Ok(())
     }
 
@@ -175,8 +172,7 @@ impl Call {
             cache.answered(&self.last, &pending.message.request, path, &answer);
         }
         // `submit` has made room.
-        let room = pending.data.length();
-        self.replies.push(Reply { answer, data: pending.data, room });
+        self.replies.push(Reply { answer, data: pending.data });
     }
 }
 

@@ -168,11 +168,6 @@ impl Folders {
         self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
     }
 
-    /// Returns true if the thread's call has waited for a reply.
-    fn has_waited(&self, thread: u32) -> bool {
-        self.calls.iter().any(|call| call.thread == Some(thread) && call.has_waited)
-    }
-
     /// Notes that the current thread's call has stopped: to be restarted, if it `waits`.
     pub fn stopped(&mut self, thread: u32, waits: bool) {
         match waits {

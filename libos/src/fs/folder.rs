@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use husk::abi::folder::{Answer, READ, Request, WRITE};
+use husk::abi::folder::{Answer, DATA_MAXIMUM, READ, Request, WRITE};
 
 /// Minor number of the file system of the first device, if that is a folder; the others follow.
 pub const FIRST_FOLDER: u32 = 16;
@@ -133,9 +133,9 @@ impl Memory {
         Ok(Self::Own(bytes))
     }
 
-    /// Returns memory for the first bytes of `buffers`, `most` or fewer; for [`WRITE`], with these bytes.
-    fn of(operation: u16, buffers: Buffers<'_>, most: u64, is_for_devices: fn(Slice) -> bool) -> Result<Self, Errno> {
-        let (mut parts, mut left) = (Vec::new(), most);
+    /// Returns memory for the first bytes of `buffers`, as many as one request moves; for [`WRITE`], with these bytes.
+    fn of(operation: u16, buffers: Buffers<'_>, is_for_devices: fn(Slice) -> bool) -> Result<Self, Errno> {
+        let (mut parts, mut left) = (Vec::new(), u64::from(DATA_MAXIMUM));
         for slice in buffers.to_slices()? {
             let part = slice.first(left);
             if part.is_empty() || parts.len() == PARTS_MAXIMUM || !is_for_devices(part) {
@@ -182,8 +182,6 @@ pub struct Reply {
     pub answer: Answer,
     /// Data in memory of the libos.
     pub data: Memory,
-    /// Number of bytes of data that the request had room for.
-    pub room: u64,
 }
 
 impl Reply {
@@ -209,17 +207,17 @@ impl FolderFile {
         Ask { operation, request, number: Some(self.number), names: [b"", b""], data: NO_DATA }
     }
 
-    /// Request that moves bytes, `most` or fewer, between the file at `offset` and the program.
+    /// Request that moves bytes between the file at `offset` and the program.
     pub fn transfer(
         self,
-        (operation, flags): (u16, u32),
+        operation: u16,
         offset: u64,
+        flags: u32,
         buffers: Buffers<'_>,
-        most: u64,
         is_for_devices: fn(Slice) -> bool,
     ) -> Result<Ask<'static>, Errno> {
         debug_assert!(matches!(operation, READ | WRITE), "{operation}");
-        let data = Memory::of(operation, buffers, most, is_for_devices)?;
+        let data = Memory::of(operation, buffers, is_for_devices)?;
         Ok(Ask { data, ..self.ask(operation, Request { offset, flags, ..Request::default() }) })
     }
 }

@@ -18,10 +18,6 @@ const TARGET_MAXIMUM: usize = 4096;
 
 /// Outcome of a request about a path.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most paths that are asked about lead to a folder, and a box takes longer than a copy"
-)]
 pub enum Reached {
     /// The path leads to no folder: directory and path to go on with.
     Elsewhere(i32, Vec<u8>),
@@ -134,22 +130,21 @@ fn link_at(libos: &mut Libos, folder: u32, path: &[u8]) -> Result<Option<Vec<u8>
 }
 
 /// Returns the path in the guest's tree at which a path goes on that leaves its folder; or the path without links, if it does
-/// not leave any more.
+/// not leave any more. ELOOP if there are too many links.
 pub fn lead_out(libos: &mut Libos, place: &Place, follow: bool) -> Result<Vec<u8>, Stop> {
     let mount = joined(&libos.files.folder(place.folder).ok_or(Errno::EIO)?.path, b"")?;
     let (mut rest, mut done) = (place.whole()?, Vec::new());
     for _ in 0..=LINKS_MAXIMUM {
-        let Some(target) = next_link(libos, place.folder, &mut done, &mut rest, follow)? else { break };
+        let Some(target) = next_link(libos, place.folder, &mut done, &mut rest, follow)? else {
+            // What is left begins with `..` at the mount point.
+            return Ok(joined(&joined(&mount, &done)?, &rest)?);
+        };
         rest = joined(&target, &rest)?;
         if target.starts_with(b"/") {
             return Ok(rest);
         }
     }
-    if rest.is_empty() {
-        return Ok(joined(&mount, &done)?);
-    }
-    // The rest begins with `..` at the mount point, or there were too many links, which the next walk finds.
-    Ok(joined(&joined(&mount, &done)?, &rest)?)
+    Err(Errno::ELOOP.into())
 }
 
 /// Path of a name from the root of its folder, without links and `..` on the way; `None` if it cannot be found.
