@@ -113,6 +113,9 @@ pub fn poll_for(source: &mut dyn Source) -> bool {
     if let Stage::Poll { .. } = wait.stage {
         wait.block();
         POLLED.store(wait.is_unarmed(), Relaxed);
+    } else if wait.owed {
+        // Published, so that the next wait does not ring for it.
+        device::ring_doorbell();
     }
     wait.news().is_some()
 }

@@ -3,7 +3,7 @@
 
 use crate::errno::Errno;
 use alloc::vec::Vec;
-use husk::abi::memory::Region;
+use husk::abi::memory::{PAGE, Region};
 
 /// The mappings, in no order; none lies in another.
 #[derive(Debug, Default)]
@@ -26,9 +26,9 @@ impl Copies {
         self.0.iter().any(|copy| copy.start < end && start < copy.end())
     }
 
-    /// Removes these bytes, which are mapped no more, or anew.
+    /// Removes the pages of these bytes, which are mapped no more, or anew.
     pub fn remove(&mut self, start: u64, length: u64) {
-        let end = start.saturating_add(length);
+        let end = start.saturating_add(pages(length));
         for at in (0..self.0.len()).rev() {
             let copy = self.0[at];
             if copy.start >= end || start >= copy.end() {
@@ -44,15 +44,20 @@ impl Copies {
         }
     }
 
-    /// Moves these bytes, which are mapped elsewhere now, with another length.
+    /// Moves the pages of these bytes, which are mapped elsewhere now, with another length.
     pub fn moved(&mut self, (start, length): (u64, u64), (to, new): (u64, u64)) {
         if self.meets(start, length) {
             self.remove(start, length);
             if self.reserve().is_ok() {
-                self.add(to, new);
+                self.add(to, pages(new));
             }
         }
     }
+}
+
+/// Length of the pages of so many bytes from the start of one.
+fn pages(length: u64) -> u64 {
+    length.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -69,6 +74,8 @@ mod tests {
         assert!(copies.meets(0x2000, 0x1000) && !copies.meets(0x3000, 0x1000) && copies.meets(0x4000, 0x1000));
         copies.moved((0x4000, 0x2000), (0x9000, 0x1000));
         assert!(!copies.meets(0x4000, 0x2000) && copies.meets(0x9000, 1) && !copies.meets(0xa000, 1));
+        copies.moved((0x9000, 0x800), (0x20000, 0x1800));
+        assert!(!copies.meets(0x9000, 0x1000) && copies.meets(0x21fff, 1) && !copies.meets(0x22000, 1));
         copies.remove(0, u64::MAX);
         assert!(copies.0.is_empty());
         copies.moved((0, 0x1000), (0x9000, 0x1000));

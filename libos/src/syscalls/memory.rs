@@ -72,7 +72,7 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there are no mappings: Linux returns no error then.
         Ok(()) | Err(Errno::ENOMEM) => {
-            libos.copies.remove(address, length.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX));
+            libos.copies.remove(address, length);
             Ok(0)
         }
         Err(errno) => Err(errno.into()),
@@ -146,7 +146,7 @@ pub fn mprotect(libos: &mut Libos, Arguments([address, length, protection, ..]):
         memory::flush_pending_mprotect();
         return Ok(done.map(|()| 0)?);
     }
-    if rights.contains(Rights::WRITE) && libos.copies.meets(address, length) {
+    if rights.contains(Rights::WRITE) && length > 0 && libos.copies.meets(address, length) {
         return Err(Errno::EACCES.into());
     }
     let memory = memory::of(address);

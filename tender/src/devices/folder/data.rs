@@ -9,7 +9,7 @@ use super::system::{self, Error};
 use crate::devices::copy;
 use crate::devices::ring::Part;
 use husk_abi::folder::*;
-use libc::{EFAULT, EINVAL, EISDIR, ENOENT, ENOSYS, EOPNOTSUPP, iovec, timespec};
+use libc::{EBADF, EFAULT, EINVAL, EISDIR, EMFILE, ENOENT, ENOSYS, EOPNOTSUPP, iovec, timespec};
 use std::ptr::NonNull;
 use zerocopy::IntoBytes;
 
@@ -136,6 +136,9 @@ impl Service {
         if let Some(file) = known.ok().and_then(|known| self.locks.kept(known)) {
             return code(system::raw(file));
         }
+        if !self.handles.has_room(self.locks.kept_count()) {
+            return Err(EMFILE as Error);
+        }
         // For both purposes, so that one file is enough.
         let both = self.open_file(request.handle, &names.first, libc::O_RDWR, 0);
         let (file, status) = match both {
@@ -210,7 +213,8 @@ impl Service {
                 count => start + count.cast_unsigned(),
             };
             let range = Range { start, end, kind: lock.l_type };
-            let change = self.locks.change(owner, self.handles.identity(request.handle)?, range)?;
+            let identity = self.handles.identity(request.handle)?.ok_or(EBADF as Error)?;
+            let change = self.locks.change(owner, identity, range)?;
             system::lock(file, command, &mut lock)?;
             self.locks.made(change);
             return Ok(());

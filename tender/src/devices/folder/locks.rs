@@ -67,6 +67,9 @@ impl Locks {
 
     /// Notes a change that the kernel has made.
     pub fn made(&mut self, Change { key, after }: Change) {
+        if after.is_empty() && key.0 == Owner::Guest {
+            self.kept.retain(|(kept, _)| *kept != key.1);
+        }
         self.count += after.len();
         let before = if after.is_empty() { self.held.remove(&key) } else { self.held.insert(key, after) };
         self.count -= before.map_or(0, |before| before.len());
@@ -75,6 +78,11 @@ impl Locks {
     /// Returns true if the guest as a whole has locks on a file.
     fn is_held(&self, file: Identity) -> bool {
         self.held.contains_key(&(Owner::Guest, file))
+    }
+
+    /// Number of the files that are kept open.
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
     }
 
     /// A file that is kept open because of the guest's locks on it.
@@ -97,7 +105,6 @@ impl Locks {
         for owner in [Owner::Handle(handle), Owner::Guest] {
             self.made(Change { key: (owner, file), after: Vec::new() });
         }
-        self.kept.retain(|(kept, _)| *kept != file);
     }
 }
 
@@ -200,5 +207,11 @@ mod tests {
         locks.closed(8, FILE);
         assert!(locks.kept(FILE).is_none());
         assert_eq!(locks.count, 1);
+        set(&mut locks, Owner::Guest, range(0, 2, F_WRLCK)).expect("there is room");
+        locks.put_away(FILE, open());
+        set(&mut locks, Owner::Guest, range(0, 1, F_UNLCK)).expect("one is left");
+        assert_eq!(locks.kept_count(), 1);
+        set(&mut locks, Owner::Guest, range(1, 2, F_UNLCK)).expect("the last one");
+        assert_eq!(locks.kept_count(), 0, "nothing is left to be released");
     }
 }

@@ -12,6 +12,7 @@ use husk_abi::folder::*;
 use libc::{EBADF, EEXIST, EINVAL, ENOENT, ENOTDIR, EPERM, EROFS};
 use libc::{O_ACCMODE, O_CREAT, O_EXCL, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, c_int, c_long, iovec};
 use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 
 /// Requests that are carried out so far as one is at a time.
 #[derive(Debug)]
@@ -98,31 +99,36 @@ impl Service {
         if request.flags & !OPEN_FLAGS != 0 {
             return Err(EINVAL as Error);
         }
-        if !self.handles.has_room() {
+        if !self.handles.has_room(self.locks.kept_count()) {
             return Err(libc::EMFILE as Error);
         }
         let flags = request.flags as c_int;
-        let creates = flags & O_CREAT != 0;
-        let (file, status) = if creates && self.tree.read_only {
-            // An existing file is opened; for another, there is no room.
-            let opened = self.open_file(request.handle, &names.first, flags & !(O_CREAT | O_EXCL), 0);
-            match opened {
-                Ok(_) if flags & O_EXCL != 0 => return Err(EEXIST as Error),
-                Err(error) if error == ENOENT as Error => return Err(EROFS as Error),
-                opened => opened?,
-            }
-        } else {
-            self.open_file(request.handle, &names.first, flags, request.mode)?
+        let (file, status) = match flags & O_CREAT != 0 && self.tree.read_only {
+            true => self.open_existing(request.handle, &names.first, flags).map_err(|error| match error {
+                error if error == ENOENT as Error => EROFS as Error,
+                error => error,
+            })?,
+            false => self.open_file(request.handle, &names.first, flags, request.mode)?,
         };
         let attributes = self.attributes(&status);
-        let handle = self.handles.add(file, identity(&status))?;
+        let identity = (flags & O_PATH == 0).then(|| identity(&status));
+        let handle = self.handles.add(file, identity)?;
         Ok(Answer { handle, attributes, ..Answer::default() })
+    }
+
+    /// Opens a file that may not be made, by flags that would make it. With O_EXCL nothing is opened: closing it would release locks.
+    fn open_existing(&mut self, handle: u32, name: &CStr, flags: c_int) -> Result<(OwnedFd, libc::statx), Error> {
+        if flags & O_EXCL != 0 {
+            self.look(handle, name, false)?;
+            return Err(EEXIST as Error);
+        }
+        self.open_file(handle, name, flags & !O_CREAT, 0)
     }
 
     fn close(&mut self, handle: u32) -> Result<(), Error> {
         let file = self.handles.identity(handle)?;
         self.handles.close(handle)?;
-        self.locks.closed(handle, file);
+        file.into_iter().for_each(|file| self.locks.closed(handle, file));
         Ok(())
     }
 

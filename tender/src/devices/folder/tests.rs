@@ -372,16 +372,7 @@ fn what_a_request_opens_for_itself_does_not_release_locks() {
     let other = fs::File::options().read(true).write(true).open(rig.inside().join("file")).expect("a file");
     let handle = rig.open("file", libc::O_RDWR).expect("a file");
     let take = |kind: i32| Request { handle, flags: kind as u32, mode: PROCESS, count: 5, ..Request::default() };
-    // To another open file, a lock of this process is one of another.
-    let is_locked = || {
-        // SAFETY: all zeros are a valid structure.
-        #[expect(unsafe_code, reason = "a structure of C")]
-        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-        lock.l_type = libc::F_WRLCK as i16;
-        let file = std::os::fd::AsRawFd::as_raw_fd(&other);
-        super::system::lock(file, libc::F_OFD_GETLK, &mut lock).expect("the kernel knows these locks");
-        i32::from(lock.l_type) != libc::F_UNLCK
-    };
+    let is_locked = || is_locked(&other);
     assert_eq!(rig.ask(LOCK, take(libc::F_WRLCK), ["", ""], &mut []).error, 0);
     for count in [3, 4, 5] {
         let size = Request { handle: ROOT, flags: Flags::SIZE.bits(), count, ..Request::default() };
@@ -394,8 +385,40 @@ fn what_a_request_opens_for_itself_does_not_release_locks() {
     assert_eq!(rig.ask(LOCK, take(libc::F_UNLCK), ["", ""], &mut []).error, 0);
     assert!(!is_locked());
     assert_eq!(rig.ask(LOCK, take(libc::F_WRLCK), ["", ""], &mut []).error, 0);
+    // Nor does one that is open by its path only.
+    let path = rig.open("near", libc::O_PATH).expect("a file");
+    assert_eq!(rig.ask(CLOSE, Request { handle: path, ..Request::default() }, ["", ""], &mut []).error, 0);
+    assert!(is_locked());
+    assert_eq!(rig.at(SET, "file", Flags::MODE.bits() as i32), 0);
+    assert!(is_locked());
     // As on Linux, closing any descriptor of the file does.
     let second = rig.open("near", libc::O_RDONLY).expect("a file");
     assert_eq!(rig.ask(CLOSE, Request { handle: second, ..Request::default() }, ["", ""], &mut []).error, 0);
     assert!(!is_locked());
+}
+
+#[test]
+fn a_file_that_may_not_be_made_is_not_opened_to_see_that_it_is_there() {
+    let mut rig = Rig::new(true);
+    let other = fs::File::options().read(true).write(true).open(rig.inside().join("file")).expect("a file");
+    let handle = rig.open("file", libc::O_RDONLY).expect("a file");
+    let take = Request { handle, flags: libc::F_RDLCK as u32, mode: PROCESS, count: 5, ..Request::default() };
+    assert_eq!(rig.ask(LOCK, take, ["", ""], &mut []).error, 0);
+    assert_eq!(rig.open("file", libc::O_CREAT | libc::O_EXCL), Err(libc::EEXIST));
+    assert_eq!(rig.open("none", libc::O_CREAT | libc::O_EXCL), Err(libc::EROFS));
+    assert_eq!(rig.open("none", libc::O_CREAT), Err(libc::EROFS));
+    assert!(is_locked(&other));
+    rig.open("file", libc::O_CREAT).expect("it is there");
+    assert!(is_locked(&other));
+}
+
+/// Returns true if this process has a lock on the file: to another open file, it is one of another.
+fn is_locked(other: &fs::File) -> bool {
+    // SAFETY: all zeros are a valid structure.
+    #[expect(unsafe_code, reason = "a structure of C")]
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as i16;
+    let file = std::os::fd::AsRawFd::as_raw_fd(other);
+    super::system::lock(file, libc::F_OFD_GETLK, &mut lock).expect("the kernel knows these locks");
+    i32::from(lock.l_type) != libc::F_UNLCK
 }
