@@ -113,27 +113,28 @@ impl Service {
         if names.first.is_empty() && request.handle != ROOT {
             return system::plain(libc::SYS_ftruncate, self.file(request.handle)?, [size, 0, 0]).map(drop);
         }
-        match kind(&self.look(request.handle, &names.first, true)?) {
+        let status = self.look(request.handle, &names.first, true)?;
+        match kind(&status) {
             libc::S_IFREG => {}
             libc::S_IFDIR => return Err(EISDIR as Error),
             _ => return Err(EINVAL as Error),
         }
-        self.with_file(request, names, libc::O_WRONLY, |file| {
+        self.with_file(request, names, &status, libc::O_WRONLY, |file| {
             system::plain(libc::SYS_ftruncate, file, [size, 0, 0]).map(drop)
         })
     }
 
-    /// Calls `code` with a file that is opened for it. If the guest has record locks on the file, it stays open, because closing it would
+    /// Calls `code` with the file at a path, of which these attributes are known, and which is opened for it. If the guest has record locks on the file, it stays open, because closing it would
     /// release them, and is used again.
     fn with_file(
         &mut self,
         request: &Request,
         names: &Names,
+        known: &libc::statx,
         flags: i32,
         code: impl FnOnce(i32) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let known = self.look(request.handle, &names.first, true).map(|status| identity(&status));
-        if let Some(file) = known.ok().and_then(|known| self.locks.kept(known)) {
+        if let Some(file) = self.locks.kept(identity(known)) {
             return code(system::raw(file));
         }
         if !self.handles.has_room(self.locks.kept_count()) {
@@ -161,7 +162,8 @@ impl Service {
         if names.first.is_empty() && request.handle != ROOT {
             return system::plain(libc::SYS_fchmod, file, [mode, 0, 0]).map(drop);
         }
-        self.with_file(request, names, libc::O_RDONLY, |file| {
+        let status = self.look(request.handle, &names.first, true)?;
+        self.with_file(request, names, &status, libc::O_RDONLY, |file| {
             system::plain(libc::SYS_fchmod, file, [mode, 0, 0]).map(drop)
         })
     }
