@@ -306,15 +306,8 @@ impl Served {
     /// Takes requests and results, and publishes completions after every `shown` requests.
     fn serve_and_show(&mut self, shown: usize) -> Result<Progress, Broken> {
         let mut progress = self.take(shown)?;
-        progress |= self.go_on()?;
+        progress |= self.drain()?;
         Ok(progress)
-    }
-
-    /// Takes results, and publishes their completions.
-    #[inline]
-    fn go_on(&mut self) -> Result<Progress, Broken> {
-        let done = self.reap()? > 0;
-        Ok(Progress { done, wake: done && self.queue.publish(), ..Progress::default() })
     }
 
     fn submit(&mut self) {
@@ -372,7 +365,8 @@ impl Device for Served {
     }
 
     fn drain(&mut self) -> Result<Progress, Broken> {
-        self.go_on()
+        let done = self.reap()? > 0;
+        Ok(Progress { done, wake: done && self.queue.publish(), ..Progress::default() })
     }
 
     fn is_idle(&self) -> bool {
