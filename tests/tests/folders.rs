@@ -30,12 +30,18 @@ fn contents(path: &Path) -> String {
     String::from_utf8(output.stdout).expect("text").replace(&path.display().to_string(), "/data")
 }
 
+/// Checks that a program prints and leaves the same in an empty folder, in a guest, as in an empty directory, as a process.
+#[track_caller]
+fn behaves_as_natively(name: &str) {
+    let (here, there) = (Folder::empty(), Folder::empty());
+    let expected = native(name, &[&here.path().display().to_string()]);
+    program(name).flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
+    assert_eq!(contents(there.path()), contents(here.path()));
+}
+
 #[test]
 fn files_behave_as_for_a_process() {
-    let (here, there) = (Folder::empty(), Folder::empty());
-    let expected = native("folder_calls", &[&here.path().display().to_string()]);
-    program("folder_calls").flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
-    assert_eq!(contents(there.path()), contents(here.path()));
+    behaves_as_natively("folder_calls");
 }
 
 #[test]
@@ -78,10 +84,7 @@ fn threads_that_share_a_descriptor_take_turns() {
 
 #[test]
 fn open_directories_keep_up_with_renames_and_links_are_followed() {
-    let (here, there) = (Folder::empty(), Folder::empty());
-    let expected = native("folder_moved", &[&here.path().display().to_string()]);
-    program("folder_moved").flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
-    assert_eq!(contents(there.path()), contents(here.path()));
+    behaves_as_natively("folder_moved");
 }
 
 #[test]
@@ -133,10 +136,7 @@ fn changes_of_the_host_are_seen_at_once() {
 
 #[test]
 fn what_the_program_changes_is_seen_at_once() {
-    let (here, there) = (Folder::empty(), Folder::empty());
-    let expected = native("folder_kept", &[&here.path().display().to_string()]);
-    program("folder_kept").flag(there.flag("")).argument("/data").run().expect_success().expect_stdout(&expected);
-    assert_eq!(contents(there.path()), contents(here.path()));
+    behaves_as_natively("folder_kept");
 }
 
 #[test]
