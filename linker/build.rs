@@ -128,7 +128,7 @@ fn compile(part: &Part, workspace: &Path, target_folder: &Path) -> Result<PathBu
 /// `libos` in the outer target folder, where debug, release and clippy builds of this tool share it: `OUT_DIR` is
 /// `<target folder>/<profile>/build/<package>/out`, with or without a target triple in between.
 fn target_folder(out: &Path) -> PathBuf {
-    match out.ancestors().find(|folder| folder.join(".rustc_info.json").exists()) {
+    match husk_toolchain::target_folder(out) {
         Some(target) => target.join("libos"),
         None => out.join("libos"),
     }

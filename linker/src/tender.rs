@@ -65,8 +65,8 @@ impl Checkout {
     /// Returns the checkout that this tool was built in, if it still runs from there.
     fn of(executable: &Path) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-        // cargo marks its target folder with this file, in any location; nothing is ever installed below it.
-        let target_folder = executable.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file())?.to_owned();
+        // Nothing is ever installed below a target folder.
+        let target_folder = husk_toolchain::target_folder(executable)?.to_owned();
         root.join("tender/Cargo.toml").is_file().then_some(Self { root, target_folder })
     }
 

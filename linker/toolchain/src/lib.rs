@@ -16,6 +16,13 @@ pub const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Both targets, as `rust-toolchain.toml` lists them.
 pub const TARGETS: [&str; 2] = [NONE, MUSL];
 
+/// Returns cargo's target folder that a path lies in, wherever that folder is. cargo keeps the first of these files in each, unless
+/// CARGO_CACHE_RUSTC_INFO=0 forbids it, and the second in those that it has made.
+pub fn target_folder(path: &Path) -> Option<&Path> {
+    const MARKS: [&str; 2] = [".rustc_info.json", "CACHEDIR.TAG"];
+    path.ancestors().find(|folder| MARKS.iter().any(|mark| folder.join(mark).is_file()))
+}
+
 /// Source of rustup.
 const RUSTUP: &str = "https://rustup.rs";
 
@@ -145,6 +152,20 @@ mod tests {
         let text = fs::read_to_string(file).expect("it is there");
         let expected = format!("targets = {TARGETS:?}");
         assert!(text.lines().any(|line| line == expected), "no '{expected}' in {text}");
+    }
+
+    #[test]
+    fn a_target_folder_is_known_by_either_mark() {
+        for mark in [".rustc_info.json", "CACHEDIR.TAG"] {
+            let folder = env::temp_dir().join(format!("husk-toolchain-{}", std::process::id()));
+            let path = folder.join("debug/build/x/out");
+            fs::create_dir_all(&path).expect("a folder");
+            let before = target_folder(&path).map(Path::to_owned);
+            fs::write(folder.join(mark), "").expect("a file");
+            let found = target_folder(&path).map(Path::to_owned);
+            fs::remove_dir_all(&folder).expect("it is ours");
+            assert_eq!((before, found), (None, Some(folder)), "{mark}");
+        }
     }
 
     #[test]
