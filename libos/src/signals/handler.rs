@@ -5,7 +5,7 @@
 
 use super::action::{Delivery, Origin};
 use super::{DEFAULT, Fate, Signals, UNSTOPPABLE, bit, end};
-use crate::arch::signal_frame;
+use crate::arch::{signal_frame, vector};
 use crate::errno::Errno;
 use crate::threads::signal_stack::NO_STACK;
 use crate::threads::{CutShort, Thread, Threads};
@@ -41,6 +41,9 @@ impl Signals {
         let origin = self.take_origin(signal);
         let shape = threads.vectors();
         let thread = threads.current();
+        if thread.vectors.is_none() {
+            thread.vectors = Some(vector::Area::new(&shape)?);
+        }
         let action = self.action(signal)?;
         if let Some(call) = thread.cut_short.take()
             && action.flags & u64::from(SA_RESTART) != 0

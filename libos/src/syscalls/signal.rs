@@ -60,8 +60,13 @@ pub fn rt_sigprocmask(libos: &mut Libos, Arguments([how, from, into, size, ..]):
 pub fn rt_sigreturn(libos: &mut Libos, _: Arguments) -> SyscallResult {
     let shape = libos.threads.vectors();
     let thread = libos.threads.current();
+    // The handler's call has made the area.
+    let popped = match &mut thread.vectors {
+        Some(vectors) => signal_frame::pop(&mut thread.registers, &shape, vectors),
+        None => Err(Errno::EFAULT),
+    };
     // Without the frame the thread cannot continue, nor could it on Linux.
-    let Ok(frame) = signal_frame::pop(&mut thread.registers, &shape) else { signals::end(SIGSEGV) };
+    let Ok(frame) = popped else { signals::end(SIGSEGV) };
     thread.blocked = frame.mask & !UNSTOPPABLE;
     if let Ok(stack) = checked(frame.stack) {
         thread.signal_stack = stack;

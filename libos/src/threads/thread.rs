@@ -52,7 +52,8 @@ pub struct Thread {
     pub name: Name,
     /// FS base, valid while another thread runs.
     pub base: u64,
-    /// Vector state, valid while another thread runs; the only thread of a program has none.
+    /// Vector state, valid while another thread runs; the only thread of a program has none
+    /// before it handles a signal.
     pub vectors: Option<vector::Area>,
     /// Processor time in nanoseconds, valid while the thread does not have the processor, and if it is counted.
     pub processor_time: u64,

@@ -2,7 +2,7 @@
 //! Handlers may read and change it, so its layout is an interface.
 
 use super::registers::Registers;
-use super::vector::{self, Shape};
+use super::vector::{self, Area, Shape};
 use crate::errno::Errno;
 use crate::signals::action::{Action, Delivery};
 use crate::threads::signal_stack::SignalStack;
@@ -105,9 +105,10 @@ pub struct Popped {
 }
 
 /// Undoes [`push`], with the handler's changes, when the handler has returned through its restorer.
-pub fn pop(registers: &mut Registers, shape: &Shape) -> Result<Popped, Errno> {
+/// `vectors` is the thread's own area.
+pub fn pop(registers: &mut Registers, shape: &Shape, vectors: &mut Area) -> Result<Popped, Errno> {
     let frame: Frame = user::read(registers.rsp.wrapping_sub(8))?;
-    vector::frame::load(frame.vectors, shape)?;
+    vector::frame::load(frame.vectors, shape, vectors)?;
     let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip] = frame.general;
     *registers = abi::Registers {
         rax,
@@ -175,6 +176,10 @@ mod tests {
         Shape::of(cpuid, || 7)
     }
 
+    fn area(shape: &Shape) -> Area {
+        Area::new(shape).expect("there is memory")
+    }
+
     /// Pushes a frame for a handler with these flags onto an alternate stack of `length` bytes in the middle of `memory`.
     fn deliver(memory: &mut Memory, length: u64, shape: &Shape) -> (SignalStack, Result<Registers, Errno>) {
         let start = memory.0.as_mut_ptr() as u64 + LENGTH as u64;
@@ -208,7 +213,7 @@ mod tests {
             // The test build stores no processor state: MXCSR would be here.
             user::write(frame.vectors + 24, &0x1f80_u32).expect("own memory");
             registers.rsp += 8;
-            let popped = pop(&mut registers, &shape).expect("it is whole");
+            let popped = pop(&mut registers, &shape, &mut area(&shape)).expect("it is whole");
             assert_eq!((registers.rip, registers.r12, popped.mask), (0x1234, 12, 6));
             assert_eq!((popped.stack.start, popped.stack.length), (stack.start, length));
         }
@@ -248,7 +253,7 @@ mod tests {
             let frame: Frame = user::read(registers.rsp).expect("it is there");
             user::write(frame.vectors + offset, &value).expect("own memory");
             registers.rsp += 8;
-            assert_eq!(pop(&mut registers, &shape).expect_err("nonsense"), Errno::EFAULT);
+            assert_eq!(pop(&mut registers, &shape, &mut area(&shape)).expect_err("nonsense"), Errno::EFAULT);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Handlers on alternate stacks: which stacks are valid, that registers survive, and what a frame contains.
-//! `smallest` runs one on the smallest stack that there is; `overflow` nests more than the stack holds.
+//! `smallest` runs one on the smallest stack that there is, at the end of its memory; `overflow` nests more than the stack holds.
 
 use std::arch::{asm, is_x86_feature_detected};
 use std::io::Error;
@@ -150,12 +150,26 @@ fn frame() {
     println!("frame: {first:x} {last:x} {sizes}, xmm1 changed to {changed}");
 }
 
+/// The smallest stack, with memory behind it that cannot be read: XRSTOR of some processors touches what is behind the
+/// components that a frame holds.
+fn before_a_guard() -> &'static mut [u8] {
+    const PAGE: usize = 4096;
+    let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, of which the second page is made inaccessible before anything uses it.
+    unsafe {
+        let pages = libc::mmap(std::ptr::null_mut(), 2 * PAGE, rights, kind, -1, 0);
+        assert_ne!(pages, libc::MAP_FAILED);
+        assert_eq!(libc::mprotect(pages.byte_add(PAGE), PAGE, libc::PROT_NONE), 0);
+        let start = pages.byte_add(PAGE - libc::MINSIGSTKSZ).cast();
+        std::slice::from_raw_parts_mut(start, libc::MINSIGSTKSZ)
+    }
+}
+
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("smallest") => {
             handle(count, FLAGS);
-            let memory = Box::leak(vec![0u8; libc::MINSIGSTKSZ].into_boxed_slice());
-            stack(Some((memory, 0))).expect("large enough");
+            stack(Some((before_a_guard(), 0))).expect("large enough");
             raise();
             println!("handled {}", COUNT.load(Relaxed));
         }

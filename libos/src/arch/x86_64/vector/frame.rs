@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "XSAVE writes to the program's memory")]
 
 use super::shape::{HEADER, LEGACY};
-use super::{ALIGNMENT, ALONE, Shape, instructions};
+use super::{ALIGNMENT, ALONE, Area, Shape, instructions};
 use crate::errno::Errno;
 use crate::user::{self, Slice};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -14,9 +14,6 @@ const MAGIC: (u32, u32) = (0x4650_5853, 0x4650_5845);
 const MAGIC_SIZE: u64 = size_of::<u32>() as u64;
 /// Offset of [`Software`].
 const SOFTWARE: u64 = 464;
-/// Offset of MXCSR, and the bits that processors implement in it.
-const MXCSR: u64 = 24;
-const MXCSR_BITS: u32 = 0xffff;
 
 /// `struct _fpx_sw_bytes`, in bytes that the processor leaves to software.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
@@ -68,24 +65,23 @@ pub fn save(at: u64, components: u64, shape: &Shape) -> Result<(), Errno> {
 }
 
 /// Loads a state stored by [`save`], which the handler may have changed: EFAULT if XRSTOR would fault on it.
-pub fn load(at: u64, shape: &Shape) -> Result<(), Errno> {
-    let mut size = LEGACY;
+///
+/// It goes through the thread's own `area`. A frame is cut off behind the last component that it holds, and may end where the
+/// stack does; but there are processors (AMD, family 1Ah) on which XRSTOR touches the places of all components that its mask
+/// names, also of those that the header says are not there.
+pub fn load(at: u64, shape: &Shape, area: &mut Area) -> Result<(), Errno> {
+    if !at.is_multiple_of(ALIGNMENT as u64) {
+        return Err(Errno::EFAULT);
+    }
+    let mut present = 0;
     if shape.mask != 0 {
         let header: Header = user::read(at.saturating_add(LEGACY as u64))?;
         if header.present & !shape.mask != 0 || header.compacted != 0 || header.reserved != [0; 6] {
             return Err(Errno::EFAULT);
         }
-        size = shape.size_of(header.present);
+        present = header.present;
     }
-    let start = Slice::new(at, size as u64).check()?;
-    let mxcsr: u32 = user::read(at.saturating_add(MXCSR))?;
-    if !at.is_multiple_of(ALIGNMENT as u64) || mxcsr & !MXCSR_BITS != 0 {
-        return Err(Errno::EFAULT);
-    }
-    if ALONE {
-        // SAFETY: `check` found the area to be the program's, as large as its header demands; it is aligned, and header and
-        // MXCSR are valid.
-        unsafe { instructions::load(start, shape.mask) };
-    }
-    Ok(())
+    area.replace(present, shape.size_of(present), |offset, into| {
+        Slice::new(at.saturating_add(offset as u64), into.len() as u64).copy_out(into)
+    })
 }

@@ -16,12 +16,15 @@ use crate::errno::Errno;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use core::arch::x86_64::__cpuid_count;
 use core::ptr::NonNull;
-use shape::LEGACY_COMPONENTS;
+use shape::{HEADER, LEGACY, LEGACY_COMPONENTS};
 
 /// Alignment that XSAVE demands (Intel SDM volume 1, 13.4).
 const ALIGNMENT: usize = 64;
 /// Bit of the SSE registers in XSTATE_BV and XINUSE.
 const SSE: u64 = 1 << 1;
+/// Place of MXCSR in an area, and the bits that processors implement in it: XRSTOR faults on others.
+const MXCSR: core::ops::Range<usize> = 24..28;
+const MXCSR_BITS: u32 = 0xffff;
 
 /// True if the registers are the program's alone. In a test they are those of the test itself, which keeps them.
 const ALONE: bool = cfg!(target_os = "none");
@@ -102,6 +105,35 @@ impl Area {
             // SAFETY: only `save` has written the area since `new` zeroed it, so its header is valid.
             _ => unsafe { instructions::load(start, self.mask) },
         }
+    }
+
+    /// Loads a state of `size` bytes from elsewhere, with the components `present` of this area's. `copy` copies bytes of it
+    /// from an offset on. EFAULT if XRSTOR would fault on it.
+    fn replace(
+        &mut self,
+        present: u64,
+        size: usize,
+        copy: impl Fn(usize, &mut [u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        self.used = Use::Any;
+        // SAFETY: `new` made the area as large as its layout says, zeroed, and `self` owns it.
+        let area = unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.layout.size()) };
+        let (legacy, rest) = area.split_at_mut_checked(LEGACY).ok_or(Errno::EFAULT)?;
+        copy(0, legacy)?;
+        let control = legacy.get_mut(MXCSR).and_then(|bytes| bytes.as_mut_array()).ok_or(Errno::EFAULT)?;
+        if u32::from_le_bytes(*control) & !MXCSR_BITS != 0 {
+            *control = [0; 4];
+            return Err(Errno::EFAULT);
+        }
+        if let Some((header, components)) = rest.split_at_mut_checked(HEADER) {
+            let (bits, others) = header.split_at_mut(size_of::<u64>());
+            bits.copy_from_slice(&present.to_le_bytes());
+            others.fill(0);
+            let copied = components.get_mut(..size.saturating_sub(LEGACY + HEADER)).ok_or(Errno::EFAULT)?;
+            copy(LEGACY + HEADER, copied)?;
+        }
+        self.load(Use::Any);
+        Ok(())
     }
 }
 
