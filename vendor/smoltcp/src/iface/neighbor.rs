@@ -45,11 +45,15 @@ impl Answer {
 #[derive(Debug)]
 pub struct Cache {
     storage: LinearMap<IpAddress, Neighbor, IFACE_NEIGHBOR_CACHE_COUNT>,
-    silent_until: Instant,
+    /// Neighbors that were asked for, each with the time before which it is not asked for again.
+    ///
+    /// RFC 1122 (2.3.2.1) limits the requests for one address. A limit for all of them together
+    /// would delay a neighbor because of another one.
+    requested: LinearMap<IpAddress, Instant, IFACE_NEIGHBOR_CACHE_COUNT>,
 }
 
 impl Cache {
-    /// Minimum delay between discovery requests, in milliseconds.
+    /// Minimum delay between discovery requests for one neighbor, in milliseconds.
     pub(crate) const SILENT_TIME: Duration = Duration::from_millis(1_000);
 
     /// Neighbor entry lifetime, in milliseconds.
@@ -59,7 +63,7 @@ impl Cache {
     pub fn new() -> Self {
         Self {
             storage: LinearMap::new(),
-            silent_until: Instant::from_millis(0),
+            requested: LinearMap::new(),
         }
     }
 
@@ -100,6 +104,8 @@ impl Cache {
     ) {
         debug_assert!(protocol_addr.is_unicast());
         debug_assert!(hardware_addr.is_unicast());
+
+        self.requested.remove(&protocol_addr);
 
         let neighbor = Neighbor {
             expires_at,
@@ -158,19 +164,30 @@ impl Cache {
             return Answer::Found(hardware_addr);
         }
 
-        if timestamp < self.silent_until {
-            Answer::RateLimited
-        } else {
-            Answer::NotFound
+        match self.requested.get(protocol_addr) {
+            Some(&silent_until) if timestamp < silent_until => Answer::RateLimited,
+            _ => Answer::NotFound,
         }
     }
 
-    pub(crate) fn limit_rate(&mut self, timestamp: Instant) {
-        self.silent_until = timestamp + Self::SILENT_TIME;
+    pub(crate) fn limit_rate(&mut self, protocol_addr: IpAddress, timestamp: Instant) {
+        let silent_until = timestamp + Self::SILENT_TIME;
+        if self.requested.insert(protocol_addr, silent_until).is_err() {
+            // The request that was sent first is the one that may be repeated first.
+            let oldest = *self
+                .requested
+                .iter()
+                .min_by_key(|(_, silent_until)| **silent_until)
+                .expect("empty list of requested neighbors")
+                .0;
+            self.requested.remove(&oldest);
+            let _ = self.requested.insert(protocol_addr, silent_until);
+        }
     }
 
     pub(crate) fn flush(&mut self) {
-        self.storage.clear()
+        self.storage.clear();
+        self.requested.clear();
     }
 }
 
@@ -305,7 +322,7 @@ mod test {
             Answer::NotFound
         );
 
-        cache.limit_rate(Instant::from_millis(0));
+        cache.limit_rate(MOCK_IP_ADDR_1.into(), Instant::from_millis(0));
         assert_eq!(
             cache.lookup(&MOCK_IP_ADDR_1.into(), Instant::from_millis(100)),
             Answer::RateLimited
@@ -313,6 +330,43 @@ mod test {
         assert_eq!(
             cache.lookup(&MOCK_IP_ADDR_1.into(), Instant::from_millis(2000)),
             Answer::NotFound
+        );
+    }
+
+    #[test]
+    fn test_hush_is_for_one_neighbor() {
+        let mut cache = Cache::new();
+
+        cache.limit_rate(MOCK_IP_ADDR_1.into(), Instant::from_millis(0));
+        assert_eq!(
+            cache.lookup(&MOCK_IP_ADDR_2.into(), Instant::from_millis(100)),
+            Answer::NotFound
+        );
+
+        // An answer ends it, so that the neighbor can be asked for again once it has expired.
+        cache.fill(MOCK_IP_ADDR_1.into(), HADDR_A, Instant::from_millis(100));
+        cache.flush();
+        assert_eq!(
+            cache.lookup(&MOCK_IP_ADDR_1.into(), Instant::from_millis(200)),
+            Answer::NotFound
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "proto-ipv4")]
+    fn test_hush_of_more_neighbors_than_there_is_room_for() {
+        let mut cache = Cache::new();
+
+        let neighbor = |n: usize| IpAddress::v4(10, 0, (n >> 8) as u8, n as u8);
+        for n in 0..=IFACE_NEIGHBOR_CACHE_COUNT {
+            cache.limit_rate(neighbor(n), Instant::from_millis(n as i64));
+        }
+        let now = Instant::from_millis(500);
+        assert_eq!(cache.lookup(&neighbor(0), now), Answer::NotFound);
+        assert_eq!(cache.lookup(&neighbor(1), now), Answer::RateLimited);
+        assert_eq!(
+            cache.lookup(&neighbor(IFACE_NEIGHBOR_CACHE_COUNT), now),
+            Answer::RateLimited
         );
     }
 
