@@ -487,7 +487,11 @@ impl InterfaceInner {
                         .fill(ip_repr.src_addr.into(), lladdr, self.now);
                 }
 
-                if self.has_solicited_node(ip_repr.dst_addr) && self.has_ip_addr(target_addr) {
+                // A neighbor that has our hardware address checks it by a unicast solicitation
+                // (RFC 4861, 7.3.1).
+                let is_for_us =
+                    self.has_solicited_node(ip_repr.dst_addr) || self.has_ip_addr(ip_repr.dst_addr);
+                if is_for_us && self.has_ip_addr(target_addr) {
                     let advert = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
                         flags: NdiscNeighborFlags::SOLICITED,
                         target_addr,

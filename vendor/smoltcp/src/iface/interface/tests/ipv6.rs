@@ -766,9 +766,10 @@ fn ndisc_neighbor_advertisement_ieee802154(#[case] medium: Medium) {
 }
 
 #[rstest]
-#[case(Medium::Ethernet)]
+#[case::multicast(Medium::Ethernet, false)]
+#[case::unicast(Medium::Ethernet, true)]
 #[cfg(feature = "medium-ethernet")]
-fn test_handle_valid_ndisc_request(#[case] medium: Medium) {
+fn test_handle_valid_ndisc_request(#[case] medium: Medium, #[case] unicast: bool) {
     let (mut iface, mut sockets, _device) = setup(medium);
 
     let mut eth_bytes = vec![0u8; 86];
@@ -778,26 +779,34 @@ fn test_handle_valid_ndisc_request(#[case] medium: Medium) {
     let local_hw_addr = EthernetAddress([0x02, 0x02, 0x02, 0x02, 0x02, 0x02]);
     let remote_hw_addr = EthernetAddress([0x52, 0x54, 0x00, 0x00, 0x00, 0x00]);
 
+    let (solicited_ip_addr, solicited_hw_addr) = match unicast {
+        true => (local_ip_addr, local_hw_addr),
+        false => (
+            local_ip_addr.solicited_node(),
+            EthernetAddress([0x33, 0x33, 0x00, 0x00, 0x00, 0x00]),
+        ),
+    };
+
     let solicit = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
         target_addr: local_ip_addr,
         lladdr: Some(remote_hw_addr.into()),
     });
     let ip_repr = IpRepr::Ipv6(Ipv6Repr {
         src_addr: remote_ip_addr,
-        dst_addr: local_ip_addr.solicited_node(),
+        dst_addr: solicited_ip_addr,
         next_header: IpProtocol::Icmpv6,
         hop_limit: 0xff,
         payload_len: solicit.buffer_len(),
     });
 
     let mut frame = EthernetFrame::new_unchecked(&mut eth_bytes);
-    frame.set_dst_addr(EthernetAddress([0x33, 0x33, 0x00, 0x00, 0x00, 0x00]));
+    frame.set_dst_addr(solicited_hw_addr);
     frame.set_src_addr(remote_hw_addr);
     frame.set_ethertype(EthernetProtocol::Ipv6);
     ip_repr.emit(frame.payload_mut(), &ChecksumCapabilities::default());
     solicit.emit(
         &remote_ip_addr,
-        &local_ip_addr.solicited_node(),
+        &solicited_ip_addr,
         &mut Icmpv6Packet::new_unchecked(&mut frame.payload_mut()[ip_repr.header_len()..]),
         &ChecksumCapabilities::default(),
     );
