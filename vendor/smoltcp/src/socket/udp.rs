@@ -465,6 +465,11 @@ impl<'a> Socket<'a> {
         self.tx_buffer.payload_bytes_count()
     }
 
+    /// Check whether the transmit buffer contains no packets, empty ones included.
+    pub fn is_send_queue_empty(&self) -> bool {
+        self.tx_buffer.is_empty()
+    }
+
     /// Return the amount of octets queued in the receive buffer. This value can be larger than
     /// the slice read by the next `recv` or `peek` call because it includes all queued octets,
     /// and not only the octets that may be returned as a contiguous slice.
