@@ -83,6 +83,19 @@ impl Cache {
         }
     }
 
+    /// Replace the hardware address of a neighbor that is in the cache and not expired.
+    #[cfg(feature = "proto-ipv4")]
+    pub(crate) fn update_if_existing(
+        &mut self,
+        protocol_addr: IpAddress,
+        hardware_addr: HardwareAddress,
+        timestamp: Instant,
+    ) {
+        if self.lookup(&protocol_addr, timestamp).found() {
+            self.fill(protocol_addr, hardware_addr, timestamp);
+        }
+    }
+
     pub fn fill(
         &mut self,
         protocol_addr: IpAddress,
@@ -280,6 +293,22 @@ mod test {
         cache.fill(MOCK_IP_ADDR_1.into(), HADDR_B, Instant::from_millis(0));
         assert_eq!(
             cache.lookup(&MOCK_IP_ADDR_1.into(), Instant::from_millis(0)),
+            Answer::Found(HADDR_B)
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "proto-ipv4")]
+    fn test_update_if_existing() {
+        let mut cache = Cache::new();
+        let now = Instant::from_millis(0);
+
+        cache.update_if_existing(MOCK_IP_ADDR_1.into(), HADDR_A, now);
+        assert_eq!(cache.lookup(&MOCK_IP_ADDR_1.into(), now), Answer::NotFound);
+        cache.fill(MOCK_IP_ADDR_1.into(), HADDR_A, now);
+        cache.update_if_existing(MOCK_IP_ADDR_1.into(), HADDR_B, now);
+        assert_eq!(
+            cache.lookup(&MOCK_IP_ADDR_1.into(), now),
             Answer::Found(HADDR_B)
         );
     }

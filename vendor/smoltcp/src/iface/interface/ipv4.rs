@@ -268,11 +268,6 @@ impl InterfaceInner {
                 target_protocol_addr,
                 ..
             } => {
-                // Only process ARP packets for us.
-                if !self.has_ip_addr(target_protocol_addr) {
-                    return None;
-                }
-
                 // Only process REQUEST and RESPONSE.
                 if let ArpOperation::Unknown(_) = operation {
                     net_debug!("arp: unknown operation code");
@@ -282,6 +277,19 @@ impl InterfaceInner {
                 // Discard packets with non-unicast source addresses.
                 if !source_protocol_addr.x_is_unicast() || !source_hardware_addr.is_unicast() {
                     net_debug!("arp: non-unicast source address");
+                    return None;
+                }
+
+                // An entry of the sender is updated from any of its packets (RFC 826), so that an
+                // announcement of an address that has moved (RFC 5227) is heeded.
+                self.neighbor_cache.update_if_existing(
+                    source_protocol_addr.into(),
+                    source_hardware_addr.into(),
+                    timestamp,
+                );
+
+                // Only process other ARP packets if they are for us.
+                if !self.has_ip_addr(target_protocol_addr) {
                     return None;
                 }
 
