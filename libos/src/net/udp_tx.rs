@@ -36,7 +36,7 @@ impl Net {
                 Some(queue) => queue,
                 none => none.insert(Box::new(Datagrams::new(from.port(), (0, 0), QUEUE)?)),
             };
-            queue.udp().set_hop_limit(hops);
+            queue.set_hop_limit(hops);
             let longest = device.stack.limits.longest;
             let filled = queue.send(longest, (from.ip(), to), length as usize, |room| bytes.fill(0, room))?;
             device.poll_socket(&mut Owner { net, files }, key.index(), now);

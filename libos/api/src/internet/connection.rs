@@ -1,7 +1,7 @@
 //! A connection: one smoltcp socket in a set of its own, and the state that the driver keeps for it.
 
 use super::Error;
-use super::stack::{AGAIN, Stack};
+use super::stack::{AGAIN, Sent, Stack};
 use super::wire::Sender;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -47,6 +47,8 @@ pub struct Connection {
     last_received: u64,
     /// Timeout of the peer's silence, once the program has dropped the connection.
     close_timeout: Option<Duration>,
+    /// True if the connection has output that waits for its peer's hardware address, or for room in the device.
+    blocked: bool,
     /// True if the connection is in the stack's list `stalled`.
     stalled: bool,
     /// True if the peer opens the connection.
@@ -103,6 +105,7 @@ impl Connection {
             alarm: u64::MAX,
             last_received: 0,
             close_timeout: None,
+            blocked: false,
             stalled: false,
             passive: false,
             closed: false,
@@ -240,15 +243,15 @@ impl Connection {
     /// send enters `stalled`.
     pub(super) fn send(&mut self, stack: &mut Stack, sender: &mut dyn Sender, slot: u32, now: u64) {
         self.set_patience(now);
-        let (sent, at) = stack.send(sender, &mut self.set, now);
-        let tcp = self.tcp();
-        let busy = tcp.state() == tcp::State::SynSent || tcp.send_queue() > 0 || tcp.state() == tcp::State::Closed;
+        let Sent { sent, blocked, at } = stack.send(sender, &mut self.set, now);
+        // While the stack waits for a neighbour it makes no attempt, and has a time for the next one.
+        self.blocked = blocked || self.blocked && !sent && at.is_some();
+        if self.blocked {
+            stack.stall(slot, &mut self.stalled);
+        }
         // All output that could be sent at once was sent; the rest waits for room in the device, and must not be retried all
         // the time.
         let at = at.map(|at| if at <= now { now + AGAIN } else { at });
-        if !sent && busy && at.is_some() {
-            stack.stall(slot, &mut self.stalled);
-        }
         self.alarm = stack.schedule(slot, self.alarm, at);
     }
 

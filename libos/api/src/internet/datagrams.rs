@@ -1,5 +1,9 @@
-//! Datagrams of one port: a smoltcp socket in a set of its own. Most datagrams leave at once; the others wait for the hardware
+//! Datagrams of one port: smoltcp sockets in a set of their own. Most datagrams leave at once; the others wait for the hardware
 //! address of their receiver, or for room in the device.
+//!
+//! smoltcp sends the datagrams of a socket in order, so that one for a machine that does not answer would hold up those behind it.
+//! Therefore datagrams that wait for different receivers are in different sockets, and are dropped after the time of three requests
+//! for the hardware address, as by Linux.
 
 use super::stack::{AGAIN, Stack};
 use super::wire::Sender;
@@ -14,6 +18,10 @@ use smoltcp::socket::udp;
 
 /// Most datagrams that wait in a queue, and most bytes of them.
 pub const QUEUE: (usize, usize) = (64, 128 << 10);
+/// Most receivers for whose hardware addresses a socket's datagrams wait.
+const LANES: usize = 8;
+/// Longest wait for a hardware address, in nanoseconds: three requests, one a second.
+const RESOLUTION: u64 = 3_000_000_000;
 /// Bytes of the headers of a datagram: Ethernet, IPv4 or IPv6, UDP.
 const HEADERS: usize = 14 + 20 + 8;
 const HEADERS_V6: usize = 14 + 40 + 8;
@@ -21,13 +29,30 @@ const HEADERS_V6: usize = 14 + 40 + 8;
 /// Queues of a socket for datagrams.
 pub struct Datagrams {
     set: SocketSet<'static>,
+    /// Socket that receives.
     handle: SocketHandle,
+    port: u16,
+    /// Most datagrams, and bytes of them, that wait to be sent to one receiver.
+    room: (usize, usize),
+    /// Sockets that send: none before the first datagram, several while datagrams wait for several receivers.
+    lanes: Vec<Lane>,
+    hop_limit: Option<u8>,
     /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
     /// True if the program has found the send queue full.
     full: bool,
     /// True if the socket is in the stack's list `stalled`.
     stalled: bool,
+}
+
+/// Socket that sends the datagrams for one receiver.
+struct Lane {
+    handle: SocketHandle,
+    /// Receiver of the datagrams in the queue.
+    to: IpAddr,
+    /// Bytes that would be in the queue if none had left since the last attempt, and the time in nanoseconds since which none has;
+    /// zeros if it is empty.
+    left: (usize, u64),
 }
 
 impl fmt::Debug for Datagrams {
@@ -44,24 +69,61 @@ fn queue((count, length): (usize, usize)) -> Result<udp::PacketBuffer<'static>, 
     Ok(udp::PacketBuffer::new(entries, buffer(length)?))
 }
 
+/// Returns a socket at a port, with these queues for receiving and sending.
+fn socket(port: u16, receive: (usize, usize), send: (usize, usize)) -> Result<udp::Socket<'static>, Error> {
+    let mut socket = udp::Socket::new(queue(receive)?, queue(send)?);
+    socket.bind(port).map_err(|_| Error::PortTaken)?;
+    Ok(socket)
+}
+
 impl Datagrams {
     /// Returns a socket at a port, with queues of this number of datagrams and bytes.
     pub fn new(port: u16, receive: (usize, usize), send: (usize, usize)) -> Result<Self, Error> {
-        let mut socket = udp::Socket::new(queue(receive)?, queue(send)?);
-        socket.bind(port).map_err(|_| Error::PortTaken)?;
         let mut set = SocketSet::new(vec![]);
-        let handle = set.add(socket);
-        Ok(Self { set, handle, alarm: u64::MAX, full: false, stalled: false })
+        let handle = set.add(socket(port, receive, (0, 0))?);
+        let (alarm, full, stalled) = (u64::MAX, false, false);
+        Ok(Self { set, handle, port, room: send, lanes: Vec::new(), hop_limit: None, alarm, full, stalled })
     }
 
-    /// Returns the stack's socket.
+    /// Returns the stack's socket that receives.
     pub fn udp(&mut self) -> &mut udp::Socket<'static> {
         self.set.get_mut(self.handle)
+    }
+
+    /// Sets the hop limit of the datagrams that are sent next; `None` for the stack's default.
+    pub const fn set_hop_limit(&mut self, hops: Option<u8>) {
+        self.hop_limit = hops;
     }
 
     /// Returns true if the program has found the send queue full, and there has been no room since.
     pub const fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// Returns true if all datagrams have left.
+    pub fn is_sent(&self) -> bool {
+        self.lanes.iter().all(|lane| self.is_empty(lane))
+    }
+
+    fn is_empty(&self, lane: &Lane) -> bool {
+        self.set.get::<udp::Socket<'_>>(lane.handle).is_send_queue_empty()
+    }
+
+    /// Returns the lane for a datagram to `to`: the one with others for it, else an empty one.
+    fn lane(&mut self, to: IpAddr) -> Result<&mut Lane, Error> {
+        let same = self.lanes.iter().position(|lane| lane.to == to && !self.is_empty(lane));
+        if let Some(at) = same.or_else(|| self.lanes.iter().position(|lane| self.is_empty(lane))) {
+            self.lanes[at].to = to;
+            return Ok(&mut self.lanes[at]);
+        }
+        if self.lanes.len() == LANES {
+            return Err(Error::NotYet);
+        }
+        self.lanes.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        let handle = self.set.add(socket(self.port, (0, 0), self.room)?);
+        let at = self.lanes.len();
+        self.lanes.push(Lane { handle, to, left: (0, 0) });
+        Ok(&mut self.lanes[at])
     }
 
     /// Queues a datagram of `length` bytes that `fill` writes, in a frame of at most `longest` bytes. Returns the result of
@@ -78,7 +140,19 @@ impl Datagrams {
         }
         let local_address = Some(from.into());
         let meta = udp::UdpMetadata { endpoint: to.into(), local_address, meta: PacketMeta::default() };
-        match self.udp().send(length, meta) {
+        let hops = self.hop_limit;
+        let lane = match self.lane(to.ip()) {
+            Ok(lane) => lane,
+            Err(error) => {
+                self.full |= error == Error::NotYet;
+                return Err(error);
+            }
+        };
+        lane.left.0 += length;
+        let handle = lane.handle;
+        let socket = self.set.get_mut::<udp::Socket<'_>>(handle);
+        socket.set_hop_limit(hops);
+        match socket.send(length, meta) {
             Ok(room) => Ok(fill(room)),
             Err(udp::SendError::Unaddressable) => Err(Error::Unreachable),
             Err(udp::SendError::BufferFull) => {
@@ -99,13 +173,33 @@ impl Datagrams {
         if self.alarm <= now {
             self.alarm = u64::MAX;
         }
-        let (_, at) = stack.send(sender, &mut self.set, now);
-        if self.udp().send_queue() == 0 {
-            return core::mem::take(&mut self.full);
+        let at = stack.send(sender, &mut self.set, now).at;
+        let has_room = self.drop_overdue(now);
+        if !self.is_sent() {
+            self.alarm = stack.schedule(slot, self.alarm, at.map(|at| at.max(now + AGAIN)));
+            stack.stall(slot, &mut self.stalled);
         }
-        self.alarm = stack.schedule(slot, self.alarm, at.map(|at| at.max(now + AGAIN)));
-        stack.stall(slot, &mut self.stalled);
-        false
+        has_room && core::mem::take(&mut self.full)
+    }
+
+    /// Drops datagrams whose receiver has not answered in time, and the lanes that are not needed any more. Returns true if a lane
+    /// is empty.
+    fn drop_overdue(&mut self, now: u64) -> bool {
+        let (mut empty, set) = (0, &mut self.set);
+        self.lanes.retain_mut(|lane| {
+            let socket = set.get::<udp::Socket<'_>>(lane.handle);
+            let (waiting, is_empty) = (socket.send_queue(), socket.is_send_queue_empty());
+            let (before, since) = lane.left;
+            let is_stuck = waiting >= before && since > 0;
+            lane.left = if is_empty { (0, 0) } else { (waiting, if is_stuck { since } else { now }) };
+            empty += usize::from(is_empty);
+            let stays = if is_empty { empty == 1 } else { now - lane.left.1 < RESOLUTION };
+            if !stays {
+                set.remove(lane.handle);
+            }
+            stays
+        });
+        empty > 0 || self.lanes.is_empty()
     }
 
     /// Records that the socket has left the list `stalled`.

@@ -167,6 +167,7 @@ impl Stack {
             Carried::Other => {
                 self.take(frame, sender, None, now);
                 // The frame may have brought a hardware address (ARP, NDP).
+                self.answer_held(sender, now);
                 self.unstall(owner, sender, now);
             }
         }

@@ -36,6 +36,7 @@ pub enum Carried {
 const ETHERNET: usize = 14;
 /// EtherTypes.
 const V4: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
 const V6: [u8; 2] = [0x86, 0xdd];
 /// IP protocol numbers.
 const TCP: u8 = 6;
@@ -45,6 +46,9 @@ const ICMP_V6: u8 = 58;
 /// Types and codes of ICMP port unreachable: RFC 792 and RFC 4443.
 const REFUSED: [u8; 2] = [3, 3];
 const REFUSED_V6: [u8; 2] = [1, 4];
+/// Operation of an ARP request: RFC 826. Type of a neighbour solicitation: RFC 4861.
+const ARP_REQUEST: [u8; 2] = [0, 1];
+const SOLICITATION: u8 = 135;
 /// Bytes of an ICMP message in front of the packet that it is about.
 const ICMP_HEADER: usize = 8;
 /// TCP flags.
@@ -86,6 +90,17 @@ fn ends((_, from, to, payload): Parts<'_>) -> Option<(SocketAddr, SocketAddr)> {
 fn refused(about: Parts<'_>) -> Option<Carried> {
     let (here, there) = ends(about).filter(|_| about.0 == UDP)?;
     Some(Carried::Refusal { here, there })
+}
+
+/// Returns true for a request for a hardware address: an ARP request, or a neighbour solicitation.
+pub fn asks_for_neighbour(frame: &[u8]) -> bool {
+    let Some((header, packet)) = frame.split_at_checked(ETHERNET) else { return false };
+    match header.last_chunk() {
+        Some(&ARP) => packet.get(6..8) == Some(&ARP_REQUEST),
+        Some(&V6) => v6(packet)
+            .is_some_and(|(protocol, .., message)| protocol == ICMP_V6 && message.first() == Some(&SOLICITATION)),
+        _ => false,
+    }
 }
 
 /// Returns the traffic class (TOS) of a frame of IP.

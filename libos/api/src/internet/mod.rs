@@ -27,10 +27,12 @@
 
 #![expect(unsafe_code, reason = "the bytes of a buffer need no value before something is put there")]
 
+mod announce;
 pub mod connection;
 pub mod datagrams;
 pub mod driver;
 pub mod frame;
+mod held;
 mod host;
 mod lease;
 mod offload;

@@ -72,7 +72,7 @@ impl Sockets {
         self.slots.iter_mut().flatten().all(|socket| match socket {
             Socket::Stream(stream) if stream.connection.is_orphaned() => stream.connection.is_acknowledged(),
             Socket::Stream(stream) => stream.connection.is_over() || stream.connection.tcp().send_queue() == 0,
-            Socket::Datagrams(datagrams) => datagrams.udp().send_queue() == 0,
+            Socket::Datagrams(datagrams) => datagrams.is_sent(),
         })
     }
 

@@ -5,6 +5,8 @@
 //! finds the one of a packet by its addresses, in a table, and keeps a timer for each. The cost of a packet does not depend on
 //! the number of connections.
 
+use super::announce::announce;
+use super::held::Held;
 use super::lease::Lease;
 use super::wire::{Exchange, Limits, Sender, Wire};
 use alloc::collections::{BinaryHeap, VecDeque};
@@ -41,16 +43,21 @@ pub struct Stack {
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
     /// Sockets that cannot send before a neighbour has answered (ARP, NDP), or the device has room.
     pub stalled: Vec<u32>,
+    /// Frames whose answers wait for a neighbour.
+    pub(super) held: Held,
     /// Connections that peers are opening, the oldest first, and some that are open already.
     pub(super) opening: VecDeque<u32>,
     /// Multicast groups, and the number of joins of each.
     groups: Vec<(IpAddr, usize)>,
     /// DHCP client, if the network is asked for an address.
     lease: Option<Lease>,
+    /// Addresses that are not announced yet.
+    unannounced: Vec<IpAddr>,
     /// An empty set.
     nobody: SocketSet<'static>,
     /// Properties of the wire.
     pub limits: Limits,
+    mac: EthernetAddress,
     /// Name servers.
     servers: Vec<IpAddr>,
     /// True if the name servers have changed since the last call of `resolver`.
@@ -60,6 +67,17 @@ pub struct Stack {
     asks_until: u64,
     /// True for each family (IPv4, IPv6) that has a router, or for which one has been solicited.
     routed: [bool; 2],
+}
+
+/// Result of an attempt to send the pending output of sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// True if a packet was sent.
+    pub sent: bool,
+    /// True if a packet could not be sent: for want of its receiver's hardware address, or of room in the device.
+    pub blocked: bool,
+    /// Monotonic time of the next timer, in nanoseconds.
+    pub at: Option<u64>,
 }
 
 impl fmt::Debug for Stack {
@@ -104,18 +122,21 @@ impl Stack {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
         config.random_seed = seed;
         config.slaac = network.v6.source == source::ASK;
-        let mut exchange = Exchange { frame: None, sender: wire.sender(), limits };
+        let mut exchange = Exchange::new(None, wire.sender(), limits);
         let interface = Interface::new(config, &mut exchange, instant(now));
         let mut stack = Self {
             interface,
             connections: HashMap::new(),
             alarms: BinaryHeap::new(),
             stalled: Vec::new(),
+            held: Held::default(),
             opening: VecDeque::new(),
             groups: Vec::new(),
             lease: None,
+            unannounced: Vec::new(),
             nobody: SocketSet::new(Vec::new()),
             limits,
+            mac: EthernetAddress(mac),
             servers: Vec::new(),
             servers_changed: false,
             asks_routers: network.v6.source == source::ASK,
@@ -164,6 +185,7 @@ impl Stack {
                 // Addresses beyond the interface's capacity are ignored.
                 let _ = addresses.push(IpCidr::new(address.into(), prefix));
             });
+            self.unannounced.push(address);
         }
     }
 
@@ -248,11 +270,20 @@ impl Stack {
         found.filter(|found| reached && usable(found))
     }
 
-    /// Lets a set process a frame, and answer it.
+    /// Lets a set process a frame, and answer it. An answer to a frame for no set may wait for the sender's hardware address.
     pub fn take(&mut self, frame: &[u8], sender: &mut dyn Sender, set: Option<&mut SocketSet<'static>>, now: u64) {
-        let mut exchange = Exchange { frame: Some(frame), sender, limits: self.limits };
+        let mut exchange = Exchange::new(Some(frame), sender, self.limits);
         let is_for_nobody = set.is_none();
-        self.interface.poll_ingress_single(instant(now), &mut exchange, set.unwrap_or(&mut self.nobody));
+        self.process(&mut exchange, set, now);
+        if is_for_nobody && exchange.sent.requests > 0 {
+            self.held.keep(frame, now);
+        }
+    }
+
+    /// Lets a set process the frame of an exchange.
+    pub(super) fn process(&mut self, exchange: &mut Exchange<'_>, set: Option<&mut SocketSet<'static>>, now: u64) {
+        let is_for_nobody = set.is_none();
+        self.interface.poll_ingress_single(instant(now), exchange, set.unwrap_or(&mut self.nobody));
         if is_for_nobody {
             // smoltcp applies a router advertisement only in this call.
             self.interface.poll_maintenance(instant(now));
@@ -298,17 +329,18 @@ impl Stack {
         self.poll_interface(sender, now);
     }
 
-    /// Sends the pending output of a set. Returns true if it has sent a packet, and the time of the set's next timer.
-    pub fn send(&mut self, sender: &mut dyn Sender, set: &mut SocketSet<'static>, now: u64) -> (bool, Option<u64>) {
+    /// Sends the pending output of a set.
+    pub fn send(&mut self, sender: &mut dyn Sender, set: &mut SocketSet<'static>, now: u64) -> Sent {
         let (mut sent, instant) = (false, instant(now));
-        loop {
-            let mut exchange = Exchange { frame: None, sender: &mut *sender, limits: self.limits };
+        let blocked = loop {
+            let mut exchange = Exchange::new(None, &mut *sender, self.limits);
             match self.interface.poll_egress(instant, &mut exchange, set) {
                 PollResult::SocketStateChanged => sent = true,
-                PollResult::None => break,
+                // Without a change of a socket there may be reports of a group member, or router solicitations.
+                PollResult::None => break exchange.attempts > exchange.sent.others,
             }
-        }
-        (sent, self.interface.poll_at(instant, set).map(nanoseconds))
+        };
+        Sent { sent, blocked, at: self.interface.poll_at(instant, set).map(nanoseconds) }
     }
 
     /// Enters a socket in the list `stalled`, unless `stalled` says that it is there.
@@ -348,7 +380,7 @@ impl Stack {
         let mut lease = self.lease.take();
         let mut nobody = SocketSet::new(Vec::new());
         let set = lease.as_mut().map_or(&mut nobody, |lease| &mut lease.set);
-        let (_, at) = self.send(sender, set, now);
+        let at = self.send(sender, set, now).at;
         self.lease = lease;
         // Output that is due at once has found no room; it may a little later.
         let at = at.map(|at| at.max(now + AGAIN));
@@ -358,5 +390,7 @@ impl Stack {
         let report = (asks || !self.groups.is_empty()).then_some(now + REPORT);
         self.schedule(INTERFACE, u64::MAX, at.into_iter().chain(report).min());
         self.take_lease();
+        let mac = self.mac;
+        self.unannounced.drain(..).for_each(|address| announce(address, mac, sender));
     }
 }

@@ -1,7 +1,7 @@
 //! Interface between the stack and a network device: frames in and out. [`Wire`] is the seam; behind it is the tender's device
 //! ([`crate::net::Link`]), or in tests another stack. The rest adapts it to smoltcp's trait `Device`.
 
-use super::offload;
+use super::{frame, offload};
 use crate::wait::Source;
 use core::num::{NonZeroU16, NonZeroUsize};
 use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offload};
@@ -114,9 +114,28 @@ impl Sender for crate::net::Sender {
 
 /// A device for smoltcp with at most one received frame.
 pub(super) struct Exchange<'a> {
-    pub(super) frame: Option<&'a [u8]>,
-    pub(super) sender: &'a mut dyn Sender,
-    pub(super) limits: Limits,
+    frame: Option<&'a [u8]>,
+    sender: &'a mut dyn Sender,
+    limits: Limits,
+    /// Packets, other than replies, that smoltcp has wanted to send.
+    pub(super) attempts: usize,
+    /// Frames that were sent.
+    pub(super) sent: Count,
+}
+
+/// Frames that smoltcp has sent.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    /// Requests for hardware addresses.
+    pub(super) requests: usize,
+    /// All others.
+    pub(super) others: usize,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(frame: Option<&'a [u8]>, sender: &'a mut dyn Sender, limits: Limits) -> Self {
+        Self { frame, sender, limits, attempts: 0, sent: Count::default() }
+    }
 }
 
 /// Properties of a wire.
@@ -158,11 +177,13 @@ impl Device for Exchange<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
         let frame = self.frame.take()?;
-        Some((Incoming(frame), Outgoing { sender: self.sender, gso_size: 0 }))
+        Some((Incoming(frame), Outgoing { sender: self.sender, gso_size: 0, sent: &mut self.sent }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
-        if self.sender.has_room() { Some(Outgoing { sender: self.sender, gso_size: 0 }) } else { None }
+        self.attempts += 1;
+        let Self { sender, sent, .. } = self;
+        if sender.has_room() { Some(Outgoing { sender: *sender, gso_size: 0, sent }) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -184,6 +205,7 @@ pub(super) struct Outgoing<'a> {
     sender: &'a mut dyn Sender,
     /// Payload bytes of each TCP segment to split the frame into; 0 for a single frame.
     gso_size: u16,
+    sent: &'a mut Count,
 }
 
 impl TxToken for Outgoing<'_> {
@@ -192,8 +214,12 @@ impl TxToken for Outgoing<'_> {
     }
 
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        let (mut fill, mut result) = (Some(fill), None);
-        self.sender.send(length, self.gso_size, &mut |frame| result = fill.take().map(|fill| fill(frame)));
+        let (mut fill, mut result, sent) = (Some(fill), None, self.sent);
+        self.sender.send(length, self.gso_size, &mut |frame| {
+            result = fill.take().map(|fill| fill(frame));
+            let count = if frame::asks_for_neighbour(frame) { &mut sent.requests } else { &mut sent.others };
+            *count += 1;
+        });
         // A frame without room in the device is made all the same, and lost.
         match (result, fill) {
             (Some(result), _) => result,

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "internet")]
 
+mod neighbours;
+
 use husk::abi::device::{Address, Network, source};
 use husk::internet::Error;
 use husk::internet::connection::{Connection, Observed};
@@ -209,6 +211,8 @@ impl Owner for Model {
 
 struct Machine {
     device: Device,
+    incoming: Frames,
+    outgoing: Frames,
     owner: Model,
     address: [u8; 4],
 }
@@ -220,8 +224,12 @@ impl Machine {
         v4.address[..4].copy_from_slice(&address);
         let output = Output { frames: Arc::clone(outgoing), room: 64 };
         let wire = End { number, incoming: Arc::clone(incoming), output };
-        let network = Network { mac: wire.address(), mtu: 1500, v4, v6: Address::default() };
-        Self { device: Device::new(Box::new(wire), &network, number.into(), 0), owner: Model::default(), address }
+        let mut v6 = Address { prefix: 64, source: source::GIVEN, ..Address::default() };
+        (v6.address[0], v6.address[15]) = (0xfd, number);
+        let network = Network { mac: wire.address(), mtu: 1500, v4, v6 };
+        let device = Device::new(Box::new(wire), &network, number.into(), 0);
+        let (incoming, outgoing) = (Arc::clone(incoming), Arc::clone(outgoing));
+        Self { device, incoming, outgoing, owner: Model::default(), address }
     }
 
     fn poll(&mut self, now: u64) {
