@@ -23,6 +23,7 @@ pub mod errno;
 pub mod folders;
 pub mod fs;
 pub mod host_files;
+pub mod identity;
 pub mod idle;
 pub mod image;
 pub mod libos;

@@ -172,6 +172,9 @@ impl Libos {
     /// Makes the current thread's call. Returns true if the thread can continue.
     #[inline]
     fn answer(&mut self) -> bool {
+        if self.has_identities {
+            self.take_owner();
+        }
         let registers = &self.threads.current().registers;
         if memory::has_pending_mprotect() && registers.number() != u64::from(__NR_mprotect) {
             memory::flush_pending_mprotect();

@@ -1,4 +1,4 @@
-//! The process: there is one, as root, without parent and children.
+//! The process: there is one, without parent and children.
 
 /// Number of the process, and of its first thread.
 pub const PROCESS: u32 = 1;

@@ -13,6 +13,7 @@ use crate::fs::device::Devices;
 use crate::fs::host::HostFiles;
 use crate::fs::inode::Time;
 use crate::host_files;
+use crate::identity::Identity;
 use crate::image;
 use crate::memory::copies::Copies;
 use crate::memory::sigaltstack_guard::SigaltstackGuard;
@@ -49,6 +50,8 @@ pub struct Libos {
     pub sigaltstack_guard: SigaltstackGuard,
     /// Mappings that are copies of files of the host, which the program may only read.
     pub copies: Copies,
+    /// True from the first change of a thread's identity on.
+    pub has_identities: bool,
     /// Limits that the program has set.
     pub limits: Vec<Limit>,
     /// The auxiliary vector that the program got.
@@ -88,6 +91,7 @@ impl Libos {
             random,
             sigaltstack_guard,
             copies: Copies::default(),
+            has_identities: false,
             limits: Vec::new(),
             auxiliary,
             started,
@@ -113,6 +117,17 @@ impl Libos {
             outside.poll(files);
             call(outside.net, files, &mut outside.services)
         })
+    }
+
+    /// Identity of the current thread.
+    pub fn identity(&mut self) -> &Identity {
+        self.threads.current().identity.get()
+    }
+
+    /// Makes the current thread the one whose files are made.
+    #[cold]
+    pub fn take_owner(&mut self) {
+        self.files.owner = self.identity().owner();
     }
 
     /// Polls the network device.

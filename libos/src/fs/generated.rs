@@ -2,7 +2,9 @@
 
 use super::folder::Folder;
 use super::mounts;
+use super::status::{self, Limits};
 use crate::clock::SECOND;
+use crate::identity::Identity;
 use crate::stack::TICKS_PER_SECOND;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -56,6 +58,14 @@ pub struct Facts<'a> {
     pub auxiliary: &'a [u8],
     /// Text of `/proc/self/maps`.
     pub maps: &'a [u8],
+    /// Users, groups and capabilities.
+    pub identity: Identity,
+    /// Signals.
+    pub signals: Signals,
+    /// Limits of resources, by number: soft and hard.
+    pub limits: Limits,
+    /// Permissions that new files do not get.
+    pub umask: u32,
     /// Folders of the host.
     pub folders: &'a [Folder],
     /// Memory of the guest in bytes.
@@ -76,6 +86,21 @@ pub struct Facts<'a> {
     pub started_ns: u64,
 }
 
+/// Sets of signals, bit n-1 for signal n.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signals {
+    /// Pending for the calling thread.
+    pub of_thread: u64,
+    /// Pending for the program.
+    pub of_program: u64,
+    /// Blocked by the calling thread.
+    pub blocked: u64,
+    /// Ignored.
+    pub ignored: u64,
+    /// Handled.
+    pub handled: u64,
+}
+
 impl Facts<'_> {
     /// The program's name: the last component of its path, cut as Linux does.
     fn name(&self) -> &[u8] {
@@ -87,7 +112,8 @@ impl Facts<'_> {
         self.uptime_ns.saturating_sub(self.processor_ns)
     }
 
-    fn named(&self) -> alloc::borrow::Cow<'_, str> {
+    /// The name for a text.
+    pub(super) fn named(&self) -> alloc::borrow::Cow<'_, str> {
         String::from_utf8_lossy(self.name())
     }
 }
@@ -104,7 +130,9 @@ generated! {
     /// Name of the program.
     Name = "/proc/self/comm", Copy(|facts| [facts.name(), b"\n"].concat());
     /// State of the process, for people.
-    Status = "/proc/self/status", Written(status);
+    Status = "/proc/self/status", Written(status::status);
+    /// Limits of resources.
+    Limits = "/proc/self/limits", Written(status::limits);
     /// State of the process.
     Process = "/proc/self/stat", Written(process);
     /// Memory of the process in pages.
@@ -143,6 +171,10 @@ generated! {
     Release = "/proc/sys/kernel/osrelease", Fixed("6.6.0\n");
     /// Highest number of a thread.
     ThreadsMaximum = "/proc/sys/kernel/threads-max", Fixed("32768\n");
+    /// Number of the last capability.
+    LastCapability = "/proc/sys/kernel/cap_last_cap", Fixed("40\n");
+    /// Most supplementary groups.
+    MostGroups = "/proc/sys/kernel/ngroups_max", Fixed("65536\n");
     /// Overcommit policy: heuristic.
     Overcommit = "/proc/sys/vm/overcommit_memory", Fixed("0\n");
     /// Longest queue of connections to accept.
@@ -180,18 +212,6 @@ impl Text {
             }
         }
     }
-}
-
-fn status(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
-    let used = (facts.memory - facts.memory_free) / 1024;
-    writeln!(
-        out,
-        "Name:\t{}\nUmask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0",
-        facts.named()
-    )?;
-    writeln!(out, "TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t0")?;
-    writeln!(out, "VmPeak:\t{used:8} kB\nVmSize:\t{:8} kB\nVmHWM:\t{used:8} kB", facts.mapped / 1024)?;
-    writeln!(out, "VmRSS:\t{used:8} kB\nThreads:\t{}\nCpus_allowed_list:\t{}", facts.threads, Range(facts))
 }
 
 fn process(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
@@ -233,7 +253,7 @@ fn range(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
 }
 
 /// The processors, as a list of ranges.
-struct Range<'a>(&'a Facts<'a>);
+pub(super) struct Range<'a>(pub(super) &'a Facts<'a>);
 
 impl fmt::Display for Range<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -44,10 +44,17 @@ impl Files {
         now: Time,
     ) -> Result<NodeKey, Errno> {
         self.check_may_change(directory)?;
-        self.make_fixed(directory, name, kind, permissions, now)
+        let node = self.make_fixed(directory, name, kind, permissions, now)?;
+        let inherits_group = self.nodes[directory].permissions & linux::S_ISGID != 0;
+        let inode = &mut self.nodes[node];
+        inode.user = self.owner.0;
+        if !inherits_group {
+            inode.group = self.owner.1;
+        }
+        Ok(node)
     }
 
-    /// Makes an inode like [`Files::make`], in any directory.
+    /// Makes an inode like [`Files::make`], in any directory, for root.
     pub(super) fn make_fixed(
         &mut self,
         directory: NodeKey,

@@ -5,7 +5,7 @@
 //! is an inode, pipes and the like too. [`Files`] owns all inodes; its methods are the system calls on files, with arguments
 //! already read from the program's memory. The methods are spread over the modules by theme.
 //!
-//! The program is root and the only process: permissions are stored and shown, but refuse nothing.
+//! The program is the only process, and all files are its own: permissions are stored and shown, but refuse nothing.
 
 pub mod buffers;
 pub mod console;
@@ -53,6 +53,7 @@ pub mod size;
 pub mod slab;
 pub mod socket;
 pub mod source;
+pub mod status;
 pub mod steps;
 pub mod table;
 pub mod tasks;
@@ -98,6 +99,8 @@ pub struct Files {
     pub descriptors: Descriptors,
     /// Memory that files take, and its limit.
     pub quota: Quota,
+    /// User and group of new files.
+    pub owner: (u32, u32),
     /// Permissions that new files do not get.
     pub umask: u32,
     root: NodeKey,
@@ -154,6 +157,7 @@ impl Files {
             descriptions: Slab::default(),
             descriptors: Descriptors::default(),
             quota: Quota { used: 0, limit },
+            owner: (0, 0),
             umask: 0o022,
             root,
             directory: root,
@@ -181,7 +185,10 @@ impl Files {
 
     /// Adds an inode; the caller holds the only reference.
     fn add_node(&mut self, kind: Kind, mount: Mount, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
-        let inode = Inode::new(self.next_number, kind, mount, permissions, now);
+        let mut inode = Inode::new(self.next_number, kind, mount, permissions, now);
+        if mount == Mount::Nameless {
+            (inode.user, inode.group) = self.owner;
+        }
         let cost = inode.cost();
         self.quota.take(cost)?;
         let node = self.nodes.insert(inode).inspect_err(|_| self.quota.give(cost))?;

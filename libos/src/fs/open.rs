@@ -107,6 +107,7 @@ impl Files {
         self.check_may_change(parent)?;
         let mount = self.nodes[parent].mount;
         let node = self.add_node(Kind::Regular(Data::default()), mount, mode & !self.umask, now)?;
+        (self.nodes[node].user, self.nodes[node].group) = self.owner;
         if flags & linux::O_EXCL != 0 {
             // A file with `home` but no links has lost its name; link(2) refuses to give it another.
             self.nodes[node].home = Some((parent, self.nodes[parent].number));

@@ -86,8 +86,18 @@ impl Files {
         Ok(files)
     }
 
-    /// Makes the tree, unless that has been done.
+    /// Makes the tree, unless that has been done. It is root's, whoever the program is by now.
     pub(super) fn grow(&mut self) -> Result<(), Errno> {
+        if self.unseeded.is_none() {
+            return Ok(());
+        }
+        let owner = core::mem::take(&mut self.owner);
+        let grown = self.grow_as_root();
+        self.owner = owner;
+        grown
+    }
+
+    fn grow_as_root(&mut self) -> Result<(), Errno> {
         let Some(seed) = &self.unseeded else { return Ok(()) };
         self.tree = Tree::check((seed.image_files)()?)?;
         let Some(Seed { program, now, .. }) = self.unseeded.take() else { return Ok(()) };

@@ -104,6 +104,16 @@ impl Signals {
         self.fate(signal) == Fate::Ignored
     }
 
+    /// Sets of the signals that the program ignores, and that it handles.
+    pub fn ignored_and_handled(&self) -> (u64, u64) {
+        let actions = (1..).zip(&self.actions);
+        actions.fold((0, 0), |(ignored, handled), (signal, action)| match action.handler {
+            DEFAULT => (ignored, handled),
+            IGNORE => (ignored | bit(signal), handled),
+            _ => (ignored, handled | bit(signal)),
+        })
+    }
+
     fn fate(&self, signal: u32) -> Fate {
         let action = (signal as usize).checked_sub(1).and_then(|index| self.actions.get(index));
         match action.map_or(DEFAULT, |action| action.handler) {

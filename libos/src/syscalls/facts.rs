@@ -1,7 +1,8 @@
 //! Facts for the texts of `/proc` and `/sys`, gathered from the whole libos.
 
+use super::process;
 use crate::errno::Errno;
-use crate::fs::generated::{Facts, Generated};
+use crate::fs::generated::{Facts, Generated, Signals};
 use crate::image;
 use crate::memory::MEMORY;
 use crate::processor_time;
@@ -12,7 +13,7 @@ use core::fmt::{self, Write};
 use husk::abi::memory::Region;
 
 /// The text of a file under `/proc` or `/sys`, as of now.
-pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
+pub fn text(libos: &mut Libos, file: Generated) -> Vec<u8> {
     let (memory, memory_free) = MEMORY.lock().size();
     let arguments = joined(husk::boot::arguments());
     let environment = joined(husk::boot::environment());
@@ -20,6 +21,8 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
     let mut maps = String::new();
     // Writing to a string does not fail.
     let _ = write_maps(&mut maps, &String::from_utf8_lossy(&program));
+    let (signals, identity) = (signals(libos), libos.identity().clone());
+    let limits = core::array::from_fn(|number| process::limit(libos, number as u64).unwrap_or_default());
     let uptime_ns = husk::clock::monotonic_ns().saturating_sub(libos.started);
     file.text(&Facts {
         hostname: libos.files.hostname,
@@ -28,6 +31,10 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         environment: &environment,
         auxiliary: &libos.auxiliary,
         maps: maps.as_bytes(),
+        identity,
+        signals,
+        limits,
+        umask: libos.files.umask,
         folders: libos.files.folders(),
         memory,
         memory_free,
@@ -38,6 +45,13 @@ pub fn text(libos: &Libos, file: Generated) -> Vec<u8> {
         processor_ns: processor_time::of_program(),
         started_ns: husk::clock::realtime_ns().saturating_sub(uptime_ns),
     })
+}
+
+fn signals(libos: &mut Libos) -> Signals {
+    let (ignored, handled) = libos.signals.ignored_and_handled();
+    let of_program = libos.signals.pending;
+    let thread = libos.threads.current();
+    Signals { of_thread: thread.pending, of_program, blocked: thread.blocked, ignored, handled }
 }
 
 /// Brings `/proc/self/task` up to date.

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod files;
 mod folder;
 pub mod futex;
+pub mod identity;
 pub mod mapping;
 pub mod memory;
 pub mod message;

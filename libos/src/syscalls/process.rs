@@ -1,6 +1,6 @@
-//! Calls about the process: there is one, as root, without parent and children.
+//! Calls about the process: there is one, without parent and children.
 
-use super::Arguments;
+use super::{Arguments, identity};
 use crate::errno::Errno;
 use crate::fs::descriptor::DESCRIPTORS_MAXIMUM;
 use crate::memory::MEMORY;
@@ -28,21 +28,14 @@ pub fn zero(_: &mut Libos, _: Arguments) -> SyscallResult {
     Ok(0)
 }
 
-/// getresuid(2) and getresgid(2).
-pub fn getresid(_: &mut Libos, Arguments([real, effective, saved, ..]): Arguments) -> SyscallResult {
-    for into in [real, effective, saved] {
-        user::write(into, &0u32)?;
-    }
-    Ok(0)
-}
-
 /// wait4(2) and waitid(2).
 pub fn no_child(_: &mut Libos, _: Arguments) -> SyscallResult {
     Err(Errno::ECHILD.into())
 }
 
 /// prctl(2). Unknown options must fail, because some libraries ask for the auxiliary vector here first.
-pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Arguments) -> SyscallResult {
+pub fn prctl(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
+    let Arguments([option, argument, length, ..]) = arguments;
     let thread = libos.threads.current();
     match option as u32 {
         PR_SET_NAME => {
@@ -69,9 +62,8 @@ pub fn prctl(libos: &mut Libos, Arguments([option, argument, length, ..]): Argum
             Ok(bytes.len() as u64)
         }
         PR_GET_DUMPABLE => Ok(0),
-        PR_SET_DUMPABLE | PR_SET_NO_NEW_PRIVS | PR_SET_PDEATHSIG => Ok(0),
-        PR_GET_NO_NEW_PRIVS => Ok(1),
-        _ => Err(Errno::EINVAL.into()),
+        PR_SET_DUMPABLE | PR_SET_PDEATHSIG => Ok(0),
+        _ => identity::prctl(libos, arguments).unwrap_or(Err(Errno::EINVAL.into())),
     }
 }
 
@@ -97,7 +89,8 @@ pub fn arch_prctl(_: &mut Libos, Arguments([option, address, ..]): Arguments) ->
     }
 }
 
-fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
+/// Soft and hard limit of a resource (getrlimit(2)).
+pub fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
     const NONE: u64 = u64::MAX;
     if let Some(limit) = libos.limits.iter().find(|limit| u64::from(limit.resource) == resource) {
         return Ok([limit.soft, limit.hard]);

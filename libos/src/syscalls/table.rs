@@ -3,8 +3,8 @@
 //! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, mapping, memory, message, metadata, names, process, robust,
-    scheduling, signal, socket, system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, identity, mapping, memory, message, metadata, names, process,
+    robust, scheduling, signal, socket, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::state::Libos;
@@ -88,20 +88,33 @@ calls! {
     __NR_getpgid process::process, Answered;
     __NR_getpgrp process::process, Answered;
     __NR_getsid process::process, Answered;
-    __NR_getuid process::zero, Answered;
-    __NR_geteuid process::zero, Answered;
-    __NR_getgid process::zero, Answered;
-    __NR_getegid process::zero, Answered;
-    __NR_getgroups process::zero, Answered;
-    __NR_getresuid process::getresid, Answered;
-    __NR_getresgid process::getresid, Answered;
+    __NR_getuid identity::getuid, Answered;
+    __NR_geteuid identity::geteuid, Answered;
+    __NR_getgid identity::getgid, Answered;
+    __NR_getegid identity::getegid, Answered;
+    __NR_getgroups identity::getgroups, Answered;
+    __NR_getresuid identity::getresuid, Answered;
+    __NR_getresgid identity::getresgid, Answered;
+    __NR_setuid identity::setuid, Partial, "permissions of files refuse nothing";
+    __NR_setreuid identity::setreuid, Partial, "as for setuid";
+    __NR_setresuid identity::setresuid, Partial, "as for setuid";
+    __NR_setfsuid identity::setfsuid, Partial, "as for setuid";
+    __NR_setgid identity::setgid, Partial, "as for setuid";
+    __NR_setregid identity::setregid, Partial, "as for setuid";
+    __NR_setresgid identity::setresgid, Partial, "as for setuid";
+    __NR_setfsgid identity::setfsgid, Partial, "as for setuid";
+    __NR_setgroups identity::setgroups, Partial, "as for setuid";
+    __NR_capget identity::capget, Answered;
+    __NR_capset identity::capset, Partial, "as for setuid: capabilities count in calls about the identity";
+    __NR_setsid identity::setsid, Partial, "the program leads its session, and gets the session's number again";
+    __NR_setpgid identity::setpgid, Partial, "as for setsid";
     __NR_fork => ENOSYS, "one image, one program";
     __NR_vfork => ENOSYS, "one image, one program";
     __NR_execve => ENOSYS, "one image, one program";
     __NR_execveat => ENOSYS, "one image, one program";
     __NR_wait4 process::no_child, Answered;
     __NR_waitid process::no_child, Answered;
-    __NR_prctl process::prctl, Partial, "names, and what a program without rights can ask";
+    __NR_prctl process::prctl, Partial, "names, capabilities, privileges; other options are EINVAL";
     __NR_arch_prctl process::arch_prctl, Partial, "FS only: GS belongs to the libos";
     __NR_getrlimit process::getrlimit, Answered;
     __NR_setrlimit process::setrlimit, Partial, "those of open files and of threads count; another is only remembered";
@@ -238,14 +251,14 @@ calls! {
     __NR_access metadata::access, Answered;
     __NR_faccessat metadata::faccessat, Answered;
     __NR_faccessat2 metadata::faccessat2, Answered;
-    __NR_chmod metadata::chmod, Partial, "remembered: root may everything";
-    __NR_fchmod metadata::fchmod, Partial, "remembered: root may everything";
-    __NR_fchmodat metadata::fchmodat, Partial, "remembered: root may everything";
-    __NR_fchmodat2 metadata::fchmodat2, Partial, "remembered: root may everything";
-    __NR_chown metadata::chown, Partial, "remembered: root may everything";
-    __NR_lchown metadata::lchown, Partial, "remembered: root may everything";
-    __NR_fchown metadata::fchown, Partial, "remembered: root may everything";
-    __NR_fchownat metadata::fchownat, Partial, "remembered: root may everything";
+    __NR_chmod metadata::chmod, Partial, "remembered: permissions of files refuse nothing";
+    __NR_fchmod metadata::fchmod, Partial, "remembered: permissions of files refuse nothing";
+    __NR_fchmodat metadata::fchmodat, Partial, "remembered: permissions of files refuse nothing";
+    __NR_fchmodat2 metadata::fchmodat2, Partial, "remembered: permissions of files refuse nothing";
+    __NR_chown metadata::chown, Partial, "remembered: permissions of files refuse nothing";
+    __NR_lchown metadata::lchown, Partial, "remembered: permissions of files refuse nothing";
+    __NR_fchown metadata::fchown, Partial, "remembered: permissions of files refuse nothing";
+    __NR_fchownat metadata::fchownat, Partial, "remembered: permissions of files refuse nothing";
     __NR_umask metadata::umask, Answered;
     __NR_utimensat metadata::utimensat, Answered;
     __NR_truncate metadata::truncate, Answered;

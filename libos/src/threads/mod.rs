@@ -143,13 +143,13 @@ impl Threads {
             }
         };
         let parent = self.current();
-        let (blocked, name) = (parent.blocked, parent.name);
+        let (blocked, name, identity) = (parent.blocked, parent.name, parent.identity.clone());
         let id = self.next_id;
         self.next_id += 1;
         self.count += 1;
         self.ready.push_back(slot);
         let place = self.slots.get_mut(slot.index()).ok_or(Errno::EAGAIN)?;
-        let thread = Thread { base, vectors: Some(vectors), blocked, name, ..Thread::new(id, registers) };
+        let thread = Thread { base, vectors: Some(vectors), blocked, name, identity, ..Thread::new(id, registers) };
         Ok(place.insert(Box::new(thread)))
     }
 

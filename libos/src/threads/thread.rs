@@ -6,6 +6,7 @@ use crate::arch::{Registers, vector};
 use crate::errno::Errno;
 use crate::fs::descriptor::Kept;
 use crate::fs::opening::Opening;
+use crate::identity::Shared;
 use crate::syscall_result::Resume;
 use alloc::boxed::Box;
 use core::mem::offset_of;
@@ -81,6 +82,8 @@ pub struct Thread {
     pub blocked_after: Option<u64>,
     /// Alternate signal stack.
     pub signal_stack: SignalStack,
+    /// Users, groups and capabilities.
+    pub identity: Shared,
     /// Call that a signal has interrupted, until that signal is delivered.
     pub cut_short: Option<CutShort>,
 }
@@ -124,6 +127,7 @@ impl Thread {
             pending: 0,
             blocked_after: None,
             signal_stack: NO_STACK,
+            identity: Shared::default(),
             cut_short: None,
         }
     }

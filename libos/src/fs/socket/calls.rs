@@ -45,6 +45,7 @@ impl Files {
     /// getsockopt(2). `SO_ERROR` returns an error once.
     pub fn socket_option(&mut self, descriptor: i32, number: u32) -> Result<Value, Errno> {
         let node = self.socket_node(descriptor)?;
+        let owner = self.owner;
         let socket = self.unix_mut(node)?;
         let options = socket.options;
         let number = match number {
@@ -61,7 +62,7 @@ impl Files {
             net::SO_RCVTIMEO_OLD => return Ok(Value::Time(options.receive_timeout_ns)),
             net::SO_SNDTIMEO_OLD => return Ok(Value::Time(options.send_timeout_ns)),
             net::SO_LINGER => return Ok(Value::Pair(options.linger)),
-            net::SO_PEERCRED => return Ok(Value::Triple(credentials(socket))),
+            net::SO_PEERCRED => return Ok(Value::Triple(credentials(socket, owner))),
             _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(Value::Number(number))
@@ -111,7 +112,7 @@ impl Files {
     }
 }
 
-/// Process, user and group of the peer: the program itself, which is root.
-fn credentials(socket: &Socket) -> [i32; 3] {
-    if socket.peer.is_some() { [PROCESS as i32, 0, 0] } else { [0, -1, -1] }
+/// Process, user and group of the peer: the program itself.
+fn credentials(socket: &Socket, (user, group): (u32, u32)) -> [i32; 3] {
+    if socket.peer.is_some() { [PROCESS as i32, user as i32, group as i32] } else { [0, -1, -1] }
 }
