@@ -7,7 +7,10 @@ use super::system::{self, Error};
 use super::ways;
 use husk_abi::folder::{NAME_MAXIMUM, OUTSIDE, ROOT, Request};
 use libc::{EBUSY, EEXIST, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, ESTALE, EXDEV};
-use libc::{O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_TMPFILE, O_TRUNC, c_int};
+use libc::{
+    O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDWR, O_TMPFILE, O_TRUNC,
+    c_int,
+};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{OwnedFd, RawFd};
@@ -174,7 +177,12 @@ impl Service {
         if !system::status(root, name).is_ok_and(|status| is_it(&status)) {
             return Err(ESTALE as Error);
         }
-        let how = if flags & O_PATH != 0 { flags } else { flags | O_NONBLOCK | O_NOCTTY };
+        let how = match flags & (O_PATH | O_ACCMODE | O_TRUNC) {
+            // Made empty by the descriptor below, which Linux does for a file opened to be read, too.
+            O_TRUNC => flags | O_RDWR | O_NONBLOCK | O_NOCTTY,
+            access if access & O_PATH == 0 => flags | O_NONBLOCK | O_NOCTTY,
+            _ => flags,
+        };
         let file = system::open_mounted(root, name, how & !(O_CREAT | O_TRUNC) | O_NOFOLLOW)?;
         let status = system::status(system::raw(&file), c"")?;
         if !is_it(&status) {

@@ -237,8 +237,11 @@ fn one_file_is_that_file_and_no_other() {
     assert_eq!(rig.ask(READ, request, ["", ""], &mut [0; 4]).count, 4);
     assert_eq!(rig.ask(STAT, request, ["..", ""], &mut []).error, ENOTDIR as u32);
     assert_eq!(rig.open("", libc::O_CREAT | libc::O_EXCL), Err(EEXIST));
-    assert!(rig.open("", libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC).is_ok());
-    assert_eq!(fs::read(&file).expect("a file"), b"");
+    for access in [libc::O_WRONLY | libc::O_CREAT, libc::O_RDWR, libc::O_RDONLY] {
+        fs::write(&file, "contents").expect("a file");
+        assert!(rig.open("", access | libc::O_TRUNC).is_ok(), "{access:o}");
+        assert_eq!(fs::read(&file).expect("a file"), b"");
+    }
     let other = rig.inside().join("other");
     fs::write(&other, "another").expect("a file");
     let replace: [&dyn Fn() -> std::io::Result<()>; 3] =
