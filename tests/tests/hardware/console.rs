@@ -98,6 +98,7 @@ impl Summary {
                 self.failed.insert(test.to_owned());
                 Some(format!("FAILED {test} (status {status}, {:.1} s)", took.as_secs_f64()))
             }
+            "alive" => None,
             "done" => {
                 self.is_done = true;
                 None

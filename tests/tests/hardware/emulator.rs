@@ -98,7 +98,7 @@ impl Machine {
         "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable mitigations=off"
     }
 
-    /// Longest time without a line about a test, including a test that is about to be ended for its time.
+    /// Longest time without a line of the first process, which prints one every 20 s of the machine's clock.
     pub const fn silence(self) -> Duration {
         match self {
             Self::AmdV | Self::NoXsave => Duration::from_secs(240),
@@ -164,7 +164,7 @@ pub struct Emulated {
     /// Log file of the emulator itself, if it writes one.
     log: Option<PathBuf>,
     silence: Duration,
-    /// Time of the last line about a test.
+    /// Time of the last line of the first process.
     heard: Instant,
 }
 
@@ -174,7 +174,7 @@ impl Emulated {
         Self { machine, process: Process(child), lines: lines(serial), log: None, silence, heard }
     }
 
-    /// Returns the next line of the console; `None` if no line was about a test for too long, or the emulator has ended. A
+    /// Returns the next line of the console; `None` if none was of the first process for too long, or the emulator has ended. A
     /// kernel that prints only warnings makes no progress either.
     pub fn line(&mut self) -> Option<String> {
         /// Time between two checks for the emulator's end.

@@ -2,7 +2,8 @@
 # The first process of an emulated machine: mounts what there is, loads modules, and runs the tests of the plan.
 #
 # For the test outside, it prints lines that begin with '@' on the console: `@start TEST`, then `@end STATUS TEST`, and of a
-# test that failed, before that, `@out TEST: LINE`.
+# test that failed, before that, `@out TEST: LINE`. In between, `@alive` says that the machine gets on: its clock may be many
+# times slower than the one outside, and a test's time limit is by the machine's.
 
 /bin/busybox mkdir -p /proc /sys /dev /tmp /lab /etc /root /usr /run
 /bin/busybox --install -s /bin
@@ -55,6 +56,7 @@ echo "@end $status $executable::$name"
 END
 chmod +x /bin/one
 echo "@ready $(nproc) $(uname -r)"
+while sleep 20; do echo "@alive"; done &
 xargs -P "$AT_ONCE" -n 3 one < /lab/plan
 echo "@done"
 # What the serial line has not sent yet is lost with the power.
