@@ -131,25 +131,39 @@ fn take_signals() {
     }
 }
 
-/// Returns the image of the binary `name` of `package`, in the release profile.
+/// Returns the image of the binary `name` of `package`, in the release profile. All images of the package are built with the first,
+/// unless tests have been chosen by name, as these need few.
 pub fn image(package: &str, name: &str) -> PathBuf {
     if let Some(image) = prebuilt::path(Path::new("images").join(package).join(name)) {
         return image;
     }
-    let images = images(package);
+    let images = if are_tests_chosen() { built(package, Some(name)) } else { images(package) };
     let found = images.iter().find(|path| path.file_name().is_some_and(|file| file == name));
     found.unwrap_or_else(|| panic!("`cargo husk build` made no '{name}', only {images:?}")).clone()
 }
 
 /// Returns all images of `package`, in the release profile.
 pub fn images(package: &str) -> Vec<PathBuf> {
-    static BUILT: Mutex<Option<HashMap<String, Vec<PathBuf>>>> = Mutex::new(None);
+    built(package, None)
+}
+
+/// Builds the images of `package`, or one of them.
+fn built(package: &str, only: Option<&str>) -> Vec<PathBuf> {
+    type Built = HashMap<(String, Option<String>), Vec<PathBuf>>;
+    static BUILT: Mutex<Option<Built>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let images = built.get_or_insert_default().entry(package.to_owned()).or_insert_with(|| {
-        let output = cargo(&["husk", "build", "--release", "--package", package]);
-        output.lines().map(PathBuf::from).collect()
+    let key = (package.to_owned(), only.map(str::to_owned));
+    let images = built.get_or_insert_default().entry(key).or_insert_with(|| {
+        let mut line = vec!["husk", "build", "--release", "--package", package];
+        line.extend(only.iter().flat_map(|name| ["--bin", name]));
+        cargo(&line).lines().map(PathBuf::from).collect()
     });
     images.clone()
+}
+
+/// Returns true if libtest has been given a part of tests' names.
+fn are_tests_chosen() -> bool {
+    std::env::args().skip(1).any(|argument| !argument.starts_with('-'))
 }
 
 /// Returns the image of an ordinary program that contains a table of 200 MB.
