@@ -90,8 +90,9 @@ fn not_opened(options: &Options, error: &io::Error) -> String {
     }
 }
 
-/// Number and length of the pauses in which a lock held by another process is waited for.
-const PAUSES: usize = 20;
+/// Number and length of the pauses in which a lock held by another process is waited for: on a busy host, the kernel takes long to give up
+/// what requests of a tender that was killed hold.
+const PAUSES: usize = 200;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Sleeps for about `pause`; not at all if the kernel refuses, for which [`std::thread::sleep`] would panic.
