@@ -12,7 +12,7 @@ use std::process::Command;
 /// Packages with images that tests run.
 const PACKAGES: &[&str] = &["guests", "programs", "net-guests", "block-guests", "disk-programs", "hello", "hello-std"];
 /// Programs that tests run as processes, too.
-const NATIVE: &[&str] = &["interruptions", "signal_files", "signal_stack", "timers"];
+const NATIVE: &[&str] = &["closes", "interruptions", "signal_files", "signal_stack", "timers"];
 /// Tools that tests call, beside those of busybox.
 const TOOLS: &[&str] = &["bash", "ip", "kill", "mount", "setpriv", "sh", "unshare"];
 
