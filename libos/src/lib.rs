@@ -29,6 +29,7 @@ pub mod image;
 pub mod libos;
 pub mod memory;
 pub mod net;
+pub mod notices;
 pub mod outside;
 #[cfg(target_os = "none")]
 mod panic;

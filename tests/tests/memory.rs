@@ -73,14 +73,7 @@ fn almost_all_of_a_large_memory_can_be_taken_piece_by_piece() {
 fn mappings_are_what_allocators_expect() {
     let outcome = Guest::program("mappings").run();
     outcome.expect_success().expect_stdout("mappings work\n");
-    assert_eq!(outcome.stderr(), "");
-}
-
-#[test]
-fn wanting_to_execute_memory_is_told_once_if_asked() {
-    let outcome = Guest::program("mappings").flag("--verbose").run();
-    outcome.expect_success().expect_stderr("memory that it can execute");
-    assert!(outcome.stderr().matches("(EACCES)").count() <= 1, "{outcome}");
+    assert!(outcome.stderr().lines().count() <= 1, "that it got no memory to execute: {outcome}");
 }
 
 #[test]

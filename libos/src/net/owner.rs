@@ -8,6 +8,7 @@ use crate::fs::buffers::Buffers;
 use crate::fs::ready::Ready;
 use crate::fs::socket::address::Arrival;
 use crate::memory::{MEMORY, heap};
+use crate::notices::{self, notice};
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use husk::internet::Error;
@@ -45,7 +46,12 @@ impl husk::internet::driver::Owner for Owner<'_> {
         match self.net.listener_at(to, from).and_then(|listener| self.net.sockets[listener].listener()) {
             Some(listener) if listener.is_full() => Admission::Drop,
             Some(_) => Admission::Open,
-            None => Admission::Refuse,
+            None => {
+                if self.net.listens_on_loopback(to.port()) {
+                    notices::give_once(notice::LOOPBACK_ONLY, to.port().into());
+                }
+                Admission::Refuse
+            }
         }
     }
 

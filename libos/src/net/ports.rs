@@ -144,6 +144,13 @@ impl Net {
         sockets.iter().filter(|key| answers(key) == Some(best)).nth(usize::from(from.port()) % count).copied()
     }
 
+    /// Returns true if a socket listens at this port of the loopback interface.
+    pub(super) fn listens_on_loopback(&self, port: u16) -> bool {
+        let is_local = |socket: &Socket| socket.local.is_some_and(|local| local.ip().is_loopback());
+        let mut sockets = self.ports.at(Protocol::Tcp, port).iter().map(|key| &self.sockets[*key]);
+        sockets.any(|socket| socket.listener().is_some() && is_local(socket))
+    }
+
     /// The socket that receives a datagram from `from` to `to`.
     pub(super) fn receiver_at(&self, to: SocketAddr, from: SocketAddr) -> Option<SocketKey> {
         let sockets = self.ports.at(Protocol::Udp, to.port()).iter();

@@ -4,18 +4,13 @@
 use super::Arguments;
 use crate::errno::Errno;
 use crate::memory::{self, MEMORY, sparse};
+use crate::notices::{self, notice};
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use husk::abi::boot::Flags;
-use husk::abi::call::{Number, notice};
 use husk::abi::memory::{PAGE, Region, Rights};
 use linux_raw_sys::general::*;
-
-/// True if the tender has been notified of an attempt to map executable memory.
-static TOLD_OF_EXECUTION: AtomicBool = AtomicBool::new(false);
 
 /// Waits until no call on a disk uses these bytes of the program's memory, which are about to be unmapped or protected.
 pub fn await_memory(libos: &mut Libos, address: u64, length: u64) -> Result<(), Stop> {
@@ -51,13 +46,8 @@ pub fn map(address: u64, length: u64, rights: Rights, flags: u32) -> Result<u64,
 /// Notifies the tender that there is not as much memory as the program asked for.
 pub fn notice_refused(errno: Errno, length: u64) {
     if errno == Errno::ENOMEM {
-        give_notice(notice::MEMORY_REFUSED, length);
+        notices::give(notice::MEMORY_REFUSED, length);
     }
-}
-
-fn give_notice(notice: u64, value: u64) {
-    // A lost notice does no harm.
-    let _ = husk::gate::call(Number::Notice, notice, value, 0, 0);
 }
 
 /// munmap(2).
@@ -232,9 +222,7 @@ fn is_mapped(libos: &Libos, address: u64, length: u64) -> Result<(), Errno> {
 pub fn rights(protection: u64) -> Result<Rights, Errno> {
     let has = |bit: u32| protection & u64::from(bit) != 0;
     if has(PROT_EXEC) {
-        if husk::boot::info().flags & Flags::VERBOSE.bits() != 0 && !TOLD_OF_EXECUTION.swap(true, Relaxed) {
-            give_notice(notice::EXECUTION_REFUSED, 0);
-        }
+        notices::give_once(notice::EXECUTION_REFUSED, 0);
         return Err(Errno::EACCES);
     }
     Ok(match (has(PROT_WRITE), has(PROT_READ)) {

@@ -7,6 +7,7 @@ use super::{
     robust, scheduling, signal, socket, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
+use crate::notices::{self, notice};
 use crate::state::Libos;
 use crate::syscall_result::SyscallResult;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -43,16 +44,16 @@ pub struct Call {
     pub note: &'static str,
 }
 
-/// Declares [`CALLS`]: number, function, mark, note; or number, error, note for a refused call.
+/// Declares [`CALLS`]: number, function, mark, note; or number, error, note, and perhaps a notice to the tender, for a refused call.
 macro_rules! calls {
-    ($($number:ident $($handler:path, $mark:ident $(, $note:literal)?)? $(=> $errno:ident, $reason:literal)?;)*) => {
+    ($($number:ident $($handler:path, $mark:ident $(, $note:literal)?)? $(=> $errno:ident, $reason:literal $(, $notice:ident)?)?;)*) => {
         /// Calls that are handled, or refused on purpose.
         pub const CALLS: &[Call] = &[$(Call {
             number: $number,
             name: stringify!($number),
             $(handler: $handler, mark: Mark::$mark, note: concat!($($note)?),)?
             $(
-                handler: refuse::<{ -Errno::$errno.to_result() }>,
+                handler: refuse::<{ -Errno::$errno.to_result() }, { 0 $(+ notice::$notice)? }>,
                 mark: Mark::Refused(Errno::$errno),
                 note: $reason,
             )?
@@ -60,8 +61,11 @@ macro_rules! calls {
     };
 }
 
-/// Refuses a call with the error of this number.
-fn refuse<const ERRNO: i64>(_: &mut Libos, _: Arguments) -> SyscallResult {
+/// Refuses a call with the error of this number, after a notice to the tender unless that is 0.
+fn refuse<const ERRNO: i64, const NOTICE: u64>(libos: &mut Libos, _: Arguments) -> SyscallResult {
+    if NOTICE != 0 {
+        notices::give_once(NOTICE, libos.threads.current().registers.number());
+    }
     Err(Errno::from_number(ERRNO).unwrap_or(Errno::ENOSYS).into())
 }
 
@@ -108,10 +112,10 @@ calls! {
     __NR_capset identity::capset, Partial, "as for setuid: capabilities count in calls about the identity";
     __NR_setsid identity::setsid, Partial, "the program leads its session, and gets the session's number again";
     __NR_setpgid identity::setpgid, Partial, "as for setsid";
-    __NR_fork => ENOSYS, "one image, one program";
-    __NR_vfork => ENOSYS, "one image, one program";
-    __NR_execve => ENOSYS, "one image, one program";
-    __NR_execveat => ENOSYS, "one image, one program";
+    __NR_fork => ENOSYS, "one image, one program", PROCESS_REFUSED;
+    __NR_vfork => ENOSYS, "one image, one program", PROCESS_REFUSED;
+    __NR_execve => ENOSYS, "one image, one program", PROCESS_REFUSED;
+    __NR_execveat => ENOSYS, "one image, one program", PROCESS_REFUSED;
     __NR_wait4 process::no_child, Answered;
     __NR_waitid process::no_child, Answered;
     __NR_prctl process::prctl, Partial, "names, capabilities, privileges; other options are EINVAL";
@@ -234,8 +238,8 @@ calls! {
     __NR_symlinkat names::symlinkat, Answered;
     __NR_readlink names::readlink, Answered;
     __NR_readlinkat names::readlinkat, Answered;
-    __NR_inotify_init => ENOSYS, "who watches files has to look now and then";
-    __NR_inotify_init1 => ENOSYS, "who watches files has to look now and then";
+    __NR_inotify_init => ENOSYS, "who watches files has to look now and then", WATCH_REFUSED;
+    __NR_inotify_init1 => ENOSYS, "who watches files has to look now and then", WATCH_REFUSED;
     __NR_getcwd names::getcwd, Answered;
     __NR_chdir names::chdir, Answered;
     __NR_fchdir names::fchdir, Answered;

@@ -3,6 +3,7 @@
 use super::{Arguments, process, robust};
 use crate::arch;
 use crate::errno::Errno;
+use crate::notices::{self, notice};
 use crate::state::{End, Libos};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::{self, Slice};
@@ -15,6 +16,7 @@ const THREAD: u32 = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 pub fn clone(libos: &mut Libos, Arguments([flags, stack, parent_id, child_id, base, _]): Arguments) -> SyscallResult {
     let flags = flags as u32;
     if flags & THREAD != THREAD || stack == 0 {
+        notices::give_once(notice::PROCESS_REFUSED, __NR_clone.into());
         return Err(Errno::ENOSYS.into());
     }
     if libos.threads.count() as u64 >= process::threads_maximum(libos) {

@@ -104,9 +104,14 @@ calls! {
 pub mod notice {
     /// The program asked for `value` bytes of memory, more than there is. Mentioned if the guest gives up after that.
     pub const MEMORY_REFUSED: u64 = 1;
-    /// The program asked for executable memory, and did not get it. Reported to users that asked for
-    /// [`Flags::VERBOSE`](crate::boot::Flags::VERBOSE).
+    /// The program asked for executable memory, and did not get it.
     pub const EXECUTION_REFUSED: u64 = 2;
+    /// The program made the Linux system call `value` to start a process, which failed.
+    pub const PROCESS_REFUSED: u64 = 3;
+    /// The program made the Linux system call `value` to watch files for changes (inotify(7)), which failed.
+    pub const WATCH_REFUSED: u64 = 4;
+    /// A client from outside was refused at TCP port `value`, because the program listens there on the loopback interface only.
+    pub const LOOPBACK_ONLY: u64 = 5;
 }
 
 bitflags::bitflags! {

@@ -9,5 +9,6 @@ pub mod guest;
 pub mod guest_signals;
 pub mod machine;
 pub mod preemption;
+pub mod refusal;
 pub mod statistics;
 pub mod target;

@@ -1,5 +1,6 @@
 //! Counters of what a guest has done so far, for `husk run --verbose`.
 
+use crate::vm::refusal;
 use husk_abi::call::{Number, notice};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +19,7 @@ pub struct Statistics {
     unanswered: BTreeSet<u64>,
     touched: u64,
     refused: Option<u64>,
-    execution_refused: bool,
+    reported: BTreeSet<u64>,
 }
 
 impl Statistics {
@@ -35,7 +36,7 @@ impl Statistics {
             unanswered: BTreeSet::new(),
             touched: 0,
             refused: None,
-            execution_refused: false,
+            reported: BTreeSet::new(),
         }
     }
 
@@ -84,18 +85,17 @@ impl Statistics {
         }
     }
 
-    /// Records a notice of the guest: see [`notice`].
+    /// Records a notice of the guest: see [`notice`]. What the program cannot get is reported once.
     pub fn notice(&mut self, notice: u64, value: u64) {
         match notice {
             notice::MEMORY_REFUSED => self.refused = Some(value),
-            notice::EXECUTION_REFUSED if self.verbose && !self.execution_refused => {
-                self.execution_refused = true;
-                crate::say!(
-                    "husk: the program asked for memory that it can execute, which no guest gets (EACCES): all code is \
-                     in the image"
-                );
+            notice => {
+                if let Some(explained) = refusal::explain(notice, value)
+                    && self.reported.insert(notice)
+                {
+                    crate::say!("husk: the program {explained}");
+                }
             }
-            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Published ports: clients of the host reach the guest, where the user says.
 
 use super::{connect, expect_datagram, expect_echo, guest, with_server};
+use husk_tests::Guest;
 use husk_tests::network::Namespace;
 use husk_tests::wire;
 use std::io::{Read, Write};
@@ -193,4 +194,23 @@ fn an_answer_comes_from_the_address_that_was_asked() {
     });
     host.run(|| connect("127.0.0.1:8007").write_all(b"quit").expect("it listens"));
     running.finish().expect_success();
+}
+
+#[test]
+fn a_guest_that_listens_on_its_loopback_only_is_not_reached_and_its_user_is_told() {
+    if !wire::alone() {
+        return;
+    }
+    let mut running = Guest::program("listens_locally").flag("--net=user").flag("-p8007:7").spawn();
+    running.expect_printed("listening\n", 1);
+    for _ in 0..2 {
+        let mut bytes = Vec::new();
+        // The connection ends before or after the first read.
+        let _ = TcpStream::connect("127.0.0.1:8007").and_then(|mut client| client.read_to_end(&mut bytes));
+        assert_eq!(bytes, b"");
+    }
+    running.signal("TERM", 1);
+    let outcome = running.finish();
+    outcome.expect_stdout("listening\n").expect_stderr("let it listen on 0.0.0.0:7 or [::]:7");
+    assert_eq!(outcome.stderr().matches("its loopback interface only").count(), 1, "{outcome}");
 }

@@ -1,0 +1,59 @@
+//! What a program cannot have in a unikernel, in words for its user: each says what to do instead.
+
+use husk_abi::call::notice;
+use std::borrow::Cow;
+
+/// Linux system calls that start processes or watch files, by number.
+const CALLS: [(u64, &str); 7] = [
+    (56, "clone"),
+    (57, "fork"),
+    (58, "vfork"),
+    (59, "execve"),
+    (322, "execveat"),
+    (253, "inotify_init"),
+    (294, "inotify_init1"),
+];
+
+/// Explains a notice about something that the program asked for and did not get; `None` for any other notice.
+pub fn explain(notice: u64, value: u64) -> Option<Cow<'static, str>> {
+    let call = CALLS.iter().find(|(number, _)| *number == value).map_or("a system call", |(_, name)| name);
+    Some(match notice {
+        notice::EXECUTION_REFUSED => "asked for memory that it can execute, which no guest gets (EACCES): all code is in the \
+                                      image; switch its just-in-time compiler off, if it does not do so itself"
+            .into(),
+        notice::PROCESS_REFUSED => format!(
+            "tried to start another program ({call}: ENOSYS): a unikernel is one program; use a thread or a library for it, \
+             or run the other program as a guest of its own"
+        )
+        .into(),
+        notice::WATCH_REFUSED => format!(
+            "tried to watch files for changes ({call}: ENOSYS), which no guest can: let it look at them from time to time, \
+             as with a setting for polling"
+        )
+        .into(),
+        notice::LOOPBACK_ONLY => format!(
+            "refused a client at port {port} because it listens on its loopback interface only, which nothing outside of the \
+             guest reaches: let it listen on 0.0.0.0:{port} or [::]:{port}",
+            port = value & 0xffff
+        )
+        .into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_guest_gives_as_value_is_explained_or_not_at_all() {
+        for value in [0, 56, 58, 7000, u64::MAX] {
+            assert_eq!(explain(notice::MEMORY_REFUSED, value), None);
+            assert_eq!(explain(u64::MAX, value), None);
+            assert!(explain(notice::PROCESS_REFUSED, value).is_some_and(|text| text.contains("one program")));
+        }
+        assert!(explain(notice::PROCESS_REFUSED, 56).is_some_and(|text| text.contains("(clone: ENOSYS)")));
+        assert!(explain(notice::WATCH_REFUSED, 294).is_some_and(|text| text.contains("(inotify_init1: ENOSYS)")));
+        assert!(explain(notice::LOOPBACK_ONLY, 7000).is_some_and(|text| text.contains("0.0.0.0:7000")));
+    }
+}
