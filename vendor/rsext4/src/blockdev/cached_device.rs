@@ -338,6 +338,11 @@ impl<B: BlockIo> BlockDev<B> {
         &mut self.dev
     }
 
+    /// The underlying device.
+    pub fn device_mut(&mut self) -> &mut B {
+        &mut self.dev
+    }
+
     fn require_published_edit(&self, operation: &'static str) -> Ext4Result<()> {
         if self.held.dirty {
             Err(Ext4Error::busy().with_operation(operation))

@@ -45,7 +45,7 @@ struct ActiveDirectHandle {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct TransactionCredits {
-    metadata_blocks: usize,
+    pub(crate) metadata_blocks: usize,
     revoke_records: usize,
 }
 
@@ -504,6 +504,21 @@ impl<B: BlockIo> Jbd2Dev<B> {
             let kept = system.checkpoint_transactions.iter().map(|transaction| transaction.updates.len()).sum();
             (system.running_transaction.updates.len(), kept)
         })
+    }
+
+    /// Returns true once the journal is aborted.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.abort_state.is_some()
+    }
+
+    /// The underlying device.
+    pub(crate) fn device_mut(&mut self) -> &mut B {
+        self.inner.device_mut()
+    }
+
+    /// Drops the held copy of a block that its owner writes itself.
+    pub(crate) fn forget_held(&mut self, block: AbsoluteBN) {
+        self.inner.discard_block(block);
     }
 
     /// Number of transactions committed since the mount.

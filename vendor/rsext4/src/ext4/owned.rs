@@ -1262,6 +1262,65 @@ where
         )
     }
 
+    /// Returns true if the filesystem has a journal.
+    pub fn has_journal(&self) -> bool {
+        self.filesystem.superblock.has_journal()
+    }
+
+    /// Returns true once the journal is aborted, so that nothing can be changed any more.
+    pub fn is_aborted(&self) -> bool {
+        self.device.is_aborted()
+    }
+
+    /// Number of blocks that are reserved for the superuser.
+    pub fn reserved_blocks(&self) -> u64 {
+        let superblock = &self.filesystem.superblock;
+        u64::from(superblock.s_r_blocks_count_hi) << 32 | u64::from(superblock.s_r_blocks_count_lo)
+    }
+
+    /// Returns true if a directory is indexed by hashes of names.
+    pub fn is_indexed(&mut self, number: InodeNumber) -> Ext4Result<bool> {
+        Ok(self.filesystem.get_inode_by_num(&mut self.device, number)?.is_htree_indexed())
+    }
+
+    /// Greatest size of a file with this inode's kind of mapping.
+    pub fn file_size_maximum(&mut self, number: InodeNumber) -> Ext4Result<u64> {
+        let inode = self.filesystem.get_inode_by_num(&mut self.device, number)?;
+        crate::file::maximum_inode_bytes(&self.filesystem, inode.uses_extents())
+    }
+
+    /// Reads the target of a symbolic link, without a change of its access time.
+    pub fn read_link(&mut self, number: InodeNumber, output: &mut [u8]) -> Ext4Result<usize> {
+        self.ensure_mounted("symlink:read")?;
+        read_inode_data_into(&mut self.device, &mut self.filesystem, number, 0, output)
+    }
+
+    /// Sets the time of access to the present.
+    pub fn touch_access_time(&mut self, number: InodeNumber) -> Ext4Result<()> {
+        self.ensure_writable("inode:access_time")?;
+        self.filesystem.touch_inode_atime_if_needed(&mut self.device, number)
+    }
+
+    /// The block device. Blocks of metadata belong to the journal.
+    pub fn device(&mut self) -> &mut D {
+        self.device.device_mut()
+    }
+
+    /// Forgets copies of data blocks that the owner of the device writes itself.
+    pub fn forget_data_blocks(&mut self, first: u64, count: u64) -> Ext4Result<()> {
+        for block in first..first.saturating_add(count) {
+            let block = crate::bmalloc::AbsoluteBN::new(block);
+            self.filesystem.datablock_cache.evict(&mut self.device, block)?;
+            self.device.forget_held(block);
+        }
+        Ok(())
+    }
+
+    /// Hands all data blocks over to the device.
+    pub fn write_out_data(&mut self) -> Ext4Result<()> {
+        self.filesystem.datablock_cache.flush_all(&mut self.device)
+    }
+
     /// Numbers of metadata blocks in the running transaction and in those that wait for their checkpoint.
     pub fn journal_blocks(&self) -> (usize, usize) {
         self.device.blocks()

@@ -180,7 +180,7 @@ pub(super) fn finish_extent_map(
     })
 }
 
-pub(super) fn maximum_inode_bytes(
+pub(crate) fn maximum_inode_bytes(
     filesystem: &Ext4FileSystem,
     uses_extents: bool,
 ) -> Ext4Result<u64> {

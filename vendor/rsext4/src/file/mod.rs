@@ -50,6 +50,7 @@ pub use io::{
     insert_range_inode, operate_inode_range, preallocate_inode, punch_hole_inode, read_file,
     read_inode_data_into, truncate, truncate_inode, write_file, write_inode_data, zero_range_inode,
 };
+pub(crate) use extent_map::maximum_inode_bytes;
 pub(crate) use io::{recover_linked_truncate_inode, truncate_inode_for_reap};
 pub use link::link;
 pub(crate) use link::link_inode_at;
