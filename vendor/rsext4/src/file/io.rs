@@ -2633,7 +2633,9 @@ fn finish_prepared_unwritten<B: BlockIo>(
         inode_num,
         inode,
         Ext4InodeMetadataUpdate::write_access(),
-    )
+    )?;
+    // In the transaction that converts the extents, or a crash leaves initialized blocks beyond the end of the file.
+    fs.inodetable_cache.flush(device, inode_num)
 }
 
 fn snapshot_prepared_extent_leaves<B: BlockIo>(
@@ -2815,7 +2817,8 @@ fn write_inode_data_through_unwritten<B: BlockIo>(
             }
             // Publish the still-unwritten split in the same journal operation
             // as its external extent-node updates.
-            fs.modify_inode(device, inode_num, |on_disk| *on_disk = inode)
+            fs.modify_inode(device, inode_num, |on_disk| *on_disk = inode)?;
+            fs.inodetable_cache.flush(device, inode_num)
         };
         if reserve_finish {
             let ((), reserved) = device.with_transaction_reservation(
@@ -2895,7 +2898,8 @@ fn write_inode_data_through_unwritten<B: BlockIo>(
             write_inode_block_data(device, fs, physical, u64::from(lbn), write, false)?;
             lbn += 1;
         }
-        Ok(())
+        // The device gets the contents before the journal gets the extents that show them: a commit may follow at any time.
+        fs.datablock_cache.flush_all(device)
     })();
     if let Err(error) = data_write {
         let cleanup = free_unwritten_finish_reservation(device, &mut finish_reservation);
