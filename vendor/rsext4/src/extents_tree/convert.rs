@@ -56,6 +56,34 @@ impl<'a> ExtentTree<'a> {
         }
     }
 
+    /// Splits an extent so that `start..start + len` is one of its own, in the same state.
+    ///
+    /// A removal from the middle of an extent adds an entry, for which a full leaf has to be split. Returns whether it did so.
+    pub(crate) fn split_around<B: BlockIo>(
+        &mut self,
+        fs: &mut Ext4FileSystem,
+        block_dev: &mut Jbd2Dev<B>,
+        start: u32,
+        len: u32,
+    ) -> Ext4Result<bool> {
+        self.bind_geometry(&fs.superblock);
+        let Some(extent) = self.find_extent_at_or_after(block_dev, start)? else {
+            return Ok(false);
+        };
+        let end = start.checked_add(len).ok_or_else(Ext4Error::file_too_large)?;
+        if extent.ee_block >= start || extent.ee_block.saturating_add(extent.len()) <= end {
+            return Ok(false);
+        }
+        let state = extent.is_unwritten();
+        let mut root = self.load_root_from_inode()?;
+        self.validate_node(&root, None, None, block_dev.total_blocks(), true)?;
+        match self.split_extent_recursive(fs, block_dev, &mut root, start, len, state, state, None)? {
+            None => self.store_root_to_inode(&root)?,
+            Some(right) => self.promote_split_root(fs, block_dev, root, right)?,
+        }
+        Ok(true)
+    }
+
     /// Marks an exact prepared unwritten extent initialized after its data I/O
     /// has completed successfully.
     pub(crate) fn finish_unwritten_write<B: BlockIo>(

@@ -799,6 +799,7 @@ fn prepare_extent_mapping_removal<B: BlockIo>(
     let extents = tree.all_extents(device)?;
     let mut segments = Vec::new();
     let mut physical_ranges = Vec::new();
+    let mut split_credits = 0;
 
     for extent in extents {
         let extent_start = u64::from(extent.ee_block);
@@ -821,6 +822,9 @@ fn prepare_extent_mapping_removal<B: BlockIo>(
             let physical_start = AbsoluteBN::new(extent.start_block()).checked_add(
                 u32::try_from(segment_start - extent_start).map_err(|_| Ext4Error::overflow())?,
             )?;
+            if extent_start < segment_start && segment_end < extent_end {
+                split_credits = EXTENT_SPLIT_CREDITS;
+            }
             segments.push(ExtentRemovalSegment {
                 logical_start: u32::try_from(segment_start)
                     .map_err(|_| Ext4Error::file_too_large())?,
@@ -845,12 +849,15 @@ fn prepare_extent_mapping_removal<B: BlockIo>(
                     .checked_mul(2)
                     .ok_or_else(Ext4Error::overflow)?,
             )
-            .and_then(|credits| credits.checked_add(2))
+            .and_then(|credits| credits.checked_add(2 + split_credits))
             .ok_or_else(Ext4Error::overflow)?;
         TransactionCredits::metadata_with_revokes(metadata_credits, external_blocks.len())
     };
     Ok(ExtentRemovalPlan { segments, credits })
 }
+
+/// Blocks that a split of one extent may change: two nodes a level and a new root, with bitmaps and descriptors of their groups.
+const EXTENT_SPLIT_CREDITS: usize = 24;
 
 struct ExtentRemovalChunk {
     plan: ExtentRemovalPlan,
@@ -936,7 +943,13 @@ fn prepare_extent_mapping_removal_chunk<B: BlockIo>(
         }
         let segment_len =
             u32::try_from(segment_end - segment_start).map_err(|_| Ext4Error::overflow())?;
-        let credits = extent_removal_chunk_credits(fs, depth, physical_start, segment_len)?;
+        let mut credits = extent_removal_chunk_credits(fs, depth, physical_start, segment_len)?;
+        if extent_start < segment_start && segment_end < extent_end {
+            credits.metadata_blocks = credits
+                .metadata_blocks
+                .checked_add(EXTENT_SPLIT_CREDITS)
+                .ok_or_else(Ext4Error::overflow)?;
+        }
         if device.transaction_credit_cost(credits)? > credit_limit {
             return Err(Ext4Error::no_space().with_operation("extent:restart_credits"));
         }
@@ -1111,10 +1124,21 @@ fn commit_extent_mapping_removal<B: BlockIo>(
     } = transaction;
     let ExtentRemovalPlan { segments, credits } = plan;
     let original_inode = *inode;
-    let counters_before = fs.group_counter_snapshot();
+    let mut counters_before = fs.group_counter_snapshot();
     let operation = |fs: &mut Ext4FileSystem, device: &mut Jbd2Dev<B>| {
         let mut updated = original_inode;
         for segment in &segments {
+            let is_split = ExtentTree::with_filesystem(&mut updated, fs, inode_num).split_around(
+                fs,
+                device,
+                segment.logical_start,
+                segment.len.into(),
+            )?;
+            if is_split {
+                // What is freed below may be as much as was allocated here, and the counters would show no change.
+                fs.flush_changed_group_metadata(device, &counters_before)?;
+                counters_before = fs.group_counter_snapshot();
+            }
             ExtentTree::with_filesystem(&mut updated, fs, inode_num).remove_extent(
                 fs,
                 Ext4Extent::new(segment.logical_start, 0, segment.len),
