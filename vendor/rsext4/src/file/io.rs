@@ -1009,7 +1009,8 @@ fn remove_extent_mapping_with_restarts<B: BlockIo>(
     credit_limit: usize,
 ) -> Ext4Result<()> {
     let mut cursor = full_start;
-    let mut transaction_start = MetadataTransactionStart::Join;
+    // Each step leaves the tree consistent, so as many go into one transaction as it has room for.
+    let transaction_start = MetadataTransactionStart::Join;
     while cursor < full_end {
         let Some(chunk) = prepare_extent_mapping_removal_chunk(
             device,
@@ -1035,7 +1036,6 @@ fn remove_extent_mapping_with_restarts<B: BlockIo>(
                 payload: chunk.plan,
             },
         )?;
-        transaction_start = MetadataTransactionStart::Restart;
         cursor = chunk.next_logical;
     }
     Ok(())
