@@ -67,7 +67,10 @@ impl Ext4FileSystem {
     }
 
     fn dirty_for_mount(superblock: &mut Ext4Superblock) {
-        superblock.s_state &= !Ext4Superblock::EXT4_VALID_FS;
+        // With a journal, a file system that was not unmounted is valid once that is replayed.
+        if !superblock.has_journal() {
+            superblock.s_state &= !Ext4Superblock::EXT4_VALID_FS;
+        }
         superblock.s_mnt_count = superblock.s_mnt_count.saturating_add(1);
     }
 
@@ -691,6 +694,11 @@ impl Ext4FileSystem {
                 }
             }
 
+            // The first transaction must find the recovery flag on the disk: without it, nobody would replay it.
+            if !options.readonly && fs.superblock.has_journal() && block_dev.is_use_journal() {
+                fs.write_superblock_home(block_dev)?;
+            }
+
             if fs.superblock.has_journal() {
                 fs.transfer_recorded_journal_error(block_dev, observer)?;
             }
@@ -708,7 +716,7 @@ impl Ext4FileSystem {
             {
                 let root_inode = fs.get_root(block_dev).map_err(|_| Ext4Error::io())?;
                 if root_inode.i_mode == 0 || !root_inode.is_dir() {
-                    if options.readonly {
+                    if options.readonly || journal_bootstrap != JournalBootstrap::CreateDefaultForMkfs {
                         return Err(Ext4Error::corrupted());
                     }
 
@@ -717,8 +725,8 @@ impl Ext4FileSystem {
                 }
             }
 
-            // Verify the recovery directory after the root directory is known good.
-            {
+            // The recovery directory is fsck's to make, but for a new filesystem.
+            if journal_bootstrap == JournalBootstrap::CreateDefaultForMkfs {
                 if !fs.valid_lost_found_hint(block_dev)? {
                     match get_file_inode(&mut fs, block_dev, "/lost+found") {
                         Ok(Some((ino, inode))) if inode.is_dir() => {

@@ -47,25 +47,16 @@ impl Ext4FileSystem {
 
         observer.event(Event::Mount(MountEvent::UnmountStarted));
 
-        let previous_superblock = self.superblock;
-        let previous_superblock_dirty = self.superblock_dirty;
+        self.sync_filesystem_with_observer(block_dev, observer)?;
+        // All blocks are at home, and the journal is empty, before the superblock says so: with one of them missing and the recovery
+        // flag gone, nobody would replay the rest.
+        block_dev.umount_commit()?;
 
-        // Mark clean in memory first so that sync_filesystem writes the
-        // superblock with s_state = EXT4_VALID_FS through the journal.
+        let previous_superblock = self.superblock;
         self.superblock.s_state = Self::clean_state(&self.superblock);
         self.superblock.s_feature_incompat &= !Ext4Superblock::EXT4_FEATURE_INCOMPAT_RECOVER;
-        self.mark_superblock_dirty();
-
-        let persistence = (|| {
-            self.sync_filesystem_with_observer(block_dev, observer)?;
-
-            // Commit the journal transaction so all queued metadata (including
-            // the superblock with s_state = VALID_FS) is checkpointed to disk.
-            block_dev.umount_commit()
-        })();
-        if let Err(error) = persistence {
+        if let Err(error) = self.write_superblock_home(block_dev) {
             self.superblock = previous_superblock;
-            self.superblock_dirty = previous_superblock_dirty;
             return Err(error);
         }
         observer.event(Event::Journal(JournalEvent::Committed));
@@ -193,6 +184,27 @@ impl Ext4FileSystem {
 
         self.superblock.update_checksum();
         write_superblock(block_dev, &self.superblock)?;
+        self.superblock_dirty = false;
+        Ok(())
+    }
+
+    /// Writes the superblock past the journal, as the last step of a change that the journal cannot hold.
+    pub(super) fn write_superblock_home<B: BlockIo>(
+        &mut self,
+        block_dev: &mut Jbd2Dev<B>,
+    ) -> Ext4Result<()> {
+        block_dev.flush()?;
+        self.superblock.update_checksum();
+        let block_size = self.block_size();
+        let block = AbsoluteBN::new(SUPERBLOCK_OFFSET / block_size as u64);
+        let offset = SUPERBLOCK_OFFSET as usize % block_size;
+        let mut image = vec![0; block_size];
+        block_dev.read_blocks_uncached(&mut image, block, 1)?;
+        let destination = image
+            .get_mut(offset..offset + SUPERBLOCK_SIZE)
+            .ok_or_else(Ext4Error::bad_superblock)?;
+        self.superblock.to_disk_bytes(destination);
+        block_dev.write_blocks_durable(&image, block, 1)?;
         self.superblock_dirty = false;
         Ok(())
     }
