@@ -1,0 +1,274 @@
+//! Requests to volumes that mkfs.ext4 has made: answers are Linux's, and e2fsck finds nothing to mend.
+
+mod support;
+
+use husk_abi::folder::*;
+use support::*;
+
+const ENOENT: u32 = 2;
+const EEXIST: u32 = 17;
+const ENOTDIR: u32 = 20;
+const EISDIR: u32 = 21;
+const EINVAL: u32 = 22;
+const ENOTEMPTY: u32 = 39;
+const ELOOP: u32 = 40;
+
+/// Bytes that differ from one place to the next.
+fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    (0..length as u64).map(|at| (at.wrapping_mul(seed | 1).wrapping_add(at >> 9) >> 3) as u8).collect()
+}
+
+/// Runs a test on a new file system, and checks what it leaves.
+fn on(size: usize, arguments: &[&str], test: impl Fn(&mut Guest<Memory>)) {
+    if !has_tools() {
+        return;
+    }
+    for is_whole in [true, false] {
+        let disk = Memory::new(make(size, arguments));
+        let mut guest = Guest::mount(disk.clone());
+        guest.is_whole = is_whole;
+        test(&mut guest);
+        guest.volume.unmount().expect("it is unmounted");
+        assert_clean(&disk.bytes());
+    }
+}
+
+#[test]
+fn files_of_each_kind_of_file_system_are_written_and_read_again() {
+    let kinds: [&[&str]; 9] = [
+        &[],
+        &["-b", "1024"],
+        &["-b", "4096"],
+        &["-O", "orphan_file,metadata_csum_seed"],
+        &["-I", "128"],
+        &["-O", "^metadata_csum"],
+        &["-O", "^has_journal"],
+        &["-O", "^64bit,^flex_bg,^huge_file"],
+        &["-O", "^extents,^64bit"],
+    ];
+    for arguments in kinds {
+        if !has_tools() {
+            return;
+        }
+        println!("{arguments:?}");
+        let disk = Memory::new(make(24, arguments));
+        let mut guest = Guest::mount(disk.clone());
+        let contents: Vec<(String, Vec<u8>)> = [0, 1, 511, 4096, 70_001, 3 * MIB + 17]
+            .into_iter()
+            .map(|length| (format!("d/file {length}"), pattern(length, length as u64)))
+            .collect();
+        guest.mkdir("d").expect("room");
+        for (path, bytes) in &contents {
+            guest.put(path, bytes).expect("room");
+            assert!(guest.get(path).as_ref() == Ok(bytes), "{path}");
+        }
+        guest.volume.unmount().expect("it is unmounted");
+        assert_clean(&disk.bytes());
+        let mut guest = Guest::mount(disk.clone());
+        for (path, bytes) in &contents {
+            assert!(guest.get(path).as_ref() == Ok(bytes), "{path}");
+            assert!(debugfs(&disk.bytes(), &format!("cat \"/{path}\"")) == *bytes, "{path} by debugfs");
+        }
+        for (path, _) in &contents {
+            guest.unlink(path).expect("it is there");
+        }
+        assert_eq!(guest.named(REMOVE_DIRECTORY, "d", "", 0), Ok(()));
+        guest.volume.unmount().expect("it is unmounted");
+        assert_clean(&disk.bytes());
+    }
+}
+
+#[test]
+fn names_behave_as_in_linux() {
+    on(8, &[], |guest| {
+        guest.mkdir("a").expect("room");
+        guest.mkdir("a/b").expect("room");
+        assert_eq!(guest.mkdir("a"), Err(EEXIST));
+        assert_eq!(guest.mkdir("x/y"), Err(ENOENT));
+        guest.put("a/f", b"one").expect("room");
+        assert_eq!(guest.mkdir("a/f/x"), Err(ENOTDIR));
+        assert_eq!(guest.open("a/f", CREATE | EXCLUSIVE | RDWR), Err(EEXIST));
+        assert_eq!(guest.open("a", RDWR), Err(EISDIR));
+        assert_eq!(guest.named(REMOVE_DIRECTORY, "a", "", 0), Err(ENOTEMPTY));
+        assert_eq!(guest.unlink("a/b"), Err(EISDIR));
+        guest.named(SYMLINK, "a/link", "f", 0).expect("room");
+        guest.named(SYMLINK, "a/long", &format!("b/../{}f", "./".repeat(80)), 0).expect("room");
+        guest.named(SYMLINK, "loop", "loop", 0).expect("room");
+        guest.named(SYMLINK, "out", "/etc", 0).expect("room");
+        guest.named(SYMLINK, "up", "../x", 0).expect("room");
+        assert_eq!(guest.get("a/link"), Ok(b"one".to_vec()));
+        assert_eq!(guest.get("a/long"), Ok(b"one".to_vec()));
+        assert_eq!(guest.read_link("a/link"), Ok("f".to_owned()));
+        assert_eq!(guest.read_link("a/f"), Err(EINVAL));
+        assert_eq!(guest.get("loop"), Err(ELOOP));
+        assert_eq!(guest.get("out/passwd"), Err(OUTSIDE));
+        assert_eq!(guest.get("up"), Err(OUTSIDE));
+        guest.named(LINK, "a/f", "a/g", 0).expect("room");
+        assert_eq!(guest.stat("a/g").map(|attributes| attributes.links), Ok(2));
+        assert_eq!(guest.rename("a", "a/b/c"), Err(EINVAL));
+        guest.rename("a/f", "h").expect("it is there");
+        guest.put("i", b"two").expect("room");
+        assert_eq!(guest.named(RENAME, "h", "i", 1), Err(EEXIST));
+        guest.named(RENAME, "h", "i", 2).expect("both are there");
+        assert_eq!((guest.get("h"), guest.get("i")), (Ok(b"two".to_vec()), Ok(b"one".to_vec())));
+        guest.rename("h", "i").expect("both are there");
+        assert_eq!((guest.get("h"), guest.get("i")), (Err(ENOENT), Ok(b"two".to_vec())));
+        guest.rename("a/b", "c").expect("it is there");
+        assert_eq!(guest.list("."), Ok(["a", "c", "i", "loop", "lost+found", "out", "up"].map(String::from).to_vec()));
+        assert_eq!(guest.stat("c/..").map(|attributes| attributes.number), Ok(2));
+        assert_eq!(guest.rename("c", "i"), Err(ENOTDIR));
+        assert_eq!(guest.rename("i", "c"), Err(EISDIR));
+    });
+}
+
+#[test]
+fn an_open_file_without_a_name_is_there_until_it_is_closed() {
+    on(8, &[], |guest| {
+        let bytes = pattern(MIB, 7);
+        guest.put("f", &bytes).expect("room");
+        let handle = guest.open("f", RDWR).expect("it is there");
+        guest.unlink("f").expect("it is there");
+        assert_eq!(guest.stat("f").map(drop), Err(ENOENT));
+        assert!(guest.read_at(handle, 0, MIB).expect("it is there") == bytes);
+        guest.write_at(handle, MIB as u64, b"more").expect("room");
+        assert_eq!(
+            guest.stat_handle(handle).map(|attributes| (attributes.links, attributes.size)),
+            Ok((0, MIB as u64 + 4))
+        );
+        guest.close(handle).expect("it is open");
+        guest.mkdir("d").expect("room");
+        let handle = guest.open("d", 0).expect("it is there");
+        guest.named(REMOVE_DIRECTORY, "d", "", 0).expect("it is empty");
+        assert_eq!(guest.list_from(handle, 0, 4096).map(drop), Err(ENOENT));
+        // The rest is freed by the end.
+        guest.put("g", &bytes).expect("room");
+        guest.open("g", RDWR).expect("it is there");
+        guest.unlink("g").expect("it is there");
+    });
+}
+
+#[test]
+fn sizes_and_holes_are_those_of_linux() {
+    on(16, &["-b", "4096"], |guest| {
+        let handle = guest.open("f", CREATE | RDWR).expect("room");
+        guest.write_at(handle, 100_000, b"end").expect("room");
+        assert_eq!(guest.stat_handle(handle).map(|attributes| attributes.size), Ok(100_003));
+        assert!(guest.read_at(handle, 50_000, 10).expect("a hole") == [0; 10]);
+        let seek = |guest: &mut Guest<Memory>, offset, flags| {
+            guest.on_handle(SEEK, Request { handle, offset, flags, ..Request::default() }).map(|answer| answer.position)
+        };
+        assert_eq!((seek(guest, 0, 3), seek(guest, 0, 4)), (Ok(98_304), Ok(0)));
+        assert_eq!((seek(guest, 98_304, 4), seek(guest, 100_003, 3)), (Ok(100_003), Err(6)));
+        // What a shorter size has hidden does not come back.
+        guest.write_at(handle, 0, &pattern(10_000, 3)).expect("room");
+        guest.truncate("f", 5_000).expect("it is a file");
+        guest.truncate("f", 9_000).expect("it is a file");
+        assert!(guest.read_at(handle, 0, 10_000).expect("9,000 bytes") == [pattern(5_000, 3), vec![0; 4_000]].concat());
+        let allocate = |guest: &mut Guest<Memory>, flags, offset, count| {
+            guest.on_handle(ALLOCATE, Request { handle, flags, offset, count, ..Request::default() }).map(drop)
+        };
+        guest.write_at(handle, 0, &pattern(65_536, 5)).expect("room");
+        allocate(guest, 3, 4_096, 8_192).expect("it is a file");
+        allocate(guest, 0x10, 20_000, 1_000).expect("it is a file");
+        let mut expected = pattern(65_536, 5);
+        expected[4_096..12_288].fill(0);
+        expected[20_000..21_000].fill(0);
+        assert!(guest.read_at(handle, 0, 70_000).expect("contents") == expected);
+        allocate(guest, 0, 65_536, 1 << 20).expect("room");
+        allocate(guest, 1, 4 << 20, 1 << 20).expect("room");
+        assert_eq!(guest.stat_handle(handle).map(|attributes| attributes.size), Ok(65_536 + (1 << 20)));
+        assert_eq!(allocate(guest, 0, 0, 0), Err(EINVAL));
+        assert!(guest.read_at(handle, 65_536, 1 << 20).expect("zeros") == vec![0; 1 << 20]);
+    });
+}
+
+#[test]
+fn a_directory_of_many_names_is_listed_while_names_go() {
+    on(64, &["-N", "30000"], |guest| {
+        guest.mkdir("d").expect("room");
+        let name = |number: usize| format!("d/a name of some length {number}");
+        let count = 20_000;
+        (0..count).for_each(|number| guest.put(&name(number), b"").expect("room"));
+        let names = guest.list("d").expect("it is there");
+        assert_eq!(names.len(), count);
+        let handle = guest.open("d", 0).expect("it is there");
+        let (mut seen, mut cookie, mut removed) = (Vec::new(), 0, 0);
+        loop {
+            let some = guest.list_from(handle, cookie, 2000).expect("it is there");
+            let Some((_, last)) = some.last() else { break };
+            cookie = *last;
+            for (name, _) in some.iter().filter(|(name, _)| !name.starts_with('.')).step_by(3) {
+                guest.unlink(&format!("d/{name}")).expect("it is there");
+                removed += 1;
+            }
+            seen.extend(some.into_iter().map(|(name, _)| name).filter(|name| !name.starts_with('.')));
+        }
+        seen.sort();
+        assert!(seen == names, "each name once: {} of {}", seen.len(), names.len());
+        guest.close(handle).expect("it is open");
+        assert_eq!(guest.list("d").map(|names| names.len()), Ok(count - removed));
+    });
+}
+
+#[test]
+fn attributes_are_kept() {
+    let time = |seconds, nanoseconds| Time { seconds, nanoseconds, reserved: 0 };
+    on(8, &[], |guest| {
+        guest.put("f", b"x").expect("room");
+        let flags = Flags::MODE | Flags::USER | Flags::GROUP | Flags::ACCESSED | Flags::MODIFIED;
+        let times = [time(1, 2), time(5_000_000_000, 999_999_999)];
+        let request = Request { flags: flags.bits(), mode: 0o640, user: 70_000, group: 5, times, ..Request::default() };
+        guest.set("f", request).expect("it is there");
+        let attributes = guest.stat("f").expect("it is there");
+        assert_eq!((attributes.mode, attributes.user, attributes.group), (0o100_640, 70_000, 5));
+        assert_eq!(attributes.times[..2], times);
+        // A write shows at once, and a read of what was written since the last one.
+        let handle = guest.open("f", RDWR).expect("it is there");
+        let before = guest.now_ns;
+        guest.write_at(handle, 1, b"y").expect("room");
+        let is_now = |time: Time| time.seconds as u64 * 1_000_000_000 + u64::from(time.nanoseconds) > before;
+        let shown = guest.stat_handle(handle).expect("it is open").times;
+        assert_eq!([shown[0], shown[1], shown[2]].map(is_now), [false, true, true]);
+        guest.sync(handle, false).expect("the disk works");
+        assert_eq!(guest.stat_handle(handle).expect("it is open").times, shown, "the time of the write");
+        guest.read_at(handle, 0, 2).expect("it is open");
+        assert!(is_now(guest.stat_handle(handle).expect("it is open").times[0]));
+        guest.close(handle).expect("it is open");
+        let mut space = Bytes { bytes: vec![0; size_of::<Space>()], is_whole: true };
+        guest.ask(SPACE, Request { handle: ROOT, ..Request::default() }, ["", ""], &mut space).expect("it is mounted");
+        assert_eq!(space.bytes[..8], 0xef53_u64.to_le_bytes());
+    });
+}
+
+#[test]
+fn a_full_volume_says_so_and_stays_consistent() {
+    on(8, &["-b", "1024"], |guest| {
+        let block = pattern(100_000, 11);
+        let mut files = 0;
+        while guest.put(&format!("f{files}"), &block).is_ok() {
+            files += 1;
+        }
+        assert!(files > 40);
+        for file in 0..files {
+            assert!(guest.get(&format!("f{file}")).expect("it is there") == block, "f{file}");
+        }
+        let handle = guest.open("small", CREATE | RDWR);
+        if let Ok(handle) = handle {
+            let mut at = 0;
+            let error = loop {
+                match guest.write_at(handle, at, &block[..777]) {
+                    Ok(count) => at += count,
+                    Err(error) => break error,
+                }
+                if at > 100_000_000 {
+                    break 0;
+                }
+            };
+            assert_eq!(error, 28);
+            assert_eq!(guest.sync(handle, false), Ok(()));
+            assert_eq!(guest.stat_handle(handle).map(|attributes| attributes.size), Ok(at));
+        }
+        guest.unlink("f0").expect("it is there");
+        guest.put("again", &block[..50_000]).expect("room");
+    });
+}
