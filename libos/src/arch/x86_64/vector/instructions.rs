@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "instructions that read and write an area")]
 
 use super::SSE;
+use super::shape::{CONTROL, LEGACY};
 use core::arch::asm;
 
 /// Offsets of MXCSR, XMM0 and XSTATE_BV in an XSAVE area (Intel SDM volume 1, 13.4.1 and 13.4.2).
@@ -30,6 +31,20 @@ pub fn enabled() -> u64 {
 #[inline]
 pub fn in_use() -> u64 {
     extended_control(1)
+}
+
+/// Bits that the processor has in MXCSR: MXCSR_MASK, which FXSAVE stores.
+pub fn control_mask() -> u32 {
+    const MASK: core::ops::Range<usize> = 28..32;
+    #[repr(align(16))]
+    struct Area([u8; LEGACY]);
+    let mut area = Area([0; LEGACY]);
+    // SAFETY: the area is aligned, and as large as FXSAVE demands.
+    unsafe { asm!("fxsave64 [{}]", in(reg) area.0.as_mut_ptr(), options(nostack, preserves_flags)) };
+    match area.0.get(MASK).and_then(|bytes| bytes.as_array()).map_or(0, |bytes| u32::from_le_bytes(*bytes)) {
+        0 => CONTROL,
+        mask => mask,
+    }
 }
 
 /// Stores the SSE registers as XSAVE does, and marks them as the only component.

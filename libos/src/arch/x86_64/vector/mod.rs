@@ -22,9 +22,8 @@ use shape::{HEADER, LEGACY, LEGACY_COMPONENTS};
 const ALIGNMENT: usize = 64;
 /// Bit of the SSE registers in XSTATE_BV and XINUSE.
 const SSE: u64 = 1 << 1;
-/// Place of MXCSR in an area, and the bits that processors implement in it: XRSTOR faults on others.
+/// Place of MXCSR in an area.
 const MXCSR: core::ops::Range<usize> = 24..28;
-const MXCSR_BITS: u32 = 0xffff;
 
 /// True if the registers are the program's alone. In a test they are those of the test itself, which keeps them.
 const ALONE: bool = cfg!(target_os = "none");
@@ -41,7 +40,9 @@ pub enum Use {
 impl Shape {
     /// Reads CPUID, at the cost of an exit per leaf.
     pub fn ask() -> Self {
-        Self::of(__cpuid_count, instructions::enabled)
+        let mut shape = Self::of(__cpuid_count, instructions::enabled);
+        shape.control = instructions::control_mask();
+        shape
     }
 
     /// Current use of the vector state.
@@ -63,6 +64,8 @@ pub struct Area {
     layout: Layout,
     /// See [`Shape::mask`].
     mask: u64,
+    /// See [`Shape::control`].
+    control: u32,
     /// Use of the state in the area.
     used: Use,
 }
@@ -76,7 +79,7 @@ impl Area {
         let layout = Layout::from_size_align(shape.size().max(1), ALIGNMENT).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: the layout's size is at least 1.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Errno::ENOMEM)?;
-        Ok(Self { start, layout, mask: shape.mask, used: Use::Any })
+        Ok(Self { start, layout, mask: shape.mask, control: shape.control, used: Use::Any })
     }
 
     /// Stores the processor's state, with `used` as its current use.
@@ -121,7 +124,7 @@ impl Area {
         let (legacy, rest) = area.split_at_mut_checked(LEGACY).ok_or(Errno::EFAULT)?;
         copy(0, legacy)?;
         let control = legacy.get_mut(MXCSR).and_then(|bytes| bytes.as_mut_array()).ok_or(Errno::EFAULT)?;
-        if u32::from_le_bytes(*control) & !MXCSR_BITS != 0 {
+        if u32::from_le_bytes(*control) & !self.control != 0 {
             *control = [0; 4];
             return Err(Errno::EFAULT);
         }

@@ -27,6 +27,9 @@ const OSXSAVE: u32 = 1 << 27;
 /// Bit of CPUID leaf 0xD, sub-leaf 1, EAX: XGETBV with ECX = 1 returns XINUSE.
 const XINUSE: u32 = 1 << 2;
 
+/// Bits of MXCSR on a processor that does not tell them (Intel SDM volume 1, 11.6.6).
+pub const CONTROL: u32 = 0xffbf;
+
 /// Layout of a thread's saved vector state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -34,6 +37,8 @@ pub struct Shape {
     pub mask: u64,
     /// True if XINUSE can be read.
     pub tells_use: bool,
+    /// Bits that the processor has in MXCSR: XRSTOR faults on others.
+    pub control: u32,
     /// End of each component in an area of the standard format, in bytes.
     ends: [u32; COMPONENTS],
 }
@@ -43,7 +48,7 @@ impl Shape {
     /// because each may cost an exit.
     pub fn of(cpuid: impl Fn(u32, u32) -> CpuidResult, xcr0: impl Fn() -> u64) -> Self {
         const STATE: u32 = 0xd;
-        let mut shape = Self { mask: 0, tells_use: false, ends: [0; COMPONENTS] };
+        let mut shape = Self { mask: 0, tells_use: false, control: CONTROL, ends: [0; COMPONENTS] };
         if cpuid(1, 0).ecx & OSXSAVE == 0 {
             return shape;
         }

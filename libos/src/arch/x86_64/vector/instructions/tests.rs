@@ -236,3 +236,9 @@ fn moves_keep_the_sse_registers_when_nothing_else_is_in_use() {
         assert_eq!(after.0[MXCSR..MXCSR + 4], first.0[MXCSR..MXCSR + 4]);
     }
 }
+
+#[test]
+fn a_processor_tells_which_bits_its_control_register_has() {
+    // Those of every processor with SSE; bits that it does not tell are not set by any program.
+    assert_eq!((control_mask() & CONTROL, control_mask() >> 18), (CONTROL, 0));
+}
