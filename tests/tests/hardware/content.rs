@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Packages with images that tests run.
-const PACKAGES: &[&str] = &["guests", "programs", "net-guests", "block-guests", "disk-programs", "hello", "hello-std"];
+const PACKAGES: &[&str] =
+    &["guests", "programs", "net-guests", "block-guests", "disk-programs", "echo", "hello", "hello-std"];
 /// Programs that tests run as processes, too.
 const NATIVE: &[&str] = &["closes", "interruptions", "signal_files", "signal_stack", "timers"];
 /// Tools that tests call, beside those of busybox.
