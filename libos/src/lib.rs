@@ -43,6 +43,7 @@ pub mod start;
 pub mod state;
 pub mod syscall_result;
 pub mod syscalls;
+pub mod terminal;
 pub mod threads;
 pub mod user;
 pub mod vdso;

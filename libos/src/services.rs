@@ -7,6 +7,7 @@ use crate::fs::source::Source;
 use crate::image;
 use crate::random::Random;
 use crate::syscall_result::SyscallResult;
+use crate::terminal;
 use crate::threads::Threads;
 use crate::user::Slice;
 
@@ -48,6 +49,14 @@ impl Devices for Services<'_> {
 
     fn console_result(&mut self) -> Option<Result<u64, Errno>> {
         self.console.take_result()
+    }
+
+    fn terminal(&mut self, stream: u64, request: u32, argument: u64) -> SyscallResult {
+        terminal::control(stream, request, argument)
+    }
+
+    fn seek_input(&mut self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        husk::console::seek_input(offset, whence.into()).map_err(terminal::errno)
     }
 
     fn random(&mut self, into: &mut [u8]) {

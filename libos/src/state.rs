@@ -196,6 +196,7 @@ impl Libos {
 fn files() -> Result<Files, Errno> {
     let mut files = Files::new(image::program(), husk::boot::info().heap.length / 2, now(), image::files)?;
     files.image_size = image::size();
+    files.set_streams(husk::boot::streams());
     files.hostname = husk::boot::hostname();
     files.host_files = HostFiles { paths: host_files::paths().collect(), read: host_files::read };
     Ok(files)

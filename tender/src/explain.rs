@@ -12,6 +12,7 @@ use crate::inspect::Value;
 use crate::report::names::{Clean, bold};
 use crate::run::{Options, host_files, matched};
 use crate::size::Size;
+use crate::vm::guest_streams::Streams;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -37,7 +38,9 @@ impl Explanation {
         let memory = options.memory.to(&image).map_err(Error::over_maximum(path))?;
         let devices = matched(&image, &options.devices)?;
         let host_files = host_files(&image, &options.host_files, &devices)?;
-        let plan = Plan::new(target, host_files.feature(), devices.iter().flat_map(|(_, what)| what.features()));
+        let streams = Streams::of_process(options.console);
+        let answers = host_files.feature().into_iter().chain(streams.features());
+        let plan = Plan::new(target, answers, devices.iter().flat_map(|(_, what)| what.features()));
         Ok(Self { path: image.path, memory, devices, host_files, landlock: files::version(), plan, colour: false })
     }
 

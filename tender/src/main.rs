@@ -13,7 +13,7 @@ use husk_tender::confine::calls;
 use husk_tender::devices::attach::Attachment;
 use husk_tender::explain::Explanation;
 use husk_tender::host::heap::Heap;
-use husk_tender::host::streams;
+use husk_tender::host::{streams, terminal};
 use husk_tender::inspect::Inspection;
 use husk_tender::run;
 use husk_tender::supervise;
@@ -51,6 +51,7 @@ extern "C" fn main(count: libc::c_int, words: *const *const libc::c_char) -> lib
         Ok(()) => husk(words, started),
         Err(error) => fail(&Error::NoStreams(error).to_string()),
     };
+    terminal::restore();
     // SAFETY: no buffer is left to be flushed and no destructor to be run.
     unsafe { libc::_exit(status.into()) }
 }

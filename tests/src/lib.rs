@@ -31,6 +31,7 @@ mod running;
 mod slow_files;
 pub mod steps;
 mod target;
+pub mod terminal;
 mod tracer;
 mod watch;
 pub mod wire;

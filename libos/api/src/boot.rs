@@ -8,6 +8,7 @@ use core::slice;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use husk_abi::boot::{HOSTNAME, Info, Strings};
 use husk_abi::memory::Region;
+use husk_abi::stream::Stream;
 
 static INFO: AtomicPtr<Info> = AtomicPtr::new(null_mut());
 
@@ -53,6 +54,13 @@ pub fn host_files() -> impl Iterator<Item = &'static [u8]> {
     let info = info();
     let is_there = has(info, offset_of!(Info, host_files), size_of::<Strings>());
     strings(if is_there { &info.host_files } else { &NONE })
+}
+
+/// Standard input, output and error.
+pub fn streams() -> [Stream; 3] {
+    let info = info();
+    let is_there = has(info, offset_of!(Info, streams), size_of::<[Stream; 3]>());
+    if is_there { info.streams } else { Default::default() }
 }
 
 /// Strings of an older tender, which had no such field.

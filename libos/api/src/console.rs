@@ -3,11 +3,15 @@
 use crate::gate;
 use core::fmt;
 use husk_abi::call::{News, Number, Status, Waited};
+use husk_abi::stream::{MODES_SIZE, Window, request};
 
 /// Stream number of standard output.
 pub const OUTPUT: u64 = 1;
 /// Stream number of standard error.
 pub const ERROR: u64 = 2;
+
+/// Modes of a terminal: Linux's `struct termios`.
+pub type Modes = [u8; MODES_SIZE as usize];
 
 /// Writes from `length` bytes at `address`. Returns the number of bytes written.
 pub fn write_at(stream: u64, address: u64, length: u64) -> Result<u64, Status> {
@@ -17,6 +21,33 @@ pub fn write_at(stream: u64, address: u64, length: u64) -> Result<u64, Status> {
 /// Reads up to `length` bytes to `address`. Returns the number of bytes read; 0 at the end of the input.
 pub fn read_at(address: u64, length: u64) -> Result<u64, Status> {
     gate::call(Number::ConsoleRead, address, length, 0, 0)
+}
+
+/// Returns the size of the window of the terminal behind a stream.
+pub fn window(stream: u64) -> Result<Window, Status> {
+    gate::call(Number::Terminal, stream, request::WINDOW, 0, 0).map(Window::decode)
+}
+
+/// Returns the modes of the terminal behind a stream.
+pub fn modes(stream: u64) -> Result<Modes, Status> {
+    let mut modes = [0; MODES_SIZE as usize];
+    gate::call(Number::Terminal, stream, request::GET, modes.as_mut_ptr() as u64, MODES_SIZE)?;
+    Ok(modes)
+}
+
+/// Sets the modes of the terminal behind a stream, by one of the [`request`]s for that.
+pub fn set_modes(stream: u64, how: u64, modes: &Modes) -> Result<(), Status> {
+    gate::call(Number::Terminal, stream, how, modes.as_ptr() as u64, MODES_SIZE).map(|_| ())
+}
+
+/// Discards input, output or both of the terminal behind a stream: see [`request::FLUSH`].
+pub fn flush(stream: u64, queue: u64) -> Result<(), Status> {
+    gate::call(Number::Terminal, stream, request::FLUSH, queue, 0).map(|_| ())
+}
+
+/// Moves the offset of standard input, a regular file, as lseek(2) does. Returns the new offset.
+pub fn seek_input(offset: i64, whence: u64) -> Result<u64, Status> {
+    gate::call(Number::InputSeek, offset as u64, whence, 0, 0)
 }
 
 /// Blocks until a read would not block, or the monotonic clock reaches `deadline_ns`. Returns true if a read would not block.

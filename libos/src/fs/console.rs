@@ -4,7 +4,7 @@
 //! with several, a thread that finds no input sleeps as for any other file.
 
 use super::Files;
-use super::device::{Device, Devices, Input};
+use super::device::{Device, Devices, Input, Standard};
 use super::handle::DescriptionKey;
 use super::inode::Kind;
 use super::ready::Ready;
@@ -12,6 +12,7 @@ use super::watch::wait;
 use crate::errno::Errno;
 use crate::syscall_result::SyscallResult;
 use crate::user::Slice;
+use husk::abi::stream::kind;
 
 impl Files {
     /// Returns true if the console has input, or its input has ended. If not, an arrival will be reported from now on.
@@ -20,6 +21,12 @@ impl Files {
             self.input = if devices.console_ready() { Input::There } else { Input::Wanted };
         }
         self.input == Input::There
+    }
+
+    /// Returns true if a descriptor is standard input from a regular file.
+    pub fn is_input_file(&self, descriptor: i32) -> bool {
+        let node = self.node(descriptor).map(|node| &self.nodes[node].kind);
+        matches!(node, Ok(Kind::Device(Device::Console(Standard { number: 0, kind: kind::REGULAR, .. }))))
     }
 
     /// Reports that the console has input.

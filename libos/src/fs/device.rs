@@ -4,6 +4,8 @@ use super::source::Source;
 use crate::errno::Errno;
 use crate::syscall_result::SyscallResult;
 use crate::user::Slice;
+use husk::abi::stream::kind;
+use linux_raw_sys::general as linux;
 
 /// Services that files need from the rest of the libos.
 pub trait Devices {
@@ -27,11 +29,45 @@ pub trait Devices {
     /// Result of the restarted call's read of the console, which has been made meanwhile.
     fn console_result(&mut self) -> Option<Result<u64, Errno>>;
 
+    /// Makes a request of ioctl(2) to the terminal behind a stream of the console; ENOTTY for an unknown one.
+    fn terminal(&mut self, stream: u64, request: u32, argument: u64) -> SyscallResult;
+
+    /// Moves the offset of standard input, a regular file: lseek(2).
+    fn seek_input(&mut self, offset: i64, whence: u32) -> Result<u64, Errno>;
+
     /// Fills `into` with random bytes.
     fn random(&mut self, into: &mut [u8]);
 
     /// Reads from the image file at `offset`; 0 at its end.
     fn image_read(&mut self, offset: u64, into: Slice) -> Result<u64, Errno>;
+}
+
+/// Standard stream of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standard {
+    /// 0 for reading, 1 and 2 for writing.
+    pub number: u64,
+    /// What it leads to on the host: one of [`kind`].
+    pub kind: u32,
+    /// Bytes in a regular file at the start.
+    pub size: u64,
+}
+
+impl Standard {
+    /// Stream of this number that leads to something unknown.
+    pub const fn unknown(number: u64) -> Self {
+        Self { number, kind: kind::UNKNOWN, size: 0 }
+    }
+
+    /// Bits of the kind in a file mode.
+    pub fn format(self) -> u32 {
+        match self.kind {
+            kind::REGULAR => linux::S_IFREG,
+            kind::PIPE => linux::S_IFIFO,
+            kind::SOCKET => linux::S_IFSOCK,
+            _ => linux::S_IFCHR,
+        }
+    }
 }
 
 /// Knowledge of the console's input.
@@ -48,8 +84,8 @@ pub enum Input {
 /// A character device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The console: stream 0 for reading, 1 and 2 for writing.
-    Console(u64),
+    /// The console.
+    Console(Standard),
     /// `/dev/null`
     Null,
     /// `/dev/zero`
@@ -66,7 +102,11 @@ impl Device {
     /// Device number, major and minor.
     pub fn number(self) -> (u32, u32) {
         match self {
-            Self::Console(_) => (5, 1),
+            Self::Console(stream) => match stream.kind {
+                kind::TERMINAL => (136, 0),
+                kind::UNKNOWN => (5, 1),
+                _ => (0, 0),
+            },
             Self::Null => (1, 3),
             Self::Zero => (1, 5),
             Self::Full => (1, 7),
@@ -109,7 +149,7 @@ impl Device {
         from.check()?;
         match self {
             Self::Console(_) if from.length() == 0 => Ok(0),
-            Self::Console(stream) => devices.console_write(stream.max(1), from),
+            Self::Console(stream) => devices.console_write(stream.number.max(1), from),
             Self::Null | Self::Zero | Self::Random(_) => Ok(from.length()),
             Self::Full => Err(Errno::ENOSPC.into()),
             Self::Terminal => Err(Errno::EIO.into()),

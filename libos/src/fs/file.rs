@@ -25,6 +25,7 @@ use crate::errno::Errno;
 use crate::syscall_result::SyscallResult;
 use crate::user;
 use husk::abi::block::{READ, WRITE};
+use husk::abi::stream::kind::TERMINAL;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::ioctl::{FIONREAD, SIOCGIFINDEX, SIOCGIFNAME};
 
@@ -204,6 +205,9 @@ impl Files {
             (&Kind::Disk(disk), _) => {
                 let request = disk.control(request, argument, may_write)?;
                 return request.map_or(Ok(0), |request| outside.request(disk, request));
+            }
+            (&Kind::Device(Device::Console(stream)), _) if stream.kind == TERMINAL => {
+                return outside.devices().terminal(stream.number, request, argument);
             }
             (Kind::Unix(_) | Kind::Internet(..), SIOCGIFINDEX | SIOCGIFNAME) => {
                 return outside.interface(request, argument);

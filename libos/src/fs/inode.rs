@@ -186,6 +186,7 @@ impl Inode {
             Kind::Regular(data) => data.size(),
             Kind::Directory(_) => PAGE,
             Kind::Link(target) => target.len() as u64,
+            Kind::Device(Device::Console(stream)) => stream.size,
             _ => 0,
         }
     }
@@ -248,6 +249,7 @@ impl Kind {
             Self::Regular(_) | Self::Generated(_) | Self::Image => linux::S_IFREG,
             Self::Directory(_) | Self::Descriptors => linux::S_IFDIR,
             Self::Link(_) => linux::S_IFLNK,
+            Self::Device(Device::Console(stream)) => stream.format(),
             Self::Device(_) => linux::S_IFCHR,
             Self::Pipe(_) => linux::S_IFIFO,
             Self::Unix(_) | Self::Internet(..) | Self::SocketName(_) => linux::S_IFSOCK,

@@ -70,6 +70,9 @@ impl Files {
     /// lseek(2).
     pub fn seek(&mut self, descriptor: i32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let key = self.usable(descriptor)?;
+        if whence > linux::SEEK_HOLE {
+            return Err(Errno::EINVAL);
+        }
         let description = &self.descriptions[key];
         let current = description.offset;
         let (size, data) = match &self.nodes[description.node].kind {

@@ -2,7 +2,7 @@
 
 use super::Files;
 use super::data::Data;
-use super::device::Device;
+use super::device::{Device, Standard};
 use super::directory::{Directory, boxed};
 use super::disk::{Attached, Disk};
 use super::generated::Generated;
@@ -13,6 +13,7 @@ use super::source::Source;
 use super::tree::{ImageFiles, Seed, Tree};
 use crate::errno::Errno;
 use alloc::vec::Vec;
+use husk::abi::stream::Stream;
 use linux_raw_sys::general as linux;
 
 /// Directories, parents first, with their permissions.
@@ -57,7 +58,7 @@ const DEVICES: &[(&str, Device)] = &[
     ("/dev/random", Device::Random(8)),
     ("/dev/urandom", Device::Random(9)),
     ("/dev/tty", Device::Terminal),
-    ("/dev/console", Device::Console(1)),
+    ("/dev/console", Device::Console(Standard::unknown(1))),
 ];
 
 /// Ordinary files.
@@ -81,7 +82,7 @@ impl Files {
         let mut files = Self::empty(limit, now)?;
         files.unseeded = Some(Seed { program, now, image_files });
         for stream in 0..3 {
-            files.open_console(stream, now)?;
+            files.open_console(Standard::unknown(stream), now)?;
         }
         Ok(files)
     }
@@ -221,10 +222,20 @@ impl Files {
         Ok(())
     }
 
-    /// Opens the console as the lowest free descriptor: stream 0 for reading, 1 and 2 for writing.
-    fn open_console(&mut self, stream: u64, now: Time) -> Result<i32, Errno> {
+    /// Sets what the standard streams, which are the descriptors up to 2, lead to.
+    pub fn set_streams(&mut self, streams: [Stream; 3]) {
+        for (descriptor, Stream { kind, size, .. }) in (0..).zip(streams) {
+            let Ok(node) = self.node(descriptor) else { continue };
+            if let Kind::Device(Device::Console(standard)) = &mut self.nodes[node].kind {
+                (standard.kind, standard.size) = (kind, size);
+            }
+        }
+    }
+
+    /// Opens the console as the lowest free descriptor.
+    fn open_console(&mut self, stream: Standard, now: Time) -> Result<i32, Errno> {
         let node = self.add_node(Kind::Device(Device::Console(stream)), Mount::Memory, 0o620, now)?;
         self.nodes[node].links = 1;
-        self.open_node(node, if stream == 0 { linux::O_RDONLY } else { linux::O_WRONLY })
+        self.open_node(node, if stream.number == 0 { linux::O_RDONLY } else { linux::O_WRONLY })
     }
 }

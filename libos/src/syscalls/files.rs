@@ -6,6 +6,7 @@ use super::arguments::{descriptor, done, path};
 use super::folder::{self, How, Reached};
 use super::{Arguments, facts};
 use crate::errno::Errno;
+use crate::fs::external::External;
 use crate::fs::seed::RESOLVER;
 use crate::fs::tasks;
 use crate::state::{Libos, now};
@@ -144,6 +145,10 @@ pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments
         let position = folder::about(libos, opened, SEEK, request)?.answer.position;
         libos.files.set_offset(file as i32, position)?;
         return Ok(position);
+    }
+    if libos.files.is_input_file(file as i32) {
+        libos.files.check(file as i32)?;
+        return Ok(libos.change(|_, outside| outside.devices().seek_input(offset as i64, whence as u32))?);
     }
     Ok(libos.files.seek(file as i32, offset as i64, whence as u32)?)
 }

@@ -220,7 +220,7 @@ calls! {
     __NR_dup3 descriptors::dup3, Answered;
     __NR_fcntl descriptors::fcntl, Partial, "no leases, signals or seals; in a folder of the host, no record locks from SEEK_END (EOPNOTSUPP)";
     __NR_flock descriptors::flock, Answered;
-    __NR_ioctl descriptors::ioctl, Partial, "nothing is a terminal";
+    __NR_ioctl descriptors::ioctl, Partial, "of a terminal: modes, size of the window, and the program as its only job";
     // Names.
     __NR_mkdir names::mkdir, Answered;
     __NR_mkdirat names::mkdirat, Answered;

@@ -139,7 +139,9 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
             Ok(0)
         }
         Number::GrowHeap if a <= place.heap.length => Ok(a.next_multiple_of(64 * PAGE).min(place.heap.length)),
-        Number::GrowHeap | Number::AttachImage | Number::HostFile => Err(Status::Invalid),
+        Number::GrowHeap | Number::AttachImage | Number::HostFile | Number::Terminal | Number::InputSeek => {
+            Err(Status::Invalid)
+        }
         Number::Unanswered | Number::Notice | Number::AvailableMemory | Number::Tick | Number::Time => Ok(0),
         Number::Panic => panic!("the libos gives up"),
         Number::Exit | Number::Deadlock | Number::Abort => resume_unwind(Box::new(Ended)),

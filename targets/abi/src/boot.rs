@@ -6,6 +6,7 @@
 //! below.
 
 use crate::memory::Region;
+use crate::stream::Stream;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The boot information block. Addresses are guest-virtual, sizes bytes.
@@ -59,13 +60,15 @@ pub struct Info {
     pub hostname: Region,
     /// Paths of the host's files that the guest may read ([`crate::host_file`]). Absent or empty, there are none.
     pub host_files: Strings,
+    /// Standard input, output and error. Absent, their kinds are not known.
+    pub streams: [Stream; 3],
 }
 
 /// Name of a machine to which the user gave none.
 pub const HOSTNAME: &str = "husk";
 
 /// A change of the block must respect images that were built before it: see [`crate::VERSION`].
-const _: () = assert!(crate::VERSION == 3 && size_of::<Info>() == 296, "append fields only, or raise the version");
+const _: () = assert!(crate::VERSION == 3 && size_of::<Info>() == 344, "append fields only, or raise the version");
 
 /// NUL-terminated strings, one after the other.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

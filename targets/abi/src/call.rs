@@ -98,6 +98,15 @@ calls! {
     /// [`Status::Invalid`] if there is nothing at this path, or nothing that is offered; [`Status::TooLarge`] if the contents are
     /// longer than any guest gets; [`Status::InputOutput`] if the host cannot read them.
     HostFile = 17,
+    /// `(stream, request, address, length)`: makes a [`crate::stream::request`] to the terminal behind a standard stream: 0 input, 1
+    /// output, 2 error. Value: that of the request, else 0. Status: [`Status::Invalid`] if the stream is no terminal, for another
+    /// request, or for a length other than [`crate::stream::MODES_SIZE`] of one with modes; [`Status::Interrupted`] by a signal;
+    /// [`Status::InputOutput`] if the host fails.
+    Terminal = 18,
+    /// `(offset, whence)`: moves the offset of standard input, a regular file, as lseek(2) does: from the start for a `whence` of 0,
+    /// the offset for 1, the end for 2. Value: the new offset. Status: [`Status::Invalid`] for another stream or `whence`, or an
+    /// offset that is none.
+    InputSeek = 19,
 }
 
 /// Facts that guests report to their tender without a request.

@@ -30,6 +30,7 @@ pub mod registers;
 pub mod ring;
 pub mod signals;
 pub mod size;
+pub mod stream;
 pub mod stub;
 pub mod threads;
 

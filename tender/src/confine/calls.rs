@@ -6,6 +6,7 @@
 use super::descriptors::Role;
 use crate::arch::hvt::{GeneralRegisters, ModelRegisters, SpecialRegisters};
 use crate::host::signals::STAND_INS;
+use crate::host::terminal;
 use kvm_bindings::kvm_userspace_memory_region;
 use libc::*;
 
@@ -210,6 +211,21 @@ features! {
         SYS_write [On(0, Role::Output)] "what the guest prints, and what is said about it";
         SYS_writev [On(0, Role::Output)] "the same in several pieces";
         SYS_read [On(0, Role::Input)] "the guest's input";
+    }
+
+    /// A terminal behind a standard stream.
+    TERMINAL = "terminal" {
+        SYS_ioctl [Is(1, terminal::GET), On(0, Role::Terminal)] "the modes of a terminal, for the guest and to restore them";
+        SYS_ioctl [Is(1, terminal::SET), On(0, Role::Terminal)] "modes that the guest sets, and those that were there before";
+        SYS_ioctl [Is(1, terminal::SET_DRAINED), On(0, Role::Terminal)] "modes that the guest sets";
+        SYS_ioctl [Is(1, terminal::SET_FLUSHED), On(0, Role::Terminal)] "the same";
+        SYS_ioctl [Is(1, terminal::FLUSH), On(0, Role::Terminal)] "input that the guest discards";
+        SYS_ioctl [Is(1, terminal::WINDOW), On(0, Role::Terminal)] "the size of the window";
+    }
+
+    /// Standard input from a file.
+    INPUT_FILE = "input from a file" {
+        SYS_lseek [On(0, Role::Input)] "the guest moves its offset";
     }
 
     /// Signals to the tender.

@@ -14,6 +14,8 @@ pub enum Role {
     Input,
     /// Standard output and standard error.
     Output,
+    /// A standard stream that is a terminal.
+    Terminal,
     /// The image and its debug files.
     Image,
     /// The map of the tender's own populated pages (`/proc/self/pagemap`).
@@ -92,6 +94,7 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Input => "standard input",
             Self::Output => "standard output or error",
+            Self::Terminal => "the terminal",
             Self::Image => "the image or its debug file",
             Self::Pages => "the map of husk's own pages",
             Self::Bell => "an eventfd between the threads",

@@ -282,6 +282,8 @@ mod tests {
         &calls::KVM,
         &calls::GUEST_MEMORY,
         &calls::CONSOLE,
+        &calls::TERMINAL,
+        &calls::INPUT_FILE,
         &calls::SIGNALS,
         &calls::REPORT,
         &calls::HOST_FILES,
@@ -295,7 +297,7 @@ mod tests {
         &calls::SENTINEL,
     ];
 
-    /// Makes a descriptor for each role, and the standard streams: 0 to 15.
+    /// Makes a descriptor for each role, and the standard streams: 0 to 18.
     fn descriptors() -> Descriptors {
         let mut descriptors = Descriptors::default();
         for (role, number) in ROLES.into_iter().zip(3..) {
@@ -308,7 +310,8 @@ mod tests {
     /// Descriptor that was made since.
     const MADE: u32 = 3 + ROLES.len() as u32;
 
-    const ROLES: [Role; 15] = [
+    const ROLES: [Role; 16] = [
+        Role::Terminal,
         Role::Image,
         Role::Pages,
         Role::Bell,

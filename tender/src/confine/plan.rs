@@ -17,10 +17,10 @@ pub struct Plan {
 
 impl Plan {
     /// Plan for a guest that has devices with these features, on a target with a processor's thread that needs `target`, and for
-    /// answers that take `files`.
+    /// calls whose answers take `answers`.
     pub fn new(
         target: &'static Feature,
-        files: Option<&'static Feature>,
+        answers: impl IntoIterator<Item = &'static Feature>,
         devices: impl IntoIterator<Item = &'static Feature>,
     ) -> Self {
         let mut processor = vec![
@@ -33,7 +33,7 @@ impl Plan {
             &calls::SIGNALS,
             &calls::REPORT,
         ];
-        processor.extend(files);
+        processor.extend(answers);
         let mut served = vec![];
         for device in devices {
             let common = [&calls::PROCESS, &calls::MEMORY, &calls::CLOCK, &calls::NOTIFIER, device];

@@ -25,6 +25,7 @@ use crate::memory::{Claim, Memory, Touch};
 use crate::vm::boot::{self, Entropy, Names, Program};
 use crate::vm::clock::{Clock, Counter, Moment, Offset};
 use crate::vm::guest::{Guest, Reply};
+use crate::vm::guest_streams::Streams;
 use crate::vm::statistics::Statistics;
 use crate::vm::target::{Error, Vcpu, Vm};
 use husk_abi::boot::Flags;
@@ -141,6 +142,7 @@ pub fn calls(bytes: &[u8]) {
         signals: None,
         statistics,
         console,
+        streams: Streams::default(),
         host_files: HostFiles::default(),
         device_loop: None,
     };

@@ -9,4 +9,5 @@ pub(crate) mod regular;
 pub mod resolver;
 pub mod signals;
 pub mod streams;
+pub mod terminal;
 pub(crate) mod time;

@@ -20,8 +20,8 @@ use supervised::{from_supervisor, passed_on};
 pub use thread::Thread;
 pub use timer::Timer;
 
-use crate::host::streams;
 use crate::host::time::time_until;
+use crate::host::{streams, terminal};
 use husk_abi::fault;
 use husk_abi::signals::{FORWARDED, QUIT, STOP, WINDOW_CHANGE, bit};
 use std::io;
@@ -175,6 +175,7 @@ extern "C" fn arrived(signal: libc::c_int) {
 /// Ends the process because of `signal`, with a message if standard error takes it without blocking.
 fn end(signal: libc::c_int) -> ! {
     streams::write_at_once(b"husk: the guest was told to end and did not: it has been ended\n");
+    terminal::restore();
     let status = if time_is_up() { fault::TIME_IS_UP.into() } else { 128 + signal };
     // SAFETY: _exit(2) has no conditions.
     unsafe { libc::_exit(status) }

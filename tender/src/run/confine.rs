@@ -33,14 +33,15 @@ pub struct Ready {
 /// these. Starts the guest's time (`--timeout`).
 pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: Populated) -> Result<Ready, Error> {
     let Inputs { image, attached, reporter } = inputs;
-    let Populated { vm, vcpu, sandbox, devices, host_files, began } = populated;
+    let Populated { vm, vcpu, sandbox, devices, host_files, streams, began } = populated;
     let mut statistics = Statistics::new(options.verbose, started);
     let confining = Instant::now();
     let feature = match sandbox {
         Sandbox::Hvt => &calls::KVM,
         Sandbox::Spt => &calls::SPT,
     };
-    let plan = Plan::new(feature, host_files.feature(), attached.iter().flat_map(|(_, what)| what.features()));
+    let answers = host_files.feature().into_iter().chain(streams.features());
+    let plan = Plan::new(feature, answers, attached.iter().flat_map(|(_, what)| what.features()));
     let folders = devices.iter().filter_map(Open::folder).map(Tree::beneath);
     let beneath: Vec<_> = folders.chain(host_files.beneath()).collect();
     let (mut crew, lack) = confine::confine_process(plan, options.user, &beneath)?;
@@ -49,11 +50,12 @@ pub fn confine(options: &Options, started: Instant, inputs: &Inputs, populated: 
     accept(Lacks::from_iter(vm.lack().into_iter().chain(lack)), options.strict)?;
     reporter.list(image, &mut crew.descriptors);
     host_files.list(&mut crew.descriptors);
+    streams.list(&mut crew.descriptors);
     // From here on, nothing can be opened.
     #[cfg(feature = "attack")]
     crate::confine::attack::attempt("process");
     let machine = Machine::new(vm, vcpu, image, began, statistics, devices, &mut crew)?;
-    let mut machine = ManuallyDrop::new(machine.with_console(options.console).with_host_files(host_files));
+    let mut machine = ManuallyDrop::new(machine.with_console(options.console, streams).with_host_files(host_files));
     #[cfg(feature = "pauses")]
     if !attached.is_empty() {
         machine.pauser().pause_often(&mut crew)?;

@@ -16,6 +16,7 @@ use crate::spt::Spt;
 use crate::supervise::testimony::Sandbox;
 use crate::vm::boot::{self, Entropy, Names};
 use crate::vm::clock::Moment;
+use crate::vm::guest_streams::Streams;
 use crate::vm::target::{Vcpu, Vm};
 use husk_abi::boot::Flags;
 use std::ffi::OsString;
@@ -32,6 +33,8 @@ pub struct Populated {
     pub devices: Vec<Open>,
     /// Files of the host that the guest may read, open.
     pub host_files: HostFiles,
+    /// Standard streams.
+    pub streams: Streams,
     /// Start of the tender, by the host's clocks.
     pub began: Moment,
 }
@@ -49,7 +52,8 @@ pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Popu
     flags.set(Flags::NEAR, kvm.is_none());
     flags.set(Flags::ALONE, !devices.is_empty() && processors::is_alone());
     let hostname = options.host_files.hostname.as_ref().map(OsString::from);
-    let names = Names { hostname, host_files: host_files.paths() };
+    let streams = Streams::of_process(options.console);
+    let names = Names { hostname, host_files: host_files.paths(), streams: streams.0 };
     let boot = boot::write(image, memory.layout(), &options.program, &names, flags, entropy, &devices)?;
     let (mut vm, sandbox): (Box<dyn Vm>, _) = match kvm {
         Some(kvm) => (Box::new(Hvt::new(&kvm, image, memory, &boot, !devices.is_empty(), options.cpu)?), Sandbox::Hvt),
@@ -57,7 +61,7 @@ pub fn populate(options: &Options, image: &Image, opened: Opened) -> Result<Popu
         None => (Box::new(Spt::new(image, memory, &boot)?), Sandbox::Spt),
     };
     let vcpu = vm.create_vcpu()?;
-    Ok(Populated { vm, vcpu, sandbox, devices, host_files, began })
+    Ok(Populated { vm, vcpu, sandbox, devices, host_files, streams, began })
 }
 
 /// Maps the image at the addresses that `plan` derives from this random number; if these are taken, tries another number.

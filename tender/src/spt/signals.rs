@@ -7,6 +7,7 @@ use crate::arch::AUDIT_ARCHITECTURE;
 use crate::arch::spt::switch::{SIGNAL_STACK, SIGNALS, husk_spt_signal};
 use crate::confine::Crew;
 use crate::host::signals::{Duty, all, change_mask};
+use crate::host::terminal;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicUsize;
@@ -121,6 +122,7 @@ pub extern "C" fn forward(signal: libc::c_int, information: *const libc::siginfo
 /// Applies the default of the signal, which is the end.
 pub fn default(signal: libc::c_int, information: &libc::siginfo_t) {
     // An instruction that has raised a signal raises it again; a signal that was sent (sigaction(2), si_code) is not repeated.
+    terminal::restore();
     if information.si_code <= 0 || signal == libc::SIGSYS {
         // SAFETY: no buffer is left to be flushed and no destructor to be run.
         unsafe { libc::_exit(128 + signal) };

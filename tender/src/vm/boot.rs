@@ -5,6 +5,7 @@ use crate::image::Image;
 use crate::memory::layout::Layout;
 use husk_abi::boot::{Flags, Info, Strings};
 use husk_abi::memory::{BOOT, BOOT_SIZE, CLOCK, GATE, Region};
+use husk_abi::stream::Stream;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -19,13 +20,15 @@ pub struct Program {
     pub environment: Vec<OsString>,
 }
 
-/// Name of the guest, and paths of the host's files that it may read.
+/// What the guest learns of its surroundings: its name, paths of the host's files that it may read, kinds of its streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Name of the guest, if the user gives it one.
     pub hostname: Option<OsString>,
     /// Paths; those of folders end in `/`.
     pub host_files: Vec<OsString>,
+    /// Standard streams.
+    pub streams: [Stream; 3],
 }
 
 /// Arguments and environment have no room in the boot information area.
@@ -102,6 +105,7 @@ pub fn write(
         sparse: layout.sparse,
         hostname,
         host_files,
+        streams: names.streams,
         entropy: entropy.guest,
         program_entropy: entropy.program,
         arguments,

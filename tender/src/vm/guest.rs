@@ -9,6 +9,7 @@ use crate::memory::{Claim, Memory};
 use crate::vm::clock::Clock;
 use crate::vm::fault::Fault;
 use crate::vm::guest_signals::GuestSignals;
+use crate::vm::guest_streams::Streams;
 use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
 use crate::vm::target::Vm;
@@ -36,6 +37,8 @@ pub struct Guest {
     pub statistics: Statistics,
     /// Console that the guest prints to.
     pub console: Console,
+    /// Standard streams behind the console.
+    pub streams: Streams,
     /// Files of the host that the guest may read.
     pub host_files: HostFiles,
     /// Loop that serves the devices, if the guest has some.
@@ -54,7 +57,7 @@ pub enum Reply {
 }
 
 /// Outcome of a call that always returns: a value, or an ordinary "no".
-type Answer = Result<u64, Status>;
+pub(super) type Answer = Result<u64, Status>;
 
 impl Guest {
     /// Answers the call `number` of a processor with this `preemption`. Arguments are in the order of [`husk_abi::call`]; surplus
@@ -94,6 +97,8 @@ impl Guest {
                 Ok(0)
             }
             Number::HostFile => self.host_file(Claim { address: a, length: b }, Claim { address: c, length: d })?,
+            Number::Terminal => self.terminal([a, b, c, d])?,
+            Number::InputSeek => self.input_seek(a, b),
             Number::Unanswered => {
                 self.statistics.unanswered(a);
                 Ok(0)
@@ -206,7 +211,7 @@ impl Guest {
     }
 
     /// Checks a claim; nothing for an empty one, at any address.
-    fn claim(&self, address: u64, length: u64, rights: Rights) -> Result<Option<NonNull<u8>>, Fault> {
+    pub(super) fn claim(&self, address: u64, length: u64, rights: Rights) -> Result<Option<NonNull<u8>>, Fault> {
         match length {
             0 => Ok(None),
             _ => Ok(Some(self.memory.check_with_sparse(Claim { address, length }, rights)?)),

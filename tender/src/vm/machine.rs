@@ -23,6 +23,7 @@ use crate::vm::fault::Fault;
 use crate::vm::gate::NO_LIBOS;
 use crate::vm::guest::{Guest, Reply};
 use crate::vm::guest_signals::GuestSignals;
+use crate::vm::guest_streams::Streams;
 use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
 use crate::vm::target::{Error, Vcpu, Vm, VmExit};
@@ -126,6 +127,7 @@ impl Machine {
                 signals,
                 statistics,
                 console,
+                streams: Streams::default(),
                 host_files: HostFiles::default(),
                 device_loop,
             },
@@ -144,10 +146,11 @@ impl Machine {
         self.guest.vm.prepare()
     }
 
-    /// Sets how the guest's output is treated.
+    /// Sets how the guest's output is treated, and the streams behind the console.
     #[must_use]
-    pub fn with_console(mut self, options: console::Options) -> Self {
+    pub fn with_console(mut self, options: console::Options, streams: Streams) -> Self {
         self.guest.console = Console::new(options);
+        self.guest.streams = streams;
         self
     }
 

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod gate;
 pub mod guest;
 pub mod guest_signals;
+pub mod guest_streams;
 pub mod machine;
 pub mod preemption;
 pub mod refusal;

@@ -80,6 +80,14 @@ impl Devices for Fakes {
         into.fill(4);
     }
 
+    fn terminal(&mut self, _stream: u64, _request: u32, _argument: u64) -> SyscallResult {
+        Err(Errno::ENOTTY.into())
+    }
+
+    fn seek_input(&mut self, _offset: i64, _whence: u32) -> Result<u64, Errno> {
+        Err(Errno::EINVAL)
+    }
+
     fn image_read(&mut self, _offset: u64, _into: Slice) -> Result<u64, Errno> {
         Ok(0)
     }
