@@ -20,10 +20,35 @@ struct Part {
     names: &'static [&'static str],
     /// True if the global names are weak: a program may define its own.
     is_weak: bool,
+    /// The objects that are made of it.
+    forms: &'static [Form],
+}
+
+/// Object that is made of a part.
+struct Form {
+    name: &'static str,
+    /// A name that the code leaves undefined, and the function that it stands for.
+    defines: Option<(&'static str, &'static str)>,
+}
+
+impl Form {
+    const fn plain(name: &'static str) -> Self {
+        Self { name, defines: None }
+    }
 }
 
 /// The libos saves no vector registers when the program calls it, so its target has none.
-const LIBOS: Part = Part { name: "libos", target: NONE, names: &["husk_start"], is_weak: false };
+/// Only one of its objects has file systems for disks (`libos/src/volume`).
+const LIBOS: Part = Part {
+    name: "libos",
+    target: NONE,
+    names: &["husk_start"],
+    is_weak: false,
+    forms: &[
+        Form { name: "libos", defines: Some(("husk_volume_entry", "husk_no_volumes")) },
+        Form { name: "libos_volumes", defines: Some(("husk_volume_entry", "husk_volume_main")) },
+    ],
+};
 
 const MALLOC: Part = Part {
     name: "malloc",
@@ -39,10 +64,16 @@ const MALLOC: Part = Part {
         "malloc_usable_size",
     ],
     is_weak: true,
+    forms: &[Form::plain("malloc")],
 };
 
-const BYTES: Part =
-    Part { name: "bytes", target: MUSL, names: &["memcpy", "memmove", "memset", "memcmp", "bcmp"], is_weak: true };
+const BYTES: Part = Part {
+    name: "bytes",
+    target: MUSL,
+    names: &["memcpy", "memmove", "memset", "memcmp", "bcmp"],
+    is_weak: true,
+    forms: &[Form::plain("bytes")],
+};
 
 const PROFILE: &str = "libos";
 
@@ -59,7 +90,8 @@ const FOREIGN: [&str; 7] = [
 
 fn main() -> ExitCode {
     let workspace = variable("CARGO_MANIFEST_DIR").join("..");
-    let inputs = ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "libos/bytes", "targets/abi"];
+    let inputs =
+        ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "libos/bytes", "libos/ext4", "targets/abi"];
     for input in inputs.into_iter().chain(["Cargo.toml", "Cargo.lock"]) {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
@@ -93,18 +125,22 @@ fn make(workspace: &Path) -> Result<(), Failure> {
     let tools = Tools::find().map_err(Failure::Said)?;
     for part in [LIBOS, MALLOC, BYTES] {
         let archive = compile(&part, workspace, &target_folder(&out))?;
-        let object = prelink(&tools, &part, &archive, &out)?;
-        println!("cargo::rustc-env=HUSK_{}_OBJECT={}", part.name.to_uppercase(), object.display());
+        for form in part.forms {
+            let object = prelink(&tools, &part, form, &archive, &out)?;
+            println!("cargo::rustc-env=HUSK_{}_OBJECT={}", form.name.to_uppercase(), object.display());
+        }
     }
     Ok(())
 }
 
 /// Makes one object of what a part's names need, in which they alone are global.
-fn prelink(tools: &Tools, part: &Part, archive: &Path, out: &Path) -> Result<PathBuf, Failure> {
-    let file = |end| out.join(format!("{}{end}", part.name));
+fn prelink(tools: &Tools, part: &Part, form: &Form, archive: &Path, out: &Path) -> Result<PathBuf, Failure> {
+    let file = |end| out.join(format!("{}{end}", form.name));
     let (prelinked, object) = (file("-prelinked.o"), file(".o"));
     let options = ["-flavor", "gnu", "-r", "--gc-sections", "-e", part.names[0]].map(String::from);
-    let wanted = part.names.iter().map(|name| format!("--undefined={name}"));
+    let defined = form.defines.map(|(name, function)| format!("--defsym={name}={function}"));
+    let used = part.names.iter().copied().chain(form.defines.map(|(_, function)| function));
+    let wanted = used.map(|name| format!("--undefined={name}")).chain(defined);
     tools.run(&tools.editor, options.into_iter().chain(wanted), [archive, Path::new("-o"), &prelinked])?;
     let kept = part.names.iter().map(|name| format!("--keep-global-symbol={name}"));
     let weakened = part.names.iter().filter(|_| part.is_weak).map(|name| format!("--weaken-symbol={name}"));

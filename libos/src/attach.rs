@@ -3,8 +3,10 @@
 use crate::disk;
 use crate::folders;
 use crate::fs::disk::Disk;
+use crate::fs::folder::Folder;
 use crate::state::Libos;
 use alloc::boxed::Box;
+use core::fmt::Arguments;
 use husk::abi::device::Network;
 use husk::abi::fault::TENDER_ERROR;
 use husk::abi::note::device_kind;
@@ -20,20 +22,34 @@ pub fn disks(libos: &mut Libos) {
     }
 }
 
-/// Adds the folders to the files; ends the start if there is no place for one.
+/// Adds the folders to the files, and mounts the disks among them; ends the start if there is no place for one, or it cannot be
+/// mounted.
 #[cold]
 pub fn folders(libos: &mut Libos) {
     for folder in folders::attached() {
         // As for a disk.
         let _ = libos.files.add_folder(folder);
     }
-    if let Err((path, errno)) = libos.files.place_folders() {
+    if let Err((folder, errno)) = libos.files.place_folders() {
+        let (flag, path) = folder.map_or(("--files", &[][..]), |folder| (folder.flag(), &folder.path));
         let (path, name) = (path.escape_ascii(), errno.name());
-        let reason =
-            format_args!("husk: --files {path}: the program can have no folder there ({name}); choose another place\n");
-        husk::console::print(husk::console::ERROR, reason);
-        husk::process::exit(TENDER_ERROR);
+        refuse(format_args!("{flag} {path}: the program can have no folder there ({name}); choose another place"));
     }
+    let Libos { files, folders, .. } = libos;
+    for Folder { number, path, disk, .. } in files.folders() {
+        if let Some(disk) = disk
+            && let Err(reason) = folders.mount(*number)
+        {
+            let (disk, path) = (disk.escape_ascii(), path.escape_ascii());
+            refuse(format_args!("the disk '{disk}' cannot be mounted at {path}: {reason}"));
+        }
+    }
+}
+
+/// Ends the start.
+fn refuse(reason: Arguments<'_>) -> ! {
+    husk::console::print(husk::console::ERROR, format_args!("husk: {reason}\n"));
+    husk::process::exit(TENDER_ERROR);
 }
 
 /// Takes the first network device into use, if there is one. Without memory for its buffers there is no network.

@@ -24,11 +24,14 @@ impl Libos {
         let since = husk::clock::monotonic_ns();
         let input = self.files.input == Input::Wanted && self.ending.is_none();
         let deadline = match self.ending {
-            Some((_, ended)) => Some(self.net.drains_until(ended).unwrap_or(since)),
+            Some((_, ended)) => match self.net.drains_until(ended) {
+                None if self.folders.unmount() => None,
+                drained => Some(drained.unwrap_or(since)),
+            },
             None => self.threads.deadline().into_iter().chain(self.signals.timers.next_in_sleep()).min(),
         };
         let expected = input || self.net.expects() || self.disks.busy() || self.folders.busy();
-        if deadline.is_none() && !expected && !self.signals_expected() {
+        if deadline.is_none() && !expected && !self.signals_expected() && !self.folders.unmount() {
             husk::process::deadlock();
         }
         let timer = self.net.device().and_then(|device| device.stack.deadline());

@@ -47,3 +47,4 @@ pub mod terminal;
 pub mod threads;
 pub mod user;
 pub mod vdso;
+pub mod volume;

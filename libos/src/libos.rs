@@ -155,14 +155,14 @@ impl Libos {
         }
     }
 
-    /// Ends the machine, unless data is on its way to the network.
+    /// Ends the machine, unless data is on its way to the network or to a disk.
     #[cold]
     fn drain(&mut self) {
         if self.net.has_device() {
             self.poll_network();
         }
         match self.ending {
-            Some((_, ended)) if self.net.drains_until(ended).is_some() => {}
+            Some((_, ended)) if self.net.drains_until(ended).is_some() || self.folders.unmount() => {}
             Some((End::Signal(signal), _)) => signals::end(signal),
             Some((End::Exit(status), _)) => husk::process::exit(status),
             None => {}

@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::errno::Errno;
+use crate::folders::Folders;
 use crate::fs::device::Devices;
 use crate::fs::source::Source;
 use crate::image;
@@ -15,14 +16,15 @@ use crate::user::Slice;
 pub struct Services<'a> {
     random: &'a mut Random,
     console: &'a mut Console,
-    /// True if there is one thread.
+    /// True if nothing else is to be done while the one thread waits.
     alone: bool,
 }
 
 impl<'a> Services<'a> {
     /// Returns the services for the files, from the rest of the libos.
-    pub fn new(random: &'a mut Random, console: &'a mut Console, threads: &Threads) -> Self {
-        Self { random, console, alone: threads.count() == 1 }
+    pub fn new(random: &'a mut Random, console: &'a mut Console, threads: &Threads, folders: &Folders) -> Self {
+        // A volume may have changes to write back.
+        Self { random, console, alone: threads.count() == 1 && !folders.busy() }
     }
 }
 

@@ -105,7 +105,7 @@ impl Libos {
     #[inline]
     pub fn change<T>(&mut self, call: impl FnOnce(&mut Files, &mut Outside<'_>) -> T) -> T {
         let Self { files, net, disks, folders, threads, signals, consoles: [console], random, started, .. } = self;
-        let services = Services::new(random, console, threads);
+        let services = Services::new(random, console, threads, folders);
         let result = call(files, &mut Outside { services, net, disks, folders, signals, threads, started: *started });
         self.settle();
         result
@@ -141,6 +141,7 @@ impl Libos {
         if self.net.has_device() {
             self.network(|net, files, _| net.close_all(files));
         }
+        self.folders.unmount();
         self.ending = Some((how, husk::clock::monotonic_ns()));
     }
 

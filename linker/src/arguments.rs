@@ -108,6 +108,9 @@ pub struct Build {
     /// Put the contents of this folder into the images, at /, in place of the packages' own 'files'
     #[arg(long, value_name = "FOLDER")]
     pub files: Option<PathBuf>,
+    /// Have the program find the ext4 file system of the disk NAME here, unless `husk run --mount` says otherwise
+    #[arg(long, value_name = "NAME:PATH[:ro]")]
+    pub mount: Vec<String>,
     /// Refused.
     #[arg(long, hide = true)]
     pub target: Option<String>,

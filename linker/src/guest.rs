@@ -34,6 +34,11 @@ pub fn explained(text: &str) -> String {
 }
 
 impl Guest {
+    /// Returns true if a disk is to be mounted.
+    pub fn mounts(&self) -> bool {
+        self.0.iter().any(|(id, _)| *id == Run::Mount)
+    }
+
     /// Returns the words of `husk` for these flags, or an error about a value that shows before anything is built.
     pub fn words(&self) -> Result<Vec<String>> {
         let mut words = vec![];

@@ -14,6 +14,7 @@ mod forward;
 mod guest;
 mod link;
 mod metadata;
+mod mounts;
 mod patch;
 mod profile;
 mod project;

@@ -7,6 +7,7 @@ use crate::arguments;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Package};
+use crate::mounts;
 use crate::settings::{Kind, Settings};
 use std::env;
 use std::ffi::OsString;
@@ -78,6 +79,27 @@ impl Project {
             member.settings.files = Some(folder.clone());
         }
         Ok(())
+    }
+
+    /// Has all images mount disks like this, in place of what the packages say.
+    pub fn mount(&mut self, mounts: &[String]) -> Result<()> {
+        mounts.iter().try_for_each(|mount| mounts::check(mount)).map_err(Error::new)?;
+        for member in self.members.iter_mut().filter(|member| member.has_programs) {
+            if member.settings.kind == Kind::Native {
+                let complaint = format!("--mount: a native program has no files; leave out package '{}'", member.name);
+                return Err(Error::new(complaint));
+            }
+            member.settings.volumes = true;
+            member.settings.mounts = mounts.to_vec();
+        }
+        Ok(())
+    }
+
+    /// Makes images that can mount disks, but for native programs, which have no files.
+    pub fn link_volumes(&mut self) {
+        for member in self.members.iter_mut().filter(|member| member.settings.kind == Kind::Std) {
+            member.settings.volumes = true;
+        }
     }
 
     /// Returns a project that cargo gets from a registry or a repository: its packages are not known yet.

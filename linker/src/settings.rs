@@ -10,10 +10,14 @@
 //! [package.metadata.husk.devices]  # devices that it is not started without
 //! front = "network"
 //! data = "block"
+//!
+//! [package.metadata.husk.mounts]   # places at which it finds the file systems on disks
+//! data = "/var/lib/app"
 //! ```
 
 use crate::error::{Error, Result};
 use crate::link::files::Tree;
+use crate::mounts;
 use husk_abi::note::{DEVICE_NAME_MAXIMUM, DEVICES_MAXIMUM, Device, Manifest, device_kind, kind};
 use husk_abi::size;
 use serde_json::Value;
@@ -47,6 +51,8 @@ impl Kind {
     }
 }
 
+/// Separator before the mounts in the environment.
+const MOUNTS: &str = " mounts";
 /// Separator before the files in the environment; a device is a name and a number with a colon between them.
 const FILES: &str = " files ";
 
@@ -61,6 +67,10 @@ pub struct Settings {
     pub stack: u64,
     /// Devices that the program wants.
     pub devices: Vec<Device>,
+    /// True if the images can mount disks.
+    pub volumes: bool,
+    /// Mounts of disks, as `--mount` takes them.
+    pub mounts: Vec<String>,
     /// Folder with the files that go into the images.
     pub files: Option<PathBuf>,
 }
@@ -68,10 +78,11 @@ pub struct Settings {
 impl Settings {
     /// Defaults of a kind of program.
     pub const fn of_kind(kind: Kind) -> Self {
-        match kind {
-            Kind::Std => Self { kind, memory: 512 << 20, stack: 8 << 20, devices: Vec::new(), files: None },
-            Kind::Native => Self { kind, memory: 64 << 20, stack: 1 << 20, devices: Vec::new(), files: None },
-        }
+        let (memory, stack) = match kind {
+            Kind::Std => (512 << 20, 8 << 20),
+            Kind::Native => (64 << 20, 1 << 20),
+        };
+        Self { kind, memory, stack, devices: Vec::new(), volumes: false, mounts: Vec::new(), files: None }
     }
 
     /// Reads the value of `package.metadata` of `package`, which is in `folder`.
@@ -98,16 +109,23 @@ impl Settings {
                 "memory" => settings.memory = size()?,
                 "stack" => settings.stack = size()?,
                 "devices" => settings.devices = devices(value).map_err(complain)?,
+                // Read below, as the devices may come after.
+                "mounts" if kind == Kind::Std => {}
+                "mounts" => return Err(complain("a native program has no files: remove 'mounts'".into())),
                 "files" => match value {
                     Value::String(path) if kind == Kind::Std => settings.files = Some(folder.join(path)),
                     Value::String(_) => return Err(complain("a native program has no files: remove 'files'".into())),
                     _ => return Err(complain(format!("files = {value} is not a folder in quotes"))),
                 },
                 _ => {
-                    let keys = "the keys are std, memory, stack, devices and files";
+                    let keys = "the keys are std, memory, stack, devices, mounts and files";
                     return Err(complain(format!("there is no key '{key}'; {keys}")));
                 }
             }
+        }
+        if let Some(mounts) = table.get("mounts") {
+            settings.volumes = true;
+            settings.mounts = mounts::read(mounts, &settings.devices).map_err(complain)?;
         }
         if settings.stack >= settings.memory {
             return Err(complain("the stack does not fit in the memory: raise 'memory' or lower 'stack'".into()));
@@ -136,7 +154,11 @@ impl Settings {
     /// Encodes the settings for the linker step, which gets them through the environment: the text changes with the files.
     pub fn to_variable(&self) -> Result<String> {
         let devices = self.devices.iter().filter_map(|device| Some(format!(" {}:{}", device.name()?, device.kind)));
-        let text = format!("{} {}{}", self.memory, self.stack, devices.collect::<String>());
+        let mut text = format!("{} {}{}", self.memory, self.stack, devices.collect::<String>());
+        if self.volumes {
+            text.push_str(MOUNTS);
+            self.mounts.iter().for_each(|mount| text.extend([" ", mount]));
+        }
         let Some(folder) = &self.files else { return Ok(text) };
         let fingerprint = Tree::read(folder)?.fingerprint();
         Ok(format!("{text}{FILES}{fingerprint:x} {}", folder.display()))
@@ -145,6 +167,7 @@ impl Settings {
     /// Reads what [`Settings::to_variable`] wrote.
     pub fn from_variable(kind: Kind, text: &str) -> Result<Self> {
         let (start, files) = text.split_once(FILES).map_or((text, None), |(start, files)| (start, Some(files)));
+        let (start, mounts) = start.split_once(MOUNTS).map_or((start, None), |(start, mounts)| (start, Some(mounts)));
         let read = || {
             let mut words = start.split(' ');
             let [memory, stack] = [words.next()?, words.next()?];
@@ -158,6 +181,8 @@ impl Settings {
                 memory: memory.parse().ok()?,
                 stack: stack.parse().ok()?,
                 devices: devices.collect::<Option<_>>()?,
+                volumes: mounts.is_some(),
+                mounts: mounts.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
                 files: files.and_then(folder),
             })
         };
@@ -216,7 +241,15 @@ mod tests {
 
     #[test]
     fn a_package_that_says_nothing_is_an_ordinary_program() {
-        let expected = Settings { kind: Kind::Std, memory: 512 << 20, stack: 8 << 20, devices: vec![], files: None };
+        let expected = Settings {
+            kind: Kind::Std,
+            memory: 512 << 20,
+            stack: 8 << 20,
+            devices: vec![],
+            volumes: false,
+            mounts: vec![],
+            files: None,
+        };
         assert_eq!(read(&Value::Null).ok(), Some(expected.clone()));
         assert_eq!(read(&json!({ "docs": {} })).ok(), Some(expected));
     }
@@ -227,10 +260,23 @@ mod tests {
         let metadata = json!({ "husk": { "std": false, "memory": "1G", "stack": "256K", "devices": table } });
         let devices = [("data", device_kind::BLOCK), ("front", device_kind::NETWORK)];
         let devices = devices.iter().map(|(name, kind)| Device::new(name, *kind).expect("a name")).collect();
-        let expected = Settings { kind: Kind::Native, memory: 1 << 30, stack: 256 << 10, devices, files: None };
+        let expected = Settings {
+            kind: Kind::Native,
+            memory: 1 << 30,
+            stack: 256 << 10,
+            devices,
+            volumes: false,
+            mounts: vec![],
+            files: None,
+        };
         assert_eq!(read(&metadata).ok(), Some(expected.clone()));
         let variable = expected.to_variable().expect("no files");
         assert_eq!(Settings::from_variable(Kind::Native, &variable).ok(), Some(expected));
+        let husk = json!({ "mounts": { "data": "/srv:ro" }, "devices": { "data": "block" } });
+        let mounted = read(&json!({ "husk": husk })).expect("valid");
+        assert_eq!(mounted.mounts, ["data:/srv:ro"]);
+        let variable = mounted.to_variable().expect("no files");
+        assert_eq!(Settings::from_variable(Kind::Std, &variable).ok(), Some(mounted));
         let files = read(&json!({ "husk": { "files": "a folder" } })).expect("valid").files;
         assert_eq!(files.as_deref(), Some(Path::new("/the app/a folder")));
     }
@@ -254,6 +300,8 @@ mod tests {
         assert!(complaint(json!({ "stack": "1G" })).contains("does not fit"));
         assert!(complaint(json!({ "files": 7 })).contains("not a folder in quotes"));
         assert!(complaint(json!({ "files": "x", "std": false })).contains("a native program has no files"));
+        assert!(complaint(json!({ "mounts": { "x": "/x" }, "std": false })).contains("a native program has no files"));
+        assert!(complaint(json!({ "mounts": { "x": "/x" } })).contains("which is no disk"));
         assert!(complaint(json!(true)).contains("'app'"));
         assert!(complaint(json!({ "devices": { "a": "disk" } })).contains("device a = \"disk\" is neither"));
         assert!(complaint(json!({ "devices": { "a b": "block" } })).contains("device 'a b': a name is of"));

@@ -3,6 +3,7 @@
 use crate::confine::calls::{self, Argument, Call, Feature, REFUSED};
 use crate::confine::{Plan, files};
 use crate::devices::attach::What;
+use crate::devices::mount::Mount;
 use crate::devices::net::Backend;
 use crate::devices::net::user;
 use crate::error::Error;
@@ -36,7 +37,7 @@ impl Explanation {
         let path = &options.image;
         let image = Image::open(path).map_err(Error::image(path))?;
         let memory = options.memory.to(&image).map_err(Error::over_maximum(path))?;
-        let devices = matched(&image, &options.devices)?;
+        let devices = matched(&image, options)?;
         let host_files = host_files(&image, &options.host_files, &devices)?;
         let streams = Streams::of_process(options.console);
         let answers = host_files.feature().into_iter().chain(streams.features());
@@ -142,7 +143,12 @@ fn reach(what: &What) -> Vec<String> {
     match what {
         What::Block(options) => {
             let writes = if options.read_only { "read" } else { "read and write" };
-            vec![format!("{writes} {}", options.file.display())]
+            let place = |mount: &Mount| {
+                let only = if mount.read_only && !options.read_only { ", there to read only" } else { "" };
+                format!("; its file system is at {}{only}", mount.place)
+            };
+            let mounted = options.mount.as_ref().map(place).unwrap_or_default();
+            vec![format!("{writes} {}{mounted}", options.file.display())]
         }
         What::Folder(options) => {
             let may = if options.read_only { "read" } else { "read and change" };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A directory that serves as a guest's folder.
@@ -29,6 +30,15 @@ impl Folder {
     pub fn flag(&self, ending: &str) -> String {
         format!("--files=/data={}{ending}", self.path.display())
     }
+}
+
+/// Names, kinds, permissions and contents of everything below a directory, whose path appears as `/data`.
+pub fn contents(path: &Path) -> String {
+    let script =
+        "cd \"$1\" && find . -printf '%P %y %m %l\\n' | sort && find . -type f | sort | xargs -d '\\n' sha256sum";
+    let output = Command::new("sh").args(["-c", script, "sh"]).arg(path).output().expect("a shell");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").replace(&path.display().to_string(), "/data")
 }
 
 impl Drop for Folder {

@@ -21,6 +21,14 @@ pub struct Outcome {
     stderr: String,
 }
 
+/// Checks that a program has printed what it prints on Linux; the message has the lines that differ.
+#[track_caller]
+pub fn same_lines(husk: &str, linux: &str) {
+    let differences: Vec<_> = linux.lines().zip(husk.lines()).filter(|(linux, husk)| linux != husk).collect();
+    assert!(differences.is_empty(), "Linux and Husk differ: {differences:#?}");
+    assert_eq!(husk, linux);
+}
+
 impl Outcome {
     /// Returns the outcome of an ended process.
     pub fn of(output: Output) -> Self {

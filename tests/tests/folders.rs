@@ -1,7 +1,7 @@
 //! Ordinary programs and folders of the host.
 
 use husk_abi::fault::CALL;
-use husk_tests::{Conversation, Folder, Guest, SlowFiles, build, eventually, requires, skip};
+use husk_tests::{Conversation, Folder, Guest, SlowFiles, build, contents, eventually, requires, same_lines, skip};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -19,15 +19,6 @@ fn native(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(build::native("folder-programs", name)).args(arguments).output().expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
-}
-
-/// Names, kinds, permissions and contents of everything below a directory.
-fn contents(path: &Path) -> String {
-    let script =
-        "cd \"$1\" && find . -printf '%P %y %m %l\\n' | sort && find . -type f | sort | xargs -d '\\n' sha256sum";
-    let output = Command::new("sh").args(["-c", script, "sh"]).arg(path).output().expect("a shell");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text").replace(&path.display().to_string(), "/data")
 }
 
 /// Checks that a program prints and leaves the same in an empty folder, in a guest, as in an empty directory, as a process.
@@ -55,11 +46,7 @@ fn calls_on_each_kind_of_file_have_the_errors_of_linux() {
     let expected = native("folder_errors", &[&here.path().display().to_string()]);
     let outcome = program("folder_errors").flag(there.flag("")).argument("/data").run();
     outcome.expect_success();
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let differences: Vec<_> =
-        lines(&expected).into_iter().zip(lines(&outcome.stdout())).filter(|(linux, husk)| linux != husk).collect();
-    assert!(differences.is_empty(), "{differences:#?}");
-    assert_eq!(outcome.stdout(), expected);
+    same_lines(&outcome.stdout(), &expected);
     assert_eq!(contents(there.path()), contents(here.path()));
 }
 

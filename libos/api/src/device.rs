@@ -6,7 +6,7 @@ use crate::boot;
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-use husk_abi::block::Block;
+use husk_abi::block::{Block, Flags, Mount};
 use husk_abi::device::{Device, Network, Offers, Table};
 use husk_abi::note::device_kind;
 
@@ -77,6 +77,18 @@ pub fn network(device: &'static Device) -> Option<&'static Network> {
 pub fn block(device: &'static Device) -> Option<&'static Block> {
     // SAFETY: the contract guarantees these properties for a device of this kind, read-only for the guest's lifetime.
     (device.kind == device_kind::BLOCK).then(|| unsafe { &*(device.properties as *const Block) })
+}
+
+/// Returns the mount of a disk's file system and its path, if the disk has one.
+pub fn mount(device: &'static Device) -> Option<(&'static Mount, &'static [u8])> {
+    block(device).filter(|block| block.flags & Flags::MOUNTED.bits() != 0)?;
+    let mount = device.properties + size_of::<Block>() as u64;
+    // SAFETY: the contract guarantees a mount behind the properties of a disk with this flag, read-only for the guest's lifetime.
+    let mount = unsafe { &*(mount as *const Mount) };
+    let path = device.properties + (size_of::<Block>() + size_of::<Mount>()) as u64;
+    // SAFETY: the contract guarantees the path behind the mount.
+    let path = unsafe { core::slice::from_raw_parts(path as *const u8, mount.path_length as usize) };
+    Some((mount, path))
 }
 
 /// Opens the device of this name and kind exclusively: from now on it is [`Error::Taken`].

@@ -7,7 +7,7 @@ mod x86_64;
 pub use x86_64::{
     PLATFORM,
     base::{set_thread_base, thread_base},
-    capabilities,
+    capabilities, fiber,
     processor::{PROCESSORS, prepare, set_need_resched, signals_posted, take_signals},
     registers::Registers,
     signal_frame, vdso, vector,

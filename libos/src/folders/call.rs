@@ -1,6 +1,7 @@
 //! Call with requests to folders in progress.
 
 use super::cache::{Asked, Cache};
+use super::server::Server;
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
 use crate::user::Slice;
@@ -8,7 +9,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use husk::abi::folder::{Answer, Attributes, Message, OPEN, Request};
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
-use husk::folder::Folder;
 
 /// Call of a thread.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Call {
     }
 
     /// Submits a request to a folder. Returns true if there was room for it.
-    pub fn submit(&mut self, folder: &mut Folder, ask: Ask<'_>) -> Result<bool, Errno> {
+    pub fn submit(&mut self, folder: &mut Server, ask: Ask<'_>) -> Result<bool, Errno> {
         self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let [first, second] = ask.names;
         let mut names = Vec::new();

@@ -1,4 +1,5 @@
-//! Requests to the host's folders ([`husk::abi::folder`]).
+//! Requests to folders ([`husk::abi::folder`]): to those of the host, and to volumes, which answer the same requests
+//! ([`crate::volume`]).
 //!
 //! A call may take several requests, one after the other, and is restarted whenever one is answered. The answers that it has got
 //! are kept until it ends (`call`): from the start, it asks the same again, and gets the same answers, up to the request
@@ -13,7 +14,9 @@
 mod cache;
 mod call;
 mod close;
+mod server;
 mod transfer;
+mod volumes;
 
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, Folder as Shown, FolderFile, Reply};
@@ -26,8 +29,9 @@ use cache::{Cache, Key};
 use call::Call;
 use husk::abi::folder::{Answer, FLOCK, Flags, LOCK, Message, OPEN, Properties, STAT};
 use husk::device;
-use husk::folder::{self, Folder};
+use husk::folder;
 use husk::wait::Source;
+use server::Server;
 
 /// Most polls for the reply to a request, each of which ends with the completion of any.
 const POLLS: usize = 4;
@@ -47,8 +51,10 @@ pub struct Folders {
     closing: Vec<(u32, Box<Message>)>,
     /// Files to be closed, for which there was no room.
     unclosed: Vec<FolderFile>,
-    /// Number of requests that the tender has not completed.
+    /// Number of requests that are not completed.
     under_way: u32,
+    /// True if a volume has work to do, such as changes to write back.
+    has_work: bool,
     /// Token of the next call.
     next_token: u64,
     /// Threads that wait for a request to be completed, because of its memory.
@@ -60,28 +66,31 @@ pub struct Folders {
 struct InUse {
     /// Number among all devices.
     number: u32,
-    folder: Folder,
+    folder: Server,
     /// True if attributes may be kept.
     keeps: bool,
     /// True if a lock has been asked for: closing a file may release it.
     has_locks: bool,
 }
 
-/// Attached folders.
+/// Attached folders, and disks that are mounted.
 pub fn attached() -> impl Iterator<Item = Shown> {
     (0..).zip(device::all()).filter_map(|(number, device)| {
+        if let Some(volume) = volumes::shown(number, device) {
+            return Some(volume);
+        }
         let (properties, path) = folder::properties(device)?;
         let flags = Properties::from_bits_truncate(properties.flags);
         let (read_only, is_file) = (flags.contains(Properties::READ_ONLY), flags.contains(Properties::FILE));
-        Some(Shown { number, read_only, is_file, path: path.to_vec() })
+        Some(Shown { number, read_only, is_file, path: path.to_vec(), disk: None })
     })
 }
 
 impl Folders {
-    /// Returns true if a request is under way.
+    /// Returns true if a request is under way, or a volume has work to do.
     #[inline]
     pub fn busy(&self) -> bool {
-        self.under_way > 0
+        self.under_way > 0 || self.has_work
     }
 
     /// Returns true if any call is in progress.
@@ -132,14 +141,18 @@ impl Folders {
     fn await_reply(&mut self, threads: &mut Threads, at: usize) -> Result<Option<Reply>, Errno> {
         for _ in 0..POLLS {
             let number = self.calls[at].folder();
-            let serves = !threads.others_ready() && in_use(&mut self.open, number)?.folder.serve();
-            if !serves {
+            let server = &mut in_use(&mut self.open, number)?.folder;
+            let serves = !threads.others_ready() && server.serve();
+            if !serves && !server.is_volume() {
                 break;
             }
             // A request before this one may be what has been completed.
             self.poll(threads);
             if !self.calls[at].is_waiting() {
                 return self.calls[at].next();
+            }
+            if !serves {
+                break;
             }
         }
         Ok(None)
@@ -213,6 +226,7 @@ impl Folders {
                 }
             }
         }
+        self.has_work = self.open.iter_mut().any(|used| used.has_work());
         if any {
             self.after_completions(threads);
         }
@@ -260,7 +274,7 @@ impl Folders {
 
     /// Wait sources of the folders in use.
     pub fn sources(&mut self) -> impl Iterator<Item = &mut dyn Source> {
-        self.open.iter_mut().map(|used| &mut used.folder as &mut dyn Source)
+        self.open.iter_mut().map(|used| used.folder.source())
     }
 }
 
@@ -271,10 +285,11 @@ fn in_use(open: &mut Vec<InUse>, number: u32) -> Result<&mut InUse, Errno> {
         None => {
             open.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
             let device = device::all().nth(number as usize).ok_or(Errno::ENXIO)?;
-            let name = core::str::from_utf8(device::name(device)).map_err(|_| Errno::ENXIO)?;
-            let flags = folder::properties(device).map_or(0, |(properties, _)| properties.flags);
-            let keeps = !Properties::from_bits_truncate(flags).contains(Properties::NOT_CACHED);
-            let folder = Folder::open(name).map_err(|_| Errno::ENXIO)?;
+            let flags =
+                folder::properties(device).map(|(properties, _)| Properties::from_bits_truncate(properties.flags));
+            // A volume knows the attributes as fast.
+            let keeps = flags.is_some_and(|flags| !flags.contains(Properties::NOT_CACHED));
+            let folder = Server::open(number).map_err(|_| Errno::ENXIO)?;
             open.push(InUse { number, folder, keeps, has_locks: false });
             open.len() - 1
         }

@@ -34,6 +34,8 @@ pub struct Disk {
     pub sector: u32,
     /// Bytes of the disk.
     pub size: u64,
+    /// True if its file system is mounted, which keeps everything else from opening the disk.
+    pub is_mounted: bool,
 }
 
 /// Disk with its name, until the tree of files is made.
@@ -61,7 +63,8 @@ impl Disk {
     /// Returns the disk with this number and these properties.
     pub fn new(number: u32, block: &Block) -> Self {
         let read_only = block.flags & Flags::READ_ONLY.bits() != 0;
-        Self { number, read_only, sector: block.sector, size: block.size }
+        let is_mounted = block.flags & Flags::MOUNTED.bits() != 0;
+        Self { number, read_only, sector: block.sector, size: block.size, is_mounted }
     }
 
     /// Request of a fallocate(2), which zeroes a range with or without keeping its space.

@@ -25,6 +25,15 @@ pub struct Folder {
     pub is_file: bool,
     /// Absolute path.
     pub path: Vec<u8>,
+    /// Name of the disk whose file system it is; `None` for a folder of the host.
+    pub disk: Option<Vec<u8>>,
+}
+
+impl Folder {
+    /// The flag that gives the folder its place.
+    pub const fn flag(&self) -> &'static str {
+        if self.disk.is_some() { "--mount" } else { "--files" }
+    }
 }
 
 /// Mount point of a folder.

@@ -1,18 +1,16 @@
-//! Tables of mounts in `/proc`: what the program finds at the start, and the host's folders.
+//! Tables of mounts in `/proc`: what the program finds at the start, the host's folders, and disks.
 
 use super::folder::{FIRST_FOLDER, Folder};
 use alloc::string::String;
 use core::fmt::{self, Write};
 
-/// File system type of a folder.
-const TYPE: &str = "husk";
-
 /// Text of `/proc/self/mounts`, as for fstab(5).
 pub fn table(out: &mut String, folders: &[Folder]) -> fmt::Result {
     out.write_str("none / tmpfs rw,relatime 0 0\nproc /proc proc rw,relatime 0 0\nsysfs /sys sysfs ro,relatime 0 0\n")?;
-    folders
-        .iter()
-        .try_for_each(|folder| writeln!(out, "host {} {TYPE} {},relatime 0 0", Escaped(&folder.path), access(folder)))
+    folders.iter().try_for_each(|folder| {
+        let (source, kind) = (Source(folder), kind(folder));
+        writeln!(out, "{source} {} {kind} {},relatime 0 0", Escaped(&folder.path), access(folder))
+    })
 }
 
 /// Text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
@@ -24,8 +22,26 @@ pub fn numbered(out: &mut String, folders: &[Folder]) -> fmt::Result {
     )?;
     folders.iter().try_for_each(|folder| {
         let (number, access) = (FIRST_FOLDER + folder.number, access(folder));
-        writeln!(out, "{number} 2 0:{number} / {} {access},relatime - {TYPE} host {access}", Escaped(&folder.path))
+        let (source, kind) = (Source(folder), kind(folder));
+        writeln!(out, "{number} 2 0:{number} / {} {access},relatime - {kind} {source} {access}", Escaped(&folder.path))
     })
+}
+
+/// File system type of a folder.
+fn kind(folder: &Folder) -> &'static str {
+    if folder.disk.is_some() { "ext4" } else { "husk" }
+}
+
+/// What is mounted.
+struct Source<'a>(&'a Folder);
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.disk {
+            Some(name) => write!(f, "/dev/{}", Escaped(name)),
+            None => f.write_str("host"),
+        }
+    }
 }
 
 fn access(folder: &Folder) -> &'static str {
@@ -50,14 +66,26 @@ mod tests {
 
     #[test]
     fn folders_are_in_both_tables() {
-        let folder = |number, read_only, path: &str| Folder { number, read_only, is_file: false, path: path.into() };
-        let folders = [folder(0, false, "/data"), folder(2, true, "/a b\\c")];
+        let folder =
+            |number, read_only, path: &str| Folder { number, read_only, is_file: false, path: path.into(), disk: None };
+        let disk = Folder { disk: Some(b"data".to_vec()), ..folder(3, false, "/var/lib") };
+        let folders = [folder(0, false, "/data"), folder(2, true, "/a b\\c"), disk];
         let (mut short, mut long) = (String::new(), String::new());
         table(&mut short, &folders).and_then(|()| numbered(&mut long, &folders)).expect("strings take all");
         assert!(
-            short.ends_with("host /data husk rw,relatime 0 0\nhost /a\\040b\\134c husk ro,relatime 0 0\n"),
+            short.ends_with(
+                "host /data husk rw,relatime 0 0\n\
+                 host /a\\040b\\134c husk ro,relatime 0 0\n\
+                 /dev/data /var/lib ext4 rw,relatime 0 0\n"
+            ),
             "{short}"
         );
-        assert!(long.ends_with("18 2 0:18 / /a\\040b\\134c ro,relatime - husk host ro\n"), "{long}");
+        assert!(
+            long.ends_with(
+                "18 2 0:18 / /a\\040b\\134c ro,relatime - husk host ro\n\
+                 19 2 0:19 / /var/lib rw,relatime - ext4 /dev/data rw\n"
+            ),
+            "{long}"
+        );
     }
 }

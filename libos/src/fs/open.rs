@@ -127,6 +127,7 @@ impl Files {
             _ if flags & linux::O_DIRECTORY != 0 => Err(Errno::ENOTDIR),
             _ if flags & linux::O_PATH != 0 => Ok(()),
             Kind::Link(_) => Err(Errno::ELOOP),
+            Kind::Disk(disk) if disk.is_mounted => Err(Errno::EBUSY),
             Kind::Disk(disk) => match disk.read_only && Access::from_flags(flags).contains(Access::WRITE) {
                 true => Err(Errno::EROFS),
                 false => Ok(()),

@@ -35,12 +35,12 @@ impl Files {
         self.folders.iter().find(|folder| folder.number == number)
     }
 
-    /// Makes the tree with the folders, if there are any. Returns the path of the first that cannot be there, and the reason.
-    pub fn place_folders(&mut self) -> Result<(), (&[u8], Errno)> {
+    /// Makes the tree with the folders, if there are any. Returns the first that cannot be there, and the reason.
+    pub fn place_folders(&mut self) -> Result<(), (Option<&Folder>, Errno)> {
         let grown = if self.has_folders() { self.grow() } else { Ok(()) };
         let failed = self.misplaced.or(grown.err().map(|errno| (0, errno)));
         match failed {
-            Some((at, errno)) => Err((self.folders.get(at).map_or(&[], |folder| &folder.path), errno)),
+            Some((at, errno)) => Err((self.folders.get(at), errno)),
             None => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ mod rights;
 pub mod sigaltstack_guard;
 mod signal_stacks;
 pub mod sparse;
+mod stack;
 pub mod window;
 
 use crate::errno::Errno;

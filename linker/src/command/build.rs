@@ -21,6 +21,9 @@ pub fn run(build: &Build, divided: &Divided) -> Result<ExitCode> {
     }
     let mut project = Project::select(&build.cargo, &divided.cargo)?;
     build.files.iter().try_for_each(|folder| project.put_in(folder))?;
+    if !build.mount.is_empty() {
+        project.mount(&build.mount)?;
+    }
     let kinds = cargo::kinds(&project.members);
     let mut images = Vec::new();
     for &kind in &kinds {

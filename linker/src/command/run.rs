@@ -18,7 +18,10 @@ const PASSED_ON: [&str; 3] = ["RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"]
 /// Replaces this process by `cargo run`, `test` or `bench`; its exit status is the guest's.
 pub fn run(subcommand: &str, run: &Run, divided: &Divided) -> Result<ExitCode> {
     let options = options(&run.guest)?;
-    let project = Project::select(&run.cargo, &divided.cargo)?;
+    let mut project = Project::select(&run.cargo, &divided.cargo)?;
+    if run.guest.mounts() {
+        project.link_volumes();
+    }
     let kind = kind(subcommand, &project)?;
     let mut call = Call::new(subcommand, kind, &project, &run.cargo, &divided.cargo)?;
     call.run_by(&tender::find(&[])?, options)?;

@@ -38,6 +38,9 @@ use zerocopy::IntoBytes;
 /// The libos, prelinked: one global symbol, the entry point.
 const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
 
+/// The libos with file systems for disks.
+const LIBOS_VOLUMES: &[u8] = include_bytes!(env!("HUSK_LIBOS_VOLUMES_OBJECT"));
+
 /// The allocator, prelinked: its global symbols are weak.
 const MALLOC: &[u8] = include_bytes!(env!("HUSK_MALLOC_OBJECT"));
 
@@ -67,7 +70,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if line.makes_program {
         add_ours(&mut line, &request, &scratch)?;
         if request.settings.kind == Kind::Std && linker.takes_order() {
-            add_order(&mut line, &scratch)?;
+            add_order(&mut line, libos(&request), &scratch)?;
         }
     }
     let status = link(&line, &linker, &scratch)?;
@@ -85,11 +88,16 @@ fn add_ours(line: &mut Line, request: &Request, scratch: &Scratch) -> Result<()>
     let manifest = note::object(&request.settings)?;
     line.words.push(Word::Driver(scratch.write("manifest.o", &manifest)?.into()));
     if request.settings.kind == Kind::Std {
-        line.words.push(Word::Driver(scratch.write("libos.o", LIBOS)?.into()));
+        line.words.push(Word::Driver(scratch.write("libos.o", libos(request))?.into()));
         add_functions(line, scratch)?;
     }
     line.words.extend(OPTIONS.map(|option| Word::Editor(option.into())));
     Ok(())
+}
+
+/// The libos for an image.
+const fn libos(request: &Request) -> &'static [u8] {
+    if request.settings.volumes { LIBOS_VOLUMES } else { LIBOS }
 }
 
 /// Adds functions of C right before the C library, which has slower ones: from an archive, the link editor takes only
@@ -105,10 +113,10 @@ fn add_functions(line: &mut Line, scratch: &Scratch) -> Result<()> {
 
 /// Has the compiler use the toolchain's own link editor, which can put functions in an order; unless the user has
 /// chosen another.
-fn add_order(line: &mut Line, scratch: &Scratch) -> Result<()> {
+fn add_order(line: &mut Line, libos: &[u8], scratch: &Scratch) -> Result<()> {
     let chosen = |word: &Word| matches!(word, Word::Driver(text) if text.to_string_lossy().starts_with("-fuse-ld"));
     let Some(folder) = tool::link_editors().filter(|_| !line.words.iter().any(chosen)) else { return Ok(()) };
-    let order = scratch.write("start.order", order::file(&[LIBOS, MALLOC, BYTES], &line.words).as_bytes())?;
+    let order = scratch.write("start.order", order::file(&[libos, MALLOC, BYTES], &line.words).as_bytes())?;
     let mut before = OsString::from("-B");
     before.push(folder);
     line.words.extend([before, "-fuse-ld=lld".into()].map(Word::Driver));

@@ -1,10 +1,11 @@
-//! The manifest and the note about files: an object file that holds them, and their place in the finished image.
+//! The manifest and the notes about files and mounts: an object file that holds them, and their place in the finished image.
 //!
 //! The note has the same alignment as those of the libos and of the crate `husk`, so that any linker puts them into one
 //! segment.
 
 use crate::error::{Error, Result};
 use crate::settings::Settings;
+use husk_abi::block::MOUNTS_VERSION;
 use husk_abi::files;
 use husk_abi::note::{self, ALIGNMENT, Abi, Manifest};
 use husk_abi::notes::{self, Cut};
@@ -27,6 +28,13 @@ pub fn object(settings: &Settings) -> Result<Vec<u8>> {
     let mut notes = encode(note::MANIFEST, &body);
     if settings.files.is_some() {
         notes.extend(encode(note::FILES, files::Note::default().as_bytes()));
+    }
+    if settings.volumes {
+        notes.extend(encode(note::MOUNTS, &MOUNTS_VERSION.to_le_bytes()));
+    }
+    if !settings.mounts.is_empty() {
+        let text: String = settings.mounts.iter().flat_map(|mount| [mount, "\0"]).collect();
+        notes.extend(encode(note::MOUNT_POINTS, text.as_bytes()));
     }
     object.append_section_data(section, &notes, ALIGNMENT as u64);
     // An object without this section would ask for an executable stack.

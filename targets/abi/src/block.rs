@@ -24,6 +24,10 @@
 //! ([`status::INPUT_OUTPUT`](crate::ring::status::INPUT_OUTPUT)) are the host's: the bytes that the request was to read or
 //! write are then undefined.
 //!
+//! **Mounts.** A disk of [`Flags::MOUNTED`] has a [`Mount`] behind its [`Block`]: the guest shows the file system on the disk at that
+//! path, and does all that takes; the tender never looks at the disk's bytes. A guest is given such a disk only if it carries the note
+//! [`crate::note::MOUNTS`], with [`MOUNTS_VERSION`].
+//!
 //! [`Descriptor::operation`]: crate::ring::Descriptor::operation
 //! [`Descriptor::detail`]: crate::ring::Descriptor::detail
 
@@ -66,6 +70,30 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Flags: u32 {
         /// The disk is read-only.
+        const READ_ONLY = 1;
+        /// A [`Mount`] follows the properties.
+        const MOUNTED = 2;
+    }
+}
+
+/// Version of mounts, in the note of an image: a tender gives them to images of this version or an older one.
+pub const MOUNTS_VERSION: u32 = 1;
+
+/// Place at which a guest shows the file system of a disk. The path follows, padded with zeros to a multiple of 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Mount {
+    /// [`MountFlags`].
+    pub flags: u32,
+    /// Length of the absolute path.
+    pub path_length: u32,
+}
+
+bitflags::bitflags! {
+    /// Switches in [`Mount::flags`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct MountFlags: u32 {
+        /// Nothing can be changed: EROFS.
         const READ_ONLY = 1;
     }
 }

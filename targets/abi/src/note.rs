@@ -28,6 +28,11 @@ pub const THREADS: u32 = 5;
 pub const FILES: u32 = 6;
 /// Type of the note that holds the [`crate::folder::VERSION`] of a guest that can use folders, in four bytes; optional.
 pub const FOLDERS: u32 = 7;
+/// Type of the note that holds the [`crate::block::MOUNTS_VERSION`] of a guest that can mount disks, in four bytes; optional.
+pub const MOUNTS: u32 = 8;
+/// Type of the note with the mounts that an image asks for: a text `NAME:PATH` or `NAME:PATH:ro` for each, as of `--mount`, each
+/// ended by a NUL; optional.
+pub const MOUNT_POINTS: u32 = 9;
 /// Name of the section from which the notes are linked.
 pub const SECTION: &str = ".note.husk";
 

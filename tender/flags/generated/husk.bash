@@ -20,6 +20,7 @@ _husk() {
             run:--net:*) offer=(-W '') ;;
             run:--block:*) offer=(-f) ;;
             run:--files:*) offer=(-W '') ;;
+            run:--mount:*) offer=(-f) ;;
             run:--publish:*|run:-p:*) offer=(-W '') ;;
             run:--allow:*) offer=(-W '') ;;
             run:--deny:*) offer=(-W '') ;;
@@ -40,7 +41,7 @@ _husk() {
             run:--cpu:*) offer=(-W 'host baseline') ;;
             run:--user:*) offer=(-W '') ;;
             run:--status-file:*) offer=(-f) ;;
-            run:*:-*) offer=(-W '--memory -m --memory-max --env -e --env-file --net --block --files --publish -p --allow --deny --dns --hostname --add-host --no-host-files --net-keepalive --net-idle --net-rate --block-rate --block-iops --target --strict --no-aslr --stop-timeout --console --console-rate --cpu-limit --timeout --cpu --user --status-file --explain --json --verbose -v -h --help') ;;
+            run:*:-*) offer=(-W '--memory -m --memory-max --env -e --env-file --net --block --files --mount --publish -p --allow --deny --dns --hostname --add-host --no-host-files --net-keepalive --net-idle --net-rate --block-rate --block-iops --target --strict --no-aslr --stop-timeout --console --console-rate --cpu-limit --timeout --cpu --user --status-file --explain --json --verbose -v -h --help') ;;
             run:*) offer=(-f) ;;
             inspect:*:-*) offer=(-W '--json -h --help') ;;
             inspect:*) offer=(-f) ;;
@@ -55,7 +56,7 @@ _husk() {
             man:*:-*) offer=(-W ' -h --help') ;;
             man:*) offer=(-W '') ;;
             help:*:-*) offer=(-W ' -h --help') ;;
-            help:*) offer=(-W 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose') ;;
+            help:*) offer=(-W 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max mount net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose') ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen "${offer[@]}" -- "$word")

@@ -18,6 +18,7 @@ complete -c husk -n '__husk run' -l env-file -r -F -d 'Set those of a file with 
 complete -c husk -n '__husk run' -l net -x -d 'Attach a network: user, tap:INTERFACE, fd:NUMBER or passt:SOCKET; may be repeated'
 complete -c husk -n '__husk run' -l block -r -F -d 'Attach a disk, a file or block device; also ,sector=4096 ,direct; may be repeated'
 complete -c husk -n '__husk run' -l files -x -d 'Show the guest a directory or file of the host at this place; with :ro, to read only; also :cache=never; may be repeated'
+complete -c husk -n '__husk run' -l mount -r -F -d 'Show the guest the ext4 file system of this disk here; with :ro, to read only; may be repeated'
 complete -c husk -n '__husk run' -l publish -s p -x -d 'Forward a port of the host, by default of 127.0.0.1, to the guest; may be repeated'
 complete -c husk -n '__husk run' -l allow -x -d 'Let the guest connect to this, and only to what is allowed; may be repeated'
 complete -c husk -n '__husk run' -l deny -x -d 'Do not let the guest connect to this; may be repeated'
@@ -60,4 +61,4 @@ complete -c husk -n '__husk completions' -f -a 'bash zsh fish'
 complete -c husk -n __husk -f -a man -d 'Print the manual page, for `husk man | man -l -`'
 complete -c husk -n '__husk man' -f
 complete -c husk -n __husk -f -a help -d 'Explain a command or a flag'
-complete -c husk -n '__husk help' -f -a 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose'
+complete -c husk -n '__husk help' -f -a 'add-host allow block block-iops block-rate check completions console console-rate cpu cpu-limit deny disk dns env env-file explain files from help hostname inspect json label man memory memory-max mount net net-idle net-keepalive net-rate no-aslr no-host-files publish run status-file stop-timeout strict target timeout user verbose'

@@ -19,6 +19,8 @@ flags! {
         Block = "block".takes("[NAME=]FILE[,ro]").repeats(),
         /// Show the guest a directory or file of the host at this place; with :ro, to read only; also :cache=never
         Files = "files".takes("GUEST=HOST[:ro]").repeats(),
+        /// Show the guest the ext4 file system of this disk here; with :ro, to read only
+        Mount = "mount".takes("NAME:PATH[:ro]").repeats(),
         /// Forward a port of the host, by default of 127.0.0.1, to the guest
         Publish = "publish".short('p').takes("[ADDR:]HOST:GUEST").repeats(),
         /// Let the guest connect to this, and only to what is allowed
@@ -120,6 +122,13 @@ pub static COMMAND: Command<'static> = Command {
                    stays. HOST may be a single file, and :ro at its end keeps the guest from changing anything. Nothing beside it\n\
                    can be reached, and no link leads out. The files are made as the user that husk runs as.",
             flags: &["files"],
+        },
+        Section {
+            title: "Disks with files",
+            text: "`--block data=disk.img --mount data:/var/lib/app` shows the guest the files of an ext4 file system on a disk, made\n\
+                   by `husk disk create` or mkfs.ext4; what the guest changes stays. A disk that is attached with ,ro is mounted to\n\
+                   read only.",
+            flags: &["block", "mount"],
         },
         Section {
             title: "Exit status",

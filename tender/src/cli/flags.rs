@@ -8,6 +8,7 @@ use husk_tender::arch::hvt::Cpu;
 use husk_tender::confine::User;
 use husk_tender::devices::attach::Attachment;
 use husk_tender::devices::limit::Rate;
+use husk_tender::devices::mount::Mount;
 use husk_tender::devices::net::user;
 use husk_tender::devices::net::user::policy::Rule;
 use husk_tender::devices::net::user::publish::Publish;
@@ -38,6 +39,10 @@ pub fn apply(run: &mut Run, flag: Flag, value: OsString) -> Result<(), String> {
         Flag::Files => {
             let text = value.to_str().ok_or("a name in it is not UTF-8; rename it")?;
             options.devices.push(Attachment::folder(text)?);
+        }
+        Flag::Mount => {
+            let text = value.to_str().ok_or("the path is not UTF-8; choose another")?;
+            options.mounts.push(Mount::parse(text)?);
         }
         Flag::Publish => run.user.publish.push(Publish::parse(&text)?),
         Flag::Allow => run.user.policy.0.push(Rule::parse(true, &text)?),

@@ -1,6 +1,7 @@
 //! Match between the user's devices and the image's: by name, each exactly once, each of its kind.
 
-use super::{block, folder, net};
+use super::mount::Mount;
+use super::{block, folder, mounts, net};
 use crate::confine::calls::{self, Feature};
 use crate::image::{Kind, Wanted};
 use husk_abi::note::DEFAULT_NETWORK;
@@ -117,12 +118,27 @@ pub enum Mismatch {
     SamePlace { place: String },
     Inside { inner: String, outer: String },
     NoFolders { is_std: bool },
+    NoMounts { is_std: bool },
+    NoDisk { disk: String, place: String },
+    MountedTwice { disk: String },
+    PlaceTaken { disk: String, place: String, other: String },
     NoNames { flag: &'static str },
 }
 
-/// Gives each device its name. `wanted` are the devices of the manifest, of a std program if `is_std`.
-pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<Vec<(String, What)>, Mismatch> {
+/// Gives each device its name, and disks their mounts. `wanted` are the devices of the manifest, of a std program if `is_std`.
+pub fn matched(
+    is_std: bool,
+    wanted: &[Wanted],
+    given: &[Attachment],
+    mounts: &[Mount],
+) -> Result<Vec<(String, What)>, Mismatch> {
     let mut possible = wanted.to_vec();
+    for Mount { disk, .. } in mounts {
+        // A program that sees files alone need not declare the disk.
+        if !possible.iter().any(|device| device.name == *disk) {
+            possible.push(Wanted { kind: Kind::Block, name: disk.clone() });
+        }
+    }
     if is_std && !wanted.iter().any(|device| device.kind == Kind::Network) {
         possible.push(Wanted { kind: Kind::Network, name: DEFAULT_NETWORK.to_owned() });
     }
@@ -143,8 +159,13 @@ pub fn matched(is_std: bool, wanted: &[Wanted], given: &[Attachment]) -> Result<
     }
     match wanted.iter().find(|device| !named.iter().any(|(name, _)| *name == device.name)) {
         Some(missing) => Err(Mismatch::Missing(missing.clone())),
-        None => Ok(named),
+        None => mounts::give(&mut named, mounts).map(|()| named),
     }
+}
+
+/// Returns an error for mounts given to an image that cannot use any; `takes_mounts` is true for one that can.
+pub fn check_mounts(is_std: bool, takes_mounts: bool, mounts: &[Mount]) -> Result<(), Mismatch> {
+    if mounts.is_empty() || takes_mounts { Ok(()) } else { Err(Mismatch::NoMounts { is_std }) }
 }
 
 /// Returns an error for folders given to an image that cannot use any; `takes_folders` is true for one that can.
@@ -234,6 +255,26 @@ impl fmt::Display for Mismatch {
             Self::NoFolders { is_std: false } => {
                 write!(f, "--files: a program over the native API has no files; give it a disk, with --block")
             }
+            Self::NoMounts { is_std: true } => {
+                write!(
+                    f,
+                    "--mount: the image was built without file systems; build it with `cargo husk build --mount NAME:PATH`, \
+                     or with a table of mounts in its Cargo.toml"
+                )
+            }
+            Self::NoMounts { is_std: false } => {
+                write!(
+                    f,
+                    "--mount: a program over the native API has no files; it can read the disk itself, with --block"
+                )
+            }
+            Self::NoDisk { disk, place } => {
+                write!(f, "--mount {disk}:{place}: there is no disk of that name; add --block {disk}=FILE")
+            }
+            Self::MountedTwice { disk } => write!(f, "--mount: the disk '{disk}' is mounted twice; it has one place"),
+            Self::PlaceTaken { disk, place, other } => {
+                write!(f, "--mount {disk}:{place}: there is another folder or disk at {other}; choose another place")
+            }
             Self::NoNames { flag } => {
                 write!(
                     f,
@@ -274,7 +315,7 @@ mod tests {
     }
 
     fn names(is_std: bool, has: &[Wanted], names: &[Option<&str>]) -> Result<Vec<String>, String> {
-        let matched = matched(is_std, has, &given(names)).map_err(|mismatch| mismatch.to_string())?;
+        let matched = matched(is_std, has, &given(names), &[]).map_err(|mismatch| mismatch.to_string())?;
         Ok(matched.into_iter().map(|(name, _)| name).collect())
     }
 
@@ -315,10 +356,10 @@ mod tests {
         let has = [wanted(Kind::Block, "data"), wanted(Kind::Network, "front")];
         let disk = Attachment { name: None, what: What::Block(block::Options::default()) };
         let both = [given(&[None]), vec![disk.clone()]].concat();
-        let matched = matched(false, &has, &both).expect("a match");
+        let matched = matched(false, &has, &both, &[]).expect("a match");
         assert_eq!(matched.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["front", "data"]);
         let wrong = [Attachment { name: Some("front".to_owned()), ..disk }];
-        let refusal = super::matched(false, &has, &wrong).expect_err("no match").to_string();
+        let refusal = super::matched(false, &has, &wrong, &[]).expect_err("no match").to_string();
         assert!(refusal.ends_with("attach it with --net front=user"), "{refusal}");
     }
 }

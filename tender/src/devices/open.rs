@@ -63,7 +63,7 @@ impl Open {
     pub fn properties(&self) -> &[u8] {
         match &self.what {
             Opened::Network(card) => card.properties.as_bytes(),
-            Opened::Block(drive) => drive.properties().as_bytes(),
+            Opened::Block(drive) => drive.properties(),
             Opened::Folder(tree) => tree.properties(),
         }
     }

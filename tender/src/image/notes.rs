@@ -2,9 +2,11 @@
 
 use super::refusal::Refusal;
 use super::wanted::Wanted;
+use crate::devices::mount::Mount;
 use core::mem::offset_of;
-use husk_abi::note;
+use husk_abi::block::MOUNTS_VERSION;
 use husk_abi::notes::{self, Cut};
+use husk_abi::{folder, note};
 use object::LittleEndian;
 use object::elf::{self, ProgramHeader64};
 use object::read::elf::ProgramHeader as _;
@@ -30,6 +32,10 @@ pub struct Notes {
     pub files: Option<husk_abi::files::Note>,
     /// True if the image can use folders.
     pub takes_folders: bool,
+    /// True if the image can mount disks.
+    pub takes_mounts: bool,
+    /// Mounts that the image asks for.
+    pub mounts: Vec<Mount>,
     /// Requirements of the image.
     pub manifest: note::Manifest,
     /// Devices that the image wants.
@@ -78,7 +84,9 @@ impl Notes {
                     (note::NAME, note::SIGNALS) => all.signals = Some(read_signals(&found)?),
                     (note::NAME, note::THREADS) => all.threads = Some(read_threads(&found)?),
                     (note::NAME, note::FILES) => all.files = Some(read_files(&found)?),
-                    (note::NAME, note::FOLDERS) => all.takes_folders = read_folders(&found)?,
+                    (note::NAME, note::FOLDERS) => all.takes_folders = read_version(&found, folder::VERSION)?,
+                    (note::NAME, note::MOUNTS) => all.takes_mounts = read_version(&found, MOUNTS_VERSION)?,
+                    (note::NAME, note::MOUNT_POINTS) => all.mounts = read_mounts(&found)?,
                     (notes::GNU, notes::GNU_BUILD_ID) => all.build_id = found.body.to_vec(),
                     _ => {}
                 }
@@ -134,10 +142,19 @@ fn read_files(note: &Note<'_>) -> Result<husk_abi::files::Note, Refusal> {
     files.map(|(files, _)| files).map_err(|_| Refusal::BadNote("the note about files is cut"))
 }
 
-fn read_folders(note: &Note<'_>) -> Result<bool, Refusal> {
+/// Returns true if the version in a note is one that this tender serves.
+fn read_version(note: &Note<'_>, latest: u32) -> Result<bool, Refusal> {
     let version = u32::read_from_prefix(note.body).map(|(version, _)| version);
-    let version = version.map_err(|_| Refusal::BadNote("the note about folders is cut"))?;
-    Ok((1..=husk_abi::folder::VERSION).contains(&version))
+    let version = version.map_err(|_| Refusal::BadNote("a note with a version is cut"))?;
+    Ok((1..=latest).contains(&version))
+}
+
+fn read_mounts(note: &Note<'_>) -> Result<Vec<Mount>, Refusal> {
+    let text = core::str::from_utf8(note.body).map_err(|_| Refusal::BadNote("the note about mounts is not UTF-8"))?;
+    let words = text.split('\0').filter(|word| !word.is_empty()).take(note::DEVICES_MAXIMUM);
+    words
+        .map(|word| Mount::parse(word).map_err(|_| Refusal::BadNote("the note about mounts has no NAME:PATH")))
+        .collect()
 }
 
 fn read_manifest(note: &Note<'_>) -> Result<(note::Manifest, Vec<Wanted>), Refusal> {

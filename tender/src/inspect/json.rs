@@ -49,6 +49,7 @@ impl Inspection {
             ("patched_sites", Number(self.patched_sites.into())),
             ("trapping_sites", Number(self.trapping_sites.into())),
             ("devices", List(self.devices.iter().map(device).collect())),
+            ("mounts", List(self.mounts.iter().map(|mount| Text(mount.to_string())).collect())),
             ("files_count", Number(self.files.map_or(0, |files| files.count))),
             ("files_offset", self.files.map_or(Nothing, |files| Number(files.offset))),
             ("files_size", Number(self.files.map_or(0, |files| files.length))),
@@ -126,7 +127,7 @@ mod tests {
         let json = example().json();
         let start = r#"{"path":"app \"1\".husk","contract_version":1,"kind":"std","static_pie":true,"entry":4112,"build_id":"abcd","memory":67108864,"#;
         assert!(json.starts_with(start), "{json}");
-        let device = r#""devices":[{"kind":"network","name":"front\u001b"}],"#;
+        let device = r#""devices":[{"kind":"network","name":"front\u001b"}],"mounts":["data:/srv:ro"],"#;
         assert!(json.contains(device), "{json}");
         assert!(json.contains(r#""files_count":3,"files_offset":20480,"files_size":8192,"#), "{json}");
         let segment = r#"{"address":16384,"file_offset":16384,"file_size":4096,"memory_size":12288,"rights":"rw-"}]"#;

@@ -5,6 +5,7 @@ mod show;
 
 pub(crate) use json::Value;
 
+use crate::devices::mount::Mount;
 use crate::error::Error;
 use crate::image::Wanted;
 use crate::image::{Image, Segment};
@@ -28,6 +29,7 @@ pub struct Inspection {
     patched_sites: u32,
     trapping_sites: u32,
     devices: Vec<Wanted>,
+    mounts: Vec<Mount>,
     files: Option<husk_abi::files::Note>,
     segments: Vec<Segment>,
     sizes: Sizes,
@@ -66,6 +68,7 @@ impl Inspection {
             },
             sizes: Sizes::of(&image.segments),
             devices: image.notes.devices,
+            mounts: image.notes.mounts,
             files: image.notes.files,
             path: image.path,
             file_size: image.file_size,
@@ -154,6 +157,7 @@ mod tests {
             patched_sites: 41,
             trapping_sites: 1,
             devices: vec![Wanted { kind: crate::image::Kind::Network, name: "front\x1b".to_string() }],
+            mounts: vec![Mount { disk: "data".to_string(), place: "/srv".to_string(), read_only: true }],
             files: Some(husk_abi::files::Note { offset: 0x5000, length: 8192, count: 3 }),
             sizes: Sizes::of(&segments),
             segments,

@@ -20,6 +20,7 @@ impl Inspection {
                 format!("{} files, folders and links, {} bytes at {:#x}", files.count, files.length, files.offset)
             }
         };
+        let mounts: Vec<String> = self.mounts.iter().map(|mount| Clean(&mount.to_string()).to_string()).collect();
         let sizes = self.sizes;
         vec![
             ("contract", format!("version {}", self.contract)),
@@ -29,6 +30,7 @@ impl Inspection {
             ("memory", format!("{}, of which main stack {}", Size(self.memory), Size(self.main_stack))),
             ("system calls", format!("{} sites call the libos, {} trap", self.patched_sites, self.trapping_sites)),
             ("devices", if devices.is_empty() { "none".to_string() } else { devices.join(", ") }),
+            ("mounts", if mounts.is_empty() { "none".to_string() } else { mounts.join(", ") }),
             ("files", files),
             ("names", self.names.to_string()),
             (

@@ -16,6 +16,7 @@ use crate::arch::hvt::Cpu;
 use crate::confine::User;
 use crate::devices::attach::Attachment;
 use crate::devices::console;
+use crate::devices::mount::Mount;
 use crate::error::Error;
 use crate::host_files;
 use crate::limits::cpu_quota::CpuQuota;
@@ -42,6 +43,8 @@ pub struct Options {
     pub strict: bool,
     /// The devices that are attached.
     pub devices: Vec<Attachment>,
+    /// Mounts of disks among them.
+    pub mounts: Vec<Mount>,
     /// Time that a guest has to end after the first stop signal, in seconds.
     pub grace_s: u64,
     /// True to print what the guest does.
@@ -70,6 +73,7 @@ impl Default for Options {
             target: Choice::Automatic,
             strict: false,
             devices: vec![],
+            mounts: vec![],
             grace_s: 10,
             verbose: false,
             console: console::Options::default(),

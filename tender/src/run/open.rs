@@ -5,6 +5,7 @@ use super::reporter::Reporter;
 use crate::confine::{files, privileges};
 use crate::devices::Open;
 use crate::devices::attach::{self, Attachment, Mismatch, What};
+use crate::devices::mounts;
 use crate::error::Error;
 use crate::host::signals;
 use crate::host_files::{self, HostFiles};
@@ -51,7 +52,7 @@ pub fn open(options: &Options) -> Result<(ManuallyDrop<Inputs>, Opened), Error> 
     signals::receive(options.grace_s);
     let image = Image::open(&options.image).map_err(Error::image(&options.image))?;
     let memory = options.memory.to(&image).map_err(Error::over_maximum(&image.path))?;
-    let attached = matched(&image, &options.devices)?;
+    let attached = matched(&image, options)?;
     let began = Moment::now(0);
     let kvm = kvm(options.target, options.strict)?;
     if let Some(share) = options.share.filter(|_| kvm.is_none()) {
@@ -82,10 +83,13 @@ pub fn kvm(target: Choice, strict: bool) -> Result<Option<Kvm>, Error> {
 }
 
 /// Matches the user's devices to the image's.
-pub(crate) fn matched(image: &Image, given: &[Attachment]) -> Result<Vec<(String, What)>, Error> {
-    let is_std = image.notes.manifest.kind == kind::STD;
-    attach::check_folders(is_std, image.notes.takes_folders, given).map_err(Error::Mismatch)?;
-    attach::matched(is_std, &image.notes.devices, given).map_err(Error::Mismatch)
+pub(crate) fn matched(image: &Image, options: &Options) -> Result<Vec<(String, What)>, Error> {
+    let (notes, given) = (&image.notes, &options.devices);
+    let is_std = notes.manifest.kind == kind::STD;
+    attach::check_folders(is_std, notes.takes_folders, given).map_err(Error::Mismatch)?;
+    let mounts = mounts::all(&options.mounts, &notes.mounts);
+    attach::check_mounts(is_std, notes.takes_mounts, &mounts).map_err(Error::Mismatch)?;
+    attach::matched(is_std, &notes.devices, given, &mounts).map_err(Error::Mismatch)
 }
 
 /// Opens what the guest may read of the host's files. A native program has no files, so options that only change them are an error.

@@ -218,6 +218,17 @@ impl Disk {
         }
     }
 
+    /// Makes the tender carry out the started requests at once, where that costs next to nothing, or else polls for it while it runs
+    /// beside the guest. Returns true if a request may have been completed.
+    pub fn serve(&mut self) -> bool {
+        self.offer();
+        if wait::serve_near() {
+            self.owed = false;
+            return true;
+        }
+        wait::poll_for(self)
+    }
+
     /// Returns a completed request, if there is one.
     #[expect(clippy::should_implement_trait, reason = "a disk is no iterator: there may be more later")]
     pub fn next(&mut self) -> Option<Done> {

@@ -2,6 +2,7 @@
 
 pub mod base;
 mod entry;
+pub mod fiber;
 #[cfg(target_os = "none")]
 mod note;
 pub mod processor;

@@ -8,7 +8,7 @@ use crate::syscall_result::WaitFor;
 use husk::abi::block::{DISCARD, FLUSH, READ, WRITE};
 
 /// Disk of 64 sectors, as `/dev/data`.
-const DISK: Disk = Disk { number: 3, read_only: false, sector: 512, size: 64 * 512 };
+const DISK: Disk = Disk { number: 3, read_only: false, sector: 512, size: 64 * 512, is_mounted: false };
 
 fn with_disk(disk: Disk) -> Machine {
     let mut machine = Machine::new();

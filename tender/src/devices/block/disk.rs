@@ -48,6 +48,7 @@ impl Disk {
         }
         let mut flags = Flags::empty();
         flags.set(Flags::READ_ONLY, options.read_only);
+        flags.set(Flags::MOUNTED, options.mount.is_some());
         let alignment = if options.direct { sector } else { 1 };
         let properties = Block { size, sector, request_maximum: REQUEST_MAXIMUM, alignment, flags: flags.bits() };
         Ok(Self { file, properties })

@@ -16,6 +16,7 @@ mod uring;
 
 use super::device::{Device, NotSaved, Progress, State};
 use super::limit::{Bucket, Rate};
+use super::mount::Mount;
 use super::ring::{Broken, Cursors, Need, Operations, Parts, Queue, Request, Violation};
 use crate::confine::{Descriptors, Role};
 use crate::host::time::monotonic_ns;
@@ -33,6 +34,7 @@ use std::fs::File;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 pub use uring::Uring;
+use zerocopy::IntoBytes;
 
 /// Requests taken before other devices are served.
 const BATCH: usize = 64;
@@ -46,6 +48,8 @@ const SHOWN: usize = 4;
 #[derive(Debug)]
 pub struct Drive {
     disk: Disk,
+    /// What the guest reads of the disk: a [`Block`], and its mount.
+    properties: Vec<u8>,
     /// Most bytes moved and most requests begun per second.
     limits: [Option<Rate>; 2],
 }
@@ -54,12 +58,14 @@ impl Drive {
     /// Opens the disk that `options` describe.
     pub fn open(options: &Options) -> Result<Self, String> {
         let disk = Disk::open(options)?;
-        Ok(Self { disk, limits: [options.rate, options.operations] })
+        let mut properties = disk.properties.as_bytes().to_vec();
+        properties.extend(options.mount.iter().flat_map(Mount::properties));
+        Ok(Self { disk, properties, limits: [options.rate, options.operations] })
     }
 
     /// Properties that the guest reads.
-    pub fn properties(&self) -> &Block {
-        &self.disk.properties
+    pub fn properties(&self) -> &[u8] {
+        &self.properties
     }
 }
 

@@ -1,6 +1,7 @@
 //! Value of `--block`: `[NAME=]FILE[,ro][,sector=N][,direct]`.
 
 use crate::devices::limit::Rate;
+use crate::devices::mount::Mount;
 use husk_abi::block::{SECTOR_MAXIMUM, SECTOR_MINIMUM};
 use husk_abi::note::is_device_name;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ pub struct Options {
     pub rate: Option<Rate>,
     /// Most requests per second carried out.
     pub operations: Option<Rate>,
+    /// Place at which the guest shows the disk's file system.
+    pub mount: Option<Mount>,
 }
 
 impl Options {

@@ -1,6 +1,6 @@
 //! Value of `--files`: `GUEST=HOST[:ro][:cache=never]`.
 
-use husk_abi::folder::NAME_MAXIMUM;
+use crate::devices::place::place;
 use std::path::PathBuf;
 
 /// Options of a folder.
@@ -36,21 +36,6 @@ impl Options {
         }
         Ok(Self { guest: place(guest)?, host: host.into(), read_only, never_cached })
     }
-}
-
-/// Checks a path of the guest, and removes needless slashes.
-fn place(path: &str) -> Result<String, String> {
-    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
-    if !path.starts_with('/') || names.is_empty() {
-        return Err(format!("{path} is no place in the guest; write an absolute path below /, such as /data"));
-    }
-    if names.iter().any(|name| matches!(*name, "." | "..")) || path.contains('\0') {
-        return Err(format!("{path} has . or .. in it; write the path without"));
-    }
-    if names.iter().any(|name| name.len() > 255) || path.len() >= NAME_MAXIMUM as usize {
-        return Err(format!("{path} is too long; a name has 255 bytes at most"));
-    }
-    Ok(format!("/{}", names.join("/")))
 }
 
 #[cfg(test)]

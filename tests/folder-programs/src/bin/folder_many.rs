@@ -1,12 +1,11 @@
-//! Lists a directory with 100,000 entries, removes half of them meanwhile, and lists the rest.
+//! Lists a directory with as many entries as the second argument says, or 100,000, removes half of them meanwhile, and lists the rest.
 
 use std::{env, fs, io, path::PathBuf};
 
-const COUNT: usize = 100_000;
-
 fn main() -> io::Result<()> {
+    let count = env::args().nth(2).map_or(100_000, |count| count.parse().expect("a number"));
     let root = PathBuf::from(env::args().nth(1).expect("a directory")).join("many");
-    let mut seen = vec![false; COUNT];
+    let mut seen = vec![false; count];
     for entry in fs::read_dir(&root)? {
         let name = entry?.file_name();
         let number: usize = name.to_str().and_then(|name| name.parse().ok()).expect("a number");

@@ -1,0 +1,327 @@
+//! Volumes: ext4 file systems on disks, which answer the requests of [`husk::abi::folder`] inside the guest.
+//!
+//! A [`Volume`] takes requests as a folder of the host does. Its file system (`husk-ext4`) is written as if each access to the disk
+//! waited; so it runs as a fiber ([`main`]). Where it needs the disk, the fiber is suspended, and the completion of the
+//! request resumes it ([`exchange`]): meanwhile threads run whose calls do not wait for this volume. The requests to one volume are
+//! answered one after the other, in the order of submission.
+//!
+//! What a request changes is in memory until it is written back: by a request that asks for durability, [`WRITE_BACK_NS`] after
+//! the first change, or at the end of the program.
+
+mod exchange;
+mod main;
+
+use crate::memory::MEMORY;
+use crate::user::Slice;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+use exchange::{Event, Exchange, Job, Transfer};
+use husk::abi::block::{MountFlags, READ, WRITE};
+use husk::abi::call::News;
+use husk::abi::device::Device;
+use husk::abi::folder::{GET_LOCK, LIST, READ as READ_FILE, READ_LINK, SEEK, SPACE, STAT};
+use husk::abi::memory::PAGE;
+use husk::abi::ring::Descriptor;
+use husk::block::{Disk, bare};
+use husk::device;
+use husk::wait::{self, Source, Watches};
+use husk_ext4::{Failed, Options};
+
+/// Longest time for which a change is in memory alone, as on Linux, in nanoseconds.
+pub const WRITE_BACK_NS: u64 = 5_000_000_000;
+/// Bytes of the stack of a fiber, of which those that it never uses cost nothing.
+const STACK: u64 = 256 << 10;
+/// Most bytes of the disk that are kept in memory: so many,
+const CACHE: usize = 4 << 20;
+/// and one part of this many of the guest's memory.
+const CACHE_PART: u64 = 64;
+/// Most requests to the disk at once.
+const REQUESTS_MAXIMUM: u32 = 16;
+
+/// A disk with a file system.
+#[derive(Debug)]
+pub struct Volume {
+    disk: Disk,
+    exchange: &'static Exchange,
+    /// Work to do, in order.
+    jobs: VecDeque<(u64, Job)>,
+    /// Token of the work that the fiber is at.
+    current: Option<u64>,
+    /// Request to the disk that the fiber waits for.
+    progress: Option<Progress>,
+    /// Tokens of the requests that have been answered.
+    done: VecDeque<u64>,
+    /// Name of the disk, for messages.
+    name: &'static str,
+    /// True if the user knows that the disk has refused a write.
+    is_reported: bool,
+    /// Monotonic time at which changes are written back, in nanoseconds; `None` if there are none.
+    due_ns: Option<u64>,
+    state: State,
+}
+
+/// State of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Mounted,
+    /// It cannot be mounted.
+    Refused(String),
+    Leaving,
+    /// It is unmounted, or could not be.
+    Gone(Result<(), Failed>),
+}
+
+/// Request to the disk under way.
+#[derive(Debug)]
+struct Progress {
+    transfer: Transfer,
+    /// Bytes for which requests have been submitted.
+    submitted: u64,
+    /// True if all has been submitted.
+    whole: bool,
+    under_way: u32,
+    failed: bool,
+}
+
+/// Message about a file system that a crash may damage.
+const NO_JOURNAL: &str =
+    "has a file system without a journal, which a crash may damage; add one while it is not in use: `tune2fs -j FILE`";
+/// Message about a disk that does not work any more.
+const REFUSED: &str = "has refused a write: nothing can be changed there any more";
+/// Token of work that no request is for.
+const OWN: u64 = u64::MAX - 1;
+
+impl Volume {
+    /// Takes the disk of this device into use, and mounts its file system. The reason, if it cannot be, is for the user.
+    pub fn mount(device: &'static Device) -> Result<Self, String> {
+        let mut volume = Self::new(device).ok_or("there is no memory for it; give the guest more, with --memory")?;
+        let read_only = device::mount(device).is_none_or(|(mount, _)| mount.flags & MountFlags::READ_ONLY.bits() != 0);
+        let read_only = read_only || volume.disk.is_read_only();
+        let cache_bytes = CACHE + (husk::boot::info().heap.length / CACHE_PART) as usize;
+        let options = Options { read_only, cache_bytes, now_ns: husk::clock::realtime_ns() };
+        volume.jobs.push_back((OWN, Job::Mount(options)));
+        volume.run();
+        while volume.state == State::New {
+            wait::any(&mut [&mut volume.disk], News::empty(), u64::MAX);
+            volume.advance();
+        }
+        match volume.state {
+            State::Refused(reason) => Err(reason),
+            _ => Ok(volume),
+        }
+    }
+
+    fn new(device: &'static Device) -> Option<Self> {
+        let name = core::str::from_utf8(device::name(device)).ok()?;
+        let disk = Disk::open(name).ok()?;
+        let stack = MEMORY.lock().take_stack((STACK / PAGE) as usize)?;
+        let exchange = main::spawn(stack.end(), &disk);
+        let (jobs, done) = (VecDeque::new(), VecDeque::new());
+        let (current, progress, due_ns, state) = (None, None, None, State::New);
+        Some(Self { disk, exchange, jobs, current, progress, done, name, is_reported: false, due_ns, state })
+    }
+
+    /// Submits a request of these parts. Returns true if there was room for it.
+    ///
+    /// # Safety
+    ///
+    /// The memory that the parts name is not accessed before the request is completed.
+    #[expect(unsafe_code, reason = "the memory is used by address until the completion")]
+    pub unsafe fn submit(&mut self, parts: &[Descriptor]) -> bool {
+        let Some(first) = parts.first() else { return false };
+        let mut slices = Vec::new();
+        let room = slices.try_reserve_exact(parts.len()).is_ok()
+            && self.jobs.try_reserve(1).is_ok()
+            && self.done.try_reserve(self.jobs.len() + 2).is_ok();
+        if !room {
+            return false;
+        }
+        slices.extend(parts.iter().map(|part| Slice::new(part.address, part.length.into())));
+        self.jobs.push_back((first.token, Job::Answer(first.operation, slices)));
+        if !matches!(first.operation, STAT | READ_FILE | LIST | READ_LINK | SPACE | GET_LOCK | SEEK) {
+            self.due_ns = self.due_ns.or_else(|| Some(husk::clock::monotonic_ns().saturating_add(WRITE_BACK_NS)));
+        }
+        self.run();
+        true
+    }
+
+    /// Returns the token of a request that has been answered.
+    pub fn completed(&mut self) -> Option<u64> {
+        if let Some(token) = self.done.pop_front() {
+            return Some(token);
+        }
+        self.advance();
+        self.write_back_if_due();
+        self.done.pop_front()
+    }
+
+    /// Makes the tender carry out the request to the disk, as [`husk::folder::Folder::serve`]. Returns true if it may have completed.
+    pub fn serve(&mut self) -> bool {
+        !self.done.is_empty() || self.disk.serve()
+    }
+
+    /// Publishes the request to the disk.
+    pub fn offer(&mut self) {
+        self.disk.offer();
+    }
+
+    /// Notifies the tender of the request to the disk.
+    pub fn publish(&mut self) {
+        self.disk.publish();
+    }
+
+    /// Returns true if the volume has work to do, also without a request: changes to write back.
+    pub fn has_work(&self) -> bool {
+        self.due_ns.is_some() || self.progress.is_some() || self.state == State::Leaving
+    }
+
+    /// Begins to unmount the volume, after all requests. Returns true if it is not unmounted yet.
+    pub fn unmount(&mut self) -> bool {
+        if self.state == State::Mounted {
+            self.state = State::Leaving;
+            self.jobs.push_back((OWN, Job::Unmount));
+            self.run();
+        }
+        self.state == State::Leaving
+    }
+
+    /// Returns true if the volume could not be unmounted.
+    pub fn is_broken(&self) -> bool {
+        self.state == State::Gone(Err(Failed))
+    }
+
+    fn write_back_if_due(&mut self) {
+        let is_due = self.due_ns.is_some_and(|due| due <= husk::clock::monotonic_ns());
+        if is_due && self.state == State::Mounted && self.jobs.try_reserve(1).is_ok() {
+            self.due_ns = None;
+            self.jobs.push_back((OWN, Job::WriteBack));
+            self.run();
+        }
+    }
+
+    /// Notes completed requests to the disk, and lets the fiber continue if it waits for no other.
+    fn advance(&mut self) {
+        while let Some((_, result)) = self.disk.completed() {
+            if let Some(progress) = &mut self.progress {
+                progress.under_way = progress.under_way.saturating_sub(1);
+                progress.failed |= result.is_err();
+            }
+        }
+        self.run();
+    }
+
+    /// Lets the fiber work until it waits for the disk, or there is nothing to do.
+    fn run(&mut self) {
+        loop {
+            let event = if let Some(mut progress) = self.progress.take() {
+                progress.submit(&mut self.disk);
+                if progress.under_way > 0 {
+                    self.progress = Some(progress);
+                    return;
+                }
+                self.exchange.go_on(if progress.failed { Err(Failed) } else { Ok(()) })
+            } else {
+                let Some((token, job)) = self.jobs.pop_front() else { return };
+                self.current = Some(token);
+                self.exchange.begin(job)
+            };
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Transfer(transfer)) => {
+                self.progress = Some(Progress { transfer, submitted: 0, whole: false, under_way: 0, failed: false });
+            }
+            Some(Event::Mounted(Ok(has_journal))) => {
+                self.state = State::Mounted;
+                if !has_journal {
+                    self.say(NO_JOURNAL);
+                }
+            }
+            Some(Event::Mounted(Err(reason))) => self.state = State::Refused(reason),
+            // `submit` has made room.
+            Some(Event::Answered) => self.done.extend(mem::take(&mut self.current)),
+            Some(Event::WrittenBack(again_ns)) => {
+                let now_ns = husk::clock::realtime_ns();
+                let wait_ns = again_ns.map(|again_ns| again_ns.saturating_sub(now_ns).min(WRITE_BACK_NS));
+                let next_ns = wait_ns.map(|wait_ns| husk::clock::monotonic_ns().saturating_add(wait_ns));
+                self.due_ns = self.due_ns.into_iter().chain(next_ns).min();
+            }
+            Some(Event::Unmounted(outcome)) => {
+                self.due_ns = None;
+                self.state = State::Gone(outcome);
+            }
+            // The fiber always says why it is suspended.
+            None => {}
+        }
+        if self.exchange.has_failed() && !mem::replace(&mut self.is_reported, true) {
+            self.say(REFUSED);
+        }
+    }
+
+    /// Prints a line for the user.
+    #[cold]
+    fn say(&self, what: &str) {
+        husk::console::print(husk::console::ERROR, format_args!("husk: the disk '{}' {what}\n", self.name));
+    }
+}
+
+impl Progress {
+    /// Submits what there is room for.
+    fn submit(&mut self, disk: &mut Disk) {
+        let Transfer { operation, offset, memory } = self.transfer;
+        while !self.failed && !self.whole && self.under_way < REQUESTS_MAXIMUM {
+            let part = memory.after(self.submitted).first(disk.request_maximum() as u64);
+            let detail = offset + self.submitted;
+            let descriptor = match operation {
+                READ | WRITE => Descriptor {
+                    address: part.address,
+                    length: part.length as u32,
+                    operation,
+                    detail,
+                    ..Descriptor::default()
+                },
+                _ => bare(operation, 0, 0),
+            };
+            // SAFETY: the fiber, whose memory it is or to which a request lends it, waits for the completion.
+            #[expect(unsafe_code, reason = "the tender is handed memory by address")]
+            let submitted = unsafe { disk.submit_parts(&[descriptor]) };
+            if !submitted {
+                // The queue is this volume's alone: full of its own requests, or not fit for any.
+                self.failed |= self.under_way == 0;
+                break;
+            }
+            self.under_way += 1;
+            self.submitted += part.length;
+            self.whole = self.submitted == memory.length;
+        }
+        disk.offer();
+    }
+}
+
+impl Source for Volume {
+    fn show(&mut self) -> bool {
+        self.disk.show()
+    }
+
+    fn ready(&mut self) -> bool {
+        !self.done.is_empty() || self.disk.ready()
+    }
+
+    fn watch(&self, watches: &mut Watches) {
+        self.disk.watch(watches);
+    }
+
+    fn sleep(&mut self) -> bool {
+        self.done.is_empty() && self.disk.sleep()
+    }
+
+    fn deadline_ns(&mut self) -> u64 {
+        self.due_ns.unwrap_or(u64::MAX)
+    }
+}

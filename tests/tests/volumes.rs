@@ -1,0 +1,213 @@
+//! Ordinary programs and file systems on disks (`--mount`).
+
+use husk_tests::{Folder, Guest, Volume, build, contents, kills, same_lines};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// Bytes of a disk that has room for a journal.
+const SIZE: u64 = 64 << 20;
+
+/// Program of the package `folder-programs`.
+fn program(name: &str) -> Guest {
+    Guest::image(build::image("folder-programs", name)).within(Duration::from_secs(120))
+}
+
+/// Standard output of the program as a process of this machine.
+fn native(name: &str, arguments: &[&str]) -> String {
+    let output = Command::new(build::native("folder-programs", name)).args(arguments).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs the program on an empty volume, in a guest, and in an empty directory, as a process: both print the same, and leave the same.
+#[track_caller]
+fn behaves_as_natively(name: &str) {
+    let (here, there) = (Folder::empty(), tempfile::tempdir().expect("a folder"));
+    let expected = native(name, &[&here.path().display().to_string()]);
+    // Beside what mkfs.ext4 makes in the root.
+    let volume = Volume::with_files(SIZE, |folder| fs::create_dir(folder.join("work")));
+    let outcome = volume.give(program(name), "", "").argument("/data/work").run();
+    outcome.expect_success();
+    same_lines(&outcome.stdout(), &expected);
+    volume.expect_clean();
+    volume.dump(there.path());
+    same_lines(&contents(&there.path().join("work")).replace("/data/work", "/data"), &contents(here.path()));
+}
+
+#[test]
+fn files_behave_as_for_a_process() {
+    behaves_as_natively("folder_calls");
+}
+
+#[test]
+fn open_directories_keep_up_with_renames_and_links_are_followed() {
+    behaves_as_natively("folder_moved");
+}
+
+#[test]
+fn what_the_program_changes_is_seen_at_once() {
+    behaves_as_natively("folder_kept");
+}
+
+#[test]
+fn a_file_that_changes_at_random_has_what_was_written() {
+    let (folder, volume) = (Folder::empty(), Volume::empty(SIZE));
+    let expected = native("folder_random", &[&folder.path().join("native").display().to_string(), "1500"]);
+    let guest = volume.give(program("folder_random"), "", "").argument("/data/guest").argument("1500");
+    guest.run().expect_success().expect_stdout(&expected);
+    volume.expect_clean();
+    let native = fs::read(folder.path().join("native")).expect("a file");
+    assert!(volume.read("/guest") == native, "debugfs finds something else");
+}
+
+#[test]
+fn threads_that_share_a_descriptor_take_turns() {
+    let volume = Volume::empty(SIZE);
+    let guest = volume.give(program("folder_shared"), "", "").argument("/data/guest");
+    guest.run().expect_success().expect_stdout("6400 bytes, at 6400\neach once: true, at 6400\n");
+    volume.expect_clean();
+}
+
+#[test]
+fn a_large_directory_is_listed_while_files_are_removed() {
+    let volume = Volume::with_files(512 << 20, |folder| {
+        let many = folder.join("many");
+        fs::create_dir(&many)?;
+        (0..10_000).try_for_each(|number: u32| fs::File::create(many.join(number.to_string())).map(drop))
+    });
+    let guest = volume.give(program("folder_many"), "", "").argument("/data").argument("10000");
+    guest.run().expect_success().expect_stdout("10000 seen, 5000 left\n");
+    volume.expect_clean();
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart() {
+    let volume = Volume::empty(SIZE);
+    let mut guest = volume.give(program("folder_watch"), "", "").argument("/data/note").spawn();
+    guest.say("-").expect_printed("Ok(()) Ok(())", 1);
+    guest.signal("TERM", 1).expect_ended();
+    guest.finish().expect_status(128 + libc::SIGTERM);
+    volume.expect_clean();
+    let write = |line: &str| {
+        let guest = volume.give(program("folder_wait"), "", "").argument("/data/none").argument("/data/note");
+        guest.input(format!("{line}\n").as_bytes()).run()
+    };
+    write("text");
+    volume.expect_clean();
+    assert_eq!(volume.read("/note"), b"text");
+    let read = volume.give(program("folder_watch"), "", "").argument("/data/note").input(b"\n?\n").run();
+    read.expect_success().expect_stdout("Ok(\"text\")\nOk(4) bytes\n");
+}
+
+#[test]
+fn a_volume_to_read_only_is_not_changed() {
+    let volume = Volume::with_files(SIZE, |folder| fs::write(folder.join("note"), "text"));
+    let before = fs::read(volume.path()).expect("it is there");
+    for (disk, mount) in [(",ro", ""), ("", ":ro"), (",ro", ":ro")] {
+        let guest = volume.give(program("folder_watch"), disk, mount).argument("/data/note").input(b"\n-\n");
+        let outcome = guest.run();
+        outcome.expect_success();
+        assert!(outcome.stdout().starts_with("Ok(\"text\")\nErr("), "{outcome}");
+        assert!(outcome.stdout().contains("ReadOnlyFilesystem"), "{outcome}");
+    }
+    assert!(fs::read(volume.path()).expect("it is there") == before, "the disk has changed");
+}
+
+#[test]
+fn a_volume_is_in_the_table_of_mounts_and_its_disk_is_busy() {
+    let volume = Volume::empty(SIZE);
+    let guest = volume.give(program("folder_watch"), "", "").argument("/proc/mounts");
+    let outcome = guest.input(b"\n").run();
+    assert!(outcome.stdout().contains("/dev/data /data ext4 rw,"), "{outcome}");
+    let guest = volume.give(program("folder_watch"), "", "").argument("/dev/data");
+    guest.input(b"\n").run().expect_success().expect_stdout("Err(Some(16))\n");
+}
+
+#[test]
+fn a_disk_of_husk_disk_create_is_a_volume() {
+    let volume = Volume::created(SIZE);
+    let guest = volume.give(program("folder_watch"), "", "").argument("/data/note");
+    guest.input(b"-\n").run().expect_success().expect_stdout("Ok(()) Ok(())\n");
+    volume.expect_clean();
+}
+
+#[test]
+fn a_disk_in_large_sectors_without_the_hosts_page_cache_is_a_volume() {
+    for (sector, flags) in [(",sector=4096", &["-b", "1024"][..]), (",direct", &["-b", "4096"])] {
+        let (folder, volume) = (Folder::empty(), Volume::with(SIZE, flags));
+        let expected = native("folder_random", &[&folder.path().join("native").display().to_string(), "300"]);
+        let guest = volume.give(program("folder_random"), sector, "").argument("/data/guest").argument("300");
+        let outcome = guest.run();
+        // Not every file system has direct access.
+        if sector.contains("direct") && outcome.stderr().contains("direct") {
+            continue;
+        }
+        outcome.expect_success().expect_stdout(&expected);
+        volume.expect_clean();
+    }
+}
+
+#[test]
+fn what_cannot_be_mounted_is_named() {
+    let refused = |volume: &Volume, flags: &[&str], parts: &[&str]| {
+        let guest = flags.iter().fold(program("folder_watch"), |guest, flag| guest.flag(*flag));
+        volume.give(guest, "", "").argument("/data/x").run().expect_refusal(parts);
+    };
+    let volume = Volume::empty(SIZE);
+    refused(&Volume::of(&[0; 1 << 20]), &[], &["the disk 'data'", "/data", "ext4"]);
+    refused(&volume, &["--mount=none:/x"], &["--mount none:/x", "--block none=FILE"]);
+    refused(&volume, &["--mount=data:/x"], &["'data' is mounted twice"]);
+    refused(&volume, &["--files=/data/x=/tmp"], &["--mount data:/data", "/data/x"]);
+    refused(&volume, &["--mount=x"], &["--mount", "NAME:PATH"]);
+    let misplaced = program("folder_watch").flag(volume.flag("")).flag("--mount=data:/proc/x/y");
+    misplaced.run().expect_refusal(&["--mount /proc/x/y", "EPERM"]);
+    let native = Guest::native("idle").flag(volume.flag("")).flag("--mount=data:/data").run();
+    native.expect_refusal(&["--mount", "native API"]);
+}
+
+#[test]
+fn an_explanation_names_the_mount() {
+    let volume = Volume::empty(SIZE);
+    let outcome = volume.give(program("folder_watch"), "", ":ro").flag("--explain").run();
+    outcome.expect_success();
+    let path = volume.path().display().to_string();
+    let line = format!("'data': read and write {path}; its file system is at /data, there to read only");
+    assert!(outcome.stdout().contains(&line), "{outcome}");
+}
+
+#[test]
+fn what_was_synced_survives_the_death_of_the_tender() {
+    for round in 0..kills(20) {
+        let volume = Volume::empty(32 << 20);
+        let mut writer = volume.give(program("volume_records"), "", "").argument("/data").spawn();
+        writer.expect_printed("\n", 3);
+        std::thread::sleep(Duration::from_micros(round * 7919 % 60_000));
+        writer.signal("KILL", 1);
+        let outcome = writer.finish();
+        outcome.expect_signal(libc::SIGKILL);
+        let stdout = outcome.stdout();
+        let whole_lines = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
+        let last: u64 = whole_lines.lines().last().and_then(|line| line.parse().ok()).expect("three were printed");
+        volume.copy().expect_replayed();
+        let checker = volume.give(program("volume_records"), "", "").argument("/data").argument(last.to_string());
+        checker.run().expect_success().expect_stdout(&format!("all up to {last}\n"));
+        volume.expect_clean();
+    }
+}
+
+/// A program that has nothing to do for a while.
+#[test]
+fn what_was_not_synced_is_on_the_disk_after_some_seconds() {
+    let volume = Volume::empty(SIZE);
+    let mut guest = volume.give(program("folder_wait"), "", "").argument("/data/none").argument("/data/note").spawn();
+    guest.say("text").expect_printed("written: text", 1);
+    let written = || {
+        let copy = volume.copy();
+        copy.expect_replayed();
+        copy.debug("cat /note").stdout == b"text"
+    };
+    husk_tests::eventually("the note is on the disk", || written().then_some(()));
+    guest.signal("KILL", 1);
+    guest.finish().expect_signal(libc::SIGKILL);
+}
