@@ -1169,8 +1169,13 @@ impl<B: BlockIo> Jbd2Dev<B> {
             if credits.is_empty() {
                 return Err(Ext4Error::invalid_input().with_operation("jbd2:handle_credits"));
             }
-            if self.active_direct_handle.is_some() {
-                return Err(Ext4Error::busy().with_operation("jbd2:nested_direct_handle"));
+            if let Some(handle) = self.active_direct_handle.as_mut() {
+                // As with a journal, a nested handle joins the outer one, whose owner restores all if it fails.
+                handle.credits = handle
+                    .credits
+                    .checked_add(credits.metadata_blocks)
+                    .ok_or_else(Ext4Error::overflow)?;
+                return operation(self);
             }
             self.active_direct_handle = Some(ActiveDirectHandle {
                 credits: credits.metadata_blocks,
