@@ -490,11 +490,12 @@ impl Ext4FileSystem {
             return Err(Ext4Error::invalid_magic());
         }
         superblock.verify_superblock()?;
+        // An unknown feature may be what makes the geometry look wrong.
+        Self::check_mount_features(&superblock, options.readonly, observer)?;
         superblock.validate_geometry()?;
         if superblock.blocks_count() > block_dev.total_blocks() {
             return Err(Ext4Error::bad_superblock().with_operation("superblock:device_capacity"));
         }
-        Self::check_mount_features(&superblock, options.readonly, observer)?;
         Self::validate_journal_source(&superblock)?;
         Self::initialize_directory_hash_policy(&mut superblock, options.readonly);
 
