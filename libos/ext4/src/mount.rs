@@ -64,6 +64,12 @@ impl<D: Disk> Volume<D> {
         let how =
             MountOptions { readonly: options.read_only, replay_journal: !options.read_only, block_validity: true };
         let system = Ext4::mount(cache, services, how).map_err(|error| explained(error, options.read_only))?;
+        if !system.has_extents() && !options.read_only {
+            return Err(MountError(
+                "its files have block maps, as those of ext2 and ext3; mount it with `ro`, or make it by `mkfs.ext4`"
+                    .to_string(),
+            ));
+        }
         let space = system.statfs();
         Ok(Self {
             has_journal: system.has_journal(),

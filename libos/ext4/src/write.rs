@@ -4,13 +4,13 @@
 //! large extents, and its metadata changes once for many of them. What is collected is [`TOTAL_MAXIMUM`] at most, and less than what
 //! the volume has room for: a write that is answered does not lack space later.
 
-use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOSPC, EROFS, Errno};
+use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOSPC, EOPNOTSUPP, EROFS, Errno};
 use crate::{Data, Disk, Volume};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use husk_abi::folder::{Answer, DATA_MAXIMUM, Flags, Request};
-use rsext4::{Ext4ErrorKind, FileExtentState, InodeInfo, InodeMetadataUpdate, InodeNumber};
+use rsext4::{Ext4ErrorKind, FileExtentState, InodeFlags, InodeInfo, InodeMetadataUpdate, InodeNumber};
 
 /// Bytes that are collected of one file.
 const FILE_MAXIMUM: usize = 1 << 20;
@@ -170,6 +170,10 @@ impl<D: Disk> Volume<D> {
     /// Writes by the file system, and once more if blocks get free by a commit.
     fn allocate_and_write(&mut self, number: InodeNumber, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
         self.check_intact()?;
+        // A block map of ext3, which is not changed in transactions here.
+        if !self.info(number)?.flags.contains(InodeFlags::EXTENTS) {
+            return Err(EOPNOTSUPP);
+        }
         self.files.changed(number);
         self.commits.changed(number);
         let result = match self.system.write_inode(number, offset, bytes) {

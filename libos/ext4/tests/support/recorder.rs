@@ -23,6 +23,8 @@ pub struct State {
     pub told: Vec<Told>,
     /// Writes and flushes after this many fail.
     pub fails_after: Option<usize>,
+    /// Any of them did.
+    pub has_failed: bool,
 }
 
 /// The disk; handles share it.
@@ -31,7 +33,7 @@ pub struct Recorder(pub Arc<Mutex<State>>);
 
 impl Recorder {
     pub fn new(base: Vec<u8>) -> Self {
-        let state = State { now: base.clone(), base, told: Vec::new(), fails_after: None };
+        let state = State { now: base.clone(), base, told: Vec::new(), fails_after: None, has_failed: false };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -47,8 +49,10 @@ impl Recorder {
 }
 
 impl State {
-    fn check(&self) -> Result<(), Failed> {
-        if self.fails_after.is_some_and(|count| self.told.len() >= count) { Err(Failed) } else { Ok(()) }
+    fn check(&mut self) -> Result<(), Failed> {
+        let fails = self.fails_after.is_some_and(|count| self.told.len() >= count);
+        self.has_failed |= fails;
+        if fails { Err(Failed) } else { Ok(()) }
     }
 
     /// A disk that has lost power after so many writes and flushes: what was written before the last flush is there; of what came

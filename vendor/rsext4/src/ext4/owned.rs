@@ -1267,6 +1267,11 @@ where
         self.filesystem.superblock.has_journal()
     }
 
+    /// Returns true if new files have extents, not the block maps of ext2 and ext3.
+    pub fn has_extents(&self) -> bool {
+        self.filesystem.superblock.has_extents()
+    }
+
     /// Returns true once the journal is aborted, so that nothing can be changed any more.
     pub fn is_aborted(&self) -> bool {
         self.device.is_aborted()
