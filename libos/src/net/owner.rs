@@ -31,7 +31,8 @@ pub(super) struct Owner<'a> {
 }
 
 impl husk::internet::driver::Owner for Owner<'_> {
-    const OPENING_MAXIMUM: usize = 1024;
+    // As many as wait to be accepted at most: `listen` allows no longer queue.
+    const OPENING_MAXIMUM: usize = 4096;
 
     fn socket(&mut self, slot: u32) -> Option<Transport<'_>> {
         let key = self.net.sockets.key_at(slot)?;

@@ -1,11 +1,10 @@
 //! Published ports: clients of the host reach the guest, where the user says.
 
 use super::{connect, expect_datagram, expect_echo, guest, with_server};
-use husk_tests::Guest;
 use husk_tests::network::Namespace;
-use husk_tests::wire;
+use husk_tests::{Guest, requires, wire};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 #[test]
@@ -43,6 +42,30 @@ fn many_clients_are_served_at_once() {
         }
     });
     outcome.expect_success();
+}
+
+#[test]
+fn a_burst_of_clients_is_served_and_none_is_reset() {
+    const CLIENTS: usize = 2000;
+    // The tender wants that many for a full budget.
+    if !requires::descriptors(12_576 + 64) || !wire::alone() {
+        return;
+    }
+    let program = Guest::program("reads_each").flag("-p8007:7").argument(CLIENTS.to_string());
+    let mut server = program.spawn();
+    server.expect_printed("ready", 1);
+    let mut clients: Vec<TcpStream> = Vec::with_capacity(CLIENTS);
+    for _ in 0..CLIENTS {
+        let mut client = connect("127.0.0.1:8007");
+        client.write_all(b"x").expect("connected");
+        client.shutdown(Shutdown::Write).expect("connected");
+        clients.push(client);
+    }
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0; 8]).map_err(|error| error.kind()), Ok(0));
+    }
+    server.expect_printed(&format!("{CLIENTS} bytes"), 1);
+    server.finish().expect_success();
 }
 
 /// A tender with few descriptors serves as many clients as it can, and the others when those have left.

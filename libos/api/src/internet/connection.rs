@@ -129,7 +129,7 @@ impl Connection {
     }
 
     /// Starts a passive open as socket `slot`, for the next segment from the peer.
-    pub(super) fn listen(&mut self, stack: &mut Stack, slot: u32) -> Result<(), Error> {
+    pub(super) fn listen(&mut self, stack: &mut Stack, slot: u32, now: u64) -> Result<(), Error> {
         stack.connections.try_reserve(1).map_err(|_| Error::NoMemory)?;
         stack.opening.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let (here, _) = self.ends;
@@ -138,7 +138,7 @@ impl Connection {
         tcp.listen(here).map_err(|_| Error::Unreachable)?;
         (self.seen, self.passive) = (tcp::State::SynReceived, true);
         stack.connections.insert(self.ends, slot);
-        stack.opening.push_back(slot);
+        stack.opening.push_back((slot, now));
         Ok(())
     }
 

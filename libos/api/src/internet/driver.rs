@@ -17,6 +17,9 @@ use husk_abi::device::Network;
 
 /// Most frames that are taken per poll.
 const BATCH: usize = 256;
+/// Time that a peer has to complete the handshake while there are more than enough others, in nanoseconds. Without a limit, peers
+/// that do not exist would keep all others out (SYN flood); without a least time, a burst of clients would reset the first of them.
+const HANDSHAKE: u64 = 500_000_000;
 
 /// Part of a socket that the driver works with.
 #[derive(Debug)]
@@ -40,7 +43,8 @@ pub enum Admission {
 
 /// Owner of the sockets on a device. Each socket has a number below `u32::MAX`, its slot.
 pub trait Owner {
-    /// Most connections that peers are opening at once.
+    /// Most connections that peers are opening at once. A SYN beyond that is dropped, and the peer retransmits it, unless the oldest
+    /// of them takes longer than a handshake should.
     const OPENING_MAXIMUM: usize;
 
     /// Returns the socket in a slot, if there is one with a part for the driver.
@@ -149,7 +153,7 @@ impl Stack {
             Carried::Segment { to, from, opens } => {
                 let slot = match self.connections.get(&(to, from)).copied() {
                     None if opens => match owner.admission((to, from)) {
-                        Admission::Open => Some(self.open(owner, (to, from))?),
+                        Admission::Open => Some(self.open(owner, (to, from), now)?),
                         Admission::Drop => return None,
                         Admission::Refuse => None,
                     },
@@ -174,16 +178,15 @@ impl Stack {
         None
     }
 
-    /// Makes a socket for a connection that the peer opens to an address of the interface. Returns `None` without memory: the
-    /// peer retransmits its SYN.
-    fn open<O: Owner>(&mut self, owner: &mut O, ends: (SocketAddr, SocketAddr)) -> Option<u32> {
+    /// Makes a socket for a connection that the peer opens to an address of the interface. Returns `None` without memory, or with
+    /// too many others that are being opened: the peer retransmits its SYN.
+    fn open<O: Owner>(&mut self, owner: &mut O, ends: (SocketAddr, SocketAddr), now: u64) -> Option<u32> {
         if !self.interface.has_ip_addr(ends.0.ip()) {
             return None;
         }
-        if self.opening.len() >= O::OPENING_MAXIMUM
-            && let Some(oldest) = self.opening.pop_front()
-        {
-            // The oldest one's peer most likely does not exist (SYN flood).
+        if self.opening.len() >= O::OPENING_MAXIMUM {
+            // The oldest one's peer most likely does not exist.
+            let (oldest, _) = self.opening.pop_front_if(|(_, since)| now - *since >= HANDSHAKE)?;
             if let Some(Transport::Tcp(connection)) = owner.socket(oldest) {
                 self.connections.remove(&connection.ends());
             }
@@ -191,7 +194,7 @@ impl Stack {
         }
         let slot = owner.open(ends, self.connections.len())?;
         let Some(Transport::Tcp(connection)) = owner.socket(slot) else { return None };
-        if connection.listen(self, slot).is_err() {
+        if connection.listen(self, slot, now).is_err() {
             owner.remove(slot);
             return None;
         }
@@ -241,7 +244,8 @@ impl Stack {
         let (over, orphaned) = (connection.is_over(), connection.is_orphaned());
         let opened_by_peer = observed.opened && connection.is_passive();
         if opened_by_peer {
-            self.opening.retain(|opening| *opening != slot);
+            let place = self.opening.iter().position(|(opening, _)| *opening == slot);
+            place.map(|place| self.opening.remove(place));
         }
         if over && (orphaned || opened_by_peer) {
             owner.remove(slot);

@@ -45,8 +45,8 @@ pub struct Stack {
     pub stalled: Vec<u32>,
     /// Frames whose answers wait for a neighbour.
     pub(super) held: Held,
-    /// Connections that peers are opening, the oldest first, and some that are open already.
-    pub(super) opening: VecDeque<u32>,
+    /// Connections that peers are opening, the oldest first, each with the time of its SYN in nanoseconds.
+    pub(super) opening: VecDeque<(u32, u64)>,
     /// Multicast groups, and the number of joins of each.
     groups: Vec<(IpAddr, usize)>,
     /// DHCP client, if the network is asked for an address.

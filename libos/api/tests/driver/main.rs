@@ -346,18 +346,37 @@ fn a_syn_without_a_listener_is_refused_and_one_without_room_is_tried_again() {
 }
 
 #[test]
-fn the_oldest_of_too_many_connections_that_peers_open_is_dropped() {
+fn the_oldest_of_too_many_connections_that_peers_open_is_dropped_once_it_takes_too_long() {
     let mut cable = Cable::new();
     let (first, _) = cable.connected();
     cable.client.orphan(first, true, cable.now);
     cable.run(20 * MILLISECOND);
     let before = cable.server.owner.sockets.len() as u32;
-    for port in 0..5 {
-        cable.client.connect(50_001 + port, cable.server.address, cable.now);
-    }
-    cable.server.poll(cable.now);
-    assert_eq!(cable.server.owner.removed, [before], "the client has not seen the answers yet");
+    let mut syn = |cable: &mut Cable, port| {
+        cable.client.connect(port, cable.server.address, cable.now);
+        cable.server.poll(cable.now);
+    };
+    (50_001..50_006).for_each(|port| syn(&mut cable, port));
+    assert_eq!((cable.server.owner.removed.len(), cable.server.device.stack.connections.len()), (0, 4));
+    // The client gets no answers.
+    cable.client.incoming.lock().expect("one thread").clear();
+    cable.now += 600 * MILLISECOND;
+    syn(&mut cable, 50_006);
+    assert_eq!(cable.server.owner.removed, [before]);
     assert_eq!(cable.server.device.stack.connections.len(), 4);
+}
+
+#[test]
+fn a_burst_of_connections_resets_none() {
+    let mut cable = Cable::new();
+    cable.server.owner.backlog = Some(12);
+    let slots: Vec<u32> = (0..12).map(|n| cable.client.connect(50_000 + n, cable.server.address, cable.now)).collect();
+    cable.run(900 * MILLISECOND);
+    assert!(cable.server.owner.sockets.len() < slots.len(), "some have to wait");
+    // Those repeat their SYN after one, two and four seconds.
+    (0..10).for_each(|_| cable.run(1_000 * MILLISECOND));
+    assert_eq!(cable.server.owner.pending.len(), slots.len());
+    assert!(slots.iter().all(|slot| cable.client.owner.end(*slot).is_none()));
 }
 
 #[test]
