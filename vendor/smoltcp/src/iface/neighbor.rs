@@ -179,7 +179,17 @@ impl Cache {
 
         match self.requested.get(protocol_addr) {
             Some(&silent_until) if timestamp < silent_until => Answer::RateLimited,
-            _ => Answer::NotFound,
+            Some(_) => Answer::NotFound,
+            // As many neighbors as fit in the cache are asked for at a time.
+            None if self.requested.len() == self.requested.capacity()
+                && self
+                    .requested
+                    .values()
+                    .all(|silent_until| timestamp < *silent_until) =>
+            {
+                Answer::RateLimited
+            }
+            None => Answer::NotFound,
         }
     }
 
@@ -373,8 +383,7 @@ mod test {
         );
 
         // An answer ends it, so that the neighbor can be asked for again once it has expired.
-        cache.fill(MOCK_IP_ADDR_1.into(), HADDR_A, Instant::from_millis(100));
-        cache.flush();
+        cache.fill_with_expiration(MOCK_IP_ADDR_1.into(), HADDR_A, Instant::from_millis(150));
         assert_eq!(
             cache.lookup(&MOCK_IP_ADDR_1.into(), Instant::from_millis(200)),
             Answer::NotFound
@@ -387,14 +396,26 @@ mod test {
         let mut cache = Cache::new();
 
         let neighbor = |n: usize| IpAddress::v4(10, 0, (n >> 8) as u8, n as u8);
-        for n in 0..=IFACE_NEIGHBOR_CACHE_COUNT {
+        let another = neighbor(IFACE_NEIGHBOR_CACHE_COUNT);
+        for n in 0..IFACE_NEIGHBOR_CACHE_COUNT {
+            assert_eq!(
+                cache.lookup(&neighbor(n), Instant::from_millis(n as i64)),
+                Answer::NotFound
+            );
             cache.limit_rate(neighbor(n), Instant::from_millis(n as i64));
         }
-        let now = Instant::from_millis(500);
-        assert_eq!(cache.lookup(&neighbor(0), now), Answer::NotFound);
-        assert_eq!(cache.lookup(&neighbor(1), now), Answer::RateLimited);
         assert_eq!(
-            cache.lookup(&neighbor(IFACE_NEIGHBOR_CACHE_COUNT), now),
+            cache.lookup(&another, Instant::from_millis(999)),
+            Answer::RateLimited
+        );
+        // The first request may be repeated now, so another one takes its place.
+        assert_eq!(
+            cache.lookup(&another, Instant::from_millis(1000)),
+            Answer::NotFound
+        );
+        cache.limit_rate(another, Instant::from_millis(1000));
+        assert_eq!(
+            cache.lookup(&neighbor(0), Instant::from_millis(1000)),
             Answer::RateLimited
         );
     }
