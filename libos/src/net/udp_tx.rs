@@ -37,8 +37,9 @@ impl Net {
                 none => none.insert(Box::new(Datagrams::new(from.port(), (0, 0), QUEUE)?)),
             };
             queue.set_hop_limit(hops);
-            let longest = device.stack.limits.longest;
-            let filled = queue.send(longest, (from.ip(), to), length as usize, |room| bytes.fill(0, room))?;
+            let (longest, neighbour) = (device.stack.limits.longest, device.stack.next_hop(to.ip()));
+            let filled =
+                queue.send(longest, neighbour, (from.ip(), to), length as usize, |room| bytes.fill(0, room))?;
             device.poll_socket(&mut Owner { net, files }, key.index(), now);
             Ok(filled)
         });

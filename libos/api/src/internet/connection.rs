@@ -247,7 +247,8 @@ impl Connection {
         // While the stack waits for a neighbour it makes no attempt, and has a time for the next one.
         self.blocked = blocked || self.blocked && !sent && at.is_some();
         if self.blocked {
-            stack.stall(slot, &mut self.stalled);
+            let neighbour = stack.next_hop(self.ends.1.ip());
+            stack.stall(slot, sender, neighbour, &mut self.stalled);
         }
         // All output that could be sent at once was sent; the rest waits for room in the device, and must not be retried all
         // the time.

@@ -11,7 +11,7 @@ use super::{Error, buffer};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::phy::PacketMeta;
 use smoltcp::socket::udp;
@@ -41,14 +41,16 @@ pub struct Datagrams {
     alarm: u64,
     /// True if the program has found the send queue full.
     full: bool,
+    /// True if the device had no room at the last attempt to send.
+    lacks_room: bool,
     /// True if the socket is in the stack's list `stalled`.
     stalled: bool,
 }
 
-/// Socket that sends the datagrams for one receiver.
+/// Socket that sends the datagrams for one neighbour.
 struct Lane {
     handle: SocketHandle,
-    /// Receiver of the datagrams in the queue.
+    /// Neighbour that the datagrams in the queue are sent to.
     to: IpAddr,
     /// Bytes that would be in the queue if none had left since the last attempt, and the time in nanoseconds since which none has;
     /// zeros if it is empty.
@@ -81,8 +83,9 @@ impl Datagrams {
     pub fn new(port: u16, receive: (usize, usize), send: (usize, usize)) -> Result<Self, Error> {
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket(port, receive, (0, 0))?);
-        let (alarm, full, stalled) = (u64::MAX, false, false);
-        Ok(Self { set, handle, port, room: send, lanes: Vec::new(), hop_limit: None, alarm, full, stalled })
+        let (lanes, hop_limit, alarm) = (Vec::new(), None, u64::MAX);
+        let (full, lacks_room, stalled) = (false, false, false);
+        Ok(Self { set, handle, port, room: send, lanes, hop_limit, alarm, full, lacks_room, stalled })
     }
 
     /// Returns the stack's socket that receives.
@@ -109,15 +112,18 @@ impl Datagrams {
         self.set.get::<udp::Socket<'_>>(lane.handle).is_send_queue_empty()
     }
 
-    /// Returns the lane for a datagram to `to`: the one with others for it, else an empty one.
+    /// Returns the lane for a datagram to the neighbour `to`: the one with others for it, else an empty one, else the one in which
+    /// nothing has moved for longest, whose datagrams are dropped.
     fn lane(&mut self, to: IpAddr) -> Result<&mut Lane, Error> {
         let same = self.lanes.iter().position(|lane| lane.to == to && !self.is_empty(lane));
         if let Some(at) = same.or_else(|| self.lanes.iter().position(|lane| self.is_empty(lane))) {
             self.lanes[at].to = to;
             return Ok(&mut self.lanes[at]);
         }
-        if self.lanes.len() == LANES {
-            return Err(Error::NotYet);
+        if self.lanes.len() == LANES
+            && let Some(stuck) = (0..LANES).min_by_key(|at| self.lanes[*at].left.1)
+        {
+            self.set.remove(self.lanes.swap_remove(stuck).handle);
         }
         self.lanes.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let handle = self.set.add(socket(self.port, (0, 0), self.room)?);
@@ -126,11 +132,13 @@ impl Datagrams {
         Ok(&mut self.lanes[at])
     }
 
-    /// Queues a datagram of `length` bytes that `fill` writes, in a frame of at most `longest` bytes. Returns the result of
-    /// `fill`; [`Error::NotYet`] without room.
+    /// Queues a datagram of `length` bytes that `fill` writes, in a frame of at most `longest` bytes, for the `neighbour` that it is
+    /// sent to. Returns the result of `fill`; [`Error::NotYet`] without room in the device. A datagram for a neighbour that has to
+    /// answer first is lost if there are too many others.
     pub fn send<T>(
         &mut self,
         longest: usize,
+        neighbour: IpAddr,
         (from, to): (IpAddr, SocketAddr),
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> T,
@@ -141,23 +149,25 @@ impl Datagrams {
         let local_address = Some(from.into());
         let meta = udp::UdpMetadata { endpoint: to.into(), local_address, meta: PacketMeta::default() };
         let hops = self.hop_limit;
-        let lane = match self.lane(to.ip()) {
-            Ok(lane) => lane,
-            Err(error) => {
-                self.full |= error == Error::NotYet;
-                return Err(error);
-            }
-        };
-        lane.left.0 += length;
-        let handle = lane.handle;
+        let handle = self.lane(neighbour)?.handle;
         let socket = self.set.get_mut::<udp::Socket<'_>>(handle);
         socket.set_hop_limit(hops);
         match socket.send(length, meta) {
-            Ok(room) => Ok(fill(room)),
+            Ok(room) => {
+                let filled = fill(room);
+                self.lanes.iter_mut().filter(|lane| lane.handle == handle).for_each(|lane| lane.left.0 += length);
+                Ok(filled)
+            }
             Err(udp::SendError::Unaddressable) => Err(Error::Unreachable),
-            Err(udp::SendError::BufferFull) => {
+            Err(udp::SendError::BufferFull) if self.lacks_room || length > self.room.1 => {
                 self.full = true;
                 Err(Error::NotYet)
+            }
+            Err(udp::SendError::BufferFull) => {
+                let mut lost = Vec::new();
+                lost.try_reserve_exact(length).map_err(|_| Error::NoMemory)?;
+                lost.resize(length, 0);
+                Ok(fill(&mut lost))
             }
         }
     }
@@ -174,23 +184,23 @@ impl Datagrams {
             self.alarm = u64::MAX;
         }
         let at = stack.send(sender, &mut self.set, now).at;
-        let has_room = self.drop_overdue(now);
+        self.lacks_room = !sender.has_room();
+        self.drop_overdue(now);
         if !self.is_sent() {
             self.alarm = stack.schedule(slot, self.alarm, at.map(|at| at.max(now + AGAIN)));
-            stack.stall(slot, &mut self.stalled);
+            stack.stall(slot, sender, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &mut self.stalled);
         }
-        has_room && core::mem::take(&mut self.full)
+        !self.lacks_room && core::mem::take(&mut self.full)
     }
 
-    /// Drops datagrams whose receiver has not answered in time, and the lanes that are not needed any more. Returns true if a lane
-    /// is empty.
-    fn drop_overdue(&mut self, now: u64) -> bool {
-        let (mut empty, set) = (0, &mut self.set);
+    /// Drops datagrams whose receiver has not answered in time, and the lanes that are not needed any more.
+    fn drop_overdue(&mut self, now: u64) {
+        let (mut empty, set, lacks_room) = (0, &mut self.set, self.lacks_room);
         self.lanes.retain_mut(|lane| {
             let socket = set.get::<udp::Socket<'_>>(lane.handle);
             let (waiting, is_empty) = (socket.send_queue(), socket.is_send_queue_empty());
             let (before, since) = lane.left;
-            let is_stuck = waiting >= before && since > 0;
+            let is_stuck = waiting >= before && since > 0 && !lacks_room;
             lane.left = if is_empty { (0, 0) } else { (waiting, if is_stuck { since } else { now }) };
             empty += usize::from(is_empty);
             let stays = if is_empty { empty == 1 } else { now - lane.left.1 < RESOLUTION };
@@ -199,7 +209,6 @@ impl Datagrams {
             }
             stays
         });
-        empty > 0 || self.lanes.is_empty()
     }
 
     /// Records that the socket has left the list `stalled`.

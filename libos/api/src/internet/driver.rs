@@ -11,8 +11,9 @@ use super::frame::{self, Carried};
 use super::stack::Stack;
 use super::wire::{Sender, Wire};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use husk_abi::device::Network;
 
 /// Most frames that are taken per poll.
@@ -129,8 +130,12 @@ impl Device {
             stack.poll_socket(owner, wire.sender(), slot, now, false);
         }
         stack.run_timers(owner, wire.sender(), now);
-        if !stack.stalled.is_empty() && wire.sender().has_room() {
-            stack.unstall(owner, wire.sender(), now);
+        if !stack.stalled.is_empty() {
+            let mut slots = stack.stalled.take_overdue(stack.connections.len());
+            if wire.sender().has_room() {
+                slots.extend(stack.stalled.take_room());
+            }
+            stack.unstall(owner, wire.sender(), slots, now);
         }
     }
 
@@ -168,12 +173,15 @@ impl Stack {
             Carried::Datagram { to, .. } if self.is_for_interface(to) => self.take_for_interface(frame, sender, now),
             Carried::Datagram { to, from } => owner.receive(self, sender, frame, (to, from), now),
             Carried::Refusal { here, there } => owner.refused((here, there)),
-            Carried::Other => {
+            Carried::Neighbour { from } => {
                 self.take(frame, sender, None, now);
-                // The frame may have brought a hardware address (ARP, NDP).
-                self.answer_held(sender, now);
-                self.unstall(owner, sender, now);
+                self.answer_held(owner, sender, from, now);
+                for neighbour in [from, IpAddr::V4(Ipv4Addr::UNSPECIFIED)] {
+                    let slots = self.stalled.take_neighbour(neighbour);
+                    self.unstall(owner, sender, slots, now);
+                }
             }
+            Carried::Other => self.take(frame, sender, None, now),
         }
         None
     }
@@ -215,9 +223,9 @@ impl Stack {
         }
     }
 
-    /// Retries the sockets that could not send.
-    fn unstall(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, now: u64) {
-        for slot in core::mem::take(&mut self.stalled) {
+    /// Retries sockets that could not send.
+    fn unstall(&mut self, owner: &mut impl Owner, sender: &mut dyn Sender, slots: Vec<u32>, now: u64) {
+        for slot in slots {
             match owner.socket(slot) {
                 Some(Transport::Tcp(connection)) => connection.unstall(),
                 Some(Transport::Udp(datagrams)) => datagrams.unstall(),

@@ -28,6 +28,11 @@ pub enum Carried {
         /// Destination of the refused datagram.
         there: SocketAddr,
     },
+    /// A message of a neighbour with its hardware address: ARP, a neighbour solicitation or advertisement.
+    Neighbour {
+        /// The neighbour.
+        from: IpAddr,
+    },
     /// A frame that is for no socket.
     Other,
 }
@@ -46,9 +51,10 @@ const ICMP_V6: u8 = 58;
 /// Types and codes of ICMP port unreachable: RFC 792 and RFC 4443.
 const REFUSED: [u8; 2] = [3, 3];
 const REFUSED_V6: [u8; 2] = [1, 4];
-/// Operation of an ARP request: RFC 826. Type of a neighbour solicitation: RFC 4861.
+/// Operation of an ARP request: RFC 826. Types of neighbour solicitations and advertisements: RFC 4861.
 const ARP_REQUEST: [u8; 2] = [0, 1];
 const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 /// Bytes of an ICMP message in front of the packet that it is about.
 const ICMP_HEADER: usize = 8;
 /// TCP flags.
@@ -63,6 +69,11 @@ pub fn look(frame: &[u8]) -> Carried {
 fn carried(frame: &[u8]) -> Option<Carried> {
     let (header, packet) = frame.split_at_checked(ETHERNET)?;
     let parts = match *header.last_chunk()? {
+        // Sender's protocol address: RFC 826.
+        ARP => {
+            let from = Ipv4Addr::from(*packet.get(14..)?.first_chunk::<4>()?);
+            return Some(Carried::Neighbour { from: from.into() });
+        }
         V4 => v4(packet)?,
         V6 => v6(packet)?,
         _ => return None,
@@ -75,6 +86,7 @@ fn carried(frame: &[u8]) -> Option<Carried> {
         }
         (UDP, _) => ends(parts).map(|(from, to)| Carried::Datagram { to, from }),
         (ICMP, &REFUSED) => refused(v4(payload.get(ICMP_HEADER..)?)?),
+        (ICMP_V6, &[SOLICITATION | ADVERTISEMENT, _]) => Some(Carried::Neighbour { from: parts.1 }),
         (ICMP_V6, &REFUSED_V6) => refused(v6(payload.get(ICMP_HEADER..)?)?),
         _ => None,
     }
@@ -100,6 +112,16 @@ pub fn asks_for_neighbour(frame: &[u8]) -> bool {
         Some(&V6) => v6(packet)
             .is_some_and(|(protocol, .., message)| protocol == ICMP_V6 && message.first() == Some(&SOLICITATION)),
         _ => false,
+    }
+}
+
+/// Returns the source of a frame of IP.
+pub fn source(frame: &[u8]) -> Option<IpAddr> {
+    let (header, packet) = frame.split_at_checked(ETHERNET)?;
+    match *header.last_chunk()? {
+        V4 => v4(packet).map(|(_, from, ..)| from),
+        V6 => v6(packet).map(|(_, from, ..)| from),
+        _ => None,
     }
 }
 

@@ -91,9 +91,9 @@ impl Host {
     /// Sends a datagram.
     pub fn send(&mut self, slot: u32, bytes: &[u8], to: SocketAddr, now: u64) -> Result<(), Error> {
         let from = self.local_address(to.ip())?;
-        let longest = self.device.stack.limits.longest;
+        let (longest, neighbour) = (self.device.stack.limits.longest, self.device.stack.next_hop(to.ip()));
         let datagrams = self.sockets.datagrams(slot).ok_or(Error::NotYet)?;
-        datagrams.send(longest, (from, to), bytes.len(), |room| room.copy_from_slice(bytes))?;
+        datagrams.send(longest, neighbour, (from, to), bytes.len(), |room| room.copy_from_slice(bytes))?;
         self.flush_socket(slot, now);
         Ok(())
     }

@@ -40,6 +40,7 @@ mod sockets;
 pub mod stack;
 mod tcp;
 mod udp;
+pub mod waiting;
 pub mod wire;
 
 pub use tcp::{TcpListener, TcpStream};

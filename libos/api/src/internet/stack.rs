@@ -6,8 +6,10 @@
 //! the number of connections.
 
 use super::announce::announce;
+use super::frame;
 use super::held::Held;
 use super::lease::Lease;
+use super::waiting::{Waiting, Want};
 use super::wire::{Exchange, Limits, Sender, Wire};
 use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
@@ -42,7 +44,7 @@ pub struct Stack {
     /// Timers of sockets. A timer that was postponed since causes an early, harmless call.
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
     /// Sockets that cannot send before a neighbour has answered (ARP, NDP), or the device has room.
-    pub stalled: Vec<u32>,
+    pub stalled: Waiting,
     /// Frames whose answers wait for a neighbour.
     pub(super) held: Held,
     /// Connections that peers are opening, the oldest first, each with the time of its SYN in nanoseconds.
@@ -65,6 +67,8 @@ pub struct Stack {
     /// True if routers are asked for an IPv6 address; and the end of the repeated solicitations, in nanoseconds.
     asks_routers: bool,
     asks_until: u64,
+    /// Routers of each family (IPv4, IPv6) that were configured, or leased.
+    routers: [Option<IpAddr>; 2],
     /// True for each family (IPv4, IPv6) that has a router, or for which one has been solicited.
     routed: [bool; 2],
 }
@@ -128,7 +132,7 @@ impl Stack {
             interface,
             connections: HashMap::new(),
             alarms: BinaryHeap::new(),
-            stalled: Vec::new(),
+            stalled: Waiting::default(),
             held: Held::default(),
             opening: VecDeque::new(),
             groups: Vec::new(),
@@ -141,6 +145,7 @@ impl Stack {
             servers_changed: false,
             asks_routers: network.v6.source == source::ASK,
             asks_until: now + QUESTIONS,
+            routers: [None; 2],
             routed: [false, network.v6.source == source::ASK],
         };
         stack.configure(network, mac);
@@ -193,6 +198,7 @@ impl Stack {
         let routes = self.interface.routes_mut();
         if let Some(router) = router {
             self.routed[usize::from(router.is_ipv6())] = true;
+            self.routers[usize::from(router.is_ipv6())] = Some(router);
         }
         // smoltcp has room for one default route per family.
         match router {
@@ -275,8 +281,12 @@ impl Stack {
         let mut exchange = Exchange::new(Some(frame), sender, self.limits);
         let is_for_nobody = set.is_none();
         self.process(&mut exchange, set, now);
-        if is_for_nobody && exchange.sent.requests > 0 {
-            self.held.keep(frame, now);
+        if is_for_nobody
+            && exchange.sent.requests > 0
+            && let Some(from) = frame::source(frame)
+        {
+            let neighbour = self.next_hop(from);
+            self.held.keep(frame, neighbour, now);
         }
     }
 
@@ -343,11 +353,22 @@ impl Stack {
         Sent { sent, blocked, at: self.interface.poll_at(instant, set).map(nanoseconds) }
     }
 
-    /// Enters a socket in the list `stalled`, unless `stalled` says that it is there.
-    pub(super) fn stall(&mut self, slot: u32, stalled: &mut bool) {
-        if !*stalled && self.stalled.try_reserve(1).is_ok() {
-            self.stalled.push(slot);
-            *stalled = true;
+    /// Enters a socket among the `stalled`, unless `stalled` says that it is there. Without room in the device it waits for that,
+    /// else for `neighbour`.
+    pub(super) fn stall(&mut self, slot: u32, sender: &mut dyn Sender, neighbour: IpAddr, stalled: &mut bool) {
+        if !*stalled {
+            let want = if sender.has_room() { Want::Neighbour(neighbour) } else { Want::Room };
+            *stalled = self.stalled.add(slot, want);
+        }
+    }
+
+    /// Returns the neighbour to which packets to `to` are sent; an unspecified address if it is not known here.
+    pub fn next_hop(&self, to: IpAddr) -> IpAddr {
+        let near = self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&to.into()));
+        match self.routers[usize::from(to.is_ipv6())] {
+            _ if near || !is_unicast(to) => to,
+            Some(router) => router,
+            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         }
     }
 

@@ -59,7 +59,7 @@ fn several_neighbours_are_asked_for_at_a_time() {
     cable.client.connect(50_000, NOWHERE, cable.now);
     cable.client.send(from, b"4", cable.server.address, cable.now).expect("room");
     let ends = (v6(1), SocketAddr::new(v6(2), PORT));
-    let sent = cable.client.owner.datagrams(from).send(1514, ends, 1, |room| room.copy_from_slice(b"6"));
+    let sent = cable.client.owner.datagrams(from).send(1514, v6(2), ends, 1, |room| room.copy_from_slice(b"6"));
     sent.expect("room");
     cable.client.device.poll_socket(&mut cable.client.owner, from, cable.now);
     cable.run(SOON);
@@ -74,11 +74,38 @@ fn datagrams_for_a_machine_that_is_not_there_hold_up_no_others_and_are_dropped()
     cable.client.send(from, b"", cable.server.address, cable.now).expect("room");
     cable.run(SOON);
     assert_eq!(cable.server.owner.received, [b""]);
-    while cable.client.send(from, b"lost", NOWHERE, cable.now).is_ok() {}
-    assert!(!cable.client.owner.datagrams(from).is_sent() && cable.client.owner.has_room.is_empty());
+    // A sender that goes on is never kept from it, nor does it prolong the wait.
+    let started = cable.now;
+    while cable.now < started + 10_000 * MILLISECOND {
+        for to in [NOWHERE, cable.server.address] {
+            assert_eq!(cable.client.send(from, b"x", to, cable.now), Ok(()));
+        }
+        cable.run(10 * MILLISECOND);
+    }
+    assert_eq!(cable.server.owner.received.len(), 1 + 1000);
     cable.run(4000 * MILLISECOND);
     assert!(cable.client.owner.datagrams(from).is_sent());
+}
+
+#[test]
+fn datagrams_for_many_machines_that_are_not_there_hold_up_no_others() {
+    let mut cable = Cable::new();
+    let (from, _) = (cable.client.bind(), cable.server.bind());
+    (100..130).for_each(|last| assert_eq!(cable.client.send(from, b"lost", [10, 0, 0, last], cable.now), Ok(())));
+    cable.client.send(from, b"x", cable.server.address, cable.now).expect("room");
+    cable.run(SOON);
+    assert_eq!(cable.server.owner.received, [b"x"]);
+}
+
+#[test]
+fn datagrams_report_room_after_the_device_had_none() {
+    let mut cable = known_server();
+    let (from, _) = (cable.client.bind(), cable.server.bind());
+    let sent = (0..200).take_while(|_| cable.client.send(from, b"x", cable.server.address, cable.now).is_ok()).count();
+    assert!(cable.client.owner.datagrams(from).is_full());
+    cable.run(SOON);
     assert_eq!(cable.client.owner.has_room, [from]);
+    assert_eq!(cable.server.owner.received.len(), sent);
 }
 
 #[test]
