@@ -11,6 +11,7 @@ use crate::memory::{MEMORY, heap};
 use crate::notices::{self, notice};
 use alloc::boxed::Box;
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use husk::internet::Error;
 use husk::internet::connection::{Connection, Observed, buffer_length};
 use husk::internet::datagrams::Datagrams;
@@ -24,6 +25,11 @@ const BUFFER_MAXIMUM: u64 = 1 << 20;
 /// Connections assumed in addition to the existing ones, when half of the free memory is divided among them.
 const SHARES: u64 = 32;
 
+/// Bytes of memory for each connection that a peer may be opening, and the bounds of their number. The upper one is that of
+/// connections that wait to be accepted: `listen` allows no longer queue.
+const OPENING_SHARE: u64 = 64 << 10;
+const OPENING: RangeInclusive<u64> = 1024..=4096;
+
 /// The sockets, and the files to which they report their readiness. The device is with the driver meanwhile.
 pub(super) struct Owner<'a> {
     pub(super) net: &'a mut Net,
@@ -31,8 +37,10 @@ pub(super) struct Owner<'a> {
 }
 
 impl husk::internet::driver::Owner for Owner<'_> {
-    // As many as wait to be accepted at most: `listen` allows no longer queue.
-    const OPENING_MAXIMUM: usize = 4096;
+    fn opening_maximum(&self) -> usize {
+        let memory = MEMORY.lock().size().1;
+        (memory / OPENING_SHARE).clamp(*OPENING.start(), *OPENING.end()) as usize
+    }
 
     fn socket(&mut self, slot: u32) -> Option<Transport<'_>> {
         let key = self.net.sockets.key_at(slot)?;

@@ -46,7 +46,7 @@ pub enum Admission {
 pub trait Owner {
     /// Most connections that peers are opening at once. A SYN beyond that is dropped, and the peer retransmits it, unless the oldest
     /// of them takes longer than a handshake should.
-    const OPENING_MAXIMUM: usize;
+    fn opening_maximum(&self) -> usize;
 
     /// Returns the socket in a slot, if there is one with a part for the driver.
     fn socket(&mut self, slot: u32) -> Option<Transport<'_>>;
@@ -188,25 +188,36 @@ impl Stack {
 
     /// Makes a socket for a connection that the peer opens to an address of the interface. Returns `None` without memory, or with
     /// too many others that are being opened: the peer retransmits its SYN.
-    fn open<O: Owner>(&mut self, owner: &mut O, ends: (SocketAddr, SocketAddr), now: u64) -> Option<u32> {
+    fn open(&mut self, owner: &mut impl Owner, ends: (SocketAddr, SocketAddr), now: u64) -> Option<u32> {
         if !self.interface.has_ip_addr(ends.0.ip()) {
             return None;
         }
-        if self.opening.len() >= O::OPENING_MAXIMUM {
-            // The oldest one's peer most likely does not exist.
-            let (oldest, _) = self.opening.pop_front_if(|(_, since)| now - *since >= HANDSHAKE)?;
-            if let Some(Transport::Tcp(connection)) = owner.socket(oldest) {
-                self.connections.remove(&connection.ends());
-            }
-            owner.remove(oldest);
+        if self.opening.len() >= owner.opening_maximum() {
+            self.drop_oldest(owner, now)?;
         }
-        let slot = owner.open(ends, self.connections.len())?;
+        let count = self.connections.len();
+        // The memory may be with connections that nobody completes.
+        let slot = owner.open(ends, count).or_else(|| {
+            self.drop_oldest(owner, now)?;
+            owner.open(ends, count)
+        })?;
         let Some(Transport::Tcp(connection)) = owner.socket(slot) else { return None };
         if connection.listen(self, slot, now).is_err() {
             owner.remove(slot);
             return None;
         }
         Some(slot)
+    }
+
+    /// Drops the connection that a peer has been opening for longest, if that is too long: most likely the peer does not exist.
+    /// Returns `None` without one.
+    fn drop_oldest(&mut self, owner: &mut impl Owner, now: u64) -> Option<()> {
+        let (oldest, _) = self.opening.pop_front_if(|(_, since)| now - *since >= HANDSHAKE)?;
+        if let Some(Transport::Tcp(connection)) = owner.socket(oldest) {
+            self.connections.remove(&connection.ends());
+        }
+        owner.remove(oldest);
+        Some(())
     }
 
     /// Handles the expired timers of sockets.

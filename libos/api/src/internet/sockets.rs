@@ -173,7 +173,9 @@ impl Sockets {
 }
 
 impl Owner for Sockets {
-    const OPENING_MAXIMUM: usize = 256;
+    fn opening_maximum(&self) -> usize {
+        256
+    }
 
     fn socket(&mut self, slot: u32) -> Option<Transport<'_>> {
         Some(match self.get(slot)? {

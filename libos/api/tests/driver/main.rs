@@ -144,7 +144,9 @@ impl Model {
 }
 
 impl Owner for Model {
-    const OPENING_MAXIMUM: usize = 4;
+    fn opening_maximum(&self) -> usize {
+        4
+    }
 
     fn socket(&mut self, slot: u32) -> Option<Transport<'_>> {
         Some(match self.sockets.get_mut(slot as usize)?.as_mut()? {
