@@ -211,3 +211,54 @@ fn what_was_not_synced_is_on_the_disk_after_some_seconds() {
     guest.signal("KILL", 1);
     guest.finish().expect_signal(libc::SIGKILL);
 }
+
+#[test]
+fn a_program_that_ends_loses_nothing() {
+    for how in ["return", "exit", "panic", "abort", "deadlock", "open"] {
+        let volume = Volume::empty(SIZE);
+        volume.give(program("volume_ends"), "", "").argument("/data").argument(how).run();
+        volume.expect_clean();
+        for number in [0, 1, 49_usize] {
+            let expected = vec![number as u8; number * 1000];
+            assert!(volume.read(&format!("/directory/{number}")) == expected, "{how}: file {number} is another");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_ends_by_a_fault_leaves_a_journal() {
+    let volume = Volume::empty(SIZE);
+    let outcome = volume.give(program("volume_ends"), "", "").argument("/data").argument("fault").run();
+    outcome.expect_fault(128 + libc::SIGSEGV as u8, "write to address 0x40");
+    volume.copy().expect_replayed();
+    let next = volume.give(program("folder_watch"), "", "").argument("/data/none").input(b"-\n").run();
+    next.expect_success().expect_stdout("Ok(()) Ok(())\n");
+    volume.expect_clean();
+}
+
+/// The guest has an error, or none; it does not come to its limits, and neither does the tender.
+#[test]
+fn a_damaged_file_system_is_an_error() {
+    let volume = Volume::with_files(SIZE, |folder| {
+        (0..200)
+            .try_for_each(|number: usize| fs::write(folder.join(format!("file-{number}")), vec![b'x'; number * 100]))
+    });
+    let whole = fs::read(volume.path()).expect("it is there");
+    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0 && whole[*at] != b'x').collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..kills(12) {
+        let mut bytes = whole.clone();
+        for _ in 0..200 {
+            // xorshift64 of Marsaglia.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes[used[state as usize % used.len()]] = (state >> 32) as u8;
+        }
+        let damaged = Volume::of(&bytes);
+        let guest = damaged.give(program("folder_calls"), "", "").argument("/data");
+        let outcome = guest.within(Duration::from_secs(60)).run();
+        let error = outcome.stderr();
+        assert!(!error.contains("libos panicked") && !error.contains("libos"), "round {round}: {outcome}");
+    }
+}

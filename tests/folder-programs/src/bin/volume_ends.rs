@@ -1,0 +1,33 @@
+//! Writes files in a directory without syncing them, and ends in the way of its second argument.
+
+use std::{env, fs, io, process, thread};
+
+fn main() -> io::Result<()> {
+    let mut arguments = env::args().skip(1);
+    let (root, how) = (arguments.next().expect("a directory"), arguments.next().expect("a way to end"));
+    fs::create_dir(format!("{root}/directory"))?;
+    for number in 0..50_usize {
+        fs::write(format!("{root}/directory/{number}"), vec![number as u8; number * 1000])?;
+    }
+    match how.as_str() {
+        "return" => Ok(()),
+        "exit" => process::exit(3),
+        "panic" => panic!("as it is told"),
+        "abort" => process::abort(),
+        "deadlock" => loop {
+            thread::park();
+        },
+        "open" => {
+            // A file without a name takes room until it is closed, which nobody does.
+            let file = fs::File::create(format!("{root}/removed"))?;
+            fs::remove_file(format!("{root}/removed"))?;
+            file.set_len(1 << 20)?;
+            Ok(std::mem::forget(file))
+        }
+        _ => {
+            // SAFETY: none: nothing is there, so the program ends by SIGSEGV.
+            unsafe { std::ptr::without_provenance_mut::<u8>(64).write_volatile(1) };
+            Ok(())
+        }
+    }
+}
