@@ -173,7 +173,7 @@ impl Libos {
     #[inline]
     fn answer(&mut self) -> bool {
         if self.has_identities {
-            self.take_owner();
+            self.take_caller();
         }
         let registers = &self.threads.current().registers;
         if memory::has_pending_mprotect() && registers.number() != u64::from(__NR_mprotect) {

@@ -121,13 +121,13 @@ impl Libos {
 
     /// Identity of the current thread.
     pub fn identity(&mut self) -> &Identity {
-        self.threads.current().identity.get()
+        &self.threads.current().identity
     }
 
-    /// Makes the current thread the one whose files are made.
+    /// Makes the current thread the one that files and sockets note.
     #[cold]
-    pub fn take_owner(&mut self) {
-        self.files.owner = self.identity().owner();
+    pub fn take_caller(&mut self) {
+        self.files.caller = self.identity().caller();
     }
 
     /// Polls the network device.

@@ -89,11 +89,11 @@ pub struct Facts<'a> {
 /// Sets of signals, bit n-1 for signal n.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Signals {
-    /// Pending for the calling thread.
+    /// Pending for the first thread.
     pub of_thread: u64,
     /// Pending for the program.
     pub of_program: u64,
-    /// Blocked by the calling thread.
+    /// Blocked by the first thread.
     pub blocked: u64,
     /// Ignored.
     pub ignored: u64,

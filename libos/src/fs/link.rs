@@ -47,9 +47,9 @@ impl Files {
         let node = self.make_fixed(directory, name, kind, permissions, now)?;
         let inherits_group = self.nodes[directory].permissions & linux::S_ISGID != 0;
         let inode = &mut self.nodes[node];
-        inode.user = self.owner.0;
+        inode.user = self.caller.files.0;
         if !inherits_group {
-            inode.group = self.owner.1;
+            inode.group = self.caller.files.1;
         }
         Ok(node)
     }

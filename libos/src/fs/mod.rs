@@ -68,6 +68,7 @@ pub mod watch;
 pub(crate) mod tests;
 
 use crate::errno::Errno;
+use crate::identity::Caller;
 use alloc::vec::Vec;
 use description::Description;
 use descriptor::Descriptors;
@@ -99,8 +100,8 @@ pub struct Files {
     pub descriptors: Descriptors,
     /// Memory that files take, and its limit.
     pub quota: Quota,
-    /// User and group of new files.
-    pub owner: (u32, u32),
+    /// Users and groups of the thread that makes a call.
+    pub caller: Caller,
     /// Permissions that new files do not get.
     pub umask: u32,
     root: NodeKey,
@@ -157,7 +158,7 @@ impl Files {
             descriptions: Slab::default(),
             descriptors: Descriptors::default(),
             quota: Quota { used: 0, limit },
-            owner: (0, 0),
+            caller: Caller::default(),
             umask: 0o022,
             root,
             directory: root,
@@ -187,7 +188,7 @@ impl Files {
     fn add_node(&mut self, kind: Kind, mount: Mount, permissions: u32, now: Time) -> Result<NodeKey, Errno> {
         let mut inode = Inode::new(self.next_number, kind, mount, permissions, now);
         if mount == Mount::Nameless {
-            (inode.user, inode.group) = self.owner;
+            (inode.user, inode.group) = self.caller.files;
         }
         let cost = inode.cost();
         self.quota.take(cost)?;

@@ -107,7 +107,10 @@ impl Files {
         self.check_may_change(parent)?;
         let mount = self.nodes[parent].mount;
         let node = self.add_node(Kind::Regular(Data::default()), mount, mode & !self.umask, now)?;
-        (self.nodes[node].user, self.nodes[node].group) = self.owner;
+        let (parent_permissions, parent_group) = (self.nodes[parent].permissions, self.nodes[parent].group);
+        let (user, group) = self.caller.files;
+        let inherits = parent_permissions & linux::S_ISGID != 0;
+        (self.nodes[node].user, self.nodes[node].group) = (user, if inherits { parent_group } else { group });
         if flags & linux::O_EXCL != 0 {
             // A file with `home` but no links has lost its name; link(2) refuses to give it another.
             self.nodes[node].home = Some((parent, self.nodes[parent].number));

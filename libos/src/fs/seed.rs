@@ -92,9 +92,9 @@ impl Files {
         if self.unseeded.is_none() {
             return Ok(());
         }
-        let owner = core::mem::take(&mut self.owner);
+        let caller = core::mem::take(&mut self.caller);
         let grown = self.grow_as_root();
-        self.owner = owner;
+        self.caller = caller;
         grown
     }
 

@@ -9,6 +9,9 @@ use core::fmt::{self, Write};
 /// Limits of resources by number, each soft and hard.
 pub type Limits = [[u64; 2]; 16];
 
+/// Index of the limit of pending signals.
+const PENDING_SIGNALS: usize = 11;
+
 /// Name and unit of each resource, in the order of the numbers of getrlimit(2).
 const RESOURCES: [(&str, &str); 16] = [
     ("Max cpu time", "seconds"),
@@ -38,8 +41,10 @@ pub fn status(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
     ids(out, "Uid", identity.users)?;
     ids(out, "Gid", identity.groups)?;
     out.write_str("FDSize:\t64\nGroups:\t")?;
-    identity.others.iter().try_for_each(|group| write!(out, "{group} "))?;
-    writeln!(out, "\nNStgid:\t1\nNSpid:\t1\nNSpgid:\t1\nNSsid:\t1")?;
+    for (separator, group) in core::iter::once("").chain(core::iter::repeat(" ")).zip(identity.others()) {
+        write!(out, "{separator}{group}")?;
+    }
+    writeln!(out, " \nNStgid:\t1\nNSpid:\t1\nNSpgid:\t1\nNSsid:\t1")?;
     writeln!(out, "VmPeak:\t{used:8} kB\nVmSize:\t{:8} kB\nVmHWM:\t{used:8} kB", facts.mapped / 1024)?;
     writeln!(out, "VmRSS:\t{used:8} kB\nVmSwap:\t       0 kB\nThreads:\t{}", facts.threads)?;
     let Signals { of_thread, of_program, blocked, ignored, handled } = facts.signals;
@@ -56,8 +61,10 @@ pub fn status(out: &mut String, facts: &Facts<'_>) -> fmt::Result {
         ("CapBnd", bounding),
         ("CapAmb", ambient),
     ];
+    writeln!(out, "SigQ:\t{}/{}", (of_thread | of_program).count_ones(), facts.limits[PENDING_SIGNALS][0])?;
     sets.iter().try_for_each(|(name, set)| writeln!(out, "{name}:\t{set:016x}"))?;
     writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(identity.no_new_privileges))?;
+    writeln!(out, "Cpus_allowed:\t{:x}", (1u64 << facts.processors.min(63)) - 1)?;
     writeln!(out, "Cpus_allowed_list:\t{}", Range(facts))
 }
 

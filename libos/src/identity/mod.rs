@@ -65,6 +65,12 @@ impl Ids {
     /// setresuid(2) or setresgid(2).
     fn set_three(self, to: [u32; 3], privileged: bool) -> Result<Self, Errno> {
         let may_be = |id: &u32| *id == KEPT || self.three().contains(id);
+        let keeps = |id: u32, before: u32| id == KEPT || id == before;
+        let keeps_effective = to[1] == KEPT || (to[1] == self.effective && to[1] == self.files);
+        if keeps(to[0], self.real) && keeps_effective && keeps(to[2], self.saved) {
+            // As on Linux since 6.3: the ID for files stays as well.
+            return Ok(self);
+        }
         if !privileged && !to.iter().all(may_be) {
             return Err(Errno::EPERM);
         }
@@ -110,8 +116,8 @@ pub struct Identity {
     pub users: Ids,
     /// Groups.
     pub groups: Ids,
-    /// Supplementary groups, in ascending order.
-    pub others: Vec<u32>,
+    /// Supplementary groups, if there are any: see [`Identity::others`].
+    others: Option<Arc<[u32]>>,
     /// Capabilities.
     pub capabilities: Capabilities,
     /// `PR_SET_NO_NEW_PRIVS` of prctl(2), which cannot be taken back.
@@ -119,43 +125,54 @@ pub struct Identity {
 }
 
 /// Identity at the start of a program.
-pub static ROOT: Identity = {
-    const ROOT: Ids = Ids { real: 0, effective: 0, saved: 0, files: 0 };
-    Identity {
-        users: ROOT,
-        groups: ROOT,
-        others: Vec::new(),
-        capabilities: Capabilities::ROOT,
-        no_new_privileges: false,
-    }
+const ROOT: Identity = {
+    const IDS: Ids = Ids { real: 0, effective: 0, saved: 0, files: 0 };
+    Identity { users: IDS, groups: IDS, others: None, capabilities: Capabilities::ROOT, no_new_privileges: false }
 };
 
-/// Identity of a thread, shared with the threads that it has started until one of them changes.
-#[derive(Clone, Debug, Default)]
-pub struct Shared(Option<Arc<Identity>>);
-
-impl Shared {
-    /// The identity.
-    pub fn get(&self) -> &Identity {
-        self.0.as_deref().unwrap_or(&ROOT)
-    }
-
-    /// The identity, for a change: from now on the thread's own.
-    pub fn own(&mut self) -> &mut Identity {
-        Arc::make_mut(self.0.get_or_insert_default())
-    }
+/// Users and groups, each a pair, of the thread that makes a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Owner of files that it makes.
+    pub files: (u32, u32),
+    /// Sender of messages with credentials.
+    pub real: (u32, u32),
+    /// Peer of sockets.
+    pub effective: (u32, u32),
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        ROOT.clone()
+        ROOT
     }
 }
 
 impl Identity {
-    /// User and group of new files.
-    pub fn owner(&self) -> (u32, u32) {
-        (self.users.files, self.groups.files)
+    /// User and group of the thread, as files and sockets note them.
+    pub fn caller(&self) -> Caller {
+        let Self { users, groups, .. } = self;
+        Caller {
+            files: (users.files, groups.files),
+            real: (users.real, groups.real),
+            effective: (users.effective, groups.effective),
+        }
+    }
+
+    /// Supplementary groups, in ascending order.
+    pub fn others(&self) -> &[u32] {
+        self.others.as_deref().unwrap_or_default()
+    }
+
+    /// setgroups(2): EPERM without the right to it, ENOMEM without memory.
+    pub fn set_others(&mut self, mut groups: Vec<u32>) -> Result<(), Errno> {
+        self.check_may_set_groups()?;
+        groups.sort_unstable();
+        // Room for the copy, with its counters; nothing else allocates in between.
+        let mut room = Vec::<u32>::new();
+        room.try_reserve_exact(groups.len() + 4).map_err(|_| Errno::ENOMEM)?;
+        drop(room);
+        self.others = (!groups.is_empty()).then(|| Arc::from(groups));
+        Ok(())
     }
 
     /// Changes the users, and the capabilities with them.
@@ -234,11 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_sorted_and_set_by_right_only() {
+        let mut identity = Identity::default();
+        assert_eq!((identity.set_others(vec![3, 1, 2]), identity.others()), (Ok(()), &[1, 2, 3][..]));
+        assert_eq!(identity.change_users(Change::One(1000)), Ok(()));
+        assert_eq!((identity.set_others(vec![]), identity.others()), (Err(Errno::EPERM), &[1, 2, 3][..]));
+    }
+
+    #[test]
     fn files_may_have_a_user_of_their_own() {
         let mut identity = Identity::default();
         assert_eq!((identity.set_files_user(7), identity.set_files_user(KEPT)), (0, 7));
         assert_eq!((identity.users.files, identity.users.effective), (7, 0));
         assert!(identity.capabilities.effective & 1 == 0 && identity.capabilities.has(SETUID));
+        assert_eq!(identity.change_users(Change::Three([KEPT, KEPT, 0])), Ok(()));
+        assert_eq!(identity.users.files, 7, "nothing was changed");
         assert_eq!((identity.set_files_user(0), identity.capabilities.effective), (7, capabilities::ALL));
         assert_eq!(identity.change_users(Change::One(1000)), Ok(()));
         assert_eq!((identity.set_files_user(0), identity.users.files), (1000, 1000));

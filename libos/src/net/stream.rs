@@ -64,7 +64,7 @@ impl Net {
         if length == 0 {
             return Err(later());
         }
-        self.sockets[peer].received.append(&mut files.quota, from, length as usize)?;
+        self.sockets[peer].received.append(&mut files.quota, from, length as usize, (0, 0))?;
         self.report_ready(files, peer, Ready::IN);
         self.report_ready(files, key, Ready::empty());
         Ok(length)

@@ -29,21 +29,21 @@ pub struct Origin {
     pub code: i32,
     /// Number of the process that sent it, or of the timer.
     pub sender: u32,
-    /// Overrun of the timer: expirations since without another signal.
-    pub overrun: u32,
+    /// Real user of the sender; overrun of the timer: expirations since without another signal.
+    pub user_or_overrun: u32,
     /// Data of the program (`si_value`).
     pub value: u64,
 }
 
 impl Origin {
     /// `SI_USER`: the program itself, through kill(2) or a similar call, or the outside.
-    pub const USER: Self = Self { code: 0, sender: PROCESS, overrun: 0, value: 0 };
+    pub const USER: Self = Self { code: 0, sender: PROCESS, user_or_overrun: 0, value: 0 };
 
     /// `SI_TKILL`: the program itself, to one thread.
     pub const THREAD: Self = Self { code: SI_TKILL, ..Self::USER };
 
     /// `SI_KERNEL`: the libos.
-    pub const KERNEL: Self = Self { code: SI_KERNEL as i32, sender: 0, overrun: 0, value: 0 };
+    pub const KERNEL: Self = Self { code: SI_KERNEL as i32, sender: 0, user_or_overrun: 0, value: 0 };
 
     /// Returns true if a timer sent the signal.
     pub fn is_of_timer(self) -> bool {
@@ -52,15 +52,15 @@ impl Origin {
 
     /// Returns the origin in a `siginfo_t`.
     pub fn from_information(words: [u32; 32]) -> Self {
-        let [_, _, code, _, sender, overrun, low, high, ..] = words;
-        Self { code: code as i32, sender, overrun, value: u64::from(high) << 32 | u64::from(low) }
+        let [_, _, code, _, sender, user_or_overrun, low, high, ..] = words;
+        Self { code: code as i32, sender, user_or_overrun, value: u64::from(high) << 32 | u64::from(low) }
     }
 
     /// Returns the signal's `siginfo_t`.
     pub fn information(self, signal: u32) -> [u32; 32] {
         let [low, high] = [self.value as u32, (self.value >> 32) as u32];
         let mut words = [0; 32];
-        let told = [signal, 0, self.code as u32, 0, self.sender, self.overrun, low, high];
+        let told = [signal, 0, self.code as u32, 0, self.sender, self.user_or_overrun, low, high];
         words.iter_mut().zip(told).for_each(|(word, told)| *word = told);
         words
     }

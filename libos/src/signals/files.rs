@@ -47,7 +47,8 @@ impl Origin {
         let [low, high] = [self.value as u32, (self.value >> 32) as u32];
         // For a timer, `sender` is the timer's number, which has a field of its own.
         let (process, timer) = if self.is_of_timer() { (0, self.sender) } else { (self.sender, 0) };
-        let told = [signal, 0, self.code as u32, process, 0, 0, timer, 0, self.overrun, 0, 0, low, low, high];
+        let (user, overrun) = if timer == 0 { (self.user_or_overrun, 0) } else { (0, self.user_or_overrun) };
+        let told = [signal, 0, self.code as u32, process, user, 0, timer, 0, overrun, 0, 0, low, low, high];
         words.iter_mut().zip(told).for_each(|(word, told)| *word = told);
         words
     }

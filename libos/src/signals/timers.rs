@@ -175,7 +175,7 @@ impl Timers {
     fn reserve_those_of_process(&mut self) -> Result<(), Errno> {
         if self.slots.is_empty() {
             self.slots.try_reserve(OF_PROCESS.len()).map_err(|_| Errno::ENOMEM)?;
-            let origin = Origin { code: SI_KERNEL as i32, sender: 0, overrun: 0, value: 0 };
+            let origin = Origin { code: SI_KERNEL as i32, sender: 0, user_or_overrun: 0, value: 0 };
             for (signal, counted) in OF_PROCESS {
                 self.slots.push(Some(Timer::new(Base::Monotonic, counted, Notice { signal, thread: None, origin })));
             }
@@ -227,7 +227,7 @@ impl Signals {
             } & bit(notice.signal)
                 != 0;
             timer.overrun = if waits { timer.overrun.saturating_add(count) } else { count - 1 };
-            let origin = Origin { overrun: timer.overrun, ..notice.origin };
+            let origin = Origin { user_or_overrun: timer.overrun, ..notice.origin };
             self.set_origin(notice.signal, origin);
             match notice.thread {
                 // The thread may be gone; its signal is dropped then.
@@ -243,7 +243,7 @@ impl Signals {
 impl Notice {
     /// Returns the signal of the timer with this number, if the program wants one.
     pub fn of_timer(signal: u32, thread: Option<u32>, number: u32, value: u64) -> Self {
-        Self { signal, thread, origin: Origin { code: FROM_TIMER, sender: number, overrun: 0, value } }
+        Self { signal, thread, origin: Origin { code: FROM_TIMER, sender: number, user_or_overrun: 0, value } }
     }
 }
 

@@ -3,8 +3,10 @@
 use super::process;
 use crate::errno::Errno;
 use crate::fs::generated::{Facts, Generated, Signals};
+use crate::identity::Identity;
 use crate::image;
 use crate::memory::MEMORY;
+use crate::process::PROCESS;
 use crate::processor_time;
 use crate::state::{Libos, now};
 use alloc::string::String;
@@ -21,7 +23,7 @@ pub fn text(libos: &mut Libos, file: Generated) -> Vec<u8> {
     let mut maps = String::new();
     // Writing to a string does not fail.
     let _ = write_maps(&mut maps, &String::from_utf8_lossy(&program));
-    let (signals, identity) = (signals(libos), libos.identity().clone());
+    let (signals, identity) = of_leader(libos);
     let limits = core::array::from_fn(|number| process::limit(libos, number as u64).unwrap_or_default());
     let uptime_ns = husk::clock::monotonic_ns().saturating_sub(libos.started);
     file.text(&Facts {
@@ -47,11 +49,16 @@ pub fn text(libos: &mut Libos, file: Generated) -> Vec<u8> {
     })
 }
 
-fn signals(libos: &mut Libos) -> Signals {
+/// Signals and identity of the first thread; of the current one, if that has ended.
+fn of_leader(libos: &mut Libos) -> (Signals, Identity) {
     let (ignored, handled) = libos.signals.ignored_and_handled();
     let of_program = libos.signals.pending;
-    let thread = libos.threads.current();
-    Signals { of_thread: thread.pending, of_program, blocked: thread.blocked, ignored, handled }
+    let leader = match libos.threads.find(PROCESS) {
+        Some((_, leader)) => leader,
+        None => libos.threads.current(),
+    };
+    let signals = Signals { of_thread: leader.pending, of_program, blocked: leader.blocked, ignored, handled };
+    (signals, leader.identity.clone())
 }
 
 /// Brings `/proc/self/task` up to date.

@@ -4,6 +4,7 @@
 use super::Arguments;
 use crate::errno::Errno;
 use crate::identity::capabilities::checked;
+use crate::identity::capabilities::secure::KEEP;
 use crate::identity::{Change, GROUPS_MAXIMUM, Identity, Ids, KEPT};
 use crate::process::PROCESS;
 use crate::state::Libos;
@@ -13,20 +14,19 @@ use alloc::vec::Vec;
 use linux_raw_sys::general::*;
 use linux_raw_sys::prctl::*;
 
-/// Identity of the current thread, for a change.
-fn own(libos: &mut Libos) -> &mut Identity {
+/// Changes the identity of the current thread, unless that is an error.
+fn change(libos: &mut Libos, change: impl FnOnce(&mut Identity) -> Result<u64, Errno>) -> SyscallResult {
+    let result = change(&mut libos.threads.current().identity)?;
     libos.has_identities = true;
-    libos.threads.current().identity.own()
+    Ok(result)
 }
 
-fn change_users(libos: &mut Libos, change: Change) -> SyscallResult {
-    own(libos).change_users(change)?;
-    Ok(0)
+fn change_users(libos: &mut Libos, to: Change) -> SyscallResult {
+    change(libos, |identity| identity.change_users(to).map(|()| 0))
 }
 
-fn change_groups(libos: &mut Libos, change: Change) -> SyscallResult {
-    own(libos).change_groups(change)?;
-    Ok(0)
+fn change_groups(libos: &mut Libos, to: Change) -> SyscallResult {
+    change(libos, |identity| identity.change_groups(to).map(|()| 0))
 }
 
 /// getuid(2).
@@ -96,17 +96,17 @@ pub fn setresgid(libos: &mut Libos, Arguments([real, effective, saved, ..]): Arg
 
 /// setfsuid(2).
 pub fn setfsuid(libos: &mut Libos, Arguments([to, ..]): Arguments) -> SyscallResult {
-    Ok(own(libos).set_files_user(to as u32).into())
+    change(libos, |identity| Ok(identity.set_files_user(to as u32).into()))
 }
 
 /// setfsgid(2).
 pub fn setfsgid(libos: &mut Libos, Arguments([to, ..]): Arguments) -> SyscallResult {
-    Ok(own(libos).set_files_group(to as u32).into())
+    change(libos, |identity| Ok(identity.set_files_group(to as u32).into()))
 }
 
 /// getgroups(2).
 pub fn getgroups(libos: &mut Libos, Arguments([room, into, ..]): Arguments) -> SyscallResult {
-    let groups = &libos.identity().others;
+    let groups = libos.identity().others();
     let room = usize::try_from(room as i32).map_err(|_| Errno::EINVAL)?;
     if room != 0 {
         if room < groups.len() {
@@ -133,9 +133,7 @@ pub fn setgroups(libos: &mut Libos, Arguments([count, from, ..]): Arguments) -> 
             id => groups.push(id),
         }
     }
-    groups.sort_unstable();
-    own(libos).others = groups;
-    Ok(0)
+    change(libos, |identity| identity.set_others(groups).map(|()| 0))
 }
 
 /// setsid(2) and setpgid(2): the program leads its session and its group of processes already.
@@ -175,12 +173,12 @@ pub fn capget(libos: &mut Libos, Arguments([header, into, ..]): Arguments) -> Sy
         (None, _) => return Err(Errno::EINVAL.into()),
         (Some(words), process) => (words, process),
     };
-    match process {
+    let thread = match process {
         ..0 => return Err(Errno::EINVAL.into()),
-        0 => {}
-        id => _ = libos.threads.find(id as u32).ok_or(Errno::ESRCH)?,
-    }
-    let sets = &libos.identity().capabilities;
+        0 => libos.threads.current(),
+        id => libos.threads.find(id as u32).ok_or(Errno::ESRCH)?.1,
+    };
+    let sets = &thread.identity.capabilities;
     for word in 0..words {
         let part = [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> (32 * word)) as u32);
         user::write(into.wrapping_add(12 * word), &part)?;
@@ -203,42 +201,39 @@ pub fn capset(libos: &mut Libos, Arguments([header, from, ..]): Arguments) -> Sy
         sets.iter_mut().zip(part).for_each(|(set, part)| *set |= u64::from(part) << (32 * word));
     }
     let [effective, permitted, inheritable] = sets;
-    own(libos).capabilities.set(effective, permitted, inheritable)?;
-    Ok(0)
+    change(libos, |identity| identity.capabilities.set(effective, permitted, inheritable).map(|()| 0))
 }
 
 /// Options of prctl(2) about capabilities and privileges; `None` for any other.
 pub fn prctl(libos: &mut Libos, Arguments([option, argument, number, rest @ ..]): Arguments) -> Option<SyscallResult> {
+    let identity = &mut libos.threads.current().identity;
+    let sets = &mut identity.capabilities;
     let done = |result: Result<(), Errno>| result.map(|()| 0).map_err(Into::into);
     let has = |set: u64, number: u64| Ok(u64::from(set & checked(number)? != 0));
     let rest_is_zero = rest.iter().take(2).all(|argument| *argument == 0);
     Some(match option as u32 {
-        PR_GET_KEEPCAPS => {
-            Ok(u64::from(libos.identity().capabilities.secure & crate::identity::capabilities::secure::KEEP != 0))
-        }
-        PR_SET_KEEPCAPS => done(own(libos).capabilities.keep(argument)),
-        PR_GET_SECUREBITS => Ok(libos.identity().capabilities.secure.into()),
-        PR_SET_SECUREBITS => done(own(libos).capabilities.set_secure(argument)),
-        PR_CAPBSET_READ => has(libos.identity().capabilities.bounding, argument),
-        PR_CAPBSET_DROP => done(own(libos).capabilities.drop_bound(argument)),
+        PR_GET_KEEPCAPS => Ok(u64::from(sets.secure & KEEP != 0)),
+        PR_SET_KEEPCAPS => done(sets.keep(argument)),
+        PR_GET_SECUREBITS => Ok(sets.secure.into()),
+        PR_SET_SECUREBITS => done(sets.set_secure(argument)),
+        PR_CAPBSET_READ => has(sets.bounding, argument),
+        PR_CAPBSET_DROP => done(sets.drop_bound(argument)),
         PR_CAP_AMBIENT => match argument as u32 {
             _ if !rest_is_zero => Err(Errno::EINVAL.into()),
-            PR_CAP_AMBIENT_IS_SET => has(libos.identity().capabilities.ambient, number),
-            PR_CAP_AMBIENT_RAISE => done(own(libos).capabilities.raise_ambient(number)),
-            PR_CAP_AMBIENT_LOWER => done(checked(number).map(|set| own(libos).capabilities.ambient &= !set)),
+            PR_CAP_AMBIENT_IS_SET => has(sets.ambient, number),
+            PR_CAP_AMBIENT_RAISE => done(sets.raise_ambient(number)),
+            PR_CAP_AMBIENT_LOWER => done(checked(number).map(|set| sets.ambient &= !set)),
             PR_CAP_AMBIENT_CLEAR_ALL if number == 0 => {
-                own(libos).capabilities.ambient = 0;
+                sets.ambient = 0;
                 Ok(0)
             }
             _ => Err(Errno::EINVAL.into()),
         },
         PR_SET_NO_NEW_PRIVS if argument == 1 && number == 0 && rest_is_zero => {
-            own(libos).no_new_privileges = true;
+            identity.no_new_privileges = true;
             Ok(0)
         }
-        PR_GET_NO_NEW_PRIVS if argument == 0 && number == 0 && rest_is_zero => {
-            Ok(libos.identity().no_new_privileges.into())
-        }
+        PR_GET_NO_NEW_PRIVS if argument == 0 && number == 0 && rest_is_zero => Ok(identity.no_new_privileges.into()),
         PR_SET_NO_NEW_PRIVS | PR_GET_NO_NEW_PRIVS => Err(Errno::EINVAL.into()),
         _ => return None,
     })

@@ -117,8 +117,8 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     }
     let mut control = Slice::new(header.control, header.control_length);
     if libos.files.passes_credentials(file as i32) {
-        let identity = libos.identity();
-        let credentials = [PROCESS, identity.users.real, identity.groups.real].map(u32::to_ne_bytes).concat();
+        let (user, group) = envelope.credentials;
+        let credentials = [PROCESS, user, group].map(u32::to_ne_bytes).concat();
         told |= add_control(&mut control, SOL_SOCKET, SCM_CREDENTIALS, &credentials)?;
     }
     if !envelope.rights.is_empty() {

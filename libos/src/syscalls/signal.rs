@@ -189,7 +189,8 @@ pub fn kill(libos: &mut Libos, Arguments([process, signal, ..]): Arguments) -> S
         _ => return Err(Errno::ESRCH.into()),
     }
     if signal != 0 {
-        send_to_any(libos, number(signal)?, Origin::USER);
+        let origin = sent(libos, Origin::USER);
+        send_to_any(libos, number(signal)?, origin);
     }
     Ok(0)
 }
@@ -218,6 +219,11 @@ pub fn rt_tgsigqueueinfo(
     send(libos, thread as u32, signal, origin)
 }
 
+/// Origin of a signal that the current thread sends.
+fn sent(libos: &mut Libos, origin: Origin) -> Origin {
+    Origin { user_or_overrun: libos.identity().users.real, ..origin }
+}
+
 fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
     note(libos, signal, origin);
     libos.signals.send_to_any(&mut libos.threads, signal);
@@ -233,7 +239,8 @@ fn note(libos: &mut Libos, signal: u32, origin: Origin) {
 
 /// tkill(2).
 pub fn tkill(libos: &mut Libos, Arguments([thread, signal, ..]): Arguments) -> SyscallResult {
-    send(libos, thread as u32, signal, Origin::THREAD)
+    let origin = sent(libos, Origin::THREAD);
+    send(libos, thread as u32, signal, origin)
 }
 
 /// tgkill(2).
@@ -241,7 +248,8 @@ pub fn tgkill(libos: &mut Libos, Arguments([process, thread, signal, ..]): Argum
     if process as u32 != PROCESS {
         return Err(Errno::ESRCH.into());
     }
-    send(libos, thread as u32, signal, Origin::THREAD)
+    let origin = sent(libos, Origin::THREAD);
+    send(libos, thread as u32, signal, origin)
 }
 
 /// Sends a signal to a thread; signal 0 only checks that the thread exists.

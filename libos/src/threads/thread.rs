@@ -6,7 +6,7 @@ use crate::arch::{Registers, vector};
 use crate::errno::Errno;
 use crate::fs::descriptor::Kept;
 use crate::fs::opening::Opening;
-use crate::identity::Shared;
+use crate::identity::Identity;
 use crate::syscall_result::Resume;
 use alloc::boxed::Box;
 use core::mem::offset_of;
@@ -83,7 +83,7 @@ pub struct Thread {
     /// Alternate signal stack.
     pub signal_stack: SignalStack,
     /// Users, groups and capabilities.
-    pub identity: Shared,
+    pub identity: Identity,
     /// Call that a signal has interrupted, until that signal is delivered.
     pub cut_short: Option<CutShort>,
 }
@@ -127,7 +127,7 @@ impl Thread {
             pending: 0,
             blocked_after: None,
             signal_stack: NO_STACK,
-            identity: Shared::default(),
+            identity: Identity::default(),
             cut_short: None,
         }
     }

@@ -26,7 +26,9 @@ impl Files {
         })?;
         let ends = [self.socket_node(first)?, self.socket_node(second)?];
         for (end, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
-            self.unix_mut(end)?.peer = Some(self.reference(other));
+            let (peer, credentials) = (Some(self.reference(other)), Some(self.caller.effective));
+            let socket = self.unix_mut(end)?;
+            (socket.peer, socket.credentials) = (peer, credentials);
         }
         Ok((first, second))
     }
@@ -45,7 +47,6 @@ impl Files {
     /// getsockopt(2). `SO_ERROR` returns an error once.
     pub fn socket_option(&mut self, descriptor: i32, number: u32) -> Result<Value, Errno> {
         let node = self.socket_node(descriptor)?;
-        let owner = self.owner;
         let socket = self.unix_mut(node)?;
         let options = socket.options;
         let number = match number {
@@ -62,7 +63,7 @@ impl Files {
             net::SO_RCVTIMEO_OLD => return Ok(Value::Time(options.receive_timeout_ns)),
             net::SO_SNDTIMEO_OLD => return Ok(Value::Time(options.send_timeout_ns)),
             net::SO_LINGER => return Ok(Value::Pair(options.linger)),
-            net::SO_PEERCRED => return Ok(Value::Triple(credentials(socket, owner))),
+            net::SO_PEERCRED => return Ok(Value::Triple(credentials(socket))),
             _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(Value::Number(number))
@@ -113,6 +114,6 @@ impl Files {
 }
 
 /// Process, user and group of the peer: the program itself.
-fn credentials(socket: &Socket, (user, group): (u32, u32)) -> [i32; 3] {
-    if socket.peer.is_some() { [PROCESS as i32, user as i32, group as i32] } else { [0, -1, -1] }
+fn credentials(socket: &Socket) -> [i32; 3] {
+    socket.credentials.map_or([0, -1, -1], |(user, group)| [PROCESS as i32, user as i32, group as i32])
 }

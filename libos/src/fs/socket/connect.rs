@@ -20,6 +20,7 @@ impl Files {
     /// listen(2).
     pub fn listen(&mut self, descriptor: i32, backlog: i32) -> Result<(), Errno> {
         let node = self.socket_node(descriptor)?;
+        let own = self.caller.effective;
         let socket = self.unix_mut(node)?;
         if socket.style == Style::Datagram {
             return Err(Errno::EOPNOTSUPP);
@@ -32,6 +33,7 @@ impl Files {
             Some(listener) => listener.backlog = backlog,
             none => *none = Some(Listener { backlog, pending: VecDeque::new() }),
         }
+        socket.credentials = Some(own);
         self.notify(node, Ready::empty());
         Ok(())
     }
@@ -74,11 +76,12 @@ impl Files {
             let nonblocking = self.description(descriptor)?.is_nonblocking();
             return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(listening) });
         }
-        let server_name = self.unix(listening)?.name.clone();
+        let (server_name, credentials) = (self.unix(listening)?.name.clone(), self.unix(listening)?.credentials);
         let server = Socket {
             name: server_name.clone(),
             peer: Some(self.reference(node)),
             peer_name: client_name,
+            credentials: Some(self.caller.effective),
             ..Socket::new(style)
         };
         let server = self.add_socket(server, now)?;
@@ -91,7 +94,7 @@ impl Files {
         }
         let peer = Some(self.reference(server));
         let client = self.unix_mut(node)?;
-        (client.peer, client.peer_name) = (peer, server_name);
+        (client.peer, client.peer_name, client.credentials) = (peer, server_name, credentials);
         self.notify(node, Ready::OUT);
         self.notify(listening, Ready::IN);
         Ok(())

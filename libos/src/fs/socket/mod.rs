@@ -90,6 +90,8 @@ pub struct Socket {
     /// The other end of a connection; for datagrams, the default destination.
     peer: Option<Reference>,
     peer_name: Option<Name>,
+    /// User and group of the peer (`SO_PEERCRED`), those that it had when the sockets were connected; of a listener, its own.
+    credentials: Option<(u32, u32)>,
     listener: Option<Listener>,
     received: Queue,
     /// True if no more is received (`read_shut`) or sent (`write_shut`).
@@ -109,6 +111,7 @@ impl Socket {
             name: None,
             peer: None,
             peer_name: None,
+            credentials: None,
             listener: None,
             received: Queue::default(),
             read_shut: false,

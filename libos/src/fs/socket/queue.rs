@@ -29,6 +29,8 @@ pub struct Message {
     pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
+    /// Real user and group of the sender.
+    pub credentials: (u32, u32),
 }
 
 impl Message {
@@ -60,6 +62,8 @@ pub struct Envelope {
     pub arrival: Option<Arrival>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
+    /// Real user and group of the sender.
+    pub credentials: (u32, u32),
 }
 
 /// Messages in order.
@@ -101,11 +105,20 @@ impl Queue {
     }
 
     /// Appends bytes to a stream: to its last piece, if they are few.
-    pub fn append(&mut self, quota: &mut Quota, buffers: Buffers<'_>, length: usize) -> Result<(), Errno> {
+    pub fn append(
+        &mut self,
+        quota: &mut Quota,
+        buffers: Buffers<'_>,
+        length: usize,
+        credentials: (u32, u32),
+    ) -> Result<(), Errno> {
         let last = self.messages.back_mut().filter(|last| {
-            last.rights.is_empty() && last.from.is_none() && last.bytes.len() + length <= JOINED_MAXIMUM
+            let is_plain = last.rights.is_empty() && last.from.is_none() && last.credentials == credentials;
+            is_plain && last.bytes.len() + length <= JOINED_MAXIMUM
         });
-        let Some(last) = last else { return self.push(quota, Message::new(buffers, length)?) };
+        let Some(last) = last else {
+            return self.push(quota, Message { credentials, ..Message::new(buffers, length)? });
+        };
         quota.take(length as u64).map_err(|_| Errno::ENOMEM)?;
         let before = last.bytes.len();
         let gathered = buffers.gather(length, &mut last.bytes);
@@ -132,7 +145,7 @@ impl Queue {
             && let Some(message) = self.messages.get_mut(at)
         {
             let has_rights = !message.rights.is_empty();
-            if has_rights && done > 0 {
+            if (has_rights || message.credentials != envelope.credentials) && done > 0 {
                 break;
             }
             let count = match buffers.scatter(done, message.rest()) {
@@ -140,6 +153,9 @@ impl Queue {
                 Err(_) if done > 0 => break,
                 Err(errno) => return Err(errno),
             };
+            if done == 0 {
+                envelope.credentials = message.credentials;
+            }
             done += count as u64;
             let all = count == message.rest().len();
             if peek {
@@ -171,6 +187,7 @@ impl Queue {
         let Some(message) = self.messages.front_mut() else { return Err(Errno::EAGAIN) };
         let count = buffers.scatter(0, message.rest())? as u64;
         (envelope.length, envelope.arrival) = (message.rest().len() as u64, message.arrival);
+        envelope.credentials = message.credentials;
         if peek {
             copy_rights(&message.rights, envelope)?;
             envelope.from = message.from.clone();
@@ -218,7 +235,7 @@ mod tests {
         let mut into = [0; 10];
         let mut queue = Queue::default();
         for bytes in [&b"abc"[..], b"de"] {
-            queue.append(&mut quota, Buffers::new(&claim(bytes), 0), bytes.len()).expect("memory");
+            queue.append(&mut quota, Buffers::new(&claim(bytes), 0), bytes.len(), (0, 0)).expect("memory");
         }
         let slices = [Slice::new(into.as_mut_ptr() as u64, 4)];
         let read = |queue: &mut Queue, quota: &mut Quota, peek| {

@@ -91,12 +91,14 @@ impl Files {
             return Err(self.no_room(node, receiver, nonblocking));
         }
         let (style, name) = (socket.style, socket.name.clone());
+        let credentials = self.caller.real;
         if style == Style::Stream && sending.rights.is_empty() {
             let (quota, other) = self.space_and_socket(receiver)?;
-            other.received.append(quota, from, length as usize)?;
+            other.received.append(quota, from, length as usize, credentials)?;
         } else {
             let mut message = Message::new(from, length as usize)?;
             message.from = name.filter(|_| style == Style::Datagram).map(Address::Unix);
+            message.credentials = credentials;
             message.rights = self.rights(&sending.rights)?;
             let (quota, other) = self.space_and_socket(receiver)?;
             other.received.push(quota, message)?;

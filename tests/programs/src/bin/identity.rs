@@ -4,6 +4,7 @@
 
 use programs::errno;
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver};
@@ -67,6 +68,74 @@ fn owner(path: &str) {
     fs::remove_file(path).expect("our own");
 }
 
+/// The calling thread's users, by the system call itself.
+fn users() -> [u32; 3] {
+    let mut users = [0u32; 3];
+    // SAFETY: each pointer is one of a variable.
+    unsafe { libc::getresuid(&mut users[0], &mut users[1], &mut users[2]) };
+    users
+}
+
+/// What a thread that changes alone has for itself, and what a thread has that it starts.
+fn alone() {
+    let changed = || {
+        // By the system call itself, which is about one thread. SAFETY: a number.
+        let result = unsafe { libc::syscall(libc::SYS_setuid, 4000) };
+        (result, users(), thread::spawn(users).join().expect("it ends"))
+    };
+    println!("alone: {:?}, the first: {:?}", thread::spawn(changed).join().expect("it ends"), users());
+}
+
+/// What a thread keeps that gives up root with `PR_SET_KEEPCAPS`, and gives up of that by capset(2).
+fn kept() {
+    let change = || {
+        // SAFETY: numbers only.
+        let kept = unsafe { [libc::prctl(libc::PR_SET_KEEPCAPS, 2), libc::prctl(libc::PR_SET_KEEPCAPS, 1)] };
+        // SAFETY: a number.
+        let result = unsafe { libc::syscall(libc::SYS_setuid, 4000) };
+        let (mut text, header) = (format!("{kept:?} {result} {}", capabilities()), [0x2008_0522_u32, 0]);
+        // CAP_SETUID, which is permitted, becomes effective; then it is given up, and cannot be had again.
+        for (effective, permitted) in [(1u32 << 7, 1 << 7), (0, 0), (1 << 7, 1 << 7)] {
+            let sets = [[effective, permitted, 0], [0; 3]];
+            // SAFETY: both are of the size that version 3 has.
+            let result = unsafe { libc::syscall(libc::SYS_capset, &header, &sets) };
+            text += &format!("; capset {result} {}", capabilities());
+        }
+        text
+    };
+    println!("kept: {}", thread::spawn(change).join().expect("it ends"));
+}
+
+/// Users and groups of both ends of sockets that were connected before and after a change, and of a signal's sender.
+fn credentials() {
+    let (one, other) = UnixStream::pair().expect("sockets");
+    println!("peer of a pair: {:?} {:?}", peer(&one), peer(&other));
+    // SAFETY: all zeros is a valid value.
+    let (mut set, mut information): (libc::sigset_t, libc::siginfo_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: a variable of ours.
+    unsafe { libc::sigaddset(&mut set, libc::SIGUSR1) };
+    // SAFETY: a variable of ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    // SAFETY: numbers only.
+    unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+    // SAFETY: both are variables of ours.
+    unsafe { libc::sigwaitinfo(&set, &mut information) };
+    // SAFETY: the signal was sent by kill(2).
+    println!("sender: {}", unsafe { information.si_uid() });
+}
+
+/// User and group of a socket's peer.
+fn peer(socket: &UnixStream) -> (u32, u32) {
+    // SAFETY: all zeros is a valid value.
+    let (mut peer, mut length): (libc::ucred, _) = (unsafe { std::mem::zeroed() }, size_of::<libc::ucred>() as u32);
+    let into = (&raw mut peer).cast();
+    // SAFETY: a variable of ours, and its length.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, into, &mut length) };
+    assert_eq!(result, 0, "{}", errno());
+    (peer.uid, peer.gid)
+}
+
 fn groups() {
     let mut groups = [0u32; 8];
     // SAFETY: there is room for eight.
@@ -82,8 +151,16 @@ fn main() {
         println!("not root");
         return;
     }
-    let waiting = |receiver: Receiver<()>| thread::spawn(move || receiver.recv().expect_err("nothing is sent"));
+    alone();
+    kept();
+    let waiting = |receiver: Receiver<()>| {
+        thread::spawn(move || {
+            receiver.recv().expect_err("nothing is sent");
+            users()
+        })
+    };
     let (senders, threads): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel()).map(|(s, r)| (s, waiting(r))).unzip();
+    let (earlier, _end) = UnixStream::pair().expect("sockets");
     let root = OpenOptions::new().read(true).open("/").expect("it is there");
     let path = format!("/tmp/husk-identity-{}", std::process::id());
     // SAFETY: three groups.
@@ -130,11 +207,13 @@ fn main() {
     groups();
     status();
     let (one, _other) = UnixStream::pair().expect("sockets");
-    println!(
-        "pair {}",
-        fs::metadata(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&one))).expect("open").uid()
-    );
+    println!("pair {}", fs::metadata(format!("/proc/self/fd/{}", one.as_raw_fd())).expect("open").uid());
+    println!("peer before the change: {:?}", peer(&earlier));
     println!("root {}", root.metadata().expect("open").uid());
     drop(senders);
-    threads.into_iter().for_each(|thread| drop(thread.join()));
+    for thread in threads {
+        println!("another thread: {:?}", thread.join().expect("it ends"));
+    }
+    println!("a new thread: {:?}", thread::spawn(users).join().expect("it ends"));
+    credentials();
 }
