@@ -1,6 +1,6 @@
 //! futex(2): waits of the locks of musl and std.
 
-use super::Arguments;
+use super::{Arguments, priority};
 use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
 use crate::state::Libos;
@@ -34,12 +34,17 @@ pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, othe
             let (woken, moved) = requeue(libos, address, value, other, time as u32);
             Ok(u64::from(woken) + u64::from(moved))
         }
+        FUTEX_LOCK_PI => priority::lock(libos, address, Base::Realtime, time),
+        FUTEX_LOCK_PI2 => priority::lock(libos, address, base, time),
+        FUTEX_TRYLOCK_PI => priority::try_lock(libos, address),
+        FUTEX_UNLOCK_PI => priority::unlock(libos, address),
         FUTEX_WAIT_BITSET | FUTEX_WAKE_BITSET => Err(Errno::EINVAL.into()),
         _ => Err(Errno::ENOSYS.into()),
     }
 }
 
-fn read_time(address: u64) -> Result<Option<u64>, Errno> {
+/// Reads the time at an address; `None` for a null pointer.
+pub(super) fn read_time(address: u64) -> Result<Option<u64>, Errno> {
     if address == 0 {
         return Ok(None);
     }

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod message;
 pub mod metadata;
 pub mod names;
+mod priority;
 pub mod process;
 pub mod robust;
 pub mod scheduling;

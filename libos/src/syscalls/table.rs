@@ -146,7 +146,7 @@ calls! {
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
-    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; no priorities (ENOSYS)";
+    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; locks that inherit priorities, of which there is one; not FUTEX_WAIT_REQUEUE_PI and FUTEX_WAKE_OP (ENOSYS)";
     // Signals.
     __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;

@@ -1,6 +1,6 @@
 //! Calls about threads.
 
-use super::{Arguments, process, robust};
+use super::{Arguments, priority, process, robust};
 use crate::arch;
 use crate::errno::Errno;
 use crate::notices::{self, notice};
@@ -46,6 +46,7 @@ pub fn exit(libos: &mut Libos, Arguments([status, ..]): Arguments) -> SyscallRes
         libos.end(End::Exit(status as u8));
         return Err(Stop::Gone);
     }
+    priority::give_up(libos);
     robust::give_up(libos);
     let address = libos.threads.current().clear_at_exit;
     if address != 0 && user::write(address, &0u32).is_ok() {

@@ -113,6 +113,35 @@ impl Futexes {
         Some(Slot(at as u32))
     }
 
+    /// The first thread that waits at `address`; true if no other does.
+    pub fn first(&mut self, address: u64) -> Option<(Slot, bool)> {
+        let mut at = self.list(address)?.first;
+        let mut found = None;
+        while let Some(slot) = at {
+            let entry = self.entries.get(slot.index())?;
+            match (entry.address == address, found) {
+                (true, None) => found = Some(slot),
+                (true, Some(first)) => return Some((first, false)),
+                (false, _) => {}
+            }
+            at = entry.next;
+        }
+        found.map(|first| (first, true))
+    }
+
+    /// The lowest address from `lowest` on at which a thread waits with bits that are `wanted` there.
+    pub fn waited_from(&self, lowest: u64, wanted: impl Fn(u64, u32) -> bool) -> Option<u64> {
+        let is_wanted =
+            |entry: &&Entry| entry.address != 0 && entry.address >= lowest && wanted(entry.address, entry.bits);
+        self.entries.iter().filter(is_wanted).map(|entry| entry.address).min()
+    }
+
+    /// Sets the bits of all threads that wait at `address`.
+    pub fn set_bits(&mut self, address: u64, bits: u32) {
+        let waiting = self.entries.iter_mut().filter(|entry| entry.address == address);
+        waiting.for_each(|entry| entry.bits = bits);
+    }
+
     /// Removes the first thread that waits at `address` for one of `bits`.
     pub fn take(&mut self, address: u64, bits: u32) -> Option<Slot> {
         let mut at = self.list(address)?.first;
@@ -174,6 +203,24 @@ mod tests {
             let order: Vec<_> = core::iter::from_fn(|| futexes.take(address, !0)).map(|slot| slot.0).collect();
             assert_eq!(order, slots);
         }
+    }
+
+    #[test]
+    fn the_first_and_whether_it_is_the_last_are_found_without_a_change() {
+        let mut futexes = futexes();
+        futexes.insert(Slot(3), 0x1001, !0);
+        futexes.insert(Slot(2), 0x2001, !0);
+        futexes.insert(Slot(5), 0x1001, !0);
+        assert_eq!(futexes.first(0x1001), Some((Slot(3), false)));
+        assert_eq!(futexes.first(0x2001), Some((Slot(2), true)));
+        assert_eq!(futexes.first(0x1000), None);
+        let odd = |address: u64, bits: u32| address % 2 == 1 && bits == !0;
+        assert_eq!((futexes.waited_from(0, odd), futexes.waited_from(0x1002, odd)), (Some(0x1001), Some(0x2001)));
+        assert_eq!(futexes.waited_from(0x2002, odd), None);
+        futexes.set_bits(0x2001, 7);
+        assert_eq!((futexes.waited_from(0x1002, odd), futexes.take(0x2001, 8)), (None, None));
+        assert_eq!(futexes.take(0x1001, !0), Some(Slot(3)));
+        assert_eq!(futexes.first(0x1001), Some((Slot(5), true)));
     }
 
     #[test]

@@ -37,6 +37,23 @@ impl Threads {
         woken
     }
 
+    /// Number of the first thread that waits at a futex; true if no other does.
+    pub fn first_at(&mut self, address: u64) -> Option<(u32, bool)> {
+        let (slot, is_last) = self.futexes.first(address)?;
+        let thread = self.slots.get(slot.index())?.as_ref()?;
+        Some((thread.id, is_last))
+    }
+
+    /// The lowest futex from `lowest` on at which a thread waits with bits that are `wanted` there.
+    pub fn waited_from(&self, lowest: u64, wanted: impl Fn(u64, u32) -> bool) -> Option<u64> {
+        self.futexes.waited_from(lowest, wanted)
+    }
+
+    /// Sets the bits of all threads that wait at a futex.
+    pub fn set_bits(&mut self, address: u64, bits: u32) {
+        self.futexes.set_bits(address, bits);
+    }
+
     /// Requeues up to `count` threads from one futex to another, and returns their number.
     pub fn move_futex(&mut self, from: u64, to: u64, count: u32) -> u32 {
         let mut moved = 0;

@@ -1,0 +1,100 @@
+//! Futexes that inherit priorities: FUTEX_LOCK_PI and its relatives (futex(2), "Priority-inheritance futexes").
+//!
+//! The word holds the number of the owner, and a bit if threads wait. Threads here take turns of equal length, so there is no priority
+//! to inherit; what such a lock has besides is kept: it passes from its owner to the first that waits, in order, also when the owner
+//! ends.
+
+use super::futex::read_time;
+use crate::clock::{self, Base};
+use crate::errno::Errno;
+use crate::state::Libos;
+use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
+use crate::user;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
+
+/// Offset of the address at which threads wait for such a lock: no other futex has one that is odd.
+const WAITS: u64 = 1;
+
+/// True once a thread has waited for such a lock: the end of a thread looks for them only then.
+static WAITED: AtomicBool = AtomicBool::new(false);
+
+/// FUTEX_LOCK_PI, and FUTEX_LOCK_PI2 on a clock of choice: takes the lock, or waits until it is passed to the thread.
+pub fn lock(libos: &mut Libos, address: u64, base: Base, time: u64) -> SyscallResult {
+    let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
+    let Some(owner) = take(libos, address)? else { return Ok(0) };
+    WAITED.store(true, Relaxed);
+    Err(Stop::Block(Sleep {
+        on: WaitFor::Futex(address + WAITS, owner),
+        deadline,
+        woken: Resume::Return(0),
+        expired: Resume::Return(Errno::ETIMEDOUT.to_result()),
+    }))
+}
+
+/// FUTEX_TRYLOCK_PI.
+pub fn try_lock(libos: &mut Libos, address: u64) -> SyscallResult {
+    if take(libos, address)?.is_none() { Ok(0) } else { Err(Errno::EAGAIN.into()) }
+}
+
+/// FUTEX_UNLOCK_PI: passes the lock to the first thread that waits.
+pub fn unlock(libos: &mut Libos, address: u64) -> SyscallResult {
+    let value: u32 = user::read(address)?;
+    if value & FUTEX_TID_MASK != libos.threads.current().id {
+        return Err(Errno::EPERM.into());
+    }
+    pass(libos, address, 0)?;
+    Ok(0)
+}
+
+/// Passes on the locks that the current thread, which ends, has and others wait for. A C library may have cleared the owner in the
+/// word before, so those who wait know it.
+pub fn give_up(libos: &mut Libos) {
+    if !WAITED.load(Relaxed) {
+        return;
+    }
+    let id = libos.threads.current().id;
+    let mut from = 0;
+    while let Some(waited) = libos.threads.waited_from(from, |address, owner| address % 4 == WAITS && owner == id) {
+        let address = waited - WAITS;
+        // A word that cannot be read, or names another owner, is no lock of this thread.
+        if user::read(address).is_ok_and(|value: u32| [0, id].contains(&(value & FUTEX_TID_MASK))) {
+            let _ = pass(libos, address, FUTEX_OWNER_DIED);
+        }
+        from = waited + 1;
+    }
+}
+
+/// Takes a lock that nobody has, or notes in its word that a thread waits, and returns the owner. EDEADLK if the current thread has it,
+/// ESRCH if its owner is no thread.
+fn take(libos: &mut Libos, address: u64) -> Result<Option<u32>, Errno> {
+    let id = libos.threads.current().id;
+    let value: u32 = user::read(address)?;
+    match value & FUTEX_TID_MASK {
+        0 => {
+            user::write(address, &(id | value & FUTEX_OWNER_DIED))?;
+            Ok(None)
+        }
+        owner if owner == id => Err(Errno::EDEADLK),
+        owner => {
+            user::write(address, &(value | FUTEX_WAITERS))?;
+            if libos.threads.find(owner).is_some() { Ok(Some(owner)) } else { Err(Errno::ESRCH) }
+        }
+    }
+}
+
+/// Passes a lock of the current thread to the first that waits, with these bits, or frees it.
+fn pass(libos: &mut Libos, address: u64, bits: u32) -> Result<(), Errno> {
+    let waited = address + WAITS;
+    let next = libos.threads.first_at(waited);
+    let word = match next {
+        Some((id, is_last)) => id | bits | if is_last { 0 } else { FUTEX_WAITERS },
+        None => bits,
+    };
+    user::write(address, &word)?;
+    libos.threads.wake_futex(waited, u32::MAX, 1);
+    if let Some((id, _)) = next {
+        libos.threads.set_bits(waited, id);
+    }
+    Ok(())
+}
