@@ -10,6 +10,12 @@ pub(super) mod cubic;
 #[cfg(feature = "socket-tcp-reno")]
 pub(super) mod reno;
 
+/// The initial window of RFC 6928.
+#[allow(dead_code)]
+fn initial_window(mss: usize) -> usize {
+    (10 * mss).min(14_600.max(2 * mss))
+}
+
 #[allow(unused_variables)]
 pub(super) trait Controller {
     /// Returns the number of bytes that can be sent.

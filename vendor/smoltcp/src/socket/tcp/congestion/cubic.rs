@@ -29,6 +29,7 @@ pub struct Cubic {
     // are retransmissions of the same segment and must not reduce ssthresh
     // again (RFC 5681 section 3.1).
     in_rto_recovery: bool,
+    has_sent: bool,
     idle_start: Option<Instant>, // RFC 9438 §4.2: when in-flight last hit 0
 }
 
@@ -47,6 +48,7 @@ impl Cubic {
             recovery_start: None,
             in_fast_recovery: false,
             in_rto_recovery: false,
+            has_sent: false,
             idle_start: None,
         };
         cubic.recompute_k();
@@ -78,8 +80,6 @@ impl Controller for Cubic {
     }
 
     fn on_ack(&mut self, now: Instant, len: usize, in_flight: usize, rtt: &RttEstimator) {
-        let segment = len.min(self.mss);
-
         self.absorb_idle(now);
 
         if in_flight == 0 {
@@ -104,12 +104,9 @@ impl Controller for Cubic {
             self.w_est = self.cwnd as f64;
             return;
         } else if self.cwnd < self.ssthresh {
-            // Slow start: increase `cwnd` by 1 MSS per ACK.
-            self.cwnd = self
-                .cwnd
-                .saturating_add(segment)
-                .min(self.rwnd)
-                .max(self.mss);
+            // Slow start: increase `cwnd` by what was ACKed. An ACK may be for many segments,
+            // as receivers ACK what their offload has merged (RFC 3465, without a limit).
+            self.cwnd = self.cwnd.saturating_add(len).min(self.rwnd).max(self.mss);
             return;
         }
 
@@ -136,7 +133,7 @@ impl Controller for Cubic {
         // RFC 9438 §4.3: use cubic function to get suggested cwnd.
         // W_cubic(t) = C(t - K)^3 + w_max, evaluated at the current time t.
         let c_as_bytes = C * self.mss as f64;
-        let w_cubic = c_as_bytes * (t as f64 / 1_000_000.0 - self.k).powi(3) + self.w_max as f64;
+        let w_cubic = c_as_bytes * cube(t as f64 / 1_000_000.0 - self.k) + self.w_max as f64;
 
         // RFC 9438 §4.3: advance our reno-like suggested cwnd.
         // When cwnd exceeds prior cwnd, change α_cubic to match Reno's AIMD.
@@ -147,7 +144,7 @@ impl Controller for Cubic {
                 ALPHA_CUBIC
             };
 
-            self.w_est += alpha * self.mss as f64 * segment as f64 / self.cwnd as f64;
+            self.w_est += alpha * self.mss as f64 * len as f64 / self.cwnd as f64;
             self.w_est
         };
 
@@ -163,13 +160,13 @@ impl Controller for Cubic {
             let srtt = (rtt.smoothed_rtt() as u64 * 1000).max(1000);
 
             let t_ahead = (t as f64 + srtt as f64) / 1_000_000.0;
-            let raw = c_as_bytes * (t_ahead - self.k).powi(3) + self.w_max as f64;
+            let raw = c_as_bytes * cube(t_ahead - self.k) + self.w_max as f64;
             raw.min(1.5 * self.cwnd as f64) // clamp to avoid increasing faster than slow-start would
         };
 
         // TODO: clamps to 0 on small w_cubic_target (i.e. close to plateau)
         // add additional counter (linux `cwnd_cnt`?) to track "lost" bytes
-        let increment = (w_cubic_target as usize).saturating_sub(self.cwnd) * segment / self.cwnd;
+        let increment = (w_cubic_target as usize).saturating_sub(self.cwnd) * len / self.cwnd;
         self.cwnd = (self.cwnd + increment).min(self.rwnd).max(self.mss);
     }
 
@@ -179,7 +176,9 @@ impl Controller for Cubic {
         }
     }
 
-    fn post_transmit(&mut self, now: Instant, _len: usize) {
+    fn post_transmit(&mut self, now: Instant, len: usize) {
+        // A SYN counts as one octet.
+        self.has_sent |= len > 1;
         self.absorb_idle(now);
     }
 
@@ -232,6 +231,11 @@ impl Controller for Cubic {
 
     fn set_mss(&mut self, mss: usize) {
         self.mss = mss;
+        if !self.has_sent {
+            self.cwnd = super::initial_window(mss);
+            (self.w_max, self.cwnd_prior) = (self.cwnd, self.cwnd);
+            self.w_est = self.cwnd as f64;
+        }
         self.recompute_k();
     }
 
@@ -240,6 +244,11 @@ impl Controller for Cubic {
             self.rwnd = remote_window;
         }
     }
+}
+
+// `f64::powi` is not in core.
+fn cube(a: f64) -> f64 {
+    a * a * a
 }
 
 /// Efficient cube root using f64 bit tricks and Newton-Raphson.
@@ -285,7 +294,7 @@ fn cube_root(a: f64) -> f64 {
 
     // extract mantissa, get rough cbrt using linear interpolation
     let m = f64::from_bits((bits & 0x000F_FFFF_FFFF_FFFF) | 0x3FF0_0000_0000_0000);
-    let cbrt_m = m.mul_add(0.2599, 0.7401);
+    let cbrt_m = m * 0.2599 + 0.7401;
 
     // extract exponent, break into quotient and remainder
     // e = 3q + r where r ∈ {0, 1, 2}
@@ -480,13 +489,13 @@ mod test {
         assert_eq!(cubic.recovery_start, None);
         assert_eq!(cubic.w_max, w_max_before_rto);
 
-        // slow start grows by at most the MSS per ack
+        // slow start grows by what was ACKed, however many ACKs that took
         let initial_cwnd = cubic.window();
-        for i in 0..10 {
+        for i in 0..5 {
             let initial_cwnd = cubic.window();
             let now = Instant::from_millis(i);
             ack(&mut cubic, MSS * 2, now);
-            assert_eq!(cubic.window(), initial_cwnd + MSS);
+            assert_eq!(cubic.window(), initial_cwnd + MSS * 2);
         }
         assert_eq!(cubic.window(), initial_cwnd + MSS * 10);
 
@@ -633,5 +642,19 @@ mod test {
             max_err < 0.0005,
             "cube_root({max_err_at}) = {max_err_found}, expected ~{max_err_expected}, rel err {max_err:.3e}"
         );
+    }
+
+    #[test]
+    fn the_initial_window_is_ten_segments() {
+        let mut cubic = Cubic::new();
+        cubic.post_transmit(Instant::from_millis(0), 1);
+        cubic.set_mss(1448);
+        assert_eq!(cubic.window(), 14_480);
+        cubic.set_mss(9000);
+        assert_eq!(cubic.window(), 18_000);
+        // Once data was sent, the window is that of the controller.
+        cubic.post_transmit(Instant::from_millis(0), 1448);
+        cubic.set_mss(1448);
+        assert_eq!(cubic.window(), 18_000);
     }
 }

@@ -17,6 +17,7 @@ pub struct Reno {
     // are retransmissions of the same segment and must not reduce ssthresh
     // again (RFC 5681 section 3.1).
     in_rto_recovery: bool,
+    has_sent: bool,
 }
 
 impl Reno {
@@ -28,6 +29,7 @@ impl Reno {
             rwnd: 64 * DEFAULT_MSS,
             in_fast_recovery: false,
             in_rto_recovery: false,
+            has_sent: false,
         }
     }
 }
@@ -57,11 +59,12 @@ impl Controller for Reno {
         }
 
         let inc = if self.cwnd < self.ssthresh {
-            // Slow start: increase `cwnd` by 1 MSS per ACK.
-            len.min(self.mss)
+            // Slow start: increase `cwnd` by what was ACKed. An ACK may be for many segments,
+            // as receivers ACK what their offload has merged (RFC 3465, without a limit).
+            len
         } else {
             // Congestion avoidance: increase by ~1 MSS per RTT.
-            (self.mss * self.mss / self.cwnd).max(1)
+            (self.mss * len / self.cwnd).max(1)
         };
 
         self.cwnd = self.cwnd.saturating_add(inc).min(self.rwnd).max(self.mss);
@@ -101,6 +104,14 @@ impl Controller for Reno {
 
     fn set_mss(&mut self, mss: usize) {
         self.mss = mss;
+        if !self.has_sent {
+            self.cwnd = super::initial_window(mss);
+        }
+    }
+
+    fn post_transmit(&mut self, _now: Instant, len: usize) {
+        // A SYN counts as one octet.
+        self.has_sent |= len > 1;
     }
 
     fn set_remote_window(&mut self, remote_window: usize) {
@@ -211,13 +222,13 @@ mod test {
         assert_eq!(reno.ssthresh, inflight / 2);
         assert_eq!(reno.window(), MSS);
 
-        // slow start grows by at most the MSS per ack
+        // slow start grows by what was ACKed, however many ACKs that took
         let initial_cwnd = reno.window();
-        for i in 0..10 {
+        for i in 0..5 {
             let initial_cwnd = reno.window();
             let now = Instant::from_millis(i);
             ack(&mut reno, MSS * 2, now);
-            assert_eq!(reno.window(), initial_cwnd + MSS);
+            assert_eq!(reno.window(), initial_cwnd + MSS * 2);
         }
         assert_eq!(reno.window(), initial_cwnd + MSS * 10);
 
@@ -457,5 +468,19 @@ mod test {
         reno.set_remote_window(64 * 1024 * 1024);
 
         println!("{reno:?}");
+    }
+
+    #[test]
+    fn the_initial_window_is_ten_segments() {
+        let mut reno = Reno::new();
+        reno.post_transmit(Instant::from_millis(0), 1);
+        reno.set_mss(1448);
+        assert_eq!(reno.window(), 14_480);
+        reno.set_mss(9000);
+        assert_eq!(reno.window(), 18_000);
+        // Once data was sent, the window is that of the controller.
+        reno.post_transmit(Instant::from_millis(0), 1448);
+        reno.set_mss(1448);
+        assert_eq!(reno.window(), 18_000);
     }
 }
