@@ -19,6 +19,9 @@ use crate::wire::{
 };
 
 mod congestion;
+mod scoreboard;
+
+use scoreboard::Scoreboard;
 
 macro_rules! tcp_trace {
     ($($arg:expr),*) => (net_log!(trace, $($arg),*));
@@ -154,6 +157,10 @@ const RTTE_K: u32 = 4;
 // RTO SHOULD be rounded up to 1 second.
 const RTTE_MIN_RTO: u32 = 1000;
 
+// Margins of the probe time-out: for the clocks of both ends, and for the ACK delay of the remote.
+const RTTE_PROBE_MARGIN: u32 = 8;
+const RTTE_PROBE_ACK_DELAY: u32 = 50;
+
 // RFC 6298 (2.5) A maximum value MAY be placed on RTO provided it is at least 60
 // seconds
 const RTTE_MAX_RTO: u32 = 60_000;
@@ -173,6 +180,8 @@ struct RttEstimator {
     timestamp: Option<(Instant, TcpSeqNumber)>,
     max_seq_sent: Option<TcpSeqNumber>,
     rto_count: u8,
+    /// Lower bound of the retransmission time-out.
+    min_rto: u32,
 }
 
 impl Default for RttEstimator {
@@ -185,6 +194,7 @@ impl Default for RttEstimator {
             timestamp: None,
             max_seq_sent: None,
             rto_count: 0,
+            min_rto: RTTE_MIN_RTO,
         }
     }
 }
@@ -214,7 +224,7 @@ impl RttEstimator {
 
         // RFC 6298 (2.2), (2.3)
         let margin = RTTE_MIN_MARGIN.max(self.rttvar * RTTE_K);
-        self.rto = (self.srtt + margin).clamp(RTTE_MIN_RTO, RTTE_MAX_RTO);
+        self.rto = (self.srtt + margin).clamp(self.min_rto, RTTE_MAX_RTO);
 
         self.rto_count = 0;
 
@@ -247,6 +257,28 @@ impl RttEstimator {
         {
             self.sample((timestamp - sent_timestamp).total_millis() as u32);
             self.timestamp = None;
+        }
+    }
+
+    /// The probe time-out of RFC 8985 (7.2), after which the end of a flight is sent again: long
+    /// before the retransmission time-out, because it asks for an acknowledgement only.
+    fn probe_timeout(&self, is_single_segment: bool) -> Option<Duration> {
+        // A lone segment may be acknowledged with delay.
+        let margin = if is_single_segment {
+            RTTE_PROBE_ACK_DELAY
+        } else {
+            RTTE_PROBE_MARGIN
+        };
+        let timeout = self.srtt * 2 + margin;
+        (self.have_measurement && timeout < self.rto).then(|| Duration::from_millis(timeout as _))
+    }
+
+    /// End the backoff: new data was acknowledged.
+    fn on_progress(&mut self) {
+        if self.have_measurement && self.rto_count > 0 {
+            let margin = RTTE_MIN_MARGIN.max(self.rttvar * RTTE_K);
+            self.rto = (self.srtt + margin).clamp(self.min_rto, RTTE_MAX_RTO);
+            self.rto_count = 0;
         }
     }
 
@@ -285,6 +317,10 @@ enum Timer {
         keep_alive_at: Option<Instant>,
     },
     Retransmit {
+        expires_at: Instant,
+    },
+    /// Sends the end of the flight again, in front of the retransmission timer.
+    Probe {
         expires_at: Instant,
     },
     FastRetransmit,
@@ -348,6 +384,7 @@ impl Timer {
             } => PollAt::Ingress,
             Timer::ZeroWindowProbe { expires_at, .. } => PollAt::Time(expires_at),
             Timer::Retransmit { expires_at, .. } => PollAt::Time(expires_at),
+            Timer::Probe { expires_at } => PollAt::Time(expires_at),
             Timer::FastRetransmit => PollAt::Now,
             Timer::Close { expires_at } => PollAt::Time(expires_at),
         }
@@ -378,6 +415,7 @@ impl Timer {
             Timer::Idle { .. }
             | Timer::FastRetransmit
             | Timer::Retransmit { .. }
+            | Timer::Probe { .. }
             | Timer::ZeroWindowProbe { .. } => {
                 *self = Timer::Retransmit {
                     expires_at: timestamp + delay,
@@ -385,6 +423,18 @@ impl Timer {
             }
             Timer::Close { .. } => (),
         }
+    }
+
+    fn set_for_probe(&mut self, timestamp: Instant, delay: Duration) {
+        if !matches!(*self, Timer::Close { .. }) {
+            *self = Timer::Probe {
+                expires_at: timestamp + delay,
+            }
+        }
+    }
+
+    fn should_probe(&self, timestamp: Instant) -> bool {
+        matches!(*self, Timer::Probe { expires_at } if timestamp >= expires_at)
     }
 
     fn set_for_fast_retransmit(&mut self) {
@@ -423,7 +473,10 @@ impl Timer {
     }
 
     fn is_retransmit(&self) -> bool {
-        matches!(self, Timer::Retransmit { .. } | Timer::FastRetransmit)
+        matches!(
+            self,
+            Timer::Retransmit { .. } | Timer::Probe { .. } | Timer::FastRetransmit
+        )
     }
 }
 
@@ -523,6 +576,15 @@ pub struct Socket<'a> {
     local_rx_dup_acks: u8,
     /// If a fast retransmit needs to occur
     pending_fast_retransmit: bool,
+    /// What a remote with selective ACK has received.
+    scoreboard: Scoreboard,
+    /// How lost data is being recovered, from a remote with selective ACK.
+    recovery: Option<Recovery>,
+    /// Octets that must have arrived from behind a hole before it is lost, in segments: more
+    /// after the network has turned out to reorder packets.
+    reordering: usize,
+    /// Whether the end of the flight was sent again, or is about to be.
+    probe: Probe,
 
     /// Duration for Delayed ACK. If None no ACKs will be delayed.
     ack_delay: Option<Duration>,
@@ -554,6 +616,30 @@ pub struct Socket<'a> {
     #[cfg(feature = "socket-tcp-pause-synack")]
     synack_paused: bool,
 }
+
+/// Recovery of lost data (RFC 6675).
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Recovery {
+    /// The recovery ends once this is acknowledged.
+    until: TcpSeqNumber,
+    /// Whether it began with a time-out.
+    by_timeout: bool,
+}
+
+/// State of a tail loss probe (RFC 8985).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Probe {
+    None,
+    Pending,
+    Sent,
+}
+
+/// Duplicate acknowledgements that indicate a loss (RFC 5681), and how many may be waited for on a
+/// network that reorders packets.
+const DUP_ACKS: usize = 3;
+const DUP_ACKS_MAX: usize = 64;
 
 const DEFAULT_MSS: usize = 536;
 
@@ -614,6 +700,10 @@ impl<'a> Socket<'a> {
             local_rx_last_seq: None,
             local_rx_dup_acks: 0,
             pending_fast_retransmit: false,
+            scoreboard: Scoreboard::default(),
+            recovery: None,
+            reordering: DUP_ACKS,
+            probe: Probe::None,
             ack_delay: Some(ACK_DELAY_DEFAULT),
             ack_delay_timer: AckDelayTimer::Idle,
             challenge_ack_timer: Instant::from_secs(0),
@@ -799,6 +889,12 @@ impl<'a> Socket<'a> {
         self.timeout = duration
     }
 
+    /// Set the lower bound of the retransmission time-out. The default is the second of RFC 6298;
+    /// Linux has 200 ms.
+    pub fn set_min_retransmission_timeout(&mut self, duration: Duration) {
+        self.rtte.min_rto = duration.total_millis().clamp(1, RTTE_MAX_RTO as u64) as u32;
+    }
+
     /// Set the ACK delay duration.
     ///
     /// By default, the ACK delay is set to 10ms.
@@ -907,7 +1003,14 @@ impl<'a> Socket<'a> {
 
         self.state = State::Closed;
         self.timer = Timer::new();
-        self.rtte = RttEstimator::default();
+        self.rtte = RttEstimator {
+            min_rto: self.rtte.min_rto,
+            ..RttEstimator::default()
+        };
+        self.scoreboard.clear();
+        self.recovery = None;
+        self.reordering = DUP_ACKS;
+        self.probe = Probe::None;
         self.assembler = Assembler::new();
         self.tx_buffer.clear();
         self.rx_buffer.clear();
@@ -1398,11 +1501,111 @@ impl<'a> Socket<'a> {
         self.remote_last_seq - self.local_seq_no
     }
 
+    /// Number of octets that are assumed to be under way: less than were transmitted, if the
+    /// remote has told which of them have arrived.
+    fn pipe(&self) -> usize {
+        self.scoreboard.pipe(
+            (self.local_seq_no, self.remote_last_seq),
+            self.loss_threshold(),
+        )
+    }
+
+    /// Number of octets that must have arrived from behind a hole before it is lost.
+    fn loss_threshold(&self) -> usize {
+        self.reordering * self.remote_mss
+    }
+
     fn cwnd_remaining(&self) -> usize {
         self.congestion_controller
             .inner()
             .window()
-            .saturating_sub(self.flight_size())
+            .saturating_sub(self.pipe())
+    }
+
+    /// The range of lost data that is to be sent again now.
+    fn retransmission(&self) -> Option<(TcpSeqNumber, usize)> {
+        self.recovery?;
+        let window = (self.local_seq_no, self.remote_last_seq);
+        let (start, end) = self.scoreboard.next_lost(window, self.loss_threshold())?;
+        // The first one is not subject to the congestion window (RFC 6675, 5, 4.3).
+        let may_send = !self.scoreboard.has_retransmissions() || self.cwnd_remaining() > 0;
+        may_send.then_some((start, end - start))
+    }
+
+    /// Heed the ranges that the remote has received, and begin or end a recovery of the rest.
+    fn process_sack(&mut self, now: Instant, repr: &TcpRepr, ack_number: TcpSeqNumber) {
+        self.scoreboard.advance(ack_number);
+        if let Some(recovery) = self.recovery
+            && ack_number >= recovery.until
+        {
+            self.recovery = None;
+        }
+        if !self.remote_has_sack {
+            return;
+        }
+
+        let window = (ack_number, self.remote_last_seq.max(ack_number));
+        let mut is_news = false;
+        for (start, end) in repr.sack_ranges.into_iter().flatten() {
+            let (start, end) = (TcpSeqNumber(start as i32), TcpSeqNumber(end as i32));
+            is_news |= self.scoreboard.sack(window, start, end);
+        }
+        // The first range of a duplicate is a range that has arrived before (RFC 2883): the
+        // original was late, not lost.
+        if let Some((start, end)) = repr.sack_ranges[0]
+            && TcpSeqNumber(start as i32) < ack_number
+            && TcpSeqNumber(end as i32) <= ack_number
+            && self.probe == Probe::None
+        {
+            self.reordering = (self.reordering * 2).min(DUP_ACKS_MAX);
+        }
+        if !is_news {
+            return;
+        }
+
+        let margin = (self.reordering - DUP_ACKS) * self.remote_mss;
+        self.scoreboard.detect_lost_retransmissions(margin);
+        if self.probe == Probe::Sent && self.recovery.is_none() {
+            // The probe has arrived, which was sent last.
+            self.scoreboard.lose_holes();
+        }
+        let is_lost = self
+            .scoreboard
+            .next_lost(window, self.loss_threshold())
+            .is_some();
+        if self.recovery.is_none() && is_lost {
+            net_debug!("data was lost, retransmitting");
+            self.recover(now, window.1, false);
+        }
+    }
+
+    fn recover(&mut self, now: Instant, until: TcpSeqNumber, by_timeout: bool) {
+        self.recovery = Some(Recovery { until, by_timeout });
+        self.rtte.on_retransmit();
+        let in_flight = self.flight_size();
+        let controller = self.congestion_controller.inner_mut();
+        match by_timeout {
+            true => controller.on_rto(now, in_flight),
+            false => {
+                controller.on_loss(now, in_flight);
+                self.timer
+                    .set_for_retransmit(now, self.rtte.retransmission_timeout());
+            }
+        }
+    }
+
+    /// Start the timer for the data under way.
+    fn set_retransmission_timer(&mut self, now: Instant) {
+        let rto = self.rtte.retransmission_timeout();
+        let is_single = self.flight_size() <= self.remote_mss;
+        let may_probe = self.remote_has_sack
+            && self.recovery.is_none()
+            && self.probe == Probe::None
+            && !self.tx_buffer.is_empty();
+        match self.rtte.probe_timeout(is_single) {
+            Some(timeout) if may_probe => self.timer.set_for_probe(now, timeout),
+            _ => self.timer.set_for_retransmit(now, rto),
+        }
     }
 
     /// Return the amount of octets queued in the receive buffer. This value can be larger than
@@ -1528,6 +1731,18 @@ impl<'a> Socket<'a> {
                     .map(|(left, right)| (ack + left, ack + right))
                     .next()
                     .map(|(left, right)| (left.0 as u32, right.0 as u32));
+            }
+
+            // The other blocks are those with the lowest sequence numbers: should an ACK get lost,
+            // the next one has the same information.
+            let first = reply_repr.sack_ranges[0];
+            let others = self
+                .assembler
+                .iter_data()
+                .map(|(left, right)| ((ack + left).0 as u32, (ack + right).0 as u32))
+                .filter(|range| Some(*range) != first);
+            for (block, range) in reply_repr.sack_ranges[1..].iter_mut().zip(others) {
+                *block = Some(range);
             }
         }
 
@@ -2100,7 +2315,8 @@ impl<'a> Socket<'a> {
                     if repr.payload.is_empty()
                         && last_rx_ack == ack_number
                         && ack_number < self.remote_last_seq
-                        && !is_window_update =>
+                        && !is_window_update
+                        && !self.remote_has_sack =>
                 {
                     // Increment duplicate ACK count
                     self.local_rx_dup_acks = self.local_rx_dup_acks.saturating_add(1);
@@ -2141,19 +2357,30 @@ impl<'a> Socket<'a> {
 
                     // Notify of fresh ACK
                     self.rtte.on_ack(cx.now(), ack_number);
+                    if ack_len > 0 {
+                        self.rtte.on_progress();
+                        self.probe = Probe::None;
+                    }
                     let new_flight_size = self.flight_size().saturating_sub(ack_len);
-                    self.congestion_controller.inner_mut().on_ack(
-                        cx.now(),
-                        ack_len,
-                        new_flight_size,
-                        &self.rtte,
-                    );
+                    // During a recovery the window stays as it is, except after a time-out.
+                    let is_recovering = self.recovery.is_some_and(|recovery| {
+                        !recovery.by_timeout && ack_number < recovery.until
+                    });
+                    if !is_recovering {
+                        self.congestion_controller.inner_mut().on_ack(
+                            cx.now(),
+                            ack_len,
+                            new_flight_size,
+                            &self.rtte,
+                        );
+                    }
                 }
             };
 
             // We've processed everything in the incoming segment, so advance the local
             // sequence number past it.
             self.local_seq_no = ack_number;
+            self.process_sack(cx.now(), repr, ack_number);
 
             // During retransmission, if an earlier segment got lost but later was
             // successfully received, self.local_seq_no can move past self.remote_last_seq.
@@ -2172,14 +2399,13 @@ impl<'a> Socket<'a> {
 
         // update timers.
         match self.timer {
-            Timer::Retransmit { .. } | Timer::FastRetransmit => {
+            Timer::Retransmit { .. } | Timer::Probe { .. } | Timer::FastRetransmit => {
                 if ack_all {
                     // RFC 6298: (5.2) ACK of all outstanding data turn off the retransmit timer.
                     self.timer.set_for_idle(cx.now(), self.keep_alive);
                 } else if ack_len > 0 {
                     // (5.3) ACK of new data in ESTABLISHED state restart the retransmit timer.
-                    let rto = self.rtte.retransmission_timeout();
-                    self.timer.set_for_retransmit(cx.now(), rto);
+                    self.set_retransmission_timer(cx.now());
                 }
             }
             Timer::Idle { .. } => {
@@ -2301,6 +2527,9 @@ impl<'a> Socket<'a> {
         if self.pending_fast_retransmit && !self.tx_buffer.is_empty() {
             return true;
         }
+        if self.probe == Probe::Pending || self.retransmission().is_some() {
+            return true;
+        }
 
         let ip_header_len = match self.tuple.unwrap().local.addr {
             #[cfg(feature = "proto-ipv4")]
@@ -2370,6 +2599,18 @@ impl<'a> Socket<'a> {
         let can_fin = want_fin && self.remote_last_seq == self.local_seq_no + self.tx_buffer.len();
 
         can_send || can_fin
+    }
+
+    /// Whether the state is one in which data may be sent.
+    fn may_carry_data(&self) -> bool {
+        matches!(
+            self.state,
+            State::Established
+                | State::FinWait1
+                | State::Closing
+                | State::CloseWait
+                | State::LastAck
+        )
     }
 
     fn delayed_ack_expired(&self, timestamp: Instant) -> bool {
@@ -2471,8 +2712,35 @@ impl<'a> Socket<'a> {
             // If a timeout expires, we should abort the connection.
             net_debug!("timeout exceeded");
             self.set_state(State::Closed);
+        } else if self.timer.should_probe(cx.now()) {
+            if self.scoreboard.is_empty() {
+                net_debug!("sending a tail loss probe");
+                self.probe = Probe::Pending;
+            } else {
+                // What is behind the holes has arrived long enough ago.
+                net_debug!("holes are overdue, retransmitting");
+                self.scoreboard.lose_holes();
+                self.recover(cx.now(), self.remote_last_seq, false);
+                self.probe = Probe::Sent;
+            }
+            let rto = self.rtte.retransmission_timeout();
+            self.timer.set_for_retransmit(cx.now(), rto);
         } else if self.timer.should_retransmit(cx.now()) {
-            if let Timer::Retransmit { .. } = self.timer {
+            if let Timer::Retransmit { .. } = self.timer
+                && self.remote_has_sack
+                && !self.tx_buffer.is_empty()
+                && self.may_carry_data()
+            {
+                net_debug!("retransmitting after rto what has not arrived");
+                // A remote that had reported the first octet, and does not acknowledge it, has
+                // dropped it, and maybe more.
+                if self.scoreboard.has_arrived(self.local_seq_no) {
+                    self.scoreboard.clear();
+                }
+                self.scoreboard.lose_to(self.remote_last_seq);
+                self.recover(cx.now(), self.remote_last_seq, true);
+                self.rtte.on_rto();
+            } else if let Timer::Retransmit { .. } = self.timer {
                 // If a retransmit timer expired, we should resend data starting at the last ACK.
                 net_debug!("retransmitting after rto");
 
@@ -2575,6 +2843,7 @@ impl<'a> Socket<'a> {
         };
 
         let mut is_zero_window_probe = false;
+        let mut is_retransmission = false;
 
         #[cfg_attr(
             not(feature = "segmentation-offload"),
@@ -2639,6 +2908,23 @@ impl<'a> Socket<'a> {
                     self.pending_fast_retransmit = false;
 
                     0
+                } else if let Some((start, length)) = self.retransmission() {
+                    let offset = start - self.local_seq_no;
+                    repr.seq_number = start;
+                    repr.payload = self
+                        .tx_buffer
+                        .get_allocated(offset, effective_mss.min(length));
+                    is_retransmission = true;
+
+                    offset
+                } else if self.probe == Probe::Pending {
+                    // The FIN, if it was sent, follows the last octet.
+                    let sent = self.flight_size().min(self.tx_buffer.len());
+                    let offset = sent.saturating_sub(effective_mss);
+                    repr.seq_number = self.local_seq_no + offset;
+                    repr.payload = self.tx_buffer.get_allocated(offset, sent - offset);
+
+                    offset
                 } else {
                     // Right edge of window, ie the max sequence number we're allowed to send.
                     let win_right_edge = self.local_seq_no + self.remote_win_len;
@@ -2818,6 +3104,14 @@ impl<'a> Socket<'a> {
             return Ok(());
         }
 
+        if is_retransmission {
+            let end = repr.seq_number + repr.segment_len();
+            self.scoreboard
+                .retransmit(repr.seq_number, end, self.remote_last_seq);
+        } else if self.probe == Probe::Pending {
+            self.probe = Probe::Sent;
+        }
+
         // We've sent a packet successfully, so we can update the internal state now.
         // Use max() so a fast-retransmit segment (whose seq_number is local_seq_no, well
         // behind the current frontier) doesn't rewind the tracked "highest sent" sequence.
@@ -2839,8 +3133,7 @@ impl<'a> Socket<'a> {
             // RFC 6298 (5.1) Every time a packet containing data is sent (including a
             // retransmission), if the timer is not running, start it running
             // so that it will expire after RTO seconds.
-            let rto = self.rtte.retransmission_timeout();
-            self.timer.set_for_retransmit(cx.now(), rto);
+            self.set_retransmission_timer(cx.now());
         }
 
         if self.state == State::Closed {
@@ -6930,6 +7223,154 @@ mod test {
             payload:    &b"ABCDEF"[..],
             ..RECV_TEMPL
         }));
+    }
+
+    // =========================================================================================//
+    // Tests for recovery with selective ACK.
+    // =========================================================================================//
+
+    /// A socket that has sent "aaaBBBcccDDDeeeFFF" to a remote with selective ACK.
+    fn socket_with_flight() -> TestSocket {
+        let mut s = socket_established();
+        s.remote_mss = 3;
+        s.remote_has_sack = true;
+        s.set_min_retransmission_timeout(Duration::from_millis(200));
+        s.rtte.sample(10);
+        s.send_slice(b"aaaBBBcccDDDeeeFFF").unwrap();
+        for (n, payload) in [&b"aaa"[..], b"BBB", b"ccc", b"DDD", b"eee", b"FFF"]
+            .into_iter()
+            .enumerate()
+        {
+            recv!(s, time 1000, Ok(TcpRepr {
+                seq_number: LOCAL_SEQ + 1 + 3 * n,
+                ack_number: Some(REMOTE_SEQ + 1),
+                payload,
+                ..RECV_TEMPL
+            }));
+        }
+        recv_nothing!(s, time 1000);
+        s
+    }
+
+    fn sack(acked: usize, ranges: [Option<(usize, usize)>; 3]) -> TcpRepr<'static> {
+        let seq = |n: usize| (LOCAL_SEQ + 1 + n).0 as u32;
+        TcpRepr {
+            seq_number: REMOTE_SEQ + 1,
+            ack_number: Some(LOCAL_SEQ + 1 + acked),
+            sack_ranges: ranges.map(|range| range.map(|(start, end)| (seq(start), seq(end)))),
+            ..SEND_TEMPL
+        }
+    }
+
+    fn data(offset: usize, payload: &'static [u8]) -> TcpRepr<'static> {
+        TcpRepr {
+            seq_number: LOCAL_SEQ + 1 + offset,
+            ack_number: Some(REMOTE_SEQ + 1),
+            payload,
+            ..RECV_TEMPL
+        }
+    }
+
+    #[test]
+    fn test_sack_recovers_several_losses_at_once() {
+        let mut s = socket_with_flight();
+
+        // The first and the third segment are lost.
+        send!(s, time 1010, sack(0, [Some((3, 6)), None, None]));
+        send!(s, time 1010, sack(0, [Some((9, 12)), Some((3, 6)), None]));
+        recv_nothing!(s, time 1010);
+        send!(s, time 1010, sack(0, [Some((9, 15)), Some((3, 6)), None]));
+        recv!(s, time 1010, Ok(data(0, b"aaa")));
+        recv_nothing!(s, time 1010);
+        // The third one is lost now, too.
+        send!(s, time 1010, sack(0, [Some((9, 18)), Some((3, 6)), None]));
+        recv!(s, time 1010, Ok(data(6, b"ccc")));
+        recv_nothing!(s, time 1010);
+
+        send!(s, time 1020, sack(6, [Some((9, 18)), None, None]));
+        recv_nothing!(s, time 1020);
+        send!(s, time 1020, sack(18, [None; 3]));
+        assert!(s.recovery.is_none());
+        assert!(s.scoreboard.is_empty());
+    }
+
+    #[test]
+    fn test_sack_of_nonsense_is_ignored() {
+        let mut s = socket_with_flight();
+        let nonsense = [Some((0, 18)), Some((100, 200)), Some((9, 3))];
+        for _ in 0..5 {
+            send!(s, time 1010, sack(0, nonsense));
+        }
+        recv_nothing!(s, time 1010);
+    }
+
+    #[test]
+    fn test_lost_tail_is_probed_for() {
+        let mut s = socket_with_flight();
+
+        // The last two segments are lost.
+        send!(s, time 1010, sack(12, [None; 3]));
+        recv_nothing!(s, time 1030);
+        recv!(s, time 1100, Ok(data(15, b"FFF")));
+        recv_nothing!(s, time 1100);
+        // The answer to the probe shows what else is lost.
+        send!(s, time 1110, sack(12, [Some((15, 18)), None, None]));
+        recv!(s, time 1110, Ok(data(12, b"eee")));
+        send!(s, time 1120, sack(18, [None; 3]));
+        recv_nothing!(s, time 5000);
+    }
+
+    #[test]
+    fn test_hole_in_front_of_too_few_segments_is_retransmitted_early() {
+        let mut s = socket_with_flight();
+
+        // The last but one segment is lost: there is not enough behind it.
+        send!(s, time 1010, sack(12, [Some((15, 18)), None, None]));
+        recv_nothing!(s, time 1030);
+        recv!(s, time 1100, Ok(data(12, b"eee")));
+        recv_nothing!(s, time 1100);
+    }
+
+    #[test]
+    fn test_timeout_retransmits_only_what_has_not_arrived() {
+        let mut s = socket_with_flight();
+
+        send!(s, time 1010, sack(0, [Some((3, 6)), Some((9, 12)), None]));
+        // The holes are overdue; then the retransmissions are lost.
+        recv!(s, time 1100, Ok(data(0, b"aaa")));
+        recv!(s, time 1100, Ok(data(6, b"ccc")));
+        recv_nothing!(s, time 1100);
+        recv!(s, time 1400, Ok(data(0, b"aaa")));
+        recv!(s, time 1400, Ok(data(6, b"ccc")));
+        recv!(s, time 1400, Ok(data(12, b"eee")));
+        recv!(s, time 1400, Ok(data(15, b"FFF")));
+        recv_nothing!(s, time 1400);
+        send!(s, time 1410, sack(18, [None; 3]));
+        assert!(s.recovery.is_none());
+    }
+
+    #[test]
+    fn test_remote_that_drops_what_it_has_reported() {
+        let mut s = socket_with_flight();
+
+        send!(s, time 1010, sack(0, [Some((3, 18)), None, None]));
+        recv!(s, time 1010, Ok(data(0, b"aaa")));
+        // It has the first segment, and no longer those behind.
+        send!(s, time 1020, sack(3, [None; 3]));
+        recv!(s, time 1400, Ok(data(3, b"BBB")));
+        recv!(s, time 1400, Ok(data(6, b"ccc")));
+    }
+
+    #[test]
+    fn test_late_segments_raise_the_threshold() {
+        let mut s = socket_with_flight();
+
+        send!(s, time 1010, sack(0, [Some((3, 12)), None, None]));
+        recv!(s, time 1010, Ok(data(0, b"aaa")));
+        // It was late only: the remote has it twice.
+        send!(s, time 1011, sack(12, [None; 3]));
+        send!(s, time 1012, sack(12, [Some((0, 3)), None, None]));
+        assert_eq!(s.reordering, 2 * DUP_ACKS);
     }
 
     #[test]
