@@ -16,6 +16,9 @@ pub const PATIENCE: Duration = Duration::from_secs(130);
 /// Timeout of a connection that the program has dropped, or that the peer is opening; Linux's default.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Least time until a segment is sent again that the peer has not acknowledged: Linux's.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+
 /// The smallest buffer of a connection, in bytes.
 const BUFFER_MINIMUM: u64 = 4 << 10;
 
@@ -90,7 +93,8 @@ impl fmt::Debug for Connection {
 impl Connection {
     /// Returns a connection between these ends, the local one first, with these buffers for receiving and sending.
     pub fn new(ends: (SocketAddr, SocketAddr), receive: Vec<u8>, send: Vec<u8>) -> Self {
-        let socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
+        let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
+        socket.set_min_retransmission_timeout(RETRANSMISSION);
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket);
         Self {

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "internet")]
 
+mod losses;
 mod neighbours;
 
 use husk::abi::device::{Address, Network, source};
@@ -111,6 +112,8 @@ struct Model {
     /// Room for pending connections of the listener at [`PORT`], if there is one.
     backlog: Option<usize>,
     pending: VecDeque<u32>,
+    /// Bytes of a buffer.
+    buffer: usize,
     changes: Vec<(u32, Observed)>,
     has_room: Vec<u32>,
     removed: Vec<u32>,
@@ -164,7 +167,7 @@ impl Owner for Model {
     }
 
     fn open(&mut self, ends: (SocketAddr, SocketAddr), _: usize) -> Option<u32> {
-        Some(self.insert(Socket::Stream(Connection::new(ends, vec![0; 4096], vec![0; 4096]))))
+        Some(self.insert(Socket::Stream(Connection::new(ends, vec![0; self.buffer], vec![0; self.buffer]))))
     }
 
     fn accept(&mut self, slot: u32) -> bool {
@@ -224,14 +227,14 @@ impl Machine {
         let address = [10, 0, 0, number];
         let mut v4 = Address { prefix: 24, source: source::GIVEN, ..Address::default() };
         v4.address[..4].copy_from_slice(&address);
-        let output = Output { frames: Arc::clone(outgoing), room: 64 };
+        let output = Output { frames: Arc::clone(outgoing), room: 1024 };
         let wire = End { number, incoming: Arc::clone(incoming), output };
         let mut v6 = Address { prefix: 64, source: source::GIVEN, ..Address::default() };
         (v6.address[0], v6.address[15]) = (0xfd, number);
         let network = Network { mac: wire.address(), mtu: 1500, v4, v6 };
         let device = Device::new(Box::new(wire), &network, number.into(), 0);
         let (incoming, outgoing) = (Arc::clone(incoming), Arc::clone(outgoing));
-        Self { device, incoming, outgoing, owner: Model::default(), address }
+        Self { device, incoming, outgoing, owner: Model { buffer: 4096, ..Model::default() }, address }
     }
 
     fn poll(&mut self, now: u64) {
@@ -243,7 +246,9 @@ impl Machine {
     /// Starts to connect from a port to [`PORT`] of another machine.
     fn connect(&mut self, port: u16, to: [u8; 4], now: u64) -> u32 {
         let ends = ((self.address, port).into(), (to, PORT).into());
-        let slot = self.owner.insert(Socket::Stream(Connection::new(ends, vec![0; 4096], vec![0; 4096])));
+        let buffer = || vec![0; self.owner.buffer];
+        let connection = Connection::new(ends, buffer(), buffer());
+        let slot = self.owner.insert(Socket::Stream(connection));
         self.owner.stream(slot).connect(&mut self.device.stack, slot).expect("a free port");
         self.device.poll_socket(&mut self.owner, slot, now);
         slot

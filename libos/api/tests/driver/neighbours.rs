@@ -101,7 +101,7 @@ fn datagrams_for_many_machines_that_are_not_there_hold_up_no_others() {
 fn datagrams_report_room_after_the_device_had_none() {
     let mut cable = known_server();
     let (from, _) = (cable.client.bind(), cable.server.bind());
-    let sent = (0..200).take_while(|_| cable.client.send(from, b"x", cable.server.address, cable.now).is_ok()).count();
+    let sent = (0..2000).take_while(|_| cable.client.send(from, b"x", cable.server.address, cable.now).is_ok()).count();
     assert!(cable.client.owner.datagrams(from).is_full());
     cable.run(SOON);
     assert_eq!(cable.client.owner.has_room, [from]);
