@@ -1656,10 +1656,14 @@ impl JBD2DEVSYSTEM {
 
         // Preserve the replay cause if recording progress also fails. The
         // persistence error is secondary and must not replace the first error.
-        match self
-            .write_journal_superblock_with_mapping(block_dev, journal_blocks)
-            .and_then(|()| block_dev.flush())
-        {
+        // The blocks are at home before the journal is empty: a crash during the replay repeats it.
+        match block_dev.flush().and_then(|()| {
+            self.write_journal_superblock_with_mapping_flags(
+                block_dev,
+                journal_blocks,
+                WriteFlags::METADATA | WriteFlags::FUA,
+            )
+        }) {
             Ok(()) => status,
             Err(error) => match status {
                 ReplayStatus::Complete => ReplayStatus::Incomplete(ReplayFailure::without_restart(
