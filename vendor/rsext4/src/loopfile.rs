@@ -32,6 +32,11 @@ pub fn resolve_inode_block<B: BlockIo>(
     }
 }
 
+/// Most blocks of a directory, a symbolic link or a journal: what the filesystem has, and 2 GiB in blocks of 4 KiB.
+pub(crate) fn mapped_blocks_maximum(fs: &Ext4FileSystem) -> u64 {
+    fs.superblock.blocks_count().min(1 << 19)
+}
+
 /// Builds a logical-block to physical-block map for an extent-based inode.
 ///
 /// The helper walks the entire extent tree, materializes every mapped block,
@@ -48,6 +53,11 @@ pub fn resolve_inode_blocks<B: BlockIo>(
 
     let mut tree = ExtentTree::with_filesystem(inode, fs, inode_num);
     let runs = tree.initialized_runs_in_range(block_dev, 0, u32::MAX)?;
+    // Extents of a damaged inode may map the same blocks again and again.
+    let mapped: u64 = runs.iter().map(|run| u64::from(run.len)).sum();
+    if mapped > mapped_blocks_maximum(fs) {
+        return Err(Ext4Error::corrupted().with_operation("inode:mapped_blocks"));
+    }
     let mut out = BTreeMap::new();
     for run in runs {
         for offset in 0..run.len {

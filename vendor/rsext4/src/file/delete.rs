@@ -73,6 +73,38 @@ pub(crate) fn preflight_inode_free<B: BlockIo>(
     Ok(())
 }
 
+/// Most mapped blocks of a file that is freed in one transaction: each may lie in a group of its own.
+const REAP_MAX_MAPPED_BLOCKS: u64 = 32;
+
+/// Sum of the lengths of all extents.
+fn mapped_blocks<B: BlockIo>(
+    fs: &Ext4FileSystem,
+    block_dev: &mut Jbd2Dev<B>,
+    inode_num: InodeNumber,
+    inode: &mut Ext4Inode,
+) -> Ext4Result<u64> {
+    if !inode.uses_extents() {
+        return Ok(0);
+    }
+    let extents = ExtentTree::with_filesystem(inode, fs, inode_num).all_extents(block_dev)?;
+    Ok(extents.iter().map(|extent| u64::from(extent.len())).sum())
+}
+
+/// Frees the contents of a file that are too much for the transaction of its inode, in as many as they take. A crash between them
+/// leaves a shorter file on the list of orphans.
+fn truncate_extents_before_free<B: BlockIo>(
+    fs: &mut Ext4FileSystem,
+    block_dev: &mut Jbd2Dev<B>,
+    inode_num: InodeNumber,
+    inode: &mut Ext4Inode,
+) -> Ext4Result<()> {
+    if inode.is_file() && mapped_blocks(fs, block_dev, inode_num, inode)? > REAP_MAX_MAPPED_BLOCKS {
+        crate::file::truncate_inode_for_reap(block_dev, fs, inode_num)?;
+        *inode = fs.get_inode_by_num(block_dev, inode_num)?;
+    }
+    Ok(())
+}
+
 fn truncate_legacy_indirect_mapping_before_free<B: BlockIo>(
     fs: &mut Ext4FileSystem,
     block_dev: &mut Jbd2Dev<B>,
@@ -104,6 +136,10 @@ fn inode_owned_blocks<B: BlockIo>(
     inode: &mut Ext4Inode,
 ) -> Ext4Result<InodeOwnedBlocks> {
     ensure_inode_free_is_supported(fs, inode)?;
+    // Extents of a damaged inode may map the same blocks again and again.
+    if mapped_blocks(fs, block_dev, inode_num, inode)? > crate::loopfile::mapped_blocks_maximum(fs) {
+        return Err(Ext4Error::corrupted().with_operation("inode:mapped_blocks"));
+    }
     let mut mapped_blocks: Vec<AbsoluteBN> = if inode.uses_extents() {
         // Also the unwritten ones, which may lie beyond the end of the file.
         let mut blocks = Vec::new();
@@ -269,6 +305,7 @@ pub fn reap_unlinked_inode<B: BlockIo>(
     // zero-link inode remains durably orphaned across this boundary, so a
     // crash after mapping removal simply resumes the final reap on mount.
     truncate_legacy_indirect_mapping_before_free(fs, block_dev, inode_num, &mut inode)?;
+    truncate_extents_before_free(fs, block_dev, inode_num, &mut inode)?;
     let external_xattr = read_external_store(block_dev, fs, &inode)?;
     let owned_blocks = inode_owned_blocks(fs, block_dev, inode_num, &mut inode)?;
     let credits = reap_transaction_credits(
