@@ -710,7 +710,11 @@ impl Ext4FileSystem {
             if options.readonly {
                 fs.validate_orphan_chain(block_dev)?;
             } else {
-                fs.recover_orphans(block_dev)?;
+                match fs.recover_orphans(block_dev) {
+                    // A file that cannot be freed now stays on the list.
+                    Err(error) if error.kind() == Ext4ErrorKind::NoSpace => {}
+                    result => result?,
+                }
             }
 
             // rootinode check !

@@ -41,16 +41,16 @@ impl Ext4FileSystem {
         if !self.mounted {
             return Ok(());
         }
-        if self.superblock.s_last_orphan != 0 {
-            return Err(Ext4Error::busy().with_operation("unmount:live_orphans"));
-        }
-
         observer.event(Event::Mount(MountEvent::UnmountStarted));
 
         self.sync_filesystem_with_observer(block_dev, observer)?;
         // All blocks are at home, and the journal is empty, before the superblock says so: with one of them missing and the recovery
         // flag gone, nobody would replay the rest.
         block_dev.umount_commit()?;
+        if self.superblock.s_last_orphan != 0 {
+            // All is durable. The next mount, or fsck, frees what is on the list.
+            return Err(Ext4Error::busy().with_operation("unmount:live_orphans"));
+        }
 
         let previous_superblock = self.superblock;
         self.superblock.s_state = Self::clean_state(&self.superblock);
