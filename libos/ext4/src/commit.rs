@@ -80,7 +80,7 @@ impl<D: Disk> Volume<D> {
         // An error stays with the journal, and is that of the next request.
         if kept > KEPT_MAXIMUM {
             let _ = self.commit().and_then(|()| self.system.checkpoint().map_err(errno::of));
-        } else if running > RUNNING_MAXIMUM {
+        } else if running > self.system.transaction_capacity().map_or(RUNNING_MAXIMUM, |most| RUNNING_MAXIMUM.min(most / 2)) {
             let _ = self.commit();
         }
         self.write_back(self.now_ns.load(Ordering::Relaxed));

@@ -45,6 +45,11 @@ fn cut(disk: &Recorder, model: &Model, random: &mut Random, with_fsck: bool) -> 
         (told, state.cut(told, random))
     };
     let about = |text: String| format!("cut after {told}: {text}");
+    // The replay is cut off too, twice.
+    let mut left = left;
+    for _ in 0..2 * random.below(2) {
+        left = interrupted(left, random).map_err(about)?;
+    }
     replayed(left.clone(), model, told).map_err(about)?;
     if with_fsck {
         let (status, text, mended) = check(&left, &["-f", "-y", "-E", "no_optimize_extents"]);
@@ -68,6 +73,15 @@ fn cut(disk: &Recorder, model: &Model, random: &mut Random, with_fsck: bool) -> 
             .map_err(|error| about(format!("after e2fsck -fy: {error}")))?;
     }
     Ok(())
+}
+
+/// Mounts a disk, which loses power meanwhile.
+fn interrupted(disk: Vec<u8>, random: &mut Random) -> Result<Vec<u8>, String> {
+    let disk = Recorder::new(disk);
+    Guest::try_mount(disk.clone(), false).map(drop).map_err(|error| format!("mount before a cut: {error}"))?;
+    let state = disk.0.lock().expect("no panic");
+    let told = random.below(state.told.len() + 1);
+    Ok(state.cut(told, random))
 }
 
 /// Mounts a disk, compares it with the model, writes to it, and has it checked.

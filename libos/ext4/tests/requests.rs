@@ -313,3 +313,16 @@ fn what_cannot_be_mounted_is_refused_with_the_remedy() {
     guest.volume.unmount().expect("it is unmounted");
     assert!(disk.bytes() == before, "nothing is written to a read-only disk");
 }
+
+#[test]
+fn a_file_in_many_groups_is_freed() {
+    on(64, &["-b", "1024", "-g", "256", "-N", "2048", "-J", "size=1"], |guest| {
+        let bytes = pattern(MIB, 3);
+        let handle = guest.open("large", CREATE | RDWR).expect("room");
+        (0..45).for_each(|at| drop(guest.write_at(handle, at * MIB as u64, &bytes).expect("room")));
+        guest.close(handle).expect("it is open");
+        guest.unlink("large").expect("it is there");
+        guest.put("small", &bytes).expect("room");
+        guest.truncate("small", 1000).expect("it is there");
+    });
+}

@@ -18,6 +18,7 @@ pub enum Step {
     Truncate { file: usize, size: usize },
     Punch { file: usize, offset: usize, length: usize },
     Allocate { file: usize, length: usize },
+    Scatter { file: usize, seed: usize },
     Remove { name: usize },
     Rename { from: usize, to: usize, exchange: bool },
     Sync { file: usize, data_only: bool },
@@ -47,7 +48,8 @@ fn step(random: &mut Random) -> Step {
         56..62 => Step::Truncate { file, size: random.below(100_000) },
         62..64 => Step::Punch { file, offset: random.below(60_000), length },
         64..66 => Step::Allocate { file, length },
-        66..74 => Step::Remove { name },
+        66..68 => Step::Scatter { file, seed: random.below(1000) },
+        68..74 => Step::Remove { name },
         74..84 => Step::Rename { from: file, to: name, exchange: random.below(5) == 0 },
         84..94 => Step::Sync { file, data_only: random.below(2) == 0 },
         94..99 => Step::SyncAll,
@@ -236,6 +238,7 @@ impl Model {
                 self.allocate(guest, &path, (0, 0, *length));
                 self.version(file, |bytes| bytes.resize(bytes.len().max(*length), 0));
             }
+            Step::Scatter { file, seed } => self.scatter(guest, *file, *seed),
             Step::Remove { name } => self.remove(guest, *name),
             Step::Rename { from, to, exchange } => self.rename(guest, *from, *to, *exchange, index),
             Step::Sync { .. } | Step::SyncAll | Step::Remount => {}
@@ -273,6 +276,22 @@ impl Model {
             contents.resize(contents.len().max(offset + length), 0);
             contents[offset..offset + length].copy_from_slice(&bytes);
         });
+    }
+
+    /// Writes here and there in space that is allocated, which splits its extents.
+    fn scatter<D: Disk>(&mut self, guest: &mut Guest<D>, file: usize, seed: usize) {
+        const LENGTH: usize = 150_000;
+        let Some((path, file)) = self.file(file) else { return };
+        self.allocate(guest, &path, (0, 0, LENGTH));
+        self.version(file, |bytes| bytes.resize(bytes.len().max(LENGTH), 0));
+        let mut random = Random::new(seed as u64);
+        let handle = guest.open(&path, RDWR).expect("it is there");
+        for _ in 0..30 {
+            let (offset, bytes) = (random.below(LENGTH - 500), self.bytes(500));
+            assert_eq!(guest.write_at(handle, offset as u64, &bytes), Ok(500), "{path}");
+            self.version(file, |contents| contents[offset..offset + 500].copy_from_slice(&bytes));
+        }
+        guest.close(handle).expect("it is open");
     }
 
     fn remove<D: Disk>(&mut self, guest: &mut Guest<D>, name: usize) {

@@ -119,6 +119,22 @@ impl Ext4FileSystem {
         result
     }
 
+    /// Runs a metadata state transition, and reserves credits for a later one in the same transaction.
+    pub(crate) fn with_metadata_reservation<B: BlockIo, T>(
+        &mut self,
+        block_dev: &mut Jbd2Dev<B>,
+        credits: TransactionCredits,
+        reserved: TransactionCredits,
+        operation: impl FnOnce(&mut Self, &mut Jbd2Dev<B>) -> Ext4Result<T>,
+    ) -> Ext4Result<(T, crate::blockdev::ReservedJournalHandle)> {
+        let snapshot = MetadataTransactionSnapshot::capture(self);
+        let result = block_dev.with_transaction_reservation(credits, reserved, |block_dev| operation(self, block_dev));
+        if result.is_err() {
+            snapshot.restore(self);
+        }
+        result
+    }
+
     /// Ends the previous handle's transaction before running the next
     /// restartable metadata step under a fresh handle.
     ///

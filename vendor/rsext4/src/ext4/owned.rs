@@ -1267,6 +1267,11 @@ where
         self.filesystem.superblock.has_journal()
     }
 
+    /// Most blocks of one transaction of the journal.
+    pub fn transaction_capacity(&self) -> Option<usize> {
+        self.device.transaction_credit_limit().ok().flatten()
+    }
+
     /// Returns true if new files have extents, not the block maps of ext2 and ext3.
     pub fn has_extents(&self) -> bool {
         self.filesystem.superblock.has_extents()

@@ -2822,9 +2822,10 @@ fn write_inode_data_through_unwritten<B: BlockIo>(
             .load_root_from_inode()?
             .header()
             .eh_depth;
+        // Two nodes a level, and a new root; for each new one, a bitmap and a descriptor; the inode and the superblock.
         let prepare_credits = usize::from(tree_depth)
-            .checked_mul(2)
-            .and_then(|credits| credits.checked_add(8))
+            .checked_mul(4)
+            .and_then(|credits| credits.checked_add(16))
             .ok_or_else(Ext4Error::overflow)?;
         let is_last = index + 1 == planned.len();
         let reserve_finish = is_last
@@ -2834,7 +2835,8 @@ fn write_inode_data_through_unwritten<B: BlockIo>(
                         .checked_add(reserved_finish_credits)
                         .is_some_and(|total| total <= limit)
             });
-        let prepare = |device: &mut Jbd2Dev<B>| {
+        let counters_before = fs.group_counter_snapshot();
+        let prepare = |fs: &mut Ext4FileSystem, device: &mut Jbd2Dev<B>| {
             {
                 let mut tree = ExtentTree::with_filesystem(&mut inode, fs, inode_num);
                 tree.prepare_unwritten_write(fs, device, run.logical_start, run.len)?;
@@ -2842,17 +2844,21 @@ fn write_inode_data_through_unwritten<B: BlockIo>(
             // Publish the still-unwritten split in the same journal operation
             // as its external extent-node updates.
             fs.modify_inode(device, inode_num, |on_disk| *on_disk = inode)?;
-            fs.inodetable_cache.flush(device, inode_num)
+            fs.inodetable_cache.flush(device, inode_num)?;
+            // So are new nodes of the tree in the bitmaps.
+            fs.flush_changed_group_metadata(device, &counters_before)?;
+            fs.sync_superblock(device)
         };
         if reserve_finish {
-            let ((), reserved) = device.with_transaction_reservation(
+            let ((), reserved) = fs.with_metadata_reservation(
+                device,
                 TransactionCredits::metadata(prepare_credits),
                 TransactionCredits::metadata(reserved_finish_credits),
                 prepare,
             )?;
             finish_reservation = Some(reserved);
         } else {
-            device.with_transaction_handle(prepare_credits, prepare)?;
+            fs.with_metadata_transaction(device, prepare_credits, prepare)?;
         }
         prepared.push(*run);
     }
