@@ -122,8 +122,12 @@ impl<D: Disk> Volume<D> {
 
     /// Closes a handle, and frees a file without a name at its last one.
     pub(crate) fn close(&mut self, handle: u32) -> Result<(), Errno> {
-        let number = self.files.get(handle)?.inode;
-        self.locks.closed(handle, number);
+        let open = self.files.get(handle)?;
+        let (number, is_path) = (open.inode, !open.reads && !open.writes);
+        // A file that is open by its path only has no locks to release.
+        if !is_path {
+            self.locks.closed(handle, number);
+        }
         let (number, is_nameless) = self.files.remove(handle)?;
         if !is_nameless {
             return Ok(());

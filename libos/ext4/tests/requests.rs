@@ -326,3 +326,18 @@ fn a_file_in_many_groups_is_freed() {
         guest.truncate("small", 1000).expect("it is there");
     });
 }
+
+#[test]
+fn closing_a_path_releases_no_lock() {
+    on(8, &[], |guest| {
+        guest.put("f", b"x").expect("room");
+        let mut open = |guest: &mut Guest<Memory>, flags| guest.open("f", flags).expect("it is there");
+        let (first, second, path) = (open(guest, RDWR), open(guest, RDWR), open(guest, 0o10_000_000));
+        let lock = |handle, mode| Request { handle, mode, flags: 1, ..Request::default() };
+        guest.on_handle(LOCK, lock(first, PROCESS)).expect("it is free");
+        guest.close(path).expect("it is open");
+        assert_eq!(guest.on_handle(LOCK, lock(second, 0)).map(drop), Err(11));
+        guest.close(first).expect("it is open");
+        assert_eq!(guest.on_handle(LOCK, lock(second, 0)).map(drop), Ok(()));
+    });
+}
