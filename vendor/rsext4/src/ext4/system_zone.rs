@@ -138,7 +138,8 @@ impl SystemZoneMap {
                 }
             }
         }
-        for relative in valid_blocks..u64::from(superblock.s_blocks_per_group) {
+        // A group may have fewer blocks than its bitmap has bits.
+        for relative in valid_blocks..bitmap.len() as u64 * 8 {
             let relative = u32::try_from(relative).map_err(|_| Ext4Error::overflow())?;
             if !set_bit(bitmap, relative) {
                 return Err(Ext4Error::corrupted().with_operation("block_bitmap:uninit_tail"));
