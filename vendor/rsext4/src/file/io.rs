@@ -2995,6 +2995,10 @@ pub fn write_inode_data<B: BlockIo>(
         return Err(Ext4Error::file_too_large());
     }
 
+    if offset > old_size && !old_size.is_multiple_of(block_bytes) {
+        // A crash may have left bytes behind the end of the file, which the gap would show.
+        zero_mapped_inode_tail(device, fs, inode_num, &mut inode, old_size)?;
+    }
     let write = WriteSlice { offset, end, data };
     if !inode.uses_extents() {
         return write_legacy_inode_data(device, fs, inode_num, inode, write);
