@@ -63,8 +63,11 @@ impl<D: Disk> Volume<D> {
             LIST => self.list(request, data),
             SET => self.set(request, path).map(done),
             SYNC => {
-                let number = self.files.get(request.handle)?.inode;
-                self.sync(number, request.flags & Flags::DATA_ONLY.bits() != 0).map(done)
+                let open = self.files.get(request.handle)?;
+                if !open.reads && !open.writes {
+                    return Err(EBADF);
+                }
+                self.sync(request.handle, request.flags & Flags::DATA_ONLY.bits() != 0).map(done)
             }
             MAKE_DIRECTORY => self.make_directory(request, path).map(done),
             UNLINK => self.unlink(request, path).map(done),
@@ -126,6 +129,7 @@ impl<D: Disk> Volume<D> {
             reader: None,
             read_to: 0,
             ahead_to: 0,
+            errors_seen: 0,
         };
         let handle = self.files.add(open)?;
         let truncates = !is_path && flags & O_TRUNC != 0 && info.file_type() == DirectoryEntryType::RegularFile;

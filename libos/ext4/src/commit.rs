@@ -44,9 +44,10 @@ impl<D: Disk> Volume<D> {
     }
 
     /// Makes a file durable: its contents, and what is needed to find them.
-    pub(crate) fn sync(&mut self, number: InodeNumber, data_only: bool) -> Result<(), Errno> {
+    pub(crate) fn sync(&mut self, handle: u32, data_only: bool) -> Result<(), Errno> {
+        let number = self.files.get(handle)?.inode;
         let settled = self.settle(number);
-        self.late(number)?;
+        self.late(handle)?;
         settled?;
         let as_io = |error| if error == EROFS { EIO } else { error };
         match self.commits.changed.get(&number) {
@@ -80,7 +81,9 @@ impl<D: Disk> Volume<D> {
         // An error stays with the journal, and is that of the next request.
         if kept > KEPT_MAXIMUM {
             let _ = self.commit().and_then(|()| self.system.checkpoint().map_err(errno::of));
-        } else if running > self.system.transaction_capacity().map_or(RUNNING_MAXIMUM, |most| RUNNING_MAXIMUM.min(most / 2)) {
+        } else if running
+            > self.system.transaction_capacity().map_or(RUNNING_MAXIMUM, |most| RUNNING_MAXIMUM.min(most / 2))
+        {
             let _ = self.commit();
         }
         self.write_back(self.now_ns.load(Ordering::Relaxed));

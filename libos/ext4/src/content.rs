@@ -153,7 +153,9 @@ impl<D: Disk> Volume<D> {
         if end > self.system.file_size_maximum(number).map_err(errno::of)? {
             return Err(EFBIG);
         }
+        // Not the space of what is collected of other files.
         self.settle(number)?;
+        let _ = self.settle_all();
         self.check_intact()?;
         self.files.changed(number);
         self.commits.changed(number);

@@ -20,6 +20,8 @@ pub struct Open {
     /// End of the last read, and of what was read ahead.
     pub read_to: u64,
     pub ahead_to: u64,
+    /// Number of late errors of the inode that this handle knows of.
+    pub errors_seen: u32,
 }
 
 /// State of an inode that is open.
@@ -28,8 +30,8 @@ pub struct Inode {
     handles: u32,
     /// The last name is gone: the inode is freed at the last close.
     is_nameless: bool,
-    /// Error of a write that was answered before it was carried out.
-    pub late: Option<Errno>,
+    /// Number of errors of writes that were answered before they were carried out, and the last one.
+    pub late: (u32, Errno),
     /// Attributes and places on the disk, until they change.
     pub known: Option<Known>,
 }
@@ -57,7 +59,9 @@ impl Files {
     /// Adds an open file. Returns its handle.
     pub fn add(&mut self, open: Open) -> Result<u32, Errno> {
         self.check_room()?;
-        self.inodes.entry(open.inode).or_default().handles += 1;
+        let inode = self.inodes.entry(open.inode).or_default();
+        inode.handles += 1;
+        let open = Open { errors_seen: inode.late.0, ..open };
         let handle = self.free.pop().unwrap_or(self.handles.len() as u32);
         match self.handles.get_mut(handle as usize) {
             Some(place) => *place = Some(open),
@@ -128,11 +132,20 @@ impl<D: Disk> Volume<D> {
         if !is_path {
             self.locks.closed(handle, number);
         }
+        // No write outlives the last handle, through which its error can be returned.
+        let settled = if self.files.inode(number).is_some_and(|inode| inode.handles == 1 && !inode.is_nameless) {
+            self.settle(number)
+        } else {
+            Ok(())
+        };
+        let late = self.late(handle);
         let (number, is_nameless) = self.files.remove(handle)?;
-        if !is_nameless {
-            return Ok(());
+        if self.files.inode(number).is_none() {
+            self.pending.forget(number);
         }
-        self.pending.forget(number);
+        if !is_nameless {
+            return late.and(settled);
+        }
         self.reap(number)
     }
 

@@ -52,6 +52,12 @@ impl Pending {
         self.take(number);
     }
 
+    /// Takes writes again that could not be carried out.
+    pub fn put_back(&mut self, number: InodeNumber, file: Collected) {
+        self.total += file.bytes.len();
+        self.files.insert(number, file);
+    }
+
     /// Takes the writes of a file.
     pub fn take(&mut self, number: InodeNumber) -> Option<Collected> {
         let file = self.files.remove(&number)?;

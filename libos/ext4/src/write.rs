@@ -4,7 +4,7 @@
 //! large extents, and its metadata changes once for many of them. What is collected is [`TOTAL_MAXIMUM`] at most, and less than what
 //! the volume has room for: a write that is answered does not lack space later.
 
-use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOSPC, EOPNOTSUPP, EROFS, Errno};
+use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, EROFS, Errno};
 use crate::{Data, Disk, Volume};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -36,7 +36,6 @@ impl<D: Disk> Volume<D> {
         if data.length() > DATA_MAXIMUM.into() {
             return Err(EINVAL);
         }
-        self.late(number)?;
         let info = self.info(number)?;
         let (size, _) = self.pending.grown(number, info.size);
         let offset = if flags.contains(Flags::APPEND) { size } else { request.offset };
@@ -46,7 +45,7 @@ impl<D: Disk> Volume<D> {
         }
         let count = if data.length() == 0 { 0 } else { self.put(&info, offset, data)? };
         if durable {
-            self.sync(number, true)?;
+            self.sync(request.handle, true)?;
         }
         Ok(Answer { count, position: offset + count, ..Answer::default() })
     }
@@ -194,7 +193,11 @@ impl<D: Disk> Volume<D> {
         let result = self.allocate_and_write(number, file.offset, &file.bytes);
         self.now_ns.store(now_ns, Ordering::Relaxed);
         if let (Err(error), Some(inode)) = (result, self.files.inode(number)) {
-            inode.late = Some(error);
+            inode.late = (inode.late.0 + 1, error);
+            // There may be room, or memory, the next time.
+            if matches!(error, ENOSPC | ENOMEM) {
+                self.pending.put_back(number, file);
+            }
         }
         result
     }
@@ -205,12 +208,15 @@ impl<D: Disk> Volume<D> {
         numbers.into_iter().map(|number| self.settle(number)).fold(Ok(()), Result::and)
     }
 
-    /// Returns the error of writes that were answered before.
-    pub(crate) fn late(&mut self, number: InodeNumber) -> Result<(), Errno> {
-        match self.files.inode(number).and_then(|inode| inode.late.take()) {
-            Some(error) => Err(if error == EROFS { EIO } else { error }),
-            None => Ok(()),
+    /// Returns the error of writes that were answered before, once to each handle.
+    pub(crate) fn late(&mut self, handle: u32) -> Result<(), Errno> {
+        let number = self.files.get(handle)?.inode;
+        let Some((count, error)) = self.files.inode(number).map(|inode| inode.late) else { return Ok(()) };
+        let open = self.files.get_mut(handle)?;
+        if core::mem::replace(&mut open.errors_seen, count) == count {
+            return Ok(());
         }
+        Err(if error == EROFS { EIO } else { error })
     }
 
     /// Returns the places of a range of a file, in parts that follow each other.

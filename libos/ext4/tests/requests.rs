@@ -316,22 +316,26 @@ fn what_cannot_be_mounted_is_refused_with_the_remedy() {
 
 #[test]
 fn a_file_in_many_groups_is_freed() {
-    on(64, &["-b", "1024", "-g", "256", "-N", "2048", "-J", "size=1"], |guest| {
-        let bytes = pattern(MIB, 3);
-        let handle = guest.open("large", CREATE | RDWR).expect("room");
-        (0..45).for_each(|at| drop(guest.write_at(handle, at * MIB as u64, &bytes).expect("room")));
-        guest.close(handle).expect("it is open");
-        guest.unlink("large").expect("it is there");
-        guest.put("small", &bytes).expect("room");
-        guest.truncate("small", 1000).expect("it is there");
-    });
+    on(
+        80,
+        &["-b", "1024", "-g", "512", "-O", "^64bit,^resize_inode,^meta_bg", "-N", "3000", "-J", "size=1"],
+        |guest| {
+            let bytes = pattern(MIB, 3);
+            let handle = guest.open("large", CREATE | RDWR).expect("room");
+            (0..58).for_each(|at| assert_eq!(guest.write_at(handle, at * MIB as u64, &bytes), Ok(MIB as u64)));
+            guest.close(handle).expect("it is open");
+            guest.unlink("large").expect("it is there");
+            guest.put("small", &bytes).expect("room");
+            guest.truncate("small", 1000).expect("it is there");
+        },
+    );
 }
 
 #[test]
 fn closing_a_path_releases_no_lock() {
     on(8, &[], |guest| {
         guest.put("f", b"x").expect("room");
-        let mut open = |guest: &mut Guest<Memory>, flags| guest.open("f", flags).expect("it is there");
+        let open = |guest: &mut Guest<Memory>, flags| guest.open("f", flags).expect("it is there");
         let (first, second, path) = (open(guest, RDWR), open(guest, RDWR), open(guest, 0o10_000_000));
         let lock = |handle, mode| Request { handle, mode, flags: 1, ..Request::default() };
         guest.on_handle(LOCK, lock(first, PROCESS)).expect("it is free");
@@ -339,5 +343,67 @@ fn closing_a_path_releases_no_lock() {
         assert_eq!(guest.on_handle(LOCK, lock(second, 0)).map(drop), Err(11));
         guest.close(first).expect("it is open");
         assert_eq!(guest.on_handle(LOCK, lock(second, 0)).map(drop), Ok(()));
+    });
+}
+
+#[test]
+fn a_gap_shows_zeros_whatever_lay_behind_the_end() {
+    if !has_tools() {
+        return;
+    }
+    let disk = Memory::new(make(8, &["-b", "4096"]));
+    let mut guest = Guest::mount(disk.clone());
+    let bytes = pattern(1000, 99);
+    guest.put("f", &bytes).expect("room");
+    guest.volume.unmount().expect("it is unmounted");
+    {
+        let mut disk = disk.0.lock().expect("no panic");
+        let at = (0..disk.len()).step_by(4096).find(|at| disk[*at..].starts_with(&bytes)).expect("it is on the disk");
+        disk[at + 1000..at + 4096].fill(0x55);
+    }
+    let mut guest = Guest::mount(disk.clone());
+    let handle = guest.open("f", RDWR).expect("it is there");
+    guest.write_at(handle, 3000, b"end").expect("room");
+    assert!(guest.read_at(handle, 0, 5000).expect("it is open") == [&bytes[..], &[0; 2000], b"end"].concat());
+    guest.write_at(handle, 9000, b"end").expect("room");
+    assert!(guest.read_at(handle, 3003, 5997).expect("it is open") == [0; 5997]);
+    guest.volume.unmount().expect("it is unmounted");
+    assert_clean(&disk.bytes());
+}
+
+#[test]
+fn a_file_that_is_written_anew_is_on_its_way_when_it_is_closed() {
+    if !has_tools() {
+        return;
+    }
+    let disk = Memory::new(make(8, &[]));
+    let mut guest = Guest::mount(disk.clone());
+    guest.put("f", b"old").expect("room");
+    let other = guest.open("other", CREATE | RDWR).expect("room");
+    guest.sync(other, false).expect("the disk works");
+    guest.put("f", b"new").expect("room");
+    guest.write_at(other, 0, b"x").expect("room");
+    guest.sync(other, false).expect("the disk works");
+    // What a crash leaves now.
+    let mut guest = Guest::mount(Memory::new(disk.bytes()));
+    assert_eq!(guest.get("f"), Ok(b"new".to_vec()));
+}
+
+#[test]
+fn collected_bytes_keep_their_space() {
+    on(8, &["-b", "1024"], |guest| {
+        let first = guest.open("first", CREATE | RDWR).expect("room");
+        guest.write_at(first, 0, &pattern(200_000, 5)).expect("room");
+        let second = guest.open("second", CREATE | RDWR).expect("room");
+        let (mut offset, mut count) = (0, 1 << 20);
+        while count >= 1024 {
+            let request = Request { handle: second, offset, count, flags: 1, ..Request::default() };
+            match guest.on_handle(ALLOCATE, request) {
+                Ok(_) => offset += count,
+                Err(_) => count /= 2,
+            }
+        }
+        assert_eq!(guest.sync(first, false), Ok(()));
+        assert!(guest.read_at(first, 0, 200_000).expect("it is open") == pattern(200_000, 5));
     });
 }
