@@ -64,6 +64,34 @@ impl Files {
             return Err(if nonblocking { Errno::EAGAIN.into() } else { wait(node) });
         }
         self.input = Input::Unknown;
+        if !self.nodes[node].watches.is_empty() {
+            // Sets in which the console is edge-triggered look for more input, and so ask for its arrival to be reported.
+            self.notify(node, Ready::IN);
+        }
         devices.console_read(into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::epoll::Change;
+    use crate::fs::inode::Time;
+    use crate::fs::tests::Fakes;
+    use linux_raw_sys::general::{EPOLLET, EPOLLIN};
+
+    #[test]
+    fn an_edge_triggered_set_asks_for_input_again_after_a_read() {
+        let mut files = Files::new(b"/app".to_vec(), 1 << 20, Time::default(), || Ok(&[])).expect("memory");
+        let mut fakes = Fakes { input: b"a".to_vec(), ..Fakes::default() };
+        let set = files.epoll(0, Time::default()).expect("a descriptor");
+        files.change_epoll(&mut fakes, set, 0, Change::Add(EPOLLIN | EPOLLET, 7)).expect("it can be waited for");
+        let (node, mut bytes) = (files.epoll_node(set).expect("it is one"), [0u8; 64]);
+        let into = bytes.as_mut_ptr() as u64;
+        assert_eq!(files.take_events(&mut fakes, node, into, 4), Ok(1));
+        let key = files.usable(0).expect("it is open");
+        assert_eq!(files.read_console(&mut fakes, key, Slice::new(into, 8)).ok(), Some(1));
+        assert_eq!(files.take_events(&mut fakes, node, into, 4), Ok(0));
+        assert_eq!(files.input, Input::Wanted, "else no arrival is reported");
     }
 }
