@@ -9,20 +9,62 @@ use std::collections::BTreeMap;
 /// A change, or a sync. Numbers choose among what is there.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Make { name: usize },
-    MakeDirectory { name: usize },
-    Link { of: usize, name: usize },
-    Symlink { name: usize },
-    Write { file: usize, offset: usize, length: usize },
-    Append { file: usize, length: usize },
-    Truncate { file: usize, size: usize },
-    Punch { file: usize, offset: usize, length: usize },
-    Allocate { file: usize, length: usize },
-    Scatter { file: usize, seed: usize },
-    Remove { name: usize },
-    Rename { from: usize, to: usize, exchange: bool },
-    Sync { file: usize, data_only: bool },
+    Make {
+        name: usize,
+    },
+    MakeDirectory {
+        name: usize,
+    },
+    Link {
+        of: usize,
+        name: usize,
+    },
+    Symlink {
+        name: usize,
+    },
+    Write {
+        file: usize,
+        offset: usize,
+        length: usize,
+    },
+    Append {
+        file: usize,
+        length: usize,
+    },
+    Truncate {
+        file: usize,
+        size: usize,
+    },
+    Punch {
+        file: usize,
+        offset: usize,
+        length: usize,
+    },
+    Allocate {
+        file: usize,
+        length: usize,
+    },
+    Scatter {
+        file: usize,
+        seed: usize,
+    },
+    Remove {
+        name: usize,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+        exchange: bool,
+    },
+    Sync {
+        file: usize,
+        data_only: bool,
+    },
     SyncAll,
+    /// Files are left open, or closed, from here on.
+    Keep {
+        keeps: bool,
+    },
     Remount,
 }
 
@@ -52,7 +94,8 @@ fn step(random: &mut Random) -> Step {
         68..74 => Step::Remove { name },
         74..84 => Step::Rename { from: file, to: name, exchange: random.below(5) == 0 },
         84..94 => Step::Sync { file, data_only: random.below(2) == 0 },
-        94..99 => Step::SyncAll,
+        94..96 => Step::SyncAll,
+        96..99 => Step::Keep { keeps: random.below(3) > 0 },
         _ => Step::Remount,
     }
 }
@@ -88,12 +131,24 @@ pub struct Model {
     versions_after: Vec<Vec<usize>>,
     done: Vec<Done>,
     written: u64,
+    /// Files that are left open, by number.
+    open: BTreeMap<usize, u32>,
+    keeps: bool,
 }
 
 impl Model {
     pub fn new(tree: Tree, told: usize) -> Self {
         let first = Done { tree: tree.clone(), told, durable: Vec::new(), names_of: 0 };
-        Self { tree, files: Vec::new(), named: Vec::new(), versions_after: Vec::new(), done: vec![first], written: 0 }
+        Self {
+            tree,
+            files: Vec::new(),
+            named: Vec::new(),
+            versions_after: Vec::new(),
+            done: vec![first],
+            written: 0,
+            open: BTreeMap::new(),
+            keeps: true,
+        }
     }
 
     /// Bytes that no other write has.
@@ -148,9 +203,9 @@ impl Model {
         match step {
             Step::Sync { file, data_only } => {
                 if let Some((path, file)) = self.file(*file) {
-                    let handle = guest.open(&path, RDWR).expect("it is there");
+                    let handle = self.handle(guest, &path, file);
                     guest.sync(handle, *data_only).expect("the disk works");
-                    guest.close(handle).expect("it is open");
+                    self.release(guest, file, handle);
                     durable.push((file, self.files[file].len()));
                     names_of = self.named[file];
                 }
@@ -161,7 +216,16 @@ impl Model {
                 guest.now_ns += 20_000_000_000;
                 guest.volume.write_back(guest.now_ns);
             }
+            Step::Keep { keeps } => {
+                self.keeps = *keeps;
+                if !keeps {
+                    std::mem::take(&mut self.open)
+                        .into_values()
+                        .for_each(|handle| guest.close(handle).expect("it is open"));
+                }
+            }
             Step::Remount => {
+                self.open.clear();
                 guest.volume.unmount().expect("it is unmounted");
                 let now_ns = guest.now_ns;
                 *guest = Guest::mount(disk.clone());
@@ -241,7 +305,7 @@ impl Model {
             Step::Scatter { file, seed } => self.scatter(guest, *file, *seed),
             Step::Remove { name } => self.remove(guest, *name),
             Step::Rename { from, to, exchange } => self.rename(guest, *from, *to, *exchange, index),
-            Step::Sync { .. } | Step::SyncAll | Step::Remount => {}
+            Step::Sync { .. } | Step::SyncAll | Step::Keep { .. } | Step::Remount => {}
         }
     }
 
@@ -269,13 +333,30 @@ impl Model {
         }
         let _ = index;
         let (bytes, offset) = (self.bytes(length), offset.unwrap_or(size));
-        let handle = guest.open(&path, RDWR).expect("it is there");
+        let handle = self.handle(guest, &path, file);
         assert_eq!(guest.write_at(handle, offset as u64, &bytes), Ok(length as u64), "{path}");
-        guest.close(handle).expect("it is open");
+        self.release(guest, file, handle);
         self.version(file, |contents| {
             contents.resize(contents.len().max(offset + length), 0);
             contents[offset..offset + length].copy_from_slice(&bytes);
         });
+    }
+
+    /// The handle of a file, which may be left open.
+    fn handle<D: Disk>(&mut self, guest: &mut Guest<D>, path: &str, file: usize) -> u32 {
+        match self.open.get(&file) {
+            Some(handle) => *handle,
+            None => guest.open(path, RDWR).expect("it is there"),
+        }
+    }
+
+    fn release<D: Disk>(&mut self, guest: &mut Guest<D>, file: usize, handle: u32) {
+        if self.keeps {
+            self.open.insert(file, handle);
+        } else {
+            self.open.remove(&file);
+            guest.close(handle).expect("it is open");
+        }
     }
 
     /// Writes here and there in space that is allocated, which splits its extents.
