@@ -423,7 +423,10 @@ impl<'a> ExtentTree<'a> {
                                 entries.sort_unstable_by_key(|e| e.ei_block);
                                 header.eh_entries = entries.len() as u16;
 
-                                if let Some(block_id) = phy_block {
+                                // A node without entries is freed by its parent.
+                                if let Some(block_id) = phy_block
+                                    && !entries.is_empty()
+                                {
                                     let disk_node = ExtentNode::Index {
                                         header: *header,
                                         entries: entries.clone(),
