@@ -407,3 +407,17 @@ fn collected_bytes_keep_their_space() {
         assert!(guest.read_at(first, 0, 200_000).expect("it is open") == pattern(200_000, 5));
     });
 }
+
+#[test]
+fn a_file_in_thousands_of_pieces_is_cut_and_freed() {
+    on(40, &["-b", "1024", "-N", "600"], |guest| {
+        for path in ["cut", "freed"] {
+            let handle = guest.open(path, CREATE | RDWR).expect("room");
+            (0..2000).for_each(|at| assert_eq!(guest.write_at(handle, at * 9000, b"piece"), Ok(5)));
+            guest.close(handle).expect("it is open");
+        }
+        guest.truncate("cut", 100).expect("it is there");
+        guest.unlink("freed").expect("it is there");
+        assert_eq!(guest.get("cut").map(|bytes| bytes.len()), Ok(100));
+    });
+}
