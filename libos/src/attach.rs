@@ -41,6 +41,8 @@ pub fn folders(libos: &mut Libos) {
             && let Err(reason) = folders.mount(*number)
         {
             let (disk, path) = (disk.escape_ascii(), path.escape_ascii());
+            // Those before it would have to be recovered at the next start.
+            folders.unmount_now();
             refuse(format_args!("the disk '{disk}' cannot be mounted at {path}: {reason}"));
         }
     }

@@ -30,6 +30,7 @@ use crate::syscalls::{Arguments, files, table, transfer};
 use crate::threads::State;
 use core::ptr::NonNull;
 use husk::abi::call::News;
+use husk::abi::fault::TENDER_ERROR;
 use linux_raw_sys::general::__NR_mprotect;
 use spin::Mutex;
 
@@ -164,6 +165,7 @@ impl Libos {
         match self.ending {
             Some((_, ended)) if self.net.drains_until(ended).is_some() || self.folders.unmount() => {}
             Some((End::Signal(signal), _)) => signals::end(signal),
+            Some((End::Exit(0), _)) if self.folders.is_broken() => husk::process::exit(TENDER_ERROR),
             Some((End::Exit(status), _)) => husk::process::exit(status),
             None => {}
         }

@@ -1,6 +1,6 @@
 //! Ordinary programs and file systems on disks (`--mount`).
 
-use husk_tests::{Folder, Guest, Volume, build, contents, kills, same_lines};
+use husk_tests::{Folder, Guest, Volume, build, contents, kills, requires, same_lines, skip};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -234,6 +234,39 @@ fn a_program_that_ends_by_a_fault_leaves_a_journal() {
     let next = volume.give(program("folder_watch"), "", "").argument("/data/none").input(b"-\n").run();
     next.expect_success().expect_stdout("Ok(()) Ok(())\n");
     volume.expect_clean();
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_at_the_end_is_an_error() {
+    if !requires::root() {
+        return;
+    }
+    let (volume, full) = (Volume::empty(SIZE), Folder::empty());
+    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(full.path()).status();
+    if !mount(&["-t", "tmpfs", "-o", "size=16m", "none"]).is_ok_and(|status| status.success()) {
+        skip!("a test with a full disk, as no file system can be mounted");
+        return;
+    }
+    let disk = full.path().join("disk");
+    let copied = Command::new("cp").arg("--sparse=always").args([volume.path(), &disk]).status();
+    let filled = fs::write(full.path().join("rest"), vec![1; 16 << 20]);
+    let guest = program("folder_wait").flag(format!("--block=data={}", disk.display())).flag("--mount=data:/data");
+    let outcome = guest.argument("/data/none").argument("/data/note").input(b"text\n").run();
+    let _ = Command::new("umount").arg("--lazy").arg(full.path()).status();
+    assert!(copied.expect("it starts").success() && filled.is_err());
+    assert!(outcome.stdout().contains("written: text"), "{outcome}");
+    outcome.expect_status(125);
+    outcome.expect_stderr("the disk 'data' has refused a write");
+}
+
+/// It can be mounted to read only next, which takes no journal to be replayed.
+#[test]
+fn a_start_that_a_disk_prevents_unmounts_the_others() {
+    let (volume, other) = (Volume::empty(SIZE), Volume::of(&[0; 1 << 20]));
+    let guest = volume.give(program("folder_watch"), "", "").argument("/data/note");
+    let guest = guest.flag(format!("--block=other={}", other.path().display())).flag("--mount=other:/other");
+    guest.run().expect_refusal(&["the disk 'other'", "/other"]);
+    volume.give(program("folder_watch"), "", ":ro").argument("/data/note").input(b"\n").run().expect_success();
 }
 
 /// The guest has an error, or none; it does not come to its limits, and neither does the tender.

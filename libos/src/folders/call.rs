@@ -109,7 +109,7 @@ impl Call {
         Ok(())
     }
 
-    /// Submits a request to a folder. Returns true if there was room for it.
+    /// Submits a request to a folder. Returns true if there was room for it; ENOMEM if the folder's next completion may never come.
     pub fn submit(&mut self, folder: &mut Server, ask: Ask<'_>) -> Result<bool, Errno> {
         self.replies.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let [first, second] = ask.names;
@@ -141,6 +141,9 @@ impl Call {
         // completion.
         #[expect(unsafe_code, reason = "the tender is handed the program's memory by address")]
         let submitted = unsafe { folder.submit(parts.get(..count).unwrap_or_default()) };
+        if !submitted && folder.is_volume() {
+            return Err(Errno::ENOMEM);
+        }
         self.has_no_room = !submitted;
         if submitted {
             self.pending = Some(pending);

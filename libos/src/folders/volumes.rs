@@ -3,7 +3,6 @@
 use super::{Folders, InUse};
 use crate::fs::folder::Folder as Shown;
 use alloc::string::String;
-use alloc::vec::Vec;
 use husk::abi::block::{self, MountFlags};
 use husk::abi::device::Device;
 use husk::device;
@@ -40,9 +39,13 @@ impl Folders {
         self.has_work
     }
 
-    /// Numbers of the volumes that could not be unmounted.
-    pub fn broken(&mut self) -> Vec<u32> {
-        let broken = |used: &mut InUse| used.folder.volume().is_some_and(|volume| volume.is_broken());
-        self.open.iter_mut().filter_map(|used| broken(used).then_some(used.number)).collect()
+    /// Unmounts all volumes, and waits for it.
+    pub fn unmount_now(&mut self) {
+        self.open.iter_mut().filter_map(|used| used.folder.volume()).for_each(|volume| volume.unmount_now());
+    }
+
+    /// Returns true if a volume could not be unmounted, so that changes are lost.
+    pub fn is_broken(&mut self) -> bool {
+        self.open.iter_mut().filter_map(|used| used.folder.volume()).any(|volume| volume.is_broken())
     }
 }

@@ -30,8 +30,8 @@ pub enum Event {
     Transfer(Transfer),
     /// The volume is mounted, with a journal or without, or the reason why it is not.
     Mounted(Result<bool, String>),
-    /// The request has its answer.
-    Answered,
+    /// The request has its answer; the time as of [`Event::WrittenBack`].
+    Answered(Option<u64>),
     /// What was due is written back; the time of the next call in nanoseconds from 1970, if one is needed.
     WrittenBack(Option<u64>),
     /// The volume is unmounted, or could not be.

@@ -33,17 +33,19 @@ struct Sectors {
     /// Alignment of memory that the disk reads and writes.
     alignment: u64,
     /// Sectors that are requested in part, or with memory of another alignment.
-    bounce: Option<Buffer>,
+    bounce: Buffer,
 }
 
-/// Makes a fiber for this disk, with the stack below `top`, which stays and is used by nothing else.
-pub fn spawn(top: u64, disk: &husk::block::Disk) -> &'static Exchange {
+/// Makes a fiber for this disk, with the stack below `top`, which stays and is used by nothing else; `None` without memory for it.
+pub fn spawn(top: u64, disk: &husk::block::Disk) -> Option<&'static Exchange> {
+    // Later, a lack of memory would look like a disk that fails.
+    let bounce = Buffer::try_new(BOUNCE_MAXIMUM)?;
     let exchange: &'static Exchange = Box::leak(Box::new(Exchange::new()));
     let (sector, alignment) = (disk.sector().into(), disk.properties().alignment.into());
-    let sectors = Box::new(Sectors { exchange, size: disk.size(), sector, alignment, bounce: None });
+    let sectors = Box::new(Sectors { exchange, size: disk.size(), sector, alignment, bounce });
     // SAFETY: the caller has taken the stack for this fiber, and its main function takes the sectors that it is passed.
     unsafe { exchange.start(top, entry(), Box::into_raw(sectors) as u64) };
-    exchange
+    Some(exchange)
 }
 
 /// Main function of the fiber.
@@ -93,7 +95,7 @@ extern "sysv64" fn husk_volume_main(disk: u64) -> ! {
             }
             (Some(Job::Answer(operation, parts)), volume) => {
                 answer(volume.as_mut(), operation, &parts, now_ns);
-                Event::Answered
+                Event::Answered(volume.as_mut().and_then(|volume| volume.write_back(now_ns)))
             }
             (Some(Job::WriteBack), Some(volume)) => Event::WrittenBack(volume.write_back(now_ns)),
             (Some(Job::Unmount), Some(volume)) => Event::Unmounted(volume.unmount()),
@@ -193,19 +195,16 @@ impl Sectors {
         let skipped = (offset - start) as usize;
         let part = length.min(BOUNCE_MAXIMUM - skipped);
         let covered = (skipped + part).next_multiple_of(self.sector as usize);
-        let mut buffer = match self.bounce.take() {
-            Some(buffer) => buffer,
-            None => Buffer::try_new(BOUNCE_MAXIMUM).ok_or(Failed)?,
-        };
-        let memory = Slice::new(buffer.as_mut_ptr() as u64, covered as u64);
+        let memory = Slice::new(self.bounce.as_mut_ptr() as u64, covered as u64);
         let is_whole = skipped == 0 && part == covered;
-        let read = if writes && is_whole { Ok(()) } else { self.request(READ, start, memory) };
-        let done = read.and_then(|()| {
-            use_them(buffer.get_mut(skipped..skipped + part).unwrap_or_default());
-            if writes { self.request(WRITE, start, memory) } else { Ok(()) }
-        });
-        self.bounce = Some(buffer);
-        done.map(|()| part)
+        if !(writes && is_whole) {
+            self.request(READ, start, memory)?;
+        }
+        use_them(self.bounce.get_mut(skipped..skipped + part).unwrap_or_default());
+        if writes {
+            self.request(WRITE, start, memory)?;
+        }
+        Ok(part)
     }
 }
 

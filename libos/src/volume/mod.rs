@@ -10,6 +10,7 @@
 
 mod exchange;
 mod main;
+mod progress;
 
 use crate::memory::MEMORY;
 use crate::user::Slice;
@@ -17,17 +18,17 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
-use exchange::{Event, Exchange, Job, Transfer};
-use husk::abi::block::{MountFlags, READ, WRITE};
+use exchange::{Event, Exchange, Job};
+use husk::abi::block::MountFlags;
 use husk::abi::call::News;
 use husk::abi::device::Device;
-use husk::abi::folder::{GET_LOCK, LIST, READ as READ_FILE, READ_LINK, SEEK, SPACE, STAT};
 use husk::abi::memory::PAGE;
 use husk::abi::ring::Descriptor;
-use husk::block::{Disk, bare};
+use husk::block::Disk;
 use husk::device;
 use husk::wait::{self, Source, Watches};
 use husk_ext4::{Failed, Options};
+use progress::Progress;
 
 /// Longest time for which a change is in memory alone, as on Linux, in nanoseconds.
 pub const WRITE_BACK_NS: u64 = 5_000_000_000;
@@ -37,8 +38,6 @@ const STACK: u64 = 256 << 10;
 const CACHE: usize = 4 << 20;
 /// and one part of this many of the guest's memory.
 const CACHE_PART: u64 = 64;
-/// Most requests to the disk at once.
-const REQUESTS_MAXIMUM: u32 = 16;
 
 /// A disk with a file system.
 #[derive(Debug)]
@@ -74,23 +73,13 @@ enum State {
     Gone(Result<(), Failed>),
 }
 
-/// Request to the disk under way.
-#[derive(Debug)]
-struct Progress {
-    transfer: Transfer,
-    /// Bytes for which requests have been submitted.
-    submitted: u64,
-    /// True if all has been submitted.
-    whole: bool,
-    under_way: u32,
-    failed: bool,
-}
-
 /// Message about a file system that a crash may damage.
 const NO_JOURNAL: &str =
     "has a file system without a journal, which a crash may damage; add one while it is not in use: `tune2fs -j FILE`";
 /// Message about a disk that does not work any more.
 const REFUSED: &str = "has refused a write: nothing can be changed there any more";
+/// Message about changes that could not be written back at the end.
+const LOST: &str = "could not be unmounted: changes of the last seconds may be lost";
 /// Token of work that no request is for.
 const OWN: u64 = u64::MAX - 1;
 
@@ -118,7 +107,7 @@ impl Volume {
         let name = core::str::from_utf8(device::name(device)).ok()?;
         let disk = Disk::open(name).ok()?;
         let stack = MEMORY.lock().take_stack((STACK / PAGE) as usize)?;
-        let exchange = main::spawn(stack.end(), &disk);
+        let exchange = main::spawn(stack.end(), &disk)?;
         let (jobs, done) = (VecDeque::new(), VecDeque::new());
         let (current, progress, due_ns, state) = (None, None, None, State::New);
         Some(Self { disk, exchange, jobs, current, progress, done, name, is_reported: false, due_ns, state })
@@ -134,16 +123,14 @@ impl Volume {
         let Some(first) = parts.first() else { return false };
         let mut slices = Vec::new();
         let room = slices.try_reserve_exact(parts.len()).is_ok()
-            && self.jobs.try_reserve(1).is_ok()
+            // Also for that of the unmount, which must not fail.
+            && self.jobs.try_reserve(2).is_ok()
             && self.done.try_reserve(self.jobs.len() + 2).is_ok();
         if !room {
             return false;
         }
         slices.extend(parts.iter().map(|part| Slice::new(part.address, part.length.into())));
         self.jobs.push_back((first.token, Job::Answer(first.operation, slices)));
-        if !matches!(first.operation, STAT | READ_FILE | LIST | READ_LINK | SPACE | GET_LOCK | SEEK) {
-            self.due_ns = self.due_ns.or_else(|| Some(husk::clock::monotonic_ns().saturating_add(WRITE_BACK_NS)));
-        }
         self.run();
         true
     }
@@ -182,20 +169,29 @@ impl Volume {
     pub fn unmount(&mut self) -> bool {
         if self.state == State::Mounted {
             self.state = State::Leaving;
+            self.due_ns = None;
             self.jobs.push_back((OWN, Job::Unmount));
             self.run();
         }
         self.state == State::Leaving
     }
 
-    /// Returns true if the volume could not be unmounted.
+    /// Unmounts the volume, and waits for it.
+    pub fn unmount_now(&mut self) {
+        while self.unmount() {
+            wait::any(&mut [&mut self.disk], News::empty(), u64::MAX);
+            self.advance();
+        }
+    }
+
+    /// Returns true if the volume could not be unmounted, which the user knows.
     pub fn is_broken(&self) -> bool {
         self.state == State::Gone(Err(Failed))
     }
 
     fn write_back_if_due(&mut self) {
         let is_due = self.due_ns.is_some_and(|due| due <= husk::clock::monotonic_ns());
-        if is_due && self.state == State::Mounted && self.jobs.try_reserve(1).is_ok() {
+        if is_due && self.state == State::Mounted && self.jobs.try_reserve(2).is_ok() {
             self.due_ns = None;
             self.jobs.push_back((OWN, Job::WriteBack));
             self.run();
@@ -235,7 +231,7 @@ impl Volume {
     fn handle(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Transfer(transfer)) => {
-                self.progress = Some(Progress { transfer, submitted: 0, whole: false, under_way: 0, failed: false });
+                self.progress = Some(Progress::new(transfer));
             }
             Some(Event::Mounted(Ok(has_journal))) => {
                 self.state = State::Mounted;
@@ -245,15 +241,16 @@ impl Volume {
             }
             Some(Event::Mounted(Err(reason))) => self.state = State::Refused(reason),
             // `submit` has made room.
-            Some(Event::Answered) => self.done.extend(mem::take(&mut self.current)),
-            Some(Event::WrittenBack(again_ns)) => {
-                let now_ns = husk::clock::realtime_ns();
-                let wait_ns = again_ns.map(|again_ns| again_ns.saturating_sub(now_ns).min(WRITE_BACK_NS));
-                let next_ns = wait_ns.map(|wait_ns| husk::clock::monotonic_ns().saturating_add(wait_ns));
-                self.due_ns = self.due_ns.into_iter().chain(next_ns).min();
+            Some(Event::Answered(again_ns)) => {
+                self.done.extend(mem::take(&mut self.current));
+                self.write_back_at(again_ns);
             }
+            Some(Event::WrittenBack(again_ns)) => self.write_back_at(again_ns),
             Some(Event::Unmounted(outcome)) => {
-                self.due_ns = None;
+                // For one that has refused a write there is a line.
+                if outcome.is_err() && !self.exchange.has_failed() {
+                    self.say(LOST);
+                }
                 self.state = State::Gone(outcome);
             }
             // The fiber always says why it is suspended.
@@ -264,43 +261,18 @@ impl Volume {
         }
     }
 
+    /// Notes when the fiber is to write back what is changed, in nanoseconds from 1970; `None` if nothing is.
+    fn write_back_at(&mut self, at_ns: Option<u64>) {
+        self.due_ns = at_ns.filter(|_| self.state == State::Mounted).map(|at_ns| {
+            let wait_ns = at_ns.saturating_sub(husk::clock::realtime_ns()).min(WRITE_BACK_NS);
+            husk::clock::monotonic_ns().saturating_add(wait_ns)
+        });
+    }
+
     /// Prints a line for the user.
     #[cold]
     fn say(&self, what: &str) {
         husk::console::print(husk::console::ERROR, format_args!("husk: the disk '{}' {what}\n", self.name));
-    }
-}
-
-impl Progress {
-    /// Submits what there is room for.
-    fn submit(&mut self, disk: &mut Disk) {
-        let Transfer { operation, offset, memory } = self.transfer;
-        while !self.failed && !self.whole && self.under_way < REQUESTS_MAXIMUM {
-            let part = memory.after(self.submitted).first(disk.request_maximum() as u64);
-            let detail = offset + self.submitted;
-            let descriptor = match operation {
-                READ | WRITE => Descriptor {
-                    address: part.address,
-                    length: part.length as u32,
-                    operation,
-                    detail,
-                    ..Descriptor::default()
-                },
-                _ => bare(operation, 0, 0),
-            };
-            // SAFETY: the fiber, whose memory it is or to which a request lends it, waits for the completion.
-            #[expect(unsafe_code, reason = "the tender is handed memory by address")]
-            let submitted = unsafe { disk.submit_parts(&[descriptor]) };
-            if !submitted {
-                // The queue is this volume's alone: full of its own requests, or not fit for any.
-                self.failed |= self.under_way == 0;
-                break;
-            }
-            self.under_way += 1;
-            self.submitted += part.length;
-            self.whole = self.submitted == memory.length;
-        }
-        disk.offer();
     }
 }
 
