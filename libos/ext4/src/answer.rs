@@ -62,6 +62,7 @@ impl<D: Disk> Volume<D> {
             WRITE => self.write(request, data),
             LIST => self.list(request, data),
             SET => self.set(request, path).map(done),
+            SYNC if request.handle == ROOT => self.sync_all().map(done),
             SYNC => {
                 let open = self.files.get(request.handle)?;
                 if !open.reads && !open.writes {

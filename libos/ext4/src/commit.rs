@@ -43,6 +43,16 @@ impl<D: Disk> Volume<D> {
         Ok(())
     }
 
+    /// Makes everything durable.
+    pub(crate) fn sync_all(&mut self) -> Result<(), Errno> {
+        if self.read_only {
+            return Ok(());
+        }
+        // A file whose contents have no place keeps no other from the disk.
+        let settled = self.settle_all();
+        self.commit().and(settled)
+    }
+
     /// Makes a file durable: its contents, and what is needed to find them.
     pub(crate) fn sync(&mut self, handle: u32, data_only: bool) -> Result<(), Errno> {
         let number = self.files.get(handle)?.inode;

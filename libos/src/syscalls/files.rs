@@ -7,13 +7,14 @@ use super::folder::{self, How, Reached};
 use super::{Arguments, facts};
 use crate::errno::Errno;
 use crate::fs::external::External;
+use crate::fs::folder::{Ask, NO_DATA};
 use crate::fs::seed::RESOLVER;
 use crate::fs::tasks;
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user;
 use alloc::vec::Vec;
-use husk::abi::folder::{Flags, OPEN, OPEN_FLAGS, Request, SEEK, SYNC};
+use husk::abi::folder::{Flags, OPEN, OPEN_FLAGS, ROOT, Request, SEEK, SYNC};
 use linux_raw_sys::general::*;
 
 /// open(2).
@@ -200,6 +201,20 @@ pub fn sync_data(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
 /// fsync(2) and similar calls.
 pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     sync(libos, arguments, Flags::empty())
+}
+
+/// sync(2): makes the volumes durable. It has no errors; they stay for a later fsync(2) to tell.
+pub fn sync_all(libos: &mut Libos, _: Arguments) -> SyscallResult {
+    let mut at = 0;
+    while let Some(shown) = libos.files.folders().get(at) {
+        at += 1;
+        if shown.disk.is_some() {
+            let (number, request) = (shown.number, Request { handle: ROOT, ..Request::default() });
+            let ask = Ask { operation: SYNC, request, number: None, names: [b"", b""], data: NO_DATA };
+            folder::send(libos, number, ask)?;
+        }
+    }
+    Ok(0)
 }
 
 fn sync(libos: &mut Libos, Arguments([file, ..]): Arguments, flags: Flags) -> SyscallResult {

@@ -38,7 +38,8 @@
 //! **Locks** never wait: EAGAIN means that another holds the lock. Those of [`PROCESS`] belong to the guest as a whole, as those of
 //! F_SETLK; the others to the handle.
 //!
-//! **Durability** is that of the host's file system: after [`SYNC`], or [`Flags::DURABLE`].
+//! **Durability** is that of the host's file system: after [`SYNC`], or [`Flags::DURABLE`]. A volume, which answers the same requests
+//! inside the guest, takes [`SYNC`] of [`ROOT`] for all of it; a tender answers EBADF.
 //!
 //! A guest is given folders only if it carries the note [`crate::note::FOLDERS`], with [`VERSION`].
 

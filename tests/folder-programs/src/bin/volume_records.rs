@@ -2,6 +2,8 @@
 //! replaced by a rename. Beside them, files come and go of which none is synced. With a number, it checks that the records up to that
 //! one are there instead.
 
+#![expect(unsafe_code, reason = "std has no sync(2)")]
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,14 +30,25 @@ fn record(number: u64) -> Vec<u8> {
 fn write(root: &Path) -> io::Result<()> {
     let mut log = File::create(root.join("log"))?;
     for number in 1.. {
+        // Every third time all at once, by sync(2).
+        let at_once = number % 3 == 0;
         log.write_all(&record(number))?;
-        log.sync_data()?;
+        if !at_once {
+            log.sync_data()?;
+        }
         let new = root.join("state.new");
         let mut state = File::create(&new)?;
         state.write_all(&record(number))?;
-        state.sync_all()?;
+        if !at_once {
+            state.sync_all()?;
+        }
         fs::rename(&new, root.join("state"))?;
-        File::open(root)?.sync_all()?;
+        if at_once {
+            // SAFETY: sync(2) takes nothing.
+            unsafe { libc::sync() };
+        } else {
+            File::open(root)?.sync_all()?;
+        }
         println!("{number}");
         disturb(root, number)?;
     }
