@@ -51,9 +51,9 @@ impl Kind {
     }
 }
 
-/// Separator before the mounts in the environment.
-const MOUNTS: &str = " mounts";
-/// Separator before the files in the environment; a device is a name and a number with a colon between them.
+/// Separator before the mounts in the environment; a device is a name and a number with a colon between them.
+const MOUNTS: &str = " :mounts";
+/// Separator before the files.
 const FILES: &str = " files ";
 
 /// Settings of a package's images.
@@ -272,7 +272,8 @@ mod tests {
         assert_eq!(read(&metadata).ok(), Some(expected.clone()));
         let variable = expected.to_variable().expect("no files");
         assert_eq!(Settings::from_variable(Kind::Native, &variable).ok(), Some(expected));
-        let husk = json!({ "mounts": { "data": "/srv:ro" }, "devices": { "data": "block" } });
+        // Devices may be named as what follows them.
+        let husk = json!({ "mounts": { "data": "/srv:ro" }, "devices": { "data": "block", "mounts": "block", "files": "block" } });
         let mounted = read(&json!({ "husk": husk })).expect("valid");
         assert_eq!(mounted.mounts, ["data:/srv:ro"]);
         let variable = mounted.to_variable().expect("no files");
