@@ -77,6 +77,8 @@ mod tests {
             ("data:x", "absolute path"),
             ("data:/", "absolute path"),
             ("data:/a/../b", "has . or .."),
+            ("data:/a\x1b[2J", "control characters"),
+            ("data:/a\0", "control characters"),
         ] {
             let error = Mount::parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
