@@ -52,7 +52,7 @@ const CHOICE: &[(Machine, &[&str])] = &[
         Machine::NoXsave,
         &[VECTORS, "std::hello", "std::threads_keep", "std::system_calls", "signals::handlers", "signals::a_handler"],
     ),
-    (Machine::VtX, &["ring3::", "std::hello", "clocks::both"]),
+    (Machine::VtX, &["ring3::", "signals::", "std::hello", "std::a_", "std::system_calls", "clocks::both"]),
 ];
 
 /// Tests of a machine.
