@@ -17,6 +17,8 @@ pub type Modes = [u8; MODES_SIZE as usize];
 
 /// Modes of the terminal behind each standard stream, as they were before the guest set others.
 static ORIGINAL: [OnceLock<Modes>; 3] = [const { OnceLock::new() }; 3];
+/// True for standard streams that are terminals; of others, the filters allow no modes to be asked for.
+static IS_TERMINAL: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 /// True for streams whose modes the guest has set.
 static CHANGED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
@@ -35,7 +37,11 @@ pub const WINDOW: u32 = libc::TIOCGWINSZ as u32;
 
 /// Describes the standard streams.
 pub fn streams() -> [Stream; 3] {
-    [0, 1, 2].map(|descriptor| describe(descriptor).unwrap_or_default())
+    let streams = [0, 1, 2].map(|descriptor| describe(descriptor).unwrap_or_default());
+    for (stream, is_terminal) in streams.iter().zip(&IS_TERMINAL) {
+        is_terminal.store(stream.kind == kind::TERMINAL, Relaxed);
+    }
+    streams
 }
 
 fn describe(descriptor: c_int) -> Option<Stream> {
@@ -75,13 +81,23 @@ pub fn modes(descriptor: c_int) -> io::Result<Modes> {
 
 /// Sets the modes of the terminal behind a standard stream, by [`SET`], [`SET_DRAINED`] or [`SET_FLUSHED`].
 pub fn set_modes(stream: c_int, request: u32, mut modes: Modes) -> io::Result<()> {
-    let found = self::modes(stream)?;
-    if let (Some(original), Some(changed)) = (ORIGINAL.get(stream as usize), CHANGED.get(stream as usize)) {
-        original.get_or_init(|| found);
+    keep_originals()?;
+    if let Some(changed) = CHANGED.get(stream as usize) {
         // Before the change: a signal in between restores what is there.
         changed.store(true, Relaxed);
     }
     ask(stream, request, &mut modes)
+}
+
+/// Keeps the modes of all terminals among the streams, before the first change of any: they may be one and the same.
+fn keep_originals() -> io::Result<()> {
+    for ((stream, original), is_terminal) in (0..).zip(&ORIGINAL).zip(&IS_TERMINAL) {
+        if is_terminal.load(Relaxed) && original.get().is_none() {
+            let found = self::modes(stream)?;
+            original.get_or_init(|| found);
+        }
+    }
+    Ok(())
 }
 
 /// Discards input, output or both.

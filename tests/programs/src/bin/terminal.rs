@@ -84,6 +84,11 @@ fn main() {
     unsafe { libc::sigaction(libc::SIGWINCH, &action, std::ptr::null_mut()) };
     // SAFETY: a variable of ours.
     assert_eq!(unsafe { libc::tcsetattr(0, libc::TCSADRAIN, &raw) }, 0, "{}", Error::last_os_error());
+    // Again by the other streams, which lead to the same terminal.
+    for stream in [1, 2] {
+        // SAFETY: a variable of ours.
+        unsafe { libc::tcsetattr(stream, libc::TCSANOW, &raw) };
+    }
     // SAFETY: no memory.
     let foreground = unsafe { libc::tcgetpgrp(0) == libc::getpgrp() };
     print(&format!(
