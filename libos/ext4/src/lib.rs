@@ -2,8 +2,8 @@
 //! host.
 //!
 //! The format is [rsext4]'s job: its journal commits what requests change, in transactions that a crash leaves whole or undone. What
-//! lies around it is here: [`cache`] keeps blocks in memory, [`walk`] follows paths, [`files`] knows open files, [`write`] collects what
-//! is appended until a good deal of it can be allocated at once, [`commit`] decides when a transaction ends.
+//! lies around it is here: `cache` keeps blocks in memory, `walk` follows paths, `files` knows open files, `write` collects what
+//! is appended until a good deal of it can be allocated at once, `commit` decides when a transaction ends.
 //!
 //! **Durability** is Linux's with `data=ordered`: contents are on the disk before a transaction that points to them, so that a file never
 //! shows what another had; after [`SYNC`](husk_abi::folder::SYNC) all that was written is there; without it, what is older than
