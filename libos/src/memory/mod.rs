@@ -58,6 +58,8 @@ pub struct Memory<H> {
     free_dirty: FreeDirty,
     /// Number of pages that the tender has attached memory to; see [`husk::abi::boot::Info::heap_attached`].
     attached: usize,
+    /// Pages that the program cannot have: [`RESERVE`], and what is set aside.
+    reserve: usize,
     host: H,
 }
 
@@ -107,6 +109,7 @@ impl<H: Host> Memory<H> {
             signal_stacks: SignalStacks::NONE,
             free_dirty: FreeDirty::NONE,
             attached,
+            reserve: RESERVE,
             host,
         }
     }
@@ -114,6 +117,11 @@ impl<H: Host> Memory<H> {
     /// Bytes in the region, and free ones among them.
     pub fn size(&self) -> (u64, u64) {
         (self.pages.count() as u64 * PAGE, self.pages.free() as u64 * PAGE)
+    }
+
+    /// Keeps this many more pages from the program, but at most half of those that are free.
+    pub fn set_aside(&mut self, count: usize) {
+        self.reserve += count.min(self.pages.free().saturating_sub(self.reserve) / 2);
     }
 
     /// Allocates `count` pages for the libos, with arbitrary contents.
@@ -145,7 +153,7 @@ impl<H: Host> Memory<H> {
     /// Maps zeroed pages for the program anywhere, and returns their address.
     pub fn map(&mut self, length: u64, rights: Rights) -> Result<u64, Errno> {
         let count = usize::try_from(length.div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
-        if count.saturating_add(RESERVE) > self.pages.free() {
+        if count.saturating_add(self.reserve) > self.pages.free() {
             return Err(Errno::ENOMEM);
         }
         if rights.is_empty() {
@@ -176,7 +184,7 @@ impl<H: Host> Memory<H> {
         if !replace && !pages.all(span.clone(), |group| !group.used) {
             return Err(Errno::EEXIST);
         }
-        if !replace && span.len().saturating_add(RESERVE) > pages.free() {
+        if !replace && span.len().saturating_add(self.reserve) > pages.free() {
             return Err(Errno::ENOMEM);
         }
         self.attach(&span)?;

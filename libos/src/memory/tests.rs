@@ -204,6 +204,24 @@ fn running_out_is_an_answer_and_leaves_a_reserve() {
 }
 
 #[test]
+fn what_is_set_aside_is_there_when_the_program_has_the_rest() {
+    let mut memory = memory(1000);
+    memory.set_aside(100);
+    assert_eq!(memory.map(869 * PAGE, READ_WRITE), Err(Errno::ENOMEM));
+    assert_eq!(memory.map(868 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.resize(START, 868 * PAGE, 869 * PAGE, true), Err(Errno::ENOMEM));
+    assert!((0..132).all(|_| memory.take(1).is_some()));
+}
+
+#[test]
+fn half_of_what_is_free_is_the_programs() {
+    let mut memory = memory(1032);
+    memory.set_aside(usize::MAX);
+    assert_eq!(memory.map(500 * PAGE, READ_WRITE), Ok(START));
+    assert_eq!(memory.map(PAGE, READ_WRITE), Err(Errno::ENOMEM));
+}
+
+#[test]
 fn a_mapping_grows_in_place_or_moves() {
     let mut memory = memory(1000);
     assert_eq!(memory.map(2 * PAGE, READ_WRITE), Ok(START));

@@ -8,7 +8,7 @@
 
 use super::host::Host;
 use super::pages::{OWN, SPARSE, WRITTEN};
-use super::{MANY_SPARSE, Memory, RESERVE, Span};
+use super::{MANY_SPARSE, Memory, Span};
 use crate::errno::Errno;
 use crate::user::Slice;
 use alloc::vec::Vec;
@@ -183,7 +183,7 @@ impl<H: Host> Memory<H> {
     /// Reserves zeroed pages for a window, and returns their address.
     pub fn reserve(&mut self, length: u64) -> Result<u64, Errno> {
         let count = usize::try_from(length.div_ceil(PAGE)).map_err(|_| Errno::ENOMEM)?;
-        if count.saturating_add(RESERVE) > self.pages.free() {
+        if count.saturating_add(self.reserve) > self.pages.free() {
             return Err(Errno::ENOMEM);
         }
         let span = self.find_sparse(count).ok_or(Errno::ENOMEM)?;
@@ -194,7 +194,7 @@ impl<H: Host> Memory<H> {
     /// Reserves the pages behind a window, up to `length` bytes from its start.
     pub fn extend(&mut self, window: Region, length: u64) -> Result<(), Errno> {
         let more = self.span(window.end(), length.saturating_sub(window.length))?;
-        let few = more.len().saturating_add(RESERVE) > self.pages.free();
+        let few = more.len().saturating_add(self.reserve) > self.pages.free();
         if few || !self.pages.all(more.clone(), |group| !group.used) {
             return Err(Errno::ENOMEM);
         }

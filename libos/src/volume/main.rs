@@ -7,17 +7,21 @@
 #![expect(unsafe_code, reason = "a request is memory of the libos and of the program, by address")]
 
 use super::exchange::{Event, Exchange, Job, Transfer};
+use crate::memory::MEMORY;
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::slice;
 use husk::abi::block::{FLUSH, READ, WRITE};
 use husk::abi::folder::{Answer, Message};
+use husk::abi::memory::PAGE;
 use husk::block::Buffer;
 use husk_ext4::{Data, Disk, Failed, Volume};
 
 /// Most bytes that go through a bounce buffer at once.
 const BOUNCE_MAXIMUM: usize = 64 << 10;
+/// Bytes for changes on their way to the disk, which are kept from the program beside those of the cache.
+const COLLECTED: usize = 8 << 20;
 /// Error of a request to a volume that is not mounted.
 const EIO: u32 = 5;
 
@@ -87,6 +91,8 @@ extern "sysv64" fn husk_volume_main(disk: u64) -> ! {
         let now_ns = husk::clock::realtime_ns();
         let event = match (exchange.job(), &mut volume) {
             (Some(Job::Mount(options)), _) => {
+                let kept = options.cache_bytes.saturating_add(COLLECTED);
+                MEMORY.lock().set_aside(kept.div_ceil(PAGE as usize));
                 Event::Mounted(match disk.take().map(|disk| Volume::mount(disk, options)) {
                     Some(Ok(mounted)) => Ok(volume.insert(mounted).has_journal()),
                     Some(Err(error)) => Err(error.to_string()),
