@@ -46,8 +46,8 @@ impl Signals {
         }
         let action = self.action(signal)?;
         if let Some(call) = thread.cut_short.take()
-            && action.flags & u64::from(SA_RESTART) != 0
-            && is_restarted(thread, call)
+            && (is_restarted_always(thread, call)
+                || action.flags & u64::from(SA_RESTART) != 0 && is_restarted(thread, call))
         {
             thread.registers.restart(call.number);
         }
@@ -76,6 +76,14 @@ impl Signals {
         self.note_origin(SIGSEGV, Origin::KERNEL);
         threads.current().pending |= bit(SIGSEGV);
     }
+}
+
+/// Returns true if a call is restarted after any handler. C libraries rely on it: a lock that inherits priorities never fails with
+/// EINTR (futex(2)).
+fn is_restarted_always(thread: &Thread, call: CutShort) -> bool {
+    let [_, operation, ..] = thread.registers.arguments();
+    let command = operation as u32 & FUTEX_CMD_MASK as u32;
+    call.number == u64::from(__NR_futex) && [FUTEX_LOCK_PI, FUTEX_LOCK_PI2].contains(&command)
 }
 
 /// Returns true if a call is restarted after a handler with `SA_RESTART`: see signal(7), "Interruption of system calls and
@@ -114,6 +122,20 @@ mod tests {
     fn restarts(number: u32, deadline: Option<u64>, fourth: u64) -> bool {
         let registers: Registers = General { r10: fourth, ..General::default() }.into();
         is_restarted(&Thread::new(1, registers), CutShort { number: number.into(), deadline })
+    }
+
+    #[test]
+    fn locks_that_inherit_priorities_are_restarted_after_any_handler() {
+        let always = |number: u32, operation: u32| {
+            let general = General { rsi: operation.into(), r10: 0x1000, ..General::default() };
+            let call = CutShort { number: number.into(), deadline: None };
+            is_restarted_always(&Thread::new(1, general.into()), call)
+        };
+        for lock in [FUTEX_LOCK_PI, FUTEX_LOCK_PI2] {
+            assert!(always(__NR_futex, lock) && always(__NR_futex, lock | FUTEX_PRIVATE_FLAG));
+            assert!(!always(__NR_read, lock));
+        }
+        assert!(!always(__NR_futex, FUTEX_WAIT) && !always(__NR_futex, FUTEX_WAIT_BITSET));
     }
 
     #[test]

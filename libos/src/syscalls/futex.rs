@@ -5,15 +5,16 @@ use crate::clock::{self, Base, Timespec};
 use crate::errno::Errno;
 use crate::state::Libos;
 use crate::syscall_result::{Resume, Sleep, Stop, SyscallResult, WaitFor};
-use crate::user;
+use crate::user::{self, Slice};
 use linux_raw_sys::general::*;
 
 /// futex(2). The fourth argument is a time or a number, by operation.
 pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, other, last]): Arguments) -> SyscallResult {
     let (operation, value, last) = (operation as u32, value as u32, last as u32);
-    if address == 0 || !address.is_multiple_of(4) {
+    if address == 0 {
         return Err(Errno::EINVAL.into());
     }
+    check(address)?;
     let base = if operation & FUTEX_CLOCK_REALTIME != 0 { Base::Realtime } else { Base::Monotonic };
     match operation & FUTEX_CMD_MASK as u32 {
         FUTEX_WAIT => {
@@ -24,16 +25,26 @@ pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, othe
             let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
             wait(libos, address, value, last, deadline)
         }
+        FUTEX_WAKE | FUTEX_WAKE_BITSET | FUTEX_REQUEUE | FUTEX_CMP_REQUEUE
+            if priority::is_waited_for(libos, address) =>
+        {
+            Err(Errno::EINVAL.into())
+        }
         FUTEX_WAKE => Ok(u64::from(libos.threads.wake_futex(address, u32::MAX, value))),
         FUTEX_WAKE_BITSET if last != 0 => Ok(u64::from(libos.threads.wake_futex(address, last, value))),
-        FUTEX_REQUEUE => Ok(requeue(libos, address, value, other, time as u32).0.into()),
+        FUTEX_REQUEUE => {
+            check(other)?;
+            Ok(requeue(libos, address, value, other, time as u32).0.into())
+        }
         FUTEX_CMP_REQUEUE => {
+            check(other)?;
             if user::read::<u32>(address)? != last {
                 return Err(Errno::EAGAIN.into());
             }
             let (woken, moved) = requeue(libos, address, value, other, time as u32);
             Ok(u64::from(woken) + u64::from(moved))
         }
+        FUTEX_LOCK_PI if operation & FUTEX_CLOCK_REALTIME != 0 => Err(Errno::ENOSYS.into()),
         FUTEX_LOCK_PI => priority::lock(libos, address, Base::Realtime, time),
         FUTEX_LOCK_PI2 => priority::lock(libos, address, base, time),
         FUTEX_TRYLOCK_PI => priority::try_lock(libos, address),
@@ -41,6 +52,14 @@ pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, othe
         FUTEX_WAIT_BITSET | FUTEX_WAKE_BITSET => Err(Errno::EINVAL.into()),
         _ => Err(Errno::ENOSYS.into()),
     }
+}
+
+/// Refuses an address that no futex of the program can have: others stand for waits of other kinds.
+fn check(address: u64) -> Result<(), Errno> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    Slice::new(address, size_of::<u32>() as u64).check().map(drop)
 }
 
 /// Reads the time at an address; `None` for a null pointer.
@@ -67,4 +86,18 @@ fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64
 fn requeue(libos: &mut Libos, from: u64, wake: u32, to: u64, limit: u32) -> (u32, u32) {
     let woken = libos.threads.wake_futex(from, u32::MAX, wake);
     (woken, libos.threads.move_futex(from, to, limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_futex_has_an_aligned_address_of_the_program() {
+        assert_eq!(check(0x1000), Ok(()));
+        for odd in [1, 2, 0x1001, 0x1003] {
+            assert_eq!(check(odd), Err(Errno::EINVAL));
+        }
+        assert_eq!((check(0), check(u64::MAX - 3)), (Err(Errno::EFAULT), Err(Errno::EFAULT)));
+    }
 }

@@ -13,7 +13,7 @@ use crate::user;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 
-/// Offset of the address at which threads wait for such a lock: no other futex has one that is odd.
+/// Offset of the address at which threads wait for such a lock: a futex that the program names is a multiple of 4.
 const WAITS: u64 = 1;
 
 /// True once a thread has waited for such a lock: the end of a thread looks for them only then.
@@ -23,6 +23,9 @@ static WAITED: AtomicBool = AtomicBool::new(false);
 pub fn lock(libos: &mut Libos, address: u64, base: Base, time: u64) -> SyscallResult {
     let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
     let Some(owner) = take(libos, address)? else { return Ok(0) };
+    if waits_for_current(libos, owner) {
+        return Err(Errno::EDEADLK.into());
+    }
     WAITED.store(true, Relaxed);
     Err(Stop::Block(Sleep {
         on: WaitFor::Futex(address + WAITS, owner),
@@ -47,6 +50,33 @@ pub fn unlock(libos: &mut Libos, address: u64) -> SyscallResult {
     Ok(0)
 }
 
+/// Returns true if a thread waits for the lock at this address.
+pub fn is_waited_for(libos: &mut Libos, address: u64) -> bool {
+    WAITED.load(Relaxed) && libos.threads.first_at(address + WAITS).is_some()
+}
+
+/// Owner of the lock at this address for those that wait for it, if any does.
+fn owner_of_waits(libos: &mut Libos, address: u64) -> Option<u32> {
+    let (first, _) = libos.threads.first_at(address + WAITS)?;
+    libos.threads.futex_wait_of(first).map(|(_, owner)| owner)
+}
+
+/// Returns true if a thread waits, directly or through other owners of locks, for one that the current thread has.
+fn waits_for_current(libos: &mut Libos, mut thread: u32) -> bool {
+    let id = libos.threads.current().id;
+    // More steps than there are threads would go round a circle of others.
+    for _ in 0..libos.threads.count() {
+        match libos.threads.futex_wait_of(thread) {
+            Some((address, owner)) if address % 4 == WAITS => thread = owner,
+            _ => return false,
+        }
+        if thread == id {
+            return true;
+        }
+    }
+    false
+}
+
 /// Passes on the locks that the current thread, which ends, has and others wait for. A C library may have cleared the owner in the
 /// word before, so those who wait know it.
 pub fn give_up(libos: &mut Libos) {
@@ -57,8 +87,14 @@ pub fn give_up(libos: &mut Libos) {
     let mut from = 0;
     while let Some(waited) = libos.threads.waited_from(from, |address, owner| address % 4 == WAITS && owner == id) {
         let address = waited - WAITS;
-        // A word that cannot be read, or names another owner, is no lock of this thread.
-        if user::read(address).is_ok_and(|value: u32| [0, id].contains(&(value & FUTEX_TID_MASK))) {
+        // A word that could be read before the wait still can.
+        let value: u32 = user::read(address).unwrap_or_default();
+        let owner = value & FUTEX_TID_MASK;
+        if owner != id && libos.threads.find(owner).is_some() {
+            // Another took the lock in user space after the word was cleared: those who wait, wait for it, and it is to know.
+            libos.threads.set_bits(waited, owner);
+            let _ = user::write(address, &(value | FUTEX_WAITERS));
+        } else {
             let _ = pass(libos, address, FUTEX_OWNER_DIED);
         }
         from = waited + 1;
@@ -72,7 +108,19 @@ fn take(libos: &mut Libos, address: u64) -> Result<Option<u32>, Errno> {
     let value: u32 = user::read(address)?;
     match value & FUTEX_TID_MASK {
         0 => {
-            user::write(address, &(id | value & FUTEX_OWNER_DIED))?;
+            let waited_for = if WAITED.load(Relaxed) { owner_of_waits(libos, address) } else { None };
+            // The owner cleared the word and is about to end, which passes the lock to the first that waits.
+            if value & FUTEX_OWNER_DIED != 0
+                && let Some(owner) = waited_for.filter(|owner| *owner != id)
+                && libos.threads.find(owner).is_some()
+            {
+                return Ok(Some(owner));
+            }
+            let waiters = if waited_for.is_some() { FUTEX_WAITERS } else { 0 };
+            user::write(address, &(id | waiters | value & FUTEX_OWNER_DIED))?;
+            if waited_for.is_some() {
+                libos.threads.set_bits(address + WAITS, id);
+            }
             Ok(None)
         }
         owner if owner == id => Err(Errno::EDEADLK),

@@ -136,6 +136,12 @@ impl Futexes {
         self.entries.iter().filter(is_wanted).map(|entry| entry.address).min()
     }
 
+    /// Address at which `slot` waits, and its bits.
+    pub fn wait_of(&self, slot: Slot) -> Option<(u64, u32)> {
+        let entry = self.entries.get(slot.index()).filter(|entry| entry.address != 0)?;
+        Some((entry.address, entry.bits))
+    }
+
     /// Sets the bits of all threads that wait at `address`.
     pub fn set_bits(&mut self, address: u64, bits: u32) {
         let waiting = self.entries.iter_mut().filter(|entry| entry.address == address);
@@ -217,6 +223,7 @@ mod tests {
         let odd = |address: u64, bits: u32| address % 2 == 1 && bits == !0;
         assert_eq!((futexes.waited_from(0, odd), futexes.waited_from(0x1002, odd)), (Some(0x1001), Some(0x2001)));
         assert_eq!(futexes.waited_from(0x2002, odd), None);
+        assert_eq!((futexes.wait_of(Slot(2)), futexes.wait_of(Slot(1))), (Some((0x2001, !0)), None));
         futexes.set_bits(0x2001, 7);
         assert_eq!((futexes.waited_from(0x1002, odd), futexes.take(0x2001, 8)), (None, None));
         assert_eq!(futexes.take(0x1001, !0), Some(Slot(3)));

@@ -44,6 +44,12 @@ impl Threads {
         Some((thread.id, is_last))
     }
 
+    /// Futex at which the thread with this number waits, and the bits that it waits for.
+    pub fn futex_wait_of(&mut self, id: u32) -> Option<(u64, u32)> {
+        let (slot, _) = self.find(id)?;
+        self.futexes.wait_of(slot)
+    }
+
     /// The lowest futex from `lowest` on at which a thread waits with bits that are `wanted` there.
     pub fn waited_from(&self, lowest: u64, wanted: impl Fn(u64, u32) -> bool) -> Option<u64> {
         self.futexes.waited_from(lowest, wanted)

@@ -14,6 +14,7 @@ const INHERIT: i32 = 1;
 const LOCK: i32 = 6;
 const UNLOCK: i32 = 7;
 const TRY_LOCK: i32 = 8;
+const LOCK_2: i32 = 13;
 
 unsafe extern "C" {
     fn pthread_mutexattr_setprotocol(attributes: *mut libc::pthread_mutexattr_t, protocol: i32) -> i32;
@@ -129,6 +130,97 @@ fn dies(mutex: &Mutex, waits: bool) {
     println!("as before: {} {}", mutex.lock(), mutex.unlock());
 }
 
+/// futex(2) on this word, with another `other` bytes after it. Returns the result, or the error as a negative number.
+fn call(word: &AtomicU32, operation: i32, other: usize) -> i64 {
+    let other = word.as_ptr().cast::<u8>().wrapping_add(other);
+    let none = std::ptr::null::<u8>();
+    // SAFETY: the word outlives the call; there is no time.
+    let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, 1, none, other, 0) };
+    if result < 0 { -i64::from(errno()) } else { result }
+}
+
+fn pause() {
+    thread::sleep(Duration::from_millis(40));
+}
+
+extern "C" fn count_signal(_: i32) {
+    SIGNALS.fetch_add(1, SeqCst);
+}
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+/// A handler, without SA_RESTART, while a thread waits for a lock; and calls for other futexes on its word.
+fn interrupted() {
+    let word = AtomicU32::new(0);
+    // SAFETY: all zeros is an action, here with a handler.
+    let mut action: libc::sigaction = unsafe { zeroed() };
+    action.sa_sigaction = count_signal as *const () as usize;
+    // SAFETY: the handler only counts.
+    unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) };
+    println!("realtime: {}", call(&word, LOCK | libc::FUTEX_CLOCK_REALTIME, 0));
+    println!("requeue to {} {}", call(&word, libc::FUTEX_REQUEUE, 1), call(&word, libc::FUTEX_REQUEUE, 2));
+    for lock in [LOCK, LOCK_2] {
+        let id = AtomicU32::new(0);
+        println!("first: {}", call(&word, lock, 0));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                // SAFETY: no argument.
+                id.store(unsafe { libc::gettid() } as u32, SeqCst);
+                (call(&word, lock, 0), call(&word, UNLOCK, 0))
+            });
+            pause();
+            // SAFETY: a signal to a thread of this process.
+            unsafe { libc::syscall(libc::SYS_tkill, id.load(SeqCst), libc::SIGUSR1) };
+            pause();
+            println!("wake: {} {}", call(&word, libc::FUTEX_WAKE, 0), call(&word, libc::FUTEX_REQUEUE, 8));
+            println!("unlock: {} after {} signals", call(&word, UNLOCK, 0), SIGNALS.load(SeqCst));
+            println!("waiter: {:?}", waiter.join().expect("it ends"));
+        });
+    }
+}
+
+/// Two threads that wait for each other's lock.
+fn circle() {
+    let words = [AtomicU32::new(0), AtomicU32::new(0)];
+    let [own, others] = &words;
+    thread::scope(|scope| {
+        println!("own: {}", call(own, LOCK, 0));
+        let other =
+            scope.spawn(|| [(others, LOCK), (own, LOCK), (own, UNLOCK), (others, UNLOCK)].map(|(w, o)| call(w, o, 0)));
+        pause();
+        println!("circle: {}, unlock: {}", call(others, LOCK, 0), call(own, UNLOCK, 0));
+        println!("other: {:?}", other.join().expect("it ends"));
+    });
+}
+
+/// An owner clears the word before it ends, as C libraries do, while one thread waits and another comes.
+fn cleared() {
+    let word = AtomicU32::new(0);
+    // Linux says that threads wait also for the last that did.
+    let shown = |who: &str, result: i64| println!("{who}: {result}, {:x}", word.load(SeqCst) >> 30 & 1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            shown("owner", call(&word, LOCK, 0));
+            pause();
+            pause();
+            word.store(1 << 30, SeqCst);
+            pause();
+            pause();
+        });
+        pause();
+        scope.spawn(|| {
+            shown("first", call(&word, LOCK, 0));
+            pause();
+            shown("first is done", call(&word, UNLOCK, 0));
+        });
+        pause();
+        pause();
+        println!("try: {}", call(&word, TRY_LOCK, 0));
+        shown("second", call(&word, LOCK, 0));
+        shown("second is done", call(&word, UNLOCK, 0));
+    });
+}
+
 /// futex(2) on a word with this value. Returns the result, and the value after it.
 fn futex(operation: i32, value: u32) -> (i64, i32, u32) {
     let word = AtomicU32::new(value);
@@ -158,4 +250,7 @@ fn main() {
     counts(&robust);
     dies(&robust, false);
     dies(&robust, true);
+    interrupted();
+    circle();
+    cleared();
 }
