@@ -22,7 +22,8 @@ fn main() -> io::Result<()> {
             let file = fs::File::create(format!("{root}/removed"))?;
             fs::remove_file(format!("{root}/removed"))?;
             file.set_len(1 << 20)?;
-            Ok(std::mem::forget(file))
+            std::mem::forget(file);
+            Ok(())
         }
         _ => {
             // SAFETY: none: nothing is there, so the program ends by SIGSEGV.
