@@ -48,7 +48,7 @@ impl<D: Disk> Volume<D> {
         if self.read_only {
             return Ok(());
         }
-        // A file whose contents have no place keeps no other from the disk.
+        // Contents that have no place keep no others from the disk.
         let settled = self.settle_all();
         self.commit().and(settled)
     }

@@ -108,7 +108,7 @@ impl Server {
         }
     }
 
-    /// Returns true if the server is a volume whose requests may be answered without the tender.
+    /// Returns true if the server is a volume: it may answer requests without the tender.
     pub const fn is_volume(&self) -> bool {
         matches!(self, Self::Volume(_))
     }

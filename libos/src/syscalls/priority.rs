@@ -78,7 +78,7 @@ fn waits_for_current(libos: &mut Libos, mut thread: u32) -> bool {
 }
 
 /// Passes on the locks that the current thread, which ends, has and others wait for. A C library may have cleared the owner in the
-/// word before, so those who wait know it.
+/// word before, so the waiting threads know it.
 pub fn give_up(libos: &mut Libos) {
     if !WAITED.load(Relaxed) {
         return;
@@ -91,7 +91,7 @@ pub fn give_up(libos: &mut Libos) {
         let value: u32 = user::read(address).unwrap_or_default();
         let owner = value & FUTEX_TID_MASK;
         if owner != id && libos.threads.find(owner).is_some() {
-            // Another took the lock in user space after the word was cleared: those who wait, wait for it, and it is to know.
+            // Another took the lock in user space after the word was cleared: the waiting threads wait for it now, and it must know.
             libos.threads.set_bits(waited, owner);
             let _ = user::write(address, &(value | FUTEX_WAITERS));
         } else {

@@ -2,7 +2,7 @@
 //!
 //! A [`Volume`] takes requests as a folder of the host does. Its file system (`husk-ext4`) is written as if each access to the disk
 //! waited; so it runs as a fiber (`main`). Where it needs the disk, the fiber is suspended, and the completion of the
-//! request resumes it (`exchange`): meanwhile threads run whose calls do not wait for this volume. The requests to one volume are
+//! request resumes it (`exchange`): threads with no call that waits for this volume run meanwhile. The requests to one volume are
 //! answered one after the other, in the order of submission.
 //!
 //! What a request changes is in memory until it is written back: by a request that asks for durability, [`WRITE_BACK_NS`] after

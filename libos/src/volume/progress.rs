@@ -42,7 +42,7 @@ impl Progress {
                 },
                 _ => bare(operation, 0, 0),
             };
-            // SAFETY: the fiber, whose memory it is or to which a request lends it, waits for the completion.
+            // SAFETY: the memory is the fiber's, or lent to it by a request, and the fiber waits for the completion.
             #[expect(unsafe_code, reason = "the tender is handed memory by address")]
             let submitted = unsafe { disk.submit_parts(&[descriptor]) };
             if !submitted {
