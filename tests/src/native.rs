@@ -7,7 +7,14 @@ use std::time::Duration;
 /// Returns the standard output of the program `name` of `package`, which must succeed within a minute.
 #[track_caller]
 pub fn output(package: &str, name: &str) -> String {
-    let command = Command::new(build::native(package, name));
+    output_with(package, name, &[])
+}
+
+/// Returns that of a program with arguments likewise.
+#[track_caller]
+pub fn output_with(package: &str, name: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(build::native(package, name));
+    command.args(arguments);
     let outcome = bounded::run(command, vec![], Duration::from_secs(60));
     outcome.expect_success();
     outcome.stdout()

@@ -1,7 +1,9 @@
 //! Ordinary programs and folders of the host.
 
 use husk_abi::fault::CALL;
-use husk_tests::{Conversation, Folder, Guest, SlowFiles, build, contents, eventually, requires, same_lines, skip};
+use husk_tests::{
+    Conversation, Folder, Guest, SlowFiles, build, contents, eventually, native, requires, same_lines, skip,
+};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -15,10 +17,9 @@ fn program(name: &str) -> Guest {
 }
 
 /// Standard output of the program as a process of this machine.
+#[track_caller]
 fn native(name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(build::native("folder-programs", name)).args(arguments).output().expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    native::output_with("folder-programs", name, arguments)
 }
 
 /// Checks that a program prints and leaves the same in an empty folder, in a guest, as in an empty directory, as a process.

@@ -1,6 +1,6 @@
 //! Ordinary programs and file systems on disks (`--mount`).
 
-use husk_tests::{Folder, Guest, Volume, build, contents, kills, requires, same_lines, skip};
+use husk_tests::{Folder, Guest, Volume, build, contents, kills, native, requires, same_lines, skip};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -14,10 +14,9 @@ fn program(name: &str) -> Guest {
 }
 
 /// Standard output of the program as a process of this machine.
+#[track_caller]
 fn native(name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(build::native("folder-programs", name)).args(arguments).output().expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    native::output_with("folder-programs", name, arguments)
 }
 
 /// Runs the program on an empty volume, in a guest, and in an empty directory, as a process: both print the same, and leave the same.
