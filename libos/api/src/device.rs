@@ -6,7 +6,7 @@ use crate::boot;
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
-use husk_abi::block::{Block, Flags, Mount};
+use husk_abi::block::{Block, Flags, Mount, MountFlags};
 use husk_abi::device::{Device, Network, Offers, Table};
 use husk_abi::note::device_kind;
 
@@ -89,6 +89,12 @@ pub fn mount(device: &'static Device) -> Option<(&'static Mount, &'static [u8])>
     // SAFETY: the contract guarantees the path behind the mount.
     let path = unsafe { core::slice::from_raw_parts(path as *const u8, mount.path_length as usize) };
     Some((mount, path))
+}
+
+/// Returns true if nothing can be changed on a disk that is mounted: by its mount, or because the disk itself is read-only.
+pub fn is_mounted_read_only(device: &'static Device) -> bool {
+    let is_disk = block(device).is_none_or(|block| block.flags & Flags::READ_ONLY.bits() != 0);
+    is_disk || mount(device).is_none_or(|(mount, _)| mount.flags & MountFlags::READ_ONLY.bits() != 0)
 }
 
 /// Opens the device of this name and kind exclusively: from now on it is [`Error::Taken`].

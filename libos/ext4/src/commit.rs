@@ -99,7 +99,7 @@ impl<D: Disk> Volume<D> {
         self.write_back(self.now_ns.load(Ordering::Relaxed));
     }
 
-    /// Makes durable what is older than five seconds. Returns when it is to be called again; None if all is durable.
+    /// Makes durable what is older than [`AGE_NS`]. Returns when it is to be called again; None if all is durable.
     pub fn write_back(&mut self, now_ns: u64) -> Option<u64> {
         if self.is_clean() {
             self.commits.since_ns = None;

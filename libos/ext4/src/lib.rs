@@ -31,6 +31,7 @@ mod sectors;
 mod walk;
 mod write;
 
+pub use commit::AGE_NS;
 pub use mount::{MountError, Options};
 
 use alloc::sync::Arc;

@@ -3,15 +3,13 @@
 use super::{Folders, InUse};
 use crate::fs::folder::Folder as Shown;
 use alloc::string::String;
-use husk::abi::block::{self, MountFlags};
 use husk::abi::device::Device;
 use husk::device;
 
 /// The volume of a device, as the files show it.
 pub fn shown(number: u32, device: &'static Device) -> Option<Shown> {
-    let (mount, path) = device::mount(device)?;
-    let is_read_only = device::block(device).is_some_and(|block| block.flags & block::Flags::READ_ONLY.bits() != 0);
-    let read_only = is_read_only || mount.flags & MountFlags::READ_ONLY.bits() != 0;
+    let (_, path) = device::mount(device)?;
+    let read_only = device::is_mounted_read_only(device);
     let disk = Some(device::name(device).to_vec());
     Some(Shown { number, read_only, is_file: false, path: path.to_vec(), disk })
 }

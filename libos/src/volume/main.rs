@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "a request is memory of the libos and of the program, by address")]
 
 use super::exchange::{Event, Exchange, Job, Transfer};
+use crate::fs::buffers::Buffers;
 use crate::memory::MEMORY;
 use crate::user::Slice;
 use alloc::boxed::Box;
@@ -142,38 +143,23 @@ fn answer(volume: Option<&mut Volume<Sectors>>, operation: u16, parts: &[Slice],
 struct Parts<'a>(&'a [Slice]);
 
 impl Parts<'_> {
-    /// Calls `copy` with the pieces of the memory from byte `at` on, and how many bytes each is behind `at`.
-    fn pieces(&self, mut at: u64, length: usize, mut copy: impl FnMut(Slice, usize)) {
-        let mut done = 0;
-        for part in self.0 {
-            let piece = part.after(at).first((length - done) as u64);
-            at = at.saturating_sub(part.length);
-            if !piece.is_empty() {
-                copy(piece, done);
-                done += piece.length as usize;
-            }
-        }
+    fn buffers(&self) -> Buffers<'_> {
+        Buffers::new(self.0, 0)
     }
 }
 
+// Memory of the program has been checked when the request was made, so that no copy fails.
 impl Data for Parts<'_> {
     fn length(&self) -> u64 {
-        self.0.iter().map(|part| part.length).sum()
+        self.buffers().length()
     }
 
-    // Memory of the program has been checked when the request was made, so that no copy fails.
     fn write(&mut self, at: u64, bytes: &[u8]) {
-        self.pieces(at, bytes.len(), |piece, done| {
-            let from = bytes.get(done..done + piece.length as usize).unwrap_or_default();
-            let _ = piece.copy_in(from);
-        });
+        let _ = self.buffers().scatter(at, bytes);
     }
 
     fn read(&self, at: u64, into: &mut [u8]) {
-        self.pieces(at, into.len(), |piece, done| {
-            let into = into.get_mut(done..done + piece.length as usize).unwrap_or_default();
-            let _ = piece.copy_out(into);
-        });
+        let _ = self.buffers().fill(at, into);
     }
 }
 

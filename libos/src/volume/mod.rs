@@ -5,7 +5,7 @@
 //! request resumes it (`exchange`): threads with no call that waits for this volume run meanwhile. The requests to one volume are
 //! answered one after the other, in the order of submission.
 //!
-//! What a request changes is in memory until it is written back: by a request that asks for durability, [`WRITE_BACK_NS`] after
+//! What a request changes is in memory until it is written back: by a request that asks for durability, [`AGE_NS`] after
 //! the first change, or at the end of the program.
 
 mod exchange;
@@ -19,7 +19,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
 use exchange::{Event, Exchange, Job};
-use husk::abi::block::MountFlags;
 use husk::abi::call::News;
 use husk::abi::device::Device;
 use husk::abi::memory::PAGE;
@@ -27,11 +26,9 @@ use husk::abi::ring::Descriptor;
 use husk::block::Disk;
 use husk::device;
 use husk::wait::{self, Source, Watches};
-use husk_ext4::{Failed, Options};
+use husk_ext4::{AGE_NS, Failed, Options};
 use progress::Progress;
 
-/// Longest time for which a change is in memory alone, as on Linux, in nanoseconds.
-pub const WRITE_BACK_NS: u64 = 5_000_000_000;
 /// Bytes of the stack of a fiber, of which those that it never uses cost nothing.
 const STACK: u64 = 256 << 10;
 /// Most bytes of the disk that are kept in memory: so many,
@@ -87,8 +84,7 @@ impl Volume {
     /// Takes the disk of this device into use, and mounts its file system. The reason, if it cannot be, is for the user.
     pub fn mount(device: &'static Device) -> Result<Self, String> {
         let mut volume = Self::new(device).ok_or("there is no memory for it; give the guest more, with --memory")?;
-        let read_only = device::mount(device).is_none_or(|(mount, _)| mount.flags & MountFlags::READ_ONLY.bits() != 0);
-        let read_only = read_only || volume.disk.is_read_only();
+        let read_only = device::is_mounted_read_only(device);
         let cache_bytes = CACHE + (husk::boot::info().heap.length / CACHE_PART) as usize;
         let options = Options { read_only, cache_bytes, now_ns: husk::clock::realtime_ns() };
         volume.jobs.push_back((OWN, Job::Mount(options)));
@@ -264,7 +260,7 @@ impl Volume {
     /// Notes when the fiber is to write back what is changed, in nanoseconds from 1970; `None` if nothing is.
     fn write_back_at(&mut self, at_ns: Option<u64>) {
         self.due_ns = at_ns.filter(|_| self.state == State::Mounted).map(|at_ns| {
-            let wait_ns = at_ns.saturating_sub(husk::clock::realtime_ns()).min(WRITE_BACK_NS);
+            let wait_ns = at_ns.saturating_sub(husk::clock::realtime_ns()).min(AGE_NS);
             husk::clock::monotonic_ns().saturating_add(wait_ns)
         });
     }
