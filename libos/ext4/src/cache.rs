@@ -42,7 +42,7 @@ pub struct Cache<D> {
     pub(crate) pages: BTreeMap<u64, Page>,
     maximum: usize,
     dirty: usize,
-    /// Page at which the search for one to evict goes on.
+    /// Page at which the next search for one to evict begins.
     hand: u64,
     /// True if a write or flush has failed: what the disk holds is not known any more.
     failed: bool,

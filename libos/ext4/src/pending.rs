@@ -65,7 +65,7 @@ impl Pending {
         Some(file)
     }
 
-    /// Returns true if this write goes on where the last one ended.
+    /// Returns true if this write begins where the last one ended.
     pub fn follows(&self, number: InodeNumber, offset: u64) -> bool {
         self.files.get(&number).is_some_and(|file| file.end() == offset)
     }

@@ -1,4 +1,4 @@
-//! What answers the requests to a folder: the tender, or a volume inside the guest.
+//! Server of the requests to a folder: the tender, or a volume inside the guest.
 
 use crate::volume::Volume;
 use alloc::boxed::Box;

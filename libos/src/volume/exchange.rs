@@ -1,4 +1,4 @@
-//! What a volume's fiber and the libos hand to each other when they switch.
+//! Exchange between a volume's fiber and the libos: jobs one way, events the other.
 
 #![expect(unsafe_code, reason = "a fiber shares state with the code that resumes it")]
 
@@ -26,7 +26,7 @@ pub enum Job {
 /// Reason for which the fiber is suspended.
 #[derive(Debug)]
 pub enum Event {
-    /// It waits for a request to the disk.
+    /// A request to the disk, whose end the fiber waits for.
     Transfer(Transfer),
     /// The volume is mounted, with a journal or without, or the reason why it is not.
     Mounted(Result<bool, String>),
@@ -93,7 +93,7 @@ impl Exchange {
         self.resume()
     }
 
-    /// Tells the fiber the outcome of its request to the disk. Returns what it is suspended for next.
+    /// Hands the outcome of its request to the fiber. Returns what it is suspended for next.
     pub fn go_on(&self, outcome: Result<(), Failed>) -> Option<Event> {
         self.outcome.set(outcome);
         self.resume()

@@ -29,7 +29,7 @@ const EIO: u32 = 5;
 /// The disk as the file system sees it.
 #[derive(Debug)]
 struct Sectors {
-    /// Where the requests go.
+    /// Way of the requests to the disk.
     exchange: &'static Exchange,
     /// Bytes of the disk.
     size: u64,
@@ -120,7 +120,7 @@ extern "sysv64" fn husk_volume_main(disk: u64) -> ! {
 fn answer(volume: Option<&mut Volume<Sectors>>, operation: u16, parts: &[Slice], now_ns: u64) {
     let Some((message, rest)) = parts.split_first() else { return };
     let message = message.address as *mut Message;
-    // SAFETY: the first part is a message of the libos, which nobody else uses before the request is completed.
+    // SAFETY: the first part is a message of the libos, which is not used elsewhere before the request is completed.
     let Message { request, .. } = unsafe { message.read() };
     let [first, second] = request.names.map(|length| length as usize);
     let (names, rest) = if first + second > 0 { rest.split_first().unzip() } else { (None, Some(rest)) };

@@ -31,9 +31,9 @@ use progress::Progress;
 
 /// Bytes of the stack of a fiber, of which those that it never uses cost nothing.
 const STACK: u64 = 256 << 10;
-/// Most bytes of the disk that are kept in memory: so many,
+/// Least size of the cache of the disk in bytes.
 const CACHE: usize = 4 << 20;
-/// and one part of this many of the guest's memory.
+/// Divisor of the guest's memory: the cache has the quotient beside its least size.
 const CACHE_PART: u64 = 64;
 
 /// A disk with a file system.
@@ -63,10 +63,10 @@ pub struct Volume {
 enum State {
     New,
     Mounted,
-    /// It cannot be mounted.
+    /// Not to be mounted, for this reason.
     Refused(String),
     Leaving,
-    /// It is unmounted, or could not be.
+    /// Unmounted, or failed to be.
     Gone(Result<(), Failed>),
 }
 

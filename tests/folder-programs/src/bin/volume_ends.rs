@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
             thread::park();
         },
         "open" => {
-            // A file without a name takes room until it is closed, which nobody does.
+            // A file without a name takes room until it is closed, and it never is.
             let file = fs::File::create(format!("{root}/removed"))?;
             fs::remove_file(format!("{root}/removed"))?;
             file.set_len(1 << 20)?;

@@ -55,7 +55,7 @@ fn write(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes of other files, which nobody syncs.
+/// Changes of other files, which are never synced.
 fn disturb(root: &Path, number: u64) -> io::Result<()> {
     let name = |number: u64| root.join(format!("other-{}", number % 7));
     fs::write(name(number), vec![number as u8; (number as usize % 5) * 100_000])?;

@@ -27,7 +27,7 @@ const OSXSAVE: u32 = 1 << 27;
 /// Bit of CPUID leaf 0xD, sub-leaf 1, EAX: XGETBV with ECX = 1 returns XINUSE.
 const XINUSE: u32 = 1 << 2;
 
-/// Bits of MXCSR on a processor that does not tell them (Intel SDM volume 1, 11.6.6).
+/// Bits of MXCSR on a processor that does not report them (Intel SDM volume 1, 11.6.6).
 pub const CONTROL: u32 = 0xffbf;
 
 /// Layout of a thread's saved vector state.
