@@ -140,7 +140,7 @@ fn call(word: &AtomicU32, operation: i32, other: usize) -> i64 {
 }
 
 fn pause() {
-    thread::sleep(Duration::from_millis(40));
+    thread::sleep(Duration::from_millis(100));
 }
 
 extern "C" fn count_signal(_: i32) {
@@ -208,16 +208,18 @@ fn cleared() {
             pause();
         });
         pause();
-        scope.spawn(|| {
+        let first = scope.spawn(|| {
             shown("first", call(&word, LOCK, 0));
             pause();
-            shown("first is done", call(&word, UNLOCK, 0));
+            (call(&word, UNLOCK, 0), word.load(SeqCst) >> 30 & 1)
         });
         pause();
         pause();
         println!("try: {}", call(&word, TRY_LOCK, 0));
         shown("second", call(&word, LOCK, 0));
+        // Which of the two is the first to go on after the first one's call is not said.
         shown("second is done", call(&word, UNLOCK, 0));
+        println!("first is done: {:?}", first.join().expect("it ends"));
     });
 }
 
