@@ -183,6 +183,9 @@ impl Libos {
         }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
         let answer = handler(self, arguments);
+        if self.files.is_watched() {
+            self.settle();
+        }
         if self.folders.has_calls() {
             self.folders.stopped(self.threads.current().id, matches!(answer, Err(Stop::Block(_) | Stop::Gate)));
         }

@@ -147,10 +147,9 @@ fn unanswered_system_calls_say_enosys_and_are_told_once_if_asked() {
 #[test]
 fn what_a_unikernel_cannot_do_is_an_error_and_explained_once() {
     let outcome = Guest::program("impossible").run();
-    outcome.expect_success().expect_stdout("no process\nnot watched\nnot executable\n");
+    outcome.expect_success().expect_stdout("no process\nnot executable\n");
     for line in [
         "husk: the program tried to start another program (clone: ENOSYS): a unikernel is one program",
-        "husk: the program tried to watch files for changes (inotify_init1: ENOSYS)",
         "husk: the program asked for memory that it can execute, which no guest gets (EACCES)",
     ] {
         outcome.expect_stderr(line);

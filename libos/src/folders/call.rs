@@ -17,6 +17,8 @@ pub struct Call {
     pub thread: Option<u32>,
     /// Memory that the call has mapped.
     pub kept: Option<u64>,
+    /// What the call has decided: see [`super::Folders::decide`].
+    pub decided: Option<bool>,
     /// True if the queue was full when the call last asked.
     pub has_no_room: bool,
     /// Number by which the tender knows the request.
@@ -45,6 +47,7 @@ impl Call {
         Self {
             thread: Some(thread),
             kept: None,
+            decided: None,
             has_no_room: false,
             token,
             replies,

@@ -181,6 +181,12 @@ impl Folders {
         self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
     }
 
+    /// Returns `value`, or what the thread's call has decided before it was restarted: what depends on that, it does as before.
+    pub fn decide(&mut self, thread: u32, value: bool) -> Result<bool, Errno> {
+        let at = self.call(thread)?;
+        Ok(self.calls.get_mut(at).map_or(value, |call| *call.decided.get_or_insert(value)))
+    }
+
     /// Notes that the current thread's call has stopped: to be restarted, if it `waits`.
     pub fn stopped(&mut self, thread: u32, waits: bool) {
         match waits {

@@ -56,6 +56,8 @@ impl Files {
         }
         if done > 0 {
             self.touch(from, now);
+            self.report(self.descriptions[from].node, linux::IN_ACCESS);
+            self.report(self.descriptions[to].node, linux::IN_MODIFY);
         }
         Ok(done)
     }

@@ -74,6 +74,10 @@ impl Files {
                 let read = outside.read_signals(file.set, first).map(|count| (count, Ready::empty()));
                 return self.moved(node, nonblocking, read);
             }
+            Kind::Inotify(inotify) => {
+                let read = inotify.read(&mut self.quota, first);
+                return self.moved(node, nonblocking, read);
+            }
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
             Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
             Kind::Directory(_) | Kind::Descriptors | Kind::Mounted(_) => return Err(Errno::EISDIR.into()),
@@ -167,6 +171,7 @@ impl Files {
             Kind::Generated(_) | Kind::Image | Kind::Host(_) => Err(Errno::EIO.into()),
             Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) | Kind::Mounted(_) => Err(Errno::EINVAL.into()),
             Kind::Timer(_) | Kind::Signal(_) | Kind::Epoll(_) | Kind::SocketName(_) => Err(Errno::EINVAL.into()),
+            Kind::Inotify(_) => Err(Errno::EBADF.into()),
         }
     }
 
@@ -214,6 +219,7 @@ impl Files {
             }
             (Kind::Regular(data), FIONREAD) => data.size().saturating_sub(description.offset),
             (Kind::Pipe(pipe), FIONREAD) => pipe.length() as u64,
+            (Kind::Inotify(inotify), FIONREAD) => inotify.length(),
             (Kind::Unix(socket), FIONREAD) => socket.received_bytes(),
             (Kind::Internet(socket, _), FIONREAD) => outside.received_bytes(*socket)?,
             _ => return Err(Errno::ENOTTY.into()),
@@ -238,6 +244,7 @@ impl Files {
             Kind::Event(event) => ready = event.ready(),
             Kind::Timer(timer) => ready = timer.ready(),
             Kind::Signal(file) => ready = file.ready(),
+            Kind::Inotify(inotify) => ready = inotify.ready(),
             Kind::Internet(_, reported) => ready = *reported,
             Kind::Unix(_) => ready = self.socket_ready(node),
             Kind::Epoll(_) => ready.set(Ready::IN, self.any_ready(devices, node)),
@@ -297,6 +304,7 @@ impl Files {
             }
             Kind::Timer(_) => self.alarms.close(node),
             Kind::Signal(_) => self.signal_files.retain(|file| *file != node),
+            Kind::Inotify(_) => self.close_inotify(node),
             Kind::Unix(_) => self.hang_up(node, false),
             _ => {}
         }

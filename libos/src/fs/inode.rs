@@ -10,6 +10,7 @@ use super::event::Event;
 use super::folder::{Mounted, Opened};
 use super::generated::Generated;
 use super::handle::{NodeKey, SocketKey};
+use super::inotify::Inotify;
 use super::lock::Locks;
 use super::pipe::Pipe;
 use super::ready::Ready;
@@ -78,6 +79,8 @@ pub enum Kind {
     Epoll(Epoll),
     /// A file of signals.
     Signal(SignalFile),
+    /// A queue of inotify(7).
+    Inotify(Box<Inotify>),
     /// A disk.
     Disk(Disk),
     /// A socket of `AF_UNIX`.
@@ -259,6 +262,7 @@ impl Kind {
             Self::Mounted(_) => linux::S_IFDIR,
             // A listing shows a file of the host as one of unknown kind.
             Self::Event(_) | Self::Timer(_) | Self::Epoll(_) | Self::Signal(_) | Self::Host(_) => 0,
+            Self::Inotify(_) => 0,
         }
     }
 
@@ -270,7 +274,7 @@ impl Kind {
             Self::Device(device) => matches!(device, Device::Console(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
-            Self::Folder(_) | Self::Mounted(_) => false,
+            Self::Folder(_) | Self::Mounted(_) | Self::Inotify(_) => false,
         }
     }
 
@@ -287,7 +291,7 @@ impl Kind {
     pub fn can_be_waited_for(&self) -> bool {
         match self {
             Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
-            Self::Unix(_) | Self::Internet(..) => true,
+            Self::Inotify(_) | Self::Unix(_) | Self::Internet(..) => true,
             Self::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
@@ -309,6 +313,7 @@ impl Kind {
             Self::Timer(_) => Some("anon_inode:[timerfd]"),
             Self::Epoll(_) => Some("anon_inode:[eventpoll]"),
             Self::Signal(_) => Some("anon_inode:signalfd:"),
+            Self::Inotify(_) => Some("anon_inode:inotify"),
             _ => None,
         }
     }

@@ -51,6 +51,7 @@ impl Files {
         if !inherits_group {
             inode.group = self.caller.files.1;
         }
+        self.report_name(directory, name, linux::IN_CREATE, node);
         Ok(node)
     }
 
@@ -199,7 +200,10 @@ impl Files {
         if inode.links == 0 && inode.home.is_some() {
             return Err(Errno::ENOENT);
         }
-        self.add_name(walked.directory, walked.name(), node, now)
+        self.add_name(walked.directory, walked.name(), node, now)?;
+        self.report_self(node, linux::IN_ATTRIB);
+        self.report_name(walked.directory, walked.name(), linux::IN_CREATE, node);
+        Ok(())
     }
 
     /// unlinkat(2) without `AT_REMOVEDIR`.
@@ -216,7 +220,10 @@ impl Files {
             return Err(Errno::ENOTDIR);
         }
         self.check_may_change(walked.directory)?;
+        self.report_self(node, linux::IN_ATTRIB);
+        self.keep_name(walked.directory, walked.name(), node);
         self.remove_name(walked.directory, walked.name(), node, now);
+        self.report_removed(walked.directory, walked.name(), linux::IN_DELETE, false);
         Ok(())
     }
 
@@ -238,7 +245,9 @@ impl Files {
         match inode.directory() {
             Some(_) if inode.mount != Mount::Memory => Err(Errno::EBUSY),
             Some(entries) if entries.is_empty() => {
+                self.keep_name(walked.directory, walked.name(), node);
                 self.remove_name(walked.directory, walked.name(), node, now);
+                self.report_removed(walked.directory, walked.name(), linux::IN_DELETE, true);
                 Ok(())
             }
             _ => Err(Errno::ENOTEMPTY),

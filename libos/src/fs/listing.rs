@@ -61,6 +61,7 @@ impl Files {
             self.descriptions[key].offset = next;
         }
         self.touch(key, now);
+        self.report(node, linux::IN_ACCESS);
         Ok(done)
     }
 

@@ -253,6 +253,7 @@ impl Files {
         }
         inode.permissions = mode & 0o7777;
         inode.times.changed = now;
+        self.report(node, linux::IN_ATTRIB);
         Ok(())
     }
 
@@ -278,6 +279,7 @@ impl Files {
             inode.permissions &= !(linux::S_ISUID | if group_executes { linux::S_ISGID } else { 0 });
         }
         inode.times.changed = now;
+        self.report(node, linux::IN_ATTRIB);
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ pub mod handle;
 pub mod hold;
 pub mod host;
 pub mod inode;
+pub mod inotify;
 pub mod interests;
 pub mod layout;
 pub mod link;
@@ -34,6 +35,7 @@ pub mod listing;
 pub mod lock;
 pub mod locking;
 pub mod mapping;
+pub mod marks;
 pub mod metadata;
 pub mod mounts;
 pub mod moved;
@@ -46,6 +48,7 @@ pub mod place;
 pub mod quota;
 pub mod ready;
 pub mod rename;
+pub mod report;
 pub mod seed;
 pub mod shared;
 pub mod signal;
@@ -63,6 +66,7 @@ pub mod times;
 pub mod tree;
 pub mod unfold;
 pub mod watch;
+pub mod watching;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -82,6 +86,7 @@ use host::HostFiles;
 use husk::abi::boot::HOSTNAME;
 use inode::{Inode, Kind, Mount, Time};
 use mapping::Mappings;
+use marks::Marks;
 use quota::Quota;
 use ready::Ready;
 use slab::Slab;
@@ -144,6 +149,8 @@ pub struct Files {
     pub hostname: &'static [u8],
     /// Shared mappings of files.
     pub mappings: Mappings,
+    /// Watches of inotify(7).
+    marks: Marks,
 }
 
 impl Files {
@@ -181,6 +188,7 @@ impl Files {
             host_files: HostFiles::default(),
             hostname: HOSTNAME.as_bytes(),
             mappings: Mappings::default(),
+            marks: Marks::default(),
         })
     }
 
@@ -201,6 +209,7 @@ impl Files {
     fn release(&mut self, mut node: NodeKey) {
         while let Some(inode) = self.nodes.release(node) {
             self.quota.give(inode.cost());
+            self.report_gone(inode.number);
             match inode.kind {
                 Kind::Internet(socket, _) => self.orphans.push(socket),
                 Kind::Folder(opened) => {
@@ -241,6 +250,12 @@ impl Files {
                 self.notify(node, events);
             }
         }
+    }
+
+    /// Returns true if anything is watched by inotify(7): then any call may have changed what is ready.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        !self.marks.is_empty()
     }
 
     /// Returns true if there is a file of signals.

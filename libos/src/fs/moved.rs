@@ -52,7 +52,7 @@ impl Files {
 }
 
 /// Path of what was at `path`, now that `from` is `to`; `None` if it is where it was.
-fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Option<Box<[u8]>> {
+pub(super) fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Option<Box<[u8]>> {
     let rest = path.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
     let mut new = Vec::new();
     new.try_reserve_exact(to.len() + rest.len()).ok()?;

@@ -35,6 +35,7 @@ impl Files {
             }
         }
         self.check_descriptor_free()?;
+        let first_new = self.next_number;
         let node = if flags & TEMPORARY != 0 {
             self.make_nameless(directory, path, flags, mode, now)?
         } else if flags & linux::O_CREAT != 0 {
@@ -48,15 +49,21 @@ impl Files {
             self.check_open(node, flags)?;
             node
         };
-        if flags & linux::O_TRUNC != 0
-            && let Kind::Regular(data) = &mut self.nodes[node].kind
-        {
+        let is_new = self.nodes[node].number >= first_new;
+        let empties = flags & linux::O_TRUNC != 0;
+        if empties && let Kind::Regular(data) = &mut self.nodes[node].kind {
             data.check_changeable()?;
             data.set_size(&mut self.quota, 0);
             self.nodes[node].modified(now);
         }
         self.nodes.retain(node);
         let descriptor = self.open_node(node, flags & !TEMPORARY);
+        if descriptor.is_ok() && flags & linux::O_PATH == 0 {
+            self.report(node, linux::IN_OPEN);
+            if empties && !is_new {
+                self.report(node, linux::IN_MODIFY);
+            }
+        }
         if flags & TEMPORARY != 0 {
             self.release(node);
         }
@@ -137,6 +144,7 @@ impl Files {
             },
             Kind::Device(Device::Terminal) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => Err(Errno::ENXIO),
             Kind::Signal(_) | Kind::Unix(_) | Kind::Internet(..) | Kind::SocketName(_) => Err(Errno::ENXIO),
+            Kind::Inotify(_) => Err(Errno::ENXIO),
             Kind::Image if writes => Err(Errno::EACCES),
             // See [`Files::opening`] for a named pipe opened otherwise.
             Kind::Pipe(pipe) => {

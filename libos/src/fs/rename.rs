@@ -104,6 +104,7 @@ impl Files {
         target.insert(&mut self.quota, to.name(), node)?;
         self.leave(from, now);
         self.arrive(from.directory, to.directory, node, now);
+        self.report_rename((from.directory, from.name()), (to.directory, to.name()), node, None);
         Ok(())
     }
 
@@ -119,6 +120,8 @@ impl Files {
         target.replace(to.name(), node).ok_or(Errno::ENOENT)?;
         self.leave(from, now);
         self.arrive(from.directory, to.directory, node, now);
+        self.report_rename((from.directory, from.name()), (to.directory, to.name()), node, Some(replaced));
+        self.keep_name(to.directory, to.name(), replaced);
         self.unlinked(to.directory, replaced, now);
         Ok(())
     }
@@ -137,6 +140,9 @@ impl Files {
         target.replace(to.name(), node).ok_or(Errno::ENOENT)?;
         self.arrive(from.directory, to.directory, node, now);
         self.arrive(to.directory, from.directory, other, now);
+        let (from, to) = ((from.directory, from.name()), (to.directory, to.name()));
+        self.report_rename(from, to, node, None);
+        self.report_rename(to, from, other, None);
         Ok(())
     }
 

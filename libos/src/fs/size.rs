@@ -40,6 +40,7 @@ impl Files {
             _ => return Err(Errno::EINVAL),
         }
         inode.modified(now);
+        self.report(node, linux::IN_MODIFY);
         Ok(())
     }
 
@@ -53,6 +54,7 @@ impl Files {
         now: Time,
     ) -> SyscallResult {
         let description = &self.descriptions[self.usable(descriptor)?];
+        let node = description.node;
         let (Ok(start), Ok(length @ 1..)) = (u64::try_from(offset), u64::try_from(length)) else {
             return Err(Errno::EINVAL.into());
         };
@@ -88,6 +90,7 @@ impl Files {
             }
         }
         inode.modified(now);
+        self.report(node, linux::IN_MODIFY);
         Ok(0)
     }
 }

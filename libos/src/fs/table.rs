@@ -76,6 +76,8 @@ impl Files {
             self.unwatch_closed(key, description.node);
             if description.flags & linux::O_PATH == 0 {
                 self.closed(description.node, description.access());
+                let written = description.access().contains(Access::WRITE);
+                self.report(description.node, if written { linux::IN_CLOSE_WRITE } else { linux::IN_CLOSE_NOWRITE });
             }
             self.release(description.node);
         }

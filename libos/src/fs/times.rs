@@ -37,6 +37,15 @@ impl Change {
     }
 }
 
+/// Event of inotify(7) about these changes.
+pub fn event(accessed: Change, modified: Change) -> u32 {
+    match (accessed, modified) {
+        (_, Change::Omit) => linux::IN_ACCESS,
+        (Change::Omit, _) => linux::IN_MODIFY,
+        _ => linux::IN_ATTRIB,
+    }
+}
+
 impl Files {
     /// utimensat(2); without a path, futimens(3).
     pub fn set_times(
@@ -63,6 +72,7 @@ impl Files {
         accessed.apply(&mut times.accessed, now);
         modified.apply(&mut times.modified, now);
         times.changed = now;
+        self.report(node, event(accessed, modified));
         Ok(())
     }
 }

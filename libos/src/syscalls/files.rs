@@ -4,7 +4,7 @@
 
 use super::arguments::{descriptor, done, path};
 use super::folder::{self, How, Reached};
-use super::{Arguments, facts};
+use super::{Arguments, facts, inotify};
 use crate::errno::Errno;
 use crate::fs::external::External;
 use crate::fs::folder::{Ask, NO_DATA};
@@ -73,8 +73,10 @@ fn open_in_folder(libos: &mut Libos, directory: i32, path: Vec<u8>, flags: u32, 
     let follow = flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL;
     let mode = mode & !libos.files.umask;
     let request = Request { flags: flags & OPEN_FLAGS, mode, ..Request::default() };
+    let existed = if flags & O_CREAT != 0 { inotify::links(libos, directory, &path)?.is_some() } else { true };
     match folder::request(libos, directory, path, How { follow, empty: false }, OPEN, request)? {
         Reached::Folder(reply, place) => {
+            inotify::opened(libos, &place, flags, reply.answer.attributes.mode, existed)?;
             let opened = libos.change(|files, _| files.open_in_folder(&place, &reply, flags, now()))?;
             Ok(Opened::InFolder(opened))
         }

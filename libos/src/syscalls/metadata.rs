@@ -1,8 +1,8 @@
 //! Calls on the metadata of files: status, permissions, owners, times, size.
 
-use super::Arguments;
 use super::arguments::{done, path};
 use super::folder::{self, How, Reached};
+use super::{Arguments, inotify};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::inode::Time;
@@ -140,7 +140,7 @@ fn set(
 ) -> Result<Option<(i32, Vec<u8>)>, Stop> {
     let request = Request { flags: (what | follow_flag(flags)).bits(), ..request };
     match folder::request(libos, directory, path, how(flags), SET, request)? {
-        Reached::Folder(..) => Ok(None),
+        Reached::Folder(_, place) => inotify::changed(libos, &place, how(flags).follow, what).map(|()| None),
         Reached::Elsewhere(directory, path) => Ok(Some((directory, path))),
     }
 }
@@ -293,7 +293,9 @@ pub fn ftruncate(libos: &mut Libos, Arguments([file, size, ..]): Arguments) -> S
         let count = u64::try_from(size as i64).map_err(|_| Errno::EINVAL)?;
         libos.files.check(file as i32)?;
         let request = Request { flags: Flags::SIZE.bits(), count, ..Request::default() };
-        return folder::about(libos, opened, SET, request).map(|_| 0);
+        folder::about(libos, opened, SET, request)?;
+        libos.files.report_transfer(file as i32, 1, IN_MODIFY);
+        return Ok(0);
     }
     done(libos.files.truncate_open(file as i32, size as i64, now()))
 }
@@ -304,7 +306,9 @@ pub fn fallocate(libos: &mut Libos, Arguments([file, mode, offset, length, ..]):
     if let Some(opened) = libos.files.folder_file(file as i32) {
         libos.files.check(file as i32)?;
         let request = Request { flags: mode as u32, offset, count: length, ..Request::default() };
-        return folder::about(libos, opened, ALLOCATE, request).map(|_| 0);
+        folder::about(libos, opened, ALLOCATE, request)?;
+        libos.files.report_transfer(file as i32, length, IN_MODIFY);
+        return Ok(0);
     }
     libos.change(|files, outside| files.allocate(outside, file as i32, mode as u32, range, now()))
 }

@@ -10,6 +10,7 @@ pub mod files;
 mod folder;
 pub mod futex;
 pub mod identity;
+pub mod inotify;
 pub mod mapping;
 pub mod memory;
 pub mod message;

@@ -1,8 +1,8 @@
 //! Calls on names: making and removing files, directories and links, listing, renaming, the working directory.
 
-use super::Arguments;
 use super::arguments::{done, path};
 use super::folder::{self, How, Reached};
+use super::{Arguments, inotify};
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, NO_DATA, Place};
 use crate::fs::path::PATH_MAXIMUM;
@@ -57,7 +57,7 @@ pub fn mkdir(libos: &mut Libos, Arguments([at, mode, ..]): Arguments) -> Syscall
 pub fn mkdirat(libos: &mut Libos, Arguments([directory, at, mode, ..]): Arguments) -> SyscallResult {
     let request = Request { mode: mode as u32 & !libos.files.umask, ..Request::default() };
     match folder::request(libos, directory as i32, path(at)?, How::NAME, MAKE_DIRECTORY, request)? {
-        Reached::Folder(..) => Ok(0),
+        Reached::Folder(_, place) => inotify::made(libos, &place, IN_ISDIR),
         Reached::Elsewhere(directory, path) => done(libos.files.make_directory(directory, &path, mode as u32, now())),
     }
 }
@@ -77,7 +77,7 @@ pub fn mknodat(libos: &mut Libos, Arguments([directory, at, mode, device, ..]): 
             Reached::Folder(reply, place) => {
                 let file = libos.files.opened_in_folder(&place, &reply, flags);
                 libos.folders.close(file);
-                Ok(0)
+                inotify::made(libos, &place, 0)
             }
             Reached::Elsewhere(directory, path) => {
                 done(libos.files.make_node(directory, &path, mode as u32, device, now()))
@@ -108,8 +108,10 @@ pub fn unlinkat(libos: &mut Libos, Arguments([directory, at, flags, ..]): Argume
         AT_REMOVEDIR => REMOVE_DIRECTORY,
         _ => return Err(Errno::EINVAL.into()),
     };
-    match folder::request(libos, directory as i32, path(at)?, How::NAME, operation, Request::default())? {
-        Reached::Folder(..) => Ok(0),
+    let path = path(at)?;
+    let links = inotify::links(libos, directory as i32, &path)?;
+    match folder::request(libos, directory as i32, path, How::NAME, operation, Request::default())? {
+        Reached::Folder(_, place) => inotify::removed(libos, &place, operation == REMOVE_DIRECTORY, links),
         Reached::Elsewhere(directory, path) if operation == UNLINK => done(libos.files.unlink(directory, &path, now())),
         Reached::Elsewhere(directory, path) => done(libos.files.remove_directory(directory, &path, now())),
     }
@@ -129,11 +131,17 @@ pub fn renameat(libos: &mut Libos, Arguments([from, from_at, to, to_at, ..]): Ar
 pub fn renameat2(libos: &mut Libos, Arguments([from, from_at, to, to_at, flags, _]): Arguments) -> SyscallResult {
     let (from_path, to_path) = (path(from_at)?, path(to_at)?);
     let request = Request { flags: flags as u32, ..Request::default() };
+    let replaced = inotify::links(libos, to as i32, &to_path)?;
     if let Some([from, to]) = pair(libos, (from as i32, &from_path), (to as i32, &to_path), RENAME, request)? {
-        if libos.files.has_open_in_folder(from.folder)
+        let is_watched = libos.files.is_folder_watched(from.folder);
+        if (is_watched || libos.files.has_open_in_folder(from.folder))
             && let (Some(before), Some(after)) = (folder::real(libos, &from)?, folder::real(libos, &to)?)
         {
-            libos.files.renamed_in_folder(from.folder, &before, &after, flags as u32 & RENAME_EXCHANGE != 0);
+            let is_exchange = flags as u32 & RENAME_EXCHANGE != 0;
+            if is_watched {
+                inotify::renamed(libos, from.folder, [&before, &after], replaced, is_exchange)?;
+            }
+            libos.files.renamed_in_folder(from.folder, &before, &after, is_exchange);
         }
         return Ok(0);
     }
@@ -159,8 +167,8 @@ pub fn linkat(libos: &mut Libos, Arguments([from, from_at, to, to_at, flags, _])
     if flags & AT_SYMLINK_FOLLOW != 0 {
         (from, from_path) = folder::followed(libos, from, from_path)?;
     }
-    if pair(libos, (from, &from_path), (to, &to_path), LINK, Request::default())?.is_some() {
-        return Ok(0);
+    if let Some(places) = pair(libos, (from, &from_path), (to, &to_path), LINK, Request::default())? {
+        return inotify::linked(libos, &places);
     }
     done(libos.files.link((from, &from_path), (to, &to_path), flags, now()))
 }
@@ -179,7 +187,7 @@ pub fn symlinkat(libos: &mut Libos, Arguments([target, directory, at, ..]): Argu
     let what = (SYMLINK, Request::default());
     let reached = folder::reach(libos, (directory as i32, at), How::NAME, what, &target, 0)?;
     match reached {
-        Reached::Folder(..) => Ok(0),
+        Reached::Folder(_, place) => inotify::made(libos, &place, 0),
         Reached::Elsewhere(directory, at) => done(libos.files.make_link(&target, directory, &at, now())),
     }
 }
@@ -297,6 +305,7 @@ pub fn getdents64(libos: &mut Libos, Arguments([file, into, length, ..]): Argume
         if let Some(next) = position_after(records) {
             libos.files.set_offset(file as i32, next)?;
         }
+        libos.files.report_transfer(file as i32, 1, IN_ACCESS);
         return Ok(records.len() as u64);
     }
     Ok(libos.files.list(file as i32, into, now())?)

@@ -3,8 +3,8 @@
 //! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, identity, mapping, memory, message, metadata, names, process,
-    robust, scheduling, signal, socket, system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, identity, inotify, mapping, memory, message, metadata, names,
+    process, robust, scheduling, signal, socket, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::notices::{self, notice};
@@ -238,8 +238,10 @@ calls! {
     __NR_symlinkat names::symlinkat, Answered;
     __NR_readlink names::readlink, Answered;
     __NR_readlinkat names::readlinkat, Answered;
-    __NR_inotify_init => ENOSYS, "who watches files has to look now and then", WATCH_REFUSED;
-    __NR_inotify_init1 => ENOSYS, "who watches files has to look now and then", WATCH_REFUSED;
+    __NR_inotify_init inotify::inotify_init, Answered;
+    __NR_inotify_init1 inotify::inotify_init1, Answered;
+    __NR_inotify_add_watch inotify::inotify_add_watch, Partial, "of folders of the host and mounted disks, what the program itself does there";
+    __NR_inotify_rm_watch inotify::inotify_rm_watch, Answered;
     __NR_getcwd names::getcwd, Answered;
     __NR_chdir names::chdir, Answered;
     __NR_fchdir names::fchdir, Answered;

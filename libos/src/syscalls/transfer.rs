@@ -54,7 +54,10 @@ fn read_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>) -> S
     let read = libos.change(|files, outside| files.read(outside, file, at, Buffers::new(slices, 0), now));
     match read {
         // A count is returned by itself: to copy the whole result would take longer than a short read.
-        Ok(count) => Ok(count),
+        Ok(count) => {
+            libos.files.report_transfer(file, count, IN_ACCESS);
+            Ok(count)
+        }
         Err(Stop::Block(_)) => patiently(libos, file, false, read),
         Err(_) => read,
     }
@@ -108,7 +111,9 @@ pub fn pwritev(libos: &mut Libos, Arguments([file, vectors, count, offset, ..]):
 fn write_at(libos: &mut Libos, file: i32, slices: &[Slice], at: Option<u64>, sync: bool) -> SyscallResult {
     whole(libos, file, Buffers::new(slices, 0).length(), true, |files, outside, done| {
         let at = at.map(|at| at.saturating_add(done));
-        files.write(outside, file, at, Buffers::new(slices, done), sync, now)
+        let count = files.write(outside, file, at, Buffers::new(slices, done), sync, now)?;
+        files.report_transfer(file, count, IN_MODIFY);
+        Ok(count)
     })
 }
 

@@ -117,8 +117,7 @@ pub mod notice {
     pub const EXECUTION_REFUSED: u64 = 2;
     /// The program made the Linux system call `value` to start a process, which failed.
     pub const PROCESS_REFUSED: u64 = 3;
-    /// The program made the Linux system call `value` to watch files for changes (inotify(7)), which failed.
-    pub const WATCH_REFUSED: u64 = 4;
+    // 4 was sent by images whose programs could not watch files.
     /// A client from outside was refused at TCP port `value`, because the program listens there on the loopback interface only.
     pub const LOOPBACK_ONLY: u64 = 5;
 }

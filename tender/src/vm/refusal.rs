@@ -3,16 +3,8 @@
 use husk_abi::call::notice;
 use std::borrow::Cow;
 
-/// Linux system calls that start processes or watch files, by number.
-const CALLS: [(u64, &str); 7] = [
-    (56, "clone"),
-    (57, "fork"),
-    (58, "vfork"),
-    (59, "execve"),
-    (322, "execveat"),
-    (253, "inotify_init"),
-    (294, "inotify_init1"),
-];
+/// Linux system calls that start processes, by number.
+const CALLS: [(u64, &str); 5] = [(56, "clone"), (57, "fork"), (58, "vfork"), (59, "execve"), (322, "execveat")];
 
 /// Explains a notice about something that the program asked for and did not get; `None` for any other notice.
 pub fn explain(notice: u64, value: u64) -> Option<Cow<'static, str>> {
@@ -24,11 +16,6 @@ pub fn explain(notice: u64, value: u64) -> Option<Cow<'static, str>> {
         notice::PROCESS_REFUSED => format!(
             "tried to start another program ({call}: ENOSYS): a unikernel is one program; use a thread or a library for it, \
              or run the other program as a guest of its own"
-        )
-        .into(),
-        notice::WATCH_REFUSED => format!(
-            "tried to watch files for changes ({call}: ENOSYS), which no guest can: let it look at them from time to time, \
-             as with a setting for polling"
         )
         .into(),
         notice::LOOPBACK_ONLY => format!(
@@ -53,7 +40,6 @@ mod tests {
             assert!(explain(notice::PROCESS_REFUSED, value).is_some_and(|text| text.contains("one program")));
         }
         assert!(explain(notice::PROCESS_REFUSED, 56).is_some_and(|text| text.contains("(clone: ENOSYS)")));
-        assert!(explain(notice::WATCH_REFUSED, 294).is_some_and(|text| text.contains("(inotify_init1: ENOSYS)")));
         assert!(explain(notice::LOOPBACK_ONLY, 7000).is_some_and(|text| text.contains("0.0.0.0:7000")));
     }
 }

@@ -1,6 +1,6 @@
-//! Tries what no unikernel can do, each twice: starts a program, watches files, maps memory to execute.
+//! Tries what no unikernel can do, each twice: starts a program, maps memory to execute.
 
-#![expect(unsafe_code, reason = "inotify and mmap are functions of C")]
+#![expect(unsafe_code, reason = "mmap is a function of C")]
 
 use programs::errno;
 use std::process::Command;
@@ -10,11 +10,6 @@ fn main() {
         Command::new("/bin/true").status().expect_err("one image, one program");
     }
     println!("no process");
-    for _ in 0..2 {
-        // SAFETY: no memory.
-        assert_eq!((unsafe { libc::inotify_init1(libc::IN_CLOEXEC) }, errno()), (-1, libc::ENOSYS));
-    }
-    println!("not watched");
     for _ in 0..2 {
         let (rights, kind) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping.
