@@ -1,11 +1,11 @@
 //! Emulated machines: start and serial output of each.
 
+use crate::bochs;
 use crate::boot::Disk;
 use crate::content::find;
 use crate::modules::Kernel;
 use husk_tests::build;
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -111,7 +111,7 @@ impl Machine {
         match self {
             Self::AmdV => self.qemu("max,+svm,+npt", disk),
             Self::NoXsave => self.qemu("max,+svm,+npt,-xsave", disk),
-            Self::VtX => self.bochs(disk),
+            Self::VtX => bochs::start(disk),
         }
     }
 
@@ -125,32 +125,7 @@ impl Machine {
         qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,readonly=on", disk.image.display()));
         let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it was found before");
         let serial = child.stdout.take().expect("piped");
-        Emulated::new(self, child, serial)
-    }
-
-    fn bochs(self, disk: &Disk) -> Emulated {
-        let file = |extension: &str| disk.image.with_extension(extension);
-        let (settings, commands, serial, log) = (file("bochsrc"), file("commands"), file("serial"), file("log"));
-        let text = format!(
-            "cpu: model=broadwell_ult, ips=100000000, reset_on_triple_fault=0\nmemory: guest=2048, host=2048\n\
-             romimage: file=/usr/share/bochs/BIOS-bochs-latest\nvgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n\
-             panic: action=fatal\nata0-master: type=cdrom, path={}, status=inserted\nboot: cdrom\n\
-             com1: enabled=1, mode=file, dev={}\nclock: sync=none\ndisplay_library: term\nlog: {}\n",
-            disk.image.display(),
-            serial.display(),
-            log.display(),
-        );
-        std::fs::write(&settings, text).expect("the target directory is ours");
-        // The debugger of Bochs waits for a command before the first instruction.
-        std::fs::write(&commands, "c\n").expect("the target directory is ours");
-        File::create(&serial).expect("the target directory is ours");
-        // Bochs wants a terminal for its display: script(1) makes one.
-        let line = format!("exec bochs -q -f '{}' -rc '{}'", settings.display(), commands.display());
-        let mut script = Command::new("script");
-        script.args(["-qfc", &line, "/dev/null"]).env("TERM", "xterm");
-        let child = script.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("script is there");
-        let serial = Growing(File::open(&serial).expect("just made"));
-        Emulated { log: Some(log), ..Emulated::new(self, child, serial) }
+        Emulated::new(self, child, serial, None)
     }
 }
 
@@ -169,9 +144,10 @@ pub struct Emulated {
 }
 
 impl Emulated {
-    fn new(machine: Machine, child: Child, serial: impl Read + Send + 'static) -> Self {
+    /// Takes an emulator that was started: its process, console, and log file.
+    pub fn new(machine: Machine, child: Child, serial: impl Read + Send + 'static, log: Option<PathBuf>) -> Self {
         let (silence, heard) = (machine.silence(), Instant::now());
-        Self { machine, process: Process(child), lines: lines(serial), log: None, silence, heard }
+        Self { machine, process: Process(child), lines: lines(serial), log, silence, heard }
     }
 
     /// Returns the next line of the console; `None` if none was of the first process for too long, or the emulator has ended. A
@@ -240,20 +216,6 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// File that another process appends to: a reader waits at its end for more.
-struct Growing(File);
-
-impl Read for Growing {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            match self.0.read(buffer)? {
-                0 => thread::sleep(Duration::from_millis(50)),
-                count => return Ok(count),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +226,7 @@ mod tests {
         let mut child =
             Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("there is a shell");
         let serial = child.stdout.take().expect("piped");
-        Emulated { silence: Duration::from_secs(2), ..Emulated::new(Machine::AmdV, child, serial) }
+        Emulated { silence: Duration::from_secs(2), ..Emulated::new(Machine::AmdV, child, serial, None) }
     }
 
     fn followed(script: &str) -> String {

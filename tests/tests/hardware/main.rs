@@ -5,6 +5,7 @@
 //! [`plan`] and docs/hardware.md. `HUSK_LAB_ONLY=TEXT,…` runs the tests with one of these in their name, `HUSK_LAB_ALL=1` also
 //! those that are left out otherwise.
 
+mod bochs;
 mod boot;
 mod console;
 mod content;
