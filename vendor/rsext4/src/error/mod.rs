@@ -1,71 +1,89 @@
 //! OS-independent ext4 domain errors.
 
+use core::fmt;
+
 mod context;
 
 pub use context::{ErrorContext, FeatureSet};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ext4ErrorKind {
-    #[error("I/O failure")]
     Io,
-    #[error("filesystem metadata is corrupted")]
     Corrupted,
-    #[error("metadata checksum mismatch")]
     ChecksumMismatch,
-    #[error("unsupported filesystem feature")]
     UnsupportedFeature,
-    #[error("required runtime capability is unavailable")]
     UnsupportedCapability,
-    #[error("operation is unsupported")]
     Unsupported,
-    #[error("filesystem is read-only")]
     ReadOnly,
-    #[error("no space is available")]
     NoSpace,
-    #[error("memory allocation failed")]
     NoMemory,
-    #[error("quota limit exceeded")]
     QuotaExceeded,
-    #[error("link count limit exceeded")]
     TooManyLinks,
-    #[error("journal is aborted")]
     JournalAborted,
-    #[error("permission precondition was not satisfied")]
     PermissionDenied,
-    #[error("entry was not found")]
     NotFound,
-    #[error("entry already exists")]
     AlreadyExists,
-    #[error("not a directory")]
     NotDirectory,
-    #[error("is a directory")]
     IsDirectory,
-    #[error("directory is not empty")]
     NotEmpty,
-    #[error("resource is busy")]
     Busy,
-    #[error("bad file descriptor")]
     BadFileDescriptor,
-    #[error("invalid input")]
     InvalidInput,
-    #[error("integer overflow")]
     Overflow,
-    #[error("file is too large")]
     FileTooLarge,
-    #[error("operation timed out")]
     Timeout,
-    #[error("superblock geometry is invalid")]
     BadSuperblock,
-    #[error("superblock magic is invalid")]
     InvalidMagic,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{kind}: {context:?}")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ext4Error {
     kind: Ext4ErrorKind,
     context: Option<ErrorContext>,
 }
+
+impl fmt::Display for Ext4ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Io => "I/O failure",
+            Self::Corrupted => "filesystem metadata is corrupted",
+            Self::ChecksumMismatch => "metadata checksum mismatch",
+            Self::UnsupportedFeature => "unsupported filesystem feature",
+            Self::UnsupportedCapability => "required runtime capability is unavailable",
+            Self::Unsupported => "operation is unsupported",
+            Self::ReadOnly => "filesystem is read-only",
+            Self::NoSpace => "no space is available",
+            Self::NoMemory => "memory allocation failed",
+            Self::QuotaExceeded => "quota limit exceeded",
+            Self::TooManyLinks => "link count limit exceeded",
+            Self::JournalAborted => "journal is aborted",
+            Self::PermissionDenied => "permission precondition was not satisfied",
+            Self::NotFound => "entry was not found",
+            Self::AlreadyExists => "entry already exists",
+            Self::NotDirectory => "not a directory",
+            Self::IsDirectory => "is a directory",
+            Self::NotEmpty => "directory is not empty",
+            Self::Busy => "resource is busy",
+            Self::BadFileDescriptor => "bad file descriptor",
+            Self::InvalidInput => "invalid input",
+            Self::Overflow => "integer overflow",
+            Self::FileTooLarge => "file is too large",
+            Self::Timeout => "operation timed out",
+            Self::BadSuperblock => "superblock geometry is invalid",
+            Self::InvalidMagic => "superblock magic is invalid",
+        })
+    }
+}
+
+impl core::error::Error for Ext4ErrorKind {}
+
+impl fmt::Display for Ext4Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.kind, self.context)
+    }
+}
+
+impl core::error::Error for Ext4Error {}
 
 pub type Ext4Result<T> = Result<T, Ext4Error>;
 

@@ -1,31 +1,47 @@
 //! Hash tree error types.
 
 use crate::error::Ext4Error;
+use core::fmt;
 
 /// Errors returned by hash tree parsing and lookup helpers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashTreeError {
     /// The directory does not contain a valid hash tree layout.
-    #[error("Invalid hash tree format")]
     InvalidHashTree,
     /// The on-disk hash version is not supported.
-    #[error("Unsupported hash version")]
     UnsupportedHashVersion,
     /// The hash tree metadata is corrupted.
-    #[error("Corrupted hash tree")]
     CorruptedHashTree,
     /// A referenced data block is out of range.
-    #[error("Block number out of range")]
     BlockOutOfRange,
     /// The provided buffer is too small to contain the expected structure.
-    #[error("Buffer too small")]
     BufferTooSmall,
     /// The requested entry does not exist.
-    #[error("Entry not found")]
     EntryNotFound,
     /// An extent, cache, or block-device operation failed during lookup.
-    #[error(transparent)]
-    Filesystem(#[from] Ext4Error),
+    Filesystem(Ext4Error),
+}
+
+impl fmt::Display for HashTreeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Filesystem(error) => return error.fmt(f),
+            Self::InvalidHashTree => "Invalid hash tree format",
+            Self::UnsupportedHashVersion => "Unsupported hash version",
+            Self::CorruptedHashTree => "Corrupted hash tree",
+            Self::BlockOutOfRange => "Block number out of range",
+            Self::BufferTooSmall => "Buffer too small",
+            Self::EntryNotFound => "Entry not found",
+        })
+    }
+}
+
+impl core::error::Error for HashTreeError {}
+
+impl From<Ext4Error> for HashTreeError {
+    fn from(error: Ext4Error) -> Self {
+        Self::Filesystem(error)
+    }
 }
 
 impl HashTreeError {
