@@ -118,6 +118,7 @@ impl Libos {
         if self.folders.busy() {
             self.folders.ring();
         }
+        self.folders.program_runs();
         self.claim_signals();
         if self.threads.current().next_signal().is_some() {
             self.take_signals();

@@ -81,7 +81,9 @@ fn a_file_that_can_be_written_to_is_not_mapped_as_shared_memory() {
     fs::write(folder.path().join("file"), "text").expect("a file");
     let guest = program("folder_maps").flag(folder.flag("")).argument("/data/file");
     let protected = "Some(13) Some(13) None\nSome(13)\ntrue None\n";
-    guest.run().expect_success().expect_stdout(&format!("Some(19)\nSome(19)\nNone\nNone\n{protected}"));
+    let outcome = guest.run();
+    outcome.expect_success().expect_stdout(&format!("Some(19)\nSome(19)\nNone\nNone\n{protected}"));
+    assert_eq!(outcome.stderr().matches("tried to map a file of --files").count(), 1, "{outcome}");
     let expected = native("folder_maps", &[&folder.path().join("file").display().to_string()]);
     assert_eq!(expected, format!("None\nNone\nNone\nNone\n{protected}"));
 }

@@ -50,6 +50,11 @@ fn what_the_program_changes_is_seen_at_once() {
 }
 
 #[test]
+fn mapped_files_show_what_is_written_and_keep_what_is_stored() {
+    behaves_as_natively("volume_maps");
+}
+
+#[test]
 fn a_file_that_changes_at_random_has_what_was_written() {
     let (folder, volume) = (Folder::empty(), Volume::empty(SIZE));
     let expected = native("folder_random", &[&folder.path().join("native").display().to_string(), "1500"]);
@@ -175,11 +180,12 @@ fn an_explanation_names_the_mount() {
     assert!(outcome.stdout().contains(&line), "{outcome}");
 }
 
-#[test]
-fn what_was_synced_survives_the_death_of_the_tender() {
+/// Kills a guest whose program makes numbered records durable, and expects to find them.
+#[track_caller]
+fn expect_records(name: &str) {
     for round in 0..kills(20) {
         let volume = Volume::empty(32 << 20);
-        let mut writer = volume.give(program("volume_records"), "", "").argument("/data").spawn();
+        let mut writer = volume.give(program(name), "", "").argument("/data").spawn();
         writer.expect_printed("\n", 3);
         std::thread::sleep(Duration::from_micros(round * 7919 % 60_000));
         writer.signal("KILL", 1);
@@ -189,10 +195,20 @@ fn what_was_synced_survives_the_death_of_the_tender() {
         let whole_lines = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
         let last: u64 = whole_lines.lines().last().and_then(|line| line.parse().ok()).expect("three were printed");
         volume.copy().expect_replayed();
-        let checker = volume.give(program("volume_records"), "", "").argument("/data").argument(last.to_string());
+        let checker = volume.give(program(name), "", "").argument("/data").argument(last.to_string());
         checker.run().expect_success().expect_stdout(&format!("all up to {last}\n"));
         volume.expect_clean();
     }
+}
+
+#[test]
+fn what_was_synced_survives_the_death_of_the_tender() {
+    expect_records("volume_records");
+}
+
+#[test]
+fn what_was_stored_and_synced_survives_the_death_of_the_tender() {
+    expect_records("volume_stores");
 }
 
 /// A program that has nothing to do for a while.

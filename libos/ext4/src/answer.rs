@@ -61,7 +61,10 @@ impl<D: Disk> Volume<D> {
             READ => self.read(request, data),
             WRITE => self.write(request, data),
             LIST => self.list(request, data),
-            SET => self.set(request, path).map(done),
+            SET => {
+                let number = self.set(request, path)?.raw().into();
+                Ok(Answer { attributes: Attributes { number, ..Attributes::default() }, ..Answer::default() })
+            }
             SYNC if request.handle == ROOT => self.sync_all().map(done),
             SYNC => {
                 let open = self.files.get(request.handle)?;

@@ -63,7 +63,7 @@ impl<D: Disk> Volume<D> {
         }
     }
 
-    pub(crate) fn set(&mut self, request: &Request, path: &[u8]) -> Result<(), Errno> {
+    pub(crate) fn set(&mut self, request: &Request, path: &[u8]) -> Result<InodeNumber, Errno> {
         let flags = Flags::from_bits(request.flags).ok_or(EINVAL)?;
         let follow = !flags.contains(Flags::NO_FOLLOW);
         let number = self.reach(request.handle, path, follow)?;
@@ -81,7 +81,7 @@ impl<D: Disk> Volume<D> {
         }
         let times = Flags::ACCESSED | Flags::MODIFIED | Flags::ACCESSED_NOW | Flags::MODIFIED_NOW;
         if !flags.intersects(Flags::MODE | Flags::USER | Flags::GROUP | times) {
-            return Ok(());
+            return Ok(number);
         }
         // What is written later would set the times again.
         self.settle(number)?;
@@ -103,7 +103,8 @@ impl<D: Disk> Volume<D> {
             mtime: pick(Flags::MODIFIED, Flags::MODIFIED_NOW, request.times[1]),
             ..InodeMetadataUpdate::default()
         };
-        self.update(number, update)
+        self.update(number, update)?;
+        Ok(number)
     }
 
     /// Changes attributes of an inode.

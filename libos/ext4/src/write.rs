@@ -25,6 +25,25 @@ const TICK_NS: i128 = 4_000_000;
 /// Bytes that are moved at once if the caller's memory is not in one piece.
 pub const PIECE: usize = 64 << 10;
 
+/// The first bytes of the memory of a request.
+struct First<'a>(&'a dyn Data, u64);
+
+impl Data for First<'_> {
+    fn length(&self) -> u64 {
+        self.1
+    }
+
+    fn write(&mut self, _: u64, _: &[u8]) {}
+
+    fn read(&self, at: u64, into: &mut [u8]) {
+        self.0.read(at, into);
+    }
+
+    fn view(&self, at: u64, length: usize) -> Option<&[u8]> {
+        self.0.view(at, length)
+    }
+}
+
 impl<D: Disk> Volume<D> {
     pub(crate) fn write(&mut self, request: &Request, data: &dyn Data) -> Result<Answer, Errno> {
         let flags = Flags::from_bits(request.flags).ok_or(EINVAL)?;
@@ -43,6 +62,8 @@ impl<D: Disk> Volume<D> {
         if end > self.system.file_size_maximum(number).map_err(errno::of)? {
             return Err(EFBIG);
         }
+        let within = if flags.contains(Flags::WITHIN) { size.saturating_sub(offset) } else { u64::MAX };
+        let data: &dyn Data = if within < data.length() { &First(data, within) } else { data };
         let count = if data.length() == 0 { 0 } else { self.put(&info, offset, data)? };
         if durable {
             self.sync(request.handle, true)?;

@@ -1,6 +1,7 @@
 //! Call with requests to folders in progress.
 
 use super::cache::{Asked, Cache};
+use super::mapped::Mapped;
 use super::server::Server;
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
@@ -38,6 +39,8 @@ pub struct Pending {
     message: Message,
     names: Vec<u8>,
     data: Memory,
+    /// Inode number of the file, if the request is about an open one.
+    number: Option<u64>,
 }
 
 impl Call {
@@ -71,6 +74,7 @@ impl Call {
     pub fn uses(&self, memory: Slice) -> bool {
         match self.pending.as_deref() {
             Some(Pending { data: Memory::Program(slices), .. }) => slices.iter().any(|slice| slice.meets(memory)),
+            Some(Pending { data: Memory::Window(slice), .. }) => slice.meets(memory),
             _ => false,
         }
     }
@@ -93,7 +97,7 @@ impl Call {
     pub fn next(&mut self) -> Result<Option<Reply>, Errno> {
         let Some(reply) = self.replies.get(self.taken) else { return Ok(None) };
         let data = match &reply.data {
-            Memory::Program(_) => Memory::Own(Vec::new()),
+            Memory::Program(_) | Memory::Window(_) => Memory::Own(Vec::new()),
             Memory::Own(bytes) => {
                 let mut copy = Vec::new();
                 copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOMEM)?;
@@ -103,6 +107,14 @@ impl Call {
         };
         self.taken += 1;
         Ok(Some(Reply { answer: reply.answer, data }))
+    }
+
+    /// Takes the last reply, and forgets the others.
+    pub fn take_last(&mut self) -> Option<Reply> {
+        self.taken = 0;
+        let last = self.replies.pop();
+        self.replies.clear();
+        last
     }
 
     /// Adds a reply of which the tender is not asked.
@@ -122,8 +134,12 @@ impl Call {
         names.extend_from_slice(second);
         let lengths = [first.len() as u32, second.len() as u32];
         let request = Request { names: lengths, ..ask.request };
-        let mut pending =
-            Box::new(Pending { message: Message { request, ..Message::default() }, names, data: ask.data });
+        let mut pending = Box::new(Pending {
+            message: Message { request, ..Message::default() },
+            names,
+            data: ask.data,
+            number: ask.number,
+        });
         let mut parts = [Descriptor::default(); PARTS_MAXIMUM];
         let mut count = 0;
         let mut add = |address: u64, length: u64| {
@@ -139,6 +155,7 @@ impl Call {
         match &mut pending.data {
             Memory::Program(slices) => slices.iter().for_each(|slice| add(slice.address, slice.length)),
             Memory::Own(bytes) => add(bytes.as_mut_ptr() as u64, bytes.len() as u64),
+            Memory::Window(slice) => add(slice.address, slice.length),
         }
         // SAFETY: the memory is the program's, and its thread waits for this call, or that of `pending`, which is kept until the
         // completion.
@@ -165,13 +182,19 @@ impl Call {
     }
 
     /// Takes the answer to the request under way, which is kept if there is a cache.
-    pub fn completed(&mut self, cache: Option<&mut Cache>) {
-        let Some(pending) = self.pending.take() else { return };
+    pub fn completed(&mut self, cache: Option<&mut Cache>, mapped: &Mapped) {
+        let Some(mut pending) = self.pending.take() else { return };
         // The tender has written the answer.
         let message = (&raw const pending.message).cast::<Message>();
         // SAFETY: the message is alive, aligned, and any bytes are a valid one.
         #[expect(unsafe_code, reason = "the tender has written to the message")]
-        let Message { answer, .. } = unsafe { message.read_volatile() };
+        let Message { mut answer, .. } = unsafe { message.read_volatile() };
+        let Asked { folder, operation, .. } = self.last;
+        if let Some(mirror) = mapped.concerned(folder, operation, pending.number, answer.attributes.number)
+            && let Err(errno) = mirror.lock().completed(operation, &pending.message.request, &answer, &mut pending.data)
+        {
+            answer.error = errno.to_result().unsigned_abs() as u32;
+        }
         if let Some(cache) = cache {
             let Request { names: [length, _], .. } = pending.message.request;
             let path = pending.names.get(..length as usize).unwrap_or_default();

@@ -14,6 +14,7 @@
 mod cache;
 mod call;
 mod close;
+pub mod mapped;
 mod server;
 mod transfer;
 mod volumes;
@@ -31,6 +32,7 @@ use husk::abi::folder::{Answer, FLOCK, Flags, LOCK, Message, OPEN, Properties, S
 use husk::device;
 use husk::folder;
 use husk::wait::Source;
+use mapped::{Mapped, WRITE_BACK};
 use server::Server;
 
 /// Most polls for the reply to a request, each of which ends with the completion of any.
@@ -59,6 +61,8 @@ pub struct Folders {
     next_token: u64,
     /// Threads that wait for a request to be completed, because of its memory.
     excluded: Vec<u32>,
+    /// Files that are mapped with MAP_SHARED.
+    pub mapped: Mapped,
 }
 
 /// A folder in use.
@@ -90,7 +94,7 @@ impl Folders {
     /// Returns true if a request is under way, or a volume has work to do.
     #[inline]
     pub fn busy(&self) -> bool {
-        self.under_way > 0 || self.has_work
+        self.under_way > 0 || self.has_work || self.mapped.due_ns().is_some()
     }
 
     /// Returns true if any call is in progress.
@@ -224,14 +228,19 @@ impl Folders {
                     first.map(|first| self.closing.remove(first));
                     continue;
                 }
+                if token == WRITE_BACK {
+                    self.mapped.written(*number);
+                    continue;
+                }
                 for call in self.calls.iter_mut().filter(|call| call.token() == Some(token)) {
-                    call.completed(keeps.then_some(&mut self.cache));
+                    call.completed(keeps.then_some(&mut self.cache), &self.mapped);
                     if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
                         threads.wake(slot);
                     }
                 }
             }
         }
+        self.write_back_if_due();
         self.has_work = self.open.iter_mut().any(|used| used.has_work());
         if any {
             self.after_completions(threads);
@@ -240,6 +249,9 @@ impl Folders {
 
     fn after_completions(&mut self, threads: &mut Threads) {
         self.drop_calls();
+        if self.mapped.any() {
+            self.mapped.drop_unmapped();
+        }
         // A thread that had no room for its request tries again.
         for call in self.calls.iter().filter(|call| call.has_no_room) {
             if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {

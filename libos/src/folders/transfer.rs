@@ -53,7 +53,9 @@ impl Folders {
         let mut flags = Flags::empty();
         flags.set(Flags::APPEND, offset.is_none());
         flags.set(Flags::DURABLE, durable);
-        let ask = file.transfer(WRITE, offset.unwrap_or(0), flags.bits(), from, is_for_devices)?;
+        // Of a mapped file, the same bytes go to the volume and to the mapping, also if the program changes them meanwhile.
+        let is_direct = if self.is_mapped(file) { |_| false } else { is_for_devices };
+        let ask = file.transfer(WRITE, offset.unwrap_or(0), flags.bits(), from, is_direct)?;
         let answer = self.ask_last(threads, file.folder, ask)?.check()?.answer;
         Ok((answer.count, answer.position))
     }

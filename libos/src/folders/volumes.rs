@@ -32,6 +32,9 @@ impl Folders {
 
     /// Begins to unmount all volumes. Returns true if any is not unmounted yet.
     pub fn unmount(&mut self) -> bool {
+        if self.write_back_all() {
+            return true;
+        }
         let volumes = self.open.iter_mut().filter_map(|used| used.folder.volume());
         self.has_work = volumes.filter_map(|volume| volume.unmount().then_some(())).count() > 0;
         self.has_work

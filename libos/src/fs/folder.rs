@@ -123,6 +123,8 @@ pub enum Memory {
     Program(Vec<Slice>),
     /// Memory of the libos.
     Own(Vec<u8>),
+    /// Memory in which a mapping shows the file ([`super::mirror`]).
+    Window(Slice),
 }
 
 /// Nothing.
@@ -170,7 +172,7 @@ impl Memory {
     /// Bytes of the libos.
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Program(_) => &[],
+            Self::Program(_) | Self::Window(_) => &[],
             Self::Own(bytes) => bytes,
         }
     }
@@ -180,6 +182,7 @@ impl Memory {
         match self {
             Self::Program(slices) => slices.iter().map(|slice| slice.length).sum(),
             Self::Own(bytes) => bytes.len() as u64,
+            Self::Window(slice) => slice.length,
         }
     }
 }

@@ -9,8 +9,10 @@ use super::data::{PAGE, Shown};
 use super::description::Access;
 use super::handle::NodeKey;
 use super::inode::{Kind, Time};
+use super::mirror::Mirrored;
 use super::steps::Steps;
 use crate::errno::Errno;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use husk::abi::memory::{Region, Rights};
@@ -28,6 +30,10 @@ struct Mapping {
     node: NodeKey,
     /// Number of mappings of each page.
     mapped: Steps,
+    /// Contents, if the file is one of a volume.
+    mirror: Option<Mirrored>,
+    /// The file by a descriptor for writing, if the volume's is mapped so; the mapping has a reference.
+    writer: Option<NodeKey>,
 }
 
 /// Address that a program asks for.
@@ -74,6 +80,13 @@ impl Mappings {
         self.0.get(at).filter(|mapping| mapping.place.contains(address)).map(|_| at)
     }
 
+    /// Returns true if contents of files of volumes are mapped at any of these addresses, which are those of `mirror`.
+    pub fn mirrors(&self, address: u64, length: u64) -> impl Iterator<Item = &Mirrored> {
+        let end = address.saturating_add(length);
+        let from = self.0.get(self.from(address)..).unwrap_or_default().iter();
+        from.take_while(move |mapping| mapping.place.start < end).filter_map(|mapping| mapping.mirror.as_ref())
+    }
+
     /// Returns whether all of these bytes are mapped, if the first lies where a file is.
     pub fn contains(&self, address: u64, length: u64) -> Option<bool> {
         let mapping = self.at(address).and_then(|at| self.0.get(at))?;
@@ -81,18 +94,21 @@ impl Mappings {
         Some(inside && mapping.mapped.all(mapping.pages(address, length), |count| count > 0))
     }
 
-    fn of(&self, node: NodeKey) -> Option<usize> {
-        self.0.iter().position(|mapping| mapping.node == node)
+    fn of(&self, node: NodeKey, mirror: Option<&Mirrored>) -> Option<usize> {
+        let is_same =
+            |other: &Option<Mirrored>| other.as_ref().zip(mirror).is_some_and(|(it, other)| Arc::ptr_eq(it, other));
+        self.0.iter().position(|mapping| mapping.node == node || is_same(&mapping.mirror))
     }
 }
 
 impl Files {
     /// mmap(2) with MAP_SHARED of the bytes `bytes` of a file, which begin at a page. Returns their address. ENODEV for what is
-    /// not a regular file in memory.
+    /// neither a regular file in memory nor has a `mirror`: then the pages have no contents and no rights yet ([`Files::open_mapping`]).
     pub fn map(
         &mut self,
         descriptor: i32,
         bytes: Range<u64>,
+        mirror: Option<&Mirrored>,
         rights: Rights,
         wish: Wish,
         now: Time,
@@ -104,7 +120,7 @@ impl Files {
             return Err(Errno::EACCES);
         }
         let pages = bytes.start / PAGE..bytes.end.div_ceil(PAGE);
-        let known = self.mappings.of(node);
+        let known = self.mappings.of(node, mirror);
         if let Wish::At(address) | Wish::AtFree(address) = wish {
             let mapping = known.and_then(|known| self.mappings.0.get(known)).ok_or(Errno::EINVAL)?;
             mapping.check_wish(address, bytes.start, &pages)?;
@@ -112,18 +128,24 @@ impl Files {
                 return Err(Errno::EEXIST);
             }
         }
-        let place = self.make_place(node, &pages, may_store, known.is_none())?;
-        let at = known.map_or_else(|| self.add_mapping(place, node), Ok)?;
+        let place = match mirror {
+            Some(mirror) => mirror.lock().hold(pages.clone())?,
+            None => self.make_place(node, &pages, may_store, known.is_none())?,
+        };
+        let at = known.map_or_else(|| self.add_mapping(place, node, mirror), Ok)?;
         let mapping = &mut self.mappings.0[at];
         mapping.place = place;
         let replaces = matches!(wish, Wish::At(_));
         let counted = mapping.mapped.change(pages.clone(), |count| if replaces { count.max(1) } else { count + 1 });
         if let Err(errno) = counted {
             if mapping.mapped.is_zero() {
-                self.mappings.0.remove(at);
-                self.release(node);
+                self.remove_mapping(at);
             }
             return Err(errno);
+        }
+        if let Some(mirror) = mirror {
+            self.note_writer(at, node, may_store, mirror);
+            return Ok(place.start + bytes.start);
         }
         if let Err(errno) = self.grant(at, pages.clone(), may_store, rights) {
             self.unmap(place.start + pages.start * PAGE, (pages.end - pages.start) * PAGE, now)?;
@@ -152,10 +174,35 @@ impl Files {
         data.hold(&mut self.quota, pages.clone(), may_move, may_store)
     }
 
+    /// Notes by which descriptor changes to a mapped file of a volume are written back.
+    fn note_writer(&mut self, at: usize, node: NodeKey, may_store: bool, mirror: &Mirrored) {
+        if may_store
+            && self.mappings.0[at].writer.is_none()
+            && let Kind::Folder(opened) = &self.nodes[node].kind
+        {
+            let mut mirror = mirror.lock();
+            mirror.writer = Some(opened.file);
+            mirror.shared.iter_mut().for_each(|shared| shared.may_store = true);
+            self.nodes.retain(node);
+            self.mappings.0[at].writer = Some(node);
+        }
+    }
+
+    /// Gives mapped pages of a volume's file the rights that their mapping asks for, now that they have contents.
+    pub fn open_mapping(&mut self, address: u64, length: u64, rights: Rights) -> Result<(), Errno> {
+        let at = self.mappings.at(address).ok_or(Errno::ENOMEM)?;
+        let pages = self.mappings.0[at].pages(address, length);
+        self.grant(at, pages, false, rights)
+    }
+
     /// Gives these pages rights, once the mapping that asks for them is counted: together with those of other mappings.
     fn grant(&mut self, at: usize, pages: Range<u64>, may_store: bool, rights: Rights) -> Result<(), Errno> {
         let Self { mappings, nodes, .. } = self;
         let mapping = &mappings.0[at];
+        if let Some(mirror) = &mapping.mirror {
+            let mut mirror = mirror.lock();
+            return mapping.mapped.runs(pages).try_for_each(|(run, count)| mirror.grant(run, rights, count > 1));
+        }
         let Kind::Regular(data) = &mut nodes[mapping.node].kind else { return Err(Errno::ENODEV) };
         match &mut data.shown {
             Shown::Window(shared) => {
@@ -169,12 +216,25 @@ impl Files {
         }
     }
 
-    fn add_mapping(&mut self, place: Region, node: NodeKey) -> Result<usize, Errno> {
+    fn add_mapping(&mut self, place: Region, node: NodeKey, mirror: Option<&Mirrored>) -> Result<usize, Errno> {
         self.mappings.0.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let at = self.mappings.from(place.start);
-        self.mappings.0.insert(at, Mapping { place, node, mapped: Steps::default() });
+        self.mappings
+            .0
+            .insert(at, Mapping { place, node, mapped: Steps::default(), mirror: mirror.cloned(), writer: None });
         self.nodes.retain(node);
         Ok(at)
+    }
+
+    /// Forgets the mappings of a file, of which none is left.
+    fn remove_mapping(&mut self, at: usize) {
+        let Mapping { node, mirror, writer, .. } = self.mappings.0.remove(at);
+        if let Some(mirror) = mirror {
+            let mut mirror = mirror.lock();
+            mirror.writer = None;
+            mirror.shared.iter_mut().for_each(|shared| shared.may_store = false);
+        }
+        writer.into_iter().chain([node]).for_each(|node| self.release(node));
     }
 
     /// Unmaps what is mapped of a file at these addresses: of pages that are mapped several times, one mapping.
@@ -185,12 +245,16 @@ impl Files {
                 break;
             }
             let pages = mapping.pages(address, length);
-            mapping.mapped.change(pages, |count| count.saturating_sub(1))?;
+            mapping.mapped.change(pages.clone(), |count| count.saturating_sub(1))?;
+            if let Some(mirror) = &mapping.mirror {
+                let left = mapping.mapped.runs(pages).filter(|(_, count)| *count == 0);
+                left.for_each(|(run, _)| mirror.lock().release(run));
+            }
             if !mapping.mapped.is_zero() {
                 at += 1;
                 continue;
             }
-            let node = self.mappings.0.remove(at).node;
+            let node = mapping.node;
             if let Kind::Regular(data) = &mut self.nodes[node].kind {
                 let stored = data.window().is_some_and(|shared| core::mem::take(&mut shared.stored));
                 if matches!(data.shown, Shown::Image) {
@@ -201,7 +265,7 @@ impl Files {
                     self.nodes[node].modified(now);
                 }
             }
-            self.release(node);
+            self.remove_mapping(at);
         }
         Ok(())
     }
@@ -214,8 +278,12 @@ impl Files {
             return Some(Err(Errno::ENOMEM));
         }
         let at = self.mappings.at(address)?;
-        let Kind::Regular(data) = &mut self.nodes[mapping.node].kind else { return None };
-        Some(match data.window().map(|shared| shared.may_store) {
+        let stores = match (&mapping.mirror, &mut self.nodes[mapping.node].kind) {
+            (Some(mirror), _) => mirror.lock().shared.as_ref().map(|shared| shared.may_store),
+            (None, Kind::Regular(data)) => data.window().map(|shared| shared.may_store),
+            _ => return None,
+        };
+        Some(match stores {
             None if rights != Rights::READ => Err(Errno::EACCES),
             Some(false) if rights.contains(Rights::WRITE) => Err(Errno::EACCES),
             may_store => self.grant(at, pages, may_store == Some(true), rights),
@@ -247,12 +315,17 @@ impl Files {
         }
         let Some(mapping) = self.mappings.0.get(at) else { return Err(Errno::EFAULT) };
         let pages = mapping.pages(address, old);
+        let is_mirror = mapping.mirror.is_some();
         let first = pages.start;
         let wanted = first..first.checked_add(new.div_ceil(PAGE)).ok_or(Errno::ENOMEM)?;
         if wanted.end <= pages.end {
             let start = mapping.place.start;
             self.unmap(start + wanted.end * PAGE, (pages.end - wanted.end) * PAGE, now)?;
             return Ok(address);
+        }
+        if is_mirror {
+            // It would have to be read.
+            return Err(Errno::ENOMEM);
         }
         let node = mapping.node;
         let alone = mapping.mapped.runs(0..mapping.place.length / PAGE);

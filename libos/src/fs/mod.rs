@@ -37,6 +37,7 @@ pub mod locking;
 pub mod mapping;
 pub mod marks;
 pub mod metadata;
+pub mod mirror;
 pub mod mounts;
 pub mod moved;
 pub mod offset;

@@ -113,6 +113,11 @@ impl Files {
         }
     }
 
+    /// Returns true if the folder with this number is a volume.
+    pub fn is_volume(&self, number: u32) -> bool {
+        self.folder(number).is_some_and(|folder| folder.disk.is_some())
+    }
+
     /// Returns a descriptor for a file that has been opened at `place`.
     pub fn open_in_folder(&mut self, place: &Place, reply: &Reply, flags: u32, now: Time) -> Result<i32, Errno> {
         let node = self.folder_node(place, reply, flags, now)?;

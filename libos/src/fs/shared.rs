@@ -103,6 +103,12 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes all of `from` to the window.
+    pub fn store(&mut self, offset: u64, from: &[u8]) {
+        self.written = true;
+        self.window.part(offset, from.len() as u64, READ_WRITE).fill(from);
+    }
+
     /// Zeroes the bytes from `start` to `end`, as far as they are in the window.
     pub fn zero(&mut self, start: u64, end: u64) {
         if start >= end {

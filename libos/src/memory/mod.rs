@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "pages are made from a region of addresses")]
 
 pub mod copies;
+pub mod digest;
 pub mod heap;
 mod host;
 mod pages;

@@ -100,6 +100,12 @@ impl Window {
         place::clear(Region { start: self.place.start + at, length })
     }
 
+    /// Returns a bit for each of these whole pages that holds anything, from the lowest of the first byte on: a page without reads as
+    /// zeros. `None` if that is not known.
+    pub fn populated(&self, at: u64, length: u64) -> Option<Vec<u8>> {
+        place::populated(Region { start: self.place.start + at, length })
+    }
+
     /// ENOMEM unless there is memory for `pages` more pages, or most probably is.
     pub fn charge(&self, pages: u64) -> Result<(), Errno> {
         if self.credit.get() < pages {
@@ -128,7 +134,7 @@ impl Bytes {
         Self(Region { length: self.0.length.min(count), ..self.0 })
     }
 
-    fn pointer(self) -> *mut u8 {
+    pub(super) fn pointer(self) -> *mut u8 {
         self.0.start as *mut u8
     }
 
@@ -247,6 +253,8 @@ mod place {
     use super::super::{MEMORY, of, sparse};
     use super::{PAGE, Region, Rights, SPARE};
     use crate::errno::Errno;
+    use alloc::vec::Vec;
+    use husk::abi::call::Number;
 
     /// Returns the start and the length.
     pub fn reserve(wanted: u64, needed: u64) -> Result<(u64, u64), Errno> {
@@ -269,6 +277,15 @@ mod place {
 
     pub fn clear(bytes: Region) -> Result<(), Errno> {
         of(bytes.start).lock().clear_window(bytes)
+    }
+
+    pub fn populated(bytes: Region) -> Option<Vec<u8>> {
+        let mut bits = Vec::new();
+        let count = (bytes.length / PAGE).div_ceil(8) as usize;
+        bits.try_reserve_exact(count).ok()?;
+        bits.resize(count, 0);
+        let into = bits.as_mut_ptr() as u64;
+        husk::gate::call(Number::Populated, bytes.start, bytes.length, into, 0).ok().map(|_| bits)
     }
 
     pub fn shrink(behind: Region) -> bool {
@@ -323,6 +340,10 @@ mod place {
         // SAFETY: the bytes are part of a window, which `reserve` allocated.
         unsafe { (bytes.start as *mut u8).write_bytes(0, bytes.length as usize) };
         Ok(())
+    }
+
+    pub fn populated(_: Region) -> Option<Vec<u8>> {
+        None
     }
 
     pub fn shrink(_: Region) -> bool {

@@ -4,10 +4,10 @@
 
 use super::arguments::{descriptor, done, path};
 use super::folder::{self, How, Reached};
-use super::{Arguments, facts, inotify};
+use super::{Arguments, facts, inotify, mapped};
 use crate::errno::Errno;
 use crate::fs::external::External;
-use crate::fs::folder::{Ask, NO_DATA};
+use crate::fs::folder::{Ask, FolderFile, NO_DATA};
 use crate::fs::seed::RESOLVER;
 use crate::fs::tasks;
 use crate::state::{Libos, now};
@@ -144,10 +144,13 @@ pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments
         && matches!(whence as u32, SEEK_END | SEEK_DATA | SEEK_HOLE)
     {
         libos.files.check(file as i32)?;
-        let request = Request { flags: whence as u32, offset, ..Request::default() };
-        let position = folder::about(libos, opened, SEEK, request)?.answer.position;
-        libos.files.set_offset(file as i32, position)?;
-        return Ok(position);
+        // What has been stored to a hole is data.
+        return mapped::written_back(libos, mapped::is(opened), |libos| {
+            let request = Request { flags: whence as u32, offset, ..Request::default() };
+            let position = folder::about(libos, opened, SEEK, request)?.answer.position;
+            libos.files.set_offset(file as i32, position)?;
+            Ok(position)
+        });
     }
     if libos.files.is_input_file(file as i32) {
         libos.files.check(file as i32)?;
@@ -207,6 +210,10 @@ pub fn sync_file(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
 
 /// sync(2): makes the volumes durable. It has no errors; they stay for a later fsync(2) to tell.
 pub fn sync_all(libos: &mut Libos, _: Arguments) -> SyscallResult {
+    mapped::written_back(libos, |_| true, sync_volumes)
+}
+
+fn sync_volumes(libos: &mut Libos) -> SyscallResult {
     let mut at = 0;
     while let Some(shown) = libos.files.folders().get(at) {
         at += 1;
@@ -222,10 +229,24 @@ pub fn sync_all(libos: &mut Libos, _: Arguments) -> SyscallResult {
 fn sync(libos: &mut Libos, Arguments([file, ..]): Arguments, flags: Flags) -> SyscallResult {
     if let Some(opened) = libos.files.folder_file(file as i32) {
         libos.files.check(file as i32)?;
-        let request = Request { flags: flags.bits(), ..Request::default() };
-        return folder::about(libos, opened, SYNC, request).map(|_| 0);
+        return sync_opened(libos, opened, flags);
     }
     libos.change(|files, outside| files.sync(outside, file as i32))
+}
+
+/// Makes a file durable, with what has been stored to its mappings.
+fn sync_opened(libos: &mut Libos, file: FolderFile, flags: Flags) -> SyscallResult {
+    mapped::written_back(libos, mapped::is(file), |libos| {
+        let request = Request { flags: flags.bits(), ..Request::default() };
+        folder::about(libos, file, SYNC, request)?;
+        libos.folders.take_error(file)?;
+        Ok(0)
+    })
+}
+
+/// Makes a mapped file durable, for msync(2).
+pub fn sync_mapped(libos: &mut Libos, file: FolderFile) -> SyscallResult {
+    sync_opened(libos, file, Flags::DATA_ONLY)
 }
 
 /// posix_fadvise(2) and readahead(2): all advice is ignored.

@@ -1,6 +1,6 @@
 //! mmap(2). Of files, a private mapping is a copy, or shows the image; a shared one is the file, or refused.
 
-use super::{Arguments, memory as calls, transfer};
+use super::{Arguments, mapped, memory as calls, transfer};
 use crate::errno::Errno;
 use crate::fs::data::SIZE_MAXIMUM;
 use crate::fs::description::Access;
@@ -9,6 +9,7 @@ use crate::fs::inode::Kind;
 use crate::fs::mapping::Wish;
 use crate::image;
 use crate::memory::{self, MEMORY};
+use crate::notices::{self, notice};
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
@@ -64,6 +65,19 @@ fn shared(libos: &mut Libos, place: Slice, rights: Rights, flags: u32, (file, of
         // It never changes.
         Kind::Image if !rights.contains(Rights::WRITE) => return private(libos, place, rights, flags, (file, offset)),
         Kind::Image => return Err(Errno::EACCES.into()),
+        Kind::Folder(opened) if libos.files.is_volume(opened.file.folder) => {
+            let opened = opened.file;
+            if opened.format != S_IFREG {
+                return Err(Errno::ENODEV.into());
+            }
+            let end = offset.checked_add(place.length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EOVERFLOW)?;
+            let mapped = mapped::map(libos, (file, opened), offset..end, rights, wish(place, flags));
+            return mapped.inspect_err(|stop| {
+                if let Stop::Errno(errno) = stop {
+                    calls::notice_refused(*errno, place.length);
+                }
+            });
+        }
         // A copy of what the host has now, unless the program may write to the file, or to the mapping later: it would see none of
         // that, or lose it.
         Kind::Folder(_)
@@ -74,17 +88,25 @@ fn shared(libos: &mut Libos, place: Slice, rights: Rights, flags: u32, (file, of
             libos.copies.add(mapped, place.length);
             return Ok(mapped);
         }
+        Kind::Folder(opened) if opened.file.format == S_IFREG => {
+            notices::give_once(notice::MAPPING_REFUSED, 0);
+            return Err(Errno::ENODEV.into());
+        }
         Kind::Device(Device::Zero) => return Ok(calls::map(place.address, place.length, rights, flags)?),
         _ => return Err(Errno::ENODEV.into()),
     }
-    let wish = match flags {
+    let end = offset.checked_add(place.length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EOVERFLOW)?;
+    let mapped = libos.files.map(file, offset..end, None, rights, wish(place, flags), now());
+    Ok(mapped.inspect_err(|errno| calls::notice_refused(*errno, place.length))?)
+}
+
+/// The address that a call asks for.
+fn wish(place: Slice, flags: u32) -> Wish {
+    match flags {
         flags if flags & MAP_FIXED_NOREPLACE != 0 => Wish::AtFree(place.address),
         flags if flags & MAP_FIXED != 0 => Wish::At(place.address),
         _ => Wish::Anywhere,
-    };
-    let end = offset.checked_add(place.length).filter(|end| *end <= SIZE_MAXIMUM).ok_or(Errno::EOVERFLOW)?;
-    let mapped = libos.files.map(file, offset..end, rights, wish, now());
-    Ok(mapped.inspect_err(|errno| calls::notice_refused(*errno, place.length))?)
+    }
 }
 
 /// Maps a file from an offset on with MAP_PRIVATE, at `place` or elsewhere. ENODEV for a disk: its read would restart the call, and

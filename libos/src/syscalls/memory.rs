@@ -1,7 +1,7 @@
 //! Calls about memory but for mmap(2): the program's claims are checked here, the work is done by [`crate::memory`], or by
 //! [`crate::fs`] where a file is mapped.
 
-use super::Arguments;
+use super::{Arguments, files, mapped};
 use crate::errno::Errno;
 use crate::memory::{self, MEMORY, sparse};
 use crate::notices::{self, notice};
@@ -57,7 +57,12 @@ pub fn munmap(libos: &mut Libos, Arguments([address, length, ..]): Arguments) ->
     }
     await_memory(libos, address, length)?;
     if !libos.files.mappings.is_empty() && address.is_multiple_of(PAGE) {
-        libos.files.unmap(address, length, now())?;
+        let of = mapped::at(libos, address, length);
+        mapped::written_back(libos, of, |libos| {
+            libos.files.unmap(address, length, now())?;
+            Ok(0)
+        })?;
+        libos.settle();
     }
     match memory::of(address).lock().unmap(address, length) {
         // Outside the heap there are no mappings: Linux returns no error then.
@@ -169,7 +174,7 @@ pub fn madvise(libos: &mut Libos, Arguments([address, length, advice, ..]): Argu
     }
 }
 
-/// msync(2): no data moves, because the pages of shared mappings are those of their files.
+/// msync(2): of files in memory, no data moves, because the pages of shared mappings are those of their files.
 pub fn msync(libos: &mut Libos, Arguments([address, length, flags, ..]): Arguments) -> SyscallResult {
     let both = MS_ASYNC | MS_SYNC;
     let flags = flags as u32;
@@ -177,7 +182,11 @@ pub fn msync(libos: &mut Libos, Arguments([address, length, flags, ..]): Argumen
         return Err(Errno::EINVAL.into());
     }
     if let Some(done) = libos.files.sync_mapped(address, length, now()) {
-        return Ok(done.map(|()| 0)?);
+        done?;
+        return match mapped::writer(libos, address) {
+            Some(file) if flags & MS_ASYNC == 0 => files::sync_mapped(libos, file),
+            _ => Ok(0),
+        };
     }
     is_mapped(libos, address, length)?;
     Ok(0)

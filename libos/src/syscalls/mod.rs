@@ -11,6 +11,7 @@ mod folder;
 pub mod futex;
 pub mod identity;
 pub mod inotify;
+pub mod mapped;
 pub mod mapping;
 pub mod memory;
 pub mod message;

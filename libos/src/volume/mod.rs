@@ -55,6 +55,8 @@ pub struct Volume {
     is_reported: bool,
     /// Monotonic time at which changes are written back, in nanoseconds; `None` if there are none.
     due_ns: Option<u64>,
+    /// Monotonic time at which the program's changes to mapped files are looked for, in nanoseconds.
+    pub mapped_due_ns: u64,
     state: State,
 }
 
@@ -105,8 +107,20 @@ impl Volume {
         let stack = MEMORY.lock().take_stack((STACK / PAGE) as usize)?;
         let exchange = main::spawn(stack.end(), &disk)?;
         let (jobs, done) = (VecDeque::new(), VecDeque::new());
-        let (current, progress, due_ns, state) = (None, None, None, State::New);
-        Some(Self { disk, exchange, jobs, current, progress, done, name, is_reported: false, due_ns, state })
+        let (current, progress, due_ns, mapped_due_ns, state) = (None, None, None, u64::MAX, State::New);
+        Some(Self {
+            disk,
+            exchange,
+            jobs,
+            current,
+            progress,
+            done,
+            name,
+            is_reported: false,
+            due_ns,
+            mapped_due_ns,
+            state,
+        })
     }
 
     /// Submits a request of these parts. Returns true if there was room for it.
@@ -290,6 +304,6 @@ impl Source for Volume {
     }
 
     fn deadline_ns(&mut self) -> u64 {
-        self.due_ns.unwrap_or(u64::MAX)
+        self.due_ns.unwrap_or(u64::MAX).min(self.mapped_due_ns)
     }
 }

@@ -142,6 +142,7 @@ extern "sysv64-unwind" fn gate(number: u64, a: u64, b: u64, c: u64, _: u64) -> i
         Number::GrowHeap | Number::AttachImage | Number::HostFile | Number::Terminal | Number::InputSeek => {
             Err(Status::Invalid)
         }
+        Number::Populated => Err(Status::InputOutput),
         Number::Unanswered | Number::Notice | Number::AvailableMemory | Number::Tick | Number::Time => Ok(0),
         Number::Panic => panic!("the libos gives up"),
         Number::Exit | Number::Deadlock | Number::Abort => resume_unwind(Box::new(Ended)),

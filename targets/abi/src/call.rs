@@ -107,7 +107,15 @@ calls! {
     /// the offset for 1, the end for 2. Value: the new offset. Status: [`Status::Invalid`] for another stream or `whence`, or an
     /// offset that is none.
     InputSeek = 19,
+    /// `(address, length, into)`: finds which of the whole pages of the heap or the sparse region hold anything: a bit for each, from
+    /// the lowest of the first byte on, is written to the bytes at `into`. A page without its bit reads as zeros; one with it may.
+    /// Value: 0. Status: [`Status::Invalid`] if address or length is not a multiple of the page size, or the length 0 or more than
+    /// [`POPULATED_MAXIMUM`]; [`Status::InputOutput`] if the host does not say, or the bits cannot be written.
+    Populated = 20,
 }
+
+/// Most bytes that one [`Number::Populated`] is about.
+pub const POPULATED_MAXIMUM: u64 = 64 << 20;
 
 /// Facts that guests report to their tender without a request.
 pub mod notice {
@@ -120,6 +128,8 @@ pub mod notice {
     // 4 was sent by images whose programs could not watch files.
     /// A client from outside was refused at TCP port `value`, because the program listens there on the loopback interface only.
     pub const LOOPBACK_ONLY: u64 = 5;
+    /// The program mapped a file of a folder with MAP_SHARED that is open for writing, which failed.
+    pub const MAPPING_REFUSED: u64 = 6;
 }
 
 bitflags::bitflags! {

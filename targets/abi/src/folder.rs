@@ -12,9 +12,9 @@
 //! | [`OPEN`] | path | `flags`: [`OPEN_FLAGS`] of open(2), `mode` | handle, attributes |
 //! | [`CLOSE`] | | | |
 //! | [`READ`] | | `offset` | `count`: bytes read |
-//! | [`WRITE`] | | `offset`, [`Flags::APPEND`], [`Flags::DURABLE`] | `count`: bytes written, `position` after them |
+//! | [`WRITE`] | | `offset`, [`Flags::APPEND`], [`Flags::DURABLE`], [`Flags::WITHIN`] | `count`: bytes written, `position` after them |
 //! | [`LIST`] | | `offset`: cookie | `count`: bytes of records of getdents64(2) in the data |
-//! | [`SET`] | path | [`Flags`] of what is set, and its values | |
+//! | [`SET`] | path | [`Flags`] of what is set, and its values | of a volume, inode number in the attributes |
 //! | [`SYNC`] | | [`Flags::DATA_ONLY`] | |
 //! | [`MAKE_DIRECTORY`] | path | `mode` | |
 //! | [`UNLINK`], [`REMOVE_DIRECTORY`] | path | | |
@@ -137,6 +137,8 @@ bitflags::bitflags! {
         const ACCESSED_NOW = 0x400;
         /// The time of modification is set to the host's present.
         const MODIFIED_NOW = 0x800;
+        /// What lies behind the end of the file is not written. For volumes only: a tender answers EINVAL.
+        const WITHIN = 0x1000;
     }
 }
 

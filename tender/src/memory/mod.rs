@@ -250,6 +250,12 @@ impl Memory {
         Ok(protect(Region { start: from.as_ptr() as u64, length: claim.length }, rights))
     }
 
+    /// A bit for each of these whole pages that holds anything; `None` if the host does not say.
+    pub fn populated(&self, claim: Claim) -> Result<Option<Vec<u8>>, Refused> {
+        let from = self.pages(claim)?;
+        Ok(self.resident.bits(from.as_ptr() as u64, claim.length))
+    }
+
     /// Gives whole pages of the heap back to the host; or fills them with zeros, if at most `kept` of them are in use.
     pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Refused> {
         let from = self.pages(claim)?;

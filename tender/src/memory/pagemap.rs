@@ -43,16 +43,29 @@ impl Resident {
     /// Makes `length` bytes of our own memory at `address` zero, in whole pages, if at most `kept` of these are in use.
     /// Otherwise, and if a step fails, returns false, and the contents of the pages are unknown.
     pub fn clear(&self, address: u64, length: u64, kept: u64) -> bool {
+        let entries = self.entries(address, length);
+        entries.and_then(|entries| runs(&entries, kept)).is_some_and(|runs| write(address, &runs))
+    }
+
+    /// A bit for each page of `length` bytes of our own memory at `address` that is in use; `None` if the host does not say.
+    pub fn bits(&self, address: u64, length: u64) -> Option<Vec<u8>> {
+        let entries = self.entries(address, length)?;
+        let mut bits = vec![0; (length / PAGE).div_ceil(8) as usize];
+        for (entry, page) in entries.chunks_exact(size_of::<u64>()).zip(0..) {
+            if u64::from_ne_bytes(entry.try_into().ok()?) & HOLDS_SOMETHING != 0 {
+                *bits.get_mut(page / 8)? |= 1 << (page % 8);
+            }
+        }
+        Some(bits)
+    }
+
+    /// Entries of pagemap for the pages of `length` bytes at `address`.
+    fn entries(&self, address: u64, length: u64) -> Option<Vec<u8>> {
         let count = length / PAGE;
-        if count > PAGES_MAXIMUM {
-            return false;
-        }
-        let Some(map) = &self.0 else { return false };
+        let map = self.0.as_ref().filter(|_| count <= PAGES_MAXIMUM)?;
         let mut entries = vec![0; count as usize * size_of::<u64>()];
-        if map.read_exact_at(&mut entries, address / PAGE * size_of::<u64>() as u64).is_err() {
-            return false;
-        }
-        runs(&entries, kept).is_some_and(|runs| write(address, &runs))
+        map.read_exact_at(&mut entries, address / PAGE * size_of::<u64>() as u64).ok()?;
+        Some(entries)
     }
 }
 
@@ -122,6 +135,7 @@ mod tests {
         // SAFETY: `last` lies inside the mapping, which is writable.
         unsafe { last.write_volatile(7) };
         let resident = Resident::open();
+        assert_eq!(resident.bits(start as u64, length as u64), Some(vec![1 << 5]));
         assert!(resident.clear(start as u64, length as u64, 4));
         // SAFETY: `last` lies inside the mapping, which is readable.
         assert_eq!(unsafe { last.read_volatile() }, 0);

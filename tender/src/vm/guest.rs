@@ -13,7 +13,7 @@ use crate::vm::guest_streams::Streams;
 use crate::vm::preemption::Preemption;
 use crate::vm::statistics::Statistics;
 use crate::vm::target::Vm;
-use husk_abi::call::{News, Number, Status, Waited};
+use husk_abi::call::{News, Number, POPULATED_MAXIMUM, Status, Waited};
 use husk_abi::host_file;
 use husk_abi::memory::{LARGE_PAGE, PAGE, Rights};
 use std::ptr::NonNull;
@@ -77,6 +77,7 @@ impl Guest {
             Number::Wait => self.wait(a, News::from_bits_truncate(b), c != 0)?,
             Number::Protect => self.protect(a, b, c)?,
             Number::Discard => self.discard(a, b, c)?,
+            Number::Populated => self.populated(a, b, c)?,
             Number::AvailableMemory => Ok(self.vm.available_memory()),
             Number::Tick => {
                 preemption.into_iter().for_each(Preemption::tick);
@@ -181,6 +182,17 @@ impl Guest {
         }
         let result = self.memory.discard(claim, kept)?;
         Ok(result.map(|()| 0).map_err(|_| Status::NoMemory))
+    }
+
+    /// Writes the bits of the pages that hold anything to `into`.
+    fn populated(&self, address: u64, length: u64, into: u64) -> Result<Answer, Fault> {
+        let Some(claim) = pages(address, length).filter(|_| (PAGE..=POPULATED_MAXIMUM).contains(&length)) else {
+            return Ok(Err(Status::Invalid));
+        };
+        let Some(bits) = self.memory.populated(claim)? else { return Ok(Err(Status::InputOutput)) };
+        let room = self.claim(into, bits.len() as u64, Rights::READ | Rights::WRITE)?;
+        let is_written = room.is_some_and(|room| self.memory.put(room, &bits));
+        Ok(if is_written { Ok(0) } else { Err(Status::InputOutput) })
     }
 
     /// Copies what lies at the path in `path` to `into`, if there is room for all of it.

@@ -24,6 +24,10 @@ pub fn explain(notice: u64, value: u64) -> Option<Cow<'static, str>> {
             port = value & 0xffff
         )
         .into(),
+        notice::MAPPING_REFUSED => "tried to map a file of --files as shared memory (mmap: ENODEV), which the host may change \
+                                    meanwhile: keep such files on a disk, with --block NAME=FILE and --mount NAME:PATH; SQLite \
+                                    needs none with locking_mode=EXCLUSIVE"
+            .into(),
         _ => return None,
     })
 }

@@ -12,7 +12,7 @@ const RDWR: u32 = linux::O_CREAT | linux::O_RDWR;
 impl Machine {
     fn map(&mut self, file: i32, bytes: Range<u64>, rights: Rights) -> Result<u64, Errno> {
         let now = self.now();
-        self.files.map(file, bytes, rights, Wish::Anywhere, now)
+        self.files.map(file, bytes, None, rights, Wish::Anywhere, now)
     }
 
     fn unmap(&mut self, address: u64, length: u64) {
@@ -125,7 +125,7 @@ fn a_mapping_has_the_one_address_that_its_file_has() {
     let mut machine = Machine::new();
     let file = machine.create("/file");
     let now = machine.now();
-    let mut at = |bytes, wish| machine.files.map(file, bytes, READ_WRITE, wish, now);
+    let mut at = |bytes, wish| machine.files.map(file, bytes, None, READ_WRITE, wish, now);
     assert_eq!(at(0..4096, Wish::At(1 << 30)), Err(Errno::EINVAL));
     let address = at(0..4096, Wish::Anywhere).expect("room");
     assert_eq!(at(4096..8192, Wish::Anywhere), Ok(address + 4096));

@@ -34,7 +34,8 @@ impl Service {
     ///
     /// The kernel may read the memory of `data`.
     pub(super) unsafe fn write(&mut self, request: &Request, data: &[iovec]) -> Result<Answer, Error> {
-        let flags = Flags::from_bits(request.flags).ok_or(EINVAL as Error)?;
+        let flags = Flags::from_bits(request.flags).filter(|flags| !flags.contains(Flags::WITHIN));
+        let flags = flags.ok_or(EINVAL as Error)?;
         let (file, appends) = (self.file(request.handle)?, flags.contains(Flags::APPEND));
         check_length(data)?;
         let how = if flags.contains(Flags::DURABLE) { libc::RWF_DSYNC } else { 0 };
