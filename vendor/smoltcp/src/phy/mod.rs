@@ -181,6 +181,11 @@ pub struct PacketMeta {
     /// If `None`, no segmentation will be performed by the device.
     #[cfg(feature = "segmentation-offload")]
     pub segmentation_offload_size: Option<NonZeroU16>,
+
+    /// Traffic class (IPv6) or type of service (IPv4) of a packet to send.
+    ///
+    /// The stack sends packets with class 0; a device that knows classes can set this one.
+    pub traffic_class: u8,
 }
 
 /// A description of checksum behavior for a particular protocol.

@@ -19,8 +19,10 @@ use crate::wire::{
 };
 
 mod congestion;
+mod metrics;
 mod scoreboard;
 
+pub use metrics::{Counters, Metrics};
 use scoreboard::Scoreboard;
 
 macro_rules! tcp_trace {
@@ -607,6 +609,9 @@ pub struct Socket<'a> {
     /// 0 if not seen or timestamp not enabled
     last_remote_tsval: u32,
 
+    /// What has been sent and received.
+    counters: Counters,
+
     #[cfg(feature = "async")]
     rx_waker: WakerRegistration,
     #[cfg(feature = "async")]
@@ -710,6 +715,7 @@ impl<'a> Socket<'a> {
             nagle: true,
             tsval_generator: None,
             last_remote_tsval: 0,
+            counters: Counters::default(),
             congestion_controller: congestion::AnyController::new(),
 
             #[cfg(feature = "async")]
@@ -2273,6 +2279,7 @@ impl<'a> Socket<'a> {
 
         // Update remote state.
         self.remote_last_ts = Some(cx.now());
+        self.counters.on_receive(repr.payload.len());
 
         // RFC 1323: The window field (SEG.WND) in the header of every incoming segment, with the
         // exception of SYN segments, is left-shifted by Snd.Wind.Scale bits before updating SND.WND.
@@ -2297,6 +2304,7 @@ impl<'a> Socket<'a> {
                 self.tx_buffer.len() - ack_len
             );
             self.tx_buffer.dequeue_allocated(ack_len);
+            self.counters.acknowledged += ack_len as u64;
 
             // There's new room available in tx_buffer, wake the waiting task if any.
             #[cfg(feature = "async")]
@@ -2466,6 +2474,7 @@ impl<'a> Socket<'a> {
                 self.rx_buffer.len() + contig_len
             );
             self.rx_buffer.enqueue_unallocated(contig_len);
+            self.counters.received += contig_len as u64;
 
             // There's new data in rx_buffer, notify waiting task if any.
             #[cfg(feature = "async")]
@@ -3091,6 +3100,15 @@ impl<'a> Socket<'a> {
             }
         }
         self.ack_delay_timer = AckDelayTimer::Idle;
+
+        let octets = if is_keep_alive { 0 } else { repr.payload.len() };
+        let is_repeated = !is_keep_alive
+            && repr.segment_len() > 0
+            && self
+                .rtte
+                .max_seq_sent
+                .is_some_and(|max_seq_sent| repr.seq_number < max_seq_sent);
+        self.counters.on_send(octets, self.remote_mss, is_repeated);
 
         // Leave the rest of the state intact if sending a zero-window probe.
         if is_zero_window_probe {

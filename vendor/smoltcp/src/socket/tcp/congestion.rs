@@ -21,6 +21,11 @@ pub(super) trait Controller {
     /// Returns the number of bytes that can be sent.
     fn window(&self) -> usize;
 
+    /// Returns the slow start threshold; `usize::MAX` before the first loss.
+    fn threshold(&self) -> usize {
+        usize::MAX
+    }
+
     /// Set the remote window size.
     fn set_remote_window(&mut self, remote_window: usize) {}
 

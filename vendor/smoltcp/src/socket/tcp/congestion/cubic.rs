@@ -79,6 +79,10 @@ impl Controller for Cubic {
         self.cwnd
     }
 
+    fn threshold(&self) -> usize {
+        self.ssthresh
+    }
+
     fn on_ack(&mut self, now: Instant, len: usize, in_flight: usize, rtt: &RttEstimator) {
         self.absorb_idle(now);
 
