@@ -10,6 +10,7 @@ use crate::fs::disk::{Disk, Request};
 use crate::fs::external::External;
 use crate::fs::folder::FolderFile;
 use crate::fs::handle::{NodeKey, SocketKey};
+use crate::fs::socket::address::Posting;
 use crate::fs::socket::queue::Envelope;
 use crate::fs::watch::wait;
 use crate::net::address::Family;
@@ -19,7 +20,7 @@ use crate::signals::Signals;
 use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::threads::Threads;
 use crate::user::Slice;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use linux_raw_sys::ioctl::SIOCGIFNAME;
 
 /// Longest wait of a program for an address, in nanoseconds from its start; then calls fail for want of a network.
@@ -87,15 +88,16 @@ impl External for Outside<'_> {
         files: &mut Files,
         socket: SocketKey,
         from: Buffers<'_>,
-        to: Option<SocketAddr>,
+        posting: &Posting,
         nonblocking: bool,
     ) -> SyscallResult {
+        let to = posting.to;
         // A request of `AF_NETLINK` for addresses waits for all of them.
         if to.is_some() || self.net.family(socket) == Family::Routes {
             self.until_addressed(files, to.map(|to| to.ip()))?;
         }
         self.poll(files);
-        self.net.send(files, &mut self.services, socket, from, to, nonblocking)
+        self.net.send(files, &mut self.services, socket, from, posting, nonblocking)
     }
 
     fn receive(

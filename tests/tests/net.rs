@@ -24,6 +24,11 @@ fn datagrams_are_as_on_linux() {
 }
 
 #[test]
+fn options_and_control_data_are_as_on_linux() {
+    same_as_a_process("socket_options");
+}
+
+#[test]
 fn ten_thousand_connections_fit() {
     Guest::program("many_connections").run().expect_success().expect_stdout("10000 connections\n");
 }

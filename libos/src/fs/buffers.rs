@@ -25,6 +25,12 @@ impl<'a> Buffers<'a> {
         Self { slices: &[], skipped: 0, own }
     }
 
+    /// All bytes but the first `count`.
+    pub fn after(self, count: u64) -> Self {
+        let own = self.own.get(count as usize..).unwrap_or_default();
+        Self { skipped: self.skipped.saturating_add(count), own, ..self }
+    }
+
     /// Number of bytes, saturating.
     #[inline]
     pub fn length(self) -> u64 {

@@ -6,24 +6,24 @@ use super::device::Devices;
 use super::disk::{Disk, Request};
 use super::folder::FolderFile;
 use super::handle::{NodeKey, SocketKey};
+use super::socket::address::Posting;
 use super::socket::queue::Envelope;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
-use core::net::SocketAddr;
 
 /// Parts of the libos besides the files.
 pub trait External {
     /// Services of the tender.
     fn devices(&mut self) -> &mut dyn Devices;
 
-    /// Sends on a socket as much as there is room for, to its peer if there is no address.
+    /// Sends on a socket as much as there is room for, to its peer unless `posting` has another address.
     fn send(
         &mut self,
         files: &mut Files,
         socket: SocketKey,
         from: Buffers<'_>,
-        to: Option<SocketAddr>,
+        posting: &Posting,
         nonblocking: bool,
     ) -> SyscallResult;
 

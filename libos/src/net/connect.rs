@@ -151,6 +151,9 @@ impl Net {
         if to.is_ipv4() && socket.options.is_only_v6() {
             return Err(Errno::ENETUNREACH);
         }
+        if !self.is_through(socket, to.ip()) {
+            return Err(Errno::ENETUNREACH);
+        }
         let ip = match &self.device {
             _ if self.is_local(to.ip()) => loopback(to.ip()),
             Some(device) => device.stack.source(to.ip()).ok_or(Errno::ENETUNREACH)?,

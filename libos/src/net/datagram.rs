@@ -1,13 +1,14 @@
 //! Datagrams. A datagram that finds no room is lost, as anywhere on the way.
 
 use super::address::{Family, concrete};
+use super::segments::{self, Dispatch};
 use super::{Net, Protocol, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::device::Devices;
 use crate::fs::ready::Ready;
-use crate::fs::socket::address::{Address, Arrival};
+use crate::fs::socket::address::{Address, Arrival, Posting};
 use crate::fs::socket::queue::{Envelope, Message};
 use crate::fs::watch::wait;
 use crate::syscall_result::SyscallResult;
@@ -17,6 +18,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 const LENGTH_MAXIMUM_V4: u64 = 65_507;
 /// Longest contents of a datagram in IPv6, in bytes.
 const LENGTH_MAXIMUM_V6: u64 = 65_527;
+/// Hop limit of packets, unless the program sets it.
+const HOPS: u8 = 64;
 /// Bytes charged to the receiver's room per datagram besides its contents, so that empty datagrams count, too.
 const OVERHEAD: usize = 512;
 
@@ -28,13 +31,13 @@ impl Net {
         devices: &mut dyn Devices,
         key: SocketKey,
         from: Buffers<'_>,
-        to: Option<SocketAddr>,
+        posting: &Posting,
         nonblocking: bool,
     ) -> SyscallResult {
         match self.sockets[key].protocol {
             Protocol::Tcp => self.send_stream(files, key, from, nonblocking),
             Protocol::Udp if self.family(key) == Family::Routes => self.ask_routes(files, key, from),
-            Protocol::Udp => self.send_datagram(files, devices, key, from, to, nonblocking),
+            Protocol::Udp => self.send_datagram(files, devices, key, from, posting, nonblocking),
         }
     }
 
@@ -93,11 +96,11 @@ impl Net {
         devices: &mut dyn Devices,
         key: SocketKey,
         from: Buffers<'_>,
-        to: Option<SocketAddr>,
+        posting: &Posting,
         nonblocking: bool,
     ) -> SyscallResult {
         let socket = &mut self.sockets[key];
-        let to = concrete(to.or(socket.remote).ok_or(Errno::EDESTADDRREQ)?);
+        let to = concrete(posting.to.or(socket.remote).ok_or(Errno::EDESTADDRREQ)?);
         let length = from.length();
         if to.port() == 0 {
             return Err(Errno::EINVAL.into());
@@ -114,16 +117,21 @@ impl Net {
         }
         self.check_receiver(key, to)?;
         let source = self.source(devices, key, to)?;
+        let source = SocketAddr::new(self.chosen_source(posting, to)?.unwrap_or(source.ip()), source.port());
+        let options = &self.sockets[key].options;
+        let segment = segments::check(posting.segment.unwrap_or(options.segment()), length, &to, self.mtu(to.ip()))?;
+        let marks = options.marks(posting, to.ip());
+        let dispatch = Dispatch { from: source, to, segment, marks, nonblocking };
         if to.ip().is_multicast() {
-            return self.send_to_group(files, devices, key, from, (source, to), nonblocking);
+            return self.send_to_group(files, devices, key, from, dispatch);
         }
         if !self.is_local(to.ip()) {
-            return self.send_out(files, devices, key, from, (source, to), nonblocking);
+            return self.send_out(files, devices, key, from, dispatch);
         }
         match self.receiver_at(to, source) {
             Some(receiver) => {
-                let arrival = Arrival { to: to.ip(), class: self.sockets[key].options.class(to.is_ipv6()) };
-                self.deliver(files, receiver, from, source, arrival)?;
+                let arrival = Arrival::new(to.ip(), marks.class, marks.hops.unwrap_or(HOPS));
+                self.deliver_parts(files, receiver, from, segment, (source, arrival))?;
             }
             None if self.sockets[key].remote == Some(to) => {
                 self.sockets[key].error = Some(Errno::ECONNREFUSED);
@@ -134,21 +142,33 @@ impl Net {
         Ok(length)
     }
 
-    /// Puts a datagram into a socket's queue, if there is room.
+    /// Source address that a send asks for (`IP_PKTINFO`, `IPV6_PKTINFO`), which has to be the program's own.
+    fn chosen_source(&self, posting: &Posting, to: SocketAddr) -> Result<Option<IpAddr>, Errno> {
+        match posting.from {
+            Some(from) if from.is_ipv4() != to.is_ipv4() => Err(Errno::EINVAL),
+            Some(from) if !self.is_local(from) => Err(if from.is_ipv4() { Errno::ENETUNREACH } else { Errno::EINVAL }),
+            from => Ok(from),
+        }
+    }
+
+    /// Puts a datagram of this length, the first of `bytes`, into a socket's queue, if there is room.
     pub(super) fn deliver(
         &mut self,
         files: &mut Files,
         receiver: SocketKey,
-        bytes: Buffers<'_>,
+        (bytes, length): (Buffers<'_>, usize),
         from: SocketAddr,
-        arrival: Arrival,
+        mut arrival: Arrival,
     ) -> Result<(), Errno> {
         let socket = &mut self.sockets[receiver];
         let waiting = socket.received.length() + socket.received.count() * OVERHEAD;
         if socket.read_shut || waiting >= socket.options.receive_room as usize {
             return Ok(());
         }
-        let mut message = Message::new(bytes, bytes.length() as usize)?;
+        if socket.options.time_stamps().is_some() {
+            arrival.time_ns = husk::clock::realtime_ns();
+        }
+        let mut message = Message::new(bytes, length)?;
         message.from = Some(Address::Internet(socket.family.shown(from)));
         message.arrival = Some(arrival);
         if socket.received.push(&mut files.quota, message).is_ok() {

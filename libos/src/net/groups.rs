@@ -1,6 +1,7 @@
 //! Multicast groups. A datagram to a group reaches its members in the program, and those behind the network device. There is
 //! one device, so the interface by which a socket joins makes no difference.
 
+use super::segments::Dispatch;
 use super::{Net, Protocol, Socket, SocketKey};
 use crate::errno::Errno;
 use crate::fs::Files;
@@ -68,12 +69,12 @@ impl Net {
     pub(super) fn deliver_to_group(
         &mut self,
         files: &mut Files,
-        bytes: Buffers<'_>,
+        (bytes, segment): (Buffers<'_>, Option<u64>),
         (from, to): (SocketAddr, SocketAddr),
-        class: u8,
+        arrival: Arrival,
     ) -> Result<(), Errno> {
         for member in self.members(to, from) {
-            self.deliver(files, member, bytes, from, Arrival { to: to.ip(), class })?;
+            self.deliver_parts(files, member, bytes, segment, (from, arrival))?;
         }
         Ok(())
     }
@@ -86,16 +87,16 @@ impl Net {
         devices: &mut dyn Devices,
         key: SocketKey,
         bytes: Buffers<'_>,
-        (from, to): (SocketAddr, SocketAddr),
-        nonblocking: bool,
+        dispatch: Dispatch,
     ) -> SyscallResult {
-        let options = &self.sockets[key].options;
-        let (class, leaves) = (options.class(to.is_ipv6()), options.group_hops(to.is_ipv6()) > 0);
-        if options.hears_itself(to.is_ipv6()) {
-            self.deliver_to_group(files, bytes, (from, to), class)?;
+        let Dispatch { from, to, segment, marks, .. } = dispatch;
+        let hops = marks.hops.unwrap_or(0);
+        if self.sockets[key].options.hears_itself(to.is_ipv6()) {
+            let arrival = Arrival::new(to.ip(), marks.class, hops);
+            self.deliver_to_group(files, (bytes, segment), (from, to), arrival)?;
         }
-        match self.device.is_some() && leaves {
-            true => self.send_out(files, devices, key, bytes, (from, to), nonblocking),
+        match self.device.is_some() && hops > 0 {
+            true => self.send_out(files, devices, key, bytes, dispatch),
             false => Ok(bytes.length()),
         }
     }

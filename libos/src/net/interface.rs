@@ -29,6 +29,16 @@ pub fn ioctl(address: u64, wants_name: bool) -> SyscallResult {
     Ok(0)
 }
 
+/// Name of the interface with this number.
+pub fn name(number: u32) -> Option<&'static [u8]> {
+    interfaces().find(|(at, _)| u32::try_from(*at) == Ok(number)).map(|(_, name)| name)
+}
+
+/// Number of the interface with this name.
+pub fn number(name: &[u8]) -> Option<u32> {
+    interfaces().find(|(_, known)| *known == name).and_then(|(at, _)| u32::try_from(at).ok())
+}
+
 /// Number and name of each interface.
 fn interfaces() -> impl Iterator<Item = (i32, &'static [u8])> {
     let networks = device::all().filter(|device| device.kind == device_kind::NETWORK).take(1);

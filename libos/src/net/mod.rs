@@ -15,7 +15,9 @@ mod control;
 mod datagram;
 mod drain;
 mod groups;
+mod info;
 pub mod interface;
+mod known;
 mod options;
 mod owner;
 mod poll;
@@ -23,6 +25,7 @@ mod ports;
 mod remote;
 mod remote_io;
 mod routes;
+mod segments;
 mod shutdown;
 pub mod sockopt;
 mod stream;
@@ -31,6 +34,7 @@ mod tests;
 mod udp_tx;
 
 pub use crate::fs::handle::SocketKey;
+pub use known::numbers::UDP_SEGMENT;
 
 use crate::errno::Errno;
 use crate::fs::Files;

@@ -1,10 +1,15 @@
 //! Options of a socket. Most are numbers that are only stored: they concern packets, and there are none within the program.
 
 use super::Protocol;
+use super::known::numbers as net;
+use super::known::{KNOWN, place};
 use crate::errno::Errno;
+use crate::fs::socket::address::Posting;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use husk::internet::connection::Connection;
-use linux_raw_sys::net;
+use husk::internet::datagrams::Marks;
+use husk::internet::patience::{KeepAlive, Patience};
 use smoltcp::time::Duration;
 
 /// Bytes that wait in a stream for its reader (Linux's default), and bytes that its writer may send beyond them without being
@@ -12,92 +17,15 @@ use smoltcp::time::Duration;
 const STREAM: u32 = 131_072;
 /// Bytes of datagrams that wait in a socket; Linux's default.
 const DATAGRAMS: u32 = 212_992;
-/// An option that is a number.
-struct Known {
-    level: u32,
-    number: u32,
-    default: i32,
-    least: i32,
-    most: i32,
-}
 
-/// Declares [`KNOWN`]: for each level, options with their default and the range of their values.
-macro_rules! known {
-    ($($level:ident { $($number:ident $default:literal in $least:literal $most:expr;)* })*) => {
-        /// Table of options that are numbers. For an option with the range 0 to 1, any number other than 0 is stored as 1.
-        const KNOWN: &[Known] = &[$($(Known {
-            level: net::$level,
-            number: net::$number,
-            default: $default,
-            least: $least,
-            most: $most,
-        },)*)*];
-    };
-}
-
-known! {
-    SOL_SOCKET {
-        SO_REUSEADDR 0 in 0 1;
-        SO_REUSEPORT 0 in 0 1;
-        SO_KEEPALIVE 0 in 0 1;
-        SO_BROADCAST 0 in 0 1;
-        SO_OOBINLINE 0 in 0 1;
-        SO_DONTROUTE 0 in 0 1;
-        SO_PRIORITY 0 in 0 6;
-        SO_MARK 0 in 0 i32::MAX;
-    }
-    SOL_TCP {
-        TCP_NODELAY 0 in 0 1;
-        TCP_MAXSEG 536 in 88 32767;
-        TCP_CORK 0 in 0 1;
-        TCP_KEEPIDLE 7200 in 1 32767;
-        TCP_KEEPINTVL 75 in 1 32767;
-        TCP_KEEPCNT 9 in 1 127;
-        TCP_SYNCNT 6 in 1 127;
-        TCP_LINGER2 60 in -1 120;
-        TCP_DEFER_ACCEPT 0 in 0 i32::MAX;
-        TCP_QUICKACK 1 in 0 1;
-        TCP_USER_TIMEOUT 0 in 0 i32::MAX;
-        TCP_FASTOPEN 0 in 0 i32::MAX;
-        TCP_FASTOPEN_CONNECT 0 in 0 1;
-        TCP_NOTSENT_LOWAT 0 in -1 i32::MAX;
-        TCP_THIN_LINEAR_TIMEOUTS 0 in 0 1;
-    }
-    SOL_IP {
-        IP_TOS 0 in 0 255;
-        IP_TTL 64 in 1 255;
-        IP_MULTICAST_TTL 1 in 0 255;
-        IP_MULTICAST_LOOP 1 in 0 1;
-        IP_MULTICAST_ALL 1 in 0 1;
-        IP_MULTICAST_IF 0 in -2_147_483_648 i32::MAX;
-        IP_MTU_DISCOVER 1 in 0 5;
-        IP_FREEBIND 0 in 0 1;
-        IP_PKTINFO 0 in 0 1;
-        IP_RECVTOS 0 in 0 1;
-        IP_BIND_ADDRESS_NO_PORT 0 in 0 1;
-    }
-    SOL_IPV6 {
-        IPV6_V6ONLY 0 in 0 1;
-        IPV6_UNICAST_HOPS 64 in 0 255;
-        IPV6_MULTICAST_HOPS 1 in 0 255;
-        IPV6_MULTICAST_LOOP 1 in 0 1;
-        IPV6_MULTICAST_ALL 1 in 0 1;
-        IPV6_MULTICAST_IF 0 in 0 i32::MAX;
-        IPV6_MTU_DISCOVER 1 in 0 5;
-        IPV6_TCLASS 0 in 0 255;
-        IPV6_FREEBIND 0 in 0 1;
-        IPV6_RECVPKTINFO 0 in 0 1;
-        IPV6_RECVTCLASS 0 in 0 1;
-    }
-}
-
-/// Value that Linux takes as "the default", for options outside `SOL_TCP` that are not just 0 or 1.
+/// Value that Linux takes as "the default", for options of sockets and of IP that are not just 0 or 1.
 const DEFAULT: i32 = -1;
 
-/// Index of an option in [`KNOWN`].
-pub(super) fn place(level: u32, number: u32) -> Option<u8> {
-    KNOWN.iter().position(|known| (known.level, known.number) == (level, number)).map(|at| at as u8)
-}
+/// Options by which a program asks for the times at which datagrams arrive: as microseconds and nanoseconds, each in both of
+/// Linux's numberings; and that for times of several clocks.
+const STAMPS: [u32; 4] =
+    [net::SO_TIMESTAMP_OLD, net::SO_TIMESTAMP_NEW, net::SO_TIMESTAMPNS_OLD, net::SO_TIMESTAMPNS_NEW];
+const STAMPINGS: [u32; 2] = [net::SO_TIMESTAMPING_OLD, net::SO_TIMESTAMPING_NEW];
 
 /// Options of a socket.
 #[derive(Debug)]
@@ -113,6 +41,8 @@ pub(super) struct Options {
     /// Longest wait of a call to receive or to send, in nanoseconds (`SO_RCVTIMEO`, `SO_SNDTIMEO`); 0 for no end.
     pub(super) receive_timeout_ns: u64,
     pub(super) send_timeout_ns: u64,
+    /// Number of the interface that the socket is restricted to (`SO_BINDTODEVICE`); 0 for none.
+    pub(super) interface: u32,
 }
 
 impl Options {
@@ -125,6 +55,7 @@ impl Options {
             linger: None,
             receive_timeout_ns: 0,
             send_timeout_ns: 0,
+            interface: 0,
         }
     }
 
@@ -147,10 +78,15 @@ impl Options {
         let known = KNOWN.get(usize::from(place)).ok_or(Errno::ENOPROTOOPT)?;
         let to = match to {
             to if (known.least, known.most) == (0, 1) => i32::from(to != 0),
-            DEFAULT if known.level != net::SOL_TCP => known.default,
+            DEFAULT if ![net::SOL_TCP, net::SOL_UDP].contains(&known.level) => known.default,
             to if (known.least..=known.most).contains(&to) => to,
             _ => return Err(Errno::EINVAL),
         };
+        // Of the forms of time stamps, the last one set counts.
+        if known.level == net::SOL_SOCKET && STAMPS.contains(&known.number) {
+            let other = |at: u8| KNOWN.get(usize::from(at)).is_some_and(|other| STAMPS.contains(&other.number));
+            self.numbers.retain(|(at, _)| !other(*at));
+        }
         self.numbers.retain(|(at, _)| *at != place);
         if to != known.default {
             self.numbers.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
@@ -220,25 +156,65 @@ impl Options {
         !self.is_set(net::SOL_TCP, net::TCP_NODELAY)
     }
 
-    /// Seconds of silence after which a keep-alive probe is sent, with `SO_KEEPALIVE`.
-    fn keep_alive_interval(&self) -> Option<u32> {
-        let asks = self.is_set(net::SOL_SOCKET, net::SO_KEEPALIVE);
-        let seconds = place(net::SOL_TCP, net::TCP_KEEPIDLE).map(|place| self.number(place) as u32);
-        seconds.filter(|_| asks)
-    }
-
     /// Hop limit of packets, if the program has set it.
-    pub(super) fn hop_limit(&self) -> Option<u8> {
-        let place = place(net::SOL_IP, net::IP_TTL)?;
-        let set = self.numbers.iter().find(|(at, _)| *at == place);
-        set.and_then(|(_, hops)| u8::try_from(*hops).ok())
+    fn hop_limit(&self, v6: bool) -> Option<u8> {
+        let set = |level, number| {
+            let place = place(level, number)?;
+            let set = self.numbers.iter().find(|(at, _)| *at == place);
+            set.and_then(|(_, hops)| u8::try_from(*hops).ok())
+        };
+        if v6 { set(net::SOL_IPV6, net::IPV6_UNICAST_HOPS) } else { set(net::SOL_IP, net::IP_TTL) }
     }
 
-    /// Applies the options that concern packets to a connection.
-    pub(super) fn apply(&self, connection: &mut Connection) {
+    /// What the header of a datagram to `to` contains, which a send may choose.
+    pub(super) fn marks(&self, posting: &Posting, to: IpAddr) -> Marks {
+        let v6 = to.is_ipv6();
+        let hops = if to.is_multicast() { Some(self.group_hops(v6)) } else { self.hop_limit(v6) };
+        Marks { hops: posting.hops.or(hops), class: posting.class.unwrap_or_else(|| self.class(v6)) }
+    }
+
+    /// Bytes of each datagram that a send is split into (`UDP_SEGMENT`); 0 for a single one.
+    pub(super) fn segment(&self) -> u16 {
+        self.number_of(net::SOL_UDP, net::UDP_SEGMENT) as u16
+    }
+
+    /// The option by which a program has asked for the times of arrival, if it has.
+    pub(super) fn time_stamps(&self) -> Option<u32> {
+        if self.numbers.is_empty() {
+            return None;
+        }
+        STAMPS.into_iter().chain(STAMPINGS).find(|number| self.number_of(net::SOL_SOCKET, *number) != 0)
+    }
+
+    /// Value of the option with this number.
+    pub(super) fn number_of(&self, level: u32, number: u32) -> i32 {
+        place(level, number).map_or(0, |place| self.number(place))
+    }
+
+    /// Timeouts, and probes of an idle peer.
+    fn patience(&self) -> Patience {
+        let seconds = |number| Duration::from_secs(self.number_of(net::SOL_TCP, number).max(0) as u64);
+        let keep_alive = self.is_set(net::SOL_SOCKET, net::SO_KEEPALIVE).then(|| KeepAlive {
+            idle: seconds(net::TCP_KEEPIDLE),
+            interval: seconds(net::TCP_KEEPINTVL),
+            count: self.number_of(net::SOL_TCP, net::TCP_KEEPCNT) as u32,
+        });
+        let opening = Patience::of_retransmissions(self.number_of(net::SOL_TCP, net::TCP_SYNCNT) as u32);
+        match self.number_of(net::SOL_TCP, net::TCP_USER_TIMEOUT) {
+            0 => Patience { opening, keep_alive, ..Patience::default() },
+            limit => {
+                let limit = Duration::from_millis(limit.max(0) as u64);
+                Patience { opening: opening.min(limit), unacknowledged: limit, keep_alive }
+            }
+        }
+    }
+
+    /// Applies the options that concern packets to a connection, at `now` in nanoseconds.
+    pub(super) fn apply(&self, connection: &mut Connection, now: u64) {
+        let v6 = connection.ends().1.is_ipv6();
+        connection.set_timeouts(self.patience(), now);
         let tcp = connection.tcp();
         tcp.set_nagle_enabled(self.delays_small());
-        tcp.set_keep_alive(self.keep_alive_interval().map(|seconds| Duration::from_secs(seconds.into())));
-        tcp.set_hop_limit(self.hop_limit());
+        tcp.set_hop_limit(self.hop_limit(v6));
     }
 }

@@ -140,10 +140,14 @@ impl husk::internet::driver::Owner for Owner<'_> {
         let Ok(mut checked) = Datagrams::new(to.port(), (1, frame.len()), (0, 0)) else { return };
         checked.take(stack, frame, sender, now);
         let Ok((bytes, meta)) = checked.udp().recv() else { return };
-        let (bytes, from, class) = (Buffers::own(bytes), meta.endpoint.into(), frame::class(frame));
+        let (from, datagram) = (meta.endpoint.into(), (Buffers::own(bytes), bytes.len()));
+        let arrival = Arrival::new(to.ip(), frame::class(frame), frame::hops(frame));
         let _ = match to.ip().is_multicast() {
-            true => self.net.deliver_to_group(self.files, bytes, (from, to), class),
-            false => self.net.deliver(self.files, receiver, bytes, from, Arrival { to: to.ip(), class }),
+            true => self.net.deliver_to_group(self.files, (datagram.0, None), (from, to), arrival),
+            false => match self.net.join_datagram(self.files, receiver, datagram, from, arrival) {
+                Ok(false) => self.net.deliver(self.files, receiver, datagram, from, arrival),
+                joined => joined.map(drop),
+            },
         };
     }
 
@@ -170,6 +174,6 @@ pub(super) fn connection(
 ) -> Result<Box<Connection>, Errno> {
     let length = buffer_length(MEMORY.lock().size().1, count, SHARES, BUFFER_MAXIMUM);
     let mut connection = Box::new(Connection::new(ends, heap::zeros(length)?, heap::zeros(length)?));
-    options.apply(&mut connection);
+    options.apply(&mut connection, husk::clock::monotonic_ns());
     Ok(connection)
 }

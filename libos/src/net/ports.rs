@@ -135,7 +135,7 @@ impl Net {
     pub(super) fn listener_at(&self, to: SocketAddr, from: SocketAddr) -> Option<SocketKey> {
         let answers = |key: &SocketKey| {
             let socket = &self.sockets[*key];
-            socket.listener().and_then(|_| socket.answers(to.ip()))
+            socket.listener().filter(|_| self.is_through(socket, from.ip())).and_then(|_| socket.answers(to.ip()))
         };
         let sockets = self.ports.at(Protocol::Tcp, to.port());
         let best = sockets.iter().filter_map(answers).max()?;
@@ -160,7 +160,8 @@ impl Net {
                 Some(remote) if remote != from => return None,
                 remote => remote.is_some(),
             };
-            socket.answers(to.ip()).map(|answers| (connected, answers, *key))
+            let answers = socket.answers(to.ip()).filter(|_| self.is_through(socket, from.ip()));
+            answers.map(|answers| (connected, answers, *key))
         });
         answering.max_by_key(|(connected, answers, _)| (*connected, *answers)).map(|(.., key)| key)
     }

@@ -7,6 +7,7 @@ use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::inode::Time;
 use crate::fs::socket::AnySocket;
+use crate::fs::socket::address::Posting;
 use crate::fs::tests::Fakes;
 use crate::syscall_result::Stop;
 use core::net::SocketAddr;
@@ -41,7 +42,7 @@ impl Machine {
     }
 
     fn send(&mut self, key: SocketKey, bytes: &[u8]) -> Result<u64, Stop> {
-        self.net.send(&mut self.files, &mut self.devices, key, Buffers::own(bytes), None, true)
+        self.net.send(&mut self.files, &mut self.devices, key, Buffers::own(bytes), &Posting::default(), true)
     }
 
     /// Closes a descriptor, and the sockets that it orphans.

@@ -1,11 +1,12 @@
 //! Calls that send and receive on sockets.
 
+use super::ancillary::Sent;
 use super::arguments::each_slice;
 use super::transfer::{patiently, whole};
-use super::{Arguments, address};
+use super::{Arguments, address, ancillary};
 use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
-use crate::fs::layout::{ControlHeader, MessageHeader};
+use crate::fs::layout::MessageHeader;
 use crate::fs::socket::AnySocket;
 use crate::fs::socket::queue::Envelope;
 use crate::fs::socket::transfer::Sending;
@@ -16,13 +17,6 @@ use crate::user::{self, Slice};
 use alloc::vec::Vec;
 use linux_raw_sys::net::*;
 
-/// Bytes of a `struct cmsghdr`, and the alignment of control messages.
-const CONTROL: u64 = size_of::<ControlHeader>() as u64;
-const ALIGNMENT: u64 = 8;
-/// Most files passed with a message (`SCM_MAX_FD`).
-const RIGHTS_MAXIMUM: u64 = 253;
-/// Most bytes of control data in a message.
-const CONTROL_MAXIMUM: u64 = 1 << 16;
 /// Bytes of a `struct mmsghdr`: a `struct msghdr`, and a length of 32 bits, padded.
 const ENTRY: u64 = size_of::<MessageHeader>() as u64 + 8;
 /// `MSG_WAITFORONE`, which the bindings lack.
@@ -46,8 +40,9 @@ pub fn sendmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     } else {
         address::read(&libos.net, libos.files.socket(file as i32)?, header.name, header.name_length.into())?
     };
-    let rights = rights(Slice::new(header.control, header.control_length))?;
-    send(libos, file as i32, &slices, Sending { to, rights, nonblocking: false }, flags as u32)
+    let is_internet = matches!(libos.files.socket(file as i32)?, AnySocket::Internet(_));
+    let Sent { rights, posting } = ancillary::read(Slice::new(header.control, header.control_length), is_internet)?;
+    send(libos, file as i32, &slices, Sending { to, posting, rights, nonblocking: false }, flags as u32)
 }
 
 fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags: u32) -> SyscallResult {
@@ -59,34 +54,6 @@ fn send(libos: &mut Libos, file: i32, slices: &[Slice], sending: Sending, flags:
     whole(libos, file, Buffers::new(slices, 0).length(), flags & MSG_NOSIGNAL == 0, |files, outside, done| {
         files.send_message(outside, file, Buffers::new(slices, done), &sending)
     })
-}
-
-/// Descriptors in control data.
-fn rights(control: Slice) -> Result<Vec<i32>, Errno> {
-    let mut rights = Vec::new();
-    let mut rest = control.first(CONTROL_MAXIMUM);
-    while rest.length >= CONTROL {
-        let ControlHeader { length, level, kind } = user::read(rest.address)?;
-        if length < CONTROL || length > rest.length {
-            return Err(Errno::EINVAL);
-        }
-        let data = rest.first(length).after(CONTROL);
-        match (level as u32, kind as u32) {
-            (SOL_SOCKET, SCM_RIGHTS) if data.length / 4 > RIGHTS_MAXIMUM => return Err(Errno::EINVAL),
-            (SOL_SOCKET, SCM_RIGHTS) => {
-                for address in user::entries(data.address, 4, data.length / 4) {
-                    rights.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                    rights.push(user::read(address)?);
-                }
-            }
-            // The sender is known: there is one process.
-            (SOL_SOCKET, SCM_CREDENTIALS) => {}
-            (SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            _ => {}
-        }
-        rest = rest.after(length.next_multiple_of(ALIGNMENT));
-    }
-    Ok(rights)
 }
 
 /// recvfrom(2).
@@ -119,21 +86,21 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     if libos.files.passes_credentials(file as i32) {
         let (user, group) = envelope.credentials;
         let credentials = [PROCESS, user, group].map(u32::to_ne_bytes).concat();
-        told |= add_control(&mut control, SOL_SOCKET, SCM_CREDENTIALS, &credentials)?;
+        told |= ancillary::add(&mut control, SOL_SOCKET, SCM_CREDENTIALS, &credentials)?;
     }
     if !envelope.rights.is_empty() {
-        let room = control.length.saturating_sub(CONTROL) as usize / 4;
+        let room = control.length.saturating_sub(ancillary::CONTROL) as usize / 4;
         told |= if envelope.rights.len() > room { MSG_CTRUNC } else { 0 };
         let close_on_exec = flags as u32 & MSG_CMSG_CLOEXEC != 0;
         let given = libos.change(|files, _| files.take_rights(envelope.rights, room, close_on_exec));
         if !given.is_empty() {
             let bytes: Vec<u8> = given.iter().flat_map(|descriptor| descriptor.to_ne_bytes()).collect();
-            told |= add_control(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;
+            told |= ancillary::add(&mut control, SOL_SOCKET, SCM_RIGHTS, &bytes)?;
         }
     }
     if let Ok(AnySocket::Internet(socket)) = libos.files.socket(file as i32) {
         for part in libos.net.control(socket, envelope.arrival) {
-            told |= add_control(&mut control, part.level, part.kind, &part.data)?;
+            told |= ancillary::add(&mut control, part.level, part.kind, &part.data)?;
         }
     }
     let name_length = match (&envelope.from, header.name) {
@@ -143,18 +110,6 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
     let control_length = header.control_length - control.length;
     user::write(message, &MessageHeader { name_length, control_length, flags: told, ..header })?;
     Ok(if flags as u32 & MSG_TRUNC != 0 { envelope.length.max(count) } else { count })
-}
-
-/// Writes a control message, and advances `control`. Returns `MSG_CTRUNC` if it does not fit.
-fn add_control(control: &mut Slice, level: u32, kind: u32, data: &[u8]) -> Result<u32, Errno> {
-    let length = CONTROL + data.len() as u64;
-    if control.length < length {
-        return Ok(MSG_CTRUNC);
-    }
-    user::write(control.address, &ControlHeader { length, level: level as i32, kind: kind as i32 })?;
-    control.after(CONTROL).copy_in(data)?;
-    *control = control.after(length.next_multiple_of(ALIGNMENT));
-    Ok(0)
 }
 
 /// Receives on a socket. Returns the number of bytes.

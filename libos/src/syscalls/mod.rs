@@ -1,6 +1,7 @@
 //! The system calls, by family. [`table`] lists them all.
 
 pub mod address;
+mod ancillary;
 pub mod arguments;
 pub mod descriptors;
 pub mod epoll;
@@ -23,6 +24,7 @@ pub mod robust;
 pub mod scheduling;
 pub mod signal;
 pub mod socket;
+pub mod sockopt;
 pub mod system;
 pub mod table;
 pub mod thread;

@@ -4,7 +4,7 @@
 
 use super::{
     Arguments, descriptors, epoll, events, files, futex, identity, inotify, mapping, memory, message, metadata, names,
-    process, robust, scheduling, signal, socket, system, thread, time, timer, transfer, wait,
+    process, robust, scheduling, signal, socket, sockopt, system, thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::notices::{self, notice};
@@ -300,8 +300,8 @@ calls! {
     __NR_shutdown socket::shutdown, Answered;
     __NR_getsockname socket::getsockname, Answered;
     __NR_getpeername socket::getpeername, Answered;
-    __NR_getsockopt socket::getsockopt, Partial, "options of sockets, TCP and IP, groups included";
-    __NR_setsockopt socket::setsockopt, Partial, "as for getsockopt; those about packets are only remembered";
+    __NR_getsockopt sockopt::getsockopt, Partial, "options of sockets, TCP, UDP and IP: see docs/network.md";
+    __NR_setsockopt sockopt::setsockopt, Partial, "as for getsockopt";
     __NR_sendto message::sendto, Partial, "nothing out of band; a datagram that leaves the program fits into one packet";
     __NR_sendmsg message::sendmsg, Partial, "as for sendto";
     __NR_sendmmsg message::sendmmsg, Partial, "as for sendto";

@@ -1,6 +1,7 @@
 //! A connection: one smoltcp socket in a set of its own, and the state that the driver keeps for it.
 
 use super::Error;
+use super::patience::{CLOSE_TIMEOUT, Patience};
 use super::stack::{AGAIN, Sent, Stack};
 use super::wire::Sender;
 use alloc::vec;
@@ -10,11 +11,6 @@ use core::net::SocketAddr;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
-
-/// Timeout of unacknowledged data; about Linux's timeout of an unanswered SYN.
-pub const PATIENCE: Duration = Duration::from_secs(130);
-/// Timeout of a connection that the program has dropped, or that the peer is opening; Linux's default.
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Least time until a segment is sent again that the peer has not acknowledged: Linux's.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
@@ -47,9 +43,11 @@ pub struct Connection {
     /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
     /// Arrival time of the last segment, in nanoseconds.
-    last_received: u64,
+    pub(super) last_received: u64,
+    /// Timeouts that the owner has set.
+    pub(super) patience: Patience,
     /// Timeout of the peer's silence, once the program has dropped the connection.
-    close_timeout: Option<Duration>,
+    pub(super) close_timeout: Option<Duration>,
     /// True if the connection has output that waits for its peer's hardware address, or for room in the device.
     blocked: bool,
     /// True if the connection is in the stack's list `stalled`.
@@ -59,7 +57,7 @@ pub struct Connection {
     /// True after the program has closed the sending direction.
     closed: bool,
     /// True after the program has closed the connection, which lives on until the peer knows.
-    orphaned: bool,
+    pub(super) orphaned: bool,
 }
 
 /// Changes of a connection since the last `observe`.
@@ -108,6 +106,7 @@ impl Connection {
             over: false,
             alarm: u64::MAX,
             last_received: 0,
+            patience: Patience::default(),
             close_timeout: None,
             blocked: false,
             stalled: false,
@@ -124,8 +123,9 @@ impl Connection {
             return Err(Error::PortTaken);
         }
         stack.connections.try_reserve(1).map_err(|_| Error::NoMemory)?;
+        let opening = self.patience.opening;
         let tcp = self.tcp();
-        tcp.set_timeout(Some(PATIENCE));
+        tcp.set_timeout(Some(opening));
         tcp.connect(stack.interface.context(), to, from).map_err(|_| Error::Unreachable)?;
         self.seen = tcp::State::SynSent;
         stack.connections.insert(self.ends, slot);
@@ -163,7 +163,8 @@ impl Connection {
         self.set.get_mut(self.handle)
     }
 
-    fn tcp_ref(&self) -> &tcp::Socket<'static> {
+    /// Returns the stack's socket, to look at.
+    pub fn tcp_ref(&self) -> &tcp::Socket<'static> {
         self.set.get(self.handle)
     }
 
@@ -218,28 +219,12 @@ impl Connection {
         (self.unread, self.writable) = (self.unread(), self.is_writable());
     }
 
-    /// Sets the timeout of the peer's silence. smoltcp's timeout counts every silence, but an idle connection must not time
-    /// out.
-    fn set_patience(&mut self, now: u64) {
-        if self.orphaned && self.close_timeout.is_none() {
-            // The connection may have been idle for long, and legitimately.
-            let silent = Duration::from_micros(now.saturating_sub(self.last_received) / 1000);
-            self.close_timeout = Some(silent + CLOSE_TIMEOUT);
-        }
-        let (opening, close_timeout) = (self.is_opening(), self.close_timeout);
-        let tcp = self.tcp();
-        let patience = match (close_timeout, tcp.keep_alive()) {
-            (Some(close_timeout), _) => Some(close_timeout),
-            _ if opening || tcp.send_queue() > 0 => Some(PATIENCE),
-            (None, Some(interval)) => Some(interval + PATIENCE),
-            (None, None) => None,
-        };
-        tcp.set_timeout(patience);
-    }
-
     /// Processes a frame for this connection.
     pub(super) fn take(&mut self, stack: &mut Stack, frame: &[u8], sender: &mut dyn Sender, now: u64) {
         self.last_received = now;
+        if self.patience.keep_alive.is_some() {
+            self.await_silence(now);
+        }
         stack.take(frame, sender, Some(&mut self.set), now);
     }
 

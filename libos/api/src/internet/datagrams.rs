@@ -36,7 +36,7 @@ pub struct Datagrams {
     room: (usize, usize),
     /// Sockets that send: none before the first datagram, several while datagrams wait for several receivers.
     lanes: Vec<Lane>,
-    hop_limit: Option<u8>,
+    marks: Marks,
     /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
     /// True if the program has found the send queue full.
@@ -47,11 +47,22 @@ pub struct Datagrams {
     stalled: bool,
 }
 
-/// Socket that sends the datagrams for one neighbour.
+/// Fields of the IP header that a sender chooses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Hop limit (IPv4: time to live); `None` for the stack's default.
+    pub hops: Option<u8>,
+    /// Traffic class (IPv4: type of service).
+    pub class: u8,
+}
+
+/// Socket that sends the datagrams for one neighbour, with one hop limit.
 struct Lane {
     handle: SocketHandle,
     /// Neighbour that the datagrams in the queue are sent to.
     to: IpAddr,
+    /// Their hop limit.
+    hops: Option<u8>,
     /// Bytes that would be in the queue if none had left since the last attempt, and the time in nanoseconds since which none has;
     /// zeros if it is empty.
     left: (usize, u64),
@@ -83,9 +94,9 @@ impl Datagrams {
     pub fn new(port: u16, receive: (usize, usize), send: (usize, usize)) -> Result<Self, Error> {
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(socket(port, receive, (0, 0))?);
-        let (lanes, hop_limit, alarm) = (Vec::new(), None, u64::MAX);
+        let (lanes, marks, alarm) = (Vec::new(), Marks::default(), u64::MAX);
         let (full, lacks_room, stalled) = (false, false, false);
-        Ok(Self { set, handle, port, room: send, lanes, hop_limit, alarm, full, lacks_room, stalled })
+        Ok(Self { set, handle, port, room: send, lanes, marks, alarm, full, lacks_room, stalled })
     }
 
     /// Returns the stack's socket that receives.
@@ -93,9 +104,9 @@ impl Datagrams {
         self.set.get_mut(self.handle)
     }
 
-    /// Sets the hop limit of the datagrams that are sent next; `None` for the stack's default.
-    pub const fn set_hop_limit(&mut self, hops: Option<u8>) {
-        self.hop_limit = hops;
+    /// Sets what the headers of the datagrams that are sent next contain.
+    pub const fn set_marks(&mut self, marks: Marks) {
+        self.marks = marks;
     }
 
     /// Returns true if the program has found the send queue full, and there has been no room since.
@@ -115,9 +126,10 @@ impl Datagrams {
     /// Returns the lane for a datagram to the neighbour `to`: the one with others for it, else an empty one, else the one in which
     /// nothing has moved for longest, whose datagrams are dropped.
     fn lane(&mut self, to: IpAddr) -> Result<&mut Lane, Error> {
-        let same = self.lanes.iter().position(|lane| lane.to == to && !self.is_empty(lane));
+        let hops = self.marks.hops;
+        let same = self.lanes.iter().position(|lane| (lane.to, lane.hops) == (to, hops) && !self.is_empty(lane));
         if let Some(at) = same.or_else(|| self.lanes.iter().position(|lane| self.is_empty(lane))) {
-            self.lanes[at].to = to;
+            (self.lanes[at].to, self.lanes[at].hops) = (to, hops);
             return Ok(&mut self.lanes[at]);
         }
         if self.lanes.len() == LANES
@@ -128,7 +140,7 @@ impl Datagrams {
         self.lanes.try_reserve(1).map_err(|_| Error::NoMemory)?;
         let handle = self.set.add(socket(self.port, (0, 0), self.room)?);
         let at = self.lanes.len();
-        self.lanes.push(Lane { handle, to, left: (0, 0) });
+        self.lanes.push(Lane { handle, to, hops, left: (0, 0) });
         Ok(&mut self.lanes[at])
     }
 
@@ -147,8 +159,9 @@ impl Datagrams {
             return Err(Error::TooLong);
         }
         let local_address = Some(from.into());
-        let meta = udp::UdpMetadata { endpoint: to.into(), local_address, meta: PacketMeta::default() };
-        let hops = self.hop_limit;
+        let mut meta = udp::UdpMetadata { endpoint: to.into(), local_address, meta: PacketMeta::default() };
+        let Marks { hops, class } = self.marks;
+        meta.meta.traffic_class = class;
         let handle = self.lane(neighbour)?.handle;
         let socket = self.set.get_mut::<udp::Socket<'_>>(handle);
         socket.set_hop_limit(hops);
@@ -170,6 +183,12 @@ impl Datagrams {
                 Ok(fill(&mut lost))
             }
         }
+    }
+
+    /// Returns true if datagrams wait for room in the device, so that a run of others would not find room all together.
+    pub fn is_backed_up(&mut self) -> bool {
+        self.full |= self.lacks_room && !self.is_sent();
+        self.full
     }
 
     /// Processes a frame for this port.

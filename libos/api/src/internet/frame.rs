@@ -134,6 +134,36 @@ pub fn class(frame: &[u8]) -> u8 {
     }
 }
 
+/// Sets the traffic class (TOS) of a frame of IP that is complete and has class 0.
+pub(super) fn set_class(frame: &mut [u8], class: u8) {
+    let Some((header, packet)) = frame.split_at_mut_checked(ETHERNET) else { return };
+    match (header.last_chunk(), packet) {
+        (Some(&V4), [_, tos, ..]) => *tos = class,
+        (Some(&V6), [high, low, ..]) => {
+            *high = *high & 0xf0 | class >> 4;
+            *low = *low & 0xf | class << 4;
+        }
+        _ => return,
+    }
+    // RFC 1624, equation 3, with the old value 0; IPv6 has no checksum of the header.
+    if header.last_chunk() == Some(&V4)
+        && let Some(sum) = frame.get_mut(ETHERNET + 10..ETHERNET + 12)
+    {
+        let (changed, carry) = u16::from_be_bytes([sum[0], sum[1]]).overflowing_sub(class.into());
+        let changed = changed.wrapping_sub(carry.into());
+        sum.copy_from_slice(&changed.to_be_bytes());
+    }
+}
+
+/// Returns the hop limit (TTL) of a frame of IP.
+pub fn hops(frame: &[u8]) -> u8 {
+    match frame.get(12..14) {
+        Some(kind) if kind == V4 => frame.get(ETHERNET + 8).copied().unwrap_or(0),
+        Some(kind) if kind == V6 => frame.get(ETHERNET + 7).copied().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 type Parts<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
 
 fn v4(packet: &[u8]) -> Option<Parts<'_>> {
@@ -181,6 +211,28 @@ mod tests {
         let about = frame(UDP, &segment);
         let refusal = [&[3, 3, 0, 0, 0, 0, 0, 0], &about[ETHERNET..]].concat();
         assert_eq!(look(&frame(1, &refusal)), Carried::Refusal { here: from, there: to });
+    }
+
+    #[test]
+    fn a_class_changes_the_checksum_of_the_header_alone() {
+        for checksum in [0x1234u16, 0x0001, 0x0000, 0xffff] {
+            let mut whole = frame(UDP, &[1, 2, 0, 80]);
+            whole[24..26].copy_from_slice(&checksum.to_be_bytes());
+            let sum = |frame: &[u8]| {
+                let words = frame[ETHERNET..ETHERNET + 20].chunks(2);
+                let mut sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+                while sum > 0xffff {
+                    sum = (sum & 0xffff) + (sum >> 16);
+                }
+                sum % 0xffff
+            };
+            let before = sum(&whole);
+            set_class(&mut whole, 0xb9);
+            assert_eq!((sum(&whole), class(&whole)), (before, 0xb9), "{checksum:x}");
+        }
+        let mut v6 = [vec![0; 12], V6.to_vec(), vec![0x60, 0x01, 0x23, 0x45], vec![0; 36]].concat();
+        set_class(&mut v6, 0xb9);
+        assert_eq!((&v6[14..18], class(&v6)), (&[0x6b, 0x91, 0x23, 0x45][..], 0xb9));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod held;
 mod host;
 mod lease;
 mod offload;
+pub mod patience;
 mod sockets;
 pub mod stack;
 mod tcp;

@@ -177,13 +177,13 @@ impl Device for Exchange<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Outgoing<'_>)> {
         let frame = self.frame.take()?;
-        Some((Incoming(frame), Outgoing { sender: self.sender, gso_size: 0, sent: &mut self.sent }))
+        Some((Incoming(frame), Outgoing { sender: self.sender, gso_size: 0, class: 0, sent: &mut self.sent }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Outgoing<'_>> {
         self.attempts += 1;
         let Self { sender, sent, .. } = self;
-        if sender.has_room() { Some(Outgoing { sender: *sender, gso_size: 0, sent }) } else { None }
+        if sender.has_room() { Some(Outgoing { sender: *sender, gso_size: 0, class: 0, sent }) } else { None }
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -205,18 +205,24 @@ pub(super) struct Outgoing<'a> {
     sender: &'a mut dyn Sender,
     /// Payload bytes of each TCP segment to split the frame into; 0 for a single frame.
     gso_size: u16,
+    /// Traffic class of the packet.
+    class: u8,
     sent: &'a mut Count,
 }
 
 impl TxToken for Outgoing<'_> {
     fn set_meta(&mut self, meta: PacketMeta) {
         self.gso_size = meta.segmentation_offload_size.map_or(0, NonZeroU16::get);
+        self.class = meta.traffic_class;
     }
 
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, fill: F) -> R {
-        let (mut fill, mut result, sent) = (Some(fill), None, self.sent);
+        let (mut fill, mut result, sent, class) = (Some(fill), None, self.sent, self.class);
         self.sender.send(length, self.gso_size, &mut |frame| {
             result = fill.take().map(|fill| fill(frame));
+            if class != 0 {
+                frame::set_class(frame, class);
+            }
             let count = if frame::asks_for_neighbour(frame) { &mut sent.requests } else { &mut sent.others };
             *count += 1;
         });

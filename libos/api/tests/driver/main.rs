@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 const MILLISECOND: u64 = 1_000_000;
 /// Longer than any timeout of a connection.
-const LONG: u64 = 400_000 * MILLISECOND;
+const LONG: u64 = 1_000_000 * MILLISECOND;
 /// Port of listeners, and of sockets for datagrams.
 const PORT: u16 = 7;
 

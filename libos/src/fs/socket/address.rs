@@ -25,6 +25,41 @@ pub struct Arrival {
     pub to: IpAddr,
     /// Traffic class, which IPv4 calls type of service.
     pub class: u8,
+    /// Hop limit, which IPv4 calls time to live.
+    pub hops: u8,
+    /// Bytes of each datagram but the last, if it is several that have been joined; else 0.
+    pub segment: u16,
+    /// Time in nanoseconds since 1970, if the socket has asked for times; else 0.
+    pub time_ns: u64,
+}
+
+impl Arrival {
+    /// Facts about a single datagram to `to`.
+    pub fn new(to: IpAddr, class: u8, hops: u8) -> Self {
+        Self { to, class, hops, segment: 0, time_ns: 0 }
+    }
+}
+
+/// What a send says about a datagram of the internet families, besides its bytes; `None` for what follows from the socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posting {
+    /// Destination.
+    pub to: Option<SocketAddr>,
+    /// Source address.
+    pub from: Option<IpAddr>,
+    /// Traffic class.
+    pub class: Option<u8>,
+    /// Hop limit.
+    pub hops: Option<u8>,
+    /// Bytes of each of the datagrams that the bytes are split into; 0 for a single one.
+    pub segment: Option<u16>,
+}
+
+impl Posting {
+    /// A datagram to `to`, or to the peer.
+    pub fn to(to: Option<SocketAddr>) -> Self {
+        Self { to, ..Self::default() }
+    }
 }
 
 impl Address {

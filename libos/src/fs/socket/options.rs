@@ -30,6 +30,8 @@ pub enum Value {
     Triple([i32; 3]),
     /// Multicast group of the internet families, and the address of the interface by which it is joined, or any.
     Group(IpAddr, Option<IpAddr>),
+    /// A name, with zeros behind it.
+    Name([u8; 16]),
 }
 
 /// Kind of value that setsockopt(2) takes for an option.
@@ -45,6 +47,8 @@ pub enum Takes {
     Group,
     /// A `struct ipv6_mreq`.
     GroupV6,
+    /// A name of at most 15 bytes.
+    Name,
 }
 
 impl Value {

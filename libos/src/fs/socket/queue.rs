@@ -104,6 +104,30 @@ impl Queue {
         Ok(())
     }
 
+    /// Appends bytes to the last message, if it `joins` them, which gets the message and its length. Returns true if it does.
+    pub fn extend(
+        &mut self,
+        quota: &mut Quota,
+        buffers: Buffers<'_>,
+        length: usize,
+        joins: impl FnOnce(&mut Message, usize) -> bool,
+    ) -> Result<bool, Errno> {
+        let Some(last) = self.messages.back_mut() else { return Ok(false) };
+        let before = last.bytes.len();
+        if !joins(last, before) {
+            return Ok(false);
+        }
+        quota.take(length as u64).map_err(|_| Errno::ENOMEM)?;
+        let gathered = buffers.gather(length, &mut last.bytes);
+        if gathered.is_err() {
+            last.bytes.truncate(before);
+            quota.give(length as u64);
+        } else {
+            self.length += length;
+        }
+        gathered.map(|()| true)
+    }
+
     /// Appends bytes to a stream: to its last piece, if they are few.
     pub fn append(
         &mut self,

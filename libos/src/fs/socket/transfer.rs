@@ -1,6 +1,6 @@
 //! Sending and receiving.
 
-use super::address::Address;
+use super::address::{Address, Posting};
 use super::name::Name;
 use super::queue::{CAPACITY, Envelope, Message};
 use super::{Socket, Style};
@@ -21,6 +21,8 @@ use alloc::vec::Vec;
 pub struct Sending {
     /// Destination, if not the peer.
     pub to: Option<Address>,
+    /// What else is said about a datagram of the internet families; its destination is above.
+    pub posting: Posting,
     /// Descriptors of files to pass along (`SCM_RIGHTS`).
     pub rights: Vec<i32>,
     /// True to fail rather than wait.
@@ -55,7 +57,7 @@ impl Files {
             (Kind::Internet(..), _) if !sending.rights.is_empty() => Err(Errno::EINVAL.into()),
             (&Kind::Internet(socket, _), to) => {
                 let to = if let Some(Address::Internet(to)) = to { Some(*to) } else { None };
-                outside.send(self, socket, from, to, nonblocking)
+                outside.send(self, socket, from, &Posting { to, ..sending.posting }, nonblocking)
             }
             _ => Err(Errno::ENOTSOCK.into()),
         }

@@ -9,13 +9,13 @@ use super::folder::FolderFile;
 use super::handle::{NodeKey, SocketKey};
 use super::host::HostFiles;
 use super::inode::Time;
+use super::socket::address::Posting;
 use super::socket::queue::Envelope;
 use super::source::Source;
 use super::watch::wait;
 use crate::errno::Errno;
 use crate::syscall_result::{Stop, SyscallResult};
 use crate::user::Slice;
-use core::net::SocketAddr;
 use linux_raw_sys::general::{self as linux, AT_FDCWD};
 
 // An interpreter other than the processor has no Linux beside it.
@@ -98,14 +98,7 @@ impl External for Fakes {
         self
     }
 
-    fn send(
-        &mut self,
-        _: &mut Files,
-        _: SocketKey,
-        from: Buffers<'_>,
-        _: Option<SocketAddr>,
-        _: bool,
-    ) -> SyscallResult {
+    fn send(&mut self, _: &mut Files, _: SocketKey, from: Buffers<'_>, _: &Posting, _: bool) -> SyscallResult {
         Ok(from.length())
     }
 
