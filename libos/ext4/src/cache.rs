@@ -19,7 +19,7 @@ pub(crate) const PAGE: usize = 4096;
 /// Sectors of a page.
 pub(crate) const SECTORS: u64 = (PAGE / SECTOR) as u64;
 /// Transfers of this size or more are not cached.
-const LARGE: usize = 128 << 10;
+pub(crate) const LARGE: usize = 128 << 10;
 /// Most bytes of one write to the disk.
 pub(crate) const GATHER: usize = 256 << 10;
 /// Fewest pages of a cache.
@@ -38,16 +38,16 @@ pub(crate) struct Page {
 pub struct Cache<D> {
     pub(crate) disk: D,
     pub(crate) sectors: u64,
-    read_only: bool,
+    pub(crate) read_only: bool,
     pub(crate) pages: BTreeMap<u64, Page>,
     maximum: usize,
-    dirty: usize,
+    pub(crate) dirty: usize,
     /// Page at which the next search for one to evict begins.
     hand: u64,
     /// True if a write or flush has failed: what the disk holds is not known any more.
-    failed: bool,
+    pub(crate) failed: bool,
     /// True if something was written since the last flush of the disk.
-    unflushed: bool,
+    pub(crate) unflushed: bool,
 }
 
 impl<D: Disk> Cache<D> {
@@ -105,7 +105,7 @@ impl<D: Disk> Cache<D> {
         put(&mut self.disk, start, &gathered, &mut self.failed)
     }
 
-    fn check(&self) -> Ext4Result<()> {
+    pub(crate) fn check(&self) -> Ext4Result<()> {
         if self.failed { Err(Ext4Error::io()) } else { Ok(()) }
     }
 
@@ -134,52 +134,13 @@ impl<D: Disk> Cache<D> {
         Ok(())
     }
 
-    /// The sectors of a request, checked.
-    fn range(&self, sector: SectorId, length: usize) -> Ext4Result<u64> {
+    /// The first sector of a request, which is checked.
+    pub(crate) fn range(&self, sector: SectorId, length: usize) -> Ext4Result<u64> {
         let end = sector.raw().checked_add((length / SECTOR) as u64);
         match end {
             Some(end) if end <= self.sectors && length.is_multiple_of(SECTOR) => Ok(sector.raw()),
             _ => Err(Ext4Error::io()),
         }
-    }
-
-    fn read_large(&mut self, into: &mut [u8], sector: u64) -> Ext4Result<()> {
-        self.disk.read(sector * SECTOR as u64, into).map_err(|_| Ext4Error::io())?;
-        let end = sector + (into.len() / SECTOR) as u64;
-        for (number, page) in self.pages.range(sector / SECTORS..end.div_ceil(SECTORS)) {
-            for (first, last) in runs(page.dirty) {
-                let (from, to) = (number * SECTORS + u64::from(first), number * SECTORS + u64::from(last));
-                let (from, to) = (from.max(sector), to.min(end));
-                if from < to {
-                    let source =
-                        ((from - number * SECTORS) as usize * SECTOR, (to - number * SECTORS) as usize * SECTOR);
-                    let target = ((from - sector) as usize * SECTOR, (to - sector) as usize * SECTOR);
-                    into[target.0..target.1].copy_from_slice(&page.bytes[source.0..source.1]);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write_large(&mut self, from: &[u8], sector: u64) -> Ext4Result<()> {
-        let end = sector + (from.len() / SECTOR) as u64;
-        let inside: Vec<u64> =
-            self.pages.range(sector / SECTORS..end.div_ceil(SECTORS)).map(|(number, _)| *number).collect();
-        for number in inside {
-            let covered = mask(number, sector, end);
-            let Some(page) = self.pages.get_mut(&number) else { continue };
-            let was_dirty = page.dirty != 0;
-            page.valid &= !covered;
-            page.dirty &= !covered;
-            if was_dirty && page.dirty == 0 {
-                self.dirty -= 1;
-            }
-            if page.valid == 0 {
-                self.pages.remove(&number);
-            }
-        }
-        self.unflushed = true;
-        put(&mut self.disk, sector * SECTOR as u64, from, &mut self.failed)
     }
 
     /// Bytes of one page, read from the disk where they are not valid.

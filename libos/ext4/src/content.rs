@@ -2,7 +2,6 @@
 
 use crate::errno::{self, EBADF, EFBIG, EINVAL, EISDIR, ENXIO, EOPNOTSUPP, Errno};
 use crate::files::Known;
-use crate::write::PIECE;
 use crate::{Data, Disk, Volume};
 use alloc::vec::Vec;
 use husk_abi::folder::{Answer, DATA_MAXIMUM, Request};
@@ -51,30 +50,6 @@ impl<D: Disk> Volume<D> {
         self.files.get_mut(request.handle)?.read_to = request.offset + count;
         self.accessed(&info);
         Ok(Answer { count, ..Answer::default() })
-    }
-
-    /// Fills memory from a place on the disk, or with zeros.
-    fn fetch(&mut self, physical: Option<u64>, at: u64, length: u64, data: &mut dyn Data) -> Result<(), Errno> {
-        if let Some(bytes) = data.place(at, length as usize) {
-            return match physical {
-                Some(physical) => self.system.device().read_bytes(physical, bytes).map_err(errno::of),
-                None => {
-                    bytes.fill(0);
-                    Ok(())
-                }
-            };
-        }
-        let mut buffer = alloc::vec![0; (length as usize).min(PIECE)];
-        let mut done = 0;
-        while done < length {
-            let step = ((length - done) as usize).min(PIECE);
-            if let Some(physical) = physical {
-                self.system.device().read_bytes(physical + done, &mut buffer[..step]).map_err(errno::of)?;
-            }
-            data.write(at + done, &buffer[..step]);
-            done += step as u64;
-        }
-        Ok(())
     }
 
     /// Reads what follows into the cache, once half of what was read ahead is used.

@@ -20,6 +20,7 @@ mod attributes;
 mod cache;
 mod commit;
 mod content;
+mod direct;
 mod errno;
 mod files;
 mod list;
@@ -28,6 +29,7 @@ mod mount;
 mod names;
 mod pending;
 mod sectors;
+mod transfer;
 mod walk;
 mod write;
 
@@ -53,6 +55,14 @@ pub trait Disk {
     fn write(&mut self, offset: u64, from: &[u8]) -> Result<(), Failed>;
     /// Returns when all writes before it are durable.
     fn flush(&mut self) -> Result<(), Failed>;
+    /// Reads bytes into the memory of a request, from `at` on. Returns false, with nothing done, if the disk cannot access it.
+    fn read_into(&mut self, offset: u64, data: &mut dyn Data, at: u64, length: usize) -> Result<bool, Failed> {
+        data.place(at, length).map_or(Ok(false), |bytes| self.read(offset, bytes).map(|()| true))
+    }
+    /// Writes bytes from the memory of a request, likewise.
+    fn write_from(&mut self, offset: u64, data: &dyn Data, at: u64, length: usize) -> Result<bool, Failed> {
+        data.view(at, length).map_or(Ok(false), |bytes| self.write(offset, bytes).map(|()| true))
+    }
 }
 
 /// Memory of the caller, which a request reads or fills.
@@ -63,7 +73,11 @@ pub trait Data {
     fn write(&mut self, at: u64, bytes: &[u8]);
     /// Reads the memory from `at` on.
     fn read(&self, at: u64, into: &mut [u8]);
-    /// Returns these bytes of the memory to be filled, if they lie together: contents are then read into them without another copy.
+    /// Returns the address of these bytes, if they lie together in memory that a disk can access by address.
+    fn address(&self, _at: u64, _length: usize) -> Option<u64> {
+        None
+    }
+    /// Returns these bytes of the memory to be filled, if they lie together.
     fn place(&mut self, _at: u64, _length: usize) -> Option<&mut [u8]> {
         None
     }

@@ -6,7 +6,6 @@
 
 use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, EROFS, Errno};
 use crate::{Data, Disk, Volume};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use husk_abi::folder::{Answer, DATA_MAXIMUM, Flags, Request};
@@ -22,8 +21,6 @@ const DIRECT: usize = 256 << 10;
 const RESERVE: u64 = 128;
 /// Time for which a file keeps the time of its last change, as with Linux's clock of 250 Hz.
 const TICK_NS: i128 = 4_000_000;
-/// Bytes that are moved at once if the caller's memory is not in one piece.
-pub const PIECE: usize = 64 << 10;
 
 /// The first bytes of the memory of a request.
 struct First<'a>(&'a dyn Data, u64);
@@ -114,36 +111,11 @@ impl<D: Disk> Volume<D> {
         }
         self.check_intact()?;
         self.touch(info)?;
-        let mut buffer = Vec::new();
         for part in parts {
-            let (mut at, mut physical) = (part.offset - offset, part.physical.unwrap_or(0));
-            let mut rest = part.length;
-            while rest > 0 {
-                let step = match data.view(at, rest as usize) {
-                    Some(bytes) => {
-                        self.write_data(physical, bytes)?;
-                        rest
-                    }
-                    None => {
-                        buffer.resize((rest as usize).min(PIECE), 0);
-                        data.read(at, &mut buffer);
-                        self.write_data(physical, &buffer)?;
-                        buffer.len() as u64
-                    }
-                };
-                (at, physical, rest) = (at + step, physical + step, rest - step);
-            }
+            let physical = part.physical.unwrap_or(0);
+            self.store(physical, part.offset - offset, part.length, data)?;
         }
         Ok(true)
-    }
-
-    /// Writes to blocks of a file, of which the file system may have copies.
-    fn write_data(&mut self, physical: u64, bytes: &[u8]) -> Result<(), Errno> {
-        let block = u64::from(self.block_size);
-        let first = physical / block;
-        let count = (physical + bytes.len() as u64).div_ceil(block) - first;
-        self.system.forget_data_blocks(first, count).map_err(errno::of)?;
-        self.system.device().write_bytes(physical, bytes).map_err(errno::of)
     }
 
     /// Sets the time of modification, unless the file has it since this tick.
@@ -165,13 +137,13 @@ impl<D: Disk> Volume<D> {
 
     /// Allocates blocks and writes to them. Returns how much there was room for.
     fn put_now(&mut self, number: InodeNumber, offset: u64, data: &dyn Data) -> Result<u64, Errno> {
-        let (mut done, mut piece) = (0, FILE_MAXIMUM as u64);
+        let (mut done, mut piece, mut buffer) = (0, FILE_MAXIMUM as u64, Vec::new());
         while done < data.length() {
             let length = piece.min(data.length() - done) as usize;
             let written = match data.view(done, length) {
                 Some(bytes) => self.allocate_and_write(number, offset + done, bytes),
                 None => {
-                    let mut buffer = vec![0; length];
+                    buffer.resize(length, 0);
                     data.read(done, &mut buffer);
                     self.allocate_and_write(number, offset + done, &buffer)
                 }

@@ -421,3 +421,26 @@ fn a_file_in_thousands_of_pieces_is_cut_and_freed() {
         assert_eq!(guest.get("cut").map(|bytes| bytes.len()), Ok(100));
     });
 }
+
+/// Large transfers pass the cache by, in which the small ones are.
+#[test]
+fn large_and_small_transfers_see_each_other() {
+    on(24, &[], |guest| {
+        let mut expected = pattern(MIB, 3);
+        guest.put("file", &expected).expect("room");
+        let handle = guest.open("file", RDWR).expect("it is there");
+        let writes = [(5000, 300), (100, 700_000), (1536, 200_000), (300_001, 5), (4096, 131_072), (8191, 4098)];
+        for (seed, (offset, length)) in writes.into_iter().enumerate() {
+            let bytes = pattern(length, seed as u64 + 5);
+            assert_eq!(guest.write_at(handle, offset as u64, &bytes), Ok(length as u64));
+            expected[offset..offset + length].copy_from_slice(&bytes);
+            for (from, count) in
+                [(0, MIB), (1, MIB - 1), (511, 300_000), (4096, 131_072), (offset, length), (4000, 70_000)]
+            {
+                let read = guest.read_at(handle, from as u64, count).expect("the disk works");
+                assert!(read == expected[from..from + count], "{count} bytes at {from} after {length} at {offset}");
+            }
+        }
+        guest.close(handle).expect("it is open");
+    });
+}

@@ -161,6 +161,12 @@ impl Data for Parts<'_> {
     fn read(&self, at: u64, into: &mut [u8]) {
         let _ = self.buffers().fill(at, into);
     }
+
+    // Devices may access it: the libos requests nothing with other memory (`folders::transfer`).
+    fn address(&self, at: u64, length: usize) -> Option<u64> {
+        let rest = Buffers::new(self.0, at).first();
+        (rest.length >= length as u64).then_some(rest.address)
+    }
 }
 
 impl Sectors {
@@ -172,6 +178,13 @@ impl Sectors {
     /// Returns true if the disk takes this memory for these bytes.
     fn takes(&self, offset: u64, memory: Slice) -> bool {
         (offset | memory.length).is_multiple_of(self.sector) && memory.address.is_multiple_of(self.alignment)
+    }
+
+    /// Has the disk access memory of a request. Returns false if it cannot.
+    fn direct(&self, operation: u16, offset: u64, address: Option<u64>, length: usize) -> Result<bool, Failed> {
+        let memory = address.map(|address| Slice::new(address, length as u64));
+        let memory = memory.filter(|memory| self.takes(offset, *memory));
+        memory.map_or(Ok(false), |memory| self.request(operation, offset, memory).map(|()| true))
     }
 
     /// Reads sectors into the bounce buffer, as many as hold these bytes or the buffer takes, and calls `use_them` with those bytes
@@ -230,6 +243,14 @@ impl Disk for Sectors {
             done += self.bounce(offset + done as u64, rest.len(), true, copy)?;
         }
         Ok(())
+    }
+
+    fn read_into(&mut self, offset: u64, data: &mut dyn Data, at: u64, length: usize) -> Result<bool, Failed> {
+        self.direct(READ, offset, data.address(at, length), length)
+    }
+
+    fn write_from(&mut self, offset: u64, data: &dyn Data, at: u64, length: usize) -> Result<bool, Failed> {
+        self.direct(WRITE, offset, data.address(at, length), length)
     }
 
     fn flush(&mut self) -> Result<(), Failed> {

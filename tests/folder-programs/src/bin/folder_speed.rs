@@ -104,6 +104,14 @@ fn main() -> io::Result<()> {
     figures
         .print("read 4 KiB", 2000, |number| file.read_exact_at(&mut bytes[start..start + 4096], at(number, 4096)))?;
     figures.print("write 4 KiB", 2000, |number| file.write_all_at(&bytes[start..start + 4096], at(number, 4096)))?;
+    // A prime number of pages apart, over all of the file.
+    let scattered = |number: u32| u64::from(number) * 6007 % (64 * LARGE / PAGE) as u64 * PAGE as u64;
+    figures.print("read 4 KiB, at random", 2000, |number| {
+        file.read_exact_at(&mut bytes[start..start + PAGE], scattered(number))
+    })?;
+    figures.print("write 4 KiB, at random", 2000, |number| {
+        file.write_all_at(&bytes[start..start + PAGE], scattered(number))
+    })?;
     // A block as the allocator places it: processors copy faster to some places than to others.
     let mut block = vec![7; LARGE];
     figures.print("read 1 MiB", 64, |number| file.read_exact_at(&mut block, at(number, LARGE)))?;
