@@ -5,6 +5,7 @@ use super::mapped::Mapped;
 use super::server::Server;
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
+use crate::fs::mirror::Mirrored;
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,6 +21,8 @@ pub struct Call {
     pub kept: Option<u64>,
     /// What the call has decided: see [`super::Folders::decide`].
     pub decided: Option<bool>,
+    /// Contents of the file that the call maps: kept, as requests about the file pass by there.
+    pub mirror: Option<Mirrored>,
     /// True if the queue was full when the call last asked.
     pub has_no_room: bool,
     /// Number by which the tender knows the request.
@@ -50,6 +53,7 @@ impl Call {
         Self {
             thread: Some(thread),
             kept: None,
+            mirror: None,
             decided: None,
             has_no_room: false,
             token,

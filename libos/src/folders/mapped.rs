@@ -123,8 +123,15 @@ impl Mapped {
 }
 
 impl Folders {
-    /// The contents of a file that is about to be mapped.
-    pub fn mirror(&mut self, file: FolderFile, random: &mut Random) -> Result<Mirrored, Errno> {
+    /// The contents of a file that the thread's call is about to map.
+    pub fn mirror(&mut self, thread: u32, file: FolderFile, random: &mut Random) -> Result<Mirrored, Errno> {
+        let at = self.call(thread)?;
+        let mirror = self.find_or_make(file, random)?;
+        self.calls[at].mirror = Some(mirror.clone());
+        Ok(mirror)
+    }
+
+    fn find_or_make(&mut self, file: FolderFile, random: &mut Random) -> Result<Mirrored, Errno> {
         if let Some(mirror) = self.mapped.find(file.folder, file.number) {
             return Ok(mirror.clone());
         }

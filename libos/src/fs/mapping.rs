@@ -129,7 +129,7 @@ impl Files {
             }
         }
         let place = match mirror {
-            Some(mirror) => mirror.lock().hold(pages.clone())?,
+            Some(mirror) => mirror.lock().hold(pages.clone(), may_store)?,
             None => self.make_place(node, &pages, may_store, known.is_none())?,
         };
         let at = known.map_or_else(|| self.add_mapping(place, node, mirror), Ok)?;

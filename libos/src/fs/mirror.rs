@@ -108,12 +108,12 @@ impl Mirror {
         }
     }
 
-    /// Makes room for these pages in the window, and returns where that is. ENOMEM if there is none.
-    pub fn hold(&mut self, pages: Range<u64>) -> Result<Region, Errno> {
+    /// Makes room for these pages in the window, and returns where that is; for more, if the file `may_grow`. ENOMEM if there is none.
+    pub fn hold(&mut self, pages: Range<u64>, may_grow: bool) -> Result<Region, Errno> {
         let size = self.size.ok_or(Errno::EIO)?;
         let needed = pages.end.checked_mul(PAGE).ok_or(Errno::ENOMEM)?;
         let wanted = size.saturating_mul(GROWTH).min(size.saturating_add(GROWTH_MOST)).max(LEAST);
-        let lengths = [wanted.max(needed), needed];
+        let lengths = [if may_grow { wanted.max(needed) } else { needed }, needed];
         let shared = match &mut self.shared {
             Some(shared) => shared,
             None => self.shared.insert(Shared::new(Window::reserve(lengths)?)),
@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn pages_are_read_where_there_is_data() {
         let mut mirror = mirror(600 * PAGE);
-        mirror.hold(0..700).expect("room");
+        mirror.hold(0..700, false).expect("room");
         assert_eq!(mirror.next(0..700), Next::Seek(0));
         found(&mut mirror, 0, 10 * PAGE + 5);
         assert_eq!(mirror.next(0..700), Next::Read(10..266));
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn requests_and_stores_see_each_other_and_stores_are_found() {
         let mut mirror = mirror(3 * PAGE);
-        mirror.hold(0..8).expect("room");
+        mirror.hold(0..8, true).expect("room");
         found(&mut mirror, 0, 3 * PAGE);
         mirror.grant(0..8, READ_WRITE, false).expect("rights");
         assert_eq!(mirror.collect(0), Ok((vec![], None)));

@@ -23,8 +23,8 @@ pub fn map(
     rights: Rights,
     wish: Wish,
 ) -> SyscallResult {
-    let mirror = libos.folders.mirror(opened, &mut libos.random)?;
     let thread = libos.threads.current().id;
+    let mirror = libos.folders.mirror(thread, opened, &mut libos.random)?;
     let length = bytes.end - bytes.start;
     let pages = bytes.start / PAGE..bytes.end.div_ceil(PAGE);
     let mapped = match libos.folders.kept(thread).and_then(|kept| *kept) {

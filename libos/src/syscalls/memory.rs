@@ -90,9 +90,12 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         if flags & MREMAP_FIXED != 0 {
             return Err(Errno::EINVAL.into());
         }
-        if let Some(resized) = libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0, now()) {
-            return Ok(resized?);
-        }
+        // What it shrinks by is unmapped.
+        let of = mapped::at(libos, address, old);
+        return mapped::written_back(libos, of, |libos| {
+            let resized = libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0, now());
+            Ok(resized.unwrap_or(Err(Errno::EFAULT))?)
+        });
     }
     if flags & MREMAP_FIXED != 0 {
         await_memory(libos, to, new)?;

@@ -145,6 +145,42 @@ fn holes(path: &Path) {
     println!("{}", part.get(0, 5));
 }
 
+/// Mappings that are made while other threads write, and one that shrinks.
+fn made_meanwhile(path: &Path) {
+    let file = open(path);
+    file.write_all_at(&vec![b'.'; 1 << 20], 0).expect("written");
+    let others: Vec<_> = (0..20).map(|number| path.with_extension(number.to_string())).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 0..200 {
+                file.write_all_at(b"written", at * 5000).expect("written");
+                // Requests of other threads are waiting meanwhile.
+                if at % 5 == 0 {
+                    file.sync_all().expect("synced");
+                }
+            }
+        });
+        scope.spawn(|| {
+            for other in &others {
+                let other = open(other);
+                other.write_all_at(&[b'o'; 9000], 0).expect("written");
+                assert_eq!(Map::new(&other, 9000).sum(9000), 9000 * u64::from(b'o'));
+            }
+        });
+        for _ in 0..20 {
+            let map = Map::new(&file, 1 << 20);
+            assert!(map.get((1 << 20) - 8, 8) == "........");
+        }
+    });
+    let map = Map::new(&file, 1 << 20);
+    println!("{} {} {}", map.get(0, 9), map.get(995_000, 9), map.sum(1 << 20));
+    map.set(1_000_000, b"cut off");
+    // SAFETY: nothing uses the end of the mapping any more.
+    let start = unsafe { libc::mremap(map.0.cast(), 1 << 20, 4096, 0) };
+    println!("{} {}", start == map.0.cast(), at(&file, 999_999, 9));
+    others.iter().for_each(|other| fs::remove_file(other).expect("removed"));
+}
+
 /// A file that is removed while it is mapped, and one that is mapped no more when its end comes.
 fn ends(folder: &Path) {
     let (gone, left) = (folder.join("gone"), folder.join("left"));
@@ -175,5 +211,6 @@ fn main() {
     both_ways(&folder.join("both"));
     sizes(&folder.join("sizes"));
     holes(&folder.join("holes"));
+    made_meanwhile(&folder.join("meanwhile"));
     ends(folder);
 }
