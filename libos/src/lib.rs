@@ -26,6 +26,7 @@ pub mod host_files;
 pub mod identity;
 pub mod idle;
 pub mod image;
+pub mod ipc;
 pub mod libos;
 pub mod memory;
 pub mod net;

@@ -15,6 +15,7 @@ use crate::fs::inode::Time;
 use crate::host_files;
 use crate::identity::Identity;
 use crate::image;
+use crate::ipc::Ipc;
 use crate::memory::copies::Copies;
 use crate::memory::sigaltstack_guard::SigaltstackGuard;
 use crate::net::Net;
@@ -38,6 +39,8 @@ pub struct Libos {
     pub disks: Disks,
     /// Requests to folders.
     pub folders: Folders,
+    /// Objects of System V.
+    pub ipc: Ipc,
     /// The program's threads.
     pub threads: Threads,
     /// Actions and pending signals.
@@ -85,6 +88,7 @@ impl Libos {
             net,
             disks,
             folders,
+            ipc: Ipc::default(),
             threads,
             signals,
             consoles: Default::default(),

@@ -46,6 +46,8 @@ pub enum WaitFor {
     File(u32),
     /// A change of any file that can be waited for.
     Files,
+    /// A change of the object of System V with this number, among those of all sorts.
+    Ipc(u64),
 }
 
 /// Continuation of a thread that wakes.

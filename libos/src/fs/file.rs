@@ -81,7 +81,9 @@ impl Files {
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
             Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
             Kind::Directory(_) | Kind::Descriptors | Kind::Mounted(_) => return Err(Errno::EISDIR.into()),
-            Kind::Host(_) | Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) => return Err(Errno::EINVAL.into()),
+            Kind::Host(_) | Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) | Kind::Queue(_) => {
+                return Err(Errno::EINVAL.into());
+            }
         };
         if at.is_none() {
             self.descriptions[key].offset += count;
@@ -172,6 +174,7 @@ impl Files {
             Kind::Directory(_) | Kind::Descriptors | Kind::Link(_) | Kind::Mounted(_) => Err(Errno::EINVAL.into()),
             Kind::Timer(_) | Kind::Signal(_) | Kind::Epoll(_) | Kind::SocketName(_) => Err(Errno::EINVAL.into()),
             Kind::Inotify(_) => Err(Errno::EBADF.into()),
+            Kind::Queue(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -245,6 +248,7 @@ impl Files {
             Kind::Timer(timer) => ready = timer.ready(),
             Kind::Signal(file) => ready = file.ready(),
             Kind::Inotify(inotify) => ready = inotify.ready(),
+            Kind::Queue(queue) => ready = queue.ready(),
             Kind::Internet(_, reported) => ready = *reported,
             Kind::Unix(_) => ready = self.socket_ready(node),
             Kind::Epoll(_) => ready.set(Ready::IN, self.any_ready(devices, node)),
@@ -305,6 +309,7 @@ impl Files {
             Kind::Timer(_) => self.alarms.close(node),
             Kind::Signal(_) => self.signal_files.retain(|file| *file != node),
             Kind::Inotify(_) => self.close_inotify(node),
+            Kind::Queue(queue) => queue.notification = None,
             Kind::Unix(_) => self.hang_up(node, false),
             _ => {}
         }

@@ -13,6 +13,7 @@ use super::handle::{NodeKey, SocketKey};
 use super::inotify::Inotify;
 use super::lock::Locks;
 use super::pipe::Pipe;
+use super::queue::Queue;
 use super::ready::Ready;
 use super::signal::SignalFile;
 use super::socket::{Reference, Socket};
@@ -81,6 +82,8 @@ pub enum Kind {
     Signal(SignalFile),
     /// A queue of inotify(7).
     Inotify(Box<Inotify>),
+    /// A message queue of POSIX.
+    Queue(Box<Queue>),
     /// A disk.
     Disk(Disk),
     /// A socket of `AF_UNIX`.
@@ -249,7 +252,7 @@ impl Kind {
     /// Bits of the kind in a file mode.
     pub fn format(&self) -> u32 {
         match self {
-            Self::Regular(_) | Self::Generated(_) | Self::Image => linux::S_IFREG,
+            Self::Regular(_) | Self::Generated(_) | Self::Image | Self::Queue(_) => linux::S_IFREG,
             Self::Directory(_) | Self::Descriptors => linux::S_IFDIR,
             Self::Link(_) => linux::S_IFLNK,
             Self::Device(Device::Console(stream)) => stream.format(),
@@ -274,7 +277,7 @@ impl Kind {
             Self::Device(device) => matches!(device, Device::Console(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,
-            Self::Folder(_) | Self::Mounted(_) | Self::Inotify(_) => false,
+            Self::Folder(_) | Self::Mounted(_) | Self::Inotify(_) | Self::Queue(_) => false,
         }
     }
 
@@ -291,7 +294,7 @@ impl Kind {
     pub fn can_be_waited_for(&self) -> bool {
         match self {
             Self::Pipe(_) | Self::Event(_) | Self::Timer(_) | Self::Signal(_) | Self::Epoll(_) => true,
-            Self::Inotify(_) | Self::Unix(_) | Self::Internet(..) => true,
+            Self::Inotify(_) | Self::Queue(_) | Self::Unix(_) | Self::Internet(..) => true,
             Self::Device(device) => matches!(device, Device::Console(_) | Device::Random(_)),
             Self::Regular(_) | Self::Disk(_) | Self::Generated(_) | Self::Image | Self::Host(_) => false,
             Self::Directory(_) | Self::Descriptors | Self::Link(_) | Self::SocketName(_) => false,

@@ -94,6 +94,18 @@ impl Mappings {
         Some(inside && mapping.mapped.all(mapping.pages(address, length), |count| count > 0))
     }
 
+    /// The file whose addresses begin at this one, if it is mapped there.
+    pub(super) fn starting_at(&self, address: u64) -> Option<NodeKey> {
+        let mapping = self.0.get(self.at(address)?).filter(|mapping| mapping.place.start == address)?;
+        mapping.mapped.all(0..1, |count| count > 0).then_some(mapping.node)
+    }
+
+    /// Number of mappings of the first page of a file in memory.
+    pub(super) fn count_of(&self, node: NodeKey) -> u64 {
+        let mapping = self.of(node, None).and_then(|at| self.0.get(at));
+        mapping.and_then(|mapping| mapping.mapped.runs(0..1).next()).map_or(0, |(_, count)| count.into())
+    }
+
     fn of(&self, node: NodeKey, mirror: Option<&Mirrored>) -> Option<usize> {
         let is_same =
             |other: &Option<Mirrored>| other.as_ref().zip(mirror).is_some_and(|(it, other)| Arc::ptr_eq(it, other));
@@ -119,6 +131,19 @@ impl Files {
         if !access.contains(Access::READ) || rights.contains(Rights::WRITE) && !may_store {
             return Err(Errno::EACCES);
         }
+        self.map_node((node, mirror), may_store, bytes, rights, wish, now)
+    }
+
+    /// Maps bytes of a file like [`Files::map`], of which the caller has checked the access.
+    pub(super) fn map_node(
+        &mut self,
+        (node, mirror): (NodeKey, Option<&Mirrored>),
+        may_store: bool,
+        bytes: Range<u64>,
+        rights: Rights,
+        wish: Wish,
+        now: Time,
+    ) -> Result<u64, Errno> {
         let pages = bytes.start / PAGE..bytes.end.div_ceil(PAGE);
         let known = self.mappings.of(node, mirror);
         if let Wish::At(address) | Wish::AtFree(address) = wish {

@@ -46,11 +46,14 @@ pub mod opening;
 pub mod path;
 pub mod pipe;
 pub mod place;
+pub mod queue;
+pub mod queues;
 pub mod quota;
 pub mod ready;
 pub mod rename;
 pub mod report;
 pub mod seed;
+pub mod segment;
 pub mod shared;
 pub mod signal;
 pub mod size;
@@ -88,6 +91,7 @@ use husk::abi::boot::HOSTNAME;
 use inode::{Inode, Kind, Mount, Time};
 use mapping::Mappings;
 use marks::Marks;
+use queue::Named;
 use quota::Quota;
 use ready::Ready;
 use slab::Slab;
@@ -152,6 +156,9 @@ pub struct Files {
     pub mappings: Mappings,
     /// Watches of inotify(7).
     marks: Marks,
+    /// Message queues of POSIX that have names, and the bytes by which all count.
+    queues: Vec<Named>,
+    queue_bytes: u64,
 }
 
 impl Files {
@@ -190,6 +197,8 @@ impl Files {
             hostname: HOSTNAME.as_bytes(),
             mappings: Mappings::default(),
             marks: Marks::default(),
+            queues: Vec::new(),
+            queue_bytes: 0,
         })
     }
 
@@ -213,6 +222,7 @@ impl Files {
             self.report_gone(inode.number);
             match inode.kind {
                 Kind::Internet(socket, _) => self.orphans.push(socket),
+                Kind::Queue(queue) => self.queue_gone(&queue),
                 Kind::Folder(opened) => {
                     self.open_files -= 1;
                     self.closed_files.push(opened.file);

@@ -144,7 +144,7 @@ impl Files {
             },
             Kind::Device(Device::Terminal) | Kind::Event(_) | Kind::Timer(_) | Kind::Epoll(_) => Err(Errno::ENXIO),
             Kind::Signal(_) | Kind::Unix(_) | Kind::Internet(..) | Kind::SocketName(_) => Err(Errno::ENXIO),
-            Kind::Inotify(_) => Err(Errno::ENXIO),
+            Kind::Inotify(_) | Kind::Queue(_) => Err(Errno::ENXIO),
             Kind::Image if writes => Err(Errno::EACCES),
             // See [`Files::opening`] for a named pipe opened otherwise.
             Kind::Pipe(pipe) => {

@@ -97,7 +97,7 @@ fn is_restarted(thread: &Thread, call: CutShort) -> bool {
     }
 }
 
-/// Calls that wait for signals, for any of several files, or for a time.
+/// Calls that wait for signals, for any of several files, for a time, or for an object of System V.
 const NEVER_RESTARTED: &[u32] = &[
     __NR_pause,
     __NR_rt_sigsuspend,
@@ -111,6 +111,10 @@ const NEVER_RESTARTED: &[u32] = &[
     __NR_epoll_pwait2,
     __NR_nanosleep,
     __NR_clock_nanosleep,
+    __NR_semop,
+    __NR_semtimedop,
+    __NR_msgsnd,
+    __NR_msgrcv,
 ];
 
 #[cfg(test)]

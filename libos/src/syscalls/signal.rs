@@ -224,7 +224,7 @@ fn sent(libos: &mut Libos, origin: Origin) -> Origin {
     Origin { user_or_overrun: libos.identity().users.real, ..origin }
 }
 
-fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
+pub(super) fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
     note(libos, signal, origin);
     libos.signals.send_to_any(&mut libos.threads, signal);
 }

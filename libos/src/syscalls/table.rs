@@ -3,8 +3,9 @@
 //! A number that is not listed returns ENOSYS, and the tender gets a notice, once for each number, if it is verbose.
 
 use super::{
-    Arguments, descriptors, epoll, events, files, futex, identity, inotify, mapping, memory, message, metadata, names,
-    process, robust, scheduling, signal, socket, sockopt, system, thread, time, timer, transfer, wait,
+    Arguments, descriptors, epoll, events, files, futex, identity, inotify, mapping, memory, message, messages,
+    metadata, names, process, queues, robust, scheduling, segments, semaphores, signal, socket, sockopt, system,
+    thread, time, timer, transfer, wait,
 };
 use crate::errno::Errno;
 use crate::notices::{self, notice};
@@ -289,6 +290,25 @@ calls! {
     __NR_timerfd_create events::timerfd_create, Answered;
     __NR_timerfd_settime events::timerfd_settime, Partial, "steps of the wall clock are not noticed";
     __NR_timerfd_gettime events::timerfd_gettime, Answered;
+    // Objects of System V, and message queues of POSIX.
+    __NR_msgget messages::msgget, Answered;
+    __NR_msgsnd messages::msgsnd, Answered;
+    __NR_msgrcv messages::msgrcv, Answered;
+    __NR_msgctl messages::msgctl, Partial, "permissions refuse nothing; without MSG_INFO and MSG_STAT";
+    __NR_semget semaphores::semget, Answered;
+    __NR_semop semaphores::semop, Answered;
+    __NR_semtimedop semaphores::semtimedop, Answered;
+    __NR_semctl semaphores::semctl, Partial, "permissions refuse nothing; without SEM_INFO and SEM_STAT";
+    __NR_shmget segments::shmget, Answered;
+    __NR_shmat segments::shmat, Partial, "all attachments of a segment have one address";
+    __NR_shmdt segments::shmdt, Answered;
+    __NR_shmctl segments::shmctl, Partial, "permissions refuse nothing; without SHM_INFO and SHM_STAT";
+    __NR_mq_open queues::mq_open, Answered;
+    __NR_mq_unlink queues::mq_unlink, Answered;
+    __NR_mq_timedsend queues::mq_timedsend, Answered;
+    __NR_mq_timedreceive queues::mq_timedreceive, Answered;
+    __NR_mq_notify queues::mq_notify, Partial, "not SIGEV_THREAD (ENOSYS)";
+    __NR_mq_getsetattr queues::mq_getsetattr, Answered;
     // Sockets.
     __NR_socket socket::socket, Partial, "AF_UNIX; TCP and UDP of AF_INET and AF_INET6; AF_NETLINK tells of interfaces";
     __NR_socketpair socket::socketpair, Answered;
@@ -342,7 +362,7 @@ pub fn handler(number: u64) -> Handler {
 }
 
 /// Calls that may wait for the file of their first argument, a descriptor.
-const OF_DESCRIPTOR: [u32; 39] = [
+const OF_DESCRIPTOR: [u32; 41] = [
     __NR_read,
     __NR_readv,
     __NR_pread64,
@@ -382,6 +402,8 @@ const OF_DESCRIPTOR: [u32; 39] = [
     __NR_epoll_wait,
     __NR_epoll_pwait,
     __NR_epoll_pwait2,
+    __NR_mq_timedsend,
+    __NR_mq_timedreceive,
 ];
 
 /// Set of these calls, a bit for each number.

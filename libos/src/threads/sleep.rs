@@ -2,10 +2,13 @@
 //! from both.
 
 use super::{Slot, State, Thread, Threads};
+use crate::errno::Errno;
 use crate::syscall_result::{Resume, Sleep, WaitFor};
 
 /// Base of the futex addresses that stand for waits on single files; no program can name them.
 const FILES: u64 = 1 << 63;
+/// Base of those that stand for waits on objects of System V, likewise.
+const IPC: u64 = 1 << 62;
 
 impl Threads {
     /// Puts the current thread to sleep. [`Threads::run_next`] must follow.
@@ -19,6 +22,7 @@ impl Threads {
             WaitFor::Futex(address, bits) => self.futexes.insert(slot, address, bits),
             WaitFor::File(file) => self.futexes.insert(slot, FILES | u64::from(file), u32::MAX),
             WaitFor::Files => self.files.push(slot),
+            WaitFor::Ipc(object) => self.futexes.insert(slot, IPC | object, u32::MAX),
         }
         if let Some(deadline) = sleep.deadline {
             self.timers.insert(slot, deadline);
@@ -76,6 +80,33 @@ impl Threads {
     /// Wakes the threads that wait for this file only.
     pub fn wake_file(&mut self, file: u32) {
         self.wake_futex(FILES | u64::from(file), u32::MAX, u32::MAX);
+    }
+
+    /// Returns true if a thread waits for this file only.
+    pub fn is_file_awaited(&mut self, file: u32) -> bool {
+        self.futexes.first(FILES | u64::from(file)).is_some()
+    }
+
+    /// Wakes the threads that wait for an object of System V.
+    pub fn wake_ipc(&mut self, object: u64) {
+        self.wake_futex(IPC | object, u32::MAX, u32::MAX);
+    }
+
+    /// Ends the calls of the threads that wait for an object of System V with an error.
+    pub fn end_ipc(&mut self, object: u64, errno: Errno) {
+        while let Some(slot) = self.futexes.take(IPC | object, u32::MAX) {
+            if let Some(Some(thread)) = self.slots.get_mut(slot.index())
+                && let State::Asleep(woken, _) = &mut thread.state
+            {
+                *woken = Resume::Return(errno.to_result());
+            }
+            self.wake(slot);
+        }
+    }
+
+    /// Returns true if the thread with this number waits for an object of System V.
+    pub fn waits_for_ipc(&mut self, thread: u32, object: u64) -> bool {
+        self.futex_wait_of(thread).is_some_and(|(address, _)| address == IPC | object)
     }
 
     /// Wakes the threads that wait for a single file, whichever.
