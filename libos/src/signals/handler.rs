@@ -83,7 +83,7 @@ impl Signals {
 fn is_restarted_always(thread: &Thread, call: CutShort) -> bool {
     let [_, operation, ..] = thread.registers.arguments();
     let command = operation as u32 & FUTEX_CMD_MASK as u32;
-    call.number == u64::from(__NR_futex) && [FUTEX_LOCK_PI, FUTEX_LOCK_PI2].contains(&command)
+    call.number == u64::from(__NR_futex) && [FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_WAIT_REQUEUE_PI].contains(&command)
 }
 
 /// Returns true if a call is restarted after a handler with `SA_RESTART`: see signal(7), "Interruption of system calls and
@@ -135,7 +135,7 @@ mod tests {
             let call = CutShort { number: number.into(), deadline: None };
             is_restarted_always(&Thread::new(1, general.into()), call)
         };
-        for lock in [FUTEX_LOCK_PI, FUTEX_LOCK_PI2] {
+        for lock in [FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_WAIT_REQUEUE_PI] {
             assert!(always(__NR_futex, lock) && always(__NR_futex, lock | FUTEX_PRIVATE_FLAG));
             assert!(!always(__NR_read, lock));
         }

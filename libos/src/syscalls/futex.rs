@@ -44,6 +44,20 @@ pub fn futex(libos: &mut Libos, Arguments([address, operation, value, time, othe
             let (woken, moved) = requeue(libos, address, value, other, time as u32);
             Ok(u64::from(woken) + u64::from(moved))
         }
+        FUTEX_WAKE_OP => {
+            check(other)?;
+            wake_changed(libos, (address, value), (other, time as u32), last)
+        }
+        FUTEX_WAIT_REQUEUE_PI => {
+            check(other)?;
+            let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
+            priority::wait_for_requeue(address, value, deadline, other)
+        }
+        FUTEX_CMP_REQUEUE_PI if value != 1 => Err(Errno::EINVAL.into()),
+        FUTEX_CMP_REQUEUE_PI => {
+            check(other)?;
+            priority::requeue(libos, address, last, other, time as u32)
+        }
         FUTEX_LOCK_PI if operation & FUTEX_CLOCK_REALTIME != 0 => Err(Errno::ENOSYS.into()),
         FUTEX_LOCK_PI => priority::lock(libos, address, Base::Realtime, time),
         FUTEX_LOCK_PI2 => priority::lock(libos, address, base, time),
@@ -80,6 +94,39 @@ fn wait(_: &mut Libos, address: u64, value: u32, bits: u32, deadline: Option<u64
         woken: Resume::Return(0),
         expired: Resume::Return(Errno::ETIMEDOUT.to_result()),
     }))
+}
+
+/// FUTEX_WAKE_OP: changes the second word, and wakes threads that wait at the first one; if the second had a value that is asked for,
+/// also there. Returns the number of threads. The bits of `code` are described in futex(2).
+fn wake_changed(libos: &mut Libos, first: (u64, u32), second: (u64, u32), code: u32) -> SyscallResult {
+    if [first.0, second.0].iter().any(|address| priority::is_waited_for(libos, *address)) {
+        return Err(Errno::EINVAL.into());
+    }
+    let signed = |shift: u32| (code << (20 - shift)) as i32 >> 20;
+    let (operand, compared) = (signed(12), signed(0));
+    let operand = if code >> 28 & FUTEX_OP_OPARG_SHIFT != 0 { 1 << (operand & 31) } else { operand };
+    let before: i32 = user::read(second.0)?;
+    let after = match code >> 28 & 7 {
+        FUTEX_OP_SET => operand,
+        FUTEX_OP_ADD => before.wrapping_add(operand),
+        FUTEX_OP_OR => before | operand,
+        FUTEX_OP_ANDN => before & !operand,
+        FUTEX_OP_XOR => before ^ operand,
+        _ => return Err(Errno::ENOSYS.into()),
+    };
+    user::write(second.0, &after)?;
+    let meets = match code >> 24 & 15 {
+        FUTEX_OP_CMP_EQ => before == compared,
+        FUTEX_OP_CMP_NE => before != compared,
+        FUTEX_OP_CMP_LT => before < compared,
+        FUTEX_OP_CMP_LE => before <= compared,
+        FUTEX_OP_CMP_GT => before > compared,
+        FUTEX_OP_CMP_GE => before >= compared,
+        _ => return Err(Errno::ENOSYS.into()),
+    };
+    let woken = libos.threads.wake_futex(first.0, u32::MAX, first.1);
+    let others = if meets { libos.threads.wake_futex(second.0, u32::MAX, second.1) } else { 0 };
+    Ok(u64::from(woken) + u64::from(others))
 }
 
 /// Wakes some threads and requeues others; returns both numbers.

@@ -16,13 +16,17 @@ use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 /// Offset of the address at which threads wait for such a lock: a futex that the program names is a multiple of 4.
 const WAITS: u64 = 1;
 
+/// Offset of the address at which threads wait to be requeued to such a lock.
+const REQUEUES: u64 = 2;
+
 /// True once a thread has waited for such a lock: the end of a thread looks for them only then.
 static WAITED: AtomicBool = AtomicBool::new(false);
 
 /// FUTEX_LOCK_PI, and FUTEX_LOCK_PI2 on a clock of choice: takes the lock, or waits until it is passed to the thread.
 pub fn lock(libos: &mut Libos, address: u64, base: Base, time: u64) -> SyscallResult {
     let deadline = read_time(time)?.map(|time| clock::to_monotonic(base, time));
-    let Some(owner) = take(libos, address)? else { return Ok(0) };
+    let id = libos.threads.current().id;
+    let Some(owner) = take(libos, id, address)? else { return Ok(0) };
     if waits_for_current(libos, owner) {
         return Err(Errno::EDEADLK.into());
     }
@@ -37,7 +41,8 @@ pub fn lock(libos: &mut Libos, address: u64, base: Base, time: u64) -> SyscallRe
 
 /// FUTEX_TRYLOCK_PI.
 pub fn try_lock(libos: &mut Libos, address: u64) -> SyscallResult {
-    if take(libos, address)?.is_none() { Ok(0) } else { Err(Errno::EAGAIN.into()) }
+    let id = libos.threads.current().id;
+    if take(libos, id, address)?.is_none() { Ok(0) } else { Err(Errno::EAGAIN.into()) }
 }
 
 /// FUTEX_UNLOCK_PI: passes the lock to the first thread that waits.
@@ -101,10 +106,58 @@ pub fn give_up(libos: &mut Libos) {
     }
 }
 
-/// Takes a lock that nobody has, or notes in its word that a thread waits, and returns the owner. EDEADLK if the current thread has it,
-/// ESRCH if its owner is no thread.
-fn take(libos: &mut Libos, address: u64) -> Result<Option<u32>, Errno> {
-    let id = libos.threads.current().id;
+/// FUTEX_WAIT_REQUEUE_PI: waits until another thread requeues this one to a lock, and then for the lock.
+pub fn wait_for_requeue(address: u64, value: u32, deadline: Option<u64>, lock: u64) -> SyscallResult {
+    if address == lock {
+        return Err(Errno::EINVAL.into());
+    }
+    if user::read::<u32>(address)? != value {
+        return Err(Errno::EAGAIN.into());
+    }
+    WAITED.store(true, Relaxed);
+    Err(Stop::Block(Sleep {
+        on: WaitFor::Futex(address + REQUEUES, u32::MAX),
+        deadline,
+        woken: Resume::Return(0),
+        expired: Resume::Return(Errno::ETIMEDOUT.to_result()),
+    }))
+}
+
+/// FUTEX_CMP_REQUEUE_PI: gives a lock that is free to the first thread that waits at `address`, and makes up to `limit` others, and it
+/// if the lock is not free, wait for the lock. Returns their number. EINVAL if one waits for another lock.
+pub fn requeue(libos: &mut Libos, address: u64, value: u32, lock: u64, limit: u32) -> SyscallResult {
+    if address == lock {
+        return Err(Errno::EINVAL.into());
+    }
+    if user::read::<u32>(address)? != value {
+        return Err(Errno::EAGAIN.into());
+    }
+    let mut count = 0;
+    while count <= u64::from(limit)
+        && let Some((id, _)) = libos.threads.first_at(address + REQUEUES)
+    {
+        let (_, thread) = libos.threads.find(id).ok_or(Errno::ESRCH)?;
+        let [_, _, _, _, wanted, _] = thread.registers.arguments();
+        let taken = if wanted == lock { take(libos, id, lock) } else { Err(Errno::EINVAL) };
+        match taken {
+            Ok(None) => {
+                libos.threads.wake_futex(address + REQUEUES, u32::MAX, 1);
+            }
+            Ok(Some(owner)) => {
+                libos.threads.move_futex(address + REQUEUES, lock + WAITS, 1);
+                libos.threads.set_bits(lock + WAITS, owner);
+            }
+            Err(_) if count > 0 => break,
+            Err(errno) => return Err(errno.into()),
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Takes a lock that nobody has for the thread `id`, or notes in its word that a thread waits, and returns the owner. EDEADLK if the
+/// thread has it, ESRCH if its owner is no thread.
+fn take(libos: &mut Libos, id: u32, address: u64) -> Result<Option<u32>, Errno> {
     let value: u32 = user::read(address)?;
     match value & FUTEX_TID_MASK {
         0 => {
