@@ -183,8 +183,10 @@ impl Libos {
             memory::flush_pending_mprotect();
         }
         let (handler, arguments) = (table::handler(registers.number()), Arguments(registers.arguments()));
+        let was_watched = self.files.is_watched();
         let answer = handler(self, arguments);
-        if self.files.is_watched() {
+        // The last watch may have ended with the call, whose events wake threads.
+        if was_watched || self.files.is_watched() {
             self.settle();
         }
         if self.folders.has_calls() {

@@ -14,7 +14,11 @@ fn what_the_program_does_in_a_folder_is_watched_as_on_linux() {
     let (here, there) = (Folder::empty(), Folder::empty());
     let expected = native::output_with("programs", "watches", &[&here.path().display().to_string()]);
     let guest = Guest::program("watches").flag(there.flag("")).argument("/data");
-    guest.run().expect_success().expect_stdout(&expected);
+    let outcome = guest.run();
+    outcome.expect_success().expect_stdout(&expected);
+    let told = "husk: the program watches files in a folder of the host (inotify_add_watch)";
+    outcome.expect_stderr(told);
+    assert_eq!(outcome.stderr().matches(told).count(), 1, "{outcome}");
 }
 
 /// Watches a directory with the crate `notify`, and prints what it is told of a new file, one renamed and one removed.

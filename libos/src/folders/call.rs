@@ -69,6 +69,11 @@ impl Call {
         self.pending.as_ref().map(|_| self.token)
     }
 
+    /// Returns true if the call has made no request yet.
+    pub fn is_new(&self) -> bool {
+        self.replies.is_empty() && self.pending.is_none()
+    }
+
     /// Returns true if a request is under way.
     pub fn is_waiting(&self) -> bool {
         self.pending.is_some()

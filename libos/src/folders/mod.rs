@@ -188,7 +188,12 @@ impl Folders {
     /// Returns `value`, or what the thread's call has decided before it was restarted: what depends on that, it does as before.
     pub fn decide(&mut self, thread: u32, value: bool) -> Result<bool, Errno> {
         let at = self.call(thread)?;
-        Ok(self.calls.get_mut(at).map_or(value, |call| *call.decided.get_or_insert(value)))
+        let decide = |call: &mut Call| {
+            // A call that has asked before without a decision did so while nothing was watched.
+            let value = value && call.is_new();
+            *call.decided.get_or_insert(value)
+        };
+        Ok(self.calls.get_mut(at).is_some_and(decide))
     }
 
     /// Notes that the current thread's call has stopped: to be restarted, if it `waits`.

@@ -96,27 +96,25 @@ impl Marks {
             });
             !marks.is_empty()
         });
+        if self.count == 0 {
+            self.unlinked = Vec::new();
+        }
     }
 
-    /// Gives the watches of files in a folder new paths.
+    /// Gives the watches of files in a folder new paths. Without memory, they keep their old ones.
     pub(super) fn renamed(&mut self, folder: u32, moved: impl Fn(&[u8]) -> Option<Box<[u8]>>) {
-        let is_moved = |file: &File| matches!(file, File::InFolder(of, path) if *of == folder && moved(path).is_some());
-        // Without memory, the rest keeps its paths.
-        let mut changed = Vec::new();
-        for (file, marks) in self.files.extract_if(|file, _| is_moved(file)) {
-            if changed.try_reserve(1).is_ok() {
-                changed.push((file, marks));
-            } else {
-                self.count -= marks.len();
-            }
+        let new = |file: &File| match file {
+            File::InFolder(of, path) if *of == folder => moved(path).map(|path| File::InFolder(*of, path)),
+            _ => None,
+        };
+        let count = self.files.keys().filter(|file| new(file).is_some()).count();
+        let mut changed: Vec<(File, Vec<Mark>)> = Vec::new();
+        if changed.try_reserve_exact(count).is_err() || self.files.try_reserve(count).is_err() {
+            return;
         }
+        changed.extend(self.files.extract_if(|file, _| new(file).is_some()).take(count));
         for (file, marks) in changed {
-            let new = match &file {
-                File::InFolder(of, path) => moved(path).map(|path| File::InFolder(*of, path)),
-                File::Memory(_) => None,
-            };
-            // The entry was there just now: there is room for it.
-            self.files.insert(new.unwrap_or(file), marks);
+            self.files.insert(new(&file).unwrap_or(file), marks);
         }
     }
 }

@@ -60,7 +60,7 @@ impl Files {
         let descriptor = self.open_node(node, flags & !TEMPORARY);
         if descriptor.is_ok() && flags & linux::O_PATH == 0 {
             self.report(node, linux::IN_OPEN);
-            if empties && !is_new {
+            if empties && !is_new && matches!(self.nodes[node].kind, Kind::Regular(_)) {
                 self.report(node, linux::IN_MODIFY);
             }
         }

@@ -59,8 +59,12 @@ impl Files {
         let inode = &self.nodes[node];
         let (number, is_directory) = (inode.number, inode.kind.is_directory());
         if let Kind::Folder(Opened { file, path }) = &inode.kind {
-            let (folder, path) = (file.folder, path.clone());
-            return self.report_in_folder(folder, &path, event, is_directory);
+            let folder = file.folder;
+            // Without memory for the path, the event is lost.
+            if let Ok(path) = super::directory::boxed(path) {
+                self.report_in_folder(folder, &path, event, is_directory);
+            }
+            return;
         }
         let event = event | if is_directory { IN_ISDIR } else { 0 };
         if with_parent && let Some((home, home_number)) = inode.home {
@@ -129,6 +133,10 @@ impl Files {
         if self.marks.is_empty() || self.marks.of(Of::Memory(self.nodes[directory].number)).is_empty() {
             return;
         }
+        if self.nodes[node].links > 1 && !self.nodes[node].kind.is_directory() {
+            // Another name is left.
+            return;
+        }
         // Without memory, later events about the file go without a name.
         if let (Ok(name), Ok(())) = (super::directory::boxed(name), self.marks.unlinked.try_reserve(1)) {
             self.marks.unlinked.push((self.nodes[node].number, self.nodes[directory].number, name));
@@ -186,7 +194,6 @@ impl Files {
         let cookie = self.marks.cookie;
         self.report_name_in_folder(folder, from, IN_MOVED_FROM | bit, cookie);
         self.report_name_in_folder(folder, to, IN_MOVED_TO | bit, cookie);
-        self.tell(Of::InFolder(folder, from), IN_MOVE_SELF, 0, None, false);
     }
 
     /// Adds an event to the queues that watch `file` for it.

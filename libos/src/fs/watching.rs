@@ -9,7 +9,6 @@ use super::moved::moved;
 use super::ready::Ready;
 use crate::errno::Errno;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 /// Most queues, and most watches, by Linux's defaults.
@@ -52,11 +51,8 @@ impl Files {
     pub(super) fn close_inotify(&mut self, node: NodeKey) {
         let before = self.marks.count;
         self.marks.retain(|mark| mark.queue != node);
-        self.marks.queues -= 1;
+        self.marks.queues = self.marks.queues.saturating_sub(1);
         self.quota.give((before - self.marks.count) as u64 * COST);
-        if self.marks.is_empty() {
-            self.marks.unlinked = Vec::new();
-        }
         if let Kind::Inotify(inotify) = &mut self.nodes[node].kind {
             inotify.clear(&mut self.quota);
         }
@@ -84,7 +80,7 @@ impl Files {
         }
         let number = inode.number;
         if let Kind::Folder(Opened { file, path }) = &inode.kind {
-            let (folder, path) = (file.folder, path.clone());
+            let (folder, path) = (file.folder, super::directory::boxed(path)?);
             return self.watch_file(queue, Of::InFolder(folder, &path), mask);
         }
         self.watch_file(queue, Of::Memory(number), mask)

@@ -73,7 +73,7 @@ fn open_in_folder(libos: &mut Libos, directory: i32, path: Vec<u8>, flags: u32, 
     let follow = flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL;
     let mode = mode & !libos.files.umask;
     let request = Request { flags: flags & OPEN_FLAGS, mode, ..Request::default() };
-    let existed = if flags & O_CREAT != 0 { inotify::links(libos, directory, &path)?.is_some() } else { true };
+    let existed = if flags & O_CREAT != 0 { inotify::before(libos, directory, &path)?.is_some() } else { true };
     match folder::request(libos, directory, path, How { follow, empty: false }, OPEN, request)? {
         Reached::Folder(reply, place) => {
             inotify::opened(libos, &place, flags, reply.answer.attributes.mode, existed)?;

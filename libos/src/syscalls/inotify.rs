@@ -7,12 +7,13 @@ use super::Arguments;
 use super::arguments::{descriptor, done, path};
 use super::folder::{self, How, Reached};
 use crate::errno::Errno;
-use crate::fs::folder::{Ask, NO_DATA, Place};
+use crate::fs::folder::{Ask, NO_DATA, Place, joined};
 use crate::fs::marks::Of;
+use crate::notices::{self, notice};
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use alloc::vec::Vec;
-use husk::abi::folder::{Flags, ROOT, Request, STAT};
+use husk::abi::folder::{Attributes, Flags, ROOT, Request, STAT};
 use linux_raw_sys::general::*;
 
 /// inotify_init(2).
@@ -40,6 +41,9 @@ pub fn inotify_add_watch(libos: &mut Libos, Arguments([file, at, mask, ..]): Arg
             let path = resolved(libos, &place, follow)?.ok_or(Errno::ENOENT)?;
             // The queue may have been closed while the call waited.
             let queue = libos.files.inotify_node(file as i32, mask)?;
+            if libos.files.folder(place.folder).is_some_and(|folder| folder.disk.is_none()) {
+                notices::give_once(notice::WATCH_LIMITED, __NR_inotify_add_watch.into());
+            }
             descriptor(libos.files.watch_file(queue, Of::InFolder(place.folder, &path), mask))
         }
         Reached::Elsewhere(directory, path) => descriptor(libos.files.watch(queue, directory, &path, mask)),
@@ -59,13 +63,13 @@ fn resolved(libos: &mut Libos, place: &Place, follow: bool) -> Result<Option<Vec
         Err(wait) => return Err(wait),
     };
     let mount = libos.files.folder(place.folder).map_or(&[][..], |folder| &folder.path);
-    Ok(path.strip_prefix(mount).map(|path| path.strip_prefix(b"/").unwrap_or(path).to_vec()))
+    Ok(path.strip_prefix(mount).map(|path| joined(path.strip_prefix(b"/").unwrap_or(path), b"")).transpose()?)
 }
 
-/// Number of names of the file at a path, which the call is about to change; `None` if there is none, or the path leads to no folder
-/// in which anything is watched.
-pub fn links(libos: &mut Libos, directory: i32, path: &[u8]) -> Result<Option<u32>, Stop> {
-    if !libos.files.has_folders() {
+/// Attributes of the file at a path, which the call is about to change; `None` if there is none, or the path leads to no folder in
+/// which anything is watched.
+pub fn before(libos: &mut Libos, directory: i32, path: &[u8]) -> Result<Option<Attributes>, Stop> {
+    if !libos.files.is_watched() || !libos.files.has_folders() {
         return Ok(None);
     }
     let Some(Place { folder, base, path, .. }) = libos.files.place(directory, path, false, false)? else {
@@ -80,7 +84,7 @@ pub fn links(libos: &mut Libos, directory: i32, path: &[u8]) -> Result<Option<u3
     let request = Request { handle: base, flags: Flags::NO_FOLLOW.bits(), ..Request::default() };
     let ask = Ask { operation: STAT, request, number: None, names: [&path, b""], data: NO_DATA };
     let reply = folder::send(libos, folder, ask)?;
-    Ok(reply.check().ok().map(|reply| reply.answer.attributes.links))
+    Ok(reply.check().ok().map(|reply| reply.answer.attributes))
 }
 
 /// Path of a place in a folder in which something is watched.
@@ -111,26 +115,26 @@ pub fn linked(libos: &mut Libos, [from, to]: &[Place; 2]) -> SyscallResult {
     made(libos, to, 0)
 }
 
-/// Reports that a name in a folder is gone, of a file that had so many.
-pub fn removed(libos: &mut Libos, place: &Place, was_directory: bool, links: Option<u32>) -> SyscallResult {
+/// Reports that a name in a folder is gone, of a file that had these attributes.
+pub fn removed(libos: &mut Libos, place: &Place, was_directory: bool, was: Option<Attributes>) -> SyscallResult {
     let Some(path) = watched(libos, place, false)? else { return Ok(0) };
     let (files, folder) = (&mut libos.files, place.folder);
     if !was_directory {
         files.report_self_in_folder(folder, &path, IN_ATTRIB);
     }
-    if was_directory || links.is_none_or(|links| links <= 1) {
+    if was_directory || was.is_none_or(|was| was.links <= 1) {
         files.end_marks(Of::InFolder(folder, &path), IN_DELETE_SELF);
     }
     files.report_name_in_folder(folder, &path, IN_DELETE | if was_directory { IN_ISDIR } else { 0 }, 0);
     Ok(0)
 }
 
-/// Reports a rename in a folder, which has replaced a file that had so many names, or exchanged two.
+/// Reports a rename in a folder, which has replaced a file that had these attributes, or exchanged two.
 pub fn renamed(
     libos: &mut Libos,
     folder: u32,
     [from, to]: [&[u8]; 2],
-    replaced: Option<u32>,
+    replaced: Option<Attributes>,
     is_exchange: bool,
 ) -> Result<(), Stop> {
     let of_from = is_directory(libos, folder, to)?;
@@ -138,12 +142,17 @@ pub fn renamed(
     let files = &mut libos.files;
     files.report_rename_in_folder(folder, from, to, of_from);
     if is_exchange {
+        files.report_self_in_folder(folder, from, IN_MOVE_SELF);
         files.report_rename_in_folder(folder, to, from, of_to);
-    } else if let Some(links) = replaced {
-        files.report_self_in_folder(folder, to, IN_ATTRIB);
-        if links <= 1 || of_from {
-            files.end_marks(Of::InFolder(folder, to), IN_DELETE_SELF);
+        files.report_self_in_folder(folder, to, IN_MOVE_SELF);
+    } else {
+        if replaced.is_some() {
+            files.report_self_in_folder(folder, to, IN_ATTRIB);
         }
+        files.report_self_in_folder(folder, from, IN_MOVE_SELF);
+        // Another file has the path now, whatever had it before.
+        let is_gone = replaced.is_none_or(|replaced| replaced.links <= 1 || of_from);
+        files.end_marks(Of::InFolder(folder, to), if is_gone { IN_DELETE_SELF } else { 0 });
     }
     files.move_marks_in_folder(folder, from, to, is_exchange);
     Ok(())

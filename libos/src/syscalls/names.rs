@@ -109,9 +109,9 @@ pub fn unlinkat(libos: &mut Libos, Arguments([directory, at, flags, ..]): Argume
         _ => return Err(Errno::EINVAL.into()),
     };
     let path = path(at)?;
-    let links = inotify::links(libos, directory as i32, &path)?;
+    let was = inotify::before(libos, directory as i32, &path)?;
     match folder::request(libos, directory as i32, path, How::NAME, operation, Request::default())? {
-        Reached::Folder(_, place) => inotify::removed(libos, &place, operation == REMOVE_DIRECTORY, links),
+        Reached::Folder(_, place) => inotify::removed(libos, &place, operation == REMOVE_DIRECTORY, was),
         Reached::Elsewhere(directory, path) if operation == UNLINK => done(libos.files.unlink(directory, &path, now())),
         Reached::Elsewhere(directory, path) => done(libos.files.remove_directory(directory, &path, now())),
     }
@@ -131,8 +131,13 @@ pub fn renameat(libos: &mut Libos, Arguments([from, from_at, to, to_at, ..]): Ar
 pub fn renameat2(libos: &mut Libos, Arguments([from, from_at, to, to_at, flags, _]): Arguments) -> SyscallResult {
     let (from_path, to_path) = (path(from_at)?, path(to_at)?);
     let request = Request { flags: flags as u32, ..Request::default() };
-    let replaced = inotify::links(libos, to as i32, &to_path)?;
+    let renamed = inotify::before(libos, from as i32, &from_path)?;
+    let replaced = inotify::before(libos, to as i32, &to_path)?;
     if let Some([from, to]) = pair(libos, (from as i32, &from_path), (to as i32, &to_path), RENAME, request)? {
+        if renamed.is_some() && renamed.map(|file| file.number) == replaced.map(|file| file.number) {
+            // Both are names of one file: nothing has been done.
+            return Ok(0);
+        }
         let is_watched = libos.files.is_folder_watched(from.folder);
         if (is_watched || libos.files.has_open_in_folder(from.folder))
             && let (Some(before), Some(after)) = (folder::real(libos, &from)?, folder::real(libos, &to)?)

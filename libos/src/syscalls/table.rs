@@ -147,7 +147,7 @@ calls! {
     __NR_membarrier thread::membarrier, Answered;
     __NR_getcpu thread::getcpu, Answered;
     __NR_rseq => ENOSYS, "a C library then does without";
-    __NR_futex futex::futex, Partial, "wait, wake, requeue, with bits; locks that inherit priorities, of which there is one; not FUTEX_WAIT_REQUEUE_PI and FUTEX_WAKE_OP (ENOSYS)";
+    __NR_futex futex::futex, Partial, "all threads have one priority, which is what locks inherit";
     // Signals.
     __NR_rt_sigaction signal::rt_sigaction, Partial, "faults end the program, whatever its handler";
     __NR_rt_sigprocmask signal::rt_sigprocmask, Answered;
@@ -241,7 +241,7 @@ calls! {
     __NR_readlinkat names::readlinkat, Answered;
     __NR_inotify_init inotify::inotify_init, Answered;
     __NR_inotify_init1 inotify::inotify_init1, Answered;
-    __NR_inotify_add_watch inotify::inotify_add_watch, Partial, "of folders of the host and mounted disks, what the program itself does there";
+    __NR_inotify_add_watch inotify::inotify_add_watch, Partial, "a file with names in several directories is reported to that of its last name; of folders of the host and mounted disks, what the program itself does there";
     __NR_inotify_rm_watch inotify::inotify_rm_watch, Answered;
     __NR_getcwd names::getcwd, Answered;
     __NR_chdir names::chdir, Answered;

@@ -125,7 +125,8 @@ pub mod notice {
     pub const EXECUTION_REFUSED: u64 = 2;
     /// The program made the Linux system call `value` to start a process, which failed.
     pub const PROCESS_REFUSED: u64 = 3;
-    // 4 was sent by images whose programs could not watch files.
+    /// The program watches files in a folder of the host by the Linux system call `value`: it learns of its own changes only.
+    pub const WATCH_LIMITED: u64 = 4;
     /// A client from outside was refused at TCP port `value`, because the program listens there on the loopback interface only.
     pub const LOOPBACK_ONLY: u64 = 5;
     /// The program mapped a file of a folder with MAP_SHARED that is open for writing, which failed.

@@ -18,6 +18,10 @@ pub fn explain(notice: u64, value: u64) -> Option<Cow<'static, str>> {
              or run the other program as a guest of its own"
         )
         .into(),
+        notice::WATCH_LIMITED => "watches files in a folder of the host (inotify_add_watch): it learns of what it does there itself, \
+                                  not of changes by the host: let it look at them from time to time, as with a setting for \
+                                  polling"
+            .into(),
         notice::LOOPBACK_ONLY => format!(
             "refused a client at port {port} because it listens on its loopback interface only, which nothing outside of the \
              guest reaches: let it listen on 0.0.0.0:{port} or [::]:{port}",
@@ -44,6 +48,7 @@ mod tests {
             assert!(explain(notice::PROCESS_REFUSED, value).is_some_and(|text| text.contains("one program")));
         }
         assert!(explain(notice::PROCESS_REFUSED, 56).is_some_and(|text| text.contains("(clone: ENOSYS)")));
+        assert!(explain(notice::WATCH_LIMITED, 254).is_some_and(|text| text.contains("from time to time")));
         assert!(explain(notice::LOOPBACK_ONLY, 7000).is_some_and(|text| text.contains("0.0.0.0:7000")));
     }
 }

@@ -276,6 +276,35 @@ fn waits(root: &Path) {
     fs::remove_file(file).expect("there");
 }
 
+/// Waits in read(2) for the end of the last watch of all.
+fn ends(root: &Path) {
+    let file = root.join("file");
+    for (mask, end) in [(IN_DELETE_SELF, "removed"), (IN_ATTRIB | IN_ONESHOT, "mode"), (IN_ACCESS | IN_ONESHOT, "read")]
+    {
+        let queue = Queue::new();
+        fs::write(&file, "1").expect("writable");
+        queue.watch(&file, mask).expect("there");
+        // SAFETY: it takes numbers only.
+        assert_eq!(unsafe { fcntl(queue.file, F_SETFL, 0) }, 0);
+        let path = file.clone();
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            match end {
+                "removed" => fs::remove_file(path).expect("there"),
+                "mode" => fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("ours"),
+                _ => drop(fs::read(path).expect("there")),
+            }
+        });
+        let mut read = 0;
+        while read < 32 {
+            read += queue.read(&mut [0; 100]).expect("events");
+        }
+        other.join().expect("no panic");
+        println!("{end} {read}");
+        let _ = fs::remove_file(&file);
+    }
+}
+
 fn overflow(root: &Path) {
     let mut queue = Queue::new();
     queue.watch(root, IN_CREATE | IN_DELETE).expect("there");
@@ -285,7 +314,11 @@ fn overflow(root: &Path) {
         fs::remove_file(&file).expect("there");
     }
     let events = queue.events();
-    println!("{} events, the last of them {:?}", events.len(), &events[events.len() - 2..]);
+    // How many a queue takes, the host's administrator decides.
+    println!(
+        "all or an overflow {}",
+        events.len() == 20_000 || events.last().is_some_and(|last| last == "-1:overflow")
+    );
 }
 
 /// Files with several names, and files without one.
@@ -315,7 +348,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let root = PathBuf::from(arguments.next().expect("a directory")).join("watched");
     fs::create_dir(&root).expect("new");
-    for part in [directory, itself, masks, waits] {
+    for part in [directory, itself, masks, waits, ends] {
         part(&root);
     }
     if arguments.next().is_some() {
