@@ -27,7 +27,8 @@ nothing to do. What differs from Linux:
   private mappings are copies of what the file holds when it is mapped.
 - Memory that a program touches through a mapping does not count in `st_blocks`. If there is none left, the guest ends, as a
   program on Linux gets SIGBUS on a full tmpfs.
-- A disk cannot be mapped (ENODEV), nor can files of `/proc` and `/sys` with MAP_SHARED. Of folders of the host, see [files](files.md).
+- A disk cannot be mapped (ENODEV), nor can files of `/proc` and `/sys` with MAP_SHARED. Of files on mounted disks, see also
+  [disks](disks.md#mapped-files); of folders of the host, see [files](files.md).
 ";
 
 /// The variable that has it written.

@@ -1,4 +1,4 @@
-//! inotify(7): what programs are told about files in memory, in folders of the host and on mounted disks.
+//! inotify(7): what programs learn of files in memory, and in folders of the host.
 
 use husk_tests::{Folder, Guest, Project, native, package};
 
