@@ -31,6 +31,23 @@ nothing to do. What differs from Linux:
   [disks](disks.md#mapped-files); of folders of the host, see [files](files.md).
 ";
 
+/// Section about what random sequences of calls show.
+const COMPARED: &str = "\
+## Compared with Linux
+
+tests/tests/differential.rs carries out random sequences of calls on files and names, on pipes and pairs of sockets, on epoll, on
+memory, and on signals and timers, natively and in a guest, and compares all results. What it leaves out, because it differs:
+
+- An address of the program that cannot be read or written, given to a call, ends the guest as the program's own access would. Linux
+  answers EFAULT, as the libos does for addresses outside the program's.
+- mremap(2) of a range of several mappings or with holes, and madvise(2) of one with holes.
+- A pipe holds 65,536 bytes, however they were written. On Linux small writes fill it earlier.
+- Real-time signals, and signals sent to the program and to a thread: each waits once.
+
+What differs from Linux to Linux is left out, too: more than 8 bytes written to an eventfd, the error of FIONREAD where there is no
+count, and whether a message without bytes that nobody has read counts when a socket is closed.
+";
+
 /// The variable that has it written.
 const WRITE: &str = "HUSK_WRITE_DOCS";
 
@@ -68,7 +85,7 @@ fn document() -> String {
          {} calls are known. Any other answers ENOSYS, and `husk run --verbose` names it.\n\n\
          ## Answered as on Linux\n\n{}\n\n\
          ## Answered in part\n\n| call | what differs |\n|---|---|\n{partial}\n\
-         ## Refused\n\n| call | error | why |\n|---|---|---|\n{refused}\n{MAPPINGS}",
+         ## Refused\n\n| call | error | why |\n|---|---|---|\n{refused}\n{MAPPINGS}\n{COMPARED}",
         calls.len(),
         wrapped(&answered)
     )

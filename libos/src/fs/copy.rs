@@ -73,7 +73,9 @@ impl Files {
         now: Time,
     ) -> SyscallResult {
         let from = self.usable_to(from, Access::READ)?;
-        check_area(at.unwrap_or(self.descriptions[from].offset), count)?;
+        let source = &self.descriptions[from];
+        self.nodes[source.node].kind.check(at, Access::READ, source.access())?;
+        check_area(at.unwrap_or(source.offset), count)?;
         let to = self.usable_to(to, Access::WRITE)?;
         let count = count.min(TRANSFER_MAXIMUM);
         check_area(self.descriptions[to].offset, count)?;

@@ -49,6 +49,8 @@ pub enum Change {
     Add(u32, u64),
     /// `EPOLL_CTL_MOD`
     Modify(u32, u64),
+    /// No operation at all: an error, after those of the descriptors.
+    Unknown,
     /// `EPOLL_CTL_DEL`
     Delete,
 }

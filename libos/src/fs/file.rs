@@ -79,6 +79,8 @@ impl Files {
                 return self.moved(node, nonblocking, read);
             }
             Kind::Timer(_) => return self.read_timer(node, nonblocking, first, outside.devices().monotonic_ns()),
+            // Also if there is something to receive (sock_read_iter).
+            Kind::Unix(_) | Kind::Internet(..) if into.length() == 0 => return Ok(0),
             Kind::Unix(_) | Kind::Internet(..) => return self.read_socket(outside, key, into),
             Kind::Directory(_) | Kind::Descriptors | Kind::Mounted(_) => return Err(Errno::EISDIR.into()),
             Kind::Host(_) | Kind::Link(_) | Kind::Epoll(_) | Kind::SocketName(_) | Kind::Queue(_) => {
@@ -195,6 +197,14 @@ impl Files {
         let key = self.usable(descriptor)?;
         match &self.nodes[self.descriptions[key].node].kind {
             Kind::Disk(disk) => outside.request(*disk, disk::SYNC),
+            Kind::Pipe(_)
+            | Kind::Unix(_)
+            | Kind::Internet(..)
+            | Kind::Event(_)
+            | Kind::Timer(_)
+            | Kind::Signal(_)
+            | Kind::Epoll(_)
+            | Kind::Inotify(_) => Err(Errno::EINVAL.into()),
             _ => Ok(0),
         }
     }

@@ -12,7 +12,8 @@ use crate::user;
 use linux_raw_sys::general as linux;
 
 /// Events and flags that an interest with `EPOLLEXCLUSIVE` may have.
-const EXCLUSIVE: u32 = linux::EPOLLIN | linux::EPOLLOUT | linux::EPOLLERR | linux::EPOLLHUP | FLAGS;
+const EXCLUSIVE: u32 =
+    linux::EPOLLIN | linux::EPOLLOUT | linux::EPOLLERR | linux::EPOLLHUP | FLAGS & !linux::EPOLLONESHOT;
 /// Deepest nesting of sets.
 const DEPTH_MAXIMUM: u32 = 5;
 /// Memory that an interest takes, in bytes: entry, watch, entry in the queue, and room for them to grow.
@@ -47,9 +48,16 @@ impl Files {
         }
         let entry = Entry { descriptor, description };
         let (events, data) = match change {
-            Change::Add(events, data) | Change::Modify(events, data) => (events, data),
+            // These two need not be asked for.
+            Change::Add(events, data) | Change::Modify(events, data) => {
+                (events | linux::EPOLLERR | linux::EPOLLHUP, data)
+            }
             Change::Delete => return self.remove_interest(set, entry),
+            Change::Unknown => return Err(Errno::EINVAL),
         };
+        if matches!(change, Change::Modify(..)) && events & linux::EPOLLEXCLUSIVE != 0 {
+            return Err(Errno::EINVAL);
+        }
         let wanted = Interest { node, events, data, queued: false };
         if let Change::Add(..) = change {
             self.add_interest(set, entry, wanted)?;

@@ -148,6 +148,9 @@ impl Pipe {
     /// Writes as much as there is room for; EAGAIN if that is nothing, or not all of a write that is atomic. Returns the count,
     /// and the events that it causes.
     pub fn write(&mut self, quota: &mut Quota, from: Source<'_>) -> Result<(u64, Ready), Errno> {
+        if from.length() == 0 {
+            return Ok((0, Ready::empty()));
+        }
         if self.readers == 0 {
             return Err(Errno::EPIPE);
         }

@@ -4,7 +4,7 @@ use super::Files;
 use super::description::{Access, Description};
 use super::descriptor::{Descriptor, Kept};
 use super::handle::{DescriptionKey, NodeKey};
-use super::inode::{Kind, Time};
+use super::inode::{Kind, Mount, Time};
 use crate::errno::Errno;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
@@ -43,7 +43,10 @@ impl Files {
     /// Opens `node`; takes over a reference of the caller.
     pub(super) fn add_description(&mut self, node: NodeKey, flags: u32) -> Result<DescriptionKey, Errno> {
         let flags = flags & !(linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC);
-        let flags = if flags & linux::O_PATH == 0 { flags | linux::O_LARGEFILE } else { flags };
+        let inode = &self.nodes[node];
+        // Pipes, sockets and the like are not opened by a name, where Linux adds the flag.
+        let is_opened = inode.mount != Mount::Nameless || matches!(inode.kind, Kind::Folder(_));
+        let flags = if is_opened && flags & linux::O_PATH == 0 { flags | linux::O_LARGEFILE } else { flags };
         match self.descriptions.insert(Description {
             node,
             flags,

@@ -15,22 +15,24 @@ pub enum Change {
     Now,
     /// Sets this time.
     To(Time),
+    /// No time: an error, after those of the file's name.
+    Invalid,
 }
 
 impl Change {
     /// Reads the `struct timespec` of a program.
-    pub fn check(raw: Timespec) -> Result<Self, Errno> {
+    pub fn read(raw: Timespec) -> Self {
         match u32::try_from(raw.nanoseconds) {
-            Ok(linux::UTIME_OMIT) => Ok(Self::Omit),
-            Ok(linux::UTIME_NOW) => Ok(Self::Now),
-            Ok(nanoseconds @ 0..1_000_000_000) => Ok(Self::To(Time { seconds: raw.seconds, nanoseconds })),
-            _ => Err(Errno::EINVAL),
+            Ok(linux::UTIME_OMIT) => Self::Omit,
+            Ok(linux::UTIME_NOW) => Self::Now,
+            Ok(nanoseconds @ 0..1_000_000_000) => Self::To(Time { seconds: raw.seconds, nanoseconds }),
+            _ => Self::Invalid,
         }
     }
 
     fn apply(self, to: &mut Time, now: Time) {
         match self {
-            Self::Omit => {}
+            Self::Omit | Self::Invalid => {}
             Self::Now => *to = now,
             Self::To(time) => *to = time,
         }
@@ -68,6 +70,9 @@ impl Files {
             Some(b"") if flags & linux::AT_EMPTY_PATH != 0 => self.node_at(directory)?,
             Some(path) => self.resolve(directory, path, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?,
         };
+        if [accessed, modified].contains(&Change::Invalid) {
+            return Err(Errno::EINVAL);
+        }
         let times = &mut self.nodes[node].times;
         accessed.apply(&mut times.accessed, now);
         modified.apply(&mut times.modified, now);

@@ -28,15 +28,18 @@ impl Signals {
         if done == 0 { Err(Errno::EAGAIN) } else { Ok(done * BYTES) }
     }
 
-    /// Takes a signal of this set that is pending for the program, or else for any thread that blocks it.
+    /// Takes a signal of this set that is pending for any thread that blocks it, or else for the program.
     fn take_waiting(&mut self, threads: &mut Threads, set: u64) -> Option<u32> {
+        if let Some(signal) = threads.take_blocked(set) {
+            return Some(signal);
+        }
         let due = self.pending & set;
         if due != 0 {
             let signal = due.trailing_zeros() + 1;
             self.pending &= !bit(signal);
             return Some(signal);
         }
-        threads.take_blocked(set)
+        None
     }
 }
 

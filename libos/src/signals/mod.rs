@@ -99,9 +99,12 @@ impl Signals {
         }
     }
 
-    /// Returns true if a signal is ignored.
-    pub fn is_ignored(&self, signal: u32) -> bool {
-        self.fate(signal) == Fate::Ignored
+    /// Forgets a signal that is pending, also for threads that block it, if it is ignored now.
+    pub fn forget_ignored(&mut self, threads: &mut Threads, signal: u32) {
+        if self.fate(signal) == Fate::Ignored {
+            self.pending &= !bit(signal);
+            threads.forget_pending(bit(signal));
+        }
     }
 
     /// Sets of the signals that the program ignores, and that it handles.
@@ -190,7 +193,12 @@ impl Signals {
     #[cold]
     fn send_told(&mut self, threads: &mut Threads) {
         let told = arch::take_signals();
+        let pending = self.pending | threads.all_pending();
         for signal in (1..=HIGHEST as u32).filter(|signal| told & bit(*signal) != 0) {
+            if pending & bit(signal) == 0 {
+                // One that the program sent and ignored.
+                self.take_origin(signal);
+            }
             self.send_to_any(threads, signal);
         }
     }

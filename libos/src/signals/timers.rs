@@ -186,7 +186,8 @@ impl Timers {
     fn set_slot(&mut self, at: usize, due: u64, interval: u64, now: u64) -> Setting {
         let Some(Some(timer)) = self.slots.get_mut(at) else { return [0; 2] };
         let before = timer.setting(now);
-        (timer.due, timer.interval, timer.overrun) = (due, interval, 0);
+        // A timer that is not set has no interval.
+        (timer.due, timer.interval, timer.overrun) = (due, if due == 0 { 0 } else { interval }, 0);
         self.look();
         before
     }

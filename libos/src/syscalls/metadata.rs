@@ -242,7 +242,7 @@ pub fn utimensat(libos: &mut Libos, Arguments([directory, at, times, flags, ..])
         0 => [Change::Now; 2],
         address => {
             let [accessed, modified]: [Timespec; 2] = user::read(address)?;
-            [Change::check(accessed)?, Change::check(modified)?]
+            [Change::read(accessed), Change::read(modified)]
         }
     };
     let path = if at == 0 { None } else { Some(path(at)?) };
@@ -254,6 +254,7 @@ pub fn utimensat(libos: &mut Libos, Arguments([directory, at, times, flags, ..])
     let (what, times) = folder_times(accessed, modified);
     let request = Request { times, ..Request::default() };
     let (directory, path) = match set(libos, directory as i32, on_host, flags, what, request)? {
+        None if [accessed, modified].contains(&Change::Invalid) => return Err(Errno::EINVAL.into()),
         None => return Ok(0),
         Some((directory, path)) => (directory, if nameless { None } else { Some(path) }),
     };
@@ -266,7 +267,7 @@ fn folder_times(accessed: Change, modified: Change) -> (Flags, [FolderTime; 2]) 
     let flags = [(Flags::ACCESSED, Flags::ACCESSED_NOW), (Flags::MODIFIED, Flags::MODIFIED_NOW)];
     for ((change, time), (set, present)) in [accessed, modified].into_iter().zip(&mut times).zip(flags) {
         match change {
-            Change::Omit => {}
+            Change::Omit | Change::Invalid => {}
             Change::Now => what |= present,
             Change::To(Time { seconds, nanoseconds }) => {
                 what |= set;

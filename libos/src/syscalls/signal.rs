@@ -29,6 +29,7 @@ pub fn rt_sigaction(libos: &mut Libos, Arguments([signal, from, into, size, ..])
     }
     if let Some(new) = new {
         *action = new;
+        libos.signals.forget_ignored(&mut libos.threads, signal);
     }
     Ok(0)
 }
@@ -100,12 +101,13 @@ pub fn rt_sigtimedwait(libos: &mut Libos, Arguments([set, into, timeout, size, .
     }
     let set = user::read::<u64>(set)? & !UNSTOPPABLE;
     let timeout_ns = timeout_at(timeout)?;
-    libos.signals.claim(&mut libos.threads, set);
     let thread = libos.threads.current();
-    let due = thread.pending & set;
+    // The thread's own signals come before those of the program.
+    let pending = if thread.pending & set != 0 { &mut thread.pending } else { &mut libos.signals.pending };
+    let due = *pending & set;
     if due != 0 {
         let signal = due.trailing_zeros() + 1;
-        thread.pending &= !bit(signal);
+        *pending &= !bit(signal);
         let origin = libos.signals.take_origin(signal);
         if into != 0 {
             user::write(into, &origin.information(signal))?;
@@ -232,7 +234,7 @@ pub(super) fn send_to_any(libos: &mut Libos, signal: u32, origin: Origin) {
 /// Notes the origin of a signal, unless the signal is pending already: then the first one counts.
 fn note(libos: &mut Libos, signal: u32, origin: Origin) {
     let pending = libos.signals.pending | libos.threads.all_pending();
-    if pending & bit(signal) == 0 && !libos.signals.is_ignored(signal) {
+    if pending & bit(signal) == 0 {
         libos.signals.note_origin(signal, origin);
     }
 }

@@ -157,7 +157,7 @@ calls! {
     __NR_rt_sigtimedwait signal::rt_sigtimedwait, Answered;
     __NR_pause signal::pause, Answered;
     __NR_sigaltstack signal::sigaltstack, Answered;
-    __NR_kill signal::kill, Partial, "to the program itself; no signal waits twice";
+    __NR_kill signal::kill, Partial, "to the program itself; no signal waits twice, also not one sent to the program and to a thread";
     __NR_rt_sigqueueinfo signal::rt_sigqueueinfo, Partial, "as for kill";
     __NR_rt_tgsigqueueinfo signal::rt_tgsigqueueinfo, Partial, "as for kill";
     __NR_tkill signal::tkill, Partial, "as for kill";

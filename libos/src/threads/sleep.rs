@@ -155,6 +155,11 @@ impl Threads {
         self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending)
     }
 
+    /// Takes back signals of this set that are pending for threads.
+    pub fn forget_pending(&mut self, signals: u64) {
+        self.slots.iter_mut().flatten().for_each(|thread| thread.pending &= !signals);
+    }
+
     /// Signals that are pending for threads that block them.
     pub fn all_blocked(&self) -> u64 {
         self.slots.iter().flatten().fold(0, |signals, thread| signals | thread.pending & thread.blocked)

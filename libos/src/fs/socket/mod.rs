@@ -125,8 +125,8 @@ impl Socket {
     /// Number of bytes that a read would find.
     pub fn received_bytes(&self) -> u64 {
         match self.style {
-            Style::Stream => self.received.length() as u64,
-            _ => self.received.first_length() as u64,
+            Style::Stream | Style::Packet => self.received.length() as u64,
+            Style::Datagram => self.received.first_length() as u64,
         }
     }
 

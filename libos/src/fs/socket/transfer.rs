@@ -70,8 +70,16 @@ impl Files {
         from: Buffers<'_>,
         sending: &Sending,
     ) -> SyscallResult {
-        if let Some(errno) = self.unix_mut(node)?.error.take() {
+        let socket = self.unix_mut(node)?;
+        // A stream that is shut says so before anything else (unix_stream_sendmsg).
+        if socket.style == Style::Stream && socket.write_shut && socket.peer.is_some() {
+            return Err(Errno::EPIPE.into());
+        }
+        if let Some(errno) = socket.error.take() {
             return Err(errno.into());
+        }
+        if socket.style == Style::Datagram && socket.write_shut {
+            return Err(Errno::EPIPE.into());
         }
         let to = match &sending.to {
             Some(Address::Unix(name)) => Some(name),
@@ -121,9 +129,22 @@ impl Files {
             }
             (Style::Stream, Some(_)) => Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP }),
             _ if !connected => Err(Errno::ENOTCONN),
-            (Style::Datagram, None) => self.peer(node).ok_or(Errno::ECONNREFUSED),
+            (Style::Datagram, None) => self.peer(node).ok_or_else(|| self.disconnect(node)),
             _ => self.peer(node).ok_or(Errno::EPIPE),
         }
+    }
+
+    /// Ends the connection of a datagram socket to one that is gone; what was received is lost, as on Linux.
+    fn disconnect(&mut self, node: NodeKey) -> Errno {
+        let Ok(socket) = self.unix_mut(node) else { return Errno::ECONNREFUSED };
+        socket.peer = None;
+        let mut lost = core::mem::take(&mut socket.received);
+        while let Some(message) = lost.pop(&mut self.quota) {
+            for description in message.rights {
+                self.release_description(description);
+            }
+        }
+        Errno::ECONNREFUSED
     }
 
     /// Result of a send without room at the receiver: a connected socket waits for its own readiness, others for the receiver.
@@ -221,8 +242,13 @@ impl Files {
         match socket.style {
             Style::Stream if socket.peer.is_none() => return Err(Errno::EINVAL.into()),
             Style::Packet if socket.peer.is_none() => return Err(Errno::ENOTCONN.into()),
-            Style::Stream if into.length() == 0 => return Ok(0),
             _ => {}
+        }
+        // Messages that came before an error are read after it (__skb_try_recv_datagram).
+        if socket.style != Style::Stream
+            && let Some(errno) = socket.error.take()
+        {
+            return Err(errno.into());
         }
         if socket.received.is_empty() {
             return match socket.error.take() {
