@@ -6,20 +6,10 @@ use super::options::Options;
 use super::{Net, SocketKey};
 use crate::clock::SECOND;
 use crate::fs::socket::address::Arrival;
+use crate::fs::socket::queue::Control;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use linux_raw_sys::net::_bindgen_ty_10::SOF_TIMESTAMPING_SOFTWARE;
-
-/// Control message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// `cmsg_level`: protocol that defines `kind`.
-    pub level: u32,
-    /// `cmsg_type`.
-    pub kind: u32,
-    /// Contents.
-    pub data: Vec<u8>,
-}
 
 /// Numbers of the two interfaces.
 pub(super) const LOOPBACK: u32 = 1;

@@ -13,6 +13,7 @@ use crate::fs::socket::queue::{Envelope, Message};
 use crate::fs::watch::wait;
 use crate::syscall_result::SyscallResult;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use husk::internet::report::Reason;
 
 /// Longest contents of a datagram in IPv4, in bytes.
 const LENGTH_MAXIMUM_V4: u64 = 65_507;
@@ -133,11 +134,11 @@ impl Net {
                 let arrival = Arrival::new(to.ip(), marks.class, marks.hops.unwrap_or(HOPS));
                 self.deliver_parts(files, receiver, from, segment, (source, arrival))?;
             }
-            None if self.sockets[key].remote == Some(to) => {
-                self.sockets[key].error = Some(Errno::ECONNREFUSED);
-                self.report_ready(files, key, Ready::ERROR);
+            None => {
+                let reason = Reason::closed_port(to.is_ipv4());
+                let quoted = segments::parts(from, segment).next().map_or(from, |(part, _)| part);
+                self.fail_datagram(files, key, to, (to.ip(), reason), quoted);
             }
-            None => {}
         }
         Ok(length)
     }

@@ -79,6 +79,7 @@ known! {
         IP_PKTINFO 0 in 0 1;
         IP_RECVTOS 0 in 0 1;
         IP_RECVTTL 0 in 0 1;
+        IP_RECVERR 0 in 0 1;
         IP_BIND_ADDRESS_NO_PORT 0 in 0 1;
     }
     SOL_IPV6 {
@@ -94,6 +95,7 @@ known! {
         IPV6_RECVPKTINFO 0 in 0 1;
         IPV6_RECVTCLASS 0 in 0 1;
         IPV6_RECVHOPLIMIT 0 in 0 1;
+        IPV6_RECVERR 0 in 0 1;
         IPV6_DONTFRAG 0 in 0 1;
     }
     SOL_UDP {

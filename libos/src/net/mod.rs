@@ -14,6 +14,7 @@ mod connect;
 mod control;
 mod datagram;
 mod drain;
+mod failures;
 mod groups;
 mod info;
 pub mod interface;
@@ -48,6 +49,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use failures::Failures;
 use husk::internet::connection::Connection;
 use husk::internet::datagrams::Datagrams;
 use husk::internet::driver::Device;
@@ -97,6 +99,8 @@ pub struct Socket {
     /// Error that the next call returns, once.
     error: Option<Errno>,
     options: Options,
+    /// Errors of datagrams that the program has asked for (`IP_RECVERR`).
+    failures: Option<Box<Failures>>,
     /// Multicast groups that the socket has joined.
     groups: Vec<IpAddr>,
 }
@@ -156,6 +160,7 @@ impl Socket {
             write_shut: false,
             finished: false,
             error: None,
+            failures: None,
             options: Options::new(protocol),
             groups: Vec::new(),
         }
@@ -239,24 +244,6 @@ impl Net {
         self.sockets[key].protocol == Protocol::Tcp
     }
 
-    /// getsockname(2).
-    pub fn name(&self, key: SocketKey) -> SocketAddr {
-        let socket = &self.sockets[key];
-        socket.shown(socket.local)
-    }
-
-    /// getpeername(2).
-    pub fn peer_name(&self, key: SocketKey) -> Result<SocketAddr, Errno> {
-        let socket = &self.sockets[key];
-        let connected = match &socket.state {
-            State::Connected { .. } => true,
-            State::Remote { connection, .. } => !connection.is_opening() && !connection.is_over(),
-            _ => socket.protocol == Protocol::Udp,
-        };
-        let remote = socket.remote.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
-        Ok(socket.shown(Some(remote)))
-    }
-
     /// `FIONREAD`: bytes that a read would find.
     pub fn received_bytes(&self, key: SocketKey) -> Result<u64, Errno> {
         let socket = &self.sockets[key];
@@ -280,7 +267,7 @@ impl Net {
         ready.set(Ready::HANG_UP, socket.is_closed() || (socket.read_shut && socket.write_shut));
         ready.set(Ready::IN, socket.read_shut || readable);
         ready.set(Ready::READ_HANG_UP, socket.read_shut);
-        ready.set(Ready::ERROR, socket.error.is_some());
+        ready.set(Ready::ERROR, socket.error.is_some() || socket.failures.is_some());
         ready.set(
             Ready::OUT,
             if stream { self.is_writable(key) } else { socket.tx_queue.as_ref().is_none_or(|queue| !queue.is_full()) },

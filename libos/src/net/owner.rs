@@ -17,6 +17,7 @@ use husk::internet::connection::{Connection, Observed, buffer_length};
 use husk::internet::datagrams::Datagrams;
 use husk::internet::driver::{Admission, Transport};
 use husk::internet::frame;
+use husk::internet::report::Report;
 use husk::internet::stack::Stack;
 use husk::internet::wire::Sender;
 
@@ -106,6 +107,7 @@ impl husk::internet::driver::Owner for Owner<'_> {
                 let error = match error {
                     Error::TimedOut => Errno::ETIMEDOUT,
                     Error::Refused => Errno::ECONNREFUSED,
+                    Error::Unreachable => socket.unreached(),
                     _ if socket.finished => Errno::EPIPE,
                     _ => Errno::ECONNRESET,
                 };
@@ -151,11 +153,9 @@ impl husk::internet::driver::Owner for Owner<'_> {
         };
     }
 
-    fn refused(&mut self, (here, there): (SocketAddr, SocketAddr)) {
-        let receiver = self.net.receiver_at(here, there);
-        if let Some(key) = receiver.filter(|key| self.net.sockets[*key].remote == Some(there)) {
-            self.net.sockets[key].error = Some(Errno::ECONNREFUSED);
-            self.net.report_ready(self.files, key, Ready::ERROR);
+    fn reported(&mut self, report: &Report, payload: &[u8]) {
+        if let Some(key) = self.net.receiver_at(report.here, report.there) {
+            self.net.fail_datagram(self.files, key, report.there, (report.from, report.reason), Buffers::own(payload));
         }
     }
 

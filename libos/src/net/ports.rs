@@ -73,6 +73,24 @@ impl Net {
         address.is_loopback() || self.device.as_deref().is_some_and(is_ours)
     }
 
+    /// getsockname(2).
+    pub fn name(&self, key: SocketKey) -> SocketAddr {
+        let socket = &self.sockets[key];
+        socket.shown(socket.local)
+    }
+
+    /// getpeername(2).
+    pub fn peer_name(&self, key: SocketKey) -> Result<SocketAddr, Errno> {
+        let socket = &self.sockets[key];
+        let connected = match &socket.state {
+            State::Connected { .. } => true,
+            State::Remote { connection, .. } => !connection.is_opening() && !connection.is_over(),
+            _ => socket.protocol == Protocol::Udp,
+        };
+        let remote = socket.remote.filter(|_| connected).ok_or(Errno::ENOTCONN)?;
+        Ok(socket.shown(Some(remote)))
+    }
+
     /// bind(2).
     pub fn bind(&mut self, devices: &mut dyn Devices, key: SocketKey, to: SocketAddr) -> Result<(), Errno> {
         let socket = &self.sockets[key];

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::fs::buffers::Buffers;
 use crate::fs::layout::MessageHeader;
 use crate::fs::socket::AnySocket;
+use crate::fs::socket::address::Address;
 use crate::fs::socket::queue::Envelope;
 use crate::fs::socket::transfer::Sending;
 use crate::process::PROCESS;
@@ -103,6 +104,9 @@ pub fn recvmsg(libos: &mut Libos, Arguments([file, message, flags, ..]): Argumen
             told |= ancillary::add(&mut control, part.level, part.kind, &part.data)?;
         }
     }
+    if let Some(failure) = &envelope.failure {
+        told |= MSG_ERRQUEUE | ancillary::add(&mut control, failure.level, failure.kind, &failure.data)?;
+    }
     let name_length = match (&envelope.from, header.name) {
         (Some(address), into) if into != 0 => address::write_in(Some(address), into, header.name_length.into())?,
         _ => 0,
@@ -119,9 +123,15 @@ fn receive(libos: &mut Libos, file: i32, slices: &[Slice], flags: u32, envelope:
         return Err(Errno::EINVAL.into());
     }
     let (peek, nonblocking) = (flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0);
-    if flags & MSG_ERRQUEUE != 0 && matches!(socket, AnySocket::Internet(_)) {
-        // Errors are returned by calls, not queued.
-        return Err(Errno::EAGAIN.into());
+    if flags & MSG_ERRQUEUE != 0
+        && let AnySocket::Internet(socket) = socket
+    {
+        let failure = libos.network(|net, files, _| net.take_failure(files, socket)).ok_or(Errno::EAGAIN)?;
+        let family = libos.net.family(socket);
+        envelope.from = Some(Address::Internet(family.shown(failure.to)));
+        envelope.length = failure.bytes.len() as u64;
+        envelope.failure = Some(failure.control(family));
+        return Ok(Buffers::new(slices, 0).scatter(0, &failure.bytes)? as u64);
     }
     let stream = match socket {
         AnySocket::Unix(_) => libos.files.is_stream(file),

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::patience::{CLOSE_TIMEOUT, Patience};
+use super::report::Reason;
 use super::stack::{AGAIN, Sent, Stack};
 use super::wire::Sender;
 use alloc::vec;
@@ -30,22 +31,24 @@ pub struct Connection {
     set: SocketSet<'static>,
     handle: SocketHandle,
     /// Local and peer address.
-    ends: (SocketAddr, SocketAddr),
+    pub(super) ends: (SocketAddr, SocketAddr),
     /// TCP state at the last `observe`.
-    seen: tcp::State,
+    pub(super) seen: tcp::State,
     /// Unread bytes at that time, and whether the connection was writable.
     unread: usize,
     writable: bool,
     /// True after the peer's FIN.
     finished: bool,
     /// True after the connection has ended.
-    over: bool,
+    pub(super) over: bool,
     /// Time of the timer, in nanoseconds; `u64::MAX` for none.
     alarm: u64,
     /// Arrival time of the last segment, in nanoseconds.
     pub(super) last_received: u64,
     /// Timeouts that the owner has set.
     pub(super) patience: Patience,
+    /// The last ICMP error about a segment that was under way, since the peer was last heard.
+    pub(super) reason: Option<Reason>,
     /// Timeout of the peer's silence, once the program has dropped the connection.
     pub(super) close_timeout: Option<Duration>,
     /// True if the connection has output that waits for its peer's hardware address, or for room in the device.
@@ -107,6 +110,7 @@ impl Connection {
             alarm: u64::MAX,
             last_received: 0,
             patience: Patience::default(),
+            reason: None,
             close_timeout: None,
             blocked: false,
             stalled: false,
@@ -221,7 +225,7 @@ impl Connection {
 
     /// Processes a frame for this connection.
     pub(super) fn take(&mut self, stack: &mut Stack, frame: &[u8], sender: &mut dyn Sender, now: u64) {
-        self.last_received = now;
+        (self.last_received, self.reason) = (now, None);
         if self.patience.keep_alive.is_some() {
             self.await_silence(now);
         }
@@ -274,7 +278,7 @@ impl Connection {
         self.finished |= finished;
         let ended = (matches!(state, Closed | TimeWait) && !self.over).then_some(match before {
             _ if self.finished && self.closed => Ok(()),
-            _ if late => Err(Error::TimedOut),
+            _ if late => Err(if self.reason.is_some() { Error::Unreachable } else { Error::TimedOut }),
             SynSent => Err(Error::Refused),
             _ => Err(Error::Reset),
         });

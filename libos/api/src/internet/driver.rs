@@ -8,6 +8,7 @@
 use super::connection::{Connection, Observed};
 use super::datagrams::Datagrams;
 use super::frame::{self, Carried};
+use super::report::Report;
 use super::stack::Stack;
 use super::wire::{Sender, Wire};
 use alloc::boxed::Box;
@@ -77,8 +78,8 @@ pub trait Owner {
         now: u64,
     );
 
-    /// Handles that a datagram between these addresses, the local one first, was refused (ICMP port unreachable).
-    fn refused(&mut self, _ends: (SocketAddr, SocketAddr)) {}
+    /// Handles an ICMP error about a datagram, which is quoted from `payload` on.
+    fn reported(&mut self, _report: &Report, _payload: &[u8]) {}
 
     /// Releases a socket.
     fn remove(&mut self, slot: u32);
@@ -172,7 +173,8 @@ impl Stack {
             }
             Carried::Datagram { to, .. } if self.is_for_interface(to) => self.take_for_interface(frame, sender, now),
             Carried::Datagram { to, from } => owner.receive(self, sender, frame, (to, from), now),
-            Carried::Refusal { here, there } => owner.refused((here, there)),
+            Carried::Report(report) if report.segment.is_some() => self.report(owner, &report),
+            Carried::Report(report) => owner.reported(&report, frame.get(report.payload..).unwrap_or_default()),
             Carried::Neighbour { from } => {
                 self.take(frame, sender, None, now);
                 self.answer_held(owner, sender, from, now);
@@ -184,6 +186,15 @@ impl Stack {
             Carried::Other => self.take(frame, sender, None, now),
         }
         None
+    }
+
+    /// Handles an ICMP error about a segment of a connection.
+    fn report(&mut self, owner: &mut impl Owner, report: &Report) {
+        let Some(slot) = self.connections.get(&(report.here, report.there)).copied() else { return };
+        let Some(Transport::Tcp(connection)) = owner.socket(slot) else { return };
+        if let Some(observed) = connection.report(self, report) {
+            owner.changed(slot, &observed);
+        }
     }
 
     /// Makes a socket for a connection that the peer opens to an address of the interface. Returns `None` without memory, or with

@@ -1,5 +1,6 @@
 //! Demultiplexing of frames: finds a frame's socket by addresses and ports only; the stack checks the rest.
 
+use super::report::{Reason, Report};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Payload of a frame.
@@ -21,13 +22,8 @@ pub enum Carried {
         /// Source.
         from: SocketAddr,
     },
-    /// ICMP port unreachable, in reply to a datagram.
-    Refusal {
-        /// Source of the refused datagram.
-        here: SocketAddr,
-        /// Destination of the refused datagram.
-        there: SocketAddr,
-    },
+    /// An ICMP error about a segment or a datagram of this machine.
+    Report(Report),
     /// A message of a neighbour with its hardware address: ARP, a neighbour solicitation or advertisement.
     Neighbour {
         /// The neighbour.
@@ -48,13 +44,12 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMP_V6: u8 = 58;
-/// Types and codes of ICMP port unreachable: RFC 792 and RFC 4443.
-const REFUSED: [u8; 2] = [3, 3];
-const REFUSED_V6: [u8; 2] = [1, 4];
 /// Operation of an ARP request: RFC 826. Types of neighbour solicitations and advertisements: RFC 4861.
 const ARP_REQUEST: [u8; 2] = [0, 1];
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
+/// Bytes of the header of a datagram.
+const UDP_HEADER: usize = 8;
 /// Bytes of an ICMP message in front of the packet that it is about.
 const ICMP_HEADER: usize = 8;
 /// TCP flags.
@@ -85,9 +80,8 @@ fn carried(frame: &[u8]) -> Option<Carried> {
             Some(Carried::Segment { to, from, opens: payload.get(13)? & SYN_ACK_RST == SYN })
         }
         (UDP, _) => ends(parts).map(|(from, to)| Carried::Datagram { to, from }),
-        (ICMP, &REFUSED) => refused(v4(payload.get(ICMP_HEADER..)?)?),
         (ICMP_V6, &[SOLICITATION | ADVERTISEMENT, _]) => Some(Carried::Neighbour { from: parts.1 }),
-        (ICMP_V6, &REFUSED_V6) => refused(v6(payload.get(ICMP_HEADER..)?)?),
+        (ICMP | ICMP_V6, _) => report(frame.len(), parts),
         _ => None,
     }
 }
@@ -99,9 +93,24 @@ fn ends((_, from, to, payload): Parts<'_>) -> Option<(SocketAddr, SocketAddr)> {
     Some((from, SocketAddr::new(to, u16::from_be_bytes([to_high, to_low]))))
 }
 
-fn refused(about: Parts<'_>) -> Option<Carried> {
-    let (here, there) = ends(about).filter(|_| about.0 == UDP)?;
-    Some(Carried::Refusal { here, there })
+/// Decodes an ICMP error, in a frame of this length.
+fn report(length: usize, (protocol, from, _, message): Parts<'_>) -> Option<Carried> {
+    let is_v4 = protocol == ICMP;
+    if is_v4 != from.is_ipv4() {
+        return None;
+    }
+    let (head, packet) = message.split_first_chunk::<ICMP_HEADER>()?;
+    let reason = Reason::of(is_v4, head)?;
+    let about = if is_v4 { v4(packet)? } else { v6(packet)? };
+    let (carried, .., quoted) = about;
+    let (here, there) = ends(about)?;
+    let segment = match carried {
+        TCP => Some(u32::from_be_bytes(*quoted.get(4..)?.first_chunk()?)),
+        UDP => None,
+        _ => return None,
+    };
+    let payload = length - quoted.len().saturating_sub(UDP_HEADER);
+    Some(Carried::Report(Report { here, there, segment, from, reason, payload }))
 }
 
 /// Returns true for a request for a hardware address: an ARP request, or a neighbour solicitation.
@@ -210,7 +219,18 @@ mod tests {
         assert_eq!(look(&frame(1, &segment)), Carried::Other);
         let about = frame(UDP, &segment);
         let refusal = [&[3, 3, 0, 0, 0, 0, 0, 0], &about[ETHERNET..]].concat();
-        assert_eq!(look(&frame(1, &refusal)), Carried::Refusal { here: from, there: to });
+        let report = |segment, payload| {
+            let (reason, machine) = (Reason::closed_port(true), IpAddr::from([10, 0, 0, 1]));
+            Carried::Report(Report { here: from, there: to, segment, from: machine, reason, payload })
+        };
+        let whole = frame(1, &refusal);
+        assert_eq!(look(&whole), report(None, whole.len() - segment.len() + UDP_HEADER));
+        for length in 0..whole.len() - segment.len() + 4 {
+            assert_eq!(look(&whole[..length]), Carried::Other, "{length}");
+        }
+        let about = frame(TCP, &segment);
+        let whole = frame(1, &[&[3, 3, 0, 0, 0, 0, 0, 0], &about[ETHERNET..]].concat());
+        assert_eq!(look(&whole), report(Some(0), whole.len() - segment.len() + UDP_HEADER));
     }
 
     #[test]

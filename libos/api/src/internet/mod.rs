@@ -37,6 +37,7 @@ mod host;
 mod lease;
 mod offload;
 pub mod patience;
+pub mod report;
 mod sockets;
 pub mod stack;
 mod tcp;
@@ -69,7 +70,7 @@ pub enum Error {
     Refused,
     /// The peer, or a machine in between, has reset the connection.
     Reset,
-    /// The peer has not answered for more than two minutes.
+    /// The peer has not answered in time.
     TimedOut,
     /// The sending direction is closed, by this side.
     Finished,

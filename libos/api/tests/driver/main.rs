@@ -10,6 +10,7 @@ use husk::internet::Error;
 use husk::internet::connection::{Connection, Observed};
 use husk::internet::datagrams::Datagrams;
 use husk::internet::driver::{Admission, Device, Owner, Transport};
+use husk::internet::report::Report;
 use husk::internet::stack::Stack;
 use husk::internet::wire::{Sender, Wire};
 use husk::wait::Source;
@@ -204,8 +205,8 @@ impl Owner for Model {
         }
     }
 
-    fn refused(&mut self, ends: (SocketAddr, SocketAddr)) {
-        self.refused.push(ends);
+    fn reported(&mut self, report: &Report, _: &[u8]) {
+        self.refused.push((report.here, report.there));
     }
 
     fn remove(&mut self, slot: u32) {

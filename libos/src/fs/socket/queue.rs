@@ -51,6 +51,17 @@ impl Message {
     }
 }
 
+/// Control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// `cmsg_level`: protocol that defines `kind`.
+    pub level: u32,
+    /// `cmsg_type`.
+    pub kind: u32,
+    /// Contents.
+    pub data: Vec<u8>,
+}
+
 /// What comes with the bytes of a read. Filled in place: to return it through all layers would take longer than a short read.
 #[derive(Debug, Default)]
 pub struct Envelope {
@@ -60,6 +71,8 @@ pub struct Envelope {
     pub from: Option<Address>,
     /// Further facts about a datagram.
     pub arrival: Option<Arrival>,
+    /// An error about what was sent, in place of a message.
+    pub failure: Option<Control>,
     /// Open files that came with it; counted.
     pub rights: Vec<DescriptionKey>,
     /// Real user and group of the sender.

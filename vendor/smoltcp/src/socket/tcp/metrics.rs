@@ -2,6 +2,9 @@ use crate::time::{Duration, Instant};
 
 use super::{Recovery, Socket};
 
+/// The shortest segments that a path can ask for; Linux's, for a path of 552 octets.
+const PATH_MSS_MIN: usize = 512;
+
 /// Facts about a connection, for those who watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -119,6 +122,17 @@ impl Socket<'_> {
     pub fn is_in_flight(&self, seq: u32) -> bool {
         let offset = seq.wrapping_sub(self.local_seq_no.0 as u32);
         self.tuple.is_some() && (offset as usize) < self.flight_size().max(1)
+    }
+
+    /// Send segments of at most so many octets from now on, because longer ones do not reach the
+    /// remote (RFC 1191): those under way are sent again once their time is over.
+    ///
+    /// The length is at least 512 octets, so that nobody can make segments tiny.
+    pub fn limit_segments(&mut self, octets: usize) {
+        self.remote_mss = self.remote_mss.min(octets.max(PATH_MSS_MIN));
+        self.congestion_controller
+            .inner_mut()
+            .set_mss(self.remote_mss);
     }
 
     /// Count the time to the next keep-alive packet from `now`.

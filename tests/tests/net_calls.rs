@@ -1,0 +1,85 @@
+//! Errors that a network reports, and options that concern its packets: through a TAP interface, whose other end is in a namespace of
+//! the test.
+
+use husk_tests::{Guest, native, wire};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+
+/// Network device of the guest.
+const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,ip=fd00::2/64,gw=fd00::1";
+
+/// Gives this thread a network with the other end of the guest's TAP interface in it, which forwards packets. Returns false if
+/// there can be none.
+fn attached() -> bool {
+    let alone = wire::alone();
+    if alone {
+        for words in [
+            "tuntap add tap0 mode tap",
+            "addr add 10.0.0.1/24 dev tap0",
+            "-6 addr add fd00::1/64 dev tap0 nodad",
+            "link set tap0 up",
+            "link set lo up",
+            "route add unreachable 198.51.100.0/24",
+            "route add prohibit 203.0.113.0/24",
+            "-6 route add unreachable 2001:db8:1::/64",
+            "-6 route add prohibit 2001:db8:2::/64",
+        ] {
+            wire::ip(words);
+        }
+        // It reports as many errors as there are.
+        for (name, value) in [
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            ("ipv4/icmp_ratelimit", "0"),
+            ("ipv6/icmp/ratelimit", "0"),
+        ] {
+            fs::write(format!("/proc/sys/net/{name}"), value).expect("a setting of the namespace");
+        }
+    }
+    alone
+}
+
+#[test]
+fn details_of_errors_are_as_on_linux() {
+    Guest::program("socket_errors").run().expect_success().expect_stdout(&native::output("programs", "socket_errors"));
+}
+
+/// A `struct sockaddr_in` or `sockaddr_in6` without a port.
+fn name(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => [vec![2, 0, 0, 0], ip.octets().to_vec(), vec![0; 8]].concat(),
+        IpAddr::V6(ip) => [vec![10, 0], vec![0; 6], ip.octets().to_vec(), vec![0; 4]].concat(),
+    }
+}
+
+/// Returns what a guest prints of its connection and its datagram to `to`: the error number of both, and for the second its origin,
+/// type and code, and the machine `from` that reports it.
+fn reported(to: &str, errno: u8, [origin, kind, code]: [u8; 3], from: &str) -> String {
+    let to: SocketAddr = to.parse().expect("an address");
+    let (level, option) = if to.is_ipv4() { (0, 11) } else { (41, 25) };
+    let reporter = name(from.parse().expect("an address"));
+    let details = [vec![errno, 0, 0, 0, origin, kind, code, 0], vec![0; 8], reporter].concat();
+    format!(
+        "a connection to {to}: Err(Some({errno}))\na datagram to {to}: 8 bytes to {:?}, flags 2000, {:?}\n",
+        name(to.ip()),
+        [(level, option, details)]
+    )
+}
+
+#[test]
+fn unreachable_peers_have_the_errors_that_the_network_reports() {
+    let guest = Guest::program("socket_errors").flag(DEVICE);
+    if !attached() {
+        return;
+    }
+    let cases = [
+        ("198.51.100.1:9", 113, [2, 3, 1], "10.0.0.1"),
+        ("203.0.113.1:9", 113, [2, 3, 13], "10.0.0.1"),
+        ("192.0.2.1:9", 101, [2, 3, 0], "10.0.0.1"),
+        ("10.0.0.1:9", 111, [2, 3, 3], "10.0.0.1"),
+        ("[fd00::1]:9", 111, [3, 1, 4], "fd00::1"),
+        ("[2001:db8:2::1]:9", 13, [3, 1, 1], "fd00::1"),
+    ];
+    let expected: String = cases.iter().map(|(to, errno, code, from)| reported(to, *errno, *code, from)).collect();
+    cases.iter().fold(guest, |guest, (to, ..)| guest.argument(*to)).run().expect_success().expect_stdout(&expected);
+}
