@@ -185,6 +185,11 @@ impl Folders {
         self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
     }
 
+    /// Returns true if the thread's call has asked before it was restarted.
+    pub fn has_call(&self, thread: u32) -> bool {
+        self.calls.iter().any(|call| call.thread == Some(thread))
+    }
+
     /// Returns `value`, or what the thread's call has decided before it was restarted: what depends on that, it does as before.
     pub fn decide(&mut self, thread: u32, value: bool) -> Result<bool, Errno> {
         let at = self.call(thread)?;

@@ -34,7 +34,7 @@ pub const STAT: u32 = 2;
 const OBJECTS_MAXIMUM: usize = 32000;
 const PLACES: u32 = 32768;
 /// Sequence numbers before they start again.
-const SEQUENCES: u32 = 1 << 16;
+const SEQUENCES: u32 = 1 << 15;
 
 /// All objects of the program.
 #[derive(Debug, Default)]
@@ -165,7 +165,7 @@ impl<T> Table<T> {
 }
 
 fn number(place: usize, sequence: u16) -> u32 {
-    u32::from(sequence % (SEQUENCES / 2) as u16) * PLACES + place as u32
+    u32::from(sequence) * PLACES + place as u32
 }
 
 impl<T> Object<T> {
@@ -201,6 +201,15 @@ mod tests {
         assert_ne!(get(&mut table, PRIVATE, 0), get(&mut table, PRIVATE, 0));
         table.find(made).expect("there").value = 9;
         assert_eq!(get(&mut table, 5, 0), Err(Errno::ENXIO), "it does not fit");
+    }
+
+    #[test]
+    fn objects_are_found_however_many_there_have_been() {
+        let mut table = Table::default();
+        for round in 0..2 * SEQUENCES + 5 {
+            let made = get(&mut table, PRIVATE, 0).expect("new");
+            assert!(table.find(made).is_ok() && table.remove(made).is_ok(), "{round}");
+        }
     }
 
     #[test]

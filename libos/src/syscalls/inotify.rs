@@ -69,15 +69,15 @@ fn resolved(libos: &mut Libos, place: &Place, follow: bool) -> Result<Option<Vec
 /// Attributes of the file at a path, which the call is about to change; `None` if there is none, or the path leads to no folder in
 /// which anything is watched.
 pub fn before(libos: &mut Libos, directory: i32, path: &[u8]) -> Result<Option<Attributes>, Stop> {
-    if !libos.files.is_watched() || !libos.files.has_folders() {
+    let thread = libos.threads.current().id;
+    // A restarted call makes the same requests again, though the last watch may have ended meanwhile.
+    if !libos.files.has_folders() || !(libos.files.is_watched() || libos.folders.has_call(thread)) {
         return Ok(None);
     }
     let Some(Place { folder, base, path, .. }) = libos.files.place(directory, path, false, false)? else {
         return Ok(None);
     };
-    // A restarted call makes the same requests again, though another thread may have added a watch meanwhile.
     let is_watched = libos.files.is_folder_watched(folder);
-    let thread = libos.threads.current().id;
     if !libos.folders.decide(thread, is_watched)? {
         return Ok(None);
     }

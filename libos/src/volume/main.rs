@@ -9,7 +9,7 @@
 use super::exchange::{Event, Exchange, Job, Transfer};
 use crate::fs::buffers::Buffers;
 use crate::memory::MEMORY;
-use crate::user::Slice;
+use crate::user::{Slice, is_for_devices};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::slice;
@@ -162,10 +162,10 @@ impl Data for Parts<'_> {
         let _ = self.buffers().fill(at, into);
     }
 
-    // Devices may access it: the libos requests nothing with other memory (`folders::transfer`).
+    // Devices may access what programs read and write into (`folders::transfer`), but no window of a mapped file.
     fn address(&self, at: u64, length: usize) -> Option<u64> {
         let rest = Buffers::new(self.0, at).first();
-        (rest.length >= length as u64).then_some(rest.address)
+        (rest.length >= length as u64 && is_for_devices(rest)).then_some(rest.address)
     }
 }
 

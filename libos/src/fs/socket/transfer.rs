@@ -144,6 +144,7 @@ impl Files {
                 self.release_description(description);
             }
         }
+        self.made_room(node);
         Errno::ECONNREFUSED
     }
 
