@@ -62,6 +62,10 @@ impl<D: Disk> Volume<D> {
         let within = if flags.contains(Flags::WITHIN) { size.saturating_sub(offset) } else { u64::MAX };
         let data: &dyn Data = if within < data.length() { &First(data, within) } else { data };
         let count = if data.length() == 0 { 0 } else { self.put(&info, offset, data)? };
+        if flags.contains(Flags::WITHIN) && count < data.length() {
+            // Nobody writes the rest: what is missing must be told.
+            return Err(ENOSPC);
+        }
         if durable {
             self.sync(request.handle, true)?;
         }

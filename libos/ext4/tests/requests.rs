@@ -240,6 +240,33 @@ fn attributes_are_kept() {
 }
 
 #[test]
+fn what_does_not_fit_within_a_file_is_an_error() {
+    on(8, &["-b", "1024"], |guest| {
+        let block = pattern(200_000, 13);
+        let holes = guest.open("holes", CREATE | RDWR).expect("room");
+        guest.truncate("holes", 1_000_000).expect("no room is needed");
+        guest.put("last", &block[..20_000]).expect("room");
+        let mut files = 0;
+        while guest.put(&format!("f{files}"), &block[..100_000]).is_ok() {
+            files += 1;
+        }
+        let rest = guest.open("rest", CREATE | RDWR).expect("a name takes no block");
+        let mut at = 0;
+        while let Ok(count) = guest.write_at(rest, at, &block[..777]) {
+            at += count;
+        }
+        guest.unlink("last").expect("it is there");
+        let mut within = |offset| {
+            let request = Request { handle: holes, flags: Flags::WITHIN.bits(), offset, ..Request::default() };
+            let mut data = Bytes { bytes: block.clone(), is_whole: guest.is_whole };
+            guest.ask(WRITE, request, ["", ""], &mut data).map(|answer| answer.count)
+        };
+        assert_eq!(within(0), Err(28));
+        assert_eq!(within(2_000_000), Ok(0), "all of it lies behind the end");
+    });
+}
+
+#[test]
 fn a_full_volume_says_so_and_stays_consistent() {
     on(8, &["-b", "1024"], |guest| {
         let block = pattern(100_000, 11);
