@@ -75,7 +75,8 @@ mod tests {
             });
         });
         let zeros = key.digest(&[0; PAGE as usize]);
-        for at in 0..PAGE as usize {
+        // Miri takes seconds for each.
+        for at in (0..PAGE as usize).step_by(if cfg!(miri) { 1021 } else { 1 }) {
             let mut page = [0; PAGE as usize];
             page[at] = 1;
             assert_ne!(key.digest(&page), zeros, "{at}");
