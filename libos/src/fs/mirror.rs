@@ -8,6 +8,8 @@
 //! Newer is what the program has stored through a mapping. There is no fault that could say so, so a page that may be written to has a
 //! digest of what the volume has of it ([`crate::memory::digest`]); pages that differ are written back ([`Mirror::collect`]).
 
+mod changes;
+
 use super::buffers::Buffers;
 use super::data::PAGE;
 use super::folder::{FolderFile, Memory};
@@ -30,8 +32,6 @@ pub type Mirrored = Arc<Mutex<Mirror>>;
 
 /// Pages of one request to read contents.
 const READ_MAXIMUM: u64 = 256;
-/// Pages that are looked through at once for changes.
-const PIECE: u64 = 1024;
 /// Bytes that are copied at once.
 const COPIED: u64 = 64 << 10;
 /// Least length of a window, addresses per byte of the file, and the most that it gets beyond what it needs.
@@ -55,7 +55,7 @@ pub struct Mirror {
     pub writer: Option<FolderFile>,
     /// Error of a change that could not be written back, for the next call that makes the file durable.
     pub error: Option<u32>,
-    /// Size of the file; `None` until a request has told it.
+    /// Size of the file; `None` before the first answer with it.
     size: Option<u64>,
     /// Pages that are being read.
     reading: Option<Range<u64>>,
@@ -82,16 +82,10 @@ pub enum Next {
     Read(Range<u64>),
 }
 
-/// Copy of pages that the program has changed, with the number of the first.
-pub type Run = (u64, Vec<u8>);
-
-/// Digest of no page: a change of such a page is not known yet.
-const CHANGED: Digest = 0;
-
 impl Mirror {
     /// Returns the contents of this file, which is not mapped.
     pub fn new(file: FolderFile, key: Arc<Key>) -> Self {
-        let zeros = shown(key.digest(&[0; PAGE as usize]));
+        let zeros = changes::shown(key.digest(&[0; PAGE as usize]));
         Self {
             folder: file.folder,
             number: file.number,
@@ -122,7 +116,7 @@ impl Mirror {
         if window.place().length < needed && !lengths.iter().any(|length| window.extend(*length).is_ok()) {
             return Err(Errno::ENOMEM);
         }
-        // What the program may store behind the end is not of the file.
+        // Bytes that the program stores behind the end are not of the file.
         shared.held.change(pages.start.max(size.div_ceil(PAGE))..pages.end, |_| 1)?;
         Ok(shared.window.place())
     }
@@ -144,7 +138,7 @@ impl Mirror {
         let shared = self.shared.as_mut().ok_or(Errno::EIO)?;
         shared.window.charge(pages.end - pages.start)?;
         let (at, length) = (pages.start * PAGE, (pages.end - pages.start) * PAGE);
-        // It may be mapped to be read only; the volume writes to it.
+        // The volume writes to pages that are mapped read-only, too.
         shared.window.part(at, length, READ_WRITE);
         let start = shared.window.place().start + at;
         self.reading = Some(pages);
@@ -290,72 +284,6 @@ impl Mirror {
         shared.grant(pages, rights, others)
     }
 
-    /// Takes digests of pages that the program can write to from now on.
-    fn track(&mut self, pages: Range<u64>) -> Result<(), Errno> {
-        let Self { shared: Some(shared), tracked, digests, key, zeros, .. } = self else { return Err(Errno::EIO) };
-        let new = tracked.changed(pages.clone(), |_| 1)?;
-        for (run, _) in tracked.runs(pages).filter(|(_, tracked)| *tracked == 0) {
-            for start in run.clone().step_by(PIECE as usize) {
-                each_populated(shared, start..run.end.min(start + PIECE), |page, shared| {
-                    let digest = shown(key.digest_of(shared.window.part(page * PAGE, PAGE, Rights::READ)));
-                    if digest == *zeros && page as usize >= digests.len() {
-                        return Ok(());
-                    }
-                    set(digests, page, digest, *zeros)
-                })?;
-            }
-        }
-        *tracked = new;
-        Ok(())
-    }
-
-    /// Returns true if the program may have changed pages.
-    pub fn is_tracked(&self) -> bool {
-        !self.tracked.is_zero()
-    }
-
-    /// Copies the runs of pages among the next from page `from` on that the program has changed, and takes them for written back. Returns
-    /// them with their first pages, and the page to go on with, if there are more.
-    pub fn collect(&mut self, from: u64) -> Result<(Vec<Run>, Option<u64>), Errno> {
-        let Self { shared: Some(shared), tracked, digests, key, zeros, size, .. } = self else {
-            return Ok((Vec::new(), None));
-        };
-        let end = size.unwrap_or(0).div_ceil(PAGE);
-        let mut runs: Vec<Run> = Vec::new();
-        let Some((piece, _)) = tracked.runs(from..end).find(|(_, tracked)| *tracked > 0) else {
-            return Ok((runs, None));
-        };
-        let piece = piece.start..piece.end.min(piece.start + PIECE);
-        each_populated(shared, piece.clone(), |page, shared| {
-            if !shared.holds(page) {
-                return Ok(());
-            }
-            let bytes = shared.window.part(page * PAGE, PAGE, Rights::READ);
-            if shown(key.digest_of(bytes)) == digests.get(page as usize).copied().unwrap_or(*zeros) {
-                return Ok(());
-            }
-            let is_next = runs.last().is_some_and(|(first, run)| first + run.len() as u64 / PAGE == page);
-            if !is_next {
-                runs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                runs.push((page, Vec::new()));
-            }
-            let Some((_, run)) = runs.last_mut() else { return Ok(()) };
-            run.try_reserve(PAGE as usize).map_err(|_| Errno::ENOMEM)?;
-            let at = run.len();
-            bytes.append_to(run);
-            // Of the copy: the program may change the page meanwhile.
-            set(digests, page, shown(key.digest(run.get(at..).unwrap_or_default())), *zeros)
-        })
-        .inspect_err(|_| self.lost_all(piece.clone()))?;
-        Ok((runs, Some(piece.end).filter(|next| *next < end)))
-    }
-
-    /// Takes pages for changed, which could not be written back.
-    pub fn lost_all(&mut self, pages: Range<u64>) {
-        let pages = pages.start as usize..(pages.end as usize).min(self.digests.len());
-        self.digests.get_mut(pages).unwrap_or_default().fill(CHANGED);
-    }
-
     /// Drops pages that are not mapped any more, and have been written back.
     pub fn release(&mut self, pages: Range<u64>) {
         let Some(shared) = &mut self.shared else { return };
@@ -373,41 +301,6 @@ impl Mirror {
             self.digests.get_mut(first..last).unwrap_or_default().fill(self.zeros);
         }
     }
-}
-
-/// Digest of a page that is known.
-fn shown(digest: Digest) -> Digest {
-    if digest == CHANGED { 1 } else { digest }
-}
-
-/// Sets the digest of a page.
-fn set(digests: &mut Vec<Digest>, page: u64, digest: Digest, zeros: Digest) -> Result<(), Errno> {
-    let at = page as usize;
-    if at >= digests.len() {
-        digests.try_reserve(at + 1 - digests.len()).map_err(|_| Errno::ENOMEM)?;
-        digests.resize(at + 1, zeros);
-    }
-    if let Some(place) = digests.get_mut(at) {
-        *place = digest;
-    }
-    Ok(())
-}
-
-/// Calls `each` for those of these pages that hold anything.
-fn each_populated(
-    shared: &Shared,
-    pages: Range<u64>,
-    mut each: impl FnMut(u64, &Shared) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let bits = shared.window.populated(pages.start * PAGE, (pages.end - pages.start) * PAGE);
-    for (page, at) in pages.zip(0usize..) {
-        let is_populated =
-            bits.as_ref().is_none_or(|bits| bits.get(at / 8).is_none_or(|byte| byte >> (at % 8) & 1 != 0));
-        if is_populated {
-            each(page, shared)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
