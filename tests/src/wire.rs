@@ -29,6 +29,22 @@ pub fn alone() -> bool {
     true
 }
 
+/// Like [`alone`], with the other end of a guest's TAP interface, tap0, in the namespace.
+pub fn attached() -> bool {
+    let alone = alone();
+    if alone {
+        for words in [
+            "tuntap add tap0 mode tap",
+            "addr add 10.0.0.1/24 dev tap0",
+            "-6 addr add fd00::1/64 dev tap0 nodad",
+            "link set tap0 up",
+        ] {
+            ip(words);
+        }
+    }
+    alone
+}
+
 /// A TAP interface, and a socket at the host's end that sends and receives frames.
 #[derive(Debug)]
 pub struct Tap {

@@ -33,7 +33,7 @@ fn image(name: &str, features: &'static str) -> PathBuf {
     found.unwrap_or_else(|| panic!("there is no '{name}' among {images:?}")).clone()
 }
 
-/// Where a database lies.
+/// Place of a database.
 enum Place {
     Directory(Folder),
     Disk(Volume),

@@ -2,6 +2,7 @@
 //! with a network device there is a TAP interface, and this machine is at the other end.
 
 use husk_tests::network::accept;
+use husk_tests::wire::attached;
 use husk_tests::{Guest, Running, build, native, network, requires, wire};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -37,22 +38,6 @@ fn ten_thousand_connections_fit() {
 const ASKING: &str = "--net=tap:tap0";
 /// Network device of a guest with fixed addresses.
 const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,dns=10.0.0.1,ip=fd00::2/64";
-
-/// Gives this thread a network with the other end of the guest's TAP interface in it. Returns false if there can be none.
-fn attached() -> bool {
-    let alone = wire::alone();
-    if alone {
-        for words in [
-            "tuntap add tap0 mode tap",
-            "addr add 10.0.0.1/24 dev tap0",
-            "-6 addr add fd00::1/64 dev tap0 nodad",
-            "link set tap0 up",
-        ] {
-            wire::ip(words);
-        }
-    }
-    alone
-}
 
 /// Echoes the bytes of the next connection, up to its FIN.
 fn serve_one(listener: &TcpListener) {

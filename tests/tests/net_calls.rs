@@ -10,14 +10,10 @@ const DEVICE: &str = "--net=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,ip=fd00::2/64,gw
 
 /// Gives this thread a network with the other end of the guest's TAP interface in it, which forwards packets. Returns false if
 /// there can be none.
-fn attached() -> bool {
-    let alone = wire::alone();
-    if alone {
+fn routed() -> bool {
+    let attached = wire::attached();
+    if attached {
         for words in [
-            "tuntap add tap0 mode tap",
-            "addr add 10.0.0.1/24 dev tap0",
-            "-6 addr add fd00::1/64 dev tap0 nodad",
-            "link set tap0 up",
             "link set lo up",
             "route add unreachable 198.51.100.0/24",
             "route add prohibit 203.0.113.0/24",
@@ -26,17 +22,17 @@ fn attached() -> bool {
         ] {
             wire::ip(words);
         }
-        // It reports as many errors as there are.
         for (name, value) in [
             ("ipv4/ip_forward", "1"),
             ("ipv6/conf/all/forwarding", "1"),
+            // All errors are reported, however many there are.
             ("ipv4/icmp_ratelimit", "0"),
             ("ipv6/icmp/ratelimit", "0"),
         ] {
             fs::write(format!("/proc/sys/net/{name}"), value).expect("a setting of the namespace");
         }
     }
-    alone
+    attached
 }
 
 #[test]
@@ -69,7 +65,7 @@ fn reported(to: &str, errno: u8, [origin, kind, code]: [u8; 3], from: &str) -> S
 #[test]
 fn unreachable_peers_have_the_errors_that_the_network_reports() {
     let guest = Guest::program("socket_errors").flag(DEVICE);
-    if !attached() {
+    if !routed() {
         return;
     }
     let cases = [

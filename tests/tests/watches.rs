@@ -21,7 +21,7 @@ fn what_the_program_does_in_a_folder_is_watched_as_on_linux() {
     assert_eq!(outcome.stderr().matches(told).count(), 1, "{outcome}");
 }
 
-/// Watches a directory with the crate `notify`, and prints what it is told of a new file, one renamed and one removed.
+/// Watches a directory with the crate `notify`, and prints the events about a new file, one renamed and one removed.
 const NOTIFY: &str = r#"
 use notify::event::{ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};

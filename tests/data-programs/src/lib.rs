@@ -34,7 +34,7 @@ pub trait Store: Sized {
     fn load(&mut self) -> Outcome<Loaded>;
 }
 
-/// What a transaction does.
+/// Steps of a transaction.
 #[derive(Debug)]
 pub struct Change {
     /// Number of the record, which is kept beside the records too.

@@ -37,6 +37,13 @@ impl Descriptors {
     }
 }
 
+/// Returns the kind of the file behind a descriptor (`S_IFMT`); 0 also if there is none.
+pub fn kind(descriptor: usize) -> u32 {
+    let mut status = [0u64; 32];
+    call(libc::SYS_fstat, &[descriptor, status.as_mut_ptr() as usize]);
+    status[3] as u32 & libc::S_IFMT
+}
+
 impl Drop for Descriptors {
     fn drop(&mut self) {
         call(libc::SYS_close_range, &[self.base as usize, u32::MAX as usize, 0]);

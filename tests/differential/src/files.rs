@@ -4,7 +4,7 @@ mod names;
 
 use crate::Family;
 use crate::calls::{call, digest, done, shown};
-use crate::descriptors::Descriptors;
+use crate::descriptors::{self, Descriptors};
 use crate::random::Random;
 
 /// Directory of a sequence, on a tmpfs natively, with a parent of its own.
@@ -63,9 +63,7 @@ impl Files {
 
     fn write(&mut self, random: &mut Random) -> String {
         let (descriptor, mut length) = (self.descriptors.any(random), random.one_of(SIZES));
-        let mut status = [0u64; 32];
-        call(libc::SYS_fstat, &[descriptor, status.as_mut_ptr() as usize]);
-        if status[3] as u32 & libc::S_IFMT == libc::S_IFIFO {
+        if descriptors::kind(descriptor) == libc::S_IFIFO {
             // How much a pipe takes that is nearly full depends on how its bytes lie in pages.
             length = length.min(100);
         }

@@ -169,7 +169,7 @@ impl Memory {
         let bytes = [random.below(256) as u8; 100];
         call(libc::SYS_write, &[self.pipe[1] as usize, bytes.as_ptr() as usize, length]);
         let result = call(libc::SYS_read, &[self.pipe[0] as usize, self.arena + offset, length]);
-        // What was not taken.
+        // The rest.
         let mut rest = [0; 100];
         call(libc::SYS_read, &[self.pipe[0] as usize, rest.as_mut_ptr() as usize, 100]);
         format!("write to {offset:x}, {length} = {}", shown(result))

@@ -2,7 +2,7 @@
 
 use crate::Family;
 use crate::calls::{call, digest, done, shown};
-use crate::descriptors::Descriptors;
+use crate::descriptors::{self, Descriptors};
 use crate::random::Random;
 use libc::{SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM};
 
@@ -61,14 +61,12 @@ impl Pipes {
 
     fn write(&mut self, random: &mut Random) -> String {
         let (descriptor, mut length) = (self.descriptors.any(random), random.one_of(LENGTHS));
-        let mut status = [0u64; 32];
-        call(libc::SYS_fstat, &[descriptor, status.as_mut_ptr() as usize]);
         // From Linux 6.9 on, a counter of events takes 8 bytes only; before, it took the first 8 of more.
-        match status[3] as u32 & libc::S_IFMT {
+        match descriptors::kind(descriptor) {
             0 => length = length.min(8),
             // How much a pipe takes that is nearly full depends on how its bytes lie in pages.
             libc::S_IFIFO => length = length.min(100),
-            // From Linux 6.17 on, an empty message that nobody has read is no reason for ECONNRESET.
+            // From Linux 6.17 on, an unread empty message is no reason for ECONNRESET.
             // How many messages fit depends on what the kernel allocates for each.
             libc::S_IFSOCK => length = length.clamp(1, 4096),
             _ => {}

@@ -28,6 +28,11 @@ fn set(random: &mut Random) -> u64 {
     all().into_iter().filter(|_| random.once_in(2)).map(bit).sum()
 }
 
+/// Returns a result with the time that is left of a timer, in hours, and its interval.
+fn hours_of(result: i64, [every, _, left, _]: [usize; 4]) -> String {
+    format!("{} {} {every}", shown(result), left / 3600)
+}
+
 impl Signals {
     /// Starts with all signals blocked, none pending, and each one's default action.
     pub fn new() -> Self {
@@ -75,7 +80,7 @@ impl Signals {
     }
 
     fn mask(&mut self, random: &mut Random) -> String {
-        // What is blocked stays so: a default action would end the program.
+        // Blocked signals stay so: a default action would end the program.
         let (how, set, mut old) = (random.one_of(&[libc::SIG_BLOCK, 9]), set(random), 0u64);
         let arguments = [how as usize, &raw const set as usize, &raw mut old as usize, SET];
         let result = call(libc::SYS_rt_sigprocmask, &arguments);
@@ -147,11 +152,11 @@ impl Signals {
             1..3 => {
                 let arguments = [timer, 0, times.as_ptr() as usize, old.as_mut_ptr() as usize];
                 let result = call(libc::SYS_timer_settime, &arguments);
-                format!("timer_settime({drawn}, {times:?}) = {} {} {}", shown(result), old[2] / 3600, old[0])
+                format!("timer_settime({drawn}, {times:?}) = {}", hours_of(result, old))
             }
             3 => {
                 let result = call(libc::SYS_timer_gettime, &[timer, old.as_mut_ptr() as usize]);
-                format!("timer_gettime({drawn}) = {} {} {}", shown(result), old[2] / 3600, old[0])
+                format!("timer_gettime({drawn}) = {}", hours_of(result, old))
             }
             _ => {
                 let result = call(libc::SYS_timer_delete, &[timer]);
@@ -177,11 +182,11 @@ impl Signals {
                 let flags = random.one_of(&[0, 0, 8]);
                 let arguments = [descriptor, flags, times.as_ptr() as usize, old.as_mut_ptr() as usize];
                 let result = call(libc::SYS_timerfd_settime, &arguments);
-                format!("timerfd_settime({name}, {flags}, {times:?}) = {} {} {}", shown(result), old[2] / 3600, old[0])
+                format!("timerfd_settime({name}, {flags}, {times:?}) = {}", hours_of(result, old))
             }
             2 => {
                 let result = call(libc::SYS_timerfd_gettime, &[descriptor, old.as_mut_ptr() as usize]);
-                format!("timerfd_gettime({name}) = {} {} {}", shown(result), old[2] / 3600, old[0])
+                format!("timerfd_gettime({name}) = {}", hours_of(result, old))
             }
             _ => {
                 let mut count = 0u64;

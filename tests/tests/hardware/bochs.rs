@@ -44,7 +44,7 @@ fn watch_screen(messages: impl BufRead) {
         let name = message.split_once("connected to screen \"").and_then(|(_, rest)| rest.split_once('"'));
         if let Some((name, _)) = name {
             let mut screen = File::open(name).expect("Bochs has opened it");
-            // It ends with an error when Bochs does.
+            // The read ends with an error when Bochs does.
             thread::spawn(move || std::io::copy(&mut screen, &mut std::io::sink()));
         }
     }

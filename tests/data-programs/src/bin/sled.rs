@@ -12,7 +12,7 @@ struct Sled(sled::Db);
 
 impl Store for Sled {
     fn open(directory: &Path) -> Outcome<Self> {
-        // What is stored is flushed by the program alone.
+        // Only the program flushes.
         Ok(Self(sled::Config::new().path(directory.join("records.sled")).flush_every_ms(None).open()?))
     }
 

@@ -16,7 +16,7 @@ pub fn any(random: &mut Random) -> CString {
     path(random.one_of(NAMES))
 }
 
-/// Returns what fstat(2) tells: kind, permissions, links, size. Directories have other sizes on each file system.
+/// Returns fields of fstat(2): kind, permissions, links, size. Directories have other sizes on each file system.
 pub fn shown_status(result: i64, status: &[u64; 32]) -> String {
     if result < 0 {
         return shown(result);

@@ -56,7 +56,7 @@ fn main() {
 
 fn check(path: &Path, last: u64) {
     let file = File::open(path).expect("there");
-    // Those before have been overwritten.
+    // Earlier ones have been overwritten.
     for number in last.saturating_sub((SIZE / LENGTH) as u64 - 2).max(1)..=last {
         let mut bytes = vec![0; LENGTH];
         file.read_exact_at(&mut bytes, place(number) as u64).expect("read");

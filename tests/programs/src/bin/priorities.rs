@@ -217,7 +217,7 @@ fn cleared() {
         pause();
         println!("try: {}", call(&word, TRY_LOCK, 0));
         shown("second", call(&word, LOCK, 0));
-        // Which of the two is the first to go on after the first one's call is not said.
+        // The order of the two threads after the first one's call is not defined.
         shown("second is done", call(&word, UNLOCK, 0));
         println!("first is done: {:?}", first.join().expect("it ends"));
     });

@@ -7,7 +7,7 @@
 )]
 
 use libc::*;
-use programs::errno;
+use programs::{control_messages, errno};
 use std::io::Error;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -42,13 +42,7 @@ fn failure(socket: &UdpSocket, room: usize) -> String {
     if length < 0 {
         return Error::last_os_error().to_string();
     }
-    let (mut told, mut at) = (Vec::new(), unsafe { CMSG_FIRSTHDR(&message) });
-    while let Some(header) = unsafe { at.as_ref() } {
-        let length = (header.cmsg_len as u64 - u64::from(unsafe { CMSG_LEN(0) })) as usize;
-        let data = unsafe { std::slice::from_raw_parts(CMSG_DATA(header), length) };
-        told.push((header.cmsg_level, header.cmsg_type, data.to_vec()));
-        at = unsafe { CMSG_NXTHDR(&message, header) };
-    }
+    let told = control_messages(&message);
     // Without the port, which is another one each time.
     name[2..4].fill(0);
     format!("{length} bytes to {:?}, flags {:x}, {told:?}", &name[..message.msg_namelen as usize], message.msg_flags)

@@ -6,7 +6,7 @@
 )]
 
 use libc::*;
-use programs::{errno, ready};
+use programs::{Control, control_messages, errno, ready};
 use std::fmt::Debug;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -133,9 +133,6 @@ fn connections_tell_their_state() {
     unsafe { close(fresh) };
 }
 
-/// Control message: level, kind, data.
-type Control = (i32, i32, Vec<u8>);
-
 /// Sends bytes with control messages to `to`.
 fn send_with(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, controls: &[Control]) -> Result<isize, i32> {
     let mut room = [0u64; 32];
@@ -167,13 +164,7 @@ fn receive_with(socket: &UdpSocket) -> (isize, String, Vec<Control>) {
     (message.msg_control, message.msg_controllen) = (room.as_mut_ptr().cast(), size_of_val(&room) as _);
     (message.msg_name, message.msg_namelen) = (name.as_mut_ptr().cast(), 28);
     let length = unsafe { recvmsg(socket.as_raw_fd(), &mut message, 0) };
-    let (mut told, mut at) = (Vec::new(), unsafe { CMSG_FIRSTHDR(&message) });
-    while let Some(header) = unsafe { at.as_ref() } {
-        let length = (header.cmsg_len as u64 - u64::from(unsafe { CMSG_LEN(0) })) as usize;
-        let data = unsafe { std::slice::from_raw_parts(CMSG_DATA(header), length) };
-        told.push((header.cmsg_level, header.cmsg_type, data.to_vec()));
-        at = unsafe { CMSG_NXTHDR(&message, header) };
-    }
+    let told = control_messages(&message);
     let from = if message.msg_namelen == 16 { format!("{:?}", &name[4..8]) } else { format!("{:?}", &name[8..24]) };
     (length, from, told)
 }

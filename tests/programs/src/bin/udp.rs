@@ -6,7 +6,7 @@
 )]
 
 use libc::*;
-use programs::{errno, ready};
+use programs::{Control, control_messages, errno, ready};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -135,21 +135,14 @@ fn addresses_are_shared_as_agreed() {
 }
 
 /// Returns the ancillary data of the next message, from recvmsg(2): levels, kinds, and data.
-fn control(socket: &UdpSocket) -> Vec<(i32, i32, Vec<u8>)> {
+fn control(socket: &UdpSocket) -> Vec<Control> {
     let (mut bytes, mut room) = ([0u8; 16], [0u64; 32]);
     let mut vector = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut message: msghdr = unsafe { std::mem::zeroed() };
     (message.msg_iov, message.msg_iovlen) = (&mut vector, 1);
     (message.msg_control, message.msg_controllen) = (room.as_mut_ptr().cast(), size_of_val(&room) as _);
     assert_eq!(unsafe { recvmsg(socket.as_raw_fd(), &mut message, 0) }, 1);
-    let (mut told, mut at) = (Vec::new(), unsafe { CMSG_FIRSTHDR(&message) });
-    while let Some(header) = unsafe { at.as_ref() } {
-        let length = (header.cmsg_len as u64 - u64::from(unsafe { CMSG_LEN(0) })) as usize;
-        let data = unsafe { std::slice::from_raw_parts(CMSG_DATA(header), length) };
-        told.push((header.cmsg_level, header.cmsg_type, data.to_vec()));
-        at = unsafe { CMSG_NXTHDR(&message, header) };
-    }
-    told
+    control_messages(&message)
 }
 
 fn messages_tell_where_they_went() {
