@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "the one gate between pointers that the program claims and bytes")]
 
 use crate::errno::Errno;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -85,6 +86,14 @@ impl Slice {
         // SAFETY: `check` found `from` to be inside the program's window, and `into` is ours, so they do not overlap.
         unsafe { from.cast_const().copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) };
         Ok(())
+    }
+
+    /// Returns a copy of the claim.
+    pub fn boxed(self) -> Result<Box<[u8]>, Errno> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.length as usize).map_err(|_| Errno::ENOMEM)?;
+        self.append_to(&mut bytes)?;
+        Ok(bytes.into_boxed_slice())
     }
 
     /// Appends the claim to `into`, which must have room for it: bytes about to be written are not zeroed first.

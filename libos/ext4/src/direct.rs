@@ -46,7 +46,7 @@ impl<D: Disk> Cache<D> {
         match self.disk.write_from(offset, data, at, length) {
             Ok(false) => Ok(false),
             Ok(true) => {
-                // What the cache has of these sectors is older.
+                // Copies of these sectors in the cache are older.
                 self.discard(sector..sector + (length / SECTOR) as u64);
                 self.unflushed = true;
                 Ok(true)

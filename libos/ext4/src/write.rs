@@ -63,7 +63,7 @@ impl<D: Disk> Volume<D> {
         let data: &dyn Data = if within < data.length() { &First(data, within) } else { data };
         let count = if data.length() == 0 { 0 } else { self.put(&info, offset, data)? };
         if flags.contains(Flags::WITHIN) && count < data.length() {
-            // Nobody writes the rest: what is missing must be told.
+            // No later request writes the rest, so a short count would lose it.
             return Err(ENOSPC);
         }
         if durable {

@@ -19,7 +19,7 @@ pub struct Call {
     pub thread: Option<u32>,
     /// Memory that the call has mapped.
     pub kept: Option<u64>,
-    /// What the call has decided: see [`super::Folders::decide`].
+    /// Decision of the call: see [`super::Folders::decide`].
     pub decided: Option<bool>,
     /// Contents of the file that the call maps: kept, as requests about the file pass by there.
     pub mirror: Option<Mirrored>,

@@ -170,8 +170,8 @@ impl Folders {
         Err(until_woken())
     }
 
-    /// Submits changes of those mapped files, from a place on, until all are submitted, [`BUDGET`] bytes are under way, or so many
-    /// pieces of files have been looked through. The place becomes that to go on from. Returns true if all are submitted.
+    /// Submits changes of those mapped files, from a place on, until all are submitted, [`BUDGET`] bytes are under way, or this number
+    /// of pieces of files has been looked through. The place becomes the next one. Returns true if all are submitted.
     pub fn write_back(
         &mut self,
         at: &mut Place,

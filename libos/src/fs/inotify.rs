@@ -1,6 +1,6 @@
 //! Queues of inotify(7): events about files, in order, until the program reads them.
 //!
-//! What is watched is in [`super::marks`], what happens to files comes from [`super::report`].
+//! Watches are in [`super::marks`]; events come from [`super::report`].
 
 use super::quota::Quota;
 use super::ready::Ready;

@@ -349,7 +349,7 @@ impl Files {
             return Ok(address);
         }
         if is_mirror {
-            // It would have to be read.
+            // Its contents would have to be read.
             return Err(Errno::ENOMEM);
         }
         let node = mapping.node;

@@ -63,7 +63,7 @@ pub struct Marks {
     /// Number of queues.
     pub(super) queues: u32,
     /// Number of the last pair of events about a rename.
-    pub cookie: u32,
+    cookie: u32,
     /// Names that open files had in watched directories: inode, directory, name.
     pub unlinked: Vec<(u64, u64, Box<[u8]>)>,
 }
@@ -73,6 +73,12 @@ impl Marks {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Number of the next pair of events about a rename.
+    pub(super) fn next_cookie(&mut self) -> u32 {
+        self.cookie = self.cookie.wrapping_add(1).max(1);
+        self.cookie
     }
 
     /// The watches of a file.

@@ -1,4 +1,4 @@
-//! What happens to files, reported to those who watch them ([`super::marks`]).
+//! Events about files, reported to the queues that watch them ([`super::marks`]).
 //!
 //! As on Linux, an event about a file goes to the watches of its directory, with its name, then to its own. Calls report after they
 //! have succeeded. While nothing is watched, a report is one comparison.
@@ -24,6 +24,11 @@ pub fn split(path: &[u8]) -> (&[u8], Option<&[u8]>) {
         None if path.is_empty() => (path, None),
         None => (&[], Some(path)),
     }
+}
+
+/// The mark of an event about a directory.
+fn bit(is_directory: bool) -> u32 {
+    if is_directory { IN_ISDIR } else { 0 }
 }
 
 impl Files {
@@ -66,7 +71,7 @@ impl Files {
             }
             return;
         }
-        let event = event | if is_directory { IN_ISDIR } else { 0 };
+        let event = event | bit(is_directory);
         if with_parent && let Some((home, home_number)) = inode.home {
             let marks = self.marks.of(Of::Memory(home_number));
             if !marks.is_empty() {
@@ -77,20 +82,20 @@ impl Files {
                 let is_unlinked = name.is_none();
                 let name = name.or_else(before).and_then(|name| super::directory::boxed(name).ok());
                 if let Some(name) = name {
-                    self.tell(Of::Memory(home_number), event, 0, Some(&name), is_unlinked);
+                    self.post(Of::Memory(home_number), event, 0, Some(&name), is_unlinked);
                 }
             }
         }
-        self.tell(Of::Memory(number), event, 0, None, false);
+        self.post(Of::Memory(number), event, 0, None, false);
     }
 
     /// Reports an event about a name in a directory.
     #[inline]
     pub(super) fn report_name(&mut self, directory: NodeKey, name: &[u8], event: u32, node: NodeKey) {
         if !self.marks.is_empty() {
-            let bit = if self.nodes[node].kind.is_directory() { IN_ISDIR } else { 0 };
+            let bit = bit(self.nodes[node].kind.is_directory());
             let number = self.nodes[directory].number;
-            self.tell(Of::Memory(number), event | bit, 0, Some(name), false);
+            self.post(Of::Memory(number), event | bit, 0, Some(name), false);
         }
     }
 
@@ -98,7 +103,7 @@ impl Files {
     pub(super) fn report_removed(&mut self, directory: NodeKey, name: &[u8], event: u32, was_directory: bool) {
         if !self.marks.is_empty() {
             let number = self.nodes[directory].number;
-            self.tell(Of::Memory(number), event | if was_directory { IN_ISDIR } else { 0 }, 0, Some(name), false);
+            self.post(Of::Memory(number), event | bit(was_directory), 0, Some(name), false);
         }
     }
 
@@ -114,12 +119,11 @@ impl Files {
         if self.marks.is_empty() {
             return;
         }
-        let bit = if self.nodes[node].kind.is_directory() { IN_ISDIR } else { 0 };
-        self.marks.cookie = self.marks.cookie.wrapping_add(1).max(1);
-        let cookie = self.marks.cookie;
+        let bit = bit(self.nodes[node].kind.is_directory());
+        let cookie = self.marks.next_cookie();
         for ((directory, name), event) in [(from, IN_MOVED_FROM), (to, IN_MOVED_TO)] {
             let number = self.nodes[directory].number;
-            self.tell(Of::Memory(number), event | bit, cookie, Some(name), false);
+            self.post(Of::Memory(number), event | bit, cookie, Some(name), false);
         }
         if let Some(replaced) = replaced {
             self.report_self(replaced, IN_ATTRIB);
@@ -154,7 +158,7 @@ impl Files {
 
     /// Reports the last event about a file, and removes its watches.
     pub fn end_marks(&mut self, file: Of<'_>, event: u32) {
-        self.tell(file, event, 0, None, false);
+        self.post(file, event, 0, None, false);
         while let Some(&Mark { queue, number, .. }) = self.marks.of(file).first() {
             if !self.remove_mark(queue, number) {
                 break;
@@ -170,34 +174,33 @@ impl Files {
 
     /// Reports an event about a file of a folder, at this path from its root.
     pub fn report_in_folder(&mut self, folder: u32, path: &[u8], event: u32, is_directory: bool) {
-        let event = event | if is_directory { IN_ISDIR } else { 0 };
+        let event = event | bit(is_directory);
         self.report_name_in_folder(folder, path, event, 0);
-        self.tell(Of::InFolder(folder, path), event, 0, None, false);
+        self.post(Of::InFolder(folder, path), event, 0, None, false);
     }
 
     /// Reports an event about a file of a folder to its own watches only.
     pub fn report_self_in_folder(&mut self, folder: u32, path: &[u8], event: u32) {
-        self.tell(Of::InFolder(folder, path), event, 0, None, false);
+        self.post(Of::InFolder(folder, path), event, 0, None, false);
     }
 
     /// Reports an event about a name in a folder.
     pub fn report_name_in_folder(&mut self, folder: u32, path: &[u8], event: u32, cookie: u32) {
         if let (directory, Some(name)) = split(path) {
-            self.tell(Of::InFolder(folder, directory), event, cookie, Some(name), false);
+            self.post(Of::InFolder(folder, directory), event, cookie, Some(name), false);
         }
     }
 
     /// Reports a rename in a folder.
     pub fn report_rename_in_folder(&mut self, folder: u32, from: &[u8], to: &[u8], is_directory: bool) {
-        let bit = if is_directory { IN_ISDIR } else { 0 };
-        self.marks.cookie = self.marks.cookie.wrapping_add(1).max(1);
-        let cookie = self.marks.cookie;
+        let bit = bit(is_directory);
+        let cookie = self.marks.next_cookie();
         self.report_name_in_folder(folder, from, IN_MOVED_FROM | bit, cookie);
         self.report_name_in_folder(folder, to, IN_MOVED_TO | bit, cookie);
     }
 
     /// Adds an event to the queues that watch `file` for it.
-    fn tell(&mut self, file: Of<'_>, event: u32, cookie: u32, name: Option<&[u8]>, is_unlinked: bool) {
+    fn post(&mut self, file: Of<'_>, event: u32, cookie: u32, name: Option<&[u8]>, is_unlinked: bool) {
         let event = if event & ABOUT_ITSELF != 0 { event & !IN_ISDIR } else { event };
         let marks = self.marks.of(file);
         if marks.is_empty() {

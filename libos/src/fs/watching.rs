@@ -16,7 +16,7 @@ const QUEUES_MAXIMUM: u32 = 128;
 const MARKS_MAXIMUM: usize = 65536;
 /// Memory that a watch takes, in bytes: entry, key, and room to grow.
 const COST: u64 = 128;
-/// What inotify_add_watch(2) takes.
+/// Bits that inotify_add_watch(2) takes.
 const KNOWN: u32 = linux::IN_ALL_EVENTS
     | linux::IN_UNMOUNT
     | linux::IN_Q_OVERFLOW

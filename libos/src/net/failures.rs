@@ -46,7 +46,7 @@ const MEANING: [(Errno, bool); 16] = [
     (Errno::EHOSTUNREACH, true),
     (Errno::EHOSTUNREACH, true),
 ];
-/// The same of ICMPv6.
+/// Meaning of those of ICMPv6.
 const MEANING_V6: [(Errno, bool); 7] = [
     (Errno::ENETUNREACH, false),
     (Errno::EACCES, true),
@@ -60,7 +60,7 @@ const MEANING_V6: [(Errno, bool); 7] = [
 /// An error about a datagram.
 #[derive(Debug)]
 pub struct Failure {
-    /// Where the datagram was sent to.
+    /// Destination of the datagram.
     pub to: SocketAddr,
     /// The beginning of its contents.
     pub bytes: Vec<u8>,

@@ -8,6 +8,7 @@ use core::mem::offset_of;
 use core::net::IpAddr;
 use husk::abi::device::FRAME_HEADER;
 use husk::internet::connection::Connection;
+use husk::internet::report;
 use smoltcp::socket::tcp::{self, Metrics};
 use smoltcp::time::Duration;
 
@@ -24,9 +25,6 @@ const INITIAL_WINDOW: u32 = 10;
 /// `TCP_INFINITE_SSTHRESH`: there has been no loss.
 const NO_THRESHOLD: u32 = 0x7fff_ffff;
 
-/// Bytes of the headers of a segment.
-const HEADERS: u32 = 20 + 20;
-const HEADERS_V6: u32 = 40 + 20;
 /// `TCPI_OPT_SACK` and `TCPI_OPT_WSCALE`.
 const HAS_SACK: u8 = 2;
 const HAS_SCALES: u8 = 4;
@@ -172,7 +170,7 @@ impl Info {
         let us = |time: Duration| time.total_micros().min(u32::MAX.into()) as u32;
         let segments = |bytes: usize| bytes.div_ceil(known.mss.max(1)) as u32;
         let (rtt, variation) = known.round_trip.map_or((0, 0), |(rtt, variation)| (us(rtt), us(variation)));
-        let mss = mtu - if connection.ends().1.is_ipv4() { HEADERS } else { HEADERS_V6 };
+        let mss = mtu - report::headers(connection.ends().1.ip()) as u32;
         let (sent, received) = known.scales.unwrap_or_default();
         self.0[1] = match (known.recovers, known.by_timeout) {
             (true, true) => LOSS,

@@ -166,7 +166,7 @@ impl Options {
         if v6 { set(net::SOL_IPV6, net::IPV6_UNICAST_HOPS) } else { set(net::SOL_IP, net::IP_TTL) }
     }
 
-    /// What the header of a datagram to `to` contains, which a send may choose.
+    /// Fields of the header of a datagram to `to` that a send may choose.
     pub(super) fn marks(&self, posting: &Posting, to: IpAddr) -> Marks {
         let v6 = to.is_ipv6();
         let hops = if to.is_multicast() { Some(self.group_hops(v6)) } else { self.hop_limit(v6) };

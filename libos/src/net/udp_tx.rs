@@ -41,7 +41,7 @@ impl Net {
                 match queue.send(longest, neighbour, (from.ip(), to), length, |room| part.fill(0, room)) {
                     Ok(done) => filled = filled.and(done),
                     Err(error) if at == 0 => return Err(error),
-                    // What finds no room behind others is lost, as anywhere on the way.
+                    // Datagrams without room behind others are lost, as anywhere on the way.
                     Err(_) => break,
                 }
             }

@@ -26,7 +26,7 @@ const DEFAULT: i32 = -1;
 pub struct Sent {
     /// Descriptors of files to pass along.
     pub rights: Vec<i32>,
-    /// What is said about a datagram.
+    /// Arguments for a datagram.
     pub posting: Posting,
 }
 

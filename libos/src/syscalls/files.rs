@@ -144,7 +144,7 @@ pub fn lseek(libos: &mut Libos, Arguments([file, offset, whence, ..]): Arguments
         && matches!(whence as u32, SEEK_END | SEEK_DATA | SEEK_HOLE)
     {
         libos.files.check(file as i32)?;
-        // What has been stored to a hole is data.
+        // Bytes stored to a hole are data.
         return mapped::written_back(libos, mapped::is(opened), |libos| {
             let request = Request { flags: whence as u32, offset, ..Request::default() };
             let position = folder::about(libos, opened, SEEK, request)?.answer.position;

@@ -90,7 +90,7 @@ pub fn mremap(libos: &mut Libos, Arguments([address, old, new, flags, to, _]): A
         if flags & MREMAP_FIXED != 0 {
             return Err(Errno::EINVAL.into());
         }
-        // What it shrinks by is unmapped.
+        // The rest of a mapping that shrinks is unmapped.
         let of = mapped::at(libos, address, old);
         return mapped::written_back(libos, of, |libos| {
             let resized = libos.files.remap(address, (old, new), flags & MREMAP_MAYMOVE != 0, now());

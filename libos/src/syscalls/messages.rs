@@ -8,7 +8,6 @@ use crate::process::PROCESS;
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult, WaitFor};
 use crate::user::{self, Slice};
-use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Flag of msgrcv(2) that copies a message, which the kernel may lack, too.
@@ -48,13 +47,7 @@ pub fn msgsnd(libos: &mut Libos, Arguments([id, from, size, flags, ..]): Argumen
     if !queue.has_room(size) {
         return if flags as u32 & NO_WAIT != 0 { Err(Errno::EAGAIN.into()) } else { wait(id) };
     }
-    let bytes = {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size as usize).map_err(|_| Errno::ENOMEM)?;
-        Slice::new(from.wrapping_add(8), size).append_to(&mut bytes)?;
-        bytes.into_boxed_slice()
-    };
-    queue.send(Message { kind, bytes })?;
+    queue.send(Message { kind, bytes: Slice::new(from.wrapping_add(8), size).boxed()? })?;
     (queue.times[0], queue.processes[0]) = (now().seconds, PROCESS);
     libos.threads.wake_ipc(SORT | u64::from(id));
     Ok(0)

@@ -155,7 +155,7 @@ pub fn requeue(libos: &mut Libos, address: u64, value: u32, lock: u64, limit: u3
     Ok(count)
 }
 
-/// Takes a lock that nobody has for the thread `id`, or notes in its word that a thread waits, and returns the owner. EDEADLK if the
+/// Takes a free lock for the thread `id`, or notes in its word that a thread waits, and returns the owner. EDEADLK if the
 /// thread has it, ESRCH if its owner is no thread.
 fn take(libos: &mut Libos, id: u32, address: u64) -> Result<Option<u32>, Errno> {
     let value: u32 = user::read(address)?;

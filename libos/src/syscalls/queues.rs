@@ -2,8 +2,9 @@
 
 use super::Arguments;
 use super::arguments::{descriptor, done};
+use super::futex::read_time;
 use super::signal::{number, send_to_any};
-use crate::clock::{self, Base, Timespec};
+use crate::clock::{self, Base};
 use crate::errno::Errno;
 use crate::fs::queue::{Message, Notification};
 use crate::fs::ready::Ready;
@@ -59,11 +60,7 @@ pub fn mq_unlink(libos: &mut Libos, Arguments([at, ..]): Arguments) -> SyscallRe
 
 /// The time at an address, on the wall clock, as monotonic time; `None` for a null pointer.
 fn deadline_at(address: u64) -> Result<Option<u64>, Errno> {
-    if address == 0 {
-        return Ok(None);
-    }
-    let time = clock::from_timespec(user::read::<Timespec>(address)?)?;
-    Ok(Some(clock::to_monotonic(Base::Realtime, time)))
+    Ok(read_time(address)?.map(|time| clock::to_monotonic(Base::Realtime, time)))
 }
 
 /// Limits the wait of a call.
@@ -84,12 +81,7 @@ pub fn mq_timedsend(libos: &mut Libos, arguments: Arguments) -> SyscallResult {
     if priority as u32 as u64 >= PRIORITIES {
         return Err(Errno::EINVAL.into());
     }
-    let read = || {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length as usize).map_err(|_| Errno::ENOMEM)?;
-        Slice::new(from, length).append_to(&mut bytes)?;
-        Ok(Message { priority: priority as u32, bytes: bytes.into_boxed_slice() })
-    };
+    let read = || Ok(Message { priority: priority as u32, bytes: Slice::new(from, length).boxed()? });
     let (node, was_empty) = until(deadline, libos.files.send_to_queue(file as i32, length, read))?;
     // A thread that waits for the message gets it, and then no signal is sent.
     let is_awaited = libos.threads.is_file_awaited(node.index());

@@ -137,7 +137,7 @@ bitflags::bitflags! {
         const ACCESSED_NOW = 0x400;
         /// The time of modification is set to the host's present.
         const MODIFIED_NOW = 0x800;
-        /// What lies behind the end of the file is not written; all before it is, or the answer is an error. For volumes only: a
+        /// Bytes behind the end of the file are not written; all before it are, or the answer is an error. For volumes only: a
         /// tender answers EINVAL.
         const WITHIN = 0x1000;
     }

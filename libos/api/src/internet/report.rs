@@ -6,9 +6,10 @@ use super::stack::Stack;
 use core::net::{IpAddr, SocketAddr};
 use smoltcp::socket::tcp;
 
-/// Bytes of the headers of a segment.
-const HEADERS: usize = 20 + 20;
-const HEADERS_V6: usize = 40 + 20;
+/// Bytes of the headers of a segment to a peer.
+pub const fn headers(peer: IpAddr) -> usize {
+    if peer.is_ipv4() { 20 + 20 } else { 40 + 20 }
+}
 
 /// An ICMP error. Nothing in it is certain: anybody could have sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Report {
     pub from: IpAddr,
     /// Type and code of the error.
     pub reason: Reason,
-    /// Where the payload of the quoted packet begins in the frame.
+    /// Offset of the quoted packet's payload in the frame.
     pub payload: usize,
 }
 
@@ -99,9 +100,8 @@ impl Connection {
         if !report.segment.is_some_and(|sequence| self.tcp_ref().is_in_flight(sequence)) {
             return None;
         }
-        let headers = if report.there.is_ipv4() { HEADERS } else { HEADERS_V6 };
         if report.reason.is_too_big() {
-            self.tcp().limit_segments((report.reason.mtu as usize).saturating_sub(headers));
+            self.tcp().limit_segments((report.reason.mtu as usize).saturating_sub(headers(report.there.ip())));
             return None;
         }
         self.reason = Some(report.reason);

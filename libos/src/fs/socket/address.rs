@@ -40,7 +40,7 @@ impl Arrival {
     }
 }
 
-/// What a send says about a datagram of the internet families, besides its bytes; `None` for what follows from the socket.
+/// Arguments of a send of a datagram of the internet families, besides its bytes; `None` for the socket's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Posting {
     /// Destination.

@@ -149,23 +149,14 @@ impl Queue {
         length: usize,
         credentials: (u32, u32),
     ) -> Result<(), Errno> {
-        let last = self.messages.back_mut().filter(|last| {
+        let joins = |last: &mut Message, before| {
             let is_plain = last.rights.is_empty() && last.from.is_none() && last.credentials == credentials;
-            is_plain && last.bytes.len() + length <= JOINED_MAXIMUM
-        });
-        let Some(last) = last else {
-            return self.push(quota, Message { credentials, ..Message::new(buffers, length)? });
+            is_plain && before + length <= JOINED_MAXIMUM
         };
-        quota.take(length as u64).map_err(|_| Errno::ENOMEM)?;
-        let before = last.bytes.len();
-        let gathered = buffers.gather(length, &mut last.bytes);
-        if gathered.is_err() {
-            last.bytes.truncate(before);
-            quota.give(length as u64);
-        } else {
-            self.length += length;
+        if self.extend(quota, buffers, length, joins)? {
+            return Ok(());
         }
-        gathered
+        self.push(quota, Message { credentials, ..Message::new(buffers, length)? })
     }
 
     /// Reads a stream into `buffers`. Data with open files is not joined with data before or after it. Returns the number of

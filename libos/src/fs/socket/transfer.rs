@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 pub struct Sending {
     /// Destination, if not the peer.
     pub to: Option<Address>,
-    /// What else is said about a datagram of the internet families; its destination is above.
+    /// Other arguments for a datagram of the internet families; its destination is above.
     pub posting: Posting,
     /// Descriptors of files to pass along (`SCM_RIGHTS`).
     pub rights: Vec<i32>,
