@@ -28,6 +28,12 @@ impl Error {
     }
 }
 
+impl From<husk_patcher::Error> for Error {
+    fn from(error: husk_patcher::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

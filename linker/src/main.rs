@@ -15,7 +15,6 @@ mod guest;
 mod link;
 mod metadata;
 mod mounts;
-mod patch;
 mod profile;
 mod project;
 mod reference;

@@ -91,7 +91,7 @@ fn link(inputs: Vec<OsString>, output: &Path) -> Result<ExitCode> {
     let libraries = toolchain.sysroot().join("lib/rustlib").join(MUSL).join("lib");
     let own = libraries.join("self-contained");
     let builtins = compiler_builtins(&libraries)?;
-    let tools = toolchain.tool(env!("HUSK_HOST"), "rust-lld").map_err(Error::new)?;
+    let tools = toolchain.tool(husk_objects::HOST, "rust-lld").map_err(Error::new)?;
     let executable = cargo::executable()?;
     let mut command = Command::new(executable);
     command.args(["rcrt1.o", "crti.o", "crtbeginS.o"].map(|name| own.join(name))).args(inputs);

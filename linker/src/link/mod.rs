@@ -19,10 +19,11 @@ pub mod tool;
 
 use crate::cargo;
 use crate::error::{Error, Result};
-use crate::patch::{self, Plan, Reason};
 use crate::settings::Kind;
 use files::Tree;
 use husk_abi::note::Manifest;
+use husk_objects::{BYTES, LIBOS, LIBOS_VOLUMES, MALLOC};
+use husk_patcher::{Plan, Reason};
 use line::{Line, Strip, Word};
 use linker::Linker;
 use note::Notes;
@@ -34,18 +35,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use zerocopy::IntoBytes;
-
-/// The libos, prelinked: one global symbol, the entry point.
-const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
-
-/// The libos with file systems for disks.
-const LIBOS_VOLUMES: &[u8] = include_bytes!(env!("HUSK_LIBOS_VOLUMES_OBJECT"));
-
-/// The allocator, prelinked: its global symbols are weak.
-const MALLOC: &[u8] = include_bytes!(env!("HUSK_MALLOC_OBJECT"));
-
-/// The functions that copy, fill and compare, prelinked: their global symbols are weak.
-const BYTES: &[u8] = include_bytes!(env!("HUSK_BYTES_OBJECT"));
 
 /// Options that every image is linked with.
 const OPTIONS: [&str; 4] = ["--entry=husk_start", "--build-id=sha1", "-z", "nopack-relative-relocs"];
@@ -152,7 +141,7 @@ fn finish(line: &Line, request: &Request) -> Result<()> {
     let mut image = fs::read(path).map_err(|error| Error::file("read", path, error))?;
     check::check(&image)?;
     let plan = match request.settings.kind {
-        Kind::Std => patch::image::patch(&mut image)?,
+        Kind::Std => husk_patcher::patch(&mut image)?,
         Kind::Native => Plan::default(),
     };
     let build_id = fill_in(&mut image, &plan)?;

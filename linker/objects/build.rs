@@ -1,4 +1,4 @@
-//! Makes the objects that this tool carries and links into every `std` image: the libos, and functions of C that are
+//! Makes the objects that `cargo-husk` carries and links into every `std` image: the libos, and functions of C that are
 //! faster than musl's.
 //!
 //! Each is compiled in a target folder of its own (the workspace's is locked by the cargo that runs this script), prelinked
@@ -89,7 +89,7 @@ const FOREIGN: [&str; 7] = [
 ];
 
 fn main() -> ExitCode {
-    let workspace = variable("CARGO_MANIFEST_DIR").join("..");
+    let workspace = variable("CARGO_MANIFEST_DIR").join("../..");
     let inputs =
         ["libos/src", "libos/Cargo.toml", "libos/api", "libos/malloc", "libos/bytes", "libos/ext4", "targets/abi"];
     for input in inputs.into_iter().chain(["Cargo.toml", "Cargo.lock"]) {

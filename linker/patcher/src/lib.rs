@@ -1,12 +1,13 @@
 //! The patcher: turns `syscall` instructions of a linked program into jumps to the libos.
 //!
 //! A trap costs hundreds of times what a jump does, but only a site that is proven safe is changed; any other keeps
-//! trapping, which is slow and right. [`sweep`] and [`window`] decide what is safe, on bytes and addresses
-//! alone; [`image`] reads and writes the ELF file.
+//! trapping, which is slow and right. `sweep` and `window` decide what is safe, on bytes and addresses
+//! alone; `image` reads and writes the ELF file.
 
+mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod image;
+mod image;
 mod landing;
 mod program;
 #[cfg(test)]
@@ -15,8 +16,10 @@ mod stub;
 mod sweep;
 mod window;
 
+pub use error::Error;
 use husk_abi::stub::SIZE;
 use iced_x86::Code;
+pub use image::patch;
 use program::{Function, Program};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -1,21 +1,14 @@
-//! The patcher on a small linked program: its code is decoded, and its sites become jumps. `cargo bench -p cargo-husk`
-
-#![allow(dead_code, unused_imports, reason = "the patcher is part of a tool; its tests are not run here")]
-
-#[path = "../src/error.rs"]
-mod error;
-#[path = "../src/patch/mod.rs"]
-mod patch;
+//! The patcher on a small linked program: its code is decoded, and its sites become jumps. `cargo bench -p husk-patcher`
 
 use criterion::{Criterion, Throughput};
 
 /// A linked program of the fuzzers' corpus, with sites, stubs and unwind tables.
-const PROGRAM: &[u8] = include_bytes!("../../fuzz/corpus/linked/relocatable");
+const PROGRAM: &[u8] = include_bytes!("../../../fuzz/corpus/linked/relocatable");
 
 fn patcher(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("patcher");
     group.throughput(Throughput::Bytes(PROGRAM.len() as u64));
-    let patch = || patch::image::patch(&mut PROGRAM.to_vec()).expect("a linked program");
+    let patch = || husk_patcher::patch(&mut PROGRAM.to_vec()).expect("a linked program");
     assert!(patch().patched > 0);
     group.bench_function("linked program", |bench| bench.iter(patch));
     group.finish();
