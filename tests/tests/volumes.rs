@@ -252,6 +252,14 @@ fn a_program_that_ends_by_a_fault_leaves_a_journal() {
 }
 
 #[test]
+fn a_write_from_protected_memory_ends_the_guest_and_spares_the_disk() {
+    let volume = Volume::empty(SIZE);
+    let outcome = volume.give(program("volume_ends"), "", "").argument("/data").argument("protected").run();
+    outcome.expect_fault(128 + libc::SIGSEGV as u8, "which is protected");
+    volume.expect_replayed();
+}
+
+#[test]
 fn a_disk_that_cannot_be_written_at_the_end_is_an_error() {
     if !requires::root() {
         return;

@@ -18,10 +18,11 @@ impl<D: Disk> Cache<D> {
         Ok(())
     }
 
-    /// Reads sectors into the memory of a request, from `at` on. Returns false if the disk cannot access it.
+    /// Reads sectors into the memory of a request, from `at` on. Returns false if the disk cannot access it, or fails.
     pub fn read_into(&mut self, offset: u64, data: &mut dyn Data, at: u64, length: usize) -> Ext4Result<bool> {
         let sector = self.range(SectorId::new(offset / SECTOR as u64), length)?;
-        let is_done = self.disk.read_into(offset, data, at, length).map_err(|_| Ext4Error::io())?;
+        // As for writes: an error may be of the memory.
+        let is_done = self.disk.read_into(offset, data, at, length).unwrap_or(false);
         if is_done {
             let end = sector + (length / SECTOR) as u64;
             self.unwritten(sector..end).for_each(|(place, bytes)| data.write(at + place as u64, bytes));
@@ -36,26 +37,21 @@ impl<D: Disk> Cache<D> {
         put(&mut self.disk, sector * SECTOR as u64, from, &mut self.failed)
     }
 
-    /// Writes sectors from the memory of a request, from `at` on. Returns false if the disk cannot access it.
+    /// Writes sectors from the memory of a request, from `at` on. Returns false if the disk cannot access it, or fails.
     pub fn write_from(&mut self, offset: u64, data: &dyn Data, at: u64, length: usize) -> Ext4Result<bool> {
         let sector = self.range(SectorId::new(offset / SECTOR as u64), length)?;
         if self.read_only {
             return Err(Ext4Error::read_only());
         }
         self.check()?;
-        match self.disk.write_from(offset, data, at, length) {
-            Ok(false) => Ok(false),
-            Ok(true) => {
-                // Copies of these sectors in the cache are older.
-                self.discard(sector..sector + (length / SECTOR) as u64);
-                self.unflushed = true;
-                Ok(true)
-            }
-            Err(_) => {
-                self.failed = true;
-                Err(Ext4Error::io())
-            }
+        // An error may be of the memory, which the program may have protected. Written once more from a copy, the bytes show whose it is.
+        let is_done = self.disk.write_from(offset, data, at, length).unwrap_or(false);
+        if is_done {
+            // Copies of these sectors in the cache are older.
+            self.discard(sector..sector + (length / SECTOR) as u64);
+            self.unflushed = true;
         }
+        Ok(is_done)
     }
 
     /// What the cache holds of these sectors and the disk does not: bytes, and where they lie among those of the sectors.

@@ -1,5 +1,6 @@
 //! Writes files in a directory without syncing them, and ends in the way of its second argument.
 
+use std::os::fd::AsRawFd;
 use std::{env, fs, io, process, thread};
 
 fn main() -> io::Result<()> {
@@ -24,6 +25,16 @@ fn main() -> io::Result<()> {
             file.set_len(1 << 20)?;
             std::mem::forget(file);
             Ok(())
+        }
+        "protected" => {
+            const LENGTH: usize = 1 << 20;
+            let (rights, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // SAFETY: a new mapping changes nothing.
+            let start = unsafe { libc::mmap(std::ptr::null_mut(), LENGTH, rights, flags, -1, 0) };
+            let file = fs::File::create(format!("{root}/protected"))?;
+            // SAFETY: the call may only read what is there.
+            println!("{}", unsafe { libc::write(file.as_raw_fd(), start, LENGTH) });
+            fs::write(format!("{root}/next"), "next")
         }
         _ => {
             // SAFETY: none: nothing is there, so the program ends by SIGSEGV.
