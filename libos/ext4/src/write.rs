@@ -43,6 +43,25 @@ impl Data for First<'_> {
 
 impl<D: Disk> Volume<D> {
     pub(crate) fn write(&mut self, request: &Request, data: &dyn Data) -> Result<Answer, Errno> {
+        let result = self.write_at(request, data);
+        // The call that has stored the bytes to a mapping is long over: whoever makes the file durable gets the error.
+        if let Err(error) = result
+            && request.flags & Flags::WITHIN.bits() != 0
+            && let Ok(open) = self.files.get(request.handle)
+        {
+            self.failed_late(open.inode, error);
+        }
+        result
+    }
+
+    /// Keeps the error of a write that no call can return any more.
+    fn failed_late(&mut self, number: InodeNumber, error: Errno) {
+        if let Some(inode) = self.files.inode(number) {
+            inode.late = (inode.late.0.wrapping_add(1), error);
+        }
+    }
+
+    fn write_at(&mut self, request: &Request, data: &dyn Data) -> Result<Answer, Errno> {
         let flags = Flags::from_bits(request.flags).ok_or(EINVAL)?;
         let open = self.files.get(request.handle)?;
         let (number, durable) = (open.inode, open.durable || flags.contains(Flags::DURABLE));
@@ -189,8 +208,8 @@ impl<D: Disk> Volume<D> {
         let now_ns = self.now_ns.swap(file.at_ns, Ordering::Relaxed);
         let result = self.allocate_and_write(number, file.offset, &file.bytes);
         self.now_ns.store(now_ns, Ordering::Relaxed);
-        if let (Err(error), Some(inode)) = (result, self.files.inode(number)) {
-            inode.late = (inode.late.0 + 1, error);
+        if let Err(error) = result {
+            self.failed_late(number, error);
             // There may be room, or memory, the next time.
             if matches!(error, ENOSPC | ENOMEM) {
                 self.pending.put_back(number, file);

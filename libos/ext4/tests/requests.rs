@@ -263,6 +263,10 @@ fn what_does_not_fit_within_a_file_is_an_error() {
         };
         assert_eq!(within(0), Err(28));
         assert_eq!(within(2_000_000), Ok(0), "all of it lies behind the end");
+        let other = guest.open("holes", RDWR).expect("it is there");
+        assert_eq!(guest.sync(holes, true), Err(28), "no call has returned it");
+        assert_eq!(guest.sync(holes, true), Ok(()), "once for each handle");
+        assert_eq!(guest.sync(other, true), Ok(()), "none since it was opened");
     });
 }
 

@@ -5,12 +5,14 @@ use super::mapped::Mapped;
 use super::server::Server;
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
-use crate::fs::mirror::Mirrored;
+use crate::fs::mirror::{Mirror, Mirrored};
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use husk::abi::folder::{Answer, Attributes, Message, OPEN, Request};
+use husk::abi::folder::{ALLOCATE, Answer, Attributes, Flags, Message, OPEN, Request, SET, WRITE};
+use husk::abi::memory::PAGE;
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
+use linux_raw_sys::general::O_TRUNC;
 
 /// Call of a thread.
 #[derive(Debug)]
@@ -86,6 +88,29 @@ impl Call {
             Some(Pending { data: Memory::Window(slice), .. }) => slice.meets(memory),
             _ => false,
         }
+    }
+
+    /// Returns true if the request under way may change pages of this file, from this one on, that the program can store to.
+    pub fn changes(&self, mirror: &Mirror, from: u64) -> bool {
+        let Some(Pending { message: Message { request, .. }, data, number, .. }) = self.pending.as_deref() else {
+            return false;
+        };
+        let Asked { operation, folder, .. } = self.last;
+        // A file that is named by its path may be any.
+        if folder != mirror.folder || number.is_some_and(|number| number != mirror.number) {
+            return false;
+        }
+        let bytes = match operation {
+            WRITE if request.flags & Flags::APPEND.bits() == 0 => {
+                request.offset..request.offset.saturating_add(data.length())
+            }
+            WRITE => 0..u64::MAX,
+            ALLOCATE => request.offset..request.offset.saturating_add(request.count),
+            SET if request.flags & Flags::SIZE.bits() != 0 => request.count..u64::MAX,
+            OPEN if request.flags & O_TRUNC != 0 => 0..u64::MAX,
+            _ => return false,
+        };
+        mirror.is_tracked_in((bytes.start / PAGE).max(from)..bytes.end.div_ceil(PAGE))
     }
 
     /// Makes the call start again.

@@ -42,6 +42,8 @@ pub struct Mapped {
     key: Option<Arc<Key>>,
     /// Monotonic time at which changes are looked for, in nanoseconds.
     due_ns: Option<u64>,
+    /// True if the last search has stopped at a file that a call is about to change.
+    is_blocked: bool,
     /// Place of the search that is due, and of that at the end of the program.
     at: [Place; 2],
 }
@@ -114,10 +116,9 @@ impl Mapped {
         // SAFETY: the message is alive, aligned, and any bytes are a valid one.
         #[expect(unsafe_code, reason = "the volume has written to the message")]
         let Message { answer, .. } = unsafe { message.read_volatile() };
+        // The volume keeps the error for the next call that makes the file durable.
         if answer.error != 0 {
-            let mut mirror = writing.mirror.lock();
-            mirror.error = Some(answer.error);
-            mirror.lost_all(writing.pages);
+            writing.mirror.lock().lost_all(writing.pages);
         }
     }
 }
@@ -172,12 +173,16 @@ impl Folders {
 
     /// Submits changes of those mapped files, from a place on, until all are submitted, [`BUDGET`] bytes are under way, or this number
     /// of pieces of files has been looked through. The place becomes the next one. Returns true if all are submitted.
+    ///
+    /// Pages that a call is about to change are collected after that: the change would be behind the copy in the window, and before it
+    /// in the volume.
     pub fn write_back(
         &mut self,
         at: &mut Place,
         which: &dyn Fn(&Mirror) -> bool,
         pieces: usize,
     ) -> Result<bool, Errno> {
+        self.mapped.is_blocked = false;
         for _ in 0..pieces {
             if self.mapped.under_way() >= BUDGET {
                 break;
@@ -193,6 +198,10 @@ impl Folders {
                 let mut mirror = mirror.lock();
                 match mirror.writer.filter(|_| mirror.is_tracked() && which(&mirror)) {
                     None => (Vec::new(), None, None),
+                    Some(_) if self.calls.iter().any(|call| call.changes(&mirror, page)) => {
+                        self.mapped.is_blocked = true;
+                        return Ok(false);
+                    }
                     writer => {
                         let (runs, behind) = mirror.collect(page)?;
                         (runs, behind, writer)
@@ -277,8 +286,8 @@ impl Folders {
         if self.write_back(&mut at, &|_| true, PIECES).unwrap_or(true) {
             (at, self.mapped.due_ns) = (0, None);
             self.wake_volumes(u64::MAX);
-        } else if self.mapped.under_way() >= BUDGET {
-            // Their completion is the next event.
+        } else if self.mapped.is_blocked || self.mapped.under_way() >= BUDGET {
+            // A completion is the next event.
             self.wake_volumes(u64::MAX);
         }
         self.mapped.at[0] = at;
@@ -290,11 +299,5 @@ impl Folders {
         let is_all = self.write_back(&mut at, &|_| true, usize::MAX).unwrap_or(true);
         self.mapped.at[1] = at;
         !is_all
-    }
-
-    /// Error of changes to a mapped file that could not be written back, once.
-    pub fn take_error(&mut self, file: FolderFile) -> Result<(), Errno> {
-        let error = self.mapped.find(file.folder, file.number).and_then(|mirror| mirror.lock().error.take());
-        error.map_or(Ok(()), |error| Err(Errno::from_number(error.into()).unwrap_or(Errno::EIO)))
     }
 }

@@ -53,8 +53,6 @@ pub struct Mirror {
     pub shared: Option<Shared>,
     /// The file, open for writing, if it is mapped so.
     pub writer: Option<FolderFile>,
-    /// Error of a change that could not be written back, for the next call that makes the file durable.
-    pub error: Option<u32>,
     /// Size of the file; `None` before the first answer with it.
     size: Option<u64>,
     /// Pages that are being read.
@@ -91,7 +89,6 @@ impl Mirror {
             number: file.number,
             shared: None,
             writer: None,
-            error: None,
             size: None,
             reading: None,
             data: u64::MAX,

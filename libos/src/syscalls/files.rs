@@ -239,7 +239,6 @@ fn sync_opened(libos: &mut Libos, file: FolderFile, flags: Flags) -> SyscallResu
     mapped::written_back(libos, mapped::is(file), |libos| {
         let request = Request { flags: flags.bits(), ..Request::default() };
         folder::about(libos, file, SYNC, request)?;
-        libos.folders.take_error(file)?;
         Ok(0)
     })
 }

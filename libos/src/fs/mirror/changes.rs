@@ -42,6 +42,11 @@ impl Mirror {
         !self.tracked.is_zero()
     }
 
+    /// Returns true if the program may have changed any of these pages.
+    pub fn is_tracked_in(&self, pages: Range<u64>) -> bool {
+        pages.start < pages.end && self.tracked.runs(pages).any(|(_, tracked)| tracked > 0)
+    }
+
     /// Copies the runs of pages among the next from page `from` on that the program has changed, and takes them for written back. Returns
     /// them with their first pages, and the next page, if there are more.
     pub fn collect(&mut self, from: u64) -> Result<(Vec<Run>, Option<u64>), Errno> {

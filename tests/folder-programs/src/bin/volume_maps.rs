@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, ptr, slice, thread};
 
 /// A shared mapping.
@@ -181,6 +182,41 @@ fn made_meanwhile(path: &Path) {
     others.iter().for_each(|other| fs::remove_file(other).expect("removed"));
 }
 
+/// Pages that threads store to and punch, while others make all durable.
+fn punched_meanwhile(path: &Path) {
+    const PAGES: usize = 400;
+    let file = open(path);
+    file.set_len(PAGES as u64 * 4096).expect("longer");
+    let map = Map::new(&file, PAGES * 4096);
+    let is_over = AtomicBool::new(false);
+    let punch = &|first: usize| {
+        for page in (first..PAGES).step_by(4) {
+            map.set(page * 4096, b"stored");
+            // SAFETY: a call without memory.
+            let punched = unsafe { libc::fallocate(file.as_raw_fd(), 3, page as i64 * 4096, 4096) };
+            assert_eq!(punched, 0);
+        }
+    };
+    thread::scope(|scope| {
+        for turns in 0..3 {
+            let (is_over, file) = (&is_over, &file);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    // While the volume is busy for one of them, requests of threads that punch are waiting.
+                    (0..turns).for_each(|_| thread::yield_now());
+                    file.sync_data().expect("synced");
+                }
+            });
+        }
+        thread::scope(|scope| (0..4).for_each(|first| drop(scope.spawn(move || punch(first)))));
+        is_over.store(true, Ordering::Relaxed);
+    });
+    drop(map);
+    let mut bytes = vec![1; PAGES * 4096];
+    file.read_exact_at(&mut bytes, 0).expect("read");
+    println!("{}", bytes.iter().filter(|byte| **byte != 0).count());
+}
+
 /// A file that is removed while it is mapped, and one that is mapped no more when its end comes.
 fn ends(folder: &Path) {
     let (gone, left) = (folder.join("gone"), folder.join("left"));
@@ -212,5 +248,6 @@ fn main() {
     sizes(&folder.join("sizes"));
     holes(&folder.join("holes"));
     made_meanwhile(&folder.join("meanwhile"));
+    punched_meanwhile(&folder.join("punched"));
     ends(folder);
 }
