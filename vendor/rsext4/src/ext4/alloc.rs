@@ -149,8 +149,8 @@ impl Ext4FileSystem {
         if current { self.freed.get(&group).cloned() } else { None }
     }
 
-    /// Notes a block that the running transaction frees.
-    fn note_freed<B: BlockIo>(&mut self, block_dev: &Jbd2Dev<B>, group: BGIndex, block: RelativeBN) {
+    /// Notes blocks of a group that the running transaction frees.
+    fn note_freed<B: BlockIo>(&mut self, block_dev: &Jbd2Dev<B>, group: BGIndex, blocks: &[RelativeBN]) {
         if !block_dev.is_use_journal() {
             return;
         }
@@ -160,9 +160,11 @@ impl Ext4FileSystem {
         }
         let length = self.block_size();
         let bitmap = self.freed.entry(group).or_insert_with(|| ::alloc::sync::Arc::new(vec![0; length]));
-        let index = block.raw() as usize;
-        if let Some(byte) = ::alloc::sync::Arc::make_mut(bitmap).get_mut(index / 8) {
-            *byte |= 1 << (index % 8);
+        let bitmap = ::alloc::sync::Arc::make_mut(bitmap);
+        for index in blocks.iter().map(|block| block.raw() as usize) {
+            if let Some(byte) = bitmap.get_mut(index / 8) {
+                *byte |= 1 << (index % 8);
+            }
         }
     }
 
@@ -349,52 +351,72 @@ impl Ext4FileSystem {
         block_dev: &mut Jbd2Dev<B>,
         global_block: AbsoluteBN,
     ) -> Ext4Result<()> {
-        let (group_idx, block_in_group) = self.block_allocator.global_to_group(global_block)?;
-        let bitmap_block;
-        let cache_key;
-        {
-            let desc = self
-                .get_group_desc(group_idx)
-                .ok_or(Ext4Error::corrupted())?;
-            if desc.is_block_bitmap_uninit() {
-                return Err(
-                    Ext4Error::corrupted().with_operation("free_block:uninitialized_bitmap")
-                );
-            }
-            bitmap_block = AbsoluteBN::new(desc.block_bitmap());
-            cache_key = CacheKey::new_block(group_idx);
-        }
+        self.free_blocks(block_dev, global_block, 1)
+    }
 
-        let mut free_ok = Ok(());
-        let mut did_free = true;
+    /// Frees blocks that lie together. The bitmap of a group is checked and digested once for all of its blocks, not for each.
+    pub fn free_blocks<B: BlockIo>(
+        &mut self,
+        block_dev: &mut Jbd2Dev<B>,
+        start: AbsoluteBN,
+        count: u32,
+    ) -> Ext4Result<()> {
+        let blocks_per_group = self.superblock.s_blocks_per_group;
+        let mut done = 0;
+        while done < count {
+            let (group, first) = self.block_allocator.global_to_group(start.checked_add(done)?)?;
+            let in_group = blocks_per_group.saturating_sub(first.raw()).clamp(1, count - done);
+            self.free_blocks_in_group(block_dev, group, first, in_group)?;
+            done += in_group;
+        }
+        Ok(())
+    }
+
+    /// Frees blocks of one group. Those that are free are left as they are.
+    fn free_blocks_in_group<B: BlockIo>(
+        &mut self,
+        block_dev: &mut Jbd2Dev<B>,
+        group_idx: BGIndex,
+        first: RelativeBN,
+        count: u32,
+    ) -> Ext4Result<()> {
+        let desc = *self
+            .get_group_desc(group_idx)
+            .ok_or(Ext4Error::corrupted())?;
+        if desc.is_block_bitmap_uninit() {
+            return Err(Ext4Error::corrupted().with_operation("free_block:uninitialized_bitmap"));
+        }
+        let bitmap_block = AbsoluteBN::new(desc.block_bitmap());
+        let cache_key = CacheKey::new_block(group_idx);
 
         if ext4_superblock_has_metadata_csum(&self.superblock) {
-            let (uninit, desc) = {
-                let gdesc = self
-                    .get_group_desc(group_idx)
-                    .ok_or(Ext4Error::corrupted())?;
-                (gdesc.is_block_bitmap_uninit(), *gdesc)
-            };
-            if !uninit {
-                let bm = self
-                    .bitmap_cache
-                    .get_or_load(block_dev, cache_key, bitmap_block)?;
-                let expected = ext4_block_bitmap_csum32(&self.superblock, &bm.data);
-                if !desc.block_bitmap_csum_matches(&self.superblock, expected) {
-                    return Err(Ext4Error::checksum());
-                }
+            let bm = self
+                .bitmap_cache
+                .get_or_load(block_dev, cache_key, bitmap_block)?;
+            let expected = ext4_block_bitmap_csum32(&self.superblock, &bm.data);
+            if !desc.block_bitmap_csum_matches(&self.superblock, expected) {
+                return Err(Ext4Error::checksum());
             }
         }
+
+        let mut result = Ok(());
+        let mut freed = Vec::new();
+        freed
+            .try_reserve(count as usize)
+            .map_err(|_| Ext4Error::no_memory())?;
         self.bitmap_cache
             .modify(block_dev, cache_key, bitmap_block, |data| {
-                free_ok = match self.block_allocator.free_block(data, block_in_group) {
-                    Ok(()) => Ok(()),
-                    Err(err) if err.kind() == Ext4ErrorKind::NotFound => {
-                        did_free = false;
-                        Ok(())
+                for index in first.raw()..first.raw().saturating_add(count) {
+                    let block = RelativeBN::new(index);
+                    match self.block_allocator.free_block(data, block) {
+                        Ok(()) => freed.push(block),
+                        Err(err) if err.kind() == Ext4ErrorKind::NotFound => {}
+                        Err(err) => {
+                            result = Err(err);
+                            break;
+                        }
                     }
-                    Err(err) => Err(err),
-                };
+                }
             })?;
 
         if ext4_superblock_has_metadata_csum(&self.superblock) {
@@ -410,22 +432,32 @@ impl Ext4FileSystem {
                 .ok_or(Ext4Error::corrupted())?;
             desc_mut.update_bitmap_checksums(&sb, Some(&updated_data), None);
         }
-        free_ok?;
 
-        if !did_free {
-            return Ok(());
+        if !freed.is_empty() {
+            self.note_freed(block_dev, group_idx, &freed);
+            self.count_freed(block_dev, group_idx, freed.len() as u32)?;
         }
-        self.note_freed(block_dev, group_idx, block_in_group);
+        result
+    }
 
+    /// Adds freed blocks to the free ones of their group and of the file system.
+    fn count_freed<B: BlockIo>(
+        &mut self,
+        block_dev: &mut Jbd2Dev<B>,
+        group_idx: BGIndex,
+        count: u32,
+    ) -> Ext4Result<()> {
         let desc = self
             .get_group_desc_mut(group_idx)
             .ok_or(Ext4Error::corrupted())?;
-        let before = desc.free_blocks_count();
-        let new_count = before.saturating_add(1);
+        let new_count = desc.free_blocks_count().saturating_add(count);
         desc.bg_free_blocks_count_lo = (new_count & 0xFFFF) as u16;
         desc.bg_free_blocks_count_hi = (new_count >> 16) as u16;
         self.sync_group_descriptor_if_needed(block_dev, group_idx)?;
-        let free_blocks = self.superblock.free_blocks_count().saturating_add(1);
+        let free_blocks = self
+            .superblock
+            .free_blocks_count()
+            .saturating_add(u64::from(count));
         self.superblock.s_free_blocks_count_lo = (free_blocks & 0xFFFF_FFFF) as u32;
         self.superblock.s_free_blocks_count_hi = (free_blocks >> 32) as u32;
         Ok(())

@@ -351,13 +351,8 @@ impl<'a> ExtentTree<'a> {
             // Never release a block while durable extent metadata still refers
             // to it. A later bitmap failure may leak an unreachable block, but
             // it cannot turn a referenced block into free space.
-            for offset in 0..u64::from(cut_len) {
-                let block = physical_start
-                    .checked_add(offset)
-                    .ok_or_else(Ext4Error::overflow)?;
-                fs.free_block(dev, AbsoluteBN::new(block))?;
-                tree.sub_inode_sectors_for_block(fs)?;
-            }
+            fs.free_blocks(dev, AbsoluteBN::new(physical_start), cut_len)?;
+            tree.sub_inode_sectors_for_blocks(fs, cut_len.into())?;
 
             Ok(StepRes {
                 kind: StepKind::Deleted,
@@ -415,7 +410,7 @@ impl<'a> ExtentTree<'a> {
                                     header.eh_entries = entries.len() as u16;
                                     dev.forget_detached_metadata(child_phy)?;
                                     fs.free_block(dev, child_phy)?;
-                                    tree.sub_inode_sectors_for_block(fs)?;
+                                    tree.sub_inode_sectors_for_blocks(fs, 1)?;
                                 } else {
                                     entries[idx_pos].ei_block = child_res.first_key;
                                 }

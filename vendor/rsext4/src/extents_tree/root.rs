@@ -268,8 +268,14 @@ impl<'a> ExtentTree<'a> {
             .set_blocks_count(next, self.block_size as u32, huge_file_feature)
     }
 
-    pub(super) fn sub_inode_sectors_for_block(&mut self, fs: &Ext4FileSystem) -> Ext4Result<()> {
-        let sub_sectors = (self.block_size / 512) as u64;
+    pub(super) fn sub_inode_sectors_for_blocks(
+        &mut self,
+        fs: &Ext4FileSystem,
+        blocks: u64,
+    ) -> Ext4Result<()> {
+        let sub_sectors = blocks
+            .checked_mul((self.block_size / 512) as u64)
+            .ok_or_else(Ext4Error::overflow)?;
         let huge_file_feature = Self::huge_file_feature(fs);
         let current = self
             .inode
@@ -337,7 +343,7 @@ impl<'a> ExtentTree<'a> {
             self.store_root_to_inode(&child)?;
             block_dev.forget_detached_metadata(child_block)?;
             fs.free_block(block_dev, child_block)?;
-            self.sub_inode_sectors_for_block(fs)
+            self.sub_inode_sectors_for_blocks(fs, 1)
         })();
         if let Err(error) = result {
             *self.inode = inode_before;
