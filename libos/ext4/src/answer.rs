@@ -1,7 +1,7 @@
 //! From a request to its answer.
 
 use crate::errno::{
-    EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS, Errno,
+    EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOSPC, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS, Errno,
 };
 use crate::files::Open;
 use crate::{Data, Disk, Volume};
@@ -33,7 +33,12 @@ impl<D: Disk> Volume<D> {
         now_ns: u64,
     ) -> Answer {
         self.now_ns.store(now_ns, Ordering::Relaxed);
-        let answer = self.carry_out(operation, request, names, data);
+        let mut answer = self.carry_out(operation, request, names, data);
+        let takes_blocks = matches!(operation, OPEN | MAKE_DIRECTORY | RENAME | LINK | SYMLINK);
+        // Blocks that the running transaction has freed are free for others once it is committed.
+        if takes_blocks && matches!(answer, Err(ENOSPC)) && self.commit().is_ok() {
+            answer = self.carry_out(operation, request, names, data);
+        }
         if changes(operation, request) || matches!(operation, READ | LIST | CLOSE) {
             self.tidy();
         }

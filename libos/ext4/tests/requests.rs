@@ -304,6 +304,25 @@ fn a_full_volume_says_so_and_stays_consistent() {
 }
 
 #[test]
+fn a_name_takes_space_that_was_just_freed() {
+    on(8, &["-b", "1024"], |guest| {
+        let handle = guest.open("large", CREATE | RDWR).expect("room");
+        let mut at = 0;
+        while let Ok(count) = guest.write_at(handle, at, &pattern(100_000, 3)) {
+            at += count;
+        }
+        guest.close(handle).expect("it is open");
+        for name in 0..20 {
+            guest.mkdir(&format!("taken{name}")).err().into_iter().for_each(|error| assert_eq!(error, 28));
+        }
+        guest.sync(ROOT, false).expect("the disk works");
+        assert_eq!(guest.mkdir("directory"), Err(28));
+        guest.unlink("large").expect("it is there");
+        assert_eq!(guest.mkdir("directory"), Ok(()));
+    });
+}
+
+#[test]
 fn what_cannot_be_mounted_is_refused_with_the_remedy() {
     if !has_tools() {
         return;

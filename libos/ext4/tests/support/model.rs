@@ -1,5 +1,7 @@
 //! A file system in memory, which knows what a crash may leave of a volume to which the same was done.
 
+pub mod crowded;
+
 use super::random::Random;
 use super::{CREATE, EXCLUSIVE, Guest, RDWR, TRUNCATE};
 use husk_abi::folder::*;
@@ -61,6 +63,23 @@ pub enum Step {
         data_only: bool,
     },
     SyncAll,
+    MoveDirectory {
+        from: usize,
+        to: usize,
+    },
+    /// One of many long names.
+    Crowd {
+        directory: usize,
+        name: usize,
+    },
+    Fill {
+        file: usize,
+    },
+    /// With O_DSYNC.
+    AppendDurably {
+        file: usize,
+        length: usize,
+    },
     /// Files are left open, or closed, from here on.
     Keep {
         keeps: bool,
@@ -70,7 +89,17 @@ pub enum Step {
 
 /// Steps from a seed.
 pub fn steps(random: &mut Random, count: usize) -> Vec<Step> {
-    (0..count).map(|_| step(random)).collect()
+    let mut steps = Vec::new();
+    for _ in 0..count {
+        match random.below(100) {
+            0..3 => steps.push(Step::MoveDirectory { from: random.below(1000), to: random.below(1000) }),
+            3..5 => steps.extend(crowded::crowd(random.below(1000), random.below(1000))),
+            5 => steps.push(Step::Fill { file: random.below(1000) }),
+            6..9 => steps.push(Step::AppendDurably { file: random.below(1000), length: random.below(20_000) + 1 }),
+            _ => steps.push(step(random)),
+        }
+    }
+    steps
 }
 
 fn step(random: &mut Random) -> Step {
@@ -210,6 +239,12 @@ impl Model {
                     names_of = self.named[file];
                 }
             }
+            Step::AppendDurably { file, length } => {
+                if let Some(file) = self.append_durably(guest, *file, *length) {
+                    durable.push((file, self.files[file].len()));
+                    names_of = self.named[file];
+                }
+            }
             Step::SyncAll => {
                 guest.now_ns += 20_000_000_000;
                 guest.volume.write_back(guest.now_ns);
@@ -305,7 +340,10 @@ impl Model {
             Step::Scatter { file, seed } => self.scatter(guest, *file, *seed),
             Step::Remove { name } => self.remove(guest, *name),
             Step::Rename { from, to, exchange } => self.rename(guest, *from, *to, *exchange, index),
-            Step::Sync { .. } | Step::SyncAll | Step::Keep { .. } | Step::Remount => {}
+            Step::MoveDirectory { from, to } => self.move_directory(guest, *from, *to),
+            Step::Crowd { directory, name } => self.long_name(guest, *directory, *name),
+            Step::Fill { file } => self.fill(guest, *file),
+            Step::Sync { .. } | Step::SyncAll | Step::AppendDurably { .. } | Step::Keep { .. } | Step::Remount => {}
         }
     }
 
@@ -444,7 +482,10 @@ impl Model {
 
 /// Fails if contents are not made of versions.
 fn compare(bytes: &[u8], versions: &[Vec<u8>]) -> Result<(), String> {
-    if !versions.iter().any(|version| version.len() == bytes.len()) {
+    // A write that does not fit as a whole is carried out in pieces.
+    let between =
+        |pair: &[Vec<u8>]| pair[1].len() > crowded::FILLED && (pair[0].len()..pair[1].len()).contains(&bytes.len());
+    if !versions.iter().any(|version| version.len() == bytes.len()) && !versions.windows(2).any(between) {
         let sizes: Vec<usize> = versions.iter().map(Vec::len).collect();
         return Err(format!("it has {} bytes, not one of {sizes:?}", bytes.len()));
     }
