@@ -74,6 +74,8 @@ impl Model {
         self.release(guest, file, handle);
         guest.truncate(&path, size as u64).expect("it is there");
         self.version(file, |contents| contents.truncate(size));
+        // Else a later fallocate(2) may take the rest of the space, commit, and go on: its parts are no versions here.
+        guest.sync(ROOT, false).expect("the disk works");
     }
 
     /// Appends to a file that is open with O_DSYNC. Returns it if something was written.
