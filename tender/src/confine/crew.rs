@@ -27,7 +27,7 @@ pub struct Crew {
     pub descriptors: Descriptors,
     plan: Plan,
     roll: Arc<Roll>,
-    /// Threads with a filter of their own.
+    /// Threads that have been made.
     spawned: usize,
     duty: Option<Duty>,
 }
@@ -45,7 +45,7 @@ struct Roll {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Threads that are inside a filter of their own.
+    /// Threads that are inside a filter of their own, or ready for the one that all share.
     entered: usize,
     /// Error of a thread that could not enter its filter.
     error: Option<Error>,
@@ -79,13 +79,14 @@ impl Crew {
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), Error> {
         let roll = Arc::clone(&self.roll);
-        self.spawned += usize::from(own.is_some());
+        self.spawned += 1;
         #[cfg(feature = "attack")]
         let delay = super::attack::delay(name.to_str().unwrap_or_default());
         let start = move || {
             #[cfg(feature = "attack")]
             super::attack::pause(delay);
             let Some(program) = own else {
+                roll.confirm(Ok(()));
                 roll.wait_for_shared();
                 return body();
             };
@@ -116,6 +117,10 @@ impl Crew {
         let made = |feature: &&&Feature| duty.is_some() || !std::ptr::eq(**feature, &calls::SENTINEL);
         let features: Vec<_> = self.plan.processor.iter().filter(made).copied().collect();
         let program = Program::new(&features, first, &self.descriptors);
+        // A C library starts a thread with calls that the filter does not allow: set_robust_list(2), rseq(2), sigaltstack(2).
+        if self.plan.is_shared {
+            self.roll.wait_for(self.spawned)?;
+        }
         match duty {
             Some(duty) => sentinel::start(program, duty)?,
             None if self.plan.is_shared => program.enter_by_all()?,
