@@ -21,7 +21,9 @@ pub fn holds<S: Strategy<Value = Vec<u8>>>(name: &str, count: u32, target: fn(&[
 
 /// Returns the files of the corpus `name`.
 pub fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let corpora = packages.map(|folder| folder.join("fuzz/corpus")).find(|corpora| corpora.is_dir());
+    let directory = corpora.expect("the corpora are in the repository").join(name);
     let files = std::fs::read_dir(&directory).expect("the corpus is in the repository");
     let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     paths.sort();
