@@ -18,14 +18,14 @@ echo '    1: Temporary failure in name resolution' >&2
 exit 1
 ";
 
-/// Checks that cargo ended with an error of `cargo husk`'s build script: one line that contains these parts, and no backtrace.
+/// Checks that cargo ended with an error of the build script that compiles the libos: one line that contains these parts, and no backtrace.
 #[track_caller]
 fn expect_line(outcome: &Outcome, parts: &[&str]) {
     outcome.expect_status(101);
     let stderr = outcome.stderr();
     let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error")).collect();
     let [ours, _] = errors[..] else { panic!("{outcome}") };
-    assert!(ours.starts_with("error: cargo-husk@") && parts.iter().all(|part| ours.contains(part)), "{outcome}");
+    assert!(ours.starts_with("error: husk-objects@") && parts.iter().all(|part| ours.contains(part)), "{outcome}");
     for noise in ["panicked", "stack backtrace", "--- stderr", "--- stdout"] {
         assert!(!stderr.contains(noise), "{outcome}");
     }
@@ -68,7 +68,7 @@ fn what_cannot_be_had_is_told_in_a_line(machine: &Machine) {
 fn the_first_command_gets_what_is_missing_or_says_what_to_do() {
     let Some(machine) = Machine::new() else { return };
     // An earlier run of this test has left a build of it.
-    machine.cargo("clean --package cargo-husk").expect_success();
+    machine.cargo("clean --package husk-objects").expect_success();
     what_cannot_be_had_is_told_in_a_line(&machine);
 
     let run = machine.cargo("husk run --package hello");
