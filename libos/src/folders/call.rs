@@ -9,6 +9,7 @@ use crate::fs::mirror::{Mirror, Mirrored};
 use crate::user::Slice;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Range;
 use husk::abi::folder::{ALLOCATE, Answer, Attributes, Flags, Message, OPEN, Request, SET, WRITE};
 use husk::abi::memory::PAGE;
 use husk::abi::ring::{Descriptor, PARTS_MAXIMUM};
@@ -25,6 +26,8 @@ pub struct Call {
     pub decided: Option<bool>,
     /// Contents of the file that the call maps: kept, as requests about the file pass by there.
     pub mirror: Option<Mirrored>,
+    /// True if the call waits until changes to its file are being written back.
+    pub is_held: bool,
     /// True if the queue was full when the call last asked.
     pub has_no_room: bool,
     /// Number by which the tender knows the request.
@@ -57,6 +60,7 @@ impl Call {
             kept: None,
             mirror: None,
             decided: None,
+            is_held: false,
             has_no_room: false,
             token,
             replies,
@@ -100,16 +104,7 @@ impl Call {
         if folder != mirror.folder || number.is_some_and(|number| number != mirror.number) {
             return false;
         }
-        let bytes = match operation {
-            WRITE if request.flags & Flags::APPEND.bits() == 0 => {
-                request.offset..request.offset.saturating_add(data.length())
-            }
-            WRITE => 0..u64::MAX,
-            ALLOCATE => request.offset..request.offset.saturating_add(request.count),
-            SET if request.flags & Flags::SIZE.bits() != 0 => request.count..u64::MAX,
-            OPEN if request.flags & O_TRUNC != 0 => 0..u64::MAX,
-            _ => return false,
-        };
+        let Some(bytes) = changed(operation, request, data.length()) else { return false };
         mirror.is_tracked_in((bytes.start / PAGE).max(from)..bytes.end.div_ceil(PAGE))
     }
 
@@ -242,4 +237,18 @@ impl Call {
 /// Part of a request.
 pub fn part(operation: u16, token: u64, address: u64, length: u64) -> Descriptor {
     Descriptor { address, length: length as u32, operation, token, ..Descriptor::default() }
+}
+
+/// Bytes of its file that a request may change, with data of this length.
+pub fn changed(operation: u16, request: &Request, length: u64) -> Option<Range<u64>> {
+    match operation {
+        WRITE if request.flags & Flags::APPEND.bits() == 0 => {
+            Some(request.offset..request.offset.saturating_add(length))
+        }
+        WRITE => Some(0..u64::MAX),
+        ALLOCATE => Some(request.offset..request.offset.saturating_add(request.count)),
+        SET if request.flags & Flags::SIZE.bits() != 0 => Some(request.count..u64::MAX),
+        OPEN if request.flags & O_TRUNC != 0 => Some(0..u64::MAX),
+        _ => None,
+    }
 }

@@ -4,9 +4,10 @@
 //! Changes are written back from copies, by requests that no call waits for. A volume carries out requests in order; so a call that makes
 //! a file durable needs only to submit its own request behind them. [`BUDGET`] bytes are under way at most; then the call waits.
 
+use super::call::changed;
 use super::{Folders, call, in_use, until_woken};
 use crate::errno::Errno;
-use crate::fs::folder::{FolderFile, Reply};
+use crate::fs::folder::{Ask, FolderFile, Reply};
 use crate::fs::mirror::{Mirror, Mirrored};
 use crate::memory::digest::Key;
 use crate::random::Random;
@@ -42,8 +43,9 @@ pub struct Mapped {
     key: Option<Arc<Key>>,
     /// Monotonic time at which changes are looked for, in nanoseconds.
     due_ns: Option<u64>,
-    /// True if the last search has stopped at a file that a call is about to change.
-    is_blocked: bool,
+    /// Folder and number of the file at which the last search has stopped, because a call is about to change it. Further calls that
+    /// would change it wait for the search, or it might never go on.
+    blocked: Option<(u32, u64)>,
     /// Place of the search that is due, and of that at the end of the program.
     at: [Place; 2],
 }
@@ -102,6 +104,22 @@ impl Mapped {
         if self.mirrors.iter().all(Option::is_none) {
             self.mirrors = Vec::new();
         }
+    }
+
+    /// Returns true if a request has to wait, because it would change the file at which a search has stopped.
+    #[inline]
+    pub fn holds(&self, folder: u32, ask: &Ask<'_>) -> bool {
+        self.blocked.is_some_and(|(blocked, number)| {
+            blocked == folder
+                && ask.number.is_none_or(|asked| asked == number)
+                && changed(ask.operation, &ask.request, ask.data.length()).is_some()
+        })
+    }
+
+    /// Returns true if no search has stopped.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        self.blocked.is_none()
     }
 
     fn under_way(&self) -> u64 {
@@ -182,7 +200,7 @@ impl Folders {
         which: &dyn Fn(&Mirror) -> bool,
         pieces: usize,
     ) -> Result<bool, Errno> {
-        self.mapped.is_blocked = false;
+        self.mapped.blocked = None;
         for _ in 0..pieces {
             if self.mapped.under_way() >= BUDGET {
                 break;
@@ -199,7 +217,7 @@ impl Folders {
                 match mirror.writer.filter(|_| mirror.is_tracked() && which(&mirror)) {
                     None => (Vec::new(), None, None),
                     Some(_) if self.calls.iter().any(|call| call.changes(&mirror, page)) => {
-                        self.mapped.is_blocked = true;
+                        self.mapped.blocked = Some((mirror.folder, mirror.number));
                         return Ok(false);
                     }
                     writer => {
@@ -286,7 +304,7 @@ impl Folders {
         if self.write_back(&mut at, &|_| true, PIECES).unwrap_or(true) {
             (at, self.mapped.due_ns) = (0, None);
             self.wake_volumes(u64::MAX);
-        } else if self.mapped.is_blocked || self.mapped.under_way() >= BUDGET {
+        } else if self.mapped.blocked.is_some() || self.mapped.under_way() >= BUDGET {
             // A completion is the next event.
             self.wake_volumes(u64::MAX);
         }

@@ -125,6 +125,11 @@ impl Folders {
                     return Ok(call.next()?.ok_or(Errno::EIO)?);
                 }
             }
+            call.is_held = self.mapped.holds(number, &ask);
+            if call.is_held {
+                threads.current().held = false;
+                return Err(until_woken());
+            }
             let used = in_use(&mut self.open, number)?;
             used.has_locks |= matches!(operation, FLOCK | LOCK);
             let submitted = call.submit(&mut used.folder, ask)?;
@@ -251,9 +256,23 @@ impl Folders {
             }
         }
         self.write_back_if_due();
+        self.release_held(threads);
         self.has_work = self.open.iter_mut().any(|used| used.has_work());
         if any {
             self.after_completions(threads);
+        }
+    }
+
+    /// Wakes the calls that have waited for a search for changes to go on, if it has.
+    pub fn release_held(&mut self, threads: &mut Threads) {
+        if !self.mapped.is_free() {
+            return;
+        }
+        for call in self.calls.iter_mut().filter(|call| call.is_held) {
+            call.is_held = false;
+            if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
+                threads.wake(slot);
+            }
         }
     }
 

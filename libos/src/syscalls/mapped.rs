@@ -102,7 +102,9 @@ pub fn written_back(
     // The call may have been restarted.
     let mut at: Place = mem::take(&mut threads.current().progress);
     if at != DONE {
-        if !folders.write_back(&mut at, &which, usize::MAX)? {
+        let is_all = folders.write_back(&mut at, &which, usize::MAX);
+        folders.release_held(threads);
+        if !is_all? {
             let waits = folders.await_any(threads);
             threads.current().progress = at;
             waits?;

@@ -217,6 +217,31 @@ fn punched_meanwhile(path: &Path) {
     println!("{}", bytes.iter().filter(|byte| **byte != 0).count());
 }
 
+/// Stores that become durable although other threads change the same pages all the time.
+fn synced_meanwhile(path: &Path) {
+    let file = File::options().read(true).write(true).create_new(true).custom_flags(libc::O_DSYNC).open(path);
+    let file = file.expect("made");
+    file.set_len(1 << 20).expect("longer");
+    let map = Map::new(&file, 1 << 20);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            let (is_over, file) = (&is_over, &file);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    file.write_all_at(&[b'w'; 64], writer * 4096).expect("written");
+                }
+            });
+        }
+        for time in 0..20 {
+            map.set(100 * 4096, &[b'0' + time]);
+            file.sync_all().expect("synced");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    println!("{} {}", map.get(4095, 3), at(&file, 100 * 4096, 1));
+}
+
 /// A file that is removed while it is mapped, and one that is mapped no more when its end comes.
 fn ends(folder: &Path) {
     let (gone, left) = (folder.join("gone"), folder.join("left"));
@@ -249,5 +274,6 @@ fn main() {
     holes(&folder.join("holes"));
     made_meanwhile(&folder.join("meanwhile"));
     punched_meanwhile(&folder.join("punched"));
+    synced_meanwhile(&folder.join("synced"));
     ends(folder);
 }
