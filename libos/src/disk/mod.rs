@@ -118,21 +118,13 @@ impl Disks {
 
     /// Wakes the threads that may have waited for a call to end.
     pub fn wake_excluded(&mut self, threads: &mut Threads) {
-        for thread in core::mem::take(&mut self.excluded) {
-            if let Some((slot, _)) = threads.find(thread) {
-                threads.wake(slot);
-            }
-        }
+        core::mem::take(&mut self.excluded).into_iter().for_each(|thread| threads.wake_thread(thread));
         self.wake_idle(threads);
     }
 
     /// Wakes the threads with calls that can advance.
     fn wake_idle(&self, threads: &mut Threads) {
-        for call in self.calls.iter().filter(|call| call.under_way == 0) {
-            if let Some((slot, _)) = threads.find(call.thread) {
-                threads.wake(slot);
-            }
-        }
+        self.calls.iter().filter(|call| call.under_way == 0).for_each(|call| threads.wake_thread(call.thread));
     }
 
     /// Notifies the tender of requests without waiting for it.

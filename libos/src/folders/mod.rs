@@ -249,9 +249,7 @@ impl Folders {
                 }
                 for call in self.calls.iter_mut().filter(|call| call.token() == Some(token)) {
                     call.completed(keeps.then_some(&mut self.cache), &self.mapped);
-                    if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
-                        threads.wake(slot);
-                    }
+                    call.thread.into_iter().for_each(|thread| threads.wake_thread(thread));
                 }
             }
         }
@@ -270,9 +268,7 @@ impl Folders {
         }
         for call in self.calls.iter_mut().filter(|call| call.is_held) {
             call.is_held = false;
-            if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
-                threads.wake(slot);
-            }
+            call.thread.into_iter().for_each(|thread| threads.wake_thread(thread));
         }
     }
 
@@ -283,15 +279,9 @@ impl Folders {
         }
         // A thread that had no room for its request tries again.
         for call in self.calls.iter().filter(|call| call.has_no_room) {
-            if let Some((slot, _)) = call.thread.and_then(|thread| threads.find(thread)) {
-                threads.wake(slot);
-            }
+            call.thread.into_iter().for_each(|thread| threads.wake_thread(thread));
         }
-        for thread in core::mem::take(&mut self.excluded) {
-            if let Some((slot, _)) = threads.find(thread) {
-                threads.wake(slot);
-            }
-        }
+        core::mem::take(&mut self.excluded).into_iter().for_each(|thread| threads.wake_thread(thread));
         for file in core::mem::take(&mut self.unclosed) {
             self.close(file);
         }

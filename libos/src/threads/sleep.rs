@@ -131,6 +131,13 @@ impl Threads {
         }
     }
 
+    /// Wakes the thread with this number, if it still is there, after the event that it waited for.
+    pub fn wake_thread(&mut self, id: u32) {
+        if let Some((slot, _)) = self.find(id) {
+            self.wake(slot);
+        }
+    }
+
     /// Ends the call of a sleeping thread because of a signal.
     pub fn interrupt(&mut self, slot: Slot) {
         let Some(Some(thread)) = self.slots.get_mut(slot.index()) else { return };
