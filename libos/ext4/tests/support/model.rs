@@ -159,6 +159,8 @@ pub struct Model {
     named: Vec<usize>,
     versions_after: Vec<Vec<usize>>,
     done: Vec<Done>,
+    /// Steps in which the volume is full for a while.
+    fills: Vec<usize>,
     written: u64,
     /// Files that are left open, by number.
     open: BTreeMap<usize, u32>,
@@ -174,6 +176,7 @@ impl Model {
             named: Vec::new(),
             versions_after: Vec::new(),
             done: vec![first],
+            fills: Vec::new(),
             written: 0,
             open: BTreeMap::new(),
             keeps: true,
@@ -342,7 +345,10 @@ impl Model {
             Step::Rename { from, to, exchange } => self.rename(guest, *from, *to, *exchange, index),
             Step::MoveDirectory { from, to } => self.move_directory(guest, *from, *to),
             Step::Crowd { directory, name } => self.long_name(guest, *directory, *name),
-            Step::Fill { file } => self.fill(guest, *file),
+            Step::Fill { file } => {
+                self.fills.push(index);
+                self.fill(guest, *file);
+            }
             Step::Sync { .. } | Step::SyncAll | Step::AppendDurably { .. } | Step::Keep { .. } | Step::Remount => {}
         }
     }
@@ -474,17 +480,19 @@ impl Model {
                 self.versions_after.get(last.max(1) - 1).and_then(|counts| counts.get(*file)).copied().unwrap_or(1);
             let versions = &self.files[*file][durable[*file] - 1..until.max(durable[*file])];
             let bytes = guest.get(path).map_err(|error| format!("{path}: error {error}"))?;
-            compare(&bytes, versions).map_err(|error| format!("{path} (file {file}): {error}"))?;
+            compare(&bytes, versions, self.is_filling(told))
+                .map_err(|error| format!("{path} (file {file}): {error}"))?;
         }
         Ok(())
     }
 }
 
 /// Fails if contents are not made of versions.
-fn compare(bytes: &[u8], versions: &[Vec<u8>]) -> Result<(), String> {
+fn compare(bytes: &[u8], versions: &[Vec<u8>], is_filling: bool) -> Result<(), String> {
     // A write that does not fit as a whole is carried out in pieces.
-    let between =
-        |pair: &[Vec<u8>]| pair[1].len() > crowded::FILLED && (pair[0].len()..pair[1].len()).contains(&bytes.len());
+    let between = |pair: &[Vec<u8>]| {
+        is_filling && pair[1].len() > crowded::FILLED && (pair[0].len()..pair[1].len()).contains(&bytes.len())
+    };
     if !versions.iter().any(|version| version.len() == bytes.len()) && !versions.windows(2).any(between) {
         let sizes: Vec<usize> = versions.iter().map(Vec::len).collect();
         return Err(format!("it has {} bytes, not one of {sizes:?}", bytes.len()));

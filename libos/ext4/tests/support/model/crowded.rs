@@ -78,6 +78,11 @@ impl Model {
         guest.sync(ROOT, false).expect("the disk works");
     }
 
+    /// Returns true if the volume may have been full after this number of writes and flushes of the disk.
+    pub fn is_filling(&self, told: usize) -> bool {
+        self.fills.iter().any(|step| (self.done[step - 1].told..self.done[*step].told).contains(&told))
+    }
+
     /// Appends to a file that is open with O_DSYNC. Returns it if something was written.
     pub(super) fn append_durably<D: Disk>(
         &mut self,
