@@ -128,8 +128,9 @@ impl Crew {
         }
         if self.plan.is_shared {
             self.roll.share();
+        } else {
+            self.roll.wait_for(self.spawned)?;
         }
-        self.roll.wait_for(self.spawned)?;
         Ok(Confined(()))
     }
 }
