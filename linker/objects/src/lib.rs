@@ -1,6 +1,7 @@
 //! Objects that the linker step adds to every image, each prelinked by this package's build script.
 //!
-//! A package of its own: cargo compiles the tool while the script compiles the libos, which takes longest.
+//! A package of its own: cargo compiles the patcher, and all else that the tool depends on, while the script compiles the libos,
+//! which takes longest.
 
 /// The libos: one global symbol, the entry point.
 pub const LIBOS: &[u8] = include_bytes!(env!("HUSK_LIBOS_OBJECT"));
