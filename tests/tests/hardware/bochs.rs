@@ -25,8 +25,9 @@ pub fn start(disk: &Disk) -> Emulated {
     // The debugger of Bochs waits for a command before the first instruction.
     std::fs::write(&commands, "c\n").expect("the target directory is ours");
     File::create(&serial).expect("the target directory is ours");
-    // Bochs wants a terminal for its display: script(1) makes one.
-    let line = format!("exec bochs -q -f '{}' -rc '{}'", settings.display(), commands.display());
+    // Bochs wants a terminal for its display: script(1) makes one, in a session that would outlive it.
+    let line =
+        format!("exec setpriv --pdeathsig KILL bochs -q -f '{}' -rc '{}'", settings.display(), commands.display());
     let mut script = Command::new("script");
     script.args(["-qfc", &line, "/dev/null"]).env("TERM", "xterm");
     let mut child = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("script is there");
