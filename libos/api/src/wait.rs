@@ -18,6 +18,8 @@ use husk_abi::poll::{Cost, Poll};
 static LEAVING: Cost = Cost::unknown();
 /// State of polling for the tender's work on another processor.
 static POLL: Poll = Poll::new(SKIPS);
+/// State of polling on, for a request that the tender is carrying out.
+static POLL_ON: Poll = Poll::new(SKIPS);
 /// The beat of the sources at the last wait.
 static BEAT: AtomicU32 = AtomicU32::new(0);
 /// True if the sources have been polled for in vain just before the next wait.
@@ -26,6 +28,9 @@ static POLLED: AtomicBool = AtomicBool::new(false);
 const SKIPS: u32 = 512;
 /// Factor of the polling time in a trial, because the thread that serves devices has to wake up first.
 const TRIAL: u64 = 4;
+/// Longest time to poll on, in exits. The tender answers such a request no sooner if the guest leaves, and the exit takes this processor
+/// too: polling on takes twice the processor time, at most, by which the wait ends sooner.
+const POLL_ON_EXITS: u64 = 2;
 
 /// An event source that can be waited for.
 pub trait Source {
@@ -156,6 +161,46 @@ impl Watches {
     fn beats(&self) -> u32 {
         self.beats.iter().flatten().fold(0, |beat, word| beat.wrapping_add(word.load(Relaxed)))
     }
+
+    /// Returns true if the tender carries out a request at the moment.
+    fn at_work(&self) -> bool {
+        let is_even = |beat: u32| beat != 0 && beat.is_multiple_of(2);
+        self.beats.iter().flatten().any(|word| is_even(word.load(Relaxed)))
+    }
+
+    /// Polls from `begun_ns` on for `poll_ns`, but not beyond `deadline_ns`. Returns how long that took, as an error if there is no
+    /// completion.
+    fn poll(&self, begun_ns: u64, poll_ns: u64, deadline_ns: u64) -> Result<u64, u64> {
+        let until_ns = begun_ns.saturating_add(poll_ns).min(deadline_ns);
+        loop {
+            let now_ns = clock::monotonic_ns();
+            let took_ns = now_ns.saturating_sub(begun_ns);
+            if self.moved() {
+                return Ok(took_ns);
+            }
+            if now_ns >= until_ns {
+                return Err(took_ns);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Polls on for a request that the tender carries out, if that may pay. Returns true if there is a completion.
+    fn poll_on(&self, deadline_ns: u64) -> bool {
+        let worth_ns = LEAVING.ns() * POLL_ON_EXITS;
+        let poll_ns = POLL_ON.begin(worth_ns);
+        if poll_ns == 0 {
+            return false;
+        }
+        match self.poll(clock::monotonic_ns(), poll_ns, deadline_ns) {
+            Ok(took_ns) => POLL_ON.hit(took_ns, worth_ns),
+            Err(took_ns) => {
+                POLL_ON.miss(took_ns, worth_ns);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// A wait in steps. [`Wait::start`] and [`Wait::arm`] need the sources, [`Wait::block`] does not: a caller that shares the sources
@@ -284,24 +329,22 @@ impl Wait {
             device::ring_doorbell();
         }
         let begun_ns = clock::monotonic_ns();
-        let until_ns = begun_ns.saturating_add(poll_ns).min(self.deadline_ns);
-        loop {
-            let now_ns = clock::monotonic_ns();
-            let took_ns = now_ns.saturating_sub(begun_ns);
-            if watches.moved() {
+        let took_ns = match watches.poll(begun_ns, poll_ns, self.deadline_ns) {
+            Ok(took_ns) => {
                 // A trial waits for the wake-up, which later polls do not need.
                 POLL.hit(if is_trial { 0 } else { took_ns }, cost_ns);
                 return true;
             }
-            if now_ns >= until_ns {
-                match before != 0 && watches.beats() == before {
-                    true => POLL.absent(),
-                    false => POLL.miss(took_ns, cost_ns),
-                }
-                return false;
-            }
-            core::hint::spin_loop();
+            Err(took_ns) => took_ns,
+        };
+        if watches.at_work() {
+            return watches.poll_on(self.deadline_ns);
         }
+        match before != 0 && watches.beats() == before {
+            true => POLL.absent(),
+            false => POLL.miss(took_ns, cost_ns),
+        }
+        false
     }
 }
 

@@ -259,9 +259,15 @@ impl Queue {
     /// Shows the guest that the tender runs.
     #[inline]
     pub fn beat(&mut self) {
-        // Never 0, which stands for a tender that does not beat.
+        // Odd, so never 0, which stands for a tender that does not beat.
         self.beats = self.beats.wrapping_add(2) | 1;
         self.beat.store(self.beats, Relaxed);
+    }
+
+    /// Shows the guest that the tender carries out a request.
+    #[inline]
+    fn show_at_work(&self) {
+        self.beat.store(self.beats.wrapping_add(1).max(2), Relaxed);
     }
 
     /// Returns the next request, if there is one; the caller must complete it some time. Fills `parts` with its memory, or
@@ -281,6 +287,7 @@ impl Queue {
     pub fn take(&mut self, request: &Request) {
         self.requests.skip(request.descriptors);
         self.under_way += 1;
+        self.show_at_work();
     }
 
     fn check_next(&mut self, memory: &Memory, parts: &mut Parts) -> Result<Option<Request>, Violation> {
@@ -408,6 +415,37 @@ mod tests {
                 rare if rare % 64 == 0 => self.random(),
                 common => likely[common as usize / 64 % likely.len()],
             }
+        }
+    }
+
+    #[test]
+    fn the_beat_shows_when_a_request_is_carried_out() {
+        let memory = memory();
+        let layout = *memory.layout();
+        let place = table::queues(layout.rings.start, 0, Kind::Network)[0];
+        let mut queue = Queue::new("test", Rights::READ, &memory, place);
+        let set = |address: u64, value: u32| word(&memory, address).store(value, Relaxed);
+        let beat = || word(&memory, place.submission + BEAT).load(Relaxed);
+        let at = memory.ring(place.submission + ENTRIES, 32).cast::<Descriptor>();
+        let descriptor = Descriptor { address: layout.heap.start, length: 1, ..Descriptor::default() };
+        // SAFETY: `at` is the address of the first entry of the ring, which only this test uses.
+        unsafe { at.write_volatile(descriptor) };
+        for beats in [1, u32::MAX - 2, u32::MAX] {
+            (queue.beats, queue.requests) = (beats, Consumer::new(queue.words[0], place.entries));
+            queue.beat();
+            let mut seen = vec![beat()];
+            set(place.submission + PRODUCER, 0);
+            assert!(queue.next(&memory, &mut Parts::default()).is_ok_and(|request| request.is_none()));
+            assert_eq!(beat(), seen[0], "nothing is carried out");
+            set(place.submission + PRODUCER, 1);
+            let request = queue.next(&memory, &mut Parts::default()).expect("a valid request").expect("a request");
+            seen.push(beat());
+            assert!(beat().is_multiple_of(2) && beat() != 0, "a request is carried out: {}", beat());
+            queue.complete(request.token, 0, 0);
+            queue.publish();
+            seen.push(beat());
+            assert_eq!(beat() % 2, 1, "none is");
+            assert!(seen[0] != seen[1] && seen[1] != seen[2] && seen[0] != seen[2], "{seen:?}");
         }
     }
 

@@ -49,7 +49,8 @@ pub const CONSUMER: u64 = 64;
 pub const WAKE_AT: u64 = 68;
 /// Offset of the word that the tender changes before each answer, and each time that it polls for requests beside the running
 /// guest and finds none. Never 0, unless the tender does not keep it. A guest that sees the word stand still would poll for a
-/// thread that does not run.
+/// thread that does not run. The word is even while the tender carries out a request that it has taken, else odd: such a thread
+/// runs, and the answer comes without the guest's help.
 pub const BEAT: u64 = 72;
 /// Offset of the entries.
 pub const ENTRIES: u64 = 128;

@@ -98,6 +98,8 @@ impl Served {
             match (&self.worker, is_done) {
                 (_, true) => {}
                 (Some(worker), false) if self.has_thread => {
+                    // It may take long, and the guest should not poll for it.
+                    self.queue.beat();
                     self.order.take().into_iter().for_each(|order| worker.give(order));
                     break;
                 }
