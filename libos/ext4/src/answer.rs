@@ -143,7 +143,8 @@ impl<D: Disk> Volume<D> {
         let handle = self.files.add(open)?;
         let truncates = !is_path && flags & O_TRUNC != 0 && info.file_type() == DirectoryEntryType::RegularFile;
         if let Err(error) = if truncates { self.resize(info.number, 0) } else { Ok(()) } {
-            return self.close(handle).and(Err(error));
+            let _ = self.close(handle);
+            return Err(error);
         }
         let info = self.info(info.number)?;
         Ok(Answer { handle, attributes: self.attributes(&info), ..Answer::default() })

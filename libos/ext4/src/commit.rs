@@ -57,7 +57,7 @@ impl<D: Disk> Volume<D> {
     pub(crate) fn sync(&mut self, handle: u32, data_only: bool) -> Result<(), Errno> {
         let number = self.files.get(handle)?.inode;
         let settled = self.settle(number);
-        self.late(handle)?;
+        self.late(handle, true)?;
         settled?;
         let as_io = |error| if error == EROFS { EIO } else { error };
         match self.commits.changed.get(&number) {

@@ -30,10 +30,19 @@ pub struct Inode {
     handles: u32,
     /// The last name is gone: the inode is freed at the last close.
     is_nameless: bool,
-    /// Number of errors of writes that were answered before they were carried out, and the last one.
-    pub late: (u32, Errno),
+    pub late: Late,
     /// Attributes and places on the disk, until they change.
     pub known: Option<Known>,
+}
+
+/// Errors of writes that were answered before they were carried out. Each handle gets the last one once; so does each that is opened
+/// before any call has returned it (as Linux's errseq_t).
+#[derive(Clone, Copy, Default)]
+pub struct Late {
+    pub count: u32,
+    pub error: Errno,
+    /// A call that makes the file durable has returned the last one.
+    pub is_seen: bool,
 }
 
 /// Attributes of a file, and where its contents lie.
@@ -48,6 +57,8 @@ pub struct Files {
     handles: Vec<Option<Open>>,
     free: Vec<u32>,
     inodes: BTreeMap<InodeNumber, Inode>,
+    /// Late errors that no call had returned when the last handle was closed.
+    unseen: BTreeMap<InodeNumber, Late>,
 }
 
 impl Files {
@@ -61,7 +72,11 @@ impl Files {
         self.check_room()?;
         let inode = self.inodes.entry(open.inode).or_default();
         inode.handles += 1;
-        let open = Open { errors_seen: inode.late.0, ..open };
+        if let Some(late) = self.unseen.remove(&open.inode) {
+            inode.late = late;
+        }
+        let unseen = inode.late.count > 0 && !inode.late.is_seen;
+        let open = Open { errors_seen: inode.late.count.wrapping_sub(unseen.into()), ..open };
         let handle = self.free.pop().unwrap_or(self.handles.len() as u32);
         match self.handles.get_mut(handle as usize) {
             Some(place) => *place = Some(open),
@@ -100,8 +115,11 @@ impl Files {
         if inode.handles > 0 {
             return Ok((number, false));
         }
-        let is_nameless = inode.is_nameless;
+        let (is_nameless, late) = (inode.is_nameless, inode.late);
         self.inodes.remove(&number);
+        if late.count > 0 && !late.is_seen && !is_nameless {
+            self.unseen.insert(number, late);
+        }
         Ok((number, is_nameless))
     }
 }
@@ -138,7 +156,8 @@ impl<D: Disk> Volume<D> {
         } else {
             Ok(())
         };
-        let late = self.late(handle);
+        // Few programs look at the result of close(2), so that the error is not seen by that.
+        let late = if is_path { Ok(()) } else { self.late(handle, false) };
         let (number, is_nameless) = self.files.remove(handle)?;
         if self.files.inode(number).is_none() {
             self.pending.forget(number);
@@ -168,6 +187,7 @@ impl<D: Disk> Volume<D> {
     }
 
     fn reap(&mut self, number: InodeNumber) -> Result<(), Errno> {
+        self.files.unseen.remove(&number);
         self.commits.changed(number);
         self.system.reap_unlinked_inode(number).map_err(errno::of)
     }

@@ -5,6 +5,7 @@
 //! the volume has room for: a write that is answered does not lack space later.
 
 use crate::errno::{self, EBADF, EFBIG, EINVAL, EIO, ENOMEM, ENOSPC, EOPNOTSUPP, EROFS, Errno};
+use crate::files::Late;
 use crate::{Data, Disk, Volume};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -57,7 +58,7 @@ impl<D: Disk> Volume<D> {
     /// Keeps the error of a write that no call can return any more.
     fn failed_late(&mut self, number: InodeNumber, error: Errno) {
         if let Some(inode) = self.files.inode(number) {
-            inode.late = (inode.late.0.wrapping_add(1), error);
+            inode.late = Late { count: inode.late.count.wrapping_add(1), error, is_seen: false };
         }
     }
 
@@ -224,13 +225,16 @@ impl<D: Disk> Volume<D> {
         numbers.into_iter().map(|number| self.settle(number)).fold(Ok(()), Result::and)
     }
 
-    /// Returns the error of writes that were answered before, once to each handle.
-    pub(crate) fn late(&mut self, handle: u32) -> Result<(), Errno> {
+    /// Returns the error of writes that were answered before, once to each handle; with `is_seen`, not to those opened later.
+    pub(crate) fn late(&mut self, handle: u32, is_seen: bool) -> Result<(), Errno> {
         let number = self.files.get(handle)?.inode;
-        let Some((count, error)) = self.files.inode(number).map(|inode| inode.late) else { return Ok(()) };
+        let Some(Late { count, error, .. }) = self.files.inode(number).map(|inode| inode.late) else { return Ok(()) };
         let open = self.files.get_mut(handle)?;
         if core::mem::replace(&mut open.errors_seen, count) == count {
             return Ok(());
+        }
+        if let Some(inode) = self.files.inode(number) {
+            inode.late.is_seen |= is_seen;
         }
         Err(if error == EROFS { EIO } else { error })
     }

@@ -264,9 +264,24 @@ fn what_does_not_fit_within_a_file_is_an_error() {
         assert_eq!(within(0), Err(28));
         assert_eq!(within(2_000_000), Ok(0), "all of it lies behind the end");
         let other = guest.open("holes", RDWR).expect("it is there");
+        assert_eq!(guest.close(other), Err(28), "which few programs look at");
+        let other = guest.open("holes", RDWR).expect("it is there");
         assert_eq!(guest.sync(holes, true), Err(28), "no call has returned it");
         assert_eq!(guest.sync(holes, true), Ok(()), "once for each handle");
-        assert_eq!(guest.sync(other, true), Ok(()), "none since it was opened");
+        let later = guest.open("holes", RDWR).expect("it is there");
+        assert_eq!(guest.sync(other, true), Err(28), "opened before any call has returned it");
+        assert_eq!(guest.sync(later, true), Ok(()), "none since it was opened");
+        let request = Request { handle: holes, flags: Flags::WITHIN.bits(), ..Request::default() };
+        let mut data = Bytes { bytes: block.clone(), is_whole: guest.is_whole };
+        assert_eq!(guest.ask(WRITE, request, ["", ""], &mut data).err(), Some(28));
+        for handle in [holes, other, later] {
+            assert_eq!(guest.close(handle), Err(28), "each gets it");
+        }
+        let again = guest.open("holes", RDWR).expect("it is there");
+        assert_eq!(guest.sync(again, true), Err(28), "no call had returned it when the file was closed");
+        assert_eq!(guest.sync(again, true), Ok(()), "once for each handle");
+        let last = guest.open("holes", RDWR).expect("it is there");
+        assert_eq!(guest.sync(last, true), Ok(()), "none since it was opened");
     });
 }
 
