@@ -56,6 +56,20 @@ fn addresses_run_out() {
 }
 
 #[test]
+fn addresses_that_run_out_are_no_memory_to_a_program_and_not_its_end() {
+    let guest = || Guest::program("reservations").flag("--memory=64M").argument("as much as there is");
+    let ran: Vec<bool> = [96, 128, 192, 256, 400, 600, 1024, 2048, 3000, 4096, 5000, 8192]
+        .into_iter()
+        .map(|megabytes| {
+            let limit = format!("-v {}", megabytes * 1024);
+            ran_or_refused(&limited(guest(), &limit), &limit)
+        })
+        .collect();
+    // Nothing but the memory is reserved from the start.
+    assert!(ran.iter().skip(1).all(|ran| *ran), "{ran:?}");
+}
+
+#[test]
 fn a_disk_is_full() {
     let outcome = Guest::image(build::image("hello", "hello")).through(&["sh", "-c", "exec \"$@\" > /dev/full", "sh"]);
     let outcome = outcome.run();

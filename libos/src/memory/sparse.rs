@@ -5,8 +5,9 @@
 
 use super::host::Tender;
 use super::{MEMORY, Memory};
+use core::iter::successors;
 use husk::abi::call::Number;
-use husk::abi::memory::{PAGE, Rights};
+use husk::abi::memory::{PAGE, Region, Rights};
 use spin::{Mutex, MutexGuard};
 
 /// The region, with its tables in itself. Its lock is never held together with that of [`MEMORY`].
@@ -32,9 +33,21 @@ pub fn region() -> Option<MutexGuard<'static, Memory<Tender>>> {
     }
     let mut memory = SPARSE.lock();
     if memory.size().0 == 0 {
+        let region = Region { length: usable(region)?, ..region };
         memory.init(region, region.length).ok()?;
     }
     Some(memory)
+}
+
+/// Returns the length of the region's part that the host has addresses for, or a half of that or more: the tender refuses pages
+/// beyond it.
+fn usable(region: Region) -> Option<u64> {
+    let lengths = successors(Some(region.length), |length| Some((length / 2) & !(PAGE - 1)));
+    let is_there = |length: &u64| {
+        let (last, rights) = (region.start + length - PAGE, Rights::READ | Rights::WRITE);
+        husk::gate::call(Number::Protect, last, PAGE, rights.bits(), 0).is_ok()
+    };
+    lengths.take_while(|length| *length >= LIKELY).find(is_there)
 }
 
 /// Returns the number of bytes of memory that the guest can still get here.

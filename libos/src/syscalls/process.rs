@@ -99,7 +99,6 @@ pub fn limit(libos: &Libos, resource: u64) -> Result<[u64; 2], Errno> {
         RLIMIT_STACK => Ok([husk::boot::info().main_stack.length; 2]),
         RLIMIT_NOFILE => Ok([libos.files.descriptors.limit, DESCRIPTORS_MAXIMUM]),
         RLIMIT_CORE => Ok([0; 2]),
-        RLIMIT_AS | RLIMIT_DATA | RLIMIT_RSS => Ok([MEMORY.lock().size().0; 2]),
         0..RLIM_NLIMITS => Ok([NONE; 2]),
         _ => Err(Errno::EINVAL),
     }

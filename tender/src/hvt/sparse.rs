@@ -2,16 +2,25 @@
 //!
 //! A page table entry only ever changes between empty and one page, the same each time. The guest has lost a page only when
 //! the host has dropped the page's contents, because KVM then drops what it derived from the entry.
+//!
+//! The region is far larger than what guest-physical addresses and KVM's slots could hold. So a piece of it gets both when the
+//! guest first touches it, and keeps them.
 
 use super::slots::Slots;
 use crate::arch::hvt::tables::{Owner, Tables};
-use crate::memory::sparse::populated::{LARGE_GRANULE, Populated};
+use crate::memory::sparse::PIECE;
+use crate::memory::sparse::populated::{LARGE_GRANULE, Populated, SLOT_COST};
 use crate::memory::{Claim, Memory, Touch};
 use husk_abi::memory::{PAGE, Region, Rights};
 use kvm_ioctls::VmFd;
+use std::collections::BTreeMap;
 
-/// Bytes of the region that get a slot at once: see [`super::slots`].
-const PIECE: u64 = 256 << 20;
+/// Bytes of page tables that get a slot at once.
+const TABLES: u64 = 2 << 20;
+/// Most page tables that a touch takes, in bytes: one of each level, because no touch maps more than a large page.
+const TABLES_OF_A_TOUCH: u64 = 3 * PAGE;
+/// End of guest-physical addresses: processors have at least so many.
+const PHYSICAL_END: u64 = 1 << 39;
 
 /// Memory that the guest has in the region.
 #[derive(Debug, Default)]
@@ -25,8 +34,10 @@ pub struct Sparse {
 struct Ways {
     /// Guest-physical address for the next page table; `None` before the first.
     next_table: Option<u64>,
-    /// Pieces that have a slot.
-    pieces: Vec<u64>,
+    /// End of the tables that have a slot.
+    tables_end: u64,
+    /// Guest-physical addresses of pieces that have a slot, by the pieces' numbers.
+    pieces: BTreeMap<u64, u64>,
 }
 
 impl Sparse {
@@ -44,12 +55,13 @@ impl Sparse {
     pub fn touch(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, address: u64) -> Touch {
         let Self { populated, ways } = self;
         populated.touch(memory, slots.attached(), address, |pages, walks| {
-            ways.prepare(vm, slots, memory, pages)?;
-            let tables = ways.map(memory, pages)?;
+            let charged = ways.prepare(vm, slots, memory, pages)?;
+            memory.sparse().open(pages).ok()?;
+            let tables = ways.map(memory, pages);
             if walks {
                 memory.populate(pages);
             }
-            Some(tables)
+            Some(charged + tables)
         })
     }
 
@@ -57,45 +69,64 @@ impl Sparse {
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
         let Some(next) = self.ways.next_table else { return };
         let mut tables = Tables::at(memory, next);
-        self.populated.release(memory, claim, |page| tables.unmap(page.start));
+        self.populated.release(memory, claim, |pages| {
+            (pages.start..pages.end()).step_by(PAGE as usize).for_each(|page| tables.unmap(page));
+        });
     }
 }
 
 impl Ways {
-    /// Makes the slots for these pages and their tables, if they are missing.
-    fn prepare(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, pages: Region) -> Option<()> {
-        let (layout, host) = (memory.layout(), memory.sparse().host_address()?);
-        let region = layout.sparse;
-        if self.next_table.is_none() {
-            let tables = layout.sparse_tables();
-            slots.add(vm, tables, host + region.length).ok()?;
-            self.next_table = Some(tables.start);
+    /// Makes the slots for these pages, which lie in one piece, and for their tables, if they are missing. Returns the bytes that
+    /// the guest is charged for them.
+    fn prepare(&mut self, vm: &VmFd, slots: &mut Slots, memory: &Memory, pages: Region) -> Option<u64> {
+        let (sparse, tables) = (memory.sparse(), memory.layout().sparse_tables());
+        let (region, host) = (sparse.usable(), sparse.host_address()?);
+        if pages.end() > region.end() {
+            return None;
         }
-        let piece = (pages.start - region.start) / PIECE;
-        if !self.pieces.contains(&piece) {
-            let offset = piece * PIECE;
-            let length = PIECE.min(region.length - offset);
-            let physical = Region { start: layout.physical(region.start) + offset, length };
-            slots.add(vm, physical, host + offset).ok()?;
-            self.pieces.push(piece);
+        let next = *self.next_table.get_or_insert(tables.start);
+        self.tables_end = self.tables_end.max(tables.start);
+        if next + TABLES_OF_A_TOUCH > self.tables_end {
+            let step = Region { start: self.tables_end, length: TABLES.min(tables.end() - self.tables_end) };
+            if next + TABLES_OF_A_TOUCH > step.end() {
+                return None;
+            }
+            slots.add(vm, step, sparse.host_tables()? + (step.start - tables.start)).ok()?;
+            self.tables_end = step.end();
         }
-        Some(())
+        let number = pages.start / PIECE;
+        if self.pieces.contains_key(&number) {
+            return Some(0);
+        }
+        let piece = piece(number, region);
+        let physical = tables.end().next_multiple_of(PIECE) + self.pieces.len() as u64 * PIECE;
+        if physical + PIECE > PHYSICAL_END {
+            return None;
+        }
+        slots.add(vm, Region { start: physical, ..piece }, host + (piece.start - region.start)).ok()?;
+        self.pieces.insert(number, physical);
+        Some(SLOT_COST)
     }
 
-    /// Maps those of these pages that the guest does not have. Returns the bytes of page tables that this took.
-    fn map(&mut self, memory: &Memory, wanted: Region) -> Option<u64> {
-        let next = self.next_table?;
+    /// Maps pages of one piece, which is prepared, and which the guest does not have. Returns the bytes of page tables that this
+    /// took.
+    fn map(&mut self, memory: &Memory, pages: Region) -> u64 {
+        let number = pages.start / PIECE;
+        let (Some(next), Some(physical)) = (self.next_table, self.pieces.get(&number)) else { return 0 };
+        let piece = piece(number, memory.sparse().usable());
         let mut tables = Tables::at(memory, next);
-        for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
-            if !memory.sparse().has(address) {
-                let physical = memory.layout().physical(address);
-                let page = Region { start: address, length: PAGE };
-                tables.map(page, physical, Rights::READ | Rights::WRITE, Owner::Guest);
-            }
+        for address in (pages.start..pages.end()).step_by(PAGE as usize) {
+            let page = Region { start: address, length: PAGE };
+            tables.map(page, physical + (address - piece.start), Rights::READ | Rights::WRITE, Owner::Guest);
         }
         self.next_table = Some(tables.next());
-        Some(tables.next() - next)
+        tables.next() - next
     }
+}
+
+/// Part of the region that is in the piece of this number.
+fn piece(number: u64, region: Region) -> Region {
+    Region::between((number * PIECE).max(region.start), ((number + 1) * PIECE).min(region.end()))
 }
 
 const _: () = assert!(PIECE.is_multiple_of(LARGE_GRANULE));

@@ -1,12 +1,10 @@
 //! Memory for a guest in this process: at the guest's own addresses, with the guest's rights.
 //!
-//! One PROT_NONE reservation holds all of it, from the gate to the end of the sparse region; parts become accessible when they
-//! are loaded, attached or touched. So guards and gaps need no work.
-
-#![expect(unsafe_code, reason = "mappings are made by address")]
+//! One PROT_NONE reservation holds all of it, from the gate to the end of the image file; parts become accessible when they are
+//! loaded or attached. So guards and gaps need no work. The sparse region is not reserved: see [`super::sparse`].
 
 use super::error::Error;
-use super::host::{advise, protect};
+use super::host::{advise, map_at, protect};
 use crate::image::{Image, Segment};
 use crate::memory::layout::Layout;
 use husk_abi::memory::{BOOT, BOOT_SIZE, GATE, LARGE_PAGE, PAGE, Region, Rights};
@@ -17,19 +15,17 @@ const READ_WRITE: Rights = Rights::READ.union(Rights::WRITE);
 /// information.
 const SHOWN: Region = Region::between(GATE + PAGE, BOOT + BOOT_SIZE);
 
-/// Addresses that the guest may have.
+/// Addresses that the guest has from the start.
 pub fn extent(layout: &Layout) -> Region {
-    Region::between(
-        layout.tender_address(GATE),
-        layout.sparse.end().max(layout.image_file.end()).next_multiple_of(PAGE),
-    )
+    let end = layout.guest_ram.end().max(layout.image_file.end());
+    Region::between(layout.tender_address(GATE), end.next_multiple_of(PAGE))
 }
 
 /// Reserves all addresses and makes the guest's initial memory accessible, writable until it is sealed. Returns the host
 /// address that guest-physical address 0 would have.
 pub fn reserve(layout: &Layout, image: &Image) -> Result<u64, Error> {
     let all = extent(layout);
-    map_at(all).map_err(|error| match error.raw_os_error() {
+    map_at(all, Rights::empty()).map_err(|error| match error.raw_os_error() {
         Some(libc::EEXIST | libc::EPERM | libc::EINVAL) => Error::AddressesTaken(all),
         _ => Error::NoMemory(error),
     })?;
@@ -91,23 +87,4 @@ pub fn rewrite(layout: &Layout, physical: u64, write: impl FnOnce()) {
 fn has_own(image: &Image, segment: &Segment) -> bool {
     let is_changed = image.relocations.within(segment.region).next().is_some();
     segment.rights.contains(Rights::WRITE) || segment.region.length > segment.file_size || is_changed
-}
-
-/// Reserves exactly these addresses, which must be free.
-fn map_at(pages: Region) -> io::Result<()> {
-    // SAFETY: MAP_FIXED_NOREPLACE replaces no other mapping.
-    let place = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-        libc::mmap(pages.start as *mut libc::c_void, pages.length as usize, libc::PROT_NONE, flags, -1, 0)
-    };
-    match place {
-        libc::MAP_FAILED => Err(io::Error::last_os_error()),
-        place if place as u64 == pages.start => Ok(()),
-        place => {
-            // A kernel without MAP_FIXED_NOREPLACE takes the address as a hint.
-            // SAFETY: mmap has just made this mapping.
-            unsafe { libc::munmap(place, pages.length as usize) };
-            Err(io::Error::from_raw_os_error(libc::EEXIST))
-        }
-    }
 }

@@ -48,25 +48,50 @@ pub fn reserve_aligned(size: u64) -> io::Result<NonNull<u8>> {
     let all = reserve(size + LARGE_PAGE)?;
     let start = (all.as_ptr() as u64).next_multiple_of(LARGE_PAGE);
     let before = start - all.as_ptr() as u64;
-    unmap(Region { start: all.as_ptr() as u64, length: before });
-    unmap(Region { start: start + size, length: LARGE_PAGE - before });
+    // Addresses that cannot be given back are only lost.
+    let _ = unmap(Region { start: all.as_ptr() as u64, length: before });
+    let _ = unmap(Region { start: start + size, length: LARGE_PAGE - before });
     // A kernel without huge pages refuses, and makes none.
     let _ = advise(Region { start, length: size }, libc::MADV_NOHUGEPAGE);
     NonNull::new(start as *mut u8).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// Calls madvise(2) with advice that does not change the contents of these pages.
+/// Calls madvise(2) for pages of guest memory.
 pub fn advise(pages: Region, advice: libc::c_int) -> io::Result<()> {
-    // SAFETY: no advice used here changes the contents of the pages.
+    // SAFETY: advice changes no more of pages than that they read as zeros, which guest memory may at any time.
     match unsafe { libc::madvise(pages.start as *mut libc::c_void, pages.length as usize, advice) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-fn unmap(pages: Region) {
-    if pages.length > 0 {
-        // SAFETY: the caller has just made the mapping, and no other code has its address.
-        unsafe { libc::munmap(pages.start as *mut libc::c_void, pages.length as usize) };
+/// Maps zeroed memory at exactly these addresses, which must be free.
+pub fn map_at(pages: Region, rights: Rights) -> io::Result<()> {
+    // SAFETY: MAP_FIXED_NOREPLACE replaces no other mapping.
+    let place = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+        let (start, length) = (pages.start as *mut libc::c_void, pages.length as usize);
+        libc::mmap(start, length, protection(rights), flags, -1, 0)
+    };
+    match place {
+        libc::MAP_FAILED => Err(io::Error::last_os_error()),
+        place if place as u64 == pages.start => Ok(()),
+        place => {
+            // A kernel without MAP_FIXED_NOREPLACE takes the address as a hint.
+            unmap(Region { start: place as u64, ..pages })?;
+            Err(io::Error::from_raw_os_error(libc::EEXIST))
+        }
+    }
+}
+
+/// Unmaps whole pages that this process has mapped for a guest.
+pub fn unmap(pages: Region) -> io::Result<()> {
+    if pages.length == 0 {
+        return Ok(());
+    }
+    // SAFETY: callers name mappings that they have made, and to which they keep no pointer.
+    match unsafe { libc::munmap(pages.start as *mut libc::c_void, pages.length as usize) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

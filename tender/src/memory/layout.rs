@@ -31,6 +31,10 @@ const SPARSE_MINIMUM: u64 = 4 << 30;
 /// Greatest length of the sparse region, in bytes.
 const SPARSE_MAXIMUM: u64 = 64 << 30;
 
+/// Upper bound of the end of what is placed at random in this process: below all that Linux places there, even with a stack
+/// without limit (TASK_UNMAPPED_BASE of x86), because the sparse region is not reserved.
+const DIRECT_HIGHEST: u64 = 0x2a00_0000_0000;
+
 /// Translation of a guest's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {
@@ -109,8 +113,12 @@ impl Layout {
             kind::STD => (memory * SPARSE_FACTOR).clamp(SPARSE_MINIMUM, SPARSE_MAXIMUM),
             _ => 0,
         };
+        let highest = match addresses {
+            Addresses::Translated => WINDOW_HIGHEST,
+            Addresses::Direct => DIRECT_HIGHEST,
+        };
         let base = if image.relocatable {
-            let choices = (WINDOW_HIGHEST - WINDOW_LOWEST - memory - beyond - sparse) / LARGE_PAGE;
+            let choices = (highest - WINDOW_LOWEST - memory - beyond - sparse) / LARGE_PAGE;
             WINDOW_LOWEST + aslr_seed % choices * LARGE_PAGE
         } else {
             (extent.start & !(LARGE_PAGE - 1)) - IMAGE_OFFSET
@@ -186,15 +194,17 @@ impl Layout {
         attached.saturating_sub(self.physical(self.heap.start)).min(self.heap.length)
     }
 
-    /// Guest-physical addresses of page tables for the sparse region, empty if there are none: enough for the whole region.
+    /// Guest-physical addresses of page tables for the sparse region, empty if there are none: enough for the whole region, or for
+    /// all that a guest can pay for with its memory.
     pub fn sparse_tables(&self) -> Region {
         if self.addresses == Addresses::Direct {
-            return Region { start: self.physical(self.sparse.end()), length: 0 };
+            return Region::default();
         }
         let levels = [LARGE_PAGE, LARGE_PAGE << 9, LARGE_PAGE << 18];
         // A region that starts in the middle of a table's range takes one table more.
         let pages: u64 = levels.iter().map(|reach| self.sparse.length / reach + 2).sum();
-        Region { start: self.physical(self.sparse.end()), length: pages * PAGE }
+        let end = self.physical_extent().next_multiple_of(LARGE_PAGE);
+        Region { start: end, length: (pages * PAGE).min(self.physical_size()).next_multiple_of(LARGE_PAGE) }
     }
 
     /// Guest-physical address of a virtual address at or above the guest_ram.

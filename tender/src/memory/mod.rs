@@ -185,6 +185,12 @@ impl Memory {
         touched.map_or_else(|| self.check(claim, rights), Ok)
     }
 
+    /// Returns true if a claim lies in the sparse region, whether or not the host has addresses for it.
+    pub fn is_sparse(&self, claim: Claim) -> bool {
+        let region = self.layout.sparse;
+        region.contains(claim.address) && claim.length <= region.end() - claim.address
+    }
+
     /// Host pointer to whole pages of the heap or the sparse region.
     pub fn pages(&self, claim: Claim) -> Result<NonNull<u8>, Refused> {
         self.sparse.find(claim).map_or_else(|| self.check(claim, Rights::READ | Rights::WRITE), Ok)
@@ -237,14 +243,15 @@ impl Memory {
         if rights != writable && self.records.iter().any(|it| it.start < end && claim.address < it.end()) {
             return Err(Refused::Record { claim });
         }
-        if self.layout.addresses == Addresses::Direct {
-            if self.sparse.find(claim).is_some() {
-                return Ok(self.sparse.protect(claim, rights));
-            }
-            // Memory that is not attached does not belong to the guest yet.
-            if self.layout.heap.contains(claim.address) && claim.address + claim.length > self.attached_heap().end() {
-                return Ok(Err(io::ErrorKind::OutOfMemory.into()));
-            }
+        if self.is_sparse(claim) {
+            return Ok(self.sparse.protect(claim, rights));
+        }
+        // Memory that is not attached does not belong to the guest yet.
+        if self.layout.addresses == Addresses::Direct
+            && self.layout.heap.contains(claim.address)
+            && end > self.attached_heap().end()
+        {
+            return Ok(Err(io::ErrorKind::OutOfMemory.into()));
         }
         let from = self.pages(claim)?;
         Ok(protect(Region { start: from.as_ptr() as u64, length: claim.length }, rights))
@@ -256,8 +263,14 @@ impl Memory {
         Ok(self.resident.bits(from.as_ptr() as u64, claim.length))
     }
 
-    /// Gives whole pages of the heap back to the host; or fills them with zeros, if at most `kept` of them are in use.
+    /// Gives whole pages of the heap or the sparse region back to the host; or fills them with zeros, if at most `kept` of them
+    /// are in use.
     pub fn discard(&self, claim: Claim, kept: u64) -> Result<io::Result<()>, Refused> {
+        if self.is_sparse(claim) && self.layout.addresses == Addresses::Direct {
+            // The others are unmapped already.
+            let kept = self.sparse.had(Region { start: claim.address, length: claim.length });
+            return Ok(kept.into_iter().try_for_each(|run| host::advise(run, libc::MADV_DONTNEED)));
+        }
         let from = self.pages(claim)?;
         if kept > 0 && self.resident.clear(from.as_ptr() as u64, claim.length, kept) {
             return Ok(Ok(()));

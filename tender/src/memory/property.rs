@@ -26,7 +26,9 @@ fn memory() -> &'static Memory {
 fn program(addresses: Addresses) -> Memory {
     let memory = sample::memory_of(kind::STD, addresses, FILE);
     assert!(memory.sparse().host_address().is_some(), "the host has the addresses");
-    touched(&memory).for_each(|page| memory.sparse().note(page, true));
+    for page in touched(&memory) {
+        memory.sparse().open(Region { start: page, length: PAGE }).expect("the host has the memory");
+    }
     memory
 }
 

@@ -35,10 +35,12 @@ impl Mapped {
 
 /// Limits what this process can map, whichever code asks the kernel for more: writable memory
 /// (RLIMIT_DATA), and all addresses (RLIMIT_AS). The second limit bounds page tables, which take a page for
-/// each 2 MiB of addresses that are touched, written or not.
+/// each 2 MiB of addresses that are touched, written or not: what is mapped now, and as much of the sparse region as a guest
+/// can have.
 pub fn limit_memory(memory: &Memory, mapped: Mapped) -> io::Result<()> {
     limit(libc::RLIMIT_DATA as i32, memory.layout().physical_size() + OWN)?;
-    mapped.bytes().map_or(Ok(()), |bytes| limit(libc::RLIMIT_AS as i32, bytes + OWN))
+    let later = memory.layout().physical_size() + OWN;
+    mapped.bytes().map_or(Ok(()), |bytes| limit(libc::RLIMIT_AS as i32, bytes + later))
 }
 
 /// Lowers a limit of this process for good.

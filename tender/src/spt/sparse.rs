@@ -1,9 +1,7 @@
-//! Memory of the sparse region: accessible from the first touch until it is given up. See [`husk_abi::memory`].
+//! Memory of the sparse region: mapped from the first touch until it is given up. See [`husk_abi::memory`].
 
-use crate::memory::host::protect;
 use crate::memory::sparse::populated::Populated;
 use crate::memory::{Claim, Memory, Touch};
-use husk_abi::memory::{Region, Rights};
 
 /// Part of the region that the guest has.
 #[derive(Debug, Default)]
@@ -22,10 +20,6 @@ impl Sparse {
 
     /// Handles a touch of an address of the region.
     pub fn touch(&mut self, memory: &Memory, address: u64) -> Touch {
-        // Makes the bitmap of pages, if there is none yet.
-        if memory.sparse().host_address().is_none() {
-            return Touch::OutOfMemory;
-        }
         self.0.touch(memory, memory.attached(), address, |pages, _| {
             let no_tables = 0;
             memory.sparse().open(pages).ok().map(|()| no_tables)
@@ -34,9 +28,6 @@ impl Sparse {
 
     /// Releases pages of the region that the guest gives up: the caller must give their memory back to the host at once.
     pub fn release(&mut self, memory: &Memory, claim: Claim) {
-        // If mprotect(2) fails, the pages stay accessible, so that they stay charged to the guest.
-        if protect(Region { start: claim.address, length: claim.length }, Rights::empty()).is_ok() {
-            self.0.release(memory, claim, |_| {});
-        }
+        self.0.release(memory, claim, |_| {});
     }
 }

@@ -1,7 +1,7 @@
 //! Part of the sparse region that the guest has: the pages that it gets at a touch, and the
 //! limit on their number. See [`husk_abi::memory`].
 
-use crate::memory::sparse::Sparse;
+use crate::memory::sparse::{PIECE, Sparse};
 use crate::memory::{Claim, Memory, Touch};
 use husk_abi::memory::{LARGE_PAGE, PAGE, Region};
 
@@ -13,15 +13,18 @@ const PIECES: u64 = 8192;
 /// other, upwards or, as a stack, downwards; and if it has many times that left.
 pub const LARGE_GRANULE: u64 = LARGE_PAGE;
 const PLENTY: u64 = 32 * LARGE_GRANULE;
-/// Most bytes of page tables that a touch can need.
-const TABLES: u64 = 3 * PAGE;
+/// Most bytes that a touch can cost beside its pages: page tables, and what the kernel notes about a slot of KVM's.
+const BESIDE: u64 = 3 * PAGE + SLOT_COST;
+/// Bytes charged to the guest for the addresses that a slot of KVM's has: the kernel notes 8 bytes for each page, where it
+/// shadows page tables.
+pub const SLOT_COST: u64 = PIECE / PAGE * 8;
 /// Bytes reserved for the guest_ram: a libos without memory of its own could not even report the lack.
 const FOR_GUEST_RAM: u64 = 2 << 20;
 
 /// Count of the sparse memory that the guest has.
 #[derive(Debug, Default)]
 pub struct Populated {
-    /// Bytes charged to the guest: mapped pages, and page tables.
+    /// Bytes charged to the guest: mapped pages, page tables, and slots.
     bytes: u64,
 }
 
@@ -32,31 +35,37 @@ impl Populated {
     }
 
     /// Returns how many more bytes of memory the guest can get in the region, when it has
-    /// `attached` bytes of guest-physical memory already.
+    /// `attached` bytes of guest-physical memory already: none if the host has no addresses for the region.
     pub fn room(&self, memory: &Memory, attached: u64) -> u64 {
+        if memory.sparse().usable().length == 0 {
+            return 0;
+        }
         let size = memory.layout().physical_size();
         let guest_ram = attached.saturating_add(FOR_GUEST_RAM).min(size);
         size.saturating_sub(guest_ram + self.bytes)
     }
 
-    /// Handles a touch of `address` in the region. `map` maps the pages of a range that the guest does not have,
-    /// and returns the bytes of page tables that this took; `None` if it fails. With `true`, the guest walks
-    /// through the region, and `map` may populate the pages.
+    /// Handles a touch of `address` in the region. `map` maps pages that the guest does not have, and returns the bytes that it
+    /// is charged beside them; `None` if it fails. With `true`, the guest walks through the region, and `map` may populate the
+    /// pages.
     pub fn touch(
         &mut self,
         memory: &Memory,
         attached: u64,
         address: u64,
-        map: impl FnOnce(Region, bool) -> Option<u64>,
+        mut map: impl FnMut(Region, bool) -> Option<u64>,
     ) -> Touch {
         let sparse = memory.sparse();
         if sparse.has(address) {
             return Touch::Fault;
         }
+        if sparse.rights(address).is_empty() {
+            return Touch::Forbidden;
+        }
         let page = Region { start: address & !(PAGE - 1), length: PAGE };
         let usual = (self.bytes / PIECES).next_power_of_two().clamp(GRANULE, LARGE_PAGE);
         let small = granule(page, usual, sparse.region());
-        let left = self.room(memory, attached).saturating_sub(TABLES);
+        let left = self.room(memory, attached).saturating_sub(BESIDE);
         let walked = walked(sparse, page, usual).filter(|_| left >= PLENTY);
         let wanted = match left {
             ..PAGE => return Touch::OutOfMemory,
@@ -64,24 +73,23 @@ impl Populated {
             GRANULE.. => granule(page, GRANULE, sparse.region()),
             _ => page,
         };
-        let Some(tables) = map(wanted, walked.is_some()) else { return Touch::OutOfMemory };
-        self.bytes += tables;
-        for address in (wanted.start..wanted.end()).step_by(PAGE as usize) {
-            if !sparse.has(address) {
-                sparse.note(address, true);
-                self.bytes += PAGE;
-            }
-        }
-        Touch::Mapped
+        let mut runs = sparse.missing(wanted);
+        // The touched page first: the others are not needed yet.
+        runs.sort_by_key(|run| !run.contains(address));
+        let mapped = runs.into_iter().map_while(|run| {
+            self.bytes += map(run, walked.is_some())? + run.length;
+            Some(())
+        });
+        if mapped.count() > 0 { Touch::Mapped } else { Touch::OutOfMemory }
     }
 
-    /// Releases pages of the region that the guest gives up; `unmap` takes a page that the guest has.
+    /// Releases pages of the region that the guest gives up; `unmap` takes those that the guest has had.
     pub fn release(&mut self, memory: &Memory, claim: Claim, mut unmap: impl FnMut(Region)) {
-        for address in (claim.address..claim.address + claim.length).step_by(PAGE as usize) {
-            if memory.sparse().has(address) {
-                unmap(Region { start: address, length: PAGE });
-                memory.sparse().note(address, false);
-                self.bytes -= PAGE;
+        for run in memory.sparse().had(Region { start: claim.address, length: claim.length }) {
+            // Pages that the host does not take back stay charged to the guest.
+            if memory.sparse().close(run).is_ok() {
+                unmap(run);
+                self.bytes -= run.length;
             }
         }
     }
@@ -123,7 +131,7 @@ mod tests {
         let sparse = memory.sparse();
         sparse.host_address().expect("the host has the addresses");
         let (region, middle) = (sparse.region(), sparse.region().start + 16 * LARGE_PAGE);
-        (0..HAS / PAGE).for_each(|page| sparse.note(middle + page * PAGE, true));
+        sparse.open(Region { start: middle, length: HAS }).expect("the host has the memory");
         let found = |address| walked(sparse, Region { start: address, length: PAGE }, GRANULE);
         assert_eq!(found(middle + HAS), Some(Region { start: middle + HAS, length: HAS }));
         assert_eq!(found(middle - PAGE), Some(Region { start: middle - HAS, length: HAS }));
