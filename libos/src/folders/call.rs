@@ -2,6 +2,7 @@
 
 use super::cache::{Asked, Cache};
 use super::mapped::Mapped;
+use super::mapped::search::Search;
 use super::server::Server;
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Memory, NO_DATA, Reply};
@@ -26,6 +27,8 @@ pub struct Call {
     pub decided: Option<bool>,
     /// Contents of the file that the call maps: kept, as requests about the file pass by there.
     pub mirror: Option<Mirrored>,
+    /// Search for changes that have to be written back first; `None` once it is over.
+    pub search: Option<Search>,
     /// True if the call waits until changes to its file are being written back.
     pub is_held: bool,
     /// True if the queue was full when the call last asked.
@@ -60,6 +63,7 @@ impl Call {
             kept: None,
             mirror: None,
             decided: None,
+            search: Some(Search::default()),
             is_held: false,
             has_no_room: false,
             token,

@@ -4,8 +4,11 @@
 //! Changes are written back from copies, by requests that no call waits for. A volume carries out requests in order; so a call that makes
 //! a file durable needs only to submit its own request behind them. [`BUDGET`] bytes are under way at most; then the call waits.
 
+pub mod search;
+mod write_back;
+
 use super::call::changed;
-use super::{Folders, call, in_use, until_woken};
+use super::{Folders, until_woken};
 use crate::errno::Errno;
 use crate::fs::folder::{Ask, FolderFile, Reply};
 use crate::fs::mirror::{Mirror, Mirrored};
@@ -17,8 +20,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use husk::abi::folder::{Flags, Message, OPEN, Request, WRITE};
-use husk::abi::memory::PAGE;
+use husk::abi::folder::{Message, OPEN};
+use search::Search;
 use spin::Mutex;
 
 /// Token of requests that write changes back.
@@ -27,10 +30,6 @@ pub const WRITE_BACK: u64 = u64::MAX - 2;
 pub const BUDGET: u64 = 4 << 20;
 /// Time from a store to its being written back, in nanoseconds.
 const AGE_NS: u64 = husk_ext4::AGE_NS;
-/// Pieces of files that are looked through at once while the program runs.
-const PIECES: usize = 16;
-/// Bits of a page's number in a [`Place`].
-const PAGE_BITS: u32 = 40;
 
 /// Mapped files, and changes on their way.
 #[derive(Debug, Default)]
@@ -43,17 +42,13 @@ pub struct Mapped {
     key: Option<Arc<Key>>,
     /// Monotonic time at which changes are looked for, in nanoseconds.
     due_ns: Option<u64>,
-    /// Folder and number of the file at which the last search has stopped, because a call is about to change it. Further calls that
-    /// would change it wait for the search, or it might never go on.
+    /// Folder and number of the file that the last search has left behind, because a call is about to change it. Further calls that
+    /// would change it wait for the search, or it might never come back.
     blocked: Option<(u32, u64)>,
-    /// Place of the search that is due, and of that at the end of the program.
-    at: [Place; 2],
+    /// The search that is due, and that at the end of the program.
+    due: Search,
+    last: Search,
 }
-
-/// Place of a search for changes: index of the file, and its page.
-pub type Place = u64;
-/// Place behind all.
-pub const DONE: Place = u64::MAX;
 
 /// A change that is being written back.
 #[derive(Debug)]
@@ -106,7 +101,7 @@ impl Mapped {
         }
     }
 
-    /// Returns true if a request has to wait, because it would change the file at which a search has stopped.
+    /// Returns true if a request has to wait, because it would change the file that a search has left behind.
     #[inline]
     pub fn holds(&self, folder: u32, ask: &Ask<'_>) -> bool {
         self.blocked.is_some_and(|(blocked, number)| {
@@ -116,7 +111,7 @@ impl Mapped {
         })
     }
 
-    /// Returns true if no search has stopped.
+    /// Returns true if no search has left a file behind.
     #[inline]
     pub fn is_free(&self) -> bool {
         self.blocked.is_none()
@@ -189,89 +184,6 @@ impl Folders {
         Err(until_woken())
     }
 
-    /// Submits changes of those mapped files, from a place on, until all are submitted, [`BUDGET`] bytes are under way, or this number
-    /// of pieces of files has been looked through. The place becomes the next one. Returns true if all are submitted.
-    ///
-    /// Pages that a call is about to change are collected after that: the change would be behind the copy in the window, and before it
-    /// in the volume.
-    pub fn write_back(
-        &mut self,
-        at: &mut Place,
-        which: &dyn Fn(&Mirror) -> bool,
-        pieces: usize,
-    ) -> Result<bool, Errno> {
-        self.mapped.blocked = None;
-        for _ in 0..pieces {
-            if self.mapped.under_way() >= BUDGET {
-                break;
-            }
-            let Some(mirror) = self.mapped.mirrors.get((*at >> PAGE_BITS) as usize) else { return Ok(true) };
-            let next = ((*at >> PAGE_BITS) + 1) << PAGE_BITS;
-            let Some(mirror) = mirror.clone() else {
-                *at = next;
-                continue;
-            };
-            let page = *at & ((1 << PAGE_BITS) - 1);
-            let (runs, behind, writer) = {
-                let mut mirror = mirror.lock();
-                match mirror.writer.filter(|_| mirror.is_tracked() && which(&mirror)) {
-                    None => (Vec::new(), None, None),
-                    Some(_) if self.calls.iter().any(|call| call.changes(&mirror, page)) => {
-                        self.mapped.blocked = Some((mirror.folder, mirror.number));
-                        return Ok(false);
-                    }
-                    writer => {
-                        let (runs, behind) = mirror.collect(page)?;
-                        (runs, behind, writer)
-                    }
-                }
-            };
-            for (page, bytes) in runs {
-                let pages = page..page + bytes.len() as u64 / PAGE;
-                if let Some(writer) = writer
-                    && let Err(errno) = self.submit_change(&mirror, writer, pages.clone(), bytes)
-                {
-                    mirror.lock().lost_all(pages);
-                    return Err(errno);
-                }
-            }
-            *at = behind.map_or(next, |page| *at >> PAGE_BITS << PAGE_BITS | page);
-        }
-        Ok(false)
-    }
-
-    fn submit_change(
-        &mut self,
-        mirror: &Mirrored,
-        file: FolderFile,
-        pages: Range<u64>,
-        mut bytes: Vec<u8>,
-    ) -> Result<(), Errno> {
-        self.mapped.writing.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        let request = Request {
-            handle: file.handle,
-            flags: Flags::WITHIN.bits(),
-            offset: pages.start * PAGE,
-            ..Request::default()
-        };
-        let mut message = Box::new(Message { request, ..Message::default() });
-        let used = in_use(&mut self.open, file.folder)?;
-        let (contents, length) = (bytes.as_mut_ptr() as u64, bytes.len() as u64);
-        let parts = [
-            call::part(WRITE, WRITE_BACK, (&raw mut *message) as u64, size_of::<Message>() as u64),
-            call::part(WRITE, WRITE_BACK, contents, length),
-        ];
-        // SAFETY: message and bytes are kept in `writing` until the completion.
-        #[expect(unsafe_code, reason = "the volume is handed memory by address")]
-        let submitted = unsafe { used.folder.submit(&parts) };
-        if !submitted {
-            return Err(Errno::ENOMEM);
-        }
-        self.under_way += 1;
-        self.mapped.writing.push(Writing { folder: file.folder, message, bytes, mirror: mirror.clone(), pages });
-        Ok(())
-    }
-
     /// Notes that the program runs, and may store to what it has mapped.
     #[inline]
     pub fn program_runs(&mut self) {
@@ -292,30 +204,5 @@ impl Folders {
 
     fn wake_volumes(&mut self, at_ns: u64) {
         self.open.iter_mut().filter_map(|used| used.folder.volume()).for_each(|volume| volume.mapped_due_ns = at_ns);
-    }
-
-    /// Writes back changes, a piece at a time, if that is due.
-    pub fn write_back_if_due(&mut self) {
-        if self.mapped.due_ns.is_none_or(|due| due > husk::clock::monotonic_ns()) {
-            return;
-        }
-        let [mut at, _] = self.mapped.at;
-        // Without memory, it is tried again later.
-        if self.write_back(&mut at, &|_| true, PIECES).unwrap_or(true) {
-            (at, self.mapped.due_ns) = (0, None);
-            self.wake_volumes(u64::MAX);
-        } else if self.mapped.blocked.is_some() || self.mapped.under_way() >= BUDGET {
-            // A completion is the next event.
-            self.wake_volumes(u64::MAX);
-        }
-        self.mapped.at[0] = at;
-    }
-
-    /// Submits all changes, as far as there is room. Returns true if some are left.
-    pub fn write_back_all(&mut self) -> bool {
-        let [_, mut at] = self.mapped.at;
-        let is_all = self.write_back(&mut at, &|_| true, usize::MAX).unwrap_or(true);
-        self.mapped.at[1] = at;
-        !is_all
     }
 }

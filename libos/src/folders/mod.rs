@@ -32,6 +32,7 @@ use husk::abi::folder::{Answer, FLOCK, Flags, LOCK, Message, OPEN, Properties, S
 use husk::device;
 use husk::folder;
 use husk::wait::Source;
+use mapped::search::Search;
 use mapped::{Mapped, WRITE_BACK};
 use server::Server;
 
@@ -188,6 +189,12 @@ impl Folders {
     /// Address of memory that the thread's call has mapped, which it keeps when it is restarted.
     pub fn kept(&mut self, thread: u32) -> Option<&mut Option<u64>> {
         self.calls.iter_mut().find(|call| call.thread == Some(thread)).map(|call| &mut call.kept)
+    }
+
+    /// The search for changes of the thread's call, which it keeps when it is restarted.
+    pub fn search(&mut self, thread: u32) -> Result<&mut Option<Search>, Errno> {
+        let at = self.call(thread)?;
+        self.calls.get_mut(at).map(|call| &mut call.search).ok_or(Errno::EIO)
     }
 
     /// Returns true if the thread's call has asked before it was restarted.

@@ -2,14 +2,13 @@
 
 use super::folder;
 use crate::errno::Errno;
-use crate::folders::mapped::{DONE, Place};
+use crate::folders::mapped::search::Progress;
 use crate::fs::folder::{Ask, FolderFile, Memory};
 use crate::fs::mapping::Wish;
 use crate::fs::mirror::{Mirror, Mirrored, Next};
 use crate::state::{Libos, now};
 use crate::syscall_result::{Stop, SyscallResult};
 use alloc::sync::Arc;
-use core::mem;
 use core::ops::Range;
 use husk::abi::folder::{READ, Request, SEEK, STAT};
 use husk::abi::memory::{PAGE, Rights};
@@ -99,23 +98,19 @@ pub fn written_back(
         return call(libos);
     }
     let Libos { folders, threads, .. } = &mut *libos;
+    let thread = threads.current().id;
     // The call may have been restarted.
-    let mut at: Place = mem::take(&mut threads.current().progress);
-    if at != DONE {
-        let is_all = folders.write_back(&mut at, &which, usize::MAX);
+    if let Some(mut search) = *folders.search(thread)? {
+        let progress = folders.write_back(&mut search, &which, usize::MAX);
         folders.release_held(threads);
-        if !is_all? {
-            let waits = folders.await_any(threads);
-            threads.current().progress = at;
-            waits?;
+        let is_all = progress? == Progress::All;
+        *folders.search(thread)? = Some(search).filter(|_| !is_all);
+        if !is_all {
+            folders.await_any(threads)?;
         }
         threads.current().held = false;
     }
-    let result = call(libos);
-    if let Err(Stop::Block(_)) = result {
-        libos.threads.current().progress = DONE;
-    }
-    result
+    call(libos)
 }
 
 /// Condition for [`written_back`]: one file.

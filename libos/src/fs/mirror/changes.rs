@@ -48,7 +48,8 @@ impl Mirror {
     }
 
     /// Copies the runs of pages among the next from page `from` on that the program has changed, and takes them for written back. Returns
-    /// them with their first pages, and the next page, if there are more.
+    /// them with their first pages, and the next page, if there are more. Those for which there is memory come first; ENOMEM if there
+    /// is none for any.
     pub fn collect(&mut self, from: u64) -> Result<(Vec<Run>, Option<u64>), Errno> {
         let Self { shared: Some(shared), tracked, digests, key, zeros, size, .. } = self else {
             return Ok((Vec::new(), None));
@@ -59,7 +60,8 @@ impl Mirror {
             return Ok((runs, None));
         };
         let piece = piece.start..piece.end.min(piece.start + PIECE);
-        each_populated(shared, piece.clone(), |page, shared| {
+        let (piece_end, mut next) = (piece.end, piece.end);
+        let looked_through = each_populated(shared, piece, |page, shared| {
             if !shared.holds(page) {
                 return Ok(());
             }
@@ -67,20 +69,21 @@ impl Mirror {
             if shown(key.digest_of(bytes)) == digests.get(page as usize).copied().unwrap_or(*zeros) {
                 return Ok(());
             }
-            let is_next = runs.last().is_some_and(|(first, run)| first + run.len() as u64 / PAGE == page);
-            if !is_next {
-                runs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-                runs.push((page, Vec::new()));
-            }
-            let Some((_, run)) = runs.last_mut() else { return Ok(()) };
-            run.try_reserve(PAGE as usize).map_err(|_| Errno::ENOMEM)?;
+            next = page;
+            let run = room_for(&mut runs, page)?;
+            set(digests, page, CHANGED, *zeros)?;
             let at = run.len();
             bytes.append_to(run);
             // Of the copy: the program may change the page meanwhile.
             set(digests, page, shown(key.digest(run.get(at..).unwrap_or_default())), *zeros)
-        })
-        .inspect_err(|_| self.lost_all(piece.clone()))?;
-        Ok((runs, Some(piece.end).filter(|next| *next < end)))
+        });
+        runs.retain(|(_, run)| !run.is_empty());
+        match looked_through {
+            Ok(()) => next = piece_end,
+            Err(_) if !runs.is_empty() => {}
+            Err(errno) => return Err(errno),
+        }
+        Ok((runs, Some(next).filter(|next| *next < end)))
     }
 
     /// Takes pages for changed, which could not be written back.
@@ -88,6 +91,19 @@ impl Mirror {
         let pages = pages.start as usize..(pages.end as usize).min(self.digests.len());
         self.digests.get_mut(pages).unwrap_or_default().fill(CHANGED);
     }
+}
+
+/// Makes room for a page at the end of the last run, or in a new one.
+fn room_for(runs: &mut Vec<Run>, page: u64) -> Result<&mut Vec<u8>, Errno> {
+    let is_next = runs.last().is_some_and(|(first, run)| first + run.len() as u64 / PAGE == page);
+    if !is_next {
+        runs.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        runs.push((page, Vec::new()));
+    }
+    let (_, run) = runs.last_mut().ok_or(Errno::ENOMEM)?;
+    let few = run.try_reserve(PAGE as usize).or_else(|_| run.try_reserve_exact(PAGE as usize));
+    few.map_err(|_| Errno::ENOMEM)?;
+    Ok(run)
 }
 
 /// Digest of a page that is known.
