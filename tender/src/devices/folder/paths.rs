@@ -144,7 +144,7 @@ impl Service {
         let mode = if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { mode & PERMISSIONS } else { 0 };
         // The kernel refuses to create a name with a slash behind it, whatever is there, and opens nothing.
         let never_opens = flags & O_CREAT != 0 && (flags & O_EXCL != 0 || name.to_bytes().ends_with(b"/"));
-        if !never_opens && flags & O_PATH == 0 {
+        if !never_opens && flags & O_PATH == 0 && !self.ways.is_openable(handle, name) {
             match self.look(handle, name, flags & O_NOFOLLOW == 0) {
                 Err(error) if error == ENOENT as Error && flags & O_CREAT != 0 => {}
                 status => _ = can_be_opened(status?)?,
@@ -160,8 +160,16 @@ impl Service {
         let status = system::status(system::raw(&file), c"")?;
         if flags & O_PATH == 0 {
             can_be_opened(status)?;
+            self.note_kind(handle, name, &status);
         }
         Ok((file, status))
+    }
+
+    /// Takes note of a file that can be opened, unless another must be expected at its path at any time.
+    pub fn note_kind(&mut self, handle: u32, name: &CStr, status: &libc::statx) {
+        if self.tree.is_cached && can_be_opened(*status).is_ok() {
+            self.ways.note_openable(handle, name);
+        }
     }
 
     /// Opens the file that the folder is; ESTALE if another has its name now. Nothing is made, nor made empty, before that is known.

@@ -92,6 +92,7 @@ impl Service {
     fn stat(&mut self, request: &Request, names: &Names) -> Result<Answer, Error> {
         let flags = Flags::from_bits(request.flags).ok_or(EINVAL as Error)?;
         let status = self.look(request.handle, &names.first, !flags.contains(Flags::NO_FOLLOW))?;
+        self.note_kind(request.handle, &names.first, &status);
         Ok(Answer { attributes: self.attributes(&status), ..Answer::default() })
     }
 

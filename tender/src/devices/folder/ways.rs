@@ -2,10 +2,13 @@
 //!
 //! A walk costs more than everything else about most requests, and programs go through one directory after the other. What the guest
 //! changes is seen at once: the requests that may make a path lead elsewhere close all directories.
+//!
+//! For as long, it is known of the last file that it can be opened: a program that opens a file again, or has asked for its attributes,
+//! has its kind looked at once.
 
 use super::system::{self, Error};
 use crate::host::time::monotonic_ns;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{OwnedFd, RawFd};
 
 /// Time for which a directory is kept, in nanoseconds: a path that the host has changed may lead to the old one for so long.
@@ -29,6 +32,8 @@ pub struct Ways {
     kept: Vec<Way>,
     /// Index of the one to be replaced next.
     next: usize,
+    /// Path of the last regular file or directory: where it begins, and the end of that knowledge.
+    openable: Option<(u32, CString, u64)>,
 }
 
 impl Ways {
@@ -58,14 +63,31 @@ impl Ways {
         Ok(directory)
     }
 
+    /// Notes that there is a regular file or directory at `path`, which begins at `handle`.
+    pub fn note_openable(&mut self, handle: u32, path: &CStr) {
+        let until_ns = monotonic_ns() + LIFETIME_NS;
+        match &mut self.openable {
+            Some((known, name, until)) if *known == handle && name.as_c_str() == path => *until = until_ns,
+            other => *other = Some((handle, path.to_owned(), until_ns)),
+        }
+    }
+
+    /// Returns true if there was a regular file or directory at `path` a moment ago.
+    pub fn is_openable(&self, handle: u32, path: &CStr) -> bool {
+        let known = self.openable.as_ref().filter(|(known, name, _)| *known == handle && name.as_c_str() == path);
+        known.is_some_and(|(_, _, until_ns)| monotonic_ns() < *until_ns)
+    }
+
     /// Closes the directories whose paths begin at a handle, which is being closed.
     pub fn forget_from(&mut self, handle: u32) {
+        self.openable.take_if(|(known, ..)| *known == handle);
         self.kept.retain(|way| way.handle != handle);
         self.next = 0;
     }
 
     /// Closes all directories.
     pub fn forget(&mut self) {
+        self.openable = None;
         self.kept.clear();
     }
 
@@ -127,6 +149,28 @@ mod tests {
         assert_eq!((ways.kept.len(), ways.reach(68, b"c", open).is_ok(), opened.get()), (KEPT - 1, true, 73));
         ways.forget();
         assert!(ways.kept.is_empty());
+    }
+
+    #[test]
+    fn what_can_be_opened_is_known_for_a_moment_and_until_a_path_may_lead_elsewhere() {
+        let mut ways = Ways::default();
+        let known =
+            |ways: &Ways| [(1, c"a"), (2, c"a"), (1, c"b")].map(|(handle, path)| ways.is_openable(handle, path));
+        assert_eq!(known(&ways), [false; 3]);
+        ways.note_openable(1, c"a");
+        assert_eq!(known(&ways), [true, false, false]);
+        ways.note_openable(1, c"b");
+        assert_eq!(known(&ways), [false, false, true]);
+        ways.forget_from(2);
+        assert_eq!(known(&ways), [false, false, true]);
+        ways.forget_from(1);
+        assert_eq!(known(&ways), [false; 3]);
+        ways.note_openable(2, c"a");
+        ways.forget();
+        assert_eq!(known(&ways), [false; 3]);
+        ways.note_openable(2, c"a");
+        ways.openable.iter_mut().for_each(|(.., until_ns)| *until_ns = monotonic_ns());
+        assert_eq!(known(&ways), [false; 3]);
     }
 
     #[test]
