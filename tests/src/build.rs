@@ -195,6 +195,19 @@ pub fn native(package: &str, name: &str) -> PathBuf {
     target_directory().join("release").join(name)
 }
 
+/// Returns the program `name` of the package in this folder, which is a workspace of its own, as an image and as a process of this
+/// machine.
+pub fn apart(folder: &str, name: &str) -> [PathBuf; 2] {
+    let directory = target_directory().join("projects");
+    let directory_name = directory.to_str().expect("a path in UTF-8");
+    let manifest = format!("{folder}/Cargo.toml");
+    let options =
+        ["--release", "--locked", "--target-dir", directory_name, "--manifest-path", &manifest, "--bin", name];
+    let image = cargo(&[&["husk", "build"][..], &options].concat());
+    cargo(&[&["build", "--quiet", "--target", MUSL][..], &options].concat());
+    [PathBuf::from(image.trim_end()), directory.join(MUSL).join("release").join(name)]
+}
+
 /// Has rustc build `source` as a static program with a build-id, the same for all, to be looked at as an image or run as a
 /// process. The folder of the program is made anew.
 pub fn by_rustc(source: &Path, program: &Path, options: &[&str]) {

@@ -1,7 +1,8 @@
 //! Errors that a network reports, and options that concern its packets: through a TAP interface, whose other end is in a namespace of
 //! the test.
 
-use husk_tests::{Guest, native, wire};
+use husk_tests::network::Namespace;
+use husk_tests::{Guest, build, native, wire};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
@@ -78,4 +79,95 @@ fn unreachable_peers_have_the_errors_that_the_network_reports() {
     ];
     let expected: String = cases.iter().map(|(to, errno, code, from)| reported(to, *errno, *code, from)).collect();
     cases.iter().fold(guest, |guest, (to, ..)| guest.argument(*to)).run().expect_success().expect_stdout(&expected);
+}
+
+/// Hardware addresses of the guest and of the other end of its cable.
+const MAC: &str = "02:00:00:00:00:07";
+const OTHER_MAC: &str = "02:00:00:00:00:09";
+
+/// Returns a namespace of this machine that has what a guest with [`DEVICE`] and [`MAC`] has: the interface `net` with these
+/// addresses and routers, and the same other end, in the second namespace.
+fn like_a_guest() -> [Namespace; 2] {
+    let pair = Namespace::pair("net", "other");
+    pair[0].run(|| fs::write("/proc/sys/net/ipv6/conf/net/accept_dad", "0")).expect("a setting of the namespace");
+    for words in [
+        "link set net down".to_owned(),
+        format!("link set net address {MAC} up"),
+        "addr add 10.0.0.2/24 broadcast + dev net".to_owned(),
+        "-6 addr add fd00::2/64 dev net".to_owned(),
+        "route add default via 10.0.0.1".to_owned(),
+        "-6 route add default via fd00::1".to_owned(),
+    ] {
+        pair[0].ip(&words);
+    }
+    for words in [
+        &format!("link set other address {OTHER_MAC}"),
+        "addr add 10.0.0.1/24 dev other",
+        "-6 addr add fd00::1/64 dev other nodad",
+    ] {
+        pair[1].ip(words);
+    }
+    pair
+}
+
+/// Compares a program in a guest with a TAP interface and the same one natively with the same addresses.
+fn is_as_natively(name: &str, arguments: &[&str]) {
+    if !wire::attached() {
+        return;
+    }
+    wire::ip(&format!("link set tap0 address {OTHER_MAC}"));
+    let [here, _other] = like_a_guest();
+    let natively = here.run(|| native::output_with("programs", name, arguments));
+    let guest = Guest::program(name).flag(format!("{DEVICE},mac={MAC}"));
+    arguments
+        .iter()
+        .fold(guest, |guest, argument| guest.argument(*argument))
+        .run()
+        .expect_success()
+        .expect_stdout(&natively);
+}
+
+#[test]
+fn routes_interfaces_and_neighbours_are_listed_as_on_linux() {
+    let to = [
+        "10.0.0.1",
+        "192.0.2.1",
+        "10.0.0.9",
+        "10.0.0.2",
+        "10.0.0.255",
+        "255.255.255.255",
+        "224.0.0.1",
+        "127.0.0.1",
+        "2001:db8::1",
+        "fd00::2",
+        "fd00::9",
+        "fe80::9",
+        "ff02::1",
+        "::1",
+    ];
+    is_as_natively("asks_routes", &to);
+}
+
+#[test]
+fn functions_of_c_list_interfaces_as_on_linux() {
+    is_as_natively("interfaces", &[]);
+}
+
+#[test]
+fn crates_list_interfaces_and_routes_as_on_linux() {
+    if !wire::attached() {
+        return;
+    }
+    let [image, program] = build::apart("tests/network-programs", "interfaces");
+    let [here, _other] = like_a_guest();
+    let natively = here.run(|| native::output_of(&program, &[]));
+    Guest::image(image).flag(format!("{DEVICE},mac={MAC}")).run().expect_success().expect_stdout(&natively);
+}
+
+#[test]
+fn a_guest_without_a_network_has_routes_to_itself() {
+    if !wire::alone() {
+        return;
+    }
+    Guest::program("asks_routes").run().expect_success().expect_stdout(&native::output("programs", "asks_routes"));
 }

@@ -80,13 +80,12 @@ impl Family {
     }
 }
 
-/// Parses a `struct sockaddr_nl`. Multicast groups are refused, because there are no notifications of changes.
+/// Parses a `struct sockaddr_nl`. Multicast groups make no difference: there are no notifications of changes.
 fn parse_routes(bytes: &[u8]) -> Result<SocketAddr, Errno> {
     let address: [u8; LENGTH_ROUTES] = bytes.first_chunk().copied().ok_or(Errno::EINVAL)?;
     match address {
         [low, high, ..] if u32::from(u16::from_ne_bytes([low, high])) != net::AF_NETLINK => Err(Errno::EINVAL),
-        [.., 0, 0, 0, 0] => Ok(SocketAddr::new(Family::Routes.any(), 0)),
-        _ => Err(Errno::EOPNOTSUPP),
+        _ => Ok(SocketAddr::new(Family::Routes.any(), 0)),
     }
 }
 

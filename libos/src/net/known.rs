@@ -3,6 +3,10 @@
 /// Numbers of levels and options: the bindings lack two.
 pub(super) mod numbers {
     pub use linux_raw_sys::net::*;
+    pub use linux_raw_sys::netlink::{
+        NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_DROP_MEMBERSHIP, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK,
+        NETLINK_NO_ENOBUFS, NETLINK_PKTINFO,
+    };
 
     /// Bytes of each datagram that a send is split into.
     pub const UDP_SEGMENT: u32 = 103;
@@ -97,6 +101,15 @@ known! {
         IPV6_RECVHOPLIMIT 0 in 0 1;
         IPV6_RECVERR 0 in 0 1;
         IPV6_DONTFRAG 0 in 0 1;
+    }
+    SOL_NETLINK {
+        NETLINK_ADD_MEMBERSHIP 0 in 0 i32::MAX;
+        NETLINK_DROP_MEMBERSHIP 0 in 0 i32::MAX;
+        NETLINK_PKTINFO 0 in 0 1;
+        NETLINK_NO_ENOBUFS 0 in 0 1;
+        NETLINK_CAP_ACK 0 in 0 1;
+        NETLINK_EXT_ACK 0 in 0 1;
+        NETLINK_GET_STRICT_CHK 0 in 0 1;
     }
     SOL_UDP {
         UDP_SEGMENT 0 in 0 65535;

@@ -1,190 +1,121 @@
 //! Sockets of `AF_NETLINK` that list the network interfaces and their addresses: rtnetlink(7), as far as getifaddrs(3) and
 //! if_nameindex(3) use it. They are datagrams: a send is a request, and the answer is received.
 
-use super::{Net, SocketKey};
+use super::address::Family;
+use super::destinations::{self, Route};
+use super::known::numbers as net;
+use super::links::{self, ETHERNET, Interface, LOOPBACK};
+use super::messages::{Question, append, question};
+use super::{Net, SocketKey, neighbours};
 use crate::errno::Errno;
 use crate::fs::Files;
 use crate::fs::buffers::Buffers;
 use crate::fs::ready::Ready;
 use crate::fs::socket::address::Address;
 use crate::fs::socket::queue::Message;
-use crate::process::PROCESS;
 use crate::syscall_result::SyscallResult;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 use husk::abi::device::FRAME_HEADER;
-use linux_raw_sys::netlink::{NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
+use husk::internet::stack::{Neighbour, Stack};
+use linux_raw_sys::netlink::{
+    NLM_F_ACK, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+};
 
-// Kinds of messages, and attributes of interfaces and addresses: rtnetlink(7), linux/if_link.h, linux/if_addr.h.
-const NEW_LINK: u16 = 16;
+// Kinds of requests: rtnetlink(7).
 const GET_LINK: u16 = 18;
-const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
-const LINK_ADDRESS: u16 = 1;
-const LINK_BROADCAST: u16 = 2;
-const LINK_NAME: u16 = 3;
-const LINK_MTU: u16 = 4;
-const ADDRESS: u16 = 1;
-const ADDRESS_LOCAL: u16 = 2;
-const ADDRESS_LABEL: u16 = 3;
-const ADDRESS_BROADCAST: u16 = 4;
-/// Flag of an address that does not expire.
-const PERMANENT: u8 = 0x80;
-// Scope of an address: anywhere, its own link, this machine.
-const ANYWHERE: u8 = 0;
-const ON_LINK: u8 = 253;
-const HERE: u8 = 254;
-/// Kinds of hardware, and the interface's flags: up and running; with a loopback or with broadcast and multicast.
-const LOOPBACK: (u16, u32) = (772, 0x1_0049);
-const ETHERNET: (u16, u32) = (1, 0x1_1043);
+const GET_ROUTE: u16 = 26;
+const GET_NEIGHBOUR: u16 = 30;
+/// The first kind that is not the same for each family of `AF_NETLINK`, and the last one of rtnetlink(7).
+const GENERAL: u16 = 16;
+const LAST: u16 = 123;
 /// MTU of the loopback; Linux's.
 const LOOPBACK_MTU: usize = 65_536;
 
-/// Bytes of a `struct nlmsghdr`.
-const HEADER: usize = 16;
-/// Alignment of messages and attributes, in bytes.
-const ALIGNMENT: usize = 4;
 /// Longest request, in bytes.
 const QUESTION_MAXIMUM: u64 = 4096;
-/// Longest name of an interface, in bytes.
-const NAME_MAXIMUM: usize = 15;
+/// Bytes that a message counts as besides its own, in the receiver's room.
+const OVERHEAD: usize = 512;
 
-/// An interface.
-struct Interface {
-    number: u32,
-    name: &'static [u8],
-    hardware: (u16, u32),
-    mac: [u8; 6],
-    mtu: usize,
-    /// Addresses, each with the prefix length of its network.
-    addresses: Vec<(IpAddr, u8)>,
+/// What answers are made of.
+struct Facts<'a> {
+    interfaces: &'a [Interface],
+    routes: &'a [Route],
+    stack: Option<&'a Stack>,
+    now: u64,
+    /// True if requests for addresses name the interface that they mean (`NETLINK_GET_STRICT_CHK`).
+    is_strict: bool,
+    /// True if no answer is to quote a whole request (`NETLINK_CAP_ACK`).
+    is_capped: bool,
 }
 
-/// A request.
-struct Question<'a> {
-    kind: u16,
-    flags: u32,
-    sequence: u32,
-    header: &'a [u8; HEADER],
-    body: &'a [u8],
+impl Facts<'_> {
+    fn neighbours(&self) -> impl Iterator<Item = Neighbour> {
+        self.stack.into_iter().flat_map(|stack| stack.neighbours(self.now))
+    }
+
+    /// Appends all that a request asks for, with an end.
+    fn append_all(&self, question: &Question<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {
+        let mut interfaces = self.interfaces.iter();
+        match question.kind {
+            GET_LINK => interfaces.try_for_each(|interface| interface.append(question, NLM_F_MULTI, into))?,
+            GET_ADDRESS => {
+                let wanted = question.number().filter(|number| self.is_strict && *number != 0);
+                let interfaces = interfaces.filter(|one| wanted.is_none_or(|number| number == one.number));
+                [Family::V4, Family::V6].into_iter().try_for_each(|family| {
+                    interfaces.clone().try_for_each(|interface| interface.append_addresses(question, family, into))
+                })?;
+            }
+            GET_ROUTE => destinations::append_all(self.routes, question, into)?,
+            GET_NEIGHBOUR => neighbours::append_all(self.neighbours(), self.interfaces, question, into)?,
+            _ => return Err(Errno::EOPNOTSUPP),
+        }
+        append(into, question, NLMSG_DONE as u16, NLM_F_MULTI, &[&[0; 4]], &[])
+    }
+
+    /// Appends the one thing that a request asks for.
+    fn append_one(&self, question: &Question<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {
+        let source = |to| self.stack.and_then(|stack| stack.source(to));
+        match question.kind {
+            GET_LINK => links::append_one(self.interfaces, question, into),
+            GET_ADDRESS => links::append_one_address(self.interfaces, question, into),
+            GET_ROUTE => destinations::append_one(self.routes, question, source, into),
+            GET_NEIGHBOUR => neighbours::append_one(self.neighbours(), self.interfaces, question, into),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
 }
 
-/// Returns the first request in the bytes sent, and the rest.
-fn question(bytes: &[u8]) -> Option<(Question<'_>, &[u8])> {
-    let header: &[u8; HEADER] = bytes.first_chunk()?;
-    let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
-    let length = u32::from_ne_bytes([l0, l1, l2, l3]) as usize;
-    let body = bytes.get(HEADER..length)?;
-    let question = Question {
-        kind: u16::from_ne_bytes([k0, k1]),
-        flags: u16::from_ne_bytes([f0, f1]).into(),
-        sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
-        header,
-        body,
+/// Answers one request. An error is that of the answer's memory; any other is reported in the answer.
+fn answer(facts: &Facts<'_>, question: &Question<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {
+    // Of the four requests about a thing, the third one only asks.
+    let is_change = question.kind % 4 != 2;
+    let is_request = question.flags & NLM_F_REQUEST != 0 && question.kind >= GENERAL;
+    let answered = match question.kind {
+        _ if !is_request => Ok(()),
+        kind if kind > LAST => Err(Errno::EOPNOTSUPP),
+        // Without a family, the request is none.
+        _ if question.body.is_empty() => Ok(()),
+        _ if is_change => Err(Errno::EPERM),
+        _ if question.flags & NLM_F_DUMP != 0 => {
+            let answered = facts.append_all(question, into);
+            if answered.is_ok() {
+                return Ok(());
+            }
+            answered
+        }
+        _ => facts.append_one(question, into),
     };
-    Some((question, bytes.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default()))
-}
-
-/// Appends a message with its attributes.
-fn report_ready(into: &mut Vec<u8>, kind: u16, flags: u32, sequence: u32, body: &[u8], reported: &[(u16, &[u8])]) {
-    let start = into.len();
-    into.extend_from_slice(&[0; 4]);
-    into.extend_from_slice(&kind.to_ne_bytes());
-    into.extend_from_slice(&(flags as u16).to_ne_bytes());
-    into.extend_from_slice(&sequence.to_ne_bytes());
-    into.extend_from_slice(&PROCESS.to_ne_bytes());
-    into.extend_from_slice(body);
-    for (kind, value) in reported {
-        into.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
-        into.extend_from_slice(&kind.to_ne_bytes());
-        into.extend_from_slice(value);
-        into.resize(into.len().next_multiple_of(ALIGNMENT), 0);
-    }
-    let length = (into.len() - start) as u32;
-    into[start..start + 4].copy_from_slice(&length.to_ne_bytes());
-}
-
-impl Interface {
-    fn report_ready(&self, question: &Question<'_>, flags: u32, into: &mut Vec<u8>) {
-        let (kind, state) = self.hardware;
-        let [k0, k1] = kind.to_ne_bytes();
-        let number = self.number.to_ne_bytes();
-        let body = [[0, 0, k0, k1], number, state.to_ne_bytes(), [0; 4]].concat();
-        let name = [self.name, b"\0"].concat();
-        let broadcast = [if self.hardware == ETHERNET { 0xff } else { 0 }; 6];
-        let mtu = (self.mtu as u32).to_ne_bytes();
-        let reported: [(u16, &[u8]); 4] =
-            [(LINK_NAME, &name), (LINK_MTU, &mtu), (LINK_ADDRESS, &self.mac), (LINK_BROADCAST, &broadcast)];
-        report_ready(into, NEW_LINK, flags, question.sequence, &body, &reported);
-    }
-
-    /// Appends the addresses of this family, or of both if it is 0.
-    fn tell_addresses(&self, question: &Question<'_>, family: u8, into: &mut Vec<u8>) {
-        let name = [self.name, b"\0"].concat();
-        for (address, prefix) in &self.addresses {
-            let scope = match address {
-                address if address.is_loopback() => HERE,
-                IpAddr::V6(v6) if v6.is_unicast_link_local() => ON_LINK,
-                _ => ANYWHERE,
-            };
-            let own = super::address::Family::of(*address).number() as u8;
-            if family != 0 && family != own {
-                continue;
-            }
-            let body = [[own, *prefix, PERMANENT, scope], self.number.to_ne_bytes()].concat();
-            match address {
-                IpAddr::V4(v4) => {
-                    let hosts = u32::MAX.checked_shr((*prefix).into()).unwrap_or(0);
-                    let everybody = (v4.to_bits() | hosts).to_be_bytes();
-                    let octets = v4.octets();
-                    let reported: [(u16, &[u8]); 4] = [
-                        (ADDRESS, &octets),
-                        (ADDRESS_LOCAL, &octets),
-                        (ADDRESS_LABEL, &name),
-                        (ADDRESS_BROADCAST, &everybody),
-                    ];
-                    let count = if scope == HERE { 3 } else { 4 };
-                    report_ready(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &reported[..count]);
-                }
-                IpAddr::V6(v6) => {
-                    report_ready(into, NEW_ADDRESS, NLM_F_MULTI, question.sequence, &body, &[(ADDRESS, &v6.octets())]);
-                }
-            }
-        }
-    }
-}
-
-/// Answers one request.
-fn answer(interfaces: &[Interface], question: &Question<'_>, into: &mut Vec<u8>) {
-    let all = question.flags & NLM_F_DUMP == NLM_F_DUMP;
-    let wanted = question.body.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
-    let error = match question.kind {
-        GET_LINK if all => {
-            interfaces.iter().for_each(|interface| interface.report_ready(question, NLM_F_MULTI, into));
-            None
-        }
-        GET_ADDRESS if all => {
-            let family = question.body.first().copied().unwrap_or(0);
-            interfaces.iter().for_each(|interface| interface.tell_addresses(question, family, into));
-            None
-        }
-        GET_LINK => match interfaces.iter().find(|interface| Some(interface.number) == wanted) {
-            Some(interface) => {
-                interface.report_ready(question, 0, into);
-                (question.flags & NLM_F_ACK != 0).then_some(0)
-            }
-            None => Some(Errno::ENODEV.to_result() as i32),
-        },
-        _ => Some(Errno::EOPNOTSUPP.to_result() as i32),
+    let (number, whole): (i32, &[u8]) = match answered {
+        Ok(()) if question.flags & NLM_F_ACK == 0 => return Ok(()),
+        Ok(()) => (0, question.header),
+        Err(Errno::ENOMEM) => return Err(Errno::ENOMEM),
+        Err(errno) if facts.is_capped => (errno.to_result() as i32, question.header),
+        Err(errno) => (errno.to_result() as i32, question.whole),
     };
-    match error {
-        Some(error) => {
-            let body = [&error.to_ne_bytes()[..], question.header].concat();
-            report_ready(into, NLMSG_ERROR as u16, 0, question.sequence, &body, &[]);
-        }
-        None if all => report_ready(into, NLMSG_DONE as u16, NLM_F_MULTI, question.sequence, &[0; 4], &[]),
-        None => {}
-    }
+    let flags = if number == 0 || facts.is_capped { NLM_F_CAPPED } else { 0 };
+    append(into, question, NLMSG_ERROR as u16, flags, &[&number.to_ne_bytes(), whole], &[])
 }
 
 impl Net {
@@ -196,18 +127,33 @@ impl Net {
         }
         let mut asked = Vec::new();
         from.gather(length as usize, &mut asked)?;
-        let interfaces = self.interfaces();
+        let interfaces = self.interfaces()?;
+        let Self { sockets, device, .. } = self;
+        let stack = device.as_deref().map(|device| &device.stack);
+        let is_set = |option| sockets[key].options.is_set(net::SOL_NETLINK, option);
+        let facts = Facts {
+            interfaces: &interfaces,
+            routes: &destinations::list(&interfaces, stack.map_or([None; 2], |stack| stack.routers()))?,
+            stack,
+            now: husk::clock::monotonic_ns(),
+            is_strict: is_set(net::NETLINK_GET_STRICT_CHK),
+            is_capped: is_set(net::NETLINK_CAP_ACK),
+        };
+        let reports_loss = !is_set(net::NETLINK_NO_ENOBUFS);
         let mut rest = &asked[..];
         while let Some((question, behind)) = question(rest) {
             rest = behind;
-            if question.flags & NLM_F_REQUEST == 0 {
+            let mut reported = Vec::new();
+            answer(&facts, &question, &mut reported)?;
+            if reported.is_empty() {
                 continue;
             }
-            let mut reported = Vec::new();
-            answer(&interfaces, &question, &mut reported);
-            let socket = &mut self.sockets[key];
-            if socket.received.length() + reported.len() > socket.options.receive_room as usize {
-                return Err(Errno::ENOBUFS.into());
+            let socket = &mut sockets[key];
+            let waiting = socket.received.length() + socket.received.count() * OVERHEAD;
+            if waiting >= socket.options.receive_room as usize {
+                // As on Linux: the answers are lost, and the next receive says so.
+                socket.error = reports_loss.then_some(Errno::ENOBUFS).or(socket.error);
+                break;
             }
             let mut message = Message::new(Buffers::own(&reported), reported.len())?;
             message.from = Some(Address::Routes(0));
@@ -218,39 +164,38 @@ impl Net {
     }
 
     /// Returns all interfaces: the loopback, and that of the device.
-    fn interfaces(&self) -> Vec<Interface> {
-        let loopback = Interface {
-            number: 1,
-            name: b"lo",
-            hardware: LOOPBACK,
-            mac: [0; 6],
-            mtu: LOOPBACK_MTU,
-            addresses: [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)].into(),
-        };
-        let device = self.device.as_deref().map(|device| {
+    fn interfaces(&self) -> Result<Vec<Interface>, Errno> {
+        let own = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+        let mut interfaces = Vec::new();
+        interfaces.try_reserve_exact(2).map_err(|_| Errno::ENOMEM)?;
+        interfaces.push(Interface::new(1, b"lo", (LOOPBACK, [0; 6], LOOPBACK_MTU), own.into_iter())?);
+        if let Some(device) = self.device.as_deref() {
             let addresses = device.stack.interface.ip_addrs().iter();
-            Interface {
-                number: 2,
-                name: self.device_name.get(..NAME_MAXIMUM).unwrap_or(self.device_name),
-                hardware: ETHERNET,
-                mac: device.wire.address(),
-                mtu: device.stack.limits.longest.saturating_sub(FRAME_HEADER),
-                addresses: addresses.map(|cidr| (cidr.address().into(), cidr.prefix_len())).collect(),
-            }
-        });
-        core::iter::once(loopback).chain(device).collect()
+            let addresses = addresses.map(|cidr| (cidr.address().into(), cidr.prefix_len()));
+            let mtu = device.stack.limits.longest.saturating_sub(FRAME_HEADER);
+            let hardware = (ETHERNET, device.wire.address(), mtu);
+            interfaces.push(Interface::new(2, self.device_name, hardware, addresses)?);
+        }
+        Ok(interfaces)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::links::NEW_LINK;
     use super::*;
 
     /// Returns a dump request of this kind.
     fn asked(kind: u16) -> Vec<u8> {
         let mut bytes = Vec::new();
-        report_ready(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, 7, &[0; 8], &[]);
+        let (length, flags) = (24u32, (NLM_F_REQUEST | NLM_F_DUMP) as u16);
+        bytes.extend([&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &flags.to_ne_bytes(), &[7, 0, 0, 0]].concat());
+        bytes.resize(length as usize, 0);
         bytes
+    }
+
+    fn facts(interfaces: &[Interface]) -> Facts<'_> {
+        Facts { interfaces, routes: &[], stack: None, now: 0, is_strict: false, is_capped: false }
     }
 
     #[test]
@@ -269,7 +214,8 @@ mod tests {
         let both = [asked(GET_LINK), asked(999)].concat();
         let (first, rest) = question(&both).expect("whole");
         let mut reported = Vec::new();
-        answer(&Net::default().interfaces(), &first, &mut reported);
+        let interfaces = Net::default().interfaces().expect("memory");
+        answer(&facts(&interfaces), &first, &mut reported).expect("memory");
         let (link, done) = question(&reported).expect("an answer");
         assert_eq!((link.kind, link.sequence), (NEW_LINK, 7));
         assert!(link.body.windows(3).any(|bytes| bytes == b"lo\0"));
@@ -278,7 +224,7 @@ mod tests {
         let (second, rest) = question(rest).expect("whole");
         assert!(rest.is_empty());
         reported.clear();
-        answer(&[], &second, &mut reported);
+        answer(&facts(&[]), &second, &mut reported).expect("memory");
         let (refusal, _) = question(&reported).expect("an answer");
         assert_eq!(u32::from(refusal.kind), NLMSG_ERROR);
         assert_eq!(refusal.body[..4], (Errno::EOPNOTSUPP.to_result() as i32).to_ne_bytes());

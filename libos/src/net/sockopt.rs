@@ -156,6 +156,7 @@ impl Net {
         let socket = &self.sockets[key];
         match level {
             net::SOL_TCP if socket.protocol != Protocol::Tcp => Err(Errno::ENOPROTOOPT),
+            net::SOL_NETLINK if socket.family != Family::Routes => Err(Errno::ENOPROTOOPT),
             net::SOL_UDP if socket.protocol != Protocol::Udp => Err(Errno::ENOPROTOOPT),
             net::SOL_IPV6 if socket.family.any().is_ipv4() => Err(Errno::ENOPROTOOPT),
             _ => Ok(()),

@@ -310,7 +310,7 @@ calls! {
     __NR_mq_notify queues::mq_notify, Partial, "not SIGEV_THREAD (ENOSYS)";
     __NR_mq_getsetattr queues::mq_getsetattr, Answered;
     // Sockets.
-    __NR_socket socket::socket, Partial, "AF_UNIX; TCP and UDP of AF_INET and AF_INET6; AF_NETLINK tells of interfaces";
+    __NR_socket socket::socket, Partial, "AF_UNIX; TCP and UDP of AF_INET and AF_INET6; AF_NETLINK for interfaces, addresses, routes and neighbours";
     __NR_socketpair socket::socketpair, Answered;
     __NR_bind socket::bind, Answered;
     __NR_listen socket::listen, Answered;

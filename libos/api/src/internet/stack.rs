@@ -84,6 +84,17 @@ pub struct Sent {
     pub at: Option<u64>,
 }
 
+/// Machine on the link that is known, or asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Neighbour {
+    /// Address of the network layer.
+    pub address: IpAddr,
+    /// Hardware address; `None` as long as the machine has not answered.
+    pub mac: Option<[u8; 6]>,
+    /// True if packets are sent there without another request.
+    pub is_fresh: bool,
+}
+
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stack").field("connections", &self.connections.len()).finish_non_exhaustive()
@@ -360,6 +371,19 @@ impl Stack {
             let want = if sender.has_room() { Want::Neighbour(neighbour) } else { Want::Room };
             *stalled = self.stalled.add(slot, want);
         }
+    }
+
+    /// Returns the neighbours at this time that are known or asked for.
+    pub fn neighbours(&self, now: u64) -> impl Iterator<Item = Neighbour> {
+        self.interface.neighbors(instant(now)).map(|(address, hardware, is_fresh)| {
+            let mac = hardware.and_then(|hardware| hardware.as_bytes().try_into().ok());
+            Neighbour { address: address.into(), mac, is_fresh }
+        })
+    }
+
+    /// Returns the routers that were configured or leased, of IPv4 and of IPv6.
+    pub const fn routers(&self) -> [Option<IpAddr>; 2] {
+        self.routers
     }
 
     /// Returns the neighbour to which packets to `to` are sent; an unspecified address if it is not known here.

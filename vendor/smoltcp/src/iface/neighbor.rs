@@ -193,6 +193,22 @@ impl Cache {
         }
     }
 
+    /// Neighbors that are known, and those that were asked for without an answer yet: each with its
+    /// hardware address, and whether that is used without a new request.
+    pub(crate) fn iter(
+        &self,
+        timestamp: Instant,
+    ) -> impl Iterator<Item = (IpAddress, Option<HardwareAddress>, bool)> {
+        let known = self.storage.iter().map(move |(addr, neighbor)| {
+            let Neighbor { hardware_addr, expires_at } = *neighbor;
+            (*addr, Some(hardware_addr), timestamp < expires_at)
+        });
+        let requested = self.requested.iter().filter(move |(addr, silent_until)| {
+            timestamp < **silent_until && !self.storage.contains_key(addr)
+        });
+        known.chain(requested.map(|(addr, _)| (*addr, None, false)))
+    }
+
     pub(crate) fn limit_rate(&mut self, protocol_addr: IpAddress, timestamp: Instant) {
         let silent_until = timestamp + Self::SILENT_TIME;
         if self.requested.insert(protocol_addr, silent_until).is_err() {

@@ -391,6 +391,16 @@ impl Interface {
         self.inner.get_source_address_ipv6(dst_addr)
     }
 
+    /// Neighbors that are known, and those that were asked for without an answer yet: each with its
+    /// hardware address, and whether that is used without a new request.
+    #[cfg(any(feature = "medium-ethernet", feature = "medium-ieee802154"))]
+    pub fn neighbors(
+        &self,
+        timestamp: Instant,
+    ) -> impl Iterator<Item = (IpAddress, Option<HardwareAddress>, bool)> {
+        self.inner.neighbor_cache.iter(timestamp)
+    }
+
     /// Update the IP addresses of the interface.
     ///
     /// # Panics
