@@ -303,6 +303,25 @@ fn groups_are_joined_and_left() {
     ));
 }
 
+#[test]
+fn a_server_on_the_loopback_interface_is_not_reached_by_a_tap_interface_and_its_user_is_told() {
+    let guest = Guest::program("listens_locally").flag(DEVICE);
+    if !attached() {
+        return;
+    }
+    let mut server = guest.spawn();
+    server.expect_printed("listening", 1);
+    wire::wait_until_up("tap0");
+    for _ in 0..2 {
+        let refused = TcpStream::connect("10.0.0.2:7").expect_err("nobody listens outside");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+    server.signal("TERM", 1);
+    let outcome = server.finish();
+    outcome.expect_stdout("listening\n").expect_stderr("let it listen on 0.0.0.0:7 or [::]:7");
+    assert_eq!(outcome.stderr().matches("its loopback interface only").count(), 1, "{outcome}");
+}
+
 /// Connections that are opened at once, and in all.
 const BURST: usize = 1000;
 const CROWD: usize = 10_000;

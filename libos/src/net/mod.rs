@@ -69,6 +69,8 @@ pub struct Net {
     device: Option<Box<Device>>,
     /// Its name in the image.
     device_name: &'static [u8],
+    /// True if clients from outside reach published ports only.
+    is_published: bool,
 }
 
 /// Transport protocol of a socket.

@@ -15,6 +15,8 @@ impl Net {
     pub fn attach(&mut self, name: &'static [u8], wire: Box<dyn Wire>, network: &Network, devices: &mut dyn Devices) {
         let mut seed = [0; 8];
         devices.random(&mut seed);
+        // The device is taken out of here while it admits clients.
+        self.is_published = wire.is_published();
         let device = Device::new(wire, network, u64::from_ne_bytes(seed), devices.monotonic_ns());
         (self.device, self.device_name) = (Some(Box::new(device)), name);
     }

@@ -46,10 +46,10 @@ impl Socket {
     /// them.
     pub(super) fn answers(&self, to: IpAddr) -> Option<u8> {
         match (self.local?.ip(), to) {
-            (local, to) if local == to => Some(2),
-            (IpAddr::V4(local), IpAddr::V4(_)) if local.is_unspecified() => Some(1),
-            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(_)) => Some(1),
-            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(_)) if !self.options.is_only_v6() => Some(0),
+            (local, to) if local == to => Some(3),
+            (IpAddr::V4(local), IpAddr::V4(_)) if local.is_unspecified() => Some(2),
+            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(_)) => Some(2),
+            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(_)) if !self.options.is_only_v6() => Some(1),
             _ => None,
         }
     }
@@ -153,13 +153,22 @@ impl Net {
     pub(super) fn listener_at(&self, to: SocketAddr, from: SocketAddr) -> Option<SocketKey> {
         let answers = |key: &SocketKey| {
             let socket = &self.sockets[*key];
-            socket.listener().filter(|_| self.is_through(socket, from.ip())).and_then(|_| socket.answers(to.ip()))
+            let listens = socket.listener().is_some() && self.is_through(socket, from.ip());
+            let by_publication = || self.is_published_to(socket, to.ip(), from.ip()).then_some(0);
+            listens.then(|| socket.answers(to.ip()).or_else(by_publication)).flatten()
         };
         let sockets = self.ports.at(Protocol::Tcp, to.port());
         let best = sockets.iter().filter_map(answers).max()?;
         // Listeners that share a port (`SO_REUSEPORT`) share the connections.
         let count = sockets.iter().filter(|key| answers(key) == Some(best)).count();
         sockets.iter().filter(|key| answers(key) == Some(best)).nth(usize::from(from.port()) % count).copied()
+    }
+
+    /// Returns true if a published port leads to this socket of the loopback interface: only the program that listens there can be
+    /// meant.
+    fn is_published_to(&self, socket: &Socket, to: IpAddr, from: IpAddr) -> bool {
+        let local = socket.local.map(|local| local.ip()).filter(IpAddr::is_loopback);
+        self.is_published && local.is_some_and(|local| local.is_ipv4() == to.is_ipv4()) && !self.is_local(from)
     }
 
     /// Returns true if a socket listens at this port of the loopback interface.

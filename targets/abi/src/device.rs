@@ -44,12 +44,14 @@ pub struct Device {
 }
 
 bitflags::bitflags! {
-    /// Features of a network device beyond sending and receiving complete frames.
+    /// Features of a network device beyond sending and receiving complete frames, and properties of its network.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Offers: u32 {
         /// Checksum and segmentation offload for TCP and UDP: the device completes frames to be sent, as an [`Offload`]
         /// describes, and fills buffers of [`GUEST_OFFLOADS`] with frames that need the same.
         const OFFLOAD = 1;
+        /// Clients from outside reach published ports of the guest only. It may lead them to listeners of its loopback interface.
+        const PUBLISHED = 2;
     }
 }
 

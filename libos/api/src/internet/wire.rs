@@ -22,6 +22,11 @@ pub trait Wire: Send {
         false
     }
 
+    /// Returns true if clients from outside reach published ports only.
+    fn is_published(&self) -> bool {
+        false
+    }
+
     /// Passes the next arrived frame to `take`, with a sender for an answer. Returns true if there was one.
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool;
 
@@ -62,6 +67,10 @@ impl Wire for crate::net::Link {
 
     fn offloads(&self) -> bool {
         Self::offloads(self)
+    }
+
+    fn is_published(&self) -> bool {
+        Self::is_published(self)
     }
 
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {

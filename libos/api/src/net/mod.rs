@@ -43,6 +43,7 @@ pub struct Link {
     /// Receiving half.
     pub receiver: Receiver,
     properties: &'static Network,
+    offers: Offers,
 }
 
 impl Link {
@@ -63,7 +64,8 @@ impl Link {
         let frame = FRAME_HEADER + usize::from(properties.mtu);
         // SAFETY: the queues come from the tender's table, and `device::open` opens a device once only.
         let [sending, receiving] = [TRANSMIT, RECEIVE].map(|index| unsafe { Queue::new(&device.queues[index]) });
-        let offered = offload && device::offers(device).contains(Offers::OFFLOAD);
+        let offers = device::offers(device);
+        let offered = offload && offers.contains(Offers::OFFLOAD);
         // Without memory for large buffers, the device is used without offload.
         let gso = if offered { GsoBuffers::new() } else { None };
         let (gso, buffers) = match gso {
@@ -72,12 +74,17 @@ impl Link {
         };
         let detail = if gso.is_some() { GUEST_OFFLOADS } else { 0 };
         let sender = Sender::new(sending, frame, gso)?;
-        Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties })
+        Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties, offers })
     }
 
     /// Returns true if frames may be incomplete (checksum and segmentation offload).
     pub const fn offloads(&self) -> bool {
         self.sender.gso.is_some()
+    }
+
+    /// Returns true if clients from outside reach published ports only.
+    pub const fn is_published(&self) -> bool {
+        self.offers.contains(Offers::PUBLISHED)
     }
 
     /// Returns the device's properties: addresses and MTU.

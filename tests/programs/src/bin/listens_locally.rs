@@ -1,6 +1,6 @@
-//! Listens on the loopback interface only, where it reaches itself and nothing else does.
+//! Listens on the loopback interface only, where it reaches itself; and a client from outside, where the network lets it.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 fn main() {
@@ -9,6 +9,7 @@ fn main() {
     drop(listener.accept().expect("the program's own connection"));
     assert_eq!(own.read(&mut [0]).expect("closed in order"), 0);
     println!("listening");
-    drop(listener.accept().expect("a client"));
-    println!("a client from outside");
+    let (mut client, address) = listener.accept().expect("a client");
+    client.write_all(b"hello").expect("connected");
+    println!("a client from {} at {}", address.ip(), client.local_addr().expect("bound"));
 }

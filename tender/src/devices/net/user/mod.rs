@@ -44,7 +44,7 @@ use crate::limits::rlimit;
 use budget::{Admission, Party};
 use dns::servers::Servers;
 use flows::{Account, Flow, Flows};
-use husk_abi::device::Offload;
+use husk_abi::device::{Offers, Offload};
 use listen::Listener;
 use packet::{Packet, Pair};
 use policy::Policy;
@@ -284,6 +284,10 @@ fn is_dhcp(pair: &Pair) -> bool {
 }
 
 impl Wire for Network {
+    fn offers(&self) -> Offers {
+        Offers::PUBLISHED
+    }
+
     fn send(&mut self, frame: &Parts, _: Offload) -> Result<(), Unreachable> {
         let mut bytes = std::mem::take(&mut self.frame);
         bytes.clear();
