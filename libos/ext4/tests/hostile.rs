@@ -84,9 +84,26 @@ impl Disk for Counted {
     }
 }
 
+/// A disk whose directories and files have block maps: they are older than its feature `extent`.
+fn with_block_maps(arguments: &[&str]) -> Vec<u8> {
+    let directory = scratch();
+    let from = directory.path().join("from");
+    std::fs::create_dir_all(from.join("many/deep")).expect("a directory");
+    for number in 0..500 {
+        std::fs::write(from.join(format!("many/a name that is rather long {number}")), b"").expect("room");
+    }
+    std::fs::write(from.join("large"), vec![1; 400_000]).expect("room");
+    std::fs::write(from.join("pieces"), vec![2; 20_000]).expect("room");
+    std::fs::write(from.join("many/deep/file"), vec![3; 5000]).expect("room");
+    std::fs::hard_link(from.join("large"), from.join("other")).expect("one file system");
+    std::os::unix::fs::symlink("./".repeat(200), from.join("long")).expect("room");
+    let all: Vec<&str> = arguments.iter().copied().chain(["-d", from.to_str().expect("UTF-8")]).collect();
+    tuned(&make(8, &all), "extent")
+}
+
 /// A disk with something of everything, which was not unmounted if `is_dirty`.
-fn filled(arguments: &[&str], is_dirty: bool) -> Vec<u8> {
-    let disk = Memory::new(make(8, arguments));
+fn filled(empty: Vec<u8>, is_dirty: bool) -> Vec<u8> {
+    let disk = Memory::new(empty);
     let mut guest = Guest::mount(disk.clone());
     guest.mkdir("many").expect("room");
     (0..600).for_each(|number| guest.put(&format!("many/a name that is rather long {number}"), b"").expect("room"));
@@ -196,10 +213,11 @@ fn damaged_disks_are_answered_by_errors() {
     let small = ["-b", "1024", "-N", "800", "-J", "size=1", "-O"];
     let with = |feature| small.iter().copied().chain([feature]).collect::<Vec<_>>();
     let disks = [
-        filled(&with("^metadata_csum,^64bit"), false),
-        filled(&with("^metadata_csum"), true),
-        filled(&with("metadata_csum"), true),
-        filled(&with("^has_journal,^metadata_csum"), false),
+        filled(make(8, &with("^metadata_csum,^64bit")), false),
+        filled(make(8, &with("^metadata_csum")), true),
+        filled(make(8, &with("metadata_csum")), true),
+        filled(make(8, &with("^has_journal,^metadata_csum")), false),
+        with_block_maps(&with("^extent,^metadata_csum,^64bit")),
     ];
     let places = disks.each_ref().map(|disk| interesting(disk));
     let mut threads = Vec::new();

@@ -53,6 +53,16 @@ pub fn make(size: usize, arguments: &[&str]) -> Vec<u8> {
     std::fs::read(&path).expect("the disk")
 }
 
+/// A disk with another feature, which tune2fs adds.
+pub fn tuned(disk: &[u8], feature: &str) -> Vec<u8> {
+    let directory = scratch();
+    let path = directory.path().join("disk");
+    std::fs::write(&path, disk).expect("room");
+    let output = tool("tune2fs", &["-O", feature, path.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "tune2fs: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(&path).expect("the disk")
+}
+
 thread_local! {
     /// A file for copies of disks, and what it has: one copy is written over another where they differ.
     static COPY: RefCell<Option<(tempfile::TempDir, Vec<u8>)>> = const { RefCell::new(None) };
