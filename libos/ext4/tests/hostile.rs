@@ -84,7 +84,7 @@ impl Disk for Counted {
     }
 }
 
-/// A disk whose directories and files have block maps: they are older than its feature `extent`.
+/// A disk with directories and files that have block maps: they are older than its feature `extent`.
 fn with_block_maps(arguments: &[&str]) -> Vec<u8> {
     let directory = scratch();
     let from = directory.path().join("from");

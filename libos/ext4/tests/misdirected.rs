@@ -1,4 +1,4 @@
-//! Files whose places on the disk are damaged: none leads to metadata, to a place behind the disk, or in a circle.
+//! Damaged places of files: none leads to metadata, to a place behind the disk, or in a circle.
 
 mod support;
 
@@ -59,7 +59,7 @@ fn put(disk: &mut [u8], at: usize, number: u32) {
     disk[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
-/// Reads and changes a file whose places are damaged. Returns what the disk has then.
+/// Reads and changes a file with damaged places. Returns what the disk has then.
 fn use_file(disk: Vec<u8>, what: &str) -> Vec<u8> {
     let memory = Memory::new(disk);
     let mut guest = Guest::mount(memory.clone());

@@ -318,22 +318,50 @@ fn a_full_volume_says_so_and_stays_consistent() {
     });
 }
 
+/// Fills a volume with a file, and returns when not even a name fits that needs a block.
+fn fill(guest: &mut Guest<Memory>) {
+    let handle = guest.open("large", CREATE | RDWR).expect("room");
+    let mut at = 0;
+    while let Ok(count) = guest.write_at(handle, at, &pattern(100_000, 3)) {
+        at += count;
+    }
+    guest.close(handle).expect("it is open");
+    for name in 0..20 {
+        guest.mkdir(&format!("taken{name}")).err().into_iter().for_each(|error| assert_eq!(error, 28));
+    }
+    guest.sync(ROOT, false).expect("the disk works");
+}
+
 #[test]
 fn a_name_takes_space_that_was_just_freed() {
     on(8, &["-b", "1024"], |guest| {
-        let handle = guest.open("large", CREATE | RDWR).expect("room");
-        let mut at = 0;
-        while let Ok(count) = guest.write_at(handle, at, &pattern(100_000, 3)) {
-            at += count;
+        // Directories of one block, which is full: the next name needs another one.
+        let name = "n".repeat(200);
+        for directory in ["opened", "linked", "named", "renamed"] {
+            guest.mkdir(directory).expect("room");
+            for number in 0..4 {
+                guest.named(SYMLINK, &format!("{directory}/{number}{name}"), "target", 0).expect("room");
+            }
         }
-        guest.close(handle).expect("it is open");
-        for name in 0..20 {
-            guest.mkdir(&format!("taken{name}")).err().into_iter().for_each(|error| assert_eq!(error, 28));
+        guest.put("file", b"").expect("room");
+        type Attempt = (&'static str, fn(&mut Guest<Memory>, &str) -> Result<()>);
+        let attempts: [Attempt; 6] = [
+            ("mkdir", |guest, _| guest.mkdir("directory")),
+            ("open", |guest, name| {
+                let handle = guest.open(&format!("opened/{name}"), CREATE | RDWR)?;
+                guest.close(handle)
+            }),
+            ("link", |guest, name| guest.named(LINK, "file", &format!("linked/{name}"), 0)),
+            ("symlink", |guest, name| guest.named(SYMLINK, &format!("named/{name}"), "target", 0)),
+            ("a long symlink", |guest, _| guest.named(SYMLINK, "long", &"target/".repeat(20), 0)),
+            ("rename", |guest, name| guest.rename("file", &format!("renamed/{name}"))),
+        ];
+        for (what, attempt) in attempts {
+            fill(guest);
+            assert_eq!(attempt(guest, &name), Err(28), "{what}");
+            guest.unlink("large").expect("it is there");
+            assert_eq!(attempt(guest, &name), Ok(()), "{what}");
         }
-        guest.sync(ROOT, false).expect("the disk works");
-        assert_eq!(guest.mkdir("directory"), Err(28));
-        guest.unlink("large").expect("it is there");
-        assert_eq!(guest.mkdir("directory"), Ok(()));
     });
 }
 

@@ -72,8 +72,10 @@ pub enum Step {
         directory: usize,
         name: usize,
     },
+    /// The volume is full for a while; without a sync, what is freed then can be used after a commit only.
     Fill {
         file: usize,
+        syncs: bool,
     },
     /// With O_DSYNC.
     AppendDurably {
@@ -94,7 +96,7 @@ pub fn steps(random: &mut Random, count: usize) -> Vec<Step> {
         match random.below(100) {
             0..3 => steps.push(Step::MoveDirectory { from: random.below(1000), to: random.below(1000) }),
             3..5 => steps.extend(crowded::crowd(random.below(1000), random.below(1000))),
-            5 => steps.push(Step::Fill { file: random.below(1000) }),
+            5 => steps.push(Step::Fill { file: random.below(1000), syncs: random.below(2) == 0 }),
             6..9 => steps.push(Step::AppendDurably { file: random.below(1000), length: random.below(20_000) + 1 }),
             _ => steps.push(step(random)),
         }
@@ -159,8 +161,10 @@ pub struct Model {
     named: Vec<usize>,
     versions_after: Vec<Vec<usize>>,
     done: Vec<Done>,
-    /// Steps in which the volume is full for a while.
-    fills: Vec<usize>,
+    /// First and last steps of the times at which the volume may be full.
+    fills: Vec<(usize, usize)>,
+    /// First step of such a time that is not over.
+    filling: Option<usize>,
     written: u64,
     /// Files that are left open, by number.
     open: BTreeMap<usize, u32>,
@@ -177,6 +181,7 @@ impl Model {
             versions_after: Vec::new(),
             done: vec![first],
             fills: Vec::new(),
+            filling: None,
             written: 0,
             open: BTreeMap::new(),
             keeps: true,
@@ -275,6 +280,11 @@ impl Model {
             durable = self.files.iter().map(Vec::len).enumerate().collect();
             names_of = index;
         }
+        if matches!(step, Step::Fill { syncs: true, .. } | Step::SyncAll | Step::Remount)
+            && let Some(first) = self.filling.take()
+        {
+            self.fills.push((first, index));
+        }
         self.versions_after.push(self.files.iter().map(Vec::len).collect());
         self.done.push(Done { tree: self.tree.clone(), told: told(), durable, names_of });
     }
@@ -345,9 +355,9 @@ impl Model {
             Step::Rename { from, to, exchange } => self.rename(guest, *from, *to, *exchange, index),
             Step::MoveDirectory { from, to } => self.move_directory(guest, *from, *to),
             Step::Crowd { directory, name } => self.long_name(guest, *directory, *name),
-            Step::Fill { file } => {
-                self.fills.push(index);
-                self.fill(guest, *file);
+            Step::Fill { file, syncs } => {
+                self.filling.get_or_insert(index);
+                self.fill(guest, *file, *syncs);
             }
             Step::Sync { .. } | Step::SyncAll | Step::AppendDurably { .. } | Step::Keep { .. } | Step::Remount => {}
         }
@@ -489,10 +499,8 @@ impl Model {
 
 /// Fails if contents are not made of versions.
 fn compare(bytes: &[u8], versions: &[Vec<u8>], is_filling: bool) -> Result<(), String> {
-    // A write that does not fit as a whole is carried out in pieces.
-    let between = |pair: &[Vec<u8>]| {
-        is_filling && pair[1].len() > crowded::FILLED && (pair[0].len()..pair[1].len()).contains(&bytes.len())
-    };
+    // What does not fit as a whole is carried out in pieces, with a commit between them.
+    let between = |pair: &[Vec<u8>]| is_filling && (pair[0].len()..pair[1].len()).contains(&bytes.len());
     if !versions.iter().any(|version| version.len() == bytes.len()) && !versions.windows(2).any(between) {
         let sizes: Vec<usize> = versions.iter().map(Vec::len).collect();
         return Err(format!("it has {} bytes, not one of {sizes:?}", bytes.len()));

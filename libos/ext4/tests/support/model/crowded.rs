@@ -10,8 +10,6 @@ const NAMES: usize = 24;
 const NAME_LENGTH: usize = 200;
 /// Paths of a tree to which no more are added: the file systems have few inodes.
 const PATHS: usize = 120;
-/// A file that is larger is being appended to until the volume is full.
-pub const FILLED: usize = 1_200_000;
 pub const ENOSPC: u32 = 28;
 const O_DSYNC: u32 = 0o10000;
 
@@ -56,7 +54,7 @@ impl Model {
     }
 
     /// Appends to a file until the volume is full, and cuts it to what it was.
-    pub(super) fn fill<D: Disk>(&mut self, guest: &mut Guest<D>, file: usize) {
+    pub(super) fn fill<D: Disk>(&mut self, guest: &mut Guest<D>, file: usize, syncs: bool) {
         let Some((path, file)) = self.file(file) else { return };
         let size = self.files[file].last().map_or(0, Vec::len);
         let (bytes, mut end) = (self.bytes(1_000_000), size);
@@ -74,13 +72,17 @@ impl Model {
         self.release(guest, file, handle);
         guest.truncate(&path, size as u64).expect("it is there");
         self.version(file, |contents| contents.truncate(size));
-        // Else a later fallocate(2) may take the rest of the space, commit, and go on: its parts are no versions here.
-        guest.sync(ROOT, false).expect("the disk works");
+        if syncs {
+            guest.sync(ROOT, false).expect("the disk works");
+        }
     }
 
     /// Returns true if the volume may have been full after this number of writes and flushes of the disk.
     pub fn is_filling(&self, told: usize) -> bool {
-        self.fills.iter().any(|step| (self.done[step - 1].told..self.done[*step].told).contains(&told))
+        let is_open = self.filling.is_some_and(|first| told >= self.done[first - 1].told);
+        let is_within =
+            |(first, last): &(usize, usize)| (self.done[first - 1].told..self.done[*last].told).contains(&told);
+        is_open || self.fills.iter().any(is_within)
     }
 
     /// Appends to a file that is open with O_DSYNC. Returns it if something was written.
