@@ -67,6 +67,7 @@ pub fn network(libos: &mut Libos) {
 }
 
 fn network_attached(libos: &mut Libos, name: &'static [u8], wire: Box<dyn Wire>, properties: &Network) {
+    libos.files.networks.device = Some(name);
     libos.network(|net, _, devices| net.attach(name, wire, properties, devices));
     libos.poll_network();
 }

@@ -171,3 +171,32 @@ fn a_guest_without_a_network_has_routes_to_itself() {
     }
     Guest::program("asks_routes").run().expect_success().expect_stdout(&native::output("programs", "asks_routes"));
 }
+
+#[test]
+fn files_describe_the_network_as_on_linux() {
+    is_as_natively("reads_network_tables", &["10.0.0.1"]);
+}
+
+#[test]
+fn attributes_of_the_device_are_files() {
+    if !wire::attached() {
+        return;
+    }
+    let guest = Guest::program("reads_network_tables").flag(format!("{DEVICE},mac={MAC}")).flag("--env=DEVICE=net");
+    let outcome = guest.argument("10.0.0.1").run();
+    outcome.expect_success();
+    let expected = format!(
+        "net address: {MAC}\nnet addr_len: 6\nnet broadcast: ff:ff:ff:ff:ff:ff\nnet carrier: 1\nnet flags: 0x1003\nnet ifindex: 2\n\
+         net mtu: 1500\nnet operstate: up\nnet type: 1\nnet: true\n"
+    );
+    assert!(outcome.stdout().ends_with(&expected), "{outcome}");
+}
+
+#[test]
+fn files_describe_a_guest_without_a_network() {
+    if !wire::alone() {
+        return;
+    }
+    let natively = native::output("programs", "reads_network_tables");
+    Guest::program("reads_network_tables").run().expect_success().expect_stdout(&natively);
+}

@@ -2,6 +2,7 @@
 
 use super::folder::Folder;
 use super::mounts;
+use super::network_table::Table;
 use super::status::{self, Limits};
 use crate::clock::SECOND;
 use crate::identity::Identity;
@@ -17,16 +18,19 @@ macro_rules! generated {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Generated {
             $($(#[$doc])* $name,)*
+            /// A file that describes the network; not in [`Self::ALL`].
+            Network(Table),
         }
 
         impl Generated {
             /// List of all such files.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Path of the file.
+            /// Path of a file in [`Self::ALL`].
             pub fn path(self) -> &'static str {
                 match self {
                     $(Self::$name => $path,)*
+                    Self::Network(_) => "",
                 }
             }
 
@@ -34,6 +38,7 @@ macro_rules! generated {
             pub fn text(self, facts: &Facts<'_>) -> Vec<u8> {
                 match self {
                     $(Self::$name => Text::$way($text).make(facts),)*
+                    Self::Network(_) => facts.network.to_vec(),
                 }
             }
         }
@@ -58,6 +63,8 @@ pub struct Facts<'a> {
     pub auxiliary: &'a [u8],
     /// Text of `/proc/self/maps`.
     pub maps: &'a [u8],
+    /// Text of the file that describes the network, if it is one.
+    pub network: &'a [u8],
     /// Users, groups and capabilities.
     pub identity: Identity,
     /// Signals.
@@ -179,8 +186,6 @@ generated! {
     Overcommit = "/proc/sys/vm/overcommit_memory", Fixed("0\n");
     /// Longest queue of connections to accept.
     Backlog = "/proc/sys/net/core/somaxconn", Fixed("4096\n");
-    /// Number of the loopback interface.
-    Loopback = "/sys/class/net/lo/ifindex", Fixed("1\n");
     /// Processors that run.
     Online = "/sys/devices/system/cpu/online", Written(range);
     /// Processors that could run.

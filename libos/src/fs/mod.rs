@@ -40,6 +40,8 @@ pub mod metadata;
 pub mod mirror;
 pub mod mounts;
 pub mod moved;
+pub mod network_table;
+mod networks;
 pub mod offset;
 pub mod open;
 pub mod opening;
@@ -91,6 +93,7 @@ use husk::abi::boot::HOSTNAME;
 use inode::{Inode, Kind, Mount, Time};
 use mapping::Mappings;
 use marks::Marks;
+use network_table::Networks;
 use queue::Named;
 use quota::Quota;
 use ready::Ready;
@@ -150,6 +153,8 @@ pub struct Files {
     tree: Option<Tree>,
     /// Files that the host offers.
     pub host_files: HostFiles,
+    /// Interfaces of the network.
+    pub networks: Networks,
     /// Name of the machine.
     pub hostname: &'static [u8],
     /// Shared mappings of files.
@@ -194,6 +199,7 @@ impl Files {
             resolver: Vec::new(),
             tree: None,
             host_files: HostFiles::default(),
+            networks: Networks::default(),
             hostname: HOSTNAME.as_bytes(),
             mappings: Mappings::default(),
             marks: Marks::default(),

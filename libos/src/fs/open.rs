@@ -155,6 +155,11 @@ impl Files {
         }
     }
 
+    /// Number and owner of an inode.
+    pub fn identity(&self, node: NodeKey) -> (u64, u32) {
+        (self.nodes[node].number, self.nodes[node].user)
+    }
+
     /// Kind of text that a descriptor opened just now needs.
     pub fn generated(&self, descriptor: i32) -> Option<Generated> {
         let description = self.description(descriptor).ok()?;

@@ -93,6 +93,7 @@ impl Files {
     /// The directory at which `path` begins: the root, or that of a descriptor or `AT_FDCWD`.
     fn base(&mut self, directory: i32, path: &[u8]) -> Result<NodeKey, Errno> {
         self.grow()?;
+        self.show_networks(path)?;
         if path.is_empty() {
             Err(Errno::ENOENT)
         } else if path.starts_with(b"/") {

@@ -45,6 +45,7 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self", "1"),
     ("/proc/thread-self", "1"),
     ("/proc/mounts", "self/mounts"),
+    ("/proc/net", "self/net"),
     ("/proc/self/root", "/"),
     ("/var/run", "/run"),
     ("/etc/mtab", "/proc/self/mounts"),
@@ -134,6 +135,7 @@ impl Files {
         self.seed(b"/proc/self/exe", Kind::Link(boxed(&program)?), 0o777, now)?;
         self.seed_image(&program, now);
         self.mount_folders(now);
+        self.networks.is_pending = true;
         if let Some(root) = self.nodes[self.root].directory_mut() {
             root.folded = self.tree.map(Tree::root);
         }

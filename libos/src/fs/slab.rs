@@ -191,6 +191,12 @@ impl<T, K> Slab<T, K> {
         self.get(key).map(|_| key)
     }
 
+    /// Keys of all values.
+    pub fn keys(&self) -> impl Iterator<Item = Key<K>> {
+        let count = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(u32::MAX);
+        (0..count).filter_map(|index| self.key_at(index))
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.used).sum()

@@ -152,6 +152,18 @@ fn push_routes(routes: &mut Vec<Route>, interface: u32, address: IpAddr, prefix:
 }
 
 impl Route {
+    /// Network, prefix length, router and interface of a route of IPv4 in the main table.
+    pub(super) fn of_main_v4(&self) -> Option<(Ipv4Addr, u8, Option<Ipv4Addr>, u32)> {
+        let gateway = match self.gateway {
+            Some(IpAddr::V4(v4)) => Some(v4),
+            _ => None,
+        };
+        match self.network {
+            (IpAddr::V4(network), prefix) if self.table == MAIN => Some((network, prefix, gateway, self.interface)),
+            _ => None,
+        }
+    }
+
     fn contains(&self, to: IpAddr) -> bool {
         let (first, prefix) = self.network;
         to.is_ipv4() == first.is_ipv4() && network(to, prefix) == first

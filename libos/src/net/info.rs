@@ -99,7 +99,7 @@ impl Net {
 
 impl Socket {
     /// Number of the TCP state.
-    fn tcp_state(&self) -> u8 {
+    pub(super) fn tcp_state(&self) -> u8 {
         match &self.state {
             State::Listening(_) => LISTEN,
             State::Connecting(_) => SYN_SENT,

@@ -75,6 +75,11 @@ impl Interface {
         self.name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 
+    /// The name as text.
+    pub(super) fn text(&self) -> &str {
+        core::str::from_utf8(self.name()).unwrap_or_default()
+    }
+
     /// The name with its NUL.
     fn c_name(&self) -> &[u8] {
         self.name.get(..=self.name().len()).unwrap_or(&self.name)

@@ -36,6 +36,7 @@ pub mod sockopt;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod udp_tx;
 
 pub use crate::fs::handle::SocketKey;
@@ -202,6 +203,11 @@ impl Socket {
     /// Bytes of a stream that a read would find.
     fn unread(&self) -> usize {
         self.connection().map_or(self.received.length(), |connection| connection.unread())
+    }
+
+    /// Bytes of a stream that the peer has not acknowledged.
+    fn unsent(&self) -> usize {
+        self.connection().map_or(0, |connection| connection.tcp_ref().send_queue())
     }
 
     /// Returns an address in the form of the socket's family.

@@ -164,7 +164,7 @@ impl Net {
     }
 
     /// Returns all interfaces: the loopback, and that of the device.
-    fn interfaces(&self) -> Result<Vec<Interface>, Errno> {
+    pub(super) fn interfaces(&self) -> Result<Vec<Interface>, Errno> {
         let own = [(Ipv4Addr::LOCALHOST.into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
         let mut interfaces = Vec::new();
         interfaces.try_reserve_exact(2).map_err(|_| Errno::ENOMEM)?;

@@ -26,7 +26,13 @@ pub fn text(libos: &mut Libos, file: Generated) -> Vec<u8> {
     let (signals, identity) = of_leader(libos);
     let limits = core::array::from_fn(|number| process::limit(libos, number as u64).unwrap_or_default());
     let uptime_ns = husk::clock::monotonic_ns().saturating_sub(libos.started);
+    let network = match file {
+        // Without memory for it the file is empty.
+        Generated::Network(table) => libos.net.text(&libos.files, table).unwrap_or_default(),
+        _ => String::new(),
+    };
     file.text(&Facts {
+        network: network.as_bytes(),
         hostname: libos.files.hostname,
         program: &program,
         arguments: &arguments,

@@ -2,6 +2,7 @@
 //! ([`crate::net::Link`]), or in tests another stack. The rest adapts it to smoltcp's trait `Device`.
 
 use super::{frame, offload};
+use crate::net::Counts;
 use crate::wait::Source;
 use core::num::{NonZeroU16, NonZeroUsize};
 use husk_abi::device::{FRAME_HEADER, GSO_FRAME_MAXIMUM, Offload};
@@ -25,6 +26,11 @@ pub trait Wire: Send {
     /// Returns true if clients from outside reach published ports only.
     fn is_published(&self) -> bool {
         false
+    }
+
+    /// Returns what has gone through the device.
+    fn counts(&self) -> Counts {
+        Counts::default()
     }
 
     /// Passes the next arrived frame to `take`, with a sender for an answer. Returns true if there was one.
@@ -73,8 +79,15 @@ impl Wire for crate::net::Link {
         Self::is_published(self)
     }
 
+    fn counts(&self) -> Counts {
+        let (sent, sent_bytes) = self.sender.counts;
+        Counts { sent, sent_bytes, ..self.counts }
+    }
+
     fn receive(&mut self, take: &mut dyn FnMut(&[u8], &mut dyn Sender)) -> bool {
         let Some(frame) = self.receiver.frame() else { return false };
+        self.counts.received += 1;
+        self.counts.received_bytes += frame.len() as u64;
         // A damaged frame is dropped.
         if !self.sender.offloads() || frame.is_checked() || offload::is_right(&frame) {
             take(&frame, &mut self.sender);

@@ -35,6 +35,19 @@ use husk_abi::ring::{Descriptor, status};
 /// Number of frames or buffers after which they are published to the tender.
 const BATCH: usize = 16;
 
+/// What has gone through a device: frames, and bytes of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that have arrived.
+    pub received: u64,
+    /// Bytes that have arrived.
+    pub received_bytes: u64,
+    /// Frames that were sent; one for all segments that the device makes of it.
+    pub sent: u64,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+}
+
 /// A network device that this program has opened, for as long as the program runs.
 #[derive(Debug)]
 pub struct Link {
@@ -44,6 +57,8 @@ pub struct Link {
     pub receiver: Receiver,
     properties: &'static Network,
     offers: Offers,
+    /// What has arrived.
+    pub(crate) counts: Counts,
 }
 
 impl Link {
@@ -74,7 +89,13 @@ impl Link {
         };
         let detail = if gso.is_some() { GUEST_OFFLOADS } else { 0 };
         let sender = Sender::new(sending, frame, gso)?;
-        Ok(Self { sender, receiver: Receiver::new(receiving, buffers, detail), properties, offers })
+        Ok(Self {
+            sender,
+            receiver: Receiver::new(receiving, buffers, detail),
+            properties,
+            offers,
+            counts: Counts::default(),
+        })
     }
 
     /// Returns true if frames may be incomplete (checksum and segmentation offload).
@@ -129,6 +150,8 @@ pub struct Sender {
     gso: Option<Buffers>,
     gso_free: Vec<u16>,
     unpublished: usize,
+    /// Frames that were sent, and bytes of them.
+    pub(crate) counts: (u64, u64),
 }
 
 impl Sender {
@@ -137,7 +160,7 @@ impl Sender {
         let gso_free: Vec<u16> = gso.as_ref().map_or_else(Vec::new, free);
         // Every buffer has a place in the queue.
         let buffers = Buffers::new(frame, queue.entries() as usize - gso_free.len())?;
-        Ok(Self { free: free(&buffers), queue, buffers, gso, gso_free, unpublished: 0 })
+        Ok(Self { free: free(&buffers), queue, buffers, gso, gso_free, unpublished: 0, counts: (0, 0) })
     }
 
     /// Returns true if there is a buffer for a frame.
@@ -251,6 +274,7 @@ impl Outgoing<'_> {
         let submitted = length > 0 && unsafe { self.sender.queue.submit(&[part]) };
         if submitted {
             self.sender.unpublished += 1;
+            self.sender.counts = (self.sender.counts.0 + 1, self.sender.counts.1 + length as u64);
             if self.sender.unpublished >= BATCH {
                 self.sender.flush();
             }
