@@ -9,13 +9,17 @@ fn a_guest_sees_no_hypervisor_and_the_features_that_it_is_given() {
     if run("host").stdout().contains("leaves: false") {
         return skip!("what cpuid says, as this KVM leaves that to the processor");
     }
-    for (cpu, outcome) in [("host", run("host")), ("baseline", run("baseline"))] {
+    let baseline = run("baseline");
+    let is_hidden = !baseline.stderr().contains("this one shows guests those of the host's processor");
+    for (cpu, outcome) in [("host", run("host")), ("baseline", baseline)].into_iter().take(1 + usize::from(is_hidden)) {
         outcome.expect_success();
         for expected in ["virtualisation: false\n", "hypervisor: false\n", "leaves: true\n"] {
             assert!(outcome.stdout().contains(expected), "{cpu}: {outcome}");
         }
     }
-    assert!(run("baseline").stdout().starts_with("features: sse4.2\n"));
+    if is_hidden {
+        assert!(run("baseline").stdout().starts_with("features: sse4.2\n"));
+    }
     let host = run("host").stdout();
     let expected: Vec<&str> = [
         ("sse4.2", is_x86_feature_detected!("sse4.2")),
@@ -29,4 +33,7 @@ fn a_guest_sees_no_hypervisor_and_the_features_that_it_is_given() {
     .map(|(name, _)| *name)
     .collect();
     assert!(host.starts_with(&format!("features: {}\n", expected.join(" "))), "{host}");
+    if !is_hidden {
+        skip!("what --cpu baseline hides, as this KVM hides nothing, which husk says");
+    }
 }

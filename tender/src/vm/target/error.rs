@@ -22,6 +22,8 @@ pub enum Error {
     },
     /// The processor, or the kernel, has no FSGSBASE.
     NoBaseInstructions,
+    /// KVM shows the guest features of the processor that `--cpu baseline` leaves out.
+    OwnFeatures,
     /// The vCPU thread could not be prepared for its confinement.
     Confine(confine::Error),
     /// The guest's memory could not be protected, or bounded.
@@ -53,6 +55,10 @@ impl fmt::Display for Error {
             Self::NotOpened(why) => write!(f, "{why}"),
             Self::KvmTooOld(missing) => write!(f, "this kernel's KVM lacks {missing}; use Linux 5.10 or newer"),
             Self::Kvm { step, error } => write!(f, "KVM failed to {step}: {error}"),
+            Self::OwnFeatures => write!(
+                f,
+                "--cpu baseline takes a KVM that hides features; this one shows guests those of the host's processor"
+            ),
             Self::NoBaseInstructions => write!(
                 f,
                 "programs with std, and all guests without KVM, need a processor and a kernel with FSGSBASE; use Linux 5.9 or \

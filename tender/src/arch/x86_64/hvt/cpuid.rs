@@ -173,6 +173,23 @@ impl Model {
         Self { leaves, xcr0, has_base_instructions }
     }
 
+    /// Returns true if these leaves have no vector, or other, extension that the model lacks. Bits that KVM sets by itself, after CR4
+    /// and the APIC, are left out.
+    pub fn covers(&self, shown: &[kvm_cpuid_entry2]) -> bool {
+        const OSPKE: u32 = 1 << 4;
+        let of_features = shown.iter().filter(|leaf| [1, 7, 0x8000_0001].contains(&leaf.function) && leaf.index == 0);
+        let mut more = of_features.map(|leaf| {
+            let own = self.leaves.iter().find(|own| (own.function, own.index) == (leaf.function, leaf.index));
+            let [ebx, ecx, edx] = own.map_or([0; 3], |own| [own.ebx, own.ecx, own.edx]);
+            match leaf.function {
+                1 => leaf.ecx & !ecx & !OSXSAVE,
+                7 => leaf.ebx & !ebx | leaf.ecx & !ecx & !OSPKE | leaf.edx & !edx,
+                _ => leaf.ecx & !ecx,
+            }
+        });
+        more.all(|bits| bits == 0)
+    }
+
     /// Returns the leaves in the form that KVM takes; nothing if there are more than it can hold, which cannot happen.
     pub fn to_kvm(&self) -> Option<CpuId> {
         CpuId::from_entries(&self.leaves).ok()
@@ -239,6 +256,18 @@ mod tests {
         assert_eq!(features & VMX_AND_HYPERVISOR, 0);
         assert!(model.leaves.iter().all(|leaf| leaf.function & 0x4000_0000 == 0), "no hypervisor leaves");
         assert!(model.to_kvm().is_some() && model.has_base_instructions);
+    }
+
+    #[test]
+    fn features_that_are_shown_beside_the_models_are_found() {
+        let [baseline, host] = [Cpu::Baseline, Cpu::Host].map(|cpu| Model::from(all, || EVERYTHING, cpu));
+        assert!(baseline.covers(&baseline.leaves) && host.covers(&baseline.leaves));
+        assert!(!baseline.covers(&host.leaves));
+        let mut shown = baseline.leaves.clone();
+        shown.iter_mut().filter(|leaf| leaf.function == 1).for_each(|leaf| leaf.ecx |= OSXSAVE);
+        assert!(baseline.covers(&shown));
+        shown.iter_mut().filter(|leaf| leaf.function == 7).for_each(|leaf| leaf.ebx |= 1 << 5);
+        assert!(!baseline.covers(&shown), "AVX2");
     }
 
     #[test]

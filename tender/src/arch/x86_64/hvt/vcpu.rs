@@ -12,7 +12,7 @@ use crate::vm::target::{Error, Vcpu, VmExit};
 use husk_abi::memory::BOOT;
 use husk_abi::note::kind;
 use husk_abi::registers::Registers as General;
-use kvm_bindings::{Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::{SyncReg, VcpuExit, VcpuFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -164,6 +164,9 @@ fn prepare(vcpu: &mut VcpuFd, start: Start, root: u64) -> Result<(), Error> {
         }
         let cpuid = model.to_kvm().ok_or(Error::KvmTooOld("room for the guest's CPUID"))?;
         vcpu.set_cpuid2(&cpuid).map_err(Error::kvm("set the guest's CPUID"))?;
+        if cpu == Cpu::Baseline && !hides(vcpu, model)? {
+            return Err(Error::OwnFeatures);
+        }
     }
     let special = special(root, model.as_ref());
     vcpu.set_sregs(&special).map_err(Error::kvm("set the processor's state"))?;
@@ -179,6 +182,12 @@ fn prepare(vcpu: &mut VcpuFd, start: Start, root: u64) -> Result<(), Error> {
     vcpu.set_sync_dirty_reg(SyncReg::Register);
     vcpu.set_sync_valid_reg(SyncReg::Register);
     Ok(())
+}
+
+/// Returns true if the guest finds no more features than the model has: some KVMs add what the processor shows in any case.
+fn hides(vcpu: &VcpuFd, model: &Model) -> Result<bool, Error> {
+    let shown = vcpu.get_cpuid2(KVM_MAX_CPUID_ENTRIES).map_err(Error::kvm("read the guest's CPUID"))?;
+    Ok(model.covers(shown.as_slice()))
 }
 
 fn special(root: u64, model: Option<&Model>) -> kvm_sregs {
