@@ -112,22 +112,58 @@ fn keeps(name: &str, features: &'static str) {
     keeps_at(&image, &Place::Disk(Volume::empty(SIZE)));
 }
 
-/// Stores records with SQLite, if its code can be compiled.
-fn sqlite_keeps(name: &str) {
-    if Command::new("musl-gcc").arg("--version").output().is_err() {
-        return skip!("SQLite over kills, as there is no musl-gcc to compile it");
+/// Stores records with a database that maps files to be written, which a disk allows and a directory of the host does not.
+fn keeps_on_a_disk(name: &str, features: &'static str) {
+    keeps_at(&image(name, features), &Place::Disk(Volume::empty(SIZE)));
+}
+
+/// Returns true if code in C can be compiled; says so if not.
+fn has_compiler(name: &str) -> bool {
+    let is_there = Command::new("musl-gcc").arg("--version").output().is_ok();
+    if !is_there {
+        skip!("{name} over kills, as there is no musl-gcc to compile it");
     }
-    keeps(name, "sqlite");
+    is_there
 }
 
 #[test]
 fn sqlite_with_a_rollback_journal_keeps_its_records() {
-    sqlite_keeps("sqlite_delete");
+    if has_compiler("SQLite") {
+        keeps("sqlite_delete", "c-code");
+    }
 }
 
 #[test]
 fn sqlite_with_a_write_ahead_log_keeps_its_records() {
-    sqlite_keeps("sqlite_wal");
+    if has_compiler("SQLite") {
+        keeps("sqlite_wal", "c-code");
+    }
+}
+
+#[test]
+fn sqlite_with_a_log_that_others_could_use_keeps_its_records() {
+    if has_compiler("SQLite") {
+        keeps_on_a_disk("sqlite_shared", "c-code");
+    }
+}
+
+#[test]
+fn lmdb_keeps_its_records() {
+    if has_compiler("LMDB") {
+        keeps_on_a_disk("lmdb", "c-code");
+    }
+}
+
+#[test]
+fn lmdb_with_a_mapping_to_write_to_keeps_its_records() {
+    if has_compiler("LMDB") {
+        keeps_on_a_disk("lmdb_written", "c-code");
+    }
+}
+
+#[test]
+fn what_is_stored_in_a_mapping_and_flushed_is_kept() {
+    keeps_on_a_disk("mapped", "");
 }
 
 #[test]

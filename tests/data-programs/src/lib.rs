@@ -6,7 +6,9 @@
 //!
 //! A record is stored in one transaction with changes of others ([`Change`]), so that a transaction that is there in part shows.
 
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "c-code")]
+pub mod lmdb;
+#[cfg(feature = "c-code")]
 pub mod sqlite;
 
 use std::error::Error;

@@ -10,6 +10,11 @@ pub trait Mode {
     const NAME: &'static str;
     /// Value of `synchronous` with which a transaction is durable once it is committed.
     const DURABLE: &'static str;
+    /// Value of `locking_mode`. With a write-ahead log and EXCLUSIVE, its index is in the program's memory, not in a file that is
+    /// mapped.
+    const LOCKING: &'static str = "EXCLUSIVE";
+    /// Value of `mmap_size`: bytes of the database that are mapped to be read.
+    const MAPPED: u64 = 0;
 }
 
 /// A database of SQLite.
@@ -22,8 +27,8 @@ pub struct Sqlite<M> {
 impl<M: Mode> Store for Sqlite<M> {
     fn open(directory: &Path) -> Outcome<Self> {
         let connection = Connection::open(directory.join("records.sqlite"))?;
-        // The index of a write-ahead log is then in the program's memory, not in a file that is mapped.
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "locking_mode", M::LOCKING)?;
+        connection.pragma_update(None, "mmap_size", M::MAPPED)?;
         connection.pragma_update(None, "journal_mode", M::NAME)?;
         connection.pragma_update(None, "synchronous", M::DURABLE)?;
         // The log is copied into the database now and then.
